@@ -1,1 +1,49 @@
-//! Placeholder.
+//! What a private call *is*: bytes and time in, actions out.
+//!
+//! ```text
+//!  phone ── SIP ──▶ Agent ─▶ Dialling ─▶ Calling ───────────┐            caller's engine
+//!                              │ ring     ▲ answer           ▼
+//!                              ▼          │               Talking ─▶ Ending
+//!                     (sealed envelopes over relays)         ▲
+//!                              │          │                  │
+//!  phone ◀─ SIP ── Agent ◀─ Ringing ─▶ Answering ───────────┘            callee's engine
+//! ```
+//!
+//! One [`Engine`] serves all lines and phones of a machine. It owns the SIP side
+//! ([`ringfence_sip::Agent`]), the identities, the downloaded book and the state of every
+//! call. It does not own a call's media: it gives [`MediaOrder`]s and hears [`MediaEvent`]s,
+//! so that no sound packet passes through it.
+//!
+//! Driving it, as all machines of this workspace: call one `handle_*` with the time, then
+//! [`Engine::poll`] until `None`, then sleep until [`Engine::next_alarm`].
+//!
+//! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
+
+mod call;
+mod clock;
+mod config;
+mod control;
+mod counters;
+mod desk;
+mod directory;
+mod engine;
+mod envelope;
+mod hint;
+mod identity;
+mod input;
+mod line;
+mod output;
+mod ring;
+mod seen;
+mod session;
+mod step;
+mod stock;
+mod work;
+
+pub use config::Config;
+pub use counters::Counters;
+pub use engine::Engine;
+pub use input::{MediaEvent, MediaFault};
+pub use line::Line;
+pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
+pub use step::{End, Step};
