@@ -19,31 +19,35 @@
 //!
 //! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
+pub mod date;
+pub mod directory;
+pub mod envelope;
+pub mod hint;
+pub mod identity;
+pub mod rejected;
+pub mod ring;
+pub mod seen;
+pub mod session;
+pub mod work;
+
 mod call;
 mod clock;
 mod config;
 mod control;
 mod counters;
 mod desk;
-mod directory;
 mod engine;
-mod envelope;
-mod hint;
-mod identity;
 mod input;
 mod line;
+mod nouns;
 mod output;
-mod ring;
-mod seen;
-mod session;
 mod step;
 mod stock;
-mod work;
 
 pub use config::Config;
 pub use counters::Counters;
 pub use engine::Engine;
-pub use input::{MediaEvent, MediaFault};
+pub use input::{MediaEvent, MediaFault, Sealed};
 pub use line::Line;
 pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
 pub use step::{End, Step};
