@@ -9,6 +9,16 @@
 pub mod codec;
 pub mod description;
 pub mod far;
+pub mod figures;
+pub mod near;
+pub mod negotiate;
+pub mod sdp;
+pub mod talk;
 
 pub use codec::Codec;
 pub use description::{Description, DescriptionError};
+pub use figures::Figures;
+pub use near::NearTerms;
+pub use negotiate::choose;
+pub use sdp::{Direction, PhoneMedia, SdpError, Unacceptable};
+pub use talk::{Talk, TalkEvent, TalkOutput};
