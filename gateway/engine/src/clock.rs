@@ -2,25 +2,23 @@
 
 use std::time::Instant;
 
-/// Pairs one monotonic instant with Unix time, and so knows Unix time at any instant.
+use crate::date::UnixTime;
+
+/// Pairs one monotonic instant with wall time, and so knows the wall time at any instant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     at: Instant,
-    unix_ms: u64,
+    wall: UnixTime,
 }
 
 impl Clock {
-    pub(crate) fn new(unix_ms: u64, at: Instant) -> Self {
-        Self { at, unix_ms }
+    pub(crate) fn new(wall: UnixTime, at: Instant) -> Self {
+        Self { at, wall }
     }
 
-    /// Unix time in milliseconds at `now`; instants before the pairing count backwards.
-    pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
-        let ahead = now.saturating_duration_since(self.at).as_millis();
-        let behind = self.at.saturating_duration_since(now).as_millis();
-        self.unix_ms
-            .saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX))
-            .saturating_sub(u64::try_from(behind).unwrap_or(u64::MAX))
+    /// Wall time at `now`; instants before the pairing count as the pairing.
+    pub(crate) fn wall(&self, now: Instant) -> UnixTime {
+        self.wall.after(now.saturating_duration_since(self.at))
     }
 }
 
@@ -30,11 +28,18 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn unix_time_follows_the_monotonic_clock_both_ways() {
-        let at = Instant::now() + Duration::from_secs(100);
-        let clock = Clock::new(1_000_000, at);
-        assert_eq!(clock.unix_ms(at), 1_000_000);
-        assert_eq!(clock.unix_ms(at + Duration::from_millis(1_500)), 1_001_500);
-        assert_eq!(clock.unix_ms(at - Duration::from_millis(250)), 999_750);
+    fn wall_time_follows_the_monotonic_clock() {
+        let at = some_instant();
+        let clock = Clock::new(UnixTime::from_seconds(1_000), at);
+        assert_eq!(clock.wall(at), UnixTime::from_seconds(1_000));
+        assert_eq!(
+            clock.wall(at + Duration::from_millis(1_500)),
+            UnixTime::from_millis(1_001_500)
+        );
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+    fn some_instant() -> Instant {
+        Instant::now()
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use ringfence_media::TalkEvent;
 
+use crate::envelope::EventKey;
+
 /// News of one call's sound.
 #[derive(Debug)]
 pub enum MediaEvent {
@@ -24,4 +26,17 @@ pub enum MediaFault {
     /// No TURN server could be reached or no credential is left. There is no direct path
     /// to fall back to.
     NoTurn,
+}
+
+/// An envelope as the relays delivered it, still sealed.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The bucket tag of the event.
+    pub bucket: u16,
+    /// The event's one-time key.
+    pub event_key: EventKey,
+    /// The stamp's nonce.
+    pub nonce: u64,
+    /// What should be an envelope.
+    pub bytes: Vec<u8>,
 }

@@ -19,6 +19,7 @@
 //!
 //! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
+pub mod bucket;
 pub mod date;
 pub mod directory;
 pub mod envelope;
@@ -30,6 +31,7 @@ pub mod seen;
 pub mod session;
 pub mod work;
 
+mod arrivals;
 mod call;
 mod clock;
 mod config;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use ringfence_media::{Description, NearTerms, Role};
+use ringfence_media::far::Role;
+use ringfence_media::{Description, NearTerms};
 use ringfence_sip as sip;
 
 use crate::Step;

@@ -54,6 +54,8 @@ pub enum End {
     NoAnswer,
     /// This side's phones refused the ring; the caller is not told.
     Declined,
+    /// No phone was registered to the line that was rung.
+    NoPhone,
     /// The phone and the call have no codec in common.
     NoCodec,
     /// The dialled digits are no number of this network.
@@ -102,6 +104,7 @@ impl End {
             Self::Cancelled => "ended: the caller gave up",
             Self::NoAnswer => "ended: no answer",
             Self::Declined => "ended: declined here",
+            Self::NoPhone => "ended: no phone is registered",
             Self::NoCodec => "ended: no codec in common",
             Self::NoSuchNumber => "ended: no such number",
             Self::NoBook => "ended: the phone book is not loaded",

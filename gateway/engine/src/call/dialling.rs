@@ -3,16 +3,16 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::{FarLocal, PhoneMedia, TalkEvent};
+use ringfence_media::{far::FarLocal, PhoneMedia, TalkEvent};
 use ringfence_sip as sip;
 
-use super::{Calling, Common, Happening, Phase};
+use super::calling::Calling;
+use super::{Common, Happening, Phase};
 use crate::config::SET_UP;
 use crate::desk::Desk;
-use crate::directory::Callee;
+use crate::directory::CalleeKeys;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
-use crate::ring::CallId;
 use crate::step::{End, Step};
 use crate::stock::PER_OUTGOING;
 
@@ -20,21 +20,36 @@ use crate::stock::PER_OUTGOING;
 #[derive(Debug)]
 pub(crate) struct Dialling {
     offer: PhoneMedia,
-    callee: Callee,
+    callee: CalleeKeys,
     near: Option<SocketAddr>,
     far: Option<FarLocal>,
 }
 
 impl Dialling {
-    pub(crate) fn start(offer: PhoneMedia, callee: Callee, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    pub(crate) fn start(
+        offer: PhoneMedia,
+        callee: CalleeKeys,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
         desk.step(call, Step::Dialled);
         desk.media(call, MediaOrder::OpenNear);
         desk.media(call, MediaOrder::OpenFar);
         desk.patience(call, SET_UP, "TURN server or stamps are late");
-        Phase::Dialling(Box::new(Self { offer, callee, near: None, far: None }))
+        Phase::Dialling(Box::new(Self {
+            offer,
+            callee,
+            near: None,
+            far: None,
+        }))
     }
 
-    pub(super) fn on(mut self: Box<Self>, happening: Happening<'_>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    pub(super) fn on(
+        mut self: Box<Self>,
+        happening: Happening<'_>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
         match happening {
             Happening::Media(MediaEvent::Near(rtp)) => self.near = Some(rtp),
             Happening::Media(MediaEvent::Talk(TalkEvent::Allocated(local))) => {
@@ -46,18 +61,14 @@ impl Dialling {
                 desk.end(call, End::Cancelled);
                 return Phase::Over;
             }
-            Happening::Media(MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed))
-            | Happening::Alarm => return Self::give_up(call, desk, End::NoMedia),
-            Happening::ShutDown => return Self::give_up(call, desk, End::ShutDown),
+            Happening::Media(
+                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+            )
+            | Happening::Alarm => return super::refuse(503, End::NoMedia, call, desk),
+            Happening::ShutDown => return super::refuse(503, End::ShutDown, call, desk),
             _ => return Phase::Dialling(self),
         }
         self.ring_when_ready(call, desk)
-    }
-
-    fn give_up(call: &Common, desk: &mut Desk<'_>, end: End) -> Phase {
-        desk.agent.refuse(call.leg, 503, desk.now);
-        desk.end(call, end);
-        Phase::Over
     }
 
     fn ring_when_ready(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
@@ -67,7 +78,6 @@ impl Dialling {
         if !desk.reserve(call, PER_OUTGOING) {
             return Phase::Dialling(self);
         }
-        let Self { offer, callee, .. } = *self;
-        Calling::start(CallId::random(desk.rng), offer, callee, near, far, call, desk)
+        Calling::start(self.offer, &self.callee, (near, far), call, desk)
     }
 }

@@ -12,17 +12,23 @@ mod answering;
 mod calling;
 mod dialling;
 mod ending;
+mod phone_side;
 mod ringing;
 mod talking;
 
 use std::time::Instant;
 
+use ringfence_media::{Codec, Description, far::FarLocal};
+use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
+use crate::bucket::bucket;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{CallLabel, PostId};
+use crate::ring::incoming::VerifiedRing;
+use crate::step::End;
 use crate::work::Stamp;
 
 pub(crate) use answering::Answering;
@@ -32,25 +38,34 @@ pub(crate) use ending::Ending;
 pub(crate) use ringing::Ringing;
 pub(crate) use talking::Talking;
 
+/// A call in its state.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) common: Common,
+    pub(crate) phase: Phase,
+}
+
 /// What a call keeps through all its states.
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) label: CallLabel,
     /// Index of the line it belongs to.
     pub(crate) line: usize,
-    /// The phone's side.
-    pub(crate) leg: sip::LegId,
+    /// The phone's side, while there is one.
+    pub(crate) leg: Option<sip::LegId>,
     /// Stamps reserved for this call's envelopes.
-    pub(crate) stamps: Vec<Stamp>,
+    pub(crate) stamps: Option<Vec<Stamp>>,
     /// When the state runs out of patience, and why.
     pub(crate) alarm: Option<(Instant, &'static str)>,
 }
 
-/// A call in its state.
+/// The other side of a call. Known to this engine only.
 #[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) common: Common,
-    pub(crate) phase: Phase,
+pub(crate) struct Peer {
+    pub(crate) number: Number,
+    pub(crate) identity: IdentityKey,
+    /// Where envelopes for it are posted.
+    pub(crate) bucket: u16,
 }
 
 /// The states. `Over` is left behind when a call can be forgotten.
@@ -84,7 +99,7 @@ pub(crate) enum Happening<'a> {
     /// The caller withdrew the ring.
     Withdrawn,
     /// The other side of this call rang this line too, and its ring is the one that counts.
-    Glare(Box<crate::ring::VerifiedRing>),
+    Glare(Box<VerifiedRing>),
     /// Stamps are in stock again.
     Stamps,
     /// How many relays took a post.
@@ -110,5 +125,42 @@ impl Call {
             Phase::Over => Phase::Over,
         };
         matches!(self.phase, Phase::Over)
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(number: Number, identity: IdentityKey, bucket_bits: u8) -> Self {
+        let bucket = bucket(&identity, bucket_bits);
+        Self {
+            number,
+            identity,
+            bucket,
+        }
+    }
+}
+
+/// Refuses the phone's INVITE and forgets the call.
+fn refuse(status: u16, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    desk.refuse_phone(call, status);
+    desk.end(call, end);
+    Phase::Over
+}
+
+/// Hangs up the phone and forgets the call; the other engine is not told by this.
+fn hang_up(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    desk.hang_up_phone(call);
+    desk.end(call, end);
+    Phase::Over
+}
+
+/// What the other engine is told of our sound: addresses of the relay, keys, codecs.
+fn describe(far: &FarLocal, codecs: Vec<Codec>) -> Description {
+    Description {
+        ufrag: far.ufrag.clone(),
+        pwd: far.pwd.clone(),
+        fingerprint: far.fingerprint,
+        ssrc: far.ssrc,
+        relays: vec![far.relay],
+        codecs,
     }
 }
