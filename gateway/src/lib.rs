@@ -15,4 +15,5 @@
 pub mod clock;
 pub mod config;
 pub mod io;
+pub mod keystore;
 pub mod secret;
