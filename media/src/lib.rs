@@ -1,1 +1,24 @@
-//! Placeholder.
+//! What happens to a call's sound, as bytes and time: no socket, no clock, no runtime.
+//!
+//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format for both phones.
+//! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC), packet by packet.
+//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what happened.
+//!
+//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then `next_alarm`.
+
+pub mod codec;
+pub mod description;
+pub mod far;
+pub mod figures;
+pub mod near;
+pub mod negotiate;
+pub mod sdp;
+pub mod talk;
+
+pub use codec::Codec;
+pub use description::{Description, DescriptionError};
+pub use figures::Figures;
+pub use near::NearTerms;
+pub use negotiate::choose;
+pub use sdp::{Direction, PhoneMedia, SdpError, Unacceptable};
+pub use talk::{Talk, TalkEvent, TalkOutput};

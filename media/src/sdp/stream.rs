@@ -1,0 +1,151 @@
+//! One `m=` line (RFC 8866 section 5.14): what kind of stream over which protocol, as far as we can name it.
+//!
+//! Kinds and protocols are closed lists, so that even a refused stream is answered in our own words.
+
+/// An `m=` line as the answer has to repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stream {
+    pub(super) kind: Kind,
+    pub(super) protocol: Protocol,
+}
+
+/// The media types of RFC 8866 section 8.2.2, and T.38's and RFC 6466's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Audio,
+    Video,
+    Text,
+    Application,
+    Message,
+    Image,
+}
+
+impl Kind {
+    const NAMES: [(Self, &'static str); 6] = [
+        (Self::Audio, "audio"),
+        (Self::Video, "video"),
+        (Self::Text, "text"),
+        (Self::Application, "application"),
+        (Self::Message, "message"),
+        (Self::Image, "image"),
+    ];
+
+    pub(super) fn read(name: &str) -> Option<Self> {
+        find(&Self::NAMES, name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        name_of(&Self::NAMES, self)
+    }
+}
+
+/// The transports that phones name; every RTP profile that has keys counts as secure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    RtpAvp,
+    RtpAvpf,
+    RtpSavp,
+    RtpSavpf,
+    DtlsSavp,
+    DtlsSavpf,
+    Udp,
+    Udptl,
+    DtlsUdptl,
+    Tcp,
+    TcpMsrp,
+    TlsMsrp,
+    UdpBfcp,
+    TcpBfcp,
+    TlsBfcp,
+    DtlsSctp,
+}
+
+impl Protocol {
+    const NAMES: [(Self, &'static str); 16] = [
+        (Self::RtpAvp, "RTP/AVP"),
+        (Self::RtpAvpf, "RTP/AVPF"),
+        (Self::RtpSavp, "RTP/SAVP"),
+        (Self::RtpSavpf, "RTP/SAVPF"),
+        (Self::DtlsSavp, "UDP/TLS/RTP/SAVP"),
+        (Self::DtlsSavpf, "UDP/TLS/RTP/SAVPF"),
+        (Self::Udp, "udp"),
+        (Self::Udptl, "udptl"),
+        (Self::DtlsUdptl, "UDP/TLS/UDPTL"),
+        (Self::Tcp, "TCP"),
+        (Self::TcpMsrp, "TCP/MSRP"),
+        (Self::TlsMsrp, "TCP/TLS/MSRP"),
+        (Self::UdpBfcp, "UDP/BFCP"),
+        (Self::TcpBfcp, "TCP/BFCP"),
+        (Self::TlsBfcp, "TCP/TLS/BFCP"),
+        (Self::DtlsSctp, "UDP/DTLS/SCTP"),
+    ];
+
+    pub(super) fn read(name: &str) -> Option<Self> {
+        find(&Self::NAMES, name)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        name_of(&Self::NAMES, self)
+    }
+
+    /// Plain RTP, which is all that the near leg speaks. Feedback messages (AVPF) may be left out by either side (RFC 4585 section 3.1).
+    pub(super) fn is_plain_rtp(self) -> bool {
+        matches!(self, Self::RtpAvp | Self::RtpAvpf)
+    }
+
+    /// Some format that the grammar of a line with this protocol allows.
+    pub(super) fn any_format(self) -> &'static str {
+        match self {
+            Self::Udptl | Self::DtlsUdptl => "t38",
+            Self::DtlsSctp => "webrtc-datachannel",
+            _ if self.is_plain_rtp() || self.is_secure_rtp() => "0",
+            _ => "*",
+        }
+    }
+
+    pub(super) fn is_secure_rtp(self) -> bool {
+        matches!(
+            self,
+            Self::RtpSavp | Self::RtpSavpf | Self::DtlsSavp | Self::DtlsSavpf
+        )
+    }
+}
+
+fn find<T: Copy>(names: &[(T, &'static str)], name: &str) -> Option<T> {
+    names
+        .iter()
+        .find(|(_, known)| known.eq_ignore_ascii_case(name))
+        .map(|(value, _)| *value)
+}
+
+fn name_of<T: Copy + PartialEq>(names: &[(T, &'static str)], value: T) -> &'static str {
+    names
+        .iter()
+        .find(|(known, _)| *known == value)
+        .map_or("", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_value() {
+        for (kind, name) in Kind::NAMES {
+            assert_eq!((Kind::read(name), kind.name()), (Some(kind), name));
+        }
+        for (protocol, name) in Protocol::NAMES {
+            assert_eq!(
+                (Protocol::read(name), protocol.name()),
+                (Some(protocol), name)
+            );
+        }
+    }
+
+    #[test]
+    fn no_protocol_is_both_plain_and_secure() {
+        for (protocol, _) in Protocol::NAMES {
+            assert!(!(protocol.is_plain_rtp() && protocol.is_secure_rtp()));
+        }
+    }
+}
