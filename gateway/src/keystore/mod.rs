@@ -130,8 +130,8 @@ impl Keystore {
     fn open_with(folder: &Path, vault: Vault) -> Result<Self, KeystoreFault> {
         file::make_state_folder(folder)?;
         let lock = file::lock(folder)?;
-        file::make_folder(&folder.join("lines"))?;
-        file::make_folder(&folder.join("pending"))?;
+        make_folder(&folder.join("lines"))?;
+        make_folder(&folder.join("pending"))?;
         Ok(Self {
             folder: folder.to_owned(),
             vault,
@@ -189,7 +189,7 @@ impl Keystore {
     /// [`KeystoreFault`] when the disk refuses.
     pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreFault> {
         let path = self.line_path(line.number);
-        file::write_private(&path, &self.vault.seal(&path, &line.to_json())?)
+        write_private(&path, &self.vault.seal(&path, &line.to_json())?)
     }
 
     /// Keeps the identity of an activation before it is sent, so that the keys are not lost when the answer is. `name` tells
@@ -199,7 +199,7 @@ impl Keystore {
     /// [`KeystoreFault`] when the disk refuses.
     pub fn keep_pending(&mut self, name: &[u8], identity: &[u8]) -> Result<(), KeystoreFault> {
         let path = self.pending_path(name);
-        file::write_private(&path, &self.vault.seal(&path, identity)?)
+        write_private(&path, &self.vault.seal(&path, identity)?)
     }
 
     /// The identity of an earlier attempt at the same activation.
