@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Tests of the whole: `real_*` need programs that `tests/run` installs.
+
+mod real_servers;
