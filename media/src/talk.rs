@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::description::Description;
-use crate::far::{FarError, FarFault, FarLeg, FarLocal};
+use crate::far::{FarError, FarFault, FarLeg, FarLocal, Role};
 use crate::figures::Figures;
 use crate::near::NearTerms;
 
@@ -81,8 +81,8 @@ impl Talk {
     ///
     /// # Errors
     /// As [`FarLeg::connect`].
-    pub fn connect(&mut self, remote: &Description, now: Instant) -> Result<(), FarError> {
-        self.far.connect(remote, now)
+    pub fn connect(&mut self, remote: &Description, role: Role, now: Instant) -> Result<(), FarError> {
+        self.far.connect(remote, role, now)
     }
 
     /// Until then nothing of the phone's sound goes out.

@@ -69,7 +69,8 @@ impl FarEnd {
             private_relays: true,
         };
         let run = Run {
-            leg: FarLeg::new(config, role, seed_of(local), Instant::now()),
+            role,
+            leg: FarLeg::new(config, seed_of(local), Instant::now()),
             socket,
             inbox,
             outbox,
@@ -182,6 +183,7 @@ fn seed_of(local: SocketAddr) -> [u8; 32] {
 }
 
 struct Run {
+    role: Role,
     leg: FarLeg,
     socket: UdpSocket,
     inbox: mpsc::Receiver<Order>,
@@ -237,7 +239,7 @@ impl Run {
         let now = Instant::now();
         match order {
             Order::Connect(remote, reply) => {
-                let _ = reply.send(self.leg.connect(&remote, now));
+                let _ = reply.send(self.leg.connect(&remote, self.role, now));
             }
             Order::Control(bytes, reply) => {
                 let _ = reply.send(self.leg.send_control(&bytes, now));
