@@ -65,6 +65,7 @@ impl Engine {
             sip::Config {
                 realm: config.realm.clone(),
                 accounts,
+                algorithms: config.digest,
             },
             agent_seed,
         );

@@ -40,7 +40,7 @@ impl Calling {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
+        let peer = Peer::new(callee.identity, desk.config.bucket_bits);
         let media = describe(&far, offered(&offer)).encode();
         let caller = Caller {
             identity: &desk.line.identity,
