@@ -8,7 +8,6 @@ pub mod directory;
 pub mod envelope;
 pub mod hint;
 pub mod identity;
-pub mod nouns;
 pub mod rejected;
 pub mod ring;
 pub mod seen;
