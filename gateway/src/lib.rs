@@ -16,4 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod io;
 pub mod keystore;
+pub mod run;
 pub mod secret;
+
+mod mint;

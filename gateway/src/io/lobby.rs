@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
-use ringfence_phonebook::turn::rest_credentials;
+use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
 use super::turn::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
@@ -73,9 +73,11 @@ impl Lobby {
                 Some((user.clone(), Secret::new(password.expose().to_owned())))
             }
             TurnLogin::Shared(secret) => {
+                let secret = TurnSecret::new(secret.expose().to_owned());
                 let now = clock::unix_seconds();
-                let login = rest_credentials(secret.expose(), LOGIN_LIFE, now, &mut rand::rng());
-                Some((login.username, Secret::new(login.password)))
+                let (username, password) =
+                    rest_credentials(&secret, LOGIN_LIFE, now, &mut rand::rng());
+                Some((username, Secret::new(password)))
             }
         }
     }

@@ -146,7 +146,6 @@ impl PhoneSockets {
                     self.close(flow);
                 }
             }
-            _ => {}
         }
     }
 
