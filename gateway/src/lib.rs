@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The shell around the engine: sockets, clocks, files, the command line and the demo.
+//!
+//! The engine is told bytes and time and answers with what to do. Everything here moves bytes, waits for the deadline that
+//! was named, and decides nothing about a call.
+//!
+//! # Rooms
+//! - [`cli`]: what was typed, and the way an error is told to a person.
+//! - [`config`]: a TOML file becomes settings that hold together.
+//! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
+//! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
+//! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
+//! - [`clock`]: the one place where the time of day is asked.
+//! - [`secret`]: a string that is never printed and wiped when dropped.
+
+pub mod clock;
+pub mod config;
+pub mod io;
+pub mod keystore;
+pub mod secret;

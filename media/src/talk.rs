@@ -12,7 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::description::Description;
-use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput};
+use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
 
@@ -128,13 +128,18 @@ impl Talk {
         self.near.attach(near);
     }
 
-    /// Connects to the other engine.
+    /// Connects to the other engine, in the given role.
     ///
     /// # Errors
     /// As [`FarLeg::connect`]; nothing has changed then.
-    pub fn connect(&mut self, remote: &Description, now: Instant) -> Result<(), FarError> {
+    pub fn connect(
+        &mut self,
+        remote: &Description,
+        role: Role,
+        now: Instant,
+    ) -> Result<(), FarError> {
         self.now = Some(now);
-        self.far.connect(remote, now)
+        self.far.connect(remote, role, now)
     }
 
     /// Lets the phone's sound out from now on. Until then none of it goes anywhere.

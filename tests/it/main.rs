@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Tests of the whole: `real_*` need programs that `tests/run` installs.
+
+mod real_browser;
+mod real_servers;

@@ -9,6 +9,7 @@ use ringfence_sip as sip;
 
 use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
+use crate::date::Arrival;
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
 use crate::envelope::{Envelope, Outside};
@@ -16,7 +17,7 @@ use crate::input::Sealed;
 use crate::output::{CallLabel, Output};
 use crate::rejected::Rejected;
 use crate::ring::RingId;
-use crate::ring::incoming::{Arrival, Listener, Opened, VerifiedRing, open};
+use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
 use crate::step::{End, Step};
 use crate::work;
 
@@ -49,7 +50,7 @@ impl Engine {
         if !work::check(&sealed.event_key, sealed.nonce, self.config.work_bits, wall) {
             return Err(Rejected::Work);
         }
-        self.seen.spend(sealed.event_key, now)?;
+        self.seen.spend(sealed.event_key)?;
         if let Some(call) = self.expected(&envelope.hint()) {
             self.tell(call, Happening::Envelope(&envelope, outside), now);
             return Ok(());
@@ -59,7 +60,6 @@ impl Engine {
             .iter()
             .map(|line| Listener {
                 identity: &line.identity,
-                number: line.number,
                 book_key: &self.book_key,
             })
             .collect();

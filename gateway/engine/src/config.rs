@@ -11,6 +11,8 @@ pub struct Config {
     pub bucket_bits: u8,
     /// The realm in SIP digest challenges. Phones show it to nobody but their configuration.
     pub realm: String,
+    /// Which hash functions phones are challenged with.
+    pub digest: ringfence_sip::Algorithms,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -21,6 +23,7 @@ impl Default for Config {
             work_bits: 18,
             bucket_bits: 0,
             realm: "ringfence".into(),
+            digest: ringfence_sip::Algorithms::default(),
             no_answer: Duration::from_secs(30),
         }
     }

@@ -13,7 +13,7 @@ use crate::call::{Call, Happening};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::date::UnixTime;
+use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
@@ -65,6 +65,7 @@ impl Engine {
             sip::Config {
                 realm: config.realm.clone(),
                 accounts,
+                algorithms: config.digest,
             },
             agent_seed,
         );
@@ -74,7 +75,7 @@ impl Engine {
             lines,
             book_key,
             directory,
-            seen: Seen::new(),
+            seen: Seen::new(Arrival { wall, now }),
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
             hints: BTreeMap::new(),

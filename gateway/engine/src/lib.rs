@@ -41,7 +41,6 @@ mod desk;
 mod engine;
 mod input;
 mod line;
-mod nouns;
 mod output;
 mod step;
 mod stock;

@@ -1,9 +1,9 @@
 //! A line: one identity, its number, and the SIP account that phones register with to use it.
 
+use ringfence_phonebook::{Binding, Number};
 use ringfence_sip as sip;
 
 use crate::identity::Identity;
-use crate::nouns::{Binding, Number};
 
 /// One number on this engine. Several phones may register to it; all of them ring.
 #[derive(Debug)]

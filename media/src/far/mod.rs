@@ -81,7 +81,6 @@ const PWD_LENGTH: usize = 24;
 /// [`next_alarm`](Self::next_alarm).
 #[derive(Debug)]
 pub struct FarLeg {
-    role: Role,
     private_relays: bool,
     own_ip: std::net::IpAddr,
     stream: Option<StreamCutter>,
@@ -111,13 +110,12 @@ impl FarLeg {
     /// Starts to allocate a relay; the first request is there at the next [`poll`](Self::poll).
     ///
     /// `seed` must be fresh and secret: ICE credentials, SSRC and the lesser identifiers come from it.
-    pub fn new(config: FarConfig, role: Role, mut seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(config: FarConfig, mut seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
         let credentials = Credentials::draw(&mut rng);
         let ssrc = rng.next_u32();
         let mut leg = Self {
-            role,
             private_relays: config.private_relays,
             own_ip: config.local.ip(),
             stream: (config.turn.transport == TurnTransport::Stream).then(StreamCutter::default),
@@ -186,12 +184,17 @@ impl FarLeg {
         self.settle(now);
     }
 
-    /// Connects to the other engine. Its relays must be literal, unicast, at most [`MAX_RELAYS`], and public unless
+    /// Connects to the other engine, in the given role. A leg may have been allocated before anybody knew which. Its relays must be literal, unicast, at most [`MAX_RELAYS`], and public unless
     /// the configuration allows private ones.
     ///
     /// # Errors
     /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then.
-    pub fn connect(&mut self, remote: &Description, now: Instant) -> Result<(), FarError> {
+    pub fn connect(
+        &mut self,
+        remote: &Description,
+        role: Role,
+        now: Instant,
+    ) -> Result<(), FarError> {
         let (Phase::Ready, Some(relay), Some(certificate)) =
             (&self.phase, self.relay, &self.certificate)
         else {
@@ -207,7 +210,7 @@ impl FarLeg {
         fastrand::seed(self.rng.next_u64());
         let peer = Peer::new(
             &PeerTerms {
-                role: self.role,
+                role,
                 ufrag: &self.credentials.ufrag,
                 pwd: &self.credentials.pwd,
                 certificate,

@@ -16,6 +16,7 @@ use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
+use crate::ring::BookView;
 use crate::ring::incoming::VerifiedRing;
 use crate::session::{Say, Session};
 use crate::step::{End, Step};
@@ -84,7 +85,7 @@ impl Answering {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(ring.caller_number(), ring.caller(), desk.config.bucket_bits);
+        let peer = Peer::new(ring.caller(), desk.config.bucket_bits);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.patience(call, CONNECT, "the caller did not confirm");
         let stage = Stage::Allocating {
@@ -184,7 +185,7 @@ impl Answering {
         };
         let media = describe(&far, phone.chosen().to_vec()).encode();
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
-            ring.answer(&media, outside, rng)
+            ring.answer(&media, BookView::default(), outside, rng)
         });
         let Some((session, _)) = sealed else {
             return super::hang_up(End::NotConfirmed, call, desk);

@@ -16,7 +16,7 @@ use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{MediaOrder, PostId};
 use crate::ring::outgoing::{Caller, OutgoingRing};
-use crate::ring::{CancelReason, SealError};
+use crate::ring::{BookView, CancelReason, SealError};
 use crate::session::Say;
 use crate::step::{End, Step};
 
@@ -40,12 +40,12 @@ impl Calling {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
+        let peer = Peer::new(callee.identity, desk.config.bucket_bits);
         let media = describe(&far, offered(&offer)).encode();
         let caller = Caller {
             identity: &desk.line.identity,
-            number: desk.line.number,
             binding: &desk.line.binding,
+            book: BookView::default(),
         };
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -109,15 +109,10 @@ impl Calling {
 
     /// Tells the callee's engine to stop its phones.
     fn withdraw(&self, call: &mut Common, desk: &mut Desk<'_>) {
-        let caller = Caller {
-            identity: &desk.line.identity,
-            number: desk.line.number,
-            binding: &desk.line.binding,
-        };
         let wall = desk.wall;
         desk.post(call, self.peer.bucket, |outside, rng| {
             self.ring
-                .seal_cancel(caller, CancelReason::GaveUp, outside, wall, rng)
+                .seal_cancel(CancelReason::GaveUp, outside, wall, rng)
                 .map(|envelope| ((), envelope))
         });
     }

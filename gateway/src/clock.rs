@@ -1,0 +1,39 @@
+//! The one place of the shell where the time of day is asked.
+//!
+//! The cores are told the time. Monotonic time (`Instant`) is read by the loops that wait; wall-clock time is only needed for
+//! stamps, events, bindings and credentials, and comes from here.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Time since the Unix epoch. A clock set before 1970 reads as 0, which every freshness check then refuses.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
+pub fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// Seconds since the Unix epoch.
+#[must_use]
+pub fn unix_seconds() -> u64 {
+    since_epoch().as_secs()
+}
+
+/// Whole days since the Unix epoch, the unit of validity of listings and bindings.
+#[must_use]
+pub fn unix_days() -> u32 {
+    u32::try_from(unix_seconds() / 86_400).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_seconds_tell_the_same_date() {
+        let days = u64::from(unix_days());
+        assert!(days > 20_000, "this clock is set before 2024");
+        assert!(unix_seconds() / 86_400 - days <= 1);
+    }
+}

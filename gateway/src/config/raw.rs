@@ -1,0 +1,162 @@
+//! Settings exactly as they are typed, with their defaults. Nothing is judged here but spelling and type.
+//!
+//! "Not set" is an empty text or list and the number 0, so that the example file can show every setting with its default.
+
+use serde::Deserialize;
+
+use crate::secret::Secret;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Folder of the state; `~` stands for the home folder.
+    pub state: String,
+    /// Log filter.
+    pub log: String,
+    /// Nostr relays.
+    pub relays: Vec<String>,
+    /// Leading zero bits of stamps.
+    pub work_bits: u8,
+    /// How long a caller waits, in seconds.
+    pub no_answer_seconds: u64,
+    /// `[sip]`
+    pub sip: RawSip,
+    /// `[phonebook]`
+    pub phonebook: RawBook,
+    /// `[turn]`
+    pub turn: RawTurn,
+}
+
+/// `[sip]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSip {
+    /// Addresses to listen at.
+    pub listen: Vec<String>,
+    /// UDP port.
+    pub udp_port: u16,
+    /// TCP port.
+    pub tcp_port: u16,
+}
+
+/// `[phonebook]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawBook {
+    /// Mean minutes between downloads.
+    pub refresh_minutes: u64,
+    /// File of certificates.
+    pub ca_file: String,
+}
+
+/// `[turn]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTurn {
+    /// Servers.
+    pub urls: Vec<String>,
+    /// Shared secret.
+    pub secret: Secret,
+    /// Fixed account: user.
+    pub user: String,
+    /// Fixed account: password.
+    pub password: Secret,
+    /// File of certificates.
+    pub ca_file: String,
+    /// Whether relayed addresses on loopback and private networks are accepted.
+    pub allow_private: bool,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            state: "~/.local/share/ringfence".to_owned(),
+            log: "warn,ringfence=info".to_owned(),
+            relays: Vec::new(),
+            work_bits: 0,
+            no_answer_seconds: 30,
+            sip: RawSip::default(),
+            phonebook: RawBook::default(),
+            turn: RawTurn::default(),
+        }
+    }
+}
+
+impl Default for RawSip {
+    fn default() -> Self {
+        Self {
+            listen: vec!["127.0.0.1".to_owned()],
+            udp_port: 5060,
+            tcp_port: 5060,
+        }
+    }
+}
+
+impl Default for RawBook {
+    fn default() -> Self {
+        Self {
+            refresh_minutes: 60,
+            ca_file: String::new(),
+        }
+    }
+}
+
+/// Parses a file's text. An error is the line (from 1) and what is wrong there, without the line's text: it may be a secret.
+///
+/// # Errors
+/// For anything that is not TOML, an unknown setting or a value of the wrong type.
+pub fn parse(text: &str) -> Result<RawConfig, (usize, String)> {
+    toml::from_str(text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text
+            .bytes()
+            .take(start)
+            .filter(|byte| *byte == b'\n')
+            .count()
+            + 1;
+        (line, error.message().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../examples/ringfence.toml");
+
+    /// Every `name: ` of a printed struct, so that a new field cannot be forgotten in the example.
+    fn field_names(printed: &str) -> Vec<String> {
+        let name = |line: &str| {
+            line.trim()
+                .split_once(": ")
+                .map(|(name, _)| name.to_owned())
+        };
+        printed.lines().filter_map(name).collect()
+    }
+
+    #[test]
+    fn the_example_says_the_defaults() {
+        let example = parse(EXAMPLE).unwrap();
+        assert_eq!(
+            format!("{example:#?}"),
+            format!("{:#?}", RawConfig::default())
+        );
+    }
+
+    #[test]
+    fn the_example_names_every_setting_and_says_something_about_it() {
+        let names = field_names(&format!("{:#?}", RawConfig::default()));
+        assert!(names.len() > 12, "{names:?}");
+        for name in names {
+            let section = format!("[{name}]");
+            let setting = format!("{name} = ");
+            let at = EXAMPLE
+                .lines()
+                .position(|line| line == section || line.starts_with(&setting));
+            let at = at.unwrap_or_else(|| panic!("examples/ringfence.toml does not set `{name}`"));
+            let before = EXAMPLE.lines().nth(at.saturating_sub(1)).unwrap();
+            assert!(before.starts_with('#'), "`{name}` has no comment above it");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! HTTP towards the phone book. The only file that knows the HTTP library.
+//!
+//! Answers are read up to a limit, redirects are not followed (they would carry an activation code elsewhere), and plain HTTP is
+//! spoken on this machine, on private networks and to onion names only.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use ringfence_phonebook::wire::{Activate, Activated, AskChallenge, Challenged, Verified, Verify};
+use ringfence_phonebook::{NetworkSettings, Tile};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{BookFault, Unreachable, check};
+use crate::io::tls::TlsFault;
+
+/// Longest time for a request and its answer: a tile over a slow line.
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Largest JSON answer: network settings with many relays take about 2 kB.
+const MOST_JSON: usize = 64 * 1024;
+/// Largest tile answer; its exact size is checked when it is read.
+const MOST_TILE: usize = 64 * 1024;
+/// Longest ETag that is kept.
+const MOST_ETAG: usize = 128;
+
+/// A phone book to be asked.
+#[derive(Clone, Debug)]
+pub struct BookClient {
+    http: reqwest::Client,
+    base: Url,
+}
+
+/// A tile that differs from the one that is known.
+#[derive(Debug)]
+pub(super) struct FreshTile {
+    pub(super) tile: Tile,
+    pub(super) etag: String,
+}
+
+impl BookClient {
+    /// Prepares to ask the phone book at `url`. `ca_file` names certificates to trust beside the usual ones.
+    ///
+    /// # Errors
+    /// [`BookFault::BadUrl`], [`BookFault::Insecure`], [`BookFault::Tls`].
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookFault> {
+        let base = read_url(url)?;
+        crate::io::tls::settle_provider();
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            // One name for all engines: what else it would say only tells them apart.
+            .user_agent("ringfence/1");
+        if is_near(&base) {
+            builder = builder.no_proxy();
+        }
+        if let Some(path) = ca_file {
+            let unusable = || TlsFault::NoCertificate {
+                path: path.to_owned(),
+            };
+            for certificate in crate::io::tls::certificates(path)? {
+                builder = builder.add_root_certificate(
+                    Certificate::from_der(&certificate).map_err(|_| unusable())?,
+                );
+            }
+        }
+        let http = builder
+            .build()
+            .map_err(|_| BookFault::BadUrl(url.to_owned()))?;
+        Ok(Self { http, base })
+    }
+
+    /// The book's URL, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Asks for what an engine must know to be part of this book's network.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn network(&self) -> Result<NetworkSettings, BookFault> {
+        let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
+        check(self.json(response).await?)
+    }
+
+    /// Redeems an activation code.
+    ///
+    /// # Errors
+    /// [`BookFault::CodeRefused`] and the faults of any request.
+    pub async fn activate(&self, request: &Activate) -> Result<Activated, BookFault> {
+        match self.post("/api/activate", request).await {
+            Err(BookFault::Status(400..=428)) => Err(BookFault::CodeRefused),
+            other => other,
+        }
+    }
+
+    /// Asks for a challenge to sign.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn challenge(&self) -> Result<Challenged, BookFault> {
+        self.post("/api/auth/challenge", &AskChallenge::default())
+            .await
+    }
+
+    /// Answers a challenge; a fresh binding comes back.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn verify(&self, request: &Verify) -> Result<Verified, BookFault> {
+        self.post("/api/auth/verify", request).await
+    }
+
+    /// Asks for a tile; `None` when it is still the one that `etag` names.
+    pub(super) async fn tile(
+        &self,
+        index: u16,
+        etag: Option<&str>,
+    ) -> Result<Option<FreshTile>, BookFault> {
+        let mut request = self.http.get(self.at(&format!("/api/v1/tiles/{index}")));
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let response = match self.ask(request).await {
+            Err(BookFault::Status(304)) => return Ok(None),
+            other => other?,
+        };
+        let etag = response
+            .headers()
+            .get(ETAG)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let etag = if etag.len() > MOST_ETAG {
+            String::new()
+        } else {
+            etag.to_owned()
+        };
+        let bytes = self.body(response, MOST_TILE).await?;
+        let tile = Tile::decode(&bytes).map_err(|_| self.not_a_book())?;
+        Ok(Some(FreshTile { tile, etag }))
+    }
+
+    async fn post<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &Q,
+    ) -> Result<A, BookFault> {
+        let response = self
+            .ask(self.http.post(self.at(path)).json(request))
+            .await?;
+        self.json(response).await
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url())
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, BookFault> {
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            other => Err(BookFault::Status(other.as_u16())),
+        }
+    }
+
+    async fn json<A: DeserializeOwned>(&self, response: Response) -> Result<A, BookFault> {
+        let bytes = self.body(response, MOST_JSON).await?;
+        serde_json::from_slice(&bytes).map_err(|_| self.not_a_book())
+    }
+
+    async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, BookFault> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
+            if bytes.len() + chunk.len() > most {
+                return Err(self.not_a_book());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn not_a_book(&self) -> BookFault {
+        BookFault::NotABook(self.url().to_owned())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> BookFault {
+        let why = if error.is_timeout() {
+            Unreachable::Timeout
+        } else if error.is_connect() {
+            Unreachable::Connect
+        } else {
+            Unreachable::Broken
+        };
+        BookFault::Unreachable {
+            url: self.url().to_owned(),
+            why,
+        }
+    }
+}
+
+fn read_url(text: &str) -> Result<Url, BookFault> {
+    let bad = || BookFault::BadUrl(text.to_owned());
+    let url = Url::parse(text.trim()).map_err(|_| bad())?;
+    let plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    match url.scheme() {
+        "https" if plain && url.has_host() => Ok(url),
+        "http" if plain && url.has_host() => {
+            if is_near(&url) {
+                Ok(url)
+            } else {
+                Err(BookFault::Insecure(text.to_owned()))
+            }
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// This machine, a private network, or an onion name, which is encrypted by itself.
+fn is_near(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || host.ends_with(".onion"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_near_hosts_only() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost/",
+            "http://192.168.1.2",
+            "http://[::1]:1",
+            "http://abc.onion",
+            "https://book.example.org/sub",
+        ] {
+            assert!(read_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://book.example.org",
+            "http://93.184.216.34",
+            "http://localhost.example.org",
+        ] {
+            assert_eq!(read_url(url), Err(BookFault::Insecure(url.to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_book_is_refused() {
+        for url in [
+            "",
+            "book.example.org",
+            "ftp://a",
+            "https://",
+            "https://user:pw@a",
+            "https://a?b",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(
+                read_url(url),
+                Err(BookFault::BadUrl(url.to_owned())),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_are_put_after_the_url_whether_or_not_it_ends_in_a_slash() {
+        for url in ["https://a.example/x", "https://a.example/x/"] {
+            let client = BookClient::new(url, None).unwrap();
+            assert_eq!(
+                client.at("/api/activate"),
+                "https://a.example/x/api/activate"
+            );
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! coturn, the TURN server that operators really run (RFC 8656), on loopback with time-limited REST credentials
+//! (draft-uberti-behave-turn-rest-00).
+//!
+//! The credentials are computed here and not by the code under test, so that both are checked.
+
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
+use tempfile::TempDir;
+
+use crate::{ports, program::Program};
+
+/// A running coturn.
+#[derive(Debug)]
+pub struct Coturn {
+    address: SocketAddr,
+    secret: String,
+    _program: Program,
+    _folder: TempDir,
+}
+
+/// How many seconds the credentials of these tests are good for.
+const CREDENTIAL_LIFE: u64 = 3600;
+
+impl Coturn {
+    /// Starts it for UDP and TCP, without TLS; it relays to loopback addresses, which a server on the internet must not.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = ports::free_pair();
+        let secret = format!("secret of port {}", address.port()).replace(' ', "-");
+        let inside = |name: &str| folder.path().join(name).display().to_string();
+        let settings = [
+            format!("listening-ip={}", address.ip()),
+            format!("listening-port={}", address.port()),
+            format!("relay-ip={}", address.ip()),
+            "realm=tests.ringfence".into(),
+            "use-auth-secret".into(),
+            format!("static-auth-secret={secret}"),
+            "allow-loopback-peers".into(),
+            "fingerprint".into(),
+            "no-cli".into(),
+            "no-tls".into(),
+            "no-dtls".into(),
+            "no-rfc5780".into(),
+            "no-multicast-peers".into(),
+            format!("userdb={}", inside("users")),
+            format!("pidfile={}", inside("pid")),
+            "log-file=stdout".into(),
+            "simple-log".into(),
+        ];
+        fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
+        let mut program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
+        let prober = UdpSocket::bind((address.ip(), 0)).expect("a free port");
+        prober
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .expect("a timeout is allowed");
+        program.wait_until_ready(|| answers_binding_request(&prober, address));
+        Self {
+            address,
+            secret,
+            _program: program,
+            _folder: folder,
+        }
+    }
+
+    /// Where it listens, for UDP and for TCP.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The secret shared with whoever hands out credentials.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// A user name and password that are good for an hour. `user` makes them differ from others of the same second.
+    pub fn credentials(&self, user: &str) -> (String, String) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("it is later than 1970")
+            .as_secs();
+        let username = format!("{}:{user}", now + CREDENTIAL_LIFE);
+        let mut mac = Hmac::<Sha1>::new_from_slice(self.secret.as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(username.as_bytes());
+        let password = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+        (username, password)
+    }
+}
+
+/// Sends a STUN Binding request (RFC 8489 section 5) and sees whether its transaction comes back.
+fn answers_binding_request(socket: &UdpSocket, server: SocketAddr) -> bool {
+    const REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42are you up..";
+    let mut answer = [0; 512];
+    socket.send_to(&REQUEST, server).is_ok()
+        && socket.recv_from(&mut answer).is_ok_and(|(length, from)| {
+            from == server
+                && length >= REQUEST.len()
+                && answer.starts_with(&[1, 1])
+                && answer[4..20] == REQUEST[4..20]
+        })
+}

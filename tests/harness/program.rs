@@ -1,0 +1,189 @@
+//! A real program beside a test: started in a folder of its own, ended with the test.
+//!
+//! The kernel kills it when this process dies, however that happens: it is started through util-linux's `setpriv
+//! --pdeathsig`, from one thread that lives as long as the process, because the kernel means the parent *thread*.
+//! In CI a missing program is a failure; elsewhere its tests are skipped and say so.
+
+use std::{
+    env, fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{LazyLock, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a program may take to be ready.
+pub const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take to end when asked to, before it is killed.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks at something that is awaited.
+const GLANCE: Duration = Duration::from_millis(10);
+
+type Request = (Command, mpsc::Sender<io::Result<Child>>);
+
+static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
+    let (requests, inbox) = mpsc::channel::<Request>();
+    thread::spawn(move || {
+        for (mut command, reply) in inbox {
+            let _ = reply.send(command.spawn());
+        }
+    });
+    requests
+});
+
+/// A running program.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// Whether all these programs are installed; `false` asks the test to return.
+///
+/// # Panics
+/// In CI (`CI` is set), where nothing may be skipped.
+pub fn installed(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs
+        .iter()
+        .filter(|program| find(program).is_none())
+        .collect();
+    if missing.is_empty() {
+        return true;
+    }
+    skipped(&format!("{missing:?} not installed"));
+    false
+}
+
+/// Says loudly that a test is not run, and why.
+///
+/// # Panics
+/// In CI (`CI` is set), where nothing may be skipped.
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see what was not tested"
+)]
+pub fn skipped(why: &str) {
+    assert!(
+        env::var_os("CI").is_none(),
+        "{why}; tests/run installs everything"
+    );
+    eprintln!(
+        "\n*** SKIPPED {}: {why}; tests/run installs everything ***\n",
+        thread::current().name().unwrap_or("a test")
+    );
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .chain([PathBuf::new()])
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
+
+impl Program {
+    /// Starts a program whose output goes to `log`; its standard input is closed.
+    pub fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
+        let log = folder.join("output");
+        let output = fs::File::create(&log).expect("the fixture's own folder is writable");
+        let errors = output.try_clone().expect("a file can be shared");
+        let mut command = leashed(program, arguments);
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors);
+        Self {
+            name: program.to_owned(),
+            child: spawn(command),
+            log,
+        }
+    }
+
+    /// Waits until `ready` holds.
+    ///
+    /// # Panics
+    /// With the end of the program's output, when it ends or is not ready in time.
+    pub fn wait_until_ready(&mut self, mut ready: impl FnMut() -> bool) {
+        let give_up = Instant::now() + READY_WITHIN;
+        while !ready() {
+            let ended = self.child.try_wait().expect("our own child can be asked");
+            let late = Instant::now() >= give_up;
+            assert!(
+                ended.is_none() && !late,
+                "{}: {}:\n{}",
+                self.name,
+                if late { "not ready" } else { "ended" },
+                self.last_words()
+            );
+            thread::sleep(GLANCE);
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let mut text = String::new();
+        let read = fs::File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text));
+        if read.is_err() {
+            return "(no output)".to_owned();
+        }
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+/// A command that dies with this process.
+pub(crate) fn leashed(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "--", program])
+        .args(arguments);
+    command
+}
+
+/// Starts a command from the thread that never ends.
+pub(crate) fn spawn(command: Command) -> Child {
+    let program = format!("{command:?}");
+    let (reply, answer) = mpsc::channel();
+    STARTER
+        .send((command, reply))
+        .expect("the starting thread lives as long as the process");
+    match answer.recv().expect("every request is answered") {
+        Ok(child) => child,
+        Err(error) => panic!("{program} did not start: {error}"),
+    }
+}
+
+/// Asks a child to end, then makes it.
+pub(crate) fn stop(child: &mut Child) {
+    if matches!(child.try_wait(), Ok(Some(_))) {
+        return;
+    }
+    let _ = Command::new("sh")
+        .args(["-c", "kill -TERM \"$0\"", &child.id().to_string()])
+        .status();
+    if !wait_for_end(child, STOP_WITHIN) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Waits for a child's end; `false` when it takes longer.
+pub(crate) fn wait_for_end(child: &mut Child, patience: Duration) -> bool {
+    let give_up = Instant::now() + patience;
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() >= give_up {
+            return false;
+        }
+        thread::sleep(GLANCE);
+    }
+    true
+}

@@ -1,0 +1,249 @@
+#!/usr/bin/env python3
+"""Linphone as a driven phone: liblinphone, the engine of the desktop and mobile programs, called through ctypes.
+
+The account is written as a linphonerc, with the keys that Linphone's remote provisioning sets. Sound comes from and
+goes to WAV files, so no sound card is needed. Works with Debian 12's liblinphone10 (5.1).
+"""
+
+import ctypes
+import os
+import time
+
+from desk import Phone, say, serve
+
+POINTER, NUMBER, TEXT, NOTHING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, None
+
+# Every function used, once: its result and its arguments.
+FUNCTIONS = {
+    "linphone_factory_get": (POINTER, []),
+    "linphone_factory_create_core_cbs": (POINTER, [POINTER]),
+    "linphone_factory_create_config": (POINTER, [POINTER, TEXT]),
+    "linphone_factory_create_core_with_config_3": (POINTER, [POINTER, POINTER, POINTER]),
+    "linphone_factory_create_address": (POINTER, [POINTER, TEXT]),
+    "linphone_core_add_callbacks": (NOTHING, [POINTER, POINTER]),
+    "linphone_core_set_log_level": (NOTHING, [NUMBER]),
+    "linphone_core_set_use_files": (NOTHING, [POINTER, NUMBER]),
+    "linphone_core_set_play_file": (NOTHING, [POINTER, TEXT]),
+    "linphone_core_set_record_file": (NOTHING, [POINTER, TEXT]),
+    "linphone_core_start": (NUMBER, [POINTER]),
+    "linphone_core_set_network_reachable": (NOTHING, [POINTER, NUMBER]),
+    "linphone_core_iterate": (NOTHING, [POINTER]),
+    "linphone_core_invite_address": (POINTER, [POINTER, POINTER]),
+    "linphone_core_terminate_all_calls": (NUMBER, [POINTER]),
+    "linphone_core_stop": (NOTHING, [POINTER]),
+    "linphone_core_get_version": (TEXT, []),
+    "linphone_call_accept": (NUMBER, [POINTER]),
+    "linphone_call_decline": (NUMBER, [POINTER, NUMBER]),
+    "linphone_call_terminate": (NUMBER, [POINTER]),
+    "linphone_call_pause": (NUMBER, [POINTER]),
+    "linphone_call_resume": (NUMBER, [POINTER]),
+    "linphone_call_send_dtmfs": (NUMBER, [POINTER, TEXT]),
+    "linphone_call_get_error_info": (POINTER, [POINTER]),
+    "linphone_error_info_get_protocol_code": (NUMBER, [POINTER]),
+    "linphone_error_info_get_phrase": (TEXT, [POINTER]),
+    "linphone_call_state_to_string": (TEXT, [NUMBER]),
+    "linphone_registration_state_to_string": (TEXT, [NUMBER]),
+}
+
+# Linphone's names of a call's states, in our words; the states between them are not told.
+STATES = {
+    "OutgoingInit": "dialling",
+    "OutgoingRinging": "ringing",
+    "IncomingReceived": "incoming",
+    "StreamsRunning": "talking",
+    "Paused": "held",
+    "PausedByRemote": "held",
+    "Error": "ended",
+    "End": "ended",
+}
+
+# Its names, clock rates and channels of the codecs.
+CODECS = {"pcmu": ("PCMU", 8000, 1), "pcma": ("PCMA", 8000, 1), "g722": ("G722", 8000, 1), "opus": ("opus", 48000, 2)}
+
+# SIP status -> LinphoneReason, the only form in which a refusal can be asked for.
+REASONS = {486: 6, 603: 3, 480: 16}
+
+ONLY_ERRORS = 8
+
+
+class Linphone(Phone):
+    """liblinphone with one account."""
+
+    def __init__(self, chosen):
+        super().__init__(chosen)
+        self.heard = self.inside("heard.wav")
+        self.call = None
+        self.core = None
+        self.kept = []  # callbacks that C holds must not be collected
+
+    def start(self):
+        self.live_in_own_home()
+        self.load()
+        factory = self.linphone_factory_get()
+        self.factory = factory
+        self.linphone_core_set_log_level(ONLY_ERRORS)
+        with open(self.inside("linphonerc"), "w", encoding="ascii") as file:
+            file.write(self.settings())
+        config = self.linphone_factory_create_config(factory, self.inside("linphonerc").encode())
+        self.core = self.linphone_factory_create_core_with_config_3(factory, config, None)
+        self.listen(factory)
+        self.linphone_core_set_use_files(self.core, 1)
+        self.linphone_core_set_play_file(self.core, self.microphone.encode())
+        self.linphone_core_set_record_file(self.core, self.heard.encode())
+        outcome = self.linphone_core_start(self.core)
+        if outcome != 0:
+            raise SystemExit(f"liblinphone did not start: {outcome}")
+        # Without this it would wait for a network interface that it likes.
+        self.linphone_core_set_network_reachable(self.core, 1)
+        say("ready", phone="liblinphone " + self.linphone_core_get_version().decode())
+
+    def live_in_own_home(self):
+        """It opens no SIP port when it cannot keep its database below these folders."""
+        for variable, folder in (
+            ("HOME", ""),
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_CACHE_HOME", "cache"),
+        ):
+            os.environ[variable] = self.inside(folder)
+            os.makedirs(os.path.join(self.inside(folder), "linphone"), exist_ok=True)
+        os.makedirs(self.inside(".local/share/linphone"), exist_ok=True)
+
+    def load(self):
+        """Declares the C functions and makes each one a method."""
+        library = ctypes.CDLL("liblinphone.so.10")
+        self.library = library
+        for name, (result, arguments) in FUNCTIONS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, name, function)
+
+    def settings(self):
+        """The linphonerc: one account, one transport on a free port, the wanted codecs and no others."""
+        free, off = -1, 0
+        sections = {
+            "sip": {
+                "sip_port": free if self.chosen.transport == "udp" else off,
+                "sip_tcp_port": free if self.chosen.transport == "tcp" else off,
+                "sip_tls_port": off,
+                "bind_address": "127.0.0.1",
+                "default_proxy": 0,
+                "guess_hostname": 1,
+                "register_only_when_network_is_up": 0,
+                "media_encryption": "none",
+            },
+            "proxy_0": {
+                "reg_proxy": f"<sip:{self.chosen.server}{self.via}>",
+                "reg_route": f"<sip:{self.chosen.server}{self.via};lr>",
+                "reg_identity": f"<{self.identity}>",
+                "reg_expires": self.chosen.expires,
+                "reg_sendregister": 1,
+                "publish": 0,
+                "quality_reporting_enabled": 0,
+            },
+            "auth_info_0": {"username": self.chosen.user, "passwd": self.chosen.password},
+            "rtp": {"audio_rtp_port": free, "bind_address": "127.0.0.1"},
+            "sound": {"echocancellation": 0, "agc": 0, "noisegate": 0},
+            "video": {"enabled": 0},
+            "net": {"firewall_policy": 0, "enable_adaptive_rate": 0},
+            "misc": {"add_missing_audio_codecs": 0},
+        }
+        for place, codec in enumerate(self.codecs):
+            mime, rate, channels = CODECS[codec]
+            sections[f"audio_codec_{place}"] = {"mime": mime, "rate": rate, "channels": channels, "enabled": 1}
+        lines = []
+        for name, entries in sections.items():
+            lines.append(f"[{name}]")
+            lines.extend(f"{key}={value}" for key, value in entries.items())
+        return "\n".join(lines) + "\n"
+
+    def listen(self, factory):
+        """Hooks up the callbacks: registration, calls, digits."""
+        callbacks = self.linphone_factory_create_core_cbs(factory)
+        for setter, kinds, method in (
+            ("account_registration_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.registration_changed),
+            ("call_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.call_changed),
+            ("dtmf_received", [POINTER, POINTER, NUMBER], self.digit_heard),
+        ):
+            kind = ctypes.CFUNCTYPE(None, *kinds)
+            function = kind(method)
+            self.kept.append(function)
+            setting = getattr(self.library, "linphone_core_cbs_set_" + setter)
+            setting.restype, setting.argtypes = None, [POINTER, kind]
+            setting(callbacks, function)
+        self.linphone_core_add_callbacks(self.core, callbacks)
+
+    def registration_changed(self, _core, _account, state, message):
+        """Called by Linphone."""
+        name = self.linphone_registration_state_to_string(state).decode().removeprefix("LinphoneRegistration")
+        if name == "Ok":
+            say("registered")
+        elif name == "Failed":
+            say("registration-failed", why=(message or b"").decode(errors="replace"))
+
+    def call_changed(self, _core, call, state, message):
+        """Called by Linphone."""
+        name = self.linphone_call_state_to_string(state).decode().removeprefix("LinphoneCall").removeprefix("State")
+        told = STATES.get(name)
+        facts = {}
+        if told == "ended":
+            fault = self.linphone_call_get_error_info(call)
+            facts["status"] = self.linphone_error_info_get_protocol_code(fault)
+            phrase = self.linphone_error_info_get_phrase(fault) or message or b""
+            facts["reason"] = phrase.decode(errors="replace")
+        if told in ("dialling", "incoming"):
+            self.call = call
+        if name == "Released" and self.call == call:
+            self.call = None
+        if told:
+            say("call", state=told, **facts)
+
+    def digit_heard(self, _core, _call, digit):
+        """Called by Linphone."""
+        say("digit", digit=chr(digit))
+
+    def turn(self):
+        self.linphone_core_iterate(self.core)
+        time.sleep(0.01)
+
+    def obey(self, verb, words):
+        if verb == "call":
+            address = self.linphone_factory_create_address(self.factory, self.address_of(words[0]).encode())
+            if not self.linphone_core_invite_address(self.core, address):
+                raise ValueError("Linphone did not place the call")
+            return
+        if self.call is None:
+            raise ValueError("there is no call")
+        if verb == "answer":
+            outcome = self.linphone_call_accept(self.call)
+        elif verb == "refuse":
+            status = int(words[0]) if words else 486
+            if status not in REASONS:
+                raise ValueError(f"Linphone cannot be made to refuse with {status}")
+            outcome = self.linphone_call_decline(self.call, REASONS[status])
+        elif verb == "hang-up":
+            outcome = self.linphone_call_terminate(self.call)
+        elif verb == "hold":
+            outcome = self.linphone_call_pause(self.call)
+        elif verb == "resume":
+            outcome = self.linphone_call_resume(self.call)
+        elif verb == "digits":
+            outcome = self.linphone_call_send_dtmfs(self.call, words[0].encode())
+        else:
+            raise ValueError("unknown order")
+        if outcome != 0:
+            raise ValueError(f"Linphone answered {outcome}")
+
+    def stop(self):
+        if self.core is None:
+            return
+        self.linphone_core_terminate_all_calls(self.core)
+        for _ in range(30):
+            self.turn()
+        self.linphone_core_stop(self.core)
+        if os.path.exists(self.heard):
+            say("heard", file=self.heard)
+
+
+if __name__ == "__main__":
+    serve(Linphone)
