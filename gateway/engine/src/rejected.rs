@@ -1,0 +1,64 @@
+//! Why an envelope was dropped. The sender never learns it: every reason is silence on the wire.
+//!
+//! The reasons exist for counters and tests. They name no number and no key, so that they may be counted
+//! anywhere; the engine logs them at DEBUG at most.
+
+/// Why an envelope was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// Not exactly 1,024 bytes.
+    #[error("wrong length")]
+    Length,
+    /// A version of the protocol that this engine does not speak.
+    #[error("unknown version")]
+    Version,
+    /// The stamp has too little work, or belongs to another time.
+    #[error("too little work")]
+    Work,
+    /// The stamp was used before: one stamp buys one envelope.
+    #[error("stamp already spent")]
+    StampSpent,
+    /// No key of ours opens it. Ordinary: most envelopes of a bucket are for somebody else.
+    #[error("not for us, or altered")]
+    NotOurs,
+    /// The bytes after the body are not zero, or the length field does not fit.
+    #[error("malformed payload")]
+    Payload,
+    /// A kind of message that does not belong here, or that this version does not know.
+    #[error("unexpected kind")]
+    Kind,
+    /// The body has the wrong length or a field outside its range.
+    #[error("malformed body")]
+    Body,
+    /// The Noise static key is not the one that the caller's identity signed, or that signature is false.
+    #[error("ring key not signed by the caller")]
+    CallerSignature,
+    /// The caller's ring key is past its last day.
+    #[error("caller's ring key expired")]
+    CallerExpired,
+    /// The phone book did not sign that this number belongs to this caller.
+    #[error("binding not signed by the phone book")]
+    Binding,
+    /// The phone book's signature is past its last day.
+    #[error("binding expired")]
+    BindingExpired,
+    /// More than 60 s away from our clock.
+    #[error("too old, or from the future")]
+    Stale,
+    /// Seen before: ephemeral key, event key or call.
+    #[error("replay")]
+    Replay,
+    /// The caller has as many live rings in memory as one caller may have.
+    #[error("caller's quota is used up")]
+    CallerQuota,
+    /// The replay memory is full of live entries: refused, because a replay could not be told.
+    #[error("replay memory full")]
+    MemoryFull,
+    /// An answer or session envelope that stands in another event than the one it was sealed for.
+    #[error("moved to another event")]
+    Moved,
+    /// The hint is not one that this session expects.
+    #[error("unexpected hint")]
+    Hint,
+}

@@ -1,0 +1,319 @@
+//! The JSON that crosses the wire. Field names and shapes of `/api` are those that existing clients of this interface use (JWK of
+//! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url without padding (RFC 4648 section 5),
+//! but for the challenge and its answer, which are hexadecimal. No decision is taken here.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use x25519_dalek::StaticSecret;
+
+use crate::binding::BINDING_BYTES;
+use crate::challenge::Possession;
+use crate::code::ActivationCode;
+use crate::day::Day;
+use crate::keys::{BookKey, RingKey};
+use crate::listing::Listing;
+use crate::number::NumberPlan;
+
+/// `N` bytes, written in base64url.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Base64<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Serialize for Base64<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Base64<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| D::Error::custom("not base64url without padding"))?;
+        let bytes = bytes
+            .try_into()
+            .map_err(|_| D::Error::custom(format_args!("not {N} bytes")))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl<const N: usize> fmt::Debug for Base64<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Base64({N} bytes)")
+    }
+}
+
+/// `N` bytes, written in lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hex<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut bytes = [0; N];
+        hex::decode_to_slice(text, &mut bytes)
+            .map_err(|_| D::Error::custom(format_args!("not {N} bytes in hexadecimal")))?;
+        Ok(Self(bytes))
+    }
+}
+
+impl<const N: usize> fmt::Debug for Hex<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hex({N} bytes)")
+    }
+}
+
+/// A public key as a JSON Web Key. A private one (`d`) is refused: it must never have been sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Jwk {
+    kty: KeyType,
+    crv: Curve,
+    x: Base64<32>,
+    /// Members that browsers export and that say nothing new; read, never written.
+    #[serde(default, skip_serializing)]
+    alg: Option<String>,
+    #[serde(default, skip_serializing)]
+    ext: Option<bool>,
+    #[serde(default, skip_serializing)]
+    key_ops: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum KeyType {
+    #[serde(rename = "OKP")]
+    Okp,
+}
+
+/// The curve a [`Jwk`] is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Curve {
+    /// For signatures.
+    Ed25519,
+    /// For agreement.
+    X25519,
+}
+
+impl Jwk {
+    /// The key with these bytes.
+    #[must_use]
+    pub fn new(crv: Curve, x: [u8; 32]) -> Self {
+        Self {
+            kty: KeyType::Okp,
+            crv,
+            x: Base64(x),
+            alg: None,
+            ext: None,
+            key_ops: Vec::new(),
+        }
+    }
+
+    /// The key's bytes, unchecked, if it is on this curve.
+    #[must_use]
+    pub fn on(&self, curve: Curve) -> Option<&[u8; 32]> {
+        (self.crv == curve).then_some(&self.x.0)
+    }
+}
+
+/// `POST /api/admin/issue-number` answers this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Issued {
+    /// The number, decimal.
+    pub number: String,
+    /// The text of an [`ActivationCode`].
+    pub activation_code: String,
+}
+
+/// `POST /api/activate` asks this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Activate {
+    /// The text of an [`ActivationCode`].
+    pub code: String,
+    /// The identity key.
+    pub signing_key: Jwk,
+    /// The ring key.
+    pub encryption_key: Jwk,
+    /// The last day on which the ring key is good; the book says which it wants.
+    pub valid_until: Day,
+    /// The listing's self-signature.
+    pub listing_signature: Base64<64>,
+    /// Proof of possession of the identity key.
+    pub signature: Base64<64>,
+    /// Proof of possession of the ring key.
+    pub ring_key_proof: Base64<32>,
+}
+
+impl Activate {
+    /// Fills in the form for one's own keys.
+    #[must_use]
+    pub fn new(
+        code: &ActivationCode,
+        identity: &SigningKey,
+        ring_secret: &StaticSecret,
+        network: &NetworkSettings,
+    ) -> Self {
+        let listing = Listing::sign(
+            identity,
+            RingKey::from(ring_secret),
+            network.listing_valid_until,
+        );
+        let (digest, book, proof_key) = (code.digest(), &network.book_key, &network.proof_key);
+        let proof = Possession::prove(identity, ring_secret, &listing, &digest, book, proof_key);
+        Self {
+            code: code.text(),
+            signing_key: Jwk::new(Curve::Ed25519, *listing.identity().as_bytes()),
+            encryption_key: Jwk::new(Curve::X25519, *listing.ring_key().as_bytes()),
+            valid_until: listing.valid_until(),
+            listing_signature: Base64(*listing.signature()),
+            signature: Base64(proof.signature),
+            ring_key_proof: Base64(proof.ring_key_proof),
+        }
+    }
+}
+
+/// `POST /api/activate` answers this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Activated {
+    /// The number, decimal.
+    pub number: String,
+    /// The book's word for it; see [`crate::Binding::decode`].
+    pub binding: Base64<BINDING_BYTES>,
+}
+
+/// `POST /api/auth/challenge` asks this. The number is neither needed nor looked at.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskChallenge {
+    /// Any text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+}
+
+/// `POST /api/auth/challenge` answers this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Challenged {
+    /// The name of the challenge.
+    pub challenge_id: Hex<16>,
+    /// The text to sign, 64 hexadecimal digits.
+    pub challenge: Hex<32>,
+    /// From which the text is made; see [`crate::Challenge`].
+    pub nonce: Hex<32>,
+}
+
+/// `POST /api/auth/verify` asks this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Verify {
+    /// The name of the challenge.
+    pub challenge_id: Hex<16>,
+    /// The number whose identity key signed.
+    pub number: String,
+    /// The signature over the 64 digits as UTF-8.
+    pub signature: Hex<64>,
+}
+
+/// `POST /api/auth/verify` answers this.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Verified {
+    /// Always true; a failure is an error.
+    pub verified: bool,
+    /// The number, decimal.
+    pub number: String,
+    /// A fresh binding.
+    pub binding: Base64<BINDING_BYTES>,
+}
+
+/// `GET /api/keys/{number}` answers this, for every number.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    /// The number as it was asked.
+    pub number: String,
+    /// The identity key.
+    pub signing_key: Jwk,
+    /// The ring key.
+    pub encryption_key: Jwk,
+}
+
+/// What every failure looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One word for a program; the cause is not told.
+    pub error: String,
+}
+
+/// `GET /api/v1/network` answers this: what an engine must know to be part of this book's network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkSettings {
+    /// Version of the protocol, 1.
+    pub version: u32,
+    /// The key that signs bindings.
+    #[serde(with = "book_key")]
+    pub book_key: BookKey,
+    /// The book's agreement key, for the proof of possession of a ring key.
+    #[serde(with = "ring_key")]
+    pub proof_key: RingKey,
+    /// The numbers.
+    pub plan: NumberPlan,
+    /// What every listing of this book states, assigned or not, so that the field tells nobody apart.
+    pub listing_valid_until: Day,
+    /// Nostr relays, `ws://` or `wss://`, best first.
+    pub relays: Vec<String>,
+    /// TURN servers, `turn:host:port` (RFC 7065); the credentials come by another way.
+    pub turn: Vec<String>,
+    /// Leading zero bits that a work stamp needs.
+    pub work_bits: u8,
+    /// Bits of the bucket in the relay tag: 0 is one bucket for all.
+    pub bucket_bits: u8,
+}
+
+mod book_key {
+    use super::{Base64, BookKey, Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        key: &BookKey,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Base64(*key.as_bytes()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BookKey, D::Error> {
+        let Base64(bytes) = Base64::deserialize(deserializer)?;
+        BookKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
+    }
+}
+
+mod ring_key {
+    use super::{Base64, Deserialize, Deserializer, RingKey, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        key: &RingKey,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Base64(*key.as_bytes()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<RingKey, D::Error> {
+        let Base64(bytes) = Base64::deserialize(deserializer)?;
+        RingKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
+    }
+}

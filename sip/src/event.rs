@@ -1,0 +1,179 @@
+//! The vocabulary between the agent and whoever drives it: what comes out, and the few words that go in.
+
+use crate::account::User;
+use crate::flow::Flow;
+
+/// One call leg between us and the phone or phones of one line. Never used again within an agent's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub(crate) u64);
+
+/// Who is calling, as the called phone shall show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The number, written into the user part of From.
+    pub number: String,
+    /// A name for the display, if one is known.
+    pub name: Option<String>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Caller(..)")
+    }
+}
+
+/// Why a leg is ended from our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HangUp {
+    /// The call is over, or nobody waits for it.
+    Normal,
+    /// Another engine or phone took the call; phones then show no missed call (RFC 3326).
+    AnsweredElsewhere,
+}
+
+/// Why [`place`](crate::Agent::place) did not ring anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// No phone is registered to the line.
+    #[error("no phone is registered to this line")]
+    NoPhone,
+    /// The agent holds as many legs as it may.
+    #[error("too many calls at once")]
+    TooManyLegs,
+}
+
+/// What the caller of the agent has to do or to know. Drain with [`poll`](crate::Agent::poll) after every input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Bytes for a phone.
+    Send {
+        /// Over this flow.
+        flow: Flow,
+        /// One whole message.
+        bytes: Vec<u8>,
+    },
+    /// The stream of this flow is of no more use: close it.
+    Close {
+        /// The stream.
+        flow: Flow,
+    },
+    /// Something happened.
+    Event(Event),
+}
+
+/// What happened. Bodies are the phone's SDP as it was sent; the agent does not read them.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A phone joined the line. Refreshes are not told.
+    Registered {
+        /// The line.
+        user: User,
+        /// How many phones it has.
+        phones: usize,
+    },
+    /// A phone left the line: by its own word, by time, or with its stream.
+    Unregistered {
+        /// The line.
+        user: User,
+        /// How many phones are left.
+        phones: usize,
+    },
+    /// A phone dials. Answer with `ring`, `answer`, `refuse` or `hang_up`.
+    Incoming {
+        /// The new leg.
+        leg: LegId,
+        /// The line, proved by digest.
+        user: User,
+        /// The user part of the Request-URI, unescaped.
+        dialled: String,
+        /// The offer; empty if the phone wants ours (RFC 3261 section 13.2.1).
+        sdp: Vec<u8>,
+    },
+    /// The calling phone gave up before a final answer. The leg is gone.
+    Cancelled {
+        /// The leg.
+        leg: LegId,
+    },
+    /// At least one called phone rings.
+    Ringing {
+        /// The placed leg.
+        leg: LegId,
+    },
+    /// A called phone answered; the others were cancelled.
+    Answered {
+        /// The placed leg.
+        leg: LegId,
+        /// The answer.
+        sdp: Vec<u8>,
+    },
+    /// No called phone took the call. The leg is gone.
+    Refused {
+        /// The placed leg.
+        leg: LegId,
+        /// The telling one of the phones' statuses; 408 if none of them answered at all.
+        status: u16,
+    },
+    /// The ACK for our 200 arrived.
+    Confirmed {
+        /// The leg.
+        leg: LegId,
+        /// The body of the ACK: empty unless the INVITE had no offer, then the answer to ours.
+        sdp: Vec<u8>,
+    },
+    /// The phone wants other media in a talking leg (re-INVITE, or UPDATE with a body): call `answer` or `refuse`.
+    Reoffer {
+        /// The leg.
+        leg: LegId,
+        /// The new offer; empty if the phone wants ours.
+        sdp: Vec<u8>,
+    },
+    /// The phone hung up, or its dialog died: no ACK, stream closed, 481. The leg is gone.
+    HungUp {
+        /// The leg.
+        leg: LegId,
+    },
+}
+
+impl Event {
+    /// The event's name, for logs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Registered { .. } => "registered",
+            Self::Unregistered { .. } => "unregistered",
+            Self::Incoming { .. } => "incoming",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Ringing { .. } => "ringing",
+            Self::Answered { .. } => "answered",
+            Self::Refused { .. } => "refused",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Reoffer { .. } => "reoffer",
+            Self::HungUp { .. } => "hung up",
+        }
+    }
+}
+
+impl std::fmt::Debug for Event {
+    /// Only the name: events carry numbers and SDP, and neither belongs in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Event({})", self.name())
+    }
+}
+
+/// What the agent has counted since it was made. Only ever grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Datagrams and frames that were not SIP, or too broken to be answered: met with silence.
+    pub malformed: u64,
+    /// Requests answered 400, 505 and the like because of their form.
+    pub rejected: u64,
+    /// Requests answered 401.
+    pub challenged: u64,
+    /// Challenges answered with a wrong password or for a user who does not exist.
+    pub wrong_password: u64,
+    /// Requests turned away because a table was full (503).
+    pub overloaded: u64,
+    /// Messages that belong to nothing: late answers, ACKs without a call.
+    pub stray: u64,
+}

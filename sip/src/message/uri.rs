@@ -1,0 +1,405 @@
+//! Addresses: `sip:`, `sips:` and `tel:` URIs (RFC 3261 section 19.1, RFC 3966), any other scheme as opaque text.
+//!
+//! A URI keeps its written form, since a Contact must be sent back exactly as it came. Phones drop ports and
+//! parameters at will, so nothing here offers textual comparison as "the same address".
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::params::Params;
+use super::scan::{Scan, is_token, number};
+
+/// The kind of a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:`
+    Tel,
+    /// Anything else, kept but not understood (answered 416 in a Request-URI).
+    Other,
+}
+
+/// The host part: a name or an address literal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    text: String,
+}
+
+impl Host {
+    /// The address, if the host is a literal. A zone (`%eth0`) is left out.
+    pub fn ip(&self) -> Option<IpAddr> {
+        let Some(inside) = self
+            .text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        else {
+            return self.text.parse().ok();
+        };
+        let address = inside.split('%').next()?;
+        address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+    }
+
+    /// The same host: equal addresses, or equal names without regard to case.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self.ip(), other.ip()) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.text.eq_ignore_ascii_case(&other.text),
+        }
+    }
+
+    /// Reads `host [":" port]`.
+    pub(crate) fn read(scan: &mut Scan<'_>) -> Option<(Self, Option<u16>)> {
+        let text = if scan.eat(b'[') {
+            let inside = scan.until(b']')?;
+            format!("[{}]", std::str::from_utf8(inside).ok()?)
+        } else {
+            let name = scan.take_while(|byte| {
+                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+            });
+            std::str::from_utf8(name).ok()?.to_owned()
+        };
+        let host = Self { text };
+        if host.text.is_empty() || (host.text.starts_with('[') && host.ip().is_none()) {
+            return None;
+        }
+        if !scan.eat_padded(b':') {
+            return Some((host, None));
+        }
+        let port = number(scan.take_while(|byte| byte.is_ascii_digit()))?;
+        Some((host, Some(port)))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A URI in its written form, with its parts read. Equality is textual; see [`Uri::is_same_contact`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Uri {
+    text: String,
+    scheme: Scheme,
+    user: Option<String>,
+    host: Option<Host>,
+    port: Option<u16>,
+    params: Params,
+    has_headers: bool,
+}
+
+impl Uri {
+    /// `sip:user@address`, the user part escaped. `None` as user gives `sip:address`.
+    pub fn sip(user: Option<&str>, address: SocketAddr) -> Self {
+        let user = user.map(escape);
+        let text = match &user {
+            Some(user) => format!("sip:{user}@{address}"),
+            None => format!("sip:{address}"),
+        };
+        let host = match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self {
+            text,
+            scheme: Scheme::Sip,
+            user,
+            host: Some(Host { text: host }),
+            port: Some(address.port()),
+            params: Params::default(),
+            has_headers: false,
+        }
+    }
+
+    /// Reads a whole URI. `None` if it is none: white space, angle brackets, a bad host, port or escape.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        if !text.bytes().all(is_uri_byte) || !has_whole_escapes(text) {
+            return None;
+        }
+        let (scheme, rest) = text.split_once(':')?;
+        let starts_well = scheme.bytes().next()?.is_ascii_alphabetic();
+        if !starts_well
+            || !scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        {
+            return None;
+        }
+        match scheme.to_ascii_lowercase().as_str() {
+            "sip" => Self::parse_sip(text, Scheme::Sip, rest),
+            "sips" => Self::parse_sip(text, Scheme::Sips, rest),
+            "tel" => Self::parse_tel(text, rest),
+            _ => (!rest.is_empty()).then(|| Self::bare(text, Scheme::Other)),
+        }
+    }
+
+    fn bare(text: &str, scheme: Scheme) -> Self {
+        Self {
+            text: text.to_owned(),
+            scheme,
+            user: None,
+            host: None,
+            port: None,
+            params: Params::default(),
+            has_headers: false,
+        }
+    }
+
+    fn parse_sip(text: &str, scheme: Scheme, rest: &str) -> Option<Self> {
+        let (user, rest) = match rest.split_once('@') {
+            Some((info, rest)) => (Some(info.split(':').next()?.to_owned()), rest),
+            None => (None, rest),
+        };
+        if user.as_deref() == Some("") {
+            return None;
+        }
+        let mut scan = Scan::new(rest.as_bytes());
+        let (host, port) = Host::read(&mut scan)?;
+        let params = Params::read(&mut scan)?;
+        let has_headers = scan.eat(b'?');
+        let is_whole = if has_headers {
+            !scan.rest().contains(&b'@')
+        } else {
+            scan.is_done()
+        };
+        is_whole.then(|| Self {
+            user,
+            host: Some(host),
+            port,
+            params,
+            has_headers,
+            ..Self::bare(text, scheme)
+        })
+    }
+
+    fn parse_tel(text: &str, rest: &str) -> Option<Self> {
+        let mut scan = Scan::new(rest.as_bytes());
+        let written =
+            scan.take_while(|byte| byte.is_ascii_hexdigit() || b"+*#-.()".contains(&byte));
+        let digits: String = written
+            .iter()
+            .filter(|byte| !b"-.()".contains(byte))
+            .map(|&byte| char::from(byte))
+            .collect();
+        let params = Params::read(&mut scan)?;
+        let is_whole = scan.is_done() && !digits.is_empty();
+        is_whole.then(|| Self {
+            user: Some(digits),
+            params,
+            ..Self::bare(text, Scheme::Tel)
+        })
+    }
+
+    /// The kind.
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The user part without escapes (bytes that are no UTF-8 become U+FFFD); of a `tel:` URI the number without
+    /// visual separators.
+    pub fn user(&self) -> Option<String> {
+        self.user.as_deref().map(unescape)
+    }
+
+    /// The host part, absent from `tel:` and unknown schemes.
+    pub const fn host(&self) -> Option<&Host> {
+        self.host.as_ref()
+    }
+
+    /// The port, if written.
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The parameters.
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// True if `?header=value` follows, which a Request-URI must not have (RFC 3261 section 19.1.1).
+    pub const fn has_headers(&self) -> bool {
+        self.has_headers
+    }
+
+    /// The URI as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Adds a parameter at the end.
+    #[must_use]
+    pub(crate) fn with_param(mut self, name: &str, value: &str) -> Self {
+        self.text.push_str(&format!(";{name}={value}"));
+        self.params.set(name, value.to_owned());
+        self
+    }
+
+    /// The same phone behind both: user, host, port and transport agree. Looser than RFC 3261 section 19.1.4, which
+    /// would take a phone for a new one whenever it adds a parameter of its own.
+    pub fn is_same_contact(&self, other: &Self) -> bool {
+        let hosts_agree = match (&self.host, &other.host) {
+            (Some(one), Some(two)) => one.is_same(two),
+            (None, None) => self.text == other.text,
+            _ => false,
+        };
+        let transport = |uri: &Self| {
+            uri.params
+                .get("transport")
+                .map(|name| name.to_ascii_lowercase())
+        };
+        hosts_agree
+            && self.user() == other.user()
+            && self.port == other.port
+            && transport(self) == transport(other)
+    }
+
+    /// User and host agree; port and parameters may differ.
+    pub(crate) fn is_same_resource(&self, other: &Self) -> bool {
+        let hosts_agree = match (&self.host, &other.host) {
+            (Some(one), Some(two)) => one.is_same(two),
+            (None, None) => true,
+            _ => false,
+        };
+        hosts_agree && self.user() == other.user()
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Uri(..)")
+    }
+}
+
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"<>\"\\^{}|`".contains(&byte) || byte == b'`'
+}
+
+fn has_whole_escapes(text: &str) -> bool {
+    text.split('%').skip(1).all(|tail| {
+        let mut digits = tail.bytes().take(2);
+        digits.next().is_some_and(|byte| byte.is_ascii_hexdigit())
+            && digits.next().is_some_and(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part
+            .split_at_checked(2)
+            .and_then(|(hex, tail)| Some((u8::from_str_radix(hex, 16).ok()?, tail)))
+        {
+            Some((byte, tail)) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(tail.as_bytes());
+            }
+            None => {
+                bytes.push(b'%');
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Escapes a user part (RFC 3261 section 25.1: unreserved and user-unreserved stay).
+fn escape(user: &str) -> String {
+    let mut escaped = String::with_capacity(user.len());
+    for byte in user.bytes() {
+        if byte != b'%' && (is_token(byte) && byte != b'`' || b"()&=+$,?/".contains(&byte)) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Uri> {
+        Uri::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn parts_are_read_and_the_text_is_kept() {
+        let text = "sip:al%20ice:pw@[2001:db8::1]:5070;transport=tcp;ob?Subject=x";
+        let uri = parse(text).unwrap();
+        assert_eq!(uri.to_string(), text);
+        assert_eq!(uri.user().unwrap(), "al ice");
+        assert_eq!(uri.host().unwrap().ip().unwrap().to_string(), "2001:db8::1");
+        assert_eq!(uri.port(), Some(5070));
+        assert!(uri.params().has("ob") && uri.has_headers());
+    }
+
+    #[test]
+    fn users_may_hold_semicolons_and_question_marks() {
+        let uri = parse("sip:user;par=u%40example.net@example.com").unwrap();
+        assert_eq!(uri.user().unwrap(), "user;par=u@example.net");
+        assert_eq!(parse("sip:1?2@h").unwrap().user().unwrap(), "1?2");
+    }
+
+    #[test]
+    fn telephone_numbers_lose_their_separators() {
+        assert_eq!(
+            parse("tel:+1-(201).555;phone-context=x")
+                .unwrap()
+                .user()
+                .unwrap(),
+            "+1201555"
+        );
+    }
+
+    #[test]
+    fn broken_addresses_are_refused() {
+        for text in [
+            "sip:",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@h:99999",
+            "sip:a@h:",
+            "sip:a@h:1x",
+            "sip:a%4@h",
+            "sip:a b@h",
+            "<sip:a@h>",
+            "sip:a@[::1",
+            "sip:a@2001:db8::1",
+            "alice",
+            ":x",
+            "sip:a@b@c",
+            "sip:a@h;",
+            "tel:",
+            "urn:",
+        ] {
+            assert_eq!(parse(text).map(|uri| uri.text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_part_is_escaped_so_that_it_comes_back() {
+        let uri = Uri::sip(Some("a b;c@d%"), "[::1]:5060".parse().unwrap());
+        let again = parse(uri.as_str()).unwrap();
+        assert_eq!(again.user().unwrap(), "a b;c@d%");
+        assert_eq!(again, uri);
+    }
+
+    #[test]
+    fn a_phone_is_known_again_by_more_than_its_text() {
+        let one = parse("sip:alice@127.0.0.1:5070;transport=TCP;ob").unwrap();
+        assert!(one.is_same_contact(&parse("sip:%61lice@127.0.0.1:5070;transport=tcp").unwrap()));
+        assert!(!one.is_same_contact(&parse("sip:alice@127.0.0.1:5071;transport=tcp").unwrap()));
+    }
+}
