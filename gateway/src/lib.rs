@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod io;
 pub mod keystore;
 pub mod run;

@@ -1,0 +1,4 @@
+//! The whole system in one process: `ringfence demo`.
+
+pub mod tone;
+pub mod ua;
