@@ -14,6 +14,8 @@ pub mod keys;
 pub mod listing;
 pub mod number;
 pub mod tile;
+#[cfg(feature = "turn")]
+pub mod turn;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};
