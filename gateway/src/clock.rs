@@ -3,7 +3,7 @@
 //! The cores are told the time. Monotonic time (`Instant`) is read by the loops that wait; wall-clock time is only needed for
 //! stamps, events, bindings and credentials, and comes from here.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time since the Unix epoch. A clock set before 1970 reads as 0, which every freshness check then refuses.
 #[must_use]
@@ -12,6 +12,12 @@ pub fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+/// Monotonic time, for everything that waits.
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
 }
 
 /// Seconds since the Unix epoch.

@@ -17,4 +17,7 @@ pub mod config;
 pub mod demo;
 pub mod io;
 pub mod keystore;
+pub mod run;
 pub mod secret;
+
+mod mint;

@@ -12,6 +12,7 @@ use std::ops::RangeInclusive;
 use zeroize::Zeroize;
 
 use crate::codec::Codec;
+use crate::far::FarLocal;
 
 /// What the far leg of one engine looks like to the other.
 ///
@@ -67,6 +68,19 @@ impl Description {
         + 4
         + (1 + MAX_RELAYS * 19)
         + (1 + Codec::ALL.len());
+
+    /// Describes a far leg that has its relay, and what the phone behind it takes.
+    #[must_use]
+    pub fn of(local: &FarLocal, codecs: Vec<Codec>) -> Self {
+        Self {
+            ufrag: local.ufrag.clone(),
+            pwd: local.pwd.clone(),
+            fingerprint: local.fingerprint,
+            ssrc: local.ssrc,
+            relays: vec![local.relay],
+            codecs,
+        }
+    }
 
     /// The bytes of this description.
     ///

@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::codec::Codec;
+use crate::rewrite::{Arrival, Rewritten, Unwanted};
+
 /// The figures of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
@@ -21,15 +24,13 @@ pub struct Figures {
 /// The figures of one way of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Way {
-    /// Packets of sound and digits that arrived.
-    pub arrived: u64,
-    /// Packets that went out again.
+    /// Packets of sound and digits that were passed on.
     pub passed: u64,
-    /// Packets that the sender numbered and that never arrived.
+    /// Packets that the sender numbered and that have not arrived.
     pub lost: u64,
-    /// How unevenly they arrived (RFC 3550 section 6.4.1).
+    /// How unevenly sound arrived (RFC 3550 section 6.4.1).
     pub jitter: Duration,
-    /// When the first one went out.
+    /// When the first one was passed on.
     pub first: Option<Instant>,
     /// What was not passed on, and why.
     pub dropped: Dropped,
@@ -54,4 +55,181 @@ pub struct Dropped {
     pub muted: u64,
     /// No phone attached, no address known, or the far leg not connected.
     pub nowhere: u64,
+}
+
+impl Way {
+    /// Everything that arrived, passed on or not.
+    #[must_use]
+    pub fn arrived(&self) -> u64 {
+        self.passed + self.dropped.total()
+    }
+}
+
+impl Dropped {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let Self {
+            malformed,
+            rtcp,
+            stranger,
+            format,
+            duplicate,
+            late,
+            muted,
+            nowhere,
+        } = self;
+        malformed + rtcp + stranger + format + duplicate + late + muted + nowhere
+    }
+}
+
+/// Counts one way of a call.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    way: Way,
+    transit: Option<Transit>,
+    /// Sixteen times the jitter, in ticks of `clock`.
+    jitter: u64,
+    clock: u32,
+}
+
+/// When a packet came and when it was due.
+#[derive(Debug)]
+struct Transit {
+    arrival: Instant,
+    timestamp: u32,
+}
+
+impl Meter {
+    /// Counts a packet that goes on.
+    pub(crate) fn passed(&mut self, packet: Rewritten, codec: Codec, now: Instant) {
+        self.way.passed += 1;
+        self.way.first.get_or_insert(now);
+        match packet.arrival {
+            Arrival::Fresh => self.transit = None,
+            Arrival::Next { skipped } => self.way.lost += u64::from(skipped),
+            Arrival::Late => self.way.lost = self.way.lost.saturating_sub(1),
+        }
+        // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is no jitter.
+        if !codec.is_events() {
+            self.note_transit(packet.timestamp, codec.clock(), now);
+        }
+    }
+
+    /// Counts a packet whose numbers keep it from going on.
+    pub(crate) fn refused(&mut self, unwanted: Unwanted) {
+        match unwanted {
+            Unwanted::Duplicate => self.way.dropped.duplicate += 1,
+            Unwanted::Late => self.way.dropped.late += 1,
+        }
+    }
+
+    /// The counters of what does not even get numbers.
+    pub(crate) fn dropped(&mut self) -> &mut Dropped {
+        &mut self.way.dropped
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        let micros = (self.jitter / 16)
+            .saturating_mul(1_000_000)
+            .checked_div(u64::from(self.clock));
+        Way {
+            jitter: Duration::from_micros(micros.unwrap_or(0)),
+            ..self.way
+        }
+    }
+
+    fn note_transit(&mut self, timestamp: u32, clock: u32, now: Instant) {
+        self.clock = clock;
+        if let Some(before) = self.transit.replace(Transit {
+            arrival: now,
+            timestamp,
+        }) {
+            let passed = now.saturating_duration_since(before.arrival).as_micros()
+                * u128::from(clock)
+                / 1_000_000;
+            let due = timestamp.wrapping_sub(before.timestamp).cast_signed();
+            let difference = (passed.min(MAX_TICKS) as i64 - i64::from(due)).unsigned_abs();
+            self.jitter = self.jitter.saturating_add(difference) - self.jitter / 16;
+        }
+    }
+}
+
+/// A pause longer than this (12 hours at 48 kHz) measures no jitter.
+const MAX_TICKS: u128 = i32::MAX as u128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(timestamp: u32, arrival: Arrival) -> Rewritten {
+        Rewritten {
+            sequence: 0,
+            timestamp,
+            marker: false,
+            arrival,
+        }
+    }
+
+    /// Passes one packet of G.711 for each time of arrival in milliseconds, each due 20 ms after the one before.
+    fn meter(arrivals: impl IntoIterator<Item = u64>) -> Meter {
+        let (mut meter, start) = (Meter::default(), Instant::now());
+        for (count, arrival) in arrivals.into_iter().enumerate() {
+            let kind = if count == 0 {
+                Arrival::Fresh
+            } else {
+                Arrival::Next { skipped: 0 }
+            };
+            let timestamp = u32::MAX.wrapping_add(count as u32 * 160);
+            meter.passed(
+                packet(timestamp, kind),
+                Codec::Pcma,
+                start + Duration::from_millis(arrival),
+            );
+        }
+        meter
+    }
+
+    #[test]
+    fn even_arrivals_have_no_jitter() {
+        assert_eq!(meter((0..200).map(|n| n * 20)).way().jitter, Duration::ZERO);
+    }
+
+    #[test]
+    fn uneven_arrivals_have_the_jitter_of_the_standard() {
+        // Each packet is alternately 5 ms early and late against the one before, which is where the average settles.
+        let jitter = meter((0..400).map(|n| n * 20 + n % 2 * 5)).way().jitter;
+        assert!((4_500..=5_000).contains(&jitter.as_micros()), "{jitter:?}");
+    }
+
+    #[test]
+    fn late_packets_are_no_longer_lost() {
+        let mut meter = meter([0]);
+        let now = Instant::now();
+        meter.passed(packet(0, Arrival::Next { skipped: 3 }), Codec::Opus, now);
+        meter.passed(packet(0, Arrival::Late), Codec::Opus, now);
+        assert_eq!((meter.way().passed, meter.way().lost), (3, 2));
+    }
+
+    #[test]
+    fn digits_do_not_count_as_jitter() {
+        let (mut meter, start) = (meter([0]), Instant::now());
+        for later in 1..10 {
+            meter.passed(
+                packet(0, Arrival::Next { skipped: 0 }),
+                Codec::Events8k,
+                start + Duration::from_secs(later),
+            );
+        }
+        assert_eq!(meter.way().jitter, Duration::ZERO);
+    }
+
+    #[test]
+    fn all_that_arrived_is_counted() {
+        let mut meter = meter([0, 20]);
+        meter.refused(Unwanted::Duplicate);
+        meter.refused(Unwanted::Late);
+        meter.dropped().rtcp += 1;
+        assert_eq!(meter.way().arrived(), 5);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format for both phones.
 //! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC), packet by packet.
-//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what happened.
+//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what happened, [`rtp`] a phone's packets.
 //!
 //! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then `next_alarm`.
 
@@ -10,9 +10,13 @@ pub mod codec;
 pub mod description;
 pub mod far;
 pub mod figures;
+mod latch;
 pub mod near;
 pub mod negotiate;
+mod rewrite;
+pub mod rtp;
 pub mod sdp;
+mod sequence;
 pub mod talk;
 
 pub use codec::Codec;

@@ -1,16 +1,559 @@
-//! The near leg.
-use crate::codec::Codec;
-use std::net::SocketAddr;
+//! The near leg: a phone's RTP, in both directions (RFC 3550, symmetric as RFC 4961 has it).
+//!
+//! From the phone it takes what comes from the latched source in an agreed format, renumbers it and hands it on as a far packet. To the phone it gives
+//! far packets the phone's payload types and an SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
 
-/// What was agreed with the phone.
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand_core::Rng;
+
+use crate::codec::Codec;
+use crate::far::RtpPacket;
+use crate::figures::{Meter, Way};
+use crate::latch::Latch;
+use crate::rewrite::{Numbers, Rewriter, Rewritten};
+use crate::rtp::{Datagram, Packet};
+
+/// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms) makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearTerms {
-    /// Where our near socket is bound. Decides whether this machine's own packets may be the phone's.
+    /// Where the near socket is bound: on loopback, any address of this machine may be the phone's.
     pub local: SocketAddr,
-    /// Where the phone's SDP wants sound.
+    /// Where the phone's SDP wants its sound.
     pub remote: SocketAddr,
-    /// The agreed formats with the phone's payload types.
+    /// The agreed formats, with the phone's payload types.
     pub codecs: Vec<(Codec, u8)>,
-    /// Whether the phone wants to hear anything for now (it does not while it holds the call).
+    /// Whether the phone wants to hear anything for now; it does not while it holds the call.
     pub hears: bool,
+}
+
+/// What becomes of a phone's sound for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Microphone {
+    /// It goes out.
+    Open,
+    /// Nobody may hear it yet.
+    Muted,
+    /// There is no far leg to carry it.
+    Nowhere,
+}
+
+/// The phone's side of a call.
+#[derive(Debug)]
+pub(crate) struct NearLeg {
+    ssrc: u32,
+    phone: Option<Phone>,
+    from_phone: Lane,
+    to_phone: Lane,
+}
+
+/// The phone as last agreed.
+#[derive(Debug)]
+struct Phone {
+    codecs: Vec<(Codec, u8)>,
+    hears: bool,
+    latch: Latch,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Lane {
+    rewriter: Rewriter,
+    meter: Meter,
+}
+
+impl NearLeg {
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        Self {
+            ssrc: rng.next_u32(),
+            phone: None,
+            from_phone: Lane::new(rng),
+            to_phone: Lane::new(rng),
+        }
+    }
+
+    /// Takes the terms agreed with the phone, for the first time or in place of those before.
+    pub(crate) fn attach(&mut self, terms: NearTerms) {
+        let latch = match &self.phone {
+            Some(before) => before.latch.renewed(terms.local, terms.remote),
+            None => Latch::new(terms.local, terms.remote),
+        };
+        self.phone = Some(Phone {
+            codecs: terms.codecs,
+            hears: terms.hears,
+            latch,
+        });
+    }
+
+    /// A datagram on the near socket; what comes back is for the far leg.
+    pub(crate) fn from_phone(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        microphone: Microphone,
+        now: Instant,
+    ) -> Option<RtpPacket> {
+        let dropped = self.from_phone.meter.dropped();
+        let Some(phone) = &mut self.phone else {
+            return drop_as(&mut dropped.nowhere);
+        };
+        let packet = match Datagram::read(bytes) {
+            Ok(Datagram::Rtp(packet)) => packet,
+            Ok(Datagram::Rtcp) => return drop_as(&mut dropped.rtcp),
+            Err(_) => return drop_as(&mut dropped.malformed),
+        };
+        let Some(codec) = phone.codec(packet.payload_type) else {
+            return drop_as(&mut dropped.format);
+        };
+        if !phone.latch.admits(from) {
+            return drop_as(&mut dropped.stranger);
+        }
+        match microphone {
+            Microphone::Open => {}
+            Microphone::Muted => return drop_as(&mut dropped.muted),
+            Microphone::Nowhere => return drop_as(&mut dropped.nowhere),
+        }
+        let Packet {
+            ssrc,
+            sequence,
+            timestamp,
+            marker,
+            ..
+        } = packet;
+        let numbers = self.from_phone.renumber(
+            Numbers {
+                ssrc,
+                sequence,
+                timestamp,
+                marker,
+            },
+            codec,
+            phone.clock(),
+            now,
+        )?;
+        Some(RtpPacket {
+            payload_type: codec.far_payload_type(),
+            marker: numbers.marker,
+            sequence: numbers.sequence,
+            timestamp: numbers.timestamp,
+            payload: packet.payload.to_vec(),
+        })
+    }
+
+    /// A packet of the far leg; what comes back is for the phone.
+    pub(crate) fn to_phone(
+        &mut self,
+        packet: &RtpPacket,
+        now: Instant,
+    ) -> Option<(SocketAddr, Vec<u8>)> {
+        let dropped = self.to_phone.meter.dropped();
+        let Some((phone, target)) = self
+            .phone
+            .as_ref()
+            .and_then(|phone| Some((phone, phone.latch.target()?)))
+        else {
+            return drop_as(&mut dropped.nowhere);
+        };
+        let codec = Codec::from_far_payload_type(packet.payload_type);
+        let Some((codec, payload_type)) =
+            codec.and_then(|codec| Some((codec, phone.payload_type(codec)?)))
+        else {
+            return drop_as(&mut dropped.format);
+        };
+        if packet.payload.is_empty() {
+            return drop_as(&mut dropped.malformed);
+        }
+        if !phone.hears {
+            return drop_as(&mut dropped.muted);
+        }
+        // The far leg has one stream for the whole call, so its source never changes.
+        let RtpPacket {
+            marker,
+            sequence,
+            timestamp,
+            ..
+        } = *packet;
+        let numbers = self.to_phone.renumber(
+            Numbers {
+                ssrc: 0,
+                sequence,
+                timestamp,
+                marker,
+            },
+            codec,
+            phone.clock(),
+            now,
+        )?;
+        let packet = Packet {
+            payload_type,
+            marker: numbers.marker,
+            sequence: numbers.sequence,
+            timestamp: numbers.timestamp,
+            ssrc: self.ssrc,
+            payload: &packet.payload,
+        };
+        Some((target, packet.to_bytes()))
+    }
+
+    /// What happened so far: from the phone, and to it.
+    pub(crate) fn figures(&self) -> (Way, Way) {
+        (self.from_phone.meter.way(), self.to_phone.meter.way())
+    }
+}
+
+impl Phone {
+    /// The format of a packet from the phone. Where a phone answered our offer with a number of its own, RFC 3264 section 6.1 lets
+    /// it send either under its number or, as most do not, under ours.
+    fn codec(&self, payload_type: u8) -> Option<Codec> {
+        let by_theirs = self
+            .codecs
+            .iter()
+            .find(|(_, number)| *number == payload_type);
+        let by_ours = || {
+            self.codecs
+                .iter()
+                .find(|(codec, _)| codec.far_payload_type() == payload_type)
+        };
+        by_theirs.or_else(by_ours).map(|(codec, _)| *codec)
+    }
+
+    fn payload_type(&self, codec: Codec) -> Option<u8> {
+        self.codecs
+            .iter()
+            .find(|(agreed, _)| *agreed == codec)
+            .map(|(_, number)| *number)
+    }
+
+    /// The clock of the sound, which is that of the stream.
+    fn clock(&self) -> u32 {
+        self.codecs
+            .iter()
+            .find(|(codec, _)| !codec.is_events())
+            .map_or(8_000, |(codec, _)| codec.clock())
+    }
+}
+
+impl Lane {
+    fn new(rng: &mut impl Rng) -> Self {
+        Self {
+            rewriter: Rewriter::new(rng),
+            meter: Meter::default(),
+        }
+    }
+
+    fn renumber(
+        &mut self,
+        numbers: Numbers,
+        codec: Codec,
+        clock: u32,
+        now: Instant,
+    ) -> Option<Rewritten> {
+        match self.rewriter.rewrite(numbers, clock, now) {
+            Ok(rewritten) => {
+                self.meter.passed(rewritten, codec, now);
+                Some(rewritten)
+            }
+            Err(unwanted) => {
+                self.meter.refused(unwanted);
+                None
+            }
+        }
+    }
+}
+
+fn drop_as<T>(counter: &mut u64) -> Option<T> {
+    *counter += 1;
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    const PHONE: &str = "127.0.0.1:7078";
+
+    fn at(address: &str) -> SocketAddr {
+        address.parse().unwrap()
+    }
+
+    fn terms() -> NearTerms {
+        let codecs = vec![(Codec::Opus, 96), (Codec::Events48k, 97)];
+        NearTerms {
+            local: at("127.0.0.1:40000"),
+            remote: at(PHONE),
+            codecs,
+            hears: true,
+        }
+    }
+
+    fn leg() -> NearLeg {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(terms());
+        leg
+    }
+
+    fn sound(payload_type: u8, sequence: u16) -> Vec<u8> {
+        let timestamp = u32::from(sequence) * 960;
+        Packet {
+            payload_type,
+            marker: false,
+            sequence,
+            timestamp,
+            ssrc: 0x1111_1111,
+            payload: b"sound",
+        }
+        .to_bytes()
+    }
+
+    fn far(payload_type: u8, sequence: u16) -> RtpPacket {
+        let timestamp = u32::from(sequence) * 960;
+        RtpPacket {
+            payload_type,
+            marker: false,
+            sequence,
+            timestamp,
+            payload: b"voice".to_vec(),
+        }
+    }
+
+    fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<RtpPacket> {
+        leg.from_phone(at(PHONE), bytes, Microphone::Open, Instant::now())
+    }
+
+    fn dropped(leg: &NearLeg) -> crate::figures::Dropped {
+        leg.figures().0.dropped
+    }
+
+    #[test]
+    fn sound_crosses_with_nothing_but_its_payload() {
+        let mut leg = leg();
+        let mut bytes = sound(96, 500);
+        // Two contributing sources and an extension that gives the loudness away.
+        bytes[0] |= 0x12;
+        bytes.splice(
+            12..12,
+            [[0xaa; 8], [0xbe, 0xde, 0, 1, 0x10, 0x55, 0, 0]].concat(),
+        );
+        let packet = speak(&mut leg, &bytes).unwrap();
+        assert_eq!(
+            (packet.payload_type, packet.payload.as_slice()),
+            (111, &b"sound"[..])
+        );
+        assert_ne!(packet.sequence, 500);
+        assert_ne!(packet.timestamp, 500 * 960);
+        let next = speak(&mut leg, &sound(96, 501)).unwrap();
+        assert_eq!(next.sequence, packet.sequence + 1);
+        assert_eq!(next.timestamp.wrapping_sub(packet.timestamp), 960);
+    }
+
+    #[test]
+    fn digits_cross_under_their_own_number_and_in_the_same_count() {
+        let mut leg = leg();
+        let voice = speak(&mut leg, &sound(96, 500)).unwrap();
+        let digit = speak(&mut leg, &sound(97, 501)).unwrap();
+        assert_eq!(
+            (digit.payload_type, digit.sequence),
+            (110, voice.sequence + 1)
+        );
+    }
+
+    #[test]
+    fn a_phone_may_answer_with_its_number_and_send_with_ours() {
+        assert_eq!(speak(&mut leg(), &sound(111, 1)).unwrap().payload_type, 111);
+        assert_eq!(speak(&mut leg(), &sound(110, 1)).unwrap().payload_type, 110);
+    }
+
+    #[test]
+    fn what_is_not_sound_is_counted_by_its_reason() {
+        let mut leg = leg();
+        assert_eq!(speak(&mut leg, b"hello"), None);
+        assert_eq!(speak(&mut leg, &[0x80, 200, 0, 6, 0, 0, 0, 1]), None);
+        assert_eq!(speak(&mut leg, &sound(0, 1)), None);
+        assert!(speak(&mut leg, &sound(96, 1)).is_some());
+        assert_eq!(speak(&mut leg, &sound(96, 1)), None);
+        assert_eq!(
+            leg.from_phone(
+                at("127.0.0.1:9"),
+                &sound(96, 2),
+                Microphone::Open,
+                Instant::now()
+            ),
+            None
+        );
+        assert_eq!(
+            leg.from_phone(at(PHONE), &sound(96, 2), Microphone::Muted, Instant::now()),
+            None
+        );
+        assert_eq!(
+            leg.from_phone(
+                at(PHONE),
+                &sound(96, 2),
+                Microphone::Nowhere,
+                Instant::now()
+            ),
+            None
+        );
+        assert_eq!(speak(&mut leg, &sound(96, 30_000)), None);
+        let dropped = dropped(&leg);
+        assert_eq!(
+            (
+                dropped.malformed,
+                dropped.rtcp,
+                dropped.format,
+                dropped.duplicate,
+                dropped.stranger
+            ),
+            (1, 1, 1, 1, 1)
+        );
+        assert_eq!((dropped.muted, dropped.nowhere, dropped.late), (1, 1, 1));
+        assert_eq!(leg.figures().0.passed, 1);
+    }
+
+    #[test]
+    fn a_muted_phone_is_found_all_the_same() {
+        let mut leg = leg();
+        leg.from_phone(
+            at("127.0.0.1:5555"),
+            &sound(96, 1),
+            Microphone::Muted,
+            Instant::now(),
+        );
+        assert_eq!(
+            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
+            at("127.0.0.1:5555")
+        );
+    }
+
+    #[test]
+    fn noise_does_not_latch() {
+        let mut leg = leg();
+        leg.from_phone(
+            at("127.0.0.1:5555"),
+            b"noise",
+            Microphone::Open,
+            Instant::now(),
+        );
+        leg.from_phone(
+            at("127.0.0.1:5555"),
+            &sound(3, 1),
+            Microphone::Open,
+            Instant::now(),
+        );
+        leg.from_phone(
+            at("127.0.0.1:5555"),
+            &[0x80, 201, 0, 1, 0, 0, 0, 1],
+            Microphone::Open,
+            Instant::now(),
+        );
+        assert_eq!(
+            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
+            at(PHONE)
+        );
+    }
+
+    #[test]
+    fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
+        let mut leg = leg();
+        let (to, first) = leg.to_phone(&far(111, 9), Instant::now()).unwrap();
+        let (_, digit) = leg.to_phone(&far(110, 10), Instant::now()).unwrap();
+        assert_eq!(to, at(PHONE));
+        let (Ok(Datagram::Rtp(first)), Ok(Datagram::Rtp(digit))) =
+            (Datagram::read(&first), Datagram::read(&digit))
+        else {
+            panic!("RTP is expected");
+        };
+        assert_eq!((first.payload_type, digit.payload_type), (96, 97));
+        assert_eq!(
+            (first.ssrc, digit.sequence),
+            (digit.ssrc, first.sequence + 1)
+        );
+        assert_eq!(first.payload, b"voice");
+    }
+
+    #[test]
+    fn far_packets_that_the_phone_cannot_take_are_counted() {
+        let mut leg = leg();
+        assert_eq!(leg.to_phone(&far(8, 1), Instant::now()), None);
+        assert_eq!(leg.to_phone(&far(55, 1), Instant::now()), None);
+        assert_eq!(
+            leg.to_phone(
+                &RtpPacket {
+                    payload: Vec::new(),
+                    ..far(111, 1)
+                },
+                Instant::now()
+            ),
+            None
+        );
+        leg.attach(NearTerms {
+            hears: false,
+            ..terms()
+        });
+        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        leg.attach(NearTerms {
+            remote: at("0.0.0.0:9"),
+            ..terms()
+        });
+        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        let dropped = leg.figures().1.dropped;
+        assert_eq!(
+            (
+                dropped.format,
+                dropped.malformed,
+                dropped.muted,
+                dropped.nowhere
+            ),
+            (2, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn nothing_passes_before_a_phone_is_attached() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        assert_eq!(speak(&mut leg, &sound(96, 1)), None);
+        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(
+            (
+                leg.figures().0.dropped.nowhere,
+                leg.figures().1.dropped.nowhere
+            ),
+            (1, 1)
+        );
+    }
+
+    #[test]
+    fn numbers_go_on_through_a_re_invite() {
+        let mut leg = leg();
+        let before = speak(&mut leg, &sound(96, 1)).unwrap();
+        leg.attach(NearTerms {
+            codecs: vec![(Codec::Opus, 121)],
+            ..terms()
+        });
+        assert_eq!(speak(&mut leg, &sound(96, 2)), None);
+        assert_eq!(
+            speak(&mut leg, &sound(121, 2)).unwrap().sequence,
+            before.sequence + 1
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_taken_without_panic_and_accounted_for(
+            datagrams in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..60), any::<bool>(), any::<u16>()), 1..40),
+        ) {
+            let mut leg = leg();
+            let count = datagrams.len() as u64;
+            for (mut bytes, like_sound, port) in datagrams {
+                if let Some(start) = bytes.get_mut(..2).filter(|_| like_sound) {
+                    start.copy_from_slice(&[0x80, 96]);
+                }
+                leg.from_phone(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, Instant::now());
+            }
+            prop_assert_eq!(leg.figures().0.arrived(), count);
+        }
+    }
 }

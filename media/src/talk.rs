@@ -1,22 +1,39 @@
-//! A whole call's media: skeleton.
+//! A whole call's media: the near leg (the phone's RTP) and the far leg (WebRTC through the relays), packet by packet.
+//!
+//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the phone in the [`Talk::poll`] that
+//! meets it. Neither clock nor socket is here; the shell owns a near socket and one to the TURN server. Calls, rings and who may hear whom are the
+//! engine's to decide: it says when the microphone opens.
+
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::description::Description;
-use crate::far::{FarError, FarFault, FarLeg, FarLocal};
-use crate::figures::Figures;
-use crate::near::NearTerms;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
-/// A call's media: the phone's RTP on one side, the far leg on the other.
-#[derive(Debug)]
+use crate::description::Description;
+use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
+use crate::figures::Figures;
+use crate::near::{Microphone, NearLeg, NearTerms};
+
+/// A call's media.
 pub struct Talk {
     far: FarLeg,
+    near: NearLeg,
+    /// The latest time told, which [`Talk::poll`] goes by.
+    now: Option<Instant>,
+    /// When the far leg was connected, if it ever was.
+    connected: Option<Instant>,
+    /// Closed or failed: no sound passes any more.
+    ended: bool,
+    microphone_open: bool,
+    first_sound: FirstSound,
 }
 
 /// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum TalkOutput {
-    /// Bytes for the TURN server, and nobody else.
+    /// Bytes for the TURN server and nobody else: one datagram, or the next bytes of the stream.
     ToServer(Vec<u8>),
     /// A datagram from the near socket to the phone.
     ToPhone {
@@ -29,11 +46,11 @@ pub enum TalkOutput {
     Event(TalkEvent),
 }
 
-/// What happened.
+/// What happened to a call's media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TalkEvent {
-    /// The relay is ours; the other engine can be told.
+    /// The relay is ours; the other engine can be told ([`Description::of`]).
     Allocated(FarLocal),
     /// Sound can flow both ways.
     Connected,
@@ -41,7 +58,7 @@ pub enum TalkEvent {
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
-    /// The first packet of the other side's sound went to the phone.
+    /// The first packet of the other side's sound went to the phone. Once a call.
     FirstSound,
     /// The far leg is dead; nothing but `Closed` follows.
     Failed(FarFault),
@@ -49,61 +66,119 @@ pub enum TalkEvent {
     Closed,
 }
 
+/// Whether the phone has been given sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FirstSound {
+    Awaited,
+    /// Its packet is out, and the event is next.
+    Given,
+    Told,
+}
+
 impl Talk {
     /// Takes over a far leg, which may have been allocating for a while.
     #[must_use]
-    pub fn new(far: FarLeg, _seed: [u8; 32]) -> Self {
-        Self { far }
+    pub fn new(far: FarLeg, seed: [u8; 32]) -> Self {
+        Self {
+            far,
+            near: NearLeg::new(&mut ChaCha20Rng::from_seed(seed)),
+            now: None,
+            connected: None,
+            ended: false,
+            microphone_open: false,
+            first_sound: FirstSound::Awaited,
+        }
     }
 
-    /// Bytes from the TURN server's socket.
+    /// Bytes from the TURN server's socket: one datagram, or the next bytes of the stream.
     pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
+        self.now = Some(now);
         self.far.handle_turn(bytes, now);
     }
 
     /// The connection to the TURN server ended.
     pub fn handle_turn_closed(&mut self, now: Instant) {
+        self.now = Some(now);
         self.far.handle_turn_closed(now);
     }
 
-    /// A datagram from the near socket.
-    pub fn handle_rtp(&mut self, _from: SocketAddr, _bytes: &[u8], _now: Instant) {}
+    /// A datagram from the near socket. Whatever is not the phone's sound in an agreed format is counted and dropped.
+    pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.now = Some(now);
+        let microphone = match self.connected {
+            None => Microphone::Nowhere,
+            Some(_) if self.ended => Microphone::Nowhere,
+            Some(_) if !self.microphone_open => Microphone::Muted,
+            Some(_) => Microphone::Open,
+        };
+        if let Some(packet) = self.near.from_phone(from, bytes, microphone, now) {
+            self.far.write_rtp(packet, now);
+        }
+    }
 
-    /// Time has passed.
+    /// Time has passed: to be called at the latest at [`Talk::next_alarm`].
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = Some(now);
         self.far.handle_timeout(now);
     }
 
-    /// The phone's side is agreed; again after a re-INVITE.
-    pub fn attach_phone(&mut self, _near: NearTerms, _now: Instant) {}
-
-    /// Connects to the other engine.
-    ///
-    /// # Errors
-    /// As [`FarLeg::connect`].
-    pub fn connect(&mut self, remote: &Description, now: Instant) -> Result<(), FarError> {
-        self.far.connect(remote, now)
+    /// The terms agreed with the phone; again after each re-INVITE.
+    pub fn attach_phone(&mut self, near: NearTerms, now: Instant) {
+        self.now = Some(now);
+        self.near.attach(near);
     }
 
-    /// Until then nothing of the phone's sound goes out.
-    pub fn open_microphone(&mut self, _now: Instant) {}
+    /// Connects to the other engine, in the given role.
+    ///
+    /// # Errors
+    /// As [`FarLeg::connect`]; nothing has changed then.
+    pub fn connect(
+        &mut self,
+        remote: &Description,
+        role: Role,
+        now: Instant,
+    ) -> Result<(), FarError> {
+        self.now = Some(now);
+        self.far.connect(remote, role, now)
+    }
 
-    /// Sends on the data channel; false if it is not open.
+    /// Lets the phone's sound out from now on. Until then none of it goes anywhere.
+    pub fn open_microphone(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.microphone_open = true;
+    }
+
+    /// Sends a message on the data channel; false if that is not open.
     pub fn send_control(&mut self, bytes: &[u8], now: Instant) -> bool {
+        self.now = Some(now);
         self.far.send_control(bytes, now)
     }
 
-    /// Ends the call's media.
+    /// Ends the call's media: no sound passes any more, and the relay is given back with the next [`Talk::poll`].
     pub fn close(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.ended = true;
         self.far.close(now);
     }
 
     /// The next thing to do, until `None`.
     pub fn poll(&mut self) -> Option<TalkOutput> {
-        None
+        if self.first_sound == FirstSound::Given {
+            self.first_sound = FirstSound::Told;
+            return Some(TalkOutput::Event(TalkEvent::FirstSound));
+        }
+        loop {
+            let event = match self.far.poll()? {
+                FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
+                FarOutput::Event(event) => event,
+            };
+            if let Some(output) = self.hear(event) {
+                return Some(output);
+            }
+        }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why.
+    /// When to call [`Talk::handle_timeout`], and why.
     #[must_use]
     pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
         self.far.next_alarm()
@@ -112,6 +187,56 @@ impl Talk {
     /// What happened so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        let (from_phone, to_phone) = self.near.figures();
+        Figures {
+            from_phone,
+            to_phone,
+            connected: self.connected,
+            candidate_types: self.connected.map(|_| ("relay", "relay")),
+        }
+    }
+
+    fn hear(&mut self, event: FarEvent) -> Option<TalkOutput> {
+        let event = match event {
+            FarEvent::Rtp(_) if self.ended => return None,
+            FarEvent::Rtp(packet) => {
+                let (to, bytes) = self.near.to_phone(&packet, self.now?)?;
+                if self.first_sound == FirstSound::Awaited {
+                    self.first_sound = FirstSound::Given;
+                }
+                return Some(TalkOutput::ToPhone { to, bytes });
+            }
+            FarEvent::Connected => {
+                self.connected = self.now;
+                TalkEvent::Connected
+            }
+            FarEvent::Failed(fault) => {
+                self.ended = true;
+                TalkEvent::Failed(fault)
+            }
+            FarEvent::Allocated(local) => TalkEvent::Allocated(local),
+            FarEvent::ControlOpen => TalkEvent::ControlOpen,
+            FarEvent::Control(bytes) => TalkEvent::Control(bytes),
+            FarEvent::Closed => TalkEvent::Closed,
+        };
+        Some(TalkOutput::Event(event))
+    }
+}
+
+impl fmt::Debug for Talk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Talk")
+            .field("connected", &self.connected.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TalkOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ToServer(bytes) => write!(f, "ToServer({} bytes)", bytes.len()),
+            Self::ToPhone { bytes, .. } => write!(f, "ToPhone({} bytes)", bytes.len()),
+            Self::Event(event) => write!(f, "Event({event:?})"),
+        }
     }
 }

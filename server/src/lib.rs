@@ -1,27 +1,38 @@
 //! The phone book: numbers, the public keys behind them, and a server that cannot tell who looks up whom.
 //!
-//! Without the feature `service` this crate is the nouns alone, without a runtime: [`Number`], [`Listing`], [`Binding`], [`Tile`],
-//! the bytes that are signed ([`challenge`]) and the JSON that crosses the wire ([`wire`]). The engine uses it like that.
+//! Without the feature `service` this crate has no runtime and no socket. It is the nouns ([`Number`], [`Listing`], [`Binding`],
+//! [`Tile`]), the bytes that prove something ([`challenge`]), the JSON that crosses the wire ([`wire`]), and the [`book`]: told the
+//! time and a form, it answers with a decision. The engine and the simulated world use it like that.
+//! With `service` come the HTTP server, the SQLite store and the relay of a small community.
 //!
-//! What the book is told and tells nobody: it publishes *every* number of its plan, assigned or not, as one set of tiles of one
-//! size. An engine downloads all of them, ahead of calls; there is no question to ask whose answer could differ.
+//! The idea: the book publishes *every* number of its plan, assigned or not, as one set of tiles of one size. An engine downloads
+//! all of them, ahead of calls; there is no question to ask whose answer could differ.
 
+pub mod activation;
+pub mod admin;
 pub mod binding;
+pub mod book;
 pub mod challenge;
 pub mod code;
 pub mod day;
+mod decoy;
 pub mod keys;
 pub mod listing;
 pub mod number;
+pub mod published;
+pub mod reception;
+pub mod store;
 pub mod tile;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};
+pub use book::Book;
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use day::Day;
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
+pub use store::{MemoryStore, Store};
 pub use tile::{Tile, TileError};
 pub use wire::NetworkSettings;

@@ -95,14 +95,12 @@ impl NumberPlan {
     /// # Errors
     /// [`NumberError::BadPlan`].
     pub fn new(first: u32, tiles: u16) -> Result<Self, NumberError> {
-        let size_allowed = (1..=Self::MAX_TILES).contains(&tiles);
-        let last = u32::from(tiles)
-            .checked_mul(u32::from(TILE_RECORDS))
-            .and_then(|count| first.checked_add(count - 1));
-        match last {
-            Some(_) if size_allowed => Ok(Self { first, tiles }),
-            _ => Err(NumberError::BadPlan),
-        }
+        let last = (1..=Self::MAX_TILES)
+            .contains(&tiles)
+            .then(|| u32::from(tiles) * u32::from(TILE_RECORDS) - 1)
+            .and_then(|offset| first.checked_add(offset));
+        last.map(|_| Self { first, tiles })
+            .ok_or(NumberError::BadPlan)
     }
 
     /// The lowest number.

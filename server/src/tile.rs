@@ -44,10 +44,22 @@ impl Tile {
         }
     }
 
+    /// A tile of nothing, to be filled record by record.
+    pub(crate) fn empty() -> Self {
+        Self(vec![0; TILE_BYTES].into())
+    }
+
     /// The bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The record at this place as it is, unverified.
+    #[must_use]
+    pub fn record(&self, slot: u8) -> Option<&[u8; LISTING_BYTES]> {
+        let (records, _) = self.0.as_chunks::<LISTING_BYTES>();
+        records.get(usize::from(slot))
     }
 
     /// The record at this place, read and verified.
@@ -55,22 +67,14 @@ impl Tile {
     /// # Errors
     /// [`ListingError`].
     pub fn listing(&self, slot: u8) -> Result<Listing, ListingError> {
-        Listing::decode(
-            self.0
-                .chunks_exact(LISTING_BYTES)
-                .nth(usize::from(slot))
-                .unwrap_or_default(),
-        )
+        Listing::decode(self.record(slot).ok_or(ListingError::Length)?)
     }
 
-    /// Puts a listing in its place.
-    pub fn set(&mut self, slot: u8, listing: &Listing) {
-        if let Some(record) = self
-            .0
-            .chunks_exact_mut(LISTING_BYTES)
-            .nth(usize::from(slot))
-        {
-            record.copy_from_slice(&listing.encode());
+    /// Puts a record in its place.
+    pub fn set(&mut self, slot: u8, record: &[u8; LISTING_BYTES]) {
+        let (records, _) = self.0.as_chunks_mut::<LISTING_BYTES>();
+        if let Some(place) = records.get_mut(usize::from(slot)) {
+            *place = *record;
         }
     }
 }
@@ -102,7 +106,7 @@ mod tests {
     #[test]
     fn a_listing_is_found_in_its_place() {
         let mut tile = Tile::of(&[listing(1); 256]);
-        tile.set(255, &listing(2));
+        tile.set(255, &listing(2).encode());
         let read = Tile::decode(tile.as_bytes()).unwrap();
         assert_eq!(
             (read.listing(254), read.listing(255)),

@@ -3,7 +3,10 @@
 //! Every fixture takes free ports and a temporary folder, is ready when its constructor returns, and is gone when it
 //! is dropped. Nothing here is part of Ringfence; nothing here waits without a bound.
 
+pub mod browser;
+pub mod browser_sdp;
 pub mod coturn;
+pub mod far_end;
 pub mod nostr_relay;
 pub mod phone;
 pub mod ports;

@@ -1,3 +1,4 @@
 //! Tests of the whole: `real_*` need programs that `tests/run` installs.
 
+mod real_browser;
 mod real_servers;

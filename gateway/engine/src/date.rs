@@ -1,6 +1,8 @@
 //! Wall time as the protocol writes it. Told by the shell; this crate never asks for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ringfence_phonebook::Day;
 
 /// A moment in milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,15 +33,10 @@ impl UnixTime {
         self.0 / 1000
     }
 
-    /// Whole days since 1970: the unit of every expiry in the phone book.
+    /// The day that holds this moment: the unit of every expiry in the phone book.
     #[must_use]
-    pub const fn day(self) -> u32 {
-        let day = self.seconds() / 86_400;
-        if day > u32::MAX as u64 {
-            u32::MAX
-        } else {
-            day as u32
-        }
+    pub fn day(self) -> Day {
+        Day::of_unix(self.seconds())
     }
 
     /// How far two moments are apart, whichever is first.
@@ -58,6 +55,15 @@ impl UnixTime {
     }
 }
 
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Wall time, compared with the time inside a ring.
+    pub wall: UnixTime,
+    /// Monotonic time, by which the replay memory forgets.
+    pub now: Instant,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,10 +71,7 @@ mod tests {
     #[test]
     fn far_dates_saturate_instead_of_wrapping() {
         assert_eq!(UnixTime::from_seconds(u64::MAX).millis(), u64::MAX);
-        assert_eq!(
-            UnixTime::from_millis(u64::MAX).day(),
-            u32::MAX.min((u64::MAX / 86_400_000) as u32)
-        );
+        assert_eq!(UnixTime::from_millis(u64::MAX).day(), Day::LAST);
         assert_eq!(
             UnixTime::from_millis(1).after(Duration::MAX).millis(),
             u64::MAX

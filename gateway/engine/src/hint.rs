@@ -1,11 +1,112 @@
 //! Hints: how the two sides of one call recognise each other's envelopes, and nobody else does.
+//!
+//! A ring and a cancel carry random bytes. Every later hint comes from the call id, which travels only inside
+//! the sealed ring. Never from public values: whoever holds the public phone book could otherwise test which
+//! answer belongs to which pair of numbers.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use rand_core::CryptoRng;
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The 16 public bytes by which a receiver finds the call that an envelope belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hint(pub [u8; 16]);
 
-impl std::fmt::Debug for Hint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Hint {
+    /// The hint of a ring or cancel: it tells nobody anything.
+    pub(crate) fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut hint = [0; 16];
+        rng.fill_bytes(&mut hint);
+        Self(hint)
+    }
+}
+
+impl fmt::Debug for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hint(..)")
+    }
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    FromCaller = 1,
+    FromCallee = 2,
+}
+
+/// The secret name of one call: drawn by the caller, sealed in the ring, used once.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct CallId([u8; 16]);
+
+impl CallId {
+    pub(crate) fn draw(rng: &mut impl CryptoRng) -> Self {
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        Self(id)
+    }
+
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The hint of message `sequence` in one direction. Sequence 0 of the callee is the answer.
+    pub(crate) fn hint(&self, direction: Direction, sequence: u64) -> Hint {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(DOMAIN);
+        mac.update(&[direction as u8]);
+        mac.update(&sequence.to_be_bytes());
+        let tag: [u8; 32] = mac.finalize().into_bytes().into();
+        let mut hint = [0; 16];
+        hint.copy_from_slice(&tag[..16]);
+        Hint(hint)
+    }
+
+    /// The hint of the answer.
+    pub(crate) fn answer_hint(&self) -> Hint {
+        self.hint(Direction::FromCallee, 0)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallId(..)")
+    }
+}
+
+const DOMAIN: &[u8] = b"ringfence/1 hint\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn hints_differ_by_call_direction_and_sequence() {
+        let mut hints = BTreeSet::new();
+        for call in 0..4 {
+            let id = CallId::from_bytes([call; 16]);
+            for sequence in 0..16 {
+                hints.insert(id.hint(Direction::FromCaller, sequence));
+                hints.insert(id.hint(Direction::FromCallee, sequence));
+            }
+        }
+        assert_eq!(hints.len(), 4 * 16 * 2);
+    }
+
+    #[test]
+    fn debug_shows_neither_hint_nor_call_id() {
+        let id = CallId::from_bytes([0xab; 16]);
+        assert_eq!(
+            format!("{:?} {:?}", id, id.answer_hint()),
+            "CallId(..) Hint(..)"
+        );
     }
 }

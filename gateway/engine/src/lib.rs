@@ -1,16 +1,54 @@
-//! What a private call is: identity, sealed rings, sessions.
+//! What a private call *is*: bytes and time in, actions out.
 //!
-//! A core: it is told bytes and time and answers with what to do. It opens no socket, asks no clock and
-//! starts no task. `PROTOCOL.md` beside this crate describes every byte that leaves it.
+//! ```text
+//!  phone ── SIP ──▶ Agent ─▶ Dialling ─▶ Calling ───────────┐            caller's engine
+//!                              │ ring     ▲ answer           ▼
+//!                              ▼          │               Talking ─▶ Ending
+//!                     (sealed envelopes over relays)         ▲
+//!                              │          │                  │
+//!  phone ◀─ SIP ── Agent ◀─ Ringing ─▶ Answering ───────────┘            callee's engine
+//! ```
+//!
+//! One [`Engine`] serves all lines and phones of a machine. It owns the SIP side
+//! ([`ringfence_sip::Agent`]), the identities, the downloaded book and the state of every
+//! call. It does not own a call's media: it gives [`MediaOrder`]s and hears [`MediaEvent`]s,
+//! so that no sound packet passes through it.
+//!
+//! Driving it, as all machines of this workspace: call one `handle_*` with the time, then
+//! [`Engine::poll`] until `None`, then sleep until [`Engine::next_alarm`].
+//!
+//! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
+pub mod bucket;
 pub mod date;
 pub mod directory;
 pub mod envelope;
 pub mod hint;
 pub mod identity;
-pub mod nouns;
 pub mod rejected;
 pub mod ring;
 pub mod seen;
 pub mod session;
 pub mod work;
+
+mod arrivals;
+mod call;
+mod clock;
+mod config;
+mod control;
+mod counters;
+mod desk;
+mod engine;
+mod input;
+mod line;
+mod output;
+mod step;
+mod stock;
+
+pub use config::Config;
+pub use counters::Counters;
+pub use engine::Engine;
+pub use input::{MediaEvent, MediaFault, Sealed};
+pub use line::Line;
+pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
+pub use step::{End, Step};

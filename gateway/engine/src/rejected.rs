@@ -22,6 +22,9 @@ pub enum Rejected {
     /// No key of ours opens it. Ordinary: most envelopes of a bucket are for somebody else.
     #[error("not for us, or altered")]
     NotOurs,
+    /// A public key that would make a shared secret known to everybody (all-zero Diffie-Hellman result).
+    #[error("weak key")]
+    WeakKey,
     /// The bytes after the body are not zero, or the length field does not fit.
     #[error("malformed payload")]
     Payload,

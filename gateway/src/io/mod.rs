@@ -1,6 +1,9 @@
 //! The neighbours: one file each, and each is the only file that knows its library.
 
 pub mod book;
+pub mod lobby;
+pub mod phone;
 pub mod relay;
+pub(crate) mod talk;
 pub mod tls;
 pub mod turn;

@@ -174,6 +174,9 @@ pub enum FarFault {
     /// The other engine was not reached, or was silent for too long.
     #[error("the other side is not reachable through the relays")]
     Ice,
+    /// The TURN server does not let us reach the other side's relays (its own rules: RFC 8656 section 9.2, code 403).
+    #[error("the TURN server refuses the other side's relays")]
+    Forbidden,
     /// The DTLS handshake failed, or the other side's certificate is not the promised one.
     #[error("the DTLS handshake failed")]
     Dtls,

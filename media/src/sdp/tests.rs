@@ -1,1 +1,481 @@
+//! Phones' SDP as they write it in the field: each sample has the habits of one family of phones, in our own words.
 
+use super::*;
+use Codec::*;
+use proptest::prelude::*;
+
+/// A soft phone that names no static formats, sends RTCP elsewhere than one port up, and has an event number for each clock.
+const SOFT_PHONE: &str = "v=0\r
+o=anna 3301 1187 IN IP4 192.0.2.33\r
+s=Conversation\r
+c=IN IP4 192.0.2.33\r
+t=0 0\r
+a=rtcp-xr:rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics\r
+m=audio 41236 RTP/AVP 96 0 8 9 97 98 99\r
+a=rtpmap:96 opus/48000/2\r
+a=fmtp:96 useinbandfec=1\r
+a=rtpmap:97 telephone-event/48000\r
+a=rtpmap:98 telephone-event/16000\r
+a=rtpmap:99 telephone-event/8000\r
+a=rtcp:52791\r
+a=rtcp-fb:* trr-int 5000\r
+a=rtcp-fb:* ccm tmmbr\r
+";
+
+/// A scripted phone with bandwidth lines, keys it does not insist on, and private attributes.
+const SCRIPTED_PHONE: &str = "v=0\r
+o=- 3989531142 3989531142 IN IP4 127.0.0.1\r
+s=media\r
+b=AS:84\r
+t=0 0\r
+a=X-nat:0\r
+m=audio 4000 RTP/AVP 8 0 120\r
+c=IN IP4 127.0.0.1\r
+b=TIAS:64000\r
+a=rtcp:4001 IN IP4 127.0.0.1\r
+a=sendrecv\r
+a=rtpmap:8 PCMA/8000\r
+a=rtpmap:0 PCMU/8000\r
+a=rtpmap:120 telephone-event/8000\r
+a=fmtp:120 0-16\r
+a=ssrc:1144108930 cname:5f4e3d2c1b0a\r
+a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0\r
+";
+
+/// A small phone with line feeds alone, stereo Opus and an odd order.
+const SMALL_PHONE: &str = "v=0
+o=- 19 2 IN IP6 2001:db8::5
+s=-
+t=0 0
+c=IN IP6 2001:db8::5
+m=audio 12000 RTP/AVP 0 101 121 9 8
+a=rtpmap:0 PCMU/8000/1
+a=rtpmap:101 telephone-event/8000
+a=rtpmap:121 opus/48000/2
+a=fmtp:121 stereo=1;sprop-stereo=1
+a=rtpmap:9 G722/8000
+a=rtpmap:8 PCMA/8000
+a=mid:0
+a=label:1
+a=minptime:20
+a=rtcp-rsize
+a=recvonly";
+
+/// A desk phone with keys first, plain sound second, and a camera.
+const DESK_PHONE: &str = "v=0\r
+o=desk 1 1 IN IP4 198.51.100.20\r
+s=Tisch\r
+c=IN IP4 198.51.100.20\r
+t=0 0\r
+m=audio 30000 RTP/SAVP 9 8\r
+a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:xyz\r
+m=audio 30002 RTP/AVP 18 8 96\r
+a=fmtp:18 annexb=no\r
+a=rtpmap:96 Telephone-Event/8000\r
+m=video 30004 RTP/AVP 97\r
+c=IN IP4 239.1.1.1\r
+a=rtpmap:97 H264/90000\r
+m=image 30006 udptl t38\r
+m=application 30008 UDP/BFCP *\r
+a=inactive\r
+";
+
+fn local() -> SocketAddr {
+    "127.0.0.1:47000".parse().unwrap()
+}
+
+fn lines(bytes: &[u8]) -> Vec<&str> {
+    str::from_utf8(bytes)
+        .unwrap()
+        .split_terminator("\r\n")
+        .collect()
+}
+
+/// The least SDP that makes a call, with more lines at its end.
+fn offer(more: &str) -> Result<PhoneMedia, SdpError> {
+    read_offer(
+        format!("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{more}")
+            .as_bytes(),
+    )
+}
+
+#[test]
+fn a_soft_phone_is_understood() {
+    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    assert_eq!(media.rtp, "192.0.2.33:41236".parse().unwrap());
+    assert_eq!(media.rtcp, Some("192.0.2.33:52791".parse().unwrap()));
+    assert_eq!(
+        media.codecs,
+        [
+            (Opus, 96),
+            (Pcmu, 0),
+            (Pcma, 8),
+            (G722, 9),
+            (Events48k, 97),
+            (Events8k, 99)
+        ]
+    );
+    assert_eq!(media.direction, Direction::SendRecv);
+    assert!(!media.is_holding());
+}
+
+#[test]
+fn a_scripted_phone_is_understood() {
+    let media = read_offer(SCRIPTED_PHONE.as_bytes()).unwrap();
+    assert_eq!(media.rtp, "127.0.0.1:4000".parse().unwrap());
+    assert_eq!(media.rtcp, Some("127.0.0.1:4001".parse().unwrap()));
+    assert_eq!(media.codecs, [(Pcma, 8), (Pcmu, 0), (Events8k, 120)]);
+}
+
+#[test]
+fn a_small_phone_is_understood() {
+    let media = read_offer(SMALL_PHONE.as_bytes()).unwrap();
+    assert_eq!(media.rtp, "[2001:db8::5]:12000".parse().unwrap());
+    assert_eq!(media.rtcp, None);
+    assert_eq!(
+        media.codecs,
+        [
+            (Pcmu, 0),
+            (Events8k, 101),
+            (Opus, 121),
+            (G722, 9),
+            (Pcma, 8)
+        ]
+    );
+    assert_eq!(media.direction, Direction::RecvOnly);
+}
+
+#[test]
+fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
+    let media = read_offer(DESK_PHONE.as_bytes()).unwrap();
+    assert_eq!(media.rtp, "198.51.100.20:30002".parse().unwrap());
+    assert_eq!(media.codecs, [(Pcma, 8), (Events8k, 96)]);
+    assert_eq!(
+        media.direction,
+        Direction::SendRecv,
+        "the last stream's direction is its own"
+    );
+    let answer = write_answer(local(), &media, &[Pcma, Events8k], 77, 3);
+    let streams: Vec<_> = lines(&answer)
+        .into_iter()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        streams,
+        [
+            "m=audio 0 RTP/SAVP 0",
+            "m=audio 47000 RTP/AVP 8 96",
+            "m=video 0 RTP/AVP 0",
+            "m=image 0 udptl t38",
+            "m=application 0 UDP/BFCP *",
+        ]
+    );
+}
+
+#[test]
+fn an_answer_is_these_lines_and_no_others() {
+    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    let answer = write_answer(local(), &media, &[Opus, Events48k], 77, 3);
+    let expected = [
+        "v=0",
+        "o=- 77 3 IN IP4 127.0.0.1",
+        "s=-",
+        "c=IN IP4 127.0.0.1",
+        "t=0 0",
+        "m=audio 47000 RTP/AVP 96 97",
+        "a=rtpmap:96 opus/48000/2",
+        "a=fmtp:96 usedtx=0;cbr=1",
+        "a=rtpmap:97 telephone-event/48000",
+        "a=fmtp:97 0-15",
+        "a=ptime:20",
+        "a=rtcp:47000",
+        "a=sendrecv",
+    ];
+    assert_eq!(lines(&answer), expected);
+}
+
+#[test]
+fn an_offer_has_our_own_numbers() {
+    let offer = write_offer("[::1]:47000".parse().unwrap(), &[Opus, Pcma, Events8k], 5);
+    assert_eq!(lines(&offer)[1], "o=- 5 1 IN IP6 ::1");
+    assert_eq!(lines(&offer)[5], "m=audio 47000 RTP/AVP 111 8 101");
+    let read = read_offer(&offer).unwrap();
+    assert_eq!(read.codecs, [(Opus, 111), (Pcma, 8), (Events8k, 101)]);
+    assert_eq!(read.rtp, "[::1]:47000".parse().unwrap());
+}
+
+#[test]
+fn nothing_a_phone_wrote_freely_is_written_again() {
+    let secret = "o=Marked 424242 434343 IN IP4 203.0.113.99\r\ns=Marked\r\ni=Marked\r\nu=sip:Marked\r\ne=Marked\r\n\
+        c=IN IP4 203.0.113.98\r\nt=0 0\r\na=tool:Marked\r\nm=audio 6000 RTP/AVP 8\r\na=Marked:1\r\na=ssrc:7 cname:Marked\r\n\
+        a=candidate:1 1 UDP 1 203.0.113.97 6000 typ host\r\na=rtpmap:8 pCmA/8000\r\n";
+    let media = read_offer(format!("v=0\r\n{secret}").as_bytes()).unwrap();
+    let answer = String::from_utf8(write_answer(local(), &media, &[Pcma], 1, 1)).unwrap();
+    for mark in ["Marked", "424242", "434343", "203.0.113", "6000", "pCmA"] {
+        assert!(!answer.contains(mark), "{mark} in {answer}");
+    }
+}
+
+#[test]
+fn keys_without_choice_ask_for_another_try() {
+    for profile in ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "rtp/savp"] {
+        let error = offer(&format!("m=audio 9 {profile} 0\r\n")).unwrap_err();
+        assert_eq!(error, Unacceptable::SecureOnly.into(), "{profile}");
+    }
+}
+
+#[test]
+fn a_call_without_sound_is_refused() {
+    for streams in [
+        "",
+        "m=video 9 RTP/AVP 97\r\n",
+        "m=audio 0 RTP/AVP 0\r\n",
+        "m=audio 9 udp 0\r\n",
+    ] {
+        assert_eq!(
+            offer(streams),
+            Err(Unacceptable::NoSound.into()),
+            "{streams}"
+        );
+    }
+}
+
+#[test]
+fn sound_that_nobody_here_knows_is_refused() {
+    for formats in [
+        "18",
+        "97\r\na=rtpmap:97 speex/16000",
+        "101\r\na=rtpmap:101 telephone-event/8000",
+        "128",
+        "x",
+        "",
+    ] {
+        let error = offer(&format!("m=audio 9 RTP/AVP {formats}\r\n")).unwrap_err();
+        assert_eq!(error, Unacceptable::NoFormat.into(), "{formats}");
+    }
+}
+
+#[test]
+fn an_unknown_stream_cannot_even_be_refused_in_words_of_ours() {
+    for stream in ["m=smell 9 RTP/AVP 0", "m=video 9 QUIC/AVP 0"] {
+        let error = offer(&format!("m=audio 9 RTP/AVP 0\r\n{stream}\r\n")).unwrap_err();
+        assert_eq!(error, Unacceptable::UnknownStream.into(), "{stream}");
+    }
+}
+
+#[test]
+fn addresses_that_no_phone_has_are_refused() {
+    for address in [
+        "IP4 phone.example.org",
+        "IP4 239.0.0.1/127",
+        "IP4 255.255.255.255",
+        "IP6 ff02::1",
+    ] {
+        let error = offer(&format!("m=audio 9 RTP/AVP 0\r\nc=IN {address}\r\n")).unwrap_err();
+        assert_eq!(error, Unacceptable::Address.into(), "{address}");
+    }
+    let none = read_offer(b"v=0\r\nm=audio 9 RTP/AVP 0\r\n").unwrap_err();
+    assert_eq!(none, Unacceptable::Address.into());
+}
+
+#[test]
+fn an_address_of_the_stream_comes_before_that_of_the_session() {
+    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\n").unwrap();
+    assert_eq!(media.rtp, "[2001:db8::1]:9".parse().unwrap());
+}
+
+#[test]
+fn what_is_not_sdp_says_where() {
+    let cases = [
+        ("", 1),
+        ("v=1\r\n", 1),
+        ("o=- 1 1 IN IP4 1.2.3.4\r\n", 1),
+        ("v=0\r\nnonsense\r\n", 2),
+        ("v=0\r\n\r\n=\r\n", 3),
+        ("v=0\r\nm=audio\r\n", 2),
+        ("v=0\r\nm=audio 65536 RTP/AVP 0\r\n", 2),
+        ("v=0\r\nm=audio -1 RTP/AVP 0\r\n", 2),
+        ("v=0\r\nc=IN IP4\r\n", 2),
+        ("v=0\r\nc=IN IP4 ::1\r\n", 2),
+        ("v=0\r\nc=ATM NSAP 47\r\n", 2),
+        ("v=0\r\nm=audio 9 RTP/AVP 0\r\na=rtpmap:0\r\n", 3),
+        (
+            "v=0\r\nm=audio 9 RTP/AVP 0\r\na=rtpmap:999 PCMU/8000\r\n",
+            3,
+        ),
+        ("v=0\r\nm=audio 9 RTP/AVP 0\r\na=rtcp:none\r\n", 3),
+    ];
+    for (text, expected) in cases {
+        match read_offer(text.as_bytes()) {
+            Err(SdpError::Malformed { line, .. }) => assert_eq!(line, expected, "{text:?}"),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn limits_are_kept() {
+    let stream = "m=audio 9 RTP/AVP 0\r\n";
+    assert!(offer(&stream.repeat(MAX_STREAMS)).is_ok());
+    assert_eq!(
+        offer(&stream.repeat(MAX_STREAMS + 1)),
+        Err(SdpError::TooLong)
+    );
+    assert_eq!(offer(&"a=x\r\n".repeat(MAX_LINES)), Err(SdpError::TooLong));
+    assert_eq!(
+        offer(&format!("s={}\r\n", "x".repeat(MAX_BYTES))),
+        Err(SdpError::TooLong)
+    );
+    let many = (0..9_000)
+        .map(|number| format!(" {}", number % 256))
+        .collect::<String>();
+    assert!(
+        matches!(offer(&format!("m=audio 9 RTP/AVP{}\r\n", &many[..MAX_BYTES - 200])), Ok(media) if media.codecs.len() == 3)
+    );
+}
+
+#[test]
+fn a_payload_type_and_a_format_count_once() {
+    let media = offer(
+        "m=audio 9 RTP/AVP 8 8 0 96 97\r\na=rtpmap:8 PCMU/8000\r\na=rtpmap:96 opus/48000\r\na=rtpmap:97 opus/48000/2\r\n",
+    );
+    assert_eq!(media.unwrap().codecs, [(Pcmu, 8), (Opus, 96)]);
+}
+
+#[test]
+fn a_static_number_with_another_name_is_that_other() {
+    let media = offer("m=audio 9 RTP/AVP 9 0\r\na=rtpmap:9 speex/8000\r\n").unwrap();
+    assert_eq!(media.codecs, [(Pcmu, 0)]);
+}
+
+#[test]
+fn text_that_is_not_ours_to_read_may_hold_any_bytes() {
+    let media = read_offer(
+        b"v=0\r\ns=caf\xe9\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\na=note:\xff\r\n",
+    )
+    .unwrap();
+    assert_eq!(media.codecs, [(Pcmu, 0)]);
+}
+
+#[test]
+fn directions_are_read_and_mirrored() {
+    for (direction, answered, holding) in [
+        ("sendrecv", "sendrecv", false),
+        ("sendonly", "recvonly", true),
+        ("recvonly", "sendonly", false),
+        ("inactive", "inactive", true),
+    ] {
+        for text in [
+            format!("a={direction}\r\nm=audio 9 RTP/AVP 0\r\n"),
+            format!("a=sendrecv\r\nm=audio 9 RTP/AVP 0\r\na={direction}\r\n"),
+        ] {
+            let media = offer(&text).unwrap();
+            assert_eq!(media.is_holding(), holding, "{text}");
+            let answer = write_answer(local(), &media, &[Pcmu], 1, 1);
+            assert_eq!(*lines(&answer).last().unwrap(), format!("a={answered}"));
+        }
+    }
+}
+
+#[test]
+fn hold_in_the_old_way_is_hold() {
+    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n").unwrap();
+    assert!(media.is_holding());
+    assert!(!media.terms(local(), &[Pcmu]).hears);
+}
+
+#[test]
+fn terms_have_the_phones_numbers_of_what_was_agreed() {
+    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    let terms = media.terms(local(), &[Opus, Events8k]);
+    assert_eq!(terms.codecs, [(Opus, 96), (Events8k, 99)]);
+    assert_eq!((terms.remote, terms.hears), (media.rtp, true));
+}
+
+#[test]
+fn a_re_offer_without_digits_is_answered_without_them() {
+    let media =
+        offer("m=audio 9 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=sendonly\r\n").unwrap();
+    let answer = write_answer(local(), &media, &[Opus, Events48k], 1, 2);
+    assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 96"));
+    let refused = write_answer(local(), &media, &[Pcmu], 1, 2);
+    assert!(lines(&refused).contains(&"m=audio 0 RTP/AVP 0"));
+}
+
+#[test]
+fn answers_of_phones_are_read() {
+    let accepted = read_answer(b"v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 7 RTP/AVP 8\r\n").unwrap();
+    assert_eq!(accepted.codecs, [(Pcma, 8)]);
+    let refused = read_answer(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n");
+    assert_eq!(refused, Err(Unacceptable::NoSound.into()));
+    let other_stream =
+        read_answer(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 7 RTP/AVP 8\r\nm=audio 7 RTP/AVP 8\r\n");
+    assert_eq!(other_stream, Err(Unacceptable::NoSound.into()));
+}
+
+#[test]
+fn a_call_is_negotiated_from_phone_to_phone() {
+    let caller = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    let to_callee = write_offer(local(), &caller.formats(), 9);
+    let at_callee = read_offer(&to_callee).unwrap();
+    let from_callee = write_answer(
+        "192.0.2.8:5000".parse().unwrap(),
+        &at_callee,
+        &[G722, Pcmu, Events8k],
+        1,
+        1,
+    );
+    let callee = read_answer(&from_callee).unwrap();
+    let chosen = crate::choose(&caller.formats(), &callee.formats()).unwrap();
+    assert_eq!(chosen, [G722, Events8k]);
+    let answer = write_answer(local(), &caller, &chosen, 1, 1);
+    assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 9 99"));
+    assert_eq!(
+        callee.terms(local(), &chosen).codecs,
+        [(G722, 9), (Events8k, 101)]
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _ = read_offer(&bytes);
+        let _ = read_answer(&[b"v=0\n", &bytes[..]].concat());
+    }
+
+    #[test]
+    fn damaged_sdp_is_read_without_panic(
+        sample in prop::sample::select(vec![SOFT_PHONE, SCRIPTED_PHONE, SMALL_PHONE, DESK_PHONE]),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = sample.as_bytes().to_vec();
+        for (at, to) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        if let Ok(media) = read_offer(&bytes) {
+            prop_assert!(media.codecs.iter().any(|(codec, _)| !codec.is_events()));
+            let answer = write_answer(local(), &media, &media.formats(), 1, 1);
+            prop_assert_eq!(read_offer(&answer).map(|read| read.codecs), Ok(media.codecs));
+        }
+    }
+
+    #[test]
+    fn made_up_lines_are_read_without_panic(lines in prop::collection::vec(
+        prop_oneof!["[a-z]=.{0,20}", "m=(audio|video) [0-9]{1,6} RTP/S?AVP( [0-9]{1,3}){0,5}", "a=rtpmap:[0-9]{0,3} ?[A-Za-z0-9/]{0,12}",
+            "c=IN IP[46] [0-9a-f.:]{0,15}", "a=rtcp:[0-9 ]{0,6}(IN IP4 )?[0-9.]{0,9}"], 0..12)
+    ) {
+        let _ = read_offer(format!("v=0\r\n{}", lines.join("\r\n")).as_bytes());
+    }
+
+    #[test]
+    fn what_we_offer_is_read_back(
+        codecs in prop::sample::subsequence(Codec::ALL.to_vec(), 1..=6).prop_shuffle(), port in 1u16.., v6: bool, session: u64,
+    ) {
+        prop_assume!(codecs.iter().any(|codec| !codec.is_events()));
+        let ip = if v6 { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap();
+        let read = read_offer(&write_offer(SocketAddr::new(ip, port), &codecs, session)).unwrap();
+        prop_assert_eq!(read.rtp, SocketAddr::new(ip, port));
+        prop_assert_eq!(read.formats(), codecs);
+    }
+}

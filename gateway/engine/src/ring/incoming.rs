@@ -1,34 +1,39 @@
 //! The callee's half: try the keys, verify everything, and only then let a ring exist.
+//!
+//! Whatever is wrong, the sender hears nothing. Cheap checks come first; the memory of what was seen is
+//! written last, and by verified rings alone.
+//!
+//! What a ring proves: that somebody who holds the caller's ring key made it, for this callee, bucket and
+//! event, in the last minute. With one exception: who has *stolen the callee's* ring key can make rings that
+//! seem to come from anybody (key compromise impersonation, Noise section 7.7, source level 1). Such a ring
+//! can never become a call: the answer is readable only with the caller's key, and the callee's microphone
+//! stays shut until the caller's first session message opens.
 
-use std::time::Instant;
+use std::fmt;
 
 use rand_core::CryptoRng;
+use ringfence_phonebook::{BindingError, BookKey, IdentityKey, Listing, Number, RingKey};
+use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
 
-use super::{CancelReason, RingId, SealError};
-use crate::date::UnixTime;
-use crate::envelope::{Envelope, Outside};
-use crate::identity::{Identity, IdentityKey};
-use crate::nouns::Number;
+use super::body::{AnswerBody, CancelBody, RingBody};
+use super::{BookView, CancelReason, RingId, SealError};
+use crate::date::{Arrival, UnixTime};
+use crate::envelope::noise::{self, FirstOpened, NoiseFault};
+use crate::envelope::payload::{self, Kind, LATER_PAYLOAD};
+use crate::envelope::{Envelope, MAX_MEDIA, Outside};
+use crate::identity::Identity;
 use crate::rejected::Rejected;
-use crate::seen::Seen;
+use crate::seen::{Candidate, Seen};
 use crate::session::Session;
 
-/// One line that may be rung: its keys and the key of the phone book that it belongs to.
+/// One line that may be rung: its keys and the phone book that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Listener<'a> {
     /// Own keys.
     pub identity: &'a Identity,
-    /// Ed25519 key of the phone book whose bindings count on this line.
-    pub book_key: &'a [u8; 32],
-}
-
-/// The moment of arrival on both clocks.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    /// Wall time, compared with the time inside the ring.
-    pub wall: UnixTime,
-    /// Monotonic time, for the replay memory.
-    pub now: Instant,
+    /// The phone book whose bindings count on this line.
+    pub book_key: &'a BookKey,
 }
 
 /// What an envelope turned out to be, and for which of the listeners (index into the slice).
@@ -53,52 +58,211 @@ pub enum Opened {
 }
 
 /// Tries every listener's keys on an envelope and verifies what opens.
+///
+/// The stamp was checked and spent before ([`crate::work::check`], [`Seen::spend`]), and the hint is none that
+/// a call expects.
+///
+/// # Errors
+/// [`Rejected`]; [`Rejected::NotOurs`] is the ordinary one.
 pub fn open(
-    _listeners: &[Listener<'_>],
-    _envelope: &Envelope,
-    _outside: &Outside,
-    _seen: &mut Seen,
-    _arrival: Arrival,
+    listeners: &[Listener<'_>],
+    envelope: &Envelope,
+    outside: &Outside,
+    seen: &mut Seen,
+    arrival: Arrival,
 ) -> Result<Opened, Rejected> {
-    unimplemented!()
+    if seen.knows(envelope.ephemeral(), outside.event_key) {
+        return Err(Rejected::Replay);
+    }
+    let (line, key, opened) = try_keys(listeners, envelope, outside, arrival)?;
+    let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
+    let (kind, body) = payload::decode(&opened.payload[..])?;
+    match kind {
+        Kind::Ring => {
+            let body = RingBody::decode(body)?;
+            let id = verify(&body, &opened, listener.book_key, arrival)?;
+            let candidate = Candidate {
+                ephemeral: envelope.ephemeral(),
+                event_key: outside.event_key,
+                id,
+                caller: body.identity,
+                dated: body.dated,
+            };
+            seen.admit(candidate, arrival)?;
+            let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+            let ring = VerifiedRing {
+                own: key.clone(),
+                prologue,
+                envelope: envelope.clone(),
+                id,
+                body,
+            };
+            Ok(Opened::Ring {
+                line,
+                ring: Box::new(ring),
+            })
+        }
+        Kind::Cancel => {
+            let body = CancelBody::decode(body)?;
+            check_time(body.dated, arrival.wall)?;
+            let id = RingId::new(&opened.caller, &body.call);
+            seen.cancel(id);
+            Ok(Opened::Cancel {
+                line,
+                id,
+                reason: body.reason,
+            })
+        }
+        Kind::Answer | Kind::Confirm | Kind::HangUp => Err(Rejected::Kind),
+    }
 }
 
-/// A ring of which everything was checked. Only [`open`] makes one.
-#[derive(Debug)]
-pub struct VerifiedRing {}
+/// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
+fn try_keys<'a>(
+    listeners: &[Listener<'a>],
+    envelope: &Envelope,
+    outside: &Outside,
+    arrival: Arrival,
+) -> Result<(usize, &'a StaticSecret, FirstOpened), Rejected> {
+    let today = arrival.wall.day();
+    for (line, listener) in listeners.iter().enumerate() {
+        let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+        for key in listener.identity.opening_secrets(today) {
+            match noise::read_first(key, &prologue, envelope.sealed()) {
+                Ok(opened) => return Ok((line, key, opened)),
+                Err(NoiseFault::WeakKey) => return Err(Rejected::WeakKey),
+                Err(NoiseFault::NotOurs) => {}
+            }
+        }
+    }
+    Err(Rejected::NotOurs)
+}
+
+/// Time, then the caller's listing around the key that Noise proved, then the phone book's word.
+fn verify(
+    body: &RingBody,
+    opened: &FirstOpened,
+    book_key: &BookKey,
+    arrival: Arrival,
+) -> Result<RingId, Rejected> {
+    check_time(body.dated, arrival.wall)?;
+    let today = arrival.wall.day();
+    let ring_key = RingKey::from_bytes(&opened.caller).map_err(|_| Rejected::CallerSignature)?;
+    if ring_key.id() != body.ring_key_id {
+        return Err(Rejected::CallerSignature);
+    }
+    let listing = Listing::from_parts(
+        body.identity,
+        ring_key,
+        body.valid_until,
+        body.listing_signature,
+    )
+    .map_err(|_| Rejected::CallerSignature)?;
+    if !listing.is_current(today) {
+        return Err(Rejected::CallerExpired);
+    }
+    body.binding()
+        .verify(book_key, today)
+        .map_err(|error| match error {
+            BindingError::Expired => Rejected::BindingExpired,
+            _ => Rejected::Binding,
+        })?;
+    Ok(RingId::new(&opened.caller, &body.call))
+}
+
+fn check_time(dated: UnixTime, now: UnixTime) -> Result<(), Rejected> {
+    if dated.distance(now) > GOOD_FOR {
+        Err(Rejected::Stale)
+    } else {
+        Ok(())
+    }
+}
+
+/// A ring of which everything was checked. Only [`open`] makes one. Its secrets are wiped when it is dropped.
+pub struct VerifiedRing {
+    own: StaticSecret,
+    prologue: Vec<u8>,
+    envelope: Envelope,
+    id: RingId,
+    body: RingBody,
+}
 
 impl VerifiedRing {
     /// Name of this ring, to match a cancel.
     #[must_use]
     pub fn id(&self) -> RingId {
-        unimplemented!()
+        self.id
     }
 
     /// The caller's number, as the phone book signed it.
     #[must_use]
     pub fn caller_number(&self) -> Number {
-        unimplemented!()
+        self.body.number
     }
 
     /// The caller's identity.
     #[must_use]
     pub fn caller(&self) -> IdentityKey {
-        unimplemented!()
+        self.body.identity
     }
 
-    /// The caller's encoded media description.
+    /// When the caller's engine says that it rang.
+    #[must_use]
+    pub fn dated(&self) -> UnixTime {
+        self.body.dated
+    }
+
+    /// The phone book as the caller sees it.
+    #[must_use]
+    pub fn book(&self) -> BookView {
+        self.body.book
+    }
+
+    /// The caller's encoded media description, at most [`MAX_MEDIA`] bytes.
     #[must_use]
     pub fn media(&self) -> &[u8] {
-        unimplemented!()
+        &self.body.media
     }
 
-    /// Seals the answer; nothing may be sealed for a ring that no person answered.
+    /// Seals the answer, once. Only for a ring that a person answered: until then nothing leaves this engine.
+    ///
+    /// # Errors
+    /// [`SealError::MediaTooLong`].
     pub fn answer(
         self,
-        _media: &[u8],
-        _outside: &Outside,
-        _rng: &mut impl CryptoRng,
+        media: &[u8],
+        book: BookView,
+        outside: &Outside,
+        rng: &mut impl CryptoRng,
     ) -> Result<(Session, Envelope), SealError> {
-        unimplemented!()
+        if media.len() > MAX_MEDIA {
+            return Err(SealError::MediaTooLong);
+        }
+        let mut ephemeral = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut ephemeral[..]);
+        let hint = self.body.call.answer_hint();
+        let media = Zeroizing::new(media.to_vec());
+        let body = AnswerBody {
+            outside: outside.answer_hash(hint),
+            book,
+            media,
+        };
+        let payload = payload::encode::<LATER_PAYLOAD>(Kind::Answer, &body.encode())
+            .ok_or(SealError::MediaTooLong)?;
+        let first = self.envelope.sealed();
+        let (sealed, keys) =
+            noise::write_answer(&self.own, &self.prologue, first, ephemeral, &payload)
+                .map_err(|_| SealError::CalleeKey)?;
+        let session = Session::of_callee(keys, self.body.call.clone());
+        Ok((session, Envelope::frame(hint, &sealed)))
     }
 }
+
+impl fmt::Debug for VerifiedRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifiedRing(..)")
+    }
+}
+
+/// How far a ring's own time may be from ours, either way.
+pub const GOOD_FOR: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,17 +1,41 @@
 //! Ring, answer and cancel: what the two ends of a call seal to each other before they talk.
+//!
+//! `body` is their bytes, `outgoing` the caller's half, `incoming` the callee's. A ring exists on the callee's
+//! side only as [`incoming::VerifiedRing`], and only [`incoming::open`] makes one.
 
+pub(crate) mod body;
 pub mod incoming;
 pub mod outgoing;
 
+use std::fmt;
+
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::hint::CallId;
 
 /// Names one ring on both sides: a hash over the caller's ring key and the call id, so that nobody but the
 /// caller can make a cancel for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingId([u8; 32]);
 
-impl std::fmt::Debug for RingId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl RingId {
+    pub(crate) fn new(caller_ring_key: &[u8; 32], call: &CallId) -> Self {
+        let hash = Sha256::new()
+            .chain_update(DOMAIN)
+            .chain_update(caller_ring_key)
+            .chain_update(call.as_bytes());
+        Self(hash.finalize().into())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn from_hash(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
+impl fmt::Debug for RingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RingId(..)")
     }
 }
@@ -22,19 +46,31 @@ impl std::fmt::Debug for RingId {
 pub enum CancelReason {
     /// The caller gave up, or waited long enough.
     GaveUp,
-    /// Another phone of the callee answered.
+    /// Another engine of the callee answered.
     AnsweredElsewhere,
+}
+
+/// The phone book as one side sees it, for the other to compare: two people who call each other notice a
+/// book that shows them different pages. All zero while the book has no signed root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookView {
+    /// Number of the epoch.
+    pub epoch: u32,
+    /// Root over its tiles.
+    pub root: [u8; 32],
 }
 
 /// What the callee's engine sealed into its answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Encoded media description of the callee.
+    /// Encoded media description of the callee, at most [`crate::envelope::MAX_MEDIA`] bytes.
     pub media: Zeroizing<Vec<u8>>,
+    /// The phone book as the callee sees it.
+    pub book: BookView,
 }
 
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Answer(..)")
     }
 }
@@ -44,9 +80,11 @@ impl std::fmt::Debug for Answer {
 #[non_exhaustive]
 pub enum SealError {
     /// The media description has more bytes than its room.
-    #[error("media description too long")]
+    #[error("media description longer than {} bytes", crate::envelope::MAX_MEDIA)]
     MediaTooLong,
-    /// The callee's ring key is not a usable X25519 key.
+    /// The callee's ring key cannot be used (all-zero Diffie-Hellman result).
     #[error("unusable callee key")]
     CalleeKey,
 }
+
+const DOMAIN: &[u8] = b"ringfence/1 ring id\0";

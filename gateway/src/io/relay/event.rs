@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
+use ringfence_engine::Post;
 use zeroize::Zeroizing;
 
 use super::PublishFault;
@@ -59,6 +60,26 @@ impl std::fmt::Debug for Letter {
     }
 }
 
+impl From<Post> for Letter {
+    fn from(post: Post) -> Self {
+        let Post {
+            stamp,
+            bucket,
+            envelope,
+            ..
+        } = post;
+        Self {
+            key: EventKey {
+                secret: stamp.event_secret,
+                public: stamp.event_key.0,
+            },
+            work_nonce: stamp.nonce,
+            bucket,
+            bytes: envelope.as_bytes().to_vec(),
+        }
+    }
+}
+
 /// A secp256k1 key for exactly one event.
 pub struct EventKey {
     secret: Zeroizing<[u8; 32]>,
@@ -74,6 +95,12 @@ impl EventKey {
             secret: Zeroizing::new(keys.secret_key().to_secret_bytes()),
             public: keys.public_key().to_bytes(),
         }
+    }
+
+    /// The secret half, to be kept with the stamp that is minted for this key.
+    #[must_use]
+    pub fn into_secret(self) -> Zeroizing<[u8; 32]> {
+        self.secret
     }
 
     /// The x-only public key, as it will stand in the event.

@@ -1,0 +1,212 @@
+//! How calls begin: a phone dials, or an envelope opens as a ring. Also what else an envelope
+//! may be: an answer or a session message of a running call, a withdrawal, or nothing.
+
+use std::time::Instant;
+
+use ringfence_media::{Description, sdp};
+use ringfence_phonebook::Number;
+use ringfence_sip as sip;
+
+use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing};
+use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
+use crate::date::Arrival;
+use crate::directory::{CalleeKeys, LookupError};
+use crate::engine::Engine;
+use crate::envelope::{Envelope, Outside};
+use crate::input::Sealed;
+use crate::output::{CallLabel, Output};
+use crate::rejected::Rejected;
+use crate::ring::RingId;
+use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
+use crate::step::{End, Step};
+use crate::work;
+
+impl Engine {
+    /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
+    pub fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
+        self.counters.envelopes += 1;
+        if let Err(rejected) = self.try_envelope(sealed, now) {
+            tracing::trace!(%rejected, "envelope dropped");
+            match rejected {
+                Rejected::NotOurs => self.counters.not_ours += 1,
+                Rejected::Length
+                | Rejected::Version
+                | Rejected::Work
+                | Rejected::StampSpent => self.counters.unfit += 1,
+                _ => self.counters.forged += 1,
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Cheap checks first: length, stamp, spent key, hint; only then a Diffie-Hellman.
+    fn try_envelope(&mut self, sealed: &Sealed, now: Instant) -> Result<(), Rejected> {
+        let envelope = Envelope::from_bytes(&sealed.bytes)?;
+        let outside = Outside {
+            bucket: sealed.bucket,
+            event_key: sealed.event_key,
+        };
+        let wall = self.wall(now);
+        if !work::check(&sealed.event_key, sealed.nonce, self.config.work_bits, wall) {
+            return Err(Rejected::Work);
+        }
+        self.seen.spend(sealed.event_key)?;
+        if let Some(call) = self.expected(&envelope.hint()) {
+            self.tell(call, Happening::Envelope(&envelope, outside), now);
+            return Ok(());
+        }
+        let listeners: Vec<_> = self
+            .lines
+            .iter()
+            .map(|line| Listener {
+                identity: &line.identity,
+                book_key: &self.book_key,
+            })
+            .collect();
+        let arrival = Arrival { wall, now };
+        match open(&listeners, &envelope, &outside, &mut self.seen, arrival)? {
+            Opened::Ring { line, ring } => self.handle_ring(line, ring, now),
+            Opened::Cancel { id, .. } => self.handle_withdrawal(id, now),
+        }
+        Ok(())
+    }
+
+    fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
+        let Ok(remote) = Description::decode(ring.media()) else {
+            self.counters.forged += 1;
+            return;
+        };
+        if let Some((label, ours_counts)) = self.glare(line, &ring) {
+            if !ours_counts {
+                self.tell(label, Happening::Glare(ring), now);
+            }
+            return;
+        }
+        let sounding = self.calls.values().filter(|call| {
+            call.common.line == line && matches!(call.phase, Phase::Ringing(_))
+        });
+        if sounding.count() >= MAX_RINGS_PER_LINE || self.calls.len() >= MAX_CALLS {
+            self.counters.flooded += 1;
+            return;
+        }
+        self.begin(line, None, now, |common, desk| {
+            Ringing::start(*ring, remote, common, desk)
+        });
+    }
+
+    /// Whether this line is ringing the very person who rings it; and if so, whether our ring
+    /// is the one that counts: the one with the lower identity key, on both sides.
+    fn glare(&self, line: usize, ring: &VerifiedRing) -> Option<(CallLabel, bool)> {
+        let ours = self.lines.get(line)?.identity.key();
+        let (label, _) = self.calls.iter().find(|(_, call)| {
+            let Phase::Calling(calling) = &call.phase else {
+                return false;
+            };
+            call.common.line == line && calling.peer().identity == ring.caller()
+        })?;
+        // A line that rings itself is no glare: both rings are its own.
+        let theirs = ring.caller();
+        (ours != theirs).then(|| (*label, ours.as_bytes() < theirs.as_bytes()))
+    }
+
+    fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
+        let label = self.calls.iter().find_map(|(label, call)| {
+            let matches = matches!(&call.phase, Phase::Ringing(ringing) if ringing.id() == id);
+            matches.then_some(*label)
+        });
+        if let Some(label) = label {
+            self.tell(label, Happening::Withdrawn, now);
+        }
+    }
+
+    /// An event of the phones' side.
+    pub(crate) fn handle_leg(&mut self, event: sip::Event, now: Instant) {
+        let leg = match &event {
+            sip::Event::Registered { phones, .. } | sip::Event::Unregistered { phones, .. } => {
+                tracing::debug!(phones, "phones of a line changed");
+                return;
+            }
+            sip::Event::Incoming { .. } => return self.handle_dialled(event, now),
+            sip::Event::Cancelled { leg }
+            | sip::Event::Ringing { leg }
+            | sip::Event::Answered { leg, .. }
+            | sip::Event::Refused { leg, .. }
+            | sip::Event::Confirmed { leg, .. }
+            | sip::Event::Reoffer { leg, .. }
+            | sip::Event::HungUp { leg } => *leg,
+        };
+        if let Some(call) = self.legs.get(&leg).copied() {
+            self.tell(call, Happening::Leg(event), now);
+        }
+    }
+
+    fn handle_dialled(&mut self, event: sip::Event, now: Instant) {
+        let sip::Event::Incoming {
+            leg,
+            user,
+            dialled,
+            sdp,
+        } = event
+        else {
+            return;
+        };
+        let line = self
+            .lines
+            .iter()
+            .position(|line| line.account.user == user);
+        let Some(line) = line else {
+            return self.agent.refuse(leg, 403, now);
+        };
+        let callee = self.callee(&dialled, now);
+        let offer = sdp::read_offer(&sdp);
+        let (status, end) = match (callee, offer) {
+            _ if self.calls.len() >= MAX_CALLS => (503, End::TooMany),
+            (Ok(callee), Ok(offer)) => {
+                return self.begin(line, Some(leg), now, |common, desk| {
+                    Dialling::start(offer, callee, common, desk)
+                });
+            }
+            (Err(LookupError::NoTile), _) => (503, End::NoBook),
+            (Err(_), _) => (404, End::NoSuchNumber),
+            (Ok(_), Err(_)) => (488, End::NoCodec),
+        };
+        let call = self.new_label();
+        self.note(call, Step::Dialled);
+        self.agent.refuse(leg, status, now);
+        self.note(call, Step::Ended(end));
+    }
+
+    /// Digits to keys, from the downloaded book alone.
+    fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+        let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
+        self.directory.look_up(number, self.wall(now))
+    }
+
+    fn begin(
+        &mut self,
+        line: usize,
+        leg: Option<sip::LegId>,
+        now: Instant,
+        start: impl FnOnce(&mut Common, &mut crate::desk::Desk<'_>) -> Phase,
+    ) {
+        let mut call = Call {
+            common: Common {
+                label: self.new_label(),
+                line,
+                leg,
+                stamps: None,
+                alarm: None,
+            },
+            phase: Phase::Over,
+        };
+        let phase = self.with_desk(&mut call, now, |call, desk| start(&mut call.common, desk));
+        if let Some(phase) = phase {
+            call.phase = phase;
+            self.keep(call);
+        }
+    }
+
+    fn note(&mut self, call: CallLabel, step: Step) {
+        self.push(Output::Step { call, step });
+    }
+}

@@ -1,0 +1,260 @@
+//! Callee, picked up: a relayed address is drawn, the answer sealed and posted. The microphone
+//! stays closed until the caller's confirmation proves that the ring was no replay and its
+//! sender holds the keys it claims.
+
+use std::net::SocketAddr;
+
+use ringfence_media::{Description, far::FarLocal, PhoneMedia, far::Role, TalkEvent, choose};
+use ringfence_sip as sip;
+
+use super::calling::{offered, say};
+use super::phone_side::PhoneSide;
+use super::talking::Talking;
+use super::{Common, Happening, Peer, Phase, describe};
+use crate::config::CONNECT;
+use crate::desk::Desk;
+use crate::envelope::{Envelope, Outside};
+use crate::input::MediaEvent;
+use crate::output::MediaOrder;
+use crate::ring::BookView;
+use crate::ring::incoming::VerifiedRing;
+use crate::session::{Say, Session};
+use crate::step::{End, Step};
+use crate::stock::PER_INCOMING;
+
+/// A ring that a person answered.
+#[derive(Debug)]
+pub(crate) struct Answering {
+    peer: Peer,
+    phone: PhoneSide,
+    connected: bool,
+    control: bool,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waits for a relayed address and stamps.
+    Allocating {
+        ring: Box<VerifiedRing>,
+        remote: Description,
+        far: Option<FarLocal>,
+    },
+    /// The answer is out.
+    Confirming(Session),
+}
+
+impl Answering {
+    pub(super) fn start(
+        ring: VerifiedRing,
+        remote: Description,
+        phone: PhoneSide,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        Self::allocating(ring, remote, phone, None, call, desk)
+    }
+
+    /// Both sides rang each other and the other side's ring counts: our phone, which is
+    /// calling, is the one that answers, with the relayed address it already has.
+    pub(super) fn by_glare(
+        ring: VerifiedRing,
+        offer: PhoneMedia,
+        (near, far): (SocketAddr, FarLocal),
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let agreed = Description::decode(ring.media()).ok().and_then(|remote| {
+            let chosen = choose(&remote.codecs, &offered(&offer))?;
+            Some((remote, chosen))
+        });
+        let Some((remote, chosen)) = agreed else {
+            return super::refuse(488, End::NoCodec, call, desk);
+        };
+        desk.step(call, Step::RingOpened);
+        let phone = PhoneSide::new(offer, near, chosen, desk.rng);
+        desk.answer_phone(call, phone.answer());
+        Self::allocating(ring, remote, phone, Some(far), call, desk)
+    }
+
+    fn allocating(
+        ring: VerifiedRing,
+        remote: Description,
+        phone: PhoneSide,
+        far: Option<FarLocal>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let peer = Peer::new(ring.caller(), desk.config.bucket_bits);
+        desk.media(call, MediaOrder::Attach(phone.terms()));
+        desk.patience(call, CONNECT, "the caller did not confirm");
+        let stage = Stage::Allocating {
+            ring: Box::new(ring),
+            remote,
+            far,
+        };
+        let state = Box::new(Self {
+            peer,
+            phone,
+            connected: false,
+            control: false,
+            stage,
+        });
+        state.answer_when_ready(call, desk)
+    }
+
+    pub(super) fn on(
+        mut self: Box<Self>,
+        happening: Happening<'_>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match happening {
+            Happening::Media(MediaEvent::Talk(event)) => self.talk(event, call, desk),
+            Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, desk),
+            Happening::Stamps => self.answer_when_ready(call, desk),
+            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
+            Happening::Posted(_, 0) => self.break_off(End::NoRelay, call, desk),
+            Happening::Leg(sip::Event::Reoffer { sdp, .. }) => {
+                self.phone.take_reoffer(&sdp, call, desk);
+                Phase::Answering(self)
+            }
+            Happening::Leg(sip::Event::HungUp { .. }) => {
+                self.tell(call, desk);
+                desk.end(call, End::HungUpHere);
+                Phase::Over
+            }
+            Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
+            Happening::Alarm => self.break_off(End::NotConfirmed, call, desk),
+            Happening::ShutDown => self.break_off(End::ShutDown, call, desk),
+            _ => Phase::Answering(self),
+        }
+    }
+
+    fn talk(
+        mut self: Box<Self>,
+        event: TalkEvent,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match event {
+            TalkEvent::Allocated(local) => {
+                desk.step(call, Step::AnswerAllocated);
+                if let Stage::Allocating { far, .. } = &mut self.stage {
+                    *far = Some(local);
+                }
+                return self.answer_when_ready(call, desk);
+            }
+            TalkEvent::Connected => {
+                desk.step(call, Step::Connected);
+                self.connected = true;
+            }
+            TalkEvent::ControlOpen => {
+                desk.step(call, Step::ControlOpen);
+                self.control = true;
+            }
+            TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
+            TalkEvent::Failed(_) | TalkEvent::Closed => {
+                return self.break_off(End::NoMedia, call, desk);
+            }
+            _ => {}
+        }
+        Phase::Answering(self)
+    }
+
+    /// Seals and posts the answer as soon as there is an address to name and stamps to pay.
+    fn answer_when_ready(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        let ready = matches!(self.stage, Stage::Allocating { far: Some(_), .. });
+        if !ready || !desk.reserve(call, PER_INCOMING) {
+            return Phase::Answering(self);
+        }
+        let Self {
+            peer,
+            phone,
+            connected,
+            control,
+            stage,
+        } = *self;
+        let Stage::Allocating {
+            ring,
+            remote,
+            far: Some(far),
+        } = stage
+        else {
+            return super::hang_up(End::NoMedia, call, desk);
+        };
+        let media = describe(&far, phone.chosen().to_vec()).encode();
+        let sealed = desk.post(call, peer.bucket, |outside, rng| {
+            ring.answer(&media, BookView::default(), outside, rng)
+        });
+        let Some((session, _)) = sealed else {
+            return super::hang_up(End::NotConfirmed, call, desk);
+        };
+        desk.step(call, Step::AnswerPosted);
+        desk.expect(call, session.expected_hints());
+        desk.media(
+            call,
+            MediaOrder::Connect {
+                remote,
+                role: Role::Callee,
+            },
+        );
+        Phase::Answering(Box::new(Self {
+            peer,
+            phone,
+            connected,
+            control,
+            stage: Stage::Confirming(session),
+        }))
+    }
+
+    /// Opens a session envelope: the confirmation opens the microphone.
+    fn hear(
+        mut self: Box<Self>,
+        envelope: &Envelope,
+        outside: &Outside,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let Stage::Confirming(session) = &mut self.stage else {
+            return Phase::Answering(self);
+        };
+        match session.open(envelope, outside) {
+            Ok(Say::Confirm) => {
+                let hints = session.expected_hints();
+                desk.expect(call, hints);
+                self.confirmed(call, desk)
+            }
+            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, desk),
+            Err(_) => Phase::Answering(self),
+        }
+    }
+
+    fn confirmed(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        let Self {
+            peer,
+            phone,
+            connected,
+            control,
+            stage,
+        } = *self;
+        let Stage::Confirming(session) = stage else {
+            return super::hang_up(End::NotConfirmed, call, desk);
+        };
+        desk.step(call, Step::Confirmed);
+        desk.media(call, MediaOrder::OpenMicrophone);
+        Talking::resume(session, peer, phone, (connected, control), call, desk)
+    }
+
+    /// Says hang-up over the relay, if the answer is already out.
+    fn tell(&mut self, call: &mut Common, desk: &mut Desk<'_>) {
+        if let Stage::Confirming(session) = &mut self.stage {
+            say(session, Say::HangUp, &self.peer, call, desk);
+        }
+    }
+
+    fn break_off(mut self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        self.tell(call, desk);
+        super::hang_up(end, call, desk)
+    }
+}

@@ -1,0 +1,186 @@
+//! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
+//! an answer or, after 30 s, that there was none.
+
+use std::net::SocketAddr;
+
+use ringfence_media::{Codec, Description, far::FarLocal, PhoneMedia, far::Role, TalkEvent, choose};
+use ringfence_sip as sip;
+
+use super::answering::Answering;
+use super::phone_side::PhoneSide;
+use super::talking::Talking;
+use super::{Common, Happening, Peer, Phase, describe};
+use crate::desk::Desk;
+use crate::directory::CalleeKeys;
+use crate::envelope::{Envelope, Outside};
+use crate::input::MediaEvent;
+use crate::output::{MediaOrder, PostId};
+use crate::ring::outgoing::{Caller, OutgoingRing};
+use crate::ring::{BookView, CancelReason, SealError};
+use crate::session::Say;
+use crate::step::{End, Step};
+
+/// A ring that may be answered.
+#[derive(Debug)]
+pub(crate) struct Calling {
+    ring: OutgoingRing,
+    post: PostId,
+    offer: PhoneMedia,
+    peer: Peer,
+    near: SocketAddr,
+    far: FarLocal,
+}
+
+impl Calling {
+    /// Seals and posts the ring; the phone hears that it rings.
+    pub(super) fn start(
+        offer: PhoneMedia,
+        callee: &CalleeKeys,
+        (near, far): (SocketAddr, FarLocal),
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let peer = Peer::new(callee.identity, desk.config.bucket_bits);
+        let media = describe(&far, offered(&offer)).encode();
+        let caller = Caller {
+            identity: &desk.line.identity,
+            binding: &desk.line.binding,
+            book: BookView::default(),
+        };
+        let wall = desk.wall;
+        let sealed = desk.post(call, peer.bucket, |outside, rng| {
+            OutgoingRing::seal(caller, callee, &media, outside, wall, rng)
+        });
+        let Some((ring, post)) = sealed else {
+            // The phone hears what it hears of a number that nobody answers.
+            return super::refuse(480, End::NoAnswer, call, desk);
+        };
+        desk.step(call, Step::RingPosted);
+        desk.expect(call, [ring.answer_hint()]);
+        desk.ring_back(call);
+        desk.patience(call, desk.config.no_answer, "nobody answered");
+        Phase::Calling(Box::new(Self {
+            ring,
+            post,
+            offer,
+            peer,
+            near,
+            far,
+        }))
+    }
+
+    /// The identity that was rung, for glare.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn on(
+        self: Box<Self>,
+        happening: Happening<'_>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match happening {
+            Happening::Envelope(envelope, outside) => self.open_answer(envelope, &outside, call, desk),
+            Happening::Posted(post, 0) if post == self.post => {
+                super::refuse(503, End::NoRelay, call, desk)
+            }
+            Happening::Posted(post, _) if post == self.post => {
+                desk.step(call, Step::RingAccepted);
+                Phase::Calling(self)
+            }
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+                self.withdraw(call, desk);
+                desk.end(call, End::Cancelled);
+                Phase::Over
+            }
+            Happening::Media(
+                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+            ) => self.withdraw_and_refuse(503, End::NoMedia, call, desk),
+            Happening::Alarm => self.withdraw_and_refuse(480, End::NoAnswer, call, desk),
+            Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, desk),
+            Happening::Glare(ring) => {
+                let Self { offer, near, far, .. } = *self;
+                Answering::by_glare(*ring, offer, (near, far), call, desk)
+            }
+            _ => Phase::Calling(self),
+        }
+    }
+
+    /// Tells the callee's engine to stop its phones.
+    fn withdraw(&self, call: &mut Common, desk: &mut Desk<'_>) {
+        let wall = desk.wall;
+        desk.post(call, self.peer.bucket, |outside, rng| {
+            self.ring
+                .seal_cancel(CancelReason::GaveUp, outside, wall, rng)
+                .map(|envelope| ((), envelope))
+        });
+    }
+
+    fn withdraw_and_refuse(
+        self: Box<Self>,
+        status: u16,
+        end: End,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        self.withdraw(call, desk);
+        super::refuse(status, end, call, desk)
+    }
+
+    /// An envelope under the answer's hint: forged ones change nothing.
+    fn open_answer(
+        self: Box<Self>,
+        envelope: &Envelope,
+        outside: &Outside,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let Ok((answer, mut session)) = self.ring.open_answer(envelope, outside) else {
+            return Phase::Calling(self);
+        };
+        let agreed = Description::decode(&answer.media).ok().and_then(|remote| {
+            let chosen = choose(&offered(&self.offer), &remote.codecs)?;
+            Some((remote, chosen))
+        });
+        desk.step(call, Step::AnswerOpened);
+        let Self { offer, peer, near, .. } = *self;
+        let Some((remote, chosen)) = agreed else {
+            say(&mut session, Say::HangUp, &peer, call, desk);
+            return super::refuse(488, End::NoCodec, call, desk);
+        };
+        say(&mut session, Say::Confirm, &peer, call, desk);
+        let phone = PhoneSide::new(offer, near, chosen, desk.rng);
+        desk.media(call, MediaOrder::Attach(phone.terms()));
+        desk.media(
+            call,
+            MediaOrder::Connect {
+                remote,
+                role: Role::Caller,
+            },
+        );
+        // The answer itself proved the callee's key: only the callee waits for a confirmation.
+        desk.media(call, MediaOrder::OpenMicrophone);
+        desk.answer_phone(call, phone.answer());
+        Talking::start(session, peer, phone, call, desk)
+    }
+}
+
+/// Posts one session message.
+pub(super) fn say(
+    session: &mut crate::session::Session,
+    what: Say,
+    peer: &Peer,
+    call: &mut Common,
+    desk: &mut Desk<'_>,
+) {
+    desk.post(call, peer.bucket, |outside, rng| {
+        Ok::<_, SealError>(((), session.seal(what, outside, rng)))
+    });
+}
+
+/// The codecs that a phone offered, in its order.
+pub(super) fn offered(offer: &PhoneMedia) -> Vec<Codec> {
+    offer.codecs.iter().map(|(codec, _)| *codec).collect()
+}
+

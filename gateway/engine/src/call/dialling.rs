@@ -1,0 +1,83 @@
+//! Caller, before the ring: the phone has dialled; a local port, a relayed address and stamps
+//! are on their way. Nothing has been sent to anybody but the TURN server.
+
+use std::net::SocketAddr;
+
+use ringfence_media::{far::FarLocal, PhoneMedia, TalkEvent};
+use ringfence_sip as sip;
+
+use super::calling::Calling;
+use super::{Common, Happening, Phase};
+use crate::config::SET_UP;
+use crate::desk::Desk;
+use crate::directory::CalleeKeys;
+use crate::input::MediaEvent;
+use crate::output::MediaOrder;
+use crate::step::{End, Step};
+use crate::stock::PER_OUTGOING;
+
+/// An INVITE on its way to become a ring.
+#[derive(Debug)]
+pub(crate) struct Dialling {
+    offer: PhoneMedia,
+    callee: CalleeKeys,
+    near: Option<SocketAddr>,
+    far: Option<FarLocal>,
+}
+
+impl Dialling {
+    pub(crate) fn start(
+        offer: PhoneMedia,
+        callee: CalleeKeys,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        desk.step(call, Step::Dialled);
+        desk.media(call, MediaOrder::OpenNear);
+        desk.media(call, MediaOrder::OpenFar);
+        desk.patience(call, SET_UP, "TURN server or stamps are late");
+        Phase::Dialling(Box::new(Self {
+            offer,
+            callee,
+            near: None,
+            far: None,
+        }))
+    }
+
+    pub(super) fn on(
+        mut self: Box<Self>,
+        happening: Happening<'_>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match happening {
+            Happening::Media(MediaEvent::Near(rtp)) => self.near = Some(rtp),
+            Happening::Media(MediaEvent::Talk(TalkEvent::Allocated(local))) => {
+                desk.step(call, Step::Allocated);
+                self.far = Some(local);
+            }
+            Happening::Stamps => {}
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+                desk.end(call, End::Cancelled);
+                return Phase::Over;
+            }
+            Happening::Media(
+                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+            )
+            | Happening::Alarm => return super::refuse(503, End::NoMedia, call, desk),
+            Happening::ShutDown => return super::refuse(503, End::ShutDown, call, desk),
+            _ => return Phase::Dialling(self),
+        }
+        self.ring_when_ready(call, desk)
+    }
+
+    fn ring_when_ready(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        let (Some(near), Some(far)) = (self.near, self.far.clone()) else {
+            return Phase::Dialling(self);
+        };
+        if !desk.reserve(call, PER_OUTGOING) {
+            return Phase::Dialling(self);
+        }
+        Calling::start(self.offer, &self.callee, (near, far), call, desk)
+    }
+}

@@ -1,0 +1,164 @@
+//! The states of a call, one file each, and the events that move it.
+//!
+//! ```text
+//!   caller:  Dialling ──ring──▶ Calling ──answer──▶ Talking ──▶ Ending ──▶ over
+//!   callee:  Ringing ──picked up──▶ Answering ──confirmed──▶ Talking ──▶ Ending ──▶ over
+//! ```
+//!
+//! Every state takes an event by value and gives the next phase, so that a call cannot be in
+//! two states, and what belongs to a state (a Noise handshake, a pending offer) ends with it.
+
+mod answering;
+mod calling;
+mod dialling;
+mod ending;
+mod phone_side;
+mod ringing;
+mod talking;
+
+use std::time::Instant;
+
+use ringfence_media::{Codec, Description, far::FarLocal};
+use ringfence_phonebook::IdentityKey;
+use ringfence_sip as sip;
+
+use crate::bucket::bucket;
+use crate::desk::Desk;
+use crate::envelope::{Envelope, Outside};
+use crate::input::MediaEvent;
+use crate::output::{CallLabel, PostId};
+use crate::ring::incoming::VerifiedRing;
+use crate::step::End;
+use crate::work::Stamp;
+
+pub(crate) use answering::Answering;
+pub(crate) use calling::Calling;
+pub(crate) use dialling::Dialling;
+pub(crate) use ending::Ending;
+pub(crate) use ringing::Ringing;
+pub(crate) use talking::Talking;
+
+/// A call in its state.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) common: Common,
+    pub(crate) phase: Phase,
+}
+
+/// What a call keeps through all its states.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) label: CallLabel,
+    /// Index of the line it belongs to.
+    pub(crate) line: usize,
+    /// The phone's side, while there is one.
+    pub(crate) leg: Option<sip::LegId>,
+    /// Stamps reserved for this call's envelopes.
+    pub(crate) stamps: Option<Vec<Stamp>>,
+    /// When the state runs out of patience, and why.
+    pub(crate) alarm: Option<(Instant, &'static str)>,
+}
+
+/// The other side of a call. Known to this engine only.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) identity: IdentityKey,
+    /// Where envelopes for it are posted.
+    pub(crate) bucket: u16,
+}
+
+/// The states. `Over` is left behind when a call can be forgotten.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// Caller: the phone's INVITE waits for a port, a relayed address and stamps.
+    Dialling(Box<Dialling>),
+    /// Caller: the ring is out.
+    Calling(Box<Calling>),
+    /// Callee: the line's phones ring.
+    Ringing(Box<Ringing>),
+    /// Callee: a person picked up; the answer is on its way, the microphone closed.
+    Answering(Box<Answering>),
+    /// Both: sound may pass.
+    Talking(Box<Talking>),
+    /// Both: hung up here, the other side is being told.
+    Ending(Ending),
+    /// Nothing is left of it.
+    Over,
+}
+
+/// What can happen to a call.
+#[derive(Debug)]
+pub(crate) enum Happening<'a> {
+    /// News from its phone leg.
+    Leg(sip::Event),
+    /// News of its sound.
+    Media(MediaEvent),
+    /// An envelope whose hint this call expects.
+    Envelope(&'a Envelope, Outside),
+    /// The caller withdrew the ring.
+    Withdrawn,
+    /// The other side of this call rang this line too, and its ring is the one that counts.
+    Glare(Box<VerifiedRing>),
+    /// Stamps are in stock again.
+    Stamps,
+    /// How many relays took a post.
+    Posted(PostId, usize),
+    /// The alarm went off.
+    Alarm,
+    /// The engine is shutting down.
+    ShutDown,
+}
+
+impl Call {
+    /// Moves the call on by one event. True when it is over and can be forgotten.
+    pub(crate) fn on(&mut self, happening: Happening<'_>, desk: &mut Desk<'_>) -> bool {
+        let common = &mut self.common;
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        self.phase = match phase {
+            Phase::Dialling(state) => state.on(happening, common, desk),
+            Phase::Calling(state) => state.on(happening, common, desk),
+            Phase::Ringing(state) => state.on(happening, common, desk),
+            Phase::Answering(state) => state.on(happening, common, desk),
+            Phase::Talking(state) => state.on(happening, common, desk),
+            Phase::Ending(state) => state.on(&happening, common, desk),
+            Phase::Over => Phase::Over,
+        };
+        matches!(self.phase, Phase::Over)
+    }
+}
+
+impl Peer {
+    pub(crate) fn new(identity: IdentityKey, bucket_bits: u8) -> Self {
+        let bucket = bucket(&identity, bucket_bits);
+        Self {
+            identity,
+            bucket,
+        }
+    }
+}
+
+/// Refuses the phone's INVITE and forgets the call.
+fn refuse(status: u16, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    desk.refuse_phone(call, status);
+    desk.end(call, end);
+    Phase::Over
+}
+
+/// Hangs up the phone and forgets the call; the other engine is not told by this.
+fn hang_up(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    desk.hang_up_phone(call);
+    desk.end(call, end);
+    Phase::Over
+}
+
+/// What the other engine is told of our sound: addresses of the relay, keys, codecs.
+fn describe(far: &FarLocal, codecs: Vec<Codec>) -> Description {
+    Description {
+        ufrag: far.ufrag.clone(),
+        pwd: far.pwd.clone(),
+        fingerprint: far.fingerprint,
+        ssrc: far.ssrc,
+        relays: vec![far.relay],
+        codecs,
+    }
+}

@@ -1,0 +1,140 @@
+//! Both sides, both keys proved: sound passes. Hang-up travels on the call's own data channel;
+//! the relay is used only while that is not open yet.
+
+use ringfence_media::TalkEvent;
+use ringfence_sip as sip;
+
+use super::calling::say;
+use super::ending::Ending;
+use super::phone_side::PhoneSide;
+use super::{Common, Happening, Peer, Phase};
+use crate::config::CONNECT;
+use crate::control::Control;
+use crate::desk::Desk;
+use crate::envelope::{Envelope, Outside};
+use crate::input::MediaEvent;
+use crate::output::MediaOrder;
+use crate::session::{Say, Session};
+use crate::step::{End, Step};
+
+/// A running call.
+#[derive(Debug)]
+pub(crate) struct Talking {
+    session: Session,
+    peer: Peer,
+    phone: PhoneSide,
+    /// Whether the data channel can carry the hang-up.
+    control: bool,
+}
+
+impl Talking {
+    /// The caller's side, not yet connected.
+    pub(super) fn start(
+        session: Session,
+        peer: Peer,
+        phone: PhoneSide,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        Self::resume(session, peer, phone, (false, false), call, desk)
+    }
+
+    /// A side whose media may already be connected, and its data channel open.
+    pub(super) fn resume(
+        session: Session,
+        peer: Peer,
+        phone: PhoneSide,
+        (connected, control): (bool, bool),
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        desk.expect(call, session.expected_hints());
+        if connected {
+            call.alarm = None;
+        } else {
+            desk.patience(call, CONNECT, "the two engines did not connect");
+        }
+        Phase::Talking(Box::new(Self {
+            session,
+            peer,
+            phone,
+            control,
+        }))
+    }
+
+    pub(super) fn on(
+        mut self: Box<Self>,
+        happening: Happening<'_>,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match happening {
+            Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, desk),
+            Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, desk),
+            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
+            Happening::Leg(sip::Event::Reoffer { sdp, .. }) => {
+                self.phone.take_reoffer(&sdp, call, desk);
+                Phase::Talking(self)
+            }
+            Happening::Leg(sip::Event::HungUp { .. }) => {
+                call.leg = None;
+                self.leave(End::HungUpHere, call, desk)
+            }
+            Happening::Alarm => self.leave(End::NotConfirmed, call, desk),
+            Happening::ShutDown => self.leave(End::ShutDown, call, desk),
+            _ => Phase::Talking(self),
+        }
+    }
+
+    fn talk(
+        mut self: Box<Self>,
+        event: &TalkEvent,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match event {
+            TalkEvent::Connected => {
+                desk.step(call, Step::Connected);
+                call.alarm = None;
+            }
+            TalkEvent::ControlOpen => {
+                desk.step(call, Step::ControlOpen);
+                self.control = true;
+            }
+            TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
+            TalkEvent::Control(frame) if Control::decode(frame) == Some(Control::HangUp) => {
+                // The same frame back says that it was heard.
+                desk.media(call, MediaOrder::Control(Control::HangUp.encode()));
+                return super::hang_up(End::HungUpThere, call, desk);
+            }
+            TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, desk),
+            TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, desk),
+            _ => {}
+        }
+        Phase::Talking(self)
+    }
+
+    fn hear(
+        mut self: Box<Self>,
+        envelope: &Envelope,
+        outside: &Outside,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        match self.session.open(envelope, outside) {
+            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, desk),
+            Ok(_) | Err(_) => Phase::Talking(self),
+        }
+    }
+
+    /// Ends the call from this side: the phone, if it is still there, and the other engine.
+    fn leave(mut self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        desk.hang_up_phone(call);
+        if self.control {
+            return Ending::start(end, call, desk);
+        }
+        say(&mut self.session, Say::HangUp, &self.peer, call, desk);
+        desk.end(call, end);
+        Phase::Over
+    }
+}

@@ -1,0 +1,54 @@
+//! What an engine is told once: how its network rings, and how long it waits.
+
+use std::time::Duration;
+
+/// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Leading zero bits of work that a received envelope's stamp must have.
+    pub work_bits: u8,
+    /// Bits of the bucket tag: 2^bits buckets share the network's envelopes. 0 means one bucket.
+    pub bucket_bits: u8,
+    /// The realm in SIP digest challenges. Phones show it to nobody but their configuration.
+    pub realm: String,
+    /// Which hash functions phones are challenged with.
+    pub digest: ringfence_sip::Algorithms,
+    /// How long an outgoing ring waits for an answer before the phone hears 480.
+    pub no_answer: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            work_bits: 18,
+            bucket_bits: 0,
+            realm: "ringfence".into(),
+            digest: ringfence_sip::Algorithms::default(),
+            no_answer: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Calls at one time, in all states. Each holds a TURN allocation and a port: beyond this the
+/// machine, not the engine, is the limit. A call more is refused with 503.
+pub(crate) const MAX_CALLS: usize = 500;
+
+/// Rings that may sound at one line at once. A desk phone shows a handful; more is a flood
+/// and is dropped in silence, as a ring that nobody answers.
+pub(crate) const MAX_RINGS_PER_LINE: usize = 8;
+
+/// The time from INVITE to posted ring. Ports, TURN and stamps take milliseconds; a TURN
+/// server that has not answered by now is down, and the phone should hear so.
+pub(crate) const SET_UP: Duration = Duration::from_secs(6);
+
+/// A callee's phones stop ringing this long after the ring, if no cancel has come: a little
+/// more than the caller waits, so that the cancel normally is first.
+pub(crate) const RING_LIFE: Duration = Duration::from_secs(35);
+
+/// From the callee's answer to the caller's verified confirmation, and to connected media.
+/// Relay round trips and TURN take well under this; beyond it the call is dead.
+pub(crate) const CONNECT: Duration = Duration::from_secs(12);
+
+/// How long a finished call keeps its media path, so that the other side's engine hears the
+/// hang-up even if a packet is lost.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);

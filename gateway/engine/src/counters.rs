@@ -1,0 +1,18 @@
+//! Counts of what an engine dropped in silence, for the status page. Numbers only.
+
+/// Envelopes and calls that came to nothing. All counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Envelopes that arrived.
+    pub envelopes: u64,
+    /// Those with the wrong length, a spent or missing stamp, or a key seen before.
+    pub unfit: u64,
+    /// Those that open for no line of this engine: nearly all, in a shared bucket.
+    pub not_ours: u64,
+    /// Those that opened but failed verification: stale, forged, replayed.
+    pub forged: u64,
+    /// Rings dropped because the line already had as many as it may.
+    pub flooded: u64,
+    /// Stamps that went stale in stock.
+    pub stale_stamps: u64,
+}

@@ -1,0 +1,124 @@
+//! What a call may touch while it handles an event: the phones, the stamps, the post, the
+//! sound. A call has no other way to act.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use ringfence_sip as sip;
+
+use crate::call::Common;
+use crate::config::Config;
+use crate::date::UnixTime;
+use crate::envelope::{Envelope, Outside};
+use crate::hint::Hint;
+use crate::line::Line;
+use crate::output::{CallLabel, MediaOrder, Output, Post, PostId};
+use crate::step::{End, Step};
+use crate::stock::Stock;
+
+/// Borrowed parts of the engine, for the length of one event.
+pub(crate) struct Desk<'a> {
+    pub(crate) agent: &'a mut sip::Agent,
+    pub(crate) config: &'a Config,
+    pub(crate) line: &'a Line,
+    pub(crate) stock: &'a mut Stock,
+    pub(crate) hints: &'a mut BTreeMap<Hint, CallLabel>,
+    pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) rng: &'a mut ChaCha20Rng,
+    pub(crate) posts: &'a mut u64,
+    pub(crate) wall: UnixTime,
+    pub(crate) now: Instant,
+}
+
+impl Desk<'_> {
+    pub(crate) fn step(&mut self, call: &Common, step: Step) {
+        let call = call.label;
+        tracing::debug!(%call, %step, "call");
+        self.out.push_back(Output::Step { call, step });
+    }
+
+    /// Says how the call ended and frees its sound.
+    pub(crate) fn end(&mut self, call: &Common, end: End) {
+        self.step(call, Step::Ended(end));
+        self.media(call, MediaOrder::Close);
+    }
+
+    pub(crate) fn media(&mut self, call: &Common, order: MediaOrder) {
+        let call = call.label;
+        self.out.push_back(Output::Media { call, order });
+    }
+
+    /// The phone hears that it rings on the other side.
+    pub(crate) fn ring_back(&mut self, call: &Common) {
+        if let Some(leg) = call.leg {
+            self.agent.ring(leg, self.now);
+        }
+    }
+
+    /// Answers the phone's INVITE, or its re-INVITE.
+    pub(crate) fn answer_phone(&mut self, call: &Common, sdp: Vec<u8>) {
+        if let Some(leg) = call.leg {
+            self.agent.answer(leg, sdp, self.now);
+        }
+    }
+
+    /// Refuses the phone's INVITE, or its re-INVITE.
+    pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
+        if let Some(leg) = call.leg {
+            self.agent.refuse(leg, status, self.now);
+        }
+    }
+
+    /// Ends the phone's side, whatever its state.
+    pub(crate) fn hang_up_phone(&mut self, call: &mut Common) {
+        if let Some(leg) = call.leg.take() {
+            self.agent.hang_up(leg, sip::HangUp::Normal, self.now);
+        }
+    }
+
+    /// Makes sure that a call holds its `count` stamps; false while the stock lacks them.
+    pub(crate) fn reserve(&mut self, call: &mut Common, count: usize) -> bool {
+        if call.stamps.is_none() {
+            call.stamps = self.stock.take(count, self.wall);
+        }
+        call.stamps.is_some()
+    }
+
+    /// Seals with the call's next stamp and posts. `None` when nothing could be sealed: the
+    /// reservation is spent, or the other side's key is unusable.
+    pub(crate) fn post<T, E>(
+        &mut self,
+        call: &mut Common,
+        bucket: u16,
+        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+    ) -> Option<(T, PostId)> {
+        let stamp = call.stamps.as_mut().and_then(Vec::pop)?;
+        let outside = Outside {
+            bucket,
+            event_key: stamp.event_key,
+        };
+        let (rest, envelope) = seal(&outside, self.rng).ok()?;
+        *self.posts += 1;
+        let id = PostId(*self.posts);
+        self.out.push_back(Output::Post(Post {
+            id,
+            stamp,
+            bucket,
+            envelope,
+        }));
+        Some((rest, id))
+    }
+
+    /// Envelopes with these hints are for this call.
+    pub(crate) fn expect(&mut self, call: &Common, hints: impl IntoIterator<Item = Hint>) {
+        for hint in hints {
+            self.hints.insert(hint, call.label);
+        }
+    }
+
+    /// Sets how long the call's new state may last.
+    pub(crate) fn patience(&self, call: &mut Common, span: Duration, reason: &'static str) {
+        call.alarm = Some((self.now + span, reason));
+    }
+}

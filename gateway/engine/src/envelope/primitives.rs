@@ -1,0 +1,223 @@
+//! The primitives under Noise: X25519 (RFC 7748), ChaCha20-Poly1305 (RFC 8439), SHA-256.
+//!
+//! `snow` brings its own; these replace them for three reasons: an all-zero Diffie-Hellman result is refused
+//! (RFC 7748 section 6.1 leaves it to the protocol, Noise section 12.1 too), keys are wiped on drop, and the
+//! ephemeral key comes from the caller's random source, not from the system. They are the same crates that
+//! `tests/wycheproof.rs` holds against the Wycheproof vectors.
+//!
+//! Not done here: `snow` keeps its chaining key in plain arrays and does not wipe them; handshakes are
+//! therefore short-lived (`noise`), and the keys that outlive them are ours.
+
+use std::mem;
+
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce, Tag};
+use sha2::{Digest, Sha256};
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::CryptoResolver;
+use snow::types::{Cipher, Dh, Hash, Random};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+/// Hands out the primitives, and one ephemeral secret.
+pub(super) struct Primitives {
+    /// What the one ephemeral key of this handshake is made of; `None` when this side sends nothing.
+    pub(super) ephemeral: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl CryptoResolver for Primitives {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(OneDraw(self.ephemeral.clone())))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        matches!(choice, DHChoice::Curve25519)
+            .then(|| Box::new(X25519::new([0; 32])) as Box<dyn Dh>)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        matches!(choice, HashChoice::SHA256).then(|| Box::new(Sha(Sha256::new())) as Box<dyn Hash>)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        matches!(choice, CipherChoice::ChaChaPoly)
+            .then(|| Box::new(ChaChaPoly::default()) as Box<dyn Cipher>)
+    }
+}
+
+/// A random source with exactly one 32-byte draw in it.
+struct OneDraw(Option<Zeroizing<[u8; 32]>>);
+
+impl Random for OneDraw {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
+        let drawn = self.0.take().ok_or(snow::Error::Rng)?;
+        if dest.len() != drawn.len() {
+            return Err(snow::Error::Rng);
+        }
+        dest.copy_from_slice(&drawn[..]);
+        Ok(())
+    }
+}
+
+struct X25519 {
+    secret: StaticSecret,
+    public: PublicKey,
+}
+
+impl X25519 {
+    fn new(secret: [u8; 32]) -> Self {
+        let secret = StaticSecret::from(secret);
+        let public = PublicKey::from(&secret);
+        Self { secret, public }
+    }
+}
+
+impl Dh for X25519 {
+    fn name(&self) -> &'static str {
+        "25519"
+    }
+
+    fn pub_len(&self) -> usize {
+        32
+    }
+
+    fn priv_len(&self) -> usize {
+        32
+    }
+
+    fn set(&mut self, privkey: &[u8]) {
+        if let Ok(secret) = privkey.try_into() {
+            *self = Self::new(secret);
+        }
+    }
+
+    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
+        let mut secret = Zeroizing::new([0; 32]);
+        rng.try_fill_bytes(&mut secret[..])?;
+        *self = Self::new(*secret);
+        Ok(())
+    }
+
+    fn pubkey(&self) -> &[u8] {
+        self.public.as_bytes()
+    }
+
+    fn privkey(&self) -> &[u8] {
+        self.secret.as_bytes()
+    }
+
+    fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
+        let theirs = *pubkey.first_chunk::<32>().ok_or(snow::Error::Input)?;
+        let shared = self.secret.diffie_hellman(&PublicKey::from(theirs));
+        if !shared.was_contributory() {
+            return Err(snow::Error::Dh);
+        }
+        out.first_chunk_mut::<32>()
+            .ok_or(snow::Error::Input)?
+            .copy_from_slice(shared.as_bytes());
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct ChaChaPoly {
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl Cipher for ChaChaPoly {
+    fn name(&self) -> &'static str {
+        "ChaChaPoly"
+    }
+
+    fn set(&mut self, key: &[u8; 32]) {
+        *self.key = *key;
+    }
+
+    fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
+        let len = plaintext.len();
+        out[..len].copy_from_slice(plaintext);
+        let tag = seal_in_place(&self.key, nonce, authtext, &mut out[..len]);
+        out[len..len + TAG].copy_from_slice(&tag);
+        len + TAG
+    }
+
+    fn decrypt(
+        &self,
+        nonce: u64,
+        authtext: &[u8],
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, snow::Error> {
+        let (sealed, tag) = ciphertext
+            .split_last_chunk::<TAG>()
+            .ok_or(snow::Error::Decrypt)?;
+        let out = out.get_mut(..sealed.len()).ok_or(snow::Error::Decrypt)?;
+        out.copy_from_slice(sealed);
+        open_in_place(&self.key, nonce, authtext, out, tag).ok_or(snow::Error::Decrypt)?;
+        Ok(sealed.len())
+    }
+}
+
+struct Sha(Sha256);
+
+impl Hash for Sha {
+    fn name(&self) -> &'static str {
+        "SHA256"
+    }
+
+    fn block_len(&self) -> usize {
+        64
+    }
+
+    fn hash_len(&self) -> usize {
+        32
+    }
+
+    fn reset(&mut self) {
+        self.0 = Sha256::new();
+    }
+
+    fn input(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn result(&mut self, out: &mut [u8]) {
+        let digest = mem::take(&mut self.0).finalize();
+        out[..32].copy_from_slice(&digest);
+    }
+}
+
+/// Bytes of a Poly1305 tag.
+pub(super) const TAG: usize = 16;
+
+/// ChaCha20-Poly1305 with a counter as Noise writes it: 4 zero bytes, then the counter little-endian.
+pub(super) fn seal_in_place(
+    key: &[u8; 32],
+    counter: u64,
+    data: &[u8],
+    buffer: &mut [u8],
+) -> [u8; TAG] {
+    ChaCha20Poly1305::new(key.into())
+        .encrypt_inout_detached(&nonce(counter), data, buffer.into())
+        .expect("an envelope is far below the cipher's limit of 256 GiB")
+        .into()
+}
+
+/// The reverse of [`seal_in_place`]; `None` when the tag is false, and `buffer` is then worthless.
+pub(super) fn open_in_place(
+    key: &[u8; 32],
+    counter: u64,
+    data: &[u8],
+    buffer: &mut [u8],
+    tag: &[u8; TAG],
+) -> Option<()> {
+    ChaCha20Poly1305::new(key.into())
+        .decrypt_inout_detached(&nonce(counter), data, buffer.into(), &Tag::from(*tag))
+        .ok()
+}
+
+fn nonce(counter: u64) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[4..].copy_from_slice(&counter.to_le_bytes());
+    nonce.into()
+}

@@ -1,0 +1,42 @@
+//! What the shell reports of a call's sound.
+
+use std::net::SocketAddr;
+
+use ringfence_media::TalkEvent;
+
+use crate::envelope::EventKey;
+
+/// News of one call's sound.
+#[derive(Debug)]
+pub enum MediaEvent {
+    /// The phone's RTP port is bound; this address goes into the phone's SDP.
+    Near(SocketAddr),
+    /// The call's media machine says something.
+    Talk(TalkEvent),
+    /// An order could not be carried out; the call cannot have sound.
+    Refused(MediaFault),
+}
+
+/// Why the shell could not carry out a media order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MediaFault {
+    /// No local RTP port could be bound.
+    NoPort,
+    /// No TURN server could be reached or no credential is left. There is no direct path
+    /// to fall back to.
+    NoTurn,
+}
+
+/// An envelope as the relays delivered it, still sealed.
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    /// The bucket tag of the event.
+    pub bucket: u16,
+    /// The event's one-time key.
+    pub event_key: EventKey,
+    /// The stamp's nonce.
+    pub nonce: u64,
+    /// What should be an envelope.
+    pub bytes: Vec<u8>,
+}

@@ -1,0 +1,102 @@
+//! Everything an engine asks its shell to do.
+
+use std::fmt;
+
+use ringfence_media::far::Role;
+use ringfence_media::{Description, NearTerms};
+use ringfence_sip as sip;
+
+use crate::Step;
+use crate::envelope::Envelope;
+use crate::work::Stamp;
+
+/// A random short name for one call, for logs and the shell's tables. It never leaves the
+/// machine and says nothing about who calls whom.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallLabel(pub(crate) u32);
+
+impl fmt::Display for CallLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
+impl fmt::Debug for CallLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallLabel({self})")
+    }
+}
+
+/// Names one [`Post`], so that the shell can report how many relays took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PostId(pub(crate) u64);
+
+/// One envelope on its way to the relays, in an event signed by the stamp's one-time key.
+#[derive(Debug)]
+pub struct Post {
+    /// What [`crate::Engine::handle_posted`] is told.
+    pub id: PostId,
+    /// The proof of work, and with it the event key whose secret the shell holds.
+    pub stamp: Stamp,
+    /// The bucket tag. Relays see it; many lines share one.
+    pub bucket: u16,
+    /// 1,024 bytes that only the callee can open.
+    pub envelope: Envelope,
+}
+
+/// What to do with a call's sound. Orders for one call are carried out in their order.
+#[derive(Debug)]
+pub enum MediaOrder {
+    /// Bind a local port for the phone's RTP and report [`crate::MediaEvent::Near`].
+    /// Nothing leaves the machine.
+    OpenNear,
+    /// Dial the TURN server and report the allocation.
+    OpenFar,
+    /// The phone's side of the sound; again whenever the phone changes it.
+    Attach(NearTerms),
+    /// Meet the other engine at its relayed addresses.
+    Connect {
+        /// What the other engine said of itself.
+        remote: Description,
+        /// Which of the two engines this is.
+        role: Role,
+    },
+    /// From here the phone's sound goes out.
+    OpenMicrophone,
+    /// Send a control frame on the call's data channel.
+    Control(Vec<u8>),
+    /// Free everything: TURN allocation, port, keys. The last order for a call.
+    Close,
+}
+
+/// An action for the shell. Those for one phone, one call or one relay keep their order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send SIP bytes to a phone.
+    Phone {
+        /// The socket and peer they go to.
+        flow: sip::Flow,
+        /// One datagram, or a piece of a stream.
+        bytes: Vec<u8>,
+    },
+    /// Close a phone's connection.
+    HangUpFlow(sip::Flow),
+    /// Publish an envelope.
+    Post(Post),
+    /// Mint this many stamps and bring them with [`crate::Engine::handle_stamp`].
+    WantStamps(usize),
+    /// Do something to a call's sound.
+    Media {
+        /// Whose sound.
+        call: CallLabel,
+        /// What to do.
+        order: MediaOrder,
+    },
+    /// A call has come one step further: for the timeline, never for decisions.
+    Step {
+        /// Which call.
+        call: CallLabel,
+        /// What happened.
+        step: Step,
+    },
+}

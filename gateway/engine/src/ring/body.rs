@@ -1,0 +1,263 @@
+//! The bodies of ring, answer and cancel as bytes. Tables with who sees what: PROTOCOL.md.
+//!
+//! Reading a body says nothing about whether it is true; `incoming` and `outgoing` verify.
+
+use ringfence_phonebook::{Binding, Day, IdentityKey, Number};
+use zeroize::Zeroizing;
+
+use super::{BookView, CancelReason};
+use crate::date::UnixTime;
+use crate::envelope::MAX_MEDIA;
+use crate::hint::CallId;
+use crate::rejected::Rejected;
+
+/// Body of a ring, 238 bytes and the media description.
+pub(crate) struct RingBody {
+    pub(crate) call: CallId,
+    pub(crate) dated: UnixTime,
+    pub(crate) number: Number,
+    pub(crate) identity: IdentityKey,
+    pub(crate) ring_key_id: [u8; 4],
+    pub(crate) valid_until: Day,
+    pub(crate) listing_signature: [u8; 64],
+    pub(crate) binding_expires: Day,
+    pub(crate) binding_signature: [u8; 64],
+    pub(crate) book: BookView,
+    pub(crate) media: Zeroizing<Vec<u8>>,
+}
+
+impl RingBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
+        out.extend_from_slice(self.call.as_bytes());
+        out.extend_from_slice(&self.dated.millis().to_be_bytes());
+        out.extend_from_slice(&self.number.value().to_be_bytes());
+        out.extend_from_slice(self.identity.as_bytes());
+        out.extend_from_slice(&self.ring_key_id);
+        out.extend_from_slice(&self.valid_until.count().to_be_bytes());
+        out.extend_from_slice(&self.listing_signature);
+        out.extend_from_slice(&self.binding_expires.count().to_be_bytes());
+        out.extend_from_slice(&self.binding_signature);
+        write_book(&mut out, &self.book);
+        out.extend_from_slice(&NO_FLAGS);
+        out.extend_from_slice(&self.media);
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let read = Self {
+            call: CallId::from_bytes(*take(&mut rest)?),
+            dated: UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?)),
+            number: Number::new(u32::from_be_bytes(*take(&mut rest)?)),
+            identity: IdentityKey::from_bytes(take(&mut rest)?).map_err(|_| Rejected::Body)?,
+            ring_key_id: *take(&mut rest)?,
+            valid_until: Day::new(u32::from_be_bytes(*take(&mut rest)?)),
+            listing_signature: *take(&mut rest)?,
+            binding_expires: Day::new(u32::from_be_bytes(*take(&mut rest)?)),
+            binding_signature: *take(&mut rest)?,
+            book: read_book(&mut rest)?,
+            media: read_media(&mut rest)?,
+        };
+        Ok(read)
+    }
+
+    /// The binding that these parts claim. Not verified yet.
+    pub(crate) fn binding(&self) -> Binding {
+        Binding::from_parts(
+            self.number,
+            self.identity,
+            self.binding_expires,
+            self.binding_signature,
+        )
+    }
+}
+
+/// Body of an answer, 70 bytes and the media description.
+pub(crate) struct AnswerBody {
+    /// See [`crate::envelope::Outside::answer_hash`].
+    pub(crate) outside: [u8; 32],
+    pub(crate) book: BookView,
+    pub(crate) media: Zeroizing<Vec<u8>>,
+}
+
+impl AnswerBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(ANSWER_FIXED + self.media.len()));
+        out.extend_from_slice(&self.outside);
+        write_book(&mut out, &self.book);
+        out.extend_from_slice(&NO_FLAGS);
+        out.extend_from_slice(&self.media);
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let outside = *take(&mut rest)?;
+        let book = read_book(&mut rest)?;
+        Ok(Self {
+            outside,
+            book,
+            media: read_media(&mut rest)?,
+        })
+    }
+}
+
+/// Body of a cancel, 25 bytes.
+pub(crate) struct CancelBody {
+    pub(crate) call: CallId,
+    pub(crate) dated: UnixTime,
+    pub(crate) reason: CancelReason,
+}
+
+impl CancelBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(CANCEL_LEN));
+        out.extend_from_slice(self.call.as_bytes());
+        out.extend_from_slice(&self.dated.millis().to_be_bytes());
+        out.push(match self.reason {
+            CancelReason::GaveUp => 0,
+            CancelReason::AnsweredElsewhere => 1,
+        });
+        out
+    }
+
+    /// A reason that this version does not know counts as "gave up": the ringing has to stop all the same.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let call = CallId::from_bytes(*take(&mut rest)?);
+        let dated = UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?));
+        let [reason] = *take::<1>(&mut rest)?;
+        if !rest.is_empty() {
+            return Err(Rejected::Body);
+        }
+        let reason = if reason == 1 {
+            CancelReason::AnsweredElsewhere
+        } else {
+            CancelReason::GaveUp
+        };
+        Ok(Self {
+            call,
+            dated,
+            reason,
+        })
+    }
+}
+
+fn write_book(out: &mut Vec<u8>, book: &BookView) {
+    out.extend_from_slice(&book.epoch.to_be_bytes());
+    out.extend_from_slice(&book.root);
+}
+
+fn read_book(rest: &mut &[u8]) -> Result<BookView, Rejected> {
+    let epoch = u32::from_be_bytes(*take(rest)?);
+    Ok(BookView {
+        epoch,
+        root: *take(rest)?,
+    })
+}
+
+/// Flags, which have no meaning yet and are not looked at, and the media description to the end.
+fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+    let _flags: &[u8; 2] = take(rest)?;
+    if rest.len() > MAX_MEDIA {
+        return Err(Rejected::Body);
+    }
+    Ok(Zeroizing::new(rest.to_vec()))
+}
+
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected> {
+    let (head, tail) = rest.split_first_chunk::<N>().ok_or(Rejected::Body)?;
+    *rest = tail;
+    Ok(head)
+}
+
+const NO_FLAGS: [u8; 2] = [0; 2];
+const RING_FIXED: usize = 238;
+const ANSWER_FIXED: usize = 70;
+const CANCEL_LEN: usize = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ed25519_dalek::SigningKey;
+    use proptest::prelude::*;
+
+    fn ring_body(media: Vec<u8>) -> RingBody {
+        RingBody {
+            call: CallId::from_bytes([1; 16]),
+            dated: UnixTime::from_millis(2),
+            number: Number::new(3),
+            identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
+            ring_key_id: [5; 4],
+            valid_until: Day::new(6),
+            listing_signature: [7; 64],
+            binding_expires: Day::new(8),
+            binding_signature: [9; 64],
+            book: BookView {
+                epoch: 10,
+                root: [11; 32],
+            },
+            media: Zeroizing::new(media),
+        }
+    }
+
+    #[test]
+    fn bodies_have_the_lengths_that_the_protocol_says() {
+        assert_eq!(ring_body(vec![]).encode().len(), RING_FIXED);
+        let answer = AnswerBody {
+            outside: [0; 32],
+            book: BookView::default(),
+            media: Zeroizing::default(),
+        };
+        assert_eq!(answer.encode().len(), ANSWER_FIXED);
+        let cancel = CancelBody {
+            call: CallId::from_bytes([0; 16]),
+            dated: UnixTime::default(),
+            reason: CancelReason::GaveUp,
+        };
+        assert_eq!(cancel.encode().len(), CANCEL_LEN);
+    }
+
+    #[test]
+    fn media_of_400_bytes_is_read_and_one_more_is_not() {
+        assert!(RingBody::decode(&ring_body(vec![1; 400]).encode()).is_ok());
+        assert_eq!(
+            RingBody::decode(&ring_body(vec![1; 401]).encode()).err(),
+            Some(Rejected::Body)
+        );
+    }
+
+    #[test]
+    fn a_cancel_stops_the_ringing_whatever_its_reason() {
+        let mut body = [0; CANCEL_LEN];
+        body[24] = 77;
+        assert_eq!(
+            CancelBody::decode(&body).map(|read| read.reason),
+            Ok(CancelReason::GaveUp)
+        );
+        body[24] = 1;
+        let reason = CancelBody::decode(&body).map(|read| read.reason);
+        assert_eq!(reason, Ok(CancelReason::AnsweredElsewhere));
+        assert_eq!(CancelBody::decode(&[0; 26]).err(), Some(Rejected::Body));
+        assert_eq!(CancelBody::decode(&[0; 24]).err(), Some(Rejected::Body));
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_body_that_is_read_is_written_alike(media in proptest::collection::vec(any::<u8>(), 0..=400)) {
+            let bytes = ring_body(media).encode();
+            let read = RingBody::decode(&bytes).expect("own bytes");
+            prop_assert_eq!(&read.encode()[..], &bytes[..]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..908)) {
+            let _ = RingBody::decode(&bytes);
+            let _ = CancelBody::decode(&bytes);
+            if let Ok(answer) = AnswerBody::decode(&bytes) {
+                prop_assert_eq!(answer.media.len() + ANSWER_FIXED, bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The steps of a call, in the order in which a call takes them: the engine's own timeline.
+//!
+//! Steps carry no number, key or address, so they may be shown and logged freely.
+
+use std::fmt;
+
+/// One step of a call. `Display` is what the demo's timeline prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// Caller: the phone's INVITE opened a leg.
+    Dialled,
+    /// Caller: the TURN server gave a relayed address.
+    Allocated,
+    /// Caller: the ring was sealed and handed to the relays.
+    RingPosted,
+    /// Caller: at least one relay took the ring.
+    RingAccepted,
+    /// Callee: a ring was opened and verified.
+    RingOpened,
+    /// Callee: a phone of the line says that it rings.
+    PhoneRings,
+    /// Callee: a person picked up.
+    PickedUp,
+    /// Callee: the TURN server gave a relayed address.
+    AnswerAllocated,
+    /// Callee: the answer was sealed and handed to the relays.
+    AnswerPosted,
+    /// Caller: the answer was opened.
+    AnswerOpened,
+    /// Callee: the caller's confirmation verified; the microphone opens.
+    Confirmed,
+    /// The two engines are connected, relay to relay.
+    Connected,
+    /// The data channel for hang-up is open.
+    ControlOpen,
+    /// The first sound of the other side went to the phone.
+    FirstSound,
+    /// The call ended.
+    Ended(End),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// This side's person hung up.
+    HungUpHere,
+    /// The other side's person hung up.
+    HungUpThere,
+    /// The caller gave up before an answer.
+    Cancelled,
+    /// Nobody answered in time; the same whatever the reason on the other side.
+    NoAnswer,
+    /// This side's phones refused the ring; the caller is not told.
+    Declined,
+    /// No phone was registered to the line that was rung.
+    NoPhone,
+    /// The phone and the call have no codec in common.
+    NoCodec,
+    /// The dialled digits are no number of this network.
+    NoSuchNumber,
+    /// The phone book has not been downloaded yet.
+    NoBook,
+    /// No relay took the ring.
+    NoRelay,
+    /// There is no sound path: no port, no TURN allocation, or it was lost.
+    NoMedia,
+    /// The other side did not prove its key or did not connect in time.
+    NotConfirmed,
+    /// Too many calls at once.
+    TooMany,
+    /// The engine is shutting down.
+    ShutDown,
+}
+
+impl Step {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Dialled => "the phone's INVITE opened a leg",
+            Self::Allocated => "the TURN server gave a relayed address",
+            Self::RingPosted => "ring sealed and posted",
+            Self::RingAccepted => "a relay took the ring",
+            Self::RingOpened => "ring opened and verified",
+            Self::PhoneRings => "the phone rings",
+            Self::PickedUp => "somebody picked up",
+            Self::AnswerAllocated => "a relayed address for the answer",
+            Self::AnswerPosted => "answer sealed and posted",
+            Self::AnswerOpened => "answer opened, confirmation posted",
+            Self::Confirmed => "caller confirmed, microphone opens",
+            Self::Connected => "connected, relay to relay",
+            Self::ControlOpen => "control channel open",
+            Self::FirstSound => "first sound for the phone",
+            Self::Ended(end) => end.text(),
+        }
+    }
+}
+
+impl End {
+    fn text(self) -> &'static str {
+        match self {
+            Self::HungUpHere => "ended: hung up here",
+            Self::HungUpThere => "ended: hung up on the other side",
+            Self::Cancelled => "ended: the caller gave up",
+            Self::NoAnswer => "ended: no answer",
+            Self::Declined => "ended: declined here",
+            Self::NoPhone => "ended: no phone is registered",
+            Self::NoCodec => "ended: no codec in common",
+            Self::NoSuchNumber => "ended: no such number",
+            Self::NoBook => "ended: the phone book is not loaded",
+            Self::NoRelay => "ended: no relay took the ring",
+            Self::NoMedia => "ended: no sound path",
+            Self::NotConfirmed => "ended: the other side did not confirm",
+            Self::TooMany => "ended: too many calls",
+            Self::ShutDown => "ended: shutting down",
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}

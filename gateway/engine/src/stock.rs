@@ -1,0 +1,70 @@
+//! The stamps in stock: work done ahead of calls, so that it costs no caller time.
+
+use std::collections::VecDeque;
+
+use crate::date::UnixTime;
+use crate::work::Stamp;
+
+/// What an outgoing call may need: ring, then confirmation or cancel, then hang-up.
+pub(crate) const PER_OUTGOING: usize = 3;
+
+/// What an incoming call may need: answer, then hang-up.
+pub(crate) const PER_INCOMING: usize = 2;
+
+/// Two calls placed in the same second find their stamps ready.
+const FULL: usize = 2 * PER_OUTGOING;
+
+/// Most stamps in stock or on order: bounds what a shell is asked to mint at a time. Calls
+/// beyond what they cover wait their turn.
+const MOST: usize = 32;
+
+/// Minted stamps, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Stock {
+    ready: VecDeque<Stamp>,
+    ordered: usize,
+    stale: u64,
+}
+
+impl Stock {
+    /// Takes a newly minted stamp in.
+    pub(crate) fn add(&mut self, stamp: Stamp) {
+        self.ordered = self.ordered.saturating_sub(1);
+        self.ready.push_back(stamp);
+        self.ready.truncate(MOST);
+    }
+
+    /// Takes `count` stamps that every receiver still accepts, or none at all.
+    pub(crate) fn take(&mut self, count: usize, wall: UnixTime) -> Option<Vec<Stamp>> {
+        self.drop_stale(wall);
+        (self.ready.len() >= count).then(|| self.ready.drain(..count).collect())
+    }
+
+    /// Puts back what a call did not use.
+    pub(crate) fn put_back(&mut self, stamps: Vec<Stamp>) {
+        for stamp in stamps {
+            self.ready.push_front(stamp);
+        }
+        self.ready.truncate(MOST);
+    }
+
+    /// How many stamps to order now, when waiting calls lack `waiting` of them.
+    pub(crate) fn order(&mut self, waiting: usize, wall: UnixTime) -> usize {
+        self.drop_stale(wall);
+        let goal = FULL.saturating_add(waiting).min(MOST);
+        let lacking = goal.saturating_sub(self.ready.len().saturating_add(self.ordered));
+        self.ordered += lacking;
+        lacking
+    }
+
+    /// Stamps that went stale unused.
+    pub(crate) fn stale(&self) -> u64 {
+        self.stale
+    }
+
+    fn drop_stale(&mut self, wall: UnixTime) {
+        let before = self.ready.len();
+        self.ready.retain(|stamp| stamp.is_fresh(wall));
+        self.stale += (before - self.ready.len()) as u64;
+    }
+}

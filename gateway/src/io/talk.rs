@@ -1,0 +1,242 @@
+//! One task per call that moves its sound: the phone's RTP port on one side, the TURN socket
+//! on the other, and the media core between them.
+//!
+//! No packet leaves this task for another one: what comes in is handled and sent on at once.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use rand::Rng;
+use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
+use ringfence_media::far::FarLeg;
+use ringfence_media::{Figures, Talk, TalkOutput};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::lobby::Lobby;
+use super::turn::TurnSocket;
+
+/// Tries for an even RTP port whose odd neighbour is free too (RFC 3550 11).
+const PORT_TRIES: usize = 64;
+
+/// Largest packet of sound that is read: Ethernet's size, with room for a jumbo phone.
+const PACKET: usize = 2_048;
+
+/// What a call's task tells the loop.
+#[derive(Debug)]
+pub(crate) enum Word {
+    /// Something for the engine.
+    Event(CallLabel, MediaEvent),
+    /// The call's sound is over, and this is what it was.
+    Over(CallLabel, Box<Figures>),
+}
+
+/// Everything the tasks of all calls share.
+#[derive(Clone, Debug)]
+pub(crate) struct Studio {
+    /// Where phones send their sound: the address of the SIP socket.
+    pub(crate) near: IpAddr,
+    /// Where relayed addresses come from.
+    pub(crate) lobby: Lobby,
+    /// To the loop.
+    pub(crate) words: mpsc::Sender<Word>,
+}
+
+/// The phone's two ports. What comes to the second is RTCP, which ends here: it names the
+/// phone.
+#[derive(Debug)]
+struct NearPorts {
+    rtp: UdpSocket,
+    rtcp: Option<UdpSocket>,
+}
+
+#[derive(Debug)]
+struct Sound {
+    talk: Talk,
+    turn: TurnSocket,
+}
+
+/// Serves one call until its orders end.
+pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Receiver<MediaOrder>) {
+    let mut near: Option<NearPorts> = None;
+    let mut sound: Option<Sound> = None;
+    let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
+    let mut aside = [0; PACKET];
+    loop {
+        if let Some(sound) = &mut sound
+            && !drain(sound, near.as_ref(), call, &studio).await
+        {
+            break;
+        }
+        let alarm = sound.as_ref().and_then(|sound| sound.talk.next_alarm());
+        let alarm = alarm.map(|(at, _)| at);
+        tokio::select! {
+            order = orders.recv() => match order {
+                None | Some(MediaOrder::Close) => break,
+                Some(MediaOrder::OpenNear) => near = open_near(call, &studio).await,
+                Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
+                Some(order) => obey(order, sound.as_mut()),
+            },
+            packet = recv_near(near.as_ref().map(|near| &near.rtp), &mut from_phone) => {
+                if let (Ok((length, from)), Some(sound)) = (packet, &mut sound)
+                    && let Some(bytes) = from_phone.get(..length)
+                {
+                    sound.talk.handle_rtp(from, bytes, now());
+                }
+            }
+            _ = recv_near(near.as_ref().and_then(|near| near.rtcp.as_ref()), &mut aside) => {}
+            open = recv_turn(sound.as_mut().map(|sound| &mut sound.turn), &mut from_turn) => {
+                if let Some(sound) = &mut sound {
+                    if open {
+                        sound.talk.handle_turn(&from_turn, now());
+                    } else {
+                        sound.talk.handle_turn_closed(now());
+                    }
+                }
+            }
+            () = until(alarm) => {
+                if let Some(sound) = &mut sound {
+                    sound.talk.handle_timeout(now());
+                }
+            }
+        }
+    }
+    finish(call, &studio, near, sound).await;
+}
+
+/// Ends the far leg in good order: the goodbye and the end of the allocation leave first.
+async fn finish(call: CallLabel, studio: &Studio, near: Option<NearPorts>, sound: Option<Sound>) {
+    let Some(mut sound) = sound else {
+        return;
+    };
+    sound.talk.close(now());
+    drain(&mut sound, near.as_ref(), call, studio).await;
+    let figures = Box::new(sound.talk.figures());
+    // The loop may be gone already; the sound is over all the same.
+    drop(studio.words.send(Word::Over(call, figures)).await);
+}
+
+fn obey(order: MediaOrder, sound: Option<&mut Sound>) {
+    let Some(Sound { talk, .. }) = sound else {
+        return;
+    };
+    match order {
+        MediaOrder::Attach(terms) => talk.attach_phone(terms, now()),
+        MediaOrder::Connect { remote, role } => {
+            if let Err(fault) = talk.connect(&remote, role, now()) {
+                tracing::debug!(%fault, "the other side's description cannot be used");
+                talk.close(now());
+            }
+        }
+        MediaOrder::OpenMicrophone => talk.open_microphone(now()),
+        MediaOrder::Control(frame) => {
+            if !talk.send_control(&frame, now()) {
+                tracing::debug!("a control frame could not be sent");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Carries out all that the media core asks. False when there is nobody left to tell.
+async fn drain(sound: &mut Sound, near: Option<&NearPorts>, call: CallLabel, studio: &Studio) -> bool {
+    while let Some(output) = sound.talk.poll() {
+        match output {
+            TalkOutput::ToServer(bytes) => {
+                sound.turn.send(&bytes);
+            }
+            TalkOutput::ToPhone { to, bytes } => {
+                // Lost sound is not sent again.
+                let sent = near.map(|near| near.rtp.try_send_to(&bytes, to));
+                if !matches!(sent, Some(Ok(_))) {
+                    tracing::trace!("a packet for the phone was lost");
+                }
+            }
+            TalkOutput::Event(event) => {
+                if !tell(call, studio, MediaEvent::Talk(event)).await {
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
+async fn open_near(call: CallLabel, studio: &Studio) -> Option<NearPorts> {
+    let ports = bind_pair(studio.near).await;
+    let local = ports.as_ref().ok().and_then(|ports| ports.rtp.local_addr().ok());
+    let event = match local {
+        Some(local) => MediaEvent::Near(local),
+        None => MediaEvent::Refused(MediaFault::NoPort),
+    };
+    tell(call, studio, event).await;
+    ports.ok()
+}
+
+async fn open_far(call: CallLabel, studio: &Studio) -> Option<Sound> {
+    let Some((turn, config)) = studio.lobby.enter().await else {
+        tell(call, studio, MediaEvent::Refused(MediaFault::NoTurn)).await;
+        return None;
+    };
+    let mut random = rand::rng();
+    let (mut far_seed, mut talk_seed) = ([0; 32], [0; 32]);
+    random.fill_bytes(&mut far_seed);
+    random.fill_bytes(&mut talk_seed);
+    let far = FarLeg::new(config, far_seed, now());
+    Some(Sound {
+        talk: Talk::new(far, talk_seed),
+        turn,
+    })
+}
+
+async fn tell(call: CallLabel, studio: &Studio, event: MediaEvent) -> bool {
+    studio.words.send(Word::Event(call, event)).await.is_ok()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the phone's own port, on the address it registers at")]
+async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
+    for _ in 0..PORT_TRIES {
+        let rtp = UdpSocket::bind((ip, 0)).await?;
+        let port = rtp.local_addr()?.port();
+        if port % 2 == 0
+            && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
+        {
+            rtp.writable().await?;
+            return Ok(NearPorts {
+                rtp,
+                rtcp: Some(rtcp),
+            });
+        }
+    }
+    // Nearly all ports are taken: sound matters more than an RTCP port that only discards.
+    let rtp = UdpSocket::bind((ip, 0)).await?;
+    rtp.writable().await?;
+    Ok(NearPorts { rtp, rtcp: None })
+}
+
+async fn recv_near(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn recv_turn(turn: Option<&mut TurnSocket>, buffer: &mut Vec<u8>) -> bool {
+    match turn {
+        Some(turn) => turn.recv(buffer).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Instant {
+    crate::clock::now()
+}
+

@@ -1,0 +1,386 @@
+//! The one loop: wait for something, let the engine change once, carry out what it asks.
+//!
+//! ```text
+//!   phones ─┐                          ┌─▶ phones
+//!   relays ─┤                          ├─▶ relays
+//!   sound ──┼─▶ Engine::handle_* ─▶ poll ─▶ sound (a task per call)
+//!   stamps ─┤                          ├─▶ stamps (a thread that mints)
+//!   alarm ──┘                          └─▶ whoever watches
+//! ```
+//!
+//! Nothing is decided here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::directory::Directory;
+use ringfence_engine::envelope::EventKey;
+use ringfence_engine::work::Stamp;
+use ringfence_engine::{
+    CallLabel, Config, Counters, Engine, Line, MediaOrder, Output, PostId, Sealed, Step,
+};
+use ringfence_media::Figures;
+use ringfence_phonebook::BookKey;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::clock;
+use crate::io::lobby::Lobby;
+use crate::io::phone::{ListenError, PhoneInput, PhoneSockets};
+use crate::io::relay::{Incoming, Relays};
+use crate::io::talk::{self, Studio, Word};
+use crate::mint;
+
+/// Words of all calls' sound that wait for the loop. Tasks wait when it is full.
+const WORDS: usize = 1_024;
+
+/// Orders that wait for one call's task: more than a call can give.
+const ORDERS: usize = 32;
+
+/// Happenings that a slow watcher may be behind; then it misses some.
+const WATCH: usize = 1_024;
+
+/// How long a stopping gateway waits for the other sides to hear that calls are over.
+const GOODBYE: Duration = Duration::from_millis(2_500);
+
+/// How often the wall clock is read again, so that a corrected clock is noticed.
+const WALL: Duration = Duration::from_secs(30);
+
+/// Everything a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// UDP and TCP addresses where phones register; port 0 takes a free one.
+    pub udp: Vec<SocketAddr>,
+    /// See `udp`.
+    pub tcp: Vec<SocketAddr>,
+    /// The engine's settings.
+    pub engine: Config,
+    /// The lines, all of one phone book.
+    pub lines: Vec<Line>,
+    /// The phone book's key.
+    pub book_key: BookKey,
+    /// The downloaded book.
+    pub directory: Directory,
+    /// The relays, connecting, and what comes from them.
+    pub relays: (Relays, mpsc::Receiver<Incoming>),
+    /// The way out for sound.
+    pub lobby: Lobby,
+}
+
+/// What a watcher sees. No number, key or address.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A call came one step further.
+    Step {
+        /// Which call.
+        call: CallLabel,
+        /// What happened.
+        step: Step,
+        /// When.
+        at: Instant,
+    },
+    /// A call's sound is over.
+    Figures {
+        /// Which call.
+        call: CallLabel,
+        /// What it was.
+        figures: Box<Figures>,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    udp: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    watch: broadcast::Sender<Happening>,
+    requests: mpsc::Sender<Request>,
+    running: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Book(Directory),
+    Status(oneshot::Sender<Status>),
+    Stop,
+}
+
+/// What a gateway says of itself.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How many phones are registered, line by line.
+    pub phones: Vec<usize>,
+    /// Calls in any state.
+    pub calls: usize,
+    /// What the engine dropped in silence.
+    pub counters: Counters,
+}
+
+impl Gateway {
+    /// Opens the phones' sockets and starts the loop.
+    ///
+    /// # Errors
+    /// [`ListenError`] when an address cannot be listened at.
+    pub async fn start(parts: Parts) -> Result<Self, ListenError> {
+        let phones = PhoneSockets::listen(&parts.udp, &parts.tcp).await?;
+        let (udp, tcp) = (phones.udp_addrs(), phones.tcp_addrs());
+        let (watch, _) = broadcast::channel(WATCH);
+        let (requests, asked) = mpsc::channel(16);
+        let looped = Loop::new(parts, phones, watch.clone());
+        let running = tokio::spawn(looped.run(asked));
+        Ok(Self {
+            udp,
+            tcp,
+            watch,
+            requests,
+            running,
+        })
+    }
+
+    /// Where phones register over UDP.
+    #[must_use]
+    pub fn udp(&self) -> &[SocketAddr] {
+        &self.udp
+    }
+
+    /// Where phones register over TCP.
+    #[must_use]
+    pub fn tcp(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
+    /// Everything that happens from here on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Happening> {
+        self.watch.subscribe()
+    }
+
+    /// Hands a newer copy of the phone book to the engine.
+    pub async fn renew_book(&self, directory: Directory) {
+        // A gateway that has stopped needs no book.
+        drop(self.requests.send(Request::Book(directory)).await);
+    }
+
+    /// How it is; `None` once it has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        let (tell, told) = oneshot::channel();
+        self.requests.send(Request::Status(tell)).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Hangs up every call, tells the other sides, and stops: within 3 s.
+    pub async fn stop(self) {
+        // Already stopped is as good.
+        drop(self.requests.send(Request::Stop).await);
+        drop(self.running.await);
+    }
+}
+
+/// The loop's own things.
+struct Loop {
+    engine: Engine,
+    phones: PhoneSockets,
+    relays: Arc<Relays>,
+    envelopes: mpsc::Receiver<Incoming>,
+    studio: Studio,
+    words: mpsc::Receiver<Word>,
+    sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
+    posted: (mpsc::Sender<(PostId, usize)>, mpsc::Receiver<(PostId, usize)>),
+    stamps: (mpsc::Sender<Stamp>, mpsc::Receiver<Stamp>),
+    work_bits: u8,
+    watch: broadcast::Sender<Happening>,
+}
+
+impl Loop {
+    fn new(parts: Parts, phones: PhoneSockets, watch: broadcast::Sender<Happening>) -> Self {
+        let (say, words) = mpsc::channel(WORDS);
+        let near = phones.udp_addrs().first().or(phones.tcp_addrs().first()).map_or(
+            std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::ip,
+        );
+        let (relays, envelopes) = parts.relays;
+        let work_bits = parts.engine.work_bits;
+        let engine = Engine::new(
+            parts.engine,
+            parts.lines,
+            parts.book_key,
+            parts.directory,
+            rand::random(),
+            (wall(), clock::now()),
+        );
+        Self {
+            engine,
+            phones,
+            relays: Arc::new(relays),
+            envelopes,
+            studio: Studio {
+                near,
+                lobby: parts.lobby,
+                words: say,
+            },
+            words,
+            sounds: BTreeMap::new(),
+            posted: mpsc::channel(WORDS),
+            stamps: mpsc::channel(WORDS),
+            work_bits,
+            watch,
+        }
+    }
+
+    async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
+        let mut wall_clock = tokio::time::interval(WALL);
+        let mut goodbye: Option<Instant> = None;
+        loop {
+            self.carry_out();
+            if goodbye.is_some_and(|end| self.engine.is_idle() || end <= clock::now()) {
+                break;
+            }
+            let alarm = self.engine.next_alarm().map(|(at, _)| at);
+            let wake = alarm.into_iter().chain(goodbye).min();
+            tokio::select! {
+                Some(input) = self.phones.recv() => self.hear_phone(input),
+                Some(incoming) = self.envelopes.recv() => {
+                    self.engine.handle_envelope(&sealed(incoming), clock::now());
+                }
+                Some(word) = self.words.recv() => self.hear_sound(word),
+                Some(stamp) = self.stamps.1.recv() => self.engine.handle_stamp(stamp, clock::now()),
+                Some((post, relays)) = self.posted.1.recv() => {
+                    self.engine.handle_posted(post, relays, clock::now());
+                }
+                request = asked.recv() => match request {
+                    Some(Request::Book(directory)) => self.engine.handle_directory(directory),
+                    Some(Request::Status(tell)) => drop(tell.send(self.status())),
+                    Some(Request::Stop) | None if goodbye.is_none() => {
+                        goodbye = Some(clock::now() + GOODBYE);
+                        self.engine.shut_down(clock::now());
+                    }
+                    Some(Request::Stop) | None => tokio::time::sleep(Duration::from_millis(10)).await,
+                },
+                _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
+                () = until(wake) => self.engine.handle_timeout(clock::now()),
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Lets posts and the phones' last messages leave, then the sound tasks end.
+    async fn finish(mut self) {
+        self.sounds.clear();
+        drop(self.posted.0);
+        let last_posts = async { while self.posted.1.recv().await.is_some() {} };
+        drop(tokio::time::timeout(Duration::from_millis(300), last_posts).await);
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            phones: self
+                .engine
+                .lines()
+                .iter()
+                .map(|line| self.engine.phones(line))
+                .collect(),
+            calls: self.sounds.len(),
+            counters: self.engine.counters(),
+        }
+    }
+
+    fn hear_phone(&mut self, input: PhoneInput) {
+        match input {
+            PhoneInput::Message(flow, bytes) => {
+                self.engine.handle_phone(flow, &bytes, clock::now());
+            }
+            PhoneInput::Closed(flow) => self.engine.handle_flow_closed(flow, clock::now()),
+        }
+    }
+
+    fn hear_sound(&mut self, word: Word) {
+        match word {
+            Word::Event(call, event) => self.engine.handle_media(call, event, clock::now()),
+            // Nobody watching is fine.
+            Word::Over(call, figures) => {
+                drop(self.watch.send(Happening::Figures { call, figures }));
+            }
+        }
+    }
+
+    /// Carries out everything the engine has asked for.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.engine.poll() {
+            match output {
+                Output::Phone { flow, bytes } => self.phones.send(flow, bytes),
+                Output::HangUpFlow(flow) => self.phones.close(flow),
+                Output::Post(post) => self.publish(post),
+                Output::WantStamps(count) => {
+                    mint::order(count, self.work_bits, self.stamps.0.clone());
+                }
+                Output::Media { call, order } => self.order(call, order),
+                Output::Step { call, step } => {
+                    let at = clock::now();
+                    drop(self.watch.send(Happening::Step { call, step, at }));
+                }
+            }
+        }
+    }
+
+    fn publish(&self, post: ringfence_engine::Post) {
+        let (relays, tell) = (Arc::clone(&self.relays), self.posted.0.clone());
+        tokio::spawn(async move {
+            let id = post.id;
+            let taken = match relays.publish(post.into()).await {
+                Ok(()) => 1,
+                Err(fault) => {
+                    tracing::warn!(%fault, "no relay took an envelope");
+                    0
+                }
+            };
+            // The loop may be gone: then nobody waits for the news.
+            drop(tell.send((id, taken)).await);
+        });
+    }
+
+    /// Gives an order to a call's task; the first order starts the task.
+    fn order(&mut self, call: CallLabel, order: MediaOrder) {
+        let ends = matches!(order, MediaOrder::Close);
+        if !self.sounds.contains_key(&call) {
+            if ends {
+                return;
+            }
+            let (sender, orders) = mpsc::channel(ORDERS);
+            tokio::spawn(talk::serve(call, self.studio.clone(), orders));
+            self.sounds.insert(call, sender);
+        }
+        let Some(task) = self.sounds.get(&call) else {
+            return;
+        };
+        if task.try_send(order).is_err() {
+            tracing::debug!(%call, "a call's sound takes no more orders");
+        }
+        if ends {
+            self.sounds.remove(&call);
+        }
+    }
+}
+
+fn sealed(incoming: Incoming) -> Sealed {
+    Sealed {
+        bucket: incoming.bucket,
+        event_key: EventKey(incoming.event_key),
+        nonce: incoming.work_nonce,
+        bytes: incoming.bytes,
+    }
+}
+
+fn wall() -> UnixTime {
+    let millis = clock::since_epoch().as_millis();
+    UnixTime::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,268 @@
+//! Our relay on the TURN server: one allocation (RFC 8656), driven without waiting.
+//!
+//! The TURN client keeps at least 50 ms between two of its requests, which would cost a call two or three such pauses.
+//! It knows the time only from us, so its clock is put forward over each pause; [`MAX_SKIPS`] bounds how far it runs
+//! ahead. No socket, no randomness of ours.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use turn_client_proto::api::{
+    BindChannelError, CreatePermissionError, Transmit, TurnClientApi, TurnConfig, TurnEvent,
+    TurnPeerData, TurnPollRet, TurnRecvRet,
+};
+use turn_client_proto::stun::Instant as TurnInstant;
+use turn_client_proto::tcp::TurnClientTcp;
+use turn_client_proto::udp::TurnClientUdp;
+use turn_types::{AddressFamily, TransportType, TurnCredentials};
+
+use super::replies::Replies;
+use super::stream;
+use super::terms::{FarConfig, TurnTransport};
+
+/// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
+/// [`MAX_RELAYS`](super::MAX_RELAYS), and the deletion. Its clock never runs more than 0.8 s ahead.
+const MAX_SKIPS: u32 = 16;
+
+/// The pause that the TURN client keeps between two requests.
+const CADENCE: Duration = Duration::from_millis(50);
+
+/// First repetition of a lost TURN request (RFC 8489 section 6.2.1 advises 500 ms where nothing is known; here a person
+/// waits, and the allocation is made ahead of the call).
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Longest time between two repetitions.
+const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
+const REQUEST_TRANSMISSIONS: u32 = 7;
+
+/// Turns of the loop in one call of [`Allocation::drive`]; far more than a client can need.
+const MAX_TURNS: usize = 64;
+
+/// What happened to the allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AllocationEvent {
+    /// The relay is there.
+    Ready(SocketAddr),
+    /// There is no relay; the server's code if it gave one.
+    Refused(Option<u16>),
+    /// Packets to and from this address pass.
+    Permitted(IpAddr),
+    /// The server refuses this address.
+    Forbidden(IpAddr),
+    /// The allocation is gone: deleted, expired or never there.
+    Gone,
+}
+
+turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Stream, TurnClientTcp));
+
+/// One allocation on one server.
+#[derive(Debug)]
+pub(super) struct Allocation {
+    client: Client,
+    transport: TransportType,
+    server: SocketAddr,
+    local: SocketAddr,
+    base: Instant,
+    skew: Duration,
+    skips: u32,
+    last_request: Option<TurnInstant>,
+    replies: Replies,
+    refused: Option<u16>,
+    alarm: Option<Instant>,
+    gone: bool,
+}
+
+impl Allocation {
+    /// Prepares to allocate; the first request comes from [`drive`](Self::drive).
+    pub(super) fn new(config: &FarConfig, now: Instant) -> Self {
+        let turn = &config.turn;
+        let mut terms =
+            TurnConfig::new(TurnCredentials::new(&turn.username, turn.password.expose()));
+        if turn.addr.is_ipv6() {
+            terms.set_address_family(AddressFamily::IPV6);
+        }
+        terms.set_request_retransmits(
+            REQUEST_TIMEOUT,
+            LONGEST_REQUEST_TIMEOUT,
+            REQUEST_TRANSMISSIONS,
+            REQUEST_TIMEOUT * 4,
+        );
+        let (client, transport) = match turn.transport {
+            TurnTransport::Udp => (
+                TurnClientUdp::allocate(config.local, turn.addr, terms).into(),
+                TransportType::Udp,
+            ),
+            TurnTransport::Stream => (
+                TurnClientTcp::allocate(config.local, turn.addr, terms).into(),
+                TransportType::Tcp,
+            ),
+        };
+        Self {
+            client,
+            transport,
+            server: turn.addr,
+            local: config.local,
+            base: now,
+            skew: Duration::ZERO,
+            skips: 0,
+            last_request: None,
+            replies: Replies::default(),
+            refused: None,
+            alarm: None,
+            gone: false,
+        }
+    }
+
+    /// Takes one frame from the server. Data of a peer comes back; anything else is kept, or refused as not ours.
+    pub(super) fn receive<'a>(
+        &mut self,
+        frame: &'a [u8],
+        now: Instant,
+    ) -> Result<Option<TurnPeerData<&'a [u8]>>, Stray> {
+        if let Some(code) = self.replies.heard(frame) {
+            self.refused = Some(code);
+        }
+        let transmit = Transmit::new(frame, self.transport, self.server, self.local);
+        match self.client.recv(transmit, self.at(now)) {
+            TurnRecvRet::PeerData(data) => Ok(Some(data)),
+            TurnRecvRet::Handled | TurnRecvRet::PeerIcmp { .. } => Ok(None),
+            TurnRecvRet::Ignored(_) if self.refused.is_some() => Ok(None),
+            TurnRecvRet::Ignored(_) => Err(Stray),
+        }
+    }
+
+    /// Lets the client work: frames for the server go to `send`, what happened to `tell`. With `hurry`, its pauses
+    /// are skipped.
+    pub(super) fn drive(
+        &mut self,
+        now: Instant,
+        hurry: bool,
+        mut send: impl FnMut(Vec<u8>),
+        mut tell: impl FnMut(AllocationEvent),
+    ) {
+        if self.gone {
+            return;
+        }
+        if let Some(code) = self.refused.take() {
+            self.gone = true;
+            tell(AllocationEvent::Refused(Some(code)));
+            return;
+        }
+        for _ in 0..MAX_TURNS {
+            let at = self.at(now);
+            while let Some(transmit) = self.client.poll_transmit(at) {
+                self.last_request = Some(at);
+                self.replies.sent(&transmit.data);
+                send(transmit.data.to_vec());
+            }
+            while let Some(event) = self.client.poll_event() {
+                if let Some(event) = translate(&event) {
+                    tell(event);
+                }
+            }
+            match self.client.poll(at) {
+                TurnPollRet::WaitUntil(until) if until <= at => {}
+                TurnPollRet::WaitUntil(until) => {
+                    let wait = until.duration_since(at);
+                    if !(hurry && self.is_pause(until) && self.skips < MAX_SKIPS) {
+                        self.alarm = Some(now + wait);
+                        return;
+                    }
+                    self.skips += 1;
+                    self.skew += wait;
+                }
+                // TCP relays are never asked for.
+                TurnPollRet::AllocateTcpSocket { .. } | TurnPollRet::TcpClose { .. } => {}
+                TurnPollRet::Closed => {
+                    while let Some(event) = self.client.poll_event() {
+                        if let Some(event) = translate(&event) {
+                            tell(event);
+                        }
+                    }
+                    self.gone = true;
+                    self.alarm = None;
+                    tell(AllocationEvent::Gone);
+                    return;
+                }
+            }
+        }
+        // The client asks for another turn without end: come back soon instead of spinning.
+        self.alarm = Some(now + CADENCE);
+    }
+
+    /// Asks for packets from and to `ip`; false if that needs no waiting, because it was granted before.
+    pub(super) fn permit(&mut self, ip: IpAddr, now: Instant) -> Result<(), CreatePermissionError> {
+        let at = self.at(now);
+        self.client.create_permission(TransportType::Udp, ip, at)
+    }
+
+    /// Asks for the short framing of packets to `peer`.
+    pub(super) fn bind(&mut self, peer: SocketAddr, now: Instant) -> Result<(), BindChannelError> {
+        let at = self.at(now);
+        self.client.bind_channel(TransportType::Udp, peer, at)
+    }
+
+    /// The frame that carries `data` to `peer`, if a permission is there.
+    pub(super) fn wrap(
+        &mut self,
+        peer: SocketAddr,
+        data: Vec<u8>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        let at = self.at(now);
+        let transmit = self
+            .client
+            .send_to(TransportType::Udp, peer, data, at)
+            .ok()??;
+        let mut frame = transmit.build().data;
+        if self.transport == TransportType::Tcp {
+            stream::pad(&mut frame);
+        }
+        Some(frame)
+    }
+
+    /// Ends the allocation; the request comes from the next [`drive`](Self::drive). False if there is none.
+    pub(super) fn delete(&mut self, now: Instant) -> bool {
+        self.skips = self.skips.saturating_sub(2);
+        let at = self.at(now);
+        self.client.delete(at).is_ok()
+    }
+
+    /// Our own address as the server sees it.
+    pub(super) fn mapped(&self) -> Option<SocketAddr> {
+        self.replies.mapped()
+    }
+
+    /// When to call [`drive`](Self::drive) again.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        self.alarm
+    }
+
+    /// Whether `until` is the end of the pause after the last request, rather than a repetition or a refresh.
+    fn is_pause(&self, until: TurnInstant) -> bool {
+        self.last_request
+            .is_some_and(|last| until <= last + CADENCE)
+    }
+
+    fn at(&self, now: Instant) -> TurnInstant {
+        TurnInstant::ZERO + now.saturating_duration_since(self.base) + self.skew
+    }
+}
+
+/// Bytes from the server's socket that belong to nothing of ours.
+#[derive(Debug)]
+pub(super) struct Stray;
+
+fn translate(event: &TurnEvent) -> Option<AllocationEvent> {
+    match event {
+        TurnEvent::AllocationCreated(_, relay) => Some(AllocationEvent::Ready(*relay)),
+        TurnEvent::AllocationCreateFailed(_) => Some(AllocationEvent::Refused(None)),
+        TurnEvent::PermissionCreated(_, ip) => Some(AllocationEvent::Permitted(*ip)),
+        TurnEvent::PermissionCreateFailed(_, ip) => Some(AllocationEvent::Forbidden(*ip)),
+        // Without a channel, packets travel in Send indications: longer, not worse.
+        TurnEvent::ChannelCreated(..) | TurnEvent::ChannelCreateFailed(..) => None,
+        TurnEvent::TcpConnected(_) | TurnEvent::TcpConnectFailed(_) => None,
+    }
+}

@@ -1,0 +1,165 @@
+//! DTLS for the far leg (RFC 9147, RFC 5764): the certificate of one call, and timers that suit a call.
+//!
+//! str0m's own provider repeats a lost flight after one second, which a person hears as silence after "hello"; ours
+//! after [`FLIGHT_TIMEOUT`]. The ciphers are untouched.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
+use zeroize::Zeroize;
+
+/// DTLS 1.3 alone: both ends are ours, it saves half a round trip, and hides the certificates.
+pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
+
+/// First repetition of a lost handshake flight; doubles each time. Above the round trip of most relayed paths, so
+/// that nothing is sent twice without need.
+const FLIGHT_TIMEOUT: Duration = Duration::from_millis(150);
+
+/// Repetitions of one flight: 150 ms doubled six times is longer than a leg waits for its connection.
+const FLIGHT_RETRIES: usize = 6;
+
+static DTLS: CallDtls = CallDtls;
+
+/// str0m's cryptography with our DTLS timers.
+pub(super) fn provider() -> CryptoProvider {
+    CryptoProvider {
+        dtls_provider: &DTLS,
+        ..str0m::crypto::from_feature_flags()
+    }
+}
+
+/// A certificate that lives for one call and says nothing about us.
+pub(super) struct Certificate(DtlsCert);
+
+impl Certificate {
+    /// Makes a new one; `None` if the system has no randomness or memory left.
+    pub(super) fn generate() -> Option<Self> {
+        DTLS.generate_certificate().map(Self)
+    }
+
+    /// What the other side is told to expect (RFC 8122).
+    pub(super) fn fingerprint(&self) -> [u8; 32] {
+        provider().sha256_provider.sha256(&self.0.certificate)
+    }
+
+    /// A copy for str0m.
+    pub(super) fn to_str0m(&self) -> DtlsCert {
+        self.0.clone()
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        self.0.private_key.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Certificate(..)")
+    }
+}
+
+#[derive(Debug)]
+struct CallDtls;
+
+impl DtlsProvider for CallDtls {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        dimpl::certificate::generate_self_signed_certificate().ok()
+    }
+
+    fn new_dtls(
+        &self,
+        cert: &DtlsCert,
+        now: Instant,
+        version: DtlsVersion,
+        mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        // No cookie: ICE has verified the path before the first DTLS byte (RFC 8842 section 5.4).
+        let mut config = dimpl::Config::builder()
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_TIMEOUT)
+            .flight_retries(FLIGHT_RETRIES);
+        if let Some(mtu) = mtu {
+            config = config.mtu(mtu);
+        }
+        let config = config
+            .build()
+            .map_err(|error| CryptoError::Other(error.to_string()))?;
+        let config = Arc::new(config);
+        let dtls = match version {
+            DtlsVersion::Dtls12 => dimpl::Dtls::new_12(config, cert.clone(), now),
+            DtlsVersion::Auto => dimpl::Dtls::new_auto(config, cert.clone(), now),
+            _ => dimpl::Dtls::new_13(config, cert.clone(), now),
+        };
+        Ok(Box::new(Session(dtls)))
+    }
+}
+
+struct Session(dimpl::Dtls);
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Session(..)")
+    }
+}
+
+impl DtlsInstance for Session {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
+        self.0.poll_output(buf)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(data)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_has_its_own_certificate() {
+        let (one, two) = (
+            Certificate::generate().unwrap(),
+            Certificate::generate().unwrap(),
+        );
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_eq!(format!("{one:?}"), "Certificate(..)");
+    }
+}

@@ -1,0 +1,335 @@
+//! Fresh numbers for every packet that crosses (RFC 3550 sections 5.1 and 8): a receiver learns nothing of the sender's own.
+//!
+//! Sequence numbers and timestamps keep their distances, so that losses and pauses stay what they are. Whatever the source does
+//! (a new SSRC, numbers that start anew), ours go on without a jump. **No sequence number ever goes out twice**: under SRTP
+//! that would encrypt two packets with one key stream (RFC 3711 section 9.1). The SSRC itself is the leg's business.
+
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+
+use crate::sequence::{Place, Window, is_later};
+
+/// The numbers of one packet, of the source's making.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+}
+
+/// The numbers under which a packet goes on, and what its arrival means for the losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) arrival: Arrival,
+}
+
+/// What an arrival says about the packets around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The first of its source.
+    Fresh,
+    /// The newest so far, with this many missing before it.
+    Next { skipped: u16 },
+    /// One that had been missing.
+    Late,
+}
+
+/// Why a packet does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwanted {
+    /// It went on already.
+    Duplicate,
+    /// Too old, too far from its neighbours to be believed yet, or of a source that was given up.
+    Late,
+}
+
+/// One way's numbering.
+#[derive(Debug)]
+pub(crate) struct Rewriter {
+    /// The next number, and the timestamp of the newest packet, as they went out.
+    next_sequence: u16,
+    newest_timestamp: u32,
+    source: Option<Source>,
+}
+
+/// The source that is being heard.
+#[derive(Debug)]
+struct Source {
+    ssrc: u32,
+    window: Window,
+    add_to_sequence: u16,
+    add_to_timestamp: u32,
+    newest_arrival: Instant,
+    /// The number that would confirm that the source has started anew (RFC 3550 appendix A.1).
+    suspected: Option<u16>,
+    /// The SSRC before this one, and when it was given up.
+    before: Option<(u32, Instant)>,
+}
+
+impl Rewriter {
+    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+        Self {
+            // RFC 3711 section 3.3.1: a start in the lower half keeps a lost first packet from hiding a wrap.
+            next_sequence: (rng.next_u32() as u16) >> 1,
+            newest_timestamp: rng.next_u32(),
+            source: None,
+        }
+    }
+
+    /// Finds a packet's numbers, `clock` being the ticks per second of its timestamps.
+    pub(crate) fn rewrite(
+        &mut self,
+        numbers: Numbers,
+        clock: u32,
+        now: Instant,
+    ) -> Result<Rewritten, Unwanted> {
+        let Some(source) = &mut self.source else {
+            return Ok(self.start(numbers, self.newest_timestamp, None, now));
+        };
+        if numbers.ssrc != source.ssrc {
+            let given_up = |(ssrc, at): (u32, Instant)| {
+                ssrc == numbers.ssrc && now.saturating_duration_since(at) < LINGER
+            };
+            if source.before.is_some_and(given_up) {
+                return Err(Unwanted::Late);
+            }
+            return Ok(self.start_anew(numbers, clock, now));
+        }
+        let arrival = match source.window.place(numbers.sequence) {
+            Place::Newest { skipped } => Arrival::Next { skipped },
+            Place::Late => Arrival::Late,
+            Place::Duplicate => return Err(Unwanted::Duplicate),
+            Place::Elsewhere if source.suspected == Some(numbers.sequence) => {
+                return Ok(self.start_anew(numbers, clock, now));
+            }
+            Place::Elsewhere => {
+                source.suspected = Some(numbers.sequence.wrapping_add(1));
+                return Err(Unwanted::Late);
+            }
+        };
+        source.suspected = None;
+        let sequence = numbers.sequence.wrapping_add(source.add_to_sequence);
+        let timestamp = numbers.timestamp.wrapping_add(source.add_to_timestamp);
+        if arrival != Arrival::Late {
+            self.next_sequence = sequence.wrapping_add(1);
+            source.newest_arrival = now;
+            if is_later(timestamp, self.newest_timestamp) {
+                self.newest_timestamp = timestamp;
+            }
+        }
+        Ok(Rewritten {
+            sequence,
+            timestamp,
+            marker: numbers.marker,
+            arrival,
+        })
+    }
+
+    /// Goes on with another source where the one before stopped, as much later as it is later.
+    fn start_anew(&mut self, numbers: Numbers, clock: u32, now: Instant) -> Rewritten {
+        let before = self
+            .source
+            .as_ref()
+            .map(|source| (source.ssrc, source.newest_arrival));
+        let pause = before.map_or(Duration::ZERO, |(_, arrival)| {
+            now.saturating_duration_since(arrival)
+        });
+        let ticks = u128::from(clock) * pause.max(FRAME).as_millis() / 1_000;
+        let timestamp = self.newest_timestamp.wrapping_add(ticks as u32);
+        let given_up = before
+            .map(|(ssrc, _)| (ssrc, now))
+            .filter(|(ssrc, _)| *ssrc != numbers.ssrc);
+        self.start(numbers, timestamp, given_up, now)
+    }
+
+    fn start(
+        &mut self,
+        numbers: Numbers,
+        timestamp: u32,
+        before: Option<(u32, Instant)>,
+        now: Instant,
+    ) -> Rewritten {
+        let sequence = self.next_sequence;
+        self.next_sequence = sequence.wrapping_add(1);
+        self.newest_timestamp = timestamp;
+        self.source = Some(Source {
+            ssrc: numbers.ssrc,
+            window: Window::starting_with(numbers.sequence),
+            add_to_sequence: sequence.wrapping_sub(numbers.sequence),
+            add_to_timestamp: timestamp.wrapping_sub(numbers.timestamp),
+            newest_arrival: now,
+            suspected: None,
+            before,
+        });
+        // The marker tells the receiver that its clock for this stream starts here (RFC 3551 section 4.1).
+        Rewritten {
+            sequence,
+            timestamp,
+            marker: true,
+            arrival: Arrival::Fresh,
+        }
+    }
+}
+
+/// How long packets of the SSRC before are taken for stragglers rather than for a change back.
+const LINGER: Duration = Duration::from_millis(200);
+/// The least time between two packets, as nearly all phones pack sound.
+const FRAME: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use std::collections::BTreeSet;
+
+    /// A rewriter with a clock moved by hand.
+    struct Bench {
+        rewriter: Rewriter,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            Self {
+                rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([1; 32])),
+                now: Instant::now(),
+            }
+        }
+
+        fn pass(
+            &mut self,
+            ssrc: u32,
+            sequence: u16,
+            timestamp: u32,
+        ) -> Result<Rewritten, Unwanted> {
+            self.rewriter.rewrite(
+                Numbers {
+                    ssrc,
+                    sequence,
+                    timestamp,
+                    marker: false,
+                },
+                8_000,
+                self.now,
+            )
+        }
+
+        fn wait(&mut self, millis: u64) {
+            self.now += Duration::from_millis(millis);
+        }
+    }
+
+    #[test]
+    fn the_start_is_fresh_and_in_the_lower_half() {
+        let starts: BTreeSet<_> = (0..50)
+            .map(|seed| {
+                let mut bench = Bench {
+                    rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([seed; 32])),
+                    now: Instant::now(),
+                };
+                let first = bench.pass(7, 40_000, 9).unwrap();
+                assert!(first.sequence < 32_768);
+                (first.sequence, first.timestamp)
+            })
+            .collect();
+        assert_eq!(starts.len(), 50);
+    }
+
+    #[test]
+    fn distances_are_kept() {
+        let mut bench = Bench::new();
+        let first = bench.pass(7, 65_534, u32::MAX - 100).unwrap();
+        let third = bench.pass(7, 0, 219).unwrap();
+        assert_eq!(third.sequence.wrapping_sub(first.sequence), 2);
+        assert_eq!(third.timestamp.wrapping_sub(first.timestamp), 320);
+        assert_eq!(third.arrival, Arrival::Next { skipped: 1 });
+        let second = bench.pass(7, 65_535, 59).unwrap();
+        assert_eq!(second.sequence, first.sequence + 1);
+        assert_eq!(second.arrival, Arrival::Late);
+        assert_eq!(bench.pass(7, 65_535, 59), Err(Unwanted::Duplicate));
+    }
+
+    #[test]
+    fn another_source_goes_on_where_the_first_stopped() {
+        let mut bench = Bench::new();
+        let before = bench.pass(7, 100, 1_000).unwrap();
+        bench.wait(60);
+        let after = bench.pass(8, 9_000, 77).unwrap();
+        assert_eq!(after.sequence, before.sequence + 1);
+        assert_eq!(after.timestamp.wrapping_sub(before.timestamp), 480);
+        assert!(after.marker);
+        let next = bench.pass(8, 9_001, 237).unwrap();
+        assert_eq!(next.sequence, before.sequence + 2);
+        assert_eq!(next.timestamp.wrapping_sub(after.timestamp), 160);
+        assert!(!next.marker);
+    }
+
+    #[test]
+    fn stragglers_of_the_source_before_do_not_bring_it_back_but_time_does() {
+        let mut bench = Bench::new();
+        bench.pass(7, 100, 1_000).unwrap();
+        bench.wait(20);
+        bench.pass(8, 9_000, 77).unwrap();
+        bench.wait(20);
+        assert_eq!(bench.pass(7, 101, 1_160), Err(Unwanted::Late));
+        assert_eq!(
+            bench.pass(8, 9_001, 237).unwrap().arrival,
+            Arrival::Next { skipped: 0 }
+        );
+        bench.wait(200);
+        assert_eq!(bench.pass(7, 112, 2_000).unwrap().arrival, Arrival::Fresh);
+    }
+
+    #[test]
+    fn one_odd_number_is_not_believed_but_two_in_a_row_are() {
+        let mut bench = Bench::new();
+        let first = bench.pass(7, 100, 0).unwrap();
+        assert_eq!(bench.pass(7, 20_000, 0), Err(Unwanted::Late));
+        assert_eq!(
+            bench.pass(7, 101, 160).unwrap().sequence,
+            first.sequence + 1
+        );
+        assert_eq!(bench.pass(7, 20_001, 0), Err(Unwanted::Late));
+        assert_eq!(
+            bench.pass(7, 20_002, 160).unwrap().sequence,
+            first.sequence + 2
+        );
+        assert_eq!(
+            bench.pass(7, 20_003, 320).unwrap().sequence,
+            first.sequence + 3
+        );
+    }
+
+    #[test]
+    fn a_long_pause_is_kept_even_by_a_new_source() {
+        let mut bench = Bench::new();
+        let before = bench.pass(7, 1, 0).unwrap();
+        bench.wait(3_600_000);
+        let after = bench.pass(8, 1, 0).unwrap();
+        assert_eq!(
+            after.timestamp.wrapping_sub(before.timestamp),
+            8_000 * 3_600
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_goes_out_twice(packets in prop::collection::vec((0u32..3, 0u16..60, 0u64..300), 0..400)) {
+            let mut bench = Bench::new();
+            let mut gone = BTreeSet::new();
+            for (ssrc, sequence, wait) in packets {
+                bench.wait(wait);
+                if let Ok(out) = bench.pass(ssrc, sequence, u32::from(sequence) * 160) {
+                    prop_assert!(gone.insert(out.sequence));
+                }
+            }
+        }
+    }
+}

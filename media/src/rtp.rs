@@ -1,0 +1,262 @@
+//! RTP packets of a phone as borrowed bytes (RFC 3550 section 5.1), and the one form in which we write them.
+//!
+//! Contributing sources, header extensions and padding are stepped over and never kept: they may tell more about a phone
+//! than its sound does. RTCP is recognised and not read.
+
+/// One RTP packet, reduced to what may cross.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// What the payload is, 0 to 127, as agreed by SDP.
+    pub payload_type: u8,
+    /// For sound: the first packet after silence (RFC 3551 section 4.1).
+    pub marker: bool,
+    /// Counts packets.
+    pub sequence: u16,
+    /// Counts samples, in ticks of the format's clock.
+    pub timestamp: u32,
+    /// Who sends.
+    pub ssrc: u32,
+    /// The sound. Never empty.
+    pub payload: &'a [u8],
+}
+
+/// What a datagram on a phone's RTP port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datagram<'a> {
+    /// Sound or keypad digits.
+    Rtp(Packet<'a>),
+    /// A report about it.
+    Rtcp,
+}
+
+/// Why a datagram is neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RtpError {
+    /// Another protocol: the first two bits are not RTP's version 2.
+    #[error("not RTP version 2")]
+    Version,
+    /// The header, its lists or its padding reach beyond the end.
+    #[error("RTP cut short")]
+    Truncated,
+    /// A packet without sound; some phones keep a NAT open with these.
+    #[error("RTP without payload")]
+    Empty,
+    /// More payload than [`MAX_PAYLOAD`].
+    #[error("RTP with too much payload")]
+    TooLong,
+}
+
+impl<'a> Datagram<'a> {
+    /// Reads a datagram, telling RTP from RTCP by its second byte (RFC 5761 section 4).
+    ///
+    /// # Errors
+    /// Whatever is neither, with the reason.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, RtpError> {
+        let (fixed, rest) =
+            bytes
+                .split_first_chunk::<HEADER_BYTES>()
+                .ok_or(match bytes.first() {
+                    Some(first) if first >> 6 != VERSION => RtpError::Version,
+                    // The shortest RTCP packet has 8 bytes (RFC 3550 section 6.6).
+                    Some(_) if bytes.len() >= 8 && bytes.get(1).is_some_and(is_rtcp) => {
+                        return Ok(Self::Rtcp);
+                    }
+                    _ => RtpError::Truncated,
+                })?;
+        let [flags, kind, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;
+        if flags >> 6 != VERSION {
+            return Err(RtpError::Version);
+        }
+        if is_rtcp(&kind) {
+            return Ok(Self::Rtcp);
+        }
+        let rest = skip_sources(rest, flags).and_then(|rest| skip_extension(rest, flags));
+        let payload = rest
+            .and_then(|rest| cut_padding(rest, flags))
+            .ok_or(RtpError::Truncated)?;
+        match payload.len() {
+            0 => Err(RtpError::Empty),
+            1..=MAX_PAYLOAD => Ok(Self::Rtp(Packet {
+                payload_type: kind & 0x7f,
+                marker: kind & 0x80 != 0,
+                sequence: u16::from_be_bytes([s0, s1]),
+                timestamp: u32::from_be_bytes([t0, t1, t2, t3]),
+                ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
+                payload,
+            })),
+            _ => Err(RtpError::TooLong),
+        }
+    }
+}
+
+impl Packet<'_> {
+    /// The packet as bytes: the twelve bytes of a bare header, then the payload.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_BYTES + self.payload.len());
+        out.push(VERSION << 6);
+        out.push((u8::from(self.marker) << 7) | (self.payload_type & 0x7f));
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        out.extend_from_slice(&self.timestamp.to_be_bytes());
+        out.extend_from_slice(&self.ssrc.to_be_bytes());
+        out.extend_from_slice(self.payload);
+        out
+    }
+}
+
+/// RTCP's packet types are 192 to 223, which RTP has to keep clear of (RFC 5761 section 4).
+fn is_rtcp(second: &u8) -> bool {
+    (192..=223).contains(second)
+}
+
+fn skip_sources(rest: &[u8], flags: u8) -> Option<&[u8]> {
+    rest.get(usize::from(flags & 0x0f) * 4..)
+}
+
+fn skip_extension(rest: &[u8], flags: u8) -> Option<&[u8]> {
+    if flags & 0x10 == 0 {
+        return Some(rest);
+    }
+    let ([_, _, high, low], rest) = rest.split_first_chunk()?;
+    rest.get(usize::from(u16::from_be_bytes([*high, *low])) * 4..)
+}
+
+fn cut_padding(rest: &[u8], flags: u8) -> Option<&[u8]> {
+    if flags & 0x20 == 0 {
+        return Some(rest);
+    }
+    let count = usize::from(*rest.last()?);
+    // The count includes its own byte, so that it cannot be none.
+    if count == 0 {
+        None
+    } else {
+        rest.get(..rest.len().checked_sub(count)?)
+    }
+}
+
+/// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN server unbroken.
+pub const MAX_PAYLOAD: usize = 1_200;
+const HEADER_BYTES: usize = 12;
+const VERSION: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BARE: [u8; 16] = [
+        0x80, 0x88, 0x12, 0x34, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe, 1, 2, 3, 4,
+    ];
+
+    fn bare() -> Packet<'static> {
+        Packet {
+            payload_type: 8,
+            marker: true,
+            sequence: 0x1234,
+            timestamp: 160,
+            ssrc: 0xcafe_babe,
+            payload: &[1, 2, 3, 4],
+        }
+    }
+
+    #[test]
+    fn a_bare_packet_is_read_and_written() {
+        assert_eq!(Datagram::read(&BARE), Ok(Datagram::Rtp(bare())));
+        assert_eq!(bare().to_bytes(), BARE);
+    }
+
+    #[test]
+    fn sources_extension_and_padding_are_stepped_over() {
+        let mut bytes = vec![0x80 | 0x20 | 0x10 | 2];
+        bytes.extend(&BARE[1..12]);
+        bytes.extend([9; 8]);
+        bytes.extend([0xbe, 0xde, 0, 1, 8, 8, 8, 8]);
+        bytes.extend([1, 2, 3, 4]);
+        bytes.extend([0, 0, 3]);
+        assert_eq!(Datagram::read(&bytes), Ok(Datagram::Rtp(bare())));
+    }
+
+    #[test]
+    fn padding_that_cannot_be_is_refused() {
+        for (count, error) in [
+            (0, RtpError::Truncated),
+            (5, RtpError::Truncated),
+            (255, RtpError::Truncated),
+            (4, RtpError::Empty),
+        ] {
+            let mut bytes = BARE;
+            bytes[0] |= 0x20;
+            bytes[15] = count;
+            assert_eq!(Datagram::read(&bytes), Err(error), "{count}");
+        }
+    }
+
+    #[test]
+    fn lists_that_reach_beyond_the_end_are_refused() {
+        let mut sources = BARE;
+        sources[0] |= 15;
+        assert_eq!(Datagram::read(&sources), Err(RtpError::Truncated));
+        let mut extension = BARE;
+        extension[0] |= 0x10;
+        assert_eq!(Datagram::read(&extension), Err(RtpError::Truncated));
+        assert_eq!(Datagram::read(&extension[..14]), Err(RtpError::Truncated));
+    }
+
+    #[test]
+    fn reports_are_recognised_whatever_their_kind() {
+        for kind in 200..=207 {
+            assert_eq!(
+                Datagram::read(&[0x80, kind, 0, 1, 0, 0, 0, 1]),
+                Ok(Datagram::Rtcp)
+            );
+            assert_eq!(
+                Datagram::read(&[[0x81, kind, 0, 7], [0; 4], [0; 4], [0; 4]].concat()),
+                Ok(Datagram::Rtcp)
+            );
+        }
+    }
+
+    #[test]
+    fn other_protocols_are_told_apart() {
+        let stun = [
+            0x00, 0x01, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        assert_eq!(Datagram::read(&stun), Err(RtpError::Version));
+        assert_eq!(Datagram::read(b"\r\n\r\n"), Err(RtpError::Version));
+        assert_eq!(Datagram::read(&[]), Err(RtpError::Truncated));
+        assert_eq!(Datagram::read(&BARE[..11]), Err(RtpError::Truncated));
+        assert_eq!(Datagram::read(&BARE[..12]), Err(RtpError::Empty));
+    }
+
+    #[test]
+    fn payload_has_a_limit() {
+        let mut bytes = BARE[..12].to_vec();
+        bytes.resize(12 + MAX_PAYLOAD, 1);
+        assert!(Datagram::read(&bytes).is_ok());
+        bytes.push(1);
+        assert_eq!(Datagram::read(&bytes), Err(RtpError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..80), rtp: bool) {
+            if let Some(first) = bytes.first_mut().filter(|_| rtp) {
+                *first = *first & 0x3f | 0x80;
+            }
+            if let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) {
+                prop_assert!(!packet.payload.is_empty());
+            }
+        }
+
+        #[test]
+        fn what_is_written_comes_back(
+            payload_type in prop::sample::select((0u8..64).chain(96..128).collect::<Vec<_>>()),
+            marker: bool, sequence: u16, timestamp: u32, ssrc: u32, payload in prop::collection::vec(any::<u8>(), 1..300),
+        ) {
+            let packet = Packet { payload_type, marker, sequence, timestamp, ssrc, payload: &payload };
+            let bytes = packet.to_bytes();
+            prop_assert_eq!(Datagram::read(&bytes), Ok(Datagram::Rtp(packet)));
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading the form that activates a number: from JSON values to keys that passed their checks. Whether the code is any good is not
+//! known here.
+
+use thiserror::Error;
+
+use crate::challenge::Possession;
+use crate::code::{ActivationCode, CodeDigest, CodeError};
+use crate::keys::{IdentityKey, KeyError, RingKey};
+use crate::listing::{Listing, ListingError};
+use crate::wire::{Activate, Curve};
+
+/// A form whose keys and self-signature are sound. Nothing is known yet about the code and about who holds the keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Activation {
+    /// What the book knows the code by.
+    pub code: CodeDigest,
+    /// What the number is to be listed with.
+    pub listing: Listing,
+    /// That the sender holds the private keys.
+    pub proof: Possession,
+}
+
+/// Why an activation is refused. For the operator's log; the sender is told one thing for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The code is not even one.
+    #[error("code: {0}")]
+    Code(CodeError),
+    /// A key on another curve than its place demands.
+    #[error("a key is on the wrong curve")]
+    Curve,
+    /// A key that fails its checks.
+    #[error("key: {0}")]
+    Key(KeyError),
+    /// The self-signature is not genuine.
+    #[error("listing: {0}")]
+    Listing(ListingError),
+    /// The listing states another last day than all others do.
+    #[error("the listing states another last day than this book wants")]
+    ValidUntil,
+    /// The sender does not hold both private keys.
+    #[error("possession of both private keys was not proved")]
+    Possession,
+    /// No such code, or used, or expired.
+    #[error("the code is unknown, used or expired")]
+    UnknownCode,
+}
+
+impl TryFrom<&Activate> for Activation {
+    type Error = Refusal;
+
+    fn try_from(form: &Activate) -> Result<Self, Refusal> {
+        let code: ActivationCode = form.code.parse().map_err(Refusal::Code)?;
+        let identity = form.signing_key.on(Curve::Ed25519).ok_or(Refusal::Curve)?;
+        let identity = IdentityKey::from_bytes(identity).map_err(Refusal::Key)?;
+        let ring_key = form
+            .encryption_key
+            .on(Curve::X25519)
+            .ok_or(Refusal::Curve)?;
+        let ring_key = RingKey::from_bytes(ring_key).map_err(Refusal::Key)?;
+        let listing = Listing::from_parts(
+            identity,
+            ring_key,
+            form.valid_until,
+            form.listing_signature.0,
+        )
+        .map_err(Refusal::Listing)?;
+        let proof = Possession {
+            signature: form.signature.0,
+            ring_key_proof: form.ring_key_proof.0,
+        };
+        Ok(Self {
+            code: code.digest(),
+            listing,
+            proof,
+        })
+    }
+}

@@ -1,0 +1,114 @@
+//! The reception desk: asks whoever claims a number to sign a challenge. Any text of digits gets a challenge, one answer is looked
+//! at, within a minute. What is open is bounded; when it is full, the oldest challenge is forgotten.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::binding::Binding;
+use crate::challenge::Challenge;
+use crate::day::Day;
+use crate::keys::BookKey;
+use crate::number::Number;
+use crate::published::{Dialled, Published};
+
+/// How long a challenge waits for its answer.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
+
+/// Open challenges at a time: 65 536 are about 10 MB, and a thousand a second.
+pub const MAX_OPEN: usize = 65_536;
+
+/// How many days a binding is good from the day it is signed: engines renew theirs with every proof of possession.
+pub const BINDING_DAYS: u32 = 30;
+
+/// The name of an open challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChallengeId(pub [u8; 16]);
+
+/// Open challenges, and the pen to sign bindings with.
+pub struct Reception {
+    signing: SigningKey,
+    open: BTreeMap<ChallengeId, (Challenge, Instant)>,
+    /// In the order in which they expire.
+    order: VecDeque<ChallengeId>,
+    rng: ChaCha20Rng,
+}
+
+impl Reception {
+    pub(crate) fn new(signing: SigningKey, seed: [u8; 32]) -> Self {
+        let rng = ChaCha20Rng::from_seed(seed);
+        Self {
+            signing,
+            open: BTreeMap::new(),
+            order: VecDeque::new(),
+            rng,
+        }
+    }
+
+    /// A new challenge, for whatever number.
+    pub fn challenge(&mut self, now: Instant) -> (ChallengeId, Challenge) {
+        self.forget_expired(now);
+        if self.order.len() >= MAX_OPEN
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.open.remove(&oldest);
+        }
+        let (mut id, mut nonce) = ([0; 16], [0; 32]);
+        self.rng.fill_bytes(&mut id);
+        self.rng.fill_bytes(&mut nonce);
+        let (id, challenge) = (
+            ChallengeId(id),
+            Challenge::new(BookKey::from(&self.signing), nonce),
+        );
+        self.open.insert(id, (challenge, now + CHALLENGE_LIFE));
+        self.order.push_back(id);
+        (id, challenge)
+    }
+
+    /// Looks at an answer; the challenge is used up whatever comes of it. A good one earns a fresh binding of the number.
+    pub fn verify(
+        &mut self,
+        id: ChallengeId,
+        dialled: &Dialled,
+        signature: &[u8; 64],
+        published: &Published,
+        today: Day,
+        now: Instant,
+    ) -> Option<Binding> {
+        self.forget_expired(now);
+        let (challenge, _) = self.open.remove(&id)?;
+        let identity = published.identity(dialled)?;
+        let answered = challenge.answered_by(&identity, signature);
+        let number: Number = published.number(dialled).filter(|_| answered)?;
+        Some(Binding::sign(
+            &self.signing,
+            number,
+            identity,
+            today.plus(BINDING_DAYS),
+        ))
+    }
+
+    fn forget_expired(&mut self, now: Instant) {
+        while let Some(oldest) = self.order.front() {
+            match self.open.get(oldest) {
+                Some((_, deadline)) if *deadline > now => break,
+                Some(_) | None => {
+                    self.open.remove(oldest);
+                    self.order.pop_front();
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Reception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reception")
+            .field("open", &self.open.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,184 @@
+//! A browser on the other end of our far leg: another implementation of ICE, DTLS, SRTP and SCTP agrees with ours,
+//! through coturn, and neither end uses or names anything but its relay.
+
+use std::{net::SocketAddr, thread, time::Duration};
+
+use ringfence_media::{
+    Codec, Description,
+    far::{FarEvent, FarLocal, Role, Secret, TurnServer, TurnTransport},
+};
+use ringfence_tests::{
+    browser::{Browser, CHROMIUM},
+    browser_sdp::{self, Side},
+    coturn::Coturn,
+    far_end::{FarEnd, LOCAL_ADDRESS},
+    program::installed,
+    tone::{self, HIGH, LOW},
+};
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(10);
+/// How long both ends talk.
+const TALK: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_browser_calls_and_both_hear_each_other() {
+    if !installed(&[CHROMIUM, "turnserver"]) {
+        return;
+    }
+    let mut call = Call::prepare(Role::Callee);
+    call.browser.tell("offer", json!({}));
+    let offer = sdp(&call.browser.hear("offer", SOON));
+    call.far.connect(browser_sdp::read(&offer)).unwrap();
+    call.browser.tell(
+        "accept",
+        json!({ "sdp": browser_sdp::write(&call.ours, Side::Answer) }),
+    );
+    call.talk_both_ways();
+}
+
+#[test]
+fn a_browser_is_called_and_both_hear_each_other() {
+    if !installed(&[CHROMIUM, "turnserver"]) {
+        return;
+    }
+    let mut call = Call::prepare(Role::Caller);
+    call.browser.tell(
+        "answer",
+        json!({ "sdp": browser_sdp::write(&call.ours, Side::Offer) }),
+    );
+    let answer = sdp(&call.browser.hear("answer", SOON));
+    call.far.connect(browser_sdp::read(&answer)).unwrap();
+    call.talk_both_ways();
+}
+
+struct Call {
+    browser: Browser,
+    far: FarEnd,
+    ours: Description,
+    relay: SocketAddr,
+    _coturn: Coturn,
+}
+
+impl Call {
+    fn prepare(role: Role) -> Self {
+        let coturn = Coturn::start();
+        let (username, password) = coturn.credentials("far");
+        let turn = TurnServer {
+            addr: coturn.address(),
+            transport: TurnTransport::Udp,
+            username,
+            password: Secret::new(password),
+        };
+        let far = FarEnd::dial(turn, role, LOW);
+        let local = far.allocated();
+        let relay = local.relay;
+        let browser = Browser::open();
+        let (username, credential) = coturn.credentials("browser");
+        let server = format!("turn:{}?transport=udp", coturn.address());
+        browser.tell(
+            "begin",
+            json!({
+                "servers": [{ "urls": server, "username": username, "credential": credential }],
+                "hz": HIGH,
+                "codecs": [["audio/PCMU", 8000]],
+                "offering": role == Role::Callee,
+            }),
+        );
+        Self {
+            browser,
+            far,
+            ours: describe(local),
+            relay,
+            _coturn: coturn,
+        }
+    }
+
+    fn talk_both_ways(mut self) {
+        self.far.wait("connection", SOON, |event| {
+            (*event == FarEvent::Connected).then_some(())
+        });
+        self.browser.hear("channel-open", SOON);
+        self.far.wait("data channel", SOON, |event| {
+            (*event == FarEvent::ControlOpen).then_some(())
+        });
+
+        self.far.record();
+        self.browser.tell("record", json!({}));
+        thread::sleep(TALK);
+        let in_browser = tone::listen(&self.browser.play_back(), LOW);
+        let at_ours = tone::listen(&self.far.play_back(), HIGH);
+        assert!(
+            in_browser.carried(TALK),
+            "the browser heard of us {in_browser:?}"
+        );
+        assert!(at_ours.carried(TALK), "we heard of the browser {at_ours:?}");
+
+        assert!(self.far.control(b"from the engine"));
+        assert_eq!(
+            self.browser.hear("message", SOON)["text"],
+            "from the engine"
+        );
+        self.browser
+            .tell("send", json!({ "text": "from the browser" }));
+        self.far.wait("message", SOON, |event| {
+            (*event == FarEvent::Control(b"from the browser".to_vec())).then_some(())
+        });
+
+        self.browser.tell("figures", json!({}));
+        let figures = self.browser.hear("figures", SOON);
+        assert_eq!(
+            (&figures["local"], &figures["remote"]),
+            (&json!("relay"), &json!("relay")),
+            "{figures}"
+        );
+        assert_eq!(figures["remote_address"], self.relay.to_string());
+        assert_eq!(figures["codec"], "audio/PCMU");
+
+        self.far.close();
+        self.far.wait("end", SOON, |event| {
+            (*event == FarEvent::Closed).then_some(())
+        });
+        self.our_address_is_nowhere();
+    }
+
+    /// Neither as it is nor as STUN's XOR-MAPPED-ADDRESS writes it (RFC 8489 section 14.2).
+    fn our_address_is_nowhere(&self) {
+        const MAGIC_COOKIE: u32 = 0x2112_a442;
+        let plain = LOCAL_ADDRESS.octets();
+        let hidden = (u32::from(LOCAL_ADDRESS) ^ MAGIC_COOKIE).to_be_bytes();
+        let sent = self.far.sent();
+        assert!(
+            sent.len() > 100,
+            "a call of seconds is more than {} packets",
+            sent.len()
+        );
+        for packet in sent {
+            let text = LOCAL_ADDRESS.to_string();
+            for needle in [&plain[..], &hidden, text.as_bytes()] {
+                assert!(
+                    !packet.windows(needle.len()).any(|bytes| bytes == needle),
+                    "{packet:02x?}"
+                );
+            }
+        }
+    }
+}
+
+fn describe(local: FarLocal) -> Description {
+    Description {
+        ufrag: local.ufrag,
+        pwd: local.pwd,
+        fingerprint: local.fingerprint,
+        ssrc: local.ssrc,
+        relays: vec![local.relay],
+        codecs: vec![Codec::Pcmu],
+    }
+}
+
+fn sdp(news: &Value) -> String {
+    news["sdp"]
+        .as_str()
+        .expect("the page sends its SDP")
+        .to_owned()
+}
