@@ -337,7 +337,7 @@ impl Loop {
                 }
             };
             // The loop may be gone: then nobody waits for the news.
-            drop(tell.send((id, taken)).await);
+            let _ = tell.send((id, taken)).await;
         });
     }
 
