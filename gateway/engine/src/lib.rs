@@ -3,6 +3,7 @@
 //! A core: it is told bytes and time and answers with what to do. It opens no socket, asks no clock and
 //! starts no task. `PROTOCOL.md` beside this crate describes every byte that leaves it.
 
+pub mod control;
 pub mod date;
 pub mod directory;
 pub mod envelope;
