@@ -188,7 +188,10 @@ struct Loop {
     studio: Studio,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
-    posted: (mpsc::Sender<(PostId, usize)>, mpsc::Receiver<(PostId, usize)>),
+    posted: (
+        mpsc::Sender<(PostId, usize)>,
+        mpsc::Receiver<(PostId, usize)>,
+    ),
     stamps: (mpsc::Sender<Stamp>, mpsc::Receiver<Stamp>),
     work_bits: u8,
     watch: broadcast::Sender<Happening>,
@@ -197,10 +200,11 @@ struct Loop {
 impl Loop {
     fn new(parts: Parts, phones: PhoneSockets, watch: broadcast::Sender<Happening>) -> Self {
         let (say, words) = mpsc::channel(WORDS);
-        let near = phones.udp_addrs().first().or(phones.tcp_addrs().first()).map_or(
-            std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::ip,
-        );
+        let near = phones
+            .udp_addrs()
+            .first()
+            .or(phones.tcp_addrs().first())
+            .map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let engine = Engine::new(
