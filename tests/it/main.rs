@@ -2,3 +2,4 @@
 
 mod real_browser;
 mod real_servers;
+mod real_sip;
