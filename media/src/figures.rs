@@ -161,6 +161,7 @@ const MAX_TICKS: u128 = i32::MAX as u128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
 
     fn packet(timestamp: u32, arrival: Arrival) -> Rewritten {
         Rewritten {
@@ -173,7 +174,7 @@ mod tests {
 
     /// Passes one packet of G.711 for each time of arrival in milliseconds, each due 20 ms after the one before.
     fn meter(arrivals: impl IntoIterator<Item = u64>) -> Meter {
-        let (mut meter, start) = (Meter::default(), Instant::now());
+        let (mut meter, start) = (Meter::default(), some_time());
         for (count, arrival) in arrivals.into_iter().enumerate() {
             let kind = if count == 0 {
                 Arrival::Fresh
@@ -205,7 +206,7 @@ mod tests {
     #[test]
     fn late_packets_are_no_longer_lost() {
         let mut meter = meter([0]);
-        let now = Instant::now();
+        let now = some_time();
         meter.passed(packet(0, Arrival::Next { skipped: 3 }), Codec::Opus, now);
         meter.passed(packet(0, Arrival::Late), Codec::Opus, now);
         assert_eq!((meter.way().passed, meter.way().lost), (3, 2));
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn digits_do_not_count_as_jitter() {
-        let (mut meter, start) = (meter([0]), Instant::now());
+        let (mut meter, start) = (meter([0]), some_time());
         for later in 1..10 {
             meter.passed(
                 packet(0, Arrival::Next { skipped: 0 }),

@@ -26,3 +26,13 @@ pub use near::NearTerms;
 pub use negotiate::choose;
 pub use sdp::{Direction, PhoneMedia, SdpError, Unacceptable};
 pub use talk::{Talk, TalkEvent, TalkOutput};
+
+/// Where a test's time begins; from there on it is moved by hand.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "simulated time has to begin somewhere"
+)]
+pub(crate) fn some_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

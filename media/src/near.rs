@@ -87,7 +87,7 @@ impl NearLeg {
     }
 
     /// A datagram on the near socket; what comes back is for the far leg.
-    pub(crate) fn from_phone(
+    pub(crate) fn hear(
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
@@ -142,7 +142,7 @@ impl NearLeg {
     }
 
     /// A packet of the far leg; what comes back is for the phone.
-    pub(crate) fn to_phone(
+    pub(crate) fn play(
         &mut self,
         packet: &RtpPacket,
         now: Instant,
@@ -270,6 +270,7 @@ fn drop_as<T>(counter: &mut u64) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -321,7 +322,7 @@ mod tests {
     }
 
     fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<RtpPacket> {
-        leg.from_phone(at(PHONE), bytes, Microphone::Open, Instant::now())
+        leg.hear(at(PHONE), bytes, Microphone::Open, some_time())
     }
 
     fn dropped(leg: &NearLeg) -> crate::figures::Dropped {
@@ -376,25 +377,20 @@ mod tests {
         assert!(speak(&mut leg, &sound(96, 1)).is_some());
         assert_eq!(speak(&mut leg, &sound(96, 1)), None);
         assert_eq!(
-            leg.from_phone(
+            leg.hear(
                 at("127.0.0.1:9"),
                 &sound(96, 2),
                 Microphone::Open,
-                Instant::now()
+                some_time()
             ),
             None
         );
         assert_eq!(
-            leg.from_phone(at(PHONE), &sound(96, 2), Microphone::Muted, Instant::now()),
+            leg.hear(at(PHONE), &sound(96, 2), Microphone::Muted, some_time()),
             None
         );
         assert_eq!(
-            leg.from_phone(
-                at(PHONE),
-                &sound(96, 2),
-                Microphone::Nowhere,
-                Instant::now()
-            ),
+            leg.hear(at(PHONE), &sound(96, 2), Microphone::Nowhere, some_time()),
             None
         );
         assert_eq!(speak(&mut leg, &sound(96, 30_000)), None);
@@ -416,14 +412,14 @@ mod tests {
     #[test]
     fn a_muted_phone_is_found_all_the_same() {
         let mut leg = leg();
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &sound(96, 1),
             Microphone::Muted,
-            Instant::now(),
+            some_time(),
         );
         assert_eq!(
-            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
+            leg.play(&far(111, 1), some_time()).unwrap().0,
             at("127.0.0.1:5555")
         );
     }
@@ -431,35 +427,32 @@ mod tests {
     #[test]
     fn noise_does_not_latch() {
         let mut leg = leg();
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             b"noise",
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &sound(3, 1),
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &[0x80, 201, 0, 1, 0, 0, 0, 1],
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        assert_eq!(
-            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
-            at(PHONE)
-        );
+        assert_eq!(leg.play(&far(111, 1), some_time()).unwrap().0, at(PHONE));
     }
 
     #[test]
     fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
         let mut leg = leg();
-        let (to, first) = leg.to_phone(&far(111, 9), Instant::now()).unwrap();
-        let (_, digit) = leg.to_phone(&far(110, 10), Instant::now()).unwrap();
+        let (to, first) = leg.play(&far(111, 9), some_time()).unwrap();
+        let (_, digit) = leg.play(&far(110, 10), some_time()).unwrap();
         assert_eq!(to, at(PHONE));
         let (Ok(Datagram::Rtp(first)), Ok(Datagram::Rtp(digit))) =
             (Datagram::read(&first), Datagram::read(&digit))
@@ -477,15 +470,15 @@ mod tests {
     #[test]
     fn far_packets_that_the_phone_cannot_take_are_counted() {
         let mut leg = leg();
-        assert_eq!(leg.to_phone(&far(8, 1), Instant::now()), None);
-        assert_eq!(leg.to_phone(&far(55, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(8, 1), some_time()), None);
+        assert_eq!(leg.play(&far(55, 1), some_time()), None);
         assert_eq!(
-            leg.to_phone(
+            leg.play(
                 &RtpPacket {
                     payload: Vec::new(),
                     ..far(111, 1)
                 },
-                Instant::now()
+                some_time()
             ),
             None
         );
@@ -493,12 +486,12 @@ mod tests {
             hears: false,
             ..terms()
         });
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         leg.attach(NearTerms {
             remote: at("0.0.0.0:9"),
             ..terms()
         });
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         let dropped = leg.figures().1.dropped;
         assert_eq!(
             (
@@ -515,7 +508,7 @@ mod tests {
     fn nothing_passes_before_a_phone_is_attached() {
         let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
         assert_eq!(speak(&mut leg, &sound(96, 1)), None);
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         assert_eq!(
             (
                 leg.figures().0.dropped.nowhere,
@@ -551,7 +544,7 @@ mod tests {
                 if let Some(start) = bytes.get_mut(..2).filter(|_| like_sound) {
                     start.copy_from_slice(&[0x80, 96]);
                 }
-                leg.from_phone(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, Instant::now());
+                leg.hear(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, some_time());
             }
             prop_assert_eq!(leg.figures().0.arrived(), count);
         }

@@ -184,6 +184,7 @@ const FRAME: Duration = Duration::from_millis(20);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -199,7 +200,7 @@ mod tests {
         fn new() -> Self {
             Self {
                 rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([1; 32])),
-                now: Instant::now(),
+                now: some_time(),
             }
         }
 
@@ -232,7 +233,7 @@ mod tests {
             .map(|seed| {
                 let mut bench = Bench {
                     rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([seed; 32])),
-                    now: Instant::now(),
+                    now: some_time(),
                 };
                 let first = bench.pass(7, 40_000, 9).unwrap();
                 assert!(first.sequence < 32_768);

@@ -111,7 +111,7 @@ impl Talk {
             Some(_) if !self.microphone_open => Microphone::Muted,
             Some(_) => Microphone::Open,
         };
-        if let Some(packet) = self.near.from_phone(from, bytes, microphone, now) {
+        if let Some(packet) = self.near.hear(from, bytes, microphone, now) {
             self.far.write_rtp(packet, now);
         }
     }
@@ -172,7 +172,7 @@ impl Talk {
                 FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
             };
-            if let Some(output) = self.hear(event) {
+            if let Some(output) = self.pass(event) {
                 return Some(output);
             }
         }
@@ -196,11 +196,11 @@ impl Talk {
         }
     }
 
-    fn hear(&mut self, event: FarEvent) -> Option<TalkOutput> {
+    fn pass(&mut self, event: FarEvent) -> Option<TalkOutput> {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
             FarEvent::Rtp(packet) => {
-                let (to, bytes) = self.near.to_phone(&packet, self.now?)?;
+                let (to, bytes) = self.near.play(&packet, self.now?)?;
                 if self.first_sound == FirstSound::Awaited {
                     self.first_sound = FirstSound::Given;
                 }

@@ -23,6 +23,8 @@ pub mod published;
 pub mod reception;
 pub mod store;
 pub mod tile;
+#[cfg(feature = "turn")]
+pub mod turn;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};

@@ -20,7 +20,11 @@ impl Ending {
     pub(super) fn start(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
         desk.step(call, Step::Ended(end));
         desk.media(call, MediaOrder::Control(Control::HangUp.encode()));
-        desk.patience(call, LINGER, "the other side has had time to hear the hang-up");
+        desk.patience(
+            call,
+            LINGER,
+            "the other side has had time to hear the hang-up",
+        );
         Phase::Ending(Self)
     }
 

@@ -22,7 +22,12 @@ pub(crate) struct PhoneSide {
 impl PhoneSide {
     /// `near` is our RTP address for this phone; `chosen` must come from
     /// [`ringfence_media::choose`] over what the phone said.
-    pub(super) fn new(media: PhoneMedia, near: SocketAddr, chosen: Vec<Codec>, rng: &mut impl Rng) -> Self {
+    pub(super) fn new(
+        media: PhoneMedia,
+        near: SocketAddr,
+        chosen: Vec<Codec>,
+        rng: &mut impl Rng,
+    ) -> Self {
         Self {
             media,
             near,
@@ -39,7 +44,13 @@ impl PhoneSide {
 
     /// The SDP answer to the phone's offer.
     pub(super) fn answer(&self) -> Vec<u8> {
-        sdp::write_answer(self.near, &self.media, &self.chosen, self.session, self.version)
+        sdp::write_answer(
+            self.near,
+            &self.media,
+            &self.chosen,
+            self.session,
+            self.version,
+        )
     }
 
     /// The codecs of this call.
