@@ -1,10 +1,14 @@
 //! What happens to a call's sound, as bytes and time: no socket, no clock, no runtime.
 //!
-//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format for both phones.
-//! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC), packet by packet.
-//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what happened, [`rtp`] a phone's packets.
+//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format
+//!   for both phones.
+//! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC),
+//!   packet by packet.
+//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what
+//!   happened, [`rtp`] a phone's packets.
 //!
-//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then `next_alarm`.
+//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then
+//! `next_alarm`.
 
 pub mod codec;
 pub mod description;

@@ -1,7 +1,8 @@
 //! The near leg: a phone's RTP, in both directions (RFC 3550, symmetric as RFC 4961 has it).
 //!
-//! From the phone it takes what comes from the latched source in an agreed format, renumbers it and hands it on as a far packet. To the phone it gives
-//! far packets the phone's payload types and an SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
+//! From the phone it takes what comes from the latched source in an agreed format, renumbers it and
+//! hands it on as a far packet. To the phone it gives far packets the phone's payload types and an
+//! SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,12 +11,13 @@ use rand_core::Rng;
 
 use crate::codec::Codec;
 use crate::far::RtpPacket;
-use crate::figures::{Meter, Way};
+use crate::figures::{Meter, Reason, Way};
 use crate::latch::Latch;
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
-use crate::rtp::{Datagram, Packet};
+use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
 
-/// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms) makes it.
+/// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms)
+/// makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearTerms {
     /// Where the near socket is bound: on loopback, any address of this machine may be the phone's.
@@ -94,51 +96,11 @@ impl NearLeg {
         microphone: Microphone,
         now: Instant,
     ) -> Option<RtpPacket> {
-        let dropped = self.from_phone.meter.dropped();
-        let Some(phone) = &mut self.phone else {
-            return drop_as(&mut dropped.nowhere);
+        let heard = match &mut self.phone {
+            Some(phone) => phone.hear(from, bytes, microphone, &mut self.from_phone, now),
+            None => Err(Reason::Nowhere),
         };
-        let packet = match Datagram::read(bytes) {
-            Ok(Datagram::Rtp(packet)) => packet,
-            Ok(Datagram::Rtcp) => return drop_as(&mut dropped.rtcp),
-            Err(_) => return drop_as(&mut dropped.malformed),
-        };
-        let Some(codec) = phone.codec(packet.payload_type) else {
-            return drop_as(&mut dropped.format);
-        };
-        if !phone.latch.admits(from) {
-            return drop_as(&mut dropped.stranger);
-        }
-        match microphone {
-            Microphone::Open => {}
-            Microphone::Muted => return drop_as(&mut dropped.muted),
-            Microphone::Nowhere => return drop_as(&mut dropped.nowhere),
-        }
-        let Packet {
-            ssrc,
-            sequence,
-            timestamp,
-            marker,
-            ..
-        } = packet;
-        let numbers = self.from_phone.renumber(
-            Numbers {
-                ssrc,
-                sequence,
-                timestamp,
-                marker,
-            },
-            codec,
-            phone.clock(),
-            now,
-        )?;
-        Some(RtpPacket {
-            payload_type: codec.far_payload_type(),
-            marker: numbers.marker,
-            sequence: numbers.sequence,
-            timestamp: numbers.timestamp,
-            payload: packet.payload.to_vec(),
-        })
+        self.from_phone.meter.note(heard)
     }
 
     /// A packet of the far leg; what comes back is for the phone.
@@ -147,53 +109,11 @@ impl NearLeg {
         packet: &RtpPacket,
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let dropped = self.to_phone.meter.dropped();
-        let Some((phone, target)) = self
-            .phone
-            .as_ref()
-            .and_then(|phone| Some((phone, phone.latch.target()?)))
-        else {
-            return drop_as(&mut dropped.nowhere);
+        let played = match &self.phone {
+            Some(phone) => phone.play(packet, self.ssrc, &mut self.to_phone, now),
+            None => Err(Reason::Nowhere),
         };
-        let codec = Codec::from_far_payload_type(packet.payload_type);
-        let Some((codec, payload_type)) =
-            codec.and_then(|codec| Some((codec, phone.payload_type(codec)?)))
-        else {
-            return drop_as(&mut dropped.format);
-        };
-        if packet.payload.is_empty() {
-            return drop_as(&mut dropped.malformed);
-        }
-        if !phone.hears {
-            return drop_as(&mut dropped.muted);
-        }
-        // The far leg has one stream for the whole call, so its source never changes.
-        let RtpPacket {
-            marker,
-            sequence,
-            timestamp,
-            ..
-        } = *packet;
-        let numbers = self.to_phone.renumber(
-            Numbers {
-                ssrc: 0,
-                sequence,
-                timestamp,
-                marker,
-            },
-            codec,
-            phone.clock(),
-            now,
-        )?;
-        let packet = Packet {
-            payload_type,
-            marker: numbers.marker,
-            sequence: numbers.sequence,
-            timestamp: numbers.timestamp,
-            ssrc: self.ssrc,
-            payload: &packet.payload,
-        };
-        Some((target, packet.to_bytes()))
+        self.to_phone.meter.note(played)
     }
 
     /// What happened so far: from the phone, and to it.
@@ -203,8 +123,81 @@ impl NearLeg {
 }
 
 impl Phone {
-    /// The format of a packet from the phone. Where a phone answered our offer with a number of its own, RFC 3264 section 6.1 lets
-    /// it send either under its number or, as most do not, under ours.
+    fn hear(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        microphone: Microphone,
+        lane: &mut Lane,
+        now: Instant,
+    ) -> Result<RtpPacket, Reason> {
+        let Datagram::Rtp(packet) = Datagram::read(bytes).map_err(|_| Reason::Malformed)? else {
+            return Err(Reason::Rtcp);
+        };
+        let codec = self.codec(packet.payload_type).ok_or(Reason::Format)?;
+        // Only a packet that is sound in an agreed format may fix where the phone is.
+        if !self.latch.admits(from) {
+            return Err(Reason::Stranger);
+        }
+        match microphone {
+            Microphone::Open => {}
+            Microphone::Muted => return Err(Reason::Muted),
+            Microphone::Nowhere => return Err(Reason::Nowhere),
+        }
+        let numbers = Numbers {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+        };
+        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        Ok(RtpPacket {
+            payload_type: codec.far_payload_type(),
+            marker: rewritten.marker,
+            sequence: rewritten.sequence,
+            timestamp: rewritten.timestamp,
+            payload: packet.payload.to_vec(),
+        })
+    }
+
+    fn play(
+        &self,
+        packet: &RtpPacket,
+        ssrc: u32,
+        lane: &mut Lane,
+        now: Instant,
+    ) -> Result<(SocketAddr, Vec<u8>), Reason> {
+        let target = self.latch.target().ok_or(Reason::Nowhere)?;
+        let codec = Codec::from_far_payload_type(packet.payload_type).ok_or(Reason::Format)?;
+        let payload_type = self.payload_type(codec).ok_or(Reason::Format)?;
+        if !(1..=MAX_PAYLOAD).contains(&packet.payload.len()) {
+            return Err(Reason::Malformed);
+        }
+        if !self.hears {
+            return Err(Reason::Muted);
+        }
+        let numbers = Numbers {
+            // The far leg has one stream for the whole call, so its source never changes.
+            ssrc: 0,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+        };
+        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        let packet = Packet {
+            payload_type,
+            marker: rewritten.marker,
+            sequence: rewritten.sequence,
+            timestamp: rewritten.timestamp,
+            ssrc,
+            payload: &packet.payload,
+        };
+        Ok((target, packet.to_bytes()))
+    }
+
+    /// The format of a packet from the phone. Where a phone answered our offer with a number of its
+    /// own, RFC 3264 section 6.1 lets it send either under its number or, as most do not, under
+    /// ours.
     fn codec(&self, payload_type: u8) -> Option<Codec> {
         let by_theirs = self
             .codecs
@@ -248,23 +241,11 @@ impl Lane {
         codec: Codec,
         clock: u32,
         now: Instant,
-    ) -> Option<Rewritten> {
-        match self.rewriter.rewrite(numbers, clock, now) {
-            Ok(rewritten) => {
-                self.meter.passed(rewritten, codec, now);
-                Some(rewritten)
-            }
-            Err(unwanted) => {
-                self.meter.refused(unwanted);
-                None
-            }
-        }
+    ) -> Result<Rewritten, Reason> {
+        let rewritten = self.rewriter.rewrite(numbers, clock, now)?;
+        self.meter.passed(rewritten, codec, now);
+        Ok(rewritten)
     }
-}
-
-fn drop_as<T>(counter: &mut u64) -> Option<T> {
-    *counter += 1;
-    None
 }
 
 #[cfg(test)]

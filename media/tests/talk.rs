@@ -1,5 +1,7 @@
 //! A whole call's media in simulated time: two phones' RTP, two talks, one TURN server, no socket.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

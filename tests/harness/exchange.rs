@@ -1,41 +1,178 @@
-//! The Nostr relay of the simulated world: it hands every envelope to everybody who listens to its bucket, the sender
-//! included, and can be down. Events themselves, their JSON and signatures are the shell's business and not simulated.
+//! A telephone exchange of one room: the SIP core with a UDP socket, connecting whoever dials with whoever is dialled.
+//!
+//! Bodies go through untouched, so the phones' sound flows directly between them. It shows what real phones make of the
+//! SIP core alone, with no engine, relay or WebRTC in between. A re-offer is refused: nothing here would pass it on.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
 
-use ringfence_engine::Sealed;
+use ringfence_sip::{
+    Account, Agent, Algorithms, Caller, Config, Event, Flow, HangUp, LegId, Output, Password,
+    Transport, User,
+};
 
-/// A relay for ephemeral events (NIP-01): nothing is kept for later.
-#[derive(Debug, Default)]
+const LONGEST_NAP: Duration = Duration::from_millis(20);
+const DATAGRAM: usize = 65_535;
+
+const NOT_FOUND: u16 = 404;
+const NOT_ACCEPTABLE_HERE: u16 = 488;
+
+/// A running exchange.
+#[derive(Debug)]
 pub struct Exchange {
-    /// Whether it refuses connections.
-    pub is_down: bool,
-    listeners: BTreeSet<(u16, usize)>,
-    passed: Vec<Sealed>,
+    address: SocketAddr,
+    closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Exchange {
-    pub(crate) fn subscribe(&mut self, engine: usize, bucket: u16) {
-        self.listeners.insert((bucket, engine));
-    }
-
-    /// An engine's connection is gone, as when its machine is switched off.
-    pub(crate) fn unsubscribe(&mut self, engine: usize) {
-        self.listeners.retain(|(_, listener)| *listener != engine);
-    }
-
-    /// Takes an envelope and says who gets it.
-    pub(crate) fn take(&mut self, sealed: &Sealed) -> Vec<usize> {
-        if self.is_down {
-            return Vec::new();
+    /// Opens it for these users; the password of each is [`Exchange::password`].
+    pub fn open(users: &[&str]) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let closing = Arc::new(AtomicBool::new(false));
+        let account = |user: &&str| Account {
+            user: User::new(*user),
+            password: Password::new(Self::password(user)),
+        };
+        let config = Config {
+            realm: "exchange".into(),
+            accounts: users.iter().map(account).collect(),
+            algorithms: Algorithms::default(),
+        };
+        let desk = Desk {
+            agent: Agent::new(config, [7; 32]),
+            socket,
+            address,
+            other: BTreeMap::new(),
+        };
+        let told = Arc::clone(&closing);
+        let thread = thread::spawn(move || desk.work_until(&told));
+        Self {
+            address,
+            closing,
+            thread: Some(thread),
         }
-        self.passed.push(sealed.clone());
-        let bucket = (sealed.bucket, 0)..=(sealed.bucket, usize::MAX);
-        self.listeners.range(bucket).map(|(_, engine)| *engine).collect()
     }
 
-    /// Everything that it took.
-    pub fn passed(&self) -> &[Sealed] {
-        &self.passed
+    /// The SIP server's address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The password that belongs to a user.
+    pub fn password(user: &str) -> String {
+        format!("password of {user}").replace(' ', "-")
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Desk {
+    agent: Agent,
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// Both legs of every call, each pointing at the other.
+    other: BTreeMap<LegId, LegId>,
+}
+
+impl Desk {
+    fn work_until(mut self, closing: &AtomicBool) {
+        let mut datagram = vec![0; DATAGRAM];
+        while !closing.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            let alarm = self
+                .agent
+                .next_alarm()
+                .map_or(now + LONGEST_NAP, |(alarm, _)| alarm);
+            if alarm <= now {
+                self.agent.handle_timeout(now);
+            } else {
+                let nap = (alarm - now).clamp(Duration::from_micros(100), LONGEST_NAP);
+                self.socket
+                    .set_read_timeout(Some(nap))
+                    .expect("a timeout above zero is allowed");
+                if let Ok((length, peer)) = self.socket.recv_from(&mut datagram) {
+                    let flow = Flow {
+                        transport: Transport::Udp,
+                        local: self.address,
+                        peer,
+                        connection: 0,
+                    };
+                    self.agent
+                        .handle_packet(flow, &datagram[..length], Instant::now());
+                }
+            }
+            while let Some(output) = self.agent.poll() {
+                match output {
+                    Output::Send { flow, bytes } => drop(self.socket.send_to(&bytes, flow.peer)),
+                    Output::Close { .. } => {}
+                    Output::Event(event) => self.connect(event, Instant::now()),
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Incoming {
+                leg,
+                user,
+                dialled,
+                sdp,
+            } => {
+                let caller = Caller {
+                    number: user.as_str().to_owned(),
+                    name: None,
+                };
+                match self.agent.place(&User::new(dialled), caller, sdp, now) {
+                    Ok(callee) => self.other.extend([(leg, callee), (callee, leg)]),
+                    Err(_) => self.agent.refuse(leg, NOT_FOUND, now),
+                }
+            }
+            Event::Ringing { leg } => {
+                if let Some(&caller) = self.other.get(&leg) {
+                    self.agent.ring(caller, now);
+                }
+            }
+            Event::Answered { leg, sdp } => {
+                if let Some(&caller) = self.other.get(&leg) {
+                    self.agent.answer(caller, sdp, now);
+                }
+            }
+            Event::Refused { leg, status } => {
+                if let Some(caller) = self.part(leg) {
+                    self.agent.refuse(caller, status, now);
+                }
+            }
+            Event::Cancelled { leg } | Event::HungUp { leg } => {
+                if let Some(other) = self.part(leg) {
+                    self.agent.hang_up(other, HangUp::Normal, now);
+                }
+            }
+            Event::Reoffer { leg, .. } => self.agent.refuse(leg, NOT_ACCEPTABLE_HERE, now),
+            Event::Registered { .. } | Event::Unregistered { .. } | Event::Confirmed { .. } => {}
+        }
+    }
+
+    fn part(&mut self, leg: LegId) -> Option<LegId> {
+        let other = self.other.remove(&leg)?;
+        self.other.remove(&other);
+        Some(other)
     }
 }

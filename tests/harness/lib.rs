@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod browser_sdp;
 pub mod coturn;
+pub mod exchange;
 pub mod far_end;
 pub mod nostr_relay;
 pub mod phone;
@@ -13,3 +14,4 @@ pub mod ports;
 pub mod program;
 pub mod tone;
 pub mod wav;
+pub mod world;

@@ -9,7 +9,7 @@ use std::{
     io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, mpsc},
+    sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -55,6 +55,13 @@ pub fn installed(programs: &[&str]) -> bool {
     }
     skipped(&format!("{missing:?} not installed"));
     false
+}
+
+/// Held by a test that talks in real time: two at once would take the processor from each other's phones.
+pub fn real_time() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    // A test that failed while holding it is no reason for the others to fail.
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says loudly that a test is not run, and why.
@@ -135,7 +142,14 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[expect(
+        clippy::print_stderr,
+        reason = "what a program said belongs to a failed test's report"
+    )]
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the last words of {}:\n{}", self.name, self.last_words());
+        }
         stop(&mut self.child);
     }
 }

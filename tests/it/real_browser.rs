@@ -12,7 +12,7 @@ use ringfence_tests::{
     browser_sdp::{self, Side},
     coturn::Coturn,
     far_end::{FarEnd, LOCAL_ADDRESS},
-    program::installed,
+    program::{installed, real_time},
     tone::{self, HIGH, LOW},
 };
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ fn a_browser_calls_and_both_hear_each_other() {
     if !installed(&[CHROMIUM, "turnserver"]) {
         return;
     }
+    let _alone = real_time();
     let mut call = Call::prepare(Role::Callee);
     call.browser.tell("offer", json!({}));
     let offer = sdp(&call.browser.hear("offer", SOON));
@@ -42,6 +43,7 @@ fn a_browser_is_called_and_both_hear_each_other() {
     if !installed(&[CHROMIUM, "turnserver"]) {
         return;
     }
+    let _alone = real_time();
     let mut call = Call::prepare(Role::Caller);
     call.browser.tell(
         "answer",

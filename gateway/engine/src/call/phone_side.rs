@@ -63,7 +63,14 @@ impl PhoneSide {
     pub(super) fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
-            let sdp = sdp::write_offer(self.near, &self.chosen, self.session);
+            self.version += 1;
+            let sdp = sdp::write_reoffer(
+                self.near,
+                &self.media,
+                &self.chosen,
+                self.session,
+                self.version,
+            );
             return desk.answer_phone(call, sdp);
         }
         let agreed = sdp::read_offer(offer)

@@ -12,12 +12,12 @@ const PLAN: (u32, u16) = (20_000, 1);
 
 /// The book and who asked it.
 #[derive(Debug)]
-pub struct Registry {
+pub struct PhoneBook {
     book: Book<MemoryStore>,
     requests: usize,
 }
 
-impl Registry {
+impl PhoneBook {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
         let (book, _) = Book::open(MemoryStore::new(), plan, seed).expect("memory does not fail");

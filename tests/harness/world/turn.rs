@@ -26,7 +26,7 @@ const CREDENTIALS: Duration = Duration::from_secs(3600);
 
 /// A server and its relayed addresses.
 #[derive(Debug)]
-pub struct Switchboard {
+pub struct TurnHouse {
     machine: TurnMachine,
     secret: TurnSecret,
     addresses: BTreeMap<RelayId, SocketAddr>,
@@ -36,12 +36,12 @@ pub struct Switchboard {
 
 /// What leaves the server.
 #[derive(Debug)]
-pub(crate) enum SwitchboardOutput {
+pub(crate) enum TurnHouseOutput {
     ToClient { client: SocketAddr, bytes: Vec<u8> },
     Relayed { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
 }
 
-impl Switchboard {
+impl TurnHouse {
     pub(crate) fn new(now: Instant, unix: u64) -> Self {
         let secret = TurnSecret::new("lighthouse".into());
         let settings = TurnSettings {
@@ -103,17 +103,17 @@ impl Switchboard {
         self.machine.next_alarm()
     }
 
-    pub(crate) fn drain(&mut self, now: Instant) -> Vec<SwitchboardOutput> {
+    pub(crate) fn drain(&mut self, now: Instant) -> Vec<TurnHouseOutput> {
         let mut out = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
-                TurnOutput::ToClient { client, bytes } => out.push(SwitchboardOutput::ToClient {
+                TurnOutput::ToClient { client, bytes } => out.push(TurnHouseOutput::ToClient {
                     client: client.addr,
                     bytes,
                 }),
                 TurnOutput::ToPeer { relay, peer, bytes } => {
                     if let Some(from) = self.addresses.get(&relay) {
-                        out.push(SwitchboardOutput::Relayed {
+                        out.push(TurnHouseOutput::Relayed {
                             from: *from,
                             to: peer,
                             bytes,

@@ -18,7 +18,7 @@ use ringfence_sip::{
     message::{CSeq, Message, Method, Name, NameAddr, Request, Response, Uri, parse},
 };
 
-use crate::{
+use super::{
     repeats::Repeats,
     talkie::{Ear, Microphone},
 };
