@@ -30,7 +30,15 @@ fn forbidden(listing: &str) -> Vec<&str> {
 /// Everything that is linked into a package.
 fn listing(package: &str, options: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .args(["--package", package])
         .args(options)
         .current_dir(env!("CARGO_MANIFEST_DIR"))

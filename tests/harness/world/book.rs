@@ -3,8 +3,8 @@
 
 use ringfence_engine::{directory::Directory, identity::Identity};
 use ringfence_phonebook::{
-    ActivationCode, Binding, Book, BookKey, MemoryStore, Number, NumberPlan, activation::Activation,
-    book::LISTING_VALID_UNTIL,
+    ActivationCode, Binding, Book, BookKey, MemoryStore, Number, NumberPlan,
+    activation::Activation, book::LISTING_VALID_UNTIL,
 };
 
 /// The first number of the plan, and how many tiles of 256 it has.
@@ -45,8 +45,15 @@ impl PhoneBook {
     /// The operator issues a number with a code, and the owner of the identity activates it.
     pub(crate) fn activate(&mut self, identity: &Identity, unix: u64) -> (Number, Binding) {
         self.requests += 2;
-        let issue = self.book.issue(unix).expect("the plan is larger than the world");
-        let typed: ActivationCode = issue.code.text().parse().expect("a code reads as it was written");
+        let issue = self
+            .book
+            .issue(unix)
+            .expect("the plan is larger than the world");
+        let typed: ActivationCode = issue
+            .code
+            .text()
+            .parse()
+            .expect("a code reads as it was written");
         let (code, listing) = (typed.digest(), identity.listing());
         let proof = identity.prove_possession(&code, &self.book.key(), &self.book.proof_key());
         let form = Activation {
@@ -54,7 +61,10 @@ impl PhoneBook {
             listing,
             proof,
         };
-        let binding = self.book.activate(&form, unix).expect("the code is fresh and the keys are ours");
+        let binding = self
+            .book
+            .activate(&form, unix)
+            .expect("the code is fresh and the keys are ours");
         assert_eq!(binding.number(), issue.number);
         (issue.number, binding)
     }
@@ -65,7 +75,9 @@ impl PhoneBook {
         let mut directory = Directory::new(published.plan());
         for index in 0..published.plan().tiles() {
             self.requests += 1;
-            let tile = published.tile(index).expect("every tile of the plan is published");
+            let tile = published
+                .tile(index)
+                .expect("every tile of the plan is published");
             directory.insert(index, tile.tile().clone());
         }
         directory

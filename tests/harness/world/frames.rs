@@ -57,7 +57,11 @@ impl<'a> Stun<'a> {
     fn unmask(&self, value: &[u8]) -> Vec<u8> {
         let port = COOKIE[..2].iter();
         let mask = [0, 0].iter().chain(port).chain(self.transaction);
-        value.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
+        value
+            .iter()
+            .zip(mask)
+            .map(|(byte, mask)| byte ^ mask)
+            .collect()
     }
 }
 
@@ -76,12 +80,19 @@ fn read_address(value: &[u8]) -> Option<SocketAddr> {
 pub fn carried(bytes: &[u8]) -> Option<&[u8]> {
     if let Some(stun) = Stun::read(bytes) {
         let is_data = matches!(stun.kind, SEND_INDICATION | DATA_INDICATION);
-        let data = stun.attributes.into_iter().find(|(kind, _)| is_data && *kind == DATA);
+        let data = stun
+            .attributes
+            .into_iter()
+            .find(|(kind, _)| is_data && *kind == DATA);
         return data.map(|(_, data)| data);
     }
     let (head, data) = bytes.split_at_checked(4)?;
     let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-    if head[0] >> 6 == 1 { data.get(..length) } else { None }
+    if head[0] >> 6 == 1 {
+        data.get(..length)
+    } else {
+        None
+    }
 }
 
 /// What a packet between a client and its TURN server is.

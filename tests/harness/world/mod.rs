@@ -94,16 +94,50 @@ pub struct Taken {
 
 #[derive(Debug)]
 enum Arrival {
-    SipToEngine { engine: usize, from: SocketAddr, bytes: Vec<u8> },
-    SipToPhone { phone: usize, bytes: Vec<u8> },
-    SoundToEngine { engine: usize, ends: (SocketAddr, SocketAddr), bytes: Vec<u8> },
-    SoundToPhone { phone: usize, to: SocketAddr, bytes: Vec<u8> },
-    ToTurn { client: SocketAddr, bytes: Vec<u8> },
-    FromTurn { client: SocketAddr, bytes: Vec<u8> },
-    Relayed { ends: (SocketAddr, SocketAddr), bytes: Vec<u8> },
-    ToRelay { poster: Option<(usize, PostId)>, sealed: Sealed },
-    FromRelay { engine: usize, sealed: Sealed },
-    Taken { engine: usize, post: PostId, relays: usize },
+    SipToEngine {
+        engine: usize,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    SipToPhone {
+        phone: usize,
+        bytes: Vec<u8>,
+    },
+    SoundToEngine {
+        engine: usize,
+        ends: (SocketAddr, SocketAddr),
+        bytes: Vec<u8>,
+    },
+    SoundToPhone {
+        phone: usize,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToTurn {
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    FromTurn {
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Relayed {
+        ends: (SocketAddr, SocketAddr),
+        bytes: Vec<u8>,
+    },
+    ToRelay {
+        poster: Option<(usize, PostId)>,
+        sealed: Sealed,
+    },
+    FromRelay {
+        engine: usize,
+        sealed: Sealed,
+    },
+    Taken {
+        engine: usize,
+        post: PostId,
+        relays: usize,
+    },
 }
 
 impl World {
@@ -210,7 +244,11 @@ impl World {
             server: seat.sip(),
             address: (address, 5060).into(),
             rtp: (address, 7078).into(),
-            hz: if index.is_multiple_of(2) { tone::LOW } else { tone::HIGH },
+            hz: if index.is_multiple_of(2) {
+                tone::LOW
+            } else {
+                tone::HIGH
+            },
         };
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
@@ -303,7 +341,10 @@ impl World {
             (_, Some((at, reason))) => {
                 self.advance(at);
                 self.alarms_at_once += 1;
-                assert!(self.alarms_at_once < STANDSTILL, "time stands still: {reason}");
+                assert!(
+                    self.alarms_at_once < STANDSTILL,
+                    "time stands still: {reason}"
+                );
                 self.ring_alarms();
             }
             (_, None) => return false,
@@ -390,7 +431,9 @@ impl World {
 
     /// Whether an engine has announced this step.
     pub fn has_taken(&self, engine: usize, step: Step) -> bool {
-        self.steps.iter().any(|taken| taken.engine == engine && taken.step == step)
+        self.steps
+            .iter()
+            .any(|taken| taken.engine == engine && taken.step == step)
     }
 
     /// The figures of calls that are over.
@@ -421,7 +464,10 @@ impl World {
 
     fn next_alarm(&self) -> Option<(Instant, &'static str)> {
         let seats = self.seats.iter().filter_map(Seat::next_alarm);
-        let handsets = self.handsets.iter().filter_map(|(handset, _)| handset.next_alarm());
+        let handsets = self
+            .handsets
+            .iter()
+            .filter_map(|(handset, _)| handset.next_alarm());
         seats
             .chain(self.turn.next_alarm())
             .chain(handsets.map(|at| (at, "a phone's repetition or microphone")))
@@ -452,9 +498,17 @@ impl World {
             return;
         };
         match arrival {
-            Arrival::SipToEngine { engine, from, bytes } => self.seats[engine].handle_sip(from, &bytes, now),
+            Arrival::SipToEngine {
+                engine,
+                from,
+                bytes,
+            } => self.seats[engine].handle_sip(from, &bytes, now),
             Arrival::SipToPhone { phone, bytes } => self.handsets[phone].0.handle_sip(&bytes, now),
-            Arrival::SoundToEngine { engine, ends, bytes } => {
+            Arrival::SoundToEngine {
+                engine,
+                ends,
+                bytes,
+            } => {
                 self.seats[engine].handle_sound(ends, &bytes, now);
             }
             Arrival::SoundToPhone { phone, to, bytes } => {
@@ -468,8 +522,14 @@ impl World {
             }
             Arrival::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
             Arrival::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
-            Arrival::FromRelay { engine, sealed } => self.seats[engine].handle_envelope(&sealed, now),
-            Arrival::Taken { engine, post, relays } => {
+            Arrival::FromRelay { engine, sealed } => {
+                self.seats[engine].handle_envelope(&sealed, now)
+            }
+            Arrival::Taken {
+                engine,
+                post,
+                relays,
+            } => {
                 self.seats[engine].engine.handle_posted(post, relays, now);
             }
         }
@@ -481,7 +541,14 @@ impl World {
             // The word that it was taken, or the refused connection.
             let relays = usize::from(!self.relay.is_down);
             let at = self.now + self.wires.relay.delay;
-            self.schedule(at, Arrival::Taken { engine, post, relays });
+            self.schedule(
+                at,
+                Arrival::Taken {
+                    engine,
+                    post,
+                    relays,
+                },
+            );
         }
         for engine in listeners {
             let ends = (Place::Relay, Place::Engine(engine), Kind::Envelope);
@@ -543,7 +610,12 @@ impl World {
             SeatOutput::Post(post) => self.post(engine, &post),
             SeatOutput::Step(call, step) => {
                 let at = self.clock();
-                self.steps.push(Taken { at, engine, call, step });
+                self.steps.push(Taken {
+                    at,
+                    engine,
+                    call,
+                    step,
+                });
             }
             SeatOutput::Over(call, figures) => self.figures.push((engine, call, *figures)),
         }
@@ -561,7 +633,11 @@ impl World {
             poster: Some((engine, post.id)),
             sealed,
         };
-        self.send((Place::Engine(engine), Place::Relay, Kind::Envelope), &bytes, arrival);
+        self.send(
+            (Place::Engine(engine), Place::Relay, Kind::Envelope),
+            &bytes,
+            arrival,
+        );
     }
 
     fn send_from_phone(&mut self, phone: usize, output: HandsetOutput) {
@@ -623,7 +699,10 @@ impl World {
         };
         let wire = self.wire(from, to, kind);
         let at = self.weather.arrival((from, to, kind), &wire, self.now);
-        let passes = self.meddler.as_mut().is_none_or(|meddler| meddler(&passage));
+        let passes = self
+            .meddler
+            .as_mut()
+            .is_none_or(|meddler| meddler(&passage));
         match at.filter(|_| passes) {
             Some(at) => self.schedule(at, arrival),
             None => passage.lost = true,
@@ -653,7 +732,9 @@ impl World {
     }
 
     fn engine_at(&self, address: SocketAddr) -> Option<usize> {
-        self.seats.iter().position(|seat| seat.addresses().contains(&address.ip()))
+        self.seats
+            .iter()
+            .position(|seat| seat.addresses().contains(&address.ip()))
     }
 }
 
@@ -661,7 +742,13 @@ impl fmt::Debug for World {
     /// What a failing test shows: the steps, what the phones noticed, and the end of the trace.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the world after {:?}", self.clock())?;
-        for Taken { at, engine, call, step } in &self.steps {
+        for Taken {
+            at,
+            engine,
+            call,
+            step,
+        } in &self.steps
+        {
             writeln!(f, "  {at:>12.3?} engine {engine} {call} {step}")?;
         }
         for (index, (handset, _)) in self.handsets.iter().enumerate() {

@@ -31,7 +31,10 @@ impl Relay {
         }
         self.passed.push(sealed.clone());
         let bucket = (sealed.bucket, 0)..=(sealed.bucket, usize::MAX);
-        self.listeners.range(bucket).map(|(_, engine)| *engine).collect()
+        self.listeners
+            .range(bucket)
+            .map(|(_, engine)| *engine)
+            .collect()
     }
 
     /// Everything that it took.

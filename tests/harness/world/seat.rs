@@ -59,9 +59,19 @@ impl LineCard {
 /// What a seat wants to leave the machine, or be known.
 #[derive(Debug)]
 pub(crate) enum SeatOutput {
-    Sip { to: SocketAddr, bytes: Vec<u8> },
-    Sound { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
-    ToTurn { from: SocketAddr, bytes: Vec<u8> },
+    Sip {
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Sound {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    ToTurn {
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
     Post(Post),
     Step(CallLabel, Step),
     Over(CallLabel, Box<Figures>),
@@ -91,7 +101,12 @@ struct Sound {
 }
 
 impl Seat {
-    pub(crate) fn new(engine: Engine, lines: Vec<LineCard>, index: usize, rng: ChaCha20Rng) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        lines: Vec<LineCard>,
+        index: usize,
+        rng: ChaCha20Rng,
+    ) -> Self {
         let house = u8::try_from(index).expect("a world is smaller than 256 engines");
         Self {
             engine,
@@ -148,14 +163,20 @@ impl Seat {
         bytes: &[u8],
         now: Instant,
     ) {
-        let sound = self.sounds.values_mut().find(|sound| sound.near == Some(to));
+        let sound = self
+            .sounds
+            .values_mut()
+            .find(|sound| sound.near == Some(to));
         if let Some((_, talk)) = sound.and_then(|sound| sound.far.as_mut()) {
             talk.handle_rtp(from, bytes, now);
         }
     }
 
     pub(crate) fn handle_turn(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
-        let talks = self.sounds.values_mut().filter_map(|sound| sound.far.as_mut());
+        let talks = self
+            .sounds
+            .values_mut()
+            .filter_map(|sound| sound.far.as_mut());
         for (local, talk) in talks {
             if *local == to {
                 talk.handle_turn(bytes, now);
@@ -226,7 +247,13 @@ impl Seat {
         }
     }
 
-    fn obey(&mut self, call: CallLabel, order: MediaOrder, now: Instant, out: &mut Vec<SeatOutput>) {
+    fn obey(
+        &mut self,
+        call: CallLabel,
+        order: MediaOrder,
+        now: Instant,
+        out: &mut Vec<SeatOutput>,
+    ) {
         match order {
             MediaOrder::OpenNear => {
                 self.calls += 1;
@@ -303,7 +330,8 @@ impl Seat {
     fn mint(&mut self, wall: UnixTime) -> Stamp {
         let event_key = EventKey(self.seed());
         let mut mint = Mint::new(event_key, Zeroizing::new(self.seed()), WORK_BITS, wall);
-        mint.mint_some(u32::MAX).expect("four bits of work are soon found")
+        mint.mint_some(u32::MAX)
+            .expect("four bits of work are soon found")
     }
 
     fn seed(&mut self) -> [u8; 32] {

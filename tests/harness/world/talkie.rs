@@ -119,6 +119,7 @@ impl Ear {
         self.last = Some(sequence);
         let silence = usize::from(step - 1) * SAMPLES;
         self.samples.resize(self.samples.len() + silence, 0);
-        self.samples.extend(payload.iter().copied().map(from_mu_law));
+        self.samples
+            .extend(payload.iter().copied().map(from_mu_law));
     }
 }

@@ -37,8 +37,15 @@ pub struct TurnHouse {
 /// What leaves the server.
 #[derive(Debug)]
 pub(crate) enum TurnHouseOutput {
-    ToClient { client: SocketAddr, bytes: Vec<u8> },
-    Relayed { from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    ToClient {
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Relayed {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
 }
 
 impl TurnHouse {

@@ -280,10 +280,6 @@ mod tests {
         };
         let arrivals: Option<Vec<Duration>> =
             thousand(&mut Weather::new(7), &wire).into_iter().collect();
-        assert!(
-            arrivals
-                .expect("a stream loses nothing")
-                .is_sorted()
-        );
+        assert!(arrivals.expect("a stream loses nothing").is_sorted());
     }
 }
