@@ -13,7 +13,7 @@ use super::report::{Actor, CallReport, Timeline, tenths};
 use super::stack::{End, Stack};
 use super::ua::{PhoneEvent, Registration};
 use crate::clock;
-use crate::run::Happening;
+use crate::gateway::Happening;
 
 /// What phone A says and phone B listens for, and the other way round, in hertz.
 const TONES: [f64; 2] = [440.0, 1_000.0];
