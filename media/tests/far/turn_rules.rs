@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Role, Secret, TurnServer, TurnTransport,
+    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
 };
 use ringfence_phonebook::turn::{
     ClientFlow, ClientTransport, MAX_RELAYS_PER_USER, TurnMachine, TurnOutput, TurnSecret,
@@ -53,7 +53,7 @@ impl Box {
             local: addr,
             private_relays: false,
         };
-        let leg = FarLeg::new(config, Role::Caller, [port as u8; 32], self.now);
+        let leg = FarLeg::new(config, [port as u8; 32], self.now);
         (
             leg,
             ClientFlow {
