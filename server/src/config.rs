@@ -253,6 +253,35 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_names_every_setting_with_its_default() {
+        let text = include_str!("../../examples/phonebook.toml");
+        let settings = parse(text).unwrap();
+        let Settings {
+            listen,
+            database,
+            plan,
+            relays,
+            turn,
+            work_bits,
+            bucket_bits,
+        } = settings.clone();
+        assert!(
+            listen.is_some()
+                && database.is_some()
+                && plan.is_some()
+                && relays.is_some()
+                && turn.is_some()
+        );
+        assert!(work_bits.is_some() && bucket_bits.is_some());
+        let network = Config {
+            relays: relays.unwrap(),
+            turn: turn.unwrap(),
+            ..Config::default()
+        };
+        assert_eq!(settings.resolve().unwrap(), network);
+    }
+
+    #[test]
     fn the_command_line_goes_over_the_file() {
         let file = Settings {
             work_bits: Some(1),

@@ -1,5 +1,10 @@
 //! The book's decisions and its stores' transactions: the same behaviour, whatever the store. Time is given, nothing sleeps.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
