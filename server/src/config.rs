@@ -19,7 +19,7 @@ const PROTOCOL: u32 = 1;
 /// A file of settings is a page, not a book; a wrong path should not fill the memory.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// More bits would make a caller's machine work for minutes.
+/// 2^28 tries keep a caller's machine busy for the better part of a minute; nobody wants more.
 const MAX_WORK_BITS: u8 = 28;
 
 /// A bucket is written in four hexadecimal digits.

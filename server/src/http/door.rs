@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at a time; about 20 kB each, and below the usual limit of open files. More wait in the system's queue.
+/// Connections at a time, below the usual limit of 1 024 open files. More wait in the system's queue.
 const MAX_VISITORS: usize = 900;
 
 /// An idle connection ends with it; and from a request's first byte on, all of it must arrive and be answered in it.
