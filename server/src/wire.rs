@@ -1,14 +1,13 @@
 //! The JSON that crosses the wire. Field names and shapes of `/api` are those that existing clients of this interface use (JWK of
-//! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url without padding (RFC 4648 section 5),
+//! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url,
 //! but for the challenge and its answer, which are hexadecimal. No decision is taken here.
+
+mod spelling;
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
 
 use crate::binding::BINDING_BYTES;
@@ -19,60 +18,7 @@ use crate::keys::{BookKey, RingKey};
 use crate::listing::Listing;
 use crate::number::NumberPlan;
 
-/// `N` bytes, written in base64url.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Base64<const N: usize>(pub [u8; N]);
-
-impl<const N: usize> Serialize for Base64<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Base64<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| D::Error::custom("not base64url without padding"))?;
-        let bytes = bytes
-            .try_into()
-            .map_err(|_| D::Error::custom(format_args!("not {N} bytes")))?;
-        Ok(Self(bytes))
-    }
-}
-
-impl<const N: usize> fmt::Debug for Base64<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Base64({N} bytes)")
-    }
-}
-
-/// `N` bytes, written in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Hex<const N: usize>(pub [u8; N]);
-
-impl<const N: usize> Serialize for Hex<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; N];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| D::Error::custom(format_args!("not {N} bytes in hexadecimal")))?;
-        Ok(Self(bytes))
-    }
-}
-
-impl<const N: usize> fmt::Debug for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hex({N} bytes)")
-    }
-}
+pub use self::spelling::{Base64, Hex};
 
 /// A public key as a JSON Web Key. A private one (`d`) is refused: it must never have been sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,10 +230,10 @@ pub struct NetworkSettings {
     /// Version of the protocol, 1.
     pub version: u32,
     /// The key that signs bindings.
-    #[serde(with = "book_key")]
+    #[serde(with = "spelling::book_key")]
     pub book_key: BookKey,
     /// The book's agreement key, for the proof of possession of a ring key.
-    #[serde(with = "ring_key")]
+    #[serde(with = "spelling::ring_key")]
     pub proof_key: RingKey,
     /// The numbers.
     pub plan: NumberPlan,
@@ -301,42 +247,6 @@ pub struct NetworkSettings {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag: 0 is one bucket for all.
     pub bucket_bits: u8,
-}
-
-mod book_key {
-    use super::{Base64, BookKey, Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        key: &BookKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Base64(*key.as_bytes()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BookKey, D::Error> {
-        let Base64(bytes) = Base64::deserialize(deserializer)?;
-        BookKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
-    }
-}
-
-mod ring_key {
-    use super::{Base64, Deserialize, Deserializer, RingKey, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        key: &RingKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Base64(*key.as_bytes()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<RingKey, D::Error> {
-        let Base64(bytes) = Base64::deserialize(deserializer)?;
-        RingKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
-    }
 }
 
 #[cfg(test)]
