@@ -127,7 +127,7 @@ impl Jwk {
 }
 
 /// `POST /api/admin/issue-number` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issued {
     /// The number, decimal.
@@ -137,7 +137,7 @@ pub struct Issued {
 }
 
 /// `POST /api/activate` asks this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Activate {
     /// The text of an [`ActivationCode`].
@@ -185,7 +185,7 @@ impl Activate {
 }
 
 /// `POST /api/activate` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Activated {
     /// The number, decimal.
     pub number: String,
@@ -194,7 +194,7 @@ pub struct Activated {
 }
 
 /// `POST /api/auth/challenge` asks this. The number is neither needed nor looked at.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskChallenge {
     /// Any text.
@@ -215,7 +215,7 @@ pub struct Challenged {
 }
 
 /// `POST /api/auth/verify` asks this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verify {
     /// The name of the challenge.
@@ -227,7 +227,7 @@ pub struct Verify {
 }
 
 /// `POST /api/auth/verify` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Verified {
     /// Always true; a failure is an error.
     pub verified: bool,
@@ -238,7 +238,7 @@ pub struct Verified {
 }
 
 /// `GET /api/keys/{number}` answers this, for every number.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Keys {
     /// The number as it was asked.
@@ -248,6 +248,27 @@ pub struct Keys {
     /// The ring key.
     pub encryption_key: Jwk,
 }
+
+/// Codes and numbers stand in these as text: their `Debug` shows the kind of message, and nothing of it.
+macro_rules! without_content {
+    ($($message:ident),+) => {
+        $(impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+
+without_content!(
+    Issued,
+    Activate,
+    Activated,
+    AskChallenge,
+    Verify,
+    Verified,
+    Keys
+);
 
 /// What every failure looks like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -315,5 +336,76 @@ mod ring_key {
     ) -> Result<RingKey, D::Error> {
         let Base64(bytes) = Base64::deserialize(deserializer)?;
         RingKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{from_str, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_as_rfc_8037_has_it() {
+        let jwk = to_value(Jwk::new(Curve::X25519, [0; 32])).unwrap();
+        assert_eq!(
+            jwk,
+            json!({ "kty": "OKP", "crv": "X25519", "x": "A".repeat(43) })
+        );
+    }
+
+    #[test]
+    fn a_key_as_a_browser_exports_it_is_read() {
+        let exported = json!({
+            "alg": "Ed25519", "crv": "Ed25519", "ext": true, "key_ops": ["verify"], "kty": "OKP", "x": "A".repeat(43)
+        });
+        let jwk: Jwk = from_str(&exported.to_string()).unwrap();
+        assert_eq!(jwk.on(Curve::Ed25519), Some(&[0; 32]));
+        assert_eq!(jwk.on(Curve::X25519), None);
+    }
+
+    #[test]
+    fn other_key_types_lengths_and_spellings_are_refused() {
+        let x = "A".repeat(43);
+        for (kty, crv, x) in [
+            ("EC", "Ed25519", x.as_str()),
+            ("OKP", "P-256", &x),
+            ("OKP", "X25519", &x[1..]),
+            ("OKP", "X25519", &format!("{x}=")),
+            ("OKP", "X25519", &format!("{}B", &x[1..])),
+            ("OKP", "X25519", &format!("{}+", &x[1..])),
+        ] {
+            let jwk = json!({ "kty": kty, "crv": crv, "x": x }).to_string();
+            assert!(from_str::<Jwk>(&jwk).is_err(), "{jwk}");
+        }
+    }
+
+    #[test]
+    fn messages_do_not_show_codes_or_numbers_in_debug_output() {
+        let issued = Issued {
+            number: "20123".to_owned(),
+            activation_code: "ABCD".to_owned(),
+        };
+        assert_eq!(format!("{issued:?}"), "Issued { .. }");
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_survive_both_spellings(bytes in any::<[u8; 32]>()) {
+            let text = to_value(Base64(bytes)).unwrap().to_string();
+            prop_assert_eq!(from_str::<Base64<32>>(&text).unwrap(), Base64(bytes));
+            let text = to_value(Hex(bytes)).unwrap().to_string();
+            prop_assert_eq!(from_str::<Hex<32>>(&text).unwrap(), Hex(bytes));
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in ".*", quoted in "\\PC*") {
+            let _ = from_str::<Activate>(&text);
+            let _ = from_str::<Verify>(&text);
+            let _ = from_str::<NetworkSettings>(&text);
+            let quoted = json!(quoted).to_string();
+            let _ = (from_str::<Base64<32>>(&quoted), from_str::<Hex<32>>(&quoted));
+        }
     }
 }
