@@ -161,7 +161,7 @@ impl Call {
         let mut rng =
             ChaCha20Rng::from_seed(std::array::from_fn(|index| seed[index % 16] ^ index as u8));
         let secret = TurnSecret::new(secret.into());
-        let mut leg = |role| {
+        let mut leg = || {
             let (username, password) =
                 rest_credentials(&secret, Duration::from_secs(600), unix.as_secs(), &mut rng);
             let (socket, local) = Socket::open(server, transport);
@@ -179,13 +179,13 @@ impl Call {
             let mut seed = [0; 32];
             rand_core::Rng::fill_bytes(&mut rng, &mut seed);
             (
-                FarLeg::new(config, role, seed, Instant::now()),
+                FarLeg::new(config, seed, Instant::now()),
                 socket,
                 Vec::new(),
             )
         };
         Self {
-            legs: [leg(Role::Caller), leg(Role::Callee)],
+            legs: [leg(), leg()],
         }
     }
 
@@ -291,9 +291,12 @@ fn whole_call(coturn: &Coturn, transport: TurnTransport) {
     let settle = Instant::now() + Duration::from_millis(20);
     call.run_until(|_| Instant::now() >= settle);
     let connect = Instant::now();
-    for leg in [0, 1] {
+    for (leg, role) in [(0, Role::Caller), (1, Role::Callee)] {
         let remote = call.description(1 - leg);
-        call.legs[leg].0.connect(&remote, Instant::now()).unwrap();
+        call.legs[leg]
+            .0
+            .connect(&remote, role, Instant::now())
+            .unwrap();
     }
     call.run_until(|call| call.both(|event| *event == FarEvent::Connected));
     call.speak(0);

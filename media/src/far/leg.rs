@@ -36,7 +36,6 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 /// [`send_control`](Self::send_control) and [`close`](Self::close), call [`poll`](Self::poll) until `None`, then
 /// [`next_alarm`](Self::next_alarm).
 pub struct FarLeg {
-    pub(super) role: Role,
     pub(super) private_relays: bool,
     pub(super) own_ip: IpAddr,
     pub(super) stream: Option<StreamCutter>,
@@ -66,13 +65,12 @@ impl FarLeg {
     /// Starts to allocate a relay; the first request is there at the next [`poll`](Self::poll).
     ///
     /// `seed` must be fresh and secret: ICE credentials, SSRC and the lesser identifiers come from it.
-    pub fn new(config: FarConfig, role: Role, mut seed: [u8; 32], now: Instant) -> Self {
+    pub fn new(config: FarConfig, mut seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
         let credentials = Credentials::draw(&mut rng);
         let ssrc = rng.next_u32();
         let mut leg = Self {
-            role,
             private_relays: config.private_relays,
             own_ip: config.local.ip(),
             stream: (config.turn.transport == TurnTransport::Stream).then(StreamCutter::default),
@@ -141,12 +139,18 @@ impl FarLeg {
         self.settle(now);
     }
 
-    /// Connects to the other engine. Its relays must be literal, unicast, at most [`MAX_RELAYS`], and public unless
+    /// Connects to the other engine, in the given role: a leg may have been allocated before
+    /// anybody knew which. The other's relays must be literal, unicast, at most [`MAX_RELAYS`], and public unless
     /// the configuration allows private ones.
     ///
     /// # Errors
     /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then.
-    pub fn connect(&mut self, remote: &Description, now: Instant) -> Result<(), FarError> {
+    pub fn connect(
+        &mut self,
+        remote: &Description,
+        role: Role,
+        now: Instant,
+    ) -> Result<(), FarError> {
         let (Phase::Ready, Some(relay), Some(certificate)) =
             (&self.phase, self.relay, &self.certificate)
         else {
@@ -162,7 +166,7 @@ impl FarLeg {
         fastrand::seed(self.rng.next_u64());
         let peer = Peer::new(
             &PeerTerms {
-                role: self.role,
+                role,
                 ufrag: &self.credentials.ufrag,
                 pwd: &self.credentials.pwd,
                 certificate,
@@ -259,7 +263,6 @@ impl FarLeg {
 impl std::fmt::Debug for FarLeg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FarLeg")
-            .field("role", &self.role)
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
