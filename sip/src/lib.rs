@@ -13,9 +13,15 @@ pub mod message;
 
 mod account;
 mod agent;
+mod dialog;
 mod event;
 mod flow;
 mod framer;
+mod leg;
+mod random;
+mod registrar;
+mod timers;
+mod transaction;
 
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use agent::Agent;

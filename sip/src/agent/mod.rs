@@ -1,48 +1,122 @@
-//! The SIP server that phones see.
+//! The SIP server that phones see: registrar, user agent server and user agent client in one.
+//!
+//! This file is the outside: commands in, outputs and alarms out. What happens to a message is in `receive` (whom it is
+//! for) and `admit` (strangers: REGISTER and new INVITEs); what happens to a call is in the legs. Neither routes a call
+//! to another line nor reads a body.
 
-use std::collections::VecDeque;
+mod admit;
+mod receive;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::account::{Config, User};
-use crate::event::{Caller, Counters, HangUp, LegId, Output, PlaceError};
+use crate::digest::Verifier;
+use crate::event::{Caller, Counters, Event, HangUp, LegId, Output, PlaceError};
 use crate::flow::Flow;
+use crate::leg::Leg;
+use crate::leg::board::Board;
+use crate::leg::placed::{Call, Placed, Reached};
+use crate::random::Random;
+use crate::registrar::Registrar;
 
-/// The SIP server that phones see: registrar, user agent server and client in one, over bytes and time.
+/// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
+pub(crate) const MAX_LEGS: usize = 256;
+
+/// The SIP server that phones see, over bytes and time.
+///
+/// Drive it as the crate's front page says: one input, then [`poll`](Self::poll) until `None`. A command for a leg that
+/// is gone, or that does not fit its state, does nothing: the phone may always have been faster.
 #[derive(Debug)]
 pub struct Agent {
-    output: VecDeque<Output>,
+    board: Board,
+    legs: BTreeMap<LegId, Leg>,
+    registrar: Registrar,
+    verifier: Verifier,
     counters: Counters,
+    /// Streams to close. Filled by one input with one entry at most.
+    closing: VecDeque<Flow>,
 }
 
 impl Agent {
     /// An agent for these lines. All randomness (tags, branches, nonces) comes from `seed`.
-    pub fn new(_config: Config, _seed: [u8; 32]) -> Self {
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut random = Random::new(seed);
+        let verifier = Verifier::new(config, &mut random);
         Self {
-            output: VecDeque::new(),
+            board: Board::new(random),
+            legs: BTreeMap::new(),
+            registrar: Registrar::default(),
+            verifier,
             counters: Counters::default(),
+            closing: VecDeque::new(),
         }
     }
 
     /// One datagram, or one whole message cut by [`Framer`](crate::Framer).
-    pub fn handle_packet(&mut self, _flow: Flow, _bytes: &[u8], _now: Instant) {}
+    pub fn handle_packet(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
+        self.receive(flow, bytes, now);
+    }
 
     /// A TCP stream ended: its registrations and legs end with it.
-    pub fn handle_flow_closed(&mut self, _flow: Flow, _now: Instant) {}
+    pub fn handle_flow_closed(&mut self, flow: Flow, now: Instant) {
+        for user in self.registrar.close(flow) {
+            self.tell_unregistered(user);
+        }
+        for unanswered in self.board.transactions.handle_flow_closed(flow) {
+            if let Some(leg) = unanswered.owner {
+                self.step(leg, |leg, board| {
+                    leg.handle_unanswered(unanswered.transaction, board, now)
+                });
+            }
+        }
+        let legs: Vec<LegId> = self.legs.keys().copied().collect();
+        for leg in legs {
+            self.step(leg, |leg, board| leg.handle_flow_closed(flow, board));
+        }
+    }
 
     /// Time passed. Call at or after the instant of [`next_alarm`](Self::next_alarm).
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(unanswered) = self.board.transactions.handle_timeout(now) {
+            let Some(unanswered) = unanswered else {
+                continue;
+            };
+            if let Some(leg) = unanswered.owner {
+                self.step(leg, |leg, board| {
+                    leg.handle_unanswered(unanswered.transaction, board, now)
+                });
+            }
+        }
+        while let Some((leg, timer)) = self.board.alarms.pop(now) {
+            self.step(leg, |leg, board| leg.handle_timer(timer, board, now));
+        }
+        for user in self.registrar.expire(now) {
+            self.tell_unregistered(user);
+        }
+    }
 
     /// Tells a calling phone that the other side rings (180).
-    pub fn ring(&mut self, _leg: LegId, _now: Instant) {}
+    pub fn ring(&mut self, leg: LegId, now: Instant) {
+        self.step(leg, |leg, board| leg.ring(board, now));
+    }
 
-    /// Accepts a calling phone's INVITE, or its re-offer (200).
-    pub fn answer(&mut self, _leg: LegId, _sdp: Vec<u8>, _now: Instant) {}
+    /// Accepts a calling phone's INVITE, or a talking phone's new offer (200).
+    pub fn answer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
+        self.step(leg, |leg, board| leg.answer(sdp, board, now));
+    }
 
-    /// Refuses an INVITE (the leg is gone), or a re-offer (the call goes on as it was). `status` is 300 to 699.
-    pub fn refuse(&mut self, _leg: LegId, _status: u16, _now: Instant) {}
+    /// Refuses an INVITE (the leg is gone then), or a new offer (the call goes on as it was). `status` is a final
+    /// refusal: 300 to 699, anything else is moved to the nearest of these.
+    pub fn refuse(&mut self, leg: LegId, status: u16, now: Instant) {
+        self.step(leg, |leg, board| leg.refuse(status, board, now));
+    }
 
-    /// Ends a leg by whatever fits its state: CANCEL (now or after the first 1xx), BYE, 480. No event follows.
-    pub fn hang_up(&mut self, _leg: LegId, _reason: HangUp, _now: Instant) {}
+    /// Ends a leg by whatever fits its state: CANCEL (at once or after the first provisional answer), BYE (at once or
+    /// after the ACK), 480. The leg is gone for the caller: no event follows.
+    pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {
+        self.step(leg, |leg, board| leg.hang_up(reason, board, now));
+    }
 
     /// Rings all phones registered to the line. The first 2xx wins, the others are cancelled.
     ///
@@ -50,31 +124,88 @@ impl Agent {
     /// [`PlaceError`] if nobody could be rung.
     pub fn place(
         &mut self,
-        _user: &User,
-        _caller: Caller,
-        _sdp: Vec<u8>,
-        _now: Instant,
+        user: &User,
+        caller: Caller,
+        sdp: Vec<u8>,
+        now: Instant,
     ) -> Result<LegId, PlaceError> {
-        Err(PlaceError::NoPhone)
+        if self.legs.len() >= MAX_LEGS {
+            return Err(PlaceError::TooManyLegs);
+        }
+        let live = self
+            .registrar
+            .phones(user)
+            .iter()
+            .filter(|binding| binding.until > now);
+        let phones: Vec<Reached> = live
+            .map(|binding| Reached {
+                contact: binding.contact.clone(),
+                flow: binding.flow,
+            })
+            .collect();
+        if phones.is_empty() {
+            return Err(PlaceError::NoPhone);
+        }
+        let id = self.board.new_leg();
+        let call = Call {
+            user: user.clone(),
+            caller,
+            sdp,
+        };
+        let placed =
+            Placed::new(id, phones, &call, &mut self.board, now).ok_or(PlaceError::TooManyLegs)?;
+        self.legs.insert(id, Leg::Placed(placed));
+        Ok(id)
     }
 
     /// How many phones are registered to the line.
-    pub fn phones(&self, _user: &User) -> usize {
-        0
+    pub fn phones(&self, user: &User) -> usize {
+        self.registrar.phones(user).len()
     }
 
     /// The next thing to do; drain until `None` after every input.
     pub fn poll(&mut self) -> Option<Output> {
-        self.output.pop_front()
+        if let Some((flow, bytes)) = self.board.transactions.poll() {
+            return Some(Output::Send { flow, bytes });
+        }
+        if let Some(event) = self.board.events.pop_front() {
+            return Some(Output::Event(event));
+        }
+        self.closing.pop_front().map(|flow| Output::Close { flow })
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why.
     pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        None
+        let board = &self.board;
+        let alarms = [
+            board.transactions.next_alarm(),
+            board.alarms.next(),
+            self.registrar.next_alarm(),
+        ];
+        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What was counted so far.
-    pub fn counters(&self) -> Counters {
+    pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The one place where a leg is moved, and taken out when it is gone.
+    fn step(&mut self, id: LegId, step: impl FnOnce(Leg, &mut Board) -> Option<Leg>) {
+        let Some(leg) = self.legs.remove(&id) else {
+            return;
+        };
+        match step(leg, &mut self.board) {
+            Some(next) => {
+                self.legs.insert(id, next);
+            }
+            None => self.board.alarms.clear_all(id),
+        }
+        self.legs.extend(self.board.newborn.drain(..));
+    }
+
+    fn tell_unregistered(&mut self, user: User) {
+        let phones = self.phones(&user);
+        self.board.tell(Event::Unregistered { user, phones });
     }
 }

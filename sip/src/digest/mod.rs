@@ -1,7 +1,15 @@
 //! Digest access authentication for SIP (RFC 3261 section 22, RFC 7616, RFC 8760): MD5 and SHA-256, `qop=auth` or none.
+//!
+//! [`answer`] is the phone's half; the agent's half, challenges and their verification, is not shown outside.
 
 mod client;
 mod hash;
+mod nonce;
+mod throttle;
+mod verifier;
 
 pub use client::{Challenge, answer};
 pub use hash::Algorithm;
+
+pub(crate) use hash::hex;
+pub(crate) use verifier::{Verdict, Verifier};

@@ -110,6 +110,13 @@ impl Headers {
         self.push(name, value);
     }
 
+    /// Changes the first value of a name where it stands.
+    pub(crate) fn rewrite_first(&mut self, name: &Name, rewrite: impl FnOnce(&[u8]) -> Vec<u8>) {
+        if let Some((_, value)) = self.fields.iter_mut().find(|(each, _)| each == name) {
+            *value = rewrite(value);
+        }
+    }
+
     /// How many fields there are.
     pub fn len(&self) -> usize {
         self.fields.len()

@@ -25,6 +25,7 @@ pub use validate::{Defect, Essentials, Field};
 pub use via::Via;
 
 pub(crate) use headers::seconds;
+pub(crate) use parse::content_lengths;
 pub(crate) use scan::{Scan, number, quote};
 pub(crate) use via::{MAGIC_COOKIE, with_source};
 

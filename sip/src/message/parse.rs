@@ -71,6 +71,22 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
     Ok(message)
 }
 
+/// The Content-Length values of a header part, read exactly as [`parse`] reads them. `None` if a limit is passed.
+pub(crate) fn content_lengths(head: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (_, rest) = split_line(head)?;
+    let mut reading = Reading {
+        headers: Headers::new(),
+        lengths: Vec::new(),
+        defect: None,
+    };
+    reading.read_headers(rest);
+    let is_cut = matches!(
+        reading.defect,
+        Some(Defect::TooManyHeaders | Defect::LineTooLong)
+    );
+    (!is_cut).then_some(reading.lengths)
+}
+
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some((bytes.get(..end)?, bytes.get(end.checked_add(2)?..)?))

@@ -1,0 +1,222 @@
+//! Strangers at the door: REGISTER (RFC 3261 section 10.3) and INVITEs that begin a call (sections 8.2 and 13.3.1).
+//!
+//! Both must prove a line by digest first; 401 asks for it, since to the phone we are the end of the call and not a
+//! proxy (section 22.2). Users who do not exist are asked just the same.
+
+use std::time::Instant;
+
+use super::receive::Arrival;
+use super::{Agent, MAX_LEGS};
+use crate::account::User;
+use crate::dialog::Dialog;
+use crate::digest::Verdict;
+use crate::event::Event;
+use crate::leg::Leg;
+use crate::leg::calling::Calling;
+use crate::leg::talking::is_sdp;
+use crate::message::{Name, Response, Scheme};
+use crate::registrar::{Effect, MIN_EXPIRES, Refusal, Registering};
+use crate::transaction::TransactionId;
+
+impl Agent {
+    /// The line that the request proves; otherwise it has been challenged.
+    fn authenticate(&mut self, arrival: &Arrival, now: Instant) -> Option<User> {
+        let Arrival {
+            request,
+            uri,
+            flow,
+            reply,
+            ..
+        } = arrival;
+        let verdict = self.verifier.verify(request, uri, flow.peer.ip(), now);
+        let is_stale = verdict == Verdict::Stale;
+        match verdict {
+            Verdict::Proved(user) => return Some(user),
+            Verdict::Wrong => self.counters.wrong_password += 1,
+            Verdict::Absent | Verdict::Stale => {}
+        }
+        self.counters.challenged += 1;
+        let challenges = self.verifier.challenge(is_stale, now);
+        self.reply_with(request, *reply, 401, |response| {
+            for challenge in challenges {
+                response.headers.push(Name::WwwAuthenticate, challenge);
+            }
+        });
+        None
+    }
+
+    pub(super) fn register(&mut self, arrival: &Arrival, now: Instant) {
+        let Some(user) = self.authenticate(arrival, now) else {
+            return;
+        };
+        let Arrival {
+            request,
+            essentials,
+            flow,
+            reply,
+            ..
+        } = arrival;
+        if essentials.to.uri.user().as_deref() != Some(user.as_str()) {
+            self.reply(arrival, 403);
+            return;
+        }
+        let Some(transaction) = self.board.transactions.open(request, essentials, *reply) else {
+            self.overloaded(arrival);
+            return;
+        };
+        let number = essentials.cseq.number;
+        let who = Registering {
+            user: &user,
+            flow: *flow,
+            call_id: &essentials.call_id,
+            number,
+        };
+        let done = self.registrar.register(request, &who, now);
+        self.answer_register(arrival, transaction, &user, done, now);
+    }
+
+    fn answer_register(
+        &mut self,
+        arrival: &Arrival,
+        transaction: TransactionId,
+        user: &User,
+        done: Result<Effect, Refusal>,
+        now: Instant,
+    ) {
+        let status = match done {
+            Ok(_) => 200,
+            Err(Refusal::Malformed) => 400,
+            Err(Refusal::TooBrief) => 423,
+            Err(Refusal::OutOfOrder) => 500,
+            Err(Refusal::Scheme) => 416,
+        };
+        let mut response = Response::to(&arrival.request, status);
+        if let Some(to) = arrival
+            .request
+            .headers
+            .get(&Name::To)
+            .filter(|_| arrival.essentials.to.tag().is_none())
+        {
+            let tag = self.board.random.tag();
+            response
+                .headers
+                .replace(Name::To, crate::dialog::with_tag(to, &tag));
+        }
+        if status == 423 {
+            response
+                .headers
+                .push(Name::MinExpires, MIN_EXPIRES.to_string());
+        }
+        if status == 200 {
+            for binding in self.registrar.phones(user) {
+                let left = binding.until.saturating_duration_since(now).as_secs();
+                response.headers.push(
+                    Name::Contact,
+                    format!("<{}>;expires={left}", binding.contact),
+                );
+            }
+        }
+        self.board.transactions.respond(transaction, &response, now);
+        let phones = self.phones(user);
+        match done {
+            Ok(Effect::Joined) => self.board.tell(Event::Registered {
+                user: user.clone(),
+                phones,
+            }),
+            Ok(Effect::Left) => self.board.tell(Event::Unregistered {
+                user: user.clone(),
+                phones,
+            }),
+            Ok(Effect::Refreshed) | Err(_) => {}
+        }
+    }
+
+    /// An INVITE outside any dialog.
+    pub(super) fn admit(&mut self, arrival: Arrival, now: Instant) {
+        if let Some(status) = refusal_for_form(&arrival) {
+            self.counters.rejected += 1;
+            self.reply(&arrival, status);
+            return;
+        }
+        let Some(user) = self.authenticate(&arrival, now) else {
+            return;
+        };
+        let Some(dialled) = arrival.uri.user() else {
+            self.reply(&arrival, 484);
+            return;
+        };
+        let tag = self.board.random.tag();
+        let Some(dialog) =
+            Dialog::from_request(&arrival.request, &arrival.essentials, &tag, arrival.flow)
+        else {
+            self.counters.rejected += 1;
+            self.reply(&arrival, 400);
+            return;
+        };
+        if self.is_merged(&arrival, &dialog) {
+            self.reply(&arrival, 482);
+            return;
+        }
+        self.begin(arrival, user, dialled, dialog, now);
+    }
+
+    fn begin(
+        &mut self,
+        arrival: Arrival,
+        user: User,
+        dialled: String,
+        dialog: Dialog,
+        now: Instant,
+    ) {
+        let is_full = self.legs.len() >= MAX_LEGS;
+        let opened = if is_full {
+            None
+        } else {
+            self.board
+                .transactions
+                .open(&arrival.request, &arrival.essentials, arrival.reply)
+        };
+        let Some(transaction) = opened else {
+            self.overloaded(&arrival);
+            return;
+        };
+        let leg = self.board.new_leg();
+        let sdp = arrival.request.body.clone();
+        let calling = Calling::new(
+            leg,
+            arrival.request,
+            transaction,
+            dialog,
+            &mut self.board,
+            now,
+        );
+        self.legs.insert(leg, Leg::Calling(calling));
+        self.board.tell(Event::Incoming {
+            leg,
+            user,
+            dialled,
+            sdp,
+        });
+    }
+
+    fn is_merged(&self, arrival: &Arrival, dialog: &Dialog) -> bool {
+        let number = arrival.essentials.cseq.number;
+        self.legs.values().any(|leg| match leg {
+            Leg::Calling(calling) => calling.is_merged(dialog, number),
+            Leg::Placed(_) | Leg::Talking(_) | Leg::Fading(_) => false,
+        })
+    }
+}
+
+/// What is wrong with an INVITE whoever sends it: hops used up (we pass calls on, as a proxy would, section 16.3), a
+/// scheme or a body that we can't take.
+fn refusal_for_form(arrival: &Arrival) -> Option<u16> {
+    if arrival.essentials.max_forwards == Some(0) {
+        return Some(483);
+    }
+    if arrival.uri.scheme() == Scheme::Other {
+        return Some(416);
+    }
+    let request = &arrival.request;
+    (!request.body.is_empty() && !is_sdp(request)).then_some(415)
+}

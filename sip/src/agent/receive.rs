@@ -1,0 +1,254 @@
+//! Whom a message is for: a transaction, a leg, the registrar, or nobody (RFC 3261 sections 8.2, 12.2.2 and 18).
+//!
+//! Whatever needs no memory is answered without any (section 8.2.7): refusals for form, challenges, OPTIONS, CANCEL.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::Agent;
+use crate::dialog::{DialogId, with_tag};
+use crate::flow::{Flow, Transport};
+use crate::leg::board::explain;
+use crate::leg::{Answer, Asked};
+use crate::message::{
+    Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,
+    with_source,
+};
+use crate::transaction::{Absorbed, Received};
+
+/// The port of a Via without one (section 18.2.2).
+const DEFAULT_PORT: u16 = 5060;
+
+/// A phone's request of good form.
+pub(super) struct Arrival {
+    pub(super) request: Request,
+    pub(super) uri: Uri,
+    pub(super) essentials: Essentials,
+    /// Where it came from, and where our own requests to this phone go.
+    pub(super) flow: Flow,
+    /// Where answers go.
+    pub(super) reply: Flow,
+}
+
+impl Agent {
+    pub(super) fn receive(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
+        match parse(bytes) {
+            Ok(Message::Request(request)) => self.receive_request(request, flow, now),
+            Ok(Message::Response(response)) => self.receive_response(&response, now),
+            Err(ParseError::KeepAlive) => {}
+            Err(error) => {
+                tracing::debug!(%error, "dropped bytes that are not SIP");
+                self.drop_malformed(flow);
+            }
+        }
+    }
+
+    /// Silence for what can't be answered. A stream that carries such things is out of step for good.
+    fn drop_malformed(&mut self, flow: Flow) {
+        self.counters.malformed += 1;
+        if flow.transport == Transport::Tcp {
+            self.closing.push_back(flow);
+        }
+    }
+
+    fn receive_request(&mut self, mut request: Request, flow: Flow, now: Instant) {
+        let checked = request.validate();
+        let reply = reply_flow(request.headers.via().as_ref(), flow);
+        request
+            .headers
+            .rewrite_first(&Name::Via, |value| with_source(value, flow.peer));
+        match checked {
+            Ok((uri, essentials)) => self.dispatch(
+                Arrival {
+                    request,
+                    uri,
+                    essentials,
+                    flow,
+                    reply,
+                },
+                now,
+            ),
+            Err(_) if request.headers.get(&Name::Via).is_none() => self.drop_malformed(flow),
+            // Section 17.1.1.3: an ACK is never answered.
+            Err(_) if request.method == Method::Ack => self.counters.malformed += 1,
+            Err(defect) => self.reject(&request, reply, defect),
+        }
+    }
+
+    fn reject(&mut self, request: &Request, reply: Flow, defect: Defect) {
+        tracing::debug!(%defect, "refused a malformed request");
+        self.counters.rejected += 1;
+        self.reply_with(request, reply, defect.status(), |response| {
+            response.reason = defect.to_string().into_bytes();
+        });
+    }
+
+    fn dispatch(&mut self, arrival: Arrival, now: Instant) {
+        let Arrival {
+            request,
+            essentials,
+            ..
+        } = &arrival;
+        if self.board.transactions.absorb(request, essentials, now) == Absorbed::Yes {
+            return;
+        }
+        match request.method {
+            Method::Ack => self.receive_ack(&arrival, now),
+            Method::Cancel => self.receive_cancel(&arrival, now),
+            _ if self.refuse_extension(&arrival) => {}
+            Method::Register => self.register(&arrival, now),
+            _ => match DialogId::of_request(essentials) {
+                Some(dialog) => self.receive_inside(&arrival, &dialog, now),
+                None => self.receive_outside(arrival, now),
+            },
+        }
+    }
+
+    /// Section 8.2.2.3: we know no extension that may be required.
+    fn refuse_extension(&mut self, arrival: &Arrival) -> bool {
+        let required: Vec<&str> = arrival.request.headers.tokens(&Name::Require).collect();
+        if required.is_empty() {
+            return false;
+        }
+        let unsupported = required.join(", ");
+        self.counters.rejected += 1;
+        self.reply_with(&arrival.request, arrival.reply, 420, |response| {
+            response.headers.push(Name::Unsupported, unsupported);
+        });
+        true
+    }
+
+    fn receive_ack(&mut self, arrival: &Arrival, now: Instant) {
+        let dialog = DialogId::of_request(&arrival.essentials);
+        match dialog.and_then(|dialog| self.board.dialogs.get(&dialog).copied()) {
+            Some(leg) => {
+                self.step(leg, |leg, board| {
+                    leg.handle_ack(&arrival.request, &arrival.essentials, board, now)
+                });
+            }
+            // The ACK of a refusal that was given without state, or of a call that is over.
+            None => self.counters.stray += 1,
+        }
+    }
+
+    fn receive_cancel(&mut self, arrival: &Arrival, now: Instant) {
+        let meant = self.board.transactions.cancelled(&arrival.essentials);
+        self.reply(arrival, if meant.is_some() { 200 } else { 481 });
+        if let Some(Some(leg)) = meant {
+            self.step(leg, |leg, board| leg.handle_cancel(board, now));
+        }
+    }
+
+    fn receive_inside(&mut self, arrival: &Arrival, dialog: &DialogId, now: Instant) {
+        let Some(leg) = self.board.dialogs.get(dialog).copied() else {
+            self.reply(arrival, 481);
+            return;
+        };
+        let Arrival {
+            request,
+            essentials,
+            flow,
+            reply,
+            ..
+        } = arrival;
+        let Some(transaction) = self.board.transactions.open(request, essentials, *reply) else {
+            self.overloaded(arrival);
+            return;
+        };
+        self.step(leg, |leg, board| {
+            leg.handle_request(
+                &Asked {
+                    request,
+                    essentials,
+                    flow: *flow,
+                    transaction,
+                },
+                board,
+                now,
+            )
+        });
+    }
+
+    fn receive_outside(&mut self, arrival: Arrival, now: Instant) {
+        match arrival.request.method {
+            Method::Invite => self.admit(arrival, now),
+            Method::Options => self.reply(&arrival, 200),
+            Method::Bye | Method::Info | Method::Update | Method::Prack => {
+                self.reply(&arrival, 481)
+            }
+            Method::Other(_) => self.reply(&arrival, 501),
+            _ => self.reply(&arrival, 405),
+        }
+    }
+
+    fn receive_response(&mut self, response: &Response, now: Instant) {
+        let Ok(essentials) = response.validate() else {
+            self.counters.malformed += 1;
+            return;
+        };
+        match self.board.transactions.receive(response, &essentials, now) {
+            Received::News(transaction, leg) => {
+                let answer = Answer {
+                    response,
+                    essentials: &essentials,
+                    transaction,
+                };
+                self.step(leg, |leg, board| leg.handle_response(&answer, board, now));
+            }
+            Received::Done => {}
+            Received::Stray => self.counters.stray += 1,
+        }
+    }
+
+    /// 503: a table is full.
+    pub(super) fn overloaded(&mut self, arrival: &Arrival) {
+        self.counters.overloaded += 1;
+        self.reply_with(&arrival.request, arrival.reply, 503, |response| {
+            response.headers.push(Name::RetryAfter, "10")
+        });
+    }
+
+    /// Answers without keeping state.
+    pub(super) fn reply(&mut self, arrival: &Arrival, status: u16) {
+        self.reply_with(&arrival.request, arrival.reply, status, |_| {});
+    }
+
+    /// The same, with something of its own in the answer. Repeats get the same To tag (section 8.2.7).
+    pub(super) fn reply_with(
+        &mut self,
+        request: &Request,
+        reply: Flow,
+        status: u16,
+        add: impl FnOnce(&mut Response),
+    ) {
+        let mut response = Response::to(request, status);
+        let untagged = request.headers.to().is_some_and(|to| to.tag().is_none());
+        if let Some(to) = request.headers.get(&Name::To).filter(|_| untagged) {
+            let sources = [Name::Via, Name::From, Name::CallId, Name::CSeq];
+            let parts: Vec<&[u8]> = sources
+                .iter()
+                .filter_map(|name| request.headers.get(name))
+                .collect();
+            let tag = self.board.random.tag_for(&parts);
+            response.headers.replace(Name::To, with_tag(to, &tag));
+        }
+        explain(&mut response, &request.method);
+        add(&mut response);
+        self.board.transactions.send(reply, response.to_bytes());
+    }
+}
+
+/// Where the answer goes (section 18.2.2, RFC 3581): back over the stream; over UDP to where the request came from, at
+/// the port of the Via unless `rport` asks for the true one. `maddr` is not obeyed: it would send our answers anywhere.
+fn reply_flow(via: Option<&Via>, flow: Flow) -> Flow {
+    match via {
+        Some(via) if flow.transport == Transport::Udp && !via.params.has("rport") => {
+            let port = via.port.unwrap_or(DEFAULT_PORT);
+            Flow {
+                peer: SocketAddr::new(flow.peer.ip(), port),
+                ..flow
+            }
+        }
+        _ => flow,
+    }
+}

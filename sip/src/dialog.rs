@@ -1,0 +1,188 @@
+//! Dialogs: what makes two messages parts of one call (RFC 3261 section 12).
+//!
+//! Requests inside a dialog travel over the flow that the phone used last; the route set is copied into them but never
+//! resolved. Session timers, GRUU and the `replaces` of others are not spoken.
+
+use crate::flow::{Flow, Transport};
+use crate::message::{CSeq, Essentials, Headers, Method, Name, NameAddr, Request, Response, Uri};
+
+/// What names a dialog (section 12).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct DialogId {
+    pub(crate) call_id: String,
+    pub(crate) local_tag: String,
+    pub(crate) remote_tag: String,
+}
+
+impl DialogId {
+    /// The dialog that a phone's request claims to be in. `None` without a To tag.
+    pub(crate) fn of_request(essentials: &Essentials) -> Option<Self> {
+        Some(Self {
+            call_id: essentials.call_id.clone(),
+            local_tag: essentials.to.tag()?,
+            remote_tag: essentials.from_tag(),
+        })
+    }
+}
+
+impl std::fmt::Debug for DialogId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DialogId(..)")
+    }
+}
+
+/// One dialog, seen from us.
+#[derive(Debug)]
+pub(crate) struct Dialog {
+    pub(crate) id: DialogId,
+    pub(crate) flow: Flow,
+    /// Our From value, tag included.
+    local: Vec<u8>,
+    /// Our To value, tag included.
+    remote: Vec<u8>,
+    local_seq: u32,
+    remote_seq: Option<u32>,
+    target: Uri,
+    routes: Vec<Vec<u8>>,
+}
+
+impl Dialog {
+    /// The dialog that our answer to a phone's INVITE makes (section 12.1.1). `None` without a Contact.
+    pub(crate) fn from_request(
+        request: &Request,
+        essentials: &Essentials,
+        tag: &str,
+        flow: Flow,
+    ) -> Option<Self> {
+        let target = contact(&request.headers)?;
+        Some(Self {
+            id: DialogId {
+                call_id: essentials.call_id.clone(),
+                local_tag: tag.to_owned(),
+                remote_tag: essentials.from_tag(),
+            },
+            flow,
+            local: with_tag(request.headers.get(&Name::To)?, tag),
+            remote: request.headers.get(&Name::From)?.to_vec(),
+            local_seq: 0,
+            remote_seq: Some(essentials.cseq.number),
+            target,
+            routes: request
+                .headers
+                .all(&Name::RecordRoute)
+                .map(<[u8]>::to_vec)
+                .collect(),
+        })
+    }
+
+    /// The dialog that a phone's 2xx to our INVITE makes (section 12.1.2).
+    pub(crate) fn from_response(
+        invite: &Request,
+        response: &Response,
+        essentials: &Essentials,
+        flow: Flow,
+    ) -> Option<Self> {
+        let target = contact(&response.headers).or_else(|| Uri::parse(invite.uri.as_bytes()))?;
+        let mut routes: Vec<Vec<u8>> = response
+            .headers
+            .all(&Name::RecordRoute)
+            .map(<[u8]>::to_vec)
+            .collect();
+        routes.reverse();
+        Some(Self {
+            // Call-ID and our tag are taken from the INVITE: the phone's echo of them proves nothing.
+            id: DialogId {
+                call_id: invite.headers.call_id()?.to_owned(),
+                local_tag: invite.headers.from()?.tag()?,
+                remote_tag: essentials.to.tag().unwrap_or_default(),
+            },
+            flow,
+            local: invite.headers.get(&Name::From)?.to_vec(),
+            remote: response.headers.get(&Name::To)?.to_vec(),
+            local_seq: essentials.cseq.number,
+            remote_seq: None,
+            target,
+            routes,
+        })
+    }
+
+    /// Takes a phone's next request: false if it is older than the last one (section 12.2.2). Where it came from is
+    /// where we answer from then on.
+    pub(crate) fn advance(&mut self, essentials: &Essentials, flow: Flow) -> bool {
+        let number = essentials.cseq.number;
+        if self.remote_seq.is_some_and(|last| number < last) {
+            return false;
+        }
+        self.remote_seq = Some(number);
+        self.flow = flow;
+        true
+    }
+
+    /// Takes the new Contact of a target refresh request (section 12.2).
+    pub(crate) fn retarget(&mut self, headers: &Headers) {
+        if let Some(target) = contact(headers) {
+            self.target = target;
+        }
+    }
+
+    /// Our next request in the dialog.
+    pub(crate) fn request(&mut self, method: Method, branch: &str) -> Request {
+        self.local_seq = self.local_seq.saturating_add(1);
+        self.numbered(method, self.local_seq, branch)
+    }
+
+    /// The ACK of a 2xx: the number of its INVITE, a branch of its own (section 13.2.2.4).
+    pub(crate) fn ack(&self, number: u32, branch: &str) -> Request {
+        self.numbered(Method::Ack, number, branch)
+    }
+
+    fn numbered(&self, method: Method, number: u32, branch: &str) -> Request {
+        let mut request = Request::new(method, &self.target);
+        let cseq = CSeq {
+            number,
+            method: request.method.clone(),
+        };
+        let headers = &mut request.headers;
+        headers.push(Name::Via, via(self.flow, branch));
+        headers.push(Name::MaxForwards, "70");
+        for route in &self.routes {
+            headers.push(Name::Route, route.clone());
+        }
+        headers.push(Name::From, self.local.clone());
+        headers.push(Name::To, self.remote.clone());
+        headers.push(Name::CallId, self.id.call_id.clone());
+        headers.push(Name::CSeq, cseq.to_string());
+        request
+    }
+}
+
+/// Our Via on a flow (section 18.1.1, RFC 3581).
+pub(crate) fn via(flow: Flow, branch: &str) -> String {
+    format!(
+        "SIP/2.0/{} {};branch={branch};rport",
+        flow.transport.via_name(),
+        flow.local
+    )
+}
+
+/// Our Contact on a flow: an address only, since the flow says the rest.
+pub(crate) fn own_contact(flow: Flow) -> String {
+    let uri = Uri::sip(Some("ringfence"), flow.local);
+    let uri = match flow.transport {
+        Transport::Udp => uri,
+        Transport::Tcp => uri.with_param("transport", "tcp"),
+    };
+    format!("<{uri}>")
+}
+
+/// A To value with our tag behind it.
+pub(crate) fn with_tag(value: &[u8], tag: &str) -> Vec<u8> {
+    let mut tagged = value.to_vec();
+    tagged.extend_from_slice(format!(";tag={tag}").as_bytes());
+    tagged
+}
+
+fn contact(headers: &Headers) -> Option<Uri> {
+    let NameAddr { uri, .. } = headers.contacts()?.into_iter().next()?;
+    Some(uri)
+}

@@ -1,0 +1,180 @@
+//! Nonces: made without keeping state, remembered from their first right use on (RFC 7616 section 3.3).
+//!
+//! A nonce is `serial | age of the agent in seconds | keyed hash`, so a flood of challenges costs no memory. Once used,
+//! its counts are kept in a window: a count may grow, may arrive out of order, and is never taken twice. A client
+//! without `qop` sends no count, so it may use a nonce once.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::hash::hex;
+use crate::random::keyed;
+
+/// How long a nonce lives. A phone whose nonce is older is told `stale=true` and needs one more round trip.
+pub(super) const LIFE: Duration = Duration::from_secs(300);
+/// How many used nonces are remembered. Each stands for a phone that knew its password; the oldest goes first and is
+/// stale from then on.
+const MAX_USED: usize = 4096;
+
+pub(super) struct Nonces {
+    key: Zeroizing<[u8; 32]>,
+    birth: Option<Instant>,
+    last: u64,
+    used: BTreeMap<u64, Window>,
+    /// Nonces with a smaller serial are stale unless they are in `used`.
+    floor: u64,
+}
+
+/// Which counts of one nonce were used.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    highest: u32,
+    /// Bit n: `highest - n` was used.
+    seen: u64,
+}
+
+impl Window {
+    fn take(&mut self, count: u32) -> bool {
+        if count > self.highest {
+            let step = count - self.highest;
+            self.seen = self.seen.checked_shl(step).unwrap_or(0) | 1;
+            self.highest = count;
+            return true;
+        }
+        let Some(bit) = 1_u64.checked_shl(self.highest - count) else {
+            return false;
+        };
+        let is_new = self.seen & bit == 0;
+        self.seen |= bit;
+        is_new
+    }
+}
+
+impl Nonces {
+    pub(super) const fn new(key: Zeroizing<[u8; 32]>) -> Self {
+        Self {
+            key,
+            birth: None,
+            last: 0,
+            used: BTreeMap::new(),
+            floor: 0,
+        }
+    }
+
+    pub(super) fn make(&mut self, now: Instant) -> String {
+        self.last = self.last.saturating_add(1);
+        let age = self.age(now);
+        self.write(self.last, age)
+    }
+
+    /// Uses a nonce. False if it is not ours, too old, or was used like this before: it is stale then.
+    pub(super) fn spend(&mut self, nonce: &str, count: Option<u32>, now: Instant) -> bool {
+        let Some((serial, born)) = self.read(nonce) else {
+            return false;
+        };
+        let age = self.age(now).saturating_sub(born);
+        let is_known = self.used.contains_key(&serial);
+        if age > LIFE.as_secs() || (serial < self.floor && !is_known) {
+            return false;
+        }
+        if self.used.len() >= MAX_USED && !is_known {
+            if let Some((oldest, _)) = self.used.pop_first() {
+                self.floor = self.floor.max(oldest.saturating_add(1));
+            }
+        }
+        let window = self.used.entry(serial).or_default();
+        match count {
+            Some(0) => false,
+            Some(count) => window.take(count),
+            // No count: the nonce is used up by this, as if all counts had been taken.
+            None => !is_known && window.take(u32::MAX),
+        }
+    }
+
+    fn age(&mut self, now: Instant) -> u64 {
+        let birth = *self.birth.get_or_insert(now);
+        now.saturating_duration_since(birth).as_secs()
+    }
+
+    fn write(&self, serial: u64, age: u64) -> String {
+        let mac = keyed(&self.key, &[&serial.to_be_bytes(), &age.to_be_bytes()]);
+        format!(
+            "{serial:016x}{age:016x}{}",
+            hex(mac.get(..16).unwrap_or_default())
+        )
+    }
+
+    fn read(&self, nonce: &str) -> Option<(u64, u64)> {
+        let serial = u64::from_str_radix(nonce.get(..16)?, 16).ok()?;
+        let age = u64::from_str_radix(nonce.get(16..32)?, 16).ok()?;
+        let is_ours: bool = self
+            .write(serial, age)
+            .as_bytes()
+            .ct_eq(nonce.as_bytes())
+            .into();
+        is_ours.then_some((serial, age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timers::some_instant;
+
+    fn nonces() -> Nonces {
+        Nonces::new(Zeroizing::new([3; 32]))
+    }
+
+    #[test]
+    fn counts_may_grow_and_swap_places_but_not_come_twice() {
+        let (mut nonces, now) = (nonces(), some_instant());
+        let nonce = nonces.make(now);
+        for (count, is_good) in [
+            (1, true),
+            (3, true),
+            (2, true),
+            (2, false),
+            (200, true),
+            (199, true),
+            (100, false),
+            (0, false),
+        ] {
+            assert_eq!(nonces.spend(&nonce, Some(count), now), is_good, "{count}");
+        }
+    }
+
+    #[test]
+    fn without_a_count_a_nonce_serves_once() {
+        let (mut nonces, now) = (nonces(), some_instant());
+        let nonce = nonces.make(now);
+        assert!(nonces.spend(&nonce, None, now));
+        assert!(!nonces.spend(&nonce, None, now));
+        assert!(!nonces.spend(&nonce, Some(7), now));
+    }
+
+    #[test]
+    fn old_and_foreign_nonces_are_stale() {
+        let (mut nonces, now) = (nonces(), some_instant());
+        let nonce = nonces.make(now);
+        assert!(!nonces.spend(&nonce, Some(1), now + LIFE + Duration::from_secs(2)));
+        let foreign = Nonces::new(Zeroizing::new([4; 32])).make(now);
+        assert!(!nonces.spend(&foreign, Some(1), now));
+        assert!(!nonces.spend("0000000000000001\u{e9}", Some(1), now));
+    }
+
+    #[test]
+    fn a_forgotten_nonce_does_not_become_fresh_again() {
+        let (mut nonces, now) = (nonces(), some_instant());
+        let first = nonces.make(now);
+        assert!(nonces.spend(&first, Some(1), now));
+        for _ in 0..MAX_USED {
+            let nonce = nonces.make(now);
+            assert!(nonces.spend(&nonce, Some(1), now));
+        }
+        assert_eq!(nonces.used.len(), MAX_USED);
+        assert!(!nonces.spend(&first, Some(1), now));
+    }
+}

@@ -1,0 +1,94 @@
+//! Slows down whoever tries passwords: after a few wrong ones from one address for one user, one try a second is
+//! checked and the others are refused unseen. Deliberately counted per address and user, so that a phone with an old
+//! password does not lock out its neighbours on the same machine.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Wrong passwords before anything slows down: a person mistypes, a phone tries a few times.
+const FREE_TRIES: u32 = 10;
+/// The pause between checked tries after that.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Quiet that makes all forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+/// How many pairs are watched. Beyond it the oldest is forgotten.
+const MAX_WATCHED: usize = 1024;
+
+#[derive(Default)]
+pub(super) struct Throttle {
+    watched: BTreeMap<(IpAddr, String), Watched>,
+}
+
+struct Watched {
+    failures: u32,
+    last: Instant,
+}
+
+impl Throttle {
+    /// True if a try of this user from this address may be checked.
+    pub(super) fn allows(&self, who: &(IpAddr, String), now: Instant) -> bool {
+        self.watched.get(who).is_none_or(|each| {
+            let quiet = now.saturating_duration_since(each.last);
+            each.failures < FREE_TRIES || quiet >= PAUSE
+        })
+    }
+
+    pub(super) fn note_failure(&mut self, who: (IpAddr, String), now: Instant) {
+        if self.watched.len() >= MAX_WATCHED && !self.watched.contains_key(&who) {
+            let oldest = self
+                .watched
+                .iter()
+                .min_by_key(|(_, each)| each.last)
+                .map(|(who, _)| who.clone());
+            if let Some(oldest) = oldest {
+                self.watched.remove(&oldest);
+            }
+        }
+        let each = self.watched.entry(who).or_insert(Watched {
+            failures: 0,
+            last: now,
+        });
+        if now.saturating_duration_since(each.last) > FORGET {
+            each.failures = 0;
+        }
+        each.failures = each.failures.saturating_add(1);
+        each.last = now;
+    }
+
+    pub(super) fn note_success(&mut self, who: &(IpAddr, String)) {
+        self.watched.remove(who);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timers::some_instant;
+
+    #[test]
+    fn guessing_slows_down_to_one_try_a_second() {
+        let (mut throttle, start) = (Throttle::default(), some_instant());
+        let who = (IpAddr::from([127, 0, 0, 1]), "alice".to_owned());
+        let checked = (0..600_u32).filter(|tenth| {
+            let now = start + Duration::from_millis(100) * *tenth;
+            let is_allowed = throttle.allows(&who, now);
+            if is_allowed {
+                throttle.note_failure(who.clone(), now);
+            }
+            is_allowed
+        });
+        assert!((60..=72).contains(&checked.count()));
+    }
+
+    #[test]
+    fn one_phone_does_not_lock_out_another() {
+        let (mut throttle, now) = (Throttle::default(), some_instant());
+        let address = IpAddr::from([127, 0, 0, 1]);
+        for _ in 0..50 {
+            throttle.note_failure((address, "alice".to_owned()), now);
+        }
+        assert!(!throttle.allows(&(address, "alice".to_owned()), now));
+        assert!(throttle.allows(&(address, "bob".to_owned()), now));
+    }
+}

@@ -1,0 +1,126 @@
+//! The switchboard: what every leg shares. Bytes go out through the transactions, events through one queue.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use super::Leg;
+use crate::dialog::{Dialog, DialogId, own_contact, with_tag};
+use crate::event::{Event, LegId};
+use crate::flow::Flow;
+use crate::message::{Method, Name, Request, Response};
+use crate::random::Random;
+use crate::timers::Alarms;
+use crate::transaction::{TransactionId, Transactions};
+
+/// The methods we understand (RFC 3261 section 20.5). UPDATE is understood too but not asked for: a phone that sees it
+/// begins to negotiate again as soon as the call is up.
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO";
+
+/// What every leg shares.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pub(crate) transactions: Transactions,
+    pub(crate) dialogs: BTreeMap<DialogId, LegId>,
+    pub(crate) alarms: Alarms<LegId>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) random: Random,
+    /// Legs that came to be while another leg was moved.
+    pub(crate) newborn: Vec<(LegId, Leg)>,
+    last_leg: u64,
+}
+
+impl Board {
+    pub(crate) const fn new(random: Random) -> Self {
+        Self {
+            transactions: Transactions::new(),
+            dialogs: BTreeMap::new(),
+            alarms: Alarms::new(),
+            events: VecDeque::new(),
+            random,
+            newborn: Vec::new(),
+            last_leg: 0,
+        }
+    }
+
+    pub(crate) fn new_leg(&mut self) -> LegId {
+        self.last_leg = self.last_leg.saturating_add(1);
+        LegId(self.last_leg)
+    }
+
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Answers a request inside a dialog without a body.
+    pub(crate) fn respond(
+        &mut self,
+        id: TransactionId,
+        request: &Request,
+        status: u16,
+        now: Instant,
+    ) {
+        let mut response = Response::to(request, status);
+        explain(&mut response, &request.method);
+        self.transactions.respond(id, &response, now);
+    }
+
+    /// Sends a request inside a dialog whose answer changes nothing: a BYE.
+    pub(crate) fn bye(&mut self, dialog: &mut Dialog, now: Instant) {
+        let branch = self.random.branch();
+        let bye = dialog.request(Method::Bye, &branch);
+        // A full table loses the BYE's repeats, not the BYE.
+        let bytes = bye.to_bytes();
+        if self
+            .transactions
+            .start(bye, dialog.flow, None, now)
+            .is_none()
+        {
+            self.transactions.send(dialog.flow, bytes);
+        }
+    }
+
+    /// The ACK for a 2xx, sent once; it is sent again whenever the 2xx comes again.
+    pub(crate) fn ack(&mut self, dialog: &Dialog, number: u32) -> Vec<u8> {
+        let branch = self.random.branch();
+        let ack = dialog.ack(number, &branch).to_bytes();
+        self.transactions.send(dialog.flow, ack.clone());
+        ack
+    }
+}
+
+/// An answer that makes or changes a dialog (RFC 3261 section 12.1.1): our tag, our Contact, the Record-Route.
+pub(crate) fn dialog_response(
+    request: &Request,
+    status: u16,
+    tag: Option<&str>,
+    flow: Flow,
+) -> Response {
+    let mut response = Response::to(request, status);
+    for value in request.headers.all(&Name::RecordRoute) {
+        response.headers.push(Name::RecordRoute, value);
+    }
+    if let (Some(tag), Some(to)) = (tag, request.headers.get(&Name::To)) {
+        response.headers.replace(Name::To, with_tag(to, tag));
+    }
+    response.headers.push(Name::Contact, own_contact(flow));
+    response.headers.push(Name::Allow, ALLOW);
+    response
+}
+
+/// Adds what a refusal must say about itself (RFC 3261 sections 11.2, 21.4.6 and 21.4.13).
+pub(crate) fn explain(response: &mut Response, method: &Method) {
+    if matches!(response.status, 405 | 501) || *method == Method::Options {
+        response.headers.push(Name::Allow, ALLOW);
+    }
+    if response.status == 415 || *method == Method::Options {
+        response.headers.push(Name::Accept, "application/sdp");
+    }
+}
+
+/// Puts SDP into a message.
+pub(crate) fn attach_sdp(response: &mut Response, sdp: Vec<u8>) {
+    if !sdp.is_empty() {
+        response.headers.push(Name::ContentType, "application/sdp");
+    }
+    response.body = sdp;
+}

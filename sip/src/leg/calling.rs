@@ -1,0 +1,148 @@
+//! A phone called us and waits for an answer (RFC 3261 section 13.3).
+
+use std::time::Instant;
+
+use super::board::{Board, attach_sdp, dialog_response};
+use super::talking::{Talking, Unconfirmed};
+use super::{Asked, Leg};
+use crate::dialog::Dialog;
+use crate::event::{Event, LegId};
+use crate::flow::Flow;
+use crate::message::{Method, Name, Request, Response};
+use crate::timers::{RING_LIMIT, Timer};
+use crate::transaction::TransactionId;
+
+#[derive(Debug)]
+pub(crate) struct Calling {
+    id: LegId,
+    invite: Request,
+    transaction: TransactionId,
+    dialog: Dialog,
+}
+
+impl Calling {
+    /// Takes the INVITE over, and says 100 at once so that the phone stops repeating it.
+    pub(crate) fn new(
+        id: LegId,
+        invite: Request,
+        transaction: TransactionId,
+        dialog: Dialog,
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        board.transactions.set_owner(transaction, id);
+        board
+            .transactions
+            .respond(transaction, &Response::to(&invite, 100), now);
+        board.dialogs.insert(dialog.id.clone(), id);
+        board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
+        Self {
+            id,
+            invite,
+            transaction,
+            dialog,
+        }
+    }
+
+    /// True if this is the same INVITE by another path (section 8.2.2.2).
+    pub(crate) fn is_merged(&self, dialog: &Dialog, number: u32) -> bool {
+        let id = &self.dialog.id;
+        let is_same_call = id.call_id == dialog.id.call_id && id.remote_tag == dialog.id.remote_tag;
+        is_same_call
+            && self
+                .invite
+                .headers
+                .cseq()
+                .is_some_and(|cseq| cseq.number == number)
+    }
+
+    pub(crate) fn ring(&self, board: &mut Board, now: Instant) {
+        let response = self.response(180);
+        board.transactions.respond(self.transaction, &response, now);
+    }
+
+    pub(crate) fn answer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
+        let mut response = self.response(200);
+        attach_sdp(&mut response, sdp);
+        board.transactions.respond(self.transaction, &response, now);
+        board.alarms.clear_all(self.id);
+        let number = self.invite.headers.cseq().map_or(0, |cseq| cseq.number);
+        let unconfirmed =
+            Unconfirmed::start(self.id, response.to_bytes(), number, true, board, now);
+        Leg::Talking(Box::new(Talking::answered(
+            self.id,
+            self.dialog,
+            unconfirmed,
+        )))
+    }
+
+    pub(crate) fn refuse(self, status: u16, board: &mut Board, now: Instant) -> Option<Leg> {
+        let response = self.response(status.clamp(300, 699));
+        self.leave(&response, board, now)
+    }
+
+    pub(crate) fn handle_cancel(self, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.tell(Event::Cancelled { leg: self.id });
+        self.refuse(487, board, now)
+    }
+
+    pub(crate) fn handle_ring_limit(self, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.tell(Event::Cancelled { leg: self.id });
+        self.refuse(480, board, now)
+    }
+
+    pub(crate) fn handle_flow_closed(self, flow: Flow, board: &mut Board) -> Option<Leg> {
+        if self.dialog.flow != flow {
+            return Some(Leg::Calling(self));
+        }
+        board.dialogs.remove(&self.dialog.id);
+        board.tell(Event::Cancelled { leg: self.id });
+        None
+    }
+
+    pub(crate) fn handle_request(
+        mut self,
+        asked: &Asked<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let reply = |board: &mut Board, status| {
+            board.respond(asked.transaction, asked.request, status, now)
+        };
+        if !self.dialog.advance(asked.essentials, asked.flow) {
+            reply(board, 500);
+            return Some(Leg::Calling(self));
+        }
+        match asked.request.method {
+            // Section 15: a caller may end an early dialog by BYE.
+            Method::Bye => {
+                reply(board, 200);
+                return self.handle_cancel(board, now);
+            }
+            Method::Invite => {
+                let mut response = Response::to(asked.request, 500);
+                response.headers.push(Name::RetryAfter, "5");
+                board
+                    .transactions
+                    .respond(asked.transaction, &response, now);
+            }
+            Method::Options => reply(board, 200),
+            Method::Update if asked.request.body.is_empty() => reply(board, 200),
+            Method::Update => reply(board, 491),
+            Method::Prack => reply(board, 481),
+            _ => reply(board, 405),
+        }
+        Some(Leg::Calling(self))
+    }
+
+    fn leave(self, response: &Response, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.transactions.respond(self.transaction, response, now);
+        board.dialogs.remove(&self.dialog.id);
+        None
+    }
+
+    fn response(&self, status: u16) -> Response {
+        let flow = self.dialog.flow;
+        dialog_response(&self.invite, status, Some(&self.dialog.id.local_tag), flow)
+    }
+}

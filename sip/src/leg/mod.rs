@@ -1,0 +1,182 @@
+//! Call legs: one call between us and the phone or phones of a line.
+//!
+//! ```text
+//! a phone calls us:   Calling --answer--> Talking --BYE, hang_up, no ACK--> gone
+//! we call phones:     Placed --first 2xx--> Talking
+//!                       \--cancelled, or lost to another phone--> Fading --last answer--> gone
+//! ```
+//! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
+//! is gone. Who talks to whom is not known here: that is the engine's.
+
+pub(crate) mod board;
+pub(crate) mod calling;
+pub(crate) mod fading;
+pub(crate) mod placed;
+pub(crate) mod talking;
+
+use std::time::Instant;
+
+use crate::event::HangUp;
+use crate::flow::Flow;
+use crate::message::{Essentials, Request, Response};
+use crate::timers::Timer;
+use crate::transaction::TransactionId;
+use board::Board;
+use calling::Calling;
+use fading::Fading;
+use placed::Placed;
+use talking::Talking;
+
+/// A leg in one of its states.
+#[derive(Debug)]
+pub(crate) enum Leg {
+    /// A phone called us and waits.
+    Calling(Calling),
+    /// Phones ring, or will.
+    Placed(Placed),
+    /// Answered.
+    Talking(Box<Talking>),
+    /// Phones that must be told or heard to the end; the engine has forgotten them.
+    Fading(Fading),
+}
+
+/// A phone's request inside a dialog, checked, with the transaction that was opened for it.
+pub(crate) struct Asked<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) essentials: &'a Essentials,
+    pub(crate) flow: Flow,
+    pub(crate) transaction: TransactionId,
+}
+
+/// A phone's response to a request of the leg.
+pub(crate) struct Answer<'a> {
+    pub(crate) response: &'a Response,
+    pub(crate) essentials: &'a Essentials,
+    pub(crate) transaction: TransactionId,
+}
+
+impl Leg {
+    pub(crate) fn handle_request(
+        self,
+        asked: &Asked<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => leg.handle_request(asked, board, now),
+            Self::Talking(leg) => leg.handle_request(asked, board, now),
+            other => {
+                board.respond(asked.transaction, asked.request, 481, now);
+                Some(other)
+            }
+        }
+    }
+
+    /// An ACK outside any INVITE transaction: for a 2xx.
+    pub(crate) fn handle_ack(
+        self,
+        request: &Request,
+        essentials: &Essentials,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Talking(leg) => leg.handle_ack(request, essentials, board, now),
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn handle_response(
+        self,
+        answer: &Answer<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Placed(leg) => leg.handle_response(answer, board, now),
+            Self::Fading(leg) => leg.handle_response(answer, board, now),
+            Self::Talking(leg) => Some(leg.handle_response(answer, board, now)),
+            Self::Calling(leg) => Some(Self::Calling(leg)),
+        }
+    }
+
+    /// A request of the leg got no final answer.
+    pub(crate) fn handle_unanswered(
+        self,
+        transaction: TransactionId,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Placed(leg) => leg.handle_unanswered(transaction, board, now),
+            Self::Fading(leg) => leg.handle_final(transaction),
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn handle_timer(
+        self,
+        timer: Timer,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Talking(leg) => leg.handle_timer(timer, board, now),
+            Self::Placed(leg) => leg.handle_ring_limit(board, now),
+            Self::Fading(leg) => leg.handle_timer(board),
+            Self::Calling(leg) => leg.handle_ring_limit(board, now),
+        }
+    }
+
+    pub(crate) fn handle_cancel(self, board: &mut Board, now: Instant) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => leg.handle_cancel(board, now),
+            // Section 9.2: no effect on an INVITE that has its final answer.
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn handle_flow_closed(self, flow: Flow, board: &mut Board) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => leg.handle_flow_closed(flow, board),
+            Self::Talking(leg) => leg.handle_flow_closed(flow, board),
+            // Their requests are reported one by one, as unanswered.
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn ring(self, board: &mut Board, now: Instant) -> Option<Self> {
+        if let Self::Calling(leg) = &self {
+            leg.ring(board, now);
+        }
+        Some(self)
+    }
+
+    pub(crate) fn answer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => Some(leg.answer(sdp, board, now)),
+            Self::Talking(leg) => Some(leg.answer(sdp, board, now)),
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn refuse(self, status: u16, board: &mut Board, now: Instant) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => leg.refuse(status, board, now),
+            Self::Talking(leg) => Some(leg.refuse(status, board, now)),
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn hang_up(self, reason: HangUp, board: &mut Board, now: Instant) -> Option<Self> {
+        match self {
+            Self::Calling(leg) => match reason {
+                HangUp::Normal => leg.refuse(480, board, now),
+                HangUp::AnsweredElsewhere => leg.refuse(487, board, now),
+            },
+            Self::Placed(leg) => leg.hang_up(reason, board, now),
+            Self::Talking(leg) => leg.hang_up(board, now),
+            Self::Fading(leg) => Some(Self::Fading(leg)),
+        }
+    }
+}

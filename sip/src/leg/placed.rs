@@ -1,0 +1,247 @@
+//! Our call to the phones of a line: all ring, the first that answers has the call (RFC 3261 sections 13.2 and 16.7).
+
+use std::time::Instant;
+
+use super::board::{ALLOW, Board};
+use super::fading::Fading;
+use super::talking::Talking;
+use super::{Answer, Leg};
+use crate::account::User;
+use crate::dialog::{Dialog, own_contact, via};
+use crate::event::{Caller, Event, HangUp, LegId};
+use crate::flow::Flow;
+use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
+use crate::timers::{RING_LIMIT, Timer};
+use crate::transaction::TransactionId;
+
+/// One phone of a placed leg.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) invite: Request,
+    pub(crate) flow: Flow,
+    pub(crate) transaction: TransactionId,
+    pub(crate) state: BranchState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BranchState {
+    /// No answer at all: a CANCEL would have to wait (section 9.1).
+    Silent,
+    /// A provisional answer is here.
+    Heard,
+    /// A CANCEL is on its way.
+    Cancelled,
+    /// Refused, or never answered.
+    Done(u16),
+}
+
+impl Branch {
+    pub(crate) const fn is_open(&self) -> bool {
+        !matches!(self.state, BranchState::Done(_))
+    }
+}
+
+/// What a status says about a line whose phones all refused: the smaller, the more telling (section 16.7, step 6).
+const fn rank(status: u16) -> u16 {
+    match status {
+        600.. => 0,
+        486 => 1,
+        480 => 2,
+        408 => 9,
+        500..=599 => 8,
+        400..=499 => 4,
+        _ => 5,
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Placed {
+    id: LegId,
+    branches: Vec<Branch>,
+    has_rung: bool,
+}
+
+/// What is told to every phone.
+pub(crate) struct Call {
+    pub(crate) user: User,
+    pub(crate) caller: Caller,
+    pub(crate) sdp: Vec<u8>,
+}
+
+/// Where a phone is to be found.
+pub(crate) struct Reached {
+    pub(crate) contact: Uri,
+    pub(crate) flow: Flow,
+}
+
+impl Placed {
+    /// Sends the INVITEs. `None` if not one could be sent.
+    pub(crate) fn new(
+        id: LegId,
+        phones: Vec<Reached>,
+        call: &Call,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        let mut branches = Vec::new();
+        for phone in phones {
+            let invite = invite(&phone, call, board);
+            let started = board
+                .transactions
+                .start(invite.clone(), phone.flow, Some(id), now);
+            if let Some(transaction) = started {
+                branches.push(Branch {
+                    invite,
+                    flow: phone.flow,
+                    transaction,
+                    state: BranchState::Silent,
+                });
+            }
+        }
+        board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
+        (!branches.is_empty()).then_some(Self {
+            id,
+            branches,
+            has_rung: false,
+        })
+    }
+
+    pub(crate) fn handle_response(
+        mut self,
+        answer: &Answer<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let status = answer.response.status;
+        let Some(branch) = self
+            .branches
+            .iter_mut()
+            .find(|each| each.transaction == answer.transaction)
+        else {
+            return Some(Leg::Placed(self));
+        };
+        match status {
+            ..200 => {
+                branch.state = BranchState::Heard;
+                if matches!(status, 180..=183) && !self.has_rung {
+                    self.has_rung = true;
+                    board.tell(Event::Ringing { leg: self.id });
+                }
+                Some(Leg::Placed(self))
+            }
+            200..300 => self.win(answer, board, now),
+            _ => self.lose(answer.transaction, status, board, now),
+        }
+    }
+
+    pub(crate) fn handle_unanswered(
+        self,
+        transaction: TransactionId,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        self.lose(transaction, 408, board, now)
+    }
+
+    fn win(mut self, answer: &Answer<'_>, board: &mut Board, now: Instant) -> Option<Leg> {
+        let index = self
+            .branches
+            .iter()
+            .position(|each| each.transaction == answer.transaction)?;
+        let branch = self.branches.swap_remove(index);
+        let dialog = Dialog::from_response(
+            &branch.invite,
+            answer.response,
+            answer.essentials,
+            branch.flow,
+        )?;
+        board.alarms.clear_all(self.id);
+        Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
+        let talking = Talking::accepted(self.id, dialog, branch, board);
+        board.tell(Event::Answered {
+            leg: self.id,
+            sdp: answer.response.body.clone(),
+        });
+        Some(Leg::Talking(Box::new(talking)))
+    }
+
+    fn lose(
+        mut self,
+        transaction: TransactionId,
+        status: u16,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        if let Some(branch) = self
+            .branches
+            .iter_mut()
+            .find(|each| each.transaction == transaction)
+        {
+            branch.state = BranchState::Done(status);
+        }
+        let statuses = self
+            .branches
+            .iter()
+            .filter_map(|branch| match branch.state {
+                BranchState::Done(status) => Some(status),
+                _ => None,
+            });
+        let best = statuses
+            .min_by_key(|status| rank(*status))
+            .unwrap_or(status);
+        let is_everywhere = status >= 600;
+        if self.branches.iter().any(Branch::is_open) && !is_everywhere {
+            return Some(Leg::Placed(self));
+        }
+        board.tell(Event::Refused {
+            leg: self.id,
+            status: best,
+        });
+        self.hang_up(HangUp::Normal, board, now)
+    }
+
+    pub(crate) fn handle_ring_limit(self, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.tell(Event::Refused {
+            leg: self.id,
+            status: 408,
+        });
+        self.hang_up(HangUp::Normal, board, now)
+    }
+
+    pub(crate) fn hang_up(self, reason: HangUp, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.alarms.clear_all(self.id);
+        Fading::begin(self.id, self.branches, reason, board, now).map(Leg::Fading)
+    }
+}
+
+/// The INVITE to one phone. Every phone gets a Call-ID of its own: to them these are separate calls.
+fn invite(phone: &Reached, call: &Call, board: &mut Board) -> Request {
+    let Call { user, caller, sdp } = call;
+    let flow = phone.flow;
+    let random = &mut board.random;
+    let mut request = Request::new(Method::Invite, &phone.contact);
+    let from = NameAddr {
+        name: caller.name.clone(),
+        uri: Uri::sip(Some(&caller.number), flow.local),
+        params: Params::default(),
+    };
+    let to = NameAddr {
+        name: None,
+        uri: Uri::sip(Some(user.as_str()), flow.local),
+        params: Params::default(),
+    };
+    let headers = &mut request.headers;
+    headers.push(Name::Via, via(flow, &random.branch()));
+    headers.push(Name::MaxForwards, "70");
+    headers.push(Name::From, format!("{from};tag={}", random.tag()));
+    headers.push(Name::To, to.to_string());
+    headers.push(Name::CallId, random.call_id());
+    headers.push(Name::CSeq, "1 INVITE");
+    headers.push(Name::Contact, own_contact(flow));
+    headers.push(Name::Allow, ALLOW);
+    if !sdp.is_empty() {
+        headers.push(Name::ContentType, "application/sdp");
+    }
+    request.body.clone_from(sdp);
+    request
+}

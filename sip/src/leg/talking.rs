@@ -1,0 +1,355 @@
+//! An answered leg, until somebody hangs up (RFC 3261 sections 13.3.1.4, 14 and 15).
+//!
+//! We never re-INVITE ourselves, so the only glare is a phone that offers anew before its last offer is settled.
+
+use std::time::{Duration, Instant};
+
+use super::board::{Board, attach_sdp, dialog_response};
+use super::placed::Branch;
+use super::{Answer, Asked, Leg};
+use crate::dialog::Dialog;
+use crate::event::{Event, LegId};
+use crate::flow::Flow;
+use crate::message::{Essentials, Method, Name, Request, Response};
+use crate::timers::{PATIENCE, T1, T2, Timer};
+use crate::transaction::TransactionId;
+
+/// A 200 of ours whose ACK has not come.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    bytes: Vec<u8>,
+    number: u32,
+    pause: Duration,
+    /// Whether the engine is told of the ACK: for the first 200, and where the ACK brings the phone's answer.
+    is_awaited: bool,
+}
+
+impl Unconfirmed {
+    pub(crate) fn start(
+        id: LegId,
+        bytes: Vec<u8>,
+        number: u32,
+        is_awaited: bool,
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        board.alarms.set(id, Timer::AnswerAgain, now + T1);
+        board.alarms.set(id, Timer::NoAck, now + PATIENCE);
+        Self {
+            bytes,
+            number,
+            pause: T1,
+            is_awaited,
+        }
+    }
+}
+
+/// A phone's new offer that the engine has not answered.
+#[derive(Debug)]
+struct Reoffer {
+    request: Request,
+    transaction: TransactionId,
+    number: u32,
+}
+
+/// Our ACK to the 2xx of a phone we called.
+#[derive(Debug)]
+struct Accepted {
+    transaction: TransactionId,
+    invite: Request,
+    ack: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Talking {
+    id: LegId,
+    dialog: Dialog,
+    accepted: Option<Accepted>,
+    unconfirmed: Option<Unconfirmed>,
+    reoffer: Option<Reoffer>,
+    /// The engine has hung up; section 15 has the BYE wait for the ACK.
+    is_closing: bool,
+}
+
+impl Talking {
+    /// A leg whose phone called us.
+    pub(crate) const fn answered(id: LegId, dialog: Dialog, unconfirmed: Unconfirmed) -> Self {
+        Self {
+            id,
+            dialog,
+            accepted: None,
+            unconfirmed: Some(unconfirmed),
+            reoffer: None,
+            is_closing: false,
+        }
+    }
+
+    /// A leg whose phone we called, and which answered with a 2xx.
+    pub(crate) fn accepted(id: LegId, dialog: Dialog, branch: Branch, board: &mut Board) -> Self {
+        let number = branch.invite.headers.cseq().map_or(0, |cseq| cseq.number);
+        let ack = board.ack(&dialog, number);
+        board.dialogs.insert(dialog.id.clone(), id);
+        Self {
+            id,
+            dialog,
+            accepted: Some(Accepted {
+                transaction: branch.transaction,
+                invite: branch.invite,
+                ack,
+            }),
+            unconfirmed: None,
+            reoffer: None,
+            is_closing: false,
+        }
+    }
+
+    pub(crate) fn handle_request(
+        mut self: Box<Self>,
+        asked: &Asked<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let reply = |board: &mut Board, status| {
+            board.respond(asked.transaction, asked.request, status, now)
+        };
+        if !self.dialog.advance(asked.essentials, asked.flow) {
+            reply(board, 500);
+            return Some(Leg::Talking(self));
+        }
+        match asked.request.method {
+            Method::Bye => {
+                reply(board, 200);
+                return self.die(board, now);
+            }
+            Method::Invite => self.handle_offer(asked, board, now),
+            Method::Update if !asked.request.body.is_empty() => {
+                self.handle_offer(asked, board, now)
+            }
+            Method::Update => self.refresh(asked, board, now),
+            Method::Options => reply(board, 200),
+            Method::Info if asked.request.body.is_empty() => reply(board, 200),
+            Method::Info => reply(board, 415),
+            Method::Refer => reply(board, 603),
+            Method::Prack => reply(board, 481),
+            Method::Other(_) => reply(board, 501),
+            _ => reply(board, 405),
+        }
+        Some(Leg::Talking(self))
+    }
+
+    /// A re-INVITE, or an UPDATE with a body.
+    fn handle_offer(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
+        let request = asked.request;
+        let has_odd_body = !request.body.is_empty() && !is_sdp(request);
+        if self.reoffer.is_some() {
+            // Section 14.2: a second offer before the answer to the first.
+            let mut response = Response::to(request, 500);
+            response.headers.push(Name::RetryAfter, "1");
+            board
+                .transactions
+                .respond(asked.transaction, &response, now);
+        } else if self.unconfirmed.is_some() {
+            board.respond(asked.transaction, request, 491, now);
+        } else if self.is_closing || has_odd_body {
+            board.respond(
+                asked.transaction,
+                request,
+                if has_odd_body { 415 } else { 481 },
+                now,
+            );
+        } else {
+            self.dialog.retarget(&request.headers);
+            if request.method == Method::Invite {
+                board
+                    .transactions
+                    .respond(asked.transaction, &Response::to(request, 100), now);
+            }
+            let number = asked.essentials.cseq.number;
+            self.reoffer = Some(Reoffer {
+                request: request.clone(),
+                transaction: asked.transaction,
+                number,
+            });
+            board.tell(Event::Reoffer {
+                leg: self.id,
+                sdp: request.body.clone(),
+            });
+        }
+    }
+
+    /// An UPDATE without a body only refreshes (RFC 3311 section 5.2).
+    fn refresh(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
+        self.dialog.retarget(&asked.request.headers);
+        let response = dialog_response(asked.request, 200, None, self.dialog.flow);
+        board
+            .transactions
+            .respond(asked.transaction, &response, now);
+    }
+
+    pub(crate) fn answer(
+        mut self: Box<Self>,
+        sdp: Vec<u8>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Leg {
+        if let Some(reoffer) = self.reoffer.take() {
+            let mut response = dialog_response(&reoffer.request, 200, None, self.dialog.flow);
+            attach_sdp(&mut response, sdp);
+            board
+                .transactions
+                .respond(reoffer.transaction, &response, now);
+            if reoffer.request.method == Method::Invite {
+                let is_awaited = reoffer.request.body.is_empty();
+                let bytes = response.to_bytes();
+                self.unconfirmed = Some(Unconfirmed::start(
+                    self.id,
+                    bytes,
+                    reoffer.number,
+                    is_awaited,
+                    board,
+                    now,
+                ));
+            }
+        }
+        Leg::Talking(self)
+    }
+
+    pub(crate) fn refuse(mut self: Box<Self>, status: u16, board: &mut Board, now: Instant) -> Leg {
+        if let Some(reoffer) = self.reoffer.take() {
+            board.respond(
+                reoffer.transaction,
+                &reoffer.request,
+                status.clamp(300, 699),
+                now,
+            );
+        }
+        Leg::Talking(self)
+    }
+
+    pub(crate) fn handle_ack(
+        mut self: Box<Self>,
+        request: &Request,
+        essentials: &Essentials,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let number = essentials.cseq.number;
+        let Some(unconfirmed) = self.unconfirmed.take_if(|waiting| waiting.number == number) else {
+            return Some(Leg::Talking(self));
+        };
+        board.alarms.clear(self.id, Timer::AnswerAgain);
+        board.alarms.clear(self.id, Timer::NoAck);
+        if self.is_closing {
+            board.bye(&mut self.dialog, now);
+            return self.leave(board, now);
+        }
+        if unconfirmed.is_awaited {
+            board.tell(Event::Confirmed {
+                leg: self.id,
+                sdp: request.body.clone(),
+            });
+        }
+        Some(Leg::Talking(self))
+    }
+
+    /// A 2xx to our INVITE again: our ACK was lost. One with another tag comes from a second phone behind the same
+    /// Contact, which nobody wants.
+    pub(crate) fn handle_response(
+        self: Box<Self>,
+        answer: &Answer<'_>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Leg {
+        let is_2xx = (200..300).contains(&answer.response.status);
+        if let Some(accepted) = self
+            .accepted
+            .as_ref()
+            .filter(|each| is_2xx && each.transaction == answer.transaction)
+        {
+            if answer.essentials.to.tag().unwrap_or_default() == self.dialog.id.remote_tag {
+                board
+                    .transactions
+                    .send(self.dialog.flow, accepted.ack.clone());
+            } else {
+                super::fading::turn_away(&accepted.invite, answer, self.dialog.flow, board, now);
+            }
+        }
+        Leg::Talking(self)
+    }
+
+    pub(crate) fn handle_timer(
+        mut self: Box<Self>,
+        timer: Timer,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let Some(unconfirmed) = self.unconfirmed.as_mut() else {
+            return Some(Leg::Talking(self));
+        };
+        if timer == Timer::AnswerAgain {
+            board
+                .transactions
+                .send(self.dialog.flow, unconfirmed.bytes.clone());
+            unconfirmed.pause = T2.min(unconfirmed.pause * 2);
+            board
+                .alarms
+                .set(self.id, Timer::AnswerAgain, now + unconfirmed.pause);
+            return Some(Leg::Talking(self));
+        }
+        board.bye(&mut self.dialog, now);
+        self.die(board, now)
+    }
+
+    pub(crate) fn handle_flow_closed(
+        self: Box<Self>,
+        flow: Flow,
+        board: &mut Board,
+    ) -> Option<Leg> {
+        if self.dialog.flow != flow {
+            return Some(Leg::Talking(self));
+        }
+        board.dialogs.remove(&self.dialog.id);
+        if !self.is_closing {
+            board.tell(Event::HungUp { leg: self.id });
+        }
+        None
+    }
+
+    pub(crate) fn hang_up(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+        if self.unconfirmed.is_some() {
+            self.is_closing = true;
+            return Some(Leg::Talking(self));
+        }
+        board.bye(&mut self.dialog, now);
+        self.leave(board, now)
+    }
+
+    /// The phone's doing: the engine is told, unless it has hung up itself.
+    fn die(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+        if !self.is_closing {
+            board.tell(Event::HungUp { leg: self.id });
+        }
+        self.leave(board, now)
+    }
+
+    fn leave(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+        if let Some(reoffer) = &self.reoffer {
+            board.respond(reoffer.transaction, &reoffer.request, 487, now);
+        }
+        board.dialogs.remove(&self.dialog.id);
+        None
+    }
+}
+
+/// True if the body is SDP, whatever parameters follow the type.
+pub(crate) fn is_sdp(request: &Request) -> bool {
+    let is_plain = request
+        .headers
+        .get(&Name::ContentEncoding)
+        .is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
+    let kind = request
+        .headers
+        .text(&Name::ContentType)
+        .and_then(|value| value.split(';').next());
+    is_plain && kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
+}

@@ -1,0 +1,83 @@
+//! The core's dice: tags, branches and Call-IDs that nobody can guess (RFC 3261 sections 19.3 and 8.1.1.7), and keyed
+//! tags for answers that are given without keeping state (section 8.2.7).
+
+use hmac::{Hmac, KeyInit, Mac};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::digest::hex;
+use crate::message::MAGIC_COOKIE;
+
+/// The dice, and a key drawn from them.
+pub(crate) struct Random {
+    dice: ChaCha20Rng,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl Random {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        let mut dice = ChaCha20Rng::from_seed(seed);
+        let mut key = Zeroizing::new([0; 32]);
+        dice.fill_bytes(key.as_mut());
+        Self { dice, key }
+    }
+
+    /// A key for another part of the core.
+    pub(crate) fn key(&mut self) -> Zeroizing<[u8; 32]> {
+        let mut key = Zeroizing::new([0; 32]);
+        self.dice.fill_bytes(key.as_mut());
+        key
+    }
+
+    /// 64 random bits in hexadecimal.
+    pub(crate) fn tag(&mut self) -> String {
+        format!("{:016x}", self.dice.next_u64())
+    }
+
+    /// A branch of our own.
+    pub(crate) fn branch(&mut self) -> String {
+        format!("{MAGIC_COOKIE}{}", self.tag())
+    }
+
+    /// A Call-ID of our own: 128 random bits, and no host name.
+    pub(crate) fn call_id(&mut self) -> String {
+        format!("{}{}", self.tag(), self.tag())
+    }
+
+    /// The same tag for the same request every time, so that its repeats get the same answer.
+    pub(crate) fn tag_for(&self, parts: &[&[u8]]) -> String {
+        hex(keyed(&self.key, parts).get(..8).unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Random {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Random(..)")
+    }
+}
+
+/// HMAC-SHA-256 over parts, each with its length in front.
+pub(crate) fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_throws_the_same_dice() {
+        let (mut one, mut two) = (Random::new([7; 32]), Random::new([7; 32]));
+        assert_eq!(one.branch(), two.branch());
+        assert_ne!(one.tag(), one.tag());
+        assert_eq!(one.tag_for(&[b"a", b"b"]), two.tag_for(&[b"a", b"b"]));
+        assert_ne!(one.tag_for(&[b"a", b"b"]), one.tag_for(&[b"ab", b""]));
+    }
+}

@@ -1,0 +1,263 @@
+//! Which phones are reachable for a line, over which flow, until when (RFC 3261 section 10.3).
+//!
+//! A phone is called over the flow it registered over, whatever its Contact says of addresses. No GRUU, no path, no
+//! outbound: phones that see `pub-gruu` build Contacts from it that lead nowhere. `q` is not weighed: all phones ring.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::account::User;
+use crate::flow::Flow;
+use crate::message::{Name, NameAddr, Request, Uri, seconds};
+
+/// Shorter registrations are refused with 423: ten seconds of silence is soon enough to notice a dead phone, and a
+/// REGISTER each ten seconds costs next to nothing.
+pub(crate) const MIN_EXPIRES: u32 = 10;
+/// Longer registrations are shortened to this.
+pub(crate) const MAX_EXPIRES: u32 = 3600;
+/// Phones per line: a desk, a laptop, a mobile, and as many that were restarted without saying goodbye. When one more
+/// comes, the one that would expire first leaves.
+pub(crate) const MAX_PHONES: usize = 8;
+/// Contacts in one REGISTER.
+const MAX_CONTACTS: usize = 8;
+
+/// One phone of a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) contact: Uri,
+    pub(crate) flow: Flow,
+    pub(crate) until: Instant,
+    instance: Option<String>,
+    call_id: String,
+    number: u32,
+}
+
+/// Why a REGISTER is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// 400: `*` together with anything else, or without `Expires: 0`, or more contacts than we read.
+    Malformed,
+    /// 423.
+    TooBrief,
+    /// 500: older than what is known (section 10.3, step 7).
+    OutOfOrder,
+    /// 416: a Contact that is no `sip:` or `sips:` URI.
+    Scheme,
+}
+
+/// Who registers, as the request says it and digest proved it.
+pub(crate) struct Registering<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) flow: Flow,
+    pub(crate) call_id: &'a str,
+    pub(crate) number: u32,
+}
+
+/// The phones of all lines.
+#[derive(Debug, Default)]
+pub(crate) struct Registrar {
+    lines: BTreeMap<User, Vec<Binding>>,
+}
+
+/// What a REGISTER changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The same phones as before.
+    Refreshed,
+    /// A phone is new.
+    Joined,
+    /// A phone is gone, and none is new.
+    Left,
+}
+
+impl Effect {
+    fn between(before: &[Binding], after: &[Binding]) -> Self {
+        let is_in = |list: &[Binding], one: &Binding| {
+            list.iter()
+                .any(|each| each.contact == one.contact && each.flow == one.flow)
+        };
+        if after.iter().any(|binding| !is_in(before, binding)) {
+            Self::Joined
+        } else if before.iter().any(|binding| !is_in(after, binding)) {
+            Self::Left
+        } else {
+            Self::Refreshed
+        }
+    }
+}
+
+/// One change that a REGISTER asks for.
+struct Change {
+    contact: NameAddr,
+    expires: u32,
+}
+
+impl Registrar {
+    /// The phones of a line.
+    pub(crate) fn phones(&self, user: &User) -> &[Binding] {
+        self.lines.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    /// Does what a REGISTER asks, all of it or nothing.
+    pub(crate) fn register(
+        &mut self,
+        request: &Request,
+        who: &Registering<'_>,
+        now: Instant,
+    ) -> Result<Effect, Refusal> {
+        let has_star = request
+            .headers
+            .all(&Name::Contact)
+            .any(|value| value == b"*");
+        let contacts = request.headers.contacts().ok_or(Refusal::Malformed)?;
+        let line = self.lines.entry(who.user.clone()).or_default();
+        let before = line.clone();
+        let done = if has_star {
+            unregister_all(line, request, !contacts.is_empty(), who)
+        } else {
+            changes(contacts, request.headers.expires())
+                .and_then(|changes| apply(line, changes, who, now))
+        };
+        let effect = Effect::between(&before, line);
+        if line.is_empty() {
+            self.lines.remove(who.user);
+        }
+        done.map(|()| effect)
+    }
+
+    /// Takes out what has expired; gives the lines that lost a phone.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<User> {
+        self.remove(|binding| binding.until <= now)
+    }
+
+    /// Takes out the phones behind a closed stream; gives the lines that lost a phone.
+    pub(crate) fn close(&mut self, flow: Flow) -> Vec<User> {
+        self.remove(|binding| binding.flow == flow)
+    }
+
+    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+        let soonest = self
+            .lines
+            .values()
+            .flatten()
+            .map(|binding| binding.until)
+            .min()?;
+        Some((soonest, "end a registration"))
+    }
+
+    fn remove(&mut self, is_gone: impl Fn(&Binding) -> bool) -> Vec<User> {
+        let mut changed = Vec::new();
+        for (user, line) in &mut self.lines {
+            let before = line.len();
+            line.retain(|binding| !is_gone(binding));
+            if line.len() < before {
+                changed.push(user.clone());
+            }
+        }
+        self.lines.retain(|_, line| !line.is_empty());
+        changed
+    }
+}
+
+/// Section 10.2.2: `Contact: *` stands alone and needs `Expires: 0`.
+fn unregister_all(
+    line: &mut Vec<Binding>,
+    request: &Request,
+    has_others: bool,
+    who: &Registering<'_>,
+) -> Result<(), Refusal> {
+    if has_others || request.headers.expires() != Some(0) {
+        return Err(Refusal::Malformed);
+    }
+    if line.iter().any(|binding| is_newer(binding, who)) {
+        return Err(Refusal::OutOfOrder);
+    }
+    line.clear();
+    Ok(())
+}
+
+fn changes(contacts: Vec<NameAddr>, expires: Option<u32>) -> Result<Vec<Change>, Refusal> {
+    if contacts.len() > MAX_CONTACTS {
+        return Err(Refusal::Malformed);
+    }
+    let mut changes = Vec::new();
+    for contact in contacts {
+        if contact.uri.host().is_none() {
+            return Err(Refusal::Scheme);
+        }
+        // Section 10.2.1.1: a malformed value counts as one hour, which is also what we grant at most.
+        let own = contact
+            .params
+            .get("expires")
+            .map(|text| seconds(text.as_bytes()).unwrap_or(MAX_EXPIRES));
+        let asked = own.or(expires).unwrap_or(MAX_EXPIRES);
+        if asked != 0 && asked < MIN_EXPIRES {
+            return Err(Refusal::TooBrief);
+        }
+        changes.push(Change {
+            contact,
+            expires: asked.min(MAX_EXPIRES),
+        });
+    }
+    Ok(changes)
+}
+
+fn apply(
+    line: &mut Vec<Binding>,
+    changes: Vec<Change>,
+    who: &Registering<'_>,
+    now: Instant,
+) -> Result<(), Refusal> {
+    let is_late = changes.iter().any(|change| {
+        line.iter()
+            .any(|binding| is_same(binding, &change.contact) && is_newer(binding, who))
+    });
+    if is_late {
+        return Err(Refusal::OutOfOrder);
+    }
+    for Change { contact, expires } in changes {
+        line.retain(|binding| !is_same(binding, &contact));
+        if expires == 0 {
+            continue;
+        }
+        if line.len() >= MAX_PHONES {
+            let first = line
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, binding)| binding.until)
+                .map(|(index, _)| index);
+            if let Some(first) = first {
+                line.remove(first);
+            }
+        }
+        line.push(Binding {
+            instance: instance(&contact),
+            contact: contact.uri,
+            flow: who.flow,
+            until: now + Duration::from_secs(u64::from(expires)),
+            call_id: who.call_id.to_owned(),
+            number: who.number,
+        });
+    }
+    Ok(())
+}
+
+/// Section 10.3 step 7: within one Call-ID the numbers grow.
+fn is_newer(binding: &Binding, who: &Registering<'_>) -> bool {
+    binding.call_id == who.call_id && binding.number >= who.number
+}
+
+/// The same phone: by its instance (RFC 5626 section 4.1) where both have one, else by its address.
+fn is_same(binding: &Binding, contact: &NameAddr) -> bool {
+    match (&binding.instance, instance(contact)) {
+        (Some(known), Some(new)) => *known == new,
+        _ => binding.contact.is_same_contact(&contact.uri),
+    }
+}
+
+fn instance(contact: &NameAddr) -> Option<String> {
+    contact
+        .params
+        .get("+sip.instance")
+        .map(|id| id.to_ascii_lowercase())
+}

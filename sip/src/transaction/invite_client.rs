@@ -1,0 +1,146 @@
+//! Our INVITE to a phone (RFC 3261 section 17.1.1, with the Accepted state of RFC 6026 section 7.2).
+//!
+//! The ACK of a refusal is sent here (section 17.1.1.3); the ACK of a 2xx is the leg's work.
+
+use std::time::Duration;
+
+use super::{After, Reach};
+use crate::message::{CSeq, Headers, Method, Name, Request, Response};
+use crate::timers::{PATIENCE, T1, Timer};
+
+#[derive(Debug)]
+enum State {
+    /// No answer at all yet.
+    Calling { pause: Duration },
+    /// A provisional answer is here.
+    Proceeding,
+    /// Refused; the ACK is given again to a repeat of the refusal.
+    Completed { ack: Vec<u8> },
+    /// Accepted: every 2xx is news, since each may come from another phone.
+    Accepted,
+}
+
+#[derive(Debug)]
+pub(super) struct InviteClient {
+    request: Request,
+    state: State,
+}
+
+impl InviteClient {
+    pub(super) const fn new(request: Request) -> Self {
+        Self {
+            request,
+            state: State::Calling { pause: T1 },
+        }
+    }
+
+    pub(super) fn start(&mut self, reach: &mut Reach<'_>) -> After {
+        reach.send(&self.request.to_bytes());
+        if !reach.is_reliable() {
+            reach.set(Timer::A, T1);
+        }
+        reach.set(Timer::B, PATIENCE);
+        After::Stay
+    }
+
+    /// Says whether the response is news, and whether the machine goes on.
+    pub(super) fn handle_response(
+        &mut self,
+        response: &Response,
+        reach: &mut Reach<'_>,
+    ) -> (bool, After) {
+        let is_open = matches!(self.state, State::Calling { .. } | State::Proceeding);
+        match (response.status, &self.state) {
+            (..200, _) if is_open => {
+                self.stop_calling(reach);
+                self.state = State::Proceeding;
+                (true, After::Stay)
+            }
+            (200..300, _) if is_open => {
+                self.stop_calling(reach);
+                reach.set(Timer::M, PATIENCE);
+                self.state = State::Accepted;
+                (true, After::Stay)
+            }
+            (200..300, State::Accepted) => (true, After::Stay),
+            (300.., _) if is_open => {
+                self.stop_calling(reach);
+                (true, self.complete(response, reach))
+            }
+            (300.., State::Completed { ack }) => {
+                reach.send(ack);
+                (false, After::Stay)
+            }
+            _ => (false, After::Stay),
+        }
+    }
+
+    fn stop_calling(&self, reach: &mut Reach<'_>) {
+        reach.clear(Timer::A);
+        reach.clear(Timer::B);
+    }
+
+    fn complete(&mut self, refusal: &Response, reach: &mut Reach<'_>) -> After {
+        let ack = ack_for_refusal(&self.request, refusal).to_bytes();
+        reach.send(&ack);
+        if reach.is_reliable() {
+            return After::Over;
+        }
+        reach.set(Timer::D, PATIENCE);
+        self.state = State::Completed { ack };
+        After::Stay
+    }
+
+    pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {
+        match (&mut self.state, timer) {
+            (State::Calling { pause }, Timer::A) => {
+                *pause *= 2;
+                let pause = *pause;
+                reach.send(&self.request.to_bytes());
+                reach.set(Timer::A, pause);
+                After::Stay
+            }
+            _ => After::Over,
+        }
+    }
+}
+
+/// Section 17.1.1.3: the INVITE's own Via, Request-URI, From, Call-ID and Route, the refusal's To.
+fn ack_for_refusal(invite: &Request, refusal: &Response) -> Request {
+    let mut ack = companion(invite, Method::Ack);
+    if let Some(to) = refusal.headers.get(&Name::To) {
+        ack.headers.replace(Name::To, to);
+    }
+    ack
+}
+
+/// A CANCEL for an INVITE (section 9.1).
+pub(crate) fn cancel_for(invite: &Request) -> Request {
+    companion(invite, Method::Cancel)
+}
+
+fn companion(invite: &Request, method: Method) -> Request {
+    let mut headers = Headers::new();
+    for name in [
+        Name::Via,
+        Name::MaxForwards,
+        Name::From,
+        Name::To,
+        Name::CallId,
+        Name::Route,
+    ] {
+        for value in invite.headers.all(&name) {
+            headers.push(name.clone(), value);
+        }
+    }
+    if let Some(CSeq { number, .. }) = invite.headers.cseq() {
+        headers.push(Name::CSeq, format!("{number} {method}"));
+    }
+    Request {
+        method,
+        uri: invite.uri.clone(),
+        headers,
+        body: Vec::new(),
+        defect: None,
+    }
+}

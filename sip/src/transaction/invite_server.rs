@@ -1,0 +1,103 @@
+//! A phone's INVITE (RFC 3261 section 17.2.1, with the Accepted state of RFC 6026 section 7.1).
+//!
+//! Repeats of the INVITE and the ACK of a refusal end here. Repeating a 2xx until its ACK comes is the leg's work.
+
+use std::time::Duration;
+
+use super::{After, Reach};
+use crate::timers::{PATIENCE, T1, T2, T4, Timer};
+
+#[derive(Debug)]
+enum State {
+    /// No final answer yet; the last provisional one is given again to a repeat.
+    Proceeding(Option<Vec<u8>>),
+    /// Refused; the refusal is repeated until the ACK.
+    Completed { refusal: Vec<u8>, pause: Duration },
+    /// The ACK of the refusal is here.
+    Confirmed,
+    /// Accepted by a 2xx.
+    Accepted,
+}
+
+#[derive(Debug)]
+pub(super) struct InviteServer {
+    state: State,
+}
+
+impl InviteServer {
+    pub(super) const fn new() -> Self {
+        Self {
+            state: State::Proceeding(None),
+        }
+    }
+
+    pub(super) const fn is_accepted(&self) -> bool {
+        matches!(self.state, State::Accepted)
+    }
+
+    pub(super) fn handle_repeat(&mut self, reach: &mut Reach<'_>) -> After {
+        match &self.state {
+            State::Proceeding(Some(bytes)) | State::Completed { refusal: bytes, .. } => {
+                reach.send(bytes)
+            }
+            State::Proceeding(None) | State::Confirmed | State::Accepted => {}
+        }
+        After::Stay
+    }
+
+    pub(super) fn handle_ack(&mut self, reach: &mut Reach<'_>) -> After {
+        if !matches!(self.state, State::Completed { .. }) {
+            return After::Stay;
+        }
+        if reach.is_reliable() {
+            return After::Over;
+        }
+        self.state = State::Confirmed;
+        reach.clear(Timer::G);
+        reach.clear(Timer::H);
+        reach.set(Timer::I, T4);
+        After::Stay
+    }
+
+    pub(super) fn respond(&mut self, status: u16, bytes: Vec<u8>, reach: &mut Reach<'_>) -> After {
+        let is_open = matches!(self.state, State::Proceeding(_));
+        match status {
+            ..200 if is_open => {
+                reach.send(&bytes);
+                self.state = State::Proceeding(Some(bytes));
+            }
+            200..300 if is_open => {
+                reach.send(&bytes);
+                reach.set(Timer::L, PATIENCE);
+                self.state = State::Accepted;
+            }
+            300.. if is_open => {
+                reach.send(&bytes);
+                if !reach.is_reliable() {
+                    reach.set(Timer::G, T1);
+                }
+                reach.set(Timer::H, PATIENCE);
+                self.state = State::Completed {
+                    refusal: bytes,
+                    pause: T1,
+                };
+            }
+            // RFC 6026: the leg repeats its 2xx through here.
+            200..300 if self.is_accepted() => reach.send(&bytes),
+            _ => {}
+        }
+        After::Stay
+    }
+
+    pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {
+        match (&mut self.state, timer) {
+            (State::Completed { refusal, pause }, Timer::G) => {
+                *pause = T2.min(*pause * 2);
+                reach.send(refusal);
+                reach.set(Timer::G, *pause);
+                After::Stay
+            }
+            _ => After::Over,
+        }
+    }
+}
