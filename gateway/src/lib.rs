@@ -5,6 +5,7 @@
 //!
 //! # Rooms
 //! - [`cli`]: what was typed, and the way an error is told to a person.
+//! - [`gateway`]: the running engine as its owner sees it; the one loop behind it is in `run`.
 //! - [`config`]: a TOML file becomes settings that hold together.
 //! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
 //! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
@@ -15,9 +16,10 @@
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod gateway;
 pub mod io;
 pub mod keystore;
-pub mod run;
 pub mod secret;
 
 mod mint;
+mod run;

@@ -16,20 +16,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringfence_engine::date::UnixTime;
-use ringfence_engine::directory::Directory;
 use ringfence_engine::envelope::EventKey;
 use ringfence_engine::work::Stamp;
-use ringfence_engine::{
-    CallLabel, Config, Counters, Engine, Line, MediaOrder, Output, PostId, Sealed, Step,
-};
-use ringfence_media::Figures;
-use ringfence_phonebook::BookKey;
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, Post, PostId, Sealed};
+use tokio::sync::{broadcast, mpsc};
 
 use crate::clock;
-use crate::io::lobby::Lobby;
-use crate::io::phone::{ListenError, PhoneInput, PhoneSockets};
+use crate::gateway::{Happening, Parts, Request, Status};
+use crate::io::phone::{PhoneInput, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
 use crate::io::talk::{self, Studio, Word};
 use crate::mint;
@@ -40,147 +34,14 @@ const WORDS: usize = 1_024;
 /// Orders that wait for one call's task: more than a call can give.
 const ORDERS: usize = 32;
 
-/// Happenings that a slow watcher may be behind; then it misses some.
-const WATCH: usize = 1_024;
-
 /// How long a stopping gateway waits for the other sides to hear that calls are over.
 const GOODBYE: Duration = Duration::from_millis(2_500);
 
 /// How often the wall clock is read again, so that a corrected clock is noticed.
 const WALL: Duration = Duration::from_secs(30);
 
-/// Everything a gateway is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// UDP and TCP addresses where phones register; port 0 takes a free one.
-    pub udp: Vec<SocketAddr>,
-    /// See `udp`.
-    pub tcp: Vec<SocketAddr>,
-    /// The engine's settings.
-    pub engine: Config,
-    /// The lines, all of one phone book.
-    pub lines: Vec<Line>,
-    /// The phone book's key.
-    pub book_key: BookKey,
-    /// The downloaded book.
-    pub directory: Directory,
-    /// The relays, connecting, and what comes from them.
-    pub relays: (Relays, mpsc::Receiver<Incoming>),
-    /// The way out for sound.
-    pub lobby: Lobby,
-}
-
-/// What a watcher sees. No number, key or address.
-#[derive(Clone, Debug)]
-pub enum Happening {
-    /// A call came one step further.
-    Step {
-        /// Which call.
-        call: CallLabel,
-        /// What happened.
-        step: Step,
-        /// When.
-        at: Instant,
-    },
-    /// A call's sound is over.
-    Figures {
-        /// Which call.
-        call: CallLabel,
-        /// What it was.
-        figures: Box<Figures>,
-    },
-}
-
-/// A running gateway.
-#[derive(Debug)]
-pub struct Gateway {
-    udp: Vec<SocketAddr>,
-    tcp: Vec<SocketAddr>,
-    watch: broadcast::Sender<Happening>,
-    requests: mpsc::Sender<Request>,
-    running: JoinHandle<()>,
-}
-
-#[derive(Debug)]
-enum Request {
-    Book(Directory),
-    Status(oneshot::Sender<Status>),
-    Stop,
-}
-
-/// What a gateway says of itself.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// How many phones are registered, line by line.
-    pub phones: Vec<usize>,
-    /// Calls in any state.
-    pub calls: usize,
-    /// What the engine dropped in silence.
-    pub counters: Counters,
-}
-
-impl Gateway {
-    /// Opens the phones' sockets and starts the loop.
-    ///
-    /// # Errors
-    /// [`ListenError`] when an address cannot be listened at.
-    pub async fn start(parts: Parts) -> Result<Self, ListenError> {
-        let phones = PhoneSockets::listen(&parts.udp, &parts.tcp).await?;
-        let (udp, tcp) = (phones.udp_addrs(), phones.tcp_addrs());
-        let (watch, _) = broadcast::channel(WATCH);
-        let (requests, asked) = mpsc::channel(16);
-        let looped = Loop::new(parts, phones, watch.clone());
-        let running = tokio::spawn(looped.run(asked));
-        Ok(Self {
-            udp,
-            tcp,
-            watch,
-            requests,
-            running,
-        })
-    }
-
-    /// Where phones register over UDP.
-    #[must_use]
-    pub fn udp(&self) -> &[SocketAddr] {
-        &self.udp
-    }
-
-    /// Where phones register over TCP.
-    #[must_use]
-    pub fn tcp(&self) -> &[SocketAddr] {
-        &self.tcp
-    }
-
-    /// Everything that happens from here on.
-    #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Happening> {
-        self.watch.subscribe()
-    }
-
-    /// Hands a newer copy of the phone book to the engine.
-    pub async fn renew_book(&self, directory: Directory) {
-        // A gateway that has stopped needs no book.
-        drop(self.requests.send(Request::Book(directory)).await);
-    }
-
-    /// How it is; `None` once it has stopped.
-    pub async fn status(&self) -> Option<Status> {
-        let (tell, told) = oneshot::channel();
-        self.requests.send(Request::Status(tell)).await.ok()?;
-        told.await.ok()
-    }
-
-    /// Hangs up every call, tells the other sides, and stops: within 3 s.
-    pub async fn stop(self) {
-        // Already stopped is as good.
-        drop(self.requests.send(Request::Stop).await);
-        drop(self.running.await);
-    }
-}
-
 /// The loop's own things.
-struct Loop {
+pub(crate) struct Loop {
     engine: Engine,
     phones: PhoneSockets,
     relays: Arc<Relays>,
@@ -188,19 +49,27 @@ struct Loop {
     studio: Studio,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
-    posted: (mpsc::Sender<(PostId, usize)>, mpsc::Receiver<(PostId, usize)>),
+    posted: (
+        mpsc::Sender<(PostId, usize)>,
+        mpsc::Receiver<(PostId, usize)>,
+    ),
     stamps: (mpsc::Sender<Stamp>, mpsc::Receiver<Stamp>),
     work_bits: u8,
     watch: broadcast::Sender<Happening>,
 }
 
 impl Loop {
-    fn new(parts: Parts, phones: PhoneSockets, watch: broadcast::Sender<Happening>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        phones: PhoneSockets,
+        watch: broadcast::Sender<Happening>,
+    ) -> Self {
         let (say, words) = mpsc::channel(WORDS);
-        let near = phones.udp_addrs().first().or(phones.tcp_addrs().first()).map_or(
-            std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::ip,
-        );
+        let near = phones
+            .udp_addrs()
+            .first()
+            .or(phones.tcp_addrs().first())
+            .map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let engine = Engine::new(
@@ -230,7 +99,7 @@ impl Loop {
         }
     }
 
-    async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
+    pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
         let mut wall_clock = tokio::time::interval(WALL);
         let mut goodbye: Option<Instant> = None;
         loop {
@@ -325,7 +194,7 @@ impl Loop {
         }
     }
 
-    fn publish(&self, post: ringfence_engine::Post) {
+    fn publish(&self, post: Post) {
         let (relays, tell) = (Arc::clone(&self.relays), self.posted.0.clone());
         tokio::spawn(async move {
             let id = post.id;
@@ -337,7 +206,7 @@ impl Loop {
                 }
             };
             // The loop may be gone: then nobody waits for the news.
-            drop(tell.send((id, taken)).await);
+            let _ = tell.send((id, taken)).await;
         });
     }
 

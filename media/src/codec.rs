@@ -1,16 +1,19 @@
 //! The sound formats that a call may carry, and their numbers.
 //!
-//! Static payload types and the G.722 clock come from RFC 3551 section 6, Opus from RFC 7587, telephone events from
-//! RFC 4733. Nothing here encodes or decodes sound: a format passes from phone to phone as it is.
+//! Static payload types and the G.722 clock come from RFC 3551 section 6, Opus from RFC 7587,
+//! telephone events from RFC 4733. Nothing here encodes or decodes sound: a format passes from
+//! phone to phone as it is.
 
-/// One sound format. The order of the variants is the order of their codes on the wire, not of preference.
+/// One sound format. The order of the variants is the order of their codes on the wire, not of
+/// preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {
     /// G.711 mu-law, 8 kHz, 64 kbit/s (RFC 3551 section 4.5.14).
     Pcmu,
     /// G.711 A-law, 8 kHz, 64 kbit/s (RFC 3551 section 4.5.14).
     Pcma,
-    /// G.722, sampled at 16 kHz but with an RTP clock of 8 kHz, as RFC 3551 section 4.5.2 has it for history's sake.
+    /// G.722, sampled at 16 kHz but with an RTP clock of 8 kHz, as RFC 3551 section 4.5.2 has it
+    /// for history's sake.
     G722,
     /// Opus, always 48 kHz and two channels in SDP whatever it really carries (RFC 7587 section 7).
     Opus,
@@ -84,7 +87,8 @@ impl Codec {
 
     /// What we ask of a phone's encoder.
     ///
-    /// Opus must keep one size and one rhythm, or packet sizes would tell who speaks when (RFC 7587 section 6.1).
+    /// Opus must keep one size and one rhythm, or packet sizes would tell who speaks when (RFC 7587
+    /// section 6.1).
     pub(crate) const fn format_parameters(self) -> Option<&'static str> {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => None,
@@ -120,7 +124,8 @@ impl Codec {
         }
     }
 
-    /// The format that the value of an `a=rtpmap` line names: names in any case, channels not compared.
+    /// The format that the value of an `a=rtpmap` line names: names in any case, channels not
+    /// compared.
     pub(crate) fn from_rtpmap(value: &str) -> Option<Self> {
         let (name, clock) = name_and_clock(value)?;
         Self::ALL.into_iter().find(|codec| {

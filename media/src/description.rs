@@ -1,8 +1,9 @@
 //! What one engine tells the other about its media, and its bytes.
 //!
-//! It travels sealed in ring and answer, in place of the SDP of RFC 3264: typed values only, so that nothing that a phone
-//! wrote can cross by accident. The bytes are canonical: each description has one encoding and each accepted string of bytes one
-//! description. It does not say whether a relay's address may be used (public or private): that is the far leg's to judge.
+//! It travels sealed in ring and answer, in place of the SDP of RFC 3264: typed values only, so
+//! that nothing that a phone wrote can cross by accident. The bytes are canonical: each description
+//! has one encoding and each accepted string of bytes one description. It does not say whether a
+//! relay's address may be used (public or private): that is the far leg's to judge.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,22 +17,28 @@ use crate::far::FarLocal;
 
 /// What the far leg of one engine looks like to the other.
 ///
-/// Fields may hold anything while it is being put together; only what keeps every limit survives [`Description::decode`].
+/// Fields may hold anything while it is being put together; only what keeps every limit survives
+/// [`Description::decode`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Description {
     /// ICE user name fragment, 4 to 32 ICE characters (RFC 8839 section 5.4).
     /// Seen by the other engine, and in clear in connectivity checks by both TURN servers.
     pub ufrag: String,
-    /// ICE password, 22 to 64 ICE characters (RFC 8839 section 5.4). Seen by the other engine alone; wiped on drop.
+    /// ICE password, 22 to 64 ICE characters (RFC 8839 section 5.4). Seen by the other engine
+    /// alone; wiped on drop.
     pub pwd: String,
-    /// SHA-256 of the DTLS certificate that this call uses and no other (RFC 8122 section 5). Seen by the other engine alone.
+    /// SHA-256 of the DTLS certificate that this call uses and no other (RFC 8122 section 5). Seen
+    /// by the other engine alone.
     pub fingerprint: [u8; 32],
-    /// The RTP source that will carry sound (RFC 3550 section 5.1). Seen by the other engine, and in clear by both TURN servers.
+    /// The RTP source that will carry sound (RFC 3550 section 5.1). Seen by the other engine, and
+    /// in clear by both TURN servers.
     pub ssrc: u32,
-    /// Relayed transport addresses of a TURN server, 1 to 4 different ones. Seen by the other engine and by both TURN servers.
+    /// Relayed transport addresses of a TURN server, 1 to 4 different ones. Seen by the other
+    /// engine and by both TURN servers.
     pub relays: Vec<SocketAddr>,
-    /// Formats that the phone behind takes, best first, no format twice and at least one for sound. Seen by the other
-    /// engine alone; payload types on the wire tell the TURN servers which one was chosen.
+    /// Formats that the phone behind takes, best first, no format twice and at least one for sound.
+    /// Seen by the other engine alone; payload types on the wire tell the TURN servers which one
+    /// was chosen.
     pub codecs: Vec<Codec>,
 }
 
@@ -84,7 +91,8 @@ impl Description {
 
     /// The bytes of this description.
     ///
-    /// A description that breaks a limit still encodes to a bounded number of bytes, which [`Description::decode`] refuses.
+    /// A description that breaks a limit still encodes to a bounded number of bytes, which
+    /// [`Description::decode`] refuses.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::MAX_BYTES);
@@ -273,7 +281,8 @@ const MAX_UFRAG: usize = 32;
 const MIN_UFRAG: usize = 4;
 const MAX_PWD: usize = 64;
 const MIN_PWD: usize = 22;
-/// Each relay costs the other side a TURN permission and a connectivity check, so that a caller cannot ask for many.
+/// Each relay costs the other side a TURN permission and a connectivity check, so that a caller
+/// cannot ask for many.
 const MAX_RELAYS: usize = 4;
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What happened to a call's packets, in numbers.
 //!
-//! Losses and jitter are reckoned as RFC 3550 appendix A.3 and A.8 do, for our own eyes: no report is sent to anybody. No figure
-//! holds an address, and none is kept after the call.
+//! Losses and jitter are reckoned as RFC 3550 appendix A.3 and A.8 do, for our own eyes: no report
+//! is sent to anybody. No figure holds an address, and none is kept after the call.
 
 use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
-use crate::rewrite::{Arrival, Rewritten, Unwanted};
+use crate::rewrite::{Arrival, Rewritten};
 
 /// The figures of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub struct Figures {
     pub to_phone: Way,
     /// When the far leg was connected.
     pub connected: Option<Instant>,
-    /// The ICE candidate types in use, ours and theirs, once connected. The far leg has no others than relayed ones.
+    /// The ICE candidate types in use, ours and theirs, once connected. The far leg has no others
+    /// than relayed ones.
     pub candidate_types: Option<(&'static str, &'static str)>,
 }
 
@@ -81,6 +82,32 @@ impl Dropped {
         } = self;
         malformed + rtcp + stranger + format + duplicate + late + muted + nowhere
     }
+
+    fn counter(&mut self, reason: Reason) -> &mut u64 {
+        match reason {
+            Reason::Malformed => &mut self.malformed,
+            Reason::Rtcp => &mut self.rtcp,
+            Reason::Stranger => &mut self.stranger,
+            Reason::Format => &mut self.format,
+            Reason::Duplicate => &mut self.duplicate,
+            Reason::Late => &mut self.late,
+            Reason::Muted => &mut self.muted,
+            Reason::Nowhere => &mut self.nowhere,
+        }
+    }
+}
+
+/// Why a packet goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Malformed,
+    Rtcp,
+    Stranger,
+    Format,
+    Duplicate,
+    Late,
+    Muted,
+    Nowhere,
 }
 
 /// Counts one way of a call.
@@ -110,23 +137,18 @@ impl Meter {
             Arrival::Next { skipped } => self.way.lost += u64::from(skipped),
             Arrival::Late => self.way.lost = self.way.lost.saturating_sub(1),
         }
-        // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is no jitter.
+        // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is
+        // no jitter.
         if !codec.is_events() {
             self.note_transit(packet.timestamp, codec.clock(), now);
         }
     }
 
-    /// Counts a packet whose numbers keep it from going on.
-    pub(crate) fn refused(&mut self, unwanted: Unwanted) {
-        match unwanted {
-            Unwanted::Duplicate => self.way.dropped.duplicate += 1,
-            Unwanted::Late => self.way.dropped.late += 1,
-        }
-    }
-
-    /// The counters of what does not even get numbers.
-    pub(crate) fn dropped(&mut self) -> &mut Dropped {
-        &mut self.way.dropped
+    /// Counts a packet that does not go on, if this is one.
+    pub(crate) fn note<T>(&mut self, outcome: Result<T, Reason>) -> Option<T> {
+        outcome
+            .map_err(|reason| *self.way.dropped.counter(reason) += 1)
+            .ok()
     }
 
     pub(crate) fn way(&self) -> Way {
@@ -161,6 +183,7 @@ const MAX_TICKS: u128 = i32::MAX as u128;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
 
     fn packet(timestamp: u32, arrival: Arrival) -> Rewritten {
         Rewritten {
@@ -171,9 +194,10 @@ mod tests {
         }
     }
 
-    /// Passes one packet of G.711 for each time of arrival in milliseconds, each due 20 ms after the one before.
+    /// Passes one packet of G.711 for each time of arrival in milliseconds, each due 20 ms after
+    /// the one before.
     fn meter(arrivals: impl IntoIterator<Item = u64>) -> Meter {
-        let (mut meter, start) = (Meter::default(), Instant::now());
+        let (mut meter, start) = (Meter::default(), some_time());
         for (count, arrival) in arrivals.into_iter().enumerate() {
             let kind = if count == 0 {
                 Arrival::Fresh
@@ -197,7 +221,8 @@ mod tests {
 
     #[test]
     fn uneven_arrivals_have_the_jitter_of_the_standard() {
-        // Each packet is alternately 5 ms early and late against the one before, which is where the average settles.
+        // Each packet is alternately 5 ms early and late against the one before, which is where the
+        // average settles.
         let jitter = meter((0..400).map(|n| n * 20 + n % 2 * 5)).way().jitter;
         assert!((4_500..=5_000).contains(&jitter.as_micros()), "{jitter:?}");
     }
@@ -205,7 +230,7 @@ mod tests {
     #[test]
     fn late_packets_are_no_longer_lost() {
         let mut meter = meter([0]);
-        let now = Instant::now();
+        let now = some_time();
         meter.passed(packet(0, Arrival::Next { skipped: 3 }), Codec::Opus, now);
         meter.passed(packet(0, Arrival::Late), Codec::Opus, now);
         assert_eq!((meter.way().passed, meter.way().lost), (3, 2));
@@ -213,7 +238,7 @@ mod tests {
 
     #[test]
     fn digits_do_not_count_as_jitter() {
-        let (mut meter, start) = (meter([0]), Instant::now());
+        let (mut meter, start) = (meter([0]), some_time());
         for later in 1..10 {
             meter.passed(
                 packet(0, Arrival::Next { skipped: 0 }),
@@ -227,9 +252,10 @@ mod tests {
     #[test]
     fn all_that_arrived_is_counted() {
         let mut meter = meter([0, 20]);
-        meter.refused(Unwanted::Duplicate);
-        meter.refused(Unwanted::Late);
-        meter.dropped().rtcp += 1;
+        for reason in [Reason::Duplicate, Reason::Late, Reason::Rtcp] {
+            assert_eq!(meter.note::<()>(Err(reason)), None);
+        }
+        assert_eq!(meter.note(Ok(7)), Some(7));
         assert_eq!(meter.way().arrived(), 5);
     }
 }

@@ -1,8 +1,9 @@
 //! Symmetric RTP (RFC 4961): where a phone's sound really comes from is where it wants to hear.
 //!
-//! Until the phone's first packet, sound goes to the address in its SDP. The first valid packet from there, or from this machine if we listen on
-//! loopback, fixes the source until the phone's terms are agreed anew; everybody else is a stranger from then on. It does not look
-//! for NATs: a phone on another IP than it says is not heard.
+//! Until the phone's first packet, sound goes to the address in its SDP. The first valid packet
+//! from there, or from this machine if we listen on loopback, fixes the source until the phone's
+//! terms are agreed anew; everybody else is a stranger from then on. It does not look for NATs: a
+//! phone on another IP than it says is not heard.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,7 +30,8 @@ impl Latch {
         }
     }
 
-    /// The latch for new terms: open again, but with the way to the phone kept if its SDP names the same address.
+    /// The latch for new terms: open again, but with the way to the phone kept if its SDP names the
+    /// same address.
     pub(crate) fn renewed(&self, local: SocketAddr, said: SocketAddr) -> Self {
         let earlier = self.source.or(self.earlier).filter(|_| self.said == said);
         Self {

@@ -1,10 +1,14 @@
 //! What happens to a call's sound, as bytes and time: no socket, no clock, no runtime.
 //!
-//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format for both phones.
-//! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC), packet by packet.
-//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what happened, [`rtp`] a phone's packets.
+//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format
+//!   for both phones.
+//! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC),
+//!   packet by packet.
+//! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what
+//!   happened, [`rtp`] a phone's packets.
 //!
-//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then `next_alarm`.
+//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then
+//! `next_alarm`.
 
 pub mod codec;
 pub mod description;
@@ -26,3 +30,13 @@ pub use near::NearTerms;
 pub use negotiate::choose;
 pub use sdp::{Direction, PhoneMedia, SdpError, Unacceptable};
 pub use talk::{Talk, TalkEvent, TalkOutput};
+
+/// Where a test's time begins; from there on it is moved by hand.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "simulated time has to begin somewhere"
+)]
+pub(crate) fn some_time() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -1,7 +1,8 @@
 //! The near leg: a phone's RTP, in both directions (RFC 3550, symmetric as RFC 4961 has it).
 //!
-//! From the phone it takes what comes from the latched source in an agreed format, renumbers it and hands it on as a far packet. To the phone it gives
-//! far packets the phone's payload types and an SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
+//! From the phone it takes what comes from the latched source in an agreed format, renumbers it and
+//! hands it on as a far packet. To the phone it gives far packets the phone's payload types and an
+//! SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -10,12 +11,13 @@ use rand_core::Rng;
 
 use crate::codec::Codec;
 use crate::far::RtpPacket;
-use crate::figures::{Meter, Way};
+use crate::figures::{Meter, Reason, Way};
 use crate::latch::Latch;
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
-use crate::rtp::{Datagram, Packet};
+use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
 
-/// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms) makes it.
+/// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms)
+/// makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NearTerms {
     /// Where the near socket is bound: on loopback, any address of this machine may be the phone's.
@@ -87,113 +89,31 @@ impl NearLeg {
     }
 
     /// A datagram on the near socket; what comes back is for the far leg.
-    pub(crate) fn from_phone(
+    pub(crate) fn hear(
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
         microphone: Microphone,
         now: Instant,
     ) -> Option<RtpPacket> {
-        let dropped = self.from_phone.meter.dropped();
-        let Some(phone) = &mut self.phone else {
-            return drop_as(&mut dropped.nowhere);
+        let heard = match &mut self.phone {
+            Some(phone) => phone.hear(from, bytes, microphone, &mut self.from_phone, now),
+            None => Err(Reason::Nowhere),
         };
-        let packet = match Datagram::read(bytes) {
-            Ok(Datagram::Rtp(packet)) => packet,
-            Ok(Datagram::Rtcp) => return drop_as(&mut dropped.rtcp),
-            Err(_) => return drop_as(&mut dropped.malformed),
-        };
-        let Some(codec) = phone.codec(packet.payload_type) else {
-            return drop_as(&mut dropped.format);
-        };
-        if !phone.latch.admits(from) {
-            return drop_as(&mut dropped.stranger);
-        }
-        match microphone {
-            Microphone::Open => {}
-            Microphone::Muted => return drop_as(&mut dropped.muted),
-            Microphone::Nowhere => return drop_as(&mut dropped.nowhere),
-        }
-        let Packet {
-            ssrc,
-            sequence,
-            timestamp,
-            marker,
-            ..
-        } = packet;
-        let numbers = self.from_phone.renumber(
-            Numbers {
-                ssrc,
-                sequence,
-                timestamp,
-                marker,
-            },
-            codec,
-            phone.clock(),
-            now,
-        )?;
-        Some(RtpPacket {
-            payload_type: codec.far_payload_type(),
-            marker: numbers.marker,
-            sequence: numbers.sequence,
-            timestamp: numbers.timestamp,
-            payload: packet.payload.to_vec(),
-        })
+        self.from_phone.meter.note(heard)
     }
 
     /// A packet of the far leg; what comes back is for the phone.
-    pub(crate) fn to_phone(
+    pub(crate) fn play(
         &mut self,
         packet: &RtpPacket,
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let dropped = self.to_phone.meter.dropped();
-        let Some((phone, target)) = self
-            .phone
-            .as_ref()
-            .and_then(|phone| Some((phone, phone.latch.target()?)))
-        else {
-            return drop_as(&mut dropped.nowhere);
+        let played = match &self.phone {
+            Some(phone) => phone.play(packet, self.ssrc, &mut self.to_phone, now),
+            None => Err(Reason::Nowhere),
         };
-        let codec = Codec::from_far_payload_type(packet.payload_type);
-        let Some((codec, payload_type)) =
-            codec.and_then(|codec| Some((codec, phone.payload_type(codec)?)))
-        else {
-            return drop_as(&mut dropped.format);
-        };
-        if packet.payload.is_empty() {
-            return drop_as(&mut dropped.malformed);
-        }
-        if !phone.hears {
-            return drop_as(&mut dropped.muted);
-        }
-        // The far leg has one stream for the whole call, so its source never changes.
-        let RtpPacket {
-            marker,
-            sequence,
-            timestamp,
-            ..
-        } = *packet;
-        let numbers = self.to_phone.renumber(
-            Numbers {
-                ssrc: 0,
-                sequence,
-                timestamp,
-                marker,
-            },
-            codec,
-            phone.clock(),
-            now,
-        )?;
-        let packet = Packet {
-            payload_type,
-            marker: numbers.marker,
-            sequence: numbers.sequence,
-            timestamp: numbers.timestamp,
-            ssrc: self.ssrc,
-            payload: &packet.payload,
-        };
-        Some((target, packet.to_bytes()))
+        self.to_phone.meter.note(played)
     }
 
     /// What happened so far: from the phone, and to it.
@@ -203,8 +123,81 @@ impl NearLeg {
 }
 
 impl Phone {
-    /// The format of a packet from the phone. Where a phone answered our offer with a number of its own, RFC 3264 section 6.1 lets
-    /// it send either under its number or, as most do not, under ours.
+    fn hear(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+        microphone: Microphone,
+        lane: &mut Lane,
+        now: Instant,
+    ) -> Result<RtpPacket, Reason> {
+        let Datagram::Rtp(packet) = Datagram::read(bytes).map_err(|_| Reason::Malformed)? else {
+            return Err(Reason::Rtcp);
+        };
+        let codec = self.codec(packet.payload_type).ok_or(Reason::Format)?;
+        // Only a packet that is sound in an agreed format may fix where the phone is.
+        if !self.latch.admits(from) {
+            return Err(Reason::Stranger);
+        }
+        match microphone {
+            Microphone::Open => {}
+            Microphone::Muted => return Err(Reason::Muted),
+            Microphone::Nowhere => return Err(Reason::Nowhere),
+        }
+        let numbers = Numbers {
+            ssrc: packet.ssrc,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+        };
+        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        Ok(RtpPacket {
+            payload_type: codec.far_payload_type(),
+            marker: rewritten.marker,
+            sequence: rewritten.sequence,
+            timestamp: rewritten.timestamp,
+            payload: packet.payload.to_vec(),
+        })
+    }
+
+    fn play(
+        &self,
+        packet: &RtpPacket,
+        ssrc: u32,
+        lane: &mut Lane,
+        now: Instant,
+    ) -> Result<(SocketAddr, Vec<u8>), Reason> {
+        let target = self.latch.target().ok_or(Reason::Nowhere)?;
+        let codec = Codec::from_far_payload_type(packet.payload_type).ok_or(Reason::Format)?;
+        let payload_type = self.payload_type(codec).ok_or(Reason::Format)?;
+        if !(1..=MAX_PAYLOAD).contains(&packet.payload.len()) {
+            return Err(Reason::Malformed);
+        }
+        if !self.hears {
+            return Err(Reason::Muted);
+        }
+        let numbers = Numbers {
+            // The far leg has one stream for the whole call, so its source never changes.
+            ssrc: 0,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+        };
+        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        let packet = Packet {
+            payload_type,
+            marker: rewritten.marker,
+            sequence: rewritten.sequence,
+            timestamp: rewritten.timestamp,
+            ssrc,
+            payload: &packet.payload,
+        };
+        Ok((target, packet.to_bytes()))
+    }
+
+    /// The format of a packet from the phone. Where a phone answered our offer with a number of its
+    /// own, RFC 3264 section 6.1 lets it send either under its number or, as most do not, under
+    /// ours.
     fn codec(&self, payload_type: u8) -> Option<Codec> {
         let by_theirs = self
             .codecs
@@ -248,28 +241,17 @@ impl Lane {
         codec: Codec,
         clock: u32,
         now: Instant,
-    ) -> Option<Rewritten> {
-        match self.rewriter.rewrite(numbers, clock, now) {
-            Ok(rewritten) => {
-                self.meter.passed(rewritten, codec, now);
-                Some(rewritten)
-            }
-            Err(unwanted) => {
-                self.meter.refused(unwanted);
-                None
-            }
-        }
+    ) -> Result<Rewritten, Reason> {
+        let rewritten = self.rewriter.rewrite(numbers, clock, now)?;
+        self.meter.passed(rewritten, codec, now);
+        Ok(rewritten)
     }
-}
-
-fn drop_as<T>(counter: &mut u64) -> Option<T> {
-    *counter += 1;
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::some_time;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -321,7 +303,7 @@ mod tests {
     }
 
     fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<RtpPacket> {
-        leg.from_phone(at(PHONE), bytes, Microphone::Open, Instant::now())
+        leg.hear(at(PHONE), bytes, Microphone::Open, some_time())
     }
 
     fn dropped(leg: &NearLeg) -> crate::figures::Dropped {
@@ -376,25 +358,20 @@ mod tests {
         assert!(speak(&mut leg, &sound(96, 1)).is_some());
         assert_eq!(speak(&mut leg, &sound(96, 1)), None);
         assert_eq!(
-            leg.from_phone(
+            leg.hear(
                 at("127.0.0.1:9"),
                 &sound(96, 2),
                 Microphone::Open,
-                Instant::now()
+                some_time()
             ),
             None
         );
         assert_eq!(
-            leg.from_phone(at(PHONE), &sound(96, 2), Microphone::Muted, Instant::now()),
+            leg.hear(at(PHONE), &sound(96, 2), Microphone::Muted, some_time()),
             None
         );
         assert_eq!(
-            leg.from_phone(
-                at(PHONE),
-                &sound(96, 2),
-                Microphone::Nowhere,
-                Instant::now()
-            ),
+            leg.hear(at(PHONE), &sound(96, 2), Microphone::Nowhere, some_time()),
             None
         );
         assert_eq!(speak(&mut leg, &sound(96, 30_000)), None);
@@ -416,14 +393,14 @@ mod tests {
     #[test]
     fn a_muted_phone_is_found_all_the_same() {
         let mut leg = leg();
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &sound(96, 1),
             Microphone::Muted,
-            Instant::now(),
+            some_time(),
         );
         assert_eq!(
-            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
+            leg.play(&far(111, 1), some_time()).unwrap().0,
             at("127.0.0.1:5555")
         );
     }
@@ -431,35 +408,32 @@ mod tests {
     #[test]
     fn noise_does_not_latch() {
         let mut leg = leg();
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             b"noise",
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &sound(3, 1),
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        leg.from_phone(
+        leg.hear(
             at("127.0.0.1:5555"),
             &[0x80, 201, 0, 1, 0, 0, 0, 1],
             Microphone::Open,
-            Instant::now(),
+            some_time(),
         );
-        assert_eq!(
-            leg.to_phone(&far(111, 1), Instant::now()).unwrap().0,
-            at(PHONE)
-        );
+        assert_eq!(leg.play(&far(111, 1), some_time()).unwrap().0, at(PHONE));
     }
 
     #[test]
     fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
         let mut leg = leg();
-        let (to, first) = leg.to_phone(&far(111, 9), Instant::now()).unwrap();
-        let (_, digit) = leg.to_phone(&far(110, 10), Instant::now()).unwrap();
+        let (to, first) = leg.play(&far(111, 9), some_time()).unwrap();
+        let (_, digit) = leg.play(&far(110, 10), some_time()).unwrap();
         assert_eq!(to, at(PHONE));
         let (Ok(Datagram::Rtp(first)), Ok(Datagram::Rtp(digit))) =
             (Datagram::read(&first), Datagram::read(&digit))
@@ -477,15 +451,15 @@ mod tests {
     #[test]
     fn far_packets_that_the_phone_cannot_take_are_counted() {
         let mut leg = leg();
-        assert_eq!(leg.to_phone(&far(8, 1), Instant::now()), None);
-        assert_eq!(leg.to_phone(&far(55, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(8, 1), some_time()), None);
+        assert_eq!(leg.play(&far(55, 1), some_time()), None);
         assert_eq!(
-            leg.to_phone(
+            leg.play(
                 &RtpPacket {
                     payload: Vec::new(),
                     ..far(111, 1)
                 },
-                Instant::now()
+                some_time()
             ),
             None
         );
@@ -493,12 +467,12 @@ mod tests {
             hears: false,
             ..terms()
         });
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         leg.attach(NearTerms {
             remote: at("0.0.0.0:9"),
             ..terms()
         });
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         let dropped = leg.figures().1.dropped;
         assert_eq!(
             (
@@ -515,7 +489,7 @@ mod tests {
     fn nothing_passes_before_a_phone_is_attached() {
         let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
         assert_eq!(speak(&mut leg, &sound(96, 1)), None);
-        assert_eq!(leg.to_phone(&far(111, 1), Instant::now()), None);
+        assert_eq!(leg.play(&far(111, 1), some_time()), None);
         assert_eq!(
             (
                 leg.figures().0.dropped.nowhere,
@@ -551,7 +525,7 @@ mod tests {
                 if let Some(start) = bytes.get_mut(..2).filter(|_| like_sound) {
                     start.copy_from_slice(&[0x80, 96]);
                 }
-                leg.from_phone(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, Instant::now());
+                leg.hear(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, some_time());
             }
             prop_assert_eq!(leg.figures().0.arrived(), count);
         }

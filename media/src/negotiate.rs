@@ -1,14 +1,17 @@
-//! Which format a call uses, agreed between two phones that never see each other's SDP (RFC 3264 section 6).
+//! Which format a call uses, agreed between two phones that never see each other's SDP (RFC 3264
+//! section 6).
 //!
 //! Nothing is transcoded, so it must be one that both know.
 
 use crate::codec::Codec;
 
-/// One format for sound, and the one for keypad digits that goes with it, out of what was `offered` and what the other phone `answered`.
+/// One format for sound, and the one for keypad digits that goes with it, out of what was `offered`
+/// and what the other phone `answered`.
 ///
-/// The answerer's order decides. `None` when the two have no format for sound in common. Digits should run on the clock of the sound
-/// beside them (RFC 4733 section 2.1), but several phones offer 8 kHz digits alone beside Opus: when both sides have no
-/// better, that is taken, since the two phones would do the same to each other directly.
+/// The answerer's order decides. `None` when the two have no format for sound in common. Digits
+/// should run on the clock of the sound beside them (RFC 4733 section 2.1), but several phones
+/// offer 8 kHz digits alone beside Opus: when both sides have no better, that is taken, since the
+/// two phones would do the same to each other directly.
 #[must_use]
 pub fn choose(offered: &[Codec], answered: &[Codec]) -> Option<Vec<Codec>> {
     let mut common = answered

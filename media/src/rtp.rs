@@ -1,7 +1,8 @@
-//! RTP packets of a phone as borrowed bytes (RFC 3550 section 5.1), and the one form in which we write them.
+//! RTP packets of a phone as borrowed bytes (RFC 3550 section 5.1), and the one form in which we
+//! write them.
 //!
-//! Contributing sources, header extensions and padding are stepped over and never kept: they may tell more about a phone
-//! than its sound does. RTCP is recognised and not read.
+//! Contributing sources, header extensions and padding are stepped over and never kept: they may
+//! tell more about a phone than its sound does. RTCP is recognised and not read.
 
 /// One RTP packet, reduced to what may cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,8 @@ fn cut_padding(rest: &[u8], flags: u8) -> Option<&[u8]> {
     }
 }
 
-/// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN server unbroken.
+/// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN
+/// server unbroken.
 pub const MAX_PAYLOAD: usize = 1_200;
 const HEADER_BYTES: usize = 12;
 const VERSION: u8 = 2;

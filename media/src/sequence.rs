@@ -1,7 +1,8 @@
-//! RTP's wrapping numbers: which packet is new, late, a duplicate, or from somewhere else altogether.
+//! RTP's wrapping numbers: which packet is new, late, a duplicate, or from somewhere else
+//! altogether.
 //!
-//! The limits on jumps are those of RFC 3550 appendix A.1, the memory of numbers seen is that of RFC 3711 section 3.3.2. No
-//! clock is involved: how late is told in packets.
+//! The limits on jumps are those of RFC 3550 appendix A.1, the memory of numbers seen is that of
+//! RFC 3711 section 3.3.2. No clock is involved: how late is told in packets.
 
 /// How far a number is ahead of another, between -32,768 and 32,767, on the shorter way round.
 pub(crate) fn ahead(newer: u16, older: u16) -> i32 {
@@ -66,7 +67,8 @@ impl Window {
     }
 }
 
-/// A minute of sound: a phone that is further ahead has started anew (MAX_DROPOUT of RFC 3550 appendix A.1).
+/// A minute of sound: a phone that is further ahead has started anew (MAX_DROPOUT of RFC 3550
+/// appendix A.1).
 const MAX_AHEAD: i32 = 3_000;
 /// What the memory holds: two and a half seconds of sound, more than any phone waits for.
 const MAX_BEHIND: i32 = -127;

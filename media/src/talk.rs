@@ -1,8 +1,10 @@
-//! A whole call's media: the near leg (the phone's RTP) and the far leg (WebRTC through the relays), packet by packet.
+//! A whole call's media: the near leg (the phone's RTP) and the far leg (WebRTC through the
+//! relays), packet by packet.
 //!
-//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the phone in the [`Talk::poll`] that
-//! meets it. Neither clock nor socket is here; the shell owns a near socket and one to the TURN server. Calls, rings and who may hear whom are the
-//! engine's to decide: it says when the microphone opens.
+//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the
+//! phone in the [`Talk::poll`] that meets it. Neither clock nor socket is here; the shell owns a
+//! near socket and one to the TURN server. Calls, rings and who may hear whom are the engine's to
+//! decide: it says when the microphone opens.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -102,7 +104,8 @@ impl Talk {
         self.far.handle_turn_closed(now);
     }
 
-    /// A datagram from the near socket. Whatever is not the phone's sound in an agreed format is counted and dropped.
+    /// A datagram from the near socket. Whatever is not the phone's sound in an agreed format is
+    /// counted and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
         let microphone = match self.connected {
@@ -111,7 +114,7 @@ impl Talk {
             Some(_) if !self.microphone_open => Microphone::Muted,
             Some(_) => Microphone::Open,
         };
-        if let Some(packet) = self.near.from_phone(from, bytes, microphone, now) {
+        if let Some(packet) = self.near.hear(from, bytes, microphone, now) {
             self.far.write_rtp(packet, now);
         }
     }
@@ -154,7 +157,8 @@ impl Talk {
         self.far.send_control(bytes, now)
     }
 
-    /// Ends the call's media: no sound passes any more, and the relay is given back with the next [`Talk::poll`].
+    /// Ends the call's media: no sound passes any more, and the relay is given back with the next
+    /// [`Talk::poll`].
     pub fn close(&mut self, now: Instant) {
         self.now = Some(now);
         self.ended = true;
@@ -172,7 +176,7 @@ impl Talk {
                 FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
             };
-            if let Some(output) = self.hear(event) {
+            if let Some(output) = self.pass(event) {
                 return Some(output);
             }
         }
@@ -196,11 +200,11 @@ impl Talk {
         }
     }
 
-    fn hear(&mut self, event: FarEvent) -> Option<TalkOutput> {
+    fn pass(&mut self, event: FarEvent) -> Option<TalkOutput> {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
             FarEvent::Rtp(packet) => {
-                let (to, bytes) = self.near.to_phone(&packet, self.now?)?;
+                let (to, bytes) = self.near.play(&packet, self.now?)?;
                 if self.first_sound == FirstSound::Awaited {
                     self.first_sound = FirstSound::Given;
                 }

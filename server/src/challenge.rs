@@ -103,16 +103,21 @@ impl Challenge {
         &self.nonce
     }
 
+    /// What the text to sign spells.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(CHALLENGE)
+            .chain_update(self.book.as_bytes())
+            .chain_update(self.nonce)
+            .finalize()
+            .0
+    }
+
     /// The text to sign.
     #[must_use]
     pub fn text(&self) -> String {
-        hex::encode(
-            Sha256::new()
-                .chain_update(CHALLENGE)
-                .chain_update(self.book.as_bytes())
-                .chain_update(self.nonce)
-                .finalize(),
-        )
+        hex::encode(self.digest())
     }
 
     /// Answers with the identity's signature.

@@ -14,15 +14,25 @@ pub mod binding;
 pub mod book;
 pub mod challenge;
 pub mod code;
+#[cfg(feature = "service")]
+pub mod config;
 pub mod day;
 mod decoy;
+#[cfg(feature = "service")]
+mod http;
 pub mod keys;
 pub mod listing;
 pub mod number;
 pub mod published;
 pub mod reception;
+#[cfg(feature = "service")]
+pub mod relay;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod store;
 pub mod tile;
+#[cfg(feature = "turn")]
+pub mod turn;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};
@@ -33,6 +43,10 @@ pub use day::Day;
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
+#[cfg(feature = "service")]
+pub use relay::EmbeddedRelay;
+#[cfg(feature = "service")]
+pub use service::PhoneBook;
 pub use store::{MemoryStore, Store};
 pub use tile::{Tile, TileError};
 pub use wire::NetworkSettings;

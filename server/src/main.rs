@@ -1,2 +1,175 @@
-//! Placeholder.
-fn main() {}
+//! The command line of the phone book: reads settings, starts the service or issues a number. No logic.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ringfence_phonebook::PhoneBook;
+use ringfence_phonebook::admin::AdminToken;
+use ringfence_phonebook::config::{Config, ConfigError, Settings};
+use ringfence_phonebook::service::{IssueBesideError, StartError, issue_beside};
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+
+/// The phone book of a Ringfence network: numbers and public keys, and no idea who looks up whom.
+#[derive(Parser)]
+#[command(name = "ringfence-phonebook", version)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the phone book until Ctrl-C.
+    Serve {
+        #[command(flatten)]
+        place: Place,
+        /// Address and port to listen on [default: 127.0.0.1:7420]
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// Nostr relay that engines are told, ws:// or wss://; may be given several times
+        #[arg(long = "relay", value_name = "URL")]
+        relays: Vec<String>,
+        /// TURN server that engines are told, turn:host:port; may be given several times
+        #[arg(long = "turn", value_name = "URL")]
+        turn: Vec<String>,
+    },
+    /// Draw a number and print it with its activation code. Works beside a running server on the same database.
+    Issue {
+        #[command(flatten)]
+        place: Place,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Where the book is.
+#[derive(Args)]
+struct Place {
+    /// File of settings (TOML); what is given here goes over what it says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// SQLite file of the book, made if absent [default: phonebook.sqlite]
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+}
+
+/// What ends the program with a message.
+#[derive(Debug, Error)]
+enum Fatal {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Issue(#[from] IssueBesideError),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("RINGFENCE_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,nostr_relay_builder=error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Line::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            complain(&fatal);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Fatal> {
+    match command {
+        Command::Serve {
+            place,
+            listen,
+            relays,
+            turn,
+        } => {
+            let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
+            let settings = Settings {
+                listen,
+                relays: given(relays),
+                turn: given(turn),
+                ..Settings::default()
+            };
+            serve(config(place, settings)?).await
+        }
+        Command::Issue { place, json } => {
+            let (issue, token) = issue_beside(&config(place, Settings::default())?).await?;
+            show_token(token.as_ref());
+            show_issue(&issue.number.to_string(), &issue.code.text(), json);
+            Ok(())
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Fatal> {
+    let book = PhoneBook::start(config).await?;
+    show_token(book.first_token());
+    show_url(&book.url());
+    if let Err(cause) = tokio::signal::ctrl_c().await {
+        tracing::error!(%cause, "cannot wait for Ctrl-C; stopping");
+    }
+    book.stop().await;
+    Ok(())
+}
+
+fn config(place: Place, line: Settings) -> Result<Config, ConfigError> {
+    let file = place
+        .config
+        .as_deref()
+        .map(Settings::read)
+        .transpose()?
+        .unwrap_or_default();
+    Settings {
+        database: place.database,
+        ..line
+    }
+    .or(file)
+    .resolve()
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to a command")]
+fn show_url(url: &str) {
+    println!("phone book at {url}");
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to a command")]
+fn show_issue(number: &str, code: &str, json: bool) {
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({ "number": number, "activationCode": code })
+        );
+    } else {
+        println!("number           {number}");
+        println!("activation code  {code}");
+        println!("The code is good for 24 hours, once. Hand it over by a way you trust.");
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "shown to the operator once, apart from the answer that a script reads"
+)]
+fn show_token(token: Option<&AdminToken>) {
+    if let Some(token) = token {
+        eprintln!(
+            "This is a new phone book. Its administrator's token, shown this once: {}",
+            token.text()
+        );
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command failed")]
+fn complain(fatal: &Fatal) {
+    eprintln!("ringfence-phonebook: {fatal}");
+}

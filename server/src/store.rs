@@ -1,6 +1,9 @@
 //! What the book needs kept, as a trait, and the store that keeps it in memory. Each method is one transaction: it happened whole
 //! or not at all, whoever is killed when. No decision is taken here beyond the conditions that must hold inside a transaction.
 
+#[cfg(feature = "service")]
+pub mod sqlite;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;

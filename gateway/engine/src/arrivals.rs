@@ -29,10 +29,9 @@ impl Engine {
             tracing::trace!(%rejected, "envelope dropped");
             match rejected {
                 Rejected::NotOurs => self.counters.not_ours += 1,
-                Rejected::Length
-                | Rejected::Version
-                | Rejected::Work
-                | Rejected::StampSpent => self.counters.unfit += 1,
+                Rejected::Length | Rejected::Version | Rejected::Work | Rejected::StampSpent => {
+                    self.counters.unfit += 1
+                }
                 _ => self.counters.forged += 1,
             }
         }
@@ -82,9 +81,10 @@ impl Engine {
             }
             return;
         }
-        let sounding = self.calls.values().filter(|call| {
-            call.common.line == line && matches!(call.phase, Phase::Ringing(_))
-        });
+        let sounding = self
+            .calls
+            .values()
+            .filter(|call| call.common.line == line && matches!(call.phase, Phase::Ringing(_)));
         if sounding.count() >= MAX_RINGS_PER_LINE || self.calls.len() >= MAX_CALLS {
             self.counters.flooded += 1;
             return;
@@ -150,10 +150,7 @@ impl Engine {
         else {
             return;
         };
-        let line = self
-            .lines
-            .iter()
-            .position(|line| line.account.user == user);
+        let line = self.lines.iter().position(|line| line.account.user == user);
         let Some(line) = line else {
             return self.agent.refuse(leg, 403, now);
         };

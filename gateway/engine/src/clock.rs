@@ -38,7 +38,10 @@ mod tests {
         );
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some instant to start from"
+    )]
     fn some_instant() -> Instant {
         Instant::now()
     }

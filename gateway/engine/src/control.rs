@@ -1,57 +1,101 @@
-//! Control frames on a call's data channel: 64 bytes each, `type u8 | length u8 | body | zeros`.
+//! Control frames of a call in progress, over the WebRTC data channel (DTLS, so sealed and authenticated).
 //!
-//! The channel runs inside DTLS whose fingerprint came sealed in ring and answer, so a frame
-//! is as authentic as the call. TURN servers see only that a packet of the usual size passed.
+//! 64 bytes always: `type u8 | len u8 | body | zero fill`. One size, so that a TURN server cannot tell a
+//! hang-up from anything else. The relay of the ring is not involved any more.
 
-/// Size of every frame, so that its kind cannot be told from its length.
-pub(crate) const FRAME: usize = 64;
-
-const HANG_UP: u8 = 1;
-
-/// What one engine tells the other during a call.
+/// What one side tells the other during a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// The person on the other side has hung up.
+#[non_exhaustive]
+pub enum Control {
+    /// The call is over.
     HangUp,
 }
 
+/// Bytes of every frame.
+pub const FRAME_LEN: usize = 64;
+
+/// Why a frame is ignored. None of these ends the call: a later version may say more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Not 64 bytes, a length beyond the frame, or a fill that is not zero.
+    #[error("malformed control frame")]
+    Malformed,
+    /// A type that this version does not know.
+    #[error("unknown control frame")]
+    Unknown,
+}
+
 impl Control {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let mut frame = vec![0; FRAME];
-        if let Some(kind) = frame.first_mut() {
-            *kind = match self {
-                Self::HangUp => HANG_UP,
-            };
-        }
+    /// The frame.
+    #[must_use]
+    pub fn encode(self) -> [u8; FRAME_LEN] {
+        let mut frame = [0; FRAME_LEN];
+        frame[0] = match self {
+            Self::HangUp => HANG_UP,
+        };
         frame
     }
 
-    /// Reads a frame; unknown kinds and malformed frames are `None` and mean nothing.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, rest) = bytes.split_first()?;
-        let well_formed = bytes.len() == FRAME && rest.iter().all(|byte| *byte == 0);
-        (well_formed && *kind == HANG_UP).then_some(Self::HangUp)
+    /// Reads one message of the data channel.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, ControlError> {
+        let frame: &[u8; FRAME_LEN] = bytes.try_into().map_err(|_| ControlError::Malformed)?;
+        let (head, rest) = frame
+            .split_first_chunk::<2>()
+            .ok_or(ControlError::Malformed)?;
+        let (body, fill) = rest
+            .split_at_checked(head[1].into())
+            .ok_or(ControlError::Malformed)?;
+        if fill.iter().any(|byte| *byte != 0) {
+            return Err(ControlError::Malformed);
+        }
+        match (head[0], body) {
+            (HANG_UP, []) => Ok(Self::HangUp),
+            (HANG_UP, _) => Err(ControlError::Malformed),
+            _ => Err(ControlError::Unknown),
+        }
     }
 }
+
+const HANG_UP: u8 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
-    fn a_hang_up_survives_the_way() {
-        let frame = Control::HangUp.encode();
-        assert_eq!(frame.len(), FRAME);
-        assert_eq!(Control::decode(&frame), Some(Control::HangUp));
+    fn a_hang_up_comes_back() {
+        assert_eq!(
+            Control::decode(&Control::HangUp.encode()),
+            Ok(Control::HangUp)
+        );
     }
 
     #[test]
-    fn other_kinds_and_other_sizes_mean_nothing() {
-        assert_eq!(Control::decode(&[]), None);
-        assert_eq!(Control::decode(&[1]), None);
-        assert_eq!(Control::decode(&[9; FRAME]), None);
-        let mut dirty = Control::HangUp.encode();
-        dirty[40] = 1;
-        assert_eq!(Control::decode(&dirty), None);
+    fn other_lengths_types_and_fills_are_refused() {
+        let frame = Control::HangUp.encode();
+        assert_eq!(Control::decode(&frame[..63]), Err(ControlError::Malformed));
+        let with = |at: usize, byte| {
+            let mut frame = frame;
+            frame[at] = byte;
+            Control::decode(&frame)
+        };
+        assert_eq!(with(0, 2), Err(ControlError::Unknown));
+        assert_eq!(with(1, 1), Err(ControlError::Malformed));
+        assert_eq!(with(1, 63), Err(ControlError::Malformed));
+        assert_eq!(with(63, 1), Err(ControlError::Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(control) = Control::decode(&bytes) {
+                prop_assert_eq!(&control.encode()[..], &bytes[..]);
+            }
+        }
     }
 }

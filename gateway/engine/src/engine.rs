@@ -283,7 +283,9 @@ impl Engine {
     pub(crate) fn settle(&mut self, now: Instant) {
         while let Some(output) = self.agent.poll() {
             match output {
-                sip::Output::Send { flow, bytes } => self.out.push_back(Output::Phone { flow, bytes }),
+                sip::Output::Send { flow, bytes } => {
+                    self.out.push_back(Output::Phone { flow, bytes })
+                }
                 sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
                 sip::Output::Event(event) => self.handle_leg(event, now),
             }
@@ -292,7 +294,10 @@ impl Engine {
     }
 
     fn order_stamps(&mut self, now: Instant) {
-        let starving = self.calls.values().filter(|call| call.common.stamps.is_none());
+        let starving = self
+            .calls
+            .values()
+            .filter(|call| call.common.stamps.is_none());
         let waiting = starving.count().saturating_mul(PER_OUTGOING);
         let count = self.stock.order(waiting, self.clock.wall(now));
         if count > 0 {

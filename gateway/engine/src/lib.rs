@@ -20,6 +20,7 @@
 //! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
 pub mod bucket;
+pub mod control;
 pub mod date;
 pub mod directory;
 pub mod envelope;
@@ -35,7 +36,6 @@ mod arrivals;
 mod call;
 mod clock;
 mod config;
-mod control;
 mod counters;
 mod desk;
 mod engine;

@@ -68,3 +68,60 @@ impl Stock {
         self.stale += (before - self.ready.len()) as u64;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::EventKey;
+    use std::time::Duration;
+    use zeroize::Zeroizing;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_800_000_123);
+
+    fn stamp(wall: UnixTime) -> Stamp {
+        let key = EventKey([3; 32]);
+        let mut mint = crate::work::Mint::new(key, Zeroizing::new([4; 32]), 0, wall);
+        mint.mint_some(1).expect("any nonce has zero bits enough")
+    }
+
+    #[test]
+    fn a_call_gets_all_its_stamps_or_none() {
+        let mut stock = Stock::default();
+        stock.add(stamp(NOW));
+        assert!(stock.take(2, NOW).is_none());
+        stock.add(stamp(NOW));
+        assert_eq!(stock.take(2, NOW).map(|taken| taken.len()), Some(2));
+        assert!(stock.take(1, NOW).is_none());
+    }
+
+    #[test]
+    fn what_is_on_order_is_not_ordered_again() {
+        let mut stock = Stock::default();
+        assert_eq!(stock.order(0, NOW), FULL);
+        assert_eq!(stock.order(0, NOW), 0);
+        stock.add(stamp(NOW));
+        assert_eq!(stock.order(0, NOW), 0);
+        assert_eq!(stock.order(2, NOW), 2);
+        assert_eq!(stock.order(1_000, NOW), MOST - FULL - 2);
+    }
+
+    #[test]
+    fn stamps_that_receivers_would_refuse_are_thrown_away_and_replaced() {
+        let mut stock = Stock::default();
+        assert_eq!(stock.order(0, NOW), FULL);
+        for _ in 0..FULL {
+            stock.add(stamp(NOW));
+        }
+        let later = NOW.after(Duration::from_secs(3_600));
+        assert_eq!(stock.order(0, later), FULL);
+        assert_eq!(stock.stale(), FULL as u64);
+        assert!(stock.take(1, later).is_none());
+    }
+
+    #[test]
+    fn unused_stamps_come_back_and_the_stock_stays_bounded() {
+        let mut stock = Stock::default();
+        stock.put_back((0..100).map(|_| stamp(NOW)).collect());
+        assert_eq!(stock.ready.len(), MOST);
+    }
+}

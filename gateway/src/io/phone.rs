@@ -171,7 +171,10 @@ fn refused(transport: &'static str, addr: SocketAddr, error: io::Error) -> Liste
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a socket towards phones, not towards the world")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a socket towards phones, not towards the world"
+)]
 async fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(addr).await?;
     // Tokio learns that a socket can be written to from its first event; `try_send_to` would
@@ -180,7 +183,10 @@ async fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a socket towards phones, not towards the world")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a socket towards phones, not towards the world"
+)]
 async fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(addr).await
 }

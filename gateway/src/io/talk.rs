@@ -140,7 +140,12 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) {
 }
 
 /// Carries out all that the media core asks. False when there is nobody left to tell.
-async fn drain(sound: &mut Sound, near: Option<&NearPorts>, call: CallLabel, studio: &Studio) -> bool {
+async fn drain(
+    sound: &mut Sound,
+    near: Option<&NearPorts>,
+    call: CallLabel,
+    studio: &Studio,
+) -> bool {
     while let Some(output) = sound.talk.poll() {
         match output {
             TalkOutput::ToServer(bytes) => {
@@ -165,7 +170,10 @@ async fn drain(sound: &mut Sound, near: Option<&NearPorts>, call: CallLabel, stu
 
 async fn open_near(call: CallLabel, studio: &Studio) -> Option<NearPorts> {
     let ports = bind_pair(studio.near).await;
-    let local = ports.as_ref().ok().and_then(|ports| ports.rtp.local_addr().ok());
+    let local = ports
+        .as_ref()
+        .ok()
+        .and_then(|ports| ports.rtp.local_addr().ok());
     let event = match local {
         Some(local) => MediaEvent::Near(local),
         None => MediaEvent::Refused(MediaFault::NoPort),
@@ -194,7 +202,10 @@ async fn tell(call: CallLabel, studio: &Studio, event: MediaEvent) -> bool {
     studio.words.send(Word::Event(call, event)).await.is_ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the phone's own port, on the address it registers at")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the phone's own port, on the address it registers at"
+)]
 async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
     for _ in 0..PORT_TRIES {
         let rtp = UdpSocket::bind((ip, 0)).await?;
@@ -215,7 +226,10 @@ async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
     Ok(NearPorts { rtp, rtcp: None })
 }
 
-async fn recv_near(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+async fn recv_near(
+    socket: Option<&UdpSocket>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SocketAddr)> {
     match socket {
         Some(socket) => socket.recv_from(buffer).await,
         None => std::future::pending().await,
@@ -239,4 +253,3 @@ async fn until(alarm: Option<Instant>) {
 fn now() -> Instant {
     crate::clock::now()
 }
-

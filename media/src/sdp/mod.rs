@@ -1,8 +1,10 @@
-//! The part of SDP that a phone call needs, as typed values (RFC 8866, offers and answers as RFC 3264 has them).
+//! The part of SDP that a phone call needs, as typed values (RFC 8866, offers and answers as RFC
+//! 3264 has them).
 //!
-//! A phone's text is read into [`PhoneMedia`] and never passed on: what we say is written anew, in our own lines, with nothing in
-//! `o=` and `s=` that tells who wrote it. One stream of sound is taken, plain RTP only; every other stream is answered with port 0.
-//! Names are not resolved: an address must be a number.
+//! A phone's text is read into [`PhoneMedia`] and never passed on: what we say is written anew, in
+//! our own lines, with nothing in `o=` and `s=` that tells who wrote it. One stream of sound is
+//! taken, plain RTP only; every other stream is answered with port 0. Names are not resolved: an
+//! address must be a number.
 
 mod read;
 mod stream;
@@ -11,7 +13,7 @@ mod write;
 use std::net::SocketAddr;
 
 pub use read::{read_answer, read_offer};
-pub use write::{write_answer, write_offer};
+pub use write::{write_answer, write_offer, write_reoffer};
 
 use crate::codec::Codec;
 use crate::near::NearTerms;
@@ -27,11 +29,13 @@ pub const MAX_STREAMS: usize = 8;
 /// What a phone's SDP said about sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneMedia {
-    /// Where the phone wants its sound. An unspecified address (`0.0.0.0`, `::`) means that it wants none (RFC 3264 section 8.4).
+    /// Where the phone wants its sound. An unspecified address (`0.0.0.0`, `::`) means that it
+    /// wants none (RFC 3264 section 8.4).
     pub rtp: SocketAddr,
     /// Where the phone wants RTCP, if it said so (RFC 3605). We send none.
     pub rtcp: Option<SocketAddr>,
-    /// Formats that both the phone and we know, in the phone's order, with the phone's payload types. Never empty of sound.
+    /// Formats that both the phone and we know, in the phone's order, with the phone's payload
+    /// types. Never empty of sound.
     pub codecs: Vec<(Codec, u8)>,
     /// Which ways sound shall flow, seen from the phone.
     pub direction: Direction,
@@ -48,13 +52,15 @@ impl PhoneMedia {
         self.codecs.iter().map(|(codec, _)| *codec).collect()
     }
 
-    /// Whether the phone wants to hear nothing for now: it holds the call, in the new way or the old one.
+    /// Whether the phone wants to hear nothing for now: it holds the call, in the new way or the
+    /// old one.
     #[must_use]
     pub fn is_holding(&self) -> bool {
         !self.direction.hears() || self.rtp.ip().is_unspecified()
     }
 
-    /// What the near leg has to know, once `chosen` is agreed and the near socket is bound to `local`.
+    /// What the near leg has to know, once `chosen` is agreed and the near socket is bound to
+    /// `local`.
     #[must_use]
     pub fn terms(&self, local: SocketAddr, chosen: &[Codec]) -> NearTerms {
         let codecs = self
@@ -147,7 +153,8 @@ pub enum Unacceptable {
     /// No stream of sound, or only ones with port 0.
     #[error("no stream of sound")]
     NoSound,
-    /// Sound over SRTP only: the phone may try again without (RFC 3264 section 6; Linphone's "optional" works so).
+    /// Sound over SRTP only: the phone may try again without (RFC 3264 section 6; Linphone's
+    /// "optional" works so).
     #[error("sound is offered over SRTP only")]
     SecureOnly,
     /// No format for sound that we carry.

@@ -1,7 +1,8 @@
-//! Reading a phone's SDP (RFC 8866 section 5) with limits, as generously as phones need and no more.
+//! Reading a phone's SDP (RFC 8866 section 5) with limits, as generously as phones need and no
+//! more.
 //!
-//! Lines that do not matter to sound are skipped unread, so they may hold anything. Order is not enforced beyond `v=` first,
-//! because phones do not keep it.
+//! Lines that do not matter to sound are skipped unread, so they may hold anything. Order is not
+//! enforced beyond `v=` first, because phones do not keep it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,7 +13,8 @@ use crate::codec::Codec;
 /// Reads what a phone offers.
 ///
 /// # Errors
-/// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::Unacceptable`] for 488.
+/// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::Unacceptable`] for
+/// 488.
 pub fn read_offer(bytes: &[u8]) -> Result<PhoneMedia, SdpError> {
     let draft = Draft::read(bytes)?;
     let chosen = draft.streams.iter().position(StreamDraft::is_plain_sound);
@@ -25,7 +27,8 @@ pub fn read_offer(bytes: &[u8]) -> Result<PhoneMedia, SdpError> {
 /// # Errors
 /// As [`read_offer`]; a phone that answers with port 0 has refused: [`Unacceptable::NoSound`].
 pub fn read_answer(bytes: &[u8]) -> Result<PhoneMedia, SdpError> {
-    // RFC 3264 section 6: the answer has the offer's streams in the offer's order, so the first one must be ours.
+    // RFC 3264 section 6: the answer has the offer's streams in the offer's order, so the first one
+    // must be ours.
     let draft = Draft::read(bytes)?;
     if !draft
         .streams
@@ -248,7 +251,8 @@ impl StreamDraft {
     }
 }
 
-/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is no such line, an error if no phone can be reached there.
+/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is no such line, an error if no
+/// phone can be reached there.
 fn connection_address(value: &str) -> Option<Result<IpAddr, Unacceptable>> {
     let mut words = value.split_ascii_whitespace();
     let (Some("IN"), Some(family), Some(address)) = (words.next(), words.next(), words.next())
@@ -274,5 +278,6 @@ fn text(bytes: &[u8]) -> Option<&str> {
     str::from_utf8(bytes).ok()
 }
 
-/// There are no more numbers than these (RFC 3550 section 5.1), so that a line cannot make us keep more.
+/// There are no more numbers than these (RFC 3550 section 5.1), so that a line cannot make us keep
+/// more.
 const PAYLOAD_TYPES: usize = 128;

@@ -1,6 +1,8 @@
-//! One `m=` line (RFC 8866 section 5.14): what kind of stream over which protocol, as far as we can name it.
+//! One `m=` line (RFC 8866 section 5.14): what kind of stream over which protocol, as far as we can
+//! name it.
 //!
-//! Kinds and protocols are closed lists, so that even a refused stream is answered in our own words.
+//! Kinds and protocols are closed lists, so that even a refused stream is answered in our own
+//! words.
 
 /// An `m=` line as the answer has to repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +90,8 @@ impl Protocol {
         name_of(&Self::NAMES, self)
     }
 
-    /// Plain RTP, which is all that the near leg speaks. Feedback messages (AVPF) may be left out by either side (RFC 4585 section 3.1).
+    /// Plain RTP, which is all that the near leg speaks. Feedback messages (AVPF) may be left out
+    /// by either side (RFC 4585 section 3.1).
     pub(super) fn is_plain_rtp(self) -> bool {
         matches!(self, Self::RtpAvp | Self::RtpAvpf)
     }

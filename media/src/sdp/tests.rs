@@ -1,10 +1,12 @@
-//! Phones' SDP as they write it in the field: each sample has the habits of one family of phones, in our own words.
+//! Phones' SDP as they write it in the field: each sample has the habits of one family of phones,
+//! in our own words.
 
 use super::*;
 use Codec::*;
 use proptest::prelude::*;
 
-/// A soft phone that names no static formats, sends RTCP elsewhere than one port up, and has an event number for each clock.
+/// A soft phone that names no static formats, sends RTCP elsewhere than one port up, and has an
+/// event number for each clock.
 const SOFT_PHONE: &str = "v=0\r
 o=anna 3301 1187 IN IP4 192.0.2.33\r
 s=Conversation\r
@@ -400,6 +402,16 @@ fn a_re_offer_without_digits_is_answered_without_them() {
     assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 96"));
     let refused = write_answer(local(), &media, &[Pcmu], 1, 2);
     assert!(lines(&refused).contains(&"m=audio 0 RTP/AVP 0"));
+}
+
+#[test]
+fn an_offer_in_a_running_call_keeps_the_phones_numbers() {
+    let mut media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    media.direction = Direction::SendOnly;
+    let offer = write_reoffer(local(), &media, &[Opus, Events48k], 77, 4);
+    assert_eq!(lines(&offer)[1], "o=- 77 4 IN IP4 127.0.0.1");
+    assert_eq!(lines(&offer)[5], "m=audio 47000 RTP/AVP 96 97");
+    assert_eq!(*lines(&offer).last().unwrap(), "a=sendrecv");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Writing what we say to a phone (RFC 8866 section 5, RFC 3264), from typed values alone.
 //!
-//! RTCP is asked to the RTP port itself (`a=rtcp`, RFC 3605): the port above may belong to another program, and the near
-//! leg tells the two apart (RFC 5761 section 4).
+//! RTCP is asked to the RTP port itself (`a=rtcp`, RFC 3605): the port above may belong to another
+//! program, and the near leg tells the two apart (RFC 5761 section 4).
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +10,8 @@ use super::stream::{Kind, Protocol, Stream};
 use super::{Direction, PhoneMedia};
 use crate::codec::Codec;
 
-/// An offer for a phone, with our own payload types. `session` is told to that phone alone and should be random.
+/// An offer for a phone, with our own payload types. `session` is told to that phone alone and
+/// should be random.
 #[must_use]
 pub fn write_offer(local_rtp: SocketAddr, codecs: &[Codec], session: u64) -> Vec<u8> {
     let numbered: Vec<_> = codecs
@@ -31,10 +32,30 @@ pub fn write_offer(local_rtp: SocketAddr, codecs: &[Codec], session: u64) -> Vec
     text.into_bytes()
 }
 
-/// The answer to a phone's offer, with the phone's payload types and every other stream refused by port 0.
+/// An offer for a phone that asks for ours in a running call (a re-INVITE without SDP): what was
+/// agreed, under the numbers that it has already (RFC 3264 section 8.3.2). `version` as in
+/// [`write_answer`].
+#[must_use]
+pub fn write_reoffer(
+    local_rtp: SocketAddr,
+    media: &PhoneMedia,
+    chosen: &[Codec],
+    session: u64,
+    version: u64,
+) -> Vec<u8> {
+    let asking = PhoneMedia {
+        direction: Direction::SendRecv,
+        ..media.clone()
+    };
+    write_answer(local_rtp, &asking, chosen, session, version)
+}
+
+/// The answer to a phone's offer, with the phone's payload types and every other stream refused by
+/// port 0.
 ///
-/// `chosen` is what was agreed ([`choose`](crate::negotiate::choose)); what the phone did not offer is left out, and if nothing
-/// is left, sound is refused as well. `version` counts up within `session` when the answer to a re-INVITE differs (RFC 3264 section 8).
+/// `chosen` is what was agreed ([`choose`](crate::negotiate::choose)); what the phone did not offer
+/// is left out, and if nothing is left, sound is refused as well. `version` counts up within
+/// `session` when the answer to a re-INVITE differs (RFC 3264 section 8).
 #[must_use]
 pub fn write_answer(
     local_rtp: SocketAddr,
@@ -99,7 +120,8 @@ fn sound_lines(
     text
 }
 
-/// RFC 3264 section 6: a refused stream has port 0; its format is there because the grammar wants one.
+/// RFC 3264 section 6: a refused stream has port 0; its format is there because the grammar wants
+/// one.
 fn refused_line(stream: Stream) -> String {
     format!(
         "m={} 0 {} {}\r\n",

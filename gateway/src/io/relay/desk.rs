@@ -1,0 +1,154 @@
+//! Watches the connections, keeps every relay subscribed, and sorts what comes in.
+
+use std::collections::BTreeMap;
+
+use nostr_sdk::prelude::{
+    Alphabet, Client, Filter, Kind, MonitorNotification, RelayMessage, RelayPoolNotification,
+    RelayStatus, RelayUrl, SingleLetterTag, SubscriptionId, Timestamp,
+};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
+
+use super::event::{Incoming, KIND, STALE, read_event};
+use super::{RETRY, RelayState};
+use crate::clock;
+
+/// A relay that was subscribed to and did not send EOSE is asked again after this time.
+const EOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What is known of one relay's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    Lost,
+    Asked(Instant),
+    Listening,
+}
+
+/// Watches the connections and sorts what comes in.
+pub(super) struct Desk {
+    pub(super) client: Client,
+    pub(super) relays: BTreeMap<RelayUrl, Line>,
+    pub(super) subscription: SubscriptionId,
+    pub(super) tags: BTreeMap<String, u16>,
+    pub(super) inbox: mpsc::Sender<Incoming>,
+    pub(super) tell: watch::Sender<RelayState>,
+}
+
+impl Desk {
+    pub(super) async fn run(
+        mut self,
+        mut events: broadcast::Receiver<RelayPoolNotification>,
+        mut changes: broadcast::Receiver<MonitorNotification>,
+    ) {
+        let mut look = interval(RETRY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                note = events.recv() => match note {
+                    Ok(note) => if !self.hear(note) { return },
+                    Err(broadcast::error::RecvError::Lagged(lost)) => tracing::debug!(lost, "relay notes came faster than they were read"),
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                change = changes.recv() => match change {
+                    // A lost note is made good by the next look around.
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_around().await,
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                _ = look.tick() => self.look_around().await,
+            }
+            self.report();
+        }
+    }
+
+    /// Returns `false` when nobody wants to hear any more.
+    fn hear(&mut self, note: RelayPoolNotification) -> bool {
+        match note {
+            RelayPoolNotification::Event { event, .. } => {
+                let Some(incoming) = read_event(&event, &self.tags, clock::unix_seconds()) else {
+                    return true;
+                };
+                match self.inbox.try_send(incoming) {
+                    Ok(()) => true,
+                    Err(mpsc::error::TrySendError::Full(_)) => {
+                        tracing::debug!("an envelope was dropped: the engine is behind");
+                        true
+                    }
+                    Err(mpsc::error::TrySendError::Closed(_)) => false,
+                }
+            }
+            RelayPoolNotification::Message {
+                relay_url,
+                message: RelayMessage::EndOfStoredEvents(id),
+            } if *id == self.subscription => {
+                if let Some(line @ Line::Asked(_)) = self.relays.get_mut(&relay_url) {
+                    *line = Line::Listening;
+                }
+                true
+            }
+            RelayPoolNotification::Message {
+                relay_url,
+                message:
+                    RelayMessage::Closed {
+                        subscription_id, ..
+                    },
+            } if *subscription_id == self.subscription => {
+                // The relay ended the subscription; it is asked again after the usual time.
+                if let Some(line @ Line::Listening) = self.relays.get_mut(&relay_url) {
+                    *line = Line::Asked(Instant::now());
+                }
+                true
+            }
+            RelayPoolNotification::Message { .. } => true,
+            RelayPoolNotification::Shutdown => false,
+        }
+    }
+
+    /// Brings what is known in line with the connections, and asks relays that have not confirmed the subscription.
+    async fn look_around(&mut self) {
+        let connections = self.client.relays().await;
+        let mut to_ask = Vec::new();
+        for (url, line) in &mut self.relays {
+            let connected = connections
+                .get(url)
+                .is_some_and(|relay| relay.status() == RelayStatus::Connected);
+            *line = match *line {
+                _ if !connected => Line::Lost,
+                Line::Listening => Line::Listening,
+                Line::Asked(since) if since.elapsed() < EOSE_LIMIT => Line::Asked(since),
+                Line::Lost | Line::Asked(_) => {
+                    to_ask.push(url.clone());
+                    Line::Asked(Instant::now())
+                }
+            };
+        }
+        for url in to_ask {
+            let id = self.subscription.clone();
+            // "Done" would only mean that the request was queued; EOSE tells the rest.
+            drop(
+                self.client
+                    .subscribe_with_id_to([url], id, self.filter(), None)
+                    .await,
+            );
+        }
+    }
+
+    fn filter(&self) -> Filter {
+        let since = clock::unix_seconds().saturating_sub(STALE);
+        Filter::new()
+            .kind(Kind::from(KIND))
+            .custom_tags(SingleLetterTag::lowercase(Alphabet::T), self.tags.keys())
+            .since(Timestamp::from(since))
+    }
+
+    fn report(&self) {
+        let count =
+            |wanted: fn(&Line) -> bool| self.relays.values().filter(|line| wanted(line)).count();
+        let state = RelayState {
+            configured: self.relays.len(),
+            connected: count(|line| *line != Line::Lost),
+            listening: count(|line| *line == Line::Listening),
+        };
+        self.tell
+            .send_if_modified(|old| std::mem::replace(old, state) != state);
+    }
+}

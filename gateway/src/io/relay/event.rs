@@ -1,0 +1,179 @@
+//! Envelopes as Nostr events (NIP-01 kinds and signatures, NIP-40 expiry), and back.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
+use ringfence_engine::Post;
+use zeroize::Zeroizing;
+
+use super::PublishFault;
+
+/// The event kind of all our messages: ephemeral (20000-29999, NIP-01), so that relays pass it on and keep nothing.
+pub const KIND: u16 = 20_777;
+/// Size of an envelope in bytes.
+pub const ENVELOPE: usize = 1_024;
+/// Base64 length of an envelope; anything else is dropped before it is decoded.
+const CONTENT: usize = ENVELOPE.div_ceil(3) * 4;
+/// `created_at` is rounded down to this many seconds, so that it does not tell when a person dialled.
+const ROUNDING: u64 = 10;
+/// Seconds after which relays may forget an event (NIP-40).
+const EXPIRY: u64 = 70;
+/// Events older than this are not handed on: the seal's own limit is 60 s, rounding adds 10 and clocks differ.
+pub(super) const STALE: u64 = 90;
+
+/// An envelope as it came from a relay. Its event's id and signature were checked, nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Incoming {
+    /// Bucket of the event's `t` tag.
+    pub bucket: u16,
+    /// The event's one-time public key (x-only secp256k1).
+    pub event_key: [u8; 32],
+    /// Nonce of the stamp in the event's `w` tag.
+    pub work_nonce: u64,
+    /// The envelope, exactly 1,024 bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").finish_non_exhaustive()
+    }
+}
+
+/// An envelope to be published.
+pub struct Letter {
+    /// The one-time key, whose public half the envelope and the stamp are bound to.
+    pub key: EventKey,
+    /// Nonce of the stamp.
+    pub work_nonce: u64,
+    /// Bucket of the callee.
+    pub bucket: u16,
+    /// The envelope, exactly 1,024 bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Letter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Letter").finish_non_exhaustive()
+    }
+}
+
+impl From<Post> for Letter {
+    fn from(post: Post) -> Self {
+        let Post {
+            stamp,
+            bucket,
+            envelope,
+            ..
+        } = post;
+        Self {
+            key: EventKey {
+                secret: stamp.event_secret,
+                public: stamp.event_key.0,
+            },
+            work_nonce: stamp.nonce,
+            bucket,
+            bytes: envelope.as_bytes().to_vec(),
+        }
+    }
+}
+
+/// A secp256k1 key for exactly one event.
+pub struct EventKey {
+    secret: Zeroizing<[u8; 32]>,
+    public: [u8; 32],
+}
+
+impl EventKey {
+    /// Draws a key from the system's random source.
+    #[must_use]
+    pub fn generate() -> Self {
+        let keys = Keys::generate();
+        Self {
+            secret: Zeroizing::new(keys.secret_key().to_secret_bytes()),
+            public: keys.public_key().to_bytes(),
+        }
+    }
+
+    /// The secret half, to be kept with the stamp that is minted for this key.
+    #[must_use]
+    pub fn into_secret(self) -> Zeroizing<[u8; 32]> {
+        self.secret
+    }
+
+    /// The x-only public key, as it will stand in the event.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        self.public
+    }
+}
+
+impl std::fmt::Debug for EventKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventKey(..)")
+    }
+}
+
+/// The `t` tag of a bucket.
+pub(super) fn bucket_tag(bits: u8, bucket: u16) -> String {
+    format!("rf1-{bits}-{bucket:04x}")
+}
+
+pub(super) fn write_event(
+    letter: &Letter,
+    bucket_bits: u8,
+    now: u64,
+) -> Result<Event, PublishFault> {
+    if letter.bytes.len() != ENVELOPE {
+        return Err(PublishFault::Misuse);
+    }
+    let created = now - now % ROUNDING;
+    let secret = SecretKey::from_slice(&*letter.key.secret).map_err(|_| PublishFault::Misuse)?;
+    let tags = [
+        vec!["t".to_owned(), bucket_tag(bucket_bits, letter.bucket)],
+        vec!["w".to_owned(), format!("{:016x}", letter.work_nonce)],
+        vec!["expiration".to_owned(), (created + EXPIRY).to_string()],
+    ];
+    let tags: Result<Vec<Tag>, _> = tags.into_iter().map(Tag::parse).collect();
+    EventBuilder::new(Kind::from(KIND), STANDARD.encode(&letter.bytes))
+        .tags(tags.map_err(|_| PublishFault::Misuse)?)
+        .custom_created_at(Timestamp::from(created))
+        .sign_with_keys(&Keys::new(secret))
+        .map_err(|_| PublishFault::Misuse)
+}
+
+/// Reads an event, or says nothing: what is not one of our envelopes is somebody else's business.
+pub(super) fn read_event(
+    event: &Event,
+    tags: &BTreeMap<String, u16>,
+    now: u64,
+) -> Option<Incoming> {
+    let created = event.created_at.as_secs();
+    if event.kind != Kind::from(KIND)
+        || event.content.len() != CONTENT
+        || created.abs_diff(now) > STALE
+    {
+        return None;
+    }
+    let value = |name: &str| {
+        event.tags.iter().find_map(|tag| match tag.as_slice() {
+            [found, value, ..] if found == name => Some(value.as_str()),
+            _ => None,
+        })
+    };
+    let bucket = *tags.get(value("t")?)?;
+    let nonce = value("w").filter(|nonce| nonce.len() <= 16)?;
+    let work_nonce = u64::from_str_radix(nonce, 16).ok()?;
+    let bytes = STANDARD
+        .decode(&event.content)
+        .ok()
+        .filter(|bytes| bytes.len() == ENVELOPE)?;
+    Some(Incoming {
+        bucket,
+        event_key: event.pubkey.to_bytes(),
+        work_nonce,
+        bytes,
+    })
+}

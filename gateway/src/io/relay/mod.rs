@@ -1,0 +1,234 @@
+//! Nostr relays (NIP-01, NIP-40): the only folder that knows nostr-sdk.
+//!
+//! Rings travel as events of one ephemeral kind with nothing in them but a bucket tag, a stamp's nonce and 1,024 sealed bytes.
+//! Every event is signed by a key made for it alone. What the library does that a telephone cannot use is undone here:
+//! it reconnects after 1-2 s instead of 10; a relay counts as listening only once it sent EOSE, and is asked again when it did
+//! not; an event goes to relays that are connected at that moment, and a relay that does not confirm it is dropped together
+//! with its queue, so that a ring given up by its caller is not delivered by a later connection.
+//!
+//! It does not open envelopes, judge stamps or remember what was seen: the engine does.
+
+mod desk;
+mod event;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nostr_sdk::prelude::{Client, ClientOptions, Monitor, RelayOptions, RelayUrl, SubscriptionId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock;
+use desk::{Desk, Line};
+pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter};
+use event::{bucket_tag, write_event};
+
+/// Envelopes waiting for the engine. It opens one in about 0.1 ms; when so many wait, someone floods and the newest are dropped.
+const INBOX: usize = 256;
+/// Time between attempts to reach a lost relay. Short: while it lasts, nobody can ring this phone.
+const RETRY: Duration = Duration::from_secs(1);
+/// A relay that did not confirm an event in this time is dropped with its queue and dialled anew.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(4);
+/// Changes of connections waiting to be read; a lost one is made good within a second.
+const MONITOR_QUEUE: usize = 256;
+/// Relays per engine. Every ring goes to all of them.
+pub const MOST_RELAYS: usize = 8;
+
+/// How many relays are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayState {
+    /// Relays in the settings.
+    pub configured: usize,
+    /// Relays with an open connection: rings go out through these.
+    pub connected: usize,
+    /// Relays that confirmed the subscription: rings come in through these.
+    pub listening: usize,
+}
+
+/// Why relays cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayFault {
+    /// No relay is named.
+    #[error("no Nostr relay is named")]
+    NoRelay,
+    /// More relays than an engine talks to.
+    #[error("{0} Nostr relays are named; at most {MOST_RELAYS} are used")]
+    TooMany(usize),
+    /// Not a `ws://` or `wss://` URL.
+    #[error("{0} is not the URL of a Nostr relay")]
+    BadUrl(String),
+}
+
+/// Why an envelope did not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishFault {
+    /// The caller of this function handed something that is not 1,024 bytes.
+    #[error("the envelope is not {ENVELOPE} bytes")]
+    Misuse,
+    /// No relay is connected at this moment.
+    #[error("no Nostr relay is connected")]
+    NotConnected,
+    /// Every connected relay refused the event or said nothing.
+    #[error("no Nostr relay confirmed the event")]
+    NotConfirmed,
+}
+
+/// The relays of one engine.
+#[derive(Debug)]
+pub struct Relays {
+    client: Client,
+    bucket_bits: u8,
+    state: watch::Receiver<RelayState>,
+    watching: JoinHandle<()>,
+}
+
+impl Relays {
+    /// Starts connecting to `urls` and listening for `buckets` (numbers of `bucket_bits` bits). Returns at once; connections come and
+    /// go by themselves and show in [`state`](Self::state). Envelopes arrive on the returned channel.
+    ///
+    /// # Errors
+    /// [`RelayFault`] when the list of relays cannot be used.
+    pub async fn connect(
+        urls: &[String],
+        bucket_bits: u8,
+        buckets: &BTreeSet<u16>,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), RelayFault> {
+        let urls = read_urls(urls)?;
+        super::tls::settle_provider();
+        let monitor = Monitor::new(MONITOR_QUEUE);
+        // No signer and no login (NIP-42): it would give this engine one lasting name at the relay.
+        let options = ClientOptions::new()
+            .automatic_authentication(false)
+            .verify_subscriptions(true);
+        let client = Client::builder()
+            .opts(options)
+            .monitor(monitor.clone())
+            .build();
+        let (tell, state) = watch::channel(RelayState {
+            configured: urls.len(),
+            ..RelayState::default()
+        });
+        let (inbox, incoming) = mpsc::channel(INBOX);
+        let desk = Desk {
+            client: client.clone(),
+            relays: urls.iter().map(|url| (url.clone(), Line::Lost)).collect(),
+            subscription: SubscriptionId::generate(),
+            tags: buckets
+                .iter()
+                .map(|bucket| (bucket_tag(bucket_bits, *bucket), *bucket))
+                .collect(),
+            inbox,
+            tell,
+        };
+        let (events, changes) = (client.notifications(), monitor.subscribe());
+        for url in &urls {
+            dial(&client, url).await;
+        }
+        let watching = tokio::spawn(desk.run(events, changes));
+        Ok((
+            Self {
+                client,
+                bucket_bits,
+                state,
+                watching,
+            },
+            incoming,
+        ))
+    }
+
+    /// The state of the connections, and a way to wait for its next change.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<RelayState> {
+        self.state.clone()
+    }
+
+    /// Publishes an envelope on every relay that is connected now, and returns when the first one confirms it.
+    ///
+    /// # Errors
+    /// [`PublishFault`] when none is connected, or none confirmed within 4 s. The event is then not delivered later.
+    pub async fn publish(&self, letter: Letter) -> Result<(), PublishFault> {
+        let event = Arc::new(write_event(
+            &letter,
+            self.bucket_bits,
+            clock::unix_seconds(),
+        )?);
+        let mut asked = 0;
+        let (tell, mut answers) = mpsc::channel(MOST_RELAYS);
+        for (url, relay) in self.client.relays().await {
+            if !relay.is_connected() {
+                continue;
+            }
+            asked += 1;
+            let (event, client, tell) = (Arc::clone(&event), self.client.clone(), tell.clone());
+            tokio::spawn(async move {
+                let confirmed = match timeout(CONFIRM_LIMIT, relay.send_event(&event)).await {
+                    Ok(answer) => answer.is_ok(),
+                    Err(_) => {
+                        // The event may still wait in this relay's queue: away with both, or it rings when nobody waits any more.
+                        forget(&client, &url).await;
+                        dial(&client, &url).await;
+                        false
+                    }
+                };
+                // Nobody listens any more once another relay was faster.
+                let _ = tell.send(confirmed).await;
+            });
+        }
+        drop(tell);
+        while let Some(confirmed) = answers.recv().await {
+            if confirmed {
+                return Ok(());
+            }
+        }
+        Err(if asked == 0 {
+            PublishFault::NotConnected
+        } else {
+            PublishFault::NotConfirmed
+        })
+    }
+
+    /// Closes all connections.
+    pub async fn close(self) {
+        self.watching.abort();
+        self.client.shutdown().await;
+    }
+}
+
+fn read_urls(urls: &[String]) -> Result<Vec<RelayUrl>, RelayFault> {
+    match urls.len() {
+        0 => return Err(RelayFault::NoRelay),
+        many if many > MOST_RELAYS => return Err(RelayFault::TooMany(many)),
+        _ => {}
+    }
+    urls.iter()
+        .map(|url| RelayUrl::parse(url).map_err(|_| RelayFault::BadUrl(url.clone())))
+        .collect()
+}
+
+/// Checks a relay's URL without connecting.
+///
+/// # Errors
+/// [`RelayFault::BadUrl`] when it is not a `ws://` or `wss://` URL.
+pub fn check_url(url: &str) -> Result<(), RelayFault> {
+    RelayUrl::parse(url)
+        .map(drop)
+        .map_err(|_| RelayFault::BadUrl(url.to_owned()))
+}
+
+async fn dial(client: &Client, url: &RelayUrl) {
+    let options = RelayOptions::new()
+        .retry_interval(RETRY)
+        .adjust_retry_interval(false);
+    // Both fail only for a pool that is shut down or a URL that is not in it: then there is nothing to connect.
+    drop(client.pool().add_relay(url, options).await);
+    drop(client.connect_relay(url).await);
+}
+
+async fn forget(client: &Client, url: &RelayUrl) {
+    // Fails only when it is gone already.
+    drop(client.force_remove_relay(url).await);
+}

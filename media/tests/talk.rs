@@ -1,0 +1,426 @@
+//! A whole call's media in simulated time: two phones' RTP, two talks, one TURN server, no socket.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use ringfence_media::far::{FarConfig, FarLeg, FarLocal, Role, Secret, TurnServer, TurnTransport};
+use ringfence_media::rtp::{Datagram, Packet};
+use ringfence_media::{Codec, Description, Talk, TalkEvent, TalkOutput, choose, sdp};
+use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
+use turn_server_proto::server::TurnServer as Server;
+use turn_server_proto::types::{Instant as TurnInstant, TransportType};
+
+const SERVER: &str = "127.0.0.1:3478";
+/// One way, between an engine and the TURN server.
+const WIRE: Duration = Duration::from_millis(5);
+const CALLER: usize = 0;
+const CALLEE: usize = 1;
+
+fn at(address: &str) -> SocketAddr {
+    address.parse().unwrap()
+}
+
+/// One end of the call: an engine's talk, and the phone before it.
+struct End {
+    talk: Talk,
+    turn_client: SocketAddr,
+    near: SocketAddr,
+    phone: SocketAddr,
+    local: Option<FarLocal>,
+    events: Vec<TalkEvent>,
+    heard: Vec<Vec<u8>>,
+}
+
+/// Everything, with a clock moved by hand.
+struct World {
+    start: Instant,
+    now: Instant,
+    server: Server,
+    relays: u16,
+    ends: [End; 2],
+    wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    sent: u64,
+}
+
+impl End {
+    fn new(number: u8, now: Instant) -> Self {
+        let turn_client = SocketAddr::new([127, 0, 0, 1].into(), 50_000 + u16::from(number));
+        let turn = TurnServer {
+            addr: at(SERVER),
+            transport: TurnTransport::Udp,
+            username: "user".into(),
+            password: Secret::new("pass".into()),
+        };
+        let config = FarConfig {
+            turn,
+            local: turn_client,
+            private_relays: true,
+        };
+        Self {
+            talk: Talk::new(FarLeg::new(config, [number; 32], now), [number + 100; 32]),
+            turn_client,
+            near: SocketAddr::new([127, 0, 0, 1].into(), 40_000 + u16::from(number)),
+            phone: SocketAddr::new([127, 0, 0, 1].into(), 7_000 + u16::from(number)),
+            local: None,
+            events: Vec::new(),
+            heard: Vec::new(),
+        }
+    }
+
+    /// The phone's offer or answer, with these formats under these numbers.
+    fn sdp(&self, formats: &[(Codec, u8)]) -> String {
+        let numbers: String = formats
+            .iter()
+            .map(|(_, number)| format!(" {number}"))
+            .collect();
+        let maps: String = formats
+            .iter()
+            .map(|(codec, number)| format!("a=rtpmap:{number} {}\r\n", codec.rtpmap()))
+            .collect();
+        let port = self.phone.port();
+        format!(
+            "v=0\r\no=phone 1 1 IN IP4 127.0.0.1\r\ns=call\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP{numbers}\r\n{maps}"
+        )
+    }
+
+    fn packets(&self) -> Vec<Packet<'_>> {
+        let read = |bytes| match Datagram::read(bytes) {
+            Ok(Datagram::Rtp(packet)) => packet,
+            other => panic!("{other:?}"),
+        };
+        self.heard.iter().map(|bytes| read(bytes)).collect()
+    }
+}
+
+impl World {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "simulated time has to begin somewhere"
+    )]
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut server = Server::new(TransportType::Udp, at(SERVER), "test".into());
+        server.add_user("user".into(), "pass".into());
+        let mut world = Self {
+            start: now,
+            now,
+            server,
+            relays: 0,
+            ends: [End::new(0, now), End::new(1, now)],
+            wire: BTreeMap::new(),
+            sent: 0,
+        };
+        world.drain();
+        world
+    }
+
+    /// Two phones in a call, both microphones open unless said otherwise.
+    fn call(callee_microphone: bool) -> Self {
+        let mut world = Self::new();
+        world.run(Duration::from_millis(300));
+        let caller_sdp = world.ends[CALLER].sdp(&[
+            (Codec::Opus, 96),
+            (Codec::Pcma, 8),
+            (Codec::Events48k, 97),
+            (Codec::Events8k, 98),
+        ]);
+        let caller = sdp::read_offer(caller_sdp.as_bytes()).unwrap();
+        let offer = world.describe(CALLER, caller.formats());
+        let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
+        let callee = sdp::read_answer(callee_sdp.as_bytes()).unwrap();
+        let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
+        let answer = world.describe(CALLEE, chosen.clone());
+        assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
+        let now = world.now;
+        let terms = [
+            caller.terms(world.ends[CALLER].near, &chosen),
+            callee.terms(world.ends[CALLEE].near, &chosen),
+        ];
+        for (end, terms) in world.ends.iter_mut().zip(terms) {
+            end.talk.attach_phone(terms, now);
+        }
+        world.ends[CALLEE]
+            .talk
+            .connect(&offer, Role::Callee, now)
+            .unwrap();
+        world.ends[CALLER]
+            .talk
+            .connect(&answer, Role::Caller, now)
+            .unwrap();
+        world.ends[CALLER].talk.open_microphone(now);
+        if callee_microphone {
+            world.ends[CALLEE].talk.open_microphone(now);
+        }
+        world.run(Duration::from_secs(1));
+        world
+    }
+
+    /// What an end tells the other, by way of its bytes.
+    fn describe(&self, end: usize, codecs: Vec<Codec>) -> Description {
+        let local = self.ends[end]
+            .local
+            .as_ref()
+            .expect("a relay within 300 ms");
+        Description::decode(&Description::of(local, codecs).encode()).unwrap()
+    }
+
+    /// A phone says something, 20 ms after it said the last thing.
+    fn speak(&mut self, end: usize, payload_type: u8, sequence: u16, payload: &[u8]) {
+        let packet = Packet {
+            payload_type,
+            marker: false,
+            sequence,
+            timestamp: u32::from(sequence) * 960,
+            ssrc: 0x5eed_0000 + end as u32,
+            payload,
+        };
+        let (phone, now) = (self.ends[end].phone, self.now);
+        self.ends[end]
+            .talk
+            .handle_rtp(phone, &packet.to_bytes(), now);
+        self.run(Duration::from_millis(20));
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        self.drain();
+        loop {
+            let wire = self.wire.keys().next().map(|(at, _)| *at);
+            let alarms = self
+                .ends
+                .iter()
+                .filter_map(|end| end.talk.next_alarm())
+                .map(|(at, _)| at);
+            let Some(next) = alarms.chain(wire).min().filter(|at| *at <= until) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            while let Some(entry) = self
+                .wire
+                .first_entry()
+                .filter(|entry| entry.key().0 <= self.now)
+            {
+                let (from, to, bytes) = entry.remove();
+                self.deliver(from, to, &bytes);
+            }
+            for end in &mut self.ends {
+                if end.talk.next_alarm().is_some_and(|(at, _)| at <= self.now) {
+                    end.talk.handle_timeout(self.now);
+                }
+            }
+            self.drain();
+        }
+        self.now = until;
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+        self.sent += 1;
+        self.wire
+            .insert((self.now + WIRE, self.sent), (from, to, bytes));
+    }
+
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        if let Some(end) = self.ends.iter_mut().find(|end| end.turn_client == to) {
+            return end.talk.handle_turn(bytes, self.now);
+        }
+        let time = TurnInstant::ZERO + (self.now - self.start);
+        let reply = self.server.recv(
+            Transmit::new(bytes.to_vec(), TransportType::Udp, from, to),
+            time,
+        );
+        let mut replies: Vec<_> = reply.map(|reply| reply.build()).into_iter().collect();
+        while let TurnServerPollRet::AllocateSocket {
+            transport,
+            listen_addr,
+            client_addr,
+            allocation_transport,
+            family,
+        } = self.server.poll(time)
+        {
+            self.relays += 1;
+            let relay = SocketAddr::new([127, 0, 0, 1].into(), 60_000 + self.relays);
+            self.server.allocated_socket(
+                transport,
+                listen_addr,
+                client_addr,
+                allocation_transport,
+                family,
+                Ok(relay),
+                time,
+            );
+        }
+        replies.extend(std::iter::from_fn(|| self.server.poll_transmit(time)));
+        for reply in replies {
+            self.send(reply.from, reply.to, reply.data);
+        }
+    }
+
+    fn drain(&mut self) {
+        for end in [CALLER, CALLEE] {
+            while let Some(output) = self.ends[end].talk.poll() {
+                match output {
+                    TalkOutput::ToServer(bytes) => {
+                        self.send(self.ends[end].turn_client, at(SERVER), bytes)
+                    }
+                    TalkOutput::ToPhone { to, bytes } => {
+                        assert_eq!(to, self.ends[end].phone);
+                        self.ends[end].heard.push(bytes);
+                    }
+                    TalkOutput::Event(event) => {
+                        if let TalkEvent::Allocated(local) = &event {
+                            self.ends[end].local = Some(local.clone());
+                        }
+                        self.ends[end].events.push(event);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_phones_hear_each_other_and_their_digits() {
+    let mut world = World::call(true);
+    for sequence in 1..=50 {
+        world.speak(CALLER, 96, sequence, b"caller's voice");
+        world.speak(CALLEE, 121, 60_000 + sequence, b"callee's voice");
+    }
+    world.speak(CALLER, 97, 51, &[5, 0x8a, 0x06, 0x40]);
+    world.run(Duration::from_millis(100));
+
+    let heard = world.ends[CALLEE].packets();
+    assert_eq!(heard.len(), 51);
+    assert!(
+        heard[..50]
+            .iter()
+            .all(|packet| packet.payload_type == 121 && packet.payload == b"caller's voice")
+    );
+    let digit = heard[50];
+    assert_eq!(
+        (digit.payload_type, digit.payload),
+        (111, &[5, 0x8a, 0x06, 0x40][..])
+    );
+    let heard = world.ends[CALLER].packets();
+    assert_eq!(heard.len(), 50);
+    assert!(
+        heard
+            .iter()
+            .all(|packet| packet.payload_type == 96 && packet.payload == b"callee's voice")
+    );
+}
+
+#[test]
+fn nothing_of_a_phones_numbering_reaches_the_other() {
+    let mut world = World::call(true);
+    for sequence in 1..=50 {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    let heard = world.ends[CALLEE].packets();
+    let first = heard[0];
+    assert_ne!(first.sequence, 1);
+    assert_ne!(first.timestamp, 960);
+    for (count, packet) in (0u16..).zip(&heard) {
+        assert_eq!(packet.sequence, first.sequence.wrapping_add(count));
+        assert_eq!(
+            packet.timestamp,
+            first.timestamp.wrapping_add(u32::from(count) * 960)
+        );
+        assert_eq!(packet.ssrc, first.ssrc);
+        assert_ne!(packet.ssrc, 0x5eed_0000);
+        assert_ne!(packet.ssrc, world.ends[CALLER].local.as_ref().unwrap().ssrc);
+    }
+}
+
+#[test]
+fn a_closed_microphone_lets_nothing_out() {
+    let mut world = World::call(false);
+    for sequence in 1..=25 {
+        world.speak(CALLEE, 121, sequence, b"not yet");
+    }
+    assert_eq!(world.ends[CALLER].heard.len(), 0);
+    assert_eq!(
+        world.ends[CALLEE].talk.figures().from_phone.dropped.muted,
+        25
+    );
+    let now = world.now;
+    world.ends[CALLEE].talk.open_microphone(now);
+    world.speak(CALLEE, 121, 26, b"now");
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.ends[CALLER].packets()[0].payload, b"now");
+}
+
+#[test]
+fn the_first_sound_is_told_once() {
+    let mut world = World::call(true);
+    let told = |world: &World| {
+        let events = world.ends[CALLEE].events.iter();
+        events
+            .filter(|event| **event == TalkEvent::FirstSound)
+            .count()
+    };
+    assert_eq!(told(&world), 0);
+    for sequence in 1..=10 {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    assert_eq!(told(&world), 1);
+    assert!(world.ends[CALLEE].events.contains(&TalkEvent::Connected));
+}
+
+#[test]
+fn figures_tell_what_was_lost_and_when_it_began() {
+    let mut world = World::call(true);
+    for sequence in (1..=40).filter(|sequence| sequence % 10 != 5) {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    world.run(Duration::from_millis(50));
+    let (caller, callee) = (
+        world.ends[CALLER].talk.figures(),
+        world.ends[CALLEE].talk.figures(),
+    );
+    assert_eq!((caller.from_phone.passed, caller.from_phone.lost), (36, 4));
+    assert_eq!((callee.to_phone.passed, callee.to_phone.lost), (36, 4));
+    assert_eq!(caller.candidate_types, Some(("relay", "relay")));
+    assert!(callee.connected < callee.to_phone.first);
+    assert_eq!(caller.to_phone.first, None);
+}
+
+#[test]
+fn control_messages_go_both_ways() {
+    let mut world = World::call(true);
+    let now = world.now;
+    assert!(world.ends[CALLER].talk.send_control(b"hold", now));
+    assert!(world.ends[CALLEE].talk.send_control(b"bye", now));
+    world.run(Duration::from_millis(100));
+    assert!(
+        world.ends[CALLEE]
+            .events
+            .contains(&TalkEvent::Control(b"hold".to_vec()))
+    );
+    assert!(
+        world.ends[CALLER]
+            .events
+            .contains(&TalkEvent::Control(b"bye".to_vec()))
+    );
+}
+
+#[test]
+fn nothing_passes_after_the_end() {
+    let mut world = World::call(true);
+    world.speak(CALLER, 96, 1, b"voice");
+    let now = world.now;
+    world.ends[CALLER].talk.close(now);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.ends[CALLER].events.last(), Some(&TalkEvent::Closed));
+    let heard = world.ends[CALLEE].heard.len();
+    world.speak(CALLER, 96, 2, b"voice");
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.ends[CALLEE].heard.len(), heard);
+    let figures = world.ends[CALLER].talk.figures();
+    assert_eq!(figures.from_phone.dropped.nowhere, 1);
+    assert!(figures.connected.is_some(), "figures outlive the call");
+}

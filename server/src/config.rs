@@ -1,0 +1,296 @@
+//! Settings: what a file says, what the command line says over it, and what holds where both are silent. Checked here, once.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::book::LISTING_VALID_UNTIL;
+use crate::keys::{BookKey, RingKey};
+use crate::number::NumberPlan;
+use crate::wire::NetworkSettings;
+
+/// Version of the protocol that the network settings announce.
+const PROTOCOL: u32 = 1;
+
+/// A file of settings is a page, not a book; a wrong path should not fill the memory.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// More bits would make a caller's machine work for minutes.
+const MAX_WORK_BITS: u8 = 28;
+
+/// A bucket is written in four hexadecimal digits.
+const MAX_BUCKET_BITS: u8 = 16;
+
+/// Where the book is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// Gone with the process; for demonstrations and tests.
+    Memory,
+    /// An SQLite file.
+    File(PathBuf),
+}
+
+/// What a phone book needs to know before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Where the book is kept.
+    pub database: Database,
+    /// The numbers. May grow from start to start, but not shrink or move.
+    pub plan: NumberPlan,
+    /// Nostr relays that engines are told, best first.
+    pub relays: Vec<String>,
+    /// TURN servers that engines are told.
+    pub turn: Vec<String>,
+    /// Work that a ring must show, in bits.
+    pub work_bits: u8,
+    /// Bits of the bucket in the relay tag.
+    pub bucket_bits: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)),
+            database: Database::File(PathBuf::from("phonebook.sqlite")),
+            plan: NumberPlan::DEFAULT,
+            relays: Vec::new(),
+            turn: Vec::new(),
+            work_bits: 16,
+            bucket_bits: 0,
+        }
+    }
+}
+
+/// Settings as they are written, in a file or on the command line; what is absent is said elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// See [`Config::listen`].
+    pub listen: Option<SocketAddr>,
+    /// The path of the SQLite file.
+    pub database: Option<PathBuf>,
+    /// See [`Config::plan`].
+    pub plan: Option<NumberPlan>,
+    /// See [`Config::relays`].
+    pub relays: Option<Vec<String>>,
+    /// See [`Config::turn`].
+    pub turn: Option<Vec<String>>,
+    /// See [`Config::work_bits`].
+    pub work_bits: Option<u8>,
+    /// See [`Config::bucket_bits`].
+    pub bucket_bits: Option<u8>,
+}
+
+/// Why settings are refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The file is longer than any file of settings.
+    #[error("{} is too long to be a file of settings", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what it should be.
+    #[error("the settings {} are wrong: {cause}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what was expected.
+        cause: Box<toml::de::Error>,
+    },
+    /// A relay that is none.
+    #[error("a relay is written ws://host or wss://host, not {0}")]
+    Relay(String),
+    /// A TURN server that is none.
+    #[error("a TURN server is written turn:host:port or turns:host:port, not {0}")]
+    Turn(String),
+    /// More work than anybody waits for.
+    #[error("work_bits is at most {MAX_WORK_BITS}")]
+    WorkBits,
+    /// More buckets than can be written.
+    #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
+    BucketBits,
+}
+
+impl Settings {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`], [`ConfigError::TooLong`], [`ConfigError::Parse`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let failed = |cause| ConfigError::Read {
+            path: path.to_owned(),
+            cause,
+        };
+        if fs::metadata(path).map_err(failed)?.len() > MAX_FILE {
+            return Err(ConfigError::TooLong {
+                path: path.to_owned(),
+            });
+        }
+        let text = fs::read_to_string(path).map_err(failed)?;
+        toml::from_str(&text).map_err(|cause| ConfigError::Parse {
+            path: path.to_owned(),
+            cause: Box::new(cause),
+        })
+    }
+
+    /// These settings, and the other's where these are silent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            database: self.database.or(other.database),
+            plan: self.plan.or(other.plan),
+            relays: self.relays.or(other.relays),
+            turn: self.turn.or(other.turn),
+            work_bits: self.work_bits.or(other.work_bits),
+            bucket_bits: self.bucket_bits.or(other.bucket_bits),
+        }
+    }
+
+    /// The configuration, with the defaults where these are silent.
+    ///
+    /// # Errors
+    /// The [`ConfigError`]s about values.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        let default = Config::default();
+        let config = Config {
+            listen: self.listen.unwrap_or(default.listen),
+            database: self.database.map_or(default.database, Database::File),
+            plan: self.plan.unwrap_or(default.plan),
+            relays: self.relays.unwrap_or(default.relays),
+            turn: self.turn.unwrap_or(default.turn),
+            work_bits: self.work_bits.unwrap_or(default.work_bits),
+            bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<(), ConfigError> {
+        let lacks = |schemes: [&'static str; 2]| {
+            move |url: &&String| {
+                !schemes.iter().any(|scheme| {
+                    url.strip_prefix(scheme)
+                        .is_some_and(|host| !host.is_empty())
+                })
+            }
+        };
+        if let Some(relay) = self.relays.iter().find(lacks(["ws://", "wss://"])) {
+            return Err(ConfigError::Relay(relay.clone()));
+        }
+        if let Some(turn) = self.turn.iter().find(lacks(["turn:", "turns:"])) {
+            return Err(ConfigError::Turn(turn.clone()));
+        }
+        if self.work_bits > MAX_WORK_BITS {
+            return Err(ConfigError::WorkBits);
+        }
+        if self.bucket_bits > MAX_BUCKET_BITS {
+            return Err(ConfigError::BucketBits);
+        }
+        Ok(())
+    }
+
+    /// What engines are told.
+    pub(crate) fn network(&self, book_key: BookKey, proof_key: RingKey) -> NetworkSettings {
+        NetworkSettings {
+            version: PROTOCOL,
+            book_key,
+            proof_key,
+            plan: self.plan,
+            listing_valid_until: LISTING_VALID_UNTIL,
+            relays: self.relays.clone(),
+            turn: self.turn.clone(),
+            work_bits: self.work_bits,
+            bucket_bits: self.bucket_bits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn every_setting_can_stand_in_a_file() {
+        let text = r#"
+            listen = "[::1]:1"
+            database = "book.sqlite"
+            relays = ["wss://relay.example"]
+            turn = ["turn:turn.example:3478"]
+            work_bits = 12
+            bucket_bits = 3
+            plan = { first = 100, tiles = 2 }
+        "#;
+        let config = parse(text).unwrap().resolve().unwrap();
+        assert_eq!(config.database, Database::File("book.sqlite".into()));
+        assert_eq!(
+            (config.plan.count(), config.work_bits, config.bucket_bits),
+            (512, 12, 3)
+        );
+        assert_eq!(config.relays, ["wss://relay.example"]);
+    }
+
+    #[test]
+    fn the_command_line_goes_over_the_file() {
+        let file = Settings {
+            work_bits: Some(1),
+            bucket_bits: Some(2),
+            ..Settings::default()
+        };
+        let line = Settings {
+            work_bits: Some(3),
+            ..Settings::default()
+        };
+        let config = line.or(file).resolve().unwrap();
+        assert_eq!((config.work_bits, config.bucket_bits), (3, 2));
+    }
+
+    #[test]
+    fn silence_means_the_defaults() {
+        assert_eq!(parse("").unwrap().resolve().unwrap(), Config::default());
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_with_their_name() {
+        for (text, word) in [
+            ("relays = [\"relay.example\"]", "ws://"),
+            ("relays = [\"wss://\"]", "ws://"),
+            ("turn = [\"stun:turn.example\"]", "turn:"),
+            ("work_bits = 29", "work_bits"),
+            ("bucket_bits = 17", "bucket_bits"),
+        ] {
+            let error = parse(text).unwrap().resolve().unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+        for text in [
+            "lisden = \"x\"",
+            "plan = { first = 1, tiles = 0 }",
+            "work_bits = -1",
+            "listen = \"localhost\"",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What a client is told when something fails: a status and one word. The cause goes to the log at DEBUG, and no further.
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use tracing::{debug, error};
+
+use crate::activation::Refusal;
+use crate::book::{ActivateError, IssueError};
+use crate::store::StoreError;
+use crate::wire;
+
+/// Every way in which a request fails.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Not JSON, not the right members, not digits.
+    BadRequest,
+    /// The activation form or its code is no good; which, is not told.
+    InvalidCode(Refusal),
+    /// The challenge or its answer is no good; which, is not told.
+    Invalid,
+    /// Not the operator.
+    Unauthorized,
+    /// No such path, no such tile.
+    NotFound,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// More bytes than any request of this interface has.
+    TooLarge,
+    /// The request took too long to arrive or to be served.
+    Timeout,
+    /// Every number is assigned or waiting.
+    Full,
+    /// Too much to do; nothing happened.
+    Busy,
+    /// The store failed.
+    Store(StoreError),
+    /// A task that served the request died.
+    Lost,
+}
+
+impl Failure {
+    fn told(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::InvalidCode(_) => (StatusCode::BAD_REQUEST, "invalid_code"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+            Self::Full => (StatusCode::CONFLICT, "no_number_free"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Store(_) | Self::Lost => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match &self {
+            // The operator must see it, and it names nobody.
+            Self::Store(cause) => error!(%cause, "the store failed"),
+            Self::InvalidCode(cause) => debug!(%cause, "activation refused"),
+            other => debug!(failure = ?other, "request refused"),
+        }
+        let (status, word) = self.told();
+        let mut response = (
+            status,
+            Json(wire::Failure {
+                error: word.to_owned(),
+            }),
+        )
+            .into_response();
+        if matches!(self, Self::Unauthorized) {
+            response
+                .headers_mut()
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self, Self::Busy) {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<BytesRejection> for Failure {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::TooLarge
+        } else {
+            Self::BadRequest
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<IssueError> for Failure {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Store(error) => Self::Store(error),
+            IssueError::Full => Self::Full,
+        }
+    }
+}
+
+impl From<ActivateError> for Failure {
+    fn from(error: ActivateError) -> Self {
+        match error {
+            ActivateError::Store(error) => Self::Store(error),
+            ActivateError::Refused(refusal) => Self::InvalidCode(refusal),
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! One client of the TURN server: its own instance of turn-server-proto, its users, relays and peers.
+//!
+//! One instance per client, because turn-server-proto searches all its clients for every packet, and can add users but
+//! not remove them: here the users go with their client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use turn_server_proto::api::{
+    SocketAllocateError, TcpConnectError, Transmit, TurnServerApi, TurnServerPollRet,
+};
+use turn_server_proto::server::TurnServer;
+use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
+
+use super::frames::{self, Frames};
+use super::guard::Proof;
+use super::{ClientFlow, ClientTransport, RelayId};
+
+/// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
+pub(super) const REALM: &str = "ringfence";
+
+/// User names that one client may use: its credentials may end and be replaced while its relay lives.
+const MAX_USERS: usize = 4;
+
+/// Peers that one client may exchange packets with, in its whole life. A call needs one to four.
+const MAX_PEERS: usize = 32;
+
+/// How long a client without a relay is remembered: time to answer the challenge.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Turns of the loop after one input.
+const MAX_TURNS: usize = 32;
+
+/// Time that turn-server-proto asks for again at the very instant at which it must have passed.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What a client's server wants done.
+#[derive(Debug)]
+pub(super) enum Work {
+    ToClient(Vec<u8>),
+    ToPeer {
+        relay: RelayId,
+        peer: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Open {
+        relay: RelayId,
+        ipv6: bool,
+    },
+    Close {
+        relay: RelayId,
+    },
+}
+
+/// The last Allocate request: repeated when its answer was lost (RFC 8656 section 7.2: it must get the same answer).
+#[derive(Debug)]
+enum Asked {
+    Nothing,
+    Pending(u128),
+    Answered(u128, Vec<u8>),
+}
+
+/// What to do with an Allocate request.
+pub(super) enum Repetition {
+    /// A new one.
+    New,
+    /// Being worked on.
+    Pending,
+    /// Answered already, with these bytes.
+    Answered(Vec<u8>),
+}
+
+pub(super) struct Client {
+    flow: ClientFlow,
+    listen: SocketAddr,
+    base: Instant,
+    server: TurnServer,
+    pub(super) frames: Frames,
+    users: BTreeSet<String>,
+    peers: BTreeSet<IpAddr>,
+    relays: BTreeMap<RelayId, Option<SocketAddr>>,
+    asked: Asked,
+    seen: Instant,
+    pub(super) wake: Instant,
+}
+
+impl Client {
+    pub(super) fn new(flow: ClientFlow, listen: SocketAddr, now: Instant) -> Self {
+        Self {
+            flow,
+            listen,
+            base: now,
+            server: TurnServer::new(transport(flow), listen, REALM.to_owned()),
+            frames: Frames::default(),
+            users: BTreeSet::new(),
+            peers: BTreeSet::new(),
+            relays: BTreeMap::new(),
+            asked: Asked::Nothing,
+            seen: now,
+            wake: now + IDLE_LIMIT,
+        }
+    }
+
+    /// Whether it can be forgotten.
+    pub(super) fn is_idle(&self, now: Instant) -> bool {
+        self.relays.is_empty() && self.seen + IDLE_LIMIT <= now
+    }
+
+    /// Whether it holds a relay.
+    pub(super) fn has_relay(&self) -> bool {
+        !self.relays.is_empty()
+    }
+
+    /// When it was last heard.
+    pub(super) fn seen(&self) -> Instant {
+        self.seen
+    }
+
+    /// Whether `username` is one of its users.
+    pub(super) fn knows(&self, username: &str) -> bool {
+        self.users.contains(username)
+    }
+
+    /// Lets a user with proven credentials in; false if there are too many.
+    pub(super) fn admit(&mut self, proof: &Proof) -> bool {
+        if self.knows(&proof.username) {
+            return true;
+        }
+        if self.users.len() >= MAX_USERS {
+            return false;
+        }
+        self.users.insert(proof.username.clone());
+        self.server
+            .add_user(proof.username.clone(), proof.password.clone());
+        true
+    }
+
+    /// Counts new peers; false if there are too many.
+    pub(super) fn admit_peers(&mut self, peers: &[IpAddr]) -> bool {
+        self.peers.extend(peers);
+        self.peers.len() <= MAX_PEERS
+    }
+
+    /// Looks whether an Allocate request is a repetition, and remembers it if not.
+    pub(super) fn asks(&mut self, id: u128) -> Repetition {
+        match &self.asked {
+            Asked::Pending(asked) if *asked == id => Repetition::Pending,
+            Asked::Answered(asked, reply) if *asked == id => Repetition::Answered(reply.clone()),
+            _ => {
+                self.asked = Asked::Pending(id);
+                Repetition::New
+            }
+        }
+    }
+
+    /// One frame from the client.
+    pub(super) fn handle_frame(
+        &mut self,
+        frame: &[u8],
+        now: Instant,
+        new_relay: &mut dyn FnMut() -> RelayId,
+    ) -> Vec<Work> {
+        self.seen = now;
+        let mut work = Vec::new();
+        let transmit = Transmit::new(frame, transport(self.flow), self.flow.addr, self.listen);
+        if let Some(reply) = self.server.recv(transmit, self.at(now)) {
+            let reply = reply.build();
+            self.route(reply.from, reply.to, reply.data, &mut work);
+        }
+        // ChannelData changes nothing.
+        if frame.first().is_some_and(|byte| byte >> 6 == 0) {
+            self.turn(now, new_relay, &mut work);
+        }
+        work
+    }
+
+    /// One datagram from a peer to a relay.
+    pub(super) fn handle_peer(
+        &mut self,
+        relay: RelayId,
+        peer: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Vec<Work> {
+        let mut work = Vec::new();
+        let Some(Some(at)) = self.relays.get(&relay) else {
+            return work;
+        };
+        let transmit = Transmit::new(bytes, TransportType::Udp, peer, *at);
+        if let Some(forward) = self.server.recv(transmit, self.at(now)) {
+            let forward = forward.build();
+            self.route(forward.from, forward.to, forward.data, &mut work);
+        }
+        work
+    }
+
+    /// The shell opened the socket of a relay, or could not.
+    pub(super) fn handle_opened(
+        &mut self,
+        relay: RelayId,
+        addr: Option<SocketAddr>,
+        ipv6: bool,
+        now: Instant,
+        new_relay: &mut dyn FnMut() -> RelayId,
+    ) -> Vec<Work> {
+        let mut work = Vec::new();
+        match addr {
+            Some(_) => self.relays.insert(relay, addr),
+            None => self.relays.remove(&relay),
+        };
+        self.opened(
+            addr.ok_or(SocketAllocateError::InsufficientCapacity),
+            ipv6,
+            TransportType::Udp,
+            now,
+        );
+        self.turn(now, new_relay, &mut work);
+        work
+    }
+
+    /// Time has passed.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        new_relay: &mut dyn FnMut() -> RelayId,
+    ) -> Vec<Work> {
+        let mut work = Vec::new();
+        self.turn(now, new_relay, &mut work);
+        work
+    }
+
+    /// The relays whose sockets must be closed when the client goes.
+    pub(super) fn into_relays(self) -> impl Iterator<Item = RelayId> {
+        self.relays.into_keys()
+    }
+
+    fn turn(&mut self, now: Instant, new_relay: &mut dyn FnMut() -> RelayId, work: &mut Vec<Work>) {
+        let at = self.at(now);
+        let mut wake = now + TICK;
+        for _ in 0..MAX_TURNS {
+            while let Some(transmit) = self.server.poll_transmit(at) {
+                self.route(transmit.from, transmit.to, transmit.data, work);
+            }
+            match self.server.poll(at) {
+                TurnServerPollRet::WaitUntil(until) => {
+                    wake = now + until.duration_since(at).max(TICK);
+                    break;
+                }
+                TurnServerPollRet::AllocateSocket {
+                    allocation_transport,
+                    family,
+                    ..
+                } => {
+                    let ipv6 = family == AddressFamily::IPV6;
+                    // One relay per client, for datagrams.
+                    if allocation_transport == TransportType::Udp && self.relays.is_empty() {
+                        let relay = new_relay();
+                        self.relays.insert(relay, None);
+                        work.push(Work::Open { relay, ipv6 });
+                    } else {
+                        self.opened(
+                            Err(SocketAllocateError::InsufficientCapacity),
+                            ipv6,
+                            allocation_transport,
+                            now,
+                        );
+                    }
+                }
+                TurnServerPollRet::SocketClose { listen_addr, .. } => self.close(listen_addr, work),
+                TurnServerPollRet::TcpConnect {
+                    relayed_addr,
+                    peer_addr,
+                    listen_addr,
+                    client_addr,
+                } => {
+                    let refusal = Err(TcpConnectError::Forbidden);
+                    self.server.tcp_connected(
+                        relayed_addr,
+                        peer_addr,
+                        listen_addr,
+                        client_addr,
+                        refusal,
+                        at,
+                    );
+                }
+                TurnServerPollRet::TcpClose { .. } => {}
+            }
+        }
+        self.wake = if self.relays.is_empty() {
+            wake.min(self.seen + IDLE_LIMIT).max(now + TICK)
+        } else {
+            wake
+        };
+    }
+
+    fn opened(
+        &mut self,
+        addr: Result<SocketAddr, SocketAllocateError>,
+        ipv6: bool,
+        kind: TransportType,
+        now: Instant,
+    ) {
+        let family = if ipv6 {
+            AddressFamily::IPV6
+        } else {
+            AddressFamily::IPV4
+        };
+        let at = self.at(now);
+        self.server.allocated_socket(
+            transport(self.flow),
+            self.listen,
+            self.flow.addr,
+            kind,
+            family,
+            addr,
+            at,
+        );
+    }
+
+    fn close(&mut self, addr: SocketAddr, work: &mut Vec<Work>) {
+        let closed = self
+            .relays
+            .iter()
+            .find(|(_, at)| **at == Some(addr))
+            .map(|(relay, _)| *relay);
+        if let Some(relay) = closed {
+            self.relays.remove(&relay);
+            self.asked = Asked::Nothing;
+            work.push(Work::Close { relay });
+        }
+    }
+
+    fn route(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>, work: &mut Vec<Work>) {
+        if from == self.listen && to == self.flow.addr {
+            self.remember(&bytes);
+            let stream = self.flow.transport == ClientTransport::Stream;
+            work.push(Work::ToClient(if stream {
+                frames::pad(bytes)
+            } else {
+                bytes
+            }));
+        } else if let Some((relay, _)) = self.relays.iter().find(|(_, at)| **at == Some(from)) {
+            work.push(Work::ToPeer {
+                relay: *relay,
+                peer: to,
+                bytes,
+            });
+        }
+    }
+
+    /// Keeps the answer to the pending Allocate request: success to repeat it, an error to let the client try again.
+    fn remember(&mut self, bytes: &[u8]) {
+        let Asked::Pending(id) = self.asked else {
+            return;
+        };
+        let answered = bytes
+            .get(8..20)
+            .is_some_and(|own| own == &id.to_be_bytes()[4..]);
+        match bytes.first_chunk::<2>() {
+            Some([0x01, 0x03]) if answered => self.asked = Asked::Answered(id, bytes.to_vec()),
+            Some([0x01, 0x13]) if answered => self.asked = Asked::Nothing,
+            _ => {}
+        }
+    }
+
+    fn at(&self, now: Instant) -> TurnInstant {
+        TurnInstant::ZERO + now.saturating_duration_since(self.base)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("relays", &self.relays.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn transport(flow: ClientFlow) -> TransportType {
+    match flow.transport {
+        ClientTransport::Datagram => TransportType::Udp,
+        ClientTransport::Stream => TransportType::Tcp,
+    }
+}

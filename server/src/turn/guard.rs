@@ -1,0 +1,153 @@
+//! What reaches the TURN server proper, and what is refused before: turn-server-proto knows neither time-limited credentials
+//! nor forbidden peers, nor a limit on what one user may hold.
+//!
+//! Reads requests (RFC 8489 section 9.2, RFC 8656 sections 7 and 9); never trusts a user name before its integrity is checked.
+
+use std::net::IpAddr;
+
+use stun_types::attribute::{ErrorCode, MessageIntegrity, Username};
+use stun_types::message::{
+    IntegrityAlgorithm, LongTermCredentials, Message, MessageClass, MessageIntegrityCredentials,
+    MessageWriteVec,
+};
+use stun_types::prelude::{AttributeStaticType, MessageWrite, MessageWriteExt};
+use turn_types::attribute::XorPeerAddress;
+use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
+
+use super::credentials::{TurnSecret, expiry, password_for};
+
+/// Peer addresses looked at in one request; CreatePermission may carry several.
+const MAX_PEERS_IN_REQUEST: usize = 8;
+
+/// What a packet from a client is.
+pub(super) enum Kind<'a> {
+    /// ChannelData or a Send indication: goes on as it is.
+    Data,
+    /// A request of TURN.
+    Request(Request<'a>),
+    /// Nothing that a client of ours sends.
+    Other,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// A new relay.
+    Allocate,
+    /// Keeping or ending a relay.
+    Refresh,
+    /// Peers to exchange packets with.
+    Peers,
+}
+
+/// A request and what its credentials say.
+pub(super) struct Request<'a> {
+    message: Message<'a>,
+    pub(super) wish: Wish,
+    pub(super) standing: Standing,
+}
+
+/// Whose request it is.
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// No credentials, or wrong ones: the server proper answers with its challenge.
+    Stranger,
+    /// Ours once, but over.
+    Expired(Proof),
+    /// A user whose password fits.
+    User(Proof),
+}
+
+/// A user name whose password was used in the request.
+pub(super) struct Proof {
+    pub(super) username: String,
+    pub(super) password: String,
+    credentials: MessageIntegrityCredentials,
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proof(..)")
+    }
+}
+
+/// Reads a packet from a client.
+pub(super) fn read<'a>(bytes: &'a [u8], secret: &TurnSecret, realm: &str, unix: u64) -> Kind<'a> {
+    if bytes.first().is_some_and(|byte| byte >> 6 == 1) {
+        return Kind::Data;
+    }
+    let Ok(message) = Message::from_bytes(bytes) else {
+        return Kind::Other;
+    };
+    let wish = match (message.class(), message.method()) {
+        (MessageClass::Indication, SEND) => return Kind::Data,
+        (MessageClass::Request, ALLOCATE) => Wish::Allocate,
+        (MessageClass::Request, REFRESH) => Wish::Refresh,
+        (MessageClass::Request, CREATE_PERMISSION | CHANNEL_BIND) => Wish::Peers,
+        _ => return Kind::Other,
+    };
+    let standing = standing(&message, secret, realm, unix);
+    Kind::Request(Request {
+        message,
+        wish,
+        standing,
+    })
+}
+
+fn standing(message: &Message<'_>, secret: &TurnSecret, realm: &str, unix: u64) -> Standing {
+    let Ok(username) = message.attribute::<Username>() else {
+        return Standing::Stranger;
+    };
+    let username = username.username().to_owned();
+    let Some(end) = expiry(&username) else {
+        return Standing::Stranger;
+    };
+    if !message.has_attribute(MessageIntegrity::TYPE) {
+        return Standing::Stranger;
+    }
+    let password = password_for(secret, &username);
+    let key = LongTermCredentials::new(username.clone(), password.clone()).to_key(realm.to_owned());
+    let credentials = MessageIntegrityCredentials::LongTerm(key);
+    if message.validate_integrity(&credentials).is_err() {
+        return Standing::Stranger;
+    }
+    let proof = Proof {
+        username,
+        password,
+        credentials,
+    };
+    if end < unix {
+        Standing::Expired(proof)
+    } else {
+        Standing::User(proof)
+    }
+}
+
+impl Request<'_> {
+    /// The request's own number; a repetition has the same.
+    pub(super) fn transaction(&self) -> u128 {
+        self.message.transaction_id().into()
+    }
+
+    /// The peers that the request names; `None` if it names too many.
+    pub(super) fn peers(&self) -> Option<Vec<IpAddr>> {
+        let id = self.message.transaction_id();
+        let peers: Vec<IpAddr> = (0..=MAX_PEERS_IN_REQUEST)
+            .map_while(|index| self.message.nth_attribute::<XorPeerAddress>(index).ok())
+            .map(|peer| peer.addr(id).ip())
+            .collect();
+        (peers.len() <= MAX_PEERS_IN_REQUEST).then_some(peers)
+    }
+
+    /// The refusal of this request, signed for `proof`.
+    pub(super) fn refuse(&self, code: u16, proof: &Proof) -> Option<Vec<u8>> {
+        let mut reply = Message::builder_error(&self.message, MessageWriteVec::new());
+        reply
+            .add_attribute(&ErrorCode::builder(code).build().ok()?)
+            .ok()?;
+        reply
+            .add_message_integrity(&proof.credentials, IntegrityAlgorithm::Sha1)
+            .ok()?;
+        Some(reply.finish())
+    }
+}

@@ -1,0 +1,333 @@
+//! The TURN machine on real sockets: one UDP socket and one TCP listener for clients, one UDP socket for each relay.
+//!
+//! All state is in one task; readers hand it bytes through a bounded channel, and drop datagrams when it is full, as a
+//! network does. For the demo and a small community; not a server for the open internet.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+
+use super::{
+    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+};
+
+/// Packets between the readers and the machine. A second of ten calls.
+const QUEUE: usize = 1024;
+
+/// Packets between the machine and one stream's writer; when full, packets of that client are dropped.
+const STREAM_QUEUE: usize = 64;
+
+/// Longest datagram taken.
+const DATAGRAM: usize = 2048;
+
+/// Why a TURN server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnStartError {
+    /// Relays get the address of the server, so it must be a certain one.
+    #[error("the TURN server needs a certain address to listen on, not {0}")]
+    Unspecified(IpAddr),
+    /// A socket could not be opened.
+    #[error("the TURN server cannot listen on {addr}")]
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A running TURN server; dropping it stops it.
+#[derive(Debug)]
+pub struct EmbeddedTurn {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl EmbeddedTurn {
+    /// Starts a server on `bind`, for UDP and TCP; port 0 takes a free one. Relays get free ports of the same address.
+    ///
+    /// # Errors
+    /// When the address is unspecified or taken.
+    pub async fn start(
+        bind: SocketAddr,
+        secret: TurnSecret,
+        allow_private: bool,
+    ) -> Result<Self, TurnStartError> {
+        if bind.ip().is_unspecified() {
+            return Err(TurnStartError::Unspecified(bind.ip()));
+        }
+        let failed = |source| TurnStartError::Listen { addr: bind, source };
+        let (udp, tcp) = listen(bind).await.map_err(failed)?;
+        let addr = udp.local_addr().map_err(failed)?;
+        let now = Instant::now();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let machine = TurnMachine::new(
+            TurnSettings {
+                listen: addr,
+                secret,
+                allow_private,
+            },
+            now,
+            unix,
+        );
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Server::new(machine, addr, udp, tcp).run(stopped));
+        Ok(Self {
+            addr,
+            stop: Some(stop),
+            task,
+        })
+    }
+
+    /// Where it listens, UDP and TCP.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops it; all its sockets are closed when this returns.
+    pub async fn stop(mut self) {
+        drop(self.stop.take());
+        // A server that died is stopped too.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for EmbeddedTurn {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A UDP socket and a TCP listener on the same port; with port 0, tries until one is free for both.
+async fn listen(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    const ATTEMPTS: usize = 16;
+    let mut attempt = 0;
+    loop {
+        let udp = UdpSocket::bind(bind).await?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            Err(error) if bind.port() != 0 || attempt == ATTEMPTS => return Err(error),
+            Err(_) => attempt += 1,
+        }
+    }
+}
+
+/// What the readers hand over.
+enum Heard {
+    Client(ClientFlow, Vec<u8>),
+    Stream(TcpStream, SocketAddr),
+    StreamEnded(ClientFlow),
+    Peer(RelayId, SocketAddr, Vec<u8>),
+}
+
+struct Server {
+    machine: TurnMachine,
+    addr: SocketAddr,
+    udp: Arc<UdpSocket>,
+    relays: BTreeMap<RelayId, (Arc<UdpSocket>, AbortHandle)>,
+    streams: BTreeMap<ClientFlow, (mpsc::Sender<Vec<u8>>, AbortHandle)>,
+    tasks: JoinSet<()>,
+    heard: mpsc::Receiver<Heard>,
+    tell: mpsc::Sender<Heard>,
+}
+
+impl Server {
+    fn new(machine: TurnMachine, addr: SocketAddr, udp: UdpSocket, tcp: TcpListener) -> Self {
+        let (tell, heard) = mpsc::channel(QUEUE);
+        let udp = Arc::new(udp);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(read_clients(Arc::clone(&udp), tell.clone()));
+        tasks.spawn(accept(tcp, tell.clone()));
+        Self {
+            machine,
+            addr,
+            udp,
+            relays: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            tasks,
+            heard,
+            tell,
+        }
+    }
+
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+        loop {
+            let alarm = self
+                .machine
+                .next_alarm()
+                .map(|(at, _)| tokio::time::Instant::from_std(at));
+            let sleep = async {
+                match alarm {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = &mut stopped => break,
+                Some(heard) = self.heard.recv() => self.hear(heard),
+                // Ended readers are forgotten as they end.
+                Some(_) = self.tasks.join_next() => {}
+                () = sleep => self.machine.handle_timeout(Instant::now()),
+            }
+            self.act().await;
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        let now = Instant::now();
+        match heard {
+            Heard::Client(from, bytes) => self.machine.handle_client(from, &bytes, now),
+            Heard::Peer(relay, peer, bytes) => self.machine.handle_peer(relay, peer, &bytes, now),
+            Heard::Stream(stream, addr) => self.add_stream(stream, addr),
+            Heard::StreamEnded(client) => {
+                self.streams.remove(&client);
+                self.machine.handle_client_closed(client, now);
+            }
+        }
+    }
+
+    async fn act(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            match output {
+                TurnOutput::ToClient { client, bytes } => match client.transport {
+                    // A full socket loses packets, as the path behind it does.
+                    ClientTransport::Datagram => drop(self.udp.try_send_to(&bytes, client.addr)),
+                    ClientTransport::Stream => {
+                        if let Some((writer, _)) = self.streams.get(&client) {
+                            let _ = writer.try_send(bytes);
+                        }
+                    }
+                },
+                TurnOutput::ToPeer { relay, peer, bytes } => {
+                    if let Some((socket, _)) = self.relays.get(&relay) {
+                        let _ = socket.try_send_to(&bytes, peer);
+                    }
+                }
+                TurnOutput::OpenRelay { relay, ipv6 } => self.open_relay(relay, ipv6).await,
+                TurnOutput::CloseRelay { relay } => {
+                    if let Some((_, reader)) = self.relays.remove(&relay) {
+                        reader.abort();
+                    }
+                }
+                TurnOutput::CloseClient { client } => {
+                    if let Some((_, reader)) = self.streams.remove(&client) {
+                        reader.abort();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open_relay(&mut self, relay: RelayId, ipv6: bool) {
+        let socket = if ipv6 == self.addr.is_ipv6() {
+            UdpSocket::bind(SocketAddr::new(self.addr.ip(), 0))
+                .await
+                .ok()
+        } else {
+            None
+        };
+        let addr = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        if let Some(socket) = socket.map(Arc::new) {
+            let reader =
+                self.tasks
+                    .spawn(read_peers(relay, Arc::clone(&socket), self.tell.clone()));
+            self.relays.insert(relay, (socket, reader));
+        }
+        self.machine
+            .handle_relay_opened(relay, addr, Instant::now());
+    }
+
+    fn add_stream(&mut self, stream: TcpStream, addr: SocketAddr) {
+        // Sound must not wait for the next packet.
+        let _ = stream.set_nodelay(true);
+        let client = ClientFlow {
+            transport: ClientTransport::Stream,
+            addr,
+        };
+        let (read, write) = stream.into_split();
+        let (tell, writer) = mpsc::channel(STREAM_QUEUE);
+        self.tasks.spawn(write_stream(write, writer));
+        let reader = self
+            .tasks
+            .spawn(read_stream(client, read, self.tell.clone()));
+        self.streams.insert(client, (tell, reader));
+    }
+}
+
+async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
+    let mut buffer = [0; DATAGRAM];
+    loop {
+        // An error tells of an earlier packet that was not delivered; the next one may be.
+        let Ok((length, addr)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let client = ClientFlow {
+            transport: ClientTransport::Datagram,
+            addr,
+        };
+        let _ = tell.try_send(Heard::Client(
+            client,
+            buffer.get(..length).unwrap_or_default().to_vec(),
+        ));
+    }
+}
+
+async fn read_peers(relay: RelayId, socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
+    let mut buffer = [0; DATAGRAM];
+    loop {
+        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        let _ = tell.try_send(Heard::Peer(
+            relay,
+            peer,
+            buffer.get(..length).unwrap_or_default().to_vec(),
+        ));
+    }
+}
+
+async fn accept(listener: TcpListener, tell: mpsc::Sender<Heard>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                if tell.send(Heard::Stream(stream, addr)).await.is_err() {
+                    return;
+                }
+            }
+            // Out of file handles, most likely: give the others time to end.
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn read_stream(client: ClientFlow, mut read: OwnedReadHalf, tell: mpsc::Sender<Heard>) {
+    let mut buffer = [0; DATAGRAM];
+    while let Ok(length @ 1..) = read.read(&mut buffer).await {
+        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        if tell.send(Heard::Client(client, bytes)).await.is_err() {
+            return;
+        }
+    }
+    let _ = tell.send(Heard::StreamEnded(client)).await;
+}
+
+async fn write_stream(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = queue.recv().await {
+        if write.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Any envelope, with honest work and without: an engine never panics, posts nothing and rings nobody.
+
+#![no_main]
+
+use std::time::Instant;
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::directory::Directory;
+use ringfence_engine::envelope::EventKey;
+use ringfence_engine::{Config, Engine, Output, Sealed};
+use ringfence_phonebook::{BookKey, NumberPlan};
+
+/// The Ed25519 base point: a valid key that signs nothing here.
+const BOOK: [u8; 32] = {
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    point
+};
+
+fuzz_target!(|input: (u16, [u8; 32], u64, &[u8])| {
+    let (bucket, key, nonce, bytes) = input;
+    let now = Instant::now();
+    let wall = UnixTime::from_seconds(1_800_000_000);
+    let config = Config {
+        work_bits: 0,
+        ..Config::default()
+    };
+    let Ok(book) = BookKey::from_bytes(&BOOK) else {
+        return;
+    };
+    let directory = Directory::new(NumberPlan::DEFAULT);
+    let mut engine = Engine::new(config, Vec::new(), book, directory, [1; 32], (wall, now));
+    let sealed = Sealed {
+        bucket,
+        event_key: EventKey(key),
+        nonce,
+        bytes: bytes.to_vec(),
+    };
+    engine.handle_envelope(&sealed, now);
+    while let Some(output) = engine.poll() {
+        assert!(matches!(output, Output::WantStamps(_)));
+    }
+});
