@@ -14,13 +14,13 @@ use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
 
 use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::gateway::Parts;
 use crate::io::book::Snapshot;
 use crate::io::lobby::Lobby;
 use crate::io::relay::{RelayFault, Relays};
 use crate::io::tls::{self, TlsFault};
 use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
 use crate::keystore::LineFile;
-use crate::run::Parts;
 
 /// Why a gateway cannot be put together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

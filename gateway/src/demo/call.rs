@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_engine::Step;
 use ringfence_media::Figures;
 use ringfence_sip::{Password, User};
 use tokio::sync::broadcast;
@@ -13,7 +12,7 @@ use super::report::{Actor, CallReport, Timeline, tenths};
 use super::stack::{End, Stack};
 use super::ua::{PhoneEvent, Registration};
 use crate::clock;
-use crate::run::Happening;
+use crate::gateway::Happening;
 
 /// What phone A says and phone B listens for, and the other way round, in hertz.
 const TONES: [f64; 2] = [440.0, 1_000.0];
@@ -368,7 +367,6 @@ fn judge(heard: &[Heard; 2], report: &CallReport) -> Result<(), CallFault> {
     Ok(())
 }
 
-/// Kept beside [`describe`]: every step of an engine has a text of its own.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,10 +414,5 @@ mod tests {
             ..good()
         };
         assert_eq!(judge(&both, &direct), Err(CallFault::Path));
-    }
-
-    #[test]
-    fn a_timeline_says_nothing_twice() {
-        assert_ne!(Step::Dialled.to_string(), Step::PickedUp.to_string());
     }
 }

@@ -21,12 +21,12 @@ use super::report::{LineReport, SipReport, StackReport};
 use crate::activate::{ActivateFault, activate};
 use crate::assemble::{AssembleFault, assemble};
 use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
+use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault};
 use crate::io::phone::ListenError;
 use crate::io::relay::RelayState;
 use crate::io::turn::{TurnEndpoint, Wire};
 use crate::keystore::{Keystore, LineFile};
-use crate::run::Gateway;
 use crate::secret::Secret;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
