@@ -1,5 +1,6 @@
 //! Tests of the whole: `real_*` need programs that `tests/run` installs.
 
 mod real_browser;
+mod real_phones;
 mod real_servers;
 mod real_sip;
