@@ -2,5 +2,6 @@
 
 mod layers;
 mod real_browser;
+mod real_phones;
 mod real_servers;
 mod real_sip;
