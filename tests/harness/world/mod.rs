@@ -63,7 +63,7 @@ pub struct World {
     /// The TURN server.
     pub turn: TurnHouse,
     /// The phone book.
-    pub book: PhoneBook,
+    pub phone_book: PhoneBook,
     began: Instant,
     now: Instant,
     rng: ChaCha20Rng,
@@ -151,7 +151,7 @@ impl World {
             wires: Wires::default(),
             relay: Relay::default(),
             turn: TurnHouse::new(now, BEGINNING),
-            book: PhoneBook::new(book_seed),
+            phone_book: PhoneBook::new(book_seed),
             began: now,
             now,
             rng,
@@ -176,7 +176,7 @@ impl World {
         let (mut own, mut cards) = (Vec::new(), Vec::new());
         for line in 0..lines {
             let identity = new_identity(&mut rng);
-            let (number, binding) = self.book.activate(&identity, self.wall().seconds());
+            let (number, binding) = self.phone_book.activate(&identity, self.wall().seconds());
             let user = format!("nightingale-{index}-{line}");
             let password = Password::new(format!("hush-{index}-{line}"));
             self.relay.subscribe(index, bucket(&identity.key(), 0));
@@ -205,8 +205,8 @@ impl World {
         let engine = Engine::new(
             config,
             own,
-            self.book.key(),
-            self.book.download(),
+            self.phone_book.key(),
+            self.phone_book.download(),
             seed,
             (self.wall(), self.now),
         );
@@ -224,7 +224,7 @@ impl World {
     /// Every engine downloads the book again.
     fn renew_books(&mut self) {
         for seat in &mut self.seats {
-            let directory: Directory = self.book.download();
+            let directory: Directory = self.phone_book.download();
             seat.engine.handle_directory(directory);
         }
     }
@@ -410,7 +410,7 @@ impl World {
     pub fn unassigned(&self) -> Number {
         let lines = self.seats.iter().flat_map(|seat| &seat.lines);
         let taken: Vec<_> = lines.map(|line| line.number).collect();
-        self.book.unassigned(&taken)
+        self.phone_book.unassigned(&taken)
     }
 
     /// Everything that went over any wire, in order.
