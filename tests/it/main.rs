@@ -5,3 +5,4 @@ mod path_of_a_call;
 mod real_browser;
 mod real_servers;
 mod real_sip;
+mod scratch_w;
