@@ -79,7 +79,6 @@ const PWD_LENGTH: usize = 24;
 /// After every `handle_*`, [`connect`](Self::connect), [`write_rtp`](Self::write_rtp),
 /// [`send_control`](Self::send_control) and [`close`](Self::close), call [`poll`](Self::poll) until `None`, then
 /// [`next_alarm`](Self::next_alarm).
-#[derive(Debug)]
 pub struct FarLeg {
     private_relays: bool,
     own_ip: std::net::IpAddr,
@@ -315,8 +314,10 @@ impl FarLeg {
                     self.counters.stray += 1;
                 }
             }
-            Ok(Some(_)) => self.counters.unpermitted += 1,
             Ok(None) => {}
+            // The other side does not know yet that the call is over.
+            Ok(Some(_)) | Err(allocation::Stray) if matches!(self.phase, Phase::Ending { .. }) => {}
+            Ok(Some(_)) => self.counters.unpermitted += 1,
             Err(allocation::Stray) => self.counters.stray += 1,
         }
         self.settle(now);
@@ -479,8 +480,15 @@ impl FarLeg {
         let mut said = Vec::new();
         peer.drain(now, |output| said.push(output));
         let more = !said.is_empty();
+        // The answer to the other side's farewell comes after the news of it, and must still pass.
+        let ended = said
+            .iter()
+            .any(|output| matches!(output, PeerOutput::Closed));
         for output in said {
             self.hear_peer(output, now);
+        }
+        if ended {
+            self.end(now);
         }
         more
     }
@@ -498,7 +506,7 @@ impl FarLeg {
             PeerOutput::Rtp(packet) => self.say(FarEvent::Rtp(packet)),
             PeerOutput::Control(bytes) => self.say(FarEvent::Control(bytes)),
             PeerOutput::Failed(fault) => self.fail(fault, now),
-            PeerOutput::Closed => self.end(now),
+            PeerOutput::Closed => {}
         }
     }
 
@@ -531,13 +539,18 @@ impl FarLeg {
 
     /// Gives the allocation back; the connection is over.
     fn end(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+            return;
+        }
         let allocating = matches!(self.phase, Phase::Allocating { .. });
         self.gate.shut();
         self.phase = Phase::Ending {
             until: now + DELETION_LIMIT,
             deleting: false,
         };
-        if !allocating {
+        if self.allocation.is_gone() {
+            self.finish();
+        } else if !allocating {
             self.delete(now);
         }
         self.drive_allocation(now);
@@ -572,6 +585,15 @@ impl FarLeg {
         } else {
             self.counters.unsent += 1;
         }
+    }
+}
+
+impl std::fmt::Debug for FarLeg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FarLeg")
+            .field("role", &self.role)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 

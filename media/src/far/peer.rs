@@ -26,6 +26,14 @@ use crate::description::Description;
 /// First repetition of a lost ICE check. str0m's 250 ms is for paths that may not exist; this one does.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
 
+/// Longest time between two repetitions: the callee checks while its answer travels, and must not be asleep when it
+/// has arrived.
+const LONGEST_CHECK_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Repetitions of a check: 15 s, as long as a leg waits for its connection. str0m's ICE shifts a number by this count, so
+/// that it must stay below 58.
+const CHECKS: usize = 50;
+
 /// Times so far ahead mean "never" to str0m.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
@@ -34,6 +42,12 @@ const MAX_BUFFERED: usize = 64 * 1024;
 
 /// Outgoing packets that str0m keeps for repetition. Nothing is ever repeated, and it insists on one.
 const KEPT_PACKETS: usize = 1;
+
+/// Drains after one input; three are normal.
+const MAX_DRAINS: usize = 8;
+
+/// When to come back if str0m never has enough.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Payload types of the far leg: PCMU, PCMA, G722, Opus, and key presses in both clocks. They never change.
 const PAYLOADS: [(u8, Str0mCodec, Frequency); 6] = [
@@ -80,15 +94,27 @@ pub(super) enum PeerOutput {
     Closed,
 }
 
+/// How far the connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// ICE looks for a path.
+    Checking,
+    /// There is a path; the DTLS handshake runs.
+    Handshaking,
+    /// Sound can flow.
+    Connected,
+}
+
 /// One WebRTC connection.
 pub(super) struct Peer {
     rtc: Rtc,
     relay: SocketAddr,
     ssrc: u32,
     remote_ssrc: u32,
+    caller: bool,
+    stage: Stage,
     channel: ChannelId,
     control_open: bool,
-    connected: bool,
     sequence: Option<u64>,
     alarm: Option<Instant>,
 }
@@ -119,12 +145,14 @@ impl Peer {
         api.declare_stream_tx(terms.ssrc.into(), None, mid, None);
         api.expect_stream_rx(terms.remote.ssrc.into(), None, mid, None)
             .suppress_nack(true);
-        api.start_dtls(caller).map_err(|error| fault(&error))?;
+        if !caller {
+            api.start_dtls(false).map_err(|error| fault(&error))?;
+            api.start_sctp(false);
+        }
         let channel = api.create_data_channel(ChannelConfig {
             negotiated: Some(0),
             ..ChannelConfig::default()
         });
-        api.start_sctp(caller);
         for relay in terms.remote_relays {
             rtc.add_remote_candidate(
                 Candidate::relayed(*relay, *relay, "udp").map_err(|_| FarFault::Relay)?,
@@ -135,9 +163,10 @@ impl Peer {
             relay: terms.relay,
             ssrc: terms.ssrc,
             remote_ssrc: terms.remote.ssrc,
+            caller,
+            stage: Stage::Checking,
             channel,
             control_open: false,
-            connected: false,
             sequence: None,
             alarm: None,
         };
@@ -170,7 +199,9 @@ impl Peer {
 
     /// Sends a packet of sound; false if it is not one that this leg can carry, or too early.
     pub(super) fn write_rtp(&mut self, packet: RtpPacket, now: Instant) -> Result<bool, FarFault> {
-        if !self.connected || !PAYLOADS.iter().any(|(pt, ..)| *pt == packet.payload_type) {
+        if self.stage != Stage::Connected
+            || !PAYLOADS.iter().any(|(pt, ..)| *pt == packet.payload_type)
+        {
             return Ok(false);
         }
         let Some(sequence) = extend(self.sequence, packet.sequence) else {
@@ -216,27 +247,51 @@ impl Peer {
 
     /// Takes everything that str0m has to say.
     pub(super) fn drain(&mut self, now: Instant, mut say: impl FnMut(PeerOutput)) {
-        loop {
-            match self.rtc.poll_output() {
-                Ok(Output::Timeout(at)) => {
-                    self.alarm = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
+        for _ in 0..MAX_DRAINS {
+            let before = self.stage;
+            let due = match self.drain_once(now, &mut say) {
+                Ok(alarm) => alarm <= now,
+                Err(fault) => {
+                    self.alarm = None;
+                    self.rtc.disconnect();
+                    say(PeerOutput::Failed(fault));
                     return;
                 }
-                Ok(Output::Transmit(transmit)) => say(PeerOutput::Send {
+            };
+            // A new stage sets something going; and str0m asks for another turn where DTLS has more than one packet
+            // for a path that is not there yet.
+            if self.stage == before && !due {
+                return;
+            }
+            if let Err(fault) = self.handle_timeout(now) {
+                say(PeerOutput::Failed(fault));
+                return;
+            }
+        }
+        self.alarm = Some(now + TICK);
+    }
+
+    /// Drains until str0m names the time at which it wants to be woken.
+    fn drain_once(
+        &mut self,
+        now: Instant,
+        say: &mut impl FnMut(PeerOutput),
+    ) -> Result<Instant, FarFault> {
+        loop {
+            match self.rtc.poll_output().map_err(|error| fault(&error))? {
+                Output::Timeout(at) => {
+                    self.alarm = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
+                    return Ok(at);
+                }
+                Output::Transmit(transmit) => say(PeerOutput::Send {
                     from: transmit.source,
                     to: transmit.destination,
                     bytes: transmit.contents.into(),
                 }),
-                Ok(Output::Event(event)) => {
-                    if let Some(output) = self.hear(event) {
+                Output::Event(event) => {
+                    if let Some(output) = self.hear(event)? {
                         say(output);
                     }
-                }
-                Err(error) => {
-                    self.alarm = None;
-                    self.rtc.disconnect();
-                    say(PeerOutput::Failed(fault(&error)));
-                    return;
                 }
             }
         }
@@ -247,14 +302,32 @@ impl Peer {
         self.alarm
     }
 
-    fn hear(&mut self, event: Event) -> Option<PeerOutput> {
-        match event {
+    fn hear(&mut self, event: Event) -> Result<Option<PeerOutput>, FarFault> {
+        let output = match event {
+            Event::IceConnectionStateChange(state)
+                if state.is_connected() && self.stage == Stage::Checking =>
+            {
+                self.stage = Stage::Handshaking;
+                // Not earlier: a ClientHello that waits for the path is repeated, and its timer doubles, in vain.
+                if self.caller {
+                    self.rtc
+                        .direct_api()
+                        .start_dtls(true)
+                        .map_err(|error| fault(&error))?;
+                }
+                None
+            }
             Event::Connected => {
-                self.connected = true;
+                self.stage = Stage::Connected;
+                if self.caller {
+                    self.rtc.direct_api().start_sctp(true);
+                }
                 Some(PeerOutput::Connected)
             }
             // Before the connection stands, checks may fail because the other side does not know us yet.
-            Event::IceConnectionStateChange(IceConnectionState::Disconnected) if self.connected => {
+            Event::IceConnectionStateChange(IceConnectionState::Disconnected)
+                if self.stage == Stage::Connected =>
+            {
                 Some(PeerOutput::Failed(FarFault::Ice))
             }
             Event::RtpPacket(packet) => self.hear_rtp(&packet).map(PeerOutput::Rtp),
@@ -276,7 +349,8 @@ impl Peer {
             }
             Event::Closed => Some(PeerOutput::Closed),
             _ => None,
-        }
+        };
+        Ok(output)
     }
 
     fn hear_rtp(&self, packet: &Str0mPacket) -> Option<RtpPacket> {
@@ -294,7 +368,8 @@ impl Peer {
 impl std::fmt::Debug for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Peer")
-            .field("connected", &self.connected)
+            .field("stage", &self.stage)
+            .field("waits_for", &self.rtc.last_timeout_reason())
             .finish_non_exhaustive()
     }
 }
@@ -316,6 +391,8 @@ fn config(terms: &PeerTerms<'_>) -> RtcConfig {
         .set_sctp_max_buffered_amount(MAX_BUFFERED)
         .set_sctp_max_message_size(MAX_CONTROL as u32);
     config.set_initial_stun_rto(CHECK_TIMEOUT);
+    config.set_max_stun_rto(LONGEST_CHECK_TIMEOUT);
+    config.set_max_stun_retransmits(CHECKS);
     for (pt, codec, clock) in PAYLOADS {
         config.codec_config().add_config(
             Pt::from(pt),
