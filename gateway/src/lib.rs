@@ -13,6 +13,8 @@
 //! - [`clock`]: the one place where the time of day is asked.
 //! - [`secret`]: a string that is never printed and wiped when dropped.
 
+pub mod activate;
+pub mod assemble;
 pub mod clock;
 pub mod config;
 pub mod demo;

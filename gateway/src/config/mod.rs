@@ -185,6 +185,20 @@ impl Config {
         Self::try_from(RawConfig::default())
     }
 
+    /// The defaults with a state folder of one's own.
+    #[must_use]
+    pub fn with_state(state: &Path) -> Self {
+        let raw = RawConfig {
+            state: String::new(),
+            ..RawConfig::default()
+        };
+        let config = Self::try_from(raw).expect("every default passes its own check");
+        Self {
+            state: state.to_owned(),
+            ..config
+        }
+    }
+
     /// Reads a file.
     ///
     /// # Errors

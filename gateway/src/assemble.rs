@@ -1,0 +1,203 @@
+//! From settings, lines and a copy of the phone book to the parts of a gateway.
+//!
+//! Everything that may fail at a start fails here, with its name: no line, no relay, no TURN server. Names are resolved here,
+//! ahead of calls.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use ringfence_engine::bucket::bucket;
+use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
+use ringfence_engine::{Config as EngineConfig, Line};
+use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
+use ringfence_sip::{Account, Password, User};
+
+use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::gateway::Parts;
+use crate::io::book::Snapshot;
+use crate::io::lobby::Lobby;
+use crate::io::relay::{RelayFault, Relays};
+use crate::io::tls::{self, TlsFault};
+use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
+use crate::keystore::LineFile;
+
+/// Why a gateway cannot be put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleFault {
+    /// The state folder has no line.
+    #[error("there is no line in the state folder")]
+    NoLine,
+    /// A line file passed its checks but its contents make no sense.
+    #[error("the keys of line {0} are damaged")]
+    BadLine(u32),
+    /// Lines of two phone books lie in one state folder.
+    #[error("the lines in the state folder belong to more than one phone book")]
+    TwoBooks,
+    /// The relays cannot be used.
+    #[error(transparent)]
+    Relay(#[from] RelayFault),
+    /// Neither the settings nor the phone book name a TURN server.
+    #[error("no TURN server is named, neither in the settings nor by the phone book")]
+    NoTurn,
+    /// No way to log in to the TURN server.
+    #[error("there is no secret and no account for the TURN server")]
+    NoTurnLogin,
+    /// None of the TURN servers' names has an address.
+    #[error(transparent)]
+    Turn(#[from] TurnFault),
+    /// The extra certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+}
+
+impl AssembleFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoLine => "ask a phone book's operator for a code and run: ringfence activate --phonebook URL --code CODE".to_owned(),
+            Self::BadLine(_) => "restore its file from a backup, or move it away and activate again".to_owned(),
+            Self::TwoBooks => "run one engine per phone book, each with its own --state".to_owned(),
+            Self::Relay(_) => "correct the setting `relays`; when it is empty, ask the phone book's operator for relays".to_owned(),
+            Self::NoTurn => "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned(),
+            Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password".to_owned(),
+            Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
+            Self::Tls(_) => "correct turn.ca_file".to_owned(),
+        }
+    }
+}
+
+/// Puts a gateway together; its relays begin to connect.
+///
+/// # Errors
+/// [`AssembleFault`].
+pub async fn assemble(
+    config: &Config,
+    files: &[LineFile],
+    book: &Snapshot,
+) -> Result<Parts, AssembleFault> {
+    let network = &book.network;
+    let lines = lines(files, &network.book_key)?;
+    let lobby = lobby(&config.turn, network).await?;
+    let buckets: BTreeSet<u16> = lines
+        .iter()
+        .map(|line| bucket(&line.identity.key(), network.bucket_bits))
+        .collect();
+    let relays = if config.relays.is_empty() {
+        &network.relays
+    } else {
+        &config.relays
+    };
+    let at = |port: u16| {
+        config
+            .sip
+            .addresses
+            .iter()
+            .map(move |ip| SocketAddr::new(*ip, port))
+            .collect()
+    };
+    Ok(Parts {
+        udp: at(config.sip.udp_port),
+        tcp: at(config.sip.tcp_port),
+        engine: EngineConfig {
+            work_bits: config.work_bits.unwrap_or(network.work_bits),
+            bucket_bits: network.bucket_bits,
+            no_answer: config.no_answer,
+            ..EngineConfig::default()
+        },
+        lines,
+        book_key: network.book_key,
+        directory: directory(book),
+        relays: Relays::connect(relays, network.bucket_bits, &buckets).await?,
+        lobby,
+    })
+}
+
+/// The book as the engine reads it.
+#[must_use]
+pub fn directory(book: &Snapshot) -> Directory {
+    let mut directory = Directory::new(book.network.plan);
+    for (index, tile) in (0..).zip(book.tiles.iter()) {
+        directory.insert(index, tile.clone());
+    }
+    directory
+}
+
+fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleFault> {
+    if files.is_empty() {
+        return Err(AssembleFault::NoLine);
+    }
+    if files.iter().any(|file| file.book_key != *book.as_bytes()) {
+        return Err(AssembleFault::TwoBooks);
+    }
+    files
+        .iter()
+        .map(|file| line(file).ok_or(AssembleFault::BadLine(file.number)))
+        .collect()
+}
+
+fn line(file: &LineFile) -> Option<Line> {
+    let identity = Identity::from_bytes(&file.identity).ok()?;
+    let binding = Binding::decode(&file.binding).ok()?;
+    let number = Number::new(file.number);
+    let fits = binding.number() == number && *binding.identity() == identity.key();
+    let account = Account {
+        user: User::new(file.account.user.clone()),
+        password: Password::new(file.account.password.expose()),
+    };
+    fits.then_some(Line {
+        number,
+        identity,
+        binding,
+        account,
+    })
+}
+
+async fn lobby(settings: &TurnSettings, network: &NetworkSettings) -> Result<Lobby, AssembleFault> {
+    let named: Vec<TurnEndpoint> = if settings.urls.is_empty() {
+        // The phone book may name servers in a form of a later version: those are left out.
+        network
+            .turn
+            .iter()
+            .filter_map(|url| url.parse().ok())
+            .collect()
+    } else {
+        settings.urls.clone()
+    };
+    if named.is_empty() {
+        return Err(AssembleFault::NoTurn);
+    }
+    if matches!(settings.login, TurnLogin::None) {
+        return Err(AssembleFault::NoTurnLogin);
+    }
+    let servers = resolve(&named, settings).await?;
+    Ok(Lobby::new(
+        servers,
+        settings.login.clone(),
+        settings.allow_private,
+    ))
+}
+
+/// The servers whose names have an address; an error when there is none.
+async fn resolve(
+    named: &[TurnEndpoint],
+    settings: &TurnSettings,
+) -> Result<Vec<TurnTarget>, AssembleFault> {
+    let tls = tls::client(settings.ca_file.as_deref())?;
+    let (mut found, mut fault) = (Vec::new(), None);
+    for endpoint in named {
+        match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
+            Ok(target) => found.push(target),
+            Err(failed) => {
+                tracing::warn!(%failed, "a TURN server is left out");
+                fault = Some(failed);
+            }
+        }
+    }
+    match fault {
+        Some(fault) if found.is_empty() => Err(fault.into()),
+        _ => Ok(found),
+    }
+}

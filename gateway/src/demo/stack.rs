@@ -1,0 +1,265 @@
+//! Everything that a private call needs, in one process on loopback: phone book, Nostr relay, TURN server, two engines.
+//!
+//! The engines are real: each redeems its own activation code over HTTP, keeps its keys in its own folder, downloads the whole
+//! book and listens for phones on its own ports. Only the servers around them are small embedded ones, and external servers can
+//! take their place.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use rand::RngExt;
+use ringfence_phonebook::NumberPlan;
+use ringfence_phonebook::config::Database;
+use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
+use ringfence_phonebook::service::{PhoneBook, ServiceError, StartError};
+use ringfence_phonebook::turn::TurnSecret;
+use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::report::{LineReport, SipReport, StackReport};
+use crate::activate::{ActivateFault, activate};
+use crate::assemble::{AssembleFault, assemble};
+use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
+use crate::gateway::Gateway;
+use crate::io::book::{BookClient, BookCopy, BookFault};
+use crate::io::phone::ListenError;
+use crate::io::relay::RelayState;
+use crate::io::turn::{TurnEndpoint, Wire};
+use crate::keystore::{Keystore, LineFile};
+use crate::secret::Secret;
+
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// The demo's numbers: few, so that the book is made and downloaded in a moment.
+const FIRST_NUMBER: u32 = 20_000;
+const TILES: u16 = 2;
+
+/// What may be external, and where phones register.
+#[derive(Clone, Debug, Default)]
+pub struct StackOptions {
+    /// URL of an external Nostr relay.
+    pub relay: Option<String>,
+    /// An external TURN server and the secret shared with it.
+    pub turn: Option<(TurnEndpoint, Secret)>,
+    /// SIP port of the first line, UDP and TCP; free ones when not given.
+    pub sip_port: Option<u16>,
+}
+
+/// Why the stack does not stand.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackFault {
+    /// No temporary folder.
+    #[error("cannot make a temporary folder: {0}")]
+    Folder(std::io::Error),
+    /// The embedded phone book.
+    #[error(transparent)]
+    Book(#[from] StartError),
+    /// The embedded phone book issued no number.
+    #[error(transparent)]
+    Issue(#[from] ServiceError),
+    /// The embedded relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The embedded TURN server.
+    #[error(transparent)]
+    Turn(#[from] TurnStartError),
+    /// A line could not be activated.
+    #[error(transparent)]
+    Activate(#[from] ActivateFault),
+    /// The book could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] BookFault),
+    /// An engine could not be put together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleFault),
+    /// An engine could not listen for phones.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+impl StackFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Folder(_) => "set TMPDIR to a folder that this user may write to".to_owned(),
+            Self::Book(_) | Self::Issue(_) | Self::Relay(_) | Self::Turn(_) => {
+                "free ports and a writable temporary folder are all it needs: try again".to_owned()
+            }
+            Self::Activate(fault) => fault.remedy(),
+            Self::Download(fault) => fault.remedy(),
+            Self::Assemble(fault) => fault.remedy(),
+            Self::Listen(_) => {
+                "choose another port with --sip-port, or leave it out for a free one".to_owned()
+            }
+        }
+    }
+}
+
+/// One engine with one line.
+#[derive(Debug)]
+pub struct End {
+    /// The line.
+    pub line: LineFile,
+    /// The running engine.
+    pub gateway: Gateway,
+    /// Its relays.
+    pub relays: watch::Receiver<RelayState>,
+    /// Holds the lock of its state folder.
+    _keystore: Keystore,
+}
+
+/// All of it, running.
+#[derive(Debug)]
+pub struct Stack {
+    /// The caller's engine and the callee's.
+    pub ends: [End; 2],
+    /// What to print.
+    pub report: StackReport,
+    book: PhoneBook,
+    relay: Option<EmbeddedRelay>,
+    turn: Option<EmbeddedTurn>,
+    /// Databases and keys of the demo; removed at its end.
+    _folder: TempDir,
+}
+
+impl Stack {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// [`StackFault`] naming the part that failed.
+    pub async fn start(options: &StackOptions) -> Result<Self, StackFault> {
+        let folder = TempDir::with_prefix("ringfence-demo-").map_err(StackFault::Folder)?;
+        let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
+        let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
+        let book = PhoneBook::start(ringfence_phonebook::config::Config {
+            listen: ANY_PORT,
+            database: Database::File(folder.path().join("phonebook.sqlite")),
+            plan: NumberPlan::new(FIRST_NUMBER, TILES)
+                .expect("two tiles end far below the last number"),
+            relays: vec![relay_url.clone()],
+            turn: vec![endpoint.to_string()],
+            ..Default::default()
+        })
+        .await?;
+        let start = |name: &str, port| {
+            let config = settings(&folder.path().join(name), port, secret.clone());
+            start_end(config, &book)
+        };
+        let first = start("a", options.sip_port.unwrap_or(0)).await?;
+        let second = start("b", 0).await?;
+        let report = StackReport {
+            lines: vec![first.report(), second.report()],
+            relay: relay_url,
+            turn: endpoint.to_string(),
+            phonebook: book.url(),
+        };
+        Ok(Self {
+            ends: [first, second],
+            report,
+            book,
+            relay,
+            turn,
+            _folder: folder,
+        })
+    }
+
+    /// Hangs up calls and stops everything, engines first.
+    pub async fn stop(self) {
+        let [first, second] = self.ends;
+        tokio::join!(first.gateway.stop(), second.gateway.stop());
+        if let Some(turn) = self.turn {
+            turn.stop().await;
+        }
+        if let Some(relay) = self.relay {
+            relay.stop();
+        }
+        self.book.stop().await;
+    }
+}
+
+impl End {
+    fn report(&self) -> LineReport {
+        let shown =
+            |addrs: &[SocketAddr]| addrs.first().map(ToString::to_string).unwrap_or_default();
+        LineReport {
+            number: self.line.number.to_string(),
+            sip: SipReport {
+                udp: shown(self.gateway.udp()),
+                tcp: shown(self.gateway.tcp()),
+                user: self.line.account.user.clone(),
+                password: self.line.account.password.expose().to_owned(),
+            },
+        }
+    }
+}
+
+async fn start_relay(
+    external: Option<&str>,
+) -> Result<(Option<EmbeddedRelay>, String), StackFault> {
+    match external {
+        Some(url) => Ok((None, url.to_owned())),
+        None => {
+            let relay = EmbeddedRelay::start(ANY_PORT).await?;
+            let url = relay.url();
+            Ok((Some(relay), url))
+        }
+    }
+}
+
+async fn start_turn(
+    external: Option<&(TurnEndpoint, Secret)>,
+) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackFault> {
+    match external {
+        Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
+        None => {
+            let secret = hex::encode(rand::rng().random::<[u8; 16]>());
+            let turn = EmbeddedTurn::start(ANY_PORT, TurnSecret::new(secret.clone()), true).await?;
+            let addr = turn.local_addr();
+            let endpoint = TurnEndpoint {
+                host: addr.ip().to_string(),
+                port: addr.port(),
+                wire: Wire::Udp,
+            };
+            Ok((Some(turn), endpoint, Secret::new(secret)))
+        }
+    }
+}
+
+/// The settings of one engine, as a file would give them. Relays and TURN servers come from the phone book.
+fn settings(state: &Path, sip_port: u16, turn_secret: Secret) -> Config {
+    Config {
+        state: state.to_owned(),
+        sip: SipListen {
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            udp_port: sip_port,
+            tcp_port: sip_port,
+        },
+        turn: TurnSettings {
+            urls: Vec::new(),
+            login: TurnLogin::Shared(turn_secret),
+            ca_file: None,
+            allow_private: true,
+        },
+        ..Config::with_state(state)
+    }
+}
+
+async fn start_end(config: Config, book: &PhoneBook) -> Result<End, StackFault> {
+    let issued = book.issue().await?;
+    let client = BookClient::new(&book.url(), None)?;
+    let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
+    let line = activate(&mut keystore, &client, &issued.code, None).await?;
+    let mut copy = BookCopy::open(&config.state, book.book_key())?;
+    let snapshot = copy.refresh(&client).await?;
+    let parts = assemble(&config, std::slice::from_ref(&line), &snapshot).await?;
+    let relays = parts.relays.0.state();
+    Ok(End {
+        gateway: Gateway::start(parts).await?,
+        line,
+        relays,
+        _keystore: keystore,
+    })
+}

@@ -1,0 +1,497 @@
+//! The book's decisions and its stores' transactions: the same behaviour, whatever the store. Time is given, nothing sleeps.
+
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use ringfence_phonebook::activation::{Activation, Refusal};
+use ringfence_phonebook::book::{
+    ActivateError, Book, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL, OpenError,
+};
+use ringfence_phonebook::published::Dialled;
+use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
+use ringfence_phonebook::wire::Activate;
+use ringfence_phonebook::{
+    BookKey, Day, Listing, MemoryStore, NetworkSettings, NumberPlan, RingKey, Store, Tile,
+};
+use x25519_dalek::StaticSecret;
+
+const NOW: u64 = 1_800_000_000;
+
+type AnyBook = Book<Box<dyn Store>>;
+
+/// Runs the test once for each kind of store. The closure gives a store that sees what earlier ones of the same test kept, or
+/// `None` where nothing outlives the first.
+fn with_each_store(test: impl Fn(&mut dyn FnMut() -> Option<Box<dyn Store>>)) {
+    let mut memory = Some(MemoryStore::new());
+    test(&mut || memory.take().map(|store| Box::new(store) as Box<dyn Store>));
+    #[cfg(feature = "service")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let path = folder.path().join("book.sqlite");
+        test(&mut || {
+            let store = ringfence_phonebook::store::sqlite::SqliteStore::open(
+                &path,
+                runtime.handle().clone(),
+            );
+            Some(Box::new(store.unwrap()))
+        });
+    }
+}
+
+fn plan() -> NumberPlan {
+    NumberPlan::new(100, 1).unwrap()
+}
+
+fn open(store: Box<dyn Store>) -> AnyBook {
+    Book::open(store, plan(), [1; 32]).unwrap().0
+}
+
+fn network(book: &AnyBook) -> NetworkSettings {
+    NetworkSettings {
+        version: 1,
+        book_key: book.key(),
+        proof_key: book.proof_key(),
+        plan: plan(),
+        listing_valid_until: LISTING_VALID_UNTIL,
+        relays: Vec::new(),
+        turn: Vec::new(),
+        work_bits: 16,
+        bucket_bits: 0,
+    }
+}
+
+/// The form that the holder of these keys sends.
+fn form(book: &AnyBook, issue: &Issue, seed: u8) -> Activation {
+    let (identity, ring) = (
+        SigningKey::from_bytes(&[seed; 32]),
+        StaticSecret::from([seed; 32]),
+    );
+    Activation::try_from(&Activate::new(
+        &issue.code,
+        &identity,
+        &ring,
+        &network(book),
+    ))
+    .unwrap()
+}
+
+fn refusal(result: Result<ringfence_phonebook::Binding, ActivateError>) -> Refusal {
+    match result {
+        Err(ActivateError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_activated_number_is_published_and_bound() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let form = form(&book, &issue, 5);
+        let binding = book.activate(&form, NOW).unwrap();
+        let today = Day::of_unix(NOW);
+        assert_eq!(binding.number(), issue.number);
+        assert_eq!(binding.identity(), form.listing.identity());
+        assert_eq!(
+            binding.verify(&book.key(), today.plus(BINDING_DAYS)),
+            Ok(())
+        );
+        let (tile, slot) = plan().place(issue.number).unwrap();
+        let bytes = book
+            .published()
+            .tile(tile)
+            .unwrap()
+            .tile()
+            .as_bytes()
+            .to_vec();
+        assert_eq!(
+            Tile::decode(&bytes).unwrap().listing(slot),
+            Ok(form.listing)
+        );
+    });
+}
+
+#[test]
+fn nothing_is_published_before_activation() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let before = book.published().tile(0).unwrap();
+        book.issue(NOW).unwrap();
+        book.refresh().unwrap();
+        assert_eq!(book.published().tile(0).unwrap().etag(), before.etag());
+    });
+}
+
+#[test]
+fn a_code_is_good_once() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let (first, second) = (form(&book, &issue, 5), form(&book, &issue, 6));
+        book.activate(&first, NOW).unwrap();
+        assert_eq!(refusal(book.activate(&second, NOW)), Refusal::UnknownCode);
+        let (identity, _) = book
+            .published()
+            .keys(&Dialled::read(&issue.number.to_string()).unwrap());
+        assert_eq!(&identity, first.listing.identity().as_bytes());
+    });
+}
+
+#[test]
+fn an_answer_lost_on_its_way_can_be_asked_for_again() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let form = form(&book, &issue, 5);
+        let first = book.activate(&form, NOW).unwrap();
+        let etag = book.published().tile(0).unwrap().etag().to_owned();
+        assert_eq!(book.activate(&form, NOW + 1).unwrap(), first);
+        assert_eq!(book.published().tile(0).unwrap().etag(), etag);
+    });
+}
+
+#[test]
+fn a_code_ends_after_a_day_and_its_number_is_free_again() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issues: Vec<Issue> = (0..256).map(|_| book.issue(NOW).unwrap()).collect();
+        assert!(matches!(book.issue(NOW), Err(IssueError::Full)));
+        let last_second = NOW + CODE_LIFE.as_secs() - 1;
+        let (in_time, late) = (form(&book, &issues[0], 5), form(&book, &issues[1], 6));
+        book.activate(&in_time, last_second).unwrap();
+        assert_eq!(
+            refusal(book.activate(&late, last_second + 1)),
+            Refusal::UnknownCode
+        );
+        for _ in 0..255 {
+            assert_ne!(
+                book.issue(last_second + 1).unwrap().number,
+                issues[0].number
+            );
+        }
+        assert!(matches!(book.issue(last_second + 1), Err(IssueError::Full)));
+    });
+}
+
+#[test]
+fn a_code_of_another_book_or_of_nobody_is_refused() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let mut other = Book::open(
+            Box::new(MemoryStore::new()) as Box<dyn Store>,
+            plan(),
+            [2; 32],
+        )
+        .unwrap()
+        .0;
+        let foreign = other.issue(NOW).unwrap();
+        let here = form(&book, &foreign, 5);
+        assert_eq!(refusal(book.activate(&here, NOW)), Refusal::UnknownCode);
+    });
+}
+
+#[test]
+fn a_form_without_both_private_keys_is_refused_and_does_not_use_the_code_up() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let good = form(&book, &issue, 5);
+        let mut no_identity = good;
+        no_identity.proof.signature[0] ^= 1;
+        let mut no_ring_key = good;
+        no_ring_key.proof.ring_key_proof[31] ^= 1;
+        for bad in [no_identity, no_ring_key] {
+            assert_eq!(refusal(book.activate(&bad, NOW)), Refusal::Possession);
+        }
+        book.activate(&good, NOW).unwrap();
+    });
+}
+
+#[test]
+fn a_listing_with_a_last_day_of_its_own_is_refused() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let mut form = form(&book, &issue, 5);
+        let ring = StaticSecret::from([5; 32]);
+        form.listing = Listing::sign(
+            &SigningKey::from_bytes(&[5; 32]),
+            RingKey::from(&ring),
+            Day::new(30_000),
+        );
+        assert_eq!(refusal(book.activate(&form, NOW)), Refusal::ValidUntil);
+    });
+}
+
+#[test]
+fn numbers_are_drawn_all_over_the_plan_and_never_twice() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let drawn: Vec<u32> = (0..100)
+            .map(|_| book.issue(NOW).unwrap().number.value())
+            .collect();
+        let distinct: std::collections::BTreeSet<u32> = drawn.iter().copied().collect();
+        assert_eq!(distinct.len(), 100);
+        assert!(
+            distinct.iter().any(|number| *number < 164)
+                && distinct.iter().any(|number| *number > 292)
+        );
+        assert!(!drawn.is_sorted());
+    });
+}
+
+#[test]
+fn an_unassigned_number_keeps_its_keys_when_its_neighbour_is_activated() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let before = book.published();
+        let issue = book.issue(NOW).unwrap();
+        let form = form(&book, &issue, 5);
+        book.activate(&form, NOW).unwrap();
+        let after = book.published();
+        for number in plan().numbers().filter(|number| *number != issue.number) {
+            let dialled = Dialled::read(&number.to_string()).unwrap();
+            assert_eq!(before.keys(&dialled), after.keys(&dialled));
+        }
+    });
+}
+
+#[test]
+fn another_process_sees_an_activation_after_a_refresh() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let Some(second) = store() else { return };
+        let (mut beside, token) = Book::open(second, plan(), [9; 32]).unwrap();
+        assert!(token.is_none());
+        assert_eq!(beside.key(), book.key());
+        let issue = beside.issue(NOW).unwrap();
+        let form = form(&book, &issue, 5);
+        book.activate(&form, NOW).unwrap();
+        assert!(beside.refresh().unwrap());
+        assert!(!beside.refresh().unwrap());
+        assert_eq!(
+            book.published().tile(0).unwrap().etag(),
+            beside.published().tile(0).unwrap().etag()
+        );
+    });
+}
+
+#[test]
+fn a_book_reopens_with_the_same_keys_tiles_and_activations() {
+    with_each_store(|store| {
+        let mut book = open(store().unwrap());
+        let issue = book.issue(NOW).unwrap();
+        let form = form(&book, &issue, 5);
+        book.activate(&form, NOW).unwrap();
+        let (key, etag) = (
+            book.key(),
+            book.published().tile(0).unwrap().etag().to_owned(),
+        );
+        drop(book);
+        let Some(again) = store() else { return };
+        let book = Book::open(again, plan(), [7; 32]).unwrap().0;
+        assert_eq!(
+            (book.key(), book.published().tile(0).unwrap().etag()),
+            (key, etag.as_str())
+        );
+    });
+}
+
+#[test]
+fn a_plan_grows_but_does_not_shrink() {
+    with_each_store(|store| {
+        let book = open(store().unwrap());
+        let etag = book.published().tile(0).unwrap().etag().to_owned();
+        drop(book);
+        let (Some(again), Some(once_more)) = (store(), store()) else {
+            return;
+        };
+        let grown = Book::open(again, NumberPlan::new(100, 2).unwrap(), [7; 32])
+            .unwrap()
+            .0;
+        assert_eq!(grown.published().tile(0).unwrap().etag(), etag);
+        assert!((0..=255).all(|slot| {
+            grown
+                .published()
+                .tile(1)
+                .unwrap()
+                .tile()
+                .listing(slot)
+                .is_ok()
+        }));
+        drop(grown);
+        assert!(matches!(
+            Book::open(once_more, plan(), [7; 32]),
+            Err(OpenError::PlanShrunk)
+        ));
+    });
+}
+
+#[test]
+fn the_token_comes_with_a_new_book_only() {
+    with_each_store(|store| {
+        let (book, token) = Book::open(store().unwrap(), plan(), [1; 32]).unwrap();
+        assert_eq!(token.unwrap().digest(), book.admin());
+        drop(book);
+        let Some(again) = store() else { return };
+        assert!(Book::open(again, plan(), [2; 32]).unwrap().1.is_none());
+    });
+}
+
+struct Desk {
+    book: AnyBook,
+    number: Dialled,
+    identity: SigningKey,
+    now: Instant,
+}
+
+fn desk() -> Desk {
+    let mut book = open(Box::new(MemoryStore::new()));
+    let issue = book.issue(NOW).unwrap();
+    let form = form(&book, &issue, 5);
+    book.activate(&form, NOW).unwrap();
+    let number = Dialled::read(&issue.number.to_string()).unwrap();
+    Desk {
+        book,
+        number,
+        identity: SigningKey::from_bytes(&[5; 32]),
+        now: Instant::now(),
+    }
+}
+
+#[test]
+fn the_holder_of_a_number_proves_it_once_per_challenge() {
+    let mut desk = desk();
+    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (id, challenge) = reception.challenge(desk.now);
+    let signature = challenge.answer(&desk.identity);
+    let mut verify = || {
+        reception.verify(
+            id,
+            &desk.number,
+            &signature,
+            &published,
+            Day::of_unix(NOW),
+            desk.now,
+        )
+    };
+    let binding = verify().unwrap();
+    assert_eq!(binding.verify(&desk.book.key(), Day::of_unix(NOW)), Ok(()));
+    assert_eq!(verify(), None);
+}
+
+#[test]
+fn a_wrong_answer_uses_the_challenge_up() {
+    let mut desk = desk();
+    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (id, challenge) = reception.challenge(desk.now);
+    let today = Day::of_unix(NOW);
+    assert_eq!(
+        reception.verify(id, &desk.number, &[0; 64], &published, today, desk.now),
+        None
+    );
+    let right = challenge.answer(&desk.identity);
+    assert_eq!(
+        reception.verify(id, &desk.number, &right, &published, today, desk.now),
+        None
+    );
+}
+
+#[test]
+fn an_answer_after_a_minute_is_too_late() {
+    let mut desk = desk();
+    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    for (wait, accepted) in [
+        (CHALLENGE_LIFE - Duration::from_millis(1), true),
+        (CHALLENGE_LIFE, false),
+    ] {
+        let (id, challenge) = reception.challenge(desk.now);
+        let signature = challenge.answer(&desk.identity);
+        let then = desk.now + wait;
+        let bound = reception.verify(
+            id,
+            &desk.number,
+            &signature,
+            &published,
+            Day::of_unix(NOW),
+            then,
+        );
+        assert_eq!(bound.is_some(), accepted);
+        desk.now = then;
+    }
+}
+
+#[test]
+fn nobody_proves_an_unassigned_number_or_anothers() {
+    let mut desk = desk();
+    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    for text in [
+        "99",
+        "0",
+        "9999999999999999",
+        &plan()
+            .numbers()
+            .map(|n| n.to_string())
+            .find(|n| n != desk.number.text())
+            .unwrap(),
+    ] {
+        let (id, challenge) = reception.challenge(desk.now);
+        let signature = challenge.answer(&desk.identity);
+        let dialled = Dialled::read(text).unwrap();
+        assert_eq!(
+            reception.verify(
+                id,
+                &dialled,
+                &signature,
+                &published,
+                Day::of_unix(NOW),
+                desk.now
+            ),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_challenges_costs_the_oldest_and_no_memory() {
+    let mut desk = desk();
+    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (id, challenge) = reception.challenge(desk.now);
+    for _ in 0..MAX_OPEN + 1 {
+        reception.challenge(desk.now);
+    }
+    assert!(format!("{reception:?}").contains(&format!("open: {MAX_OPEN}")));
+    let signature = challenge.answer(&desk.identity);
+    assert_eq!(
+        reception.verify(
+            id,
+            &desk.number,
+            &signature,
+            &published,
+            Day::of_unix(NOW),
+            desk.now
+        ),
+        None
+    );
+}
+
+#[test]
+fn the_book_key_differs_from_book_to_book() {
+    let keys: Vec<BookKey> = [1, 2]
+        .map(|seed| {
+            Book::open(
+                Box::new(MemoryStore::new()) as Box<dyn Store>,
+                plan(),
+                [seed; 32],
+            )
+            .unwrap()
+            .0
+            .key()
+        })
+        .into();
+    assert_ne!(keys[0], keys[1]);
+}

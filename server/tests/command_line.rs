@@ -1,0 +1,238 @@
+//! The program as an operator runs it: its messages, its exit status, and what a kill leaves behind.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use ed25519_dalek::SigningKey;
+use ringfence_phonebook::wire::{Activate, NetworkSettings};
+use serde_json::Value;
+use tempfile::TempDir;
+use x25519_dalek::StaticSecret;
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_ringfence-phonebook"))
+}
+
+/// A folder with settings for a small book on any free port.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("book.sqlite");
+    let settings = format!(
+        "listen = \"127.0.0.1:0\"\ndatabase = {:?}\nplan = {{ first = 20000, tiles = 1 }}\n",
+        database.to_str().unwrap()
+    );
+    std::fs::write(folder.path().join("book.toml"), settings).unwrap();
+    folder
+}
+
+fn with_settings(command: &str, folder: &Path) -> Command {
+    let mut program = program();
+    program
+        .arg(command)
+        .arg("--config")
+        .arg(folder.join("book.toml"));
+    program
+}
+
+struct Serving {
+    child: Child,
+    host: String,
+}
+
+fn serve(folder: &Path) -> Serving {
+    let mut child = with_settings("serve", folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let host = line.trim().rsplit("http://").next().unwrap().to_owned();
+    Serving { child, host }
+}
+
+impl Serving {
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.host).unwrap();
+        let length = body.len();
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (
+            head.split(' ').nth(1).unwrap().parse().unwrap(),
+            serde_json::from_str(body).unwrap(),
+        )
+    }
+}
+
+fn issue(folder: &Path) -> (String, String) {
+    let output = with_settings("issue", folder)
+        .arg("--json")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    (
+        value["number"].as_str().unwrap().to_owned(),
+        value["activationCode"].as_str().unwrap().to_owned(),
+    )
+}
+
+fn form(serving: &Serving, code: &str, seed: u8) -> String {
+    let network: NetworkSettings =
+        serde_json::from_value(serving.ask("GET", "/api/v1/network", "").1).unwrap();
+    let (identity, ring) = (
+        SigningKey::from_bytes(&[seed; 32]),
+        StaticSecret::from([seed; 32]),
+    );
+    serde_json::to_string(&Activate::new(
+        &code.parse().unwrap(),
+        &identity,
+        &ring,
+        &network,
+    ))
+    .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn failure(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    assert!(!status.success());
+    text(&stderr)
+}
+
+#[test]
+fn an_activation_outlives_a_kill_and_its_code_stays_used() {
+    let folder = folder();
+    let serving = serve(folder.path());
+    let (number, code) = issue(folder.path());
+    let first = form(&serving, &code, 5);
+    let (status, activated) = serving.ask("POST", "/api/activate", &first);
+    assert_eq!(
+        (status, activated["number"].as_str()),
+        (200, Some(number.as_str()))
+    );
+    let path = format!("/api/keys/{number}");
+    let keys = serving.ask("GET", &path, "");
+    serving.kill();
+    let serving = serve(folder.path());
+    assert_eq!(serving.ask("GET", &path, ""), keys);
+    assert_eq!(serving.ask("POST", "/api/activate", &first).0, 200);
+    assert_eq!(
+        serving
+            .ask("POST", "/api/activate", &form(&serving, &code, 6))
+            .0,
+        400
+    );
+    serving.kill();
+}
+
+#[test]
+fn a_book_killed_while_it_is_made_opens_whole() {
+    let folder = folder();
+    for _ in 0..5 {
+        let mut child = with_settings("serve", folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(15));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    issue(folder.path());
+    let serving = serve(folder.path());
+    assert_eq!(serving.ask("GET", "/api/keys/20255", "").0, 200);
+    serving.kill();
+}
+
+#[test]
+fn the_token_is_shown_when_the_book_is_made_and_never_again() {
+    let folder = folder();
+    let first = with_settings("issue", folder.path()).output().unwrap();
+    let second = with_settings("issue", folder.path()).output().unwrap();
+    assert!(text(&first.stderr).contains("token"));
+    assert!(!text(&second.stderr).contains("token"));
+    assert!(text(&second.stdout).contains("activation code"));
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_may_read_the_database() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    issue(folder.path());
+    let mode = std::fs::metadata(folder.path().join("book.sqlite"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn what_fails_is_said_with_what_to_do() {
+    let folder = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = failure(
+        with_settings("serve", folder.path())
+            .arg("--listen")
+            .arg(&address),
+    );
+    assert!(
+        said.contains(&address) && said.contains("--listen"),
+        "{said}"
+    );
+    let said = failure(
+        with_settings("issue", folder.path())
+            .arg("--database")
+            .arg(folder.path()),
+    );
+    assert!(said.contains("--database"), "{said}");
+    let said = failure(
+        program()
+            .arg("serve")
+            .arg("--config")
+            .arg(folder.path().join("none.toml")),
+    );
+    assert!(said.contains("none.toml"), "{said}");
+    let said = failure(
+        with_settings("serve", folder.path())
+            .arg("--relay")
+            .arg("relay.example"),
+    );
+    assert!(said.contains("ws://"), "{said}");
+    std::fs::write(folder.path().join("book.toml"), "work_bits = 99").unwrap();
+    assert!(failure(&mut with_settings("serve", folder.path())).contains("work_bits"));
+}
+
+#[test]
+fn help_names_every_command_and_option() {
+    let output = program().arg("--help").output().unwrap();
+    assert!(
+        ["serve", "issue"]
+            .iter()
+            .all(|command| text(&output.stdout).contains(command))
+    );
+    let output = program().arg("serve").arg("--help").output().unwrap();
+    let options = ["--config", "--database", "--listen", "--relay", "--turn"];
+    assert!(
+        options
+            .iter()
+            .all(|option| text(&output.stdout).contains(option))
+    );
+}

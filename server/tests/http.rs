@@ -1,0 +1,462 @@
+//! The phone book over HTTP, with a client that writes and reads bytes: what comes back is compared whole, headers included.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use ringfence_phonebook::config::{Config, Database};
+use ringfence_phonebook::wire::{
+    Activate, Activated, Challenged, Curve, Issued, Keys, NetworkSettings, Verified,
+};
+use ringfence_phonebook::{
+    ActivationCode, BookKey, Challenge, IdentityKey, Number, NumberPlan, PhoneBook, Tile,
+};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use x25519_dalek::StaticSecret;
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The head without the date, which two answers may differ in.
+    fn head_without_date(&self) -> Vec<&str> {
+        self.head
+            .lines()
+            .filter(|line| !line.starts_with("date:"))
+            .collect()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+async fn raw(book: &PhoneBook, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(book.address()).await.unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(request).await;
+    let mut bytes = Vec::new();
+    let _ = timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes))
+        .await
+        .unwrap();
+    let end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer {
+        status,
+        head,
+        body: bytes[end + 4..].to_vec(),
+    }
+}
+
+async fn get(book: &PhoneBook, path: &str) -> Answer {
+    raw(
+        book,
+        format!("GET {path} HTTP/1.1\r\nhost: book\r\nconnection: close\r\n\r\n").as_bytes(),
+    )
+    .await
+}
+
+async fn post_with(book: &PhoneBook, path: &str, headers: &str, body: &[u8]) -> Answer {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: book\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    raw(book, &[head.as_bytes(), body].concat()).await
+}
+
+async fn post(book: &PhoneBook, path: &str, body: &Value) -> Answer {
+    post_with(book, path, "", body.to_string().as_bytes()).await
+}
+
+async fn book() -> PhoneBook {
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        database: Database::Memory,
+        plan: NumberPlan::new(20_000, 1).unwrap(),
+        relays: vec!["ws://relay.example".to_owned()],
+        turn: vec!["turn:turn.example:3478".to_owned()],
+        ..Config::default()
+    };
+    PhoneBook::start(config).await.unwrap()
+}
+
+fn form(book: &PhoneBook, code: &ActivationCode, seed: u8) -> Value {
+    let (identity, ring) = (
+        SigningKey::from_bytes(&[seed; 32]),
+        StaticSecret::from([seed; 32]),
+    );
+    serde_json::to_value(Activate::new(code, &identity, &ring, book.network())).unwrap()
+}
+
+/// Activates a number for the keys of this seed.
+async fn activate(book: &PhoneBook, seed: u8) -> String {
+    let issue = book.issue().await.unwrap();
+    let answer = post(book, "/api/activate", &form(book, &issue.code, seed)).await;
+    assert_eq!(answer.status, 200);
+    issue.number.to_string()
+}
+
+#[tokio::test]
+async fn a_number_is_issued_activated_and_found() {
+    let book = book().await;
+    let token = book.first_token().unwrap().text().to_owned();
+    let issued = post_with(
+        &book,
+        "/api/admin/issue-number",
+        &format!("authorization: Bearer {token}\r\n"),
+        b"",
+    )
+    .await;
+    let issued: Issued = serde_json::from_slice(&issued.body).unwrap();
+    let code: ActivationCode = issued.activation_code.parse().unwrap();
+    let network: NetworkSettings =
+        serde_json::from_slice(&get(&book, "/api/v1/network").await.body).unwrap();
+    assert_eq!(&network, book.network());
+    let answer = post(&book, "/api/activate", &form(&book, &code, 5)).await;
+    let activated: Activated = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(activated.number, issued.number);
+    let binding = ringfence_phonebook::Binding::decode(&activated.binding.0).unwrap();
+    let today = ringfence_phonebook::Day::new(0);
+    assert_eq!(binding.verify(&network.book_key, today), Ok(()));
+    let keys: Keys = serde_json::from_slice(
+        &get(&book, &format!("/api/keys/{}", issued.number))
+            .await
+            .body,
+    )
+    .unwrap();
+    assert_eq!(
+        keys.signing_key.on(Curve::Ed25519),
+        Some(binding.identity().as_bytes())
+    );
+    let tile = Tile::decode(&get(&book, "/api/v1/tiles/0").await.body).unwrap();
+    let number: Number = issued.number.parse().unwrap();
+    let (_, slot) = network.plan.place(number).unwrap();
+    assert_eq!(tile.listing(slot).unwrap().identity(), binding.identity());
+    book.stop().await;
+}
+
+#[tokio::test]
+async fn existing_unassigned_and_impossible_numbers_get_the_same_answer() {
+    let book = book().await;
+    let number = activate(&book, 5).await;
+    let existing = get(&book, &format!("/api/keys/{number}")).await;
+    let other = if number == "20000" { "20001" } else { "20000" };
+    for unassigned in [other, "19999", "30001", "00000", "99999"] {
+        let answer = get(&book, &format!("/api/keys/{unassigned}")).await;
+        assert_eq!(answer.status, existing.status);
+        assert_eq!(answer.head_without_date(), existing.head_without_date());
+        assert_eq!(answer.body.len(), existing.body.len());
+        let shape = |answer: &Answer, number: &str| {
+            let mut value = answer.json();
+            assert_eq!(value["number"].take(), number);
+            assert_eq!(value["signingKey"]["x"].take().as_str().unwrap().len(), 43);
+            assert_eq!(
+                value["encryptionKey"]["x"].take().as_str().unwrap().len(),
+                43
+            );
+            value
+        };
+        assert_eq!(shape(&answer, unassigned), shape(&existing, &number));
+        assert_eq!(
+            get(&book, &format!("/api/keys/{unassigned}")).await.body,
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_no_phone_could_dial_is_a_bad_request() {
+    let book = book().await;
+    for text in [
+        "abc",
+        "-1",
+        "+20000",
+        "12345678901234567",
+        "%31%2f",
+        "2e4",
+        "%D9%A2",
+        "%ff",
+    ] {
+        assert_eq!(
+            get(&book, &format!("/api/keys/{text}")).await.status,
+            400,
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn all_refused_activations_look_alike() {
+    let book = book().await;
+    let (issue, other) = (book.issue().await.unwrap(), book.issue().await.unwrap());
+    let good = form(&book, &issue.code, 5);
+    let changed = |member: &str, value: Value| {
+        let mut form = good.clone();
+        form[member] = value;
+        form
+    };
+    let low_order_x25519 = json!({ "kty": "OKP", "crv": "X25519", "x": "A".repeat(43) });
+    let identity_point = format!("AQ{}", "A".repeat(41));
+    let low_order_ed25519 = json!({ "kty": "OKP", "crv": "Ed25519", "x": identity_point });
+    let not_canonical =
+        json!({ "kty": "OKP", "crv": "X25519", "x": format!("7{}38", "_".repeat(40)) });
+    let forms = [
+        changed("code", json!("")),
+        changed("code", json!(other.code.text())),
+        changed("code", json!("0000-0000-0000-0000-0000-0000-0000")),
+        changed("encryptionKey", low_order_x25519),
+        changed("encryptionKey", not_canonical),
+        changed("signingKey", low_order_ed25519),
+        changed("signingKey", good["encryptionKey"].clone()),
+        changed("validUntil", json!(30_000)),
+        changed("listingSignature", good["signature"].clone()),
+        changed("signature", good["listingSignature"].clone()),
+        changed("ringKeyProof", json!("A".repeat(43))),
+    ];
+    let mut answers = Vec::new();
+    for form in &forms {
+        answers.push(post(&book, "/api/activate", form).await);
+    }
+    for (answer, form) in answers.iter().zip(&forms) {
+        assert_eq!(answer.status, 400, "{form}");
+        assert_eq!(answer.json(), json!({ "error": "invalid_code" }), "{form}");
+        assert_eq!(answer.head_without_date(), answers[0].head_without_date());
+    }
+    assert_eq!(post(&book, "/api/activate", &good).await.status, 200);
+    assert_eq!(
+        post(&book, "/api/activate", &form(&book, &issue.code, 6))
+            .await
+            .status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn malformed_bodies_are_bad_requests() {
+    let book = book().await;
+    let issue = book.issue().await.unwrap();
+    let mut with_private_key = form(&book, &issue.code, 5);
+    with_private_key["signingKey"]["d"] = json!("secret");
+    let mut unknown_member = form(&book, &issue.code, 5);
+    unknown_member["colour"] = json!("red");
+    let mut short_key = form(&book, &issue.code, 5);
+    short_key["signingKey"]["x"] = json!("AAAA");
+    let bodies: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"{".to_vec(),
+        b"[]".to_vec(),
+        b"null".to_vec(),
+        b"\xff\xfe".to_vec(),
+        b"[".repeat(8_000),
+        with_private_key.to_string().into(),
+        unknown_member.to_string().into(),
+        short_key.to_string().into(),
+    ];
+    for path in ["/api/activate", "/api/auth/verify"] {
+        for body in &bodies {
+            let answer = post_with(&book, path, "", body).await;
+            assert_eq!(
+                (answer.status, answer.json()),
+                (400, json!({ "error": "bad_request" }))
+            );
+        }
+    }
+    assert_eq!(
+        post_with(&book, "/api/auth/challenge", "", b"{")
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        post_with(&book, "/api/auth/challenge", "", b"")
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn too_much_is_refused_before_it_is_read() {
+    let book = book().await;
+    let answer = post_with(&book, "/api/activate", "", &vec![b' '; 9_000]).await;
+    assert_eq!(
+        (answer.status, answer.json()),
+        (413, json!({ "error": "too_large" }))
+    );
+}
+
+#[tokio::test]
+async fn wrong_paths_and_methods_are_told_so_in_json() {
+    let book = book().await;
+    let missing = get(&book, "/api/nothing").await;
+    assert_eq!(
+        (missing.status, missing.json()),
+        (404, json!({ "error": "not_found" }))
+    );
+    let wrong = get(&book, "/api/activate").await;
+    assert_eq!(
+        (wrong.status, wrong.json()),
+        (405, json!({ "error": "method_not_allowed" }))
+    );
+}
+
+#[tokio::test]
+async fn numbers_are_issued_to_the_operator_only() {
+    let book = book().await;
+    for headers in [
+        "",
+        "authorization: Bearer \r\n",
+        "authorization: Bearer wrong\r\n",
+        "authorization: Basic eDp5\r\n",
+    ] {
+        let answer = post_with(&book, "/api/admin/issue-number", headers, b"").await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (401, json!({ "error": "unauthorized" }))
+        );
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_proved_with_the_identity_key_once() {
+    let book = book().await;
+    let number = activate(&book, 5).await;
+    let identity = SigningKey::from_bytes(&[5; 32]);
+    let asked = post(
+        &book,
+        "/api/auth/challenge",
+        &json!({ "number": "anything" }),
+    )
+    .await;
+    let challenged: Challenged = serde_json::from_slice(&asked.body).unwrap();
+    let challenge = Challenge::new(book.book_key(), challenged.nonce.0);
+    assert_eq!(asked.json()["challenge"], challenge.text());
+    let signature: String = challenge
+        .answer(&identity)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let answer = json!({ "challengeId": asked.json()["challengeId"], "number": number, "signature": signature });
+    let verified: Verified =
+        serde_json::from_slice(&post(&book, "/api/auth/verify", &answer).await.body).unwrap();
+    assert!(verified.verified);
+    let binding = ringfence_phonebook::Binding::decode(&verified.binding.0).unwrap();
+    assert_eq!(binding.identity(), &IdentityKey::from(&identity));
+    let again = post(&book, "/api/auth/verify", &answer).await;
+    assert_eq!(
+        (again.status, again.json()),
+        (400, json!({ "error": "invalid" }))
+    );
+}
+
+#[tokio::test]
+async fn failed_proofs_look_alike_for_all_numbers() {
+    let book = book().await;
+    let number = activate(&book, 5).await;
+    let other = if number == "20000" { "20001" } else { "20000" };
+    let mut answers = Vec::new();
+    for claimed in [number.as_str(), other, "1", "9999999999999999", "no number"] {
+        let asked = post(&book, "/api/auth/challenge", &json!({ "number": claimed })).await;
+        let id = asked.json()["challengeId"].clone();
+        let answer = json!({ "challengeId": id, "number": claimed, "signature": "00".repeat(64) });
+        answers.push(post(&book, "/api/auth/verify", &answer).await);
+    }
+    for answer in &answers {
+        assert_eq!(
+            (answer.status, answer.json()),
+            (400, json!({ "error": "invalid" }))
+        );
+        assert_eq!(answer.head_without_date(), answers[0].head_without_date());
+    }
+}
+
+#[tokio::test]
+async fn a_tile_is_sent_again_only_when_it_changed() {
+    let book = book().await;
+    let first = get(&book, "/api/v1/tiles/0").await;
+    let etag = first.header("etag").unwrap().to_owned();
+    let conditional = format!(
+        "GET /api/v1/tiles/0 HTTP/1.1\r\nhost: book\r\nconnection: close\r\nif-none-match: \"x\", W/{etag}\r\n\r\n"
+    );
+    let unchanged = raw(&book, conditional.as_bytes()).await;
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    activate(&book, 5).await;
+    let changed = raw(&book, conditional.as_bytes()).await;
+    assert_eq!((changed.status, changed.body.len()), (200, 49_152));
+    for path in [
+        "/api/v1/tiles/1",
+        "/api/v1/tiles/65536",
+        "/api/v1/tiles/x",
+        "/api/v1/tiles/-1",
+    ] {
+        assert_eq!(get(&book, path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_book_no_longer_answers() {
+    let book = book().await;
+    let address = book.address();
+    book.stop().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_what_to_do() {
+    let book = book().await;
+    let config = Config {
+        listen: book.address(),
+        database: Database::Memory,
+        ..Config::default()
+    };
+    let error = PhoneBook::start(config).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&book.address().to_string()) && error.contains("--listen"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_unwritable_database_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        database: Database::File(folder.path().join("missing").join("book.sqlite")),
+        ..Config::default()
+    };
+    let error = PhoneBook::start(config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("book.sqlite") && error.contains("--database"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_book_key_of_the_network_is_the_one_that_signs() {
+    let book = book().await;
+    let network: Value = get(&book, "/api/v1/network").await.json();
+    assert_eq!(network["relays"], json!(["ws://relay.example"]));
+    assert_eq!(network["plan"], json!({ "first": 20_000, "tiles": 1 }));
+    let read: NetworkSettings = serde_json::from_value(network).unwrap();
+    assert_eq!(
+        read.book_key,
+        BookKey::from_bytes(book.book_key().as_bytes()).unwrap()
+    );
+}
