@@ -5,4 +5,3 @@ mod path_of_a_call;
 mod real_browser;
 mod real_servers;
 mod real_sip;
-mod scratch_w;

@@ -591,7 +591,6 @@ impl FarLeg {
 impl std::fmt::Debug for FarLeg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FarLeg")
-            .field("role", &self.role)
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
