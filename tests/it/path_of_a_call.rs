@@ -36,7 +36,12 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     // relay. Alice's phone hears ringback that was made on her side.
     run_to(&mut world, caller, Step::RingPosted);
     run_to(&mut world, caller, Step::RingAccepted);
-    assert!(world.handset(alice).notices().contains(&&Notice::HearsRingback));
+    assert!(
+        world
+            .handset(alice)
+            .notices()
+            .contains(&&Notice::HearsRingback)
+    );
 
     // Bob's engine opens the envelope, checks signatures, binding, time and replay (`ring/incoming.rs`, `seen.rs`), and
     // rings his phone, which shows Alice's number. Nothing leaves the house yet.
@@ -85,16 +90,25 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     world.hang_up(alice);
     run_to(&mut world, caller, Step::Ended(End::HungUpHere));
     run_to(&mut world, callee, Step::Ended(End::HungUpThere));
-    world.run_until("nothing is left of the call", Duration::from_secs(5), |world| {
-        world.seat(caller).engine.is_idle()
-            && world.seat(callee).engine.is_idle()
-            && world.turn.relays() == 0
-    });
+    world.run_until(
+        "nothing is left of the call",
+        Duration::from_secs(5),
+        |world| {
+            world.seat(caller).engine.is_idle()
+                && world.seat(callee).engine.is_idle()
+                && world.turn.relays() == 0
+        },
+    );
     assert_eq!(world.handset(bob).notices().last(), Some(&&Notice::HungUp));
 
     // Nobody asked the phone book anything, and nothing unknown ran on a wire.
     assert_eq!(world.phone_book.requests(), questions);
-    assert!(world.trace().iter().all(|passage| passage.kind != Kind::Unknown));
+    assert!(
+        world
+            .trace()
+            .iter()
+            .all(|passage| passage.kind != Kind::Unknown)
+    );
     for (_, _, figures) in world.figures() {
         assert_eq!(figures.candidate_types, Some(("relay", "relay")));
         assert_eq!(figures.to_phone.lost, 0);
@@ -102,7 +116,9 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
 }
 
 fn run_to(world: &mut World, engine: usize, step: Step) {
-    world.run_until(&step.to_string(), SOON, |world| world.has_taken(engine, step));
+    world.run_until(&step.to_string(), SOON, |world| {
+        world.has_taken(engine, step)
+    });
 }
 
 fn is_from(passage: &ringfence_tests::world::wires::Passage, engine: usize) -> bool {
