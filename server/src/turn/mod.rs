@@ -458,11 +458,6 @@ mod tests {
 
     const UNIX: u64 = 1_700_000_000;
 
-    #[expect(clippy::disallowed_methods, reason = "simulated time starts somewhere")]
-    fn any_instant() -> Instant {
-        Instant::now()
-    }
-
     /// A client that writes its own messages, as wrong as a test wants.
     struct Caller {
         machine: TurnMachine,
@@ -482,7 +477,7 @@ mod tests {
                 UNIX,
                 &mut ChaCha20Rng::from_seed([9; 32]),
             );
-            let now = any_instant();
+            let now = Instant::now();
             let settings = TurnSettings {
                 listen: "198.51.100.1:3478".parse().unwrap(),
                 secret,
