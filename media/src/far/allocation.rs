@@ -194,7 +194,7 @@ impl Allocation {
         self.alarm = Some(now + CADENCE);
     }
 
-    /// Asks for packets from and to `ip`; false if that needs no waiting, because it was granted before.
+    /// Asks for packets from and to `ip`.
     pub(super) fn permit(&mut self, ip: IpAddr, now: Instant) -> Result<(), CreatePermissionError> {
         let at = self.at(now);
         self.client.create_permission(TransportType::Udp, ip, at)

@@ -80,7 +80,7 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn drive_allocation(&mut self, now: Instant) -> bool {
+    fn drive_allocation(&mut self, now: Instant) -> bool {
         if matches!(self.phase, Phase::Closed) {
             return false;
         }
@@ -103,7 +103,7 @@ impl FarLeg {
         more
     }
 
-    pub(super) fn hear_allocation(&mut self, event: AllocationEvent, now: Instant) {
+    fn hear_allocation(&mut self, event: AllocationEvent, now: Instant) {
         match (event, &self.phase) {
             (AllocationEvent::Ready(relay), Phase::Allocating { .. }) => self.allocated(relay, now),
             // Closed before the relay was there: give it back at once.
@@ -112,7 +112,11 @@ impl FarLeg {
                 Phase::Ending {
                     deleting: false, ..
                 },
-            ) => self.delete(now),
+            ) => {
+                if !self.begin_deletion(now) {
+                    self.finish();
+                }
+            }
             (AllocationEvent::Refused(Some(code)), Phase::Allocating { .. }) => {
                 self.fail(FarFault::Allocation { code }, now);
             }
@@ -142,21 +146,18 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn allocated(&mut self, relay: SocketAddr, now: Instant) {
-        // A server that hands us our own address as a relay would have us tell it to the other side.
-        let own = [
-            self.allocation.mapped().map(|mapped| mapped.ip()),
-            Some(self.own_ip),
-        ];
-        let ours = !self.private_relays && own.contains(&Some(relay.ip()));
-        let Some(certificate) = self
-            .certificate
-            .as_ref()
-            .filter(|_| !ours && relays::is_usable(relay, self.private_relays))
-        else {
-            self.fail(FarFault::Relay, now);
+    fn allocated(&mut self, relay: SocketAddr, now: Instant) {
+        let Some(certificate) = &self.certificate else {
+            self.fail(FarFault::Dtls, now);
             return;
         };
+        // A server that hands us our own address as a relay would have us tell it to the other side.
+        let mapped = self.allocation.mapped().map(|mapped| mapped.ip());
+        let ours = relay.ip() == self.own_ip || Some(relay.ip()) == mapped;
+        if !relays::is_usable(relay, self.private_relays) || (ours && !self.private_relays) {
+            self.fail(FarFault::Relay, now);
+            return;
+        }
         let local = FarLocal {
             ufrag: self.credentials.ufrag.clone(),
             pwd: self.credentials.pwd.clone(),
@@ -181,7 +182,7 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn permitted(&mut self, ip: IpAddr, now: Instant) {
+    fn permitted(&mut self, ip: IpAddr, now: Instant) {
         for (to, bytes) in self.gate.granted(ip) {
             self.wrap(to, bytes, now);
         }
@@ -220,7 +221,7 @@ impl FarLeg {
         more
     }
 
-    pub(super) fn hear_peer(&mut self, output: PeerOutput, now: Instant) {
+    fn hear_peer(&mut self, output: PeerOutput, now: Instant) {
         match output {
             PeerOutput::Send { from, to, bytes } => match self.gate.judge(from, to, bytes) {
                 Verdict::Pass(bytes) => self.wrap(to, bytes, now),
@@ -237,7 +238,7 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn connected(&mut self, now: Instant) {
+    fn connected(&mut self, now: Instant) {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Connecting { peer, .. } => {
                 self.phase = Phase::Talking {
@@ -250,7 +251,7 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn wrap(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) {
+    fn wrap(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) {
         match self.allocation.wrap(to, bytes, now) {
             Some(frame) => self.send(frame),
             None => self.counters.unsent += 1,
@@ -275,23 +276,22 @@ impl FarLeg {
             until: now + DELETION_LIMIT,
             deleting: false,
         };
-        if self.allocation.is_gone() {
+        if self.allocation.is_gone() || !(self.begin_deletion(now) || allocating) {
             self.finish();
-        } else if !allocating {
-            self.delete(now);
         }
         self.drive_allocation(now);
     }
 
-    pub(super) fn delete(&mut self, now: Instant) {
-        if self.allocation.delete(now) {
+    /// Asks the server to end the allocation; false if there is none.
+    fn begin_deletion(&mut self, now: Instant) -> bool {
+        let deleting = self.allocation.delete(now);
+        if deleting {
             self.phase = Phase::Ending {
                 until: now + DELETION_LIMIT,
-                deleting: true,
+                deleting,
             };
-        } else {
-            self.finish();
         }
+        deleting
     }
 
     pub(super) fn finish(&mut self) {
@@ -306,7 +306,7 @@ impl FarLeg {
         self.outputs.push_back(FarOutput::Event(event));
     }
 
-    pub(super) fn send(&mut self, frame: Vec<u8>) {
+    fn send(&mut self, frame: Vec<u8>) {
         if self.outputs.len() < MAX_OUTPUTS {
             self.outputs.push_back(FarOutput::ToServer(frame));
         } else {

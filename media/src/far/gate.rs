@@ -69,7 +69,9 @@ impl Gate {
     /// Whether the permission for `ip` must still be asked for; marks it as asked.
     pub(super) fn must_ask(&mut self, ip: IpAddr) -> bool {
         let known = matches!(self.permits.get(&ip), Some(Permit::Asked | Permit::Granted));
-        self.permits.entry(ip).or_insert(Permit::Asked);
+        if !known {
+            self.permits.insert(ip, Permit::Asked);
+        }
         !known
     }
 
@@ -175,7 +177,11 @@ mod tests {
         gate.must_ask(remote.ip());
         gate.must_ask(second.ip());
         assert!(!gate.refused(remote.ip()));
+        assert!(!gate.must_ask(second.ip()), "asked already");
         assert_eq!(gate.judge(own, remote, vec![3]), Verdict::Unsent);
         assert!(gate.refused(second.ip()));
+        // What was refused, or ran out, can be asked for again, and packets wait for the answer.
+        assert!(gate.must_ask(remote.ip()));
+        assert_eq!(gate.judge(own, remote, vec![3]), Verdict::Kept);
     }
 }

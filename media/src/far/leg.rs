@@ -144,7 +144,8 @@ impl FarLeg {
     /// the configuration allows private ones.
     ///
     /// # Errors
-    /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then.
+    /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then. What goes
+    /// wrong later is said by `Failed`.
     pub fn connect(
         &mut self,
         remote: &Description,

@@ -17,6 +17,7 @@ const MAX_ASKED: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     asked: Vec<[u8; 12]>,
+    granted: bool,
     mapped: Option<SocketAddr>,
 }
 
@@ -42,10 +43,12 @@ impl Replies {
         }
         if message.has_class(MessageClass::Success) {
             let mapped = message.attribute::<XorMappedAddress>().ok();
+            self.granted = true;
             self.mapped = mapped.map(|mapped| mapped.addr(message.transaction_id()));
             return None;
         }
-        if !message.has_class(MessageClass::Error) {
+        // A request that was repeated on a slow path may be refused (437) because its first copy was granted.
+        if self.granted || !message.has_class(MessageClass::Error) {
             return None;
         }
         match message.attribute::<ErrorCode>().ok()?.code() {
@@ -102,6 +105,21 @@ mod tests {
         assert_eq!(replies.heard(&refusal(&second, 438)), None);
         assert_eq!(replies.heard(&refusal(&second, 401)), Some(401));
         assert_eq!(replies.heard(&refusal(&second, 486)), Some(486));
+    }
+
+    #[test]
+    fn a_refusal_after_the_grant_is_about_a_repetition() {
+        let (first, second) = (request(), request());
+        let mut replies = Replies::default();
+        replies.sent(&first);
+        replies.sent(&second);
+        let grant = Message::builder_success(
+            &Message::from_bytes(&second).unwrap(),
+            MessageWriteVec::new(),
+        )
+        .finish();
+        assert_eq!(replies.heard(&grant), None);
+        assert_eq!(replies.heard(&refusal(&second, 437)), None);
     }
 
     #[test]

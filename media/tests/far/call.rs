@@ -103,6 +103,17 @@ fn two_servers_cost_the_permission() {
 }
 
 #[test]
+fn requests_repeated_on_a_very_slow_path_do_no_harm() {
+    let delay = MS(200);
+    let [allocated, _, sound, _] = whole_call(Setup {
+        delay,
+        ..Setup::default()
+    });
+    assert_eq!(allocated, delay * 4);
+    assert!(sound <= delay * 13, "{sound:?}");
+}
+
+#[test]
 fn a_call_works_over_streams() {
     let [_, _, sound, _] = whole_call(Setup {
         delay: MS(25),

@@ -7,6 +7,7 @@
 
 mod call;
 mod faults;
+mod garbage;
 mod leaks;
 mod turn_rules;
 mod world;

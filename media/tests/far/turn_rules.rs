@@ -19,6 +19,7 @@ struct Server {
     now: Instant,
     credentials: (String, String),
     ports: u16,
+    relay_ip: &'static str,
 }
 
 impl Server {
@@ -37,11 +38,16 @@ impl Server {
             now,
             credentials,
             ports: 0,
+            relay_ip: "9.9.9.9",
         }
     }
 
     fn leg(&self, port: u16) -> (FarLeg, ClientFlow) {
-        let addr = format!("192.168.0.5:{port}").parse().unwrap();
+        self.leg_at(&format!("192.168.0.5:{port}"))
+    }
+
+    fn leg_at(&self, addr: &str) -> (FarLeg, ClientFlow) {
+        let addr: std::net::SocketAddr = addr.parse().unwrap();
         let turn = TurnServer {
             addr: "9.9.9.9:3478".parse().unwrap(),
             transport: TurnTransport::Udp,
@@ -53,7 +59,7 @@ impl Server {
             local: addr,
             private_relays: false,
         };
-        let leg = FarLeg::new(config, [port as u8; 32], self.now);
+        let leg = FarLeg::new(config, [addr.port() as u8; 32], self.now);
         (
             leg,
             ClientFlow {
@@ -85,7 +91,9 @@ impl Server {
                     }
                     TurnOutput::OpenRelay { relay, .. } => {
                         self.ports += 1;
-                        let addr = format!("9.9.9.9:{}", 50_000 + self.ports).parse().unwrap();
+                        let addr = format!("{}:{}", self.relay_ip, 50_000 + self.ports)
+                            .parse()
+                            .unwrap();
                         self.machine
                             .handle_relay_opened(relay, Some(addr), self.now);
                     }
@@ -147,6 +155,30 @@ fn credentials_that_are_over_give_no_relay_but_end_none() {
         assert_eq!(turn.settle(&mut leg, flow), []);
     }
     assert_eq!(turn.machine.relays(), 1);
+}
+
+#[test]
+fn a_relay_address_that_tells_something_is_not_used() {
+    // Our own address, as the socket or the server knows it, and one from a private network.
+    for relay_ip in ["192.168.0.5", "10.0.0.1", "127.0.0.1", "0.0.0.0"] {
+        let mut turn = Server::new(Duration::from_secs(60));
+        turn.relay_ip = relay_ip;
+        let (mut leg, flow) = turn.leg(1000);
+        let events = turn.settle(&mut leg, flow);
+        assert_eq!(
+            events,
+            [FarEvent::Failed(FarFault::Relay), FarEvent::Closed],
+            "{relay_ip}"
+        );
+        assert_eq!(turn.machine.relays(), 0);
+    }
+    let mut turn = Server::new(Duration::from_secs(60));
+    turn.relay_ip = "5.5.5.5";
+    let (mut leg, flow) = turn.leg_at("5.5.5.5:1000");
+    assert_eq!(
+        turn.settle(&mut leg, flow)[0],
+        FarEvent::Failed(FarFault::Relay)
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod frames;
 mod guard;
 #[cfg(feature = "service")]
 pub mod service;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -19,6 +20,9 @@ use std::time::Instant;
 use self::client::{Client, REALM, Repetition, Work};
 pub use self::credentials::{TurnSecret, rest_credentials};
 use self::guard::{Kind, Proof, Request, Standing, Wish};
+pub use self::terms::{
+    ClientFlow, ClientTransport, RelayId, TurnCounters, TurnOutput, TurnSettings,
+};
 
 /// Clients at once. When full, the client without a relay that was silent longest is forgotten; if all have relays, the
 /// new one is not heard.
@@ -29,88 +33,6 @@ pub const MAX_RELAYS_PER_USER: usize = 8;
 
 /// Outputs that may wait for [`TurnMachine::poll`]; when full, packets are dropped, as a network would.
 const MAX_OUTPUTS: usize = 4096;
-
-/// A client of the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientFlow {
-    /// How its bytes come.
-    pub transport: ClientTransport,
-    /// Where from.
-    pub addr: SocketAddr,
-}
-
-/// How a client's bytes come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ClientTransport {
-    /// In datagrams.
-    Datagram,
-    /// In a TCP stream, in chunks of any size.
-    Stream,
-}
-
-/// A relay socket, as long as it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayId(u64);
-
-/// What the machine wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnOutput {
-    /// Bytes for a client.
-    ToClient {
-        /// Which one.
-        client: ClientFlow,
-        /// A datagram, or the next bytes of its stream.
-        bytes: Vec<u8>,
-    },
-    /// A datagram from a relay socket.
-    ToPeer {
-        /// Which socket.
-        relay: RelayId,
-        /// Where to.
-        peer: SocketAddr,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_relay_opened`].
-    OpenRelay {
-        /// Its name from now on.
-        relay: RelayId,
-        /// Whether it must be an IPv6 socket.
-        ipv6: bool,
-    },
-    /// Close a relay socket.
-    CloseRelay {
-        /// Which one.
-        relay: RelayId,
-    },
-    /// Close a client's stream: it was idle or does not speak TURN.
-    CloseClient {
-        /// Which one.
-        client: ClientFlow,
-    },
-}
-
-/// What was refused so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnCounters {
-    /// Packets that were not TURN, or from nobody we know.
-    pub dropped: u64,
-    /// Requests refused: credentials over, too many relays, forbidden peers.
-    pub refused: u64,
-    /// Clients not heard because the server is full.
-    pub full: u64,
-}
-
-/// What a server is like.
-#[derive(Clone, Debug)]
-pub struct TurnSettings {
-    /// The address that clients send to.
-    pub listen: SocketAddr,
-    /// What proves credentials.
-    pub secret: TurnSecret,
-    /// Whether peers may have loopback and private addresses: in the demo and in tests only.
-    pub allow_private: bool,
-}
 
 /// The TURN server, as bytes and time.
 #[derive(Debug)]
@@ -437,4 +359,313 @@ enum Judgement {
     Refuse(u16),
     Repeat(Vec<u8>),
     Wait,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use std::time::Duration;
+    use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
+    use stun_types::message::{
+        IntegrityAlgorithm, LongTermCredentials, Message, MessageClass, MessageType,
+        MessageWriteVec, Method, TransactionId,
+    };
+    use stun_types::prelude::{MessageWrite, MessageWriteExt};
+    use turn_types::attribute::{Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+    use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+
+    use super::*;
+
+    const UNIX: u64 = 1_700_000_000;
+
+    /// A client that writes its own messages, as wrong as a test wants.
+    struct Caller {
+        machine: TurnMachine,
+        now: Instant,
+        flow: ClientFlow,
+        credentials: (String, String),
+        nonce: String,
+        relay: Option<RelayId>,
+    }
+
+    impl Caller {
+        fn new(transport: ClientTransport, allow_private: bool) -> Self {
+            let secret = TurnSecret::new("secret".into());
+            let credentials = rest_credentials(
+                &secret,
+                Duration::from_secs(60),
+                UNIX,
+                &mut ChaCha20Rng::from_seed([9; 32]),
+            );
+            let now = Instant::now();
+            let settings = TurnSettings {
+                listen: "198.51.100.1:3478".parse().unwrap(),
+                secret,
+                allow_private,
+            };
+            let flow = ClientFlow {
+                transport,
+                addr: "203.0.113.7:999".parse().unwrap(),
+            };
+            let machine = TurnMachine::new(settings, now, UNIX);
+            let mut caller = Self {
+                machine,
+                now,
+                flow,
+                credentials,
+                nonce: String::new(),
+                relay: None,
+            };
+            let challenge = caller
+                .exchange(&Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish());
+            let challenge = Message::from_bytes(&challenge).unwrap();
+            caller.nonce = challenge.attribute::<Nonce>().unwrap().nonce().to_owned();
+            assert_eq!(challenge.attribute::<Realm>().unwrap().realm(), REALM);
+            caller
+        }
+
+        fn allocated(transport: ClientTransport, allow_private: bool) -> Self {
+            let mut caller = Self::new(transport, allow_private);
+            let (udp, lifetime) = (
+                RequestedTransport::new(RequestedTransport::UDP),
+                Lifetime::new(600),
+            );
+            let request = caller.signed(ALLOCATE, |message| {
+                message.add_attribute(&udp).unwrap();
+                message.add_attribute(&lifetime).unwrap();
+            });
+            let reply = caller.exchange(&request);
+            assert!(
+                Message::from_bytes(&reply)
+                    .unwrap()
+                    .attribute::<XorRelayedAddress>()
+                    .is_ok()
+            );
+            // Its answer was lost: the repetition gets the same one.
+            assert_eq!(caller.exchange(&request), reply);
+            assert_eq!(caller.machine.relays(), 1);
+            caller
+        }
+
+        fn signed(&self, method: Method, fill: impl FnOnce(&mut MessageWriteVec)) -> Vec<u8> {
+            let kind = MessageType::from_class_method(MessageClass::Request, method);
+            let mut message =
+                Message::builder(kind, TransactionId::generate(), MessageWriteVec::new());
+            fill(&mut message);
+            let (username, password) = self.credentials.clone();
+            // A message may already hold these, in which case it is a wrong one.
+            let _ = message.add_attribute(&Username::new(&username).unwrap());
+            let _ = message.add_attribute(&Realm::new(REALM).unwrap());
+            let _ = message.add_attribute(&Nonce::new(&self.nonce).unwrap());
+            let key = LongTermCredentials::new(username, password).to_key(REALM.into());
+            let _ = message.add_message_integrity(&key.into(), IntegrityAlgorithm::Sha1);
+            message.finish()
+        }
+
+        fn peer_request(&self, method: Method, peer: &str) -> Vec<u8> {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let id = TransactionId::generate();
+            let kind = MessageType::from_class_method(MessageClass::Request, method);
+            let mut message = Message::builder(kind, id, MessageWriteVec::new());
+            message
+                .add_attribute(&XorPeerAddress::new(peer, id))
+                .unwrap();
+            let (username, password) = self.credentials.clone();
+            message
+                .add_attribute(&Username::new(&username).unwrap())
+                .unwrap();
+            message.add_attribute(&Realm::new(REALM).unwrap()).unwrap();
+            message
+                .add_attribute(&Nonce::new(&self.nonce).unwrap())
+                .unwrap();
+            let key = LongTermCredentials::new(username, password).to_key(REALM.into());
+            message
+                .add_message_integrity(&key.into(), IntegrityAlgorithm::Sha1)
+                .unwrap();
+            message.finish()
+        }
+
+        /// Sends a frame; the last answer.
+        fn exchange(&mut self, frame: &[u8]) -> Vec<u8> {
+            self.machine.handle_client(self.flow, frame, self.now);
+            let mut answer = Vec::new();
+            while let Some(output) = self.machine.poll() {
+                match output {
+                    TurnOutput::ToClient { bytes, .. } => answer = bytes,
+                    TurnOutput::OpenRelay { relay, .. } => {
+                        self.relay = Some(relay);
+                        self.machine.handle_relay_opened(
+                            relay,
+                            Some("198.51.100.1:50000".parse().unwrap()),
+                            self.now,
+                        );
+                    }
+                    _ => {}
+                }
+            }
+            answer
+        }
+
+        fn code(&mut self, frame: &[u8]) -> Option<u16> {
+            let answer = self.exchange(frame);
+            Message::from_bytes(&answer)
+                .ok()?
+                .attribute::<ErrorCode>()
+                .ok()
+                .map(|error| error.code())
+        }
+    }
+
+    #[test]
+    fn peers_in_the_operators_network_are_forbidden() {
+        let mut caller = Caller::allocated(ClientTransport::Datagram, false);
+        for peer in [
+            "127.0.0.1:80",
+            "10.0.0.1:80",
+            "169.254.169.254:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+        ] {
+            for method in [CREATE_PERMISSION, CHANNEL_BIND] {
+                let request = caller.peer_request(method, peer);
+                assert_eq!(caller.code(&request), Some(403), "{peer}");
+            }
+        }
+        let request = caller.peer_request(CREATE_PERMISSION, "1.1.1.1:80");
+        assert_eq!(caller.code(&request), None);
+        assert_eq!(caller.machine.counters().refused, 10);
+        let mut demo = Caller::allocated(ClientTransport::Datagram, true);
+        let request = demo.peer_request(CREATE_PERMISSION, "127.0.0.1:80");
+        assert_eq!(demo.code(&request), None);
+    }
+
+    #[test]
+    fn one_client_has_a_bounded_number_of_peers() {
+        let mut caller = Caller::allocated(ClientTransport::Datagram, false);
+        let mut codes = Vec::new();
+        for index in 0..40 {
+            let request = caller.peer_request(CREATE_PERMISSION, &format!("1.1.1.{index}:80"));
+            codes.push(caller.code(&request));
+        }
+        assert_eq!(codes.iter().filter(|code| code.is_none()).count(), 32);
+        assert_eq!(codes.last(), Some(&Some(508)));
+    }
+
+    #[test]
+    fn wrong_and_foreign_passwords_get_the_challenge_again() {
+        let mut caller = Caller::new(ClientTransport::Datagram, false);
+        caller.credentials.1 = "wrong".into();
+        let request = caller.signed(ALLOCATE, |_| {});
+        assert_eq!(caller.code(&request), Some(401));
+        caller.credentials = ("alice".into(), "secret1".into());
+        let request = caller.signed(ALLOCATE, |_| {});
+        assert_eq!(caller.code(&request), Some(401));
+        assert_eq!(caller.machine.relays(), 0);
+    }
+
+    #[test]
+    fn a_closed_stream_takes_its_relay_with_it() {
+        let mut caller = Caller::allocated(ClientTransport::Stream, false);
+        caller.machine.handle_client_closed(caller.flow, caller.now);
+        let outputs: Vec<TurnOutput> = std::iter::from_fn(|| caller.machine.poll()).collect();
+        assert!(
+            matches!(
+                outputs[..],
+                [
+                    TurnOutput::CloseRelay { .. },
+                    TurnOutput::CloseClient { .. }
+                ]
+            ),
+            "{outputs:?}"
+        );
+        assert_eq!(caller.machine.relays(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_turn_is_closed() {
+        let mut caller = Caller::allocated(ClientTransport::Stream, false);
+        caller
+            .machine
+            .handle_client(caller.flow, b"\x80GET / HTTP/1.1\r\n", caller.now);
+        assert_eq!(caller.machine.relays(), 0);
+    }
+
+    #[test]
+    fn strangers_are_forgotten_and_never_push_out_a_relay() {
+        let mut caller = Caller::allocated(ClientTransport::Datagram, false);
+        let request = Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish();
+        for index in 0..2 * MAX_CLIENTS {
+            let addr =
+                SocketAddr::new([100, 1, (index / 256) as u8, (index % 256) as u8].into(), 9);
+            caller.machine.handle_client(
+                ClientFlow {
+                    transport: ClientTransport::Datagram,
+                    addr,
+                },
+                &request,
+                caller.now,
+            );
+            while caller.machine.poll().is_some() {}
+        }
+        assert_eq!(caller.machine.clients.len(), MAX_CLIENTS);
+        assert_eq!(caller.machine.relays(), 1);
+        caller.now += Duration::from_secs(61);
+        caller.machine.handle_timeout(caller.now);
+        assert_eq!(caller.machine.clients.len(), 1);
+        assert_eq!(caller.machine.alarms.len(), 1);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn a_user_cannot_break_the_server_with_any_attributes(
+            methods in prop::collection::vec(0usize..4, 1..6),
+            attributes in prop::collection::vec((prop::sample::select(vec![
+                0x0006u16, 0x000c, 0x000d, 0x0012, 0x0013, 0x0014, 0x0015, 0x0017, 0x0018, 0x0019, 0x001a, 0x001e, 0x0022, 0x0024,
+                0x002a, 0x8000, 0x8002, 0x8022, 0x8028, 0x7fff,
+            ]), prop::collection::vec(any::<u8>(), 0..24)), 0..6),
+            stream: bool,
+        ) {
+            let transport = if stream { ClientTransport::Stream } else { ClientTransport::Datagram };
+            let mut caller = Caller::allocated(transport, true);
+            for method in methods {
+                let method = [ALLOCATE, REFRESH, CREATE_PERMISSION, CHANNEL_BIND][method];
+                let request = caller.signed(method, |message| {
+                    for (kind, value) in &attributes {
+                        if *kind != 0x8028 {
+                            let _ = message.add_attribute(&RawAttribute::new(AttributeType::new(*kind), value));
+                        }
+                    }
+                });
+                caller.exchange(&request);
+            }
+            for _ in 0..3 {
+                caller.now += Duration::from_secs(700);
+                caller.machine.handle_timeout(caller.now);
+            }
+        }
+
+        #[test]
+        fn no_bytes_break_the_server(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..8), stream: bool) {
+            let transport = if stream { ClientTransport::Stream } else { ClientTransport::Datagram };
+            let mut caller = Caller::allocated(transport, true);
+            let relay = caller.relay.unwrap();
+            for frame in frames {
+                caller.machine.handle_peer(relay, "1.1.1.1:1".parse().unwrap(), &frame, caller.now);
+                caller.exchange(&frame);
+                // The same with a plausible beginning.
+                for first in [[0, 3], [0, 4], [0, 8], [0, 9], [0, 0x16], [0x40, 0], [0, 1], [1, 3]] {
+                    let mut frame = frame.clone();
+                    frame.splice(..frame.len().min(2), first);
+                    if let Some(cookie) = frame.get_mut(4..8) {
+                        cookie.copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+                    }
+                    caller.exchange(&frame);
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,87 @@
+//! What the TURN machine and its shell say to each other. Types only.
+
+use std::net::SocketAddr;
+
+use super::credentials::TurnSecret;
+
+/// A client of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientFlow {
+    /// How its bytes come.
+    pub transport: ClientTransport,
+    /// Where from.
+    pub addr: SocketAddr,
+}
+
+/// How a client's bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClientTransport {
+    /// In datagrams.
+    Datagram,
+    /// In a TCP stream, in chunks of any size.
+    Stream,
+}
+
+/// A relay socket, as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId(pub(super) u64);
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnOutput {
+    /// Bytes for a client.
+    ToClient {
+        /// Which one.
+        client: ClientFlow,
+        /// A datagram, or the next bytes of its stream.
+        bytes: Vec<u8>,
+    },
+    /// A datagram from a relay socket.
+    ToPeer {
+        /// Which socket.
+        relay: RelayId,
+        /// Where to.
+        peer: SocketAddr,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_relay_opened`].
+    OpenRelay {
+        /// Its name from now on.
+        relay: RelayId,
+        /// Whether it must be an IPv6 socket.
+        ipv6: bool,
+    },
+    /// Close a relay socket.
+    CloseRelay {
+        /// Which one.
+        relay: RelayId,
+    },
+    /// Close a client's stream: it was idle or does not speak TURN.
+    CloseClient {
+        /// Which one.
+        client: ClientFlow,
+    },
+}
+
+/// What was refused so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TurnCounters {
+    /// Packets that were not TURN, or from nobody we know.
+    pub dropped: u64,
+    /// Requests refused: credentials over, too many relays, forbidden peers.
+    pub refused: u64,
+    /// Clients not heard because the server is full.
+    pub full: u64,
+}
+
+/// What a server is like.
+#[derive(Clone, Debug)]
+pub struct TurnSettings {
+    /// The address that clients send to.
+    pub listen: SocketAddr,
+    /// What proves credentials.
+    pub secret: TurnSecret,
+    /// Whether peers may have loopback and private addresses: in the demo and in tests only.
+    pub allow_private: bool,
+}
