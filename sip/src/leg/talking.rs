@@ -17,30 +17,31 @@ use crate::transaction::TransactionId;
 /// A 200 of ours whose ACK has not come.
 #[derive(Debug)]
 pub(crate) struct Unconfirmed {
-    bytes: Vec<u8>,
-    number: u32,
-    pause: Duration,
+    pub(crate) transaction: TransactionId,
+    pub(crate) response: Response,
+    pub(crate) number: u32,
     /// Whether the engine is told of the ACK: for the first 200, and where the ACK brings the phone's answer.
-    is_awaited: bool,
+    pub(crate) is_awaited: bool,
+    pub(crate) pause: Duration,
 }
 
 impl Unconfirmed {
-    pub(crate) fn start(
-        id: LegId,
-        bytes: Vec<u8>,
-        number: u32,
-        is_awaited: bool,
-        board: &mut Board,
-        now: Instant,
-    ) -> Self {
-        board.alarms.set(id, Timer::AnswerAgain, now + T1);
+    /// Sends the 200, and again until the ACK is here.
+    fn start(self, id: LegId, board: &mut Board, now: Instant) -> Self {
+        board
+            .transactions
+            .respond(self.transaction, &self.response, now);
+        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
         board.alarms.set(id, Timer::NoAck, now + PATIENCE);
-        Self {
-            bytes,
-            number,
-            pause: T1,
-            is_awaited,
-        }
+        self
+    }
+
+    fn repeat(&mut self, id: LegId, board: &mut Board, now: Instant) {
+        board
+            .transactions
+            .respond(self.transaction, &self.response, now);
+        self.pause = T2.min(self.pause * 2);
+        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
     }
 }
 
@@ -72,13 +73,20 @@ pub(crate) struct Talking {
 }
 
 impl Talking {
-    /// A leg whose phone called us.
-    pub(crate) const fn answered(id: LegId, dialog: Dialog, unconfirmed: Unconfirmed) -> Self {
+    /// A leg whose phone called us, and which we answer.
+    pub(crate) fn answered(
+        id: LegId,
+        dialog: Dialog,
+        ok: Unconfirmed,
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        let unconfirmed = Some(ok.start(id, board, now));
         Self {
             id,
             dialog,
             accepted: None,
-            unconfirmed: Some(unconfirmed),
+            unconfirmed,
             reoffer: None,
             is_closing: false,
         }
@@ -195,20 +203,19 @@ impl Talking {
         if let Some(reoffer) = self.reoffer.take() {
             let mut response = dialog_response(&reoffer.request, 200, None, self.dialog.flow);
             attach_sdp(&mut response, sdp);
-            board
-                .transactions
-                .respond(reoffer.transaction, &response, now);
             if reoffer.request.method == Method::Invite {
-                let is_awaited = reoffer.request.body.is_empty();
-                let bytes = response.to_bytes();
-                self.unconfirmed = Some(Unconfirmed::start(
-                    self.id,
-                    bytes,
-                    reoffer.number,
-                    is_awaited,
-                    board,
-                    now,
-                ));
+                let ok = Unconfirmed {
+                    transaction: reoffer.transaction,
+                    response,
+                    number: reoffer.number,
+                    is_awaited: reoffer.request.body.is_empty(),
+                    pause: T1,
+                };
+                self.unconfirmed = Some(ok.start(self.id, board, now));
+            } else {
+                board
+                    .transactions
+                    .respond(reoffer.transaction, &response, now);
             }
         }
         Leg::Talking(self)
@@ -287,13 +294,7 @@ impl Talking {
             return Some(Leg::Talking(self));
         };
         if timer == Timer::AnswerAgain {
-            board
-                .transactions
-                .send(self.dialog.flow, unconfirmed.bytes.clone());
-            unconfirmed.pause = T2.min(unconfirmed.pause * 2);
-            board
-                .alarms
-                .set(self.id, Timer::AnswerAgain, now + unconfirmed.pause);
+            unconfirmed.repeat(self.id, board, now);
             return Some(Leg::Talking(self));
         }
         board.bye(&mut self.dialog, now);
