@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::board::{Board, attach_sdp, dialog_response};
-use super::talking::{Talking, Unconfirmed};
+use super::talking::Talking;
+use super::unconfirmed::Unconfirmed;
 use super::{Asked, Leg};
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};

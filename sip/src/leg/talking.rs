@@ -2,48 +2,18 @@
 //!
 //! We never re-INVITE ourselves, so the only glare is a phone that offers anew before its last offer is settled.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::board::{Board, attach_sdp, dialog_response};
+use super::board::{Board, attach_sdp, dialog_response, is_sdp};
 use super::placed::Branch;
+use super::unconfirmed::Unconfirmed;
 use super::{Answer, Asked, Leg};
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Name, Request, Response};
-use crate::timers::{PATIENCE, T1, T2, Timer};
+use crate::timers::{T1, Timer};
 use crate::transaction::TransactionId;
-
-/// A 200 of ours whose ACK has not come.
-#[derive(Debug)]
-pub(crate) struct Unconfirmed {
-    pub(crate) transaction: TransactionId,
-    pub(crate) response: Response,
-    pub(crate) number: u32,
-    /// Whether the engine is told of the ACK: for the first 200, and where the ACK brings the phone's answer.
-    pub(crate) is_awaited: bool,
-    pub(crate) pause: Duration,
-}
-
-impl Unconfirmed {
-    /// Sends the 200, and again until the ACK is here.
-    fn start(self, id: LegId, board: &mut Board, now: Instant) -> Self {
-        board
-            .transactions
-            .respond(self.transaction, &self.response, now);
-        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
-        board.alarms.set(id, Timer::NoAck, now + PATIENCE);
-        self
-    }
-
-    fn repeat(&mut self, id: LegId, board: &mut Board, now: Instant) {
-        board
-            .transactions
-            .respond(self.transaction, &self.response, now);
-        self.pause = T2.min(self.pause * 2);
-        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
-    }
-}
 
 /// A phone's new offer that the engine has not answered.
 #[derive(Debug)]
@@ -340,17 +310,4 @@ impl Talking {
         board.dialogs.remove(&self.dialog.id);
         None
     }
-}
-
-/// True if the body is SDP, whatever parameters follow the type.
-pub(crate) fn is_sdp(request: &Request) -> bool {
-    let is_plain = request
-        .headers
-        .get(&Name::ContentEncoding)
-        .is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
-    let kind = request
-        .headers
-        .text(&Name::ContentType)
-        .and_then(|value| value.split(';').next());
-    is_plain && kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
 }

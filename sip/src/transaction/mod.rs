@@ -8,10 +8,11 @@ mod client;
 mod invite_client;
 mod invite_server;
 mod key;
+mod machine;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::event::LegId;
 use crate::flow::Flow;
@@ -21,6 +22,7 @@ use client::Client;
 use invite_client::InviteClient;
 use invite_server::InviteServer;
 use key::Key;
+use machine::{After, Machine, Reach};
 use server::Server;
 
 pub(crate) use invite_client::cancel_for;
@@ -42,13 +44,6 @@ pub(crate) enum Absorbed {
     No,
 }
 
-/// Whether a machine goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    Stay,
-    Over,
-}
-
 /// A client transaction that ended without a final answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unanswered {
@@ -57,46 +52,11 @@ pub(crate) struct Unanswered {
 }
 
 #[derive(Debug)]
-enum Machine {
-    Client(Client),
-    InviteClient(InviteClient),
-    InviteServer(InviteServer),
-    Server(Server),
-}
-
-#[derive(Debug)]
 struct Entry {
     key: Key,
     flow: Flow,
     owner: Option<LegId>,
     machine: Machine,
-}
-
-/// What a machine may do to the world.
-struct Reach<'a> {
-    id: TransactionId,
-    flow: Flow,
-    now: Instant,
-    alarms: &'a mut Alarms<TransactionId>,
-    output: &'a mut VecDeque<(Flow, Vec<u8>)>,
-}
-
-impl Reach<'_> {
-    fn send(&mut self, bytes: &[u8]) {
-        self.output.push_back((self.flow, bytes.to_vec()));
-    }
-
-    fn set(&mut self, timer: Timer, after: Duration) {
-        self.alarms.set(self.id, timer, self.now + after);
-    }
-
-    fn clear(&mut self, timer: Timer) {
-        self.alarms.clear(self.id, timer);
-    }
-
-    fn is_reliable(&self) -> bool {
-        self.flow.transport.is_reliable()
-    }
 }
 
 /// The table of all open transactions, and the queue of bytes to send.
