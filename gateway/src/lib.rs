@@ -7,6 +7,8 @@
 //! - [`cli`]: what was typed, and the way an error is told to a person.
 //! - [`gateway`]: the running engine as its owner sees it; the one loop behind it is in `run`.
 //! - [`config`]: a TOML file becomes settings that hold together.
+//! - [`activate`], [`renew`]: a code becomes a line, and the phone book's word for it is kept fresh.
+//! - [`assemble`]: settings, lines and the copy of the phone book become the parts of a gateway.
 //! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
 //! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.

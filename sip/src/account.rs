@@ -83,7 +83,7 @@ pub struct Config {
 /// Which hash functions a challenge offers. Credentials are checked with any of those offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithms {
-    /// MD5: every phone. baresip before 2.0 gives up when it sees another challenge beside this one.
+    /// MD5: every phone. Some give up when they see another challenge beside it (baresip 1.0 does).
     #[default]
     Md5,
     /// SHA-256 first, then MD5 (RFC 8760 section 2.4): for phones that read more than one challenge.

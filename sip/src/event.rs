@@ -90,7 +90,7 @@ pub enum Event {
         /// The offer; empty if the phone wants ours (RFC 3261 section 13.2.1).
         sdp: Vec<u8>,
     },
-    /// The calling phone gave up before a final answer. The leg is gone.
+    /// The calling phone gave up before a final answer, or waited for longer than anyone may. The leg is gone.
     Cancelled {
         /// The leg.
         leg: LegId,

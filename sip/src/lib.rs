@@ -7,6 +7,36 @@
 //! 3. sleep until [`Agent::next_alarm`], then [`Agent::handle_timeout`].
 //!
 //! Randomness is a seed. A body is bytes: SDP is not read here.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
+//!
+//! let account = Account { user: User::new("alice"), password: Password::new("secret") };
+//! let config = Config { realm: "ringfence".into(), accounts: vec![account], algorithms: Algorithms::Md5 };
+//! let mut agent = Agent::new(config, [7; 32]);
+//!
+//! // What a socket would have given us:
+//! let local = "127.0.0.1:5060".parse()?;
+//! let peer = "127.0.0.1:40000".parse()?;
+//! let flow = Flow { transport: Transport::Udp, local, peer, connection: 0 };
+//! let datagram = b"OPTIONS sip:127.0.0.1 SIP/2.0\r\n\
+//!     Via: SIP/2.0/UDP 127.0.0.1:40000;rport;branch=z9hG4bK1\r\n\
+//!     From: <sip:alice@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\n\
+//!     Call-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+//! agent.handle_packet(flow, datagram, Instant::now());
+//!
+//! // What a socket would have to send:
+//! let Some(Output::Send { flow: to, bytes }) = agent.poll() else { panic!("an answer") };
+//! assert_eq!(to, flow);
+//! assert!(bytes.starts_with(b"SIP/2.0 200 OK\r\n"));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
+//! Where to read: [`message`] (bytes), `transaction` (repeats and losses), `dialog`, [`digest`] and `registrar` (who is
+//! who), `leg` (one call), `agent` (the outside). What has no place here: TLS, DNS, proxying, PRACK, session timers,
+//! presence, text messages; requests for them get the answer that RFC 3261 has for what a phone may not expect.
 
 pub mod digest;
 pub mod message;

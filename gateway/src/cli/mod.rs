@@ -188,7 +188,13 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
             sip_port: args.sip_port,
         },
     };
-    let held = demo::run(&options, stop(), say).await?;
+    let outcome = demo::run(&options, stop(), say).await;
+    if let Err(fault) = &outcome
+        && options.json
+    {
+        say(&demo::report::start_json(&fault.to_string()));
+    }
+    let held = outcome?;
     Ok(if held {
         ExitCode::SUCCESS
     } else {

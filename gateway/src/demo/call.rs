@@ -18,6 +18,8 @@ use crate::gateway::Happening;
 const TONES: [f64; 2] = [440.0, 1_000.0];
 /// Time for the relays to connect and for phones to register.
 const READY: Duration = Duration::from_secs(10);
+/// How long a person takes to dial. The engines mint their first stamps meanwhile.
+const DIALLING: Duration = Duration::from_millis(500);
 /// Time for each step of the call.
 const STEP: Duration = Duration::from_secs(10);
 /// How long phone B rings before somebody picks up.
@@ -119,6 +121,7 @@ impl Scene<'_> {
         .await
         .ok_or(CallFault::Register('B'))?;
         self.timeline = Timeline::default();
+        tokio::time::sleep(DIALLING).await;
         let answered = self.connect(&mut phone_a, &mut phone_b).await?;
         let heard = self.talk(&phone_a, &phone_b, answered).await;
         self.end(&mut phone_a, &mut phone_b).await?;

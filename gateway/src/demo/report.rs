@@ -84,6 +84,15 @@ pub fn call_json(call: &CallReport) -> String {
         .expect("texts and numbers always become JSON in memory")
 }
 
+/// One JSON line for a demo that did not start.
+#[must_use]
+pub fn start_json(error: &str) -> String {
+    call_json(&CallReport {
+        error: Some(error.to_owned()),
+        ..CallReport::default()
+    })
+}
+
 /// Who did something in the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {

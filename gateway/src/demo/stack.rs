@@ -24,6 +24,7 @@ use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault};
 use crate::io::phone::ListenError;
+use crate::io::probe::{ProbeFault, probe};
 use crate::io::relay::RelayState;
 use crate::io::turn::{TurnEndpoint, Wire};
 use crate::keystore::{Keystore, LineFile};
@@ -76,6 +77,9 @@ pub enum StackFault {
     /// An engine could not be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleFault),
+    /// The TURN server gives no relayed address.
+    #[error(transparent)]
+    Probe(#[from] ProbeFault),
     /// An engine could not listen for phones.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -93,6 +97,9 @@ impl StackFault {
             Self::Activate(fault) => fault.remedy(),
             Self::Download(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
+            Self::Probe(_) => {
+                "check --turn and --turn-secret, and that the server may relay between its own addresses".to_owned()
+            }
             Self::Listen(_) => {
                 "choose another port with --sip-port, or leave it out for a free one".to_owned()
             }
@@ -299,6 +306,7 @@ async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFau
         .refresh(&client)
         .await?;
     let parts = assemble(&config, std::slice::from_ref(&line), &snapshot).await?;
+    probe(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     Ok(End {
         gateway: Gateway::start(parts).await?,

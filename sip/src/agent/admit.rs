@@ -8,12 +8,12 @@ use std::time::Instant;
 use super::receive::Arrival;
 use super::{Agent, MAX_LEGS};
 use crate::account::User;
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, with_tag};
 use crate::digest::Verdict;
 use crate::event::Event;
 use crate::leg::Leg;
+use crate::leg::board::is_sdp;
 use crate::leg::calling::Calling;
-use crate::leg::talking::is_sdp;
 use crate::message::{Name, Response, Scheme};
 use crate::registrar::{Effect, MIN_EXPIRES, Refusal, Registering};
 use crate::transaction::TransactionId;
@@ -83,24 +83,42 @@ impl Agent {
         done: Result<Effect, Refusal>,
         now: Instant,
     ) {
+        let response = self.register_response(arrival, user, done, now);
+        self.board.transactions.respond(transaction, &response, now);
+        let phones = self.phones(user);
+        match done {
+            Ok(Effect::Joined) => self.board.tell(Event::Registered {
+                user: user.clone(),
+                phones,
+            }),
+            Ok(Effect::Left) => self.board.tell(Event::Unregistered {
+                user: user.clone(),
+                phones,
+            }),
+            Ok(Effect::Refreshed) | Err(_) => {}
+        }
+    }
+
+    /// Section 10.3, step 8: a 200 lists every phone of the line, with the time it has left.
+    fn register_response(
+        &mut self,
+        arrival: &Arrival,
+        user: &User,
+        done: Result<Effect, Refusal>,
+        now: Instant,
+    ) -> Response {
         let status = match done {
             Ok(_) => 200,
             Err(Refusal::Malformed) => 400,
+            Err(Refusal::Scheme) => 416,
             Err(Refusal::TooBrief) => 423,
             Err(Refusal::OutOfOrder) => 500,
-            Err(Refusal::Scheme) => 416,
         };
         let mut response = Response::to(&arrival.request, status);
-        if let Some(to) = arrival
-            .request
-            .headers
-            .get(&Name::To)
-            .filter(|_| arrival.essentials.to.tag().is_none())
-        {
+        let to = arrival.request.headers.get(&Name::To);
+        if let Some(to) = to.filter(|_| arrival.essentials.to.tag().is_none()) {
             let tag = self.board.random.tag();
-            response
-                .headers
-                .replace(Name::To, crate::dialog::with_tag(to, &tag));
+            response.headers.replace(Name::To, with_tag(to, &tag));
         }
         if status == 423 {
             response
@@ -116,19 +134,7 @@ impl Agent {
                 );
             }
         }
-        self.board.transactions.respond(transaction, &response, now);
-        let phones = self.phones(user);
-        match done {
-            Ok(Effect::Joined) => self.board.tell(Event::Registered {
-                user: user.clone(),
-                phones,
-            }),
-            Ok(Effect::Left) => self.board.tell(Event::Unregistered {
-                user: user.clone(),
-                phones,
-            }),
-            Ok(Effect::Refreshed) | Err(_) => {}
-        }
+        response
     }
 
     /// An INVITE outside any dialog.

@@ -19,6 +19,7 @@ use crate::leg::board::Board;
 use crate::leg::placed::{Call, Placed, Reached};
 use crate::random::Random;
 use crate::registrar::Registrar;
+use crate::transaction::Unanswered;
 
 /// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
 pub(crate) const MAX_LEGS: usize = 256;
@@ -63,13 +64,8 @@ impl Agent {
         for user in self.registrar.close(flow) {
             self.tell_unregistered(user);
         }
-        for unanswered in self.board.transactions.handle_flow_closed(flow) {
-            if let Some(leg) = unanswered.owner {
-                self.step(leg, |leg, board| {
-                    leg.handle_unanswered(unanswered.transaction, board, now)
-                });
-            }
-        }
+        let unanswered = self.board.transactions.handle_flow_closed(flow);
+        self.tell_unanswered(unanswered, now);
         let legs: Vec<LegId> = self.legs.keys().copied().collect();
         for leg in legs {
             self.step(leg, |leg, board| leg.handle_flow_closed(flow, board));
@@ -78,16 +74,8 @@ impl Agent {
 
     /// Time passed. Call at or after the instant of [`next_alarm`](Self::next_alarm).
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(unanswered) = self.board.transactions.handle_timeout(now) {
-            let Some(unanswered) = unanswered else {
-                continue;
-            };
-            if let Some(leg) = unanswered.owner {
-                self.step(leg, |leg, board| {
-                    leg.handle_unanswered(unanswered.transaction, board, now)
-                });
-            }
-        }
+        let unanswered = self.board.transactions.handle_timeout(now);
+        self.tell_unanswered(unanswered, now);
         while let Some((leg, timer)) = self.board.alarms.pop(now) {
             self.step(leg, |leg, board| leg.handle_timer(timer, board, now));
         }
@@ -202,6 +190,16 @@ impl Agent {
             None => self.board.alarms.clear_all(id),
         }
         self.legs.extend(self.board.newborn.drain(..));
+    }
+
+    fn tell_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Instant) {
+        for Unanswered { transaction, owner } in unanswered {
+            if let Some(leg) = owner {
+                self.step(leg, |leg, board| {
+                    leg.handle_unanswered(transaction, board, now)
+                });
+            }
+        }
     }
 
     fn tell_unregistered(&mut self, user: User) {

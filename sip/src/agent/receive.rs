@@ -132,9 +132,9 @@ impl Agent {
     }
 
     fn receive_cancel(&mut self, arrival: &Arrival, now: Instant) {
-        let meant = self.board.transactions.cancelled(&arrival.essentials);
-        self.reply(arrival, if meant.is_some() { 200 } else { 481 });
-        if let Some(Some(leg)) = meant {
+        let invite = self.board.transactions.cancelled(&arrival.essentials);
+        self.reply(arrival, if invite.is_some() { 200 } else { 481 });
+        if let Some(leg) = invite.and_then(|invite| self.board.transactions.owner(invite)) {
             self.step(leg, |leg, board| leg.handle_cancel(board, now));
         }
     }

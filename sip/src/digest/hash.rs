@@ -81,7 +81,7 @@ impl Inputs<'_> {
     }
 }
 
-fn joined<D: md5::Digest>(parts: &[&[u8]]) -> Vec<u8> {
+fn joined<D: md5::Digest>(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut hash = D::new();
     for (index, part) in parts.iter().enumerate() {
         if index > 0 {
@@ -89,7 +89,7 @@ fn joined<D: md5::Digest>(parts: &[&[u8]]) -> Vec<u8> {
         }
         hash.update(part);
     }
-    hash.finalize().to_vec()
+    Zeroizing::new(hash.finalize().to_vec())
 }
 
 /// Lower-case hexadecimal.

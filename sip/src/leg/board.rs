@@ -124,3 +124,16 @@ pub(crate) fn attach_sdp(response: &mut Response, sdp: Vec<u8>) {
     }
     response.body = sdp;
 }
+
+/// True if the body is SDP, whatever parameters follow the type.
+pub(crate) fn is_sdp(request: &Request) -> bool {
+    let is_plain = request
+        .headers
+        .get(&Name::ContentEncoding)
+        .is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
+    let kind = request
+        .headers
+        .text(&Name::ContentType)
+        .and_then(|value| value.split(';').next());
+    is_plain && kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
+}

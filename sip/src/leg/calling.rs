@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::board::{Board, attach_sdp, dialog_response};
-use super::talking::{Talking, Unconfirmed};
+use super::talking::Talking;
+use super::unconfirmed::Unconfirmed;
 use super::{Asked, Leg};
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
-use crate::timers::{RING_LIMIT, Timer};
+use crate::timers::{RING_LIMIT, T1, Timer};
 use crate::transaction::TransactionId;
 
 #[derive(Debug)]
@@ -64,15 +65,22 @@ impl Calling {
     pub(crate) fn answer(self: Box<Self>, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
         let mut response = self.response(200);
         attach_sdp(&mut response, sdp);
-        board.transactions.respond(self.transaction, &response, now);
         board.alarms.clear_all(self.id);
         let number = self.invite.headers.cseq().map_or(0, |cseq| cseq.number);
-        let unconfirmed =
-            Unconfirmed::start(self.id, response.to_bytes(), number, true, board, now);
+        let transaction = self.transaction;
+        let ok = Unconfirmed {
+            transaction,
+            response,
+            number,
+            is_awaited: true,
+            pause: T1,
+        };
         Leg::Talking(Box::new(Talking::answered(
             self.id,
             self.dialog,
-            unconfirmed,
+            ok,
+            board,
+            now,
         )))
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod calling;
 pub(crate) mod fading;
 pub(crate) mod placed;
 pub(crate) mod talking;
+mod unconfirmed;
 
 use std::time::Instant;
 

@@ -144,17 +144,26 @@ impl Placed {
     }
 
     fn win(mut self, answer: &Answer<'_>, board: &mut Board, now: Instant) -> Option<Leg> {
-        let index = self
+        let won = self
             .branches
             .iter()
-            .position(|each| each.transaction == answer.transaction)?;
+            .enumerate()
+            .find_map(|(index, branch)| {
+                let is_it = branch.transaction == answer.transaction;
+                let dialog = is_it.then(|| {
+                    Dialog::from_response(
+                        &branch.invite,
+                        answer.response,
+                        answer.essentials,
+                        branch.flow,
+                    )
+                });
+                Some((index, dialog??))
+            });
+        let Some((index, dialog)) = won else {
+            return self.lose(answer.transaction, 500, board, now);
+        };
         let branch = self.branches.swap_remove(index);
-        let dialog = Dialog::from_response(
-            &branch.invite,
-            answer.response,
-            answer.essentials,
-            branch.flow,
-        )?;
         board.alarms.clear_all(self.id);
         Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
         let talking = Talking::accepted(self.id, dialog, branch, board);

@@ -2,47 +2,18 @@
 //!
 //! We never re-INVITE ourselves, so the only glare is a phone that offers anew before its last offer is settled.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::board::{Board, attach_sdp, dialog_response};
+use super::board::{Board, attach_sdp, dialog_response, is_sdp};
 use super::placed::Branch;
+use super::unconfirmed::Unconfirmed;
 use super::{Answer, Asked, Leg};
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Name, Request, Response};
-use crate::timers::{PATIENCE, T1, T2, Timer};
+use crate::timers::{T1, Timer};
 use crate::transaction::TransactionId;
-
-/// A 200 of ours whose ACK has not come.
-#[derive(Debug)]
-pub(crate) struct Unconfirmed {
-    bytes: Vec<u8>,
-    number: u32,
-    pause: Duration,
-    /// Whether the engine is told of the ACK: for the first 200, and where the ACK brings the phone's answer.
-    is_awaited: bool,
-}
-
-impl Unconfirmed {
-    pub(crate) fn start(
-        id: LegId,
-        bytes: Vec<u8>,
-        number: u32,
-        is_awaited: bool,
-        board: &mut Board,
-        now: Instant,
-    ) -> Self {
-        board.alarms.set(id, Timer::AnswerAgain, now + T1);
-        board.alarms.set(id, Timer::NoAck, now + PATIENCE);
-        Self {
-            bytes,
-            number,
-            pause: T1,
-            is_awaited,
-        }
-    }
-}
 
 /// A phone's new offer that the engine has not answered.
 #[derive(Debug)]
@@ -72,13 +43,20 @@ pub(crate) struct Talking {
 }
 
 impl Talking {
-    /// A leg whose phone called us.
-    pub(crate) const fn answered(id: LegId, dialog: Dialog, unconfirmed: Unconfirmed) -> Self {
+    /// A leg whose phone called us, and which we answer.
+    pub(crate) fn answered(
+        id: LegId,
+        dialog: Dialog,
+        ok: Unconfirmed,
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        let unconfirmed = Some(ok.start(id, board, now));
         Self {
             id,
             dialog,
             accepted: None,
-            unconfirmed: Some(unconfirmed),
+            unconfirmed,
             reoffer: None,
             is_closing: false,
         }
@@ -195,20 +173,19 @@ impl Talking {
         if let Some(reoffer) = self.reoffer.take() {
             let mut response = dialog_response(&reoffer.request, 200, None, self.dialog.flow);
             attach_sdp(&mut response, sdp);
-            board
-                .transactions
-                .respond(reoffer.transaction, &response, now);
             if reoffer.request.method == Method::Invite {
-                let is_awaited = reoffer.request.body.is_empty();
-                let bytes = response.to_bytes();
-                self.unconfirmed = Some(Unconfirmed::start(
-                    self.id,
-                    bytes,
-                    reoffer.number,
-                    is_awaited,
-                    board,
-                    now,
-                ));
+                let ok = Unconfirmed {
+                    transaction: reoffer.transaction,
+                    response,
+                    number: reoffer.number,
+                    is_awaited: reoffer.request.body.is_empty(),
+                    pause: T1,
+                };
+                self.unconfirmed = Some(ok.start(self.id, board, now));
+            } else {
+                board
+                    .transactions
+                    .respond(reoffer.transaction, &response, now);
             }
         }
         Leg::Talking(self)
@@ -287,13 +264,7 @@ impl Talking {
             return Some(Leg::Talking(self));
         };
         if timer == Timer::AnswerAgain {
-            board
-                .transactions
-                .send(self.dialog.flow, unconfirmed.bytes.clone());
-            unconfirmed.pause = T2.min(unconfirmed.pause * 2);
-            board
-                .alarms
-                .set(self.id, Timer::AnswerAgain, now + unconfirmed.pause);
+            unconfirmed.repeat(self.id, board, now);
             return Some(Leg::Talking(self));
         }
         board.bye(&mut self.dialog, now);
@@ -339,17 +310,4 @@ impl Talking {
         board.dialogs.remove(&self.dialog.id);
         None
     }
-}
-
-/// True if the body is SDP, whatever parameters follow the type.
-pub(crate) fn is_sdp(request: &Request) -> bool {
-    let is_plain = request
-        .headers
-        .get(&Name::ContentEncoding)
-        .is_none_or(|coding| coding.eq_ignore_ascii_case(b"identity"));
-    let kind = request
-        .headers
-        .text(&Name::ContentType)
-        .and_then(|value| value.split(';').next());
-    is_plain && kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
 }

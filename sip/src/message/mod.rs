@@ -3,7 +3,9 @@
 //! [`parse`] reads whatever can be answered; `validate` says whether it obeys the RFC; typed headers are read on
 //! demand from [`Headers`]; `to_bytes` writes. A body is bytes.
 
+mod escape;
 mod headers;
+mod host;
 mod method;
 mod name_addr;
 mod params;
@@ -15,12 +17,13 @@ mod validate;
 mod via;
 
 pub use headers::{Headers, Name};
+pub use host::Host;
 pub use method::{CSeq, Method};
 pub use name_addr::NameAddr;
 pub use params::Params;
 pub use parse::{MAX_HEADERS, MAX_LINE, MAX_MESSAGE, ParseError, parse};
 pub use status::phrase;
-pub use uri::{Host, Scheme, Uri};
+pub use uri::{Scheme, Uri};
 pub use validate::{Defect, Essentials, Field};
 pub use via::Via;
 

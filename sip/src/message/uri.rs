@@ -4,10 +4,12 @@
 //! parameters at will, so nothing here offers textual comparison as "the same address".
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::escape::{escape, has_whole_escapes, unescape};
+use super::host::Host;
 use super::params::Params;
-use super::scan::{Scan, is_token, number};
+use super::scan::Scan;
 
 /// The kind of a URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,63 +22,6 @@ pub enum Scheme {
     Tel,
     /// Anything else, kept but not understood (answered 416 in a Request-URI).
     Other,
-}
-
-/// The host part: a name or an address literal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host {
-    text: String,
-}
-
-impl Host {
-    /// The address, if the host is a literal. A zone (`%eth0`) is left out.
-    pub fn ip(&self) -> Option<IpAddr> {
-        let Some(inside) = self
-            .text
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        else {
-            return self.text.parse().ok();
-        };
-        let address = inside.split('%').next()?;
-        address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
-    }
-
-    /// The same host: equal addresses, or equal names without regard to case.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        match (self.ip(), other.ip()) {
-            (Some(one), Some(two)) => one == two,
-            _ => self.text.eq_ignore_ascii_case(&other.text),
-        }
-    }
-
-    /// Reads `host [":" port]`.
-    pub(crate) fn read(scan: &mut Scan<'_>) -> Option<(Self, Option<u16>)> {
-        let text = if scan.eat(b'[') {
-            let inside = scan.until(b']')?;
-            format!("[{}]", std::str::from_utf8(inside).ok()?)
-        } else {
-            let name = scan.take_while(|byte| {
-                byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
-            });
-            std::str::from_utf8(name).ok()?.to_owned()
-        };
-        let host = Self { text };
-        if host.text.is_empty() || (host.text.starts_with('[') && host.ip().is_none()) {
-            return None;
-        }
-        if !scan.eat_padded(b':') {
-            return Some((host, None));
-        }
-        let port = number(scan.take_while(|byte| byte.is_ascii_digit()))?;
-        Some((host, Some(port)))
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
 }
 
 /// A URI in its written form, with its parts read. Equality is textual; see [`Uri::is_same_contact`].
@@ -99,15 +44,11 @@ impl Uri {
             Some(user) => format!("sip:{user}@{address}"),
             None => format!("sip:{address}"),
         };
-        let host = match address.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
         Self {
             text,
             scheme: Scheme::Sip,
             user,
-            host: Some(Host { text: host }),
+            host: Some(Host::of(address.ip())),
             port: Some(address.port()),
             params: Params::default(),
             has_headers: false,
@@ -282,48 +223,6 @@ impl fmt::Debug for Uri {
 
 fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"<>\"\\^{}|`".contains(&byte) || byte == b'`'
-}
-
-fn has_whole_escapes(text: &str) -> bool {
-    text.split('%').skip(1).all(|tail| {
-        let mut digits = tail.bytes().take(2);
-        digits.next().is_some_and(|byte| byte.is_ascii_hexdigit())
-            && digits.next().is_some_and(|byte| byte.is_ascii_hexdigit())
-    })
-}
-
-fn unescape(text: &str) -> String {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        match part
-            .split_at_checked(2)
-            .and_then(|(hex, tail)| Some((u8::from_str_radix(hex, 16).ok()?, tail)))
-        {
-            Some((byte, tail)) => {
-                bytes.push(byte);
-                bytes.extend_from_slice(tail.as_bytes());
-            }
-            None => {
-                bytes.push(b'%');
-                bytes.extend_from_slice(part.as_bytes());
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Escapes a user part (RFC 3261 section 25.1: unreserved and user-unreserved stay).
-fn escape(user: &str) -> String {
-    let mut escaped = String::with_capacity(user.len());
-    for byte in user.bytes() {
-        if byte != b'%' && (is_token(byte) && byte != b'`' || b"()&=+$,?/".contains(&byte)) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::host::Host;
 use super::params::Params;
 use super::scan::{Scan, trim};
-use super::uri::Host;
 
 /// One Via value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{After, Reach};
+use super::machine::{After, Reach};
 use crate::timers::{PATIENCE, T1, T2, T4, Timer};
 
 #[derive(Debug)]

@@ -8,10 +8,11 @@ mod client;
 mod invite_client;
 mod invite_server;
 mod key;
+mod machine;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::event::LegId;
 use crate::flow::Flow;
@@ -21,6 +22,7 @@ use client::Client;
 use invite_client::InviteClient;
 use invite_server::InviteServer;
 use key::Key;
+use machine::{After, Machine, Reach};
 use server::Server;
 
 pub(crate) use invite_client::cancel_for;
@@ -42,13 +44,6 @@ pub(crate) enum Absorbed {
     No,
 }
 
-/// Whether a machine goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    Stay,
-    Over,
-}
-
 /// A client transaction that ended without a final answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unanswered {
@@ -57,46 +52,11 @@ pub(crate) struct Unanswered {
 }
 
 #[derive(Debug)]
-enum Machine {
-    Client(Client),
-    InviteClient(InviteClient),
-    InviteServer(InviteServer),
-    Server(Server),
-}
-
-#[derive(Debug)]
 struct Entry {
     key: Key,
     flow: Flow,
     owner: Option<LegId>,
     machine: Machine,
-}
-
-/// What a machine may do to the world.
-struct Reach<'a> {
-    id: TransactionId,
-    flow: Flow,
-    now: Instant,
-    alarms: &'a mut Alarms<TransactionId>,
-    output: &'a mut VecDeque<(Flow, Vec<u8>)>,
-}
-
-impl Reach<'_> {
-    fn send(&mut self, bytes: &[u8]) {
-        self.output.push_back((self.flow, bytes.to_vec()));
-    }
-
-    fn set(&mut self, timer: Timer, after: Duration) {
-        self.alarms.set(self.id, timer, self.now + after);
-    }
-
-    fn clear(&mut self, timer: Timer) {
-        self.alarms.clear(self.id, timer);
-    }
-
-    fn is_reliable(&self) -> bool {
-        self.flow.transport.is_reliable()
-    }
 }
 
 /// The table of all open transactions, and the queue of bytes to send.
@@ -193,10 +153,14 @@ impl Transactions {
         }
     }
 
-    /// The leg of the INVITE that a CANCEL means: `None` if there is no such INVITE, `Some(None)` if its leg is gone.
-    pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<Option<LegId>> {
-        let id = self.by_key.get(&Key::of_cancelled(cancel))?;
-        self.entries.get(id).map(|entry| entry.owner)
+    /// The INVITE that a CANCEL means (section 9.2).
+    pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<TransactionId> {
+        self.by_key.get(&Key::of_cancelled(cancel)).copied()
+    }
+
+    /// The leg that a transaction belongs to.
+    pub(crate) fn owner(&self, id: TransactionId) -> Option<LegId> {
+        self.entries.get(&id).and_then(|entry| entry.owner)
     }
 
     /// Answers. A provisional answer, the final one, or a 2xx to INVITE again.
@@ -247,7 +211,7 @@ impl Transactions {
         let Some(id) = self.by_key.get(&Key::of_response(essentials)).copied() else {
             return Received::Stray;
         };
-        let owner = self.entries.get(&id).and_then(|entry| entry.owner);
+        let owner = self.owner(id);
         let mut is_news = false;
         self.drive(id, now, |machine, reach| {
             let (news, after) = match machine {
@@ -272,27 +236,23 @@ impl Transactions {
         self.alarms.clear_all(id);
     }
 
-    /// Handles one wait that has ended. `None` when there is none left.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Option<Unanswered>> {
-        let (id, timer) = self.alarms.pop(now)?;
-        let owner = self.entries.get(&id).and_then(|entry| entry.owner);
-        let mut is_unanswered = false;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteServer(server) => server.handle_timer(timer, reach),
-            Machine::Server(_) => After::Over,
-            Machine::InviteClient(client) => {
-                is_unanswered = timer == Timer::B;
-                client.handle_timer(timer, reach)
+    /// Handles the waits that have ended; gives the requests that got no final answer.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered> {
+        let mut unanswered = Vec::new();
+        while let Some((transaction, timer)) = self.alarms.pop(now) {
+            let owner = self.owner(transaction);
+            let is_given_up = matches!(timer, Timer::B | Timer::F);
+            self.drive(transaction, now, |machine, reach| match machine {
+                Machine::InviteServer(server) => server.handle_timer(timer, reach),
+                Machine::Server(_) => After::Over,
+                Machine::InviteClient(client) => client.handle_timer(timer, reach),
+                Machine::Client(client) => client.handle_timer(timer, reach),
+            });
+            if is_given_up {
+                unanswered.push(Unanswered { transaction, owner });
             }
-            Machine::Client(client) => {
-                is_unanswered = timer == Timer::F;
-                client.handle_timer(timer, reach)
-            }
-        });
-        Some(is_unanswered.then_some(Unanswered {
-            transaction: id,
-            owner,
-        }))
+        }
+        unanswered
     }
 
     /// Drops everything on a closed stream; gives the requests that now stay unanswered.

@@ -1,6 +1,6 @@
 //! A phone's request other than INVITE (RFC 3261 section 17.2.2).
 
-use super::{After, Reach};
+use super::machine::{After, Reach};
 use crate::timers::{PATIENCE, Timer};
 
 #[derive(Debug)]

@@ -10,5 +10,6 @@ mod called;
 mod calling;
 mod in_call;
 mod loss;
+mod odd_phones;
 mod registration;
 mod world;

@@ -191,10 +191,16 @@ impl Relays {
         })
     }
 
-    /// Closes all connections.
+    /// Closes all connections and waits until they are closed. Dropping closes them too, a little later.
     pub async fn close(self) {
-        self.watching.abort();
         self.client.shutdown().await;
+    }
+}
+
+impl Drop for Relays {
+    fn drop(&mut self) {
+        // The desk holds the last other handle of the client, which closes its connections when it goes.
+        self.watching.abort();
     }
 }
 
@@ -313,6 +319,20 @@ mod tests {
             incoming.try_recv().is_err(),
             "the first letter came after all"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_relays_are_left_in_peace() {
+        let relay = any_port().await;
+        let (relays, mut incoming) = listen(&relay.url(), 5).await;
+        let mut state = relays.state();
+        state.mark_unchanged();
+        drop(relays);
+        let end = timeout(Duration::from_secs(5), async {
+            while state.changed().await.is_ok() {}
+        });
+        assert!(end.await.is_ok(), "somebody still watches the relays");
+        assert_eq!(incoming.recv().await, None);
     }
 
     #[tokio::test]

@@ -1,0 +1,13 @@
+//! The example settings say what the programs do. (`examples/ringfence.toml` is tested beside the settings' types.)
+
+use ringfence_phonebook::config::{Config, Settings};
+
+const EXAMPLE: &str = include_str!("../../examples/phonebook.toml");
+
+#[test]
+fn the_phone_books_example_names_every_setting_and_says_the_defaults() {
+    let settings: Settings = toml::from_str(EXAMPLE).unwrap();
+    let printed = format!("{settings:?}");
+    assert!(!printed.contains("None"), "a setting is missing: {printed}");
+    assert_eq!(settings.resolve().unwrap(), Config::default());
+}

@@ -1,0 +1,144 @@
+//! The way to the TURN server, against the embedded one and over TLS, on loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use ringfence::config::TurnLogin;
+use ringfence::io::lobby::Lobby;
+use ringfence::io::probe::{ProbeFault, probe};
+use ringfence::io::tls;
+use ringfence::io::turn::{Sent, TurnEndpoint, TurnFault, TurnSocket, TurnTarget};
+use ringfence::secret::Secret;
+use ringfence_media::far::FarFault;
+use ringfence_phonebook::turn::TurnSecret;
+use ringfence_phonebook::turn::service::EmbeddedTurn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+async fn target(url: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
+    let endpoint: TurnEndpoint = url.parse().unwrap();
+    endpoint
+        .resolve(tls::client(ca_file).unwrap())
+        .await
+        .unwrap()
+}
+
+async fn lobby(url: &str, secret: &str, private: bool) -> Lobby {
+    let login = TurnLogin::Shared(Secret::new(secret.to_owned()));
+    Lobby::new(vec![target(url, None).await], login, private)
+}
+
+async fn turn() -> EmbeddedTurn {
+    EmbeddedTurn::start(ANY_PORT, TurnSecret::new("right".to_owned()), true)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_right_secret_gets_a_relayed_address_over_udp_and_tcp() {
+    let turn = turn().await;
+    for transport in ["udp", "tcp"] {
+        let url = format!("turn:{}?transport={transport}", turn.local_addr());
+        let took = probe(&lobby(&url, "right", true).await).await.unwrap();
+        assert!(took < Duration::from_secs(5));
+    }
+    turn.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_final_and_says_what_to_do() {
+    let turn = turn().await;
+    let url = format!("turn:{}", turn.local_addr());
+    let fault = probe(&lobby(&url, "wrong", true).await).await.unwrap_err();
+    assert!(fault.is_final(), "{fault:?}");
+    assert!(fault.remedy().contains("turn.secret"));
+}
+
+#[tokio::test]
+async fn a_private_relayed_address_is_refused_unless_allowed() {
+    let turn = turn().await;
+    let url = format!("turn:{}", turn.local_addr());
+    let fault = probe(&lobby(&url, "right", false).await).await.unwrap_err();
+    assert_eq!(fault, ProbeFault::Refused(FarFault::Relay));
+    assert!(!fault.is_final());
+}
+
+#[tokio::test]
+async fn a_closed_port_is_unreachable() {
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let url = format!("turn:{}?transport=tcp", listener.local_addr().unwrap());
+    drop(listener);
+    assert_eq!(
+        probe(&lobby(&url, "right", true).await).await,
+        Err(ProbeFault::Unreachable)
+    );
+}
+
+/// A TLS server with a certificate for `localhost` that echoes once; its certificate as PEM.
+async fn tls_echo() -> (SocketAddr, String) {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let listener = TcpListener::bind(ANY_PORT).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut bytes = [0; 64];
+            let count = stream.read(&mut bytes).await.unwrap();
+            stream.write_all(&bytes[..count]).await.unwrap();
+        }
+    });
+    (addr, cert.pem())
+}
+
+#[tokio::test]
+async fn bytes_cross_tls_when_the_certificate_is_trusted() {
+    let (addr, pem) = tls_echo().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    let target = target(
+        &format!("turns:localhost:{}", addr.port()),
+        Some(file.path()),
+    )
+    .await;
+    let mut socket = TurnSocket::dial(&target).await.unwrap();
+    assert_eq!(socket.send(b"hello"), Sent::Yes);
+    let mut got = Vec::new();
+    assert!(socket.recv(&mut got).await);
+    assert_eq!(got, b"hello");
+}
+
+#[tokio::test]
+async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
+    let (addr, pem) = tls_echo().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    let unknown = target(&format!("turns:localhost:{}", addr.port()), None).await;
+    assert!(matches!(
+        TurnSocket::dial(&unknown).await.unwrap_err(),
+        TurnFault::Tls(_)
+    ));
+    let misnamed = target(&format!("turns:{addr}"), Some(file.path())).await;
+    assert!(matches!(
+        TurnSocket::dial(&misnamed).await.unwrap_err(),
+        TurnFault::Tls(_)
+    ));
+}

@@ -1,0 +1,54 @@
+//! What the four machines have in common: what they may do, and how a step of theirs ends.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::TransactionId;
+use super::client::Client;
+use super::invite_client::InviteClient;
+use super::invite_server::InviteServer;
+use super::server::Server;
+use crate::flow::Flow;
+use crate::timers::{Alarms, Timer};
+
+/// Whether a machine goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Stay,
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) enum Machine {
+    Client(Client),
+    InviteClient(InviteClient),
+    InviteServer(InviteServer),
+    Server(Server),
+}
+
+/// What a machine may do to the world.
+pub(super) struct Reach<'a> {
+    pub(super) id: TransactionId,
+    pub(super) flow: Flow,
+    pub(super) now: Instant,
+    pub(super) alarms: &'a mut Alarms<TransactionId>,
+    pub(super) output: &'a mut VecDeque<(Flow, Vec<u8>)>,
+}
+
+impl Reach<'_> {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        self.output.push_back((self.flow, bytes.to_vec()));
+    }
+
+    pub(super) fn set(&mut self, timer: Timer, after: Duration) {
+        self.alarms.set(self.id, timer, self.now + after);
+    }
+
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.alarms.clear(self.id, timer);
+    }
+
+    pub(super) fn is_reliable(&self) -> bool {
+        self.flow.transport.is_reliable()
+    }
+}
