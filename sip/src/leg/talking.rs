@@ -260,15 +260,17 @@ impl Talking {
         board: &mut Board,
         now: Instant,
     ) -> Option<Leg> {
-        let Some(unconfirmed) = self.unconfirmed.as_mut() else {
-            return Some(Leg::Talking(self));
-        };
-        if timer == Timer::AnswerAgain {
-            unconfirmed.repeat(self.id, board, now);
-            return Some(Leg::Talking(self));
+        match (self.unconfirmed.as_mut(), timer) {
+            (Some(unconfirmed), Timer::AnswerAgain) => {
+                unconfirmed.repeat(self.id, board, now);
+                Some(Leg::Talking(self))
+            }
+            (Some(_), Timer::NoAck) => {
+                board.bye(&mut self.dialog, now);
+                self.die(board, now)
+            }
+            _ => Some(Leg::Talking(self)),
         }
-        board.bye(&mut self.dialog, now);
-        self.die(board, now)
     }
 
     pub(crate) fn handle_flow_closed(

@@ -144,6 +144,11 @@ mod tests {
         );
         let expected = "SIP/2.0/UDP 10.0.0.1:5060;rport=4321;branch=z9hG4bKa;received=192.0.2.9, SIP/2.0/UDP h2";
         assert_eq!(String::from_utf8(noted).unwrap(), expected);
+        let asked = with_source(b"SIP/2.0/UDP 192.0.2.9:4321;rport", source);
+        assert_eq!(
+            asked,
+            b"SIP/2.0/UDP 192.0.2.9:4321;rport=4321;received=192.0.2.9"
+        );
         let plain = with_source(b"SIP/2.0/TCP 192.0.2.9:5060;branch=z9hG4bKa", source);
         assert_eq!(plain, b"SIP/2.0/TCP 192.0.2.9:5060;branch=z9hG4bKa");
     }

@@ -26,6 +26,7 @@ fn broken_requests_that_can_be_answered_are_answered_400() {
         format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\nCSeq: 1 OPTIONS\n\n"),
         format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\nContent-Length: 9\n\nx"),
         format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\nContent-Length: -1\n\nx"),
+        format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\nContent-Length: 1\nl: 1\n\nx"),
         format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\nno colon\n\n"),
         format!("OPTIONS sip:1@h SIP/2.0\n{HEAD}CSeq: 4294967296 OPTIONS\n\n"),
         format!("OPTIONS <sip:1@h> SIP/2.0\n{HEAD}CSeq: 1 OPTIONS\n\n"),
@@ -37,7 +38,7 @@ fn broken_requests_that_can_be_answered_are_answered_400() {
     for text in cases {
         assert_eq!(status_of(&mut world, &text), [400], "{text}");
     }
-    assert_eq!(world.agent.counters().rejected, 12);
+    assert_eq!(world.agent.counters().rejected, 13);
 }
 
 #[test]
@@ -131,6 +132,20 @@ fn an_answer_goes_to_the_port_of_the_via_unless_rport_asks_otherwise() {
             .get("received")
             .unwrap(),
         "127.0.0.1"
+    );
+}
+
+#[test]
+fn with_rport_an_answer_goes_to_where_the_request_came_from() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let mut options = alice.request(&mut world, Method::Options, "sip:1@127.0.0.1");
+    options
+        .headers
+        .replace(Name::Via, "SIP/2.0/UDP 10.1.2.3:5099;rport;branch=z9hG4bKv");
+    let response = alice.ask(&mut world, &options);
+    assert_eq!(
+        response.headers.via().unwrap().params.get("rport").unwrap(),
+        "40001"
     );
 }
 

@@ -70,6 +70,18 @@ fn a_line_without_phones_can_not_be_called() {
 }
 
 #[test]
+fn a_phone_whose_time_is_over_is_not_called() {
+    let (mut world, bob) = (World::new(), phone("bob", 40002));
+    bob.register(&mut world);
+    // The alarm is due, but nobody has handled it yet.
+    let late = world.now + Duration::from_secs(301);
+    let placed = world
+        .agent
+        .place(&user("bob"), caller(), OFFER.to_vec(), late);
+    assert_eq!(placed, Err(PlaceError::NoPhone));
+}
+
+#[test]
 fn a_repeated_200_is_acknowledged_again() {
     let (mut world, bob) = (World::new(), phone("bob", 40002));
     bob.register(&mut world);

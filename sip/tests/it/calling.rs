@@ -35,6 +35,7 @@ fn a_call_is_rung_answered_confirmed_and_hung_up_by_the_phone() {
         }
     );
     world.advance(Duration::from_secs(60));
+    assert_eq!(world.agent.next_alarm(), None);
     assert_eq!(world.inbox(alice.flow), []);
     let bye = call.request(&alice, &mut world, Method::Bye);
     assert_eq!(alice.ask(&mut world, &bye).status, 200);

@@ -192,3 +192,19 @@ fn hanging_up_refuses_the_offer_that_is_open() {
     assert_eq!(said.len(), 2);
     assert!(said.contains(&true));
 }
+
+#[test]
+fn a_long_call_leaves_nothing_behind_in_the_tables() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    for _ in 0..5 {
+        for _ in 0..1000 {
+            let info = call.request(&alice, &mut world, Method::Info);
+            assert_eq!(alice.ask(&mut world, &info).status, 200);
+        }
+        world.advance(Duration::from_secs(33));
+    }
+    world.agent.hang_up(leg, HangUp::Normal, world.now);
+    world.advance(Duration::from_secs(40));
+    assert_eq!(world.agent.next_alarm(), None);
+}

@@ -181,6 +181,20 @@ fn credentials_for_one_request_do_not_serve_for_another() {
 }
 
 #[test]
+fn credentials_for_one_number_do_not_serve_for_another() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let invite = alice.request(&mut world, Method::Invite, "sip:5550199@127.0.0.1");
+    let challenge = alice.ask(&mut world, &invite);
+    let mut proved = alice.prove(&mut world, &invite, &challenge, 1);
+    proved.uri = "sip:5550198@127.0.0.1".to_owned();
+    assert_eq!(alice.ask(&mut world, &proved).status, 401);
+    // A port or a parameter more or less is what phones do.
+    let mut proved = alice.prove(&mut world, &invite, &challenge, 2);
+    proved.uri = "sip:5550199@127.0.0.1:5060;user=phone".to_owned();
+    assert_eq!(alice.ask(&mut world, &proved).status, 100);
+}
+
+#[test]
 fn a_line_can_not_register_another() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let mut register = alice.register_request(&mut world, 300);
