@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, MutexGuard},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Network {
     lines: [Line; 2],
-    _engines: [Program; 2],
+    engines: Vec<Program>,
     _book: Program,
     _relay: NostrRelay,
     _coturn: Coturn,
@@ -84,7 +85,7 @@ impl Network {
         let [(first, engine_one), (second, engine_two)] = homes.map(|home| start_engine(&home));
         Self {
             lines: [first, second],
-            _engines: [engine_one, engine_two],
+            engines: vec![engine_one, engine_two],
             _book: book,
             _relay: relay,
             _coturn: coturn,
@@ -96,6 +97,14 @@ impl Network {
     /// The line of each engine.
     pub const fn lines(&self) -> &[Line; 2] {
         &self.lines
+    }
+
+    /// Ends the first engine as Ctrl-C does, and says how long that took.
+    ///
+    /// # Panics
+    /// When it has to be killed.
+    pub fn stop_first_engine(&mut self) -> Duration {
+        self.engines.remove(0).end()
     }
 }
 
