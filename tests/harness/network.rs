@@ -205,11 +205,20 @@ fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
 /// One of our programs, built from the sources as they are.
 fn binary(name: &str) -> String {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = Command::new(cargo)
+        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build
             .args(["build", "--quiet", "--workspace", "--bins"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Build scripts look at what `cargo test` says about this package, and would take it for a change.
+        for (name, _) in env::vars_os() {
+            if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_"]
+                .iter()
+                .any(|own| name.to_string_lossy().starts_with(own))
+            {
+                build.env_remove(name);
+            }
+        }
+        let build = build.status();
         assert!(
             build.is_ok_and(|status| status.success()),
             "our programs could not be built"
