@@ -15,3 +15,4 @@ pub mod ports;
 pub mod program;
 pub mod tone;
 pub mod wav;
+pub mod world;

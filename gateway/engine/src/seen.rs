@@ -2,7 +2,7 @@
 //!
 //! Two memories with two answers to "full":
 //!
-//! - **Rings** ([`Seen::admit`]): ephemeral key, event key and name of every ring that was verified, for
+//! - **Rings**: ephemeral key, event key and name of every ring that was verified, for
 //!   [`LIFE`]. A ring is good for 60 s on either side of its own time, so [`LIFE`] covers a clock that is
 //!   corrected meanwhile. When full, *new rings are refused* and nothing live is forgotten: a replay must not
 //!   pass because somebody filled the memory. Only verified rings get in, and one caller holds at most

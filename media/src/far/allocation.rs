@@ -12,6 +12,7 @@ use turn_client_proto::api::{
     TurnPeerData, TurnPollRet, TurnRecvRet,
 };
 use turn_client_proto::stun::Instant as TurnInstant;
+use turn_client_proto::stun::auth::Feature;
 use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
@@ -58,7 +59,6 @@ pub(super) enum AllocationEvent {
 turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Stream, TurnClientTcp));
 
 /// One allocation on one server.
-#[derive(Debug)]
 pub(super) struct Allocation {
     client: Client,
     transport: TransportType,
@@ -83,6 +83,8 @@ impl Allocation {
         if turn.addr.is_ipv6() {
             terms.set_address_family(AddressFamily::IPV6);
         }
+        // Time-limited credentials are checked by reading the user name, which names nobody.
+        terms.set_anonymous_username(Feature::Disabled);
         terms.set_request_retransmits(
             REQUEST_TIMEOUT,
             LONGEST_REQUEST_TIMEOUT,
@@ -230,6 +232,11 @@ impl Allocation {
         self.client.delete(at).is_ok()
     }
 
+    /// Whether there is nothing on the server, nor will be.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
     /// Our own address as the server sees it.
     pub(super) fn mapped(&self) -> Option<SocketAddr> {
         self.replies.mapped()
@@ -248,6 +255,15 @@ impl Allocation {
 
     fn at(&self, now: Instant) -> TurnInstant {
         TurnInstant::ZERO + now.saturating_duration_since(self.base) + self.skew
+    }
+}
+
+// The client's own Debug prints the password.
+impl std::fmt::Debug for Allocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Allocation")
+            .field("gone", &self.gone)
+            .finish_non_exhaustive()
     }
 }
 

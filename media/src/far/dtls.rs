@@ -1,7 +1,7 @@
 //! DTLS for the far leg (RFC 9147, RFC 5764): the certificate of one call, and timers that suit a call.
 //!
 //! str0m's own provider repeats a lost flight after one second, which a person hears as silence after "hello"; ours
-//! after [`FLIGHT_TIMEOUT`]. The ciphers are untouched.
+//! after [`FLIGHT_TIMEOUT`]. Ciphers and keys are those of aws-lc.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
 
 /// First repetition of a lost handshake flight; doubles each time. Above the round trip of most relayed paths, so
 /// that nothing is sent twice without need.
-const FLIGHT_TIMEOUT: Duration = Duration::from_millis(150);
+const FLIGHT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Repetitions of one flight: 150 ms doubled six times is longer than a leg waits for its connection.
+/// Repetitions of one flight: 200 ms doubled six times is longer than a leg waits for its connection.
 const FLIGHT_RETRIES: usize = 6;
 
 static DTLS: CallDtls = CallDtls;
@@ -81,6 +81,8 @@ impl DtlsProvider for CallDtls {
         // No cookie: ICE has verified the path before the first DTLS byte (RFC 8842 section 5.4).
         let mut config = dimpl::Config::builder()
             .use_server_cookie(false)
+            // Public randoms and the jitter of timers follow the seed of the leg, for simulations; keys do not.
+            .dangerously_set_rng_seed(fastrand::u64(..))
             .flight_start_rto(FLIGHT_TIMEOUT)
             .flight_retries(FLIGHT_RETRIES);
         if let Some(mtu) = mtu {

@@ -1,0 +1,359 @@
+//! What can go wrong, and how soon it is said.
+
+use std::time::Duration;
+
+use ringfence_media::far::{FarError, FarEvent, FarFault, TurnTransport};
+
+use crate::world::{ROLES, Setup, World};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn failed(world: &World, leg: usize) -> Option<FarFault> {
+    world.said[leg].iter().find_map(|(_, event)| match event {
+        FarEvent::Failed(fault) => Some(*fault),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_wrong_password_is_said_at_once() {
+    for transport in [TurnTransport::Udp, TurnTransport::Stream] {
+        let mut world = World::new(Setup {
+            password: Some("wrong"),
+            delay: MS(25),
+            transport,
+            ..Setup::default()
+        });
+        world.run_until(MS(500), |world| {
+            world.both(|event| *event == FarEvent::Closed)
+        });
+        assert_eq!(failed(&world, 0), Some(FarFault::Allocation { code: 401 }));
+        assert_eq!(world.open_relays(), 0);
+    }
+}
+
+#[test]
+fn a_silent_server_is_given_four_seconds() {
+    let mut world = World::new(Setup {
+        loss: 1000,
+        ..Setup::default()
+    });
+    world.run_until(Duration::from_secs(10), |world| {
+        world.both(|event| *event == FarEvent::Closed)
+    });
+    assert_eq!(failed(&world, 0), Some(FarFault::Timeout));
+    assert_eq!(
+        world.when(0, |event| matches!(event, FarEvent::Failed(_))),
+        Duration::from_secs(4)
+    );
+}
+
+#[test]
+fn without_a_relay_there_is_no_call() {
+    let mut world = World::connected(Setup::default());
+    let description = world.description(1);
+    let mut fresh = World::new(Setup {
+        loss: 1000,
+        ..Setup::default()
+    });
+    assert_eq!(
+        fresh.legs[0].connect(&description, ROLES[0], fresh.now),
+        Err(FarError::NotNow)
+    );
+    // Nor a second one on the same leg.
+    assert_eq!(
+        world.legs[0].connect(&description, ROLES[0], world.now),
+        Err(FarError::NotNow)
+    );
+}
+
+#[test]
+fn hostile_descriptions_are_refused_and_change_nothing() {
+    let mut world = World::new(Setup::default());
+    world.allocate();
+    let good = world.description(1);
+    let own = world.local(0);
+    let frames = world.frames[0].len();
+    let relays = |relays: &[&str]| {
+        let mut bad = good.clone();
+        bad.relays = relays.iter().map(|relay| relay.parse().unwrap()).collect();
+        bad
+    };
+    let mut cases = vec![
+        (relays(&[]), FarError::NoRelay),
+        (
+            relays(&[
+                "9.9.9.9:1",
+                "9.9.9.9:2",
+                "9.9.9.9:3",
+                "9.9.9.9:4",
+                "9.9.9.9:5",
+            ]),
+            FarError::TooManyRelays,
+        ),
+        (relays(&["127.0.0.1:9"]), FarError::UnusableRelay),
+        (relays(&["192.168.77.1:53"]), FarError::UnusableRelay),
+        (
+            relays(&["9.9.9.9:7", "10.0.0.1:80"]),
+            FarError::UnusableRelay,
+        ),
+        (relays(&["9.9.9.9:0"]), FarError::UnusableRelay),
+        (relays(&["224.0.0.251:5353"]), FarError::UnusableRelay),
+        (
+            relays(&["[::ffff:192.168.77.1]:9"]),
+            FarError::UnusableRelay,
+        ),
+        (relays(&["[fe80::1]:9"]), FarError::UnusableRelay),
+        (relays(&["[2606:4700::1111]:9"]), FarError::NoRelay),
+        (relays(&[&own.relay.to_string()]), FarError::UnusableRelay),
+    ];
+    for (ufrag, pwd) in [
+        ("abc", good.pwd.as_str()),
+        ("abcd", "short"),
+        ("a b\r\n", &good.pwd),
+        ("", ""),
+        (&"x".repeat(300), &good.pwd),
+    ] {
+        let mut bad = good.clone();
+        (bad.ufrag, bad.pwd) = (ufrag.into(), pwd.into());
+        cases.push((bad, FarError::Credentials));
+    }
+    let mut mirror = good.clone();
+    mirror.ssrc = own.ssrc;
+    cases.push((mirror, FarError::SameStream));
+    for (bad, error) in cases {
+        assert_eq!(
+            world.legs[0].connect(&bad, ROLES[0], world.now),
+            Err(error),
+            "{:?}",
+            bad.relays
+        );
+    }
+    world.run_for(MS(100));
+    assert_eq!(
+        world.frames[0].len(),
+        frames,
+        "a refused description made packets"
+    );
+    world.connect();
+    world.run_until(MS(100), |world| {
+        world.both(|event| *event == FarEvent::Connected)
+    });
+}
+
+#[test]
+fn another_certificate_than_the_promised_one_ends_the_call() {
+    for liar in [0, 1] {
+        let mut world = World::new(Setup::default());
+        world.allocate();
+        for leg in [0, 1] {
+            let mut remote = world.description(1 - leg);
+            if leg != liar {
+                remote.fingerprint[7] ^= 1;
+            }
+            world.legs[leg]
+                .connect(&remote, ROLES[leg], world.now)
+                .unwrap();
+        }
+        world.run_until(Duration::from_secs(1), |world| {
+            failed(world, 1 - liar).is_some()
+        });
+        assert_eq!(failed(&world, 1 - liar), Some(FarFault::Dtls));
+        assert!(!world.has(1 - liar, |event| *event == FarEvent::Connected));
+    }
+}
+
+#[test]
+fn another_password_than_the_promised_one_never_connects() {
+    let mut world = World::new(Setup::default());
+    world.allocate();
+    for leg in [0, 1] {
+        let mut remote = world.description(1 - leg);
+        remote.pwd = "A".repeat(24);
+        world.legs[leg]
+            .connect(&remote, ROLES[leg], world.now)
+            .unwrap();
+    }
+    world.run_until(Duration::from_secs(20), |world| {
+        world.both(|event| *event == FarEvent::Closed)
+    });
+    assert_eq!(failed(&world, 0), Some(FarFault::Ice));
+    assert_eq!(
+        world.when(0, |event| matches!(event, FarEvent::Failed(_))),
+        Duration::from_secs(15)
+    );
+}
+
+#[test]
+fn a_side_that_vanishes_is_noticed_within_fifteen_seconds() {
+    let mut world = World::connected(Setup::default());
+    world.run_for(Duration::from_secs(5));
+    let last = world.now - world.start;
+    world.cut = true;
+    world.run_until(Duration::from_secs(20), |world| failed(world, 0).is_some());
+    let noticed = world.when(0, |event| matches!(event, FarEvent::Failed(_)));
+    assert_eq!(failed(&world, 0), Some(FarFault::Ice));
+    assert!(
+        noticed - last <= Duration::from_secs(15),
+        "{:?}",
+        noticed - last
+    );
+}
+
+#[test]
+fn an_answer_may_take_seconds_to_reach_the_caller() {
+    for delay in [MS(300), Duration::from_secs(3), Duration::from_secs(9)] {
+        let mut world = World::new(Setup {
+            delay: MS(10),
+            ..Setup::default()
+        });
+        world.allocate();
+        world.run_for(MS(100));
+        let (caller, callee) = (world.description(0), world.description(1));
+        world.legs[1].connect(&caller, ROLES[1], world.now).unwrap();
+        world.run_for(delay);
+        world.legs[0].connect(&callee, ROLES[0], world.now).unwrap();
+        let connect = world.now;
+        world.run_until(Duration::from_secs(5), |world| {
+            world.both(|event| *event == FarEvent::Connected)
+        });
+        assert!(
+            world.now - connect <= MS(145),
+            "{delay:?}: {:?}",
+            world.now - connect
+        );
+    }
+}
+
+#[test]
+fn the_allocation_is_given_back_at_once() {
+    let mut world = World::connected(Setup {
+        delay: MS(10),
+        ..Setup::default()
+    });
+    // DTLS says no farewell before its handshake is confirmed.
+    world.run_for(MS(100));
+    let before = world.frames[0].len();
+    world.legs[0].close(world.now);
+    world.run_for(Duration::ZERO);
+    let refresh = world.frames[0][before..]
+        .iter()
+        .any(|(_, frame)| frame.starts_with(&[0x00, 0x04]));
+    assert!(refresh, "the deletion waits");
+    world.run_for(MS(100));
+    assert_eq!(world.open_relays(), 0, "{:?}", world.said);
+    assert!(
+        world.both(|event| *event == FarEvent::Closed),
+        "the other side hears the farewell: {:?}",
+        world.said[1]
+    );
+    assert!(world.legs.iter().all(|leg| leg.next_alarm().is_none()));
+}
+
+#[test]
+fn a_leg_closed_too_early_leaves_no_relay() {
+    for after in [0, 10, 25, 30, 45, 60, 99] {
+        let mut world = World::new(Setup {
+            delay: MS(25),
+            ..Setup::default()
+        });
+        world.run_for(MS(after));
+        for leg in &mut world.legs {
+            leg.close(world.now);
+        }
+        world.run_until(Duration::from_secs(3), |world| {
+            world.both(|event| *event == FarEvent::Closed)
+        });
+        assert_eq!(world.open_relays(), 0, "closed after {after} ms");
+        assert!(!world.has(0, |event| matches!(event, FarEvent::Allocated(_))) || after > 90);
+    }
+}
+
+#[test]
+fn a_closed_connection_to_the_server_ends_the_leg() {
+    let mut world = World::connected(Setup {
+        transport: TurnTransport::Stream,
+        ..Setup::default()
+    });
+    world.legs[0].handle_turn_closed(world.now);
+    world.run_for(MS(10));
+    assert_eq!(failed(&world, 0), Some(FarFault::ServerGone));
+    assert!(world.has(0, |event| *event == FarEvent::Closed));
+    let frames = world.frames[0].len();
+    world.speak(0, 1);
+    assert!(!world.legs[0].send_control(b"x", world.now));
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.frames[0].len(), frames, "a closed leg speaks");
+}
+
+#[test]
+fn a_server_that_refuses_the_other_relay_is_named() {
+    // The leg may use private relays; its server does not reach them.
+    let mut world = World::new(Setup {
+        delay: MS(10),
+        private: true,
+        ..Setup::default()
+    });
+    world.allocate();
+    let mut remote = world.description(1);
+    remote.relays = vec!["10.0.0.1:9".parse().unwrap()];
+    world.legs[0].connect(&remote, ROLES[0], world.now).unwrap();
+    world.run_until(MS(100), |world| failed(world, 0).is_some());
+    assert_eq!(failed(&world, 0), Some(FarFault::Forbidden));
+}
+
+#[test]
+fn strays_at_the_socket_do_nothing() {
+    let mut world = World::connected(Setup::default());
+    let binding = [
+        0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+    ];
+    let mut long = vec![0x40, 0x07, 0xff, 0xff];
+    long.resize(1500, 1);
+    let strays: [&[u8]; 9] = [
+        b"",
+        b"\0",
+        b"GET / HTTP/1.1",
+        &binding,
+        &[0x40, 0x00],
+        &[0x4f, 0xff, 0, 4, 1, 2, 3, 4],
+        &[0x80, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1],
+        &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &long,
+    ];
+    for round in 0..50u16 {
+        for stray in strays {
+            world.inject(0, stray);
+        }
+        world.speak(1, round);
+        world.run_for(MS(20));
+    }
+    assert!(
+        world.legs[0].counters().stray >= 400,
+        "{:?}",
+        world.legs[0].counters()
+    );
+    assert_eq!(world.heard(0).len(), 50);
+    assert_eq!(failed(&world, 0), None);
+}
+
+#[test]
+fn only_the_accepted_relay_reaches_webrtc() {
+    let mut world = World::connected(Setup::default());
+    let relay = world.local(0).relay;
+    let neighbour = "9.9.9.9:50999".parse().unwrap();
+    // Its address has a permission, since the other side's relay is there; its port is not the accepted one.
+    for _ in 0..10 {
+        world.inject_peer(
+            relay,
+            neighbour,
+            &[22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        );
+        world.inject_peer(relay, "1.2.3.4:5".parse().unwrap(), b"no permission");
+    }
+    world.run_for(MS(10));
+    assert_eq!(world.legs[0].counters().unpermitted, 10);
+    world.speak(1, 0);
+    world.run_for(MS(10));
+    assert_eq!(world.heard(0).len(), 1);
+}

@@ -1,0 +1,165 @@
+//! The TURN machine's own rules, seen from its clients.
+
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use ringfence_media::far::{
+    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
+};
+use ringfence_phonebook::turn::{
+    ClientFlow, ClientTransport, MAX_RELAYS_PER_USER, TurnMachine, TurnOutput, TurnSecret,
+    TurnSettings, rest_credentials,
+};
+
+use crate::world::{UNIX, any_instant};
+
+struct Server {
+    machine: TurnMachine,
+    now: Instant,
+    credentials: (String, String),
+    ports: u16,
+}
+
+impl Server {
+    fn new(ttl: Duration) -> Self {
+        let secret = TurnSecret::new("secret".into());
+        let credentials =
+            rest_credentials(&secret, ttl, UNIX, &mut ChaCha20Rng::from_seed([3; 32]));
+        let now = any_instant();
+        let settings = TurnSettings {
+            listen: "9.9.9.9:3478".parse().unwrap(),
+            secret,
+            allow_private: false,
+        };
+        Self {
+            machine: TurnMachine::new(settings, now, UNIX),
+            now,
+            credentials,
+            ports: 0,
+        }
+    }
+
+    fn leg(&self, port: u16) -> (FarLeg, ClientFlow) {
+        let addr = format!("192.168.0.5:{port}").parse().unwrap();
+        let turn = TurnServer {
+            addr: "9.9.9.9:3478".parse().unwrap(),
+            transport: TurnTransport::Udp,
+            username: self.credentials.0.clone(),
+            password: Secret::new(self.credentials.1.clone()),
+        };
+        let config = FarConfig {
+            turn,
+            local: addr,
+            private_relays: false,
+        };
+        let leg = FarLeg::new(config, [port as u8; 32], self.now);
+        (
+            leg,
+            ClientFlow {
+                transport: ClientTransport::Datagram,
+                addr,
+            },
+        )
+    }
+
+    /// Lets a leg and the machine talk until both are quiet.
+    fn settle(&mut self, leg: &mut FarLeg, flow: ClientFlow) -> Vec<FarEvent> {
+        let mut events = Vec::new();
+        loop {
+            let mut quiet = true;
+            while let Some(output) = leg.poll() {
+                quiet = false;
+                match output {
+                    FarOutput::ToServer(bytes) => {
+                        self.machine.handle_client(flow, &bytes, self.now)
+                    }
+                    FarOutput::Event(event) => events.push(event),
+                }
+            }
+            while let Some(output) = self.machine.poll() {
+                quiet = false;
+                match output {
+                    TurnOutput::ToClient { client, bytes } if client == flow => {
+                        leg.handle_turn(&bytes, self.now)
+                    }
+                    TurnOutput::OpenRelay { relay, .. } => {
+                        self.ports += 1;
+                        let addr = format!("9.9.9.9:{}", 50_000 + self.ports).parse().unwrap();
+                        self.machine
+                            .handle_relay_opened(relay, Some(addr), self.now);
+                    }
+                    _ => {}
+                }
+            }
+            if quiet {
+                return events;
+            }
+        }
+    }
+}
+
+#[test]
+fn one_user_name_holds_a_bounded_number_of_relays() {
+    let mut turn = Server::new(Duration::from_secs(60));
+    let mut legs = Vec::new();
+    for port in 0..MAX_RELAYS_PER_USER {
+        let (mut leg, flow) = turn.leg(1000 + port as u16);
+        assert!(matches!(
+            turn.settle(&mut leg, flow)[..],
+            [FarEvent::Allocated(_)]
+        ));
+        legs.push((leg, flow));
+    }
+    let (mut leg, flow) = turn.leg(2000);
+    assert_eq!(
+        turn.settle(&mut leg, flow)[0],
+        FarEvent::Failed(FarFault::Allocation { code: 486 })
+    );
+    let (mut last, flow) = legs.pop().unwrap();
+    last.close(turn.now);
+    assert_eq!(turn.settle(&mut last, flow), [FarEvent::Closed]);
+    let (mut leg, flow) = turn.leg(2001);
+    assert!(matches!(
+        turn.settle(&mut leg, flow)[..],
+        [FarEvent::Allocated(_)]
+    ));
+}
+
+#[test]
+fn credentials_that_are_over_give_no_relay_but_end_none() {
+    let mut turn = Server::new(Duration::from_secs(60));
+    let (mut leg, flow) = turn.leg(1000);
+    assert!(matches!(
+        turn.settle(&mut leg, flow)[..],
+        [FarEvent::Allocated(_)]
+    ));
+    turn.now += Duration::from_secs(61);
+    let (mut late, late_flow) = turn.leg(1001);
+    assert_eq!(
+        turn.settle(&mut late, late_flow)[0],
+        FarEvent::Failed(FarFault::Allocation { code: 401 })
+    );
+    for _ in 0..3600 {
+        turn.now += Duration::from_secs(1);
+        turn.machine.handle_timeout(turn.now);
+        leg.handle_timeout(turn.now);
+        assert_eq!(turn.settle(&mut leg, flow), []);
+    }
+    assert_eq!(turn.machine.relays(), 1);
+}
+
+#[test]
+fn a_forgotten_relay_is_closed() {
+    let mut turn = Server::new(Duration::from_secs(60));
+    let (mut leg, flow) = turn.leg(1000);
+    turn.settle(&mut leg, flow);
+    assert_eq!(turn.machine.relays(), 1);
+    drop(leg);
+    while let Some((at, _)) = turn.machine.next_alarm() {
+        turn.now = turn.now.max(at);
+        turn.machine.handle_timeout(turn.now);
+        while turn.machine.poll().is_some() {}
+    }
+    assert_eq!(turn.machine.relays(), 0);
+}

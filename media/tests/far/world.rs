@@ -1,0 +1,427 @@
+//! Two far legs, their TURN servers and the wires between them, in simulated time. Everything that leaves a leg is kept.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use ringfence_media::far::{
+    FarConfig, FarEvent, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret, TurnServer,
+    TurnTransport,
+};
+use ringfence_media::{Codec, Description};
+use ringfence_phonebook::turn::{
+    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+    rest_credentials,
+};
+
+/// The first leg calls the second.
+pub(crate) const ROLES: [Role; 2] = [Role::Caller, Role::Callee];
+
+/// The time of day in the simulated world, in seconds since 1970.
+pub(crate) const UNIX: u64 = 1_800_000_000;
+
+/// The addresses that must never appear outside.
+pub(crate) const LOCALS: [&str; 2] = ["192.168.77.10:40001", "192.168.78.20:40002"];
+
+/// How a world is made.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) seed: u8,
+    /// One way, between a client and its server.
+    pub(crate) delay: Duration,
+    /// Packets lost between clients and servers, in thousandths.
+    pub(crate) loss: u32,
+    pub(crate) transport: TurnTransport,
+    /// The server of each leg; two addresses or the same twice.
+    pub(crate) servers: [&'static str; 2],
+    pub(crate) password: Option<&'static str>,
+    /// Whether the legs, not the servers, accept private relays.
+    pub(crate) private: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            delay: Duration::ZERO,
+            loss: 0,
+            transport: TurnTransport::Udp,
+            servers: ["9.9.9.9:3478", "9.9.9.9:3478"],
+            password: None,
+            private: false,
+        }
+    }
+}
+
+enum Delivery {
+    Server {
+        leg: usize,
+        bytes: Vec<u8>,
+    },
+    Leg {
+        leg: usize,
+        bytes: Vec<u8>,
+    },
+    Peer {
+        to: SocketAddr,
+        from: SocketAddr,
+        bytes: Vec<u8>,
+    },
+}
+
+/// Where simulated time starts; what time it is does not matter.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make an Instant"
+)]
+pub(crate) fn any_instant() -> Instant {
+    Instant::now()
+}
+
+/// A packet of sound, a control message, or anything else that a leg said, and when.
+pub(crate) type Said = (Instant, FarEvent);
+
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) legs: [FarLeg; 2],
+    pub(crate) said: [Vec<Said>; 2],
+    /// Every frame that left a leg.
+    pub(crate) frames: [Vec<(Instant, Vec<u8>)>; 2],
+    pub(crate) machines: BTreeMap<SocketAddr, TurnMachine>,
+    pub(crate) cut: bool,
+    setup: Setup,
+    relays: BTreeMap<SocketAddr, (SocketAddr, RelayId)>,
+    next_port: u16,
+    wire: BTreeMap<(Instant, u64), Delivery>,
+    sent: u64,
+    rng: ChaCha20Rng,
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let start = any_instant();
+        let mut rng = ChaCha20Rng::from_seed([setup.seed; 32]);
+        let secret = TurnSecret::new("the operator's secret".into());
+        let machines = setup
+            .servers
+            .iter()
+            .map(|server| {
+                let listen = server.parse().unwrap();
+                let settings = TurnSettings {
+                    listen,
+                    secret: secret.clone(),
+                    allow_private: false,
+                };
+                (listen, TurnMachine::new(settings, start, UNIX))
+            })
+            .collect();
+        let mut leg = |index: usize| {
+            let (username, password) =
+                rest_credentials(&secret, Duration::from_secs(7200), UNIX, &mut rng);
+            let password = setup.password.map_or(password, str::to_owned);
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            let turn = TurnServer {
+                addr: setup.servers[index].parse().unwrap(),
+                transport: setup.transport,
+                username,
+                password: Secret::new(password),
+            };
+            let config = FarConfig {
+                turn,
+                local: LOCALS[index].parse().unwrap(),
+                private_relays: setup.private,
+            };
+            FarLeg::new(config, seed, start)
+        };
+        let legs = [leg(0), leg(1)];
+        Self {
+            now: start,
+            start,
+            legs,
+            said: Default::default(),
+            frames: Default::default(),
+            machines,
+            cut: false,
+            setup,
+            relays: BTreeMap::new(),
+            next_port: 50_000,
+            wire: BTreeMap::new(),
+            sent: 0,
+            rng,
+        }
+    }
+
+    /// Both legs allocated and connected to each other.
+    pub(crate) fn connected(setup: Setup) -> Self {
+        let mut world = Self::new(setup);
+        world.allocate();
+        world.connect();
+        world.run_until(Duration::from_secs(10), |world| {
+            world.both(|event| *event == FarEvent::Connected)
+        });
+        world
+    }
+
+    pub(crate) fn allocate(&mut self) {
+        self.run_until(Duration::from_secs(10), |world| {
+            world.both(|event| matches!(event, FarEvent::Allocated(_)))
+        });
+    }
+
+    /// Tells each leg about the other at the same moment.
+    pub(crate) fn connect(&mut self) {
+        for leg in [0, 1] {
+            let remote = self.description(1 - leg);
+            self.legs[leg]
+                .connect(&remote, ROLES[leg], self.now)
+                .unwrap();
+        }
+    }
+
+    pub(crate) fn local(&self, leg: usize) -> FarLocal {
+        let found = self.said[leg].iter().find_map(|(_, event)| match event {
+            FarEvent::Allocated(local) => Some(local.clone()),
+            _ => None,
+        });
+        found.expect("the leg has a relay")
+    }
+
+    pub(crate) fn description(&self, leg: usize) -> Description {
+        let local = self.local(leg);
+        Description {
+            ufrag: local.ufrag,
+            pwd: local.pwd,
+            fingerprint: local.fingerprint,
+            ssrc: local.ssrc,
+            relays: vec![local.relay],
+            codecs: vec![Codec::Pcmu, Codec::Events8k],
+        }
+    }
+
+    pub(crate) fn speak(&mut self, leg: usize, sequence: u16) {
+        let packet = RtpPacket {
+            payload_type: 0,
+            marker: sequence == 0,
+            sequence,
+            timestamp: u32::from(sequence) * 160,
+            payload: vec![0x55; 160],
+        };
+        self.legs[leg].write_rtp(packet, self.now);
+    }
+
+    pub(crate) fn heard(&self, leg: usize) -> Vec<RtpPacket> {
+        let packets = self.said[leg].iter().filter_map(|(_, event)| match event {
+            FarEvent::Rtp(packet) => Some(packet.clone()),
+            _ => None,
+        });
+        packets.collect()
+    }
+
+    pub(crate) fn has(&self, leg: usize, wanted: impl Fn(&FarEvent) -> bool) -> bool {
+        self.said[leg].iter().any(|(_, event)| wanted(event))
+    }
+
+    pub(crate) fn both(&self, wanted: impl Fn(&FarEvent) -> bool) -> bool {
+        self.has(0, &wanted) && self.has(1, &wanted)
+    }
+
+    /// When a leg first said something, from the start of the world.
+    pub(crate) fn when(&self, leg: usize, wanted: impl Fn(&FarEvent) -> bool) -> Duration {
+        let said = self.said[leg].iter().find(|(_, event)| wanted(event));
+        said.unwrap_or_else(|| panic!("never said; it said {:?}", self.said[leg]))
+            .0
+            - self.start
+    }
+
+    /// Relays open on all servers.
+    pub(crate) fn open_relays(&self) -> usize {
+        self.machines.values().map(TurnMachine::relays).sum()
+    }
+
+    /// Bytes from a stranger at the socket of a leg, as if the server had sent them.
+    pub(crate) fn inject(&mut self, leg: usize, bytes: &[u8]) {
+        self.legs[leg].handle_turn(bytes, self.now);
+        self.drain();
+    }
+
+    /// A datagram from anywhere to a relay.
+    pub(crate) fn inject_peer(&mut self, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        self.post(
+            Duration::ZERO,
+            Delivery::Peer {
+                to,
+                from,
+                bytes: bytes.to_vec(),
+            },
+        );
+    }
+
+    pub(crate) fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Runs until `done`, at most for `limit`; panics if that is not enough.
+    pub(crate) fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + limit;
+        self.drain();
+        while !done(self) {
+            assert!(self.step(end), "not done after {limit:?}: {:?}", self.said);
+        }
+    }
+
+    /// Does the next thing, if it comes before `end`.
+    fn step(&mut self, end: Instant) -> bool {
+        self.drain();
+        let alarms = self.legs.iter().filter_map(FarLeg::next_alarm);
+        let alarms = alarms.chain(self.machines.values().filter_map(TurnMachine::next_alarm));
+        let alarm = alarms.map(|(at, _)| at).min();
+        let delivery = self.wire.keys().next().copied();
+        let next = [alarm, delivery.map(|(at, _)| at)]
+            .into_iter()
+            .flatten()
+            .min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        match delivery {
+            Some(key) if key.0 <= next => {
+                let delivery = self.wire.remove(&key).unwrap();
+                self.deliver(delivery);
+            }
+            _ => self.ring_alarms(),
+        }
+        self.drain();
+        true
+    }
+
+    fn ring_alarms(&mut self) {
+        let now = self.now;
+        for leg in &mut self.legs {
+            if leg.next_alarm().is_some_and(|(at, _)| at <= now) {
+                leg.handle_timeout(now);
+                assert!(
+                    leg.next_alarm().is_none_or(
+                        |(at, why)| at > now || panic!("{why} rings for ever {:?}", leg)
+                    )
+                );
+            }
+        }
+        for machine in self.machines.values_mut() {
+            machine.handle_timeout(now);
+        }
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let now = self.now;
+        match delivery {
+            Delivery::Server { leg, bytes } => {
+                let flow = self.flow(leg);
+                self.machine(leg).handle_client(flow, &bytes, now);
+            }
+            Delivery::Leg { leg, bytes } => self.legs[leg].handle_turn(&bytes, now),
+            Delivery::Peer { to, from, bytes } => {
+                if let Some((server, relay)) = self.relays.get(&to).copied() {
+                    self.machines
+                        .get_mut(&server)
+                        .unwrap()
+                        .handle_peer(relay, from, &bytes, now);
+                }
+            }
+        }
+    }
+
+    fn flow(&self, leg: usize) -> ClientFlow {
+        let transport = match self.setup.transport {
+            TurnTransport::Udp => ClientTransport::Datagram,
+            TurnTransport::Stream => ClientTransport::Stream,
+        };
+        ClientFlow {
+            transport,
+            addr: LOCALS[leg].parse().unwrap(),
+        }
+    }
+
+    fn machine(&mut self, leg: usize) -> &mut TurnMachine {
+        let server = self.setup.servers[leg].parse().unwrap();
+        self.machines.get_mut(&server).unwrap()
+    }
+
+    fn drain(&mut self) {
+        for leg in [0, 1] {
+            while let Some(output) = self.legs[leg].poll() {
+                match output {
+                    FarOutput::ToServer(bytes) => {
+                        self.frames[leg].push((self.now, bytes.clone()));
+                        self.post(self.setup.delay, Delivery::Server { leg, bytes });
+                    }
+                    FarOutput::Event(event) => self.said[leg].push((self.now, event)),
+                }
+            }
+        }
+        let servers: Vec<SocketAddr> = self.machines.keys().copied().collect();
+        for server in servers {
+            while let Some(output) = self.machines.get_mut(&server).unwrap().poll() {
+                self.act(server, output);
+            }
+        }
+    }
+
+    fn act(&mut self, server: SocketAddr, output: TurnOutput) {
+        match output {
+            TurnOutput::ToClient { client, bytes } => {
+                let leg = LOCALS
+                    .iter()
+                    .position(|local| local.parse() == Ok(client.addr))
+                    .unwrap();
+                self.post(self.setup.delay, Delivery::Leg { leg, bytes });
+            }
+            TurnOutput::ToPeer { relay, peer, bytes } => {
+                let (from, _) = self
+                    .relays
+                    .iter()
+                    .find(|(_, open)| **open == (server, relay))
+                    .unwrap();
+                let from = *from;
+                self.post(
+                    Duration::ZERO,
+                    Delivery::Peer {
+                        to: peer,
+                        from,
+                        bytes,
+                    },
+                );
+            }
+            TurnOutput::OpenRelay { relay, .. } => {
+                self.next_port += 1;
+                let addr = SocketAddr::new(server.ip(), self.next_port);
+                self.relays.insert(addr, (server, relay));
+                self.machines.get_mut(&server).unwrap().handle_relay_opened(
+                    relay,
+                    Some(addr),
+                    self.now,
+                );
+            }
+            TurnOutput::CloseRelay { relay } => {
+                self.relays.retain(|_, open| *open != (server, relay))
+            }
+            TurnOutput::CloseClient { .. } => {}
+        }
+    }
+
+    fn post(&mut self, delay: Duration, delivery: Delivery) {
+        let lossy = !matches!(delivery, Delivery::Peer { .. })
+            && self.setup.transport == TurnTransport::Udp;
+        if lossy && (self.cut || self.rng.next_u32() % 1000 < self.setup.loss) {
+            return;
+        }
+        self.sent += 1;
+        self.wire.insert((self.now + delay, self.sent), delivery);
+    }
+}

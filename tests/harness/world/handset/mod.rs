@@ -1,0 +1,330 @@
+//! A SIP phone of the simulated world: told bytes and time, and by the test what its person does.
+//!
+//! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
+//! is not answered, and keeps a list of what its person notices. One call at a time: a second one hears 486.
+
+mod hearing;
+mod paper;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Instant,
+};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use ringfence_sip::{
+    Password,
+    message::{Method, Name, Request, Response, Uri},
+};
+
+use self::paper::{branch, copy, cseq, remote_rtp};
+
+use super::{
+    repeats::Repeats,
+    talkie::{Ear, Microphone},
+};
+
+/// Something that the person with the handset sees or hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// "Registered" on the display.
+    Registered,
+    /// The server refused the registration.
+    NotRegistered(u16),
+    /// It rings, and the display shows this caller.
+    Rings {
+        /// The user part of From.
+        caller: String,
+    },
+    /// It no longer rings: CANCEL, with the Reason header if there is one.
+    Stopped {
+        /// RFC 3326.
+        reason: Option<String>,
+    },
+    /// Ringback.
+    HearsRingback,
+    /// The call is answered, by this person or by the other one.
+    Talks,
+    /// The call was refused with this status.
+    Refused(u16),
+    /// The other side has hung up.
+    HungUp,
+    /// A re-INVITE of this phone was accepted.
+    Renewed,
+    /// A re-INVITE of this phone was refused.
+    NotRenewed(u16),
+}
+
+/// Who a handset is.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// SIP user name.
+    pub user: String,
+    /// SIP password.
+    pub password: Password,
+    /// The engine.
+    pub server: SocketAddr,
+    /// Where it sends SIP from.
+    pub address: SocketAddr,
+    /// Where it hears RTP.
+    pub rtp: SocketAddr,
+    /// What its microphone picks up.
+    pub hz: f64,
+}
+
+/// What leaves a handset.
+#[derive(Debug)]
+pub(crate) enum HandsetOutput {
+    Sip(Vec<u8>),
+    Sound { to: SocketAddr, bytes: Vec<u8> },
+}
+
+/// A phone.
+#[derive(Debug)]
+pub struct Handset {
+    card: Card,
+    rng: ChaCha20Rng,
+    microphone: Microphone,
+    ear: Ear,
+    repeats: Repeats,
+    asked: BTreeMap<String, Asked>,
+    call: Option<Call>,
+    notices: Vec<(Instant, Notice)>,
+    out: VecDeque<HandsetOutput>,
+    sequence: u32,
+}
+
+/// A request that was not finally answered yet.
+#[derive(Debug)]
+struct Asked {
+    request: Request,
+    is_proved: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    id: String,
+    /// Our From, with its tag; in requests of ours.
+    us: String,
+    /// The other side's To, with its tag once there is one.
+    them: String,
+    target: Option<Uri>,
+    stage: Stage,
+    has_talked: bool,
+    /// The INVITE that opened it.
+    invite: Request,
+    /// The last answer that we gave to it.
+    said: Option<Response>,
+    /// The ACK of our INVITE, for a 200 that comes again.
+    ack: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Dialling,
+    Ringing,
+    Talking,
+    Over,
+}
+
+impl Handset {
+    pub(crate) fn new(card: Card, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let microphone = Microphone::new(card.hz, rng.next_u32());
+        Self {
+            card,
+            rng,
+            microphone,
+            ear: Ear::default(),
+            repeats: Repeats::default(),
+            asked: BTreeMap::new(),
+            call: None,
+            notices: Vec::new(),
+            out: VecDeque::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Who it is.
+    pub fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Everything its person noticed, in order.
+    pub fn notices(&self) -> Vec<&Notice> {
+        self.notices.iter().map(|(_, notice)| notice).collect()
+    }
+
+    /// When its person first noticed this.
+    pub fn noticed(&self, wanted: &Notice) -> Option<Instant> {
+        let found = self.notices.iter().find(|(_, notice)| notice == wanted)?;
+        Some(found.0)
+    }
+
+    /// What came out of its speaker.
+    pub fn ear(&self) -> &Ear {
+        &self.ear
+    }
+
+    /// It rings at this moment.
+    pub fn is_ringing(&self) -> bool {
+        self.stage() == Some(Stage::Ringing)
+    }
+
+    /// It is in a call that was answered.
+    pub fn is_talking(&self) -> bool {
+        self.stage() == Some(Stage::Talking)
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        self.call.as_ref().map(|call| call.stage)
+    }
+
+    pub(crate) fn register(&mut self, now: Instant) {
+        let server = Uri::sip(None, self.card.server);
+        let us = self.address_of_record();
+        let from = format!("<{us}>;tag={}", self.token());
+        let id = self.token();
+        let mut request = self.request(Method::Register, &server, (&from, &format!("<{us}>"), &id));
+        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        request.headers.push(Name::Contact, format!("<{contact}>"));
+        request.headers.push(Name::Expires, "3600");
+        self.ask(request, false, now);
+    }
+
+    pub(crate) fn dial(&mut self, digits: &str, now: Instant) {
+        let uri = Uri::sip(Some(digits), self.card.server);
+        let (tag, id) = (self.token(), self.token());
+        let (user, us) = (&self.card.user, self.address_of_record());
+        let us = format!("\"Handset of {user}\" <{us}>;tag={tag}");
+        let them = format!("<{uri}>");
+        let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
+        self.add_sdp(&mut request.headers, &mut request.body, 1);
+        self.call = Some(Call {
+            id,
+            us,
+            them,
+            target: None,
+            stage: Stage::Dialling,
+            has_talked: false,
+            invite: request.clone(),
+            said: None,
+            ack: None,
+        });
+        self.ask(request, false, now);
+    }
+
+    pub(crate) fn answer(&mut self, now: Instant) {
+        self.ear = Ear::default();
+        self.respond_with_sdp(now);
+        let Some(call) = &mut self.call else { return };
+        call.stage = Stage::Talking;
+        let remote = remote_rtp(&call.invite.body, true);
+        self.talk(remote, now);
+    }
+
+    pub(crate) fn decline(&mut self, status: u16, now: Instant) {
+        self.say_final(status, now);
+        if let Some(call) = &mut self.call {
+            call.stage = Stage::Over;
+        }
+    }
+
+    /// Puts the receiver down, whatever the state of the call.
+    pub(crate) fn hang_up(&mut self, now: Instant) {
+        self.microphone.close();
+        match self.stage() {
+            Some(Stage::Dialling) => self.cancel(now),
+            Some(Stage::Ringing) => self.decline(603, now),
+            Some(Stage::Talking) => {
+                if let Some(request) = self.in_dialog(Method::Bye) {
+                    self.ask(request, false, now);
+                }
+                self.over();
+            }
+            _ => {}
+        }
+    }
+
+    /// Offers its sound again in a running call: from another port, and perhaps on hold.
+    pub(crate) fn reinvite(&mut self, rtp: SocketAddr, now: Instant) {
+        self.card.rtp = rtp;
+        if let Some(mut request) = self.in_dialog(Method::Invite) {
+            self.add_sdp(&mut request.headers, &mut request.body, 2);
+            self.ask(request, false, now);
+        }
+    }
+
+    fn cancel(&mut self, now: Instant) {
+        let Some(call) = &self.call else { return };
+        let asked = self.asked.values().find(|asked| {
+            asked.request.method == Method::Invite
+                && asked.request.headers.call_id() == Some(&call.id)
+        });
+        let Some(asked) = asked else { return };
+        let invite = asked.request.clone();
+        let Some(uri) = Uri::parse(invite.uri.as_bytes()) else {
+            return;
+        };
+        let mut cancel = Request::new(Method::Cancel, &uri);
+        copy(&invite, &mut cancel);
+        let number = invite.headers.cseq().map_or(0, |cseq| cseq.number);
+        cancel
+            .headers
+            .replace(Name::CSeq, cseq(number, Method::Cancel));
+        let name = format!("{} CANCEL", branch(&invite.headers));
+        let bytes = cancel.to_bytes();
+        self.repeats.start(name, bytes.clone(), now);
+        self.out.push_back(HandsetOutput::Sip(bytes));
+    }
+
+    pub(crate) fn handle_sound(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
+        if to == self.card.rtp {
+            self.ear.hear(bytes, now);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for bytes in self.repeats.due(now) {
+            self.out.push_back(HandsetOutput::Sip(bytes));
+        }
+        while let Some((to, bytes)) = self.microphone.due(now) {
+            self.out.push_back(HandsetOutput::Sound { to, bytes });
+        }
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<HandsetOutput> {
+        self.out.pop_front()
+    }
+
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        let alarms = [self.repeats.next_alarm(), self.microphone.next_alarm()];
+        alarms.into_iter().flatten().min()
+    }
+
+    fn talk(&mut self, remote: Option<SocketAddr>, now: Instant) {
+        if let Some(remote) = remote {
+            self.microphone.open(remote, now);
+        }
+        let is_first = self
+            .call
+            .as_mut()
+            .is_some_and(|call| !std::mem::replace(&mut call.has_talked, true));
+        if is_first {
+            self.notice(Notice::Talks, now);
+        }
+    }
+
+    fn over(&mut self) {
+        self.microphone.close();
+        if let Some(call) = &mut self.call {
+            call.stage = Stage::Over;
+        }
+    }
+
+    fn notice(&mut self, notice: Notice, now: Instant) {
+        self.notices.push((now, notice));
+    }
+}

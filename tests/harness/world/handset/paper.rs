@@ -1,0 +1,175 @@
+//! What a handset writes: requests, answers and SDP, as phones write them.
+
+use std::{net::SocketAddr, time::Instant};
+
+use rand_core::Rng as _;
+use ringfence_media::sdp;
+use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
+
+use super::{Asked, Handset, HandsetOutput};
+
+impl Handset {
+    pub(super) fn ask(&mut self, request: Request, is_proved: bool, now: Instant) {
+        let name = branch(&request.headers);
+        let bytes = request.to_bytes();
+        if request.method == Method::Invite {
+            self.repeats.start_invite(name.clone(), bytes.clone(), now);
+        } else {
+            self.repeats.start(name.clone(), bytes.clone(), now);
+        }
+        self.out.push_back(HandsetOutput::Sip(bytes));
+        self.asked.insert(name, Asked { request, is_proved });
+    }
+
+    pub(super) fn request(
+        &mut self,
+        method: Method,
+        uri: &Uri,
+        (us, them, id): (&str, &str, &str),
+    ) -> Request {
+        self.sequence += 1;
+        let mut request = Request::new(method.clone(), uri);
+        let via = self.via();
+        let headers = &mut request.headers;
+        headers.push(Name::Via, via);
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, us);
+        headers.push(Name::To, them);
+        headers.push(Name::CallId, id);
+        headers.push(Name::CSeq, cseq(self.sequence, method));
+        headers.push(
+            Name::UserAgent,
+            format!("Handset/1.0 ({})", self.card.address.ip()),
+        );
+        request
+    }
+
+    pub(super) fn in_dialog(&mut self, method: Method) -> Option<Request> {
+        let call = self.call.as_ref()?;
+        let (us, them, id) = (call.us.clone(), call.them.clone(), call.id.clone());
+        let target = call.target.clone()?;
+        let mut request = self.request(method, &target, (&us, &them, &id));
+        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        request.headers.push(Name::Contact, format!("<{contact}>"));
+        Some(request)
+    }
+
+    pub(super) fn say(&mut self, status: u16, body: Vec<u8>) {
+        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        let Some(call) = &mut self.call else { return };
+        let mut response = Response::to(&call.invite, status);
+        response.headers.replace(Name::To, call.us.clone());
+        response.headers.push(Name::Contact, format!("<{contact}>"));
+        if !body.is_empty() {
+            response.headers.push(Name::ContentType, "application/sdp");
+        }
+        response.body = body;
+        call.said = Some(response.clone());
+        self.send(&response);
+    }
+
+    pub(super) fn say_again(&mut self) {
+        let said = self.call.as_ref().and_then(|call| call.said.clone());
+        if let Some(response) = said {
+            self.send(&response);
+        }
+    }
+
+    pub(super) fn respond_with_sdp(&mut self, now: Instant) {
+        let body = self.sdp(1);
+        self.say(200, body);
+        self.repeat_final(now);
+    }
+
+    pub(super) fn say_final(&mut self, status: u16, now: Instant) {
+        self.say(status, Vec::new());
+        self.repeat_final(now);
+    }
+
+    fn repeat_final(&mut self, now: Instant) {
+        let Some(call) = &self.call else { return };
+        if let Some(said) = &call.said {
+            let name = format!("final {}", call.id);
+            self.repeats.start(name, said.to_bytes(), now);
+        }
+    }
+
+    pub(super) fn send(&mut self, response: &Response) {
+        self.out.push_back(HandsetOutput::Sip(response.to_bytes()));
+    }
+
+    pub(super) fn add_sdp(&self, headers: &mut Headers, body: &mut Vec<u8>, version: u32) {
+        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        headers.replace(Name::Contact, format!("<{contact}>"));
+        headers.push(Name::ContentType, "application/sdp");
+        *body = self.sdp(version);
+    }
+
+    /// As phones write it: with a user name, a session name and an address that are nobody's business.
+    fn sdp(&self, version: u32) -> Vec<u8> {
+        let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
+        let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+        format!(
+            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+        )
+        .into_bytes()
+    }
+
+    pub(super) fn address_of_record(&self) -> Uri {
+        Uri::sip(Some(&self.card.user), self.card.server)
+    }
+
+    pub(super) fn via(&mut self) -> String {
+        let token = self.token();
+        format!(
+            "SIP/2.0/UDP {};rport;branch=z9hG4bK{token}",
+            self.card.address
+        )
+    }
+
+    pub(super) fn token(&mut self) -> String {
+        format!("{:016x}", self.rng.next_u64())
+    }
+}
+pub(super) fn cseq(number: u32, method: Method) -> String {
+    CSeq { number, method }.to_string()
+}
+
+pub(super) fn branch(headers: &Headers) -> String {
+    headers
+        .via()
+        .and_then(|via| via.branch())
+        .unwrap_or_default()
+}
+
+pub(super) fn contact(headers: &Headers) -> Option<Uri> {
+    let contacts: Vec<NameAddr> = headers.contacts()?;
+    contacts.into_iter().next().map(|contact| contact.uri)
+}
+
+/// What CANCEL and ACK have in common with their INVITE.
+pub(super) fn copy(invite: &Request, to: &mut Request) {
+    for name in [
+        Name::Via,
+        Name::MaxForwards,
+        Name::From,
+        Name::To,
+        Name::CallId,
+        Name::Authorization,
+    ] {
+        if let Some(value) = invite.headers.get(&name) {
+            to.headers.push(name, value);
+        }
+    }
+}
+
+pub(super) fn remote_rtp(body: &[u8], is_offer: bool) -> Option<SocketAddr> {
+    let media = if is_offer {
+        sdp::read_offer(body)
+    } else {
+        sdp::read_answer(body)
+    };
+    media.ok().map(|media| media.rtp)
+}

@@ -1,0 +1,232 @@
+//! What people do in the world: they open engines, plug phones in, dial, pick up, hang up, pull plugs.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+use ringfence_engine::{Config, Engine, Line, Sealed, Step, bucket::bucket, directory::Directory};
+use ringfence_phonebook::Number;
+use ringfence_sip::{Account, Password, User};
+
+use super::{
+    World,
+    book::new_identity,
+    carriage::Arrival,
+    handset::{Card, Handset, Notice},
+    seat::{LineCard, Seat, WORK_BITS},
+    wires::{Kind, Place},
+};
+use crate::tone;
+
+/// TURN credentials that an engine fetches ahead: more than any test has calls.
+const CREDENTIALS: usize = 64;
+
+/// Two people who can call each other: engines and phones by their indices in the world.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// The caller's engine.
+    pub caller: usize,
+    /// The callee's engine.
+    pub callee: usize,
+    /// The caller's phone.
+    pub alice: usize,
+    /// The callee's phone.
+    pub bob: usize,
+}
+
+impl World {
+    /// Two engines with a line and a phone each.
+    pub fn of_two(seed: u64) -> (Self, Pair) {
+        let mut world = Self::new(seed);
+        let (caller, callee) = (world.open_engine(1), world.open_engine(1));
+        let (alice, bob) = (world.plug_in(caller, 0), world.plug_in(callee, 0));
+        let pair = Pair {
+            caller,
+            callee,
+            alice,
+            bob,
+        };
+        (world, pair)
+    }
+
+    /// Alice dials Bob, and his phone rings.
+    pub fn ring(&mut self, pair: Pair) {
+        self.dial(pair.alice, self.number(pair.callee, 0));
+        self.run_until("the other phone rings", Duration::from_secs(20), |world| {
+            world.handset(pair.bob).is_ringing()
+        });
+    }
+
+    /// Alice calls Bob, he picks up, and both hear each other.
+    pub fn call(&mut self, pair: Pair) {
+        self.ring(pair);
+        self.answer(pair.bob);
+        self.run_until("both talk", Duration::from_secs(20), |world| {
+            [pair.caller, pair.callee].into_iter().all(|engine| {
+                world.has_taken(engine, Step::FirstSound)
+                    && world.has_taken(engine, Step::ControlOpen)
+            })
+        });
+    }
+
+    /// Runs until no engine has a call and no relayed address is left.
+    pub fn run_until_quiet(&mut self, limit: Duration) {
+        self.run_until("nothing is left of any call", limit, |world| {
+            world.turn.relays() == 0 && world.seats.iter().all(|seat| seat.engine.is_idle())
+        });
+    }
+
+    /// Opens an engine with some lines: keys are drawn, codes issued and activated, and every engine renews its copy of
+    /// the book.
+    pub fn open_engine(&mut self, lines: usize) -> usize {
+        let index = self.seats.len();
+        let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
+        let (mut own, mut cards) = (Vec::new(), Vec::new());
+        for line in 0..lines {
+            let identity = new_identity(&mut rng);
+            let (number, binding) = self.phone_book.activate(&identity, self.wall().seconds());
+            let user = format!("nightingale-{index}-{line}");
+            let password = Password::new(format!("hush-{index}-{line}"));
+            self.relay.subscribe(index, bucket(&identity.key(), 0));
+            cards.push(LineCard {
+                number,
+                user: user.clone(),
+                password: password.clone(),
+                identity: identity.to_bytes(),
+            });
+            own.push(Line {
+                number,
+                identity,
+                binding,
+                account: Account {
+                    user: User::new(user),
+                    password,
+                },
+            });
+        }
+        let config = Config {
+            work_bits: WORK_BITS,
+            ..Config::default()
+        };
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        let engine = Engine::new(
+            config,
+            own,
+            self.phone_book.key(),
+            self.phone_book.download(),
+            seed,
+            (self.wall(), self.now),
+        );
+        let mut seat = Seat::new(engine, cards, index, rng);
+        for _ in 0..CREDENTIALS {
+            let pair = self.turn.credentials(self.wall().seconds(), &mut self.rng);
+            seat.credentials.push_back(pair);
+        }
+        self.seats.push(seat);
+        self.renew_books();
+        self.drain();
+        index
+    }
+
+    /// Every engine downloads the book again.
+    fn renew_books(&mut self) {
+        for seat in &mut self.seats {
+            let directory: Directory = self.phone_book.download();
+            seat.engine.handle_directory(directory);
+        }
+    }
+
+    /// Plugs a phone in at a line of an engine and waits until it is registered.
+    ///
+    /// # Panics
+    /// When it is not registered within a minute.
+    pub fn plug_in(&mut self, engine: usize, line: usize) -> usize {
+        let index = self.handsets.len();
+        let number = u8::try_from(100 + index).expect("a world has few phones");
+        let address = Ipv4Addr::new(10, 77, u8::try_from(engine).expect("few engines"), number);
+        let seat = &self.seats[engine];
+        let card = Card {
+            user: seat.lines[line].user.clone(),
+            password: seat.lines[line].password.clone(),
+            server: seat.sip(),
+            address: (address, 5060).into(),
+            rtp: (address, 7078).into(),
+            hz: if index.is_multiple_of(2) {
+                tone::LOW
+            } else {
+                tone::HIGH
+            },
+        };
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let mut handset = Handset::new(card, seed);
+        handset.register(self.now);
+        self.handsets.push((handset, engine));
+        self.drain();
+        self.run_until("a phone is registered", Duration::from_secs(60), |world| {
+            world.handset(index).noticed(&Notice::Registered).is_some()
+        });
+        index
+    }
+
+    /// What the person at a phone does.
+    pub fn dial(&mut self, phone: usize, number: Number) {
+        self.dial_digits(phone, &number.to_string());
+    }
+
+    /// Dials whatever the person typed.
+    pub fn dial_digits(&mut self, phone: usize, digits: &str) {
+        self.with_handset(phone, |handset, now| handset.dial(digits, now));
+    }
+
+    /// Picks up.
+    pub fn answer(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::answer);
+    }
+
+    /// Refuses with this status.
+    pub fn decline(&mut self, phone: usize, status: u16) {
+        self.with_handset(phone, |handset, now| handset.decline(status, now));
+    }
+
+    /// Puts the receiver down: gives up, refuses or hangs up, whatever fits.
+    pub fn hang_up(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::hang_up);
+    }
+
+    /// Moves the phone's sound to another port in the running call.
+    pub fn reinvite(&mut self, phone: usize, rtp: SocketAddr) {
+        self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
+    }
+
+    fn with_handset(&mut self, phone: usize, act: impl FnOnce(&mut Handset, Instant)) {
+        act(&mut self.handsets[phone].0, self.now);
+        self.drain();
+    }
+
+    /// Ends an engine's calls as when its machine is told to stop.
+    pub fn shut_down(&mut self, engine: usize) {
+        let now = self.now;
+        self.seats[engine].engine.shut_down(now);
+        self.drain();
+    }
+
+    /// An engine no longer hears the relay.
+    pub fn disconnect(&mut self, engine: usize) {
+        self.relay.unsubscribe(engine);
+    }
+
+    /// Somebody who is nobody's engine posts this.
+    pub fn post_as_stranger(&mut self, sealed: Sealed) {
+        let ends = (Place::Stranger, Place::Relay, Kind::Envelope);
+        let arrival = Arrival::ToRelay {
+            poster: None,
+            sealed: sealed.clone(),
+        };
+        self.send(ends, &sealed.bytes.clone(), arrival);
+    }
+}

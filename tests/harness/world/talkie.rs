@@ -1,0 +1,125 @@
+//! A handset's microphone and ear: 20 ms of PCMU in RTP (RFC 3550, RFC 3551), a tone out, a recording in.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    tone::{self, Heard, from_mu_law, to_mu_law},
+    wav::Sound,
+};
+
+const RATE: u32 = 8_000;
+const SAMPLES: usize = 160;
+const PAUSE: Duration = Duration::from_millis(20);
+const PCMU: u8 = 0;
+const HEADER: usize = 12;
+/// Longest hole that is filled with silence in a recording.
+const HOLE: u16 = 500;
+
+/// A microphone that hears one tone for ever.
+#[derive(Debug)]
+pub(crate) struct Microphone {
+    wave: Vec<u8>,
+    sequence: u16,
+    timestamp: u32,
+    ssrc: u32,
+    /// When the next packet is due, and where to.
+    live: Option<(Instant, SocketAddr)>,
+}
+
+impl Microphone {
+    pub(crate) fn new(hz: f64, ssrc: u32) -> Self {
+        let second = tone::sine(hz, RATE, 1);
+        Self {
+            wave: second.samples.iter().copied().map(to_mu_law).collect(),
+            sequence: 1_000,
+            timestamp: 77_000,
+            ssrc,
+            live: None,
+        }
+    }
+
+    /// Talks to this address from now on.
+    pub(crate) fn open(&mut self, to: SocketAddr, now: Instant) {
+        let next = self.live.map_or(now, |(next, _)| next);
+        self.live = Some((next, to));
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.live = None;
+    }
+
+    /// The packet that is due.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
+        self.live = Some((next + PAUSE, to));
+        let mut bytes = vec![0x80, PCMU];
+        bytes.extend_from_slice(&self.sequence.to_be_bytes());
+        bytes.extend_from_slice(&self.timestamp.to_be_bytes());
+        bytes.extend_from_slice(&self.ssrc.to_be_bytes());
+        let place = usize::from(self.sequence) * SAMPLES % self.wave.len();
+        let samples = self.wave.iter().cycle().skip(place).take(SAMPLES);
+        bytes.extend(samples);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
+        Some((to, bytes))
+    }
+
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        self.live.map(|(next, _)| next)
+    }
+}
+
+/// What came out of a handset's speaker.
+#[derive(Clone, Debug, Default)]
+pub struct Ear {
+    samples: Vec<i16>,
+    last: Option<u16>,
+    packets: usize,
+    first: Option<Instant>,
+}
+
+impl Ear {
+    /// Packets of sound that arrived.
+    pub fn packets(&self) -> usize {
+        self.packets
+    }
+
+    /// When the first packet of sound arrived.
+    pub fn first(&self) -> Option<Instant> {
+        self.first
+    }
+
+    /// How much of a tone was heard.
+    pub fn heard(&self, hz: f64) -> Heard {
+        let sound = Sound {
+            rate: RATE,
+            samples: self.samples.clone(),
+        };
+        tone::listen(&sound, hz)
+    }
+
+    /// One packet. What is no PCMU is not heard; what comes late neither.
+    pub(crate) fn hear(&mut self, bytes: &[u8], now: Instant) {
+        let Some((header, payload)) = bytes.split_at_checked(HEADER) else {
+            return;
+        };
+        if header[0] != 0x80 || header[1] & 0x7f != PCMU {
+            return;
+        }
+        self.packets += 1;
+        self.first.get_or_insert(now);
+        let sequence = u16::from_be_bytes([header[2], header[3]]);
+        let step = self.last.map_or(1, |last| sequence.wrapping_sub(last));
+        if step == 0 || step > HOLE {
+            return;
+        }
+        self.last = Some(sequence);
+        let silence = usize::from(step - 1) * SAMPLES;
+        self.samples.resize(self.samples.len() + silence, 0);
+        self.samples
+            .extend(payload.iter().copied().map(from_mu_law));
+    }
+}

@@ -1,0 +1,156 @@
+//! The TURN server of the simulated world: the phone book's own [`TurnMachine`], with addresses instead of sockets.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use rand_core::CryptoRng;
+use ringfence_phonebook::turn::{
+    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+    rest_credentials,
+};
+
+/// A public address: documentation addresses are no relays, neither for the far leg nor for the server.
+pub const TURN_IP: Ipv4Addr = Ipv4Addr::new(11, 22, 33, 44);
+
+/// Where the server listens (RFC 8656 section 7).
+pub const TURN_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(TURN_IP), 3478);
+
+/// The first relayed port (RFC 8656 section 7.2 wants them from 49152 on).
+const FIRST_PORT: u16 = 49_152;
+
+/// How long credentials are good.
+const CREDENTIALS: Duration = Duration::from_secs(3600);
+
+/// A server and its relayed addresses.
+#[derive(Debug)]
+pub struct TurnHouse {
+    machine: TurnMachine,
+    secret: TurnSecret,
+    addresses: BTreeMap<RelayId, SocketAddr>,
+    next_port: u16,
+    astray: Vec<SocketAddr>,
+}
+
+/// What leaves the server.
+#[derive(Debug)]
+pub(crate) enum TurnHouseOutput {
+    ToClient {
+        client: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    Relayed {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
+}
+
+impl TurnHouse {
+    pub(crate) fn new(now: Instant, unix: u64) -> Self {
+        let secret = TurnSecret::new("lighthouse".into());
+        let settings = TurnSettings {
+            listen: TURN_ADDRESS,
+            secret: secret.clone(),
+            allow_private: false,
+        };
+        Self {
+            machine: TurnMachine::new(settings, now, unix),
+            secret,
+            addresses: BTreeMap::new(),
+            next_port: FIRST_PORT,
+            astray: Vec::new(),
+        }
+    }
+
+    /// A user name and its password, as somebody fetched them ahead of calls.
+    pub(crate) fn credentials(&self, unix: u64, rng: &mut impl CryptoRng) -> (String, String) {
+        rest_credentials(&self.secret, CREDENTIALS, unix, rng)
+    }
+
+    /// Issues credentials of another server from now on: the server refuses them.
+    pub fn forget_secret(&mut self) {
+        self.secret = TurnSecret::new("another lighthouse".into());
+    }
+
+    /// Relayed addresses in use.
+    pub fn relays(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Where clients sent something that is no relayed address of this server.
+    pub fn astray(&self) -> &[SocketAddr] {
+        &self.astray
+    }
+
+    pub(crate) fn handle_client(&mut self, client: SocketAddr, bytes: &[u8], now: Instant) {
+        self.machine.handle_client(flow(client), bytes, now);
+    }
+
+    pub(crate) fn handle_relayed(
+        &mut self,
+        (from, to): (SocketAddr, SocketAddr),
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let relay = self.addresses.iter().find(|(_, address)| **address == to);
+        match relay.map(|(relay, _)| *relay) {
+            Some(relay) => self.machine.handle_peer(relay, from, bytes, now),
+            None => self.astray.push(to),
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.machine.handle_timeout(now);
+    }
+
+    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+        self.machine.next_alarm()
+    }
+
+    pub(crate) fn drain(&mut self, now: Instant) -> Vec<TurnHouseOutput> {
+        let mut out = Vec::new();
+        while let Some(output) = self.machine.poll() {
+            match output {
+                TurnOutput::ToClient { client, bytes } => out.push(TurnHouseOutput::ToClient {
+                    client: client.addr,
+                    bytes,
+                }),
+                TurnOutput::ToPeer { relay, peer, bytes } => {
+                    if let Some(from) = self.addresses.get(&relay) {
+                        out.push(TurnHouseOutput::Relayed {
+                            from: *from,
+                            to: peer,
+                            bytes,
+                        });
+                    }
+                }
+                TurnOutput::OpenRelay { relay, ipv6 } => {
+                    let address = (!ipv6).then(|| self.open(relay));
+                    self.machine.handle_relay_opened(relay, address, now);
+                }
+                TurnOutput::CloseRelay { relay } => {
+                    self.addresses.remove(&relay);
+                }
+                TurnOutput::CloseClient { .. } => {}
+            }
+        }
+        out
+    }
+
+    fn open(&mut self, relay: RelayId) -> SocketAddr {
+        let address = SocketAddr::from((TURN_IP, self.next_port));
+        self.next_port += 1;
+        self.addresses.insert(relay, address);
+        address
+    }
+}
+
+fn flow(client: SocketAddr) -> ClientFlow {
+    ClientFlow {
+        transport: ClientTransport::Datagram,
+        addr: client,
+    }
+}
