@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, MutexGuard},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -33,7 +34,7 @@ pub struct Line {
 #[derive(Debug)]
 pub struct Network {
     lines: [Line; 2],
-    _engines: [Program; 2],
+    engines: Vec<Program>,
     _book: Program,
     _relay: NostrRelay,
     _coturn: Coturn,
@@ -84,7 +85,7 @@ impl Network {
         let [(first, engine_one), (second, engine_two)] = homes.map(|home| start_engine(&home));
         Self {
             lines: [first, second],
-            _engines: [engine_one, engine_two],
+            engines: vec![engine_one, engine_two],
             _book: book,
             _relay: relay,
             _coturn: coturn,
@@ -96,6 +97,14 @@ impl Network {
     /// The line of each engine.
     pub const fn lines(&self) -> &[Line; 2] {
         &self.lines
+    }
+
+    /// Ends the first engine as Ctrl-C does, and says how long that took.
+    ///
+    /// # Panics
+    /// When it has to be killed.
+    pub fn stop_first_engine(&mut self) -> Duration {
+        self.engines.remove(0).end()
     }
 }
 
@@ -196,11 +205,20 @@ fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
 /// One of our programs, built from the sources as they are.
 fn binary(name: &str) -> String {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let build = Command::new(cargo)
+        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build
             .args(["build", "--quiet", "--workspace", "--bins"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status();
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Build scripts look at what `cargo test` says about this package, and would take it for a change.
+        for (name, _) in env::vars_os() {
+            if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_"]
+                .iter()
+                .any(|own| name.to_string_lossy().starts_with(own))
+            {
+                build.env_remove(name);
+            }
+        }
+        let build = build.status();
         assert!(
             build.is_ok_and(|status| status.success()),
             "our programs could not be built"

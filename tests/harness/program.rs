@@ -141,6 +141,21 @@ impl Program {
         said()
     }
 
+    /// Asks it to end and says how long that took.
+    ///
+    /// # Panics
+    /// When it has to be killed, or says that it failed.
+    pub fn end(mut self) -> Duration {
+        let asked = Instant::now();
+        ask_to_end(&self.child);
+        let ended = wait_for_end(&mut self.child, 2 * STOP_WITHIN);
+        let took = asked.elapsed();
+        assert!(ended, "{} does not end when asked to", self.name);
+        let status = self.child.wait().expect("our own child can be asked");
+        assert!(status.success(), "{} ended with {status}", self.name);
+        took
+    }
+
     fn last_words(&self) -> String {
         let mut text = String::new();
         let read = fs::File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text));
@@ -185,6 +200,12 @@ pub(crate) fn spawn(command: Command) -> Child {
         Ok(child) => child,
         Err(error) => panic!("{program} did not start: {error}"),
     }
+}
+
+fn ask_to_end(child: &Child) {
+    let _ = Command::new("sh")
+        .args(["-c", "kill -TERM \"$0\"", &child.id().to_string()])
+        .status();
 }
 
 /// Asks a child to end, then makes it.

@@ -1,7 +1,7 @@
 //! The whole thing as its users have it: two engines in two processes, each with a phone of its own, a phone book, an
 //! independent Nostr relay and coturn. The phones' sound is judged at the phones.
 
-use std::{env, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use ringfence_tests::{
     coturn::Coturn,
@@ -15,9 +15,6 @@ use ringfence_tests::{
 /// Enough for a ring over a relay that stores every event first.
 const SOON: Duration = Duration::from_secs(10);
 const TALK: Duration = Duration::from_secs(4);
-
-/// Set by `tests/run --phones`.
-const ALL_PHONES: &str = "RINGFENCE_TEST_PHONES";
 
 #[derive(Clone, Copy, Debug)]
 struct Way {
@@ -85,10 +82,47 @@ fn a_caller_who_gives_up_stops_the_ringing_behind_the_other_engine() {
 }
 
 #[test]
-fn every_phone_with_every_codec_over_every_transport() {
-    if env::var_os(ALL_PHONES).is_none() {
-        return; // the long form: tests/run --phones
+fn an_engine_that_is_stopped_hangs_up_for_both_phones() {
+    let Some(mut network) = network() else { return };
+    let (mut caller, mut callee) = phones(&network, Model::Baresip, Model::Linphone, USUAL);
+    connect(&network, &mut caller, &mut callee);
+    let took = network.stop_first_engine();
+    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    caller.wait_call("ended", SOON);
+    callee.wait_call("ended", SOON);
+}
+
+#[test]
+fn digits_and_a_hold_cross_both_engines() {
+    let Some(network) = network() else { return };
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip, USUAL);
+    connect(&network, &mut caller, &mut callee);
+    thread::sleep(Duration::from_secs(1));
+    caller.order("digits 1#");
+    for digit in ["1", "#"] {
+        callee.wait("digit", SOON, |news| {
+            news["event"] == "digit" && news["digit"] == digit
+        });
     }
+    caller.order("hold");
+    caller.wait_call("held", SOON);
+    thread::sleep(Duration::from_secs(1));
+    caller.order("resume");
+    caller.wait_call("talking", SOON);
+    thread::sleep(TALK);
+    caller.order("hang-up");
+    callee.wait_call("ended", SOON);
+    // Linphone does not record while it holds.
+    let heard = caller.quit_and_listen(HIGH);
+    assert!(
+        heard.carried(TALK),
+        "after the hold the caller heard {heard:?}"
+    );
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --phones"]
+fn every_phone_with_every_codec_over_every_transport() {
     let Some(network) = network() else { return };
     let models = [Model::Linphone, Model::Baresip];
     for (caller, callee) in models
@@ -150,14 +184,18 @@ fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone,
     (caller, callee)
 }
 
-fn call(network: &Network, calling: Model, called: Model, way: Way, ends: Side) {
-    let (mut caller, mut callee) = phones(network, calling, called, way);
+fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
     caller.order(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
     caller.wait_call("ringing", SOON);
     callee.order("answer");
     callee.wait_call("talking", SOON);
     caller.wait_call("talking", SOON);
+}
+
+fn call(network: &Network, calling: Model, called: Model, way: Way, ends: Side) {
+    let (mut caller, mut callee) = phones(network, calling, called, way);
+    connect(network, &mut caller, &mut callee);
     thread::sleep(TALK);
     let (ending, other) = match ends {
         Side::Caller => (&mut caller, &mut callee),
