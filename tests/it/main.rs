@@ -1,7 +1,21 @@
 //! Tests of the whole: `real_*` need programs that `tests/run` installs.
 
+mod cancel;
+mod closed_microphone;
+mod decline;
+mod hang_up;
 mod layers;
+mod lost_packets;
+mod no_answer;
+mod own_lines;
 mod path_of_a_call;
 mod real_browser;
 mod real_servers;
 mod real_sip;
+mod reinvite;
+mod relay_down;
+mod replay_from_seed;
+mod several_phones;
+mod shut_down;
+mod turn_refuses;
+mod two_calls;

@@ -12,6 +12,7 @@ mod people;
 pub mod relay;
 mod repeats;
 pub mod seat;
+mod stranger;
 pub mod talkie;
 pub mod turn;
 pub mod wires;
@@ -36,7 +37,7 @@ use self::{
     relay::Relay,
     seat::Seat,
     turn::TurnHouse,
-    wires::{Passage, Weather, Wires},
+    wires::{Kind, Passage, Place, Weather, Wires},
 };
 
 /// 22 November 2026, noon: when every world begins.
@@ -216,6 +217,15 @@ impl World {
     /// Every step of every call, in order.
     pub fn steps(&self) -> &[Taken] {
         &self.steps
+    }
+
+    /// The first lines of all SIP messages from one place to another.
+    pub fn sip(&self, from: Place, to: Place) -> Vec<String> {
+        let messages = self
+            .trace
+            .iter()
+            .filter(|passage| (passage.from, passage.to, passage.kind) == (from, to, Kind::Sip));
+        messages.map(Passage::first_line).collect()
     }
 
     /// The steps of one engine's calls, in order.
