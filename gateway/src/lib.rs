@@ -15,12 +15,14 @@
 
 pub mod activate;
 pub mod assemble;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod gateway;
 pub mod io;
 pub mod keystore;
+pub mod renew;
 pub mod secret;
 
 mod mint;

@@ -83,10 +83,10 @@ impl Binding {
     /// [`BindingError::Length`], [`BindingError::Identity`].
     pub fn decode(bytes: &[u8]) -> Result<Self, BindingError> {
         let bytes: &[u8; BINDING_BYTES] = bytes.try_into().map_err(|_| BindingError::Length)?;
-        let (number, rest) = split::<4>(bytes)?;
-        let (identity, rest) = split::<32>(rest)?;
-        let (expires, rest) = split::<4>(rest)?;
-        let (signature, _) = split::<64>(rest)?;
+        let (number, rest) = bytes.split_first_chunk::<4>().ok_or(BindingError::Length)?;
+        let (identity, rest) = rest.split_first_chunk::<32>().ok_or(BindingError::Length)?;
+        let (expires, rest) = rest.split_first_chunk::<4>().ok_or(BindingError::Length)?;
+        let (signature, _) = rest.split_first_chunk::<64>().ok_or(BindingError::Length)?;
         let number = Number::new(u32::from_be_bytes(*number));
         let identity = IdentityKey::from_bytes(identity).map_err(BindingError::Identity)?;
         Ok(Self {
@@ -159,11 +159,6 @@ impl Binding {
     fn signed_bytes(&self) -> Vec<u8> {
         [DOMAIN.as_slice(), &self.head()].concat()
     }
-}
-
-/// Cuts the first `N` bytes off.
-fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), BindingError> {
-    bytes.split_first_chunk::<N>().ok_or(BindingError::Length)
 }
 
 #[cfg(test)]

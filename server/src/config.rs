@@ -19,7 +19,7 @@ const PROTOCOL: u32 = 1;
 /// A file of settings is a page, not a book; a wrong path should not fill the memory.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// More bits would make a caller's machine work for minutes.
+/// 2^28 tries keep a caller's machine busy for the better part of a minute; nobody wants more.
 const MAX_WORK_BITS: u8 = 28;
 
 /// A bucket is written in four hexadecimal digits.
@@ -250,6 +250,35 @@ mod tests {
             (512, 12, 3)
         );
         assert_eq!(config.relays, ["wss://relay.example"]);
+    }
+
+    #[test]
+    fn the_example_file_names_every_setting_with_its_default() {
+        let text = include_str!("../../examples/phonebook.toml");
+        let settings = parse(text).unwrap();
+        let Settings {
+            listen,
+            database,
+            plan,
+            relays,
+            turn,
+            work_bits,
+            bucket_bits,
+        } = settings.clone();
+        assert!(
+            listen.is_some()
+                && database.is_some()
+                && plan.is_some()
+                && relays.is_some()
+                && turn.is_some()
+        );
+        assert!(work_bits.is_some() && bucket_bits.is_some());
+        let network = Config {
+            relays: relays.unwrap(),
+            turn: turn.unwrap(),
+            ..Config::default()
+        };
+        assert_eq!(settings.resolve().unwrap(), network);
     }
 
     #[test]

@@ -99,12 +99,14 @@ impl Listing {
     /// [`ListingError`]. Whether the listing is still good today is [`Listing::is_current`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ListingError> {
         let bytes: &[u8; LISTING_BYTES] = bytes.try_into().map_err(|_| ListingError::Length)?;
-        let (identity, rest) = split::<32>(bytes)?;
-        let (ring_key, rest) = split::<32>(rest)?;
-        let (ring_key_id, rest) = split::<4>(rest)?;
-        let (valid_until, rest) = split::<4>(rest)?;
-        let (reserved, rest) = split::<56>(rest)?;
-        let (signature, _) = split::<64>(rest)?;
+        let (identity, rest) = bytes
+            .split_first_chunk::<32>()
+            .ok_or(ListingError::Length)?;
+        let (ring_key, rest) = rest.split_first_chunk::<32>().ok_or(ListingError::Length)?;
+        let (ring_key_id, rest) = rest.split_first_chunk::<4>().ok_or(ListingError::Length)?;
+        let (valid_until, rest) = rest.split_first_chunk::<4>().ok_or(ListingError::Length)?;
+        let (reserved, rest) = rest.split_first_chunk::<56>().ok_or(ListingError::Length)?;
+        let (signature, _) = rest.split_first_chunk::<64>().ok_or(ListingError::Length)?;
         if reserved.iter().any(|byte| *byte != 0) {
             return Err(ListingError::Reserved);
         }
@@ -184,11 +186,6 @@ impl Listing {
     fn signed_bytes(&self) -> Vec<u8> {
         [DOMAIN.as_slice(), &self.head()].concat()
     }
-}
-
-/// Cuts the first `N` bytes off.
-fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), ListingError> {
-    bytes.split_first_chunk::<N>().ok_or(ListingError::Length)
 }
 
 #[cfg(test)]

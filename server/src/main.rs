@@ -66,12 +66,14 @@ enum Fatal {
     Start(#[from] StartError),
     #[error(transparent)]
     Issue(#[from] IssueBesideError),
+    #[error("cannot listen for the signal to stop: {0}")]
+    Signals(std::io::Error),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("RINGFENCE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,nostr_relay_builder=error"));
+    let filter =
+        EnvFilter::try_from_env("RINGFENCE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -112,14 +114,36 @@ async fn run(command: Command) -> Result<(), Fatal> {
 }
 
 async fn serve(config: Config) -> Result<(), Fatal> {
+    let stop = asked_to_stop()?;
     let book = PhoneBook::start(config).await?;
     show_token(book.first_token());
     show_url(&book.url());
-    if let Err(cause) = tokio::signal::ctrl_c().await {
-        tracing::error!(%cause, "cannot wait for Ctrl-C; stopping");
-    }
+    stop.await;
     book.stop().await;
     Ok(())
+}
+
+/// Ready with Ctrl-C, and with what a service manager sends. Listens from the call on, not from the first wait.
+#[cfg(unix)]
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Fatal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(Fatal::Signals)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(Fatal::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
+}
+
+/// Ready with Ctrl-C. Listens from the call on, not from the first wait.
+#[cfg(windows)]
+fn asked_to_stop() -> Result<impl Future<Output = ()>, Fatal> {
+    let mut interrupted = tokio::signal::windows::ctrl_c().map_err(Fatal::Signals)?;
+    Ok(async move {
+        interrupted.recv().await;
+    })
 }
 
 fn config(place: Place, line: Settings) -> Result<Config, ConfigError> {

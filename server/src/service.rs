@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError};
@@ -114,7 +114,7 @@ impl PhoneBook {
             let _ = stopped.await;
             refreshing.abort();
         });
-        info!(%address, "the phone book is open");
+        debug!(%address, "the phone book is open");
         Ok(Self {
             address,
             key,

@@ -80,7 +80,8 @@ pub trait Store: Send {
     /// [`StoreError`].
     fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError>;
 
-    /// Lets the number wait for this code, good before `expires`. False: the number is not free (any more).
+    /// Lets the number wait for this code, good before `expires`. False: the number is not free (any more), or another waits for
+    /// the code.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -211,6 +212,7 @@ impl Store for MemoryStore {
     ) -> Result<bool, StoreError> {
         self.waiting.retain(|_, (_, expires)| *expires > now);
         let taken = self.active.contains_key(&number)
+            || self.waiting.contains_key(code)
             || self.waiting.values().any(|(other, _)| *other == number);
         if taken || !self.rows.contains_key(&number) {
             return Ok(false);

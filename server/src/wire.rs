@@ -1,14 +1,13 @@
 //! The JSON that crosses the wire. Field names and shapes of `/api` are those that existing clients of this interface use (JWK of
-//! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url without padding (RFC 4648 section 5),
+//! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url,
 //! but for the challenge and its answer, which are hexadecimal. No decision is taken here.
+
+mod spelling;
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use x25519_dalek::StaticSecret;
 
 use crate::binding::BINDING_BYTES;
@@ -19,60 +18,7 @@ use crate::keys::{BookKey, RingKey};
 use crate::listing::Listing;
 use crate::number::NumberPlan;
 
-/// `N` bytes, written in base64url.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Base64<const N: usize>(pub [u8; N]);
-
-impl<const N: usize> Serialize for Base64<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Base64<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| D::Error::custom("not base64url without padding"))?;
-        let bytes = bytes
-            .try_into()
-            .map_err(|_| D::Error::custom(format_args!("not {N} bytes")))?;
-        Ok(Self(bytes))
-    }
-}
-
-impl<const N: usize> fmt::Debug for Base64<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Base64({N} bytes)")
-    }
-}
-
-/// `N` bytes, written in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Hex<const N: usize>(pub [u8; N]);
-
-impl<const N: usize> Serialize for Hex<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let mut bytes = [0; N];
-        hex::decode_to_slice(text, &mut bytes)
-            .map_err(|_| D::Error::custom(format_args!("not {N} bytes in hexadecimal")))?;
-        Ok(Self(bytes))
-    }
-}
-
-impl<const N: usize> fmt::Debug for Hex<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hex({N} bytes)")
-    }
-}
+pub use self::spelling::{Base64, Hex};
 
 /// A public key as a JSON Web Key. A private one (`d`) is refused: it must never have been sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +73,7 @@ impl Jwk {
 }
 
 /// `POST /api/admin/issue-number` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Issued {
     /// The number, decimal.
@@ -137,7 +83,7 @@ pub struct Issued {
 }
 
 /// `POST /api/activate` asks this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Activate {
     /// The text of an [`ActivationCode`].
@@ -185,7 +131,7 @@ impl Activate {
 }
 
 /// `POST /api/activate` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Activated {
     /// The number, decimal.
     pub number: String,
@@ -194,7 +140,7 @@ pub struct Activated {
 }
 
 /// `POST /api/auth/challenge` asks this. The number is neither needed nor looked at.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskChallenge {
     /// Any text.
@@ -215,7 +161,7 @@ pub struct Challenged {
 }
 
 /// `POST /api/auth/verify` asks this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Verify {
     /// The name of the challenge.
@@ -227,7 +173,7 @@ pub struct Verify {
 }
 
 /// `POST /api/auth/verify` answers this.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Verified {
     /// Always true; a failure is an error.
     pub verified: bool,
@@ -238,7 +184,7 @@ pub struct Verified {
 }
 
 /// `GET /api/keys/{number}` answers this, for every number.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Keys {
     /// The number as it was asked.
@@ -248,6 +194,27 @@ pub struct Keys {
     /// The ring key.
     pub encryption_key: Jwk,
 }
+
+/// Codes and numbers stand in these as text: their `Debug` shows the kind of message, and nothing of it.
+macro_rules! without_content {
+    ($($message:ident),+) => {
+        $(impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+
+without_content!(
+    Issued,
+    Activate,
+    Activated,
+    AskChallenge,
+    Verify,
+    Verified,
+    Keys
+);
 
 /// What every failure looks like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,10 +230,10 @@ pub struct NetworkSettings {
     /// Version of the protocol, 1.
     pub version: u32,
     /// The key that signs bindings.
-    #[serde(with = "book_key")]
+    #[serde(with = "spelling::book_key")]
     pub book_key: BookKey,
     /// The book's agreement key, for the proof of possession of a ring key.
-    #[serde(with = "ring_key")]
+    #[serde(with = "spelling::ring_key")]
     pub proof_key: RingKey,
     /// The numbers.
     pub plan: NumberPlan,
@@ -282,38 +249,73 @@ pub struct NetworkSettings {
     pub bucket_bits: u8,
 }
 
-mod book_key {
-    use super::{Base64, BookKey, Deserialize, Deserializer, Serialize, Serializer};
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{from_str, json, to_value};
 
-    pub(super) fn serialize<S: Serializer>(
-        key: &BookKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Base64(*key.as_bytes()).serialize(serializer)
+    use super::*;
+
+    #[test]
+    fn a_key_is_written_as_rfc_8037_has_it() {
+        let jwk = to_value(Jwk::new(Curve::X25519, [0; 32])).unwrap();
+        assert_eq!(
+            jwk,
+            json!({ "kty": "OKP", "crv": "X25519", "x": "A".repeat(43) })
+        );
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BookKey, D::Error> {
-        let Base64(bytes) = Base64::deserialize(deserializer)?;
-        BookKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
-    }
-}
-
-mod ring_key {
-    use super::{Base64, Deserialize, Deserializer, RingKey, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        key: &RingKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Base64(*key.as_bytes()).serialize(serializer)
+    #[test]
+    fn a_key_as_a_browser_exports_it_is_read() {
+        let exported = json!({
+            "alg": "Ed25519", "crv": "Ed25519", "ext": true, "key_ops": ["verify"], "kty": "OKP", "x": "A".repeat(43)
+        });
+        let jwk: Jwk = from_str(&exported.to_string()).unwrap();
+        assert_eq!(jwk.on(Curve::Ed25519), Some(&[0; 32]));
+        assert_eq!(jwk.on(Curve::X25519), None);
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<RingKey, D::Error> {
-        let Base64(bytes) = Base64::deserialize(deserializer)?;
-        RingKey::from_bytes(&bytes).map_err(serde::de::Error::custom)
+    #[test]
+    fn other_key_types_lengths_and_spellings_are_refused() {
+        let x = "A".repeat(43);
+        for (kty, crv, x) in [
+            ("EC", "Ed25519", x.as_str()),
+            ("OKP", "P-256", &x),
+            ("OKP", "X25519", &x[1..]),
+            ("OKP", "X25519", &format!("{x}=")),
+            ("OKP", "X25519", &format!("{}B", &x[1..])),
+            ("OKP", "X25519", &format!("{}+", &x[1..])),
+        ] {
+            let jwk = json!({ "kty": kty, "crv": crv, "x": x }).to_string();
+            assert!(from_str::<Jwk>(&jwk).is_err(), "{jwk}");
+        }
+    }
+
+    #[test]
+    fn messages_do_not_show_codes_or_numbers_in_debug_output() {
+        let issued = Issued {
+            number: "20123".to_owned(),
+            activation_code: "ABCD".to_owned(),
+        };
+        assert_eq!(format!("{issued:?}"), "Issued { .. }");
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_survive_both_spellings(bytes in any::<[u8; 32]>()) {
+            let text = to_value(Base64(bytes)).unwrap().to_string();
+            prop_assert_eq!(from_str::<Base64<32>>(&text).unwrap(), Base64(bytes));
+            let text = to_value(Hex(bytes)).unwrap().to_string();
+            prop_assert_eq!(from_str::<Hex<32>>(&text).unwrap(), Hex(bytes));
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in ".*", quoted in "\\PC*") {
+            let _ = from_str::<Activate>(&text);
+            let _ = from_str::<Verify>(&text);
+            let _ = from_str::<NetworkSettings>(&text);
+            let quoted = json!(quoted).to_string();
+            let _ = (from_str::<Base64<32>>(&quoted), from_str::<Hex<32>>(&quoted));
+        }
     }
 }

@@ -1,8 +1,15 @@
 //! The book's decisions and its stores' transactions: the same behaviour, whatever the store. Time is given, nothing sleeps.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use ringfence_phonebook::activation::{Activation, Refusal};
 use ringfence_phonebook::book::{
     ActivateError, Book, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL, OpenError,
@@ -11,7 +18,8 @@ use ringfence_phonebook::published::Dialled;
 use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
 use ringfence_phonebook::wire::Activate;
 use ringfence_phonebook::{
-    BookKey, Day, Listing, MemoryStore, NetworkSettings, NumberPlan, RingKey, Store, Tile,
+    ActivationCode, BookKey, CodeDigest, Day, Listing, MemoryStore, NetworkSettings, Number,
+    NumberPlan, RingKey, Store, Tile,
 };
 use x25519_dalek::StaticSecret;
 
@@ -340,6 +348,86 @@ fn the_token_comes_with_a_new_book_only() {
         let Some(again) = store() else { return };
         assert!(Book::open(again, plan(), [2; 32]).unwrap().1.is_none());
     });
+}
+
+#[test]
+fn a_store_lets_only_free_numbers_wait_for_a_code() {
+    with_each_store(|store| {
+        let mut store = store().unwrap();
+        let [a, b, unknown] = [1, 2, 3].map(Number::new);
+        let codes: Vec<CodeDigest> = (0..4).map(code).collect();
+        store.fill(&[(a, [1; 192]), (b, [2; 192])]).unwrap();
+        assert_eq!(store.free(NOW).unwrap(), [a, b]);
+        assert!(store.issue(a, &codes[0], NOW, NOW + 10).unwrap());
+        assert!(!store.issue(a, &codes[1], NOW + 9, NOW + 20).unwrap());
+        assert!(!store.issue(b, &codes[0], NOW, NOW + 20).unwrap());
+        assert!(!store.issue(unknown, &codes[1], NOW, NOW + 20).unwrap());
+        assert_eq!(store.free(NOW + 9).unwrap(), [b]);
+        assert_eq!(store.free(NOW + 10).unwrap(), [a, b]);
+        assert_eq!(
+            store.redeem(&codes[0], &[3; 192], NOW + 9).unwrap(),
+            Some(a)
+        );
+        assert!(!store.issue(a, &codes[2], NOW + 30, NOW + 40).unwrap());
+        assert_eq!(store.free(NOW + 30).unwrap(), [b]);
+    });
+}
+
+#[test]
+fn a_store_fills_gaps_and_leaves_the_rest() {
+    with_each_store(|store| {
+        let mut store = store().unwrap();
+        let [a, b] = [1, 2].map(Number::new);
+        store.fill(&[(a, [1; 192])]).unwrap();
+        store.issue(a, &code(0), NOW, NOW + 1).unwrap();
+        store.redeem(&code(0), &[3; 192], NOW).unwrap();
+        store.fill(&[(a, [4; 192]), (b, [5; 192])]).unwrap();
+        let rows = store.rows(None).unwrap();
+        let kept: Vec<(Number, u8, u64)> = rows
+            .iter()
+            .map(|row| (row.number, row.record[0], row.change))
+            .collect();
+        assert_eq!(kept, [(a, 3, 1), (b, 5, 0)]);
+        assert_eq!(store.rows(Some(0)).unwrap().len(), 1);
+        assert_eq!(store.rows(Some(1)).unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn of_two_processes_with_one_code_one_wins() {
+    with_each_store(|store| {
+        let mut first = store().unwrap();
+        let Some(mut second) = store() else { return };
+        let numbers: Vec<Number> = (0..50).map(Number::new).collect();
+        let records: Vec<_> = numbers.iter().map(|number| (*number, [0; 192])).collect();
+        first.fill(&records).unwrap();
+        for (number, seed) in numbers.iter().zip(0..) {
+            assert!(first.issue(*number, &code(seed), NOW, NOW + 1).unwrap());
+        }
+        let redeem_all = |store: &mut dyn Store, record: [u8; 192]| -> Vec<bool> {
+            (0..50)
+                .map(|seed| store.redeem(&code(seed), &record, NOW).unwrap().is_some())
+                .collect()
+        };
+        let (mine, yours) = std::thread::scope(|scope| {
+            let mine = scope.spawn(|| redeem_all(&mut *first, [1; 192]));
+            let yours = scope.spawn(|| redeem_all(&mut *second, [2; 192]));
+            (mine.join().unwrap(), yours.join().unwrap())
+        });
+        assert!(mine.iter().zip(&yours).all(|(mine, yours)| mine != yours));
+        let mut changes: Vec<u64> = first
+            .rows(None)
+            .unwrap()
+            .iter()
+            .map(|row| row.change)
+            .collect();
+        changes.sort_unstable();
+        assert!(changes.into_iter().eq(1..=50));
+    });
+}
+
+fn code(seed: u8) -> CodeDigest {
+    ActivationCode::draw(&mut ChaCha20Rng::from_seed([seed; 32])).digest()
 }
 
 struct Desk {

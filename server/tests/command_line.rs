@@ -1,9 +1,15 @@
 //! The program as an operator runs it: its messages, its exit status, and what a kill leaves behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use ringfence_phonebook::wire::{Activate, NetworkSettings};
@@ -144,13 +150,21 @@ fn an_activation_outlives_a_kill_and_its_code_stays_used() {
 #[test]
 fn a_book_killed_while_it_is_made_opens_whole() {
     let folder = folder();
-    for _ in 0..5 {
+    // Each round gets further: the file, its log, some of its pages.
+    for least in [0, 1, 4_096, 40_000] {
         let mut child = with_settings("serve", folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(15));
+        let written =
+            |name| std::fs::metadata(folder.path().join(name)).map_or(0, |file| file.len());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while written("book.sqlite") + written("book.sqlite-wal") < least
+            && Instant::now() < deadline
+        {
+            std::thread::yield_now();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -158,6 +172,27 @@ fn a_book_killed_while_it_is_made_opens_whole() {
     let serving = serve(folder.path());
     assert_eq!(serving.ask("GET", "/api/keys/20255", "").0, 200);
     serving.kill();
+}
+
+#[cfg(unix)]
+#[test]
+fn both_stop_signals_end_it_well_and_soon() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = folder();
+        let mut serving = serve(folder.path());
+        let _idle = TcpStream::connect(&serving.host).unwrap();
+        let begin = Instant::now();
+        let id = serving.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(serving.child.wait().unwrap().success());
+        assert!(begin.elapsed() < Duration::from_secs(3));
+    }
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! The phone book over HTTP, with a client that writes and reads bytes: what comes back is compared whole, headers included.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -407,6 +412,28 @@ async fn a_tile_is_sent_again_only_when_it_changed() {
         "/api/v1/tiles/-1",
     ] {
         assert_eq!(get(&book, path).await.status, 404, "{path}");
+    }
+}
+
+/// Time is moved by hand, but the sockets are real.
+#[tokio::test(start_paused = true)]
+async fn who_never_finishes_a_request_is_shown_the_door() {
+    let book = book().await;
+    for (begun, told) in [
+        ("", ""),
+        ("GET /api/v1/network HTTP/1.1\r\nhost:", ""),
+        (
+            "POST /api/activate HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{",
+            "HTTP/1.1 408",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(book.address()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = timeout(Duration::from_secs(120), stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{begun}");
+        assert!(answer.starts_with(told.as_bytes()), "{begun}");
+        assert_eq!(answer.is_empty(), told.is_empty(), "{begun}");
     }
 }
 

@@ -1,5 +1,10 @@
 //! The embedded relay with a real Nostr client: rings pass, nothing else does, nothing stays.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,13 +1,14 @@
 //! What the tests stand on: real programs started on loopback and judged by what they hear.
 //!
 //! Every fixture takes free ports and a temporary folder, is ready when its constructor returns, and is gone when it
-//! is dropped. Nothing here is part of Ringfence; nothing here waits without a bound.
+//! is dropped. Nothing here waits without a bound.
 
 pub mod browser;
 pub mod browser_sdp;
 pub mod coturn;
 pub mod exchange;
 pub mod far_end;
+pub mod network;
 pub mod nostr_relay;
 pub mod phone;
 pub mod ports;

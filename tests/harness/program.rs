@@ -130,6 +130,17 @@ impl Program {
         }
     }
 
+    /// Waits until it has printed these words, and gives everything that it has printed.
+    ///
+    /// # Panics
+    /// Like [`Program::wait_until_ready`].
+    pub fn wait_until_said(&mut self, words: &str) -> String {
+        let log = self.log.clone();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        self.wait_until_ready(|| said().contains(words));
+        said()
+    }
+
     fn last_words(&self) -> String {
         let mut text = String::new();
         let read = fs::File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text));

@@ -14,6 +14,7 @@ mod no_look_up;
 mod own_lines;
 mod path_of_a_call;
 mod real_browser;
+mod real_phones;
 mod real_servers;
 mod real_sip;
 mod reinvite;

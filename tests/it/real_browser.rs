@@ -18,6 +18,8 @@ use ringfence_tests::{
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
+/// As the wire and the browser write it (RFC 9147 section 5.3).
+const DTLS_1_3: &str = "FEFC";
 /// How long both ends talk.
 const TALK: Duration = Duration::from_secs(3);
 
@@ -136,6 +138,7 @@ impl Call {
         );
         assert_eq!(figures["remote_address"], self.relay.to_string());
         assert_eq!(figures["codec"], "audio/PCMU");
+        assert_eq!(figures["dtls"], DTLS_1_3);
 
         self.far.close();
         self.far.wait("end", SOON, |event| {

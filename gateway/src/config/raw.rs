@@ -72,7 +72,7 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             state: "~/.local/share/ringfence".to_owned(),
-            log: "warn,ringfence=info".to_owned(),
+            log: "warn,ringfence=info,nostr_relay_pool=off".to_owned(),
             relays: Vec::new(),
             work_bits: 0,
             no_answer_seconds: 30,

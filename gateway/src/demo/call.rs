@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_engine::Step;
 use ringfence_media::Figures;
 use ringfence_sip::{Password, User};
 use tokio::sync::broadcast;
@@ -368,7 +367,6 @@ fn judge(heard: &[Heard; 2], report: &CallReport) -> Result<(), CallFault> {
     Ok(())
 }
 
-/// Kept beside [`describe`]: every step of an engine has a text of its own.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -416,10 +414,5 @@ mod tests {
             ..good()
         };
         assert_eq!(judge(&both, &direct), Err(CallFault::Path));
-    }
-
-    #[test]
-    fn a_timeline_says_nothing_twice() {
-        assert_ne!(Step::Dialled.to_string(), Step::PickedUp.to_string());
     }
 }

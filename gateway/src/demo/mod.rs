@@ -3,16 +3,14 @@
 //! Nothing is simulated. The servers are small embedded ones, everything else is what `ringfence run` is made of; the built-in
 //! phones speak SIP and RTP through real sockets, so any other phone can take their place.
 
-mod call;
-mod phone;
+pub mod call;
+pub mod phone;
 pub mod report;
-mod stack;
+pub mod stack;
 pub mod tone;
 pub mod ua;
 
-pub use call::CallFault;
-use stack::Stack;
-pub use stack::{StackFault, StackOptions};
+use stack::{Stack, StackFault, StackOptions};
 
 /// What the demo is asked to do.
 #[derive(Clone, Debug, Default)]

@@ -31,6 +31,8 @@ use crate::secret::Secret;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// Tries for a port that is free for UDP and TCP alike.
+const PORT_TRIES: usize = 16;
 /// The demo's numbers: few, so that the book is made and downloaded in a moment.
 const FIRST_NUMBER: u32 = 20_000;
 const TILES: u16 = 2;
@@ -144,12 +146,17 @@ impl Stack {
             ..Default::default()
         })
         .await?;
-        let start = |name: &str, port| {
+        let enrol = |name: &str, port| {
             let config = settings(&folder.path().join(name), port, secret.clone());
-            start_end(config, &book)
+            enrol(config, &book)
         };
-        let first = start("a", options.sip_port.unwrap_or(0)).await?;
-        let second = start("b", 0).await?;
+        // Both numbers are in the book before anybody downloads it.
+        let first = enrol("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
+        let second = enrol("b", free_port().unwrap_or(0)).await?;
+        let (first, second) = (
+            start_end(first, &book).await?,
+            start_end(second, &book).await?,
+        );
         let report = StackReport {
             lines: vec![first.report(), second.report()],
             relay: relay_url,
@@ -194,6 +201,19 @@ impl End {
             },
         }
     }
+}
+
+/// A port that UDP and TCP have free at this moment, so that both are the same and easier to type.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a port towards phones, on loopback, closed at once"
+)]
+fn free_port() -> Option<u16> {
+    (0..PORT_TRIES).find_map(|_| {
+        let tcp = std::net::TcpListener::bind(ANY_PORT).ok()?;
+        let addr = tcp.local_addr().ok()?;
+        std::net::UdpSocket::bind(addr).ok().map(|_| addr.port())
+    })
 }
 
 async fn start_relay(
@@ -247,13 +267,37 @@ fn settings(state: &Path, sip_port: u16, turn_secret: Secret) -> Config {
     }
 }
 
-async fn start_end(config: Config, book: &PhoneBook) -> Result<End, StackFault> {
+/// A line that has its number, and an engine that does not run yet.
+struct Enrolled {
+    config: Config,
+    client: BookClient,
+    keystore: Keystore,
+    line: LineFile,
+}
+
+async fn enrol(config: Config, book: &PhoneBook) -> Result<Enrolled, StackFault> {
     let issued = book.issue().await?;
     let client = BookClient::new(&book.url(), None)?;
     let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
-    let mut copy = BookCopy::open(&config.state, book.book_key())?;
-    let snapshot = copy.refresh(&client).await?;
+    Ok(Enrolled {
+        config,
+        client,
+        keystore,
+        line,
+    })
+}
+
+async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFault> {
+    let Enrolled {
+        config,
+        client,
+        keystore,
+        line,
+    } = enrolled;
+    let snapshot = BookCopy::open(&config.state, book.book_key())?
+        .refresh(&client)
+        .await?;
     let parts = assemble(&config, std::slice::from_ref(&line), &snapshot).await?;
     let relays = parts.relays.0.state();
     Ok(End {

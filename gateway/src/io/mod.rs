@@ -3,6 +3,7 @@
 pub mod book;
 pub mod lobby;
 pub mod phone;
+pub mod probe;
 pub mod relay;
 pub(crate) mod talk;
 pub mod tls;

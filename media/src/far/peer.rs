@@ -1,5 +1,4 @@
-//! The other engine, as str0m sees it: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and one data channel (RFC 8831), set up from
-//! typed values; no SDP text exists.
+//! The other engine, as str0m sees it: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and one data channel (RFC 8831).
 //!
 //! After every change str0m is told the time and drained, so that nothing waits for a timer. str0m draws its lesser
 //! randomness (transaction ids, tie-breaker, CNAME) from a generator that is not cryptographic and that a peer could
@@ -8,68 +7,24 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use str0m::channel::{ChannelConfig, ChannelId};
-use str0m::config::Fingerprint;
-use str0m::format::{Codec as Str0mCodec, FormatParams};
-use str0m::media::{Frequency, MediaKind, Mid, Pt};
+use str0m::channel::ChannelId;
+use str0m::media::Pt;
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
-use str0m::{
-    Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig, RtcError,
-};
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::MAX_CONTROL;
-use super::dtls::{self, Certificate};
+use super::setup::{self, PeerTerms};
 use super::terms::{FarFault, Role, RtpPacket};
-use crate::description::Description;
-
-/// First repetition of a lost ICE check. str0m's 250 ms is for paths that may not exist; this one does.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
-
-/// Longest time between two repetitions: the callee checks while its answer travels, and must not be asleep when it
-/// has arrived.
-const LONGEST_CHECK_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// Repetitions of a check: 15 s, as long as a leg waits for its connection. str0m's ICE shifts a number by this count, so
-/// that it must stay below 58.
-const CHECKS: usize = 50;
 
 /// Times so far ahead mean "never" to str0m.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-
-/// SCTP data that may wait for the path. Control messages are few and small.
-const MAX_BUFFERED: usize = 64 * 1024;
-
-/// Outgoing packets that str0m keeps for repetition. Nothing is ever repeated, and it insists on one.
-const KEPT_PACKETS: usize = 1;
 
 /// Drains after one input; three are normal.
 const MAX_DRAINS: usize = 8;
 
 /// When to come back if str0m never has enough.
 const TICK: Duration = Duration::from_millis(1);
-
-/// Payload types of the far leg: PCMU, PCMA, G722, Opus, and key presses in both clocks. They never change.
-const PAYLOADS: [(u8, Str0mCodec, Frequency); 6] = [
-    (0, Str0mCodec::PCMU, Frequency::EIGHT_KHZ),
-    (8, Str0mCodec::PCMA, Frequency::EIGHT_KHZ),
-    (9, Str0mCodec::G722, Frequency::SIXTEEN_KHZ),
-    (101, Str0mCodec::Tele, Frequency::EIGHT_KHZ),
-    (110, Str0mCodec::Tele, Frequency::FORTY_EIGHT_KHZ),
-    (111, Str0mCodec::Opus, Frequency::FORTY_EIGHT_KHZ),
-];
-
-/// What a peer is made from.
-pub(super) struct PeerTerms<'a> {
-    pub(super) role: Role,
-    pub(super) ufrag: &'a str,
-    pub(super) pwd: &'a str,
-    pub(super) certificate: &'a Certificate,
-    pub(super) ssrc: u32,
-    pub(super) relay: SocketAddr,
-    pub(super) remote: &'a Description,
-    pub(super) remote_relays: &'a [SocketAddr],
-}
 
 /// What a peer has to say.
 #[derive(Debug)]
@@ -122,48 +77,13 @@ pub(super) struct Peer {
 impl Peer {
     /// Sets up the connection and makes ready to send the first checks.
     pub(super) fn new(terms: &PeerTerms<'_>, now: Instant) -> Result<Self, FarFault> {
-        let mut rtc = config(terms).build(now);
-        // Time first: the DTLS client and SCTP start their clocks below.
-        rtc.handle_input(Input::Timeout(now))
-            .map_err(|error| fault(&error))?;
-        rtc.add_local_candidate(
-            Candidate::relayed(terms.relay, terms.relay, "udp").map_err(|_| FarFault::Relay)?,
-        );
-        let caller = terms.role == Role::Caller;
-        let mid = Mid::from("0");
-        let mut api = rtc.direct_api();
-        api.set_ice_controlling(caller);
-        api.set_remote_ice_credentials(IceCreds {
-            ufrag: terms.remote.ufrag.clone(),
-            pass: terms.remote.pwd.clone(),
-        });
-        api.set_remote_fingerprint(Fingerprint {
-            hash_func: "sha-256".to_owned(),
-            bytes: terms.remote.fingerprint.to_vec(),
-        });
-        api.declare_media(mid, MediaKind::Audio);
-        api.declare_stream_tx(terms.ssrc.into(), None, mid, None);
-        api.expect_stream_rx(terms.remote.ssrc.into(), None, mid, None)
-            .suppress_nack(true);
-        if !caller {
-            api.start_dtls(false).map_err(|error| fault(&error))?;
-            api.start_sctp(false);
-        }
-        let channel = api.create_data_channel(ChannelConfig {
-            negotiated: Some(0),
-            ..ChannelConfig::default()
-        });
-        for relay in terms.remote_relays {
-            rtc.add_remote_candidate(
-                Candidate::relayed(*relay, *relay, "udp").map_err(|_| FarFault::Relay)?,
-            );
-        }
+        let (rtc, channel) = setup::build(terms, now)?;
         let mut peer = Self {
             rtc,
             relay: terms.relay,
             ssrc: terms.ssrc,
             remote_ssrc: terms.remote.ssrc,
-            caller,
+            caller: terms.role == Role::Caller,
             stage: Stage::Checking,
             channel,
             control_open: false,
@@ -186,7 +106,7 @@ impl Peer {
         };
         self.rtc
             .handle_input(Input::Receive(now, packet))
-            .map_err(|error| fault(&error))?;
+            .map_err(|error| setup::fault(&error))?;
         Ok(true)
     }
 
@@ -194,14 +114,12 @@ impl Peer {
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), FarFault> {
         self.rtc
             .handle_input(Input::Timeout(now))
-            .map_err(|error| fault(&error))
+            .map_err(|error| setup::fault(&error))
     }
 
     /// Sends a packet of sound; false if it is not one that this leg can carry, or too early.
     pub(super) fn write_rtp(&mut self, packet: RtpPacket, now: Instant) -> Result<bool, FarFault> {
-        if self.stage != Stage::Connected
-            || !PAYLOADS.iter().any(|(pt, ..)| *pt == packet.payload_type)
-        {
+        if self.stage != Stage::Connected || !setup::is_payload_type(packet.payload_type) {
             return Ok(false);
         }
         let Some(sequence) = extend(self.sequence, packet.sequence) else {
@@ -278,7 +196,11 @@ impl Peer {
         say: &mut impl FnMut(PeerOutput),
     ) -> Result<Instant, FarFault> {
         loop {
-            match self.rtc.poll_output().map_err(|error| fault(&error))? {
+            match self
+                .rtc
+                .poll_output()
+                .map_err(|error| setup::fault(&error))?
+            {
                 Output::Timeout(at) => {
                     self.alarm = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
                     return Ok(at);
@@ -313,7 +235,7 @@ impl Peer {
                     self.rtc
                         .direct_api()
                         .start_dtls(true)
-                        .map_err(|error| fault(&error))?;
+                        .map_err(|error| setup::fault(&error))?;
                 }
                 None
             }
@@ -374,38 +296,6 @@ impl std::fmt::Debug for Peer {
     }
 }
 
-fn config(terms: &PeerTerms<'_>) -> RtcConfig {
-    let mut config = RtcConfig::new()
-        .set_crypto_provider(dtls::provider().into())
-        .set_dtls_cert(terms.certificate.to_str0m())
-        .set_dtls_version(dtls::DTLS_VERSION)
-        .set_local_ice_credentials(IceCreds {
-            ufrag: terms.ufrag.to_owned(),
-            pass: terms.pwd.to_owned(),
-        })
-        // Header extensions travel in clear: audio level would tell the relay who speaks.
-        .clear_extension_map()
-        .clear_codecs()
-        .set_rtp_mode(true)
-        .set_send_buffer_audio(KEPT_PACKETS)
-        .set_sctp_max_buffered_amount(MAX_BUFFERED)
-        .set_sctp_max_message_size(MAX_CONTROL as u32);
-    config.set_initial_stun_rto(CHECK_TIMEOUT);
-    config.set_max_stun_rto(LONGEST_CHECK_TIMEOUT);
-    config.set_max_stun_retransmits(CHECKS);
-    for (pt, codec, clock) in PAYLOADS {
-        config.codec_config().add_config(
-            Pt::from(pt),
-            None,
-            codec,
-            clock,
-            None,
-            FormatParams::default(),
-        );
-    }
-    config
-}
-
 /// The 64-bit index whose low half is `sequence`, nearest to the last one (RFC 3711 section 3.3.1). `None` if that lies
 /// before the first packet of the call.
 fn extend(last: Option<u64>, sequence: u16) -> Option<u64> {
@@ -415,13 +305,6 @@ fn extend(last: Option<u64>, sequence: u16) -> Option<u64> {
     // Truncation is meant: the low 16 bits.
     let step = sequence.wrapping_sub(last as u16).cast_signed();
     last.checked_add_signed(i64::from(step))
-}
-
-fn fault(error: &RtcError) -> FarFault {
-    match error {
-        RtcError::Ice(_) => FarFault::Ice,
-        _ => FarFault::Dtls,
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_media::far::{FarError, FarEvent, FarFault, TurnTransport};
 
-use crate::world::{Setup, World};
+use crate::world::{ROLES, Setup, World};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -57,12 +57,12 @@ fn without_a_relay_there_is_no_call() {
         ..Setup::default()
     });
     assert_eq!(
-        fresh.legs[0].connect(&description, fresh.now),
+        fresh.legs[0].connect(&description, ROLES[0], fresh.now),
         Err(FarError::NotNow)
     );
     // Nor a second one on the same leg.
     assert_eq!(
-        world.legs[0].connect(&description, world.now),
+        world.legs[0].connect(&description, ROLES[0], world.now),
         Err(FarError::NotNow)
     );
 }
@@ -123,7 +123,7 @@ fn hostile_descriptions_are_refused_and_change_nothing() {
     cases.push((mirror, FarError::SameStream));
     for (bad, error) in cases {
         assert_eq!(
-            world.legs[0].connect(&bad, world.now),
+            world.legs[0].connect(&bad, ROLES[0], world.now),
             Err(error),
             "{:?}",
             bad.relays
@@ -151,7 +151,9 @@ fn another_certificate_than_the_promised_one_ends_the_call() {
             if leg != liar {
                 remote.fingerprint[7] ^= 1;
             }
-            world.legs[leg].connect(&remote, world.now).unwrap();
+            world.legs[leg]
+                .connect(&remote, ROLES[leg], world.now)
+                .unwrap();
         }
         world.run_until(Duration::from_secs(1), |world| {
             failed(world, 1 - liar).is_some()
@@ -168,7 +170,9 @@ fn another_password_than_the_promised_one_never_connects() {
     for leg in [0, 1] {
         let mut remote = world.description(1 - leg);
         remote.pwd = "A".repeat(24);
-        world.legs[leg].connect(&remote, world.now).unwrap();
+        world.legs[leg]
+            .connect(&remote, ROLES[leg], world.now)
+            .unwrap();
     }
     world.run_until(Duration::from_secs(20), |world| {
         world.both(|event| *event == FarEvent::Closed)
@@ -206,9 +210,9 @@ fn an_answer_may_take_seconds_to_reach_the_caller() {
         world.allocate();
         world.run_for(MS(100));
         let (caller, callee) = (world.description(0), world.description(1));
-        world.legs[1].connect(&caller, world.now).unwrap();
+        world.legs[1].connect(&caller, ROLES[1], world.now).unwrap();
         world.run_for(delay);
-        world.legs[0].connect(&callee, world.now).unwrap();
+        world.legs[0].connect(&callee, ROLES[0], world.now).unwrap();
         let connect = world.now;
         world.run_until(Duration::from_secs(5), |world| {
             world.both(|event| *event == FarEvent::Connected)
@@ -293,7 +297,7 @@ fn a_server_that_refuses_the_other_relay_is_named() {
     world.allocate();
     let mut remote = world.description(1);
     remote.relays = vec!["10.0.0.1:9".parse().unwrap()];
-    world.legs[0].connect(&remote, world.now).unwrap();
+    world.legs[0].connect(&remote, ROLES[0], world.now).unwrap();
     world.run_until(MS(100), |world| failed(world, 0).is_some());
     assert_eq!(failed(&world, 0), Some(FarFault::Forbidden));
 }

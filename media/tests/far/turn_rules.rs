@@ -5,28 +5,28 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Role, Secret, TurnServer, TurnTransport,
+    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
 };
 use ringfence_phonebook::turn::{
     ClientFlow, ClientTransport, MAX_RELAYS_PER_USER, TurnMachine, TurnOutput, TurnSecret,
     TurnSettings, rest_credentials,
 };
 
-use crate::world::UNIX;
+use crate::world::{UNIX, any_instant};
 
-struct Box {
+struct Server {
     machine: TurnMachine,
     now: Instant,
     credentials: (String, String),
     ports: u16,
 }
 
-impl Box {
+impl Server {
     fn new(ttl: Duration) -> Self {
         let secret = TurnSecret::new("secret".into());
         let credentials =
             rest_credentials(&secret, ttl, UNIX, &mut ChaCha20Rng::from_seed([3; 32]));
-        let now = Instant::now();
+        let now = any_instant();
         let settings = TurnSettings {
             listen: "9.9.9.9:3478".parse().unwrap(),
             secret,
@@ -53,7 +53,7 @@ impl Box {
             local: addr,
             private_relays: false,
         };
-        let leg = FarLeg::new(config, Role::Caller, [port as u8; 32], self.now);
+        let leg = FarLeg::new(config, [port as u8; 32], self.now);
         (
             leg,
             ClientFlow {
@@ -101,7 +101,7 @@ impl Box {
 
 #[test]
 fn one_user_name_holds_a_bounded_number_of_relays() {
-    let mut turn = Box::new(Duration::from_secs(60));
+    let mut turn = Server::new(Duration::from_secs(60));
     let mut legs = Vec::new();
     for port in 0..MAX_RELAYS_PER_USER {
         let (mut leg, flow) = turn.leg(1000 + port as u16);
@@ -128,7 +128,7 @@ fn one_user_name_holds_a_bounded_number_of_relays() {
 
 #[test]
 fn credentials_that_are_over_give_no_relay_but_end_none() {
-    let mut turn = Box::new(Duration::from_secs(60));
+    let mut turn = Server::new(Duration::from_secs(60));
     let (mut leg, flow) = turn.leg(1000);
     assert!(matches!(
         turn.settle(&mut leg, flow)[..],
@@ -151,7 +151,7 @@ fn credentials_that_are_over_give_no_relay_but_end_none() {
 
 #[test]
 fn a_forgotten_relay_is_closed() {
-    let mut turn = Box::new(Duration::from_secs(60));
+    let mut turn = Server::new(Duration::from_secs(60));
     let (mut leg, flow) = turn.leg(1000);
     turn.settle(&mut leg, flow);
     assert_eq!(turn.machine.relays(), 1);

@@ -16,6 +16,9 @@ use ringfence_phonebook::turn::{
     rest_credentials,
 };
 
+/// The first leg calls the second.
+pub(crate) const ROLES: [Role; 2] = [Role::Caller, Role::Callee];
+
 /// The time of day in the simulated world, in seconds since 1970.
 pub(crate) const UNIX: u64 = 1_800_000_000;
 
@@ -68,6 +71,15 @@ enum Delivery {
     },
 }
 
+/// Where simulated time starts; what time it is does not matter.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "there is no other way to make an Instant"
+)]
+pub(crate) fn any_instant() -> Instant {
+    Instant::now()
+}
+
 /// A packet of sound, a control message, or anything else that a leg said, and when.
 pub(crate) type Said = (Instant, FarEvent);
 
@@ -90,7 +102,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let start = Instant::now();
+        let start = any_instant();
         let mut rng = ChaCha20Rng::from_seed([setup.seed; 32]);
         let secret = TurnSecret::new("the operator's secret".into());
         let machines = setup
@@ -106,7 +118,7 @@ impl World {
                 (listen, TurnMachine::new(settings, start, UNIX))
             })
             .collect();
-        let mut leg = |index: usize, role: Role| {
+        let mut leg = |index: usize| {
             let (username, password) =
                 rest_credentials(&secret, Duration::from_secs(7200), UNIX, &mut rng);
             let password = setup.password.map_or(password, str::to_owned);
@@ -123,9 +135,9 @@ impl World {
                 local: LOCALS[index].parse().unwrap(),
                 private_relays: setup.private,
             };
-            FarLeg::new(config, role, seed, start)
+            FarLeg::new(config, seed, start)
         };
-        let legs = [leg(0, Role::Caller), leg(1, Role::Callee)];
+        let legs = [leg(0), leg(1)];
         Self {
             now: start,
             start,
@@ -164,7 +176,9 @@ impl World {
     pub(crate) fn connect(&mut self) {
         for leg in [0, 1] {
             let remote = self.description(1 - leg);
-            self.legs[leg].connect(&remote, self.now).unwrap();
+            self.legs[leg]
+                .connect(&remote, ROLES[leg], self.now)
+                .unwrap();
         }
     }
 

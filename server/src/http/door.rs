@@ -15,10 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at a time; about 20 kB each, and below the usual limit of open files. More wait in the system's queue.
+/// Connections at a time, below the usual limit of 1 024 open files. More wait in the system's queue.
 const MAX_VISITORS: usize = 900;
 
-/// From one answer (or the beginning) to the next: a whole request must arrive in it, and an idle connection ends with it.
+/// An idle connection ends with it; and from a request's first byte on, all of it must arrive and be answered in it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener that lets a bounded number in.
@@ -50,6 +50,7 @@ impl Listener for Door {
             Visitor {
                 stream,
                 patience: Box::pin(sleep(PATIENCE)),
+                idle: true,
                 _seat: seat,
             },
             peer,
@@ -65,10 +66,16 @@ impl Listener for Door {
 pub(super) struct Visitor {
     stream: TcpStream,
     patience: Pin<Box<Sleep>>,
+    /// Nothing has come since the last answer, or the beginning.
+    idle: bool,
     _seat: OwnedSemaphorePermit,
 }
 
 impl Visitor {
+    fn be_patient_again(&mut self) {
+        self.patience.as_mut().reset(Instant::now() + PATIENCE);
+    }
+
     /// What the stream says, unless it says nothing and the time is up.
     fn or_time_up<T>(
         &mut self,
@@ -89,6 +96,10 @@ impl AsyncRead for Visitor {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if polled.is_ready() && self.idle {
+            self.be_patient_again();
+            self.idle = false;
+        }
         self.or_time_up(context, polled)
     }
 }
@@ -101,7 +112,8 @@ impl AsyncWrite for Visitor {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if polled.is_ready() {
-            self.patience.as_mut().reset(Instant::now() + PATIENCE);
+            self.be_patient_again();
+            self.idle = true;
         }
         self.or_time_up(context, polled)
     }

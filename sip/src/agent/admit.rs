@@ -190,7 +190,7 @@ impl Agent {
             &mut self.board,
             now,
         );
-        self.legs.insert(leg, Leg::Calling(calling));
+        self.legs.insert(leg, Leg::Calling(Box::new(calling)));
         self.board.tell(Event::Incoming {
             leg,
             user,

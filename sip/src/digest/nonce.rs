@@ -80,10 +80,11 @@ impl Nonces {
         if age > LIFE.as_secs() || (serial < self.floor && !is_known) {
             return false;
         }
-        if self.used.len() >= MAX_USED && !is_known {
-            if let Some((oldest, _)) = self.used.pop_first() {
-                self.floor = self.floor.max(oldest.saturating_add(1));
-            }
+        if self.used.len() >= MAX_USED
+            && !is_known
+            && let Some((oldest, _)) = self.used.pop_first()
+        {
+            self.floor = self.floor.max(oldest.saturating_add(1));
         }
         let window = self.used.entry(serial).or_default();
         match count {

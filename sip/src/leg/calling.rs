@@ -61,7 +61,7 @@ impl Calling {
         board.transactions.respond(self.transaction, &response, now);
     }
 
-    pub(crate) fn answer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
+    pub(crate) fn answer(self: Box<Self>, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
         let mut response = self.response(200);
         attach_sdp(&mut response, sdp);
         board.transactions.respond(self.transaction, &response, now);
@@ -76,22 +76,35 @@ impl Calling {
         )))
     }
 
-    pub(crate) fn refuse(self, status: u16, board: &mut Board, now: Instant) -> Option<Leg> {
+    pub(crate) fn refuse(
+        self: Box<Self>,
+        status: u16,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
         let response = self.response(status.clamp(300, 699));
         self.leave(&response, board, now)
     }
 
-    pub(crate) fn handle_cancel(self, board: &mut Board, now: Instant) -> Option<Leg> {
+    pub(crate) fn handle_cancel(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
         board.tell(Event::Cancelled { leg: self.id });
         self.refuse(487, board, now)
     }
 
-    pub(crate) fn handle_ring_limit(self, board: &mut Board, now: Instant) -> Option<Leg> {
+    pub(crate) fn handle_ring_limit(
+        self: Box<Self>,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
         board.tell(Event::Cancelled { leg: self.id });
         self.refuse(480, board, now)
     }
 
-    pub(crate) fn handle_flow_closed(self, flow: Flow, board: &mut Board) -> Option<Leg> {
+    pub(crate) fn handle_flow_closed(
+        self: Box<Self>,
+        flow: Flow,
+        board: &mut Board,
+    ) -> Option<Leg> {
         if self.dialog.flow != flow {
             return Some(Leg::Calling(self));
         }
@@ -101,7 +114,7 @@ impl Calling {
     }
 
     pub(crate) fn handle_request(
-        mut self,
+        mut self: Box<Self>,
         asked: &Asked<'_>,
         board: &mut Board,
         now: Instant,
@@ -135,7 +148,7 @@ impl Calling {
         Some(Leg::Calling(self))
     }
 
-    fn leave(self, response: &Response, board: &mut Board, now: Instant) -> Option<Leg> {
+    fn leave(self: Box<Self>, response: &Response, board: &mut Board, now: Instant) -> Option<Leg> {
         board.transactions.respond(self.transaction, response, now);
         board.dialogs.remove(&self.dialog.id);
         None

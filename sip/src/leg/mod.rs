@@ -31,7 +31,7 @@ use talking::Talking;
 #[derive(Debug)]
 pub(crate) enum Leg {
     /// A phone called us and waits.
-    Calling(Calling),
+    Calling(Box<Calling>),
     /// Phones ring, or will.
     Placed(Placed),
     /// Answered.

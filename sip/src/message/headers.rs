@@ -88,15 +88,16 @@ impl Headers {
         Self::default()
     }
 
-    /// Adds a field at the end. Control characters become spaces, so that no value can begin a line of its own.
+    /// Adds a field at the end. Line ends become spaces, so that no value can begin a line of its own.
     pub fn push(&mut self, name: Name, value: impl Into<Vec<u8>>) {
         let mut value = value.into();
         for byte in &mut value {
-            if byte.is_ascii_control() {
+            if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
             }
         }
-        let value = if value.first() == Some(&b' ') || value.last() == Some(&b' ') {
+        let trimmed = trim(&value).len();
+        let value = if trimmed < value.len() {
             trim(&value).to_vec()
         } else {
             value

@@ -220,11 +220,9 @@ impl Reading {
         let Some((name, value)) = split_field(line) else {
             return self.note(Defect::HeaderLine);
         };
-        if value
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
-            return self.note(Defect::ControlCharacter);
+        // Other control characters may stand behind a backslash in a quoted string (section 25.1, quoted-pair).
+        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return self.note(Defect::BareLineEnd);
         }
         if self.headers.len().saturating_add(self.lengths.len()) >= MAX_HEADERS {
             return self.note(Defect::TooManyHeaders);

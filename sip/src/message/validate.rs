@@ -27,9 +27,9 @@ pub enum Defect {
     /// A line without a colon or with a bad name.
     #[error("Malformed Header Line")]
     HeaderLine,
-    /// A control character, bare CR and LF among them, inside a value.
-    #[error("Control Character In Header")]
-    ControlCharacter,
+    /// A CR or LF alone: two programs could disagree about where the header ends.
+    #[error("Bare Line End In Header")]
+    BareLineEnd,
     /// More than [`MAX_HEADERS`](super::MAX_HEADERS) fields.
     #[error("Too Many Headers")]
     TooManyHeaders,

@@ -177,3 +177,110 @@ pub(super) fn read_event(
         bytes,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_795_000_007;
+
+    fn letter() -> Letter {
+        Letter {
+            key: EventKey::generate(),
+            work_nonce: 0xabc,
+            bucket: 5,
+            bytes: (0..ENVELOPE)
+                .map(|at| u8::try_from(at % 251).unwrap())
+                .collect(),
+        }
+    }
+
+    fn tags(buckets: &[u16]) -> BTreeMap<String, u16> {
+        buckets
+            .iter()
+            .map(|bucket| (bucket_tag(3, *bucket), *bucket))
+            .collect()
+    }
+
+    fn changed(event: &Event, change: impl FnOnce(&mut serde_json::Value)) -> Event {
+        let mut json = serde_json::to_value(event).unwrap();
+        change(&mut json);
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn an_envelope_comes_back_as_it_was_sent() {
+        let letter = letter();
+        let event = write_event(&letter, 3, NOW).unwrap();
+        assert!(event.verify().is_ok());
+        let incoming = read_event(&event, &tags(&[4, 5]), NOW + 40).unwrap();
+        assert_eq!(incoming.event_key, letter.key.public());
+        assert_eq!((incoming.bucket, incoming.work_nonce), (5, 0xabc));
+        assert_eq!(incoming.bytes, letter.bytes);
+    }
+
+    #[test]
+    fn an_event_says_nothing_but_bucket_stamp_rounded_time_and_expiry() {
+        let event = write_event(&letter(), 3, NOW).unwrap();
+        let tags: Vec<Vec<String>> = event
+            .tags
+            .iter()
+            .map(|tag| tag.as_slice().to_vec())
+            .collect();
+        assert_eq!(
+            tags,
+            [
+                ["t", "rf1-3-0005"],
+                ["w", "0000000000000abc"],
+                ["expiration", "1795000070"]
+            ]
+        );
+        assert_eq!(event.created_at.as_secs(), 1_795_000_000);
+        assert_eq!((event.kind.as_u16(), event.content.len()), (KIND, CONTENT));
+    }
+
+    #[test]
+    fn what_is_not_one_of_our_envelopes_is_dropped() {
+        let event = write_event(&letter(), 3, NOW).unwrap();
+        let ours = tags(&[5]);
+        assert!(read_event(&event, &ours, NOW).is_some());
+        assert!(
+            read_event(&event, &tags(&[4]), NOW).is_none(),
+            "another bucket"
+        );
+        assert!(read_event(&event, &ours, NOW + 200).is_none(), "too old");
+        assert!(
+            read_event(&event, &ours, NOW - 200).is_none(),
+            "from the future"
+        );
+        let bad = [
+            changed(&event, |json| json["kind"] = 1.into()),
+            changed(&event, |json| json["content"] = "AAAA".into()),
+            changed(&event, |json| json["content"] = "*".repeat(CONTENT).into()),
+            changed(&event, |json| {
+                json["tags"] = serde_json::json!([["t", "rf1-3-0005"]])
+            }),
+            changed(&event, |json| {
+                json["tags"] = serde_json::json!([["t"], ["w", "1"]])
+            }),
+            changed(&event, |json| {
+                json["tags"] = serde_json::json!([["t", "rf1-3-0005"], ["w", "x"]])
+            }),
+            changed(&event, |json| {
+                json["tags"] = serde_json::json!([["t", "rf1-3-0005"], ["w", "00000000000000001"]])
+            }),
+        ];
+        for event in bad {
+            assert!(read_event(&event, &ours, NOW).is_none(), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_of_another_size_is_not_sent() {
+        let short = Letter {
+            bytes: vec![0; ENVELOPE - 1],
+            ..letter()
+        };
+        assert_eq!(write_event(&short, 3, NOW), Err(PublishFault::Misuse));
+    }
+}

@@ -232,3 +232,102 @@ async fn forget(client: &Client, url: &RelayUrl) {
     // Fails only when it is gone already.
     drop(client.force_remove_relay(url).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_phonebook::EmbeddedRelay;
+
+    use super::*;
+
+    fn letter(bucket: u16) -> Letter {
+        Letter {
+            key: EventKey::generate(),
+            work_nonce: 7,
+            bucket,
+            bytes: vec![bucket.to_be_bytes()[1]; ENVELOPE],
+        }
+    }
+
+    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<Incoming>) {
+        let buckets = BTreeSet::from([bucket]);
+        let (relays, incoming) = Relays::connect(&[url.to_owned()], 3, &buckets)
+            .await
+            .unwrap();
+        wait(&relays, |state| state.listening == 1).await;
+        (relays, incoming)
+    }
+
+    async fn wait(relays: &Relays, wanted: impl FnMut(&RelayState) -> bool) {
+        let mut state = relays.state();
+        timeout(Duration::from_secs(20), state.wait_for(wanted))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    async fn next(incoming: &mut mpsc::Receiver<Incoming>) -> Incoming {
+        timeout(Duration::from_secs(5), incoming.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    async fn any_port() -> EmbeddedRelay {
+        EmbeddedRelay::start(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_envelope_reaches_its_bucket_and_no_other() {
+        let relay = any_port().await;
+        let (sender, _unread) = listen(&relay.url(), 1).await;
+        let (_five, mut at_five) = listen(&relay.url(), 5).await;
+        let (_six, mut at_six) = listen(&relay.url(), 6).await;
+        let letter = letter(5);
+        let key = letter.key.public();
+        sender.publish(letter).await.unwrap();
+        let got = next(&mut at_five).await;
+        assert_eq!((got.event_key, got.bucket, got.work_nonce), (key, 5, 7));
+        assert!(at_six.try_recv().is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn without_a_connection_nothing_is_published_then_or_later() {
+        let relay = any_port().await;
+        let (url, address) = (relay.url(), relay.address());
+        let (sender, _unread) = listen(&url, 1).await;
+        let (listener, mut incoming) = listen(&url, 5).await;
+        relay.stop();
+        wait(&sender, |state| state.connected == 0).await;
+        assert_eq!(
+            sender.publish(letter(5)).await,
+            Err(PublishFault::NotConnected)
+        );
+        let _again = EmbeddedRelay::start(address).await.unwrap();
+        wait(&sender, |state| state.listening == 1).await;
+        wait(&listener, |state| state.listening == 1).await;
+        sender.publish(letter(5)).await.unwrap();
+        next(&mut incoming).await;
+        assert!(
+            incoming.try_recv().is_err(),
+            "the first letter came after all"
+        );
+    }
+
+    #[tokio::test]
+    async fn lists_of_relays_that_cannot_be_used_are_refused() {
+        let connect =
+            async |urls: &[String]| Relays::connect(urls, 0, &BTreeSet::new()).await.map(drop);
+        assert_eq!(connect(&[]).await, Err(RelayFault::NoRelay));
+        assert_eq!(
+            connect(&vec!["ws://a".to_owned(); 9]).await,
+            Err(RelayFault::TooMany(9))
+        );
+        let bad = "https://a".to_owned();
+        assert_eq!(
+            connect(std::slice::from_ref(&bad)).await,
+            Err(RelayFault::BadUrl(bad))
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! Everything that may end a command, and the one way in which it is told: what failed, why, what to do.
+
+use std::process::ExitCode;
+
+use ringfence_phonebook::CodeError;
+
+use crate::activate::ActivateFault;
+use crate::assemble::AssembleFault;
+use crate::config::ConfigError;
+use crate::demo::stack::StackFault;
+use crate::io::book::BookFault;
+use crate::io::phone::ListenError;
+use crate::io::probe::ProbeFault;
+use crate::keystore::KeystoreFault;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key store.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreFault),
+    /// The typed activation code.
+    #[error("this is not an activation code: {0}")]
+    Code(#[from] CodeError),
+    /// The phone book.
+    #[error(transparent)]
+    Book(#[from] BookFault),
+    /// An activation.
+    #[error(transparent)]
+    Activate(#[from] ActivateFault),
+    /// The parts of an engine.
+    #[error(transparent)]
+    Assemble(#[from] AssembleFault),
+    /// The sockets towards phones.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The TURN server.
+    #[error(transparent)]
+    Turn(#[from] ProbeFault),
+    /// The demo.
+    #[error(transparent)]
+    Demo(#[from] StackFault),
+    /// Nothing was typed, or two different things.
+    #[error("no passphrase was given, or the second one differs from the first")]
+    NoPassphrase,
+    /// The system gives no threads.
+    #[error("the system refused to start: {0}")]
+    System(std::io::ErrorKind),
+}
+
+impl Failure {
+    fn remedy(&self) -> String {
+        match self {
+            Self::Config(error) => error.remedy(),
+            Self::Keystore(fault) => fault.remedy(),
+            Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
+            Self::Book(fault) => fault.remedy(),
+            Self::Activate(fault) => fault.remedy(),
+            Self::Assemble(fault) => fault.remedy(),
+            Self::Listen(error) => listen_remedy(error),
+            Self::Turn(fault) => fault.remedy(),
+            Self::Demo(fault) => fault.remedy(),
+            Self::NoPassphrase => {
+                "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
+            }
+            Self::System(_) => "check the limits of this user's processes and memory".to_owned(),
+        }
+    }
+
+    /// 2 when the person has to type something else, 1 for everything that happened on the way.
+    fn status(&self) -> u8 {
+        match self {
+            Self::Config(_)
+            | Self::Code(_)
+            | Self::NoPassphrase
+            | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
+            _ => 1,
+        }
+    }
+
+    /// One paragraph.
+    fn text(&self) -> String {
+        format!("ringfence: {self}. To do: {}.", self.remedy())
+    }
+
+    /// Prints it, once, and gives the exit status.
+    #[expect(clippy::print_stderr, reason = "the answer to a command")]
+    pub(super) fn tell(&self) -> ExitCode {
+        eprintln!("{}", self.text());
+        ExitCode::from(self.status())
+    }
+}
+
+fn listen_remedy(error: &ListenError) -> String {
+    match error.error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port and sip.tcp_port to others".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: correct sip.listen".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose a higher one".to_owned(),
+        _ => "check the [sip] settings".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_one_paragraph_that_says_what_why_and_what_to_do() {
+        let failures = [
+            Failure::from(BookFault::CodeRefused),
+            Failure::from(AssembleFault::NoLine),
+            Failure::from(KeystoreFault::InUse {
+                path: "/tmp/state".into(),
+            }),
+            Failure::from(ListenError {
+                transport: "udp",
+                addr: ([127, 0, 0, 1], 5060).into(),
+                error: std::io::ErrorKind::AddrInUse.into(),
+            }),
+        ];
+        for failure in failures {
+            let text = failure.text();
+            assert!(
+                !text.contains('\n') && text.contains(". To do: ") && text.ends_with('.'),
+                "{text}"
+            );
+            assert!(!text.contains("..") && !text.contains(".:"), "{text}");
+            assert_eq!(failure.status(), 1);
+        }
+    }
+
+    #[test]
+    fn what_must_be_typed_differently_has_a_status_of_its_own() {
+        assert_eq!(Failure::from(ConfigError::NoHome).status(), 2);
+        assert_eq!(Failure::from(BookFault::BadUrl("x".to_owned())).status(), 2);
+    }
+}

@@ -1,0 +1,312 @@
+//! What was typed. Each command has a file; this one names them and starts them.
+//!
+//! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
+//! settings are wrong.
+
+mod failure;
+mod lines;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ringfence_phonebook::ActivationCode;
+use tracing_subscriber::EnvFilter;
+
+use crate::activate::activate;
+use crate::config::Config;
+use crate::demo::stack::StackOptions;
+use crate::demo::{self, DemoOptions};
+use crate::io::book::BookClient;
+use crate::io::turn::TurnEndpoint;
+use crate::keystore::Keystore;
+use crate::secret::Secret;
+pub use failure::Failure;
+
+/// Log of the demo: its output is the report.
+const DEMO_LOG: &str =
+    "error,nostr_relay_pool=off,nostr_relay_builder=off,stun_proto=off,turn_server_proto=off";
+
+/// Private calls for any SIP phone.
+///
+/// Ringfence looks like a SIP server on this machine. Phones register to it and dial numbers; a call leaves the machine as a sealed
+/// ring on Nostr relays and as relayed WebRTC, so that no server learns who calls whom and neither side learns the other's address.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ringfence",
+    version,
+    max_term_width = 100,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system on this machine and place a call through it
+    ///
+    /// Starts a phone book, a Nostr relay, a TURN server and two engines on loopback, lets two built-in phones call each other and
+    /// prints the path of the call. Then everything keeps running for phones of your own, until Ctrl-C.
+    Demo(DemoArgs),
+    /// Redeem an activation code: get a number and a SIP account
+    ///
+    /// Draws the keys of a new line, binds them to the number behind the code, and prints the SIP account for your phones. When the
+    /// answer is lost on the way, run the same command again.
+    Activate(ActivateArgs),
+    /// Run the engine for all lines of the state folder, until Ctrl-C
+    ///
+    /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once.
+    Run(Place),
+    /// List the lines of the state folder and their SIP accounts
+    Lines(LinesArgs),
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// End after the built-in call; exit status 0 only if all of it held
+    #[arg(long, conflicts_with = "no_call")]
+    once: bool,
+    /// Print JSON lines: what runs, then the result of the call
+    #[arg(long)]
+    json: bool,
+    /// Start everything, but place no call
+    #[arg(long)]
+    no_call: bool,
+    /// Use this Nostr relay instead of the embedded one
+    #[arg(long, value_name = "URL")]
+    relay: Option<String>,
+    /// Use this TURN server instead of the embedded one: turn:HOST:PORT?transport=udp|tcp or turns:HOST:PORT
+    #[arg(long, value_name = "URL", requires = "turn_secret")]
+    turn: Option<TurnEndpoint>,
+    /// Secret shared with that TURN server (coturn: static-auth-secret)
+    #[arg(long, value_name = "SECRET", requires = "turn")]
+    turn_secret: Option<String>,
+    /// SIP port of the first line, UDP and TCP; the second gets a free one
+    #[arg(long, value_name = "PORT")]
+    sip_port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct ActivateArgs {
+    /// URL of the phone book
+    #[arg(long, value_name = "URL")]
+    phonebook: String,
+    /// The activation code, as its operator gave it to you
+    #[arg(long, value_name = "CODE")]
+    code: String,
+    /// A name for the line; stays on this machine
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Encrypt the keys with a passphrase and ask for it (or set RINGFENCE_PASSPHRASE)
+    #[arg(long)]
+    passphrase: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Args)]
+struct LinesArgs {
+    /// Print the SIP passwords too
+    #[arg(long)]
+    passwords: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where settings and keys are.
+#[derive(Debug, Args)]
+struct Place {
+    /// File of settings (TOML); examples/ringfence.toml shows them all
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the keys; goes over the setting `state` [default: ~/.local/share/ringfence]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Place {
+    fn config(&self) -> Result<Config, Failure> {
+        match (&self.config, &self.state) {
+            (Some(file), None) => Ok(Config::read(file)?),
+            (Some(file), Some(state)) => Ok(Config {
+                state: state.clone(),
+                ..Config::read(file)?
+            }),
+            (None, Some(state)) => Ok(Config::with_state(state)),
+            (None, None) => Ok(Config::defaults()?),
+        }
+    }
+}
+
+/// Runs a command to its end.
+#[must_use]
+pub fn main(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::System(error.kind()).tell(),
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // Threads that mint stamps or look up names are not waited for.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|failure| failure.tell())
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Demo(args) => run_demo(args).await,
+        Command::Activate(args) => run_activate(args).await,
+        Command::Run(place) => {
+            let config = place.config()?;
+            log(&config.log);
+            serve::serve(config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Lines(args) => {
+            let config = args.place.config()?;
+            let mut store = open_store(&config, false)?;
+            say(&lines::table(&store.lines()?, &config, args.passwords));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
+    log(DEMO_LOG);
+    let options = DemoOptions {
+        once: args.once,
+        json: args.json,
+        no_call: args.no_call,
+        stack: StackOptions {
+            relay: args.relay,
+            turn: args.turn.zip(args.turn_secret.map(Secret::new)),
+            sip_port: args.sip_port,
+        },
+    };
+    let held = demo::run(&options, stop(), say).await?;
+    Ok(if held {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
+    let config = args.place.config()?;
+    log(&config.log);
+    let code: ActivationCode = args.code.parse()?;
+    let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
+    let mut store = open_store(&config, args.passphrase)?;
+    let line = activate(&mut store, &client, &code, args.name).await?;
+    say(&format!(
+        "Line {} is yours.\n\n{}",
+        line.number,
+        lines::table(std::slice::from_ref(&line), &config, true)
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the key store, with the passphrase of the environment or of the person at the terminal.
+fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure> {
+    let encrypted = Keystore::is_encrypted(&config.state)?;
+    let passphrase = match std::env::var("RINGFENCE_PASSPHRASE") {
+        Ok(text) if !text.is_empty() => Some(Secret::new(text)),
+        _ if encrypted => ask("Passphrase of the keys: "),
+        _ if new_passphrase => Some(ask_twice()?),
+        _ => None,
+    };
+    Ok(Keystore::open(&config.state, passphrase)?)
+}
+
+/// `None` when there is no terminal to ask at.
+fn ask(question: &str) -> Option<Secret> {
+    rpassword::prompt_password(question).ok().map(Secret::new)
+}
+
+fn ask_twice() -> Result<Secret, Failure> {
+    let first = ask("New passphrase: ")
+        .filter(|text| !text.is_empty())
+        .ok_or(Failure::NoPassphrase)?;
+    let second = ask("Again: ").ok_or(Failure::NoPassphrase)?;
+    if first.expose() == second.expose() {
+        Ok(first)
+    } else {
+        Err(Failure::NoPassphrase)
+    }
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+async fn stop() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        result = tokio::signal::ctrl_c() => if result.is_err() { std::future::pending::<()>().await },
+    }
+}
+
+/// `RUST_LOG` goes before the settings.
+fn log(filter: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    // Fails only if something in this process logs already.
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init(),
+    );
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_external_turn_server_needs_its_secret() {
+        assert!(
+            Cli::try_parse_from(["ringfence", "demo", "--turn", "turn:127.0.0.1:3478"]).is_err()
+        );
+        assert!(
+            Cli::try_parse_from([
+                "ringfence",
+                "demo",
+                "--turn",
+                "turn:127.0.0.1:3478",
+                "--turn-secret",
+                "x"
+            ])
+            .is_ok()
+        );
+        assert!(Cli::try_parse_from(["ringfence", "demo", "--once", "--no-call"]).is_err());
+    }
+
+    #[test]
+    fn a_folder_on_the_command_line_goes_over_the_settings() {
+        let place = Place {
+            config: None,
+            state: Some(PathBuf::from("/tmp/a")),
+        };
+        assert_eq!(place.config().unwrap().state, PathBuf::from("/tmp/a"));
+    }
+}

@@ -1,0 +1,104 @@
+//! Asks the TURN server for a relayed address and gives it back: whether calls will have sound is known before the first call.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use ringfence_media::far::{FarEvent, FarFault, FarLeg, FarOutput};
+use tokio::time::{sleep_until, timeout};
+
+use super::lobby::Lobby;
+use super::turn::TurnSocket;
+use crate::clock;
+
+/// The far leg gives up by itself before this.
+const LIMIT: Duration = Duration::from_secs(8);
+
+/// Why there would be no sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeFault {
+    /// No server took the connection.
+    #[error("no TURN server can be reached")]
+    Unreachable,
+    /// A server answered, but gave no relayed address.
+    #[error("there is no relayed address to be had: {0}")]
+    Refused(FarFault),
+}
+
+impl ProbeFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Refused(FarFault::Allocation { code: 401 | 403 | 441 }) => {
+                "check turn.secret (coturn: static-auth-secret), or turn.user and turn.password, and this machine's clock".to_owned()
+            }
+            Self::Refused(FarFault::Relay) => {
+                "the server relays at a private address; set its public one (coturn: external-ip), or turn.allow_private for a network without the internet".to_owned()
+            }
+            Self::Refused(FarFault::Timeout) | Self::Unreachable => "check turn.urls and that the server runs; where UDP is blocked, use ?transport=tcp or turns:".to_owned(),
+            Self::Refused(_) => "ask the TURN server's operator".to_owned(),
+        }
+    }
+
+    /// Whether waiting will not help: the settings are wrong.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(FarFault::Allocation {
+                code: 401 | 403 | 441
+            })
+        )
+    }
+}
+
+/// Gets a relayed address and gives it back. Returns how long that took.
+///
+/// # Errors
+/// [`ProbeFault`].
+pub async fn probe(lobby: &Lobby) -> Result<Duration, ProbeFault> {
+    let start = clock::now();
+    let (mut socket, config) = lobby.enter().await.ok_or(ProbeFault::Unreachable)?;
+    let mut leg = FarLeg::new(config, rand::rng().random(), start);
+    let asked = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
+    leg.close(clock::now());
+    while let Some(output) = leg.poll() {
+        if let FarOutput::ToServer(bytes) = output {
+            socket.send(&bytes);
+        }
+    }
+    socket.close(Duration::from_millis(200)).await;
+    asked
+        .unwrap_or(Err(FarFault::Timeout))
+        .map_err(ProbeFault::Refused)?;
+    Ok(start.elapsed())
+}
+
+async fn allocate(leg: &mut FarLeg, socket: &mut TurnSocket) -> Result<(), FarFault> {
+    let mut buffer = Vec::new();
+    loop {
+        while let Some(output) = leg.poll() {
+            match output {
+                FarOutput::ToServer(bytes) => drop(socket.send(&bytes)),
+                FarOutput::Event(FarEvent::Allocated(_)) => return Ok(()),
+                FarOutput::Event(FarEvent::Failed(fault)) => return Err(fault),
+                FarOutput::Event(_) => {}
+            }
+        }
+        let alarm = leg.next_alarm().map(|(at, _)| at);
+        tokio::select! {
+            open = socket.recv(&mut buffer) => {
+                if open { leg.handle_turn(&buffer, clock::now()) } else { leg.handle_turn_closed(clock::now()) }
+            }
+            () = until(alarm) => leg.handle_timeout(clock::now()),
+        }
+    }
+}
+
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

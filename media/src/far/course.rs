@@ -1,0 +1,316 @@
+//! The course of a far leg: what it does about what the TURN server, WebRTC and the clock have to say.
+//!
+//! Every input ends in `settle`: TURN client and WebRTC are drained in turns until both are quiet, so that nothing
+//! waits for a timer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use rand_core::Rng;
+
+use super::allocation::{AllocationEvent, Stray};
+use super::gate::Verdict;
+use super::leg::{FarLeg, Phase};
+use super::peer::{Peer, PeerOutput};
+use super::relays;
+use super::terms::{FarEvent, FarFault, FarLocal, FarOutput};
+
+/// How long the other side may be silent. It sends sound all the time, and RTCP and ICE checks beside it.
+const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the deletion of the allocation may take before the leg is closed without it.
+const DELETION_LIMIT: Duration = Duration::from_secs(2);
+
+/// Outputs that may wait for [`FarLeg::poll`]. One input makes a handful; when full, packets are dropped and counted,
+/// events are kept.
+const MAX_OUTPUTS: usize = 1024;
+
+/// Rounds between TURN client and WebRTC after one input; two are normal.
+const MAX_ROUNDS: usize = 16;
+
+impl FarLeg {
+    /// One frame from the TURN server.
+    pub(super) fn receive(&mut self, frame: &[u8], now: Instant) {
+        match self.allocation.receive(frame, now) {
+            Ok(Some(data)) if self.gate.admits(data.peer) => {
+                let (from, bytes) = (data.peer, data.data());
+                if let Phase::Talking { silent_at, .. } = &mut self.phase {
+                    *silent_at = now + SILENCE_LIMIT;
+                }
+                if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {
+                    self.counters.stray += 1;
+                }
+            }
+            Ok(None) => {}
+            // The other side does not know yet that the call is over.
+            Ok(Some(_)) | Err(Stray) if matches!(self.phase, Phase::Ending { .. }) => {}
+            Ok(Some(_)) => self.counters.unpermitted += 1,
+            Err(Stray) => self.counters.stray += 1,
+        }
+        self.settle(now);
+    }
+
+    /// Runs `work` on the peer, if there is one; a fault ends the leg.
+    pub(super) fn with_peer<T>(
+        &mut self,
+        now: Instant,
+        work: impl FnOnce(&mut Peer, Instant) -> Result<T, FarFault>,
+    ) -> Option<T> {
+        let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
+            return None;
+        };
+        fastrand::seed(self.rng.next_u64());
+        match work(peer, now) {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.fail(fault, now);
+                None
+            }
+        }
+    }
+
+    /// Lets TURN client and WebRTC work until both have nothing more to say.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for _ in 0..MAX_ROUNDS {
+            let peer = self.drain_peer(now);
+            let turn = self.drive_allocation(now);
+            if !peer && !turn {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn drive_allocation(&mut self, now: Instant) -> bool {
+        if matches!(self.phase, Phase::Closed) {
+            return false;
+        }
+        // While people talk, a pause costs nothing, and the client's clock need not run further ahead.
+        let hurry = !matches!(self.phase, Phase::Talking { .. });
+        let (mut frames, mut events) = (Vec::new(), Vec::new());
+        self.allocation.drive(
+            now,
+            hurry,
+            |frame| frames.push(frame),
+            |event| events.push(event),
+        );
+        for frame in frames {
+            self.send(frame);
+        }
+        let more = !events.is_empty();
+        for event in events {
+            self.hear_allocation(event, now);
+        }
+        more
+    }
+
+    pub(super) fn hear_allocation(&mut self, event: AllocationEvent, now: Instant) {
+        match (event, &self.phase) {
+            (AllocationEvent::Ready(relay), Phase::Allocating { .. }) => self.allocated(relay, now),
+            // Closed before the relay was there: give it back at once.
+            (
+                AllocationEvent::Ready(_),
+                Phase::Ending {
+                    deleting: false, ..
+                },
+            ) => self.delete(now),
+            (AllocationEvent::Refused(Some(code)), Phase::Allocating { .. }) => {
+                self.fail(FarFault::Allocation { code }, now);
+            }
+            (AllocationEvent::Refused(None), Phase::Allocating { .. }) => {
+                self.fail(FarFault::Timeout, now)
+            }
+            (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
+            (AllocationEvent::Forbidden(ip), _) => {
+                if self.gate.refused(ip) {
+                    self.fail(FarFault::Forbidden, now);
+                }
+            }
+            (AllocationEvent::Gone | AllocationEvent::Refused(_), Phase::Ending { .. }) => {
+                self.finish()
+            }
+            (AllocationEvent::Gone, Phase::Allocating { .. }) => self.fail(FarFault::Timeout, now),
+            (
+                AllocationEvent::Gone,
+                Phase::Ready | Phase::Connecting { .. } | Phase::Talking { .. },
+            ) => {
+                self.fail(FarFault::ServerGone, now);
+            }
+            (
+                AllocationEvent::Ready(_) | AllocationEvent::Refused(_) | AllocationEvent::Gone,
+                _,
+            ) => {}
+        }
+    }
+
+    pub(super) fn allocated(&mut self, relay: SocketAddr, now: Instant) {
+        // A server that hands us our own address as a relay would have us tell it to the other side.
+        let own = [
+            self.allocation.mapped().map(|mapped| mapped.ip()),
+            Some(self.own_ip),
+        ];
+        let ours = !self.private_relays && own.contains(&Some(relay.ip()));
+        let Some(certificate) = self
+            .certificate
+            .as_ref()
+            .filter(|_| !ours && relays::is_usable(relay, self.private_relays))
+        else {
+            self.fail(FarFault::Relay, now);
+            return;
+        };
+        let local = FarLocal {
+            ufrag: self.credentials.ufrag.clone(),
+            pwd: self.credentials.pwd.clone(),
+            fingerprint: certificate.fingerprint(),
+            ssrc: self.ssrc,
+            relay,
+        };
+        self.relay = Some(relay);
+        self.gate.set_own(relay);
+        self.phase = Phase::Ready;
+        self.say(FarEvent::Allocated(local));
+        // The other side often uses the same server, and a permission is per address: have it before it is needed.
+        self.ask(relay.ip(), now);
+    }
+
+    pub(super) fn ask(&mut self, ip: IpAddr, now: Instant) {
+        if self.gate.must_ask(ip)
+            && self.allocation.permit(ip, now).is_err()
+            && self.gate.refused(ip)
+        {
+            self.fail(FarFault::Forbidden, now);
+        }
+    }
+
+    pub(super) fn permitted(&mut self, ip: IpAddr, now: Instant) {
+        for (to, bytes) in self.gate.granted(ip) {
+            self.wrap(to, bytes, now);
+        }
+        for relay in self.gate.remotes() {
+            if relay.ip() == ip {
+                self.bind_if_granted(relay, now);
+            }
+        }
+    }
+
+    pub(super) fn bind_if_granted(&mut self, relay: SocketAddr, now: Instant) {
+        if self.gate.is_granted(relay.ip()) {
+            // Refused or there already: packets travel in Send indications then, which is longer, not worse.
+            let _ = self.allocation.bind(relay, now);
+        }
+    }
+
+    pub(super) fn drain_peer(&mut self, now: Instant) -> bool {
+        let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
+            return false;
+        };
+        fastrand::seed(self.rng.next_u64());
+        let mut said = Vec::new();
+        peer.drain(now, |output| said.push(output));
+        let more = !said.is_empty();
+        // The answer to the other side's farewell comes after the news of it, and must still pass.
+        let ended = said
+            .iter()
+            .any(|output| matches!(output, PeerOutput::Closed));
+        for output in said {
+            self.hear_peer(output, now);
+        }
+        if ended {
+            self.end(now);
+        }
+        more
+    }
+
+    pub(super) fn hear_peer(&mut self, output: PeerOutput, now: Instant) {
+        match output {
+            PeerOutput::Send { from, to, bytes } => match self.gate.judge(from, to, bytes) {
+                Verdict::Pass(bytes) => self.wrap(to, bytes, now),
+                Verdict::Kept => {}
+                Verdict::Unsent => self.counters.unsent += 1,
+                Verdict::Misdirected => self.counters.misdirected += 1,
+            },
+            PeerOutput::Connected => self.connected(now),
+            PeerOutput::ControlOpen => self.say(FarEvent::ControlOpen),
+            PeerOutput::Rtp(packet) => self.say(FarEvent::Rtp(packet)),
+            PeerOutput::Control(bytes) => self.say(FarEvent::Control(bytes)),
+            PeerOutput::Failed(fault) => self.fail(fault, now),
+            PeerOutput::Closed => {}
+        }
+    }
+
+    pub(super) fn connected(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Connecting { peer, .. } => {
+                self.phase = Phase::Talking {
+                    peer,
+                    silent_at: now + SILENCE_LIMIT,
+                };
+                self.say(FarEvent::Connected);
+            }
+            other => self.phase = other,
+        }
+    }
+
+    pub(super) fn wrap(&mut self, to: SocketAddr, bytes: Vec<u8>, now: Instant) {
+        match self.allocation.wrap(to, bytes, now) {
+            Some(frame) => self.send(frame),
+            None => self.counters.unsent += 1,
+        }
+    }
+
+    pub(super) fn fail(&mut self, fault: FarFault, now: Instant) {
+        if !matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+            self.say(FarEvent::Failed(fault));
+            self.end(now);
+        }
+    }
+
+    /// Gives the allocation back; the connection is over.
+    pub(super) fn end(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+            return;
+        }
+        let allocating = matches!(self.phase, Phase::Allocating { .. });
+        self.gate.shut();
+        self.phase = Phase::Ending {
+            until: now + DELETION_LIMIT,
+            deleting: false,
+        };
+        if self.allocation.is_gone() {
+            self.finish();
+        } else if !allocating {
+            self.delete(now);
+        }
+        self.drive_allocation(now);
+    }
+
+    pub(super) fn delete(&mut self, now: Instant) {
+        if self.allocation.delete(now) {
+            self.phase = Phase::Ending {
+                until: now + DELETION_LIMIT,
+                deleting: true,
+            };
+        } else {
+            self.finish();
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.phase = Phase::Closed;
+            self.gate.shut();
+            self.say(FarEvent::Closed);
+        }
+    }
+
+    pub(super) fn say(&mut self, event: FarEvent) {
+        self.outputs.push_back(FarOutput::Event(event));
+    }
+
+    pub(super) fn send(&mut self, frame: Vec<u8>) {
+        if self.outputs.len() < MAX_OUTPUTS {
+            self.outputs.push_back(FarOutput::ToServer(frame));
+        } else {
+            self.counters.unsent += 1;
+        }
+    }
+}

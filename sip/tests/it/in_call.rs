@@ -1,0 +1,194 @@
+//! Requests inside a call: re-INVITE, UPDATE, INFO, REFER, and those that belong to no call.
+
+use std::time::Duration;
+
+use ringfence_sip::message::{Method, Name, Request};
+use ringfence_sip::{Event, HangUp, LegId};
+
+use crate::world::{ANSWER, Call, OFFER, Phone, World, phone, tcp_phone};
+
+fn talking(world: &mut World, phone: &Phone) -> (Call, LegId) {
+    let (call, leg) = phone.dial(world, "5550199", OFFER);
+    world.agent.answer(leg, ANSWER.to_vec(), world.now);
+    world.drain();
+    let ok = world.responses(phone.flow).remove(0);
+    let mut call = Call::of(&call.invite, &ok);
+    let ack = call.ack(phone, world);
+    phone.send(world, &ack);
+    world.events();
+    (call, leg)
+}
+
+fn offer(call: &mut Call, phone: &Phone, world: &mut World, method: Method) -> Request {
+    let mut request = call.request(phone, world, method);
+    request.headers.push(Name::ContentType, "application/sdp");
+    request.body = OFFER.to_vec();
+    request
+}
+
+#[test]
+fn a_new_offer_is_asked_about_and_answered() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let reinvite = offer(&mut call, &alice, &mut world, Method::Invite);
+    assert_eq!(alice.ask(&mut world, &reinvite).status, 100);
+    assert_eq!(
+        world.event(),
+        Event::Reoffer {
+            leg,
+            sdp: OFFER.to_vec()
+        }
+    );
+    world.agent.answer(leg, ANSWER.to_vec(), world.now);
+    world.drain();
+    let ok = world.responses(alice.flow).remove(0);
+    assert_eq!((ok.status, ok.body.as_slice()), (200, ANSWER));
+    world.advance(Duration::from_millis(600));
+    assert_eq!(world.statuses(alice.flow), [200]);
+    let ack = call.ack(&alice, &mut world);
+    alice.send(&mut world, &ack);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.inbox(alice.flow), []);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn a_refused_offer_leaves_the_call_as_it_was() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let reinvite = offer(&mut call, &alice, &mut world, Method::Invite);
+    alice.send(&mut world, &reinvite);
+    world.inbox(alice.flow);
+    world.agent.refuse(leg, 488, world.now);
+    world.drain();
+    let refused = world.responses(alice.flow).remove(0);
+    assert_eq!(refused.status, 488);
+    alice.send(&mut world, &Call::of(&reinvite, &refused).ack_of_refusal());
+    world.events();
+    let bye = call.request(&alice, &mut world, Method::Bye);
+    assert_eq!(alice.ask(&mut world, &bye).status, 200);
+    assert_eq!(world.event(), Event::HungUp { leg });
+}
+
+#[test]
+fn a_second_offer_before_the_first_is_settled_is_put_off() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let first = offer(&mut call, &alice, &mut world, Method::Invite);
+    alice.send(&mut world, &first);
+    world.inbox(alice.flow);
+    let second = offer(&mut call, &alice, &mut world, Method::Update);
+    let later = alice.ask(&mut world, &second);
+    assert_eq!(
+        (later.status, later.headers.text(&Name::RetryAfter)),
+        (500, Some("1"))
+    );
+    world.agent.answer(leg, ANSWER.to_vec(), world.now);
+    world.drain();
+    world.inbox(alice.flow);
+    let third = offer(&mut call, &alice, &mut world, Method::Update);
+    assert_eq!(alice.ask(&mut world, &third).status, 491);
+}
+
+#[test]
+fn an_update_refreshes_or_offers() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let refresh = call.request(&alice, &mut world, Method::Update);
+    assert_eq!(alice.ask(&mut world, &refresh).status, 200);
+    assert_eq!(world.events(), []);
+    let update = offer(&mut call, &alice, &mut world, Method::Update);
+    alice.send(&mut world, &update);
+    assert_eq!(world.inbox(alice.flow), []);
+    assert_eq!(
+        world.event(),
+        Event::Reoffer {
+            leg,
+            sdp: OFFER.to_vec()
+        }
+    );
+    world.agent.answer(leg, ANSWER.to_vec(), world.now);
+    world.drain();
+    assert_eq!(world.statuses(alice.flow), [200]);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.inbox(alice.flow), []);
+}
+
+#[test]
+fn what_a_phone_may_ask_inside_a_call() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, _) = talking(&mut world, &alice);
+    let cases = [
+        (Method::Info, 200),
+        (Method::Options, 200),
+        (Method::Refer, 603),
+        (Method::Notify, 405),
+        (Method::Message, 405),
+        (Method::Prack, 481),
+        (Method::Other("FOO".to_owned()), 501),
+    ];
+    for (method, status) in cases {
+        let request = call.request(&alice, &mut world, method.clone());
+        assert_eq!(alice.ask(&mut world, &request).status, status, "{method}");
+    }
+    let mut digits = call.request(&alice, &mut world, Method::Info);
+    digits
+        .headers
+        .push(Name::ContentType, "application/dtmf-relay");
+    digits.body = b"Signal=5\r\nDuration=160\r\n".to_vec();
+    assert_eq!(alice.ask(&mut world, &digits).status, 415);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn an_older_request_is_refused() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    call.number = 0;
+    let old = call.request(&alice, &mut world, Method::Bye);
+    assert_eq!(alice.ask(&mut world, &old).status, 500);
+    assert_eq!(world.events(), []);
+    world.agent.hang_up(leg, HangUp::Normal, world.now);
+}
+
+#[test]
+fn requests_of_no_call_are_481() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    for method in [Method::Bye, Method::Info, Method::Update, Method::Invite] {
+        let mut request = alice.request(&mut world, method.clone(), "sip:ringfence@127.0.0.1:5060");
+        request
+            .headers
+            .replace(Name::To, "<sip:ringfence@127.0.0.1>;tag=never");
+        assert_eq!(alice.ask(&mut world, &request).status, 481, "{method}");
+    }
+    let bye = alice.request(&mut world, Method::Bye, "sip:ringfence@127.0.0.1:5060");
+    assert_eq!(alice.ask(&mut world, &bye).status, 481);
+}
+
+#[test]
+fn a_call_ends_with_its_stream() {
+    let (mut world, alice) = (World::new(), tcp_phone("alice", 40001));
+    let (_, leg) = talking(&mut world, &alice);
+    world.agent.handle_flow_closed(alice.flow, world.now);
+    world.drain();
+    assert_eq!(world.event(), Event::HungUp { leg });
+    assert_eq!(world.inbox(alice.flow), []);
+}
+
+#[test]
+fn hanging_up_refuses_the_offer_that_is_open() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let reinvite = offer(&mut call, &alice, &mut world, Method::Invite);
+    alice.send(&mut world, &reinvite);
+    world.inbox(alice.flow);
+    world.agent.hang_up(leg, HangUp::Normal, world.now);
+    world.drain();
+    let inbox = world.inbox(alice.flow);
+    let said: Vec<bool> = inbox
+        .iter()
+        .map(|message| message.to_bytes().starts_with(b"SIP/2.0 487"))
+        .collect();
+    assert_eq!(said.len(), 2);
+    assert!(said.contains(&true));
+}

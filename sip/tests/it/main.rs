@@ -1,0 +1,14 @@
+//! The agent against scripted phones, in simulated time: no socket, no sleep.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the steps of a script fail loudly, as the tests that use them do"
+)]
+
+mod bad_input;
+mod called;
+mod calling;
+mod in_call;
+mod loss;
+mod registration;
+mod world;

@@ -1,0 +1,216 @@
+//! Ringfence as it is installed: the phone book and two engines as processes of their own, set up by the commands that
+//! an operator and two people would type, with an independent relay and coturn between them.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{LazyLock, MutexGuard},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{coturn::Coturn, nostr_relay::NostrRelay, ports, program::Program};
+
+/// A line of an engine, and how a phone registers to it.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// What others dial.
+    pub number: String,
+    /// SIP user name.
+    pub user: String,
+    /// SIP password.
+    pub password: String,
+    /// The engine's SIP server for UDP.
+    pub udp: SocketAddr,
+    /// The engine's SIP server for TCP.
+    pub tcp: SocketAddr,
+}
+
+/// Two engines with a line each, and everything between them.
+#[derive(Debug)]
+pub struct Network {
+    lines: [Line; 2],
+    _engines: [Program; 2],
+    _book: Program,
+    _relay: NostrRelay,
+    _coturn: Coturn,
+    _folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Network {
+    /// Starts it all: phone book, two activations, two engines that listen for rings and for phones.
+    ///
+    /// # Panics
+    /// With what the failing command said.
+    pub fn start(alone: MutexGuard<'static, ()>, relay: NostrRelay, coturn: Coturn) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [operator, one, two] = ["operator", "one", "two"].map(|name| {
+            let home = folder.path().join(name);
+            fs::create_dir(&home).expect("the folder is ours");
+            home
+        });
+        let (book, url) = serve_book(&operator, &relay, &coturn);
+        let homes = [one, two];
+        for home in &homes {
+            fs::write(home.join("ringfence.toml"), settings(&coturn)).expect("the folder is ours");
+            let issued = run(
+                &operator,
+                "ringfence-phonebook",
+                &["issue", "--database", "book.sqlite", "--json"],
+            );
+            let issued: Value = serde_json::from_str(&issued).expect("the phone book prints JSON");
+            let code = issued["activationCode"]
+                .as_str()
+                .expect("the phone book prints a code");
+            run(
+                home,
+                "ringfence",
+                &[
+                    "activate",
+                    "--phonebook",
+                    &url,
+                    "--code",
+                    code,
+                    "--config",
+                    "ringfence.toml",
+                ],
+            );
+        }
+        // Both lines are in the book before an engine downloads it.
+        let [(first, engine_one), (second, engine_two)] = homes.map(|home| start_engine(&home));
+        Self {
+            lines: [first, second],
+            _engines: [engine_one, engine_two],
+            _book: book,
+            _relay: relay,
+            _coturn: coturn,
+            _folder: folder,
+            _alone: alone,
+        }
+    }
+
+    /// The line of each engine.
+    pub const fn lines(&self) -> &[Line; 2] {
+        &self.lines
+    }
+}
+
+fn serve_book(home: &Path, relay: &NostrRelay, coturn: &Coturn) -> (Program, String) {
+    let address = ports::free_pair().to_string();
+    let turn = format!("turn:{}?transport=udp", coturn.address());
+    let program = binary("ringfence-phonebook");
+    let arguments = [
+        "serve",
+        "--listen",
+        &address,
+        "--database",
+        "book.sqlite",
+        "--relay",
+        &relay.url(),
+        "--turn",
+        &turn,
+    ];
+    let mut book = Program::start(&program, &arguments, home);
+    let url = format!("http://{address}");
+    book.wait_until_said(&url);
+    (book, url)
+}
+
+/// Ports are free ones; relays and TURN servers are those that the phone book names.
+fn settings(coturn: &Coturn) -> String {
+    [
+        "state = \"state\"",
+        "[sip]",
+        "udp_port = 0",
+        "tcp_port = 0",
+        "[turn]",
+        "allow_private = true",
+        &format!("secret = \"{}\"", coturn.secret()),
+        "",
+    ]
+    .join("\n")
+}
+
+fn start_engine(home: &Path) -> (Line, Program) {
+    let account = run(
+        home,
+        "ringfence",
+        &["lines", "--passwords", "--config", "ringfence.toml"],
+    );
+    let mut engine = Program::start(
+        &binary("ringfence"),
+        &["run", "--config", "ringfence.toml"],
+        home,
+    );
+    engine.wait_until_said("listening for rings");
+    let ready = engine.wait_until_said("phones register at");
+    let line = Line {
+        number: word_after(&account, "number"),
+        user: word_after(&account, "user"),
+        password: word_after(&account, "password"),
+        udp: address_after(&ready, "udp"),
+        tcp: address_after(&ready, "tcp"),
+    };
+    (line, engine)
+}
+
+fn word_after(text: &str, name: &str) -> String {
+    let mut words = text
+        .split_whitespace()
+        .skip_while(|word| *word != name)
+        .skip(1);
+    words
+        .next()
+        .unwrap_or_else(|| panic!("no {name} in:\n{text}"))
+        .to_owned()
+}
+
+fn address_after(text: &str, name: &str) -> SocketAddr {
+    let word = word_after(text, name);
+    word.trim_end_matches([',', '.'])
+        .parse()
+        .unwrap_or_else(|_| panic!("no address after {name} in:\n{text}"))
+}
+
+/// Runs one of our commands to its end and gives what it printed.
+fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(binary(program))
+        .args(arguments)
+        .current_dir(home)
+        .output()
+        .expect("our program starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?}: {}\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
+
+/// One of our programs, built from the sources as they are.
+fn binary(name: &str) -> String {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let build = Command::new(cargo)
+            .args(["build", "--quiet", "--workspace", "--bins"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(
+            build.is_ok_and(|status| status.success()),
+            "our programs could not be built"
+        );
+        // This test is target/debug/deps/it-...
+        let this = env::current_exe().expect("the test knows where it is");
+        this.ancestors()
+            .nth(2)
+            .expect("it is below the target folder")
+            .to_owned()
+    });
+    FOLDER.join(name).display().to_string()
+}

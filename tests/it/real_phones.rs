@@ -1,0 +1,178 @@
+//! The whole thing as its users have it: two engines in two processes, each with a phone of its own, a phone book, an
+//! independent Nostr relay and coturn. The phones' sound is judged at the phones.
+
+use std::{env, thread, time::Duration};
+
+use ringfence_tests::{
+    coturn::Coturn,
+    network::{Line, Network},
+    nostr_relay::NostrRelay,
+    phone::{Account, Model, Phone},
+    program::{installed, real_time, skipped},
+    tone::{HIGH, LOW},
+};
+
+/// Enough for a ring over a relay that stores every event first.
+const SOON: Duration = Duration::from_secs(10);
+const TALK: Duration = Duration::from_secs(4);
+
+/// Set by `tests/run --phones`.
+const ALL_PHONES: &str = "RINGFENCE_TEST_PHONES";
+
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    transport: &'static str,
+    codec: &'static str,
+}
+
+const USUAL: Way = Way {
+    transport: "udp",
+    codec: "PCMU",
+};
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Caller,
+    Callee,
+}
+
+#[test]
+fn linphone_calls_baresip_through_two_engines() {
+    let Some(network) = network() else { return };
+    call(
+        &network,
+        Model::Linphone,
+        Model::Baresip,
+        USUAL,
+        Side::Caller,
+    );
+    call(
+        &network,
+        Model::Linphone,
+        Model::Baresip,
+        USUAL,
+        Side::Callee,
+    );
+}
+
+#[test]
+fn baresip_calls_linphone_through_two_engines() {
+    let Some(network) = network() else { return };
+    call(
+        &network,
+        Model::Baresip,
+        Model::Linphone,
+        USUAL,
+        Side::Caller,
+    );
+    call(
+        &network,
+        Model::Baresip,
+        Model::Linphone,
+        USUAL,
+        Side::Callee,
+    );
+}
+
+#[test]
+fn a_caller_who_gives_up_stops_the_ringing_behind_the_other_engine() {
+    let Some(network) = network() else { return };
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip, USUAL);
+    caller.order(&format!("call {}", network.lines()[1].number));
+    callee.wait_call("incoming", SOON);
+    caller.order("hang-up");
+    callee.wait_call("ended", SOON);
+}
+
+#[test]
+fn every_phone_with_every_codec_over_every_transport() {
+    if env::var_os(ALL_PHONES).is_none() {
+        return; // the long form: tests/run --phones
+    }
+    let Some(network) = network() else { return };
+    let models = [Model::Linphone, Model::Baresip];
+    for (caller, callee) in models
+        .into_iter()
+        .flat_map(|caller| models.map(|callee| (caller, callee)))
+    {
+        for transport in ["udp", "tcp"] {
+            for codec in ["PCMU", "PCMA", "G722", "opus"] {
+                call(
+                    &network,
+                    caller,
+                    callee,
+                    Way { transport, codec },
+                    Side::Caller,
+                );
+            }
+        }
+    }
+}
+
+fn network() -> Option<Network> {
+    let programs = [
+        Model::Linphone.programs(),
+        Model::Baresip.programs(),
+        &["turnserver"],
+    ]
+    .concat();
+    if !installed(&programs) {
+        return None;
+    }
+    if !NostrRelay::path().is_file() {
+        skipped("the relay from PyPI is not in the target folder");
+        return None;
+    }
+    let alone = real_time();
+    Some(Network::start(alone, NostrRelay::start(), Coturn::start()))
+}
+
+fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone, Phone) {
+    let [first, second] = network.lines();
+    let start = |model, line: &Line, microphone| {
+        let account = Account {
+            user: &line.user,
+            password: &line.password,
+            server: if way.transport == "udp" {
+                line.udp
+            } else {
+                line.tcp
+            },
+            transport: way.transport,
+            codecs: way.codec,
+            microphone,
+        };
+        Phone::start(model, &account)
+    };
+    let (mut caller, mut callee) = (start(calling, first, LOW), start(called, second, HIGH));
+    caller.wait_registered();
+    callee.wait_registered();
+    (caller, callee)
+}
+
+fn call(network: &Network, calling: Model, called: Model, way: Way, ends: Side) {
+    let (mut caller, mut callee) = phones(network, calling, called, way);
+    caller.order(&format!("call {}", network.lines()[1].number));
+    callee.wait_call("incoming", SOON);
+    caller.wait_call("ringing", SOON);
+    callee.order("answer");
+    callee.wait_call("talking", SOON);
+    caller.wait_call("talking", SOON);
+    thread::sleep(TALK);
+    let (ending, other) = match ends {
+        Side::Caller => (&mut caller, &mut callee),
+        Side::Callee => (&mut callee, &mut caller),
+    };
+    ending.order("hang-up");
+    ending.wait_call("ended", SOON);
+    other.wait_call("ended", SOON);
+    let (at_caller, at_callee) = (caller.quit_and_listen(HIGH), callee.quit_and_listen(LOW));
+    assert!(
+        at_caller.carried(TALK),
+        "{calling:?} calls {called:?}, {way:?}: the caller heard {at_caller:?}"
+    );
+    assert!(
+        at_callee.carried(TALK),
+        "{calling:?} calls {called:?}, {way:?}: the callee heard {at_callee:?}"
+    );
+}
