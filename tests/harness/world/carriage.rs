@@ -1,7 +1,7 @@
 //! How things get from place to place in the world: what leaves one machine goes into the calendar, and what is due comes
 //! out of it at another.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use ringfence_engine::{Post, PostId, Sealed};
 
@@ -9,7 +9,7 @@ use super::{
     Taken, World,
     frames::{kind_of, kind_of_inner},
     handset::HandsetOutput,
-    seat::{Seat, SeatOutput},
+    seat::SeatOutput,
     turn::TurnHouseOutput,
     wires::{Kind, Passage, Place, Wire},
 };
@@ -107,7 +107,7 @@ impl World {
     }
 
     fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &Sealed) {
-        let listeners = self.relay.take(sealed);
+        let listeners = self.relay.take(sealed, self.clock());
         if let Some((engine, post)) = poster {
             // The word that it was taken, or the refused connection.
             let relays = usize::from(!self.relay.is_down);

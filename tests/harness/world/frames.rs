@@ -109,6 +109,8 @@ pub fn kind_of_inner(bytes: &[u8]) -> Kind {
     match bytes.first() {
         Some(0..=3) if Stun::read(bytes).is_some() => Kind::Check,
         Some(20..=63) => Kind::Dtls,
+        // RFC 5761 section 4.
+        Some(128..=191) if matches!(bytes.get(1), Some(192..=223)) => Kind::Srtcp,
         Some(128..=191) => Kind::Srtp,
         _ => Kind::Unknown,
     }

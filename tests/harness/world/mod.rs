@@ -12,6 +12,7 @@ mod people;
 pub mod relay;
 mod repeats;
 pub mod seat;
+mod stranger;
 pub mod talkie;
 pub mod turn;
 pub mod wires;
@@ -36,7 +37,7 @@ use self::{
     relay::Relay,
     seat::Seat,
     turn::TurnHouse,
-    wires::{Passage, Weather, Wires},
+    wires::{Kind, Passage, Place, Weather, Wires},
 };
 
 /// 22 November 2026, noon: when every world begins.
@@ -218,6 +219,15 @@ impl World {
         &self.steps
     }
 
+    /// The first lines of all SIP messages from one place to another.
+    pub fn sip(&self, from: Place, to: Place) -> Vec<String> {
+        let messages = self
+            .trace
+            .iter()
+            .filter(|passage| (passage.from, passage.to, passage.kind) == (from, to, Kind::Sip));
+        messages.map(Passage::first_line).collect()
+    }
+
     /// The steps of one engine's calls, in order.
     pub fn steps_of(&self, engine: usize) -> Vec<Step> {
         let steps = self.steps.iter().filter(|taken| taken.engine == engine);
@@ -244,6 +254,11 @@ impl World {
     /// An instant as time since the world began.
     pub fn since(&self, at: Instant) -> Duration {
         at.saturating_duration_since(self.began)
+    }
+
+    /// Whether nothing is on any wire.
+    pub fn is_silent(&self) -> bool {
+        self.calendar.is_empty()
     }
 
     /// The wall clock, right for everybody.

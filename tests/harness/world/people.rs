@@ -1,23 +1,21 @@
 //! What people do in the world: they open engines, plug phones in, dial, pick up, hang up, pull plugs.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::{Config, Engine, Line, Sealed, Step, bucket::bucket, directory::Directory};
+use ringfence_engine::{Config, Engine, Line, Step, bucket::bucket, directory::Directory};
 use ringfence_phonebook::Number;
 use ringfence_sip::{Account, Password, User};
 
 use super::{
     World,
     book::new_identity,
-    carriage::Arrival,
     handset::{Card, Handset, Notice},
-    seat::{LineCard, Seat, WORK_BITS},
-    wires::{Kind, Place},
+    seat::{LineCard, Seat, WORK_BITS, in_house},
 };
 use crate::tone;
 
@@ -72,10 +70,12 @@ impl World {
         });
     }
 
-    /// Runs until no engine has a call and no relayed address is left.
+    /// Runs until no engine has a call, no relayed address is left, and nothing is on any wire.
     pub fn run_until_quiet(&mut self, limit: Duration) {
         self.run_until("nothing is left of any call", limit, |world| {
-            world.turn.relays() == 0 && world.seats.iter().all(|seat| seat.engine.is_idle())
+            world.is_silent()
+                && world.turn.relays() == 0
+                && world.seats.iter().all(|seat| seat.engine.is_idle())
         });
     }
 
@@ -93,6 +93,7 @@ impl World {
             self.relay.subscribe(index, bucket(&identity.key(), 0));
             cards.push(LineCard {
                 number,
+                binding,
                 user: user.clone(),
                 password: password.clone(),
                 identity: identity.to_bytes(),
@@ -146,15 +147,17 @@ impl World {
     /// When it is not registered within a minute.
     pub fn plug_in(&mut self, engine: usize, line: usize) -> usize {
         let index = self.handsets.len();
-        let number = u8::try_from(100 + index).expect("a world has few phones");
-        let address = Ipv4Addr::new(10, 77, u8::try_from(engine).expect("few engines"), number);
+        let address = in_house(
+            engine,
+            u8::try_from(100 + index).expect("a world has few phones"),
+        );
         let seat = &self.seats[engine];
         let card = Card {
             user: seat.lines[line].user.clone(),
             password: seat.lines[line].password.clone(),
             server: seat.sip(),
-            address: (address, 5060).into(),
-            rtp: (address, 7078).into(),
+            address: SocketAddr::new(address, 5060),
+            rtp: SocketAddr::new(address, 7078),
             hz: if index.is_multiple_of(2) {
                 tone::LOW
             } else {
@@ -220,13 +223,8 @@ impl World {
         self.relay.unsubscribe(engine);
     }
 
-    /// Somebody who is nobody's engine posts this.
-    pub fn post_as_stranger(&mut self, sealed: Sealed) {
-        let ends = (Place::Stranger, Place::Relay, Kind::Envelope);
-        let arrival = Arrival::ToRelay {
-            poster: None,
-            sealed: sealed.clone(),
-        };
-        self.send(ends, &sealed.bytes.clone(), arrival);
+    /// An engine has no TURN credentials left.
+    pub fn take_credentials(&mut self, engine: usize) {
+        self.seats[engine].credentials.clear();
     }
 }

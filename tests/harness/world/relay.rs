@@ -1,7 +1,7 @@
 //! The Nostr relay of the simulated world: it hands every envelope to everybody who listens to its bucket, the sender
 //! included, and can be down. Events themselves, their JSON and signatures are the shell's business and not simulated.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use ringfence_engine::Sealed;
 
@@ -11,7 +11,7 @@ pub struct Relay {
     /// Whether it refuses connections.
     pub is_down: bool,
     listeners: BTreeSet<(u16, usize)>,
-    passed: Vec<Sealed>,
+    passed: Vec<(Duration, Sealed)>,
 }
 
 impl Relay {
@@ -25,11 +25,11 @@ impl Relay {
     }
 
     /// Takes an envelope and says who gets it.
-    pub(crate) fn take(&mut self, sealed: &Sealed) -> Vec<usize> {
+    pub(crate) fn take(&mut self, sealed: &Sealed, at: Duration) -> Vec<usize> {
         if self.is_down {
             return Vec::new();
         }
-        self.passed.push(sealed.clone());
+        self.passed.push((at, sealed.clone()));
         let bucket = (sealed.bucket, 0)..=(sealed.bucket, usize::MAX);
         self.listeners
             .range(bucket)
@@ -37,8 +37,8 @@ impl Relay {
             .collect()
     }
 
-    /// Everything that it took.
-    pub fn passed(&self) -> &[Sealed] {
+    /// Everything that it took, and when, since the world began.
+    pub fn passed(&self) -> &[(Duration, Sealed)] {
         &self.passed
     }
 }

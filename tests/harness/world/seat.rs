@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Instant,
 };
 
@@ -20,7 +20,7 @@ use ringfence_media::{
     Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
-use ringfence_phonebook::Number;
+use ringfence_phonebook::{Binding, Number};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
@@ -41,6 +41,8 @@ const FIRST_TURN_PORT: u16 = 40_000;
 pub struct LineCard {
     /// The number in the book.
     pub number: Number,
+    /// The book's word for it.
+    pub binding: Binding,
     /// SIP user name.
     pub user: String,
     /// SIP password.
@@ -59,19 +61,9 @@ impl LineCard {
 /// What a seat wants to leave the machine, or be known.
 #[derive(Debug)]
 pub(crate) enum SeatOutput {
-    Sip {
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    Sound {
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    ToTurn {
-        from: SocketAddr,
-        bytes: Vec<u8>,
-    },
+    Sip { to: SocketAddr, bytes: Vec<u8> },
+    Sound { to: SocketAddr, bytes: Vec<u8> },
+    ToTurn { from: SocketAddr, bytes: Vec<u8> },
     Post(Post),
     Step(CallLabel, Step),
     Over(CallLabel, Box<Figures>),
@@ -86,7 +78,7 @@ pub struct Seat {
     pub lines: Vec<LineCard>,
     /// Credentials for the TURN server, fetched ahead of calls. Without any there is no call.
     pub(crate) credentials: VecDeque<(String, String)>,
-    lan: Ipv4Addr,
+    lan: IpAddr,
     wan: Ipv4Addr,
     sounds: BTreeMap<CallLabel, Sound>,
     heard_of: Vec<Description>,
@@ -107,13 +99,13 @@ impl Seat {
         index: usize,
         rng: ChaCha20Rng,
     ) -> Self {
-        let house = u8::try_from(index).expect("a world is smaller than 256 engines");
+        let provider = u8::try_from(index).expect("a world has few engines");
         Self {
             engine,
             lines,
             credentials: VecDeque::new(),
-            lan: Ipv4Addr::new(10, 77, house, 1),
-            wan: Ipv4Addr::new(12, 34, 56, 100 + house),
+            lan: in_house(index, 1),
+            wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
             sounds: BTreeMap::new(),
             heard_of: Vec::new(),
             calls: 0,
@@ -123,12 +115,12 @@ impl Seat {
 
     /// Where its phones register.
     pub fn sip(&self) -> SocketAddr {
-        SocketAddr::from((self.lan, SIP_PORT))
+        SocketAddr::new(self.lan, SIP_PORT)
     }
 
     /// The addresses that nobody outside may learn: inside the house, and at its provider.
     pub fn addresses(&self) -> [IpAddr; 2] {
-        [self.lan.into(), self.wan.into()]
+        [self.lan, self.wan.into()]
     }
 
     /// What other engines said of themselves in rings and answers that were opened here.
@@ -257,7 +249,7 @@ impl Seat {
         match order {
             MediaOrder::OpenNear => {
                 self.calls += 1;
-                let near = SocketAddr::from((self.lan, FIRST_NEAR_PORT + 2 * self.calls));
+                let near = SocketAddr::new(self.lan, FIRST_NEAR_PORT + 2 * self.calls);
                 self.sounds.entry(call).or_default().near = Some(near);
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
@@ -326,18 +318,32 @@ impl Seat {
         }
     }
 
-    /// Simulated events are not signed, so any 32 bytes are an event key.
     fn mint(&mut self, wall: UnixTime) -> Stamp {
-        let event_key = EventKey(self.seed());
-        let mut mint = Mint::new(event_key, Zeroizing::new(self.seed()), WORK_BITS, wall);
-        mint.mint_some(u32::MAX)
-            .expect("four bits of work are soon found")
+        mint(EventKey(self.seed()), wall)
     }
 
     fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         seed
+    }
+}
+
+/// A stamp for an event key. Simulated events are not signed: any 32 bytes are a key.
+pub(crate) fn mint(event_key: EventKey, wall: UnixTime) -> Stamp {
+    Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
+        .mint_some(u32::MAX)
+        .expect("four bits of work are soon found")
+}
+
+/// An address inside the house of an engine: IPv4 in every second one, IPv6 in the others.
+pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
+    let house = u8::try_from(engine).expect("a world has few engines");
+    if engine.is_multiple_of(2) {
+        Ipv4Addr::new(10, 77, house, host).into()
+    } else {
+        let (house, host) = (house.into(), host.into());
+        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, house, 0, 0, 0, host).into()
     }
 }
 
@@ -352,9 +358,7 @@ fn drain_sound(sound: &mut Sound, out: &mut Vec<SeatOutput>, mut tell: impl FnMu
                 bytes,
             }),
             TalkOutput::ToPhone { to, bytes } => {
-                if let Some(from) = sound.near {
-                    out.push(SeatOutput::Sound { from, to, bytes });
-                }
+                out.push(SeatOutput::Sound { to, bytes });
             }
             TalkOutput::Event(event) => tell(MediaEvent::Talk(event)),
         }

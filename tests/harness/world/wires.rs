@@ -46,8 +46,10 @@ pub enum Kind {
     Check,
     /// DTLS, inside TURN: the handshake, and the data channel.
     Dtls,
-    /// SRTP or SRTCP, inside TURN.
+    /// Sealed sound, inside TURN (RFC 3711).
     Srtp,
+    /// Sealed reports about sound, inside TURN. They hold none of it.
+    Srtcp,
     /// Something else inside TURN. Nothing of ours.
     Unknown,
     /// A sealed envelope on its way to the relay or from it.
@@ -137,6 +139,12 @@ pub struct Passage {
 }
 
 impl Passage {
+    /// The first line of a SIP message.
+    pub fn first_line(&self) -> String {
+        let line = self.bytes.split(|byte| *byte == b'\r').next();
+        String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
+    }
+
     /// What must be the same whenever the world is replayed from its seed.
     ///
     /// The size of DTLS is left out, and nothing else: a certificate and the signature of a handshake hold ECDSA

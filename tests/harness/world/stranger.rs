@@ -1,0 +1,131 @@
+//! What somebody can do who is nobody's engine: post to the relay whatever they like, with or without stolen keys; and
+//! what a test can do who holds all keys: open what was sealed.
+
+use ringfence_engine::{
+    Sealed,
+    bucket::bucket,
+    date::{Arrival as Moment, UnixTime},
+    envelope::{Envelope, EventKey, Outside},
+    ring::{
+        BookView,
+        incoming::{Listener, Opened, VerifiedRing, open},
+        outgoing::{Caller, OutgoingRing},
+    },
+    seen::Seen,
+};
+use ringfence_phonebook::Number;
+
+use rand_core::Rng as _;
+
+use super::{
+    BEGINNING, World,
+    carriage::Arrival,
+    seat::mint,
+    wires::{Kind, Place},
+};
+
+impl World {
+    /// Posts these bytes under a fresh stamp.
+    pub fn post_as_stranger(&mut self, bucket: u16, bytes: Vec<u8>) {
+        let stamp = mint(self.event_key(), self.wall());
+        self.post_again(Sealed {
+            bucket,
+            event_key: stamp.event_key,
+            nonce: stamp.nonce,
+            bytes,
+        });
+    }
+
+    /// Posts an event that somebody made before.
+    pub fn post_again(&mut self, sealed: Sealed) {
+        let ends = (Place::Stranger, Place::Relay, Kind::Envelope);
+        let bytes = sealed.bytes.clone();
+        self.send(
+            ends,
+            &bytes,
+            Arrival::ToRelay {
+                poster: None,
+                sealed,
+            },
+        );
+    }
+
+    /// Rings a number with the keys of an engine's first line, but with a description of one's own, and dated as one likes.
+    pub fn ring_with_keys_of(
+        &mut self,
+        engine: usize,
+        callee: Number,
+        media: &[u8],
+        dated: UnixTime,
+    ) {
+        let stamp = mint(self.event_key(), self.wall());
+        let line = &self.seats[engine].lines[0];
+        let keys = self.phone_book.download().look_up(callee, self.wall());
+        let keys = keys.expect("every number of the plan is listed");
+        let bucket = bucket(&keys.identity, 0);
+        let outside = Outside {
+            bucket,
+            event_key: stamp.event_key,
+        };
+        let identity = line.identity();
+        let caller = Caller {
+            identity: &identity,
+            binding: &line.binding,
+            book: BookView {
+                epoch: 0,
+                root: [0; 32],
+            },
+        };
+        let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
+        let (_, envelope) = ring.expect("the description fits and the key is usable");
+        self.post_again(Sealed {
+            bucket,
+            event_key: stamp.event_key,
+            nonce: stamp.nonce,
+            bytes: envelope.as_bytes().to_vec(),
+        });
+    }
+
+    /// Every ring that passed the relay, opened with the keys of whomever it was for.
+    pub fn opened_rings(&self) -> Vec<VerifiedRing> {
+        let mut seen = Seen::new(self.moment(std::time::Duration::ZERO));
+        let lines = self.seats.iter().flat_map(|seat| &seat.lines);
+        let identities: Vec<_> = lines.map(|line| line.identity()).collect();
+        let book_key = self.phone_book.key();
+        let listeners: Vec<_> = identities
+            .iter()
+            .map(|identity| Listener {
+                identity,
+                book_key: &book_key,
+            })
+            .collect();
+        let mut rings = Vec::new();
+        for (at, sealed) in self.relay.passed() {
+            let Ok(envelope) = Envelope::from_bytes(&sealed.bytes) else {
+                continue;
+            };
+            let outside = Outside {
+                bucket: sealed.bucket,
+                event_key: sealed.event_key,
+            };
+            let opened = open(&listeners, &envelope, &outside, &mut seen, self.moment(*at));
+            if let Ok(Opened::Ring { ring, .. }) = opened {
+                rings.push(*ring);
+            }
+        }
+        rings
+    }
+
+    fn moment(&self, at: std::time::Duration) -> Moment {
+        Moment {
+            wall: UnixTime::from_seconds(BEGINNING).after(at),
+            now: self.began + at,
+        }
+    }
+
+    fn event_key(&mut self) -> EventKey {
+        let mut key = [0; 32];
+        self.rng.fill_bytes(&mut key);
+        EventKey(key)
+    }
+}

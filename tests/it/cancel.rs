@@ -1,0 +1,77 @@
+//! The caller gives up before anybody answers.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::world::{
+    World,
+    handset::Notice,
+    wires::{Kind, Place},
+};
+
+#[test]
+fn the_other_phone_stops_as_soon_as_the_relay_delivers() {
+    let (mut world, pair) = World::of_two(1);
+    world.ring(pair);
+    world.run_for(Duration::from_secs(4));
+    let gave_up = world.clock();
+    world.hang_up(pair.alice);
+    world.run_until("the phone stops", Duration::from_secs(1), |world| {
+        !world.handset(pair.bob).is_ringing()
+    });
+    assert!(world.clock() - gave_up < 3 * world.wires.relay.delay);
+    world.run_until_quiet(Duration::from_secs(10));
+    assert!(
+        world
+            .handset(pair.alice)
+            .notices()
+            .contains(&&Notice::Refused(487))
+    );
+    assert!(world.has_taken(pair.caller, Step::Ended(End::Cancelled)));
+    assert!(world.has_taken(pair.callee, Step::Ended(End::Cancelled)));
+}
+
+#[test]
+fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
+    let (mut world, pair) = World::of_two(2);
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_until("dialled", Duration::from_secs(1), |world| {
+        world.has_taken(pair.caller, Step::Dialled)
+    });
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(10));
+    let posted = |world: &World| {
+        let envelopes = world
+            .trace()
+            .iter()
+            .filter(|passage| passage.kind == Kind::Envelope);
+        envelopes.count()
+    };
+    assert_eq!(posted(&world), 0);
+    assert_eq!(
+        world
+            .sip(Place::Engine(pair.callee), Place::Phone(pair.bob))
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_cancel_that_crosses_the_answer_leaves_no_phone_off_the_hook() {
+    // The caller gives up in each of the milliseconds in which the answer is under way.
+    for millis in 0..60 {
+        let (mut world, pair) = World::of_two(3);
+        world.ring(pair);
+        world.answer(pair.bob);
+        world.run_for(Duration::from_millis(millis));
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(20));
+        world.run_for(Duration::from_secs(35));
+        for phone in [pair.alice, pair.bob] {
+            assert!(
+                !world.handset(phone).is_talking(),
+                "after {millis} ms\n{world:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The callee's microphone stays shut until the caller's confirmation proves its key.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::world::{
+    World,
+    handset::Notice,
+    wires::{Kind, Place},
+};
+
+#[test]
+fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
+    let (mut world, pair) = World::of_two(1);
+    let us = Place::Engine(pair.caller);
+    let mut posts = 0;
+    world.meddle(move |passage| {
+        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+        posts += usize::from(is_post);
+        // The ring passes, what follows it does not.
+        !is_post || posts == 1
+    });
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("connected", Duration::from_secs(2), |world| {
+        world.has_taken(pair.callee, Step::Connected)
+            && world.has_taken(pair.caller, Step::Connected)
+    });
+    world.run_until_quiet(Duration::from_secs(20));
+    let spoke = |engine| {
+        let sound = world.trace().iter().filter(move |passage| {
+            passage.from == Place::Engine(engine) && passage.kind == Kind::Srtp
+        });
+        sound.count()
+    };
+    assert_eq!(spoke(pair.callee), 0);
+    assert!(
+        spoke(pair.caller) > 100,
+        "the way was open: {}",
+        spoke(pair.caller)
+    );
+    assert_eq!(world.handset(pair.alice).ear().packets(), 0);
+    assert!(!world.has_taken(pair.callee, Step::Confirmed));
+    assert!(world.has_taken(pair.callee, Step::Ended(End::NotConfirmed)));
+    for phone in [pair.alice, pair.bob] {
+        assert_eq!(
+            world.handset(phone).notices().last(),
+            Some(&&Notice::HungUp)
+        );
+    }
+}
+
+#[test]
+fn sound_flows_from_the_confirmation_on() {
+    let (mut world, pair) = World::of_two(2);
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("sound", Duration::from_secs(2), |world| {
+        world
+            .trace()
+            .iter()
+            .any(|passage| passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp)
+    });
+    assert!(world.has_taken(pair.callee, Step::Confirmed));
+}

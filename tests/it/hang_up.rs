@@ -1,0 +1,97 @@
+//! Either side hangs up, at any moment: the other phone hears it, and nothing is left.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::world::{
+    Pair, World,
+    handset::Notice,
+    wires::{Kind, Place},
+};
+
+const SOON: Duration = Duration::from_secs(3);
+
+#[test]
+fn the_callee_hangs_up() {
+    let (mut world, pair) = World::of_two(1);
+    world.call(pair);
+    world.run_for(Duration::from_secs(2));
+    world.hang_up(pair.bob);
+    world.run_until_quiet(Duration::from_secs(5));
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::HungUp)
+    );
+    assert!(world.has_taken(pair.callee, Step::Ended(End::HungUpHere)));
+    assert!(world.has_taken(pair.caller, Step::Ended(End::HungUpThere)));
+}
+
+#[test]
+fn a_hang_up_goes_over_the_data_channel_and_no_relay_hears_of_it() {
+    let (mut world, pair) = World::of_two(2);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    let before = world.trace().len();
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let posted = world.trace()[before..]
+        .iter()
+        .find(|passage| passage.kind == Kind::Envelope);
+    assert_eq!(posted, None);
+}
+
+#[test]
+fn both_hang_up_at_once() {
+    let (mut world, pair) = World::of_two(3);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    world.hang_up(pair.alice);
+    world.hang_up(pair.bob);
+    world.run_until_quiet(Duration::from_secs(5));
+}
+
+#[test]
+fn the_caller_hangs_up_before_the_data_channel_is_open() {
+    hang_up_at(Step::AnswerOpened, |pair| {
+        (pair.caller, pair.alice, pair.bob)
+    });
+    hang_up_at(Step::Connected, |pair| (pair.caller, pair.alice, pair.bob));
+}
+
+#[test]
+fn the_callee_hangs_up_before_the_data_channel_is_open() {
+    hang_up_at(Step::PickedUp, |pair| (pair.callee, pair.bob, pair.alice));
+    hang_up_at(Step::AnswerAllocated, |pair| {
+        (pair.callee, pair.bob, pair.alice)
+    });
+    hang_up_at(Step::AnswerPosted, |pair| {
+        (pair.callee, pair.bob, pair.alice)
+    });
+    hang_up_at(Step::Confirmed, |pair| (pair.callee, pair.bob, pair.alice));
+    hang_up_at(Step::Connected, |pair| (pair.callee, pair.bob, pair.alice));
+}
+
+/// Hangs a phone up as soon as its engine has taken a step, and says what is left in the end.
+fn hang_up_at(step: Step, who: impl Fn(Pair) -> (usize, usize, usize)) {
+    let (mut world, pair) = World::of_two(4);
+    let (engine, phone, other) = who(pair);
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("the step", SOON, |world| world.has_taken(engine, step));
+    // The phone itself must know that it is in a call.
+    world.run_until("the phone talks", SOON, |world| {
+        world.handset(phone).is_talking()
+    });
+    world.hang_up(phone);
+    world.run_until("the other phone knows", Duration::from_secs(31), |world| {
+        let handset = world.handset(other);
+        handset
+            .notices()
+            .iter()
+            .any(|notice| matches!(notice, Notice::HungUp | Notice::Refused(_)))
+    });
+    world.run_until_quiet(Duration::from_secs(35));
+    assert!(!world.handset(other).is_talking());
+    let bye = world.sip(Place::Phone(phone), Place::Engine(engine));
+    assert!(bye.iter().any(|line| line.starts_with("BYE")), "{step:?}");
+}

@@ -1,0 +1,69 @@
+//! A caller with genuine keys names addresses that are no relays: nothing is ever sent there.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ringfence_engine::Step;
+use ringfence_media::Description;
+use ringfence_tests::world::{Pair, World, frames::Stun, wires::Place};
+
+/// A ring of Alice's engine in which the relays are replaced.
+fn ring_naming(world: &mut World, pair: Pair, relays: &[&str]) {
+    world.ring(pair);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let media = world.opened_rings()[0].media().to_vec();
+    let mut hostile = Description::decode(&media).expect("our engine wrote it");
+    hostile.relays = relays
+        .iter()
+        .map(|relay| relay.parse().expect("an address"))
+        .collect();
+    world.ring_with_keys_of(
+        pair.caller,
+        world.number(pair.callee, 0),
+        &hostile.encode(),
+        world.wall(),
+    );
+    world.run_for(Duration::from_millis(200));
+}
+
+#[test]
+fn addresses_that_are_no_relays_are_never_sent_to() {
+    let houses = [
+        "10.77.1.100:7078",
+        "192.168.1.1:80",
+        "127.0.0.1:22",
+        "169.254.1.1:5000",
+        "100.64.0.1:5000",
+        "224.0.0.1:5000",
+        "0.0.0.0:5000",
+        "255.255.255.255:5000",
+        "[fd77:1234:5678:1::64]:7078",
+        "[::1]:22",
+        "[fe80::1]:5000",
+        "[::ffff:10.77.1.100]:7078",
+        "11.22.33.44:0",
+    ];
+    for house in houses {
+        for relays in [vec![house], vec!["11.22.33.44:50000", house]] {
+            let (mut world, pair) = World::of_two(1);
+            ring_naming(&mut world, pair, &relays);
+            if world.handset(pair.bob).is_ringing() {
+                world.answer(pair.bob);
+            }
+            world.run_until_quiet(Duration::from_secs(40));
+            assert!(!world.has_taken(pair.callee, Step::Connected), "{house}");
+            assert!(!world.handset(pair.bob).is_talking(), "{house}");
+            assert_eq!(world.turn.astray(), [], "{house}");
+            let ip = house.parse::<SocketAddr>().expect("an address").ip();
+            let named = world.trace().iter().any(|passage| {
+                let stun = Stun::read(&passage.bytes).filter(|_| passage.to == Place::Turn);
+                stun.is_some_and(|stun| {
+                    stun.addresses().iter().any(|address| {
+                        address.ip() == ip && address.port() == 0 || house == address.to_string()
+                    })
+                })
+            });
+            assert!(!named, "{house} was named to the TURN server");
+        }
+    }
+}

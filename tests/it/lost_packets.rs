@@ -1,0 +1,141 @@
+//! Wires lose packets: calls are set up all the same, sound has holes only where packets were lost, and no phone is left
+//! off the hook.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{
+        World,
+        handset::Notice,
+        wires::{Kind, Place},
+    },
+};
+
+#[test]
+fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
+    for seed in 0..10 {
+        let (mut world, pair) = World::of_two(seed);
+        world.wires.turn.loss = 0.1;
+        world.wires.turn.jitter = Duration::from_millis(15);
+        world.call(pair);
+        let talk = Duration::from_secs(10);
+        world.run_for(talk);
+        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+            let heard = world.handset(phone).ear().heard(hz);
+            assert!(heard.tone > talk.mul_f64(0.6), "seed {seed}: {heard:?}");
+            assert!(
+                heard.tone < talk.mul_f64(0.95),
+                "nothing was lost: {heard:?}"
+            );
+        }
+        world.hang_up(pair.alice);
+        world.run_until("the other phone knows", Duration::from_secs(20), |world| {
+            !world.handset(pair.bob).is_talking()
+        });
+    }
+}
+
+#[test]
+fn a_fifth_of_all_sip_datagrams_lost() {
+    for seed in 0..20 {
+        let (mut world, pair) = World::of_two(seed);
+        world.wires.sip.loss = 0.2;
+        world.dial(pair.alice, world.number(pair.callee, 0));
+        world.run_until("the other phone rings", Duration::from_secs(32), |world| {
+            world.handset(pair.bob).is_ringing()
+        });
+        world.answer(pair.bob);
+        world.run_until("both talk", Duration::from_secs(30), |world| {
+            let handsets = [pair.alice, pair.bob].map(|phone| world.handset(phone));
+            handsets
+                .into_iter()
+                .all(|handset| handset.ear().packets() > 50)
+        });
+        world.hang_up(pair.bob);
+        world.run_until("the other phone knows", Duration::from_secs(35), |world| {
+            !world.handset(pair.alice).is_talking()
+        });
+    }
+}
+
+#[test]
+fn an_ack_that_is_lost_twice_is_asked_for_again() {
+    let (mut world, pair) = World::of_two(1);
+    let us = Place::Phone(pair.alice);
+    let mut left = 2;
+    world.meddle(move |passage| {
+        let is_ack = passage.from == us && passage.first_line().starts_with("ACK");
+        // The first ACK answers the 401.
+        let answers_200 = is_ack && !String::from_utf8_lossy(&passage.bytes).contains("CSeq: 3 ");
+        if answers_200 && left > 0 {
+            left -= 1;
+            return false;
+        }
+        true
+    });
+    world.call(pair);
+    world.run_for(Duration::from_secs(40));
+    assert!(world.handset(pair.alice).is_talking());
+    let ok = world.sip(Place::Engine(pair.caller), us);
+    let oks = ok
+        .iter()
+        .filter(|line| line.starts_with("SIP/2.0 200"))
+        .count();
+    assert_eq!(oks, 1 + 3, "one for REGISTER, three for the INVITE: {ok:?}");
+}
+
+#[test]
+fn a_call_whose_ack_never_comes_is_hung_up() {
+    let (mut world, pair) = World::of_two(1);
+    let us = Place::Phone(pair.bob);
+    world.meddle(move |passage| !(passage.to == us && passage.first_line().starts_with("ACK")));
+    world.call(pair);
+    world.leave_alone();
+    // The callee's phone repeats its 200 and is acknowledged again.
+    world.run_for(Duration::from_secs(40));
+    assert!(world.handset(pair.bob).is_talking());
+
+    let (mut world, pair) = World::of_two(2);
+    let us = Place::Phone(pair.alice);
+    world.meddle(move |passage| {
+        let is_ack = passage.from == us && passage.first_line().starts_with("ACK");
+        !is_ack || String::from_utf8_lossy(&passage.bytes).contains("CSeq: 3 ")
+    });
+    world.call(pair);
+    world.run_until_quiet(Duration::from_secs(40));
+    let waited = world.clock();
+    assert!(
+        waited > Duration::from_secs(32),
+        "64 times T1 (RFC 3261 13.3.1.4): {waited:?}"
+    );
+    assert_eq!(
+        world.handset(pair.bob).notices().last(),
+        Some(&&Notice::HungUp)
+    );
+    assert!(world.has_taken(pair.caller, Step::Ended(End::HungUpHere)));
+}
+
+#[test]
+fn lost_sound_is_counted() {
+    let (mut world, pair) = World::of_two(5);
+    world.call(pair);
+    let mut number = 0;
+    world.meddle(move |passage| {
+        let is_sound = passage.from == Place::Engine(0) && passage.kind == Kind::Srtp;
+        number += u64::from(is_sound);
+        !is_sound || !number.is_multiple_of(10)
+    });
+    world.run_for(Duration::from_secs(10));
+    world.leave_alone();
+    world.run_for(Duration::from_secs(1));
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let lost = |engine| {
+        let figures = world.figures().iter().find(|(of, _, _)| *of == engine);
+        figures.map(|(_, _, figures)| figures.to_phone.lost)
+    };
+    assert_eq!(lost(pair.callee), Some(50));
+    assert_eq!(lost(pair.caller), Some(0));
+}

@@ -1,0 +1,51 @@
+//! Nobody picks up: after 30 s the caller hears 480, and the callee's phone stops.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::world::{World, handset::Notice};
+
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+#[test]
+fn after_half_a_minute_the_caller_hears_480_and_the_other_phone_stops() {
+    let (mut world, pair) = World::of_two(1);
+    world.ring(pair);
+    let began = noticed(&world, pair.alice, &Notice::HearsRingback);
+    world.run_until_quiet(Duration::from_secs(40));
+    let refused = noticed(&world, pair.alice, &Notice::Refused(480));
+    let waited = refused - began;
+    assert!(
+        waited.abs_diff(HALF_A_MINUTE) < Duration::from_millis(50),
+        "{waited:?}"
+    );
+    let stopped = Notice::Stopped { reason: None };
+    assert!(world.handset(pair.bob).notices().contains(&&stopped));
+    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(world.has_taken(pair.callee, Step::Ended(End::Cancelled)));
+}
+
+#[test]
+fn a_phone_whose_caller_cannot_say_goodbye_stops_by_itself() {
+    let (mut world, pair) = World::of_two(2);
+    world.ring(pair);
+    world.relay.is_down = true;
+    world.run_until_quiet(Duration::from_secs(60));
+    assert!(!world.handset(pair.bob).is_ringing());
+    assert!(world.has_taken(pair.callee, Step::Ended(End::NoAnswer)));
+    let rang = noticed(&world, pair.bob, &Notice::Stopped { reason: None });
+    assert!(rang < Duration::from_secs(40), "{rang:?}");
+}
+
+#[test]
+fn a_phone_can_call_again_after_nobody_answered() {
+    let (mut world, pair) = World::of_two(3);
+    world.ring(pair);
+    world.run_until_quiet(Duration::from_secs(40));
+    world.call(pair);
+}
+
+fn noticed(world: &World, phone: usize, notice: &Notice) -> Duration {
+    let at = world.handset(phone).noticed(notice);
+    world.since(at.unwrap_or_else(|| panic!("phone {phone} never noticed {notice:?}\n{world:?}")))
+}

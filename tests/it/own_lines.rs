@@ -1,0 +1,61 @@
+//! Two lines of one engine call each other: the same path, through relay and TURN server, as if they were strangers.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{Pair, World, handset::Notice},
+};
+
+fn one_house(seed: u64) -> (World, Pair) {
+    let mut world = World::new(seed);
+    let house = world.open_engine(2);
+    // A second engine, so that Bob's number is not the only one there is.
+    world.open_engine(1);
+    let (alice, bob) = (world.plug_in(house, 0), world.plug_in(house, 1));
+    let pair = Pair {
+        caller: house,
+        callee: house,
+        alice,
+        bob,
+    };
+    (world, pair)
+}
+
+#[test]
+fn one_line_calls_the_other() {
+    let (mut world, pair) = one_house(1);
+    world.dial(pair.alice, world.number(pair.callee, 1));
+    world.run_until("rings", Duration::from_secs(2), |world| {
+        world.handset(pair.bob).is_ringing()
+    });
+    world.answer(pair.bob);
+    let talk = Duration::from_secs(3);
+    world.run_for(talk);
+    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+        let heard = world.handset(phone).ear().heard(hz);
+        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
+    }
+    assert_eq!(world.turn.relays(), 2);
+    world.hang_up(pair.bob);
+    world.run_until_quiet(Duration::from_secs(5));
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::HungUp)
+    );
+}
+
+#[test]
+fn a_line_that_calls_itself_harms_nothing() {
+    let (mut world, pair) = one_house(2);
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_until_quiet(Duration::from_secs(40));
+    assert!(!world.handset(pair.alice).is_talking());
+    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+    // Its own phone was busy with dialling.
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::Refused(480))
+    );
+}

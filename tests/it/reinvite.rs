@@ -1,0 +1,55 @@
+//! A phone offers its sound again in a running call: from another port, right after the answer.
+
+use std::{net::SocketAddr, time::Duration};
+
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{Pair, World, handset::Notice},
+};
+
+fn moved(world: &World, phone: usize) -> SocketAddr {
+    let rtp = world.handset(phone).card().rtp;
+    SocketAddr::new(rtp.ip(), rtp.port() + 20)
+}
+
+#[test]
+fn sound_follows_a_phone_that_moves_right_after_the_answer() {
+    let both: [fn(Pair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
+    for phone in both {
+        let (mut world, pair) = World::of_two(1);
+        let phone = phone(pair);
+        world.ring(pair);
+        world.answer(pair.bob);
+        world.run_until("it talks", Duration::from_secs(2), |world| {
+            world.handset(phone).is_talking()
+        });
+        let rtp = moved(&world, phone);
+        world.run_for(Duration::from_millis(1));
+        world.reinvite(phone, rtp);
+        world.run_until("accepted", Duration::from_secs(2), |world| {
+            world.handset(phone).notices().contains(&&Notice::Renewed)
+        });
+        let talk = Duration::from_secs(3);
+        world.run_for(talk);
+        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+            let heard = world.handset(phone).ear().heard(hz);
+            assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
+        }
+    }
+}
+
+#[test]
+fn the_other_side_learns_nothing_of_it() {
+    let (mut world, pair) = World::of_two(2);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    let before = world.trace().len();
+    let rtp = moved(&world, pair.alice);
+    world.reinvite(pair.alice, rtp);
+    world.run_for(Duration::from_secs(2));
+    let sip = world.trace()[before..].iter().filter(|passage| {
+        passage.to == ringfence_tests::world::wires::Place::Phone(pair.bob)
+            && passage.kind == ringfence_tests::world::wires::Kind::Sip
+    });
+    assert_eq!(sip.count(), 0);
+}

@@ -1,0 +1,65 @@
+//! The Nostr relay is gone: the caller hears so at once, a running call does not notice.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{World, handset::Notice, wires::Place},
+};
+
+#[test]
+fn a_caller_without_a_relay_hears_503_at_once() {
+    let (mut world, pair) = World::of_two(1);
+    world.relay.is_down = true;
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_until("refused", Duration::from_secs(1), |world| {
+        world
+            .handset(pair.alice)
+            .notices()
+            .contains(&&Notice::Refused(503))
+    });
+    assert!(world.has_taken(pair.caller, Step::Ended(End::NoRelay)));
+    world.run_until_quiet(Duration::from_secs(5));
+    world.relay.is_down = false;
+    world.call(pair);
+}
+
+#[test]
+fn an_answer_that_cannot_be_posted_hangs_up_the_phone_that_gave_it() {
+    let (mut world, pair) = World::of_two(2);
+    world.ring(pair);
+    world.relay.is_down = true;
+    world.answer(pair.bob);
+    world.run_until("hung up", Duration::from_secs(5), |world| {
+        world.handset(pair.bob).notices().contains(&&Notice::HungUp)
+    });
+    assert!(world.has_taken(pair.callee, Step::Ended(End::NoRelay)));
+    world.run_until_quiet(Duration::from_secs(40));
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::Refused(480))
+    );
+}
+
+#[test]
+fn a_running_call_needs_no_relay() {
+    let (mut world, pair) = World::of_two(3);
+    world.call(pair);
+    world.relay.is_down = true;
+    let talk = Duration::from_secs(60);
+    world.run_for(talk);
+    assert!(world.handset(pair.alice).ear().heard(HIGH).carried(talk));
+    assert!(world.handset(pair.bob).ear().heard(LOW).carried(talk));
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    assert_eq!(
+        world.handset(pair.bob).notices().last(),
+        Some(&&Notice::HungUp)
+    );
+    let posts = world
+        .trace()
+        .iter()
+        .filter(|passage| passage.to == Place::Relay);
+    assert_eq!(posts.count(), 3, "ring, answer, confirmation");
+}

@@ -1,0 +1,51 @@
+//! A world is its seed: the same seed gives the same trace, to the nanosecond and the byte count.
+
+use std::time::Duration;
+
+use ringfence_tests::world::{World, wires::Kind};
+
+/// A call over bad wires.
+fn life(seed: u64) -> World {
+    let (mut world, pair) = World::of_two(seed);
+    for wire in [
+        &mut world.wires.turn,
+        &mut world.wires.sip,
+        &mut world.wires.relay,
+    ] {
+        wire.loss = 0.05;
+        wire.jitter = Duration::from_millis(8);
+    }
+    world.call(pair);
+    world.run_for(Duration::from_secs(3));
+    world.hang_up(pair.bob);
+    world.run_until_quiet(Duration::from_secs(90));
+    world
+}
+
+#[test]
+fn a_seed_gives_the_same_world_again() {
+    let (first, second) = (life(11), life(11));
+    assert_eq!(first.steps(), second.steps());
+    let pairs = first.trace().iter().zip(second.trace());
+    for (one, other) in pairs {
+        assert_eq!(one.replayable(), other.replayable());
+    }
+    assert_eq!(first.trace().len(), second.trace().len());
+    assert!(first.trace().iter().any(|passage| passage.lost));
+    assert!(
+        first
+            .trace()
+            .iter()
+            .any(|passage| passage.kind == Kind::Srtp)
+    );
+}
+
+#[test]
+fn another_seed_gives_another_world() {
+    let (first, second) = (life(11), life(12));
+    let lost = |world: &World| -> Vec<Duration> {
+        let lost = world.trace().iter().filter(|passage| passage.lost);
+        lost.map(|passage| passage.at).collect()
+    };
+    assert_ne!(lost(&first), lost(&second));
+}

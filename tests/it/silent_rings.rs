@@ -1,0 +1,167 @@
+//! Rings that are replayed, stale, forged or garbled: silence, inside the house and outside.
+
+use std::time::Duration;
+
+use ringfence_engine::{End, Step};
+use ringfence_media::Description;
+use ringfence_tests::world::{
+    Pair, World,
+    handset::Notice,
+    wires::{Kind, Place},
+};
+
+/// Whether the callee's engine said anything to anybody since, or its phone rang.
+fn stirred(world: &World, pair: Pair, since: usize) -> bool {
+    world.trace()[since..]
+        .iter()
+        .any(|passage| passage.from == Place::Engine(pair.callee))
+}
+
+#[test]
+fn a_ring_that_is_replayed_rings_no_second_time() {
+    let (mut world, pair) = World::of_two(1);
+    world.ring(pair);
+    let (_, ring) = world.relay.passed()[0].clone();
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let before = world.trace().len();
+    // At once, and until long after it has become stale.
+    for _ in 0..30 {
+        world.post_again(ring.clone());
+        world.run_for(Duration::from_secs(9));
+    }
+    assert!(!stirred(&world, pair, before), "{world:?}");
+    let opened = world
+        .steps_of(pair.callee)
+        .into_iter()
+        .filter(|step| *step == Step::RingOpened);
+    assert_eq!(opened.count(), 1);
+}
+
+#[test]
+fn a_ring_under_another_event_key_or_in_another_bucket_does_not_open() {
+    let (mut world, pair) = World::of_two(2);
+    lose_rings(&mut world, pair);
+    let (_, ring) = world.relay.passed()[0].clone();
+    let before = world.trace().len();
+    world.post_as_stranger(ring.bucket, ring.bytes.clone());
+    world.post_as_stranger(ring.bucket ^ 1, ring.bytes);
+    world.run_for(Duration::from_secs(5));
+    assert!(!stirred(&world, pair, before), "{world:?}");
+    assert!(world.seat(pair.callee).engine.counters().not_ours > 0);
+}
+
+#[test]
+fn a_ring_that_comes_more_than_a_minute_late_is_stale() {
+    for (late, rings) in [(55, true), (65, false)] {
+        let (mut world, pair) = World::of_two(3);
+        lose_rings(&mut world, pair);
+        let (_, ring) = world.relay.passed()[0].clone();
+        world.run_for(Duration::from_secs(late));
+        let before = world.trace().len();
+        world.post_again(ring);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(stirred(&world, pair, before), rings, "{late} s late");
+    }
+}
+
+#[test]
+fn a_ring_dated_in_the_future_is_not_believed() {
+    for (ahead, rings) in [(50, true), (70, false)] {
+        let (mut world, pair) = World::of_two(4);
+        let media = some_description(&mut world, pair);
+        let before = world.trace().len();
+        let dated = world.wall().after(Duration::from_secs(ahead));
+        world.ring_with_keys_of(pair.caller, world.number(pair.callee, 0), &media, dated);
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(stirred(&world, pair, before), rings, "{ahead} s ahead");
+    }
+}
+
+#[test]
+fn envelopes_that_were_touched_do_not_open() {
+    let (mut world, pair) = World::of_two(5);
+    lose_rings(&mut world, pair);
+    let (_, ring) = world.relay.passed()[0].clone();
+    let before = world.trace().len();
+    for at in (0..ring.bytes.len()).step_by(7) {
+        let mut bytes = ring.bytes.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let mut touched = ring.clone();
+        touched.bytes = bytes;
+        world.post_again(touched);
+        world.run_for(Duration::from_millis(50));
+    }
+    for length in [0, 1, 48, 1023, 1025, 65_536] {
+        world.post_as_stranger(ring.bucket, vec![1; length]);
+        world.run_for(Duration::from_millis(50));
+    }
+    assert!(!stirred(&world, pair, before), "{world:?}");
+}
+
+#[test]
+fn a_ring_with_no_readable_description_is_dropped() {
+    let (mut world, pair) = World::of_two(6);
+    let before = world.trace().len();
+    for media in [vec![], vec![0xff; 400], b"v=0\r\nm=audio".to_vec()] {
+        world.ring_with_keys_of(
+            pair.caller,
+            world.number(pair.callee, 0),
+            &media,
+            world.wall(),
+        );
+        world.run_for(Duration::from_secs(1));
+    }
+    assert!(!stirred(&world, pair, before), "{world:?}");
+    assert_eq!(world.seat(pair.callee).engine.counters().forged, 3);
+}
+
+#[test]
+fn a_forged_answer_spoils_nothing() {
+    let (mut world, pair) = World::of_two(7);
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("answered", Duration::from_secs(1), |world| {
+        world.has_taken(pair.callee, Step::AnswerPosted)
+    });
+    // Before the answer is there, somebody at the relay posts it with another end, under the same hint.
+    let answer = world.trace().iter().rev().find(|passage| {
+        passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Envelope
+    });
+    let mut forged = answer.expect("it was posted").bytes.clone();
+    forged[1000] ^= 0xff;
+    world.wires.relay.delay = Duration::from_millis(1);
+    world.post_as_stranger(0, forged);
+    world.run_until("both hear", Duration::from_secs(3), |world| {
+        [pair.alice, pair.bob]
+            .into_iter()
+            .all(|phone| world.handset(phone).ear().packets() > 10)
+    });
+    assert!(!world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+}
+
+/// Alice rings Bob, but the relay keeps the ring for itself; she gives up.
+fn lose_rings(world: &mut World, pair: Pair) {
+    world.meddle(|passage| passage.from != Place::Relay);
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_until("posted", Duration::from_secs(1), |world| {
+        world.has_taken(pair.caller, Step::RingAccepted)
+    });
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    world.leave_alone();
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::Refused(487))
+    );
+}
+
+/// What a genuine engine would say of itself.
+fn some_description(world: &mut World, pair: Pair) -> Vec<u8> {
+    world.ring(pair);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let media = world.opened_rings()[0].media().to_vec();
+    assert!(Description::decode(&media).is_ok());
+    media
+}
