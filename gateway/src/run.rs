@@ -49,13 +49,23 @@ pub(crate) struct Loop {
     studio: Studio,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
-    posted: (
-        mpsc::Sender<(PostId, usize)>,
-        mpsc::Receiver<(PostId, usize)>,
-    ),
-    stamps: (mpsc::Sender<Stamp>, mpsc::Receiver<Stamp>),
+    posted: Pipe<(PostId, usize)>,
+    stamps: Pipe<Stamp>,
     work_bits: u8,
     watch: broadcast::Sender<Happening>,
+}
+
+/// Both ends of a way back into the loop.
+struct Pipe<T> {
+    into: mpsc::Sender<T>,
+    out: mpsc::Receiver<T>,
+}
+
+impl<T> Pipe<T> {
+    fn new(room: usize) -> Self {
+        let (into, out) = mpsc::channel(room);
+        Self { into, out }
+    }
 }
 
 impl Loop {
@@ -92,8 +102,8 @@ impl Loop {
             },
             words,
             sounds: BTreeMap::new(),
-            posted: mpsc::channel(WORDS),
-            stamps: mpsc::channel(WORDS),
+            posted: Pipe::new(WORDS),
+            stamps: Pipe::new(WORDS),
             work_bits,
             watch,
         }
@@ -115,8 +125,8 @@ impl Loop {
                     self.engine.handle_envelope(&sealed(incoming), clock::now());
                 }
                 Some(word) = self.words.recv() => self.hear_sound(word),
-                Some(stamp) = self.stamps.1.recv() => self.engine.handle_stamp(stamp, clock::now()),
-                Some((post, relays)) = self.posted.1.recv() => {
+                Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
+                Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
                 request = asked.recv() => match request {
@@ -138,8 +148,8 @@ impl Loop {
     /// Lets posts and the phones' last messages leave, then the sound tasks end.
     async fn finish(mut self) {
         self.sounds.clear();
-        drop(self.posted.0);
-        let last_posts = async { while self.posted.1.recv().await.is_some() {} };
+        drop(self.posted.into);
+        let last_posts = async { while self.posted.out.recv().await.is_some() {} };
         drop(tokio::time::timeout(Duration::from_millis(300), last_posts).await);
     }
 
@@ -183,7 +193,7 @@ impl Loop {
                 Output::HangUpFlow(flow) => self.phones.close(flow),
                 Output::Post(post) => self.publish(post),
                 Output::WantStamps(count) => {
-                    mint::order(count, self.work_bits, self.stamps.0.clone());
+                    mint::order(count, self.work_bits, self.stamps.into.clone());
                 }
                 Output::Media { call, order } => self.order(call, order),
                 Output::Step { call, step } => {
@@ -195,7 +205,7 @@ impl Loop {
     }
 
     fn publish(&self, post: Post) {
-        let (relays, tell) = (Arc::clone(&self.relays), self.posted.0.clone());
+        let (relays, tell) = (Arc::clone(&self.relays), self.posted.into.clone());
         tokio::spawn(async move {
             let id = post.id;
             let taken = match relays.publish(post.into()).await {

@@ -1,5 +1,7 @@
 //! The demo as a program uses it: one real call through real sockets on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::sync::{Arc, Mutex};
 
 use ringfence::demo::stack::StackOptions;

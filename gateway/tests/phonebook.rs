@@ -1,5 +1,7 @@
 //! The engine's side of the phone book against the real one, over HTTP on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The way to the TURN server, against the embedded one and over TLS, on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -70,10 +70,12 @@ enum Fatal {
     Signals(std::io::Error),
 }
 
+/// Our own code only: the libraries under relay and TURN log addresses.
+const LOG: &str = "ringfence=info";
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter =
-        EnvFilter::try_from_env("RINGFENCE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("RINGFENCE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -25,8 +25,7 @@ use crate::secret::Secret;
 pub use failure::Failure;
 
 /// Log of the demo: its output is the report.
-const DEMO_LOG: &str =
-    "error,nostr_relay_pool=off,nostr_relay_builder=off,stun_proto=off,turn_server_proto=off";
+const DEMO_LOG: &str = "ringfence=error";
 
 /// Private calls for any SIP phone.
 ///

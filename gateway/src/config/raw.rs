@@ -72,7 +72,7 @@ impl Default for RawConfig {
     fn default() -> Self {
         Self {
             state: "~/.local/share/ringfence".to_owned(),
-            log: "warn,ringfence=info,nostr_relay_pool=off".to_owned(),
+            log: "ringfence=info".to_owned(),
             relays: Vec::new(),
             work_bits: 0,
             no_answer_seconds: 30,
@@ -96,7 +96,7 @@ impl Default for RawSip {
 impl Default for RawBook {
     fn default() -> Self {
         Self {
-            refresh_minutes: 60,
+            refresh_minutes: 5,
             ca_file: String::new(),
         }
     }

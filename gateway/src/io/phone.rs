@@ -183,10 +183,6 @@ async fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a socket towards phones, not towards the world"
-)]
 async fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(addr).await
 }

@@ -131,9 +131,8 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) {
         }
         MediaOrder::OpenMicrophone => talk.open_microphone(now()),
         MediaOrder::Control(frame) => {
-            if !talk.send_control(&frame, now()) {
-                tracing::debug!("a control frame could not be sent");
-            }
+            let sent = talk.send_control(&frame, now());
+            tracing::trace!(sent, "control frame");
         }
         _ => {}
     }
