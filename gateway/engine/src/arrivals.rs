@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use ringfence_media::{Description, sdp};
-use ringfence_phonebook::Number;
+use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
 use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing};
@@ -85,35 +85,93 @@ impl Engine {
             .calls
             .values()
             .filter(|call| call.common.line == line && matches!(call.phase, Phase::Ringing(_)));
-        if sounding.count() >= MAX_RINGS_PER_LINE || self.calls.len() >= MAX_CALLS {
+        if sounding.count() >= MAX_RINGS_PER_LINE || self.busy() >= MAX_CALLS {
             self.counters.flooded += 1;
             return;
         }
+        self.forget_unheard(line);
         self.begin(line, None, now, |common, desk| {
             Ringing::start(*ring, remote, common, desk)
         });
     }
 
-    /// Whether this line is ringing the very person who rings it; and if so, whether our ring
-    /// is the one that counts: the one with the lower identity key, on both sides.
+    /// Whether this line is calling the very person who rings it; and if so, whether our ring
+    /// is the one that counts. While ours is not out, theirs does. When both are, it is the one
+    /// with the lower identity key, on both sides.
     fn glare(&self, line: usize, ring: &VerifiedRing) -> Option<(CallLabel, bool)> {
-        let ours = self.lines.get(line)?.identity.key();
-        let (label, _) = self.calls.iter().find(|(_, call)| {
-            let Phase::Calling(calling) = &call.phase else {
-                return false;
+        let (ours, theirs) = (self.lines.get(line)?.identity.key(), ring.caller());
+        if ours == theirs {
+            // A line that rings itself is no glare: both rings are its own.
+            return None;
+        }
+        let on_line = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.common.line == line);
+        on_line
+            .filter_map(|(label, call)| match &call.phase {
+                Phase::Dialling(dialling) if dialling.callee() == theirs => Some((*label, false)),
+                Phase::Calling(calling) if calling.peer().identity == theirs => {
+                    Some((*label, ours.as_bytes() < theirs.as_bytes()))
+                }
+                _ => None,
+            })
+            .next()
+    }
+
+    /// Makes room for one more ring that may stay unheard: the oldest of the line goes.
+    fn forget_unheard(&mut self, line: usize) {
+        let unheard = self
+            .calls
+            .values()
+            .filter(|call| call.common.line == line && call.is_unheard());
+        let mut oldest: Vec<_> = unheard
+            .map(|call| (call.common.alarm, call.common.label))
+            .collect();
+        oldest.sort_unstable();
+        let many = oldest.len().saturating_sub(MAX_RINGS_PER_LINE - 1);
+        for (_, label) in oldest.into_iter().take(many) {
+            if let Some(call) = self.calls.remove(&label) {
+                self.forget(call);
+            }
+        }
+    }
+
+    /// Calls that take something of the machine.
+    fn busy(&self) -> usize {
+        self.calls
+            .values()
+            .filter(|call| !call.is_unheard())
+            .count()
+    }
+
+    /// Takes a ring that waits for this line from its phones, because one of them dials exactly
+    /// who is ringing.
+    fn take_ring(
+        &mut self,
+        line: usize,
+        caller: IdentityKey,
+        now: Instant,
+    ) -> Option<Box<VerifiedRing>> {
+        let label = self.calls.iter().find_map(|(label, call)| {
+            let rings = match &call.phase {
+                Phase::Ringing(ringing) => ringing.caller() == caller,
+                Phase::Unheard(unheard) => unheard.caller() == caller,
+                _ => false,
             };
-            call.common.line == line && calling.peer().identity == ring.caller()
+            (rings && call.common.line == line).then_some(*label)
         })?;
-        // A line that rings itself is no glare: both rings are its own.
-        let theirs = ring.caller();
-        (ours != theirs).then(|| (*label, ours.as_bytes() < theirs.as_bytes()))
+        let mut call = self.calls.remove(&label)?;
+        let ring = self.with_desk(&mut call, now, |call, desk| call.hand_over(desk));
+        self.forget(call);
+        ring.flatten()
     }
 
     fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
-        let label = self.calls.iter().find_map(|(label, call)| {
-            let matches = matches!(&call.phase, Phase::Ringing(ringing) if ringing.id() == id);
-            matches.then_some(*label)
-        });
+        let label = self
+            .calls
+            .iter()
+            .find_map(|(label, call)| (call.phase.ring() == Some(id)).then_some(*label));
         if let Some(label) = label {
             self.tell(label, Happening::Withdrawn, now);
         }
@@ -157,10 +215,11 @@ impl Engine {
         let callee = self.callee(&dialled, now);
         let offer = sdp::read_offer(&sdp);
         let (status, end) = match (callee, offer) {
-            _ if self.calls.len() >= MAX_CALLS => (503, End::TooMany),
+            _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
             (Ok(callee), Ok(offer)) => {
+                let met = self.take_ring(line, callee.identity, now);
                 return self.begin(line, Some(leg), now, |common, desk| {
-                    Dialling::start(offer, callee, common, desk)
+                    Dialling::start(offer, callee, met, common, desk)
                 });
             }
             (Err(LookupError::NoTile), _) => (503, End::NoBook),

@@ -77,6 +77,14 @@ impl Desk<'_> {
         }
     }
 
+    /// Stops phones whose call was taken in another way; they show no missed call.
+    pub(crate) fn stop_phones(&mut self, call: &mut Common) {
+        if let Some(leg) = call.leg.take() {
+            self.agent
+                .hang_up(leg, sip::HangUp::AnsweredElsewhere, self.now);
+        }
+    }
+
     /// Makes sure that a call holds its `count` stamps; false while the stock lacks them.
     pub(crate) fn reserve(&mut self, call: &mut Common, count: usize) -> bool {
         if call.stamps.is_none() {

@@ -266,7 +266,7 @@ impl Engine {
         self.calls.insert(call.common.label, call);
     }
 
-    fn forget(&mut self, mut call: Call) {
+    pub(crate) fn forget(&mut self, mut call: Call) {
         let label = call.common.label;
         self.stock
             .put_back(call.common.stamps.take().unwrap_or_default());

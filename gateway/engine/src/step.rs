@@ -52,6 +52,8 @@ pub enum End {
     Cancelled,
     /// Nobody answered in time; the same whatever the reason on the other side.
     NoAnswer,
+    /// A person of this line dialled the caller instead of picking up: that call took the ring.
+    DialledBack,
     /// This side's phones refused the ring; the caller is not told.
     Declined,
     /// No phone was registered to the line that was rung.
@@ -103,6 +105,7 @@ impl End {
             Self::HungUpThere => "ended: hung up on the other side",
             Self::Cancelled => "ended: the caller gave up",
             Self::NoAnswer => "ended: no answer",
+            Self::DialledBack => "ended: answered by dialling back",
             Self::Declined => "ended: declined here",
             Self::NoPhone => "ended: no phone is registered",
             Self::NoCodec => "ended: no codec in common",

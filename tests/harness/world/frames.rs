@@ -10,6 +10,10 @@ const HEADER: usize = 20;
 const SEND_INDICATION: u16 = 0x0016;
 const DATA_INDICATION: u16 = 0x0017;
 const DATA: u16 = 0x0013;
+/// All attributes of STUN and TURN, old and new, that hold an address: in clear (RFC 3489, RFC 8489, RFC 5780)...
+const PLAIN: [u16; 8] = [0x01, 0x02, 0x04, 0x05, 0x0b, 0x8023, 0x802b, 0x802c];
+/// ...and behind an XOR (RFC 8489, RFC 8656, and the number XOR-MAPPED-ADDRESS had in drafts).
+const XORED: [u16; 4] = [0x12, 0x16, 0x20, 0x8020];
 
 /// A STUN message taken apart.
 #[derive(Clone, Debug)]
@@ -43,13 +47,16 @@ impl<'a> Stun<'a> {
         })
     }
 
-    /// Every address in it, with the XOR of RFC 8489 section 14.2 taken off. An attribute of eight or twenty bytes that
-    /// begins like an address is taken for one, whatever its type.
+    /// Every address in it, with the XOR of RFC 8489 section 14.2 taken off where there is one.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let addresses = self.attributes.iter().flat_map(|(_, value)| {
-            let plain = read_address(value);
-            let xored = read_address(&self.unmask(value));
-            [plain, xored]
+        let addresses = self.attributes.iter().map(|(kind, value)| {
+            if PLAIN.contains(kind) {
+                read_address(value)
+            } else if XORED.contains(kind) {
+                read_address(&self.unmask(value))
+            } else {
+                None
+            }
         });
         addresses.flatten().collect()
     }

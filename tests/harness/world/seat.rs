@@ -17,7 +17,7 @@ use ringfence_engine::{
     work::{Mint, Stamp},
 };
 use ringfence_media::{
-    Description, Figures, Talk, TalkOutput,
+    Description, Figures, Talk, TalkEvent, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
 use ringfence_phonebook::{Binding, Number};
@@ -81,6 +81,8 @@ pub struct Seat {
     lan: IpAddr,
     wan: Ipv4Addr,
     sounds: BTreeMap<CallLabel, Sound>,
+    /// Sounds that are giving their relayed addresses back.
+    closing: Vec<Sound>,
     heard_of: Vec<Description>,
     calls: u16,
     rng: ChaCha20Rng,
@@ -107,6 +109,7 @@ impl Seat {
             lan: in_house(index, 1),
             wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
             sounds: BTreeMap::new(),
+            closing: Vec::new(),
             heard_of: Vec::new(),
             calls: 0,
             rng,
@@ -165,10 +168,7 @@ impl Seat {
     }
 
     pub(crate) fn handle_turn(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
-        let talks = self
-            .sounds
-            .values_mut()
-            .filter_map(|sound| sound.far.as_mut());
+        let talks = self.all_sounds().filter_map(|sound| sound.far.as_mut());
         for (local, talk) in talks {
             if *local == to {
                 talk.handle_turn(bytes, now);
@@ -185,7 +185,7 @@ impl Seat {
         if is_due(self.engine.next_alarm()) {
             self.engine.handle_timeout(now);
         }
-        for sound in self.sounds.values_mut() {
+        for sound in self.all_sounds() {
             if let Some((_, talk)) = &mut sound.far
                 && is_due(talk.next_alarm())
             {
@@ -195,11 +195,16 @@ impl Seat {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let talks = self.sounds.values().filter_map(|sound| sound.far.as_ref());
+        let sounds = self.sounds.values().chain(&self.closing);
+        let talks = sounds.filter_map(|sound| sound.far.as_ref());
         talks
             .filter_map(|(_, talk)| talk.next_alarm())
             .chain(self.engine.next_alarm())
             .min_by_key(|(at, _)| *at)
+    }
+
+    fn all_sounds(&mut self) -> impl Iterator<Item = &mut Sound> {
+        self.sounds.values_mut().chain(&mut self.closing)
     }
 
     /// Lets engine and sounds work until all have nothing more to say.
@@ -234,6 +239,13 @@ impl Seat {
         for (call, sound) in &mut self.sounds {
             drain_sound(sound, out, |event| events.push((*call, event)));
         }
+        self.closing.retain_mut(|sound| {
+            let mut is_closed = false;
+            drain_sound(sound, out, |event| {
+                is_closed |= matches!(event, MediaEvent::Talk(TalkEvent::Closed));
+            });
+            !is_closed
+        });
         for (call, event) in events {
             self.engine.handle_media(call, event, now);
         }
@@ -304,17 +316,15 @@ impl Seat {
         self.sounds.entry(call).or_default().far = Some((local, talk));
     }
 
-    /// The farewell leaves; what comes back finds nobody.
+    /// The call is over for the engine; its far leg lives on until its relayed address is given back.
     fn close(&mut self, call: CallLabel, now: Instant, out: &mut Vec<SeatOutput>) {
         let Some(mut sound) = self.sounds.remove(&call) else {
             return;
         };
         if let Some((_, talk)) = &mut sound.far {
             talk.close(now);
-        }
-        drain_sound(&mut sound, out, |_| {});
-        if let Some((_, talk)) = &sound.far {
             out.push(SeatOutput::Over(call, Box::new(talk.figures())));
+            self.closing.push(sound);
         }
     }
 

@@ -80,7 +80,7 @@ impl TurnHouse {
         self.addresses.len()
     }
 
-    /// Where clients sent something that is no relayed address of this server.
+    /// Where clients sent something that is no address of this server.
     pub fn astray(&self) -> &[SocketAddr] {
         &self.astray
     }
@@ -98,6 +98,8 @@ impl TurnHouse {
         let relay = self.addresses.iter().find(|(_, address)| **address == to);
         match relay.map(|(relay, _)| *relay) {
             Some(relay) => self.machine.handle_peer(relay, from, bytes, now),
+            // The other side has gone, as it may.
+            None if to.ip() == TURN_IP => {}
             None => self.astray.push(to),
         }
     }

@@ -17,6 +17,7 @@ use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::ring::BookView;
+use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
 use crate::session::{Say, Session};
 use crate::step::{End, Step};
@@ -25,6 +26,8 @@ use crate::stock::PER_INCOMING;
 /// A ring that a person answered.
 #[derive(Debug)]
 pub(crate) struct Answering {
+    /// Which ring is being answered: its caller may take it back until the confirmation.
+    id: RingId,
     peer: Peer,
     phone: PhoneSide,
     connected: bool,
@@ -88,12 +91,14 @@ impl Answering {
         let peer = Peer::new(ring.caller(), desk.config.bucket_bits);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.patience(call, CONNECT, "the caller did not confirm");
+        let id = ring.id();
         let stage = Stage::Allocating {
             ring: Box::new(ring),
             remote,
             far,
         };
         let state = Box::new(Self {
+            id,
             peer,
             phone,
             connected: false,
@@ -101,6 +106,11 @@ impl Answering {
             stage,
         });
         state.answer_when_ready(call, desk)
+    }
+
+    /// Which ring this is, to match a withdrawal.
+    pub(crate) fn ring(&self) -> RingId {
+        self.id
     }
 
     pub(super) fn on(
@@ -169,6 +179,7 @@ impl Answering {
             return Phase::Answering(self);
         }
         let Self {
+            id,
             peer,
             phone,
             connected,
@@ -200,6 +211,7 @@ impl Answering {
             },
         );
         Phase::Answering(Box::new(Self {
+            id,
             peer,
             phone,
             connected,
@@ -237,6 +249,7 @@ impl Answering {
             connected,
             control,
             stage,
+            ..
         } = *self;
         let Stage::Confirming(session) = stage else {
             return super::hang_up(End::NotConfirmed, call, desk);

@@ -4,8 +4,10 @@
 use std::net::SocketAddr;
 
 use ringfence_media::{PhoneMedia, TalkEvent, far::FarLocal};
+use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
+use super::answering::Answering;
 use super::calling::Calling;
 use super::{Common, Happening, Phase};
 use crate::config::SET_UP;
@@ -13,6 +15,8 @@ use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
+use crate::ring::RingId;
+use crate::ring::incoming::VerifiedRing;
 use crate::step::{End, Step};
 use crate::stock::PER_OUTGOING;
 
@@ -23,12 +27,15 @@ pub(crate) struct Dialling {
     callee: CalleeKeys,
     near: Option<SocketAddr>,
     far: Option<FarLocal>,
+    /// A ring of the very person who is being dialled. It is answered, and none is sent.
+    met: Option<Box<VerifiedRing>>,
 }
 
 impl Dialling {
     pub(crate) fn start(
         offer: PhoneMedia,
         callee: CalleeKeys,
+        met: Option<Box<VerifiedRing>>,
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
@@ -41,7 +48,18 @@ impl Dialling {
             callee,
             near: None,
             far: None,
+            met,
         }))
+    }
+
+    /// Who is being dialled, for glare.
+    pub(crate) fn callee(&self) -> IdentityKey {
+        self.callee.identity
+    }
+
+    /// Which ring this call will answer instead of ringing, to match a withdrawal.
+    pub(crate) fn met(&self) -> Option<RingId> {
+        self.met.as_ref().map(|ring| ring.id())
     }
 
     pub(super) fn on(
@@ -57,6 +75,8 @@ impl Dialling {
                 self.far = Some(local);
             }
             Happening::Stamps => {}
+            Happening::Glare(ring) => self.met = Some(ring),
+            Happening::Withdrawn => self.met = None,
             Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
                 desk.end(call, End::Cancelled);
                 return Phase::Over;
@@ -75,6 +95,9 @@ impl Dialling {
         let (Some(near), Some(far)) = (self.near, self.far.clone()) else {
             return Phase::Dialling(self);
         };
+        if let Some(ring) = self.met {
+            return Answering::by_glare(*ring, self.offer, (near, far), call, desk);
+        }
         if !desk.reserve(call, PER_OUTGOING) {
             return Phase::Dialling(self);
         }

@@ -15,6 +15,7 @@ mod ending;
 mod phone_side;
 mod ringing;
 mod talking;
+mod unheard;
 
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{CallLabel, PostId};
+use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
 use crate::step::End;
 use crate::work::Stamp;
@@ -36,6 +38,7 @@ pub(crate) use dialling::Dialling;
 pub(crate) use ending::Ending;
 pub(crate) use ringing::Ringing;
 pub(crate) use talking::Talking;
+pub(crate) use unheard::Unheard;
 
 /// A call in its state.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub(crate) enum Phase {
     Calling(Box<Calling>),
     /// Callee: the line's phones ring.
     Ringing(Box<Ringing>),
+    /// Callee: no phone took the ring, and its caller still waits.
+    Unheard(Unheard),
     /// Callee: a person picked up; the answer is on its way, the microphone closed.
     Answering(Box<Answering>),
     /// Both: sound may pass.
@@ -117,12 +122,44 @@ impl Call {
             Phase::Dialling(state) => state.on(happening, common, desk),
             Phase::Calling(state) => state.on(happening, common, desk),
             Phase::Ringing(state) => state.on(happening, common, desk),
+            Phase::Unheard(state) => state.on(&happening),
             Phase::Answering(state) => state.on(happening, common, desk),
             Phase::Talking(state) => state.on(happening, common, desk),
             Phase::Ending(state) => state.on(&happening, common, desk),
             Phase::Over => Phase::Over,
         };
         matches!(self.phase, Phase::Over)
+    }
+
+    /// Whether it only waits for its caller to give up.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(self.phase, Phase::Unheard(_))
+    }
+
+    /// Gives away a ring that waits for somebody; nothing is left of the call.
+    pub(crate) fn hand_over(&mut self, desk: &mut Desk<'_>) -> Option<Box<VerifiedRing>> {
+        match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Ringing(ringing) => Some(ringing.hand_over(&mut self.common, desk)),
+            Phase::Unheard(unheard) => Some(unheard.hand_over()),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+}
+
+impl Phase {
+    /// The ring of the other side that this call is about, as long as its caller may take it
+    /// back.
+    pub(crate) fn ring(&self) -> Option<RingId> {
+        match self {
+            Self::Dialling(dialling) => dialling.met(),
+            Self::Ringing(ringing) => Some(ringing.id()),
+            Self::Unheard(unheard) => Some(unheard.id()),
+            Self::Answering(answering) => Some(answering.ring()),
+            Self::Calling(_) | Self::Talking(_) | Self::Ending(_) | Self::Over => None,
+        }
     }
 }
 

@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 
 use ringfence_media::{Description, TalkEvent, choose, sdp};
+use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::offered;
 use super::phone_side::{PhoneSide, sdp_session};
+use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
 use crate::config::RING_LIFE;
 use crate::desk::Desk;
@@ -43,6 +45,18 @@ impl Ringing {
         }))
     }
 
+    /// Who rings, in case somebody of this line dials exactly them.
+    pub(crate) fn caller(&self) -> IdentityKey {
+        self.ring.caller()
+    }
+
+    /// Stops the phones and gives the ring to the call that answers it by dialling back.
+    pub(crate) fn hand_over(self, call: &mut Common, desk: &mut Desk<'_>) -> Box<VerifiedRing> {
+        desk.stop_phones(call);
+        desk.end(call, End::DialledBack);
+        Box::new(self.ring)
+    }
+
     /// Which ring this is, to match a withdrawal.
     pub(crate) fn id(&self) -> RingId {
         self.ring.id()
@@ -62,9 +76,7 @@ impl Ringing {
             }
             Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, desk),
             Happening::Leg(sip::Event::Refused { .. } | sip::Event::HungUp { .. }) => {
-                // Not even a refusal goes back: the caller hears ringback until it gives up.
-                desk.end(call, End::Declined);
-                Phase::Over
+                self.fall_silent(End::Declined, call, desk)
             }
             Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
             Happening::Alarm => super::hang_up(End::NoAnswer, call, desk),
@@ -93,8 +105,14 @@ impl Ringing {
             call.leg = Some(leg);
             return Phase::Ringing(self);
         }
-        desk.end(call, End::NoPhone);
-        Phase::Over
+        self.fall_silent(End::NoPhone, call, desk)
+    }
+
+    /// Not even a refusal goes back: the caller hears ringback until it gives up.
+    fn fall_silent(self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        call.leg = None;
+        desk.end(call, end);
+        Phase::Unheard(Unheard::new(self.ring))
     }
 
     fn picked_up(self: Box<Self>, answer: &[u8], call: &mut Common, desk: &mut Desk<'_>) -> Phase {

@@ -33,6 +33,14 @@ impl Handset {
             Method::Ack => {
                 self.repeats.stop(&format!("final {id}"));
             }
+            Method::Cancel if self.aside.as_ref().is_some_and(|call| call.id == id) => {
+                self.send(&Response::to(&request, 200));
+                let call = std::mem::replace(&mut self.call, self.aside.take());
+                self.say_final(487, now);
+                self.call = call;
+                let reason = request.headers.text(&Name::Reason).map(str::to_owned);
+                self.notice(Notice::Stopped { reason }, now);
+            }
             Method::Cancel => {
                 self.send(&Response::to(&request, 200));
                 if is_ours && self.is_ringing() {

@@ -1,7 +1,7 @@
 //! A SIP phone of the simulated world: told bytes and time, and by the test what its person does.
 //!
 //! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
-//! is not answered, and keeps a list of what its person notices. One call at a time: a second one hears 486.
+//! is not answered, and keeps a list of what its person notices. A second caller hears 486.
 
 mod hearing;
 mod paper;
@@ -91,6 +91,8 @@ pub struct Handset {
     repeats: Repeats,
     asked: BTreeMap<String, Asked>,
     call: Option<Call>,
+    /// A call that rang when its person dialled.
+    aside: Option<Call>,
     notices: Vec<(Instant, Notice)>,
     out: VecDeque<HandsetOutput>,
     sequence: u32,
@@ -141,6 +143,7 @@ impl Handset {
             repeats: Repeats::default(),
             asked: BTreeMap::new(),
             call: None,
+            aside: None,
             notices: Vec::new(),
             out: VecDeque::new(),
             sequence: 0,
@@ -202,6 +205,8 @@ impl Handset {
         let them = format!("<{uri}>");
         let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
         self.add_sdp(&mut request.headers, &mut request.body, 1);
+        // Like a desk phone with two line keys: what rings goes on ringing, behind the new call.
+        self.aside = self.call.take().filter(|call| call.stage == Stage::Ringing);
         self.call = Some(Call {
             id,
             us,
