@@ -2,6 +2,7 @@
 //! `real_*` need programs that `tests/run` installs.
 
 mod cancel;
+mod chaos;
 mod closed_microphone;
 mod decline;
 mod flood;
