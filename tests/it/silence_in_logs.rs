@@ -5,9 +5,10 @@
 //! who does not ask for them.
 
 use std::{
+    cell::RefCell,
     fmt::{self, Write as _},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::Once,
     time::Duration,
 };
 
@@ -16,6 +17,7 @@ use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
+    subscriber::Interest,
 };
 use tracing_subscriber::{
     Layer, Registry,
@@ -23,10 +25,18 @@ use tracing_subscriber::{
 };
 
 /// Everything that was logged: level, and target with all fields.
-type Log = Arc<Mutex<Vec<(Level, String)>>>;
+type Log = Vec<(Level, String)>;
 
-/// Writes every event and every span into the log, whatever its level.
-struct Notary(Log);
+thread_local! {
+    /// What this thread has logged since it is watched.
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// Notes every event and every span of the threads that are watched, whatever its level.
+///
+/// There is one for the process: a subscriber for one thread alone may miss what the caches of `tracing` have turned off
+/// for the others.
+struct Notary;
 
 struct Line(String);
 
@@ -36,32 +46,45 @@ impl Visit for Line {
     }
 }
 
-impl Notary {
-    fn note(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
-        let mut line = Line(metadata.target().to_owned());
-        record(&mut line);
-        let mut log = self.0.lock().expect("no holder panics");
-        log.push((*metadata.level(), line.0));
-    }
+fn note(metadata: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
+    let mut line = Line(metadata.target().to_owned());
+    record(&mut line);
+    LOG.with_borrow_mut(|log| {
+        if let Some(log) = log {
+            log.push((*metadata.level(), line.0));
+        }
+    });
 }
 
 impl<S: Subscriber> Layer<S> for Notary {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        LOG.with_borrow(Option::is_some)
+    }
+
     fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        self.note(attributes.metadata(), |line| attributes.record(line));
+        note(attributes.metadata(), |line| attributes.record(line));
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.note(event.metadata(), |line| event.record(line));
+        note(event.metadata(), |line| event.record(line));
     }
 }
 
 /// What was logged while this life was led, and what must not be in it.
-fn logged(life: impl FnOnce() -> World) -> (Vec<(Level, String)>, Vec<String>) {
-    let log = Log::default();
-    let subscriber = Registry::default().with(Notary(Arc::clone(&log)));
-    let world = tracing::subscriber::with_default(subscriber, life);
-    let lines = log.lock().expect("no holder panics").clone();
-    (lines, secrets(&world))
+fn logged(life: impl FnOnce() -> World) -> (Log, Vec<String>) {
+    static NOTARY: Once = Once::new();
+    NOTARY.call_once(|| {
+        let notary = Registry::default().with(Notary);
+        tracing::subscriber::set_global_default(notary).expect("no other test takes the logs");
+    });
+    LOG.set(Some(Log::new()));
+    let world = life();
+    let log = LOG.take().expect("it was put there");
+    (log, secrets(&world))
 }
 
 fn assert_silent(life: impl FnOnce() -> World) {
