@@ -1,6 +1,8 @@
-//! Tests of the whole: `real_*` need programs that `tests/run` installs.
+//! Tests of the whole; begin with `path_of_a_call`. Most run in the simulated world of the harness, without socket or sleep;
+//! `real_*` need programs that `tests/run` installs.
 
 mod cancel;
+mod chaos;
 mod closed_microphone;
 mod decline;
 mod flood;
@@ -24,6 +26,8 @@ mod replay_from_seed;
 mod same_answer;
 mod several_phones;
 mod shut_down;
+mod silence_in_logs;
 mod silent_rings;
+mod slow_wires;
 mod turn_refuses;
 mod two_calls;

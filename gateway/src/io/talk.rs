@@ -105,16 +105,45 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
     finish(call, &studio, near, sound).await;
 }
 
-/// Ends the far leg in good order: the goodbye and the end of the allocation leave first.
+/// Ends the far leg in good order: the goodbye leaves, and the relayed address is given back,
+/// even one that was only asked for yet. The far leg itself bounds how long that may take.
 async fn finish(call: CallLabel, studio: &Studio, near: Option<NearPorts>, sound: Option<Sound>) {
+    // No more sound for the phone.
+    drop(near);
     let Some(mut sound) = sound else {
         return;
     };
     sound.talk.close(now());
-    drain(&mut sound, near.as_ref(), call, studio).await;
     let figures = Box::new(sound.talk.figures());
     // The loop may be gone already; the sound is over all the same.
     drop(studio.words.send(Word::Over(call, figures)).await);
+    let mut from_turn = Vec::with_capacity(PACKET);
+    loop {
+        say_last_words(&mut sound);
+        // A far leg that is closed waits for nothing any more.
+        let Some((alarm, _)) = sound.talk.next_alarm() else {
+            break;
+        };
+        tokio::select! {
+            open = recv_turn(Some(&mut sound.turn), &mut from_turn) => {
+                if open {
+                    sound.talk.handle_turn(&from_turn, now());
+                } else {
+                    sound.talk.handle_turn_closed(now());
+                }
+            }
+            () = until(Some(alarm)) => sound.talk.handle_timeout(now()),
+        }
+    }
+}
+
+/// Sends what a closing far leg still has to say to the TURN server.
+fn say_last_words(sound: &mut Sound) {
+    while let Some(output) = sound.talk.poll() {
+        if let TalkOutput::ToServer(bytes) = output {
+            sound.turn.send(&bytes);
+        }
+    }
 }
 
 fn obey(order: MediaOrder, sound: Option<&mut Sound>) {

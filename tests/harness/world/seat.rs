@@ -17,7 +17,7 @@ use ringfence_engine::{
     work::{Mint, Stamp},
 };
 use ringfence_media::{
-    Description, Figures, Talk, TalkEvent, TalkOutput,
+    Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
 use ringfence_phonebook::{Binding, Number};
@@ -240,11 +240,10 @@ impl Seat {
             drain_sound(sound, out, |event| events.push((*call, event)));
         }
         self.closing.retain_mut(|sound| {
-            let mut is_closed = false;
-            drain_sound(sound, out, |event| {
-                is_closed |= matches!(event, MediaEvent::Talk(TalkEvent::Closed));
-            });
-            !is_closed
+            drain_sound(sound, out, |_| {});
+            // A far leg that is closed waits for nothing any more.
+            let far = sound.far.as_ref();
+            far.is_some_and(|(_, talk)| talk.next_alarm().is_some())
         });
         for (call, event) in events {
             self.engine.handle_media(call, event, now);

@@ -176,6 +176,11 @@ impl Handset {
         self.stage() == Some(Stage::Ringing)
     }
 
+    /// It is in no call, and none rings.
+    pub fn is_free(&self) -> bool {
+        self.stage().is_none_or(|stage| stage == Stage::Over)
+    }
+
     /// It is in a call that was answered.
     pub fn is_talking(&self) -> bool {
         self.stage() == Some(Stage::Talking)

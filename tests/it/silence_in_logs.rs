@@ -1,0 +1,238 @@
+//! Logs above DEBUG name nobody: no number, user name, password, key, address, SDP. Watched over whole calls, and over
+//! everything that goes wrong.
+//!
+//! Libraries are held to it at WARN: turn-client-proto names addresses at INFO, and the shell shows libraries to nobody
+//! who does not ask for them.
+
+use std::{
+    fmt::{self, Write as _},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use ringfence_tests::world::{Pair, World};
+use tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt as _},
+};
+
+/// Everything that was logged: level, and target with all fields.
+type Log = Arc<Mutex<Vec<(Level, String)>>>;
+
+/// Writes every event and every span into the log, whatever its level.
+struct Notary(Log);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = write!(self.0, " {field}={value:?}");
+    }
+}
+
+impl Notary {
+    fn note(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
+        let mut line = Line(metadata.target().to_owned());
+        record(&mut line);
+        let mut log = self.0.lock().expect("no holder panics");
+        log.push((*metadata.level(), line.0));
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Notary {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        self.note(attributes.metadata(), |line| attributes.record(line));
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.note(event.metadata(), |line| event.record(line));
+    }
+}
+
+/// What was logged while this life was led, and what must not be in it.
+fn logged(life: impl FnOnce() -> World) -> (Vec<(Level, String)>, Vec<String>) {
+    let log = Log::default();
+    let subscriber = Registry::default().with(Notary(Arc::clone(&log)));
+    let world = tracing::subscriber::with_default(subscriber, life);
+    let lines = log.lock().expect("no holder panics").clone();
+    (lines, secrets(&world))
+}
+
+fn assert_silent(life: impl FnOnce() -> World) {
+    let (log, secrets) = logged(life);
+    for (level, line) in log.iter().filter(|(level, line)| is_loud(*level, line)) {
+        for secret in &secrets {
+            assert!(!line.contains(secret), "{level} {line}\n  names {secret}");
+        }
+        assert_eq!(address_in(line), None, "{level} {line}");
+    }
+    // What a call does is said at DEBUG: the notary does hear.
+    assert!(
+        log.iter().any(|(_, line)| line.starts_with("ringfence")),
+        "nothing was logged"
+    );
+}
+
+fn is_loud(level: Level, line: &str) -> bool {
+    let loudest = if line.starts_with("ringfence") {
+        Level::INFO
+    } else {
+        Level::WARN
+    };
+    level <= loudest
+}
+
+#[test]
+fn a_call_names_nobody() {
+    assert_silent(|| {
+        let (mut world, pair) = World::of_two(1);
+        world.call(pair);
+        world.run_for(Duration::from_secs(2));
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(5));
+        world
+    });
+}
+
+#[test]
+fn calls_that_fail_name_nobody() {
+    let failures: [fn(&mut World, Pair); 8] = [
+        |world, _| world.wires.turn.loss = 1.0,
+        |world, _| world.relay.is_down = true,
+        |world, pair| world.take_credentials(pair.caller),
+        |world, pair| world.take_credentials(pair.callee),
+        |world, pair| world.disconnect(pair.callee),
+        |world, _| world.wires.sip.loss = 0.5,
+        |world, _| world.wires.turn.loss = 0.4,
+        |world, _| {
+            let mut posts = 0;
+            world.meddle(move |passage| {
+                posts += usize::from(passage.size == 1024);
+                posts < 9
+            });
+        },
+    ];
+    for fail in failures {
+        assert_silent(|| {
+            let (mut world, pair) = World::of_two(2);
+            fail(&mut world, pair);
+            world.dial(pair.alice, world.number(pair.callee, 0));
+            world.run_for(Duration::from_secs(20));
+            if world.handset(pair.bob).is_ringing() {
+                world.answer(pair.bob);
+            }
+            world.run_for(Duration::from_secs(30));
+            world.hang_up(pair.alice);
+            world.run_for(Duration::from_secs(60));
+            world
+        });
+    }
+}
+
+#[test]
+fn what_strangers_send_is_not_quoted() {
+    assert_silent(|| {
+        let (mut world, pair) = World::of_two(3);
+        world.ring(pair);
+        let (_, ring) = world.relay.passed()[0].clone();
+        let number = world.number(pair.callee, 0);
+        let wall = world.wall();
+        world.post_again(ring.clone());
+        world.post_as_stranger(0, ring.bytes);
+        world.post_as_stranger(0, b"m=audio 20001 RTP/AVP 0".to_vec());
+        world.ring_with_keys_of(pair.caller, number, b"o=somebody 192.0.2.1", wall);
+        world.ring_with_keys_of(
+            pair.caller,
+            number,
+            b"",
+            wall.after(Duration::from_secs(600)),
+        );
+        world.dial_digits(pair.bob, "no-such-number");
+        world.dial_digits(pair.bob, "99999");
+        world.run_for(Duration::from_secs(60));
+        world
+    });
+}
+
+#[test]
+fn this_search_would_find_a_name() {
+    let (_, secrets) = logged(|| {
+        let (mut world, pair) = World::of_two(4);
+        world.call(pair);
+        world
+    });
+    assert!(secrets.len() > 20, "{secrets:?}");
+    assert!(
+        secrets.iter().all(|secret| secret.len() >= 5),
+        "{secrets:?}"
+    );
+    let address = |line| address_in(line).map(|ip| ip.to_string());
+    assert_eq!(address("gone: 10.1.2.3:5060!").as_deref(), Some("10.1.2.3"));
+    assert_eq!(
+        address("peer=[fd77::1:2:3]:99").as_deref(),
+        Some("fd77::1:2:3")
+    );
+    assert_eq!(
+        address("ringfence::call 0.1.0 took 3.5 ms at 12:30:00"),
+        None
+    );
+}
+
+/// Every personal thing in a world, as it might be written.
+fn secrets(world: &World) -> Vec<String> {
+    let mut secrets: Vec<String> = [
+        "m=audio",
+        "a=rtpmap",
+        "c=IN IP",
+        "INVITE sip",
+        "nightingale",
+        "hush-",
+        "Handset of",
+    ]
+    .map(str::to_owned)
+    .into();
+    for engine in 0..2 {
+        let seat = world.seat(engine);
+        for line in &seat.lines {
+            secrets.push(line.number.to_string());
+            secrets.extend(writings(line.identity().key().as_bytes()));
+            secrets.extend(writings(line.identity().listing().ring_key().as_bytes()));
+        }
+        for description in seat.heard_of() {
+            secrets.extend([description.ufrag.clone(), description.pwd.clone()]);
+            secrets.extend(writings(&description.fingerprint));
+        }
+        secrets.extend(seat.addresses().map(|address| address.to_string()));
+    }
+    secrets
+}
+
+/// The beginning of a key as programs write keys.
+fn writings(key: &[u8; 32]) -> [String; 3] {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let hex: String = key[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    let list = format!("{:?}", &key[..4]);
+    [
+        hex,
+        STANDARD.encode(&key[..6]),
+        list.trim_matches(['[', ']']).to_owned(),
+    ]
+}
+
+/// The first IP address in a line of text.
+fn address_in(line: &str) -> Option<IpAddr> {
+    let is_part = |letter: char| letter.is_ascii_hexdigit() || ".:[]".contains(letter);
+    line.split(|letter| !is_part(letter)).find_map(|word| {
+        let word = word.trim_matches(['.', ':']);
+        let looks = word.matches('.').count() == 3 || word.matches(':').count() >= 4;
+        let ip = word.parse().ok();
+        let ip = ip.or_else(|| word.parse::<SocketAddr>().ok().map(|address| address.ip()));
+        ip.filter(|_| looks)
+    })
+}

@@ -1,0 +1,36 @@
+//! Far away, over wires that shake packets out of order: everything takes longer, nothing breaks.
+
+use std::time::Duration;
+
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::World,
+};
+
+#[test]
+fn a_call_over_half_a_second_of_wires() {
+    for seed in 0..5 {
+        let (mut world, pair) = World::of_two(seed);
+        world.wires.turn.delay = Duration::from_millis(120);
+        world.wires.turn.jitter = Duration::from_millis(60);
+        world.wires.relay.delay = Duration::from_millis(400);
+        world.wires.relay.jitter = Duration::from_millis(200);
+        world.wires.sip.delay = Duration::from_millis(40);
+        world.wires.sip.jitter = Duration::from_millis(40);
+        world.call(pair);
+        world.run_for(Duration::from_secs(10));
+        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+            let packets = world.handset(phone).ear().packets();
+            assert!(packets > 450, "seed {seed}: {packets} of 500");
+            // A plain ear drops what comes too late; a phone's buffer would not.
+            let heard = world.handset(phone).ear().heard(hz);
+            assert!(
+                heard.tone > heard.recorded.mul_f64(0.3),
+                "seed {seed}: {heard:?}"
+            );
+        }
+        world.hang_up(pair.bob);
+        world.run_until_quiet(Duration::from_secs(10));
+        assert!(!world.handset(pair.alice).is_talking());
+    }
+}
