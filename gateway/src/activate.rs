@@ -36,6 +36,16 @@ pub enum ActivateFault {
 }
 
 impl ActivateFault {
+    /// What failed and why without naming a server, a file or a number: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Book(fault) => fault.unnamed(),
+            Self::Keystore(fault) => fault.unnamed(),
+            Self::OtherBook(_) => "the lines belong to another phone book".to_owned(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {

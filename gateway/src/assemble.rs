@@ -187,11 +187,13 @@ async fn resolve(
 ) -> Result<Vec<TurnTarget>, AssembleFault> {
     let tls = tls::client(settings.ca_file.as_deref())?;
     let (mut found, mut fault) = (Vec::new(), None);
-    for endpoint in named {
+    for (position, endpoint) in (1_usize..).zip(named) {
         match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
             Ok(target) => found.push(target),
             Err(failed) => {
-                tracing::warn!(%failed, "a TURN server is left out");
+                tracing::debug!(%failed, "a TURN server is left out");
+                let (all, why) = (named.len(), failed.unnamed());
+                tracing::warn!("TURN server {position} of {all} is left out: {why}");
                 fault = Some(failed);
             }
         }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use ringfence_engine::directory::Directory;
-use ringfence_engine::{CallLabel, Config, Counters, Line, Step};
+use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
 use ringfence_media::Figures;
-use ringfence_phonebook::BookKey;
+use ringfence_phonebook::{Binding, BookKey};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -79,6 +79,7 @@ pub struct Gateway {
 #[derive(Debug)]
 pub(crate) enum Request {
     Book(Directory),
+    Binding(Binding, oneshot::Sender<Result<(), BindingFault>>),
     Status(oneshot::Sender<Status>),
     Stop,
 }
@@ -137,6 +138,17 @@ impl Gateway {
     pub async fn renew_book(&self, directory: Directory) {
         // A gateway that has stopped needs no book.
         drop(self.requests.send(Request::Book(directory)).await);
+    }
+
+    /// Hands the phone book's renewed word for a line to the engine, which checks it again.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the binding that it has.
+    pub async fn renew_binding(&self, binding: Binding) -> Result<(), BindingFault> {
+        let (tell, told) = oneshot::channel();
+        // A gateway that has stopped needs no binding.
+        drop(self.requests.send(Request::Binding(binding, tell)).await);
+        told.await.unwrap_or(Ok(()))
     }
 
     /// How it is; `None` once it has stopped.

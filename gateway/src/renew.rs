@@ -1,7 +1,9 @@
 //! Renewing the phone book's word for a line (its binding) before it ends.
 //!
-//! The engine proves by a challenge that it still holds the identity key. This happens at the start and at random moments, never
-//! because of a call.
+//! The engine proves by a challenge that it still holds the identity key. This happens at the start and after downloads of the
+//! book, which come at random moments: never because of a call.
+
+use std::time::{Duration, Instant};
 
 use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Hex, Verify};
@@ -15,26 +17,99 @@ use crate::keystore::{Keystore, LineFile};
 /// Bindings are renewed when fewer days are left: half of the 30 for which the book gives them.
 const DAYS_LEFT: u32 = 15;
 
-/// Renews the bindings that end soon and saves their lines. Returns how many were renewed.
-///
-/// # Errors
-/// The first [`ActivateFault`]; lines renewed before it are saved.
+/// After a refusal the book is left in peace for so long: the old binding is good for days, and downloads come every few minutes.
+const REST: Duration = Duration::from_secs(60 * 60);
+
+/// The lines of an engine, whose bindings are kept fresh while it runs.
+#[derive(Debug)]
+pub struct Renewals {
+    store: Keystore,
+    client: BookClient,
+    key: BookKey,
+    lines: Vec<LineFile>,
+    rest: Option<Instant>,
+}
+
+/// What came of a renewal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// The fresh bindings.
+    pub bindings: Vec<Binding>,
+    /// The first thing that went wrong.
+    pub fault: Option<ActivateFault>,
+}
+
+impl Renewals {
+    /// Lines of `store`, bound by the book with this key.
+    #[must_use]
+    pub fn new(store: Keystore, client: BookClient, key: BookKey, lines: Vec<LineFile>) -> Self {
+        Self {
+            store,
+            client,
+            key,
+            lines,
+            rest: None,
+        }
+    }
+
+    /// The lines, with their present bindings.
+    #[must_use]
+    pub fn lines(&self) -> &[LineFile] {
+        &self.lines
+    }
+
+    /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.
+    pub async fn look(&mut self, now: Instant) -> Renewed {
+        if self.rest.is_some_and(|until| now < until) {
+            return Renewed::default();
+        }
+        let renewed =
+            renew_bindings(&mut self.store, &self.client, &self.key, &mut self.lines).await;
+        self.rest = match &renewed.fault {
+            None | Some(ActivateFault::Book(BookFault::Unreachable { .. })) => None,
+            Some(_) => Some(now + REST),
+        };
+        renewed
+    }
+}
+
+/// Renews the bindings that end soon and saves their lines. A line that the book refuses does not keep others from theirs;
+/// any other fault ends the attempt.
 pub async fn renew_bindings(
     store: &mut Keystore,
     client: &BookClient,
     key: &BookKey,
     lines: &mut [LineFile],
-) -> Result<usize, ActivateFault> {
+) -> Renewed {
     let today = Day::of_unix(clock::unix_seconds());
-    let mut renewed = 0;
-    for line in lines {
-        if ends_soon(line, today) {
-            line.binding = renew(client, key, line, today).await?.encode().to_vec();
-            store.save(line)?;
-            renewed += 1;
+    let mut renewed = Renewed::default();
+    for line in lines.iter_mut().filter(|line| ends_soon(line, today)) {
+        let fault: ActivateFault = match renew(client, key, line, today).await {
+            Ok(binding) => {
+                line.binding = binding.encode().to_vec();
+                renewed.bindings.push(binding);
+                match store.save(line) {
+                    Ok(()) => continue,
+                    Err(fault) => fault.into(),
+                }
+            }
+            Err(fault) => fault.into(),
+        };
+        let go_on = concerns_one_line(&fault);
+        renewed.fault.get_or_insert(fault);
+        if !go_on {
+            break;
         }
     }
-    Ok(renewed)
+    renewed
+}
+
+/// Whether the next line may fare better: the book has looked at the request and does not like it.
+fn concerns_one_line(fault: &ActivateFault) -> bool {
+    matches!(
+        fault,
+        ActivateFault::Book(BookFault::Status(400 | 401 | 403 | 404) | BookFault::WrongBinding)
+    )
 }
 
 fn ends_soon(line: &LineFile, today: Day) -> bool {

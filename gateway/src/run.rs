@@ -131,6 +131,10 @@ impl Loop {
                 }
                 request = asked.recv() => match request {
                     Some(Request::Book(directory)) => self.engine.handle_directory(directory),
+                    Some(Request::Binding(binding, tell)) => {
+                        // Whoever asked may have gone; the binding counts all the same.
+                        let _ = tell.send(self.engine.handle_binding(binding, clock::now()));
+                    }
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
                     Some(Request::Stop) | None if goodbye.is_none() => {
                         goodbye = Some(clock::now() + GOODBYE);

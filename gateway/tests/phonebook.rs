@@ -4,11 +4,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use ringfence::activate::{ActivateFault, activate};
 use ringfence::io::book::{BookClient, BookCopy, BookFault, Unreachable};
 use ringfence::keystore::{Keystore, LineFile};
-use ringfence::renew::renew_bindings;
+use ringfence::renew::{Renewals, Renewed, renew_bindings};
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::{ActivationCode, Binding, BookKey, Day, NumberPlan, PhoneBook};
 use tempfile::TempDir;
@@ -188,18 +189,67 @@ async fn a_binding_that_ends_soon_is_renewed_and_saved() {
         let lines = std::slice::from_mut(line);
         renew_bindings(&mut scene.store, &scene.client, &key, lines).await
     };
-    assert_eq!(renew(&mut scene, &mut line).await, Ok(0));
+    assert_eq!(renew(&mut scene, &mut line).await, Renewed::default());
     let binding = Binding::decode(&line.binding).unwrap();
-    let old = Binding::from_parts(
-        binding.number(),
-        *binding.identity(),
-        Day::new(1),
-        *binding.signature(),
-    );
-    line.binding = old.encode().to_vec();
-    assert_eq!(renew(&mut scene, &mut line).await, Ok(1));
+    line.binding = ended(&binding);
+    let renewed = Renewed {
+        bindings: vec![binding],
+        fault: None,
+    };
+    assert_eq!(renew(&mut scene, &mut line).await, renewed);
     assert_eq!(Binding::decode(&line.binding).unwrap(), binding);
     assert_eq!(scene.store.lines().unwrap()[0].binding, line.binding);
+}
+
+/// The same word, but good for a day long gone.
+fn ended(binding: &Binding) -> Vec<u8> {
+    let (number, identity) = (binding.number(), *binding.identity());
+    Binding::from_parts(number, identity, Day::new(1), *binding.signature())
+        .encode()
+        .to_vec()
+}
+
+#[tokio::test]
+async fn a_refused_line_keeps_no_other_from_its_binding_and_is_left_in_peace_for_an_hour() {
+    let mut scene = scene().await;
+    let (mut refused, mut due) = (scene.activate().await, scene.activate().await);
+    refused.identity = due.identity.clone();
+    for line in [&mut refused, &mut due] {
+        line.binding = ended(&Binding::decode(&line.binding).unwrap());
+    }
+    let (key, number) = (scene.book.book_key(), due.number);
+    let lines = vec![refused, due];
+    let mut renewals = Renewals::new(scene.store, scene.client, key, lines);
+    let now = ringfence::clock::now();
+    let first = renewals.look(now).await;
+    assert!(first.fault.is_some());
+    let numbers: Vec<_> = first.bindings.iter().map(|b| b.number().value()).collect();
+    assert_eq!(numbers, [number]);
+    let early = now + Duration::from_secs(3_599);
+    assert_eq!(renewals.look(early).await, Renewed::default());
+    let second = renewals.look(now + Duration::from_secs(3_600)).await;
+    assert_eq!((second.bindings.len(), second.fault), (0, first.fault));
+}
+
+#[tokio::test]
+async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
+    let mut scene = scene().await;
+    let mut line = scene.activate().await;
+    line.binding = ended(&Binding::decode(&line.binding).unwrap());
+    let key = scene.book.book_key();
+    scene.book.stop().await;
+    let mut renewals = Renewals::new(scene.store, scene.client, key, vec![line]);
+    let now = ringfence::clock::now();
+    for _ in 0..2 {
+        let fault = renewals.look(now).await.fault;
+        assert!(
+            matches!(
+                fault,
+                Some(ActivateFault::Book(BookFault::Unreachable { .. }))
+            ),
+            "{fault:?}"
+        );
+    }
 }
 
 /// A server that answers every connection with the same bytes.

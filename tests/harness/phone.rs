@@ -90,7 +90,8 @@ impl Phone {
         let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "phones", model.script()]
             .iter()
             .collect();
-        let mut command = leashed("python3", &[]);
+        // -B: nothing is written beside the scripts.
+        let mut command = leashed("python3", &["-B"]);
         command
             .arg(script)
             .arg("--home")

@@ -86,7 +86,6 @@ pub fn skipped(why: &str) {
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
-        .chain([PathBuf::new()])
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
 }

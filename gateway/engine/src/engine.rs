@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::BookKey;
+use ringfence_phonebook::{Binding, BookKey};
 use ringfence_sip as sip;
 
 use crate::call::{Call, Happening};
@@ -18,7 +18,7 @@ use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
 use crate::input::MediaEvent;
-use crate::line::Line;
+use crate::line::{BindingFault, Line};
 use crate::output::{CallLabel, Output, PostId};
 use crate::seen::Seen;
 use crate::stock::{PER_OUTGOING, Stock};
@@ -134,6 +134,19 @@ impl Engine {
     /// A newer book was downloaded. Calls that ring keep the keys they rang.
     pub fn handle_directory(&mut self, directory: Directory) {
         self.directory = directory;
+    }
+
+    /// The phone book renewed its word for the line with the binding's number. Calls that begin
+    /// from now on are rung with it.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the binding that it has.
+    pub fn handle_binding(&mut self, binding: Binding, now: Instant) -> Result<(), BindingFault> {
+        let today = self.clock.wall(now).day();
+        let mut lines = self.lines.iter_mut();
+        let line = lines.find(|line| line.number == binding.number());
+        line.ok_or(BindingFault::NoSuchLine)?
+            .renew(binding, &self.book_key, today)
     }
 
     /// Time has passed; to be called at [`Self::next_alarm`], or earlier.

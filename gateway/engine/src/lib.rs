@@ -49,6 +49,6 @@ pub use config::Config;
 pub use counters::Counters;
 pub use engine::Engine;
 pub use input::{MediaEvent, MediaFault, Sealed};
-pub use line::Line;
+pub use line::{BindingFault, Line};
 pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
 pub use step::{End, Step};

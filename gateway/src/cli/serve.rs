@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::BookKey;
+use ringfence_phonebook::{Binding, BookKey};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Failure, open_store, say, stop};
 use crate::assemble::{AssembleFault, assemble, directory};
+use crate::clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault, Freshness, keep_fresh};
 use crate::io::lobby::Lobby;
 use crate::io::probe::probe;
 use crate::io::relay::RelayState;
-use crate::keystore::{Keystore, LineFile};
-use crate::renew::renew_bindings;
+use crate::keystore::LineFile;
+use crate::renew::{Renewals, Renewed};
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
@@ -23,23 +24,25 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 /// Runs until Ctrl-C.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let mut store = open_store(&config, false)?;
-    let mut lines = store.lines()?;
+    let lines = store.lines()?;
     let (client, mut copy) = open_book(&config, &lines)?;
     let snapshot = match copy.snapshot() {
         Some(snapshot) => snapshot,
         None => copy.refresh(&client).await?,
     };
-    renew(&mut store, &client, &snapshot.network.book_key, &mut lines).await;
-    let parts = assemble(&config, &lines, &snapshot).await?;
+    let key = snapshot.network.book_key;
+    let mut renewals = Renewals::new(store, client.clone(), key, lines);
+    renew(&mut renewals).await;
+    let parts = assemble(&config, renewals.lines(), &snapshot).await?;
     check_turn(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
-    say(&ready(&gateway, lines.len()));
+    say(&ready(&gateway, renewals.lines().len()));
     let (keeping, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
     let watching = tokio::spawn(watch_relays(relays));
     tokio::select! {
         () = stop() => {}
-        () = pass_on_books(&gateway, fresh) => {}
+        () = pass_on_books(&gateway, fresh, &mut renewals) => {}
     }
     keeping.abort();
     watching.abort();
@@ -60,13 +63,17 @@ fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCop
 }
 
 /// Bindings end after weeks; the book is asked for new ones while the old ones are still good, so a failure can wait.
-async fn renew(store: &mut Keystore, client: &BookClient, key: &BookKey, lines: &mut [LineFile]) {
-    if let Err(fault) = renew_bindings(store, client, key, lines).await {
+async fn renew(renewals: &mut Renewals) -> Vec<Binding> {
+    let Renewed { bindings, fault } = renewals.look(clock::now()).await;
+    if let Some(fault) = fault {
+        tracing::debug!(%fault, "a binding was not renewed");
         tracing::warn!(
-            "the phone book's word for a line could not be renewed: {fault}. To do: {}",
+            "the phone book's word for a line could not be renewed: {}. To do: {}",
+            fault.unnamed(),
             fault.remedy()
         );
     }
+    bindings
 }
 
 /// Wrong credentials end the start; a server that is away may come back.
@@ -99,18 +106,30 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
     )
 }
 
-/// Hands every new copy of the book to the engine. Ends with the keeping of the copy.
-async fn pass_on_books(gateway: &Gateway, mut fresh: watch::Receiver<Freshness>) {
+/// Hands every new copy of the book to the engine, and what was renewed after its download. Ends with the keeping of the copy.
+async fn pass_on_books(
+    gateway: &Gateway,
+    mut fresh: watch::Receiver<Freshness>,
+    renewals: &mut Renewals,
+) {
     while fresh.changed().await.is_ok() {
         let Freshness { snapshot, fault } = fresh.borrow_and_update().clone();
         match (fault, snapshot) {
             (Some(fault @ BookFault::KeyChanged), _) => {
                 tracing::error!("{fault}. To do: {}", fault.remedy())
             }
-            (Some(fault), _) => {
-                tracing::warn!("the phone book was not downloaded, the copy stays in use: {fault}")
+            (Some(fault), _) => tracing::warn!(
+                "the phone book was not downloaded, the copy stays in use: {}",
+                fault.unnamed()
+            ),
+            (None, Some(snapshot)) => {
+                gateway.renew_book(directory(&snapshot)).await;
+                for binding in renew(renewals).await {
+                    if let Err(fault) = gateway.renew_binding(binding).await {
+                        tracing::error!("a line keeps its old binding: {fault}");
+                    }
+                }
             }
-            (None, Some(snapshot)) => gateway.renew_book(directory(&snapshot)).await,
             (None, None) => {}
         }
     }

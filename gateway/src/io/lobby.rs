@@ -41,7 +41,7 @@ impl Lobby {
     /// Dials the first server that answers. `None` when none does: then there is no call,
     /// because there is no other path than a relayed one.
     pub(crate) async fn enter(&self) -> Option<(TurnSocket, FarConfig)> {
-        for target in self.servers.iter() {
+        for (position, target) in (1_usize..).zip(self.servers.iter()) {
             let (username, password) = self.credentials()?;
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
@@ -60,7 +60,11 @@ impl Lobby {
                     };
                     return Some((socket, config));
                 }
-                Err(fault) => tracing::warn!(%fault, "a TURN server cannot be reached"),
+                Err(fault) => {
+                    tracing::debug!(%fault, "a TURN server cannot be reached");
+                    let (all, why) = (self.servers.len(), fault.unnamed());
+                    tracing::warn!("TURN server {position} of {all} gives no way out: {why}");
+                }
             }
         }
         None

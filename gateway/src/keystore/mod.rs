@@ -92,12 +92,21 @@ pub enum KeystoreFault {
 }
 
 impl KeystoreFault {
+    /// What failed and why without naming a file, which may show a number or a user: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Disk { act, kind, .. } => format!("cannot {act} the state folder: {kind}"),
+            _ => "the state folder cannot be used".to_owned(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
             Self::Disk { .. } => "check that the folder exists, belongs to this user and has room, or choose another with --state".to_owned(),
-            Self::TooOpen { path } => format!("run: chmod go-rwx {}", path.display()),
+            Self::TooOpen { .. } => "take the rights of others from it: chmod go-rwx".to_owned(),
             Self::InUse { .. } => "stop it first, or choose another folder with --state".to_owned(),
             Self::Malformed { .. } => "restore it from a backup, or move it away and ask for a new activation code".to_owned(),
             Self::NewerFormat { .. } => "update ringfence".to_owned(),

@@ -45,7 +45,7 @@ pub enum TurnOutput {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_relay_opened`].
+    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_relay_opened`](super::TurnMachine::handle_relay_opened).
     OpenRelay {
         /// Its name from now on.
         relay: RelayId,

@@ -82,6 +82,23 @@ pub enum Unreachable {
 }
 
 impl BookFault {
+    /// What failed and why without naming a server or a file: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::BadUrl(_) | Self::Insecure(_) => "the phone book's URL cannot be used".to_owned(),
+            Self::Tls(_) => "the extra certificates cannot be used".to_owned(),
+            Self::Unreachable { why, .. } => format!("the phone book cannot be reached: {why}"),
+            Self::NotABook(_) => "the answer is not that of a phone book".to_owned(),
+            Self::Disk(fault) => fault.unnamed(),
+            Self::CodeRefused
+            | Self::Status(_)
+            | Self::Version(_)
+            | Self::KeyChanged
+            | Self::WrongBinding => self.to_string(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {

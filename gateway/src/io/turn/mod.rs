@@ -51,6 +51,18 @@ pub enum TurnFault {
     Tls(String),
 }
 
+impl TurnFault {
+    /// What failed without naming the server: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::NoSuchName(_) => "its name has no address".to_owned(),
+            Self::Unreachable { kind, .. } => format!("it cannot be reached: {kind}"),
+            Self::Tls(_) => "the TLS handshake failed".to_owned(),
+        }
+    }
+}
+
 /// A TURN server whose name has been looked up, ready to be dialled at any moment.
 #[derive(Clone)]
 pub struct TurnTarget {
