@@ -79,7 +79,7 @@ pub struct Gateway {
 #[derive(Debug)]
 pub(crate) enum Request {
     Book(Directory),
-    Binding(Binding, oneshot::Sender<Result<(), BindingFault>>),
+    Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
     Status(oneshot::Sender<Status>),
     Stop,
 }
@@ -147,7 +147,11 @@ impl Gateway {
     pub async fn renew_binding(&self, binding: Binding) -> Result<(), BindingFault> {
         let (tell, told) = oneshot::channel();
         // A gateway that has stopped needs no binding.
-        drop(self.requests.send(Request::Binding(binding, tell)).await);
+        drop(
+            self.requests
+                .send(Request::Binding(Box::new(binding), tell))
+                .await,
+        );
         told.await.unwrap_or(Ok(()))
     }
 

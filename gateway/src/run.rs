@@ -122,6 +122,9 @@ impl Loop {
             tokio::select! {
                 Some(input) = self.phones.recv() => self.hear_phone(input),
                 Some(incoming) = self.envelopes.recv() => {
+                    // A machine that slept has lost time since the last look at the clock,
+                    // and the age of a ring decides.
+                    self.engine.handle_wall(wall(), clock::now());
                     self.engine.handle_envelope(&sealed(incoming), clock::now());
                 }
                 Some(word) = self.words.recv() => self.hear_sound(word),
@@ -129,18 +132,17 @@ impl Loop {
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
-                request = asked.recv() => match request {
+                request = asked.recv(), if goodbye.is_none() => match request {
                     Some(Request::Book(directory)) => self.engine.handle_directory(directory),
                     Some(Request::Binding(binding, tell)) => {
                         // Whoever asked may have gone; the binding counts all the same.
-                        let _ = tell.send(self.engine.handle_binding(binding, clock::now()));
+                        let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
                     }
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
-                    Some(Request::Stop) | None if goodbye.is_none() => {
+                    Some(Request::Stop) | None => {
                         goodbye = Some(clock::now() + GOODBYE);
                         self.engine.shut_down(clock::now());
                     }
-                    Some(Request::Stop) | None => tokio::time::sleep(Duration::from_millis(10)).await,
                 },
                 _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
                 () = until(wake) => self.engine.handle_timeout(clock::now()),

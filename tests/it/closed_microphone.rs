@@ -1,5 +1,7 @@
 //! The callee's microphone stays shut until the caller's confirmation proves its key.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
@@ -13,12 +15,14 @@ use ringfence_tests::world::{
 fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
     let (mut world, pair) = World::of_two(1);
     let us = Place::Engine(pair.caller);
-    let mut posts = 0;
+    let connected = Rc::new(Cell::new(false));
+    let (mut posts, cut) = (0, Rc::clone(&connected));
     world.meddle(move |passage| {
         let is_post = passage.from == us && passage.kind == Kind::Envelope;
         posts += usize::from(is_post);
-        // The ring passes, what follows it does not.
-        !is_post || posts == 1
+        // The ring passes, what follows it does not; nor does the data channel, which would say
+        // it again.
+        (!is_post || posts == 1) && !(cut.get() && passage.kind == Kind::Dtls)
     });
     world.ring(pair);
     world.answer(pair.bob);
@@ -26,6 +30,7 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
         world.has_taken(pair.callee, Step::Connected)
             && world.has_taken(pair.caller, Step::Connected)
     });
+    connected.set(true);
     world.run_until_quiet(Duration::from_secs(20));
     let spoke = |engine| {
         let sound = world.trace().iter().filter(move |passage| {
@@ -48,6 +53,26 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
             Some(&&Notice::HungUp)
         );
     }
+}
+
+#[test]
+fn a_confirmation_that_the_relay_lost_comes_over_the_data_channel() {
+    let (mut world, pair) = World::of_two(3);
+    let us = Place::Engine(pair.caller);
+    let mut posts = 0;
+    world.meddle(move |passage| {
+        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+        posts += usize::from(is_post);
+        !is_post || posts == 1
+    });
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("confirmed", Duration::from_secs(3), |world| {
+        world.has_taken(pair.callee, Step::Confirmed)
+    });
+    world.run_until("sound both ways", Duration::from_secs(2), |world| {
+        world.handset(pair.alice).ear().packets() > 0 && world.handset(pair.bob).ear().packets() > 0
+    });
 }
 
 #[test]

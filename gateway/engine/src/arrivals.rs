@@ -7,7 +7,7 @@ use ringfence_media::{Description, sdp};
 use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing};
+use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
 use crate::date::Arrival;
 use crate::directory::{CalleeKeys, LookupError};
@@ -71,6 +71,9 @@ impl Engine {
     }
 
     fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
+        if self.closing {
+            return;
+        }
         let Ok(remote) = Description::decode(ring.media()) else {
             self.counters.forged += 1;
             return;
@@ -215,6 +218,7 @@ impl Engine {
         let callee = self.callee(&dialled, now);
         let offer = sdp::read_offer(&sdp);
         let (status, end) = match (callee, offer) {
+            _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
@@ -224,7 +228,7 @@ impl Engine {
             }
             (Err(LookupError::NoTile), _) => (503, End::NoBook),
             (Err(_), _) => (404, End::NoSuchNumber),
-            (Ok(_), Err(_)) => (488, End::NoCodec),
+            (Ok(_), Err(fault)) => (refusal(&fault), End::NoCodec),
         };
         let call = self.new_label();
         self.note(call, Step::Dialled);

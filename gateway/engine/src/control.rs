@@ -3,12 +3,39 @@
 //! 64 bytes always: `type u8 | len u8 | body | zero fill`. One size, so that a TURN server cannot tell a
 //! hang-up from anything else. The relay of the ring is not involved any more.
 
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+
 /// What one side tells the other during a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
     /// The call is over.
     HangUp,
+    /// The caller holds the session's keys. Says again what the confirmation on the relay says, in
+    /// case that was lost there.
+    Confirm(Proof),
+}
+
+/// What only the two ends of one answered call can compute ([`crate::session::Session::proof`]).
+/// DTLS alone proves less: its fingerprint came with the ring, and who has stolen the callee's
+/// key can forge a ring. Compared in constant time.
+#[derive(Clone, Copy)]
+pub struct Proof(pub [u8; 32]);
+
+impl PartialEq for Proof {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Proof {}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(..)")
+    }
 }
 
 /// Bytes of every frame.
@@ -31,9 +58,14 @@ impl Control {
     #[must_use]
     pub fn encode(self) -> [u8; FRAME_LEN] {
         let mut frame = [0; FRAME_LEN];
-        frame[0] = match self {
-            Self::HangUp => HANG_UP,
-        };
+        match self {
+            Self::HangUp => frame[0] = HANG_UP,
+            Self::Confirm(Proof(proof)) => {
+                frame[0] = CONFIRM;
+                frame[1] = PROOF_LEN;
+                frame[2..34].copy_from_slice(&proof);
+            }
+        }
         frame
     }
 
@@ -54,6 +86,10 @@ impl Control {
         }
         match (head[0], body) {
             (HANG_UP, []) => Ok(Self::HangUp),
+            (CONFIRM, body) => match body.try_into() {
+                Ok(proof) => Ok(Self::Confirm(Proof(proof))),
+                Err(_) => Err(ControlError::Malformed),
+            },
             (HANG_UP, _) => Err(ControlError::Malformed),
             _ => Err(ControlError::Unknown),
         }
@@ -61,6 +97,8 @@ impl Control {
 }
 
 const HANG_UP: u8 = 1;
+const CONFIRM: u8 = 2;
+const PROOF_LEN: u8 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -76,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn a_confirmation_comes_back_with_its_proof() {
+        let frame = Control::Confirm(Proof([9; 32])).encode();
+        assert_eq!(
+            Control::decode(&frame),
+            Ok(Control::Confirm(Proof([9; 32])))
+        );
+        let short = [&[2, 31][..], &[0; 62]].concat();
+        assert_eq!(Control::decode(&short), Err(ControlError::Malformed));
+    }
+
+    #[test]
     fn other_lengths_types_and_fills_are_refused() {
         let frame = Control::HangUp.encode();
         assert_eq!(Control::decode(&frame[..63]), Err(ControlError::Malformed));
@@ -84,7 +133,7 @@ mod tests {
             frame[at] = byte;
             Control::decode(&frame)
         };
-        assert_eq!(with(0, 2), Err(ControlError::Unknown));
+        assert_eq!(with(0, 3), Err(ControlError::Unknown));
         assert_eq!(with(1, 1), Err(ControlError::Malformed));
         assert_eq!(with(1, 63), Err(ControlError::Malformed));
         assert_eq!(with(63, 1), Err(ControlError::Malformed));

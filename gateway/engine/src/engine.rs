@@ -21,7 +21,7 @@ use crate::input::MediaEvent;
 use crate::line::{BindingFault, Line};
 use crate::output::{CallLabel, Output, PostId};
 use crate::seen::Seen;
-use crate::stock::{PER_OUTGOING, Stock};
+use crate::stock::Stock;
 use crate::work::Stamp;
 
 /// All lines, phones and calls of one machine.
@@ -42,6 +42,7 @@ pub struct Engine {
     posts: u64,
     rng: ChaCha20Rng,
     out: VecDeque<Output>,
+    pub(crate) closing: bool,
 }
 
 impl Engine {
@@ -85,6 +86,7 @@ impl Engine {
             posts: 0,
             rng,
             out: VecDeque::new(),
+            closing: false,
         };
         engine.order_stamps(now);
         engine
@@ -129,6 +131,8 @@ impl Engine {
     /// The wall clock was read again: `wall` is the wall time at `now`.
     pub fn handle_wall(&mut self, wall: UnixTime, now: Instant) {
         self.clock = Clock::new(wall, now);
+        // Stamps go stale with time alone: replaced now, they are ready when somebody dials.
+        self.order_stamps(now);
     }
 
     /// A newer book was downloaded. Calls that ring keep the keys they rang.
@@ -162,8 +166,9 @@ impl Engine {
         self.settle(now);
     }
 
-    /// Ends every call. The engine is done when [`Self::is_idle`].
+    /// Ends every call and begins none. The engine is done when [`Self::is_idle`].
     pub fn shut_down(&mut self, now: Instant) {
+        self.closing = true;
         for label in self.labels() {
             self.tell(label, Happening::ShutDown, now);
         }
@@ -307,11 +312,7 @@ impl Engine {
     }
 
     fn order_stamps(&mut self, now: Instant) {
-        let starving = self
-            .calls
-            .values()
-            .filter(|call| call.common.stamps.is_none());
-        let waiting = starving.count().saturating_mul(PER_OUTGOING);
+        let waiting = self.calls.values().map(Call::lacks).sum();
         let count = self.stock.order(waiting, self.clock.wall(now));
         if count > 0 {
             self.out.push_back(Output::WantStamps(count));

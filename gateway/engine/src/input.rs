@@ -26,6 +26,8 @@ pub enum MediaFault {
     /// No TURN server could be reached or no credential is left. There is no direct path
     /// to fall back to.
     NoTurn,
+    /// What the other side said of its relays cannot be used from here.
+    NoPath,
 }
 
 /// An envelope as the relays delivered it, still sealed.

@@ -8,9 +8,12 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::control::Proof;
 use crate::envelope::noise::{self, SessionKeys};
 use crate::envelope::payload::{self, Kind, LATER_PAYLOAD};
 use crate::envelope::{Envelope, Outside};
@@ -26,6 +29,9 @@ pub enum Say {
     /// The call is over.
     HangUp,
 }
+
+/// Separates the proof from every other use of the session's keys.
+const PROOF_DOMAIN: &[u8] = b"ringfence/1 confirm\0";
 
 /// The sealed channel of one answered call. Its keys and call id are wiped when it is dropped.
 pub struct Session {
@@ -106,6 +112,17 @@ impl Session {
         }
         self.window.spend(&self.call, counter);
         Ok(say)
+    }
+
+    /// What the caller shows on the data channel to prove that it holds this session's keys:
+    /// HMAC-SHA256 under the key of the caller's direction, over the domain and the transcript.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.keys.from_caller)
+            .expect("HMAC takes keys of any length");
+        mac.update(PROOF_DOMAIN);
+        mac.update(&self.keys.transcript);
+        Proof(mac.finalize().into_bytes().into())
     }
 
     /// The hints under which the next messages of the other side may come: at most [`WINDOW`], and they

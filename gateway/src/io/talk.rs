@@ -76,7 +76,11 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
                 None | Some(MediaOrder::Close) => break,
                 Some(MediaOrder::OpenNear) => near = open_near(call, &studio).await,
                 Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
-                Some(order) => obey(order, sound.as_mut()),
+                Some(order) => {
+                    if let Some(fault) = obey(order, sound.as_mut()) {
+                        tell(call, &studio, MediaEvent::Refused(fault)).await;
+                    }
+                }
             },
             packet = recv_near(near.as_ref().map(|near| &near.rtp), &mut from_phone) => {
                 if let (Ok((length, from)), Some(sound)) = (packet, &mut sound)
@@ -146,17 +150,17 @@ fn say_last_words(sound: &mut Sound) {
     }
 }
 
-fn obey(order: MediaOrder, sound: Option<&mut Sound>) {
-    let Some(Sound { talk, .. }) = sound else {
-        return;
-    };
+/// Carries out an order; what it cannot do, the engine must hear of.
+fn obey(order: MediaOrder, sound: Option<&mut Sound>) -> Option<MediaFault> {
+    let Sound { talk, .. } = sound?;
     match order {
         MediaOrder::Attach(terms) => talk.attach_phone(terms, now()),
         MediaOrder::Connect { remote, role } => {
-            if let Err(fault) = talk.connect(&remote, role, now()) {
+            let connected = talk.connect(&remote, role, now());
+            return connected.err().map(|fault| {
                 tracing::debug!(%fault, "the other side's description cannot be used");
-                talk.close(now());
-            }
+                MediaFault::NoPath
+            });
         }
         MediaOrder::OpenMicrophone => talk.open_microphone(now()),
         MediaOrder::Control(frame) => {
@@ -165,6 +169,7 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) {
         }
         _ => {}
     }
+    None
 }
 
 /// Carries out all that the media core asks. False when there is nobody left to tell.

@@ -282,7 +282,8 @@ impl Seat {
             MediaOrder::Attach(terms) => talk.attach_phone(terms, now),
             MediaOrder::Connect { remote, role } => {
                 if talk.connect(&remote, role, now).is_err() {
-                    talk.close(now);
+                    let refused = MediaEvent::Refused(MediaFault::NoPath);
+                    self.engine.handle_media(call, refused, now);
                 }
             }
             MediaOrder::OpenMicrophone => talk.open_microphone(now),

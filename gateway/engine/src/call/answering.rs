@@ -8,14 +8,15 @@ use ringfence_media::{Description, PhoneMedia, TalkEvent, choose, far::FarLocal,
 use ringfence_sip as sip;
 
 use super::calling::{offered, say};
-use super::phone_side::PhoneSide;
+use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
 use super::{Common, Happening, Peer, Phase};
 use crate::config::CONNECT;
+use crate::control::Control;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
-use crate::output::MediaOrder;
+use crate::output::{MediaOrder, PostId};
 use crate::ring::BookView;
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
@@ -44,7 +45,7 @@ enum Stage {
         far: Option<FarLocal>,
     },
     /// The answer is out.
-    Confirming(Session),
+    Confirming { session: Session, post: PostId },
 }
 
 impl Answering {
@@ -75,7 +76,7 @@ impl Answering {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         desk.step(call, Step::RingOpened);
-        let phone = PhoneSide::new(offer, near, chosen, desk.rng);
+        let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
         desk.answer_phone(call, phone.answer());
         Self::allocating(ring, remote, phone, Some(far), call, desk)
     }
@@ -124,9 +125,11 @@ impl Answering {
             Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, desk),
             Happening::Stamps => self.answer_when_ready(call, desk),
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
-            Happening::Posted(_, 0) => self.break_off(End::NoRelay, call, desk),
-            Happening::Leg(sip::Event::Reoffer { sdp, .. }) => {
-                self.phone.take_reoffer(&sdp, call, desk);
+            Happening::Posted(post, 0) if self.is_answer(post) => {
+                self.break_off(End::NoRelay, call, desk)
+            }
+            Happening::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
+                self.phone.hear(&event, call, desk);
                 Phase::Answering(self)
             }
             Happening::Leg(sip::Event::HungUp { .. }) => {
@@ -164,6 +167,7 @@ impl Answering {
                 self.control = true;
             }
             TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
+            TalkEvent::Control(frame) => return self.hear_control(&frame, call, desk),
             TalkEvent::Failed(_) | TalkEvent::Closed => {
                 return self.break_off(End::NoMedia, call, desk);
             }
@@ -198,7 +202,7 @@ impl Answering {
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
             ring.answer(&media, BookView::default(), outside, rng)
         });
-        let Some((session, _)) = sealed else {
+        let Some((session, post)) = sealed else {
             return super::hang_up(End::NotConfirmed, call, desk);
         };
         desk.step(call, Step::AnswerPosted);
@@ -216,7 +220,7 @@ impl Answering {
             phone,
             connected,
             control,
-            stage: Stage::Confirming(session),
+            stage: Stage::Confirming { session, post },
         }))
     }
 
@@ -228,7 +232,7 @@ impl Answering {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let Stage::Confirming(session) = &mut self.stage else {
+        let Stage::Confirming { session, .. } = &mut self.stage else {
             return Phase::Answering(self);
         };
         match session.open(envelope, outside) {
@@ -242,6 +246,27 @@ impl Answering {
         }
     }
 
+    /// A frame on the data channel: the confirmation once more, or a hang-up before it came.
+    fn hear_control(
+        self: Box<Self>,
+        frame: &[u8],
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
+        let Stage::Confirming { session, .. } = &self.stage else {
+            return Phase::Answering(self);
+        };
+        match Control::decode(frame) {
+            Ok(Control::Confirm(proof)) if proof == session.proof() => self.confirmed(call, desk),
+            Ok(Control::HangUp) => super::hung_up_there(call, desk),
+            _ => Phase::Answering(self),
+        }
+    }
+
+    fn is_answer(&self, sent: PostId) -> bool {
+        matches!(self.stage, Stage::Confirming { post, .. } if post == sent)
+    }
+
     fn confirmed(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
         let Self {
             peer,
@@ -251,7 +276,7 @@ impl Answering {
             stage,
             ..
         } = *self;
-        let Stage::Confirming(session) = stage else {
+        let Stage::Confirming { session, .. } = stage else {
             return super::hang_up(End::NotConfirmed, call, desk);
         };
         desk.step(call, Step::Confirmed);
@@ -261,7 +286,7 @@ impl Answering {
 
     /// Says hang-up over the relay, if the answer is already out.
     fn tell(&mut self, call: &mut Common, desk: &mut Desk<'_>) {
-        if let Stage::Confirming(session) = &mut self.stage {
+        if let Stage::Confirming { session, .. } = &mut self.stage {
             say(session, Say::HangUp, &self.peer, call, desk);
         }
     }

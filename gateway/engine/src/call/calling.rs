@@ -9,7 +9,7 @@ use ringfence_media::{
 use ringfence_sip as sip;
 
 use super::answering::Answering;
-use super::phone_side::PhoneSide;
+use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
 use super::{Common, Happening, Peer, Phase};
 use crate::desk::Desk;
@@ -86,8 +86,9 @@ impl Calling {
             Happening::Envelope(envelope, outside) => {
                 self.open_answer(envelope, &outside, call, desk)
             }
+            // No relay said yes, but one may have taken it all the same: take the ring back too.
             Happening::Posted(post, 0) if post == self.post => {
-                super::refuse(503, End::NoRelay, call, desk)
+                self.withdraw_and_refuse(503, End::NoRelay, call, desk)
             }
             Happening::Posted(post, _) if post == self.post => {
                 desk.step(call, Step::RingAccepted);
@@ -158,7 +159,7 @@ impl Calling {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         say(&mut session, Say::Confirm, &peer, call, desk);
-        let phone = PhoneSide::new(offer, near, chosen, desk.rng);
+        let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.media(
             call,

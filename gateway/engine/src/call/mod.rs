@@ -23,19 +23,22 @@ use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use crate::bucket::bucket;
+use crate::control::Control;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
-use crate::output::{CallLabel, PostId};
+use crate::output::{CallLabel, MediaOrder, PostId};
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
 use crate::step::End;
+use crate::stock::{PER_INCOMING, PER_OUTGOING};
 use crate::work::Stamp;
 
 pub(crate) use answering::Answering;
 pub(crate) use calling::Calling;
 pub(crate) use dialling::Dialling;
 pub(crate) use ending::Ending;
+pub(crate) use phone_side::refusal;
 pub(crate) use ringing::Ringing;
 pub(crate) use talking::Talking;
 pub(crate) use unheard::Unheard;
@@ -163,6 +166,18 @@ impl Phase {
     }
 }
 
+impl Call {
+    /// Stamps this call waits for. A ring that only sounds needs none: nothing of it leaves.
+    pub(crate) fn lacks(&self) -> usize {
+        match &self.phase {
+            _ if self.common.stamps.is_some() => 0,
+            Phase::Dialling(_) => PER_OUTGOING,
+            Phase::Answering(_) => PER_INCOMING,
+            _ => 0,
+        }
+    }
+}
+
 impl Peer {
     pub(crate) fn new(identity: IdentityKey, bucket_bits: u8) -> Self {
         let bucket = bucket(&identity, bucket_bits);
@@ -175,6 +190,13 @@ fn refuse(status: u16, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phas
     desk.refuse_phone(call, status);
     desk.end(call, end);
     Phase::Over
+}
+
+/// The other side hung up over the data channel. The same frame back says that it was heard.
+fn hung_up_there(call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    let heard = Control::HangUp.encode().to_vec();
+    desk.media(call, MediaOrder::Control(heard));
+    hang_up(End::HungUpThere, call, desk)
 }
 
 /// Hangs up the phone and forgets the call; the other engine is not told by this.

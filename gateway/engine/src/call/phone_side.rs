@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use rand_core::Rng;
-use ringfence_media::{Codec, NearTerms, PhoneMedia, sdp};
+use ringfence_media::{Codec, NearTerms, PhoneMedia, SdpError, sdp};
+use ringfence_sip as sip;
 
 use super::Common;
 use crate::desk::Desk;
@@ -21,18 +22,19 @@ pub(crate) struct PhoneSide {
 
 impl PhoneSide {
     /// `near` is our RTP address for this phone; `chosen` must come from
-    /// [`ringfence_media::choose`] over what the phone said.
+    /// [`ringfence_media::choose`] over what the phone said; `session` is the id that our SDP
+    /// in this dialog carries, an earlier offer of ours included (RFC 3264 8).
     pub(super) fn new(
         media: PhoneMedia,
         near: SocketAddr,
         chosen: Vec<Codec>,
-        rng: &mut impl Rng,
+        session: u64,
     ) -> Self {
         Self {
             media,
             near,
             chosen,
-            session: sdp_session(rng),
+            session,
             version: 1,
         }
     }
@@ -58,9 +60,35 @@ impl PhoneSide {
         &self.chosen
     }
 
+    /// What the phone says of its sound in the running call: an offer, or an answer to ours.
+    pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, desk: &mut Desk<'_>) {
+        match event {
+            sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, desk),
+            sip::Event::Confirmed { sdp, .. } if !sdp.is_empty() => {
+                self.take_answer(sdp, call, desk);
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
+    /// changes nothing: sound goes on as before.
+    fn take_answer(&mut self, answer: &[u8], call: &Common, desk: &mut Desk<'_>) {
+        let answer = sdp::read_answer(answer).ok();
+        if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
+            self.media = media;
+            desk.media(call, MediaOrder::Attach(self.terms()));
+        }
+    }
+
+    fn keeps_codec(&self, media: &PhoneMedia) -> bool {
+        let codec = self.chosen.first();
+        codec.is_some_and(|codec| media.formats().contains(codec))
+    }
+
     /// Takes a new offer of the phone in the running call. The codecs of the call stay as
     /// they are, so an offer without them is refused and the call goes on as before.
-    pub(super) fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
+    fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
             self.version += 1;
@@ -73,19 +101,22 @@ impl PhoneSide {
             );
             return desk.answer_phone(call, sdp);
         }
-        let agreed = sdp::read_offer(offer)
-            .ok()
-            .filter(|media| match self.chosen.first() {
-                Some(codec) => media.formats().contains(codec),
-                None => false,
-            });
-        let Some(media) = agreed else {
-            return desk.refuse_phone(call, 488);
-        };
-        self.media = media;
+        match sdp::read_offer(offer) {
+            Ok(media) if self.keeps_codec(&media) => self.media = media,
+            Ok(_) => return desk.refuse_phone(call, 488),
+            Err(fault) => return desk.refuse_phone(call, refusal(&fault)),
+        }
         self.version += 1;
         desk.media(call, MediaOrder::Attach(self.terms()));
         desk.answer_phone(call, self.answer());
+    }
+}
+
+/// The status that refuses an offer: 400 for what is no SDP, 488 for what makes no call.
+pub(crate) fn refusal(fault: &SdpError) -> u16 {
+    match fault {
+        SdpError::Malformed { .. } | SdpError::TooLong => 400,
+        _ => 488,
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Ringing {
     ring: VerifiedRing,
     remote: Description,
     near: Option<SocketAddr>,
+    /// Of our SDP in this dialog.
+    session: u64,
 }
 
 impl Ringing {
@@ -42,6 +44,7 @@ impl Ringing {
             ring,
             remote,
             near: None,
+            session: sdp_session(desk.rng),
         }))
     }
 
@@ -95,7 +98,7 @@ impl Ringing {
         desk: &mut Desk<'_>,
     ) -> Phase {
         self.near = Some(rtp);
-        let offer = sdp::write_offer(rtp, &self.remote.codecs, sdp_session(desk.rng));
+        let offer = sdp::write_offer(rtp, &self.remote.codecs, self.session);
         let caller = sip::Caller {
             number: self.ring.caller_number().to_string(),
             name: None,
@@ -124,7 +127,7 @@ impl Ringing {
         let Some((media, chosen, near)) = agreed else {
             return super::hang_up(End::NoCodec, call, desk);
         };
-        let phone = PhoneSide::new(media, near, chosen, desk.rng);
+        let phone = PhoneSide::new(media, near, chosen, self.session);
         desk.media(call, MediaOrder::OpenFar);
         Answering::start(self.ring, self.remote, phone, call, desk)
     }

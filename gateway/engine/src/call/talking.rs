@@ -23,6 +23,8 @@ pub(crate) struct Talking {
     session: Session,
     peer: Peer,
     phone: PhoneSide,
+    /// The caller's side, which has to prove its key to the other.
+    confirms: bool,
     /// Whether the data channel can carry the hang-up.
     control: bool,
 }
@@ -36,10 +38,17 @@ impl Talking {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        Self::resume(session, peer, phone, (false, false), call, desk)
+        let state = Self {
+            session,
+            peer,
+            phone,
+            confirms: true,
+            control: false,
+        };
+        state.begin(false, call, desk)
     }
 
-    /// A side whose media may already be connected, and its data channel open.
+    /// The callee's side, whose media may already be connected, and its data channel open.
     pub(super) fn resume(
         session: Session,
         peer: Peer,
@@ -48,18 +57,24 @@ impl Talking {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        desk.expect(call, session.expected_hints());
+        let state = Self {
+            session,
+            peer,
+            phone,
+            confirms: false,
+            control,
+        };
+        state.begin(connected, call, desk)
+    }
+
+    fn begin(self, connected: bool, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        desk.expect(call, self.session.expected_hints());
         if connected {
             call.alarm = None;
         } else {
             desk.patience(call, CONNECT, "the two engines did not connect");
         }
-        Phase::Talking(Box::new(Self {
-            session,
-            peer,
-            phone,
-            control,
-        }))
+        Phase::Talking(Box::new(self))
     }
 
     pub(super) fn on(
@@ -72,8 +87,8 @@ impl Talking {
             Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, desk),
             Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, desk),
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
-            Happening::Leg(sip::Event::Reoffer { sdp, .. }) => {
-                self.phone.take_reoffer(&sdp, call, desk);
+            Happening::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
+                self.phone.hear(&event, call, desk);
                 Phase::Talking(self)
             }
             Happening::Leg(sip::Event::HungUp { .. }) => {
@@ -100,12 +115,14 @@ impl Talking {
             TalkEvent::ControlOpen => {
                 desk.step(call, Step::ControlOpen);
                 self.control = true;
+                if self.confirms {
+                    let frame = Control::Confirm(self.session.proof()).encode();
+                    desk.media(call, MediaOrder::Control(frame.to_vec()));
+                }
             }
             TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
             TalkEvent::Control(frame) if Control::decode(frame) == Ok(Control::HangUp) => {
-                // The same frame back says that it was heard.
-                desk.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
-                return super::hang_up(End::HungUpThere, call, desk);
+                return super::hung_up_there(call, desk);
             }
             TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, desk),
             TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, desk),
