@@ -63,3 +63,34 @@ fn a_running_call_needs_no_relay() {
         .filter(|passage| passage.to == Place::Relay);
     assert_eq!(posts.count(), 3, "ring, answer, confirmation");
 }
+
+#[test]
+fn a_post_of_one_call_that_no_relay_took_ends_no_other() {
+    let mut world = World::new(4);
+    let (here, there) = (world.open_engine(1), world.open_engine(2));
+    let (alice, bob, carol) = (
+        world.plug_in(here, 0),
+        world.plug_in(there, 0),
+        world.plug_in(there, 1),
+    );
+    world.dial(alice, world.number(there, 0));
+    world.run_until("rings", Duration::from_secs(2), |world| {
+        world.handset(bob).is_ringing()
+    });
+    world.answer(bob);
+    world.run_until("answered", Duration::from_secs(2), |world| {
+        world.has_taken(here, Step::AnswerOpened)
+    });
+    // From here the confirmation can only come over the data channel, while another phone of
+    // the answering engine dials in vain.
+    world.relay.is_down = true;
+    world.dial(carol, world.number(here, 0));
+    world.run_until("refused", Duration::from_secs(1), |world| {
+        world
+            .handset(carol)
+            .notices()
+            .contains(&&Notice::Refused(503))
+    });
+    world.run_for(Duration::from_secs(3));
+    assert!(world.handset(alice).is_talking() && world.handset(bob).is_talking());
+}
