@@ -20,11 +20,14 @@ use ringfence_engine::envelope::EventKey;
 use ringfence_engine::work::Stamp;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, Post, PostId, Sealed};
 use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::gateway::{Happening, Parts, Request, Status};
 use crate::io::phone::{PhoneInput, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
+use crate::io::spare::{self, Keeping};
 use crate::io::talk::{self, Studio, Word};
 use crate::mint;
 
@@ -37,6 +40,10 @@ const ORDERS: usize = 32;
 /// How long a stopping gateway waits for the other sides to hear that calls are over.
 const GOODBYE: Duration = Duration::from_millis(2_500);
 
+/// How long the last posts may take after that, and the spare's return, which began with the goodbye.
+const LAST_POSTS: Duration = Duration::from_millis(300);
+const LAST_SPARE: Duration = Duration::from_millis(450);
+
 /// How often the wall clock is read again, so that a corrected clock is noticed.
 const WALL: Duration = Duration::from_secs(30);
 
@@ -47,6 +54,7 @@ pub(crate) struct Loop {
     relays: Arc<Relays>,
     envelopes: mpsc::Receiver<Incoming>,
     studio: Studio,
+    spare: Option<Keeping>,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
@@ -82,6 +90,7 @@ impl Loop {
             .map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
+        let (spare, shelf) = spare::keep(parts.lobby.clone());
         let engine = Engine::new(
             parts.engine,
             parts.lines,
@@ -97,9 +106,11 @@ impl Loop {
             envelopes,
             studio: Studio {
                 near,
+                shelf,
                 lobby: parts.lobby,
                 words: say,
             },
+            spare: Some(spare),
             words,
             sounds: BTreeMap::new(),
             posted: Pipe::new(WORDS),
@@ -112,6 +123,7 @@ impl Loop {
     pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
         let mut wall_clock = tokio::time::interval(WALL);
         let mut goodbye: Option<Instant> = None;
+        let mut giving_back = None;
         loop {
             self.carry_out();
             if goodbye.is_some_and(|end| self.engine.is_idle() || end <= clock::now()) {
@@ -141,6 +153,7 @@ impl Loop {
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
                     Some(Request::Stop) | None => {
                         goodbye = Some(clock::now() + GOODBYE);
+                        giving_back = self.spare.take().map(Keeping::end);
                         self.engine.shut_down(clock::now());
                     }
                 },
@@ -148,15 +161,20 @@ impl Loop {
                 () = until(wake) => self.engine.handle_timeout(clock::now()),
             }
         }
-        self.finish().await;
+        self.finish(giving_back).await;
     }
 
-    /// Lets posts and the phones' last messages leave, then the sound tasks end.
-    async fn finish(mut self) {
+    /// Lets posts and the phones' last messages leave, and the spare be given back, then the sound tasks end.
+    async fn finish(mut self, giving_back: Option<JoinHandle<()>>) {
         self.sounds.clear();
         drop(self.posted.into);
         let last_posts = async { while self.posted.out.recv().await.is_some() {} };
-        drop(tokio::time::timeout(Duration::from_millis(300), last_posts).await);
+        let last_posts = timeout(LAST_POSTS, last_posts);
+        match giving_back {
+            // A spare that nobody could be told of ends with its lifetime.
+            Some(task) => drop(tokio::join!(last_posts, timeout(LAST_SPARE, task))),
+            None => drop(last_posts.await),
+        }
     }
 
     fn status(&self) -> Status {

@@ -1,10 +1,12 @@
 //! The neighbours: one file each, and each is the only file that knows its library.
 
 pub mod book;
+mod idle;
 pub mod lobby;
 pub mod phone;
 pub mod probe;
 pub mod relay;
+pub(crate) mod spare;
 pub(crate) mod talk;
 pub mod tls;
 pub mod turn;

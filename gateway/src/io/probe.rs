@@ -1,17 +1,21 @@
 //! Asks the TURN server for a relayed address and gives it back: whether calls will have sound is known before the first call.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
-use ringfence_media::far::{FarEvent, FarFault, FarLeg, FarOutput};
-use tokio::time::{sleep_until, timeout};
+use ringfence_media::far::{FarEvent, FarFault, FarLeg};
+use tokio::time::timeout;
 
+use super::idle::{give_back, send, step};
 use super::lobby::Lobby;
 use super::turn::TurnSocket;
 use crate::clock;
 
 /// The far leg gives up by itself before this.
 const LIMIT: Duration = Duration::from_secs(8);
+
+/// How long the server may take to hear that the address is not needed.
+const RETURN_LIMIT: Duration = Duration::from_millis(500);
 
 /// Why there would be no sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,43 +66,25 @@ pub async fn probe(lobby: &Lobby) -> Result<Duration, ProbeFault> {
     let (mut socket, config) = lobby.enter().await.ok_or(ProbeFault::Unreachable)?;
     let mut leg = FarLeg::new(config, rand::rng().random(), start);
     let asked = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
-    leg.close(clock::now());
-    while let Some(output) = leg.poll() {
-        if let FarOutput::ToServer(bytes) = output {
-            socket.send(&bytes);
-        }
-    }
-    socket.close(Duration::from_millis(200)).await;
+    let took = start.elapsed();
+    // A server that does not even answer cannot confirm the end.
+    drop(timeout(RETURN_LIMIT, give_back(leg, socket)).await);
     asked
         .unwrap_or(Err(FarFault::Timeout))
         .map_err(ProbeFault::Refused)?;
-    Ok(start.elapsed())
+    Ok(took)
 }
 
 async fn allocate(leg: &mut FarLeg, socket: &mut TurnSocket) -> Result<(), FarFault> {
     let mut buffer = Vec::new();
     loop {
-        while let Some(output) = leg.poll() {
-            match output {
-                FarOutput::ToServer(bytes) => drop(socket.send(&bytes)),
-                FarOutput::Event(FarEvent::Allocated(_)) => return Ok(()),
-                FarOutput::Event(FarEvent::Failed(fault)) => return Err(fault),
-                FarOutput::Event(_) => {}
+        while let Some(event) = send(leg, socket) {
+            match event {
+                FarEvent::Allocated(_) => return Ok(()),
+                FarEvent::Failed(fault) => return Err(fault),
+                _ => {}
             }
         }
-        let alarm = leg.next_alarm().map(|(at, _)| at);
-        tokio::select! {
-            open = socket.recv(&mut buffer) => {
-                if open { leg.handle_turn(&buffer, clock::now()) } else { leg.handle_turn_closed(clock::now()) }
-            }
-            () = until(alarm) => leg.handle_timeout(clock::now()),
-        }
-    }
-}
-
-async fn until(alarm: Option<Instant>) {
-    match alarm {
-        Some(at) => sleep_until(at.into()).await,
-        None => std::future::pending().await,
+        step(leg, socket, &mut buffer, None).await;
     }
 }

@@ -7,14 +7,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use rand::Rng;
 use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
 use ringfence_media::far::FarLeg;
-use ringfence_media::{Figures, Talk, TalkOutput};
+use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::lobby::Lobby;
+use super::spare::{Shelf, Spare};
 use super::turn::TurnSocket;
 
 /// Tries for an even RTP port whose odd neighbour is free too (RFC 3550 11).
@@ -37,7 +37,9 @@ pub(crate) enum Word {
 pub(crate) struct Studio {
     /// Where phones send their sound: the address of the SIP socket.
     pub(crate) near: IpAddr,
-    /// Where relayed addresses come from.
+    /// Where a relayed address is ready.
+    pub(crate) shelf: Shelf,
+    /// Where relayed addresses come from when none is ready.
     pub(crate) lobby: Lobby,
     /// To the loop.
     pub(crate) words: mpsc::Sender<Word>,
@@ -215,18 +217,21 @@ async fn open_near(call: CallLabel, studio: &Studio) -> Option<NearPorts> {
     ports.ok()
 }
 
+/// Takes the spare, whose relay the engine hears of at once, or dials; then the relay comes later.
 async fn open_far(call: CallLabel, studio: &Studio) -> Option<Sound> {
+    if let Some(Spare { leg, turn, local }) = studio.shelf.take().await {
+        let allocated = MediaEvent::Talk(TalkEvent::Allocated(local));
+        tell(call, studio, allocated).await;
+        let talk = Talk::new(leg, rand::random());
+        return Some(Sound { talk, turn });
+    }
     let Some((turn, config)) = studio.lobby.enter().await else {
         tell(call, studio, MediaEvent::Refused(MediaFault::NoTurn)).await;
         return None;
     };
-    let mut random = rand::rng();
-    let (mut far_seed, mut talk_seed) = ([0; 32], [0; 32]);
-    random.fill_bytes(&mut far_seed);
-    random.fill_bytes(&mut talk_seed);
-    let far = FarLeg::new(config, far_seed, now());
+    let far = FarLeg::new(config, rand::random(), now());
     Some(Sound {
-        talk: Talk::new(far, talk_seed),
+        talk: Talk::new(far, rand::random()),
         turn,
     })
 }

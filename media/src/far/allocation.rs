@@ -1,8 +1,8 @@
 //! Our relay on the TURN server: one allocation (RFC 8656), driven without waiting.
 //!
 //! The TURN client keeps at least 50 ms between two of its requests, which would cost a call two or three such pauses.
-//! It knows the time only from us, so its clock is put forward over each pause; [`MAX_SKIPS`] bounds how far it runs
-//! ahead. No socket, no randomness of ours.
+//! It knows the time only from us, so its clock is put forward over each pause ([`MAX_SKIPS`] bounds how often), and to
+//! its next refresh when the owner wants to know whether the allocation still stands. No socket, no randomness of ours.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -17,12 +17,12 @@ use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
-use super::replies::Replies;
+use super::replies::{self, Replies};
 use super::stream;
 use super::terms::{FarConfig, TurnTransport};
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
-/// [`MAX_RELAYS`](super::MAX_RELAYS), and the deletion. Its clock never runs more than 0.8 s ahead.
+/// [`MAX_RELAYS`](super::MAX_RELAYS), and the deletion. They put its clock forward by 0.8 s at most.
 const MAX_SKIPS: u32 = 16;
 
 /// The pause that the TURN client keeps between two requests.
@@ -52,6 +52,8 @@ pub(super) enum AllocationEvent {
     Permitted(IpAddr),
     /// The server refuses this address.
     Forbidden(IpAddr),
+    /// The server has granted a request: the allocation stands.
+    Confirmed,
     /// The allocation is gone: deleted, expired or never there.
     Gone,
 }
@@ -70,6 +72,7 @@ pub(super) struct Allocation {
     last_request: Option<TurnInstant>,
     replies: Replies,
     refused: Option<u16>,
+    confirmed: bool,
     alarm: Option<Instant>,
     gone: bool,
 }
@@ -112,6 +115,7 @@ impl Allocation {
             last_request: None,
             replies: Replies::default(),
             refused: None,
+            confirmed: false,
             alarm: None,
             gone: false,
         }
@@ -129,7 +133,12 @@ impl Allocation {
         let transmit = Transmit::new(frame, self.transport, self.server, self.local);
         match self.client.recv(transmit, self.at(now)) {
             TurnRecvRet::PeerData(data) => Ok(Some(data)),
-            TurnRecvRet::Handled | TurnRecvRet::PeerIcmp { .. } => Ok(None),
+            // The client has checked the server's signature and that the request was ours.
+            TurnRecvRet::Handled => {
+                self.confirmed |= replies::is_success(frame);
+                Ok(None)
+            }
+            TurnRecvRet::PeerIcmp { .. } => Ok(None),
             TurnRecvRet::Ignored(_) if self.refused.is_some() => Ok(None),
             TurnRecvRet::Ignored(_) => Err(Stray),
         }
@@ -151,6 +160,9 @@ impl Allocation {
             self.gone = true;
             tell(AllocationEvent::Refused(Some(code)));
             return;
+        }
+        if std::mem::take(&mut self.confirmed) {
+            tell(AllocationEvent::Confirmed);
         }
         for _ in 0..MAX_TURNS {
             let at = self.at(now);
@@ -223,6 +235,13 @@ impl Allocation {
             stream::pad(&mut frame);
         }
         Some(frame)
+    }
+
+    /// Puts the client's clock forward to its next refresh of the allocation or of a permission; the request comes from
+    /// the next [`drive`](Self::drive). The client only refreshes sooner than it must.
+    pub(super) fn refresh_early(&mut self, now: Instant) {
+        let wait = self.alarm.map(|at| at.saturating_duration_since(now));
+        self.skew += wait.unwrap_or_default();
     }
 
     /// Ends the allocation; the request comes from the next [`drive`](Self::drive). False if there is none.

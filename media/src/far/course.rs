@@ -135,12 +135,18 @@ impl FarLeg {
             (AllocationEvent::Gone, Phase::Allocating { .. }) => self.fail(FarFault::Timeout, now),
             (
                 AllocationEvent::Gone,
-                Phase::Ready | Phase::Connecting { .. } | Phase::Talking { .. },
+                Phase::Ready { .. } | Phase::Connecting { .. } | Phase::Talking { .. },
             ) => {
                 self.fail(FarFault::ServerGone, now);
             }
+            (AllocationEvent::Confirmed, Phase::Ready { .. }) => {
+                self.phase = Phase::Ready { doubt: None };
+            }
             (
-                AllocationEvent::Ready(_) | AllocationEvent::Refused(_) | AllocationEvent::Gone,
+                AllocationEvent::Ready(_)
+                | AllocationEvent::Refused(_)
+                | AllocationEvent::Confirmed
+                | AllocationEvent::Gone,
                 _,
             ) => {}
         }
@@ -167,7 +173,7 @@ impl FarLeg {
         };
         self.relay = Some(relay);
         self.gate.set_own(relay);
-        self.phase = Phase::Ready;
+        self.phase = Phase::Ready { doubt: None };
         self.say(FarEvent::Allocated(local));
         // The other side often uses the same server, and a permission is per address: have it before it is needed.
         self.ask(relay.ip(), now);

@@ -27,6 +27,9 @@ use crate::description::Description;
 /// The TURN client alone would wait for half a minute.
 const ALLOCATION_LIMIT: Duration = Duration::from_secs(4);
 
+/// How long the TURN server may take to confirm an allocation: four transmissions of a request.
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
+
 /// How long ICE and DTLS may take. Covers an answer that takes seconds to reach the caller.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 
@@ -53,11 +56,25 @@ pub struct FarLeg {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Allocating { until: Instant },
-    Ready,
-    Connecting { peer: Box<Peer>, until: Instant },
-    Talking { peer: Box<Peer>, silent_at: Instant },
-    Ending { until: Instant, deleting: bool },
+    Allocating {
+        until: Instant,
+    },
+    /// `doubt`: the server has been asked whether the allocation stands, and must say so until then.
+    Ready {
+        doubt: Option<Instant>,
+    },
+    Connecting {
+        peer: Box<Peer>,
+        until: Instant,
+    },
+    Talking {
+        peer: Box<Peer>,
+        silent_at: Instant,
+    },
+    Ending {
+        until: Instant,
+        deleting: bool,
+    },
     Closed,
 }
 
@@ -130,6 +147,9 @@ impl FarLeg {
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::Allocating { until } if *until <= now => self.fail(FarFault::Timeout, now),
+            Phase::Ready { doubt: Some(until) } if *until <= now => {
+                self.fail(FarFault::ServerGone, now);
+            }
             Phase::Connecting { until, .. } if *until <= now => self.fail(FarFault::Ice, now),
             Phase::Talking { silent_at, .. } if *silent_at <= now => self.fail(FarFault::Ice, now),
             Phase::Ending { until, .. } if *until <= now => self.finish(),
@@ -137,6 +157,24 @@ impl FarLeg {
         }
         self.with_peer(now, |peer, now| peer.handle_timeout(now));
         self.settle(now);
+    }
+
+    /// Asks the server whether the allocation of a waiting leg still stands: a server may have restarted, and a mapping
+    /// of a NAT may be lost or is about to be (RFC 4787 section 4.3 allows that after two minutes of silence; many take
+    /// less). `Failed` follows unless the server says yes in time. In every other state this does nothing.
+    pub fn check(&mut self, now: Instant) {
+        if let Phase::Ready { doubt } = &mut self.phase
+            && doubt.is_none()
+        {
+            *doubt = Some(now + CHECK_LIMIT);
+            self.allocation.refresh_early(now);
+            self.settle(now);
+        }
+    }
+
+    /// Whether the leg waits to be connected, and nothing speaks against its allocation.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Ready { doubt: None })
     }
 
     /// Connects to the other engine, in the given role: a leg may have been allocated before
@@ -152,7 +190,7 @@ impl FarLeg {
         role: Role,
         now: Instant,
     ) -> Result<(), FarError> {
-        let (Phase::Ready, Some(relay), Some(certificate)) =
+        let (Phase::Ready { .. }, Some(relay), Some(certificate)) =
             (&self.phase, self.relay, &self.certificate)
         else {
             return Err(FarError::NotNow);
@@ -237,7 +275,7 @@ impl FarLeg {
         let turn = self.allocation.alarm().map(|at| (at, "TURN client"));
         let own = match &self.phase {
             Phase::Allocating { until } => Some((*until, "allocation limit")),
-            Phase::Ready => None,
+            Phase::Ready { doubt } => doubt.map(|at| (at, "check limit")),
             Phase::Connecting { until, .. } => Some((*until, "connection limit")),
             Phase::Talking { silent_at, .. } => Some((*silent_at, "silence limit")),
             Phase::Ending { until, .. } => Some((*until, "deletion limit")),

@@ -9,7 +9,8 @@
 //!       \___________\__________\___________/         (Ending: the allocation is being given back)
 //! ```
 //!
-//! A leg may be made minutes before its call and wait in `Ready`; the allocation is kept fresh meanwhile.
+//! A leg may be made minutes before its call and wait in `Ready`; the allocation is kept fresh meanwhile, and
+//! [`FarLeg::check`] tells whether it still stands.
 
 mod allocation;
 mod course;

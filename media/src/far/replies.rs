@@ -65,6 +65,11 @@ impl Replies {
     }
 }
 
+/// Whether `bytes` begin like a STUN success response (RFC 8489 section 5).
+pub(super) fn is_success(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..] if first & 0xc1 == 0x01 && second & 0x10 == 0)
+}
+
 /// The transaction id of a STUN message.
 fn transaction(bytes: &[u8]) -> Option<[u8; 12]> {
     if bytes.first()? >> 6 != 0 {
@@ -91,6 +96,16 @@ mod tests {
             .add_attribute(&ErrorCode::builder(code).build().unwrap())
             .unwrap();
         reply.finish()
+    }
+
+    #[test]
+    fn only_a_success_response_is_one() {
+        let request = request();
+        let asked = Message::from_bytes(&request).unwrap();
+        let granted = Message::builder_success(&asked, MessageWriteVec::new()).finish();
+        assert!(is_success(&granted));
+        assert!(!is_success(&refusal(&request, 437)) && !is_success(&request));
+        assert!(!is_success(&[0x41, 0x08]) && !is_success(&[0x01]) && !is_success(&[]));
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod faults;
 mod garbage;
 mod leaks;
 mod turn_rules;
+mod waiting;
 mod world;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +50,7 @@ pub enum TurnStartError {
 #[derive(Debug)]
 pub struct EmbeddedTurn {
     addr: SocketAddr,
+    open: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
@@ -83,9 +85,12 @@ impl EmbeddedTurn {
             unix,
         );
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(Server::new(machine, addr, udp, tcp).run(stopped));
+        let server = Server::new(machine, addr, udp, tcp);
+        let open = Arc::clone(&server.open);
+        let task = tokio::spawn(server.run(stopped));
         Ok(Self {
             addr,
+            open,
             stop: Some(stop),
             task,
         })
@@ -94,6 +99,11 @@ impl EmbeddedTurn {
     /// Where it listens, UDP and TCP.
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Relayed addresses in use at the moment.
+    pub fn relays(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Stops it; all its sockets are closed when this returns.
@@ -136,6 +146,7 @@ struct Server {
     machine: TurnMachine,
     addr: SocketAddr,
     udp: Arc<UdpSocket>,
+    open: Arc<AtomicUsize>,
     relays: BTreeMap<RelayId, (Arc<UdpSocket>, AbortHandle)>,
     streams: BTreeMap<ClientFlow, (mpsc::Sender<Vec<u8>>, AbortHandle)>,
     tasks: JoinSet<()>,
@@ -154,6 +165,7 @@ impl Server {
             machine,
             addr,
             udp,
+            open: Arc::default(),
             relays: BTreeMap::new(),
             streams: BTreeMap::new(),
             tasks,
@@ -182,6 +194,7 @@ impl Server {
                 () = sleep => self.machine.handle_timeout(Instant::now()),
             }
             self.act().await;
+            self.open.store(self.relays.len(), Ordering::Relaxed);
         }
         self.tasks.shutdown().await;
     }
