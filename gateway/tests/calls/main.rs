@@ -4,7 +4,13 @@
 #[cfg(test)]
 mod bad_moments;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod renewed_binding;
+#[cfg(test)]
+mod silence_in_logs;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]
