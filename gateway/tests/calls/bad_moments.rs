@@ -1,0 +1,79 @@
+//! The services around two gateways go away at bad moments: a call that is up does not notice, and a person at a phone hears
+//! soon and clearly what cannot be.
+
+use std::time::Duration;
+
+use ringfence_phonebook::EmbeddedRelay;
+
+use crate::town::{SOON, Town, hears, is_over, is_ringing};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_survives_the_death_of_relay_and_phone_book_and_is_hung_up_without_them() {
+    let town = Town::build().await;
+    let [mut a, mut b] = town.homes().await;
+    a.call(&mut b).await;
+    town.relay.stop();
+    town.book.stop().await;
+    for phone in [&a.phone, &b.phone] {
+        hears(phone, Duration::from_secs(1)).await;
+        let gap = phone.heard().longest_gap;
+        assert!(gap < Duration::from_millis(500), "{gap:?}");
+    }
+    b.phone.hang_up().await;
+    a.sees(is_over).await;
+    b.sees(is_over).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_relay_the_caller_hears_503_and_calls_go_through_when_it_is_back() {
+    let town = Town::build().await;
+    let [mut a, mut b] = town.homes().await;
+    let address = town.relay.address();
+    town.relay.stop();
+    // At once, while the gateway may still believe in its connection, and when it knows.
+    for known in [false, true] {
+        if known {
+            let lost = a.relays.wait_for(|state| state.connected == 0);
+            tokio::time::timeout(SOON, lost).await.unwrap().unwrap();
+        }
+        a.phone.dial(&b.number).await;
+        assert_eq!(a.refused().await, 503);
+    }
+    let _again = EmbeddedRelay::start(address).await.unwrap();
+    a.connected().await;
+    b.connected().await;
+    a.call(&mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pick_up_that_no_relay_carries_ends_at_both_phones() {
+    let town = Town::build().await;
+    let [mut house_a, house_b] = town.houses().await;
+    house_a.config.no_answer = Duration::from_secs(3);
+    let (mut a, mut b) = (house_a.open(&town, 0).await, house_b.open(&town, 1).await);
+    a.phone.dial(&b.number).await;
+    b.sees(is_ringing).await;
+    town.relay.stop();
+    b.phone.pick_up().await;
+    b.sees(is_over).await;
+    assert_eq!(a.refused().await, 480);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_asks_the_phone_book_when_a_call_is_made() {
+    let town = Town::build().await;
+    let [mut a, mut b] = town.homes().await;
+    town.book.stop().await;
+    a.call(&mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_turn_server_the_caller_hears_503_and_the_callee_never_rings() {
+    let town = Town::build().await;
+    let [mut a, mut b] = town.homes().await;
+    town.turn.stop().await;
+    a.phone.dial(&b.number).await;
+    assert_eq!(a.refused().await, 503);
+    let rang = tokio::time::timeout(Duration::from_millis(500), b.phone.event()).await;
+    assert!(rang.is_err(), "{rang:?}");
+}

@@ -1,0 +1,17 @@
+//! Calls between two running gateways, each with its own state folder and phone: through real sockets, with the services around
+//! them in the test's hand, so that they can go away at a bad moment.
+
+#[cfg(test)]
+mod bad_moments;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod renewed_binding;
+#[cfg(test)]
+mod silence_in_logs;
+#[cfg(test)]
+mod stopping;
+#[cfg(test)]
+mod town;

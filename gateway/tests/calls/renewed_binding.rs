@@ -1,0 +1,55 @@
+//! A gateway that has run for a month: the phone book's word for its line has ended, and a renewed one is given to it.
+
+use std::time::Duration;
+
+use ringfence::clock;
+use ringfence::renew::Renewals;
+use ringfence_engine::BindingFault;
+use ringfence_phonebook::{Binding, BindingError, Day};
+
+use crate::town::Town;
+
+fn with_last_day(binding: &Binding, day: Day) -> Binding {
+    let (number, identity) = (binding.number(), *binding.identity());
+    Binding::from_parts(number, identity, day, *binding.signature())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
+    let town = Town::build().await;
+    let [mut house_a, house_b] = town.houses().await;
+    let good = Binding::decode(&house_a.line.binding).unwrap();
+    let ended = with_last_day(&good, Day::new(1));
+    house_a.line.binding = ended.encode().to_vec();
+    house_a.config.no_answer = Duration::from_secs(1);
+    let (mut a, mut b) = (house_a.open(&town, 0).await, house_b.open(&town, 1).await);
+    a.phone.dial(&b.number).await;
+    assert_eq!(a.refused().await, 480, "nobody believes an ended binding");
+
+    let key = town.book.book_key();
+    let mut renewals = Renewals::new(house_a.store, house_a.client, key, vec![house_a.line]);
+    let renewed = renewals.look(clock::now()).await;
+    assert_eq!(
+        (renewed.bindings.as_slice(), renewed.fault),
+        (&[good][..], None)
+    );
+    assert_eq!(a.gateway.renew_binding(good).await, Ok(()));
+    a.call(&mut b).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_takes_no_binding_that_the_book_did_not_give_its_line() {
+    let town = Town::build().await;
+    let [house_a, house_b] = town.houses().await;
+    let a = house_a.open(&town, 0).await;
+    let theirs = Binding::decode(&house_b.line.binding).unwrap();
+    let own = Binding::decode(&house_a.line.binding).unwrap();
+    let longer = with_last_day(&own, own.expires().plus(1));
+    for (binding, fault) in [
+        (theirs, BindingFault::NoSuchLine),
+        (longer, BindingFault::Worthless(BindingError::Signature)),
+    ] {
+        assert_eq!(a.gateway.renew_binding(binding).await, Err(fault));
+    }
+    assert_eq!(a.gateway.renew_binding(own).await, Ok(()));
+}

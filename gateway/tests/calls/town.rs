@@ -1,0 +1,224 @@
+//! A town: a phone book, a Nostr relay, a TURN server and two houses that have activated their lines.
+//!
+//! A house is a state folder until it is opened: then it is a running gateway with one built-in phone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ringfence::activate::activate;
+use ringfence::assemble::assemble;
+use ringfence::config::{Config, SipListen, TurnLogin};
+use ringfence::demo::phone::Phone;
+use ringfence::demo::ua::{PhoneEvent, Registration};
+use ringfence::gateway::Gateway;
+use ringfence::io::book::{BookClient, BookCopy};
+use ringfence::io::relay::RelayState;
+use ringfence::keystore::{Keystore, LineFile};
+use ringfence::secret::Secret;
+use ringfence_phonebook::config::Database;
+use ringfence_phonebook::turn::TurnSecret;
+use ringfence_phonebook::turn::service::EmbeddedTurn;
+use ringfence_phonebook::{EmbeddedRelay, NumberPlan, PhoneBook};
+use ringfence_sip::{Password, User};
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+pub(crate) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What the TURN server and the houses share.
+pub(crate) const TURN_SECRET: &str = "a-secret-of-the-town";
+
+/// Patience with anything that should happen soon, on a machine that has other things to do.
+pub(crate) const SOON: Duration = Duration::from_secs(15);
+
+/// What the first house's phone says, and what the second's says, in hertz.
+const TONES: [f64; 2] = [440.0, 1_000.0];
+
+pub(crate) struct Town {
+    pub(crate) book: PhoneBook,
+    pub(crate) relay: EmbeddedRelay,
+    pub(crate) turn: EmbeddedTurn,
+    folder: TempDir,
+}
+
+/// A house whose line has its number.
+pub(crate) struct House {
+    pub(crate) config: Config,
+    pub(crate) line: LineFile,
+    pub(crate) client: BookClient,
+    pub(crate) store: Keystore,
+}
+
+/// A house in which somebody lives.
+pub(crate) struct Home {
+    pub(crate) gateway: Gateway,
+    pub(crate) relays: watch::Receiver<RelayState>,
+    pub(crate) phone: Phone,
+    pub(crate) number: String,
+}
+
+impl Town {
+    pub(crate) async fn build() -> Self {
+        let relay = EmbeddedRelay::start(ANY_PORT).await.unwrap();
+        let secret = TurnSecret::new(TURN_SECRET.to_owned());
+        let turn = EmbeddedTurn::start(ANY_PORT, secret, true).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let book = PhoneBook::start(ringfence_phonebook::config::Config {
+            listen: ANY_PORT,
+            database: Database::Memory,
+            plan: NumberPlan::new(20_000, 2).unwrap(),
+            relays: vec![relay.url()],
+            turn: vec![format!("turn:{}", turn.local_addr())],
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+        Self {
+            book,
+            relay,
+            turn,
+            folder,
+        }
+    }
+
+    /// Both houses activate their lines; neither has downloaded the book yet.
+    pub(crate) async fn houses(&self) -> [House; 2] {
+        [self.house("a").await, self.house("b").await]
+    }
+
+    async fn house(&self, name: &str) -> House {
+        let mut config = Config::with_state(&self.folder.path().join(name));
+        config.sip = SipListen {
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            udp_port: 0,
+            tcp_port: 0,
+        };
+        config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
+        config.turn.allow_private = true;
+        let client = BookClient::new(&self.book.url(), None).unwrap();
+        let mut store = Keystore::open(&config.state, None).unwrap();
+        let code = self.book.issue().await.unwrap().code;
+        let line = activate(&mut store, &client, &code, None).await.unwrap();
+        House {
+            config,
+            line,
+            client,
+            store,
+        }
+    }
+
+    /// Two homes whose phones are registered and whose gateways listen for rings.
+    pub(crate) async fn homes(&self) -> [Home; 2] {
+        let [a, b] = self.houses().await;
+        [a.open(self, 0).await, b.open(self, 1).await]
+    }
+}
+
+impl House {
+    /// Starts the gateway and plugs a phone in; which of the two `TONES` it says is `side`.
+    pub(crate) async fn open(&self, town: &Town, side: usize) -> Home {
+        let mut copy = BookCopy::open(&self.config.state, town.book.book_key()).unwrap();
+        let snapshot = copy.refresh(&self.client).await.unwrap();
+        let lines = std::slice::from_ref(&self.line);
+        let parts = assemble(&self.config, lines, &snapshot).await.unwrap();
+        let relays = parts.relays.0.state();
+        let gateway = Gateway::start(parts).await.unwrap();
+        let mut home = Home {
+            phone: plug_in(&self.line, gateway.udp()[0], side).await,
+            gateway,
+            relays,
+            number: self.line.number.to_string(),
+        };
+        home.connected().await;
+        home.sees(|event| *event == PhoneEvent::Registered).await;
+        home
+    }
+}
+
+/// A phone of this line, which says one of the `TONES` and listens for the other.
+pub(crate) async fn plug_in(line: &LineFile, at: SocketAddr, side: usize) -> Phone {
+    let registration = Registration {
+        user: User::new(line.account.user.clone()),
+        password: Password::new(line.account.password.expose()),
+        line: at,
+    };
+    Phone::plug_in(registration, TONES[side], TONES[1 - side])
+        .await
+        .unwrap()
+}
+
+/// Waits for an event of a phone.
+pub(crate) async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool) -> PhoneEvent {
+    let mut passed = Vec::new();
+    let search = async {
+        loop {
+            let (_, event) = phone.event().await.unwrap();
+            if wanted(&event) {
+                return event;
+            }
+            passed.push(format!("{event:?}"));
+        }
+    };
+    let found = timeout(SOON, search).await;
+    found.unwrap_or_else(|_| panic!("the phone saw only {passed:?}"))
+}
+
+/// Waits until a phone hears the other one, from here on for `span`.
+pub(crate) async fn hears(phone: &Phone, span: Duration) {
+    let before = phone.heard().tone;
+    let listening = async {
+        while phone.heard().tone < before + span {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(SOON, listening).await.is_ok(), "silence");
+}
+
+/// Rings and picks up; both hear each other.
+pub(crate) async fn call(caller: &mut Phone, callee: &mut Phone, number: &str) {
+    caller.dial(number).await;
+    sees(callee, is_ringing).await;
+    callee.pick_up().await;
+    sees(caller, |event| matches!(event, PhoneEvent::Answered { .. })).await;
+    hears(caller, Duration::from_millis(200)).await;
+    hears(callee, Duration::from_millis(200)).await;
+}
+
+pub(crate) fn is_ringing(event: &PhoneEvent) -> bool {
+    matches!(event, PhoneEvent::Incoming { .. })
+}
+
+pub(crate) fn is_over(event: &PhoneEvent) -> bool {
+    *event == PhoneEvent::HungUp
+}
+
+impl Home {
+    pub(crate) async fn connected(&mut self) {
+        let ready = |state: &RelayState| state.connected > 0 && state.listening > 0;
+        timeout(SOON, self.relays.wait_for(ready))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    pub(crate) async fn sees(&mut self, wanted: impl Fn(&PhoneEvent) -> bool) -> PhoneEvent {
+        sees(&mut self.phone, wanted).await
+    }
+
+    /// The status with which the dialled call was refused.
+    pub(crate) async fn refused(&mut self) -> u16 {
+        match self
+            .sees(|event| matches!(event, PhoneEvent::Refused { .. }))
+            .await
+        {
+            PhoneEvent::Refused { status, .. } => status,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn call(&mut self, other: &mut Self) {
+        call(&mut self.phone, &mut other.phone, &other.number).await;
+    }
+}
