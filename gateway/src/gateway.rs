@@ -1,6 +1,6 @@
 //! A running gateway as its owner sees it: what it is made of, what it tells, how it stops.
 //!
-//! The work is done in [`crate::run`], in a task of its own.
+//! The work is done in `run`, in a task of its own.
 
 use std::net::SocketAddr;
 use std::time::Instant;

@@ -8,6 +8,7 @@
 //! - [`gateway`]: the running engine as its owner sees it; the one loop behind it is in `run`.
 //! - [`config`]: a TOML file becomes settings that hold together.
 //! - [`activate`], [`renew`]: a code becomes a line, and the phone book's word for it is kept fresh.
+//! - [`news`]: what follows from a download of the phone book while the engine runs.
 //! - [`assemble`]: settings, lines and the copy of the phone book become the parts of a gateway.
 //! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
 //! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
@@ -24,6 +25,7 @@ pub mod demo;
 pub mod gateway;
 pub mod io;
 pub mod keystore;
+pub mod news;
 pub mod renew;
 pub mod secret;
 

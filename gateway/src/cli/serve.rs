@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::BookKey;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Failure, open_store, say, stop};
-use crate::assemble::{AssembleFault, assemble, directory};
-use crate::clock;
+use crate::assemble::{AssembleFault, assemble};
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::io::book::{BookClient, BookCopy, BookFault, Freshness, keep_fresh};
+use crate::io::book::{BookClient, BookCopy, keep_fresh};
 use crate::io::lobby::Lobby;
 use crate::io::probe::probe;
 use crate::io::relay::RelayState;
 use crate::keystore::LineFile;
-use crate::renew::{Renewals, Renewed};
+use crate::news::{pass_on, renew};
+use crate::renew::Renewals;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +32,8 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     };
     let key = snapshot.network.book_key;
     let mut renewals = Renewals::new(store, client.clone(), key, lines);
-    renew(&mut renewals).await;
+    // A fault was told; the old bindings may still be good.
+    drop(renew(&mut renewals).await);
     let parts = assemble(&config, renewals.lines(), &snapshot).await?;
     check_turn(&parts.lobby).await?;
     let relays = parts.relays.0.state();
@@ -42,7 +43,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let watching = tokio::spawn(watch_relays(relays));
     tokio::select! {
         () = stop() => {}
-        () = pass_on_books(&gateway, fresh, &mut renewals) => {}
+        () = pass_on(&gateway, fresh, &mut renewals) => {}
     }
     keeping.abort();
     watching.abort();
@@ -60,20 +61,6 @@ fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCop
         BookKey::from_bytes(&first.book_key).map_err(|_| AssembleFault::BadLine(first.number))?;
     let client = BookClient::new(&first.book_url, config.phonebook.ca_file.as_deref())?;
     Ok((client, BookCopy::open(&config.state, key)?))
-}
-
-/// Bindings end after weeks; the book is asked for new ones while the old ones are still good, so a failure can wait.
-async fn renew(renewals: &mut Renewals) -> Vec<Binding> {
-    let Renewed { bindings, fault } = renewals.look(clock::now()).await;
-    if let Some(fault) = fault {
-        tracing::debug!(%fault, "a binding was not renewed");
-        tracing::warn!(
-            "the phone book's word for a line could not be renewed: {}. To do: {}",
-            fault.unnamed(),
-            fault.remedy()
-        );
-    }
-    bindings
 }
 
 /// Wrong credentials end the start; a server that is away may come back.
@@ -104,36 +91,6 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
         shown(gateway.udp()),
         shown(gateway.tcp())
     )
-}
-
-/// Hands every new copy of the book to the engine, and what was renewed after its download. Ends with the keeping of the copy.
-async fn pass_on_books(
-    gateway: &Gateway,
-    mut fresh: watch::Receiver<Freshness>,
-    renewals: &mut Renewals,
-) {
-    while fresh.changed().await.is_ok() {
-        let Freshness { snapshot, fault } = fresh.borrow_and_update().clone();
-        match (fault, snapshot) {
-            (Some(fault @ BookFault::KeyChanged), _) => {
-                tracing::error!("{fault}. To do: {}", fault.remedy())
-            }
-            (Some(fault), _) => tracing::warn!(
-                "the phone book was not downloaded, the copy stays in use: {}",
-                fault.unnamed()
-            ),
-            (None, Some(snapshot)) => {
-                gateway.renew_book(directory(&snapshot)).await;
-                for binding in renew(renewals).await {
-                    if let Err(fault) = gateway.renew_binding(binding).await {
-                        tracing::error!("a line keeps its old binding: {fault}");
-                    }
-                }
-            }
-            (None, None) => {}
-        }
-    }
-    std::future::pending().await
 }
 
 /// Says when rings can get through and when they cannot.

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use ringfence::clock;
+use ringfence::io::book::{BookCopy, Freshness};
+use ringfence::news::pass_on;
 use ringfence::renew::Renewals;
 use ringfence_engine::BindingFault;
 use ringfence_phonebook::{Binding, BindingError, Day};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::town::Town;
+use crate::town::{SOON, Town, is_ringing, refused, sees};
 
 fn with_last_day(binding: &Binding, day: Day) -> Binding {
     let (number, identity) = (binding.number(), *binding.identity());
@@ -26,15 +29,30 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
     a.phone.dial(&b.number).await;
     assert_eq!(a.refused().await, 480, "nobody believes an ended binding");
 
-    let key = town.book.book_key();
-    let mut renewals = Renewals::new(house_a.store, house_a.client, key, vec![house_a.line]);
-    let renewed = renewals.look(clock::now()).await;
-    assert_eq!(
-        (renewed.bindings.as_slice(), renewed.fault),
-        (&[good][..], None)
-    );
-    assert_eq!(a.gateway.renew_binding(good).await, Ok(()));
-    a.call(&mut b).await;
+    // The next download of the book: the copy changes, and what is due is renewed.
+    let mut copy = BookCopy::open(&house_a.config.state, town.book.book_key()).unwrap();
+    let snapshot = Some(copy.refresh(&house_a.client).await.unwrap());
+    let (tell, fresh) = watch::channel(Freshness::default());
+    let (key, line) = (town.book.book_key(), house_a.line);
+    let mut renewals = Renewals::new(house_a.store, house_a.client, key, vec![line]);
+    tell.send_replace(Freshness {
+        snapshot,
+        fault: None,
+    });
+    let ringing = async {
+        loop {
+            a.phone.dial(&b.number).await;
+            tokio::select! {
+                _ = sees(&mut b.phone, is_ringing) => break,
+                status = refused(&mut a.phone) => assert_eq!(status, 480),
+            }
+        }
+    };
+    tokio::select! {
+        () = pass_on(&a.gateway, fresh, &mut renewals) => panic!("it goes on for ever"),
+        rang = timeout(SOON, ringing) => assert!(rang.is_ok(), "it never rang"),
+    }
+    assert_eq!(renewals.lines()[0].binding, good.encode());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

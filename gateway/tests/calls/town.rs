@@ -176,6 +176,14 @@ pub(crate) async fn hears(phone: &Phone, span: Duration) {
     assert!(timeout(SOON, listening).await.is_ok(), "silence");
 }
 
+/// The status with which the dialled call is refused.
+pub(crate) async fn refused(phone: &mut Phone) -> u16 {
+    match sees(phone, |event| matches!(event, PhoneEvent::Refused { .. })).await {
+        PhoneEvent::Refused { status, .. } => status,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Rings and picks up; both hear each other.
 pub(crate) async fn call(caller: &mut Phone, callee: &mut Phone, number: &str) {
     caller.dial(number).await;
@@ -207,15 +215,8 @@ impl Home {
         sees(&mut self.phone, wanted).await
     }
 
-    /// The status with which the dialled call was refused.
     pub(crate) async fn refused(&mut self) -> u16 {
-        match self
-            .sees(|event| matches!(event, PhoneEvent::Refused { .. }))
-            .await
-        {
-            PhoneEvent::Refused { status, .. } => status,
-            other => panic!("{other:?}"),
-        }
+        refused(&mut self.phone).await
     }
 
     pub(crate) async fn call(&mut self, other: &mut Self) {

@@ -178,7 +178,7 @@ impl FarLeg {
     }
 
     /// Connects to the other engine, in the given role: a leg may have been allocated before
-    /// anybody knew which. The other's relays must be literal, unicast, at most [`MAX_RELAYS`], and public unless
+    /// anybody knew which. The other's relays must be literal, unicast, at most [`MAX_RELAYS`](super::MAX_RELAYS), and public unless
     /// the configuration allows private ones.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl FarLeg {
         }
     }
 
-    /// Sends a message of at most [`MAX_CONTROL`] bytes on the data channel; false if that is not open.
+    /// Sends a message of at most [`MAX_CONTROL`](super::MAX_CONTROL) bytes on the data channel; false if that is not open.
     pub fn send_control(&mut self, bytes: &[u8], now: Instant) -> bool {
         let sent = self.with_peer(now, |peer, now| peer.send_control(bytes, now)) == Some(true);
         self.settle(now);

@@ -2,7 +2,7 @@
 //! turn-client-proto.
 //!
 //! Bytes and time in, bytes for the TURN server out. There is no other way out: no relay, no call. The other side's
-//! relays come typed in its [`Description`]; there is no SDP, no candidate but ours, no name to look up.
+//! relays come typed in its [`Description`](crate::Description); there is no SDP, no candidate but ours, no name to look up.
 //!
 //! ```text
 //!  Allocating -> Ready -> Connecting -> Talking -> Ending -> Closed
