@@ -35,12 +35,18 @@ struct Coturn {
 impl Coturn {
     /// Starts one, if it is installed.
     fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let port = port.to_string();
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Option<Self> {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = free.local_addr().unwrap();
+        drop(free);
+        Self::start_at(addr, more)
+    }
+
+    fn start_at(addr: SocketAddr, more: &[&str]) -> Option<Self> {
+        let port = addr.port().to_string();
         let spawned = Command::new("turnserver")
             .args([
                 "-n",
@@ -75,6 +81,7 @@ impl Coturn {
                 "--max-port",
                 "65535",
             ])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -85,10 +92,7 @@ impl Coturn {
             );
             return None;
         };
-        let coturn = Self {
-            process,
-            addr: format!("127.0.0.1:{port}").parse().unwrap(),
-        };
+        let coturn = Self { process, addr };
         let limit = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(coturn.addr).is_err() {
             assert!(Instant::now() < limit, "coturn does not listen");
@@ -338,6 +342,46 @@ fn a_call_through_coturn_over_streams() {
     for _ in 0..3 {
         whole_call(&coturn, TurnTransport::Stream);
     }
+}
+
+#[test]
+fn coturn_confirms_waiting_legs_also_when_its_nonces_are_stale() {
+    // Each check finds the nonce of the one before it too old.
+    let Some(coturn) = Coturn::start_with(&["--stale-nonce=1"]) else {
+        return;
+    };
+    let mut call = Call::new(coturn.addr, TurnTransport::Udp, "north-sea");
+    call.run_until(|call| call.both(|event| matches!(event, FarEvent::Allocated(_))));
+    for _ in 0..6 {
+        let next = Instant::now() + Duration::from_millis(1_200);
+        call.run_until(|_| Instant::now() >= next);
+        for (leg, ..) in &mut call.legs {
+            leg.check(Instant::now());
+            assert!(!leg.is_ready());
+        }
+        let asked = Instant::now();
+        call.run_until(|call| call.legs.iter().all(|(leg, ..)| leg.is_ready()));
+        assert!(asked.elapsed() < Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_check_finds_out_that_coturn_has_restarted() {
+    let Some(coturn) = Coturn::start() else {
+        return;
+    };
+    let addr = coturn.addr;
+    let mut call = Call::new(addr, TurnTransport::Udp, "north-sea");
+    call.run_until(|call| call.both(|event| matches!(event, FarEvent::Allocated(_))));
+    let settle = Instant::now() + Duration::from_millis(200);
+    call.run_until(|_| Instant::now() >= settle);
+    drop(coturn);
+    let _again = Coturn::start_at(addr, &[]).unwrap();
+    for (leg, ..) in &mut call.legs {
+        leg.check(Instant::now());
+    }
+    let gone = FarEvent::Failed(FarFault::ServerGone);
+    call.run_until(|call| call.both(|event| *event == gone));
 }
 
 #[test]
