@@ -1,5 +1,6 @@
 //! The command line of the phone book: reads settings, starts the service or issues a number. No logic.
 
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +69,8 @@ enum Fatal {
     Issue(#[from] IssueBesideError),
     #[error("cannot listen for the signal to stop: {0}")]
     Signals(std::io::Error),
+    #[error("the answer could not be written to standard output: {0}")]
+    Output(std::io::Error),
 }
 
 /// Our own code only: the libraries under relay and TURN log addresses.
@@ -109,8 +112,7 @@ async fn run(command: Command) -> Result<(), Fatal> {
         Command::Issue { place, json } => {
             let (issue, token) = issue_beside(&config(place, Settings::default())?).await?;
             show_token(token.as_ref());
-            show_issue(&issue.number.to_string(), &issue.code.text(), json);
-            Ok(())
+            say(&issued(&issue.number.to_string(), &issue.code.text(), json))
         }
     }
 }
@@ -119,7 +121,8 @@ async fn serve(config: Config) -> Result<(), Fatal> {
     let stop = asked_to_stop()?;
     let book = PhoneBook::start(config).await?;
     show_token(book.first_token());
-    show_url(&book.url());
+    // Engines are served all the same when nobody can be told.
+    drop(say(&format!("phone book at {}", book.url())));
     stop.await;
     book.stop().await;
     Ok(())
@@ -163,22 +166,23 @@ fn config(place: Place, line: Settings) -> Result<Config, ConfigError> {
     .resolve()
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to a command")]
-fn show_url(url: &str) {
-    println!("phone book at {url}");
+fn issued(number: &str, code: &str, json: bool) -> String {
+    if json {
+        serde_json::json!({ "number": number, "activationCode": code }).to_string()
+    } else {
+        format!(
+            "number           {number}\nactivation code  {code}\n\
+             The code is good for 24 hours, once. Hand it over by a way you trust."
+        )
+    }
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to a command")]
-fn show_issue(number: &str, code: &str, json: bool) {
-    if json {
-        println!(
-            "{}",
-            serde_json::json!({ "number": number, "activationCode": code })
-        );
-    } else {
-        println!("number           {number}");
-        println!("activation code  {code}");
-        println!("The code is good for 24 hours, once. Hand it over by a way you trust.");
+/// Prints the answer to a command. Whoever has closed the pipe has read enough.
+fn say(text: &str) -> Result<(), Fatal> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Fatal::Output(error)),
+        _ => Ok(()),
     }
 }
 

@@ -271,3 +271,25 @@ fn help_names_every_command_and_option() {
             .all(|option| text(&output.stdout).contains(option))
     );
 }
+
+#[test]
+fn a_reader_that_has_gone_away_is_no_failure_and_a_full_disk_is_one() {
+    let folder = folder();
+    let issue = |out: Stdio| {
+        with_settings("issue", folder.path())
+            .stdout(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap()
+    };
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = issue(writer.into());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = issue(full.unwrap().into());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("standard output"));
+}

@@ -47,6 +47,9 @@ pub enum Failure {
     /// Nothing was typed, or two different things.
     #[error("no passphrase was given, or the second one differs from the first")]
     NoPassphrase,
+    /// Standard output takes nothing.
+    #[error("the answer could not be written to standard output: {0}")]
+    Output(std::io::ErrorKind),
     /// The system gives no threads.
     #[error("the system refused to start: {0}")]
     System(std::io::ErrorKind),
@@ -67,6 +70,7 @@ impl Failure {
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
             }
+            Self::Output(_) => "check where the output goes, perhaps a full disk; `ringfence lines` prints the lines again".to_owned(),
             Self::System(_) => "check the limits of this user's processes and memory".to_owned(),
         }
     }

@@ -7,6 +7,7 @@ mod failure;
 mod lines;
 mod serve;
 
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -169,7 +170,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Lines(args) => {
             let config = args.place.config()?;
             let mut store = open_store(&config, false)?;
-            say(&lines::table(&store.lines()?, &config, args.passwords));
+            say(&lines::table(&store.lines()?, &config, args.passwords))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -187,6 +188,8 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
             sip_port: args.sip_port,
         },
     };
+    // A demo whose report cannot be written runs on: its phones and its exit status are still of use.
+    let say = |text: &str| drop(say(text));
     let outcome = demo::run(&options, stop(), say).await;
     if let Err(fault) = &outcome
         && options.json
@@ -212,7 +215,7 @@ async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
         "Line {} is yours.\n\n{}",
         line.number,
         lines::table(std::slice::from_ref(&line), &config, true)
-    ));
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -271,9 +274,13 @@ fn log(filter: &str) {
     );
 }
 
-#[expect(clippy::print_stdout, reason = "the answer to a command")]
-fn say(text: &str) {
-    println!("{text}");
+/// Prints the answer to a command. Whoever has closed the pipe has read enough.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error.kind())),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

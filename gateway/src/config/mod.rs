@@ -132,6 +132,11 @@ pub enum ConfigError {
     /// `sip.listen` is empty or has something that is not an address.
     #[error("the setting `sip.listen` needs at least one IP address; {0:?} is none")]
     Listen(String),
+    /// `sip.listen` has `0.0.0.0` or `::`. Phones are told that address in SIP and SDP, and could send nothing to it.
+    #[error(
+        "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
+    )]
+    ListenEverywhere(IpAddr),
     /// A relay that is not a WebSocket URL.
     #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
     Relay(String),
@@ -164,6 +169,10 @@ impl ConfigError {
                 format!("choose a value in that range, or leave `{setting}` out")
             }
             Self::Listen(_) => "write for example listen = [\"127.0.0.1\"]".to_owned(),
+            Self::ListenEverywhere(_) => {
+                "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
+                    .to_owned()
+            }
             Self::Relay(_) => {
                 "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
                     .to_owned()
@@ -282,10 +291,14 @@ fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
     if listed.is_empty() {
         return Err(ConfigError::Listen(String::new()));
     }
-    listed
-        .iter()
-        .map(|text| text.parse().map_err(|_| ConfigError::Listen(text.clone())))
-        .collect()
+    let read = |text: &String| match text.parse::<IpAddr>() {
+        Ok(addr) if addr.to_canonical().is_unspecified() => {
+            Err(ConfigError::ListenEverywhere(addr))
+        }
+        Ok(addr) => Ok(addr),
+        Err(_) => Err(ConfigError::Listen(text.clone())),
+    };
+    listed.iter().map(read).collect()
 }
 
 fn optional_path(text: &str) -> Option<PathBuf> {
@@ -424,6 +437,19 @@ mod tests {
                 why: TurnUrlError::Scheme
             }
         );
+    }
+
+    #[test]
+    fn an_address_that_stands_for_every_network_is_refused_with_what_to_write() {
+        for everywhere in ["0.0.0.0", "::", "::ffff:0.0.0.0"] {
+            let text = format!("[sip]\nlisten = [\"127.0.0.1\", \"{everywhere}\"]");
+            let error = read(&text).unwrap_err();
+            assert_eq!(
+                error,
+                ConfigError::ListenEverywhere(everywhere.parse().unwrap())
+            );
+            assert!(error.remedy().contains("the network card"));
+        }
     }
 
     #[test]

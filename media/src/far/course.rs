@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
+use super::MAX_CONTROL;
 use super::allocation::{AllocationEvent, Stray};
 use super::gate::Verdict;
 use super::leg::{FarLeg, Phase};
@@ -238,6 +239,8 @@ impl FarLeg {
             PeerOutput::Connected => self.connected(now),
             PeerOutput::ControlOpen => self.say(FarEvent::ControlOpen),
             PeerOutput::Rtp(packet) => self.say(FarEvent::Rtp(packet)),
+            // SCTP takes no longer ones today; what passes here must not hang on a library's setting.
+            PeerOutput::Control(bytes) if bytes.len() > MAX_CONTROL => self.counters.overlong += 1,
             PeerOutput::Control(bytes) => self.say(FarEvent::Control(bytes)),
             PeerOutput::Failed(fault) => self.fail(fault, now),
             PeerOutput::Closed => {}
@@ -318,5 +321,38 @@ impl FarLeg {
         } else {
             self.counters.unsent += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::far::{FarConfig, Secret, TurnServer, TurnTransport};
+
+    #[test]
+    fn a_control_message_beyond_the_limit_is_counted_and_not_handed_on() {
+        let now = crate::some_time();
+        let config = FarConfig {
+            turn: TurnServer {
+                addr: ([203, 0, 113, 1], 3478).into(),
+                transport: TurnTransport::Udp,
+                username: "user".to_owned(),
+                password: Secret::new("password".to_owned()),
+            },
+            local: ([192, 0, 2, 1], 40_000).into(),
+            private_relays: false,
+        };
+        let mut leg = FarLeg::new(config, [7; 32], now);
+        while leg.poll().is_some() {}
+        leg.hear_peer(PeerOutput::Control(vec![0; MAX_CONTROL + 1]), now);
+        assert!(leg.poll().is_none());
+        assert_eq!(leg.counters().overlong, 1);
+        let longest = vec![0; MAX_CONTROL];
+        leg.hear_peer(PeerOutput::Control(longest.clone()), now);
+        let said = leg.poll();
+        assert!(
+            matches!(said, Some(FarOutput::Event(FarEvent::Control(bytes))) if bytes == longest)
+        );
+        assert_eq!(leg.counters().overlong, 1);
     }
 }

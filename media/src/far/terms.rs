@@ -220,4 +220,6 @@ pub struct FarCounters {
     pub misdirected: u64,
     /// Packets not sent because a queue was full or the relay not ready.
     pub unsent: u64,
+    /// Control messages longer than [`MAX_CONTROL`](super::MAX_CONTROL); not handed on.
+    pub overlong: u64,
 }

@@ -101,9 +101,7 @@ impl Relays {
         super::tls::settle_provider();
         let monitor = Monitor::new(MONITOR_QUEUE);
         // No signer and no login (NIP-42): it would give this engine one lasting name at the relay.
-        let options = ClientOptions::new()
-            .automatic_authentication(false)
-            .verify_subscriptions(true);
+        let options = ClientOptions::new().automatic_authentication(false);
         let client = Client::builder()
             .opts(options)
             .monitor(monitor.clone())
@@ -226,9 +224,11 @@ pub fn check_url(url: &str) -> Result<(), RelayFault> {
 }
 
 async fn dial(client: &Client, url: &RelayUrl) {
+    // The client's own options do not reach relays that are added through the pool.
     let options = RelayOptions::new()
         .retry_interval(RETRY)
-        .adjust_retry_interval(false);
+        .adjust_retry_interval(false)
+        .verify_subscriptions(true);
     // Both fail only for a pool that is shut down or a URL that is not in it: then there is nothing to connect.
     drop(client.pool().add_relay(url, options).await);
     drop(client.connect_relay(url).await);
@@ -241,7 +241,10 @@ async fn forget(client: &Client, url: &RelayUrl) {
 
 #[cfg(test)]
 mod tests {
+    use nostr_sdk::prelude::JsonUtil;
     use ringfence_phonebook::EmbeddedRelay;
+    use serde_json::{Value, json};
+    use tungstenite::Message;
 
     use super::*;
 
@@ -333,6 +336,44 @@ mod tests {
         });
         assert!(end.await.is_ok(), "somebody still watches the relays");
         assert_eq!(incoming.recv().await, None);
+    }
+
+    /// A relay that answers a subscription with `first` under an id that nobody asked for, then with `second` under the right one.
+    fn pushy_relay(first: Letter, second: Letter) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            while let Ok(message) = phone.read() {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let asked: Value = serde_json::from_str(&text).unwrap();
+                if asked[0] != "REQ" {
+                    continue;
+                }
+                let event = |letter: &Letter| -> Value {
+                    let event = write_event(letter, 3, clock::unix_seconds()).unwrap();
+                    serde_json::from_str(&event.as_json()).unwrap()
+                };
+                for said in [
+                    json!(["EOSE", asked[1]]),
+                    json!(["EVENT", "unasked", event(&first)]),
+                    json!(["EVENT", asked[1], event(&second)]),
+                ] {
+                    phone.send(Message::text(said.to_string())).unwrap();
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_relay_sends_unasked_is_not_heard() {
+        let (unasked, asked) = (letter(5), letter(5));
+        let key = asked.key.public();
+        let (_relays, mut incoming) = listen(&pushy_relay(unasked, asked), 5).await;
+        assert_eq!(next(&mut incoming).await.event_key, key);
     }
 
     #[tokio::test]
