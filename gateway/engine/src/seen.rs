@@ -191,11 +191,11 @@ pub const LIFE: Duration = Duration::from_secs(600);
 /// How long after its start an engine refuses rings dated before it: twice the 60 s for which a ring is good.
 pub const SETTLING: Duration = Duration::from_secs(120);
 
-/// Rings in memory: 3.4 a second for ten minutes, about 0.7 MB.
-pub const RINGS: usize = 2048;
+/// Rings in memory: 27 a second for ten minutes, about 6 MB when it is full.
+pub const RINGS: usize = 16_384;
 
-/// Rings of one caller in memory: more than a person dials in ten minutes.
-pub const PER_CALLER: usize = 32;
+/// Rings of one caller in memory: more than an office that shares one number dials in ten minutes.
+pub const PER_CALLER: usize = 512;
 
 /// Stamps in memory: a minute and a half of the 150 envelopes a second that 1 % of a core can try; about 1 MB.
 pub const STAMPS: usize = 16_384;

@@ -4,12 +4,6 @@
 //! It is made, checked and replaced at times that have nothing to do with rings. Whoever finds none dials for itself:
 //! no call waits here. Which call takes it is the engine's to decide.
 
-//! One relayed address kept ready for the next call (RFC 8656), so that neither the ring nor the answer waits for the
-//! TURN server, and the server does not learn the moment of dialling.
-//!
-//! It is made, checked and replaced at times that have nothing to do with rings. Whoever finds none dials for itself:
-//! nothing waits here. Which call takes it is the engine's to decide.
-
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
