@@ -2,6 +2,7 @@
 
 pub mod book;
 pub mod lobby;
+mod patience;
 pub mod phone;
 pub mod probe;
 pub mod relay;
