@@ -3,6 +3,7 @@
 pub mod book;
 mod idle;
 pub mod lobby;
+mod patience;
 pub mod phone;
 pub mod probe;
 pub mod relay;

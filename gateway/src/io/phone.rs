@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::patience::patiently;
+
 /// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a
 /// full socket buffer would (phones repeat them), and TCP connections wait.
 const INBOX: usize = 1_024;
@@ -190,11 +192,7 @@ async fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 async fn read_datagrams(local: SocketAddr, socket: Arc<UdpSocket>, into: mpsc::Sender<PhoneInput>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        // An ICMP error for an earlier datagram shows up here; the socket stays good.
-        let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
+        let (length, peer) = patiently(&socket, || socket.try_recv_from(&mut buffer)).await;
         let Some(bytes) = buffer.get(..length) else {
             continue;
         };

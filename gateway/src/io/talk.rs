@@ -14,6 +14,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::lobby::Lobby;
+use super::patience::patiently;
 use super::spare::{Shelf, Spare};
 use super::turn::TurnSocket;
 
@@ -85,9 +86,8 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
                 }
             },
             packet = recv_near(near.as_ref().map(|near| &near.rtp), &mut from_phone) => {
-                if let (Ok((length, from)), Some(sound)) = (packet, &mut sound)
-                    && let Some(bytes) = from_phone.get(..length)
-                {
+                let (length, from) = packet;
+                if let (Some(bytes), Some(sound)) = (from_phone.get(..length), &mut sound) {
                     sound.talk.handle_rtp(from, bytes, now());
                 }
             }
@@ -264,12 +264,9 @@ async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
     Ok(NearPorts { rtp, rtcp: None })
 }
 
-async fn recv_near(
-    socket: Option<&UdpSocket>,
-    buffer: &mut [u8],
-) -> io::Result<(usize, SocketAddr)> {
+async fn recv_near(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
     match socket {
-        Some(socket) => socket.recv_from(buffer).await,
+        Some(socket) => patiently(socket, || socket.try_recv_from(buffer)).await,
         None => std::future::pending().await,
     }
 }

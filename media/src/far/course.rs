@@ -45,7 +45,12 @@ impl FarLeg {
             Ok(None) => {}
             // The other side does not know yet that the call is over.
             Ok(Some(_)) | Err(Stray) if matches!(self.phase, Phase::Ending { .. }) => {}
-            Ok(Some(_)) => self.counters.unpermitted += 1,
+            Ok(Some(data)) => {
+                if matches!(self.phase, Phase::Ready { .. }) {
+                    self.early.keep(data.peer, data.data(), now);
+                }
+                self.counters.unpermitted += 1;
+            }
             Err(Stray) => self.counters.stray += 1,
         }
         self.settle(now);

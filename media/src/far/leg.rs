@@ -13,6 +13,7 @@ use zeroize::Zeroize;
 use super::allocation::Allocation;
 use super::credentials::{Credentials, is_password, is_ufrag};
 use super::dtls::Certificate;
+use super::early::Early;
 use super::gate::Gate;
 use super::peer::Peer;
 use super::relays;
@@ -49,6 +50,7 @@ pub struct FarLeg {
     pub(super) relay: Option<SocketAddr>,
     pub(super) allocation: Allocation,
     pub(super) gate: Gate,
+    pub(super) early: Early,
     pub(super) phase: Phase,
     pub(super) outputs: VecDeque<FarOutput>,
     pub(super) counters: FarCounters,
@@ -98,6 +100,7 @@ impl FarLeg {
             relay: None,
             allocation: Allocation::new(&config, now),
             gate: Gate::default(),
+            early: Early::default(),
             phase: Phase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
@@ -223,9 +226,12 @@ impl FarLeg {
                     peer: Box::new(peer),
                     until: now + CONNECTION_LIMIT,
                 };
-                for relay in remote_relays {
+                for relay in &remote_relays {
                     self.ask(relay.ip(), now);
-                    self.bind_if_granted(relay, now);
+                    self.bind_if_granted(*relay, now);
+                }
+                for (from, bytes) in self.early.take(&remote_relays, now) {
+                    self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
                 self.settle(now);
             }

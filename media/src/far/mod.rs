@@ -16,6 +16,7 @@ mod allocation;
 mod course;
 mod credentials;
 mod dtls;
+mod early;
 mod gate;
 mod leg;
 mod peer;

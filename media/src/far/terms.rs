@@ -214,7 +214,7 @@ pub enum FarError {
 pub struct FarCounters {
     /// Packets from the server's socket that were not TURN, or not for this allocation.
     pub stray: u64,
-    /// Peer data from an address that was not accepted as the other side's relay.
+    /// Peer data from an address that was not accepted as the other side's relay, or not yet.
     pub unpermitted: u64,
     /// Packets of our own that would have gone elsewhere than to the other side's relay; not sent.
     pub misdirected: u64,

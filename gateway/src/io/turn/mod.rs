@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::patience::patiently;
 pub use endpoint::{TurnEndpoint, TurnUrlError, Wire};
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
@@ -258,22 +259,15 @@ impl TurnSocket {
     }
 
     /// Waits for bytes from the server and puts them into `buffer` (cleared first): one datagram, or whatever the stream gave.
-    /// Returns `false` when the wire has closed. May be cancelled without loss.
+    /// Returns `false` when a stream has closed; datagrams have no end. May be cancelled without loss.
     pub async fn recv(&mut self, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
         match &mut self.path {
             Path::Datagrams(socket) => {
                 buffer.reserve(READ_CHUNK);
-                loop {
-                    match socket.recv_buf(buffer).await {
-                        Ok(_) => return true,
-                        // An ICMP answer to an earlier datagram: the server may be back in a moment, and the far leg keeps its own time.
-                        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                            tokio::time::sleep(Duration::from_millis(20)).await
-                        }
-                        Err(_) => return false,
-                    }
-                }
+                // The server may be back in a moment, and the far leg keeps its own time.
+                patiently(socket, || socket.try_recv_buf(buffer)).await;
+                true
             }
             Path::Stream { reading, .. } => {
                 buffer.reserve(READ_CHUNK);
