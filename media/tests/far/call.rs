@@ -91,6 +91,29 @@ fn a_call_on_slow_wires_needs_three_round_trips() {
     assert!(control <= MS(600), "{control:?}");
 }
 
+/// The callee begins; the caller learns of the answer `late`. The time from there to both sides connected.
+fn answer_on_its_way(setup: Setup, late: Duration) -> Duration {
+    let mut world = World::new(setup);
+    world.allocate();
+    world.run_for(MS(200));
+    world.connect_leg(1);
+    world.run_for(late);
+    let learnt = world.now;
+    world.connect_leg(0);
+    world.run_until(Duration::from_secs(5), |world| {
+        world.both(|event| *event == FarEvent::Connected)
+    });
+    world.now - learnt
+}
+
+#[test]
+fn the_callees_first_check_counts_although_it_is_there_before_the_answer() {
+    for late in [1, 2, 5, 20, 40] {
+        let took = answer_on_its_way(Setup::default(), MS(late));
+        assert!(took <= MS(2), "answer {late} ms late: {took:?}");
+    }
+}
+
 #[test]
 fn two_servers_cost_the_permission() {
     let servers = ["9.9.9.9:3478", "8.8.4.4:3478"];

@@ -175,11 +175,16 @@ impl World {
     /// Tells each leg about the other at the same moment.
     pub(crate) fn connect(&mut self) {
         for leg in [0, 1] {
-            let remote = self.description(1 - leg);
-            self.legs[leg]
-                .connect(&remote, ROLES[leg], self.now)
-                .unwrap();
+            self.connect_leg(leg);
         }
+    }
+
+    /// Tells one leg about the other.
+    pub(crate) fn connect_leg(&mut self, leg: usize) {
+        let remote = self.description(1 - leg);
+        self.legs[leg]
+            .connect(&remote, ROLES[leg], self.now)
+            .unwrap();
     }
 
     pub(crate) fn local(&self, leg: usize) -> FarLocal {
