@@ -137,6 +137,10 @@ pub enum ConfigError {
         "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
     )]
     ListenEverywhere(IpAddr),
+    /// `sip.listen` has several addresses. A phone is told where to send its sound, and that must be the address it
+    /// registered at: one for all phones so far.
+    #[error("the setting `sip.listen` has {0} addresses; phones can be served at one")]
+    ListenSeveral(usize),
     /// A relay that is not a WebSocket URL.
     #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
     Relay(String),
@@ -172,6 +176,9 @@ impl ConfigError {
             Self::ListenEverywhere(_) => {
                 "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
                     .to_owned()
+            }
+            Self::ListenSeveral(_) => {
+                "keep the network card's address: phones on this machine can register at it too".to_owned()
             }
             Self::Relay(_) => {
                 "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
@@ -288,8 +295,10 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    if listed.is_empty() {
-        return Err(ConfigError::Listen(String::new()));
+    match listed.len() {
+        0 => return Err(ConfigError::Listen(String::new())),
+        1 => {}
+        several => return Err(ConfigError::ListenSeveral(several)),
     }
     let read = |text: &String| match text.parse::<IpAddr>() {
         Ok(addr) if addr.to_canonical().is_unspecified() => {
@@ -424,6 +433,10 @@ mod tests {
         assert_eq!(
             read("[sip]\nlisten = [\"localhost\"]").unwrap_err(),
             ConfigError::Listen("localhost".to_owned())
+        );
+        assert_eq!(
+            read("[sip]\nlisten = [\"127.0.0.1\", \"192.168.1.10\"]").unwrap_err(),
+            ConfigError::ListenSeveral(2)
         );
         assert_eq!(
             read("relays = [\"http://x\"]").unwrap_err(),
