@@ -18,6 +18,7 @@ pub mod code;
 pub mod config;
 pub mod day;
 mod decoy;
+pub mod delta;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;
@@ -27,6 +28,7 @@ pub mod published;
 pub mod reception;
 #[cfg(feature = "service")]
 pub mod relay;
+pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod store;
@@ -40,11 +42,13 @@ pub use book::Book;
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use day::Day;
+pub use delta::{Delta, DeltaError};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
 #[cfg(feature = "service")]
 pub use relay::EmbeddedRelay;
+pub use root::{Root, RootError, RootHash};
 #[cfg(feature = "service")]
 pub use service::PhoneBook;
 pub use store::{MemoryStore, Store};

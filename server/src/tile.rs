@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::listing::{LISTING_BYTES, Listing, ListingError};
@@ -53,6 +54,12 @@ impl Tile {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// SHA-256 of the bytes.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.as_bytes()).0
     }
 
     /// The record at this place as it is, unverified.
