@@ -9,6 +9,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::book::LISTING_VALID_UNTIL;
+use crate::duty::log::Format;
 use crate::keys::{BookKey, RingKey};
 use crate::number::NumberPlan;
 use crate::wire::NetworkSettings;
@@ -51,6 +52,10 @@ pub struct Config {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag.
     pub bucket_bits: u8,
+    /// How the log is written.
+    pub log_format: Format,
+    /// Loopback address of the page for monitors; `None`: there is none.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for Config {
@@ -63,6 +68,8 @@ impl Default for Config {
             turn: Vec::new(),
             work_bits: 16,
             bucket_bits: 0,
+            log_format: Format::Text,
+            metrics: None,
         }
     }
 }
@@ -85,6 +92,10 @@ pub struct Settings {
     pub work_bits: Option<u8>,
     /// See [`Config::bucket_bits`].
     pub bucket_bits: Option<u8>,
+    /// See [`Config::log_format`].
+    pub log_format: Option<Format>,
+    /// See [`Config::metrics`]; an empty text stands for none.
+    pub metrics: Option<String>,
 }
 
 /// Why settings are refused.
@@ -122,6 +133,9 @@ pub enum ConfigError {
     /// More work than anybody waits for.
     #[error("work_bits is at most {MAX_WORK_BITS}")]
     WorkBits,
+    /// A page for monitors that other machines could open, or no address.
+    #[error("metrics is a loopback address and a port, for example 127.0.0.1:9421, not {0}")]
+    Metrics(String),
     /// More buckets than can be written.
     #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
     BucketBits,
@@ -160,6 +174,8 @@ impl Settings {
             turn: self.turn.or(other.turn),
             work_bits: self.work_bits.or(other.work_bits),
             bucket_bits: self.bucket_bits.or(other.bucket_bits),
+            log_format: self.log_format.or(other.log_format),
+            metrics: self.metrics.or(other.metrics),
         }
     }
 
@@ -177,9 +193,22 @@ impl Settings {
             turn: self.turn.unwrap_or(default.turn),
             work_bits: self.work_bits.unwrap_or(default.work_bits),
             bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
+            log_format: self.log_format.unwrap_or(default.log_format),
+            metrics: loopback(self.metrics.unwrap_or_default())?,
         };
         config.check()?;
         Ok(config)
+    }
+}
+
+fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: Option<SocketAddr> = text.parse().ok();
+    match address.filter(|address| address.ip().is_loopback()) {
+        None => Err(ConfigError::Metrics(text)),
+        address => Ok(address),
     }
 }
 
@@ -264,6 +293,8 @@ mod tests {
             turn,
             work_bits,
             bucket_bits,
+            log_format,
+            metrics,
         } = settings.clone();
         assert!(
             listen.is_some()
@@ -273,12 +304,38 @@ mod tests {
                 && turn.is_some()
         );
         assert!(work_bits.is_some() && bucket_bits.is_some());
+        assert!(log_format.is_some() && metrics.is_some());
         let network = Config {
             relays: relays.unwrap(),
             turn: turn.unwrap(),
             ..Config::default()
         };
         assert_eq!(settings.resolve().unwrap(), network);
+    }
+
+    #[test]
+    fn the_page_for_monitors_is_for_this_machine_only() {
+        let resolve = |metrics: &str| {
+            let metrics = Some(metrics.to_owned());
+            let settings = Settings {
+                metrics,
+                ..Settings::default()
+            };
+            settings.resolve().map(|config| config.metrics)
+        };
+        assert_eq!(resolve("").unwrap(), None);
+        assert!(resolve("[::1]:9421").unwrap().is_some());
+        for open in [
+            "0.0.0.0:9421",
+            "192.168.1.10:9421",
+            "localhost:9421",
+            "9421",
+        ] {
+            assert!(
+                matches!(resolve(open), Err(ConfigError::Metrics(_))),
+                "{open}"
+            );
+        }
     }
 
     #[test]

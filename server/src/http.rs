@@ -1,8 +1,10 @@
 //! The routes: from HTTP to the book and back. What is under `/api` keeps the shape that existing clients know, what is under
 //! `/api/v1` is ours. Reading the book takes no lock that writing holds, and the same path for every number.
 
-mod door;
+pub(crate) mod door;
 mod failure;
+pub(crate) mod monitor;
+mod tally;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -27,6 +29,7 @@ use tokio::task::spawn_blocking;
 
 use self::door::Door;
 use self::failure::Failure;
+use self::tally::Tally;
 use crate::activation::Activation;
 use crate::admin::TokenDigest;
 use crate::binding::Binding;
@@ -56,6 +59,7 @@ pub(crate) struct Shared {
     reception: Mutex<Reception>,
     admin: TokenDigest,
     network: Bytes,
+    tally: Tally,
 }
 
 impl Shared {
@@ -69,6 +73,7 @@ impl Shared {
             reception: Mutex::new(reception),
             admin,
             network: network.into(),
+            tally: Tally::default(),
         }
     }
 
@@ -86,7 +91,9 @@ impl Shared {
 
     /// Takes over what other processes changed in the store.
     pub(crate) fn refresh(&self) -> Result<bool, StoreError> {
-        self.with_book(Book::refresh)
+        let outcome = self.with_book(Book::refresh);
+        self.tally.note_store(outcome.is_ok());
+        outcome
     }
 
     fn published(&self) -> Arc<Published> {
@@ -141,6 +148,10 @@ fn routes(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&shared),
+            tally::count,
+        ))
         .with_state(shared)
 }
 

@@ -20,6 +20,8 @@ pub mod day;
 mod decoy;
 pub mod delta;
 #[cfg(feature = "service")]
+pub mod duty;
+#[cfg(feature = "service")]
 mod http;
 pub mod keys;
 pub mod listing;

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
-use ringfence_phonebook::service::{IssueBesideError, StartError, issue_beside};
+use ringfence_phonebook::duty::page::PageError;
+use ringfence_phonebook::duty::papers::{self, Shell};
+use ringfence_phonebook::duty::{log, notice};
+use ringfence_phonebook::service::{Complaint, IssueBesideError, StartError, issue_beside};
 use thiserror::Error;
-use tracing_subscriber::EnvFilter;
 
 /// The phone book of a Ringfence network: numbers and public keys, and no idea who looks up whom.
 #[derive(Parser)]
@@ -36,6 +38,9 @@ enum Command {
         /// TURN server that engines are told, turn:host:port; may be given several times
         #[arg(long = "turn", value_name = "URL")]
         turn: Vec<String>,
+        /// Loopback address and port of a page for monitors, with /health and /metrics [default: none]
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        metrics: Option<String>,
     },
     /// Draw a number and print it with its activation code. Works beside a running server on the same database.
     Issue {
@@ -44,6 +49,18 @@ enum Command {
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write a page for each command into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: Option<PathBuf>,
     },
 }
 
@@ -67,6 +84,8 @@ enum Fatal {
     Start(#[from] StartError),
     #[error(transparent)]
     Issue(#[from] IssueBesideError),
+    #[error("{0}. Choose another with --metrics")]
+    Page(#[from] PageError),
     #[error("cannot listen for the signal to stop: {0}")]
     Signals(std::io::Error),
     #[error("the answer could not be written to standard output: {0}")]
@@ -75,14 +94,10 @@ enum Fatal {
 
 /// Our own code only: the libraries under relay and TURN log addresses.
 const LOG: &str = "ringfence=info";
+const LOG_VARIABLE: &str = "RINGFENCE_LOG";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("RINGFENCE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
     match run(Line::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(fatal) => {
@@ -99,33 +114,76 @@ async fn run(command: Command) -> Result<(), Fatal> {
             listen,
             relays,
             turn,
+            metrics,
         } => {
             let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
             let settings = Settings {
                 listen,
                 relays: given(relays),
                 turn: given(turn),
+                metrics,
                 ..Settings::default()
             };
             serve(config(place, settings)?).await
         }
         Command::Issue { place, json } => {
-            let (issue, token) = issue_beside(&config(place, Settings::default())?).await?;
+            let config = config(place, Settings::default())?;
+            begin_log(&config);
+            let (issue, token) = issue_beside(&config).await?;
             show_token(token.as_ref());
             say(&issued(&issue.number.to_string(), &issue.code.text(), json))
         }
+        Command::Completions { shell } => write(&papers::completions(shell, Line::command())),
+        Command::Man { folder: None } => {
+            write(&papers::manual(Line::command()).map_err(Fatal::Output)?)
+        }
+        Command::Man {
+            folder: Some(folder),
+        } => papers::manuals(Line::command(), &folder).map_err(Fatal::Output),
     }
 }
 
+fn begin_log(config: &Config) {
+    // What is logged does not change while it runs.
+    drop(log::begin(LOG_VARIABLE, LOG, config.log_format));
+}
+
 async fn serve(config: Config) -> Result<(), Fatal> {
+    begin_log(&config);
     let stop = asked_to_stop()?;
+    let metrics = config.metrics;
     let book = PhoneBook::start(config).await?;
     show_token(book.first_token());
+    let page = match metrics {
+        Some(address) => Some(book.open_page(address).await?),
+        None => None,
+    };
     // Engines are served all the same when nobody can be told.
     drop(say(&format!("phone book at {}", book.url())));
-    stop.await;
+    if let Some(page) = &page {
+        drop(say(&format!("for monitors: http://{}", page.address())));
+    }
+    notice::ready(WELL);
+    tokio::select! {
+        () = stop => {}
+        () = notice::stay_in_touch(async || status(book.look().await)) => {}
+    }
+    notice::stopping();
     book.stop().await;
     Ok(())
+}
+
+/// What the service manager shows of a book that does its work.
+const WELL: &str = "serving";
+
+/// The line of status for the service manager; `None` when the watchdog should end this program, which is not to be done for a
+/// full disk.
+fn status(look: Result<(), Complaint>) -> Option<String> {
+    match look {
+        Ok(()) => Some(WELL.to_owned()),
+        Err(why @ Complaint::Store) => Some(why.to_string()),
+        Err(_) => None,
+    }
 }
 
 /// Ready with Ctrl-C, and with what a service manager sends. Listens from the call on, not from the first wait.
@@ -179,8 +237,12 @@ fn issued(number: &str, code: &str, json: bool) -> String {
 
 /// Prints the answer to a command. Whoever has closed the pipe has read enough.
 fn say(text: &str) -> Result<(), Fatal> {
+    write(format!("{text}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), Fatal> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Fatal::Output(error)),
         _ => Ok(()),
     }

@@ -21,7 +21,9 @@ use tracing::{debug, error};
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError};
 use crate::config::{Config, Database};
-use crate::http::{self, Shared};
+use crate::duty::page::{Page, PageError};
+pub use crate::http::monitor::Complaint;
+use crate::http::{self, Shared, monitor};
 use crate::keys::BookKey;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{MemoryStore, Store, StoreError};
@@ -166,6 +168,22 @@ impl PhoneBook {
         Ok(spawn_blocking(work)
             .await
             .map_err(|_| ServiceError::Interrupted)??)
+    }
+
+    /// Opens a page for the operator's monitor, with `/health` and `/metrics`, at a loopback address.
+    ///
+    /// # Errors
+    /// [`PageError`].
+    pub async fn open_page(&self, address: SocketAddr) -> Result<Page, PageError> {
+        Page::open(address, monitor::routes(Arc::clone(&self.shared))).await
+    }
+
+    /// Whether it does its work.
+    ///
+    /// # Errors
+    /// What keeps it from it.
+    pub async fn look(&self) -> Result<(), Complaint> {
+        monitor::look(&self.shared).await
     }
 
     /// Stops listening, finishes the requests under way within two seconds, closes the book.

@@ -22,13 +22,13 @@ const MAX_VISITORS: usize = 900;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener that lets a bounded number in.
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener) -> Self {
+    pub(crate) fn new(listener: TcpListener) -> Self {
         Self {
             listener,
             seats: Arc::new(Semaphore::new(MAX_VISITORS)),
@@ -63,7 +63,7 @@ impl Listener for Door {
 }
 
 /// A connection, with its seat and the time that it has left.
-pub(super) struct Visitor {
+pub(crate) struct Visitor {
     stream: TcpStream,
     patience: Pin<Box<Sleep>>,
     /// Nothing has come since the last answer, or the beginning.

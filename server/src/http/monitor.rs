@@ -1,0 +1,90 @@
+//! What the operator's monitor is told: whether the book is well, and figures. On a listener of its own, never beside `/api`.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use thiserror::Error;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::{MAX_WRITERS, Shared};
+use crate::duty::figures::{self, Sheet};
+
+/// A book that does not let anybody in for so long is not well. Above the time that the store waits for another process.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The pages of a monitor.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(shared)
+}
+
+/// What keeps a book from its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Complaint {
+    /// The store did not do what it was asked last: a full disk, a database that is away. What was published is still served.
+    #[error("the store fails")]
+    Store,
+    /// Nobody gets at the book any more.
+    #[error("the book lets nobody in")]
+    Shut,
+}
+
+/// Whether the book does its work.
+pub(crate) async fn look(shared: &Arc<Shared>) -> Result<(), Complaint> {
+    let visitor = Arc::clone(shared);
+    let entered = spawn_blocking(move || {
+        drop(visitor.book.lock().unwrap_or_else(PoisonError::into_inner));
+    });
+    match timeout(PATIENCE, entered).await {
+        Ok(Ok(())) if shared.tally.store_works() => Ok(()),
+        Ok(Ok(())) => Err(Complaint::Store),
+        _ => Err(Complaint::Shut),
+    }
+}
+
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    match look(&shared).await {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    (
+        [(CONTENT_TYPE, figures::CONTENT_TYPE)],
+        sheet(&shared).text(),
+    )
+        .into_response()
+}
+
+fn sheet(shared: &Shared) -> Sheet {
+    let mut sheet = Sheet::new("ringfence_phonebook");
+    sheet.counters(
+        "requests",
+        "Requests since the start, by what came of them",
+        "answer",
+        &shared.tally.answers(),
+    );
+    let waiting = MAX_WRITERS.saturating_sub(shared.writers.available_permits());
+    sheet.gauge(
+        "writes_waiting",
+        "Requests that change the book and wait for their turn or are at it",
+        waiting as u64,
+    );
+    sheet.gauge(
+        "store_works",
+        "1 if the store did what it was asked last, 0 if it failed",
+        shared.tally.store_works().into(),
+    );
+    sheet
+}
