@@ -12,12 +12,13 @@ use ringfence_engine::identity::Identity;
 use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
+use tokio::sync::mpsc;
 
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::gateway::Parts;
+use crate::gateway::{Change, Parts};
 use crate::io::book::Snapshot;
 use crate::io::lobby::Lobby;
-use crate::io::relay::{RelayFault, Relays};
+use crate::io::relay::{Incoming, RelayFault, Relays};
 use crate::io::tls::{self, TlsFault};
 use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
 use crate::keystore::LineFile;
@@ -81,15 +82,7 @@ pub async fn assemble(
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
     let lobby = lobby(&config.turn, network).await?;
-    let buckets: BTreeSet<u16> = lines
-        .iter()
-        .map(|line| bucket(&line.identity.key(), network.bucket_bits))
-        .collect();
-    let relays = if config.relays.is_empty() {
-        &network.relays
-    } else {
-        &config.relays
-    };
+    let relays = relays(config, network, &buckets_of(&lines, network)).await?;
     let at = |port: u16| {
         config
             .sip
@@ -102,7 +95,7 @@ pub async fn assemble(
         udp: at(config.sip.udp_port),
         tcp: at(config.sip.tcp_port),
         engine: EngineConfig {
-            work_bits: config.work_bits.unwrap_or(network.work_bits),
+            work_bits: work_bits(config, network),
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
             ..EngineConfig::default()
@@ -110,9 +103,70 @@ pub async fn assemble(
         lines,
         book_key: network.book_key,
         directory: directory(book),
-        relays: Relays::connect(relays, network.bucket_bits, &buckets).await?,
+        relays,
         lobby,
     })
+}
+
+/// What a running gateway takes over when its settings become `new`: only what differs is made anew.
+///
+/// # Errors
+/// [`AssembleFault`]; nothing has changed then.
+pub async fn change(
+    old: &Config,
+    new: &Config,
+    buckets: &BTreeSet<u16>,
+    network: &NetworkSettings,
+) -> Result<Change, AssembleFault> {
+    let lobby = if old.turn == new.turn {
+        None
+    } else {
+        Some(lobby(&new.turn, network).await?)
+    };
+    let relays = if old.relays == new.relays {
+        None
+    } else {
+        Some(relays(new, network, buckets).await?)
+    };
+    Ok(Change {
+        work_bits: work_bits(new, network),
+        no_answer: new.no_answer,
+        relays,
+        lobby,
+    })
+}
+
+fn work_bits(config: &Config, network: &NetworkSettings) -> u8 {
+    config.work_bits.unwrap_or(network.work_bits)
+}
+
+/// The buckets in which these lines look for rings.
+///
+/// # Errors
+/// [`AssembleFault`] of the lines.
+pub fn buckets(
+    files: &[LineFile],
+    network: &NetworkSettings,
+) -> Result<BTreeSet<u16>, AssembleFault> {
+    Ok(buckets_of(&lines(files, &network.book_key)?, network))
+}
+
+fn buckets_of(lines: &[Line], network: &NetworkSettings) -> BTreeSet<u16> {
+    let keys = lines.iter().map(|line| line.identity.key());
+    keys.map(|key| bucket(&key, network.bucket_bits)).collect()
+}
+
+async fn relays(
+    config: &Config,
+    network: &NetworkSettings,
+    buckets: &BTreeSet<u16>,
+) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayFault> {
+    let urls = if config.relays.is_empty() {
+        &network.relays
+    } else {
+        &config.relays
+    };
+    Relays::connect(urls, network.bucket_bits, buckets).await
 }
 
 /// The book as the engine reads it.

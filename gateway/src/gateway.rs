@@ -3,10 +3,10 @@
 //! The work is done in `run`, in a task of its own.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringfence_engine::directory::Directory;
-use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
+use ringfence_engine::{BindingFault, CallLabel, Census, Config, Counters, Line, Step};
 use ringfence_media::Figures;
 use ringfence_phonebook::{Binding, BookKey};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 
 use crate::io::lobby::Lobby;
 use crate::io::phone::{ListenError, PhoneSockets};
-use crate::io::relay::{Incoming, Relays};
+use crate::io::relay::{Incoming, RelayState, Relays};
 use crate::run::Loop;
+use crate::tally::Tally;
 
 /// Happenings that a slow watcher may be behind; then it misses some.
 const WATCH: usize = 1_024;
@@ -42,6 +43,19 @@ pub struct Parts {
     pub relays: (Relays, mpsc::Receiver<Incoming>),
     /// The way out for sound.
     pub lobby: Lobby,
+}
+
+/// What a running gateway can take over: other rules, and, if they changed, other relays and another way out for sound.
+#[derive(Debug)]
+pub struct Change {
+    /// Leading zero bits of stamps.
+    pub work_bits: u8,
+    /// How long a caller waits for an answer.
+    pub no_answer: Duration,
+    /// The relays, connecting, and what comes from them.
+    pub relays: Option<(Relays, mpsc::Receiver<Incoming>)>,
+    /// The way out for sound.
+    pub lobby: Option<Lobby>,
 }
 
 /// What a watcher sees. No number, key or address.
@@ -80,19 +94,40 @@ pub struct Gateway {
 pub(crate) enum Request {
     Book(Directory),
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    Change(Box<Change>),
     Status(oneshot::Sender<Status>),
     Stop,
 }
 
-/// What a gateway says of itself.
+/// Asks a running gateway how it is. Does not keep it running.
 #[derive(Clone, Debug)]
+pub struct Enquiry(mpsc::WeakSender<Request>);
+
+impl Enquiry {
+    /// How it is; `None` once it has stopped.
+    pub async fn status(&self) -> Option<Status> {
+        let (tell, told) = oneshot::channel();
+        let requests = self.0.upgrade()?;
+        requests.send(Request::Status(tell)).await.ok()?;
+        told.await.ok()
+    }
+}
+
+/// What a gateway says of itself.
+#[derive(Clone, Debug, Default)]
 pub struct Status {
     /// How many phones are registered, line by line.
     pub phones: Vec<usize>,
-    /// Calls in any state.
-    pub calls: usize,
+    /// Calls by state.
+    pub calls: Census,
+    /// The connections to the relays.
+    pub relays: RelayState,
+    /// Whether a relayed address is ready for the next call. For some seconds after each call there is none; it then dials.
+    pub turn_ready: bool,
     /// What the engine dropped in silence.
     pub counters: Counters,
+    /// What calls were.
+    pub sound: Tally,
 }
 
 impl Gateway {
@@ -155,11 +190,21 @@ impl Gateway {
         told.await.unwrap_or(Ok(()))
     }
 
+    /// Hands other settings to the loop. Calls that are up go on.
+    pub async fn change(&self, change: Change) {
+        // A gateway that has stopped needs none.
+        drop(self.requests.send(Request::Change(Box::new(change))).await);
+    }
+
     /// How it is; `None` once it has stopped.
     pub async fn status(&self) -> Option<Status> {
-        let (tell, told) = oneshot::channel();
-        self.requests.send(Request::Status(tell)).await.ok()?;
-        told.await.ok()
+        self.enquiry().status().await
+    }
+
+    /// A way to ask it for those who do not own it.
+    #[must_use]
+    pub fn enquiry(&self) -> Enquiry {
+        Enquiry(self.requests.downgrade())
     }
 
     /// Hangs up every call, tells the other sides, and stops: within 3 s.

@@ -12,6 +12,9 @@
 //! - [`assemble`]: settings, lines and the copy of the phone book become the parts of a gateway.
 //! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
 //! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
+//! - [`reload`]: other settings while it runs, without dropping calls.
+//! - [`page`]: a page for this machine alone: health and figures for a monitor.
+//! - [`tally`]: sums of what calls were.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
 //! - [`clock`]: the one place where the time of day is asked.
 //! - [`secret`]: a string that is never printed and wiped when dropped.
@@ -26,8 +29,11 @@ pub mod gateway;
 pub mod io;
 pub mod keystore;
 pub mod news;
+pub mod page;
+pub mod reload;
 pub mod renew;
 pub mod secret;
+pub mod tally;
 
 mod mint;
 mod run;

@@ -24,12 +24,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock;
-use crate::gateway::{Happening, Parts, Request, Status};
+use crate::gateway::{Change, Happening, Parts, Request, Status};
 use crate::io::phone::{PhoneInput, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
 use crate::io::spare::{self, Keeping};
 use crate::io::talk::{self, Studio, Word};
 use crate::mint;
+use crate::tally::Tally;
 
 /// Words of all calls' sound that wait for the loop. Tasks wait when it is full.
 const WORDS: usize = 1_024;
@@ -60,6 +61,7 @@ pub(crate) struct Loop {
     posted: Pipe<(PostId, usize)>,
     stamps: Pipe<Stamp>,
     work_bits: u8,
+    tally: Tally,
     watch: broadcast::Sender<Happening>,
 }
 
@@ -116,6 +118,7 @@ impl Loop {
             posted: Pipe::new(WORDS),
             stamps: Pipe::new(WORDS),
             work_bits,
+            tally: Tally::default(),
             watch,
         }
     }
@@ -150,6 +153,7 @@ impl Loop {
                         // Whoever asked may have gone; the binding counts all the same.
                         let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
                     }
+                    Some(Request::Change(change)) => self.change(*change),
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
                     Some(Request::Stop) | None => {
                         goodbye = Some(clock::now() + GOODBYE);
@@ -177,6 +181,24 @@ impl Loop {
         }
     }
 
+    /// Takes other settings over. Calls that are up keep the way out that they have.
+    fn change(&mut self, change: Change) {
+        self.work_bits = change.work_bits;
+        self.engine
+            .handle_rules(change.work_bits, change.no_answer, clock::now());
+        if let Some((relays, envelopes)) = change.relays {
+            // Posts under way hold the old ones until they are confirmed.
+            (self.relays, self.envelopes) = (Arc::new(relays), envelopes);
+        }
+        if let Some(lobby) = change.lobby {
+            // The old spare goes back to its server meanwhile.
+            drop(self.spare.take().map(Keeping::end));
+            let (spare, shelf) = spare::keep(lobby.clone());
+            self.spare = Some(spare);
+            (self.studio.shelf, self.studio.lobby) = (shelf, lobby);
+        }
+    }
+
     fn status(&self) -> Status {
         Status {
             phones: self
@@ -185,8 +207,11 @@ impl Loop {
                 .iter()
                 .map(|line| self.engine.phones(line))
                 .collect(),
-            calls: self.sounds.len(),
+            calls: self.engine.census(),
+            relays: *self.relays.state().borrow(),
+            turn_ready: self.spare.as_ref().is_some_and(Keeping::is_ready),
             counters: self.engine.counters(),
+            sound: self.tally.clone(),
         }
     }
 
@@ -202,8 +227,9 @@ impl Loop {
     fn hear_sound(&mut self, word: Word) {
         match word {
             Word::Event(call, event) => self.engine.handle_media(call, event, clock::now()),
-            // Nobody watching is fine.
             Word::Over(call, figures) => {
+                self.tally.add(&figures);
+                // Nobody watching is fine.
                 drop(self.watch.send(Happening::Figures { call, figures }));
             }
         }

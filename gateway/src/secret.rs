@@ -1,9 +1,10 @@
 //! A string that is a secret: never printed, wiped when dropped.
 
 use serde::Deserialize;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// A password or shared secret. `Debug` shows nothing of it.
+/// A password or shared secret. `Debug` shows nothing of it; it is compared in constant time.
 #[derive(Clone, Default, Zeroize, ZeroizeOnDrop, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
@@ -28,6 +29,14 @@ impl Secret {
     }
 }
 
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(..)")
@@ -43,5 +52,14 @@ mod tests {
         let secret = Secret::new("swordfish".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(..)");
         assert_eq!(secret.expose(), "swordfish");
+    }
+
+    #[test]
+    fn secrets_are_the_same_if_their_texts_are() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        assert!(secret("swordfish") == secret("swordfish"));
+        for other in ["", "swordfis", "swordfish ", "Swordfish"] {
+            assert!(secret("swordfish") != secret(other), "{other}");
+        }
     }
 }

@@ -29,5 +29,7 @@ mod shut_down;
 mod silence_in_logs;
 mod silent_rings;
 mod slow_wires;
+mod threats;
 mod turn_refuses;
 mod two_calls;
+mod units;

@@ -2,7 +2,7 @@
 //! be done. No call is handled here; the states are in `call/`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -70,6 +70,8 @@ impl Engine {
             },
             agent_seed,
         );
+        let mut stock = Stock::default();
+        stock.ask_for(config.work_bits);
         let mut engine = Self {
             config,
             agent,
@@ -81,7 +83,7 @@ impl Engine {
             legs: BTreeMap::new(),
             hints: BTreeMap::new(),
             counters: Counters::default(),
-            stock: Stock::default(),
+            stock,
             clock: Clock::new(wall, now),
             posts: 0,
             rng,
@@ -132,6 +134,15 @@ impl Engine {
     pub fn handle_wall(&mut self, wall: UnixTime, now: Instant) {
         self.clock = Clock::new(wall, now);
         // Stamps go stale with time alone: replaced now, they are ready when somebody dials.
+        self.order_stamps(now);
+    }
+
+    /// Other rules hold from now on: the work that envelopes need, in leading zero bits, and how long a ring waits for an answer.
+    /// Rings that are out wait as long as they were told.
+    pub fn handle_rules(&mut self, work_bits: u8, no_answer: Duration, now: Instant) {
+        self.config.work_bits = work_bits;
+        self.config.no_answer = no_answer;
+        self.stock.ask_for(work_bits);
         self.order_stamps(now);
     }
 

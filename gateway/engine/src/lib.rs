@@ -34,6 +34,7 @@ pub mod work;
 
 mod arrivals;
 mod call;
+mod census;
 mod clock;
 mod config;
 mod counters;
@@ -45,6 +46,7 @@ mod output;
 mod step;
 mod stock;
 
+pub use census::Census;
 pub use config::Config;
 pub use counters::Counters;
 pub use engine::Engine;

@@ -21,16 +21,26 @@ const MOST: usize = 32;
 /// Minted stamps, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Stock {
+    /// Zero bits that receivers ask for.
+    bits: u8,
     ready: VecDeque<Stamp>,
     ordered: usize,
     stale: u64,
 }
 
 impl Stock {
+    /// From now on stamps need `bits` zero bits; those with less are thrown away, also when they come later.
+    pub(crate) fn ask_for(&mut self, bits: u8) {
+        self.bits = bits;
+        self.ready.retain(|stamp| stamp.has_work(bits));
+    }
+
     /// Takes a newly minted stamp in.
     pub(crate) fn add(&mut self, stamp: Stamp) {
         self.ordered = self.ordered.saturating_sub(1);
-        self.ready.push_back(stamp);
+        if stamp.has_work(self.bits) {
+            self.ready.push_back(stamp);
+        }
         self.ready.truncate(MOST);
     }
 
@@ -42,7 +52,7 @@ impl Stock {
 
     /// Puts back what a call did not use.
     pub(crate) fn put_back(&mut self, stamps: Vec<Stamp>) {
-        for stamp in stamps {
+        for stamp in stamps.into_iter().filter(|stamp| stamp.has_work(self.bits)) {
             self.ready.push_front(stamp);
         }
         self.ready.truncate(MOST);
@@ -116,6 +126,21 @@ mod tests {
         assert_eq!(stock.order(0, later), FULL);
         assert_eq!(stock.stale(), FULL as u64);
         assert!(stock.take(1, later).is_none());
+    }
+
+    #[test]
+    fn stamps_with_too_little_work_are_thrown_away_wherever_they_were() {
+        let mut stock = Stock::default();
+        assert_eq!(stock.order(0, NOW), FULL);
+        stock.add(stamp(NOW));
+        // No stamp that was minted for no work has this much.
+        stock.ask_for(60);
+        assert!(stock.take(1, NOW).is_none());
+        assert_eq!(stock.order(0, NOW), 1, "the one in stock is replaced");
+        stock.add(stamp(NOW));
+        stock.put_back(vec![stamp(NOW)]);
+        assert!(stock.take(1, NOW).is_none());
+        assert_eq!(stock.order(0, NOW), 1, "the one that came late is replaced");
     }
 
     #[test]

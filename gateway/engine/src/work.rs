@@ -29,6 +29,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// Whether its hash begins with so many zero bits.
+    #[must_use]
+    pub fn has_work(&self, bits: u8) -> bool {
+        zero_bits(&self.event_key, self.window, self.nonce) >= u32::from(bits)
+    }
+
     /// Whether every receiver whose clock is within a minute of ours accepts it.
     #[must_use]
     pub fn is_fresh(&self, now: UnixTime) -> bool {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ringfence_phonebook::CodeError;
+use ringfence_phonebook::duty::page::PageError;
 
 use crate::activate::ActivateFault;
 use crate::assemble::AssembleFault;
@@ -38,6 +39,15 @@ pub enum Failure {
     /// The sockets towards phones.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The page for monitors.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The passphrase that the service manager was to hand over.
+    #[error("the passphrase that the service manager hands over cannot be read: {0}")]
+    Credential(std::io::ErrorKind),
+    /// Manual pages could not be written.
+    #[error("the manual pages could not be written: {0}")]
+    Papers(std::io::ErrorKind),
     /// The TURN server.
     #[error(transparent)]
     Turn(#[from] ProbeFault),
@@ -65,6 +75,9 @@ impl Failure {
             Self::Activate(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => listen_remedy(error),
+            Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
+            Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
+            Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
             Self::NoPassphrase => {

@@ -5,18 +5,20 @@
 
 mod failure;
 mod lines;
+mod passphrase;
 mod serve;
 
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use ringfence_phonebook::ActivationCode;
-use tracing_subscriber::EnvFilter;
+use ringfence_phonebook::duty::log::{self, Dial, Format};
+use ringfence_phonebook::duty::papers::{self, Shell};
 
 use crate::activate::activate;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::demo::stack::StackOptions;
 use crate::demo::{self, DemoOptions};
 use crate::io::book::BookClient;
@@ -58,10 +60,23 @@ enum Command {
     Activate(ActivateArgs),
     /// Run the engine for all lines of the state folder, until Ctrl-C
     ///
-    /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once.
+    /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once. SIGHUP reads the settings again;
+    /// calls go on.
     Run(Place),
     /// List the lines of the state folder and their SIP accounts
     Lines(LinesArgs),
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write a page for each command into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -128,7 +143,7 @@ struct Place {
 }
 
 impl Place {
-    fn config(&self) -> Result<Config, Failure> {
+    fn config(&self) -> Result<Config, ConfigError> {
         match (&self.config, &self.state) {
             (Some(file), None) => Ok(Config::read(file)?),
             (Some(file), Some(state)) => Ok(Config {
@@ -163,8 +178,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Activate(args) => run_activate(args).await,
         Command::Run(place) => {
             let config = place.config()?;
-            log(&config.log);
-            serve::serve(config).await?;
+            let dial = begin_log(&config.log, config.log_format);
+            serve::serve(&place, config, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Lines(args) => {
@@ -173,11 +188,27 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             say(&lines::table(&store.lines()?, &config, args.passwords))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Completions { shell } => {
+            write(&papers::completions(shell, Cli::command()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { folder } => {
+            print_manual(folder.as_deref())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn print_manual(folder: Option<&Path>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Papers(error.kind());
+    match folder {
+        Some(folder) => papers::manuals(Cli::command(), folder).map_err(failed),
+        None => write(&papers::manual(Cli::command()).map_err(failed)?),
     }
 }
 
 async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
-    log(DEMO_LOG);
+    begin_log(DEMO_LOG, Format::Text);
     let options = DemoOptions {
         once: args.once,
         json: args.json,
@@ -206,7 +237,7 @@ async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
 
 async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
     let config = args.place.config()?;
-    log(&config.log);
+    begin_log(&config.log, config.log_format);
     let code: ActivationCode = args.code.parse()?;
     let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
     let mut store = open_store(&config, args.passphrase)?;
@@ -219,33 +250,11 @@ async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens the key store, with the passphrase of the environment or of the person at the terminal.
+/// Opens the key store, with the passphrase of whoever has one to give.
 fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
-    let passphrase = match std::env::var("RINGFENCE_PASSPHRASE") {
-        Ok(text) if !text.is_empty() => Some(Secret::new(text)),
-        _ if encrypted => ask("Passphrase of the keys: "),
-        _ if new_passphrase => Some(ask_twice()?),
-        _ => None,
-    };
+    let passphrase = passphrase::find(encrypted, new_passphrase)?;
     Ok(Keystore::open(&config.state, passphrase)?)
-}
-
-/// `None` when there is no terminal to ask at.
-fn ask(question: &str) -> Option<Secret> {
-    rpassword::prompt_password(question).ok().map(Secret::new)
-}
-
-fn ask_twice() -> Result<Secret, Failure> {
-    let first = ask("New passphrase: ")
-        .filter(|text| !text.is_empty())
-        .ok_or(Failure::NoPassphrase)?;
-    let second = ask("Again: ").ok_or(Failure::NoPassphrase)?;
-    if first.expose() == second.expose() {
-        Ok(first)
-    } else {
-        Err(Failure::NoPassphrase)
-    }
 }
 
 /// Resolves at Ctrl-C or SIGTERM.
@@ -263,21 +272,18 @@ async fn stop() {
 }
 
 /// `RUST_LOG` goes before the settings.
-fn log(filter: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
-    // Fails only if something in this process logs already.
-    drop(
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init(),
-    );
+fn begin_log(filter: &str, format: Format) -> Dial {
+    log::begin("RUST_LOG", filter, format)
 }
 
 /// Prints the answer to a command. Whoever has closed the pipe has read enough.
 fn say(text: &str) -> Result<(), Failure> {
+    write(format!("{text}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error.kind())),
         _ => Ok(()),
     }

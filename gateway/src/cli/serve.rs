@@ -1,28 +1,38 @@
 //! `ringfence run`: opens everything, says what is ready, passes news on, and closes everything within 3 s.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ringfence_phonebook::BookKey;
-use tokio::sync::watch;
-use tokio::time::sleep;
+use ringfence_phonebook::duty::log::Dial;
+use ringfence_phonebook::duty::notice;
+use ringfence_phonebook::duty::page::Page;
+use ringfence_phonebook::{BookKey, NetworkSettings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{interval, sleep};
 
-use super::{Failure, open_store, say, stop};
-use crate::assemble::{AssembleFault, assemble};
+use super::{Failure, Place, open_store, say, stop};
+use crate::assemble::{AssembleFault, assemble, buckets};
 use crate::config::Config;
-use crate::gateway::Gateway;
+use crate::gateway::{Enquiry, Gateway, Status};
 use crate::io::book::{BookClient, BookCopy, keep_fresh};
 use crate::io::lobby::Lobby;
 use crate::io::probe::probe;
-use crate::io::relay::RelayState;
 use crate::keystore::LineFile;
 use crate::news::{pass_on, renew};
+use crate::page;
+use crate::reload::Running;
 use crate::renew::Renewals;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often the connections to the relays are looked at, so that a change is told in the log.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// Runs until Ctrl-C.
-pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<(), Failure> {
+    // From here on: without it, the signal would end the program while it starts.
+    let hang_ups = signal(SignalKind::hangup()).map_err(|error| Failure::System(error.kind()))?;
     let mut store = open_store(&config, false)?;
     let lines = store.lines()?;
     let (client, mut copy) = open_book(&config, &lines)?;
@@ -30,22 +40,42 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         Some(snapshot) => snapshot,
         None => copy.refresh(&client).await?,
     };
-    let key = snapshot.network.book_key;
+    let (key, network) = (snapshot.network.book_key, snapshot.network.clone());
     let mut renewals = Renewals::new(store, client.clone(), key, lines);
     // A fault was told; the old bindings may still be good.
     drop(renew(&mut renewals).await);
     let parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    let buckets = buckets(renewals.lines(), &network)?;
     check_turn(&parts.lobby).await?;
-    let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
+    let page = open_page(&config, &gateway).await?;
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(&gateway, renewals.lines().len())));
+    if let Some(page) = &page {
+        drop(say(&format!("for monitors: http://{}", page.address())));
+    }
     let (keeping, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
-    let watching = tokio::spawn(watch_relays(relays));
+    let watching = tokio::spawn(watch_relays(gateway.enquiry()));
+    let reading = Reading {
+        place,
+        dial,
+        gateway: &gateway,
+        buckets,
+        config,
+    };
+    let latest = fresh.clone();
+    let network = || {
+        let snapshot = latest.borrow().snapshot.clone();
+        snapshot.map_or_else(|| network.clone(), |snapshot| snapshot.network)
+    };
+    notice::ready("serving");
     tokio::select! {
         () = stop() => {}
         () = pass_on(&gateway, fresh, &mut renewals) => {}
+        () = read_again(reading, hang_ups, network) => {}
+        () = notice::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
+    notice::stopping();
     keeping.abort();
     watching.abort();
     // A second Ctrl-C does not wait for the other sides.
@@ -54,6 +84,67 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         () = stop() => {}
     }
     Ok(())
+}
+
+async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, Failure> {
+    let Some(address) = config.metrics else {
+        return Ok(None);
+    };
+    Ok(Some(page::open(address, gateway.enquiry()).await?))
+}
+
+/// What is needed to read the settings again.
+struct Reading<'a> {
+    place: &'a Place,
+    dial: &'a Dial,
+    gateway: &'a Gateway,
+    buckets: BTreeSet<u16>,
+    config: Config,
+}
+
+/// Reads the settings again at every SIGHUP. Never returns.
+async fn read_again(
+    mut reading: Reading<'_>,
+    mut hang_ups: Signal,
+    network: impl Fn() -> NetworkSettings,
+) {
+    while hang_ups.recv().await.is_some() {
+        notice::reloading();
+        let running = Running {
+            gateway: reading.gateway,
+            dial: reading.dial,
+            buckets: &reading.buckets,
+            network: &network(),
+        };
+        let taken = match reading.place.config() {
+            Ok(new) => running.take_over(&reading.config, new).await,
+            Err(error) => Err(error.into()),
+        };
+        match taken {
+            Ok(config) => {
+                reading.config = config;
+                tracing::info!("the settings were read again");
+            }
+            Err(fault) => tracing::error!(
+                "the settings stay as they were: {}. To do: {}",
+                fault.unnamed(),
+                fault.remedy()
+            ),
+        }
+        notice::ready("serving");
+    }
+    std::future::pending().await
+}
+
+/// How an engine is, for the service manager.
+fn in_a_line(status: &Status) -> String {
+    let phones: usize = status.phones.iter().sum();
+    let talking = status.calls.talking;
+    let relays = status.relays;
+    format!(
+        "{phones} registered phones, {talking} calls, {} of {} relays",
+        relays.listening, relays.configured
+    )
 }
 
 fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), Failure> {
@@ -94,39 +185,27 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
     )
 }
 
-/// Says when rings can get through and when they cannot.
-async fn watch_relays(mut relays: watch::Receiver<RelayState>) {
-    let mut told = None;
-    loop {
-        let state = *relays.borrow_and_update();
-        let up = state.listening > 0;
-        if told != Some(up) {
-            if up {
-                tracing::info!(
-                    listening = state.listening,
-                    configured = state.configured,
-                    "listening for rings"
-                );
-                told = Some(true);
-            } else if !still_down(&mut relays).await {
-                continue;
-            } else {
-                tracing::warn!(
-                    "no Nostr relay can be reached: no call can be placed or received. To do: check the network and the setting `relays`"
-                );
-                told = Some(false);
-            }
+/// Says when rings can get through and when they cannot. Asks the gateway, whose relays may be replaced.
+async fn watch_relays(enquiry: Enquiry) {
+    let (mut told, mut down) = (None, Duration::ZERO);
+    let mut ticks = interval(GLANCE);
+    while let Some(status) = enquiry.status().await {
+        let relays = status.relays;
+        let up = relays.listening > 0;
+        down = if up { Duration::ZERO } else { down + GLANCE };
+        if up && told != Some(true) {
+            tracing::info!(
+                listening = relays.listening,
+                configured = relays.configured,
+                "listening for rings"
+            );
+            told = Some(true);
+        } else if down >= RELAY_PATIENCE && told != Some(false) {
+            tracing::warn!(
+                "no Nostr relay can be reached: no call can be placed or received. To do: check the network and the setting `relays`"
+            );
+            told = Some(false);
         }
-        if relays.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Whether no relay came back within the patience.
-async fn still_down(relays: &mut watch::Receiver<RelayState>) -> bool {
-    tokio::select! {
-        () = sleep(RELAY_PATIENCE) => true,
-        back = relays.wait_for(|state| state.listening > 0) => back.is_err(),
+        ticks.tick().await;
     }
 }

@@ -6,9 +6,11 @@
 
 pub mod raw;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ringfence_phonebook::duty::log::{self, Format};
 
 use crate::io::relay;
 use crate::io::turn::{TurnEndpoint, TurnUrlError};
@@ -29,6 +31,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Filter of the log, in the syntax of `RUST_LOG`.
     pub log: String,
+    /// How the log is written.
+    pub log_format: Format,
     /// Nostr relays; empty: those the phone book names.
     pub relays: Vec<String>,
     /// Leading zero bits of stamps; `None`: what the phone book says.
@@ -41,6 +45,8 @@ pub struct Config {
     pub phonebook: BookSettings,
     /// The TURN server.
     pub turn: TurnSettings,
+    /// Loopback address of the page for monitors; `None`: there is none.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Where phones register.
@@ -64,7 +70,7 @@ pub struct BookSettings {
 }
 
 /// The TURN server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnSettings {
     /// Servers in order of preference; empty: those the phone book names.
     pub urls: Vec<TurnEndpoint>,
@@ -77,7 +83,7 @@ pub struct TurnSettings {
 }
 
 /// How the engine logs in to the TURN server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TurnLogin {
     /// Nothing is set.
     None,
@@ -152,12 +158,38 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: TurnUrlError,
     },
+    /// `log` is no filter.
+    #[error("the setting `log` is {0:?}, which is no filter for a log")]
+    Log(String),
+    /// `metrics.listen` is no loopback address with a port.
+    #[error("the setting `metrics.listen` is {0:?}, which is no loopback address with a port")]
+    Metrics(String),
     /// Both a secret and an account, or half an account.
     #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
     TurnLogin,
 }
 
 impl ConfigError {
+    /// What is wrong without naming the file, which may show a user: for the log. What was typed is left out where it is an address
+    /// that was meant for nobody else.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Unreadable { kind, .. } => format!("cannot read the configuration file: {kind}"),
+            Self::Syntax { line, message, .. } => {
+                format!("line {line} of the configuration file: {message}")
+            }
+            Self::Listen(_) => {
+                "the setting `sip.listen` has something that is no IP address".to_owned()
+            }
+            Self::Metrics(_) => "the setting `metrics.listen` is no loopback address".to_owned(),
+            Self::ListenEverywhere(_) => {
+                "the setting `sip.listen` has an address that stands for every network".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -186,6 +218,11 @@ impl ConfigError {
             }
             Self::TurnUrl { .. } => {
                 "write for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned()
+            }
+            Self::Log(_) => "write for example log = \"ringfence=info\"; levels are error, warn, info, debug and trace".to_owned(),
+            Self::Metrics(_) => {
+                "write for example listen = \"127.0.0.1:9422\", or leave it empty; figures are for this machine only"
+                    .to_owned()
             }
             Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
         }
@@ -258,12 +295,14 @@ impl TryFrom<RawConfig> for Config {
             1,
             7 * 24 * 60,
         )?;
+        log::check(&raw.log).map_err(|_| ConfigError::Log(raw.log.clone()))?;
         for url in &raw.relays {
             relay::check_url(url).map_err(|_| ConfigError::Relay(url.clone()))?;
         }
         Ok(Self {
             state: expand_home(&raw.state, std::env::var_os("HOME").map(PathBuf::from))?,
             log: raw.log,
+            log_format: raw.log_format,
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
@@ -277,6 +316,7 @@ impl TryFrom<RawConfig> for Config {
                 ca_file: optional_path(&raw.phonebook.ca_file),
             },
             turn: turn_settings(raw.turn)?,
+            metrics: loopback(raw.metrics.listen)?,
         })
     }
 }
@@ -324,6 +364,17 @@ fn expand_home(text: &str, home: Option<PathBuf>) -> Result<PathBuf, ConfigError
             .ok_or(ConfigError::NoHome)?
             .join(rest.trim_start_matches('/'))),
         _ => Ok(PathBuf::from(text)),
+    }
+}
+
+fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: Option<SocketAddr> = text.parse().ok();
+    match address.filter(|address| address.ip().is_loopback()) {
+        None => Err(ConfigError::Metrics(text)),
+        address => Ok(address),
     }
 }
 
@@ -450,6 +501,21 @@ mod tests {
                 why: TurnUrlError::Scheme
             }
         );
+    }
+
+    #[test]
+    fn figures_are_for_this_machine_and_a_filter_is_a_filter() {
+        let metrics = |text: &str| read(&format!("state = \"/x\"\n[metrics]\nlisten = {text:?}"));
+        assert_eq!(metrics("").unwrap().metrics, None);
+        assert!(metrics("127.0.0.1:9422").unwrap().metrics.is_some());
+        for open in ["0.0.0.0:9422", "192.168.1.10:1", "localhost:1", "9422"] {
+            assert_eq!(
+                metrics(open).unwrap_err(),
+                ConfigError::Metrics(open.to_owned())
+            );
+        }
+        let loud = read("log = \"ringfence=loud\"").unwrap_err();
+        assert_eq!(loud, ConfigError::Log("ringfence=loud".to_owned()));
     }
 
     #[test]

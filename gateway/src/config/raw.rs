@@ -2,6 +2,7 @@
 //!
 //! "Not set" is an empty text or list and the number 0, so that the example file can show every setting with its default.
 
+use ringfence_phonebook::duty::log::Format;
 use serde::Deserialize;
 
 use crate::secret::Secret;
@@ -14,6 +15,8 @@ pub struct RawConfig {
     pub state: String,
     /// Log filter.
     pub log: String,
+    /// How the log is written.
+    pub log_format: Format,
     /// Nostr relays.
     pub relays: Vec<String>,
     /// Leading zero bits of stamps.
@@ -26,6 +29,16 @@ pub struct RawConfig {
     pub phonebook: RawBook,
     /// `[turn]`
     pub turn: RawTurn,
+    /// `[metrics]`
+    pub metrics: RawMetrics,
+}
+
+/// `[metrics]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMetrics {
+    /// Address and port of the page for monitors.
+    pub listen: String,
 }
 
 /// `[sip]`
@@ -73,12 +86,14 @@ impl Default for RawConfig {
         Self {
             state: "~/.local/share/ringfence".to_owned(),
             log: "ringfence=info".to_owned(),
+            log_format: Format::Text,
             relays: Vec::new(),
             work_bits: 0,
             no_answer_seconds: 30,
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
+            metrics: RawMetrics::default(),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! no call waits here. Which call takes it is the engine's to decide.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
@@ -65,6 +67,7 @@ pub(crate) struct Shelf(mpsc::WeakSender<Ask>);
 #[derive(Debug)]
 pub(crate) struct Keeping {
     asks: mpsc::Sender<Ask>,
+    ready: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -84,12 +87,14 @@ pub(crate) fn keep(lobby: Lobby) -> (Keeping, Shelf) {
 fn keep_at(pace: Pace, lobby: Lobby) -> (Keeping, Shelf) {
     let (asks, asked) = mpsc::channel(ASKING);
     let shelf = Shelf(asks.downgrade());
+    let ready = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&ready);
     let task = tokio::spawn(async move {
         let mut asked = asked;
         // It only ends with the gateway.
-        let _ = keep_one(&pace, &lobby, &mut asked).await;
+        let _ = keep_one(&pace, &lobby, &mut asked, &tell).await;
     });
-    (Keeping { asks, task }, shelf)
+    (Keeping { asks, ready, task }, shelf)
 }
 
 impl Shelf {
@@ -102,6 +107,11 @@ impl Shelf {
 }
 
 impl Keeping {
+    /// Whether a spare is on the shelf.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
     /// Gives the spare back to the server. The task that is returned ends with that, within 2.5 s.
     pub(crate) fn end(self) -> JoinHandle<()> {
         drop(self.asks);
@@ -110,13 +120,23 @@ impl Keeping {
 }
 
 /// Keeps one spare after the other. `None` when the gateway stops.
-async fn keep_one(pace: &Pace, lobby: &Lobby, asks: &mut mpsc::Receiver<Ask>) -> Option<()> {
+async fn keep_one(
+    pace: &Pace,
+    lobby: &Lobby,
+    asks: &mut mpsc::Receiver<Ask>,
+    ready: &AtomicBool,
+) -> Option<()> {
     let mut failures = 0;
     loop {
         let fate = match meanwhile(asks, lobby.enter()).await? {
-            Some((turn, config)) => Waiting::new(turn, config, pace).wait(pace, asks).await?,
+            Some((turn, config)) => {
+                Waiting::new(turn, config, pace)
+                    .wait(pace, asks, ready)
+                    .await?
+            }
             None => Fate::Failed(FarFault::ServerGone),
         };
+        ready.store(false, Ordering::Relaxed);
         let pause = match fate {
             Fate::Old => Duration::ZERO,
             Fate::Taken => {
@@ -171,12 +191,18 @@ impl Waiting {
 
     /// Keeps the leg fresh until its fate is known. Unless a call has it then, it is given back to the server. `None`
     /// when the gateway stops.
-    async fn wait(mut self, pace: &Pace, asks: &mut mpsc::Receiver<Ask>) -> Option<Fate> {
+    async fn wait(
+        mut self,
+        pace: &Pace,
+        asks: &mut mpsc::Receiver<Ask>,
+        ready: &AtomicBool,
+    ) -> Option<Fate> {
         let mut buffer = Vec::new();
         let fate = loop {
             if let Some(fault) = self.hear() {
                 break Some(Fate::Failed(fault));
             }
+            ready.store(self.local.is_some(), Ordering::Relaxed);
             let wake = self.check_at.min(self.old_at);
             tokio::select! {
                 ask = asks.recv() => match (ask, self.local.take()) {
@@ -398,8 +424,9 @@ mod tests {
         let (socket, config) = lobby.enter().await.unwrap();
         let (_asking, mut asks) = mpsc::channel(ASKING);
         let waiting = Waiting::new(socket, config, &pace);
+        let ready = AtomicBool::new(false);
         let (fate, ()) = tokio::join!(
-            waiting.wait(&pace, &mut asks),
+            waiting.wait(&pace, &mut asks, &ready),
             eventually(|| turn.relays() == 1)
         );
         assert_eq!(fate, Some(Fate::Old));
@@ -408,6 +435,7 @@ mod tests {
         let (keeping, shelf) = keep_at(pace, lobby);
         sleep(Duration::from_secs(1)).await;
         let spare = take(&shelf).await;
+        eventually(|| !keeping.is_ready()).await;
         assert_eq!(turn.relays(), 1, "only the youngest");
         give_back(spare.leg, spare.turn).await;
         keeping.end().await.unwrap();

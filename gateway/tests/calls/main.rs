@@ -8,7 +8,13 @@ mod log;
 #[cfg(test)]
 mod processes;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod renewed_binding;
+#[cfg(test)]
+mod service;
 #[cfg(test)]
 mod silence_in_logs;
 #[cfg(test)]

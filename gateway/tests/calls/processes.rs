@@ -1,89 +1,13 @@
 //! `ringfence run` as a process of its own: how it ends, and what it logs when it starts at the worst of moments.
 
-use std::fs::{File, read_to_string};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringfence::io::book::BookCopy;
 use ringfence_phonebook::{Binding, Day};
 
 use crate::log::{leaks, secrets};
-use crate::town::{House, SOON, TURN_SECRET, Town, call, is_over, plug_in, sees};
-
-/// A running `ringfence run`; killed when the test ends.
-struct Program {
-    child: Child,
-    out: PathBuf,
-    log: PathBuf,
-}
-
-impl Program {
-    fn start(state: &Path, turn_urls: &[String]) -> Self {
-        let file = |name: &str| state.with_extension(name);
-        let (config, out, log) = (file("toml"), file("out"), file("log"));
-        let settings = format!(
-            "state = {state:?}\n[sip]\nudp_port = 0\ntcp_port = 0\n\
-             [turn]\nurls = {turn_urls:?}\nsecret = {TURN_SECRET:?}\nallow_private = true\n"
-        );
-        std::fs::write(&config, settings).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
-            .args(["run", "--config"])
-            .arg(config)
-            .env_remove("RUST_LOG")
-            .env_remove("RINGFENCE_PASSPHRASE")
-            .stdin(Stdio::null())
-            .stdout(File::create(&out).unwrap())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { child, out, log }
-    }
-
-    /// Waits until all of `wanted` stand in a file that the process writes.
-    async fn writes(file: &Path, wanted: &[&str]) -> String {
-        let start = Instant::now();
-        loop {
-            let text = read_to_string(file).unwrap();
-            if wanted.iter().all(|wanted| text.contains(wanted)) {
-                return text;
-            }
-            assert!(start.elapsed() < 2 * SOON, "waited for {wanted:?}: {text}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// Where phones register.
-    async fn udp(&self) -> SocketAddr {
-        let text = Self::writes(&self.out, &["udp ", ", tcp", "ends.\n"]).await;
-        let (_, rest) = text.split_once("udp ").unwrap();
-        rest.split_once(", tcp").unwrap().0.parse().unwrap()
-    }
-
-    /// Sends a signal; the exit status, and how long the end took.
-    async fn end(&mut self, signal: &str) -> (Option<i32>, Duration) {
-        let start = Instant::now();
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-        while start.elapsed() < SOON {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), start.elapsed());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("{signal} does not end it");
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It has ended already, mostly.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::program::Program;
+use crate::town::{House, Town, call, is_over, sees};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three_seconds() {
@@ -96,17 +20,8 @@ async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three
         let [(state_a, line_a), (state_b, line_b)] = lines;
         let (mut program_a, program_b) =
             (Program::start(&state_a, &[]), Program::start(&state_b, &[]));
-        for program in [&program_a, &program_b] {
-            Program::writes(&program.log, &["listening for rings"]).await;
-        }
-        let mut phone_a = plug_in(&line_a, program_a.udp().await, 0).await;
-        let mut phone_b = plug_in(&line_b, program_b.udp().await, 1).await;
-        for phone in [&mut phone_a, &mut phone_b] {
-            sees(phone, |event| {
-                *event == ringfence::demo::ua::PhoneEvent::Registered
-            })
-            .await;
-        }
+        let mut phone_a = program_a.phone(&line_a, 0).await;
+        let mut phone_b = program_b.phone(&line_b, 1).await;
         call(&mut phone_a, &mut phone_b, &number).await;
         let (status, took) = program_a.end(signal).await;
         assert_eq!(status, Some(0));

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ETAG, IF_NONE_MATCH};
@@ -14,7 +15,9 @@ use ringfence_phonebook::{NetworkSettings, Tile};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::skew::Skew;
 use super::{BookFault, Unreachable, check};
+use crate::clock;
 use crate::io::tls::TlsFault;
 
 /// Longest time for a request and its answer: a tile over a slow line.
@@ -32,6 +35,7 @@ const MOST_ETAG: usize = 128;
 pub struct BookClient {
     http: reqwest::Client,
     base: Url,
+    skew: Arc<Skew>,
 }
 
 /// A tile that differs from the one that is known.
@@ -71,7 +75,11 @@ impl BookClient {
         let http = builder
             .build()
             .map_err(|_| BookFault::BadUrl(url.to_owned()))?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            skew: Arc::default(),
+        })
     }
 
     /// The book's URL, without a slash at its end.
@@ -166,6 +174,7 @@ impl BookClient {
             .send()
             .await
             .map_err(|error| self.unreachable(&error))?;
+        self.skew.note(response.headers(), clock::since_epoch());
         match response.status() {
             StatusCode::OK => Ok(response),
             other => Err(BookFault::Status(other.as_u16())),

@@ -5,6 +5,7 @@
 
 mod client;
 mod copy;
+mod skew;
 
 use std::time::Duration;
 

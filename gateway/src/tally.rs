@@ -1,0 +1,135 @@
+//! Sums of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
+//! nothing of a single call is kept.
+
+use ringfence_media::{Figures, Way};
+
+/// Upper bounds of the jitter's buckets, in microseconds: from a wire in the house to speech that nobody understands.
+const JITTER_BOUNDS: [u64; 9] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
+];
+
+/// Sums over all calls whose sound is over, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls whose far leg was connected.
+    pub calls: u64,
+    /// From phones to other engines.
+    pub from_phones: Sums,
+    /// From other engines to phones.
+    pub to_phones: Sums,
+}
+
+/// Sums over one way of all calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// Packets of sound and digits that were passed on.
+    pub passed: u64,
+    /// Packets that their sender numbered and that never arrived.
+    pub lost: u64,
+    /// Packets that arrived and were not passed on, for whatever reason.
+    pub dropped: u64,
+    /// Calls by their jitter at the end (RFC 3550 section 6.4.1); the last place is for those above all bounds.
+    jitter: [u64; JITTER_BOUNDS.len() + 1],
+    /// All jitters, in microseconds.
+    jitter_micros: u64,
+}
+
+impl Tally {
+    /// Adds a call whose sound is over. One that was never connected had none.
+    pub(crate) fn add(&mut self, figures: &Figures) {
+        if figures.connected.is_none() {
+            return;
+        }
+        self.calls += 1;
+        self.from_phones.add(&figures.from_phone);
+        self.to_phones.add(&figures.to_phone);
+    }
+}
+
+impl Sums {
+    fn add(&mut self, way: &Way) {
+        self.passed += way.passed;
+        self.lost += way.lost;
+        self.dropped += way.dropped.total();
+        if way.passed == 0 {
+            return;
+        }
+        let micros = u64::try_from(way.jitter.as_micros()).unwrap_or(u64::MAX);
+        let place = JITTER_BOUNDS.partition_point(|bound| *bound < micros);
+        if let Some(count) = self.jitter.get_mut(place) {
+            *count += 1;
+        }
+        self.jitter_micros = self.jitter_micros.saturating_add(micros);
+    }
+
+    /// Calls by their jitter: upper bounds in seconds, the last one infinite, each with the calls that were at most that and above
+    /// the bound before; and the sum of all jitters in seconds.
+    #[must_use]
+    pub fn jitter(&self) -> (Vec<(f64, u64)>, f64) {
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let bounds = JITTER_BOUNDS.into_iter().map(seconds);
+        let bounds = bounds.chain([f64::INFINITY]);
+        let buckets = bounds.zip(self.jitter).collect();
+        (buckets, seconds(self.jitter_micros))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock;
+
+    fn call(jitter_millis: u64) -> Figures {
+        let way = Way {
+            passed: 100,
+            lost: 3,
+            jitter: Duration::from_millis(jitter_millis),
+            ..Way::default()
+        };
+        Figures {
+            from_phone: way,
+            connected: Some(clock::now()),
+            ..Figures::default()
+        }
+    }
+
+    #[test]
+    fn calls_add_up_and_each_jitter_has_its_bucket() {
+        let mut tally = Tally::default();
+        for millis in [1, 3, 3, 500] {
+            tally.add(&call(millis));
+        }
+        assert_eq!(
+            (
+                tally.calls,
+                tally.from_phones.passed,
+                tally.from_phones.lost
+            ),
+            (4, 400, 12)
+        );
+        let (buckets, sum) = tally.from_phones.jitter();
+        let filled: Vec<_> = buckets
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        assert_eq!(filled, [(0.001, 1), (0.005, 2), (f64::INFINITY, 1)]);
+        assert!((sum - 0.507).abs() < 1e-9, "{sum}");
+        assert_eq!(
+            tally.to_phones.jitter().1,
+            0.0,
+            "a way without a packet has no jitter"
+        );
+    }
+
+    #[test]
+    fn a_call_that_was_never_connected_is_none() {
+        let mut tally = Tally::default();
+        tally.add(&Figures {
+            connected: None,
+            ..call(1)
+        });
+        assert_eq!(tally, Tally::default());
+    }
+}
