@@ -1,7 +1,8 @@
 //! Sums of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
 //! nothing of a single call is kept.
 
-use ringfence_media::{Figures, Way};
+use ringfence_media::Figures;
+use ringfence_media::figures::Way;
 
 /// Upper bounds of the jitter's buckets, in microseconds: from a wire in the house to speech that nobody understands.
 const JITTER_BOUNDS: [u64; 9] = [

@@ -8,7 +8,7 @@ use ringfence_phonebook::duty::notice;
 use ringfence_phonebook::duty::page::Page;
 use ringfence_phonebook::{BookKey, NetworkSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use super::{Failure, Place, open_store, say, stop};
 use crate::assemble::{AssembleFault, assemble, buckets};
