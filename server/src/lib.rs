@@ -25,6 +25,8 @@ pub mod keys;
 pub mod listing;
 pub mod membership;
 pub mod number;
+#[cfg(feature = "service")]
+pub mod operator;
 pub mod owner;
 #[cfg(feature = "service")]
 mod press;
