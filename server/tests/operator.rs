@@ -271,6 +271,12 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
         "UPDATE epochs SET root = (SELECT root FROM epochs WHERE epoch = 1) WHERE epoch = 2",
         "DELETE FROM epochs WHERE epoch = 2",
         "DELETE FROM networks",
+        "UPDATE networks SET settings = zeroblob(2)",
+        "UPDATE deltas SET delta = zeroblob(791)",
+        "UPDATE deltas SET delta = zeroblob(0)",
+        "DELETE FROM deltas",
+        "INSERT INTO queue SELECT number, 1, zeroblob(191), 1 FROM numbers WHERE number = 100",
+        "INSERT INTO queue VALUES (-5, 1, zeroblob(192), 1)",
     ];
     for (round, damage) in damages.into_iter().enumerate() {
         let path = folder.path().join(format!("damaged{round}"));
