@@ -9,8 +9,10 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::book::LISTING_VALID_UNTIL;
+use crate::exchange::settings::{RelayTable, TableError, TurnTable, check_name};
 use crate::keys::{BookKey, RingKey};
 use crate::number::NumberPlan;
+use crate::turn::TurnSecret;
 use crate::wire::NetworkSettings;
 
 /// Version of the protocol that the network settings announce.
@@ -51,6 +53,14 @@ pub struct Config {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag.
     pub bucket_bits: u8,
+    /// What the TURN servers share with whoever hands out credentials. A TURN server of this process draws one if there is none.
+    pub turn_secret: Option<TurnSecret>,
+    /// The name under which the world finds this machine; empty: its addresses.
+    pub public_name: String,
+    /// The relay of this process.
+    pub relay: RelayTable,
+    /// The TURN server of this process.
+    pub turn_server: TurnTable,
 }
 
 impl Default for Config {
@@ -63,6 +73,10 @@ impl Default for Config {
             turn: Vec::new(),
             work_bits: 16,
             bucket_bits: 0,
+            turn_secret: None,
+            public_name: String::new(),
+            relay: RelayTable::default(),
+            turn_server: TurnTable::default(),
         }
     }
 }
@@ -85,6 +99,12 @@ pub struct Settings {
     pub work_bits: Option<u8>,
     /// See [`Config::bucket_bits`].
     pub bucket_bits: Option<u8>,
+    /// See [`Config::public_name`].
+    pub public_name: Option<String>,
+    /// See [`Config::relay`].
+    pub relay: Option<RelayTable>,
+    /// See [`Config::turn_server`].
+    pub turn_server: Option<TurnTable>,
 }
 
 /// Why settings are refused.
@@ -125,6 +145,9 @@ pub enum ConfigError {
     /// More buckets than can be written.
     #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
     BucketBits,
+    /// A relay or a TURN server of this process that cannot be.
+    #[error(transparent)]
+    Table(#[from] TableError),
 }
 
 impl Settings {
@@ -160,6 +183,9 @@ impl Settings {
             turn: self.turn.or(other.turn),
             work_bits: self.work_bits.or(other.work_bits),
             bucket_bits: self.bucket_bits.or(other.bucket_bits),
+            public_name: self.public_name.or(other.public_name),
+            relay: self.relay.or(other.relay),
+            turn_server: self.turn_server.or(other.turn_server),
         }
     }
 
@@ -177,6 +203,10 @@ impl Settings {
             turn: self.turn.unwrap_or(default.turn),
             work_bits: self.work_bits.unwrap_or(default.work_bits),
             bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
+            turn_secret: None,
+            public_name: self.public_name.unwrap_or(default.public_name),
+            relay: self.relay.unwrap_or(default.relay),
+            turn_server: self.turn_server.unwrap_or(default.turn_server),
         };
         config.check()?;
         Ok(config)
@@ -205,6 +235,9 @@ impl Config {
         if self.bucket_bits > MAX_BUCKET_BITS {
             return Err(ConfigError::BucketBits);
         }
+        check_name(&self.public_name)?;
+        self.relay.check()?;
+        self.turn_server.check()?;
         Ok(())
     }
 
@@ -242,6 +275,9 @@ mod tests {
             work_bits = 12
             bucket_bits = 3
             plan = { first = 100, tiles = 2 }
+            public_name = "book.example"
+            relay = { serve = true, connections = 9 }
+            turn_server = { serve = true, program = "embedded", ports = [50000, 50999] }
         "#;
         let config = parse(text).unwrap().resolve().unwrap();
         assert_eq!(config.database, Database::File("book.sqlite".into()));
@@ -250,6 +286,9 @@ mod tests {
             (512, 12, 3)
         );
         assert_eq!(config.relays, ["wss://relay.example"]);
+        assert!(config.relay.serve && config.turn_server.serve);
+        assert_eq!(config.relay.connections, 9);
+        assert_eq!(config.turn_server.ports, [50_000, 50_999]);
     }
 
     #[test]
@@ -264,6 +303,9 @@ mod tests {
             turn,
             work_bits,
             bucket_bits,
+            public_name,
+            relay,
+            turn_server,
         } = settings.clone();
         assert!(
             listen.is_some()
@@ -273,6 +315,7 @@ mod tests {
                 && turn.is_some()
         );
         assert!(work_bits.is_some() && bucket_bits.is_some());
+        assert!(public_name.is_some() && relay.is_some() && turn_server.is_some());
         let network = Config {
             relays: relays.unwrap(),
             turn: turn.unwrap(),

@@ -20,6 +20,8 @@ pub mod day;
 mod decoy;
 pub mod delta;
 #[cfg(feature = "service")]
+pub mod exchange;
+#[cfg(feature = "service")]
 mod http;
 pub mod keys;
 pub mod listing;
@@ -31,6 +33,7 @@ pub mod relay;
 pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
+pub mod stamp;
 pub mod store;
 pub mod tile;
 #[cfg(feature = "turn")]
@@ -43,6 +46,8 @@ pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
+#[cfg(feature = "service")]
+pub use exchange::Exchange;
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use ringfence_phonebook::PhoneBook;
+use ringfence_phonebook::Exchange;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
-use ringfence_phonebook::service::{IssueBesideError, StartError, issue_beside};
+use ringfence_phonebook::exchange::ExchangeError;
+use ringfence_phonebook::service::{IssueBesideError, issue_beside};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
@@ -36,6 +37,8 @@ enum Command {
         /// TURN server that engines are told, turn:host:port; may be given several times
         #[arg(long = "turn", value_name = "URL")]
         turn: Vec<String>,
+        #[command(flatten)]
+        neighbours: Neighbours,
     },
     /// Draw a number and print it with its activation code. Works beside a running server on the same database.
     Issue {
@@ -45,6 +48,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What else runs in this process.
+#[derive(Args)]
+struct Neighbours {
+    /// Run a Nostr relay for rings too, and tell engines of it
+    #[arg(long)]
+    with_relay: bool,
+    /// Run a TURN server too (coturn where it is installed, else the embedded one), and tell engines of it
+    #[arg(long)]
+    with_turn: bool,
+    /// Name under which the world finds this machine, as book.example.org
+    #[arg(long, value_name = "NAME")]
+    public_name: Option<String>,
 }
 
 /// Where the book is.
@@ -64,7 +81,7 @@ enum Fatal {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] ExchangeError),
     #[error(transparent)]
     Issue(#[from] IssueBesideError),
     #[error("cannot listen for the signal to stop: {0}")]
@@ -99,15 +116,20 @@ async fn run(command: Command) -> Result<(), Fatal> {
             listen,
             relays,
             turn,
+            neighbours,
         } => {
             let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
             let settings = Settings {
                 listen,
                 relays: given(relays),
                 turn: given(turn),
+                public_name: neighbours.public_name,
                 ..Settings::default()
             };
-            serve(config(place, settings)?).await
+            let mut config = config(place, settings)?;
+            config.relay.serve |= neighbours.with_relay;
+            config.turn_server.serve |= neighbours.with_turn;
+            serve(config).await
         }
         Command::Issue { place, json } => {
             let (issue, token) = issue_beside(&config(place, Settings::default())?).await?;
@@ -119,12 +141,12 @@ async fn run(command: Command) -> Result<(), Fatal> {
 
 async fn serve(config: Config) -> Result<(), Fatal> {
     let stop = asked_to_stop()?;
-    let book = PhoneBook::start(config).await?;
-    show_token(book.first_token());
+    let exchange = Exchange::start(config).await?;
+    show_token(exchange.book().first_token());
     // Engines are served all the same when nobody can be told.
-    drop(say(&format!("phone book at {}", book.url())));
+    drop(say(&exchange.lines().join("\n")));
     stop.await;
-    book.stop().await;
+    exchange.stop().await;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 //! A house is a state folder until it is opened: then it is a running gateway with one built-in phone.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use ringfence::activate::activate;
@@ -89,24 +90,7 @@ impl Town {
     }
 
     async fn house(&self, name: &str) -> House {
-        let mut config = Config::with_state(&self.folder.path().join(name));
-        config.sip = SipListen {
-            addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            udp_port: 0,
-            tcp_port: 0,
-        };
-        config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
-        config.turn.allow_private = true;
-        let client = BookClient::new(&self.book.url(), None).unwrap();
-        let mut store = Keystore::open(&config.state, None).unwrap();
-        let code = self.book.issue().await.unwrap().code;
-        let line = activate(&mut store, &client, &code, None).await.unwrap();
-        House {
-            config,
-            line,
-            client,
-            store,
-        }
+        House::build(&self.book, &self.folder.path().join(name)).await
     }
 
     /// Two homes whose phones are registered and whose gateways listen for rings.

@@ -1,33 +1,58 @@
 //! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on and keeps nothing: one
 //! ephemeral kind (NIP-01: 20000 to 29999), of the size that a sealed ring has. Anything else is refused.
 
+mod ring;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use nostr_relay_builder::LocalRelay;
-use nostr_relay_builder::builder::{PolicyResult, RateLimit, RelayBuilder, WritePolicy};
-use nostr_relay_builder::prelude::{BoxedFuture, Event, MemoryDatabase, MemoryDatabaseOptions};
+use nostr_relay_builder::builder::{
+    PolicyResult, QueryPolicy, RateLimit, RelayBuilder, WritePolicy,
+};
+use nostr_relay_builder::prelude::{
+    BoxedFuture, Event, Filter, MemoryDatabase, MemoryDatabaseOptions,
+};
 use thiserror::Error;
 
-/// The kind of a sealed ring's event.
-pub const RING_KIND: u16 = 20_777;
+pub use self::ring::RING_KIND;
+use self::ring::{NotARing, judge_event, judge_filter};
+use crate::service::unix_now;
 
-/// An envelope of 1 024 bytes in base64 (RFC 4648 section 4, padded).
-const RING_CONTENT: usize = 1_368;
+/// Subscriptions at a time on one connection. An engine has one.
+const SUBSCRIPTIONS: usize = 16;
 
-/// A bucket, a stamp and an expiry, and room for one more.
-const MAX_TAGS: usize = 4;
+/// Letters of a subscription's name (NIP-01).
+const SUBSCRIPTION_NAME: usize = 64;
 
-/// Events a minute on one connection. An engine with a hundred busy lines sends a few hundred envelopes a minute; ten times that is
-/// a flood, and stamps cost the sender work long before.
-const EVENTS_A_MINUTE: u32 = 3_000;
+/// How much a relay carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Connections at a time, about 130 kB each.
+    pub connections: usize,
+    /// Events a minute on one connection.
+    pub events_per_minute: u32,
+}
 
-/// Subscriptions at a time on one connection. An engine has one for each bucket of its lines.
-const SUBSCRIPTIONS: usize = 64;
+impl RelayLimits {
+    /// An engine with a hundred busy lines sends a few hundred envelopes a minute; stamps cost whoever floods work long before.
+    pub const DEFAULT: Self = Self {
+        connections: 2_000,
+        events_per_minute: 600,
+    };
+}
 
-/// Connections at a time, about 130 kB each.
-const CONNECTIONS: usize = 2_000;
+/// How a relay is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayPlan {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// What a ring's stamp must be worth, in bits.
+    pub work_bits: u8,
+    /// How much it carries.
+    pub limits: RelayLimits,
+}
 
 /// Tries to find a port that nobody takes between asking and listening.
 const PORT_TRIES: usize = 8;
@@ -56,11 +81,25 @@ pub struct EmbeddedRelay {
 }
 
 impl EmbeddedRelay {
-    /// Starts a relay; port 0 is any free one.
+    /// Starts a relay with the usual limits, to which a stamp of any worth is good enough; port 0 is any free one.
     ///
     /// # Errors
     /// [`RelayError`].
     pub async fn start(bind: SocketAddr) -> Result<Self, RelayError> {
+        let plan = RelayPlan {
+            listen: bind,
+            work_bits: 0,
+            limits: RelayLimits::DEFAULT,
+        };
+        Self::open(plan).await
+    }
+
+    /// Starts a relay after a plan.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn open(plan: RelayPlan) -> Result<Self, RelayError> {
+        let bind = plan.listen;
         let mut tries = if bind.port() == 0 { PORT_TRIES } else { 1 };
         loop {
             // The relay wants to know its port beforehand. Asking also tells a taken port from other failures.
@@ -68,7 +107,7 @@ impl EmbeddedRelay {
                 address: bind,
                 cause,
             })?;
-            let relay = LocalRelay::new(limits().addr(address.ip()).port(address.port()));
+            let relay = LocalRelay::new(rules(&plan).addr(address.ip()).port(address.port()));
             tries -= 1;
             match relay.run().await {
                 Ok(()) => return Ok(Self { relay, address }),
@@ -107,31 +146,37 @@ impl fmt::Debug for EmbeddedRelay {
     }
 }
 
-fn limits() -> RelayBuilder {
+fn rules(plan: &RelayPlan) -> RelayBuilder {
     let nothing = MemoryDatabaseOptions {
         events: false,
         max_events: Some(0),
+    };
+    let rings = RingsOnly {
+        work_bits: plan.work_bits,
     };
     RelayBuilder::default()
         .database(MemoryDatabase::with_opts(nothing))
         .rate_limit(RateLimit {
             max_reqs: SUBSCRIPTIONS,
-            notes_per_minute: EVENTS_A_MINUTE,
+            notes_per_minute: plan.limits.events_per_minute,
         })
-        .max_connections(CONNECTIONS)
-        .max_subid_length(64)
+        .max_connections(plan.limits.connections)
+        .max_subid_length(SUBSCRIPTION_NAME)
         .max_filter_limit(1)
         .default_filter_limit(1)
-        .write_policy(RingsOnly)
+        .write_policy(rings)
+        .query_policy(rings)
 }
 
 fn free_address(bind: SocketAddr) -> io::Result<SocketAddr> {
     TcpListener::bind(bind)?.local_addr()
 }
 
-/// Lets through what looks like a ring from outside. What is in it, no relay knows.
-#[derive(Debug)]
-struct RingsOnly;
+/// Lets through what looks like a ring from outside, and whoever asks for rings.
+#[derive(Clone, Copy, Debug)]
+struct RingsOnly {
+    work_bits: u8,
+}
 
 impl WritePolicy for RingsOnly {
     fn admit_event<'a>(
@@ -139,13 +184,24 @@ impl WritePolicy for RingsOnly {
         event: &'a Event,
         _: &'a SocketAddr,
     ) -> BoxedFuture<'a, PolicyResult> {
-        let is_ring = event.kind.as_u16() == RING_KIND
-            && event.content.len() == RING_CONTENT
-            && event.tags.len() <= MAX_TAGS;
-        Box::pin(std::future::ready(if is_ring {
-            PolicyResult::Accept
-        } else {
-            PolicyResult::Reject("this relay passes sealed rings on, nothing else".to_owned())
-        }))
+        let judgement = judge_event(event, self.work_bits, unix_now());
+        Box::pin(std::future::ready(told(judgement)))
     }
+}
+
+impl QueryPolicy for RingsOnly {
+    fn admit_query<'a>(
+        &'a self,
+        filter: &'a Filter,
+        _: &'a SocketAddr,
+    ) -> BoxedFuture<'a, PolicyResult> {
+        Box::pin(std::future::ready(told(judge_filter(filter))))
+    }
+}
+
+fn told(judgement: Result<(), NotARing>) -> PolicyResult {
+    judgement.map_or_else(
+        |cause| PolicyResult::Reject(cause.to_string()),
+        |()| PolicyResult::Accept,
+    )
 }
