@@ -3,7 +3,7 @@
 //! Without the feature `service` this crate has no runtime and no socket. It is the nouns ([`Number`], [`Listing`], [`Binding`],
 //! [`Tile`]), the bytes that prove something ([`challenge`]), the JSON that crosses the wire ([`wire`]), and the [`book`]: told the
 //! time and a form, it answers with a decision. The engine and the simulated world use it like that.
-//! With `service` come the HTTP server, the SQLite store and the relay of a small community.
+//! With `service` come the HTTP server, the SQLite store, and the relay and the TURN server of a small community.
 //!
 //! The idea: the book publishes *every* number of its plan, assigned or not, as one set of tiles of one size. An engine downloads
 //! all of them, ahead of calls; there is no question to ask whose answer could differ.

@@ -52,7 +52,8 @@ struct Serving {
 fn serve_all(folder: &Path) -> (Child, String) {
     let file = folder.join("book.toml");
     let mut settings = std::fs::read_to_string(&file).unwrap();
-    settings.push_str("[relay]\nlisten = \"127.0.0.1:0\"\n[turn_server]\nlisten = \"127.0.0.1:0\"\n");
+    settings
+        .push_str("[relay]\nlisten = \"127.0.0.1:0\"\n[turn_server]\nlisten = \"127.0.0.1:0\"\n");
     std::fs::write(&file, settings).unwrap();
     let mut child = with_settings("serve", folder)
         .args(["--with-relay", "--with-turn"])
@@ -85,9 +86,19 @@ fn the_box_serves_all_three_and_ends_them_within_three_seconds() {
     let kept = std::fs::read_to_string(&secret).unwrap();
     let start = Instant::now();
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(child.wait().unwrap().success());
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(!words.iter().any(|word| listens(&lines, word)), "{lines}");
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), kept);
 }

@@ -8,10 +8,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nostr_sdk::prelude::*;
+use futures_util::{SinkExt, StreamExt};
+use nostr_sdk::prelude::{
+    Client, Event, EventBuilder, Filter, Keys, Kind, RelayMessage, RelayPoolNotification, Tag,
+    Timestamp,
+};
 use ringfence_phonebook::EmbeddedRelay;
 use ringfence_phonebook::relay::{RING_KIND, RelayLimits, RelayPlan};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message as WebSocketMessage};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// Letters of an envelope in base64.
 const RING: usize = 1_368;
@@ -186,6 +193,82 @@ async fn a_flood_on_one_connection_is_slowed_down() {
         passed += usize::from(!sent.success.is_empty());
     }
     assert_eq!(passed, 5);
+    relay.stop();
+}
+
+type Raw = WebSocketStream<TcpStream>;
+
+async fn raw(relay: &EmbeddedRelay) -> Result<Raw, WebSocketError> {
+    let stream = TcpStream::connect(relay.address()).await?;
+    Ok(client_async(relay.url(), stream).await?.0)
+}
+
+/// Whether the relay ends the connection, after whatever it says.
+async fn is_shown_the_door(socket: &mut Raw) -> bool {
+    let ending = async { while let Some(Ok(_)) = socket.next().await {} };
+    timeout(Duration::from_secs(10), ending).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_says_what_this_relay_does_not_know_is_shown_the_door() {
+    let relay = relay().await;
+    let long = format!("[\"REQ\",\"a\",{{\"kinds\":[{}1]}}]", "1,".repeat(5_000));
+    for text in [
+        "hello",
+        "[]",
+        r#"["COUNT","a",{"kinds":[20777]}]"#,
+        r#"["NEG-OPEN","a",{"kinds":[20777]},"6100"]"#,
+        &long,
+    ] {
+        let mut socket = raw(&relay).await.unwrap();
+        // It may be gone before all of it is said.
+        drop(socket.send(WebSocketMessage::text(text)).await);
+        assert!(is_shown_the_door(&mut socket).await, "{text:.40}");
+    }
+    let mut socket = raw(&relay).await.unwrap();
+    let binary = WebSocketMessage::binary(vec![0; 10]);
+    socket.send(binary).await.unwrap();
+    assert!(is_shown_the_door(&mut socket).await);
+    relay.stop();
+}
+
+#[tokio::test]
+async fn subscriptions_and_their_filters_are_counted() {
+    let relay = relay().await;
+    let mut socket = raw(&relay).await.unwrap();
+    let filter = r##"{"kinds":[20777],"#t":["rf1-0-0000"]}"##;
+    let mut answers = Vec::new();
+    for index in 0..17 {
+        let text = format!("[\"REQ\",\"{index}\",{filter}]");
+        socket.send(WebSocketMessage::text(text)).await.unwrap();
+        answers.push(socket.next().await.unwrap().unwrap().into_text().unwrap());
+    }
+    assert!(answers[..16].iter().all(|answer| answer.contains("EOSE")));
+    assert!(answers[16].contains("CLOSED"), "{}", answers[16]);
+    let many = format!("[\"REQ\",\"0\",{}]", [filter; 5].join(","));
+    socket.send(WebSocketMessage::text(many)).await.unwrap();
+    let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(answer.contains("CLOSED"), "{answer}");
+    relay.stop();
+}
+
+#[tokio::test]
+async fn a_full_relay_lets_nobody_in_until_somebody_goes() {
+    let limits = RelayLimits {
+        connections: 2,
+        ..RelayLimits::DEFAULT
+    };
+    let plan = RelayPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        work_bits: 0,
+        limits,
+    };
+    let relay = EmbeddedRelay::open(plan).await.unwrap();
+    let inside = [raw(&relay).await.unwrap(), raw(&relay).await.unwrap()];
+    assert!(raw(&relay).await.is_err());
+    drop(inside);
+    let coming = async { while raw(&relay).await.is_err() {} };
+    timeout(Duration::from_secs(10), coming).await.unwrap();
     relay.stop();
 }
 

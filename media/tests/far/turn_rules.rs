@@ -8,8 +8,8 @@ use ringfence_media::far::{
     FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
 };
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSecret,
-    TurnSettings, rest_credentials,
+    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+    rest_credentials,
 };
 
 use crate::world::{UNIX, any_instant};
@@ -32,7 +32,7 @@ impl Server {
             listen: "9.9.9.9:3478".parse().unwrap(),
             secret,
             allow_private: false,
-                limits: TurnLimits::DEFAULT,
+            limits: TurnLimits::DEFAULT,
         };
         Self {
             machine: TurnMachine::new(settings, now, UNIX),

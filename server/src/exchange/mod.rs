@@ -276,6 +276,8 @@ async fn kept_secret(database: &Database) -> Result<TurnSecret, ExchangeError> {
             secret::keep(&file)
         }
     });
-    let kept = kept.await.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+    let kept = kept
+        .await
+        .unwrap_or_else(|ended| Err(io::Error::other(ended)));
     kept.map_err(|cause| ExchangeError::Secret { path, cause })
 }

@@ -23,8 +23,12 @@ pub struct RelayTable {
     pub url: String,
     /// Connections at a time.
     pub connections: usize,
-    /// Events a minute on one connection.
+    /// Connections at a time from one IP address.
+    pub connections_per_address: usize,
+    /// Messages a minute on one connection.
     pub events_per_minute: u32,
+    /// Events a minute from one IP address.
+    pub events_per_minute_per_address: u32,
 }
 
 impl Default for RelayTable {
@@ -35,7 +39,9 @@ impl Default for RelayTable {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7421)),
             url: String::new(),
             connections: limits.connections,
+            connections_per_address: limits.connections_per_address,
             events_per_minute: limits.events_per_minute,
+            events_per_minute_per_address: limits.events_per_minute_per_address,
         }
     }
 }
@@ -131,7 +137,15 @@ impl RelayTable {
         }
         let counts = [
             ("relay.connections", self.connections),
+            (
+                "relay.connections_per_address",
+                self.connections_per_address,
+            ),
             ("relay.events_per_minute", self.events_per_minute as usize),
+            (
+                "relay.events_per_minute_per_address",
+                self.events_per_minute_per_address as usize,
+            ),
         ];
         somebody(&counts)
     }
@@ -139,7 +153,9 @@ impl RelayTable {
     pub(crate) fn limits(&self) -> RelayLimits {
         RelayLimits {
             connections: self.connections,
+            connections_per_address: self.connections_per_address,
             events_per_minute: self.events_per_minute,
+            events_per_minute_per_address: self.events_per_minute_per_address,
         }
     }
 }
@@ -157,7 +173,10 @@ impl TurnTable {
             ("turn_server.relays", self.relays),
             ("turn_server.relays_per_user", self.relays_per_user),
             ("turn_server.relays_per_address", self.relays_per_address),
-            ("turn_server.bytes_per_second", self.bytes_per_second as usize),
+            (
+                "turn_server.bytes_per_second",
+                self.bytes_per_second as usize,
+            ),
         ])
     }
 

@@ -1,45 +1,42 @@
 //! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on and keeps nothing: one
 //! ephemeral kind (NIP-01: 20000 to 29999), of the size that a sealed ring has. Anything else is refused.
 
+mod hall;
 mod ring;
+mod session;
+mod visits;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
-use nostr_relay_builder::LocalRelay;
-use nostr_relay_builder::builder::{
-    PolicyResult, QueryPolicy, RateLimit, RelayBuilder, WritePolicy,
-};
-use nostr_relay_builder::prelude::{
-    BoxedFuture, Event, Filter, MemoryDatabase, MemoryDatabaseOptions,
-};
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
+use self::hall::Hall;
 pub use self::ring::RING_KIND;
-use self::ring::{NotARing, judge_event, judge_filter};
-use crate::service::unix_now;
-
-/// Subscriptions at a time on one connection. An engine has one.
-const SUBSCRIPTIONS: usize = 16;
-
-/// Letters of a subscription's name (NIP-01).
-const SUBSCRIPTION_NAME: usize = 64;
 
 /// How much a relay carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RelayLimits {
-    /// Connections at a time, about 130 kB each.
+    /// Connections at a time, about 20 kB each.
     pub connections: usize,
-    /// Events a minute on one connection.
+    /// Connections at a time from one IP address. Loopback is not limited: a web server in front is there.
+    pub connections_per_address: usize,
+    /// Messages a minute on one connection.
     pub events_per_minute: u32,
+    /// Events a minute from one IP address, but for loopback.
+    pub events_per_minute_per_address: u32,
 }
 
 impl RelayLimits {
     /// An engine with a hundred busy lines sends a few hundred envelopes a minute; stamps cost whoever floods work long before.
     pub const DEFAULT: Self = Self {
         connections: 2_000,
-        events_per_minute: 600,
+        connections_per_address: 50,
+        events_per_minute: 3_000,
+        events_per_minute_per_address: 6_000,
     };
 }
 
@@ -54,9 +51,6 @@ pub struct RelayPlan {
     pub limits: RelayLimits,
 }
 
-/// Tries to find a port that nobody takes between asking and listening.
-const PORT_TRIES: usize = 8;
-
 /// Why the relay does not start.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -69,15 +63,12 @@ pub enum RelayError {
         /// What the system said.
         cause: io::Error,
     },
-    /// The relay refuses to run.
-    #[error("the relay does not start: {0}")]
-    Relay(#[source] nostr_relay_builder::Error),
 }
 
 /// A relay that is running. Dropping it stops it.
 pub struct EmbeddedRelay {
-    relay: LocalRelay,
     address: SocketAddr,
+    stop: oneshot::Sender<()>,
 }
 
 impl EmbeddedRelay {
@@ -99,25 +90,15 @@ impl EmbeddedRelay {
     /// # Errors
     /// [`RelayError`].
     pub async fn open(plan: RelayPlan) -> Result<Self, RelayError> {
-        let bind = plan.listen;
-        let mut tries = if bind.port() == 0 { PORT_TRIES } else { 1 };
-        loop {
-            // The relay wants to know its port beforehand. Asking also tells a taken port from other failures.
-            let address = free_address(bind).map_err(|cause| RelayError::Listen {
-                address: bind,
-                cause,
-            })?;
-            let relay = LocalRelay::new(rules(&plan).addr(address.ip()).port(address.port()));
-            tries -= 1;
-            match relay.run().await {
-                Ok(()) => return Ok(Self { relay, address }),
-                Err(nostr_relay_builder::Error::IO(_)) if tries > 0 => {}
-                Err(nostr_relay_builder::Error::IO(cause)) => {
-                    return Err(RelayError::Listen { address, cause });
-                }
-                Err(error) => return Err(RelayError::Relay(error)),
-            }
-        }
+        let failed = |cause| RelayError::Listen {
+            address: plan.listen,
+            cause,
+        };
+        let listener = TcpListener::bind(plan.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(hall::open(Hall::new(plan), listener, stopped));
+        Ok(Self { address, stop })
     }
 
     /// Where it listens.
@@ -134,7 +115,8 @@ impl EmbeddedRelay {
 
     /// Closes all connections and stops listening.
     pub fn stop(self) {
-        self.relay.shutdown();
+        // Its task is gone only with the runtime.
+        let _ = self.stop.send(());
     }
 }
 
@@ -144,64 +126,4 @@ impl fmt::Debug for EmbeddedRelay {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
-}
-
-fn rules(plan: &RelayPlan) -> RelayBuilder {
-    let nothing = MemoryDatabaseOptions {
-        events: false,
-        max_events: Some(0),
-    };
-    let rings = RingsOnly {
-        work_bits: plan.work_bits,
-    };
-    RelayBuilder::default()
-        .database(MemoryDatabase::with_opts(nothing))
-        .rate_limit(RateLimit {
-            max_reqs: SUBSCRIPTIONS,
-            notes_per_minute: plan.limits.events_per_minute,
-        })
-        .max_connections(plan.limits.connections)
-        .max_subid_length(SUBSCRIPTION_NAME)
-        .max_filter_limit(1)
-        .default_filter_limit(1)
-        .write_policy(rings)
-        .query_policy(rings)
-}
-
-fn free_address(bind: SocketAddr) -> io::Result<SocketAddr> {
-    TcpListener::bind(bind)?.local_addr()
-}
-
-/// Lets through what looks like a ring from outside, and whoever asks for rings.
-#[derive(Clone, Copy, Debug)]
-struct RingsOnly {
-    work_bits: u8,
-}
-
-impl WritePolicy for RingsOnly {
-    fn admit_event<'a>(
-        &'a self,
-        event: &'a Event,
-        _: &'a SocketAddr,
-    ) -> BoxedFuture<'a, PolicyResult> {
-        let judgement = judge_event(event, self.work_bits, unix_now());
-        Box::pin(std::future::ready(told(judgement)))
-    }
-}
-
-impl QueryPolicy for RingsOnly {
-    fn admit_query<'a>(
-        &'a self,
-        filter: &'a Filter,
-        _: &'a SocketAddr,
-    ) -> BoxedFuture<'a, PolicyResult> {
-        Box::pin(std::future::ready(told(judge_filter(filter))))
-    }
-}
-
-fn told(judgement: Result<(), NotARing>) -> PolicyResult {
-    judgement.map_or_else(
-        |cause| PolicyResult::Reject(cause.to_string()),
-        |()| PolicyResult::Accept,
-    )
 }

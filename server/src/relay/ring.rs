@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nostr_relay_builder::prelude::{Alphabet, Event, Filter, SingleLetterTag};
+use nostr::{Alphabet, Event, Filter, SingleLetterTag};
 
 use crate::stamp;
 
@@ -44,7 +44,7 @@ pub(super) enum NotARing {
     Filter,
 }
 
-/// Looks at an event whose id and signature are checked. Cheap things first.
+/// Looks at an event whose id and signature are not checked yet: this costs less.
 pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<(), NotARing> {
     if event.kind.as_u16() != RING_KIND {
         return Err(NotARing::Kind);
@@ -117,7 +117,7 @@ pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
 
 #[cfg(test)]
 mod tests {
-    use nostr_relay_builder::prelude::{EventBuilder, Keys, Kind, Tag, Timestamp};
+    use nostr::{EventBuilder, Keys, Kind, Tag, Timestamp};
 
     use super::*;
 
@@ -174,10 +174,7 @@ mod tests {
             format!("{}!", &STANDARD.encode([9; ENVELOPE])[1..]),
             "A".repeat(CONTENT),
         ] {
-            assert_eq!(
-                Draft::with(|d| d.content = content),
-                Err(NotARing::Content)
-            );
+            assert_eq!(Draft::with(|d| d.content = content), Err(NotARing::Content));
         }
         for created in [NOW - 91, NOW + 91] {
             assert_eq!(Draft::with(|d| d.created = created), Err(NotARing::Time));

@@ -410,7 +410,9 @@ mod tests {
         MessageWriteVec, Method, TransactionId,
     };
     use stun_types::prelude::{MessageWrite, MessageWriteExt};
-    use turn_types::attribute::{Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
+    use turn_types::attribute::{
+        Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+    };
     use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
 
     use super::*;

@@ -56,9 +56,7 @@ pub async fn probe(
     socket.connect(server).await?;
     let mut first = Message::builder_request(ALLOCATE, MessageWriteVec::new());
     let udp = RequestedTransport::new(RequestedTransport::UDP);
-    first
-        .add_attribute(&udp)
-        .map_err(|_| ProbeFault::NotTurn)?;
+    first.add_attribute(&udp).map_err(|_| ProbeFault::NotTurn)?;
     let challenge = ask(&socket, &first.finish()).await?;
     let challenge = Message::from_bytes(&challenge).map_err(|_| ProbeFault::NotTurn)?;
     let login = Login::answer(&challenge, username, password).ok_or(ProbeFault::NotTurn)?;

@@ -65,7 +65,9 @@ impl Meter {
             let rate = u64::from(bytes_per_second);
             self.left = (self.left + passed * rate).min(rate * 1000);
         }
-        let wanted = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(1000);
+        let wanted = u64::try_from(bytes)
+            .unwrap_or(u64::MAX)
+            .saturating_mul(1000);
         let enough = wanted <= self.left;
         if enough {
             self.left -= wanted;

@@ -41,7 +41,9 @@ pub enum TurnStartError {
     #[error("the TURN server needs a certain address to listen on, not {0}")]
     Unspecified(IpAddr),
     /// A socket could not be opened.
-    #[error("the TURN server cannot listen on {addr}: {source}. Is another one running there? Choose another address")]
+    #[error(
+        "the TURN server cannot listen on {addr}: {source}. Is another one running there? Choose another address"
+    )]
     Listen {
         /// Where.
         addr: SocketAddr,
@@ -49,13 +51,17 @@ pub enum TurnStartError {
         source: io::Error,
     },
     /// coturn is wanted and not there.
-    #[error("coturn is not installed (no turnserver in PATH): install it, or set turn_server.program to \"embedded\"")]
+    #[error(
+        "coturn is not installed (no turnserver in PATH): install it, or set turn_server.program to \"embedded\""
+    )]
     NoCoturn,
     /// The child cannot be started.
     #[error("coturn cannot be started: {0}")]
     Child(#[source] io::Error),
     /// The child ended at once.
-    #[error("coturn ended at once; it said: {0}. Check the addresses and ports under [turn_server]")]
+    #[error(
+        "coturn ended at once; it said: {0}. Check the addresses and ports under [turn_server]"
+    )]
     Died(String),
     /// The child runs and gives no relay.
     #[error("coturn runs, but {0}. Check the addresses and ports under [turn_server]")]

@@ -55,11 +55,7 @@ pub(crate) fn credentials(secret: &str, user: &str, seconds: i64) -> (String, St
 
 impl Caller {
     /// Connects and takes the server's challenge.
-    pub(crate) async fn new(
-        server: SocketAddr,
-        wire: Wire,
-        credentials: (String, String),
-    ) -> Self {
+    pub(crate) async fn new(server: SocketAddr, wire: Wire, credentials: (String, String)) -> Self {
         let socket = match wire {
             Wire::Udp => {
                 let socket = UdpSocket::bind((server.ip(), 0)).await.unwrap();

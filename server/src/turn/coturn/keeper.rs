@@ -73,7 +73,11 @@ impl Bell {
 impl Keeper {
     /// Starts coturn, and the thread that keeps it.
     pub(super) fn hire(program: PathBuf, plan: TurnPlan, listen: SocketAddr) -> io::Result<Self> {
-        let folder = Arc::new(tempfile::Builder::new().prefix("ringfence-turn").tempdir()?);
+        let folder = Arc::new(
+            tempfile::Builder::new()
+                .prefix("ringfence-turn")
+                .tempdir()?,
+        );
         let (bell, orders) = mpsc::sync_channel(1);
         let (home, closing) = mpsc::channel();
         let (tell, state) = watch::channel(State::Ended(String::new()));
@@ -149,7 +153,9 @@ impl Ward {
             }
             let words = self.words.text();
             self.tell.send_replace(State::Ended(words.clone()));
-            error!("coturn has ended, calls through it too; it is started again in {pause:?}. It said: {words}");
+            error!(
+                "coturn has ended, calls through it too; it is started again in {pause:?}. It said: {words}"
+            );
             child = loop {
                 if self.is_closing_within(pause) {
                     return;
@@ -220,7 +226,9 @@ fn leashed(program: &Path) -> Command {
             command
         }
         None => {
-            warn!("setpriv (util-linux) is not installed: if this process is killed, end coturn yourself");
+            warn!(
+                "setpriv (util-linux) is not installed: if this process is killed, end coturn yourself"
+            );
             Command::new(program)
         }
     }

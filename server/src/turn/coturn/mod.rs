@@ -169,12 +169,8 @@ async fn look_after(
 }
 
 async fn look(addr: SocketAddr, secret: &TurnSecret) -> Result<(), ProbeFault> {
-    let credentials = rest_credentials(
-        secret,
-        LOOK_CREDENTIALS,
-        unix_now(),
-        &mut UnwrapErr(SysRng),
-    );
+    let credentials =
+        rest_credentials(secret, LOOK_CREDENTIALS, unix_now(), &mut UnwrapErr(SysRng));
     match probe(addr, &credentials).await {
         Ok(_) | Err(ProbeFault::Refused(QUOTA_REACHED)) => Ok(()),
         Err(fault) => Err(fault),

@@ -109,6 +109,30 @@ mod tests {
     }
 
     #[test]
+    fn the_example_for_a_machine_of_its_own_is_as_strict() {
+        let example = include_str!("../../../../examples/turnserver.conf");
+        // It has TLS and a log of its own, and its own place and secret.
+        let differ = [
+            "listening-ip",
+            "relay-ip",
+            "static-auth-secret",
+            "no-tls",
+            "no-dtls",
+            "log-file",
+            "simple-log",
+            "userdb",
+            "pidfile",
+        ];
+        for line in lines(&plan(false)) {
+            let name = line.split('=').next().unwrap();
+            assert!(
+                differ.contains(&name) || example.lines().any(|other| other == line),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
     fn what_the_plan_leaves_open_is_left_out() {
         let closed = lines(&plan(true));
         assert!(!closed.iter().any(|line| line.starts_with("denied")));
