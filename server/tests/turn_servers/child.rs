@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ringfence_phonebook::turn::coturn::Coturn;
+use ringfence_phonebook::turn::probe::probe;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wire, credentials};
@@ -28,8 +29,10 @@ async fn a_dead_coturn_is_started_again_at_the_same_address() {
             _ => sleep(Duration::from_millis(20)).await,
         }
     };
-    sleep(Duration::from_secs(1)).await;
     let login = credentials(SECRET, "a", 60);
+    while let Err(fault) = probe(coturn.local_addr(), &login).await {
+        assert!(Instant::now() < give_up, "{fault}");
+    }
     let mut caller = Caller::new(coturn.local_addr(), Wire::Tcp, login).await;
     caller.allocate().await.unwrap();
     coturn.stop().await;
