@@ -3,7 +3,7 @@
 //! Without the feature `service` this crate has no runtime and no socket. It is the nouns ([`Number`], [`Listing`], [`Binding`],
 //! [`Tile`]), the bytes that prove something ([`challenge`]), the JSON that crosses the wire ([`wire`]), and the [`book`]: told the
 //! time and a form, it answers with a decision. The engine and the simulated world use it like that.
-//! With `service` come the HTTP server, the SQLite store and the relay of a small community.
+//! With `service` come the HTTP server, the SQLite store, and the relay and the TURN server of a small community.
 //!
 //! The idea: the book publishes *every* number of its plan, assigned or not, as one set of tiles of one size. An engine downloads
 //! all of them, ahead of calls; there is no question to ask whose answer could differ.
@@ -20,6 +20,8 @@ pub mod day;
 mod decoy;
 pub mod delta;
 pub mod forwarded;
+#[cfg(feature = "service")]
+pub mod exchange;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;
@@ -42,6 +44,7 @@ pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod shelf;
+pub mod stamp;
 pub mod store;
 pub mod tile;
 #[cfg(feature = "service")]
@@ -56,6 +59,8 @@ pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
+#[cfg(feature = "service")]
+pub use exchange::Exchange;
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
