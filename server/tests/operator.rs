@@ -16,7 +16,8 @@ use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, 
 use ringfence_phonebook::root::TilesHash;
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{
-    Book, Delta, Listing, NetworkSettings, NumberPlan, PhoneBook, Possession, RingKey, Root, Tile,
+    Book, Delta, Listing, NetworkSettings, NumberPlan, PhoneBook, Possession, RingKey, Root, Store,
+    Tile,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -126,6 +127,63 @@ async fn an_exported_book_is_the_served_one_and_only_what_changed_is_written_aga
     assert_eq!(written("deltas/4"), before[1]);
     assert_ne!(written("root"), before[2]);
     book.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_one_database_end_epochs_by_themselves_and_serve_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let quick = Config {
+        epoch_seconds: 1,
+        ..config(folder.path())
+    };
+    let mut databases = vec![quick.database.clone()];
+    if let Some(cluster) = cluster::running() {
+        databases.push(Database::Postgres(cluster.create_database().await));
+    }
+    for database in databases {
+        let quick = Config {
+            database,
+            ..quick.clone()
+        };
+        let first = PhoneBook::start(quick.clone()).await.unwrap();
+        let second = PhoneBook::start(quick).await.unwrap();
+        let waits = std::time::Instant::now();
+        loop {
+            let (a, b) = (
+                first.roots(0).await.unwrap(),
+                second.roots(0).await.unwrap(),
+            );
+            let (a, b) = (a.unwrap(), b.unwrap());
+            assert!(a.starts_with(&b) || b.starts_with(&a));
+            if a.len().min(b.len()) >= 4 * 217 {
+                break;
+            }
+            assert!(waits.elapsed() < std::time::Duration::from_secs(60));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        first.stop().await;
+        second.stop().await;
+    }
+}
+
+#[test]
+fn a_connection_that_was_lost_is_made_anew() {
+    let Some(cluster) = cluster::running() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = cluster.new_database(&runtime);
+    let mut store = SqlStore::postgres(&url, runtime.handle().clone()).unwrap();
+    assert_eq!(store.span().unwrap(), None);
+    runtime.block_on(async {
+        use sqlx::{Connection, Executor};
+        let mut other = sqlx::PgConnection::connect(&url).await.unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()";
+        other.execute(end).await.unwrap();
+        other.close().await.unwrap();
+    });
+    assert!(store.span().is_err());
+    assert_eq!(store.span().unwrap(), None);
 }
 
 /// The keys, the root and every record of a book.
