@@ -294,6 +294,68 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
     }
 }
 
+/// What the first version of this program kept was published at once: it stays so.
+#[test]
+fn a_database_of_the_time_before_epochs_opens_with_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let path = folder.path().join("old.sqlite");
+    let new = folder.path().join("new.sqlite");
+    let mut book = open(Box::new(
+        SqlStore::sqlite(&new, runtime.handle().clone()).unwrap(),
+    ));
+    let issue = book.issue(NOW).unwrap();
+    activate(&mut book, &issue.code, 5);
+    close(&mut book);
+    runtime.block_on(first_version(&path, &new, issue.number.value()));
+    let old = open(Box::new(
+        SqlStore::sqlite(&path, runtime.handle().clone()).unwrap(),
+    ));
+    assert_eq!(old.published().root().unwrap().states().epoch, 1);
+    assert_eq!(whole(&old).2, whole(&book).2);
+    let mut old = old;
+    let census = old.census(NOW).unwrap();
+    assert_eq!((census.active, census.queued), (1, 0));
+    for _ in 0..80 {
+        close(&mut old);
+    }
+    let (tile, slot) = stores::plan().place(issue.number).unwrap();
+    let record = |book: &Book| {
+        *book
+            .published()
+            .tile(tile)
+            .unwrap()
+            .tile()
+            .record(slot)
+            .unwrap()
+    };
+    assert_eq!(record(&old), record(&book));
+}
+
+/// A database as the first migration lays it out, with the charter and the records of another, where one number is active.
+async fn first_version(path: &Path, with: &Path, active: u32) {
+    use sqlx::{ConnectOptions, Connection, Executor};
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    let mut migrator = sqlx::migrate!("./migrations/sqlite");
+    migrator.migrations.to_mut().truncate(1);
+    migrator.run(&mut connection).await.unwrap();
+    let statements = format!(
+        "ATTACH '{}' AS new; INSERT INTO charter SELECT * FROM new.charter;
+         INSERT INTO numbers (number, record, change, code)
+         SELECT number, record, number = {active}, code FROM new.numbers",
+        with.display()
+    );
+    connection.execute(statements.as_str()).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 async fn harm(path: &Path, statement: &str) {
     use sqlx::{ConnectOptions, Connection, Executor};
     let options = sqlx::sqlite::SqliteConnectOptions::new()
