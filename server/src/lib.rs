@@ -19,9 +19,9 @@ pub mod config;
 pub mod day;
 mod decoy;
 pub mod delta;
-pub mod forwarded;
 #[cfg(feature = "service")]
 pub mod exchange;
+pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use ringfence_phonebook::Number;
 use ringfence_phonebook::Exchange;
+use ringfence_phonebook::Number;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::IssueError;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
+use ringfence_phonebook::exchange::ExchangeError;
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
 use ringfence_phonebook::store::{Census, State};
-use ringfence_phonebook::exchange::ExchangeError;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
