@@ -16,9 +16,11 @@ pub mod challenge;
 pub mod code;
 #[cfg(feature = "service")]
 pub mod config;
+pub mod copy;
 pub mod day;
 mod decoy;
 pub mod delta;
+pub mod fetch;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;
@@ -41,8 +43,10 @@ pub use binding::{Binding, BindingError};
 pub use book::Book;
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
+pub use copy::{CopyError, Lie, VerifiedBook};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
+pub use fetch::{Fetch, FetchError, Fetched, Want};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};

@@ -8,6 +8,7 @@ pub mod book;
 mod carriage;
 pub mod frames;
 pub mod handset;
+mod lies;
 mod people;
 pub mod relay;
 mod repeats;

@@ -7,8 +7,11 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::{Config, Engine, Line, Step, bucket::bucket, directory::Directory};
-use ringfence_phonebook::Number;
+use ringfence_engine::{
+    Config, Engine, Line, Step, bucket::bucket, contacts::Contacts, directory::Directory,
+    identity::Identity,
+};
+use ringfence_phonebook::{Day, Number, book::LISTING_VALID_UNTIL};
 use ringfence_sip::{Account, Password, User};
 
 use super::{
@@ -139,6 +142,26 @@ impl World {
             let directory: Directory = self.phone_book.download();
             seat.engine.handle_directory(directory);
         }
+    }
+
+    /// A line draws a new ring key and goes on with it; the line's keys afterwards.
+    ///
+    /// # Panics
+    /// When the engine has no such line.
+    pub fn renew_ring_key(&mut self, engine: usize, line: usize, today: Day) -> Identity {
+        let seat = &mut self.seats[engine];
+        let card = &mut seat.lines[line];
+        let mut identity = card.identity();
+        identity.renew(LISTING_VALID_UNTIL, today, &mut self.rng);
+        card.identity = identity.to_bytes();
+        let taken = seat.engine.handle_identity(card.number, card.identity());
+        taken.expect("it is the line's own identity");
+        identity
+    }
+
+    /// The person at an engine edits the contacts, with a command beside it.
+    pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
+        self.seats[engine].edit_contacts(edit);
     }
 
     /// Plugs a phone in at a line of an engine and waits until it is registered.

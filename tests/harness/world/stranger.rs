@@ -71,10 +71,7 @@ impl World {
         let caller = Caller {
             identity: &identity,
             binding: &line.binding,
-            book: BookView {
-                epoch: 0,
-                root: [0; 32],
-            },
+            book: BookView::NONE,
         };
         let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");
