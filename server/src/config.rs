@@ -1,5 +1,6 @@
 //! Settings: what a file says, what the command line says over it, and what holds where both are silent. Checked here, once.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,10 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::book::LISTING_VALID_UNTIL;
+use crate::book::{LISTING_VALID_UNTIL, Terms};
+use crate::delta::MAX_CHANGES;
 use crate::keys::{BookKey, RingKey};
+use crate::membership::MembersToken;
 use crate::number::NumberPlan;
-use crate::wire::NetworkSettings;
+use crate::wire::{Base64, NetworkSettings};
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;
@@ -25,13 +28,42 @@ const MAX_WORK_BITS: u8 = 28;
 /// A bucket is written in four hexadecimal digits.
 const MAX_BUCKET_BITS: u8 = 16;
 
+/// An epoch of a day would make a new number wait for two.
+const MAX_EPOCH_SECONDS: u32 = 24 * 60 * 60;
+
 /// Where the book is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Database {
     /// Gone with the process; for demonstrations and tests.
     Memory,
     /// An SQLite file.
     File(PathBuf),
+    /// A PostgreSQL database that several servers may share: its URL, password included.
+    Postgres(String),
+}
+
+impl Database {
+    /// Reads what is written in a file of settings or on the command line: a URL of PostgreSQL, or a path.
+    #[must_use]
+    pub fn read(text: &Path) -> Self {
+        let url = text
+            .to_str()
+            .filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://"));
+        url.map_or_else(
+            || Self::File(text.to_owned()),
+            |url| Self::Postgres(url.to_owned()),
+        )
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("Memory"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
 }
 
 /// What a phone book needs to know before it starts.
@@ -51,6 +83,10 @@ pub struct Config {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag.
     pub bucket_bits: u8,
+    /// How long an epoch lasts: what is activated is published at its end. Seconds.
+    pub epoch_seconds: u32,
+    /// Records that each epoch changes, whether or not so many numbers got new keys.
+    pub changes: u16,
 }
 
 impl Default for Config {
@@ -63,6 +99,8 @@ impl Default for Config {
             turn: Vec::new(),
             work_bits: 16,
             bucket_bits: 0,
+            epoch_seconds: Terms::of(NumberPlan::DEFAULT).period,
+            changes: Terms::of(NumberPlan::DEFAULT).changes,
         }
     }
 }
@@ -73,7 +111,7 @@ impl Default for Config {
 pub struct Settings {
     /// See [`Config::listen`].
     pub listen: Option<SocketAddr>,
-    /// The path of the SQLite file.
+    /// The path of the SQLite file, or a URL of PostgreSQL; see [`Database::read`].
     pub database: Option<PathBuf>,
     /// See [`Config::plan`].
     pub plan: Option<NumberPlan>,
@@ -85,6 +123,10 @@ pub struct Settings {
     pub work_bits: Option<u8>,
     /// See [`Config::bucket_bits`].
     pub bucket_bits: Option<u8>,
+    /// See [`Config::epoch_seconds`].
+    pub epoch_seconds: Option<u32>,
+    /// See [`Config::changes`].
+    pub changes: Option<u16>,
 }
 
 /// Why settings are refused.
@@ -122,6 +164,12 @@ pub enum ConfigError {
     /// More work than anybody waits for.
     #[error("work_bits is at most {MAX_WORK_BITS}")]
     WorkBits,
+    /// No epoch, or one that nobody waits for.
+    #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
+    EpochSeconds,
+    /// No changes, or more than a delta takes.
+    #[error("changes is 1 to {MAX_CHANGES}")]
+    Changes,
     /// More buckets than can be written.
     #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
     BucketBits,
@@ -160,6 +208,8 @@ impl Settings {
             turn: self.turn.or(other.turn),
             work_bits: self.work_bits.or(other.work_bits),
             bucket_bits: self.bucket_bits.or(other.bucket_bits),
+            epoch_seconds: self.epoch_seconds.or(other.epoch_seconds),
+            changes: self.changes.or(other.changes),
         }
     }
 
@@ -171,12 +221,16 @@ impl Settings {
         let default = Config::default();
         let config = Config {
             listen: self.listen.unwrap_or(default.listen),
-            database: self.database.map_or(default.database, Database::File),
+            database: self
+                .database
+                .map_or(default.database, |path| Database::read(&path)),
             plan: self.plan.unwrap_or(default.plan),
             relays: self.relays.unwrap_or(default.relays),
             turn: self.turn.unwrap_or(default.turn),
             work_bits: self.work_bits.unwrap_or(default.work_bits),
             bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
+            epoch_seconds: self.epoch_seconds.unwrap_or(default.epoch_seconds),
+            changes: self.changes.unwrap_or(default.changes),
         };
         config.check()?;
         Ok(config)
@@ -205,11 +259,22 @@ impl Config {
         if self.bucket_bits > MAX_BUCKET_BITS {
             return Err(ConfigError::BucketBits);
         }
+        if !(1..=MAX_EPOCH_SECONDS).contains(&self.epoch_seconds) {
+            return Err(ConfigError::EpochSeconds);
+        }
+        if !(1..=MAX_CHANGES).contains(&self.changes) {
+            return Err(ConfigError::Changes);
+        }
         Ok(())
     }
 
     /// What engines are told.
-    pub(crate) fn network(&self, book_key: BookKey, proof_key: RingKey) -> NetworkSettings {
+    pub(crate) fn network(
+        &self,
+        book_key: BookKey,
+        proof_key: RingKey,
+        members: &MembersToken,
+    ) -> NetworkSettings {
         NetworkSettings {
             version: PROTOCOL,
             book_key,
@@ -220,6 +285,16 @@ impl Config {
             turn: self.turn.clone(),
             work_bits: self.work_bits,
             bucket_bits: self.bucket_bits,
+            members: Base64(members.digest()),
+        }
+    }
+
+    /// What the book publishes, and how often.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            plan: self.plan,
+            period: self.epoch_seconds,
+            changes: self.changes,
         }
     }
 }
@@ -264,6 +339,8 @@ mod tests {
             turn,
             work_bits,
             bucket_bits,
+            epoch_seconds,
+            changes,
         } = settings.clone();
         assert!(
             listen.is_some()
@@ -273,6 +350,7 @@ mod tests {
                 && turn.is_some()
         );
         assert!(work_bits.is_some() && bucket_bits.is_some());
+        assert!(epoch_seconds.is_some() && changes.is_some());
         let network = Config {
             relays: relays.unwrap(),
             turn: turn.unwrap(),
@@ -297,6 +375,16 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_a_file_or_a_url_and_its_password_is_not_shown() {
+        let url = "postgres://book:password@host/book";
+        let database = Database::read(Path::new(url));
+        assert_eq!(database, Database::Postgres(url.to_owned()));
+        assert!(!format!("{database:?}").contains("password"));
+        let file = Path::new("postgres.sqlite");
+        assert_eq!(Database::read(file), Database::File(file.to_owned()));
+    }
+
+    #[test]
     fn silence_means_the_defaults() {
         assert_eq!(parse("").unwrap().resolve().unwrap(), Config::default());
     }
@@ -309,6 +397,10 @@ mod tests {
             ("turn = [\"stun:turn.example\"]", "turn:"),
             ("work_bits = 29", "work_bits"),
             ("bucket_bits = 17", "bucket_bits"),
+            ("epoch_seconds = 0", "epoch_seconds"),
+            ("epoch_seconds = 86401", "epoch_seconds"),
+            ("changes = 0", "changes"),
+            ("changes = 4097", "changes"),
         ] {
             let error = parse(text).unwrap().resolve().unwrap_err();
             assert!(error.to_string().contains(word), "{error}");

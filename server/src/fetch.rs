@@ -17,10 +17,8 @@ use crate::copy::{CopyError, Lie, VerifiedBook, check_next};
 use crate::delta::{Delta, MAX_CHANGES};
 use crate::keys::BookKey;
 use crate::root::{ROOT_BYTES, Root, RootError};
+use crate::shelf::{BLOCK_ROOTS, block_of};
 use crate::tile::{TILE_BYTES, Tile};
-
-/// Roots in a block of the book.
-pub const BLOCK_ROOTS: u32 = 256;
 
 /// Epochs behind which tiles cost less than deltas and what is kept of them.
 const MOST_BEHIND: u32 = 64;
@@ -158,7 +156,7 @@ impl Fetch {
             Stage::First | Stage::Last => Some(Want::Root),
             Stage::Chain | Stage::LastChain => {
                 let next = self.tip().map_or(1, |tip| tip.states().epoch + 1);
-                Some(Want::Roots((next.saturating_sub(1)) / BLOCK_ROOTS))
+                Some(Want::Roots(block_of(next)))
             }
             Stage::Tiles => u16::try_from(self.tiles.len()).ok().map(Want::Tile),
             Stage::Deltas => self.base_epoch().map(|base| {

@@ -34,9 +34,10 @@ use crate::book::Book;
 use crate::day::Day;
 use crate::number::Number;
 use crate::published::{Dialled, Published};
+use crate::reading_room::ReadingRoom;
 use crate::reception::{ChallengeId, Reception};
 use crate::service::{now, unix_now};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::wire;
 
 /// The largest request is an activation, below 1 kB; browsers' extra JWK members fit too.
@@ -50,31 +51,31 @@ const MAX_WRITERS: usize = 64;
 
 /// A book, shared by all requests.
 pub(crate) struct Shared {
-    book: Mutex<Book<Box<dyn Store>>>,
+    book: Mutex<Book>,
     writers: Arc<Semaphore>,
     published: RwLock<Arc<Published>>,
+    reading_room: ReadingRoom,
     reception: Mutex<Reception>,
     admin: TokenDigest,
-    network: Bytes,
 }
 
 impl Shared {
-    /// `network` is the JSON of the network settings.
-    pub(crate) fn new(mut book: Book<Box<dyn Store>>, network: Vec<u8>) -> Self {
+    /// `book` has ended its first epoch.
+    pub(crate) fn new(mut book: Book) -> Result<Self, StoreError> {
         let (published, reception, admin) = (book.published(), book.reception(), book.admin());
-        Self {
+        Ok(Self {
+            reading_room: ReadingRoom::new(book.archive()?),
             book: Mutex::new(book),
             writers: Arc::new(Semaphore::new(MAX_WRITERS)),
             published: RwLock::new(published),
             reception: Mutex::new(reception),
             admin,
-            network: network.into(),
-        }
+        })
     }
 
     /// Works on the book where blocking is allowed, and publishes what came of it. Done to the end even if the client leaves.
     /// A lock is used on after a panic: each step of the book is a transaction.
-    pub(crate) fn with_book<T>(&self, work: impl FnOnce(&mut Book<Box<dyn Store>>) -> T) -> T {
+    pub(crate) fn with_book<T>(&self, work: impl FnOnce(&mut Book) -> T) -> T {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         let result = work(&mut book);
         *self
@@ -84,9 +85,14 @@ impl Shared {
         result
     }
 
-    /// Takes over what other processes changed in the store.
-    pub(crate) fn refresh(&self) -> Result<bool, StoreError> {
-        self.with_book(Book::refresh)
+    /// The roots of a block, one after the other; see [`crate::shelf`].
+    pub(crate) async fn roots(&self, block: u32) -> Result<Option<Bytes>, StoreError> {
+        self.reading_room.roots(&self.published(), block).await
+    }
+
+    /// The delta that leads to an epoch.
+    pub(crate) async fn delta(&self, epoch: u32) -> Result<Option<Bytes>, StoreError> {
+        self.reading_room.delta(&self.published(), epoch).await
     }
 
     fn published(&self) -> Arc<Published> {
@@ -100,7 +106,7 @@ impl Shared {
 
     async fn write<T, E>(
         self: Arc<Self>,
-        work: impl FnOnce(&mut Book<Box<dyn Store>>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Book) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -250,12 +256,14 @@ async fn keys(
     Ok(unstored(Json(told)))
 }
 
-async fn network(State(shared): State<Arc<Shared>>) -> Response {
+async fn network(State(shared): State<Arc<Shared>>) -> Result<Response, Failure> {
+    let published = shared.published();
+    let network = published.network().ok_or(Failure::NotFound)?;
     let headers = [
         (CONTENT_TYPE, "application/json"),
         (CACHE_CONTROL, "no-cache"),
     ];
-    (headers, shared.network.clone()).into_response()
+    Ok((headers, Bytes::from_owner(Arc::clone(network))).into_response())
 }
 
 async fn tile(

@@ -25,14 +25,21 @@ pub mod fetch;
 mod http;
 pub mod keys;
 pub mod listing;
+pub mod membership;
 pub mod number;
+pub mod owner;
+#[cfg(feature = "service")]
+mod press;
 pub mod published;
+#[cfg(feature = "service")]
+mod reading_room;
 pub mod reception;
 #[cfg(feature = "service")]
 pub mod relay;
 pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
+pub mod shelf;
 pub mod store;
 pub mod tile;
 #[cfg(feature = "turn")]
@@ -40,7 +47,7 @@ pub mod turn;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};
-pub use book::Book;
+pub use book::{Book, Terms};
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use copy::{CopyError, Lie, VerifiedBook};
@@ -55,6 +62,6 @@ pub use relay::EmbeddedRelay;
 pub use root::{Root, RootError, RootHash};
 #[cfg(feature = "service")]
 pub use service::PhoneBook;
-pub use store::{MemoryStore, Store};
+pub use store::{Archive, MemoryStore, Store};
 pub use tile::{Tile, TileError};
 pub use wire::NetworkSettings;

@@ -247,6 +247,8 @@ pub struct NetworkSettings {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag: 0 is one bucket for all.
     pub bucket_bits: u8,
+    /// The hash of the members' token, [`crate::membership::MembersToken::digest`]: everybody can see that it is the same for all.
+    pub members: Base64<32>,
 }
 
 #[cfg(test)]

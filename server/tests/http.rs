@@ -114,6 +114,7 @@ async fn activate(book: &PhoneBook, seed: u8) -> String {
     let issue = book.issue().await.unwrap();
     let answer = post(book, "/api/activate", &form(book, &issue.code, seed)).await;
     assert_eq!(answer.status, 200);
+    book.close_epoch_now().await.unwrap();
     issue.number.to_string()
 }
 
@@ -136,6 +137,7 @@ async fn a_number_is_issued_activated_and_found() {
     let answer = post(&book, "/api/activate", &form(&book, &code, 5)).await;
     let activated: Activated = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(activated.number, issued.number);
+    book.close_epoch_now().await.unwrap();
     let binding = ringfence_phonebook::Binding::decode(&activated.binding.0).unwrap();
     let today = ringfence_phonebook::Day::new(0);
     assert_eq!(binding.verify(&network.book_key, today), Ok(()));

@@ -30,17 +30,25 @@ fn a_false_record_of_ones_own_is_an_alarm_with_the_proof() {
 
 #[test]
 fn a_line_that_was_never_listed_is_waited_for() {
-    let (mut world, pair) = World::of_two(2);
-    let (number, decoy) = (world.number(pair.callee, 0), world.new_keys());
-    let waiting = 12;
-    for epoch in 1..=waiting {
-        world.show_book(pair.callee, (epoch, 0), &[(number, decoy.listing())]);
-        // The world's own book, without a root, is no page.
+    let mut world = World::new(2);
+    let early = world.open_engine_early(1);
+    let alarms = |world: &World| world.seat(early).false_records.len();
+    for ahead in 1..12 {
+        world.show_book(early, (ahead, 0), &[]);
+        assert_eq!(alarms(&world), 0);
     }
-    let alarms = world.seat(pair.callee).false_records.len();
-    assert_eq!(alarms, 0);
-    world.show_book(pair.callee, (waiting + 1, 0), &[(number, decoy.listing())]);
-    assert_eq!(world.seat(pair.callee).false_records.len(), 1);
+    world.show_book(early, (12, 0), &[]);
+    assert_eq!(alarms(&world), 1);
+}
+
+#[test]
+fn a_line_is_listed_with_the_next_epoch() {
+    let mut world = World::new(4);
+    let early = world.open_engine_early(1);
+    // Opening another engine ends the epoch.
+    world.open_engine(1);
+    world.show_book(early, (1, 0), &[]);
+    assert!(world.seat(early).false_records.is_empty());
 }
 
 #[test]

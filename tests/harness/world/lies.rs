@@ -29,11 +29,11 @@ impl World {
         new_identity(&mut self.rng)
     }
 
-    /// Shows an engine a book of this epoch in which these numbers have these listings; `mark` makes its root another one.
+    /// Shows an engine a book of an epoch ahead in which these numbers have these listings; `mark` makes its root another one.
     pub fn show_book(
         &mut self,
         engine: usize,
-        (epoch, mark): (u32, u8),
+        (ahead, mark): (u32, u8),
         listings: &[(Number, Listing)],
     ) {
         let mut tiles: Vec<Tile> = self.phone_book.tiles();
@@ -43,7 +43,7 @@ impl World {
             tiles[usize::from(tile)].set(slot, &listing.encode());
         }
         let states = Statement {
-            epoch,
+            epoch: self.phone_book.epoch() + ahead,
             closed: self.wall().seconds(),
             period: 300,
             plan,
@@ -67,7 +67,7 @@ impl World {
         let today = self.wall().day();
         let key = self.phone_book.signing_key();
         let binding = Binding::sign(key, claimed, thief.key(), today.plus(30));
-        let keys = self.phone_book.download().look_up(callee, self.wall());
+        let keys = self.phone_book.directory().look_up(callee, self.wall());
         let keys = keys.expect("every number of the plan is listed");
         let mut event_key = [0; 32];
         self.rng.fill_bytes(&mut event_key);

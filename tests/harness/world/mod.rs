@@ -99,7 +99,7 @@ impl World {
             wires: Wires::default(),
             relay: Relay::default(),
             turn: TurnHouse::new(now, BEGINNING),
-            phone_book: PhoneBook::new(book_seed),
+            phone_book: PhoneBook::new(book_seed, BEGINNING),
             began: now,
             now,
             rng,

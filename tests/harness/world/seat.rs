@@ -22,7 +22,7 @@ use ringfence_media::{
     Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
-use ringfence_phonebook::{Binding, Number};
+use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
@@ -80,6 +80,8 @@ pub struct Seat {
     pub lines: Vec<LineCard>,
     /// Credentials for the TURN server, fetched ahead of calls. Without any there is no call.
     pub(crate) credentials: VecDeque<(String, String)>,
+    /// The copy of the phone book on this machine.
+    pub(crate) book: VerifiedBook,
     /// The contacts as this machine has saved them.
     pub contacts: Contacts,
     /// Split views of the phone book that the engine found.
@@ -107,8 +109,8 @@ struct Sound {
 impl Seat {
     pub(crate) fn new(
         engine: Engine,
-        lines: Vec<LineCard>,
-        index: usize,
+        book: VerifiedBook,
+        (lines, index): (Vec<LineCard>, usize),
         rng: ChaCha20Rng,
     ) -> Self {
         let provider = u8::try_from(index).expect("a world has few engines");
@@ -116,6 +118,7 @@ impl Seat {
             engine,
             lines,
             credentials: VecDeque::new(),
+            book,
             contacts: Contacts::default(),
             split_views: Vec::new(),
             false_records: Vec::new(),
