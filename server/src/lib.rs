@@ -21,9 +21,11 @@ pub mod day;
 mod decoy;
 pub mod delta;
 pub mod fetch;
+pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;
+pub mod limit;
 pub mod listing;
 pub mod membership;
 pub mod number;
@@ -42,6 +44,8 @@ pub mod service;
 pub mod shelf;
 pub mod store;
 pub mod tile;
+#[cfg(feature = "service")]
+pub mod tls;
 #[cfg(feature = "turn")]
 pub mod turn;
 pub mod wire;

@@ -28,6 +28,7 @@ use crate::press::{self, Press};
 use crate::root::Root;
 use crate::store::sql::SqlStore;
 use crate::store::{MemoryStore, Store, StoreError};
+use crate::tls::{self, Certificate, TlsError};
 use crate::wire::NetworkSettings;
 
 /// How long requests under way may keep a stop waiting.
@@ -60,6 +61,9 @@ pub enum StartError {
         "cannot open the PostgreSQL database: {0}. Check the URL given with --database, and that the server runs"
     )]
     Postgres(StoreError),
+    /// The TLS certificate or its key cannot be used.
+    #[error("no TLS: {0}. See tls_certificate and tls_key in the settings")]
+    Tls(#[from] TlsError),
     /// The database opens, the book in it does not.
     #[error("cannot open the phone book: {0}")]
     Book(#[from] OpenError),
@@ -97,8 +101,9 @@ pub struct PhoneBook {
     first_token: Option<AdminToken>,
     shared: Arc<Shared>,
     press: Arc<Press>,
+    tls: bool,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl PhoneBook {
@@ -114,16 +119,21 @@ impl PhoneBook {
         let address = listener
             .local_addr()
             .map_err(|cause| StartError::Listen { address, cause })?;
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+        let certificate = certificate.map(Arc::new);
         let (book, first_token) = open_book(&config).await?;
         let (key, network) = (book.key(), press::network(&config, &book, unix_now()));
         let shared = Arc::new(publish(book, &config).await?);
         let press = Arc::new(Press::new(Arc::clone(&shared), config));
         let (stop, stopped) = oneshot::channel::<()>();
         let printing = tokio::spawn(Arc::clone(&press).run());
-        let run = http::run(listener, Arc::clone(&shared), async move {
+        let renewing = certificate.clone().map(tls::renew).map(tokio::spawn);
+        let tls = certificate.is_some();
+        let run = http::run(listener, Arc::clone(&shared), certificate, async move {
             // An error is a dropped handle: stop as well.
             let _ = stopped.await;
             printing.abort();
+            renewing.inspect(JoinHandle::abort);
         });
         debug!(%address, "the phone book is open");
         Ok(Self {
@@ -133,6 +143,7 @@ impl PhoneBook {
             first_token,
             shared,
             press,
+            tls,
             stop,
             serving: tokio::spawn(run),
         })
@@ -144,10 +155,11 @@ impl PhoneBook {
         self.address
     }
 
-    /// Where clients find it, `http://address:port`.
+    /// Where clients find it, `http://address:port`, or `https` with a certificate.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The key that signs its bindings.
@@ -214,7 +226,7 @@ impl PhoneBook {
         let _ = self.stop.send(());
         let mut serving = self.serving;
         match timeout(FAREWELL, &mut serving).await {
-            Ok(Ok(Ok(()))) => debug!("the phone book is closed"),
+            Ok(Ok(())) => debug!("the phone book is closed"),
             Ok(ended) => error!(?ended, "the phone book had stopped serving"),
             Err(_) => {
                 serving.abort();
@@ -293,7 +305,7 @@ async fn publish(mut book: Book, config: &Config) -> Result<Shared, StartError> 
         if book.due(now) {
             book.close_epoch(now, &press::network_bytes(&config, &book, now))?;
         }
-        Shared::new(book)
+        Shared::new(book, &config)
     };
     let shared = spawn_blocking(publish)
         .await

@@ -5,6 +5,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod stores;
+
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -19,57 +21,11 @@ use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
 use ringfence_phonebook::wire::{Activate, Base64};
 use ringfence_phonebook::{
     ActivationCode, BookKey, CodeDigest, Day, Listing, MemoryStore, NetworkSettings, Number,
-    NumberPlan, RingKey, Root, Store, Terms, Tile,
+    NumberPlan, RingKey, Store, Terms, Tile,
 };
 use x25519_dalek::StaticSecret;
 
-const NOW: u64 = 1_800_000_000;
-
-/// Runs the test once for each kind of store. The closure gives a store that sees what earlier ones of the same test kept, or
-/// `None` where nothing outlives the first.
-fn with_each_store(test: impl Fn(&mut dyn FnMut() -> Option<Box<dyn Store>>)) {
-    let mut memory = Some(MemoryStore::new());
-    test(&mut || memory.take().map(|store| Box::new(store) as Box<dyn Store>));
-    #[cfg(feature = "service")]
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .unwrap();
-        let path = folder.path().join("book.sqlite");
-        test(&mut || {
-            let store =
-                ringfence_phonebook::store::sql::SqlStore::sqlite(&path, runtime.handle().clone());
-            Some(Box::new(store.unwrap()))
-        });
-    }
-}
-
-fn plan() -> NumberPlan {
-    NumberPlan::new(100, 1).unwrap()
-}
-
-fn open(store: Box<dyn Store>) -> Book {
-    let mut book = Book::open(store, terms(), [1; 32]).unwrap().0;
-    if book.due(NOW) {
-        close(&mut book);
-    }
-    book
-}
-
-/// Ends an epoch that nobody else ends.
-fn close(book: &mut Book) -> Root {
-    book.close_epoch(NOW, b"{}").unwrap().unwrap()
-}
-
-/// As small as it can be: an epoch changes four records.
-fn terms() -> Terms {
-    Terms {
-        changes: 4,
-        ..Terms::of(plan())
-    }
-}
+use crate::stores::{NOW, close, open, plan, terms, with_each_store};
 
 fn network(book: &Book) -> NetworkSettings {
     NetworkSettings {
