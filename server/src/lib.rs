@@ -29,6 +29,8 @@ pub mod limit;
 pub mod listing;
 pub mod membership;
 pub mod number;
+#[cfg(feature = "service")]
+pub mod operator;
 pub mod owner;
 #[cfg(feature = "service")]
 mod press;

@@ -244,57 +244,54 @@ impl fmt::Debug for PhoneBook {
     }
 }
 
-/// Issues a number from the database of a book, which may be running in another process. The token comes with it if this made
-/// the book.
-///
-/// # Errors
-/// [`IssueBesideError`].
-pub async fn issue_beside(
-    config: &Config,
-) -> Result<(Issue, Option<AdminToken>), IssueBesideError> {
-    let (mut book, first_token) = open_book(config).await?;
-    let issue = spawn_blocking(move || book.issue(unix_now()))
-        .await
-        .map_err(|_| ServiceError::Interrupted)?;
-    Ok((issue.map_err(ServiceError::Issue)?, first_token))
-}
-
-/// Why no number came from the database.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IssueBesideError {
-    /// The book does not open.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The book says no.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-}
-
 /// Opens the book where the settings say. The token comes with it if this made the book.
 async fn open_book(config: &Config) -> Result<(Book, Option<AdminToken>), StartError> {
     let (database, terms, runtime) = (config.database.clone(), config.terms(), Handle::current());
-    let mut seed = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|_| StartError::Random)?;
+    let seed = draw_seed()?;
     let open = move || Ok(Book::open(open_store(database, runtime)?, terms, seed)?);
     spawn_blocking(open)
         .await
         .map_err(|_| StartError::Interrupted)?
 }
 
-fn open_store(database: Database, runtime: Handle) -> Result<Box<dyn Store>, StartError> {
-    Ok(match database {
-        Database::Memory => Box::new(MemoryStore::new()),
-        Database::File(path) => match SqlStore::sqlite(&path, runtime) {
-            Ok(store) => Box::new(store),
-            Err(cause) => return Err(StartError::Database { path, cause }),
-        },
-        Database::Postgres(url) => {
-            Box::new(SqlStore::postgres(&url, runtime).map_err(StartError::Postgres)?)
-        }
+/// Blocks.
+pub(crate) fn open_store(
+    database: Database,
+    runtime: Handle,
+) -> Result<Box<dyn Store>, StartError> {
+    Ok(match open_database(&database, runtime)? {
+        Some(store) => Box::new(store),
+        None => Box::new(MemoryStore::new()),
     })
+}
+
+/// `None` if nothing is to outlive the process. Blocks.
+pub(crate) fn open_database(
+    database: &Database,
+    runtime: Handle,
+) -> Result<Option<SqlStore>, StartError> {
+    match database {
+        Database::Memory => Ok(None),
+        Database::File(path) => match SqlStore::sqlite(path, runtime) {
+            Ok(store) => Ok(Some(store)),
+            Err(cause) => Err(StartError::Database {
+                path: path.clone(),
+                cause,
+            }),
+        },
+        Database::Postgres(url) => SqlStore::postgres(url, runtime)
+            .map(Some)
+            .map_err(StartError::Postgres),
+    }
+}
+
+/// From the system's random source.
+pub(crate) fn draw_seed() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    SysRng
+        .try_fill_bytes(&mut seed)
+        .map_err(|_| StartError::Random)?;
+    Ok(seed)
 }
 
 /// Ends the epoch if it is time, so that there is a root before anybody asks.

@@ -182,18 +182,30 @@ impl Book {
     }
 }
 
-/// The book that the store's view shows, if its tiles are those that the root names.
+/// The book that the store's view shows, if it is the one that the root signs.
 fn checked(
     published: &Published,
     root: Root,
     edition: &Edition,
     listed: &mut BTreeSet<Number>,
 ) -> Result<Published, StoreError> {
+    let states = root.states();
     let next = opening::take_over(published, &edition.rows, listed);
-    if next.tiles_hash() != root.states().tiles {
+    if next.tiles_hash() != states.tiles {
         return Err(StoreError::Corrupt(
             "book: its records are not those that its root names",
         ));
+    }
+    if Sha256::digest(&edition.network).0 != states.network {
+        return Err(StoreError::Corrupt("network settings that the root names"));
+    }
+    let delta = edition.deltas.last().map(|delta| Delta::decode(delta));
+    let named = match delta {
+        Some(delta) => delta.is_ok_and(|delta| delta.hash() == states.delta),
+        None => states.delta == [0; 32],
+    };
+    if !named {
+        return Err(StoreError::Corrupt("delta that the root names"));
     }
     Ok(next.on_shelf(Shelf::of(root, edition)))
 }
