@@ -16,11 +16,13 @@ pub mod challenge;
 pub mod code;
 #[cfg(feature = "service")]
 pub mod config;
+pub mod copy;
 pub mod day;
 mod decoy;
 pub mod delta;
 #[cfg(feature = "service")]
 pub mod exchange;
+pub mod fetch;
 pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
@@ -57,10 +59,12 @@ pub use binding::{Binding, BindingError};
 pub use book::{Book, Terms};
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
+pub use copy::{CopyError, Lie, VerifiedBook};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
 #[cfg(feature = "service")]
 pub use exchange::Exchange;
+pub use fetch::{Fetch, FetchError, Fetched, Want};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};

@@ -72,6 +72,7 @@ impl Town {
             plan: NumberPlan::new(20_000, 2).unwrap(),
             relays: vec![relay.url()],
             turn: vec![format!("turn:{}", turn.local_addr())],
+            turn_secret: Some(TurnSecret::new(TURN_SECRET.to_owned())),
             ..Default::default()
         })
         .await
