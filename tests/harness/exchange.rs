@@ -135,6 +135,7 @@ impl Desk {
                 user,
                 dialled,
                 sdp,
+                ..
             } => {
                 let caller = Caller {
                     number: user.as_str().to_owned(),

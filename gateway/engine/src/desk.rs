@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use ringfence_sip as sip;
 
-use crate::call::Common;
+use crate::call::{Common, News};
 use crate::config::Config;
 use crate::date::UnixTime;
 use crate::envelope::{Envelope, Outside};
@@ -27,6 +27,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) posts: &'a mut u64,
+    pub(crate) news: &'a mut VecDeque<(CallLabel, News)>,
     pub(crate) wall: UnixTime,
     pub(crate) now: Instant,
 }
@@ -40,6 +41,7 @@ impl Desk<'_> {
 
     /// Says how the call ended and frees its sound.
     pub(crate) fn end(&mut self, call: &Common, end: End) {
+        self.tell_partner(call, News::Over(480));
         self.step(call, Step::Ended(end));
         self.media(call, MediaOrder::Close);
     }
@@ -49,10 +51,25 @@ impl Desk<'_> {
         self.out.push_back(Output::Media { call, order });
     }
 
+    /// Tells the call that this one is or will be joined with, if there is one.
+    pub(crate) fn tell_partner(&mut self, call: &Common, news: News) {
+        if let Some(partner) = call.partner {
+            self.news.push_back((partner, news));
+        }
+    }
+
     /// The phone hears that it rings on the other side.
     pub(crate) fn ring_back(&mut self, call: &Common) {
+        match call.leg {
+            Some(leg) => self.agent.ring(leg, self.now),
+            None => self.tell_partner(call, News::Rings),
+        }
+    }
+
+    /// Says to the phone how the transfer stands that it has asked for.
+    pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
         if let Some(leg) = call.leg {
-            self.agent.ring(leg, self.now);
+            self.agent.transfer(leg, status, self.now);
         }
     }
 
@@ -65,8 +82,9 @@ impl Desk<'_> {
 
     /// Refuses the phone's INVITE, or its re-INVITE.
     pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
-        if let Some(leg) = call.leg {
-            self.agent.refuse(leg, status, self.now);
+        match call.leg {
+            Some(leg) => self.agent.refuse(leg, status, self.now),
+            None => self.tell_partner(call, News::Over(status)),
         }
     }
 

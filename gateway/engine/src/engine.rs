@@ -9,7 +9,7 @@ use rand_core::{Rng, SeedableRng};
 use ringfence_phonebook::{Binding, BookKey};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Happening};
+use crate::call::{Call, Happening, News};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -42,6 +42,8 @@ pub struct Engine {
     posts: u64,
     rng: ChaCha20Rng,
     out: VecDeque<Output>,
+    /// What joined calls have to tell each other. A call says a handful of things in its life.
+    news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
 }
 
@@ -86,6 +88,7 @@ impl Engine {
             posts: 0,
             rng,
             out: VecDeque::new(),
+            news: VecDeque::new(),
             closing: false,
         };
         engine.order_stamps(now);
@@ -270,6 +273,7 @@ impl Engine {
             out: &mut self.out,
             rng: &mut self.rng,
             posts: &mut self.posts,
+            news: &mut self.news,
             wall,
             now,
         };
@@ -296,16 +300,22 @@ impl Engine {
         self.calls.keys().copied().collect()
     }
 
-    /// After every input: hears what the phones' side has to say, which may move calls, which
-    /// may move phones, until all is quiet.
+    /// After every input: hears what the phones' side and joined calls have to say, which may move calls, which may
+    /// move phones, until all is quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
-        while let Some(output) = self.agent.poll() {
-            match output {
-                sip::Output::Send { flow, bytes } => {
-                    self.out.push_back(Output::Phone { flow, bytes })
+        loop {
+            if let Some(output) = self.agent.poll() {
+                match output {
+                    sip::Output::Send { flow, bytes } => {
+                        self.out.push_back(Output::Phone { flow, bytes })
+                    }
+                    sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
+                    sip::Output::Event(event) => self.handle_leg(event, now),
                 }
-                sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                sip::Output::Event(event) => self.handle_leg(event, now),
+            } else if let Some((call, news)) = self.news.pop_front() {
+                self.tell(call, Happening::News(news), now);
+            } else {
+                break;
             }
         }
         self.order_stamps(now);

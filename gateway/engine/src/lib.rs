@@ -44,6 +44,7 @@ mod line;
 mod output;
 mod step;
 mod stock;
+mod transfer;
 
 pub use config::Config;
 pub use counters::Counters;
