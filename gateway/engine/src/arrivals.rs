@@ -7,7 +7,7 @@ use ringfence_media::{Description, sdp};
 use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
+use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal, silent_phone};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
 use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
 use crate::date::Arrival;
@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// Calls that take something of the machine.
-    fn busy(&self) -> usize {
+    pub(crate) fn busy(&self) -> usize {
         self.calls
             .values()
             .filter(|call| !call.is_unheard())
@@ -204,7 +204,18 @@ impl Engine {
             | sip::Event::Refused { leg, .. }
             | sip::Event::Confirmed { leg, .. }
             | sip::Event::Reoffer { leg, .. }
+            | sip::Event::Reanswered { leg, .. }
+            | sip::Event::OfferRefused { leg, .. }
+            | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
+            sip::Event::Transfer { leg, to } => return self.handle_transfer(*leg, to, now),
+            sip::Event::Text { text, .. } => return self.agent.answer_text(*text, 405, now),
+            sip::Event::Subscribed { watch, .. } => {
+                return self.agent.refuse_watch(*watch, 489, now);
+            }
+            sip::Event::TextTaken { .. }
+            | sip::Event::TextRefused { .. }
+            | sip::Event::Unsubscribed { .. } => return,
         };
         if let Some(call) = self.legs.get(&leg).copied() {
             self.tell(call, Happening::Leg(event), now);
@@ -217,6 +228,7 @@ impl Engine {
             user,
             dialled,
             sdp,
+            replaces,
         } = event
         else {
             return;
@@ -225,8 +237,14 @@ impl Engine {
         let Some(line) = line else {
             return self.agent.refuse(leg, 403, now);
         };
+        if let Some(from) = replaces {
+            return self.handle_take_over(leg, (line, from), sdp, now);
+        }
         let callee = self.callee(&dialled, now);
-        let offer = sdp::read_offer(&sdp);
+        let offer = match &sdp[..] {
+            [] => Ok(silent_phone()),
+            sdp => sdp::read_offer(sdp),
+        };
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
@@ -237,9 +255,10 @@ impl Engine {
             }
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
-                return self.begin(line, Some(leg), now, |common, desk| {
+                self.begin(line, Some(leg), now, |common, desk| {
                     Dialling::start(offer, callee, met, common, desk)
                 });
+                return;
             }
             (Err(LookupError::NoTile), _) => (503, End::NoBook),
             (Err(_), _) => (404, End::NoSuchNumber),
@@ -284,23 +303,25 @@ impl Engine {
     }
 
     /// Digits to keys, from the downloaded book alone.
-    fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+    pub(crate) fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
         let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
         self.directory.look_up(number, self.wall(now))
     }
 
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         line: usize,
         leg: Option<sip::LegId>,
         now: Instant,
         start: impl FnOnce(&mut Common, &mut crate::desk::Desk<'_>) -> Phase,
-    ) {
+    ) -> CallLabel {
+        let label = self.new_label();
         let mut call = Call {
             common: Common {
-                label: self.new_label(),
+                label,
                 line,
                 leg,
+                partner: None,
                 stamps: None,
                 alarm: None,
             },
@@ -311,6 +332,7 @@ impl Engine {
             call.phase = phase;
             self.keep(call);
         }
+        label
     }
 
     fn note(&mut self, call: CallLabel, step: Step) {

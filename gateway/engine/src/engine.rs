@@ -9,7 +9,7 @@ use rand_core::{Rng, SeedableRng};
 use ringfence_phonebook::{Binding, BookKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Happening};
+use crate::call::{Call, Happening, News};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::contacts::{AddressBook, Contacts, Learnt};
@@ -50,6 +50,8 @@ pub struct Engine {
     posts: u64,
     rng: ChaCha20Rng,
     out: VecDeque<Output>,
+    /// What joined calls have to tell each other. A call says a handful of things in its life.
+    news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
 }
 
@@ -98,6 +100,7 @@ impl Engine {
             posts: 0,
             rng,
             out: VecDeque::new(),
+            news: VecDeque::new(),
             closing: false,
         };
         engine.take_roots();
@@ -359,6 +362,7 @@ impl Engine {
             address_book: &mut self.address_book,
             roots: &mut self.roots,
             book_key: &self.book_key,
+            news: &mut self.news,
             wall,
             now,
         };
@@ -385,16 +389,22 @@ impl Engine {
         self.calls.keys().copied().collect()
     }
 
-    /// After every input: hears what the phones' side has to say, which may move calls, which
-    /// may move phones, until all is quiet.
+    /// After every input: hears what the phones' side and joined calls have to say, which may move calls, which may
+    /// move phones, until all is quiet.
     pub(crate) fn settle(&mut self, now: Instant) {
-        while let Some(output) = self.agent.poll() {
-            match output {
-                sip::Output::Send { flow, bytes } => {
-                    self.out.push_back(Output::Phone { flow, bytes })
+        loop {
+            if let Some(output) = self.agent.poll() {
+                match output {
+                    sip::Output::Send { flow, bytes } => {
+                        self.out.push_back(Output::Phone { flow, bytes })
+                    }
+                    sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
+                    sip::Output::Event(event) => self.handle_leg(event, now),
                 }
-                sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                sip::Output::Event(event) => self.handle_leg(event, now),
+            } else if let Some((call, news)) = self.news.pop_front() {
+                self.tell(call, Happening::News(news), now);
+            } else {
+                break;
             }
         }
         self.order_stamps(now);
