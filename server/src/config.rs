@@ -386,6 +386,9 @@ mod tests {
             (512, 12, 3)
         );
         assert_eq!(config.relays, ["wss://relay.example"]);
+        assert!(config.relay.serve && config.turn_server.serve);
+        assert_eq!(config.relay.connections, 9);
+        assert_eq!(config.turn_server.ports, [50_000, 50_999]);
         let files = config.tls.unwrap();
         assert_eq!(
             (files.certificate, files.key),
@@ -417,9 +420,6 @@ mod tests {
         fs::write(file.path(), "\n").unwrap();
         let error = settings.resolve().unwrap_err();
         assert!(matches!(error, ConfigError::NoTurnSecret { .. }), "{error}");
-        assert!(config.relay.serve && config.turn_server.serve);
-        assert_eq!(config.relay.connections, 9);
-        assert_eq!(config.turn_server.ports, [50_000, 50_999]);
     }
 
     #[test]

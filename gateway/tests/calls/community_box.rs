@@ -42,12 +42,11 @@ async fn call_through(program: TurnProgram) {
         ["udp", "tcp"].map(|way| format!("turn:{turn}?transport={way}"))
     );
     let folder = tempfile::tempdir().unwrap();
-    let mut homes = Vec::new();
-    for (side, name) in ["a", "b"].iter().enumerate() {
-        let house = House::build(exchange.book(), &folder.path().join(name)).await;
-        homes.push(house.open_with(exchange.book(), side).await);
-    }
-    let [mut a, mut b]: [_; 2] = homes.try_into().ok().unwrap();
+    // Both have their numbers before either downloads the book.
+    let house_a = House::build(exchange.book(), &folder.path().join("a")).await;
+    let house_b = House::build(exchange.book(), &folder.path().join("b")).await;
+    let mut a = house_a.open_with(exchange.book(), 0).await;
+    let mut b = house_b.open_with(exchange.book(), 1).await;
     // Both directions: the stamps are worth what this relay asks for.
     a.call(&mut b).await;
     a.phone.hang_up().await;
