@@ -46,6 +46,7 @@ pub mod service;
 pub mod shelf;
 pub mod store;
 pub mod tile;
+pub mod timetable;
 #[cfg(feature = "service")]
 pub mod tls;
 #[cfg(feature = "turn")]

@@ -48,6 +48,7 @@ mod output;
 mod record;
 mod step;
 mod stock;
+mod trust;
 
 pub use config::Config;
 pub use counters::Counters;
