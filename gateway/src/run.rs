@@ -244,7 +244,7 @@ impl Loop {
                 }
                 Output::SplitView(split) => self.write_down(Entry::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
-                    self.write_down(Entry::Evidence(Evidence::Record(record)));
+                    self.write_down(Entry::Evidence(Evidence::Record(Box::new(record))));
                 }
                 Output::Step { call, step } => {
                     let at = clock::now();

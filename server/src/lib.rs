@@ -49,6 +49,7 @@ pub mod shelf;
 pub mod stamp;
 pub mod store;
 pub mod tile;
+pub mod timetable;
 #[cfg(feature = "service")]
 pub mod tls;
 #[cfg(feature = "turn")]

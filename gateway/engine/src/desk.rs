@@ -12,7 +12,6 @@ use crate::call::{Common, News, Peer};
 use crate::config::Config;
 use crate::contacts::{AddressBook, Learnt};
 use crate::date::UnixTime;
-use crate::engine::alarm;
 use crate::envelope::{Envelope, Outside};
 use crate::hint::Hint;
 use crate::line::Line;
@@ -21,6 +20,7 @@ use crate::ring::BookView;
 use crate::roots::Roots;
 use crate::step::{End, Step};
 use crate::stock::Stock;
+use crate::trust::alarm;
 
 /// Borrowed parts of the engine, for the length of one event.
 pub(crate) struct Desk<'a> {

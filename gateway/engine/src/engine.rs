@@ -12,7 +12,7 @@ use ringfence_sip as sip;
 use crate::call::{Call, Happening, News};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::contacts::{AddressBook, Contacts, Learnt};
+use crate::contacts::AddressBook;
 use crate::counters::Counters;
 use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
@@ -23,8 +23,7 @@ use crate::input::MediaEvent;
 use crate::line::{BindingFault, Line};
 use crate::output::{CallLabel, Output, PostId};
 use crate::record::RecordWatch;
-use crate::ring::BookView;
-use crate::roots::{Roots, SplitView};
+use crate::roots::Roots;
 use crate::seen::Seen;
 use crate::stock::Stock;
 use crate::work::Stamp;
@@ -42,14 +41,14 @@ pub struct Engine {
     pub(crate) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(crate) counters: Counters,
     pub(crate) address_book: AddressBook,
-    roots: Roots,
-    records: Vec<RecordWatch>,
+    pub(crate) roots: Roots,
+    pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
     stock: Stock,
     clock: Clock,
     posts: u64,
     rng: ChaCha20Rng,
-    out: VecDeque<Output>,
+    pub(crate) out: VecDeque<Output>,
     /// What joined calls have to tell each other. A call says a handful of things in its life.
     news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
@@ -157,12 +156,6 @@ impl Engine {
         self.take_roots();
     }
 
-    /// The contacts as they are saved, with everything that was learnt up to the count `saved` (0 at the start). To be called at the
-    /// start, and whenever the user has edited them.
-    pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64) {
-        self.address_book.replace(contacts, saved);
-    }
-
     /// The phone book renewed its word for the line with the binding's number. Calls that begin
     /// from now on are rung with it.
     ///
@@ -238,12 +231,6 @@ impl Engine {
             .min_by_key(|(at, _)| *at)
     }
 
-    /// The numbers with which calls were answered.
-    #[must_use]
-    pub fn contacts(&self) -> &Contacts {
-        self.address_book.contacts()
-    }
-
     /// The lines of this engine, in the order in which they were given.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
@@ -267,47 +254,6 @@ impl Engine {
 
     pub(crate) fn wall(&self, now: Instant) -> UnixTime {
         self.clock.wall(now)
-    }
-
-    /// Learns something about a number; true when it is news.
-    pub(crate) fn learn(&mut self, learnt: Learnt) -> bool {
-        let count = self.address_book.learn(learnt);
-        if let Some(count) = count {
-            self.push(Output::Learnt { count, learnt });
-        }
-        count.is_some()
-    }
-
-    /// Compares the book that somebody else saw with the one that is in use here.
-    pub(crate) fn compare(&mut self, view: &BookView) {
-        let split = view
-            .root(&self.book_key)
-            .and_then(|theirs| self.roots.hear(theirs));
-        self.out.extend(split.map(alarm));
-    }
-
-    fn take_roots(&mut self) {
-        for root in self.directory.take_roots() {
-            let split = self.roots.add(root);
-            self.out.extend(split.map(alarm));
-        }
-        self.look_own_records_up();
-    }
-
-    fn look_own_records_up(&mut self) {
-        let Some(root) = self.roots.newest() else {
-            return;
-        };
-        for (line, watch) in self.lines.iter().zip(&mut self.records) {
-            let own = (line.number, &line.identity);
-            if let Some(record) = watch.look(own, &self.directory, root) {
-                tracing::error!(
-                    epoch = root.states().epoch,
-                    "THE PHONE BOOK LISTS A NUMBER OF YOURS WITH KEYS OF SOMEBODY ELSE: whoever dials it now reaches them. To do: warn those who call you, and show the evidence to the book's operator (ringfence evidence)"
-                );
-                self.out.push_back(Output::FalseRecord(record));
-            }
-        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -417,13 +363,4 @@ impl Engine {
             self.out.push_back(Output::WantStamps(count));
         }
     }
-}
-
-/// Says aloud what must never happen. The roots name nobody.
-pub(crate) fn alarm(split: SplitView) -> Output {
-    tracing::error!(
-        epoch = split.ours.states().epoch,
-        "THE PHONE BOOK SHOWS DIFFERENT PEOPLE DIFFERENT PAGES. To do: compare safety numbers before you trust a number, and show the evidence to the book's operator and to others who use it (ringfence evidence)"
-    );
-    Output::SplitView(Box::new(split))
 }

@@ -49,6 +49,7 @@ mod record;
 mod step;
 mod stock;
 mod transfer;
+mod trust;
 
 pub use config::Config;
 pub use counters::Counters;

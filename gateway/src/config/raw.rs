@@ -41,7 +41,7 @@ pub struct RawSip {
 }
 
 /// `[phonebook]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBook {
     /// Mean minutes between downloads; 0: once in each epoch of the book.
@@ -89,15 +89,6 @@ impl Default for RawSip {
             listen: vec!["127.0.0.1".to_owned()],
             udp_port: 5060,
             tcp_port: 5060,
-        }
-    }
-}
-
-impl Default for RawBook {
-    fn default() -> Self {
-        Self {
-            refresh_minutes: 0,
-            ca_file: String::new(),
         }
     }
 }

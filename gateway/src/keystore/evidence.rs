@@ -27,6 +27,9 @@ const FORMAT: &str = "ringfence-evidence-1";
 /// Files that are kept. After the first one the book is not to be trusted; more prove nothing new.
 const MOST_FILES: usize = 64;
 
+/// Largest file: a tile, and the hashes of the most tiles that a book may have.
+const MOST_BYTES: u64 = 1024 * 1024;
+
 /// What can be proved.
 #[derive(Clone, Debug)]
 pub enum Evidence {
@@ -38,7 +41,7 @@ pub enum Evidence {
         shown: Box<Root>,
     },
     /// A false record of a number of one's own.
-    Record(FalseRecord),
+    Record(Box<FalseRecord>),
 }
 
 impl From<SplitView> for Evidence {
@@ -127,9 +130,9 @@ impl EvidenceFolder {
             proof: Proof::of(evidence),
         };
         let json = serde_json::to_vec_pretty(&stored).expect("texts always become JSON");
-        let (kind, root) = match evidence {
+        let (kind, root): (_, &Root) = match evidence {
             Evidence::Roots { shown, .. } => ("roots", shown),
-            Evidence::Record(record) => ("record", &Box::new(record.root)),
+            Evidence::Record(record) => ("record", &record.root),
         };
         let mark = hex::encode(root.hash().0.get(..4).unwrap_or_default());
         let name = format!("{kind}-{:010}-{mark}.json", root.states().epoch);
@@ -144,7 +147,7 @@ impl EvidenceFolder {
     /// [`KeystoreFault`] when a file cannot be read.
     pub fn list(&self) -> Result<Vec<EvidenceFile>, KeystoreFault> {
         let read = |path: PathBuf| {
-            let json = file::read_private(&path)?;
+            let json = file::read_private_up_to(&path, MOST_BYTES)?;
             let malformed = |_| KeystoreFault::Malformed { path: path.clone() };
             let stored: Stored = serde_json::from_slice(&json).map_err(malformed)?;
             let says = match stored.proof {
@@ -183,5 +186,62 @@ impl Proof {
                     .collect(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ringfence_phonebook::{Number, NumberPlan, Tile};
+
+    use super::*;
+
+    /// Any root will do: it is kept as it is. This one was signed by a book of the tests in `server/`.
+    fn root(folder: &Path) -> (Root, BookKey) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let config = ringfence_phonebook::config::Config {
+                listen: ([127, 0, 0, 1], 0).into(),
+                database: ringfence_phonebook::config::Database::Memory,
+                plan: NumberPlan::new(20_000, 1).unwrap(),
+                ..Default::default()
+            };
+            let book = ringfence_phonebook::PhoneBook::start(config).await.unwrap();
+            let client = crate::io::book::BookClient::new(&book.url(), None).unwrap();
+            let mut copy = crate::io::book::BookCopy::open(folder, book.book_key()).unwrap();
+            let snapshot = copy.refresh(&client).await.unwrap();
+            (*snapshot.book.root(), book.book_key())
+        })
+    }
+
+    #[test]
+    fn evidence_is_kept_once_listed_and_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, key) = root(folder.path());
+        let evidence = EvidenceFolder::of(folder.path());
+        assert_eq!(evidence.list().unwrap(), []);
+        let roots = Evidence::Roots {
+            known: Box::new(root),
+            shown: Box::new(root),
+        };
+        let record = Evidence::Record(Box::new(FalseRecord {
+            number: Number::new(20_001),
+            tile: Arc::new(Tile::decode(&[0; 49_152]).unwrap()),
+            hashes: vec![[0; 32]; 4_096],
+            root,
+        }));
+        for proof in [&roots, &record, &roots] {
+            let kept = evidence.keep(proof, &key, Day::new(20_416)).unwrap();
+            assert!(kept.is_some_and(|path| path.exists()));
+        }
+        let listed = evidence.list().unwrap();
+        assert_eq!(listed.len(), 2);
+        assert!(listed[0].says.contains("20001"));
+        assert_eq!(listed[1].day, Day::new(20_416));
+        for number in 0..MOST_FILES {
+            std::fs::write(evidence.0.join(format!("{number}.json")), "").unwrap();
+        }
+        assert_eq!(evidence.keep(&roots, &key, Day::new(1)).unwrap(), None);
     }
 }

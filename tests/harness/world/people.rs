@@ -18,7 +18,8 @@ use super::{
     World,
     book::new_identity,
     handset::{Card, Handset, Notice},
-    seat::{LineCard, Seat, WORK_BITS, in_house},
+    seat::{LineCard, Seat, WORK_BITS},
+    wires::in_house,
 };
 use crate::tone;
 

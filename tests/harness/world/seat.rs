@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Instant,
 };
 
@@ -26,7 +26,7 @@ use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
-use super::turn::TURN_ADDRESS;
+use super::{turn::TURN_ADDRESS, wires::in_house};
 
 /// Leading zero bits of a stamp in this world: some work, so that it is checked, but no waiting.
 pub const WORK_BITS: u8 = 4;
@@ -400,17 +400,6 @@ pub(crate) fn mint(event_key: EventKey, wall: UnixTime) -> Stamp {
     Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
         .mint_some(u32::MAX)
         .expect("four bits of work are soon found")
-}
-
-/// An address inside the house of an engine: IPv4 in every second one, IPv6 in the others.
-pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
-    let house = u8::try_from(engine).expect("a world has few engines");
-    if engine.is_multiple_of(2) {
-        Ipv4Addr::new(10, 77, house, host).into()
-    } else {
-        let (house, host) = (house.into(), host.into());
-        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, house, 0, 0, 0, host).into()
-    }
 }
 
 fn drain_sound(sound: &mut Sound, out: &mut Vec<SeatOutput>, mut tell: impl FnMut(MediaEvent)) {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use rand::RngExt;
 use ringfence_phonebook::NetworkSettings;
 use ringfence_phonebook::copy::{CopyError, Lie};
-use ringfence_phonebook::fetch::{FetchError, next_look};
+use ringfence_phonebook::fetch::FetchError;
 use ringfence_phonebook::root::RootError;
+use ringfence_phonebook::timetable::next_look;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
