@@ -271,7 +271,7 @@ impl Engine {
     }
 
     /// Whether the number stood for another key until now. That is noted for the user, and logged once for each new key.
-    fn has_changed(
+    pub(crate) fn has_changed(
         &mut self,
         number: Number,
         identity: IdentityKey,

@@ -44,13 +44,13 @@ pub struct Engine {
     pub(crate) roots: Roots,
     pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
-    stock: Stock,
-    clock: Clock,
+    pub(crate) stock: Stock,
+    pub(crate) clock: Clock,
     posts: u64,
     rng: ChaCha20Rng,
     pub(crate) out: VecDeque<Output>,
     /// What joined calls have to tell each other. A call says a handful of things in its life.
-    news: VecDeque<(CallLabel, News)>,
+    pub(crate) news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
 }
 
@@ -333,34 +333,5 @@ impl Engine {
 
     fn labels(&self) -> Vec<CallLabel> {
         self.calls.keys().copied().collect()
-    }
-
-    /// After every input: hears what the phones' side and joined calls have to say, which may move calls, which may
-    /// move phones, until all is quiet.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        loop {
-            if let Some(output) = self.agent.poll() {
-                match output {
-                    sip::Output::Send { flow, bytes } => {
-                        self.out.push_back(Output::Phone { flow, bytes })
-                    }
-                    sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                    sip::Output::Event(event) => self.handle_leg(event, now),
-                }
-            } else if let Some((call, news)) = self.news.pop_front() {
-                self.tell(call, Happening::News(news), now);
-            } else {
-                break;
-            }
-        }
-        self.order_stamps(now);
-    }
-
-    fn order_stamps(&mut self, now: Instant) {
-        let waiting = self.calls.values().map(Call::lacks).sum();
-        let count = self.stock.order(waiting, self.clock.wall(now));
-        if count > 0 {
-            self.out.push_back(Output::WantStamps(count));
-        }
     }
 }

@@ -46,6 +46,7 @@ mod input;
 mod line;
 mod output;
 mod record;
+mod settle;
 mod step;
 mod stock;
 mod transfer;

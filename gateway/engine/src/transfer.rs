@@ -11,6 +11,7 @@ use ringfence_sip as sip;
 
 use crate::call::{Dialling, Happening, Joint, Phase, Talking};
 use crate::config::MAX_CALLS;
+use crate::contacts::ShownBy;
 use crate::directory::LookupError;
 use crate::engine::Engine;
 use crate::output::CallLabel;
@@ -46,6 +47,10 @@ impl Engine {
         };
         if self.closing || self.busy() >= MAX_CALLS {
             return Err(503);
+        }
+        // No call goes to a key that has taken a contact's place, this one neither.
+        if self.has_changed(callee.number, callee.identity, ShownBy::Book, now) {
+            return Err(403);
         }
         self.agent.transfer(leg, 100, now);
         let offer = PhoneMedia::unwritten(near, &codecs);
