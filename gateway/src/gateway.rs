@@ -5,13 +5,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
 use ringfence_engine::{BindingFault, CallLabel, Census, Config, Counters, Line, Step};
 use ringfence_media::Figures;
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::{Binding, BookKey, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::diary::Diary;
 use crate::io::lobby::Lobby;
 use crate::io::phone::{ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, RelayState, Relays};
@@ -43,6 +46,10 @@ pub struct Parts {
     pub relays: (Relays, mpsc::Receiver<Incoming>),
     /// The way out for sound.
     pub lobby: Lobby,
+    /// The contacts at the start.
+    pub contacts: Contacts,
+    /// Where contacts and evidence are kept; without it all is forgotten at the end.
+    pub diary: Option<Diary>,
 }
 
 /// What a running gateway can take over: other rules, and, if they changed, other relays and another way out for sound.
@@ -95,6 +102,11 @@ pub(crate) enum Request {
     Book(Directory),
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
     Change(Box<Change>),
+    Identity(
+        Number,
+        Box<Identity>,
+        oneshot::Sender<Result<(), BindingFault>>,
+    ),
     Status(oneshot::Sender<Status>),
     Stop,
 }
@@ -194,6 +206,25 @@ impl Gateway {
     pub async fn change(&self, change: Change) {
         // A gateway that has stopped needs none.
         drop(self.requests.send(Request::Change(Box::new(change))).await);
+    }
+
+    /// Hands a line's keys to the engine, after its ring key was replaced.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the keys that it has.
+    pub async fn renew_identity(
+        &self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let (tell, told) = oneshot::channel();
+        // A gateway that has stopped needs no keys.
+        drop(
+            self.requests
+                .send(Request::Identity(number, Box::new(identity), tell))
+                .await,
+        );
+        told.await.unwrap_or(Ok(()))
     }
 
     /// How it is; `None` once it has stopped.

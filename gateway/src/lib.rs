@@ -25,13 +25,16 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod diary;
 pub mod gateway;
 pub mod io;
 pub mod keystore;
 pub mod news;
 pub mod page;
+mod refill;
 pub mod reload;
 pub mod renew;
+mod rotate;
 pub mod secret;
 pub mod tally;
 

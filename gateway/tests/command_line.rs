@@ -114,6 +114,8 @@ fn encrypted(state: &Path) {
             password: Secret::new("swordfish".to_owned()),
         },
         name: None,
+        ring_key_since: None,
+        members: None,
     };
     store.save(&line).unwrap();
 }

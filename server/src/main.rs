@@ -1,4 +1,6 @@
-//! The command line of the phone book: reads settings, starts the service or issues a number. No logic.
+//! The command line of the phone book: reads settings, starts the service or does the operator's work. No logic.
+
+mod answer;
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -6,13 +8,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use ringfence_phonebook::PhoneBook;
+use ringfence_phonebook::Exchange;
 use ringfence_phonebook::admin::AdminToken;
+use ringfence_phonebook::book::IssueError;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
 use ringfence_phonebook::duty::page::PageError;
 use ringfence_phonebook::duty::papers::{self, Shell};
 use ringfence_phonebook::duty::{log, notice};
-use ringfence_phonebook::service::{Complaint, IssueBesideError, StartError, issue_beside};
+use ringfence_phonebook::exchange::ExchangeError;
+use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
+use ringfence_phonebook::service::Complaint;
 use thiserror::Error;
 
 /// The phone book of a Ringfence network: numbers and public keys, and no idea who looks up whom.
@@ -41,14 +46,56 @@ enum Command {
         /// Loopback address and port of a page for monitors, with /health and /metrics [default: none]
         #[arg(long, value_name = "ADDRESS:PORT")]
         metrics: Option<String>,
+        #[command(flatten)]
+        neighbours: Neighbours,
     },
-    /// Draw a number and print it with its activation code. Works beside a running server on the same database.
+    /// Draw numbers and print them with their activation codes. Works beside a running server on the same database.
     Issue {
+        #[command(flatten)]
+        place: Place,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_ISSUES))]
+        count: u32,
+        /// Print one line of JSON for each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print how many numbers are free, waiting for their code, active, retired, and each of them that is not free.
+    List {
         #[command(flatten)]
         place: Place,
         /// Print one line of JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Take a number out of use, or withdraw the code that it waits for. It is not issued again for a year.
+    Revoke {
+        #[command(flatten)]
+        place: Place,
+        /// The number
+        number: String,
+    },
+    /// Write the public book as files, for a web server that mirrors it. Run again, it writes what changed.
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// The folder that is served as /
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Copy the whole book, private keys included, into one file, while it is served.
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// The new file
+        file: PathBuf,
+    },
+    /// Copy a backup into a database that holds no book yet, SQLite or PostgreSQL.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// The backup
+        file: PathBuf,
     },
     /// Print the completions for a shell
     #[command(hide = true)]
@@ -64,13 +111,31 @@ enum Command {
     },
 }
 
+/// As many codes as one person may hand out in a day.
+const MAX_ISSUES: i64 = 10_000;
+
+/// What else runs in this process.
+#[derive(Args)]
+struct Neighbours {
+    /// Run a Nostr relay for rings too, and tell engines of it
+    #[arg(long)]
+    with_relay: bool,
+    /// Run a TURN server too (coturn where it is installed, else the embedded one), and tell engines of it
+    #[arg(long)]
+    with_turn: bool,
+    /// Name under which the world finds this machine, as book.example.org
+    #[arg(long, value_name = "NAME")]
+    public_name: Option<String>,
+}
+
 /// Where the book is.
 #[derive(Args)]
 struct Place {
     /// File of settings (TOML); what is given here goes over what it says
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// SQLite file of the book, made if absent [default: phonebook.sqlite]
+    /// SQLite file of the book, or postgres://USER:PASSWORD@HOST/NAME (better said in the settings, where others do not see it)
+    /// [default: phonebook.sqlite]
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
 }
@@ -81,11 +146,13 @@ enum Fatal {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Start(#[from] StartError),
-    #[error(transparent)]
-    Issue(#[from] IssueBesideError),
+    Start(#[from] ExchangeError),
     #[error("{0}. Choose another with --metrics")]
     Page(#[from] PageError),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
     #[error("cannot listen for the signal to stop: {0}")]
     Signals(std::io::Error),
     #[error("the answer could not be written to standard output: {0}")]
@@ -115,6 +182,7 @@ async fn run(command: Command) -> Result<(), Fatal> {
             relays,
             turn,
             metrics,
+            neighbours,
         } => {
             let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
             let settings = Settings {
@@ -122,16 +190,53 @@ async fn run(command: Command) -> Result<(), Fatal> {
                 relays: given(relays),
                 turn: given(turn),
                 metrics,
+                public_name: neighbours.public_name,
                 ..Settings::default()
             };
-            serve(config(place, settings)?).await
+            let mut config = config(place, settings)?;
+            config.relay.serve |= neighbours.with_relay;
+            config.turn_server.serve |= neighbours.with_turn;
+            serve(config).await
         }
-        Command::Issue { place, json } => {
-            let config = config(place, Settings::default())?;
-            begin_log(&config);
-            let (issue, token) = issue_beside(&config).await?;
-            show_token(token.as_ref());
-            say(&issued(&issue.number.to_string(), &issue.code.text(), json))
+        Command::Issue { place, count, json } => {
+            let issued = issue(&begin(place)?, count).await?;
+            show_token(issued.token.as_ref());
+            for issue in &issued.issues {
+                say(&answer::told(
+                    &issue.number.to_string(),
+                    &issue.code.text(),
+                    json,
+                ))?;
+            }
+            issued.stopped.map_or(Ok(()), |cause| Err(cause.into()))
+        }
+        Command::List { place, json } => {
+            let (census, states) = list(&begin(place)?).await?;
+            say(&answer::listed(&census, &states, json))
+        }
+        Command::Revoke { place, number } => {
+            let number = revoke(&begin(place)?, &number).await?;
+            say(&format!(
+                "number {number} is out of use; the book says so after the end of the epoch"
+            ))
+        }
+        Command::Export { place, folder } => {
+            let epoch = export::export(&begin(place)?, &folder).await?;
+            say(&format!(
+                "{} is the public book of epoch {epoch}",
+                folder.display()
+            ))
+        }
+        Command::Backup { place, file } => {
+            copies::backup(&begin(place)?, &file).await?;
+            say(&format!(
+                "{} holds the whole book; who has it can sign in the book's name",
+                file.display()
+            ))
+        }
+        Command::Restore { place, file } => {
+            copies::restore(&begin(place)?, &file).await?;
+            say("the book is restored; start the server")
         }
         Command::Completions { shell } => write(&papers::completions(shell, Line::command())),
         Command::Man { folder: None } => {
@@ -143,6 +248,13 @@ async fn run(command: Command) -> Result<(), Fatal> {
     }
 }
 
+/// What the operator's commands begin with: the settings, and the log that these want.
+fn begin(place: Place) -> Result<Config, Fatal> {
+    let config = config(place, Settings::default())?;
+    begin_log(&config);
+    Ok(config)
+}
+
 fn begin_log(config: &Config) {
     // What is logged does not change while it runs.
     drop(log::begin(LOG_VARIABLE, LOG, config.log_format));
@@ -152,24 +264,27 @@ async fn serve(config: Config) -> Result<(), Fatal> {
     begin_log(&config);
     let stop = asked_to_stop()?;
     let metrics = config.metrics;
-    let book = PhoneBook::start(config).await?;
+    let exchange = Exchange::start(config).await?;
+    let book = exchange.book();
     show_token(book.first_token());
+    let mut lines = exchange.lines();
     let page = match metrics {
         Some(address) => Some(book.open_page(address).await?),
         None => None,
     };
+    lines.extend(
+        page.as_ref()
+            .map(|page| format!("for monitors: http://{}", page.address())),
+    );
     // Engines are served all the same when nobody can be told.
-    drop(say(&format!("phone book at {}", book.url())));
-    if let Some(page) = &page {
-        drop(say(&format!("for monitors: http://{}", page.address())));
-    }
+    drop(say(&lines.join("\n")));
     notice::ready(WELL);
     tokio::select! {
         () = stop => {}
         () = notice::stay_in_touch(async || status(book.look().await)) => {}
     }
     notice::stopping();
-    book.stop().await;
+    exchange.stop().await;
     Ok(())
 }
 
@@ -222,17 +337,6 @@ fn config(place: Place, line: Settings) -> Result<Config, ConfigError> {
     }
     .or(file)
     .resolve()
-}
-
-fn issued(number: &str, code: &str, json: bool) -> String {
-    if json {
-        serde_json::json!({ "number": number, "activationCode": code }).to_string()
-    } else {
-        format!(
-            "number           {number}\nactivation code  {code}\n\
-             The code is good for 24 hours, once. Hand it over by a way you trust."
-        )
-    }
 }
 
 /// Prints the answer to a command. Whoever has closed the pipe has read enough.

@@ -12,11 +12,12 @@ use tokio::time::interval;
 
 use super::{Failure, Place, open_store, say, stop};
 use crate::assemble::{AssembleFault, assemble, buckets};
-use crate::config::Config;
+use crate::config::{Config, TurnLogin};
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::io::book::{BookClient, BookCopy, keep_fresh};
 use crate::io::lobby::Lobby;
 use crate::io::probe::probe;
+use crate::io::purse::Purse;
 use crate::keystore::LineFile;
 use crate::news::{pass_on, renew};
 use crate::page;
@@ -30,7 +31,7 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C.
-pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<(), Failure> {
+pub(super) async fn serve(place: &Place, mut config: Config, dial: &Dial) -> Result<(), Failure> {
     // From here on: without it, the signal would end the program while it starts.
     let hang_ups = signal(SignalKind::hangup()).map_err(|error| Failure::System(error.kind()))?;
     let mut store = open_store(&config, false)?;
@@ -42,9 +43,15 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     };
     let (key, network) = (snapshot.network.book_key, snapshot.network.clone());
     let mut renewals = Renewals::new(store, client.clone(), key, lines);
+    let purse = Purse::default();
+    let purse = matches!(config.turn.login, TurnLogin::None).then_some(&purse);
     // A fault was told; the old bindings may still be good.
-    drop(renew(&mut renewals).await);
-    let parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    drop(renew(&mut renewals, &network, purse).await);
+    take_logins_of(purse.filter(|purse| !purse.is_empty()), &mut config);
+    let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    let mut diary = renewals.diary();
+    parts.contacts = diary.contacts()?;
+    parts.diary = Some(diary);
     let buckets = buckets(renewals.lines(), &network)?;
     check_turn(&parts.lobby).await?;
     let gateway = Gateway::start(parts).await?;
@@ -58,6 +65,7 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     let watching = tokio::spawn(watch_relays(gateway.enquiry()));
     let reading = Reading {
         place,
+        purse,
         dial,
         gateway: &gateway,
         buckets,
@@ -71,7 +79,7 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     notice::ready("serving");
     tokio::select! {
         () = stop() => {}
-        () = pass_on(&gateway, fresh, &mut renewals) => {}
+        () = pass_on(&gateway, fresh, &mut renewals, purse) => {}
         () = read_again(reading, hang_ups, network) => {}
         () = notice::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
@@ -96,6 +104,7 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
 /// What is needed to read the settings again.
 struct Reading<'a> {
     place: &'a Place,
+    purse: Option<&'a Purse>,
     dial: &'a Dial,
     gateway: &'a Gateway,
     buckets: BTreeSet<u16>,
@@ -117,7 +126,10 @@ async fn read_again(
             network: &network(),
         };
         let taken = match reading.place.config() {
-            Ok(new) => running.take_over(&reading.config, new).await,
+            Ok(mut new) => {
+                take_logins_of(reading.purse, &mut new);
+                running.take_over(&reading.config, new).await
+            }
             Err(error) => Err(error.into()),
         };
         match taken {
@@ -145,6 +157,15 @@ fn in_a_line(status: &Status) -> String {
         "{phones} registered phones, {talking} calls, {} of {} relays",
         relays.listening, relays.configured
     )
+}
+
+/// Settings that name no login use those of the phone book.
+fn take_logins_of(purse: Option<&Purse>, config: &mut Config) {
+    if let Some(purse) = purse
+        && matches!(config.turn.login, TurnLogin::None)
+    {
+        config.turn.login = TurnLogin::Book(purse.clone());
+    }
 }
 
 fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), Failure> {

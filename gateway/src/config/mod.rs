@@ -4,6 +4,7 @@
 //! default, and `examples/ringfence.toml` documents them all (a test compares the two). Keys and numbers are not settings: they
 //! live in the key store.
 
+mod fault;
 pub mod raw;
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +13,11 @@ use std::time::Duration;
 
 use ringfence_phonebook::duty::log::{self, Format};
 
+use crate::io::purse::Purse;
 use crate::io::relay;
-use crate::io::turn::{TurnEndpoint, TurnUrlError};
+use crate::io::turn::TurnEndpoint;
 use crate::secret::Secret;
+pub use fault::ConfigError;
 use raw::{RawConfig, RawTurn};
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
@@ -63,8 +66,9 @@ pub struct SipListen {
 /// How the copy of the phone book is kept fresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookSettings {
-    /// Mean time between downloads; the real moments are random, so that they tell nothing.
-    pub refresh: Duration,
+    /// Mean time between downloads, `None` for once in each epoch of the book; the real moments are random, so that they tell
+    /// nothing.
+    pub refresh: Option<Duration>,
     /// Certificates trusted beside the usual ones.
     pub ca_file: Option<PathBuf>,
 }
@@ -87,6 +91,8 @@ pub struct TurnSettings {
 pub enum TurnLogin {
     /// Nothing is set.
     None,
+    /// Logins that the phone book gives in bulk, each used once.
+    Book(Purse),
     /// A secret shared with the server, from which one-use credentials are made (draft-uberti-behave-turn-rest).
     Shared(Secret),
     /// One fixed account. The server can then tell this engine's calls from others'.
@@ -96,137 +102,6 @@ pub enum TurnLogin {
         /// Password.
         password: Secret,
     },
-}
-
-/// Why settings cannot be used. Each names the file or the setting.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration file {}: {kind}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        kind: std::io::ErrorKind,
-    },
-    /// The file is not TOML, or names an unknown setting.
-    #[error("{}, line {line}: {message}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong there.
-        message: String,
-    },
-    /// `state` needs a home folder and there is none.
-    #[error("the setting `state` begins with ~ but HOME is not set")]
-    NoHome,
-    /// A value outside its range.
-    #[error("the setting `{setting}` is {value}; it may be {least} to {most}")]
-    Range {
-        /// The setting.
-        setting: &'static str,
-        /// What was typed.
-        value: u64,
-        /// Smallest value.
-        least: u64,
-        /// Largest value.
-        most: u64,
-    },
-    /// `sip.listen` is empty or has something that is not an address.
-    #[error("the setting `sip.listen` needs at least one IP address; {0:?} is none")]
-    Listen(String),
-    /// `sip.listen` has `0.0.0.0` or `::`. Phones are told that address in SIP and SDP, and could send nothing to it.
-    #[error(
-        "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
-    )]
-    ListenEverywhere(IpAddr),
-    /// `sip.listen` has several addresses. A phone is told where to send its sound, and that must be the address it
-    /// registered at: one for all phones so far.
-    #[error("the setting `sip.listen` has {0} addresses; phones can be served at one")]
-    ListenSeveral(usize),
-    /// A relay that is not a WebSocket URL.
-    #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
-    Relay(String),
-    /// A TURN URI that cannot be used.
-    #[error("the setting `turn.urls` has {url:?}: {why}")]
-    TurnUrl {
-        /// What was typed.
-        url: String,
-        /// What is wrong with it.
-        why: TurnUrlError,
-    },
-    /// `log` is no filter.
-    #[error("the setting `log` is {0:?}, which is no filter for a log")]
-    Log(String),
-    /// `metrics.listen` is no loopback address with a port.
-    #[error("the setting `metrics.listen` is {0:?}, which is no loopback address with a port")]
-    Metrics(String),
-    /// Both a secret and an account, or half an account.
-    #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
-    TurnLogin,
-}
-
-impl ConfigError {
-    /// What is wrong without naming the file, which may show a user: for the log. What was typed is left out where it is an address
-    /// that was meant for nobody else.
-    #[must_use]
-    pub fn unnamed(&self) -> String {
-        match self {
-            Self::Unreadable { kind, .. } => format!("cannot read the configuration file: {kind}"),
-            Self::Syntax { line, message, .. } => {
-                format!("line {line} of the configuration file: {message}")
-            }
-            Self::Listen(_) => {
-                "the setting `sip.listen` has something that is no IP address".to_owned()
-            }
-            Self::Metrics(_) => "the setting `metrics.listen` is no loopback address".to_owned(),
-            Self::ListenEverywhere(_) => {
-                "the setting `sip.listen` has an address that stands for every network".to_owned()
-            }
-            _ => self.to_string(),
-        }
-    }
-
-    /// What the person can do.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Unreadable { .. } => {
-                "check the path given with --config and that this user may read the file".to_owned()
-            }
-            Self::Syntax { .. } => {
-                "correct that line; examples/ringfence.toml shows every setting".to_owned()
-            }
-            Self::NoHome => "set `state` to a full path, or give --state".to_owned(),
-            Self::Range { setting, .. } => {
-                format!("choose a value in that range, or leave `{setting}` out")
-            }
-            Self::Listen(_) => "write for example listen = [\"127.0.0.1\"]".to_owned(),
-            Self::ListenEverywhere(_) => {
-                "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
-                    .to_owned()
-            }
-            Self::ListenSeveral(_) => {
-                "keep the network card's address: phones on this machine can register at it too".to_owned()
-            }
-            Self::Relay(_) => {
-                "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
-                    .to_owned()
-            }
-            Self::TurnUrl { .. } => {
-                "write for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned()
-            }
-            Self::Log(_) => "write for example log = \"ringfence=info\"; levels are error, warn, info, debug and trace".to_owned(),
-            Self::Metrics(_) => {
-                "write for example listen = \"127.0.0.1:9422\", or leave it empty; figures are for this machine only"
-                    .to_owned()
-            }
-            Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
-        }
-    }
 }
 
 impl Config {
@@ -292,7 +167,7 @@ impl TryFrom<RawConfig> for Config {
         in_range(
             "phonebook.refresh_minutes",
             raw.phonebook.refresh_minutes,
-            1,
+            0,
             7 * 24 * 60,
         )?;
         log::check(&raw.log).map_err(|_| ConfigError::Log(raw.log.clone()))?;
@@ -312,7 +187,9 @@ impl TryFrom<RawConfig> for Config {
                 tcp_port: raw.sip.tcp_port,
             },
             phonebook: BookSettings {
-                refresh: Duration::from_secs(raw.phonebook.refresh_minutes * 60),
+                refresh: Some(raw.phonebook.refresh_minutes)
+                    .filter(|minutes| *minutes > 0)
+                    .map(|minutes| Duration::from_secs(minutes * 60)),
                 ca_file: optional_path(&raw.phonebook.ca_file),
             },
             turn: turn_settings(raw.turn)?,
@@ -335,11 +212,6 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    match listed.len() {
-        0 => return Err(ConfigError::Listen(String::new())),
-        1 => {}
-        several => return Err(ConfigError::ListenSeveral(several)),
-    }
     let read = |text: &String| match text.parse::<IpAddr>() {
         Ok(addr) if addr.to_canonical().is_unspecified() => {
             Err(ConfigError::ListenEverywhere(addr))
@@ -347,7 +219,12 @@ fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
         Ok(addr) => Ok(addr),
         Err(_) => Err(ConfigError::Listen(text.clone())),
     };
-    listed.iter().map(read).collect()
+    let addresses: Vec<IpAddr> = listed.iter().map(read).collect::<Result<_, _>>()?;
+    match addresses.len() {
+        0 => Err(ConfigError::Listen(String::new())),
+        1 => Ok(addresses),
+        several => Err(ConfigError::ListenSeveral(several)),
+    }
 }
 
 fn optional_path(text: &str) -> Option<PathBuf> {
@@ -409,6 +286,7 @@ fn turn_settings(raw: RawTurn) -> Result<TurnSettings, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::turn::TurnUrlError;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();

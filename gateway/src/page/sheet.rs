@@ -76,11 +76,12 @@ fn envelopes(sheet: &mut Sheet, counters: &Counters) {
         ("unfit", counters.unfit),
         ("not_ours", counters.not_ours),
         ("forged", counters.forged),
+        ("changed_key", counters.changed_keys),
         ("flooded", counters.flooded),
     ];
     sheet.counters(
         "envelopes_dropped",
-        "Envelopes that came to nothing: too little work or seen before, for others, stale or forged, more rings than a line may have",
+        "Envelopes that came to nothing: too little work or seen before, for others, stale or forged, from a contact whose key has changed, more rings than a line may have",
         "reason",
         &reasons,
     );

@@ -118,9 +118,14 @@ impl Drop for Program {
 
 /// Settings of a program of the town: `first`, and the TURN servers.
 pub(crate) fn settings(first: &str, turn_urls: &[String]) -> String {
+    settings_with(first, turn_urls, TURN_SECRET)
+}
+
+/// The same with another secret; without one, the logins for the TURN server come from the phone book.
+pub(crate) fn settings_with(first: &str, turn_urls: &[String], secret: &str) -> String {
     format!(
         "{first}\n[sip]\nudp_port = 0\ntcp_port = 0\n\
-         [turn]\nurls = {turn_urls:?}\nsecret = {TURN_SECRET:?}\nallow_private = true\n"
+         [turn]\nurls = {turn_urls:?}\nsecret = {secret:?}\nallow_private = true\n"
     )
 }
 

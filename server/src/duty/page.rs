@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::config::Proxies;
 use crate::http::door::Door;
 
 /// The largest request. Nothing large is ever sent here.
@@ -66,7 +67,8 @@ impl Page {
             .layer(middleware::from_fn(from_here));
         let serving = tokio::spawn(async move {
             // It never ends by itself: a connection that cannot be accepted is tried again.
-            drop(axum::serve(Door::new(listener), routes).await);
+            let door = Door::new(listener, Proxies::default());
+            drop(axum::serve(door, routes).await);
         });
         Ok(Self { address, serving })
     }

@@ -1,0 +1,137 @@
+//! What is wrong with settings, said so that whoever wrote them can put it right.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::io::turn::TurnUrlError;
+
+/// Why settings cannot be used. Each names the file or the setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}: {kind}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// The file is not TOML, or names an unknown setting.
+    #[error("{}, line {line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// `state` needs a home folder and there is none.
+    #[error("the setting `state` begins with ~ but HOME is not set")]
+    NoHome,
+    /// A value outside its range.
+    #[error("the setting `{setting}` is {value}; it may be {least} to {most}")]
+    Range {
+        /// The setting.
+        setting: &'static str,
+        /// What was typed.
+        value: u64,
+        /// Smallest value.
+        least: u64,
+        /// Largest value.
+        most: u64,
+    },
+    /// `sip.listen` is empty or has something that is not an address.
+    #[error("the setting `sip.listen` needs at least one IP address; {0:?} is none")]
+    Listen(String),
+    /// `sip.listen` has `0.0.0.0` or `::`. Phones are told that address in SIP and SDP, and could send nothing to it.
+    #[error(
+        "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
+    )]
+    ListenEverywhere(IpAddr),
+    /// `sip.listen` has several addresses. A phone is told where to send its sound, and that must be the address it
+    /// registered at: one for all phones so far.
+    #[error("the setting `sip.listen` has {0} addresses; phones can be served at one")]
+    ListenSeveral(usize),
+    /// A relay that is not a WebSocket URL.
+    #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
+    Relay(String),
+    /// A TURN URI that cannot be used.
+    #[error("the setting `turn.urls` has {url:?}: {why}")]
+    TurnUrl {
+        /// What was typed.
+        url: String,
+        /// What is wrong with it.
+        why: TurnUrlError,
+    },
+    /// `log` is no filter.
+    #[error("the setting `log` is {0:?}, which is no filter for a log")]
+    Log(String),
+    /// `metrics.listen` is no loopback address with a port.
+    #[error("the setting `metrics.listen` is {0:?}, which is no loopback address with a port")]
+    Metrics(String),
+    /// Both a secret and an account, or half an account.
+    #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
+    TurnLogin,
+}
+
+impl ConfigError {
+    /// What is wrong without naming the file, which may show a user: for the log. What was typed is left out where it is an address
+    /// that was meant for nobody else.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Unreadable { kind, .. } => format!("cannot read the configuration file: {kind}"),
+            Self::Syntax { line, message, .. } => {
+                format!("line {line} of the configuration file: {message}")
+            }
+            Self::Listen(_) => {
+                "the setting `sip.listen` has something that is no IP address".to_owned()
+            }
+            Self::Metrics(_) => "the setting `metrics.listen` is no loopback address".to_owned(),
+            Self::ListenEverywhere(_) => {
+                "the setting `sip.listen` has an address that stands for every network".to_owned()
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => {
+                "check the path given with --config and that this user may read the file".to_owned()
+            }
+            Self::Syntax { .. } => {
+                "correct that line; examples/ringfence.toml shows every setting".to_owned()
+            }
+            Self::NoHome => "set `state` to a full path, or give --state".to_owned(),
+            Self::Range { setting, .. } => {
+                format!("choose a value in that range, or leave `{setting}` out")
+            }
+            Self::Listen(_) => "write for example listen = [\"127.0.0.1\"]".to_owned(),
+            Self::ListenEverywhere(_) => {
+                "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
+                    .to_owned()
+            }
+            Self::ListenSeveral(_) => {
+                "keep the network card's address: phones on this machine can register at it too".to_owned()
+            }
+            Self::Relay(_) => {
+                "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
+                    .to_owned()
+            }
+            Self::TurnUrl { .. } => {
+                "write for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned()
+            }
+            Self::Log(_) => "write for example log = \"ringfence=info\"; levels are error, warn, info, debug and trace".to_owned(),
+            Self::Metrics(_) => {
+                "write for example listen = \"127.0.0.1:9422\", or leave it empty; figures are for this machine only"
+                    .to_owned()
+            }
+            Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
+        }
+    }
+}

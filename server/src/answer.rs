@@ -1,0 +1,58 @@
+//! The wording of the answers to the operator's commands, for people or as JSON. A part of the program, not of the library.
+
+use ringfence_phonebook::Number;
+use ringfence_phonebook::store::{Census, State};
+
+/// A number and its code.
+pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
+    if json {
+        serde_json::json!({ "number": number, "activationCode": code }).to_string()
+    } else {
+        format!(
+            "number           {number}\nactivation code  {code}\n\
+             The code is good for 24 hours, once. Hand it over by a way you trust."
+        )
+    }
+}
+
+/// How many numbers are in each state, and each of them that is not free.
+pub(crate) fn listed(census: &Census, states: &[(Number, State)], json: bool) -> String {
+    if json {
+        let states: Vec<_> = states
+            .iter()
+            .map(|(number, state)| state_json(*number, *state))
+            .collect();
+        return serde_json::json!({
+            "free": census.free, "waiting": census.waiting, "active": census.active,
+            "retired": census.retired, "queued": census.queued, "numbers": states,
+        })
+        .to_string();
+    }
+    let mut text = format!(
+        "free {}, waiting {}, active {}, retired {}; {} changes wait for an epoch",
+        census.free, census.waiting, census.active, census.retired, census.queued
+    );
+    for (number, state) in states {
+        text.push_str(&format!("\n{number}  {}", state_name(*state)));
+    }
+    text
+}
+
+fn state_json(number: Number, state: State) -> serde_json::Value {
+    let (until, since) = match state {
+        State::Waiting { until } => (Some(until), None),
+        State::Active => (None, None),
+        State::Retired { since } => (None, Some(since)),
+    };
+    serde_json::json!({
+        "number": number.to_string(), "state": state_name(state), "until": until, "since": since,
+    })
+}
+
+const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Waiting { .. } => "waiting",
+        State::Active => "active",
+        State::Retired { .. } => "retired",
+    }
+}
