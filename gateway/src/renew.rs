@@ -103,8 +103,8 @@ impl Renewals {
         }
         let (store, client) = (&mut self.store, &self.client);
         let mut renewed = renew_bindings(store, client, &self.key, &mut self.lines).await;
-        let today = Day::of_unix(clock::unix_seconds());
-        let rotated = rotate(store, client, network, &mut self.lines, today).await;
+        let now_unix = clock::unix_seconds();
+        let rotated = rotate(store, client, network, &mut self.lines, now_unix).await;
         renewed.identities = rotated.identities;
         renewed.fault = renewed.fault.or(rotated.fault);
         self.rest = match &renewed.fault {

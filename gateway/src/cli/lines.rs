@@ -50,7 +50,7 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
-            ring_key_since: None,
+            ring_key_due: None,
             members: None,
         };
         let config = Config::with_state(Path::new("/tmp/x"));

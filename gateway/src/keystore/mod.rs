@@ -309,7 +309,7 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
-            ring_key_since: None,
+            ring_key_due: None,
             members: Some(Secret::new("token".to_owned())),
         }
     }

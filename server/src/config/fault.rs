@@ -48,8 +48,8 @@ pub enum ConfigError {
     /// No epoch, or one that nobody waits for.
     #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
     EpochSeconds,
-    /// No changes, or more than a delta takes.
-    #[error("changes is 1 to {MAX_CHANGES}")]
+    /// More changes than a delta takes.
+    #[error("changes is at most {MAX_CHANGES}, or 0 for as many as the plan needs")]
     Changes,
     /// More buckets than can be written.
     #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
