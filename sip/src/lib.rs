@@ -55,6 +55,6 @@ mod transaction;
 
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use agent::Agent;
-pub use event::{Caller, Counters, Event, HangUp, LegId, Output, PlaceError};
+pub use event::{Caller, Counters, Event, HangUp, LegId, Offer, Output, PlaceError};
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};

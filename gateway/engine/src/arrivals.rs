@@ -216,7 +216,7 @@ impl Engine {
             return self.agent.refuse(leg, 403, now);
         };
         let callee = self.callee(&dialled, now);
-        let offer = sdp::read_offer(&sdp);
+        let offer = sdp::read_offer(&sdp, self.config.srtp);
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),

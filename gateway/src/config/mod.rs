@@ -5,15 +5,18 @@
 //! live in the key store.
 
 pub mod raw;
+mod sip;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::io::certificate::{Names, Source};
 use crate::io::relay;
 use crate::io::turn::{TurnEndpoint, TurnUrlError};
 use crate::secret::Secret;
 use raw::{RawConfig, RawTurn};
+pub use sip::SipListen;
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
 const LONGEST_RING: u64 = 180;
@@ -41,17 +44,6 @@ pub struct Config {
     pub phonebook: BookSettings,
     /// The TURN server.
     pub turn: TurnSettings,
-}
-
-/// Where phones register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SipListen {
-    /// Addresses to listen at.
-    pub addresses: Vec<IpAddr>,
-    /// UDP port; 0 takes a free one.
-    pub udp_port: u16,
-    /// TCP port; 0 takes a free one.
-    pub tcp_port: u16,
 }
 
 /// How the copy of the phone book is kept fresh.
@@ -137,10 +129,12 @@ pub enum ConfigError {
         "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
     )]
     ListenEverywhere(IpAddr),
-    /// `sip.listen` has several addresses. A phone is told where to send its sound, and that must be the address it
-    /// registered at: one for all phones so far.
-    #[error("the setting `sip.listen` has {0} addresses; phones can be served at one")]
-    ListenSeveral(usize),
+    /// `sip.listen` has an address twice.
+    #[error("the setting `sip.listen` has {0} twice")]
+    ListenTwice(IpAddr),
+    /// A certificate without a key, or a key without a certificate.
+    #[error("the [sip] settings need `certificate` and `key` together")]
+    Certificate,
     /// A relay that is not a WebSocket URL.
     #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
     Relay(String),
@@ -177,8 +171,9 @@ impl ConfigError {
                 "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
                     .to_owned()
             }
-            Self::ListenSeveral(_) => {
-                "keep the network card's address: phones on this machine can register at it too".to_owned()
+            Self::ListenTwice(_) => "name each address once".to_owned(),
+            Self::Certificate => {
+                "set both, or leave both empty: then the engine has a certificate of its own making".to_owned()
             }
             Self::Relay(_) => {
                 "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
@@ -212,6 +207,24 @@ impl Config {
         Self {
             state: state.to_owned(),
             ..config
+        }
+    }
+
+    /// The certificate that phones see.
+    #[must_use]
+    pub fn certificate(&self) -> Source {
+        match &self.sip.certificate {
+            Some((certificate, key)) => Source::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            },
+            None => Source::Own {
+                folder: self.state.clone(),
+                names: Names {
+                    addresses: self.sip.addresses.clone(),
+                    hosts: self.sip.names.clone(),
+                },
+            },
         }
     }
 
@@ -267,11 +280,7 @@ impl TryFrom<RawConfig> for Config {
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
-            sip: SipListen {
-                addresses: addresses(&raw.sip.listen)?,
-                udp_port: raw.sip.udp_port,
-                tcp_port: raw.sip.tcp_port,
-            },
+            sip: raw.sip.try_into()?,
             phonebook: BookSettings {
                 refresh: Duration::from_secs(raw.phonebook.refresh_minutes * 60),
                 ca_file: optional_path(&raw.phonebook.ca_file),
@@ -292,22 +301,6 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
             most,
         })
     }
-}
-
-fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    match listed.len() {
-        0 => return Err(ConfigError::Listen(String::new())),
-        1 => {}
-        several => return Err(ConfigError::ListenSeveral(several)),
-    }
-    let read = |text: &String| match text.parse::<IpAddr>() {
-        Ok(addr) if addr.to_canonical().is_unspecified() => {
-            Err(ConfigError::ListenEverywhere(addr))
-        }
-        Ok(addr) => Ok(addr),
-        Err(_) => Err(ConfigError::Listen(text.clone())),
-    };
-    listed.iter().map(read).collect()
 }
 
 fn optional_path(text: &str) -> Option<PathBuf> {
@@ -410,6 +403,21 @@ mod tests {
     }
 
     #[test]
+    fn phones_are_served_at_several_addresses_with_keys_as_said() {
+        let sip = read("[sip]\nlisten = [\"127.0.0.1\", \"::1\"]\nsrtp = \"required\"")
+            .unwrap()
+            .sip;
+        assert_eq!(sip.addresses.len(), 2);
+        assert_eq!(sip.srtp, ringfence_media::Srtp::Required);
+        let error = read("[sip]\nsrtp = \"sometimes\"").unwrap_err();
+        assert!(error.to_string().contains("optional"), "{error}");
+        assert_eq!(
+            read("[sip]\ncertificate = \"/tmp/x\"").unwrap_err(),
+            ConfigError::Certificate
+        );
+    }
+
+    #[test]
     fn half_a_turn_account_is_refused() {
         assert_eq!(
             read("[turn]\nuser = \"a\"").unwrap_err(),
@@ -435,8 +443,8 @@ mod tests {
             ConfigError::Listen("localhost".to_owned())
         );
         assert_eq!(
-            read("[sip]\nlisten = [\"127.0.0.1\", \"192.168.1.10\"]").unwrap_err(),
-            ConfigError::ListenSeveral(2)
+            read("[sip]\nlisten = [\"127.0.0.1\", \"::1\", \"127.0.0.1\"]").unwrap_err(),
+            ConfigError::ListenTwice("127.0.0.1".parse().unwrap())
         );
         assert_eq!(
             read("relays = [\"http://x\"]").unwrap_err(),

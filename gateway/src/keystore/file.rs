@@ -106,7 +106,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
 }
 
 /// Reads a file that must not be open to others.
-pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
     let file = File::open(path).map_err(disk("read", path))?;
     let metadata = file.metadata().map_err(disk("read", path))?;
     closed_to_others(path, &metadata, 0o077)?;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-pub(crate) use file::{make_folder, write_private};
+pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
 use sealed::Vault;
 
@@ -160,7 +160,7 @@ impl Keystore {
     /// [`KeystoreFault`] when a file cannot be read.
     pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreFault> {
         for path in file::list(&folder.join("lines"))? {
-            if sealed::is_encrypted(&path, &file::read_private(&path)?)? {
+            if sealed::is_encrypted(&path, &read_private(&path)?)? {
                 return Ok(true);
             }
         }
@@ -180,7 +180,7 @@ impl Keystore {
         }
         let mut lines = Vec::with_capacity(paths.len());
         for path in paths {
-            let body = self.vault.open(&path, &file::read_private(&path)?)?;
+            let body = self.vault.open(&path, &read_private(&path)?)?;
             let line = LineFile::from_json(&body)
                 .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
             if path != self.line_path(line.number) {
@@ -220,9 +220,7 @@ impl Keystore {
         if !path.exists() {
             return Ok(None);
         }
-        self.vault
-            .open(&path, &file::read_private(&path)?)
-            .map(Some)
+        self.vault.open(&path, &read_private(&path)?).map(Some)
     }
 
     /// Forgets a pending identity, once its line is saved.

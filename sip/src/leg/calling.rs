@@ -57,6 +57,10 @@ impl Calling {
                 .is_some_and(|cseq| cseq.number == number)
     }
 
+    pub(crate) const fn flow(&self) -> Flow {
+        self.dialog.flow
+    }
+
     pub(crate) fn ring(&self, board: &mut Board, now: Instant) {
         let response = self.response(180);
         board.transactions.respond(self.transaction, &response, now);

@@ -8,7 +8,7 @@ use super::talking::Talking;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::{Dialog, own_contact, via};
-use crate::event::{Caller, Event, HangUp, LegId};
+use crate::event::{Caller, Event, HangUp, LegId, Offer};
 use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
 use crate::timers::{RING_LIMIT, Timer};
@@ -18,6 +18,8 @@ use crate::transaction::TransactionId;
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) invite: Request,
+    /// What it is asked if it does not accept that (488).
+    pub(crate) instead: Option<Box<Request>>,
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
@@ -65,13 +67,13 @@ pub(crate) struct Placed {
 pub(crate) struct Call {
     pub(crate) user: User,
     pub(crate) caller: Caller,
-    pub(crate) sdp: Vec<u8>,
 }
 
 /// Where a phone is to be found.
 pub(crate) struct Reached {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
+    pub(crate) offer: Offer,
 }
 
 impl Placed {
@@ -85,13 +87,17 @@ impl Placed {
     ) -> Option<Self> {
         let mut branches = Vec::new();
         for phone in phones {
-            let invite = invite(&phone, call, board);
+            let Offer { sdp, instead } = &phone.offer;
+            let instead = instead.as_ref();
+            let instead = instead.map(|sdp| Box::new(invite(&phone, sdp, call, board)));
+            let invite = invite(&phone, sdp, call, board);
             let started = board
                 .transactions
                 .start(invite.clone(), phone.flow, Some(id), now);
             if let Some(transaction) = started {
                 branches.push(Branch {
                     invite,
+                    instead,
                     flow: phone.flow,
                     transaction,
                     state: BranchState::Silent,
@@ -130,8 +136,33 @@ impl Placed {
                 Some(Leg::Placed(self))
             }
             200..300 => self.win(answer, board, now),
+            488 if self.ask_again(answer.transaction, board, now) => Some(Leg::Placed(self)),
             _ => self.lose(answer.transaction, status, board, now),
         }
+    }
+
+    /// Makes a phone the other offer, if there is one that it has not refused.
+    fn ask_again(&mut self, refused: TransactionId, board: &mut Board, now: Instant) -> bool {
+        let branch = self
+            .branches
+            .iter_mut()
+            .find(|each| each.transaction == refused);
+        let Some((branch, invite)) = branch.and_then(|branch| {
+            let invite = *branch.instead.take()?;
+            Some((branch, invite))
+        }) else {
+            return false;
+        };
+        let started = board
+            .transactions
+            .start(invite.clone(), branch.flow, Some(self.id), now);
+        let Some(transaction) = started else {
+            return false;
+        };
+        branch.invite = invite;
+        branch.transaction = transaction;
+        branch.state = BranchState::Silent;
+        true
     }
 
     pub(crate) fn handle_unanswered(
@@ -224,8 +255,8 @@ impl Placed {
 }
 
 /// The INVITE to one phone. Every phone gets a Call-ID of its own: to them these are separate calls.
-fn invite(phone: &Reached, call: &Call, board: &mut Board) -> Request {
-    let Call { user, caller, sdp } = call;
+fn invite(phone: &Reached, sdp: &[u8], call: &Call, board: &mut Board) -> Request {
+    let Call { user, caller } = call;
     let flow = phone.flow;
     let random = &mut board.random;
     let mut request = Request::new(Method::Invite, &phone.contact);
@@ -246,11 +277,11 @@ fn invite(phone: &Reached, call: &Call, board: &mut Board) -> Request {
     headers.push(Name::To, to.to_string());
     headers.push(Name::CallId, random.call_id());
     headers.push(Name::CSeq, "1 INVITE");
-    headers.push(Name::Contact, own_contact(flow));
+    headers.push(Name::Contact, own_contact(flow, &request.uri));
     headers.push(Name::Allow, ALLOW);
     if !sdp.is_empty() {
         headers.push(Name::ContentType, "application/sdp");
     }
-    request.body.clone_from(sdp);
+    request.body = sdp.to_vec();
     request
 }

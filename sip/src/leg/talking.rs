@@ -81,6 +81,10 @@ impl Talking {
         }
     }
 
+    pub(crate) const fn flow(&self) -> Flow {
+        self.dialog.flow
+    }
+
     pub(crate) fn handle_request(
         mut self: Box<Self>,
         asked: &Asked<'_>,

@@ -11,5 +11,6 @@ mod calling;
 mod in_call;
 mod loss;
 mod odd_phones;
+mod offers;
 mod registration;
 mod world;

@@ -1,9 +1,8 @@
 //! The phone's side of a call's sound: what its SDP said and what both ends agreed on.
 
-use std::net::SocketAddr;
-
 use rand_core::Rng;
-use ringfence_media::{Codec, NearTerms, PhoneMedia, SdpError, sdp};
+use ringfence_media::srtp::Key;
+use ringfence_media::{Codec, NearTerms, OwnMedia, PhoneMedia, SdpError, sdp};
 use ringfence_sip as sip;
 
 use super::Common;
@@ -14,45 +13,42 @@ use crate::output::MediaOrder;
 #[derive(Debug)]
 pub(crate) struct PhoneSide {
     media: PhoneMedia,
-    near: SocketAddr,
+    own: OwnMedia,
     chosen: Vec<Codec>,
-    session: u64,
-    version: u64,
 }
 
 impl PhoneSide {
-    /// `near` is our RTP address for this phone; `chosen` must come from
-    /// [`ringfence_media::choose`] over what the phone said; `session` is the id that our SDP
-    /// in this dialog carries, an earlier offer of ours included (RFC 3264 8).
+    /// `own` is what our SDP in this dialog says, an earlier offer of ours included (RFC 3264 8);
+    /// `chosen` must come from [`ringfence_media::choose`] over what the phone said.
     pub(super) fn new(
         media: PhoneMedia,
-        near: SocketAddr,
+        own: OwnMedia,
         chosen: Vec<Codec>,
-        session: u64,
+        rng: &mut impl Rng,
     ) -> Self {
-        Self {
-            media,
-            near,
-            chosen,
-            session,
-            version: 1,
+        let mut side = Self { media, own, chosen };
+        side.fit_key(rng);
+        side
+    }
+
+    /// Keeps our key for as long as the phone keeps its suite, and draws one when that changes.
+    fn fit_key(&mut self, rng: &mut impl Rng) {
+        let suite = self.media.suite();
+        let keys = &mut self.own.keys;
+        keys.retain(|key| Some(key.suite()) == suite);
+        if let (Some(suite), true) = (suite, keys.is_empty()) {
+            keys.push(Key::random(suite, rng));
         }
     }
 
     /// What the bridge must know of the phone.
     pub(super) fn terms(&self) -> NearTerms {
-        self.media.terms(self.near, &self.chosen)
+        self.media.terms(&self.own, &self.chosen)
     }
 
     /// The SDP answer to the phone's offer.
     pub(super) fn answer(&self) -> Vec<u8> {
-        sdp::write_answer(
-            self.near,
-            &self.media,
-            &self.chosen,
-            self.session,
-            self.version,
-        )
+        sdp::write_answer(&self.own, &self.media, &self.chosen)
     }
 
     /// The codecs of this call.
@@ -74,7 +70,7 @@ impl PhoneSide {
     /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
     /// changes nothing: sound goes on as before.
     fn take_answer(&mut self, answer: &[u8], call: &Common, desk: &mut Desk<'_>) {
-        let answer = sdp::read_answer(answer).ok();
+        let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
             desk.media(call, MediaOrder::Attach(self.terms()));
@@ -91,22 +87,17 @@ impl PhoneSide {
     fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
-            self.version += 1;
-            let sdp = sdp::write_reoffer(
-                self.near,
-                &self.media,
-                &self.chosen,
-                self.session,
-                self.version,
-            );
+            self.own.version += 1;
+            let sdp = sdp::write_reoffer(&self.own, &self.media, &self.chosen);
             return desk.answer_phone(call, sdp);
         }
-        match sdp::read_offer(offer) {
+        match sdp::read_offer(offer, desk.config.srtp) {
             Ok(media) if self.keeps_codec(&media) => self.media = media,
             Ok(_) => return desk.refuse_phone(call, 488),
             Err(fault) => return desk.refuse_phone(call, refusal(&fault)),
         }
-        self.version += 1;
+        self.fit_key(desk.rng);
+        self.own.version += 1;
         desk.media(call, MediaOrder::Attach(self.terms()));
         desk.answer_phone(call, self.answer());
     }
