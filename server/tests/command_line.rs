@@ -259,9 +259,11 @@ fn what_fails_is_said_with_what_to_do() {
 fn help_names_every_command_and_option() {
     let output = program().arg("--help").output().unwrap();
     assert!(
-        ["serve", "issue"]
-            .iter()
-            .all(|command| text(&output.stdout).contains(command))
+        [
+            "serve", "issue", "list", "revoke", "export", "backup", "restore"
+        ]
+        .iter()
+        .all(|command| text(&output.stdout).contains(command))
     );
     let output = program().arg("serve").arg("--help").output().unwrap();
     let options = ["--config", "--database", "--listen", "--relay", "--turn"];

@@ -3,25 +3,38 @@
 
 use ringfence_engine::{directory::Directory, identity::Identity};
 use ringfence_phonebook::{
-    ActivationCode, Binding, Book, BookKey, MemoryStore, Number, NumberPlan,
+    ActivationCode, Binding, Book, BookKey, MemoryStore, Number, NumberPlan, Terms,
     activation::Activation, book::LISTING_VALID_UNTIL,
 };
 
 /// The first number of the plan, and how many tiles of 256 it has.
 const PLAN: (u32, u16) = (20_000, 1);
 
+/// Nobody in this world asks for network settings.
+const NETWORK: &[u8] = b"{}";
+
 /// The book and who asked it.
 #[derive(Debug)]
 pub struct PhoneBook {
-    book: Book<MemoryStore>,
+    book: Book,
     requests: usize,
 }
 
 impl PhoneBook {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
-        let (book, _) = Book::open(MemoryStore::new(), plan, seed).expect("memory does not fail");
-        Self { book, requests: 0 }
+        let (book, _) = Book::open(Box::new(MemoryStore::new()), Terms::of(plan), seed)
+            .expect("memory does not fail");
+        let mut new = Self { book, requests: 0 };
+        new.close_epoch(0);
+        new
+    }
+
+    /// An epoch ends: what was activated is published.
+    fn close_epoch(&mut self, unix: u64) {
+        self.book
+            .close_epoch(unix, NETWORK)
+            .expect("memory does not fail");
     }
 
     /// How often anybody asked the book anything.
@@ -66,6 +79,7 @@ impl PhoneBook {
             .activate(&form, unix)
             .expect("the code is fresh and the keys are ours");
         assert_eq!(binding.number(), issue.number);
+        self.close_epoch(unix);
         (issue.number, binding)
     }
 
