@@ -194,7 +194,18 @@ impl Engine {
             | sip::Event::Refused { leg, .. }
             | sip::Event::Confirmed { leg, .. }
             | sip::Event::Reoffer { leg, .. }
+            | sip::Event::Reanswered { leg, .. }
+            | sip::Event::OfferRefused { leg, .. }
+            | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
+            sip::Event::Transfer { leg, .. } => return self.agent.transfer(*leg, 603, now),
+            sip::Event::Text { text, .. } => return self.agent.answer_text(*text, 405, now),
+            sip::Event::Subscribed { watch, .. } => {
+                return self.agent.refuse_watch(*watch, 489, now);
+            }
+            sip::Event::TextTaken { .. }
+            | sip::Event::TextRefused { .. }
+            | sip::Event::Unsubscribed { .. } => return,
         };
         if let Some(call) = self.legs.get(&leg).copied() {
             self.tell(call, Happening::Leg(event), now);
@@ -207,6 +218,7 @@ impl Engine {
             user,
             dialled,
             sdp,
+            ..
         } = event
         else {
             return;

@@ -2,15 +2,17 @@
 
 use std::time::Instant;
 
-use super::board::{ALLOW, Board};
+use super::board::{ALLOW, Board, SUPPORTED};
 use super::fading::Fading;
+use super::provisional::Early;
+use super::reach::Reached;
 use super::talking::Talking;
 use super::{Answer, Leg};
 use crate::account::User;
-use crate::dialog::{Dialog, own_contact, via};
+use crate::dialog::{Dialog, own_contact};
 use crate::event::{Caller, Event, HangUp, LegId, Offer};
 use crate::flow::Flow;
-use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
+use crate::message::{Method, Name, Request};
 use crate::timers::{RING_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
@@ -23,6 +25,7 @@ pub(crate) struct Branch {
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
+    pub(crate) early: Early,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ impl Branch {
 }
 
 /// What a status says about a line whose phones all refused: the smaller, the more telling (section 16.7, step 6).
-const fn rank(status: u16) -> u16 {
+pub(super) const fn rank(status: u16) -> u16 {
     match status {
         600.. => 0,
         486 => 1,
@@ -59,6 +62,7 @@ const fn rank(status: u16) -> u16 {
 #[derive(Debug)]
 pub(crate) struct Placed {
     id: LegId,
+    user: User,
     branches: Vec<Branch>,
     has_rung: bool,
 }
@@ -69,28 +73,19 @@ pub(crate) struct Call {
     pub(crate) caller: Caller,
 }
 
-/// Where a phone is to be found.
-pub(crate) struct Reached {
-    pub(crate) contact: Uri,
-    pub(crate) flow: Flow,
-    pub(crate) offer: Offer,
-}
-
 impl Placed {
     /// Sends the INVITEs. `None` if not one could be sent.
     pub(crate) fn new(
         id: LegId,
-        phones: Vec<Reached>,
+        phones: Vec<(Reached, Offer)>,
         call: &Call,
         board: &mut Board,
         now: Instant,
     ) -> Option<Self> {
         let mut branches = Vec::new();
-        for phone in phones {
-            let Offer { sdp, instead } = &phone.offer;
-            let instead = instead.as_ref();
-            let instead = instead.map(|sdp| Box::new(invite(&phone, sdp, call, board)));
-            let invite = invite(&phone, sdp, call, board);
+        for (phone, Offer { sdp, instead }) in phones {
+            let instead = instead.map(|sdp| Box::new(invite(&phone, &sdp, call, board)));
+            let invite = invite(&phone, &sdp, call, board);
             let started = board
                 .transactions
                 .start(invite.clone(), phone.flow, Some(id), now);
@@ -101,12 +96,14 @@ impl Placed {
                     flow: phone.flow,
                     transaction,
                     state: BranchState::Silent,
+                    early: Early::default(),
                 });
             }
         }
         board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
         (!branches.is_empty()).then_some(Self {
             id,
+            user: call.user.clone(),
             branches,
             has_rung: false,
         })
@@ -129,6 +126,9 @@ impl Placed {
         match status {
             ..200 => {
                 branch.state = BranchState::Heard;
+                branch
+                    .early
+                    .hear(&branch.invite, answer, branch.flow, board, now);
                 if matches!(status, 180..=183) && !self.has_rung {
                     self.has_rung = true;
                     board.tell(Event::Ringing { leg: self.id });
@@ -162,6 +162,7 @@ impl Placed {
         branch.invite = invite;
         branch.transaction = transaction;
         branch.state = BranchState::Silent;
+        branch.early = Early::default();
         true
     }
 
@@ -191,17 +192,17 @@ impl Placed {
                 });
                 Some((index, dialog??))
             });
-        let Some((index, dialog)) = won else {
+        let Some((index, mut dialog)) = won else {
             return self.lose(answer.transaction, 500, board, now);
         };
         let branch = self.branches.swap_remove(index);
         board.alarms.clear_all(self.id);
         Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
-        let talking = Talking::accepted(self.id, dialog, branch, board);
-        board.tell(Event::Answered {
-            leg: self.id,
-            sdp: answer.response.body.clone(),
-        });
+        branch.early.go_on(&mut dialog);
+        let sdp = branch.early.sdp(answer.response);
+        let parties = (self.id, self.user);
+        let talking = Talking::accepted(parties, dialog, (branch, answer.response), board, now);
+        board.tell(Event::Answered { leg: self.id, sdp });
         Some(Leg::Talking(Box::new(talking)))
     }
 
@@ -254,31 +255,13 @@ impl Placed {
     }
 }
 
-/// The INVITE to one phone. Every phone gets a Call-ID of its own: to them these are separate calls.
+/// The INVITE to one phone.
 fn invite(phone: &Reached, sdp: &[u8], call: &Call, board: &mut Board) -> Request {
-    let Call { user, caller } = call;
-    let flow = phone.flow;
-    let random = &mut board.random;
-    let mut request = Request::new(Method::Invite, &phone.contact);
-    let from = NameAddr {
-        name: caller.name.clone(),
-        uri: Uri::sip(Some(&caller.number), flow.local),
-        params: Params::default(),
-    };
-    let to = NameAddr {
-        name: None,
-        uri: Uri::sip(Some(user.as_str()), flow.local),
-        params: Params::default(),
-    };
+    let mut request = phone.request(Method::Invite, &call.user, &call.caller, board);
     let headers = &mut request.headers;
-    headers.push(Name::Via, via(flow, &random.branch()));
-    headers.push(Name::MaxForwards, "70");
-    headers.push(Name::From, format!("{from};tag={}", random.tag()));
-    headers.push(Name::To, to.to_string());
-    headers.push(Name::CallId, random.call_id());
-    headers.push(Name::CSeq, "1 INVITE");
-    headers.push(Name::Contact, own_contact(flow, &request.uri));
+    headers.push(Name::Contact, own_contact(phone.flow, &request.uri));
     headers.push(Name::Allow, ALLOW);
+    headers.push(Name::Supported, SUPPORTED);
     if !sdp.is_empty() {
         headers.push(Name::ContentType, "application/sdp");
     }

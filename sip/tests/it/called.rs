@@ -35,7 +35,15 @@ fn a_phone_rings_answers_and_hangs_up() {
         (from.uri.user().unwrap().as_str(), from.name.as_deref()),
         ("5550100", Some("Carol \"C\""))
     );
-    assert_eq!(invite.headers.get(&Name::Supported), None);
+    // Offered, and not required: phones refuse what they do not know.
+    assert!(invite.headers.lists(&Name::Supported, "100rel"));
+    assert_eq!(invite.headers.get(&Name::Require), None);
+    assert_eq!(invite.headers.get(&Name::SessionExpires), None);
+    let asserted = invite.headers.text(&Name::AssertedIdentity);
+    assert_eq!(
+        asserted,
+        Some("\"Carol \\\"C\\\"\" <sip:5550100@127.0.0.1:5060>")
+    );
     bob.answer(&mut world, &invite, 100);
     bob.answer(&mut world, &invite, 180);
     bob.answer(&mut world, &invite, 180);
