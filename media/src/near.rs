@@ -14,6 +14,7 @@ use rand_core::Rng;
 use crate::codec::Codec;
 use crate::far::RtpPacket;
 use crate::figures::{Meter, Reason, Way};
+use crate::keys::Keys;
 use crate::latch::Latch;
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
 use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
@@ -53,6 +54,8 @@ pub(crate) struct NearLeg {
     phone: Option<Phone>,
     from_phone: Lane,
     to_phone: Lane,
+    /// Key presses to be said to the phone.
+    keys: Keys,
 }
 
 /// The phone as last agreed.
@@ -87,7 +90,15 @@ impl NearLeg {
             phone: None,
             from_phone: Lane::new(rng),
             to_phone: Lane::new(rng),
+            keys: Keys::default(),
         }
+    }
+
+    /// Says a key press to the phone within its sound, if that was agreed. False if it can't be.
+    pub(crate) fn press(&mut self, event: u8, millis: u16) -> bool {
+        let phone = self.phone.as_ref();
+        let is_agreed = phone.is_some_and(|phone| phone.events().is_some());
+        is_agreed && self.keys.press(event, millis)
     }
 
     /// Takes the terms agreed with the phone, for the first time or in place of those before.
@@ -128,7 +139,10 @@ impl NearLeg {
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
         let played = match &mut self.phone {
-            Some(phone) => phone.play(packet, self.ssrc, &mut self.to_phone, now),
+            Some(phone) => {
+                let lanes = (&mut self.to_phone, &mut self.keys);
+                phone.play(packet, self.ssrc, lanes, now)
+            }
             None => Err(Reason::Nowhere),
         };
         self.to_phone.meter.note(played)
@@ -186,7 +200,7 @@ impl Phone {
         &mut self,
         packet: &RtpPacket,
         ssrc: u32,
-        lane: &mut Lane,
+        (lane, keys): (&mut Lane, &mut Keys),
         now: Instant,
     ) -> Result<(SocketAddr, Vec<u8>), Reason> {
         let target = self.latch.target().ok_or(Reason::Nowhere)?;
@@ -206,7 +220,7 @@ impl Phone {
             marker: packet.marker,
         };
         let rewritten = lane.renumber(numbers, codec, clock(&self.codecs), now)?;
-        let packet = Packet {
+        let sound = Packet {
             payload_type,
             marker: rewritten.marker,
             sequence: rewritten.sequence,
@@ -214,13 +228,36 @@ impl Phone {
             ssrc,
             payload: &packet.payload,
         };
-        let mut bytes = packet.to_bytes();
+        let events = self.events().filter(|_| !codec.is_events());
+        let said = events.and_then(|(_, number)| {
+            let said = keys.take_place(rewritten.timestamp, clock(&self.codecs))?;
+            Some((number, said))
+        });
+        let mut bytes = match &said {
+            None => sound.to_bytes(),
+            Some((number, said)) => Packet {
+                payload_type: *number,
+                marker: said.marker,
+                timestamp: said.timestamp,
+                payload: &said.payload,
+                ..sound
+            }
+            .to_bytes(),
+        };
         let lock = self.lock.as_mut();
         if lock.is_none_or(|lock| lock.sealer.seal(&mut bytes)) {
             Ok((target, bytes))
         } else {
             Err(Reason::Late)
         }
+    }
+
+    /// The format for key presses that was agreed, with the phone's number.
+    fn events(&self) -> Option<(Codec, u8)> {
+        self.codecs
+            .iter()
+            .copied()
+            .find(|(codec, _)| codec.is_events())
     }
 
     fn payload_type(&self, codec: Codec) -> Option<u8> {
@@ -554,6 +591,36 @@ mod tests {
     }
 
     #[test]
+    fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
+        let mut leg = leg();
+        leg.play(&far(111, 8), some_time()).unwrap();
+        assert!(leg.press(7, 40));
+        let mut play = |sequence| {
+            let (_, bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
+            let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+                panic!("RTP is expected")
+            };
+            (
+                packet.payload_type,
+                packet.sequence,
+                packet.payload.to_vec(),
+            )
+        };
+        let (number, first, payload) = play(9);
+        assert_eq!((number, payload), (97, vec![7, 10, 3, 192]));
+        for (after, is_end) in [(1, true), (2, true), (3, true), (4, false)] {
+            let (number, sequence, payload) = play(9 + after);
+            assert_eq!(sequence, first + after);
+            assert_eq!(is_end, number == 97 && payload == [7, 0x8a, 7, 128]);
+        }
+        leg.attach(NearTerms {
+            codecs: vec![(Codec::Opus, 96)],
+            ..terms()
+        });
+        assert!(!leg.press(7, 40));
+    }
+
+    #[test]
     fn nothing_passes_before_a_phone_is_attached() {
         let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
         assert_eq!(speak(&mut leg, &sound(96, 1)), None);
@@ -614,6 +681,23 @@ mod tests {
         assert!(!bytes.ends_with(b"voice"));
         ears.open(&mut bytes).unwrap();
         assert!(bytes.ends_with(b"voice"));
+    }
+
+    #[test]
+    fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        let mut ears = Opener::new(&key(1));
+        assert!(leg.press(7, 40));
+        for (sequence, number) in [(1, 97), (2, 97), (3, 97), (4, 97), (5, 96)] {
+            let (_, mut bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
+            assert_eq!(ears.open(&mut bytes), Ok(()));
+            let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+                panic!("RTP is expected")
+            };
+            assert_eq!(packet.payload_type, number);
+            assert_eq!(packet.payload[0] == 7, number == 97);
+        }
     }
 
     #[test]

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use ringfence_phonebook::Exchange;
 use ringfence_phonebook::Number;
-use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::IssueError;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
+use ringfence_phonebook::exchange::ExchangeError;
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
-use ringfence_phonebook::service::StartError;
 use ringfence_phonebook::store::{Census, State};
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +40,8 @@ enum Command {
         /// TURN server that engines are told, turn:host:port; may be given several times
         #[arg(long = "turn", value_name = "URL")]
         turn: Vec<String>,
+        #[command(flatten)]
+        neighbours: Neighbours,
     },
     /// Draw numbers and print them with their activation codes. Works beside a running server on the same database.
     Issue {
@@ -93,6 +95,19 @@ enum Command {
 
 /// As many codes as one person may hand out in a day.
 const MAX_ISSUES: i64 = 10_000;
+/// What else runs in this process.
+#[derive(Args)]
+struct Neighbours {
+    /// Run a Nostr relay for rings too, and tell engines of it
+    #[arg(long)]
+    with_relay: bool,
+    /// Run a TURN server too (coturn where it is installed, else the embedded one), and tell engines of it
+    #[arg(long)]
+    with_turn: bool,
+    /// Name under which the world finds this machine, as book.example.org
+    #[arg(long, value_name = "NAME")]
+    public_name: Option<String>,
+}
 
 /// Where the book is.
 #[derive(Args)]
@@ -112,7 +127,7 @@ enum Fatal {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] ExchangeError),
     #[error(transparent)]
     Operator(#[from] OperatorError),
     #[error(transparent)]
@@ -149,15 +164,20 @@ async fn run(command: Command) -> Result<(), Fatal> {
             listen,
             relays,
             turn,
+            neighbours,
         } => {
             let given = |list: Vec<String>| (!list.is_empty()).then_some(list);
             let settings = Settings {
                 listen,
                 relays: given(relays),
                 turn: given(turn),
+                public_name: neighbours.public_name,
                 ..Settings::default()
             };
-            serve(config(place, settings)?).await
+            let mut config = config(place, settings)?;
+            config.relay.serve |= neighbours.with_relay;
+            config.turn_server.serve |= neighbours.with_turn;
+            serve(config).await
         }
         Command::Issue { place, count, json } => {
             let issued = issue(&config(place, Settings::default())?, count).await?;
@@ -200,12 +220,12 @@ async fn run(command: Command) -> Result<(), Fatal> {
 
 async fn serve(config: Config) -> Result<(), Fatal> {
     let stop = asked_to_stop()?;
-    let book = PhoneBook::start(config).await?;
-    show_token(book.first_token());
+    let exchange = Exchange::start(config).await?;
+    show_token(exchange.book().first_token());
     // Engines are served all the same when nobody can be told.
-    drop(say(&format!("phone book at {}", book.url())));
+    drop(say(&exchange.lines().join("\n")));
     stop.await;
-    book.stop().await;
+    exchange.stop().await;
     Ok(())
 }
 

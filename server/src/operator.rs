@@ -100,7 +100,8 @@ pub struct Issued {
 pub async fn issue(config: &Config, count: u32) -> Result<Issued, OperatorError> {
     let config = config.clone();
     at_desk(move |runtime| {
-        let (mut book, token) = open(&config, runtime)?;
+        let store = open_store(config.database.clone(), runtime)?;
+        let (mut book, token) = open(store, &config)?;
         let (mut issues, mut stopped) = (Vec::new(), None);
         for _ in 0..count {
             match book.issue(unix_now()) {
@@ -172,20 +173,21 @@ async fn with_book<T: Send + 'static>(
         {
             return Err(OperatorError::NoBook);
         }
-        let mut store = open_store(config.database.clone(), runtime.clone())?;
+        let mut store = open_store(config.database.clone(), runtime)?;
         if store.span()?.is_none() {
             return Err(OperatorError::NoBook);
         }
-        drop(store);
-        let (mut book, _) = open(&config, runtime)?;
+        let (mut book, _) = open(store, &config)?;
         work(&mut book)
     })
     .await
 }
 
 /// Opens the book with the plan that it has: only a server makes it grow.
-fn open(config: &Config, runtime: Handle) -> Result<(Book, Option<AdminToken>), OperatorError> {
-    let mut store = open_store(config.database.clone(), runtime)?;
+fn open(
+    mut store: Box<dyn Store>,
+    config: &Config,
+) -> Result<(Book, Option<AdminToken>), OperatorError> {
     let terms = Terms {
         plan: plan_of(&mut *store)?.unwrap_or(config.plan),
         ..config.terms()

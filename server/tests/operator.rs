@@ -16,7 +16,8 @@ use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, 
 use ringfence_phonebook::root::TilesHash;
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{
-    Book, Delta, Listing, NetworkSettings, NumberPlan, PhoneBook, Possession, RingKey, Root, Tile,
+    Book, Delta, Listing, NetworkSettings, NumberPlan, PhoneBook, Possession, RingKey, Root, Store,
+    Tile,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -126,6 +127,63 @@ async fn an_exported_book_is_the_served_one_and_only_what_changed_is_written_aga
     assert_eq!(written("deltas/4"), before[1]);
     assert_ne!(written("root"), before[2]);
     book.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_of_one_database_end_epochs_by_themselves_and_serve_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let quick = Config {
+        epoch_seconds: 1,
+        ..config(folder.path())
+    };
+    let mut databases = vec![quick.database.clone()];
+    if let Some(cluster) = cluster::running() {
+        databases.push(Database::Postgres(cluster.create_database().await));
+    }
+    for database in databases {
+        let quick = Config {
+            database,
+            ..quick.clone()
+        };
+        let first = PhoneBook::start(quick.clone()).await.unwrap();
+        let second = PhoneBook::start(quick).await.unwrap();
+        let waits = std::time::Instant::now();
+        loop {
+            let (a, b) = (
+                first.roots(0).await.unwrap(),
+                second.roots(0).await.unwrap(),
+            );
+            let (a, b) = (a.unwrap(), b.unwrap());
+            assert!(a.starts_with(&b) || b.starts_with(&a));
+            if a.len().min(b.len()) >= 4 * 217 {
+                break;
+            }
+            assert!(waits.elapsed() < std::time::Duration::from_secs(60));
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        first.stop().await;
+        second.stop().await;
+    }
+}
+
+#[test]
+fn a_connection_that_was_lost_is_made_anew() {
+    let Some(cluster) = cluster::running() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let url = cluster.new_database(&runtime);
+    let mut store = SqlStore::postgres(&url, runtime.handle().clone()).unwrap();
+    assert_eq!(store.span().unwrap(), None);
+    runtime.block_on(async {
+        use sqlx::{Connection, Executor};
+        let mut other = sqlx::PgConnection::connect(&url).await.unwrap();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()";
+        other.execute(end).await.unwrap();
+        other.close().await.unwrap();
+    });
+    assert!(store.span().is_err());
+    assert_eq!(store.span().unwrap(), None);
 }
 
 /// The keys, the root and every record of a book.
@@ -292,6 +350,68 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
             });
         assert!(closed.is_err(), "{damage}");
     }
+}
+
+/// What the first version of this program kept was published at once: it stays so.
+#[test]
+fn a_database_of_the_time_before_epochs_opens_with_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let path = folder.path().join("old.sqlite");
+    let new = folder.path().join("new.sqlite");
+    let mut book = open(Box::new(
+        SqlStore::sqlite(&new, runtime.handle().clone()).unwrap(),
+    ));
+    let issue = book.issue(NOW).unwrap();
+    activate(&mut book, &issue.code, 5);
+    close(&mut book);
+    runtime.block_on(first_version(&path, &new, issue.number.value()));
+    let old = open(Box::new(
+        SqlStore::sqlite(&path, runtime.handle().clone()).unwrap(),
+    ));
+    assert_eq!(old.published().root().unwrap().states().epoch, 1);
+    assert_eq!(whole(&old).2, whole(&book).2);
+    let mut old = old;
+    let census = old.census(NOW).unwrap();
+    assert_eq!((census.active, census.queued), (1, 0));
+    for _ in 0..80 {
+        close(&mut old);
+    }
+    let (tile, slot) = stores::plan().place(issue.number).unwrap();
+    let record = |book: &Book| {
+        *book
+            .published()
+            .tile(tile)
+            .unwrap()
+            .tile()
+            .record(slot)
+            .unwrap()
+    };
+    assert_eq!(record(&old), record(&book));
+}
+
+/// A database as the first migration lays it out, with the charter and the records of another, where one number is active.
+async fn first_version(path: &Path, with: &Path, active: u32) {
+    use sqlx::{ConnectOptions, Connection, Executor};
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    let mut migrator = sqlx::migrate!("./migrations/sqlite");
+    migrator.migrations.to_mut().truncate(1);
+    migrator.run(&mut connection).await.unwrap();
+    let statements = format!(
+        "ATTACH '{}' AS new; INSERT INTO charter SELECT * FROM new.charter;
+         INSERT INTO numbers (number, record, change, code)
+         SELECT number, record, number = {active}, code FROM new.numbers",
+        with.display()
+    );
+    connection.execute(statements.as_str()).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 async fn harm(path: &Path, statement: &str) {

@@ -64,10 +64,10 @@ pub enum RawSrtp {
 }
 
 /// `[phonebook]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBook {
-    /// Mean minutes between downloads.
+    /// Mean minutes between downloads; 0: once in each epoch of the book.
     pub refresh_minutes: u64,
     /// File of certificates.
     pub ca_file: String,
@@ -117,15 +117,6 @@ impl Default for RawSip {
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),
-        }
-    }
-}
-
-impl Default for RawBook {
-    fn default() -> Self {
-        Self {
-            refresh_minutes: 5,
-            ca_file: String::new(),
         }
     }
 }

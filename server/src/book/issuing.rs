@@ -7,7 +7,7 @@ use rand_core::Rng;
 
 use super::{Book, IssueError};
 use crate::code::ActivationCode;
-use crate::number::Number;
+use crate::number::{Number, NumberPlan};
 
 /// How long an activation code is good.
 pub const CODE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -38,9 +38,7 @@ impl Book {
         let expires = now.saturating_add(CODE_LIFE.as_secs());
         let plan = self.terms.plan;
         for _ in 0..MAX_BLIND_DRAWS {
-            let offset = self.rng.next_u64() % u64::from(plan.count());
-            let number = plan.numbers().nth(usize::try_from(offset).unwrap_or(0));
-            let number = number.ok_or(IssueError::Full)?;
+            let number = draw(plan, &mut self.rng).ok_or(IssueError::Full)?;
             if self.store.issue(number, &code.digest(), now, expires)? {
                 return Ok(Issue { number, code });
             }
@@ -55,6 +53,13 @@ impl Book {
         }
         Err(IssueError::Full)
     }
+}
+
+/// Any number of the plan with the same chance, but for a bias below 2^-16.
+fn draw(plan: NumberPlan, rng: &mut ChaCha20Rng) -> Option<Number> {
+    let tile = rng.next_u32() % u32::from(plan.tiles());
+    let [slot, ..] = rng.next_u32().to_be_bytes();
+    plan.number_at(u16::try_from(tile).ok()?, slot)
 }
 
 /// The bias of the remainder is below 2^-32 for any plan.

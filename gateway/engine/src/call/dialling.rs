@@ -9,7 +9,7 @@ use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::Calling;
-use super::{Common, Happening, Phase};
+use super::{Common, Happening, News, Phase};
 use crate::config::SET_UP;
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
@@ -41,8 +41,9 @@ impl Dialling {
     ) -> Phase {
         desk.step(call, Step::Dialled);
         let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
-        let at = flow.map(|flow| flow.local.ip()).into_iter().collect();
-        desk.media(call, MediaOrder::OpenNear(at));
+        // A call that is to be joined with another one hears it where that one is.
+        let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
+        desk.media(call, MediaOrder::OpenNear(vec![at]));
         desk.media(call, MediaOrder::OpenFar);
         desk.patience(call, SET_UP, "TURN server or stamps are late");
         Phase::Dialling(Box::new(Self {
@@ -79,7 +80,8 @@ impl Dialling {
             Happening::Stamps => {}
             Happening::Glare(ring) => self.met = Some(ring),
             Happening::Withdrawn => self.met = None,
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | Happening::News(News::Over(_)) => {
                 desk.end(call, End::Cancelled);
                 return Phase::Over;
             }

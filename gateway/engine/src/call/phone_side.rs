@@ -1,11 +1,13 @@
 //! The phone's side of a call's sound: what its SDP said and what both ends agreed on.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use rand_core::Rng;
-use ringfence_media::srtp::Key;
-use ringfence_media::{Codec, NearTerms, OwnMedia, PhoneMedia, SdpError, sdp};
+use ringfence_media::srtp::{Key, Suite};
+use ringfence_media::{Codec, NearTerms, OwnMedia, PhoneMedia, SdpError, Srtp, sdp};
 use ringfence_sip as sip;
 
-use super::Common;
+use super::{Common, News};
 use crate::desk::Desk;
 use crate::output::MediaOrder;
 
@@ -15,6 +17,8 @@ pub(crate) struct PhoneSide {
     media: PhoneMedia,
     own: OwnMedia,
     chosen: Vec<Codec>,
+    /// The phone called without an offer, and has not answered ours.
+    is_silent: bool,
 }
 
 impl PhoneSide {
@@ -24,10 +28,20 @@ impl PhoneSide {
         media: PhoneMedia,
         own: OwnMedia,
         chosen: Vec<Codec>,
-        rng: &mut impl Rng,
+        desk: &mut Desk<'_>,
     ) -> Self {
-        let mut side = Self { media, own, chosen };
-        side.fit_key(rng);
+        let is_silent = media == silent_phone();
+        let mut side = Self {
+            media,
+            own,
+            chosen,
+            is_silent,
+        };
+        side.fit_key(desk.rng);
+        if is_silent && desk.config.srtp == Srtp::Required {
+            // Where SRTP is optional it is offered plain sound: it can't refuse the one and be offered the other.
+            side.own.keys = keys_to_offer(desk.rng);
+        }
         side
     }
 
@@ -46,13 +60,64 @@ impl PhoneSide {
         self.media.terms(&self.own, &self.chosen)
     }
 
-    /// The SDP answer to the phone's offer.
+    /// The SDP answer to the phone's offer, or our offer where it made none.
     pub(super) fn answer(&self) -> Vec<u8> {
+        if self.is_silent {
+            return sdp::write_offer(&self.own, &self.chosen);
+        }
         sdp::write_answer(&self.own, &self.media, &self.chosen)
     }
 
+    /// Answers the phone that has called, or the call whose other side is to hear this one's.
+    pub(super) fn greet(&self, call: &Common, desk: &mut Desk<'_>) {
+        match call.leg {
+            Some(_) => desk.answer_phone(call, self.answer()),
+            None => desk.tell_partner(call, News::Answered(self.near())),
+        }
+    }
+
+    /// Whether key presses reach the phone within its sound.
+    pub(super) fn takes_events(&self) -> bool {
+        let events = self.media.codecs.iter().map(|(codec, _)| codec);
+        let mut events = events.filter(|codec| codec.is_events());
+        events.any(|codec| self.chosen.contains(codec))
+    }
+
+    /// From now on the sound is that of another call, whose near port this is.
+    pub(super) fn join(&mut self, near: SocketAddr) {
+        self.media = PhoneMedia::unwritten(near, &self.chosen);
+    }
+
+    /// The phone is gone; sound has nowhere to go for now.
+    pub(super) fn leave(&mut self) {
+        self.media = PhoneMedia::unwritten(nowhere(self.near()), &self.chosen);
+    }
+
+    /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
+    pub(super) fn take_over(&mut self, offer: &[u8], desk: &mut Desk<'_>) -> bool {
+        let offer = sdp::read_offer(offer, desk.config.srtp).ok();
+        let Some(media) = offer.filter(|media| self.keeps_codec(media)) else {
+            return false;
+        };
+        self.media = media;
+        self.is_silent = false;
+        self.own = OwnMedia::plain(self.near(), sdp_session(desk.rng));
+        self.fit_key(desk.rng);
+        true
+    }
+
+    /// Our RTP address for this phone.
+    pub(crate) const fn near(&self) -> SocketAddr {
+        self.own.rtp
+    }
+
+    /// Whether the phone has said where it hears; one that called without an offer says so in its ACK.
+    pub(super) const fn has_spoken(&self) -> bool {
+        !self.is_silent
+    }
+
     /// The codecs of this call.
-    pub(super) fn chosen(&self) -> &[Codec] {
+    pub(crate) fn chosen(&self) -> &[Codec] {
         &self.chosen
     }
 
@@ -60,7 +125,9 @@ impl PhoneSide {
     pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, desk: &mut Desk<'_>) {
         match event {
             sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, desk),
-            sip::Event::Confirmed { sdp, .. } if !sdp.is_empty() => {
+            sip::Event::Confirmed { sdp, .. } | sip::Event::Reanswered { sdp, .. }
+                if !sdp.is_empty() =>
+            {
                 self.take_answer(sdp, call, desk);
             }
             _ => {}
@@ -73,6 +140,8 @@ impl PhoneSide {
         let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
+            self.is_silent = false;
+            self.fit_key(desk.rng);
             desk.media(call, MediaOrder::Attach(self.terms()));
         }
     }
@@ -103,12 +172,46 @@ impl PhoneSide {
     }
 }
 
+/// An address that is none, beside this one.
+fn nowhere(near: SocketAddr) -> SocketAddr {
+    let ip = match near.ip() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(ip, DISCARD)
+}
+
+/// What a phone says that called without an offer (RFC 3261 13.2.1): anything we know may be agreed with whoever is
+/// called, and is then offered to it.
+pub(crate) fn silent_phone() -> PhoneMedia {
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DISCARD);
+    PhoneMedia::unwritten(nowhere, &PREFERRED)
+}
+
+/// The port of nobody (RFC 863).
+const DISCARD: u16 = 9;
+
+/// Every codec, the better one first.
+const PREFERRED: [Codec; 6] = [
+    Codec::Opus,
+    Codec::G722,
+    Codec::Pcma,
+    Codec::Pcmu,
+    Codec::Events48k,
+    Codec::Events8k,
+];
+
 /// The status that refuses an offer: 400 for what is no SDP, 488 for what makes no call.
 pub(crate) fn refusal(fault: &SdpError) -> u16 {
     match fault {
         SdpError::Malformed { .. } | SdpError::TooLong => 400,
         _ => 488,
     }
+}
+
+/// A key for each suite that a phone is offered.
+pub(super) fn keys_to_offer(rng: &mut impl Rng) -> Vec<Key> {
+    Suite::OFFERED.map(|suite| Key::random(suite, rng)).into()
 }
 
 /// A session id for SDP's `o=` line: random, so that it tells neither time nor machine

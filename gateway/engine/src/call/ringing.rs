@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use ringfence_media::srtp::{Key, Suite};
 use ringfence_media::{Codec, Description, OwnMedia, PhoneMedia, Srtp, TalkEvent, choose, sdp};
 use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::offered;
-use super::phone_side::{PhoneSide, sdp_session};
+use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
 use crate::config::RING_LIFE;
@@ -100,9 +99,11 @@ impl Ringing {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
+        let number = self.ring.caller_number();
+        let contact = desk.address_book.contacts().get(number);
         let caller = sip::Caller {
-            number: self.ring.caller_number().to_string(),
-            name: None,
+            number: number.to_string(),
+            name: contact.and_then(|contact| contact.name.clone()),
         };
         let Self { remote, offers, .. } = &mut *self;
         let (srtp, rng) = (desk.config.srtp, &mut *desk.rng);
@@ -110,8 +111,7 @@ impl Ringing {
             let rtp = near.iter().find(|rtp| rtp.ip() == flow.local.ip())?;
             let mut own = OwnMedia::plain(*rtp, sdp_session(rng));
             if srtp != Srtp::Off {
-                own.keys
-                    .extend(Suite::OFFERED.map(|suite| Key::random(suite, rng)));
+                own.keys = keys_to_offer(rng);
             }
             let offer = offer_to(flow, &own, &remote.codecs, srtp);
             offers.insert(flow, own);
@@ -144,7 +144,7 @@ impl Ringing {
         let Some((media, own, chosen)) = agreed else {
             return super::hang_up(End::NoCodec, call, desk);
         };
-        let phone = PhoneSide::new(media, own, chosen, desk.rng);
+        let phone = PhoneSide::new(media, own, chosen, desk);
         desk.media(call, MediaOrder::OpenFar);
         Answering::start(self.ring, self.remote, phone, call, desk)
     }

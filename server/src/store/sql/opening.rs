@@ -56,7 +56,7 @@ impl SqlStore {
 
     fn open(kind: Kind, url: &str, runtime: Handle) -> Result<Self, StoreError> {
         install_default_drivers();
-        let options = AnyConnectOptions::from_str(url)?;
+        let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
         let connection = runtime.block_on(async {
             let mut connection = connect(kind, &options).await?;
             lay_out(kind, &mut connection).await?;
