@@ -17,7 +17,9 @@ use ringfence_sip::{Account, Password, User};
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::gateway::Parts;
 use crate::io::book::Snapshot;
+use crate::io::certificate::{self, CertificateFault};
 use crate::io::lobby::Lobby;
+use crate::io::phone::Listen;
 use crate::io::relay::{RelayFault, Relays};
 use crate::io::tls::{self, TlsFault};
 use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
@@ -51,6 +53,9 @@ pub enum AssembleFault {
     /// The extra certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFault),
+    /// There is no certificate to show to phones.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
 }
 
 impl AssembleFault {
@@ -66,6 +71,7 @@ impl AssembleFault {
             Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
             Self::Tls(_) => "correct turn.ca_file".to_owned(),
+            Self::Certificate(fault) => fault.remedy(),
         }
     }
 }
@@ -100,12 +106,17 @@ pub async fn assemble(
             .collect()
     };
     Ok(Parts {
-        udp: at(config.sip.udp_port),
-        tcp: at(config.sip.tcp_port),
+        listen: Listen {
+            udp: at(config.sip.udp_port),
+            tcp: at(config.sip.tcp_port),
+            tls: at(config.sip.tls_port),
+            certificate: certificate::server(&config.certificate())?,
+        },
         engine: EngineConfig {
             work_bits: config.work_bits.unwrap_or(network.work_bits),
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
+            srtp: config.sip.srtp,
             ..EngineConfig::default()
         },
         lines,

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::diary::Diary;
 use crate::io::lobby::Lobby;
-use crate::io::phone::{ListenError, PhoneSockets};
+use crate::io::phone::{Listen, ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
 use crate::run::Loop;
 
@@ -29,10 +29,8 @@ const REQUESTS: usize = 16;
 /// Everything a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// UDP and TCP addresses where phones register; port 0 takes a free one.
-    pub udp: Vec<SocketAddr>,
-    /// See `udp`.
-    pub tcp: Vec<SocketAddr>,
+    /// Where phones register.
+    pub listen: Listen,
     /// The engine's settings.
     pub engine: Config,
     /// The lines, all of one phone book.
@@ -77,6 +75,7 @@ pub enum Happening {
 pub struct Gateway {
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
     watch: broadcast::Sender<Happening>,
     requests: mpsc::Sender<Request>,
     running: JoinHandle<()>,
@@ -113,8 +112,8 @@ impl Gateway {
     /// # Errors
     /// [`ListenError`] when an address cannot be listened at.
     pub async fn start(parts: Parts) -> Result<Self, ListenError> {
-        let phones = PhoneSockets::listen(&parts.udp, &parts.tcp).await?;
-        let (udp, tcp) = (phones.udp_addrs(), phones.tcp_addrs());
+        let phones = PhoneSockets::listen(&parts.listen).await?;
+        let (udp, tcp, tls) = (phones.udp_addrs(), phones.tcp_addrs(), phones.tls_addrs());
         let (watch, _) = broadcast::channel(WATCH);
         let (requests, asked) = mpsc::channel(REQUESTS);
         let looped = Loop::new(parts, phones, watch.clone());
@@ -122,6 +121,7 @@ impl Gateway {
         Ok(Self {
             udp,
             tcp,
+            tls,
             watch,
             requests,
             running,
@@ -138,6 +138,12 @@ impl Gateway {
     #[must_use]
     pub fn tcp(&self) -> &[SocketAddr] {
         &self.tcp
+    }
+
+    /// Where phones register over TLS.
+    #[must_use]
+    pub fn tls(&self) -> &[SocketAddr] {
+        &self.tls
     }
 
     /// Everything that happens from here on.

@@ -11,7 +11,6 @@
 //! Nothing is decided here.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,11 +85,6 @@ impl Loop {
         watch: broadcast::Sender<Happening>,
     ) -> Self {
         let (say, words) = mpsc::channel(WORDS);
-        let near = phones
-            .udp_addrs()
-            .first()
-            .or(phones.tcp_addrs().first())
-            .map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (spare, shelf) = spare::keep(parts.lobby.clone());
@@ -109,7 +103,6 @@ impl Loop {
             relays: Arc::new(relays),
             envelopes,
             studio: Studio {
-                near,
                 shelf,
                 lobby: parts.lobby,
                 words: say,

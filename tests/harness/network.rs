@@ -162,6 +162,7 @@ fn settings(coturn: &Coturn) -> String {
         "[sip]",
         "udp_port = 0",
         "tcp_port = 0",
+        "tls_port = 0",
         "[turn]",
         "allow_private = true",
         &format!("secret = \"{}\"", coturn.secret()),

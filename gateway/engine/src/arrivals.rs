@@ -243,7 +243,7 @@ impl Engine {
         let callee = self.callee(&dialled, now);
         let offer = match &sdp[..] {
             [] => Ok(silent_phone()),
-            sdp => sdp::read_offer(sdp),
+            sdp => sdp::read_offer(sdp, self.config.srtp),
         };
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),

@@ -9,8 +9,8 @@ use crate::envelope::EventKey;
 /// News of one call's sound.
 #[derive(Debug)]
 pub enum MediaEvent {
-    /// The phone's RTP port is bound; this address goes into the phone's SDP.
-    Near(SocketAddr),
+    /// The phone's RTP ports are bound, one at each address; these go into the phones' SDP.
+    Near(Vec<SocketAddr>),
     /// The call's media machine says something.
     Talk(TalkEvent),
     /// An order could not be carried out; the call cannot have sound.

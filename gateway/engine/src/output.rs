@@ -1,6 +1,7 @@
 //! Everything an engine asks its shell to do.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ringfence_media::far::Role;
 use ringfence_media::{Description, NearTerms};
@@ -50,9 +51,10 @@ pub struct Post {
 /// What to do with a call's sound. Orders for one call are carried out in their order.
 #[derive(Debug)]
 pub enum MediaOrder {
-    /// Bind a local port for the phone's RTP and report [`crate::MediaEvent::Near`].
-    /// Nothing leaves the machine.
-    OpenNear,
+    /// Bind a local port for the phone's RTP at each of these addresses, where phones of the line
+    /// registered, and report [`crate::MediaEvent::Near`]. Those that are not the one of
+    /// [`Self::Attach`] may be closed then. Nothing leaves the machine.
+    OpenNear(Vec<IpAddr>),
     /// Dial the TURN server and report the allocation.
     OpenFar,
     /// The phone's side of the sound; again whenever the phone changes it.

@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 pub use contacts::ContactsFile;
 pub(crate) use contacts::Edition;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
-pub(crate) use file::{make_folder, write_private};
+pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
 use sealed::Vault;
 
@@ -168,7 +168,7 @@ impl Keystore {
     /// [`KeystoreFault`] when a file cannot be read.
     pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreFault> {
         for path in file::list(&folder.join("lines"))? {
-            if sealed::is_encrypted(&path, &file::read_private(&path)?)? {
+            if sealed::is_encrypted(&path, &read_private(&path)?)? {
                 return Ok(true);
             }
         }
@@ -236,9 +236,7 @@ impl Keystore {
         if !path.exists() {
             return Ok(None);
         }
-        self.vault
-            .open(&path, &file::read_private(&path)?)
-            .map(Some)
+        self.vault.open(&path, &read_private(&path)?).map(Some)
     }
 
     /// Forgets a pending identity, once its line is saved.
@@ -272,7 +270,7 @@ fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, Keystore
     }
     let mut lines = Vec::with_capacity(paths.len());
     for path in paths {
-        let body = vault.open(&path, &file::read_private(&path)?)?;
+        let body = vault.open(&path, &read_private(&path)?)?;
         let line = LineFile::from_json(&body)
             .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
         if path != line_path(state, line.number) {

@@ -30,7 +30,7 @@ impl Program {
         let file = |name: &str| state.with_extension(name);
         let (config, out, log) = (file("toml"), file("out"), file("log"));
         let settings = format!(
-            "state = {state:?}\n[sip]\nudp_port = 0\ntcp_port = 0\n\
+            "state = {state:?}\n[sip]\nudp_port = 0\ntcp_port = 0\ntls_port = 0\n\
              [turn]\nurls = {turn_urls:?}\nsecret = {secret:?}\nallow_private = true\n"
         );
         std::fs::write(&config, settings).unwrap();

@@ -106,7 +106,9 @@ pub(crate) fn dialog_response(
     if let (Some(tag), Some(to)) = (tag, request.headers.get(&Name::To)) {
         response.headers.replace(Name::To, with_tag(to, tag));
     }
-    response.headers.push(Name::Contact, own_contact(flow));
+    response
+        .headers
+        .push(Name::Contact, own_contact(flow, &request.uri));
     response.headers.push(Name::Allow, ALLOW);
     response.headers.push(Name::Supported, SUPPORTED);
     response

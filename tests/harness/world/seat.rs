@@ -311,10 +311,11 @@ impl Seat {
         out: &mut Vec<SeatOutput>,
     ) {
         match order {
-            MediaOrder::OpenNear => {
+            MediaOrder::OpenNear(at) => {
                 self.calls += 1;
-                let near = SocketAddr::new(self.lan, FIRST_NEAR_PORT + 2 * self.calls);
-                self.sounds.entry(call).or_default().near = Some(near);
+                let port = FIRST_NEAR_PORT + 2 * self.calls;
+                let near: Vec<_> = at.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+                self.sounds.entry(call).or_default().near = near.first().copied();
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
             MediaOrder::OpenFar => self.open_far(call, now),
@@ -346,7 +347,7 @@ impl Seat {
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
-            MediaOrder::OpenNear | MediaOrder::OpenFar | MediaOrder::Close => {}
+            MediaOrder::OpenNear(_) | MediaOrder::OpenFar | MediaOrder::Close => {}
         }
     }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use ringfence_media::{
-    Codec, Description, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
+    Codec, Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
 };
 use ringfence_sip as sip;
 
@@ -162,7 +162,8 @@ impl Calling {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         say(&mut session, Say::Confirm, &peer, call, desk);
-        let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
+        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let phone = PhoneSide::new(offer, own, chosen, desk);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.media(
             call,
