@@ -295,11 +295,6 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    match listed.len() {
-        0 => return Err(ConfigError::Listen(String::new())),
-        1 => {}
-        several => return Err(ConfigError::ListenSeveral(several)),
-    }
     let read = |text: &String| match text.parse::<IpAddr>() {
         Ok(addr) if addr.to_canonical().is_unspecified() => {
             Err(ConfigError::ListenEverywhere(addr))
@@ -307,7 +302,12 @@ fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
         Ok(addr) => Ok(addr),
         Err(_) => Err(ConfigError::Listen(text.clone())),
     };
-    listed.iter().map(read).collect()
+    let addresses: Vec<IpAddr> = listed.iter().map(read).collect::<Result<_, _>>()?;
+    match addresses.len() {
+        0 => Err(ConfigError::Listen(String::new())),
+        1 => Ok(addresses),
+        several => Err(ConfigError::ListenSeveral(several)),
+    }
 }
 
 fn optional_path(text: &str) -> Option<PathBuf> {
