@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use ringfence_engine::bucket::bucket;
+use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
 use ringfence_engine::{Config as EngineConfig, Line};
@@ -112,6 +113,8 @@ pub async fn assemble(
         directory: directory(book),
         relays: Relays::connect(relays, network.bucket_bits, &buckets).await?,
         lobby,
+        contacts: Contacts::default(),
+        diary: None,
     })
 }
 

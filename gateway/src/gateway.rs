@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
 use ringfence_media::Figures;
@@ -12,6 +13,7 @@ use ringfence_phonebook::{Binding, BookKey};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::diary::Diary;
 use crate::io::lobby::Lobby;
 use crate::io::phone::{ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
@@ -42,6 +44,10 @@ pub struct Parts {
     pub relays: (Relays, mpsc::Receiver<Incoming>),
     /// The way out for sound.
     pub lobby: Lobby,
+    /// The contacts at the start.
+    pub contacts: Contacts,
+    /// Where contacts and evidence are kept; without it all is forgotten at the end.
+    pub diary: Option<Diary>,
 }
 
 /// What a watcher sees. No number, key or address.

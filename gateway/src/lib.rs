@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod diary;
 pub mod gateway;
 pub mod io;
 pub mod keystore;

@@ -11,8 +11,9 @@ use ringfence_phonebook::{Binding, BookKey, Challenge, Day};
 
 use crate::activate::ActivateFault;
 use crate::clock;
+use crate::diary::Diary;
 use crate::io::book::{BookClient, BookFault};
-use crate::keystore::{Keystore, LineFile};
+use crate::keystore::{EvidenceFolder, Keystore, LineFile};
 
 /// Bindings are renewed when fewer days are left: half of the 30 for which the book gives them.
 const DAYS_LEFT: u32 = 15;
@@ -56,6 +57,13 @@ impl Renewals {
     #[must_use]
     pub fn lines(&self) -> &[LineFile] {
         &self.lines
+    }
+
+    /// The diary beside these lines.
+    #[must_use]
+    pub fn diary(&self) -> Diary {
+        let evidence = EvidenceFolder::of(self.store.folder());
+        Diary::new(self.store.contacts(), evidence, self.key)
     }
 
     /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.

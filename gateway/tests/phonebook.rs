@@ -48,9 +48,11 @@ async fn open(listen: SocketAddr) -> PhoneBook {
 impl Scene {
     async fn activate(&mut self) -> LineFile {
         let issued = self.book.issue().await.unwrap();
-        activate(&mut self.store, &self.client, &issued.code, None)
+        let line = activate(&mut self.store, &self.client, &issued.code, None)
             .await
-            .unwrap()
+            .unwrap();
+        self.book.close_epoch_now().await.unwrap();
+        line
     }
 
     fn copy(&self) -> BookCopy {

@@ -16,33 +16,48 @@ pub mod challenge;
 pub mod code;
 #[cfg(feature = "service")]
 pub mod config;
+pub mod copy;
 pub mod day;
 mod decoy;
 pub mod delta;
+pub mod fetch;
+pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
 pub mod keys;
+pub mod limit;
 pub mod listing;
+pub mod membership;
 pub mod number;
+pub mod owner;
+#[cfg(feature = "service")]
+mod press;
 pub mod published;
+#[cfg(feature = "service")]
+mod reading_room;
 pub mod reception;
 #[cfg(feature = "service")]
 pub mod relay;
 pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
+pub mod shelf;
 pub mod store;
 pub mod tile;
+#[cfg(feature = "service")]
+pub mod tls;
 #[cfg(feature = "turn")]
 pub mod turn;
 pub mod wire;
 
 pub use binding::{Binding, BindingError};
-pub use book::Book;
+pub use book::{Book, Terms};
 pub use challenge::{Challenge, Possession};
 pub use code::{ActivationCode, CodeDigest, CodeError};
+pub use copy::{CopyError, Lie, VerifiedBook};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
+pub use fetch::{Fetch, FetchError, Fetched, Want};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};
 pub use number::{Number, NumberError, NumberPlan};
@@ -51,6 +66,6 @@ pub use relay::EmbeddedRelay;
 pub use root::{Root, RootError, RootHash};
 #[cfg(feature = "service")]
 pub use service::PhoneBook;
-pub use store::{MemoryStore, Store};
+pub use store::{Archive, MemoryStore, Store};
 pub use tile::{Tile, TileError};
 pub use wire::NetworkSettings;

@@ -9,6 +9,7 @@ use ringfence_sip as sip;
 
 use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
+use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
 use crate::date::Arrival;
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
@@ -20,6 +21,9 @@ use crate::ring::RingId;
 use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
 use crate::step::{End, Step};
 use crate::work;
+
+/// What a phone shows whose person dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
+const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
 
 impl Engine {
     /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
@@ -72,6 +76,12 @@ impl Engine {
 
     fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
         if self.closing {
+            return;
+        }
+        self.compare(&ring.book());
+        if self.has_changed(ring.caller_number(), ring.caller(), ShownBy::Ring, now) {
+            // No phone rings, and the caller hears what every caller hears whom nobody answers.
+            self.counters.changed_keys += 1;
             return;
         }
         let Ok(remote) = Description::decode(ring.media()) else {
@@ -232,6 +242,11 @@ impl Engine {
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
+            (Ok(callee), _)
+                if self.has_changed(callee.number, callee.identity, ShownBy::Book, now) =>
+            {
+                return self.refuse_changed(leg, now);
+            }
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
                 return self.begin(line, Some(leg), now, |common, desk| {
@@ -246,6 +261,38 @@ impl Engine {
         self.note(call, Step::Dialled);
         self.agent.refuse(leg, status, now);
         self.note(call, Step::Ended(end));
+    }
+
+    /// Whether the number stood for another key until now. That is noted for the user, and logged once for each new key.
+    fn has_changed(
+        &mut self,
+        number: Number,
+        identity: IdentityKey,
+        shown_by: ShownBy,
+        now: Instant,
+    ) -> bool {
+        let standing = self.address_book.contacts().standing(number, &identity);
+        if standing != Standing::Changed {
+            return false;
+        }
+        let key = OtherKey {
+            identity,
+            since: self.wall(now).day(),
+            shown_by,
+        };
+        if self.learn(Learnt::Other { number, key }) {
+            tracing::warn!(
+                "a contact's number has another key than before: no call with it until you accept that. To do: ringfence contacts shows which; ask the person by another way, then ringfence contacts accept NUMBER"
+            );
+        }
+        true
+    }
+
+    fn refuse_changed(&mut self, leg: sip::LegId, now: Instant) {
+        let call = self.new_label();
+        self.note(call, Step::Dialled);
+        self.agent.refuse_saying(leg, KEY_CHANGED, now);
+        self.note(call, Step::Ended(End::KeyChanged));
     }
 
     /// Digits to keys, from the downloaded book alone.

@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
+use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
-use crate::call::Common;
+use crate::call::{Common, Peer};
 use crate::config::Config;
+use crate::contacts::{AddressBook, Learnt};
 use crate::date::UnixTime;
+use crate::engine::alarm;
 use crate::envelope::{Envelope, Outside};
 use crate::hint::Hint;
 use crate::line::Line;
 use crate::output::{CallLabel, MediaOrder, Output, Post, PostId};
+use crate::ring::BookView;
+use crate::roots::Roots;
 use crate::step::{End, Step};
 use crate::stock::Stock;
 
@@ -27,6 +32,9 @@ pub(crate) struct Desk<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) posts: &'a mut u64,
+    pub(crate) address_book: &'a mut AddressBook,
+    pub(crate) roots: &'a mut Roots,
+    pub(crate) book_key: &'a BookKey,
     pub(crate) wall: UnixTime,
     pub(crate) now: Instant,
 }
@@ -122,6 +130,32 @@ impl Desk<'_> {
     pub(crate) fn expect(&mut self, call: &Common, hints: impl IntoIterator<Item = Hint>) {
         for hint in hints {
             self.hints.insert(hint, call.label);
+        }
+    }
+
+    /// The book as this engine sees it, to be shown to the other side.
+    pub(crate) fn book_view(&self) -> BookView {
+        BookView::of(self.roots.newest())
+    }
+
+    /// Compares it with what the other side saw. Whatever comes out, the call goes on: it is the one place where the two can read
+    /// their safety number to each other.
+    pub(crate) fn compare(&mut self, view: &BookView) {
+        let split = view
+            .root(self.book_key)
+            .and_then(|theirs| self.roots.hear(theirs));
+        self.out.extend(split.map(alarm));
+    }
+
+    /// The other side has proved its key in an answered call: from now on its number stands for it.
+    pub(crate) fn pin(&mut self, peer: &Peer) {
+        let learnt = Learnt::Pin {
+            number: peer.number,
+            identity: peer.identity,
+            day: self.wall.day(),
+        };
+        if let Some(count) = self.address_book.learn(learnt) {
+            self.out.push_back(Output::Learnt { count, learnt });
         }
     }
 

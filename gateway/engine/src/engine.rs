@@ -6,20 +6,25 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::{Binding, BookKey, Number};
 use ringfence_sip as sip;
 
 use crate::call::{Call, Happening};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::contacts::{AddressBook, Contacts, Learnt};
 use crate::counters::Counters;
 use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
+use crate::identity::Identity;
 use crate::input::MediaEvent;
 use crate::line::{BindingFault, Line};
 use crate::output::{CallLabel, Output, PostId};
+use crate::record::RecordWatch;
+use crate::ring::BookView;
+use crate::roots::{Roots, SplitView};
 use crate::seen::Seen;
 use crate::stock::Stock;
 use crate::work::Stamp;
@@ -36,6 +41,9 @@ pub struct Engine {
     pub(crate) calls: BTreeMap<CallLabel, Call>,
     pub(crate) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(crate) counters: Counters,
+    pub(crate) address_book: AddressBook,
+    roots: Roots,
+    records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
     stock: Stock,
     clock: Clock,
@@ -61,6 +69,7 @@ impl Engine {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let mut agent_seed = [0; 32];
         rng.fill_bytes(&mut agent_seed);
+        let records = lines.iter().map(|_| RecordWatch::default()).collect();
         let accounts = lines.iter().map(|line| line.account.clone()).collect();
         let agent = sip::Agent::new(
             sip::Config {
@@ -81,6 +90,9 @@ impl Engine {
             legs: BTreeMap::new(),
             hints: BTreeMap::new(),
             counters: Counters::default(),
+            address_book: AddressBook::default(),
+            roots: Roots::default(),
+            records,
             stock: Stock::default(),
             clock: Clock::new(wall, now),
             posts: 0,
@@ -88,6 +100,7 @@ impl Engine {
             out: VecDeque::new(),
             closing: false,
         };
+        engine.take_roots();
         engine.order_stamps(now);
         engine
     }
@@ -138,6 +151,13 @@ impl Engine {
     /// A newer book was downloaded. Calls that ring keep the keys they rang.
     pub fn handle_directory(&mut self, directory: Directory) {
         self.directory = directory;
+        self.take_roots();
+    }
+
+    /// The contacts as they are saved, with everything that was learnt up to the count `saved` (0 at the start). To be called at the
+    /// start, and whenever the user has edited them.
+    pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64) {
+        self.address_book.replace(contacts, saved);
     }
 
     /// The phone book renewed its word for the line with the binding's number. Calls that begin
@@ -151,6 +171,25 @@ impl Engine {
         let line = lines.find(|line| line.number == binding.number());
         line.ok_or(BindingFault::NoSuchLine)?
             .renew(binding, &self.book_key, today)
+    }
+
+    /// A line has a new ring key, or has destroyed an old one. Calls that run keep theirs.
+    ///
+    /// # Errors
+    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
+    pub fn handle_identity(
+        &mut self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let mut lines = self.lines.iter_mut();
+        let line = lines.find(|line| line.number == number);
+        let line = line.ok_or(BindingFault::NoSuchLine)?;
+        if line.identity.key() != identity.key() {
+            return Err(BindingFault::OtherIdentity);
+        }
+        line.identity = identity;
+        Ok(())
     }
 
     /// Time has passed; to be called at [`Self::next_alarm`], or earlier.
@@ -196,6 +235,12 @@ impl Engine {
             .min_by_key(|(at, _)| *at)
     }
 
+    /// The numbers with which calls were answered.
+    #[must_use]
+    pub fn contacts(&self) -> &Contacts {
+        self.address_book.contacts()
+    }
+
     /// The lines of this engine, in the order in which they were given.
     #[must_use]
     pub fn lines(&self) -> &[Line] {
@@ -219,6 +264,47 @@ impl Engine {
 
     pub(crate) fn wall(&self, now: Instant) -> UnixTime {
         self.clock.wall(now)
+    }
+
+    /// Learns something about a number; true when it is news.
+    pub(crate) fn learn(&mut self, learnt: Learnt) -> bool {
+        let count = self.address_book.learn(learnt);
+        if let Some(count) = count {
+            self.push(Output::Learnt { count, learnt });
+        }
+        count.is_some()
+    }
+
+    /// Compares the book that somebody else saw with the one that is in use here.
+    pub(crate) fn compare(&mut self, view: &BookView) {
+        let split = view
+            .root(&self.book_key)
+            .and_then(|theirs| self.roots.hear(theirs));
+        self.out.extend(split.map(alarm));
+    }
+
+    fn take_roots(&mut self) {
+        for root in self.directory.take_roots() {
+            let split = self.roots.add(root);
+            self.out.extend(split.map(alarm));
+        }
+        self.look_own_records_up();
+    }
+
+    fn look_own_records_up(&mut self) {
+        let Some(root) = self.roots.newest() else {
+            return;
+        };
+        for (line, watch) in self.lines.iter().zip(&mut self.records) {
+            let own = (line.number, &line.identity);
+            if let Some(record) = watch.look(own, &self.directory, root) {
+                tracing::error!(
+                    epoch = root.states().epoch,
+                    "THE PHONE BOOK LISTS A NUMBER OF YOURS WITH KEYS OF SOMEBODY ELSE: whoever dials it now reaches them. To do: warn those who call you, and show the evidence to the book's operator (ringfence evidence)"
+                );
+                self.out.push_back(Output::FalseRecord(record));
+            }
+        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -270,6 +356,9 @@ impl Engine {
             out: &mut self.out,
             rng: &mut self.rng,
             posts: &mut self.posts,
+            address_book: &mut self.address_book,
+            roots: &mut self.roots,
+            book_key: &self.book_key,
             wall,
             now,
         };
@@ -318,4 +407,13 @@ impl Engine {
             self.out.push_back(Output::WantStamps(count));
         }
     }
+}
+
+/// Says aloud what must never happen. The roots name nobody.
+pub(crate) fn alarm(split: SplitView) -> Output {
+    tracing::error!(
+        epoch = split.ours.states().epoch,
+        "THE PHONE BOOK SHOWS DIFFERENT PEOPLE DIFFERENT PAGES. To do: compare safety numbers before you trust a number, and show the evidence to the book's operator and to others who use it (ringfence evidence)"
+    );
+    Output::SplitView(Box::new(split))
 }

@@ -64,6 +64,8 @@ pub enum End {
     NoSuchNumber,
     /// The phone book has not been downloaded yet.
     NoBook,
+    /// The dialled number had another key before, and the user has not accepted the new one.
+    KeyChanged,
     /// No relay took the ring.
     NoRelay,
     /// There is no sound path: no port, no TURN allocation, or it was lost.
@@ -110,6 +112,7 @@ impl End {
             Self::NoPhone => "ended: no phone is registered",
             Self::NoCodec => "ended: no codec in common",
             Self::NoSuchNumber => "ended: no such number",
+            Self::KeyChanged => "ended: the number has another key than before",
             Self::NoBook => "ended: the phone book is not loaded",
             Self::NoRelay => "ended: no relay took the ring",
             Self::NoMedia => "ended: no sound path",

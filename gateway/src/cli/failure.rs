@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ringfence_engine::contacts::ContactFault;
 use ringfence_phonebook::CodeError;
 
 use crate::activate::ActivateFault;
@@ -26,6 +27,9 @@ pub enum Failure {
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
+    /// An edit of the contacts.
+    #[error(transparent)]
+    Contact(#[from] ContactFault),
     /// The phone book.
     #[error(transparent)]
     Book(#[from] BookFault),
@@ -61,6 +65,7 @@ impl Failure {
             Self::Config(error) => error.remedy(),
             Self::Keystore(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
+            Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
             Self::Activate(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
@@ -80,6 +85,7 @@ impl Failure {
         match self {
             Self::Config(_)
             | Self::Code(_)
+            | Self::Contact(_)
             | Self::NoPassphrase
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,

@@ -34,7 +34,10 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let mut renewals = Renewals::new(store, client.clone(), key, lines);
     // A fault was told; the old bindings may still be good.
     drop(renew(&mut renewals).await);
-    let parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    let mut diary = renewals.diary();
+    parts.contacts = diary.contacts()?;
+    parts.diary = Some(diary);
     check_turn(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;

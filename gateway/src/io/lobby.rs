@@ -1,8 +1,8 @@
 //! Where calls get their way out: a dialled TURN server and a login for it.
 //!
 //! Every call logs in under another random name, made from a secret shared with the server
-//! (draft-uberti-behave-turn-rest): the server cannot tell from the name whose calls belong
-//! together. Nobody is asked for a login at call time.
+//! (draft-uberti-behave-turn-rest) or taken from a purse that the phone book filled: the server
+//! cannot tell from the name whose calls belong together. Nobody is asked for a login at call time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
 use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
+use super::purse::Purse;
 use super::turn::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::config::TurnLogin;
@@ -23,6 +24,7 @@ const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Lobby {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
+    purse: Purse,
     private_relays: bool,
 }
 
@@ -34,8 +36,15 @@ impl Lobby {
         Self {
             servers: servers.into(),
             login,
+            purse: Purse::default(),
             private_relays,
         }
+    }
+
+    /// Without a login of one's own, those in this purse are used.
+    #[must_use]
+    pub fn with_purse(self, purse: Purse) -> Self {
+        Self { purse, ..self }
     }
 
     /// Dials the first server that answers. `None` when none does: then there is no call,
@@ -72,7 +81,7 @@ impl Lobby {
 
     fn credentials(&self) -> Option<(String, Secret<String>)> {
         match &self.login {
-            TurnLogin::None => None,
+            TurnLogin::None => self.purse.take(clock::unix_seconds()),
             TurnLogin::Fixed { user, password } => {
                 Some((user.clone(), Secret::new(password.expose().to_owned())))
             }

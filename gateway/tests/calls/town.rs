@@ -101,6 +101,7 @@ impl Town {
         let mut store = Keystore::open(&config.state, None).unwrap();
         let code = self.book.issue().await.unwrap().code;
         let line = activate(&mut store, &client, &code, None).await.unwrap();
+        self.book.close_epoch_now().await.unwrap();
         House {
             config,
             line,

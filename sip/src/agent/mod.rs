@@ -103,6 +103,20 @@ impl Agent {
         self.step(leg, |leg, board| leg.refuse(status, board, now));
     }
 
+    /// Refuses a calling phone's INVITE with a reason phrase for the person who reads the display (RFC 3261 section
+    /// 7.2), instead of the usual one. One line of text.
+    pub fn refuse_saying(
+        &mut self,
+        leg: LegId,
+        (status, phrase): (u16, &'static str),
+        now: Instant,
+    ) {
+        self.step(leg, |leg, board| match leg {
+            Leg::Calling(leg) => leg.refuse_saying(status, phrase, board, now),
+            other => other.refuse(status, board, now),
+        });
+    }
+
     /// Ends a leg by whatever fits its state: CANCEL (at once or after the first provisional answer), BYE (at once or
     /// after the ACK), 480. The leg is gone for the caller: no event follows.
     pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {

@@ -126,6 +126,18 @@ impl Calling {
         self.leave(&response, board, now)
     }
 
+    pub(crate) fn refuse_saying(
+        self: Box<Self>,
+        status: u16,
+        phrase: &str,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let mut response = self.response(status.clamp(300, 699));
+        response.reason = phrase.into();
+        self.leave(&response, board, now)
+    }
+
     pub(crate) fn handle_cancel(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
         board.tell(Event::Cancelled { leg: self.id });
         self.refuse(487, board, now)

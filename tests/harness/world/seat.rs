@@ -10,17 +10,19 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use ringfence_engine::{
-    CallLabel, Engine, MediaEvent, MediaFault, MediaOrder, Output, Post, Sealed, Step,
+    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, Output, Post, Sealed, Step,
+    contacts::Contacts,
     date::UnixTime,
     envelope::EventKey,
     identity::Identity,
+    roots::SplitView,
     work::{Mint, Stamp},
 };
 use ringfence_media::{
     Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
-use ringfence_phonebook::{Binding, Number};
+use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
@@ -78,6 +80,16 @@ pub struct Seat {
     pub lines: Vec<LineCard>,
     /// Credentials for the TURN server, fetched ahead of calls. Without any there is no call.
     pub(crate) credentials: VecDeque<(String, String)>,
+    /// The copy of the phone book on this machine.
+    pub(crate) book: VerifiedBook,
+    /// The contacts as this machine has saved them.
+    pub contacts: Contacts,
+    /// Split views of the phone book that the engine found.
+    pub split_views: Vec<SplitView>,
+    /// False records of its own lines that the engine found.
+    pub false_records: Vec<FalseRecord>,
+    /// How much of what the engine learnt is saved.
+    saved: u64,
     lan: IpAddr,
     wan: Ipv4Addr,
     sounds: BTreeMap<CallLabel, Sound>,
@@ -97,8 +109,8 @@ struct Sound {
 impl Seat {
     pub(crate) fn new(
         engine: Engine,
-        lines: Vec<LineCard>,
-        index: usize,
+        book: VerifiedBook,
+        (lines, index): (Vec<LineCard>, usize),
         rng: ChaCha20Rng,
     ) -> Self {
         let provider = u8::try_from(index).expect("a world has few engines");
@@ -106,6 +118,11 @@ impl Seat {
             engine,
             lines,
             credentials: VecDeque::new(),
+            book,
+            contacts: Contacts::default(),
+            split_views: Vec::new(),
+            false_records: Vec::new(),
+            saved: 0,
             lan: in_house(index, 1),
             wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
             sounds: BTreeMap::new(),
@@ -129,6 +146,13 @@ impl Seat {
     /// What other engines said of themselves in rings and answers that were opened here.
     pub fn heard_of(&self) -> &[Description] {
         &self.heard_of
+    }
+
+    /// The person at this machine edits the contacts, with a command beside the engine.
+    pub fn edit_contacts(&mut self, edit: impl FnOnce(&mut Contacts)) {
+        edit(&mut self.contacts);
+        self.engine
+            .handle_contacts(self.contacts.clone(), self.saved);
     }
 
     /// The figures of a call that is not over.
@@ -229,6 +253,12 @@ impl Seat {
                     }
                 }
                 Output::Media { call, order } => self.obey(call, order, now, &mut out),
+                Output::Learnt { count, learnt } => {
+                    self.contacts.learn(&learnt);
+                    self.saved = count;
+                }
+                Output::SplitView(split) => self.split_views.push(*split),
+                Output::FalseRecord(record) => self.false_records.push(record),
                 Output::Step { call, step } => out.push(SeatOutput::Step(call, step)),
             }
         }

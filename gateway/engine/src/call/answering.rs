@@ -17,7 +17,6 @@ use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{MediaOrder, PostId};
-use crate::ring::BookView;
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
 use crate::session::{Say, Session};
@@ -89,7 +88,7 @@ impl Answering {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(ring.caller(), desk.config.bucket_bits);
+        let peer = Peer::new(ring.caller_number(), ring.caller(), desk.config.bucket_bits);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.patience(call, CONNECT, "the caller did not confirm");
         let id = ring.id();
@@ -199,8 +198,9 @@ impl Answering {
             return super::hang_up(End::NoMedia, call, desk);
         };
         let media = Description::of(&far, phone.chosen().to_vec()).encode();
+        let view = desk.book_view();
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
-            ring.answer(&media, BookView::default(), outside, rng)
+            ring.answer(&media, view, outside, rng)
         });
         let Some((session, post)) = sealed else {
             return super::hang_up(End::NotConfirmed, call, desk);
@@ -280,6 +280,7 @@ impl Answering {
             return super::hang_up(End::NotConfirmed, call, desk);
         };
         desk.step(call, Step::Confirmed);
+        desk.pin(&peer);
         desk.media(call, MediaOrder::OpenMicrophone);
         Talking::resume(session, peer, phone, (connected, control), call, desk)
     }

@@ -18,7 +18,7 @@ use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{MediaOrder, PostId};
 use crate::ring::outgoing::{Caller, OutgoingRing};
-use crate::ring::{BookView, CancelReason, SealError};
+use crate::ring::{CancelReason, SealError};
 use crate::session::Say;
 use crate::step::{End, Step};
 
@@ -42,12 +42,12 @@ impl Calling {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(callee.identity, desk.config.bucket_bits);
+        let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
         let media = Description::of(&far, offered(&offer)).encode();
         let caller = Caller {
             identity: &desk.line.identity,
             binding: &desk.line.binding,
-            book: BookView::default(),
+            book: desk.book_view(),
         };
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -151,6 +151,8 @@ impl Calling {
             Some((remote, chosen))
         });
         desk.step(call, Step::AnswerOpened);
+        desk.pin(&self.peer);
+        desk.compare(&answer.book);
         let Self {
             offer, peer, near, ..
         } = *self;

@@ -19,7 +19,7 @@ mod unheard;
 
 use std::time::Instant;
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
 use crate::bucket::bucket;
@@ -67,6 +67,7 @@ pub(crate) struct Common {
 /// The other side of a call. Known to this engine only.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    pub(crate) number: Number,
     pub(crate) identity: IdentityKey,
     /// Where envelopes for it are posted.
     pub(crate) bucket: u16,
@@ -179,9 +180,13 @@ impl Call {
 }
 
 impl Peer {
-    pub(crate) fn new(identity: IdentityKey, bucket_bits: u8) -> Self {
+    pub(crate) fn new(number: Number, identity: IdentityKey, bucket_bits: u8) -> Self {
         let bucket = bucket(&identity, bucket_bits);
-        Self { identity, bucket }
+        Self {
+            number,
+            identity,
+            bucket,
+        }
     }
 }
 
