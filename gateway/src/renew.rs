@@ -63,7 +63,11 @@ impl Renewals {
     #[must_use]
     pub fn diary(&self) -> Diary {
         let evidence = EvidenceFolder::of(self.store.folder());
-        Diary::new(self.store.contacts(), evidence, self.key)
+        Diary::new(
+            (self.store.contacts(), self.store.ledger()),
+            evidence,
+            self.key,
+        )
     }
 
     /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.

@@ -1,5 +1,5 @@
-//! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on and keeps nothing: one
-//! ephemeral kind (NIP-01: 20000 to 29999), of the size that a sealed ring has. Anything else is refused.
+//! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on, an ephemeral kind (NIP-01:
+//! 20000 to 29999), and keeps notes, a regular one (1000 to 9999), both of the size that a sealed envelope has. Anything else is refused.
 
 use std::fmt;
 use std::io;
@@ -12,6 +12,12 @@ use thiserror::Error;
 
 /// The kind of a sealed ring's event.
 pub const RING_KIND: u16 = 20_777;
+
+/// The kind of a sealed note's event: a text, or word of a missed call.
+pub const NOTE_KIND: u16 = 2_777;
+
+/// Notes that are kept, in memory only, about 3 kB each; then the oldest goes.
+const NOTES: usize = 20_000;
 
 /// An envelope of 1 024 bytes in base64 (RFC 4648 section 4, padded).
 const RING_CONTENT: usize = 1_368;
@@ -108,20 +114,20 @@ impl fmt::Debug for EmbeddedRelay {
 }
 
 fn limits() -> RelayBuilder {
-    let nothing = MemoryDatabaseOptions {
-        events: false,
-        max_events: Some(0),
+    let notes = MemoryDatabaseOptions {
+        events: true,
+        max_events: Some(NOTES),
     };
     RelayBuilder::default()
-        .database(MemoryDatabase::with_opts(nothing))
+        .database(MemoryDatabase::with_opts(notes))
         .rate_limit(RateLimit {
             max_reqs: SUBSCRIPTIONS,
             notes_per_minute: EVENTS_A_MINUTE,
         })
         .max_connections(CONNECTIONS)
         .max_subid_length(64)
-        .max_filter_limit(1)
-        .default_filter_limit(1)
+        .max_filter_limit(NOTES)
+        .default_filter_limit(NOTES)
         .write_policy(RingsOnly)
 }
 
@@ -129,7 +135,7 @@ fn free_address(bind: SocketAddr) -> io::Result<SocketAddr> {
     TcpListener::bind(bind)?.local_addr()
 }
 
-/// Lets through what looks like a ring from outside. What is in it, no relay knows.
+/// Lets through what looks like a ring or a note from outside. What is in it, no relay knows.
 #[derive(Debug)]
 struct RingsOnly;
 
@@ -139,13 +145,15 @@ impl WritePolicy for RingsOnly {
         event: &'a Event,
         _: &'a SocketAddr,
     ) -> BoxedFuture<'a, PolicyResult> {
-        let is_ring = event.kind.as_u16() == RING_KIND
+        let is_ring = matches!(event.kind.as_u16(), RING_KIND | NOTE_KIND)
             && event.content.len() == RING_CONTENT
             && event.tags.len() <= MAX_TAGS;
         Box::pin(std::future::ready(if is_ring {
             PolicyResult::Accept
         } else {
-            PolicyResult::Reject("this relay passes sealed rings on, nothing else".to_owned())
+            PolicyResult::Reject(
+                "this relay carries sealed rings and notes, nothing else".to_owned(),
+            )
         }))
     }
 }

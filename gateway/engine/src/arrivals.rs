@@ -4,17 +4,20 @@
 use std::time::Instant;
 
 use ringfence_media::{Description, sdp};
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_phonebook::{BookKey, IdentityKey, Number};
 use ringfence_sip as sip;
 
 use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
 use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
-use crate::date::Arrival;
+use crate::date::{Arrival, UnixTime};
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
 use crate::envelope::{Envelope, Outside};
 use crate::input::Sealed;
+use crate::journal::Entry;
+use crate::line::Line;
+use crate::note::opening::{self, Note};
 use crate::output::{CallLabel, Output};
 use crate::rejected::Rejected;
 use crate::ring::RingId;
@@ -50,28 +53,56 @@ impl Engine {
             event_key: sealed.event_key,
         };
         let wall = self.wall(now);
-        if !work::check(&sealed.event_key, sealed.nonce, self.config.work_bits, wall) {
+        // A note may lie at relays for days: its stamp belongs to the time at which it was made.
+        let stamped = sealed.note_made.unwrap_or(wall);
+        if !opening::is_alive(stamped, wall) {
+            return Err(Rejected::Stale);
+        }
+        let bits = self.config.work_bits;
+        if !work::check(&sealed.event_key, sealed.nonce, bits, stamped) {
             return Err(Rejected::Work);
         }
         self.seen.spend(sealed.event_key)?;
+        if let Some(made) = sealed.note_made {
+            return self.try_note(&envelope, &outside, made, now);
+        }
         if let Some(call) = self.expected(&envelope.hint()) {
             self.tell(call, Happening::Envelope(&envelope, outside), now);
             return Ok(());
         }
-        let listeners: Vec<_> = self
-            .lines
-            .iter()
-            .map(|line| Listener {
-                identity: &line.identity,
-                book_key: &self.book_key,
-            })
-            .collect();
+        let listeners = listeners(&self.lines, &self.book_key);
         let arrival = Arrival { wall, now };
         match open(&listeners, &envelope, &outside, &mut self.seen, arrival)? {
             Opened::Ring { line, ring } => self.handle_ring(line, ring, now),
             Opened::Cancel { id, .. } => self.handle_withdrawal(id, now),
         }
         Ok(())
+    }
+
+    /// What relays keep: only verified texts and missed-call notes have a meaning there.
+    fn try_note(
+        &mut self,
+        envelope: &Envelope,
+        outside: &Outside,
+        made: UnixTime,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let wall = self.wall(now);
+        let listeners = listeners(&self.lines, &self.book_key);
+        match opening::open(&listeners, envelope, outside, (made, wall))? {
+            Note::Text {
+                line,
+                id,
+                sender,
+                body,
+            } => self.handle_piece(line, (id, sender), body, now),
+            Note::Missed {
+                line,
+                ring,
+                sender,
+                rang,
+            } => self.handle_missed(line, (ring, sender), rang, now),
+        }
     }
 
     fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
@@ -94,6 +125,9 @@ impl Engine {
             }
             return;
         }
+        if self.is_unwanted(line, &ring, now) {
+            return;
+        }
         let sounding = self
             .calls
             .values()
@@ -102,8 +136,10 @@ impl Engine {
             self.counters.flooded += 1;
             return;
         }
-        self.forget_unheard(line);
+        self.forget_unheard(line, now);
+        let entry = Entry::rang(ring.caller_number(), ring.id(), self.wall(now));
         self.begin(line, None, now, |common, desk| {
+            common.entry = Some(entry);
             Ringing::start(*ring, remote, common, desk)
         });
     }
@@ -133,7 +169,7 @@ impl Engine {
     }
 
     /// Makes room for one more ring that may stay unheard: the oldest of the line goes.
-    fn forget_unheard(&mut self, line: usize) {
+    fn forget_unheard(&mut self, line: usize, now: Instant) {
         let unheard = self
             .calls
             .values()
@@ -145,6 +181,7 @@ impl Engine {
         let many = oldest.len().saturating_sub(MAX_RINGS_PER_LINE - 1);
         for (_, label) in oldest.into_iter().take(many) {
             if let Some(call) = self.calls.remove(&label) {
+                self.write_down(&call, now);
                 self.forget(call);
             }
         }
@@ -193,7 +230,11 @@ impl Engine {
     /// An event of the phones' side.
     pub(crate) fn handle_leg(&mut self, event: sip::Event, now: Instant) {
         let leg = match &event {
-            sip::Event::Registered { phones, .. } | sip::Event::Unregistered { phones, .. } => {
+            sip::Event::Registered { phones, user } => {
+                tracing::debug!(phones, "phones of a line changed");
+                return self.handle_phone_joined(user, now);
+            }
+            sip::Event::Unregistered { phones, .. } => {
                 tracing::debug!(phones, "phones of a line changed");
                 return;
             }
@@ -209,13 +250,23 @@ impl Engine {
             | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
             sip::Event::Transfer { leg, .. } => return self.agent.transfer(*leg, 603, now),
-            sip::Event::Text { text, .. } => return self.agent.answer_text(*text, 405, now),
-            sip::Event::Subscribed { watch, .. } => {
-                return self.agent.refuse_watch(*watch, 489, now);
+            sip::Event::Text {
+                text,
+                user,
+                to,
+                written,
+            } => return self.handle_text(*text, (user, to), written, now),
+            sip::Event::TextTaken { text } => return self.handle_text_taken(*text, now),
+            sip::Event::TextRefused { text, status } => {
+                return self.handle_text_refused(*text, *status, now);
             }
-            sip::Event::TextTaken { .. }
-            | sip::Event::TextRefused { .. }
-            | sip::Event::Unsubscribed { .. } => return,
+            sip::Event::Subscribed {
+                watch,
+                user,
+                package,
+                about,
+            } => return self.handle_subscribed(*watch, user, (*package, about), now),
+            sip::Event::Unsubscribed { watch } => return self.handle_unsubscribed(*watch),
         };
         if let Some(call) = self.legs.get(&leg).copied() {
             self.tell(call, Happening::Leg(event), now);
@@ -237,6 +288,9 @@ impl Engine {
         let Some(line) = line else {
             return self.agent.refuse(leg, 403, now);
         };
+        let Some(dialled) = self.read_star(line, leg, dialled, now) else {
+            return;
+        };
         let callee = self.callee(&dialled, now);
         let offer = sdp::read_offer(&sdp);
         let (status, end) = match (callee, offer) {
@@ -249,7 +303,9 @@ impl Engine {
             }
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
+                let entry = Entry::dialled(callee.number, self.wall(now));
                 return self.begin(line, Some(leg), now, |common, desk| {
+                    common.entry = Some(entry);
                     Dialling::start(offer, callee, met, common, desk)
                 });
             }
@@ -264,7 +320,7 @@ impl Engine {
     }
 
     /// Whether the number stood for another key until now. That is noted for the user, and logged once for each new key.
-    fn has_changed(
+    pub(crate) fn has_changed(
         &mut self,
         number: Number,
         identity: IdentityKey,
@@ -296,7 +352,7 @@ impl Engine {
     }
 
     /// Digits to keys, from the downloaded book alone.
-    fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+    pub(crate) fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
         let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
         self.directory.look_up(number, self.wall(now))
     }
@@ -314,6 +370,7 @@ impl Engine {
                 line,
                 leg,
                 stamps: None,
+                entry: None,
                 alarm: None,
             },
             phase: Phase::Over,
@@ -328,4 +385,13 @@ impl Engine {
     fn note(&mut self, call: CallLabel, step: Step) {
         self.push(Output::Step { call, step });
     }
+}
+
+/// All lines, as envelopes are tried on them.
+fn listeners<'a>(lines: &'a [Line], book_key: &'a BookKey) -> Vec<Listener<'a>> {
+    let listener = |line: &'a Line| Listener {
+        identity: &line.identity,
+        book_key,
+    };
+    lines.iter().map(listener).collect()
 }

@@ -12,11 +12,11 @@ use crate::call::{Common, Peer};
 use crate::config::Config;
 use crate::contacts::{AddressBook, Learnt};
 use crate::date::UnixTime;
-use crate::engine::alarm;
 use crate::envelope::{Envelope, Outside};
 use crate::hint::Hint;
 use crate::line::Line;
 use crate::output::{CallLabel, MediaOrder, Output, Post, PostId};
+use crate::pages::alarm;
 use crate::ring::BookView;
 use crate::roots::Roots;
 use crate::step::{End, Step};
@@ -109,6 +109,28 @@ impl Desk<'_> {
         bucket: u16,
         seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
     ) -> Option<(T, PostId)> {
+        self.post_as(false, call, bucket, seal)
+    }
+
+    /// Seals a note with the call's next stamp and posts it for relays to keep.
+    pub(crate) fn post_note<E>(
+        &mut self,
+        call: &mut Common,
+        bucket: u16,
+        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<Envelope, E>,
+    ) {
+        self.post_as(true, call, bucket, |outside, rng| {
+            seal(outside, rng).map(|envelope| ((), envelope))
+        });
+    }
+
+    fn post_as<T, E>(
+        &mut self,
+        is_note: bool,
+        call: &mut Common,
+        bucket: u16,
+        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+    ) -> Option<(T, PostId)> {
         let stamp = call.stamps.as_mut().and_then(Vec::pop)?;
         let outside = Outside {
             bucket,
@@ -122,6 +144,7 @@ impl Desk<'_> {
             stamp,
             bucket,
             envelope,
+            is_note,
         }));
         Some((rest, id))
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::{Binding, BookKey, Number};
+use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
 use crate::call::{Call, Happening};
@@ -18,15 +18,16 @@ use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
-use crate::identity::Identity;
 use crate::input::MediaEvent;
-use crate::line::{BindingFault, Line};
+use crate::lamps::Lamps;
+use crate::ledger::Ledger;
+use crate::line::Line;
 use crate::output::{CallLabel, Output, PostId};
 use crate::record::RecordWatch;
-use crate::ring::BookView;
-use crate::roots::{Roots, SplitView};
+use crate::roots::Roots;
 use crate::seen::Seen;
 use crate::stock::Stock;
+use crate::texts::Courier;
 use crate::work::Stamp;
 
 /// All lines, phones and calls of one machine.
@@ -42,14 +43,19 @@ pub struct Engine {
     pub(crate) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(crate) counters: Counters,
     pub(crate) address_book: AddressBook,
-    roots: Roots,
-    records: Vec<RecordWatch>,
+    pub(crate) ledger: Ledger,
+    /// Since it was last told.
+    pub(crate) ledger_changed: bool,
+    pub(crate) courier: Courier,
+    pub(crate) lamps: Lamps,
+    pub(crate) roots: Roots,
+    pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
-    stock: Stock,
-    clock: Clock,
-    posts: u64,
-    rng: ChaCha20Rng,
-    out: VecDeque<Output>,
+    pub(crate) stock: Stock,
+    pub(crate) clock: Clock,
+    pub(crate) posts: u64,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) out: VecDeque<Output>,
     pub(crate) closing: bool,
 }
 
@@ -91,6 +97,10 @@ impl Engine {
             hints: BTreeMap::new(),
             counters: Counters::default(),
             address_book: AddressBook::default(),
+            ledger: Ledger::default(),
+            ledger_changed: false,
+            courier: Courier::default(),
+            lamps: Lamps::default(),
             roots: Roots::default(),
             records,
             stock: Stock::default(),
@@ -130,6 +140,7 @@ impl Engine {
         for label in self.labels() {
             self.tell(label, Happening::Stamps, now);
         }
+        self.send_texts(now);
         self.settle(now);
     }
 
@@ -138,6 +149,7 @@ impl Engine {
         for label in self.labels() {
             self.tell(label, Happening::Posted(post, relays), now);
         }
+        self.handle_piece_posted(post, relays, now);
         self.settle(now);
     }
 
@@ -160,42 +172,16 @@ impl Engine {
         self.address_book.replace(contacts, saved);
     }
 
-    /// The phone book renewed its word for the line with the binding's number. Calls that begin
-    /// from now on are rung with it.
-    ///
-    /// # Errors
-    /// [`BindingFault`]; the line keeps the binding that it has.
-    pub fn handle_binding(&mut self, binding: Binding, now: Instant) -> Result<(), BindingFault> {
-        let today = self.clock.wall(now).day();
-        let mut lines = self.lines.iter_mut();
-        let line = lines.find(|line| line.number == binding.number());
-        line.ok_or(BindingFault::NoSuchLine)?
-            .renew(binding, &self.book_key, today)
-    }
-
-    /// A line has a new ring key, or has destroyed an old one. Calls that run keep theirs.
-    ///
-    /// # Errors
-    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
-    pub fn handle_identity(
-        &mut self,
-        number: Number,
-        identity: Identity,
-    ) -> Result<(), BindingFault> {
-        let mut lines = self.lines.iter_mut();
-        let line = lines.find(|line| line.number == number);
-        let line = line.ok_or(BindingFault::NoSuchLine)?;
-        if line.identity.key() != identity.key() {
-            return Err(BindingFault::OtherIdentity);
-        }
-        line.identity = identity;
-        Ok(())
+    /// What was saved of [`Self::ledger`]. To be called at the start.
+    pub fn handle_ledger(&mut self, ledger: Ledger) {
+        self.ledger = ledger;
     }
 
     /// Time has passed; to be called at [`Self::next_alarm`], or earlier.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
         self.seen.handle_timeout(now);
+        self.handle_courier_timeout(now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.alarm);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -214,10 +200,10 @@ impl Engine {
         self.settle(now);
     }
 
-    /// No call in any state.
+    /// No call in any state, and no text that waits for a relay.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.courier.is_idle()
     }
 
     /// The next thing to do, until `None`.
@@ -232,6 +218,7 @@ impl Engine {
         calls
             .chain(self.agent.next_alarm())
             .chain(self.seen.next_alarm())
+            .chain(self.courier.next_alarm())
             .min_by_key(|(at, _)| *at)
     }
 
@@ -251,6 +238,18 @@ impl Engine {
     #[must_use]
     pub fn phones(&self, line: &Line) -> usize {
         self.agent.phones(&line.account.user)
+    }
+
+    /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.
+    #[must_use]
+    pub fn takes_no_texts(&self, line: &Line) -> Option<u16> {
+        self.courier.deaf(line.number)
+    }
+
+    /// What must outlive this process, to be saved at [`Output::Ledger`].
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// What was dropped in silence.
@@ -273,38 +272,6 @@ impl Engine {
             self.push(Output::Learnt { count, learnt });
         }
         count.is_some()
-    }
-
-    /// Compares the book that somebody else saw with the one that is in use here.
-    pub(crate) fn compare(&mut self, view: &BookView) {
-        let split = view
-            .root(&self.book_key)
-            .and_then(|theirs| self.roots.hear(theirs));
-        self.out.extend(split.map(alarm));
-    }
-
-    fn take_roots(&mut self) {
-        for root in self.directory.take_roots() {
-            let split = self.roots.add(root);
-            self.out.extend(split.map(alarm));
-        }
-        self.look_own_records_up();
-    }
-
-    fn look_own_records_up(&mut self) {
-        let Some(root) = self.roots.newest() else {
-            return;
-        };
-        for (line, watch) in self.lines.iter().zip(&mut self.records) {
-            let own = (line.number, &line.identity);
-            if let Some(record) = watch.look(own, &self.directory, root) {
-                tracing::error!(
-                    epoch = root.states().epoch,
-                    "THE PHONE BOOK LISTS A NUMBER OF YOURS WITH KEYS OF SOMEBODY ELSE: whoever dials it now reaches them. To do: warn those who call you, and show the evidence to the book's operator (ringfence evidence)"
-                );
-                self.out.push_back(Output::FalseRecord(record));
-            }
-        }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -332,6 +299,7 @@ impl Engine {
         };
         let over = self.with_desk(&mut call, now, |call, desk| call.on(happening, desk));
         if over.unwrap_or(true) {
+            self.write_down(&call, now);
             self.forget(call);
         } else {
             self.keep(call);
@@ -397,23 +365,21 @@ impl Engine {
                 sip::Output::Event(event) => self.handle_leg(event, now),
             }
         }
+        if self.light_lamps(now) {
+            return self.settle(now);
+        }
+        if std::mem::take(&mut self.ledger_changed) {
+            self.push(Output::Ledger);
+        }
         self.order_stamps(now);
     }
 
     fn order_stamps(&mut self, now: Instant) {
-        let waiting = self.calls.values().map(Call::lacks).sum();
+        let calls: usize = self.calls.values().map(Call::lacks).sum();
+        let waiting = calls + self.courier.lacks();
         let count = self.stock.order(waiting, self.clock.wall(now));
         if count > 0 {
             self.out.push_back(Output::WantStamps(count));
         }
     }
-}
-
-/// Says aloud what must never happen. The roots name nobody.
-pub(crate) fn alarm(split: SplitView) -> Output {
-    tracing::error!(
-        epoch = split.ours.states().epoch,
-        "THE PHONE BOOK SHOWS DIFFERENT PEOPLE DIFFERENT PAGES. To do: compare safety numbers before you trust a number, and show the evidence to the book's operator and to others who use it (ringfence evidence)"
-    );
-    Output::SplitView(Box::new(split))
 }

@@ -58,6 +58,8 @@ impl Handset {
                     self.over();
                 }
             }
+            Method::Message => self.hear_text(&request, now),
+            Method::Notify => self.hear_lamp(&request, now),
             Method::Options => self.send(&Response::to(&request, 200)),
             _ => self.send(&Response::to(&request, 501)),
         }
@@ -125,6 +127,7 @@ impl Handset {
             Method::Register if response.status == 200 => self.notice(Notice::Registered, now),
             Method::Register => self.notice(Notice::NotRegistered(response.status), now),
             Method::Invite => self.hear_outcome(response, now),
+            Method::Message => self.notice(Notice::TextDone(response.status), now),
             _ => {}
         }
     }
