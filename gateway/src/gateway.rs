@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
 use ringfence_engine::ledger::Ledger;
 use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
 use ringfence_media::Figures;
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::{Binding, BookKey, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -89,6 +90,11 @@ pub struct Gateway {
 pub(crate) enum Request {
     Book(Directory),
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    Identity(
+        Number,
+        Box<Identity>,
+        oneshot::Sender<Result<(), BindingFault>>,
+    ),
     Status(oneshot::Sender<Status>),
     Stop,
 }
@@ -159,6 +165,25 @@ impl Gateway {
         drop(
             self.requests
                 .send(Request::Binding(Box::new(binding), tell))
+                .await,
+        );
+        told.await.unwrap_or(Ok(()))
+    }
+
+    /// Hands a line's keys to the engine, after its ring key was replaced.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the keys that it has.
+    pub async fn renew_identity(
+        &self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let (tell, told) = oneshot::channel();
+        // A gateway that has stopped needs no keys.
+        drop(
+            self.requests
+                .send(Request::Identity(number, Box::new(identity), tell))
                 .await,
         );
         told.await.unwrap_or(Ok(()))

@@ -27,7 +27,9 @@ pub mod gateway;
 pub mod io;
 pub mod keystore;
 pub mod news;
+mod refill;
 pub mod renew;
+mod rotate;
 pub mod secret;
 
 mod mint;

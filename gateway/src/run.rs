@@ -159,6 +159,9 @@ impl Loop {
                         // Whoever asked may have gone; the binding counts all the same.
                         let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
                     }
+                    Some(Request::Identity(number, identity, tell)) => {
+                        let _ = tell.send(self.engine.handle_identity(number, *identity));
+                    }
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
                     Some(Request::Stop) | None => {
                         goodbye = Some(clock::now() + GOODBYE);

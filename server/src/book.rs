@@ -4,13 +4,13 @@
 
 mod epoch;
 mod fault;
+mod issuing;
 mod opening;
 mod owner;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
@@ -23,7 +23,6 @@ use zeroize::Zeroizing;
 use crate::activation::{Activation, Refusal};
 use crate::admin::{AdminToken, TokenDigest};
 use crate::binding::Binding;
-use crate::code::ActivationCode;
 use crate::day::Day;
 use crate::decoy::Decoys;
 use crate::keys::{BookKey, RingKey};
@@ -36,19 +35,10 @@ use crate::store::{Archive, Census, Charter, State, Store, StoreError};
 
 pub use self::epoch::KEPT_DELTAS;
 pub use self::fault::{ActivateError, IssueError, OpenError, OwnerError};
-
-/// How long an activation code is good.
-pub const CODE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub use self::issuing::{CODE_LIFE, Issue};
 
 /// The last day that every listing states. All say the same, so that the field tells no assigned number from a decoy.
 pub const LISTING_VALID_UNTIL: Day = Day::LAST;
-
-/// How often a number is drawn blindly before the free ones are counted. With every second number free, so many misses never happen.
-const MAX_BLIND_DRAWS: usize = 32;
-
-/// How often another process may snatch the number just drawn before the book gives up. With any number free at all, losing
-/// this often means that the store is broken.
-const MAX_DRAWS: usize = 64;
 
 /// What a book publishes, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +61,6 @@ impl Terms {
             changes: 16,
         }
     }
-}
-
-/// A number and the code that activates it.
-#[derive(Debug)]
-pub struct Issue {
-    /// The number, waiting for its code.
-    pub number: Number,
-    /// The code.
-    pub code: ActivationCode,
 }
 
 /// An open book.
@@ -162,6 +143,12 @@ impl Book {
         self.admin
     }
 
+    /// The numbers that are issued.
+    #[must_use]
+    pub fn plan(&self) -> NumberPlan {
+        self.terms.plan
+    }
+
     /// The book as it stands at the end of the last epoch.
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
@@ -208,33 +195,6 @@ impl Book {
         self.store.states(from, limit, now)
     }
 
-    /// Draws a free number, any with the same chance, and a code for it. `now` in Unix seconds.
-    ///
-    /// # Errors
-    /// [`IssueError`].
-    pub fn issue(&mut self, now: u64) -> Result<Issue, IssueError> {
-        let code = ActivationCode::draw(&mut self.rng);
-        let expires = now.saturating_add(CODE_LIFE.as_secs());
-        let plan = self.terms.plan;
-        for _ in 0..MAX_BLIND_DRAWS {
-            let offset = self.rng.next_u64() % u64::from(plan.count());
-            let number = plan.numbers().nth(usize::try_from(offset).unwrap_or(0));
-            let number = number.ok_or(IssueError::Full)?;
-            if self.store.issue(number, &code.digest(), now, expires)? {
-                return Ok(Issue { number, code });
-            }
-        }
-        for _ in 0..MAX_DRAWS {
-            let mut free = self.store.free(now)?;
-            free.retain(|number| plan.contains(*number));
-            let number = pick(&free, &mut self.rng).ok_or(IssueError::Full)?;
-            if self.store.issue(number, &code.digest(), now, expires)? {
-                return Ok(Issue { number, code });
-            }
-        }
-        Err(IssueError::Full)
-    }
-
     /// Activates the code's number with the sender's keys; everybody has them after the end of an epoch. `now` in Unix seconds. Asked again with the same form, it answers the same.
     ///
     /// # Errors
@@ -278,13 +238,6 @@ fn last_root(store: &mut dyn Store, key: &BookKey) -> Result<Option<Root>, Store
     };
     let root = Root::decode(&bytes, key).map_err(|_| StoreError::Corrupt("root of this book"))?;
     Ok(Some(root))
-}
-
-/// The bias of the remainder is below 2^-32 for any plan.
-fn pick(free: &[Number], rng: &mut ChaCha20Rng) -> Option<Number> {
-    let count = u64::try_from(free.len()).ok()?;
-    let index = rng.next_u64().checked_rem(count)?;
-    free.get(usize::try_from(index).ok()?).copied()
 }
 
 fn draw_key(rng: &mut ChaCha20Rng) -> Zeroizing<[u8; 32]> {

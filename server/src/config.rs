@@ -1,23 +1,23 @@
 //! Settings: what a file says, what the command line says over it, and what holds where both are silent. Checked here, once.
 
+mod fault;
 mod web;
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use self::fault::ConfigError;
 pub use self::web::{Limits, Proxies, TlsFiles};
 use crate::book::{LISTING_VALID_UNTIL, Terms};
 use crate::delta::MAX_CHANGES;
+use crate::exchange::settings::{RelayTable, TurnTable, check_name};
 use crate::forwarded::ForwardedHeader;
 use crate::keys::{BookKey, RingKey};
-use crate::limit::Rate;
 use crate::membership::MembersToken;
 use crate::number::NumberPlan;
 use crate::turn::TurnSecret;
@@ -90,7 +90,8 @@ pub struct Config {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag.
     pub bucket_bits: u8,
-    /// What those TURN servers know too; the book makes credentials with it.
+    /// What the TURN servers share with the book, which makes credentials with it. A TURN server of this process draws one if there is
+    /// none.
     pub turn_secret: Option<TurnSecret>,
     /// TLS of its own; without, plain HTTP.
     pub tls: Option<TlsFiles>,
@@ -102,6 +103,12 @@ pub struct Config {
     pub epoch_seconds: u32,
     /// Records that each epoch changes, whether or not so many numbers got new keys.
     pub changes: u16,
+    /// The name under which the world finds this machine; empty: its addresses.
+    pub public_name: String,
+    /// The relay of this process.
+    pub relay: RelayTable,
+    /// The TURN server of this process.
+    pub turn_server: TurnTable,
 }
 
 impl Default for Config {
@@ -120,6 +127,9 @@ impl Default for Config {
             limits: Limits::default(),
             epoch_seconds: Terms::of(NumberPlan::DEFAULT).period,
             changes: Terms::of(NumberPlan::DEFAULT).changes,
+            public_name: String::new(),
+            relay: RelayTable::default(),
+            turn_server: TurnTable::default(),
         }
     }
 }
@@ -160,70 +170,12 @@ pub struct Settings {
     pub epoch_seconds: Option<u32>,
     /// See [`Config::changes`].
     pub changes: Option<u16>,
-}
-
-/// Why settings are refused.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the settings {}: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The file is longer than any file of settings.
-    #[error("{} is too long to be a file of settings", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is not what it should be.
-    #[error("the settings {} are wrong: {cause}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where, and what was expected.
-        cause: Box<toml::de::Error>,
-    },
-    /// A relay that is none.
-    #[error("a relay is written ws://host or wss://host, not {0}")]
-    Relay(String),
-    /// A TURN server that is none.
-    #[error("a TURN server is written turn:host:port or turns:host:port, not {0}")]
-    Turn(String),
-    /// More work than anybody waits for.
-    #[error("work_bits is at most {MAX_WORK_BITS}")]
-    WorkBits,
-    /// No epoch, or one that nobody waits for.
-    #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
-    EpochSeconds,
-    /// No changes, or more than a delta takes.
-    #[error("changes is 1 to {MAX_CHANGES}")]
-    Changes,
-    /// More buckets than can be written.
-    #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
-    BucketBits,
-    /// Certificate without key, or the reverse.
-    #[error("tls_certificate and tls_key belong together: give both or neither")]
-    HalfTls,
-    /// A proxy that is none.
-    #[error("a trusted proxy is written 127.0.0.1 or 10.0.0.0/8, not {0}")]
-    Proxy(String),
-    /// More than the limits can count.
-    #[error(
-        "reads_per_minute and asks_per_minute are at most {}; 0 is no limit",
-        Rate::MAX
-    )]
-    Limits,
-    /// A secret that nobody could keep.
-    #[error("the TURN secret in {} is empty", path.display())]
-    NoTurnSecret {
-        /// The file.
-        path: PathBuf,
-    },
+    /// See [`Config::public_name`].
+    pub public_name: Option<String>,
+    /// See [`Config::relay`].
+    pub relay: Option<RelayTable>,
+    /// See [`Config::turn_server`].
+    pub turn_server: Option<TurnTable>,
 }
 
 impl Settings {
@@ -258,6 +210,9 @@ impl Settings {
             asks_per_minute: self.asks_per_minute.or(other.asks_per_minute),
             epoch_seconds: self.epoch_seconds.or(other.epoch_seconds),
             changes: self.changes.or(other.changes),
+            public_name: self.public_name.or(other.public_name),
+            relay: self.relay.or(other.relay),
+            turn_server: self.turn_server.or(other.turn_server),
         }
     }
 
@@ -295,6 +250,9 @@ impl Settings {
             limits: limits.check()?,
             epoch_seconds: self.epoch_seconds.unwrap_or(default.epoch_seconds),
             changes: self.changes.unwrap_or(default.changes),
+            public_name: self.public_name.unwrap_or(default.public_name),
+            relay: self.relay.unwrap_or(default.relay),
+            turn_server: self.turn_server.unwrap_or(default.turn_server),
         };
         config.check()?;
         Ok(config)
@@ -329,6 +287,9 @@ impl Config {
         if !(1..=MAX_CHANGES).contains(&self.changes) {
             return Err(ConfigError::Changes);
         }
+        check_name(&self.public_name)?;
+        self.relay.check()?;
+        self.turn_server.check()?;
         Ok(())
     }
 
@@ -414,6 +375,9 @@ mod tests {
             forwarded_header = "forwarded"
             reads_per_minute = 5
             asks_per_minute = 0
+            public_name = "book.example"
+            relay = { serve = true, connections = 9 }
+            turn_server = { serve = true, program = "embedded", ports = [50000, 50999] }
         "#;
         let config = parse(text).unwrap().resolve().unwrap();
         assert_eq!(config.database, Database::File("book.sqlite".into()));
@@ -453,6 +417,9 @@ mod tests {
         fs::write(file.path(), "\n").unwrap();
         let error = settings.resolve().unwrap_err();
         assert!(matches!(error, ConfigError::NoTurnSecret { .. }), "{error}");
+        assert!(config.relay.serve && config.turn_server.serve);
+        assert_eq!(config.relay.connections, 9);
+        assert_eq!(config.turn_server.ports, [50_000, 50_999]);
     }
 
     #[test]
@@ -476,6 +443,9 @@ mod tests {
             asks_per_minute,
             epoch_seconds,
             changes,
+            public_name,
+            relay,
+            turn_server,
         } = settings.clone();
         assert!(
             listen.is_some()
@@ -489,6 +459,7 @@ mod tests {
         assert!(trusted_proxies.is_some() && forwarded_header.is_some());
         assert!(reads_per_minute.is_some() && asks_per_minute.is_some());
         assert!(epoch_seconds.is_some() && changes.is_some());
+        assert!(public_name.is_some() && relay.is_some() && turn_server.is_some());
         let network = Config {
             relays: relays.unwrap(),
             turn: turn.unwrap(),

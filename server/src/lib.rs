@@ -3,7 +3,7 @@
 //! Without the feature `service` this crate has no runtime and no socket. It is the nouns ([`Number`], [`Listing`], [`Binding`],
 //! [`Tile`]), the bytes that prove something ([`challenge`]), the JSON that crosses the wire ([`wire`]), and the [`book`]: told the
 //! time and a form, it answers with a decision. The engine and the simulated world use it like that.
-//! With `service` come the HTTP server, the SQLite store and the relay of a small community.
+//! With `service` come the HTTP server, the SQLite store, and the relay and the TURN server of a small community.
 //!
 //! The idea: the book publishes *every* number of its plan, assigned or not, as one set of tiles of one size. An engine downloads
 //! all of them, ahead of calls; there is no question to ask whose answer could differ.
@@ -20,6 +20,8 @@ pub mod copy;
 pub mod day;
 mod decoy;
 pub mod delta;
+#[cfg(feature = "service")]
+pub mod exchange;
 pub mod fetch;
 pub mod forwarded;
 #[cfg(feature = "service")]
@@ -29,6 +31,8 @@ pub mod limit;
 pub mod listing;
 pub mod membership;
 pub mod number;
+#[cfg(feature = "service")]
+pub mod operator;
 pub mod owner;
 #[cfg(feature = "service")]
 mod press;
@@ -42,6 +46,7 @@ pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod shelf;
+pub mod stamp;
 pub mod store;
 pub mod tile;
 #[cfg(feature = "service")]
@@ -57,6 +62,8 @@ pub use code::{ActivationCode, CodeDigest, CodeError};
 pub use copy::{CopyError, Lie, VerifiedBook};
 pub use day::Day;
 pub use delta::{Delta, DeltaError};
+#[cfg(feature = "service")]
+pub use exchange::Exchange;
 pub use fetch::{Fetch, FetchError, Fetched, Want};
 pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
 pub use listing::{Listing, ListingError};

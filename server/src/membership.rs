@@ -80,7 +80,9 @@ impl fmt::Debug for Membership {
     }
 }
 
-fn digest(text: &str) -> [u8; 32] {
+/// What the network settings say of the token with this text.
+#[must_use]
+pub fn digest(text: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(DIGEST)
         .chain_update(text)

@@ -1,5 +1,7 @@
 //! A running phone book, as a library call: opens the store, listens, serves, stops. The one place of this crate where the time
-//! and the system's randomness are asked.
+//! is asked, and with `opening` the system's randomness.
+
+mod opening;
 
 use std::fmt;
 use std::io;
@@ -9,11 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -21,15 +20,17 @@ use tracing::{debug, error};
 
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError};
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::http::{self, Shared};
 use crate::keys::BookKey;
 use crate::press::{self, Press};
 use crate::root::Root;
-use crate::store::sql::SqlStore;
-use crate::store::{MemoryStore, Store, StoreError};
+use crate::store::StoreError;
 use crate::tls::{self, Certificate, TlsError};
 use crate::wire::NetworkSettings;
+
+use self::opening::open_book;
+pub(crate) use self::opening::{draw_seed, open_database, open_store};
 
 /// How long requests under way may keep a stop waiting.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -242,59 +243,6 @@ impl fmt::Debug for PhoneBook {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
-}
-
-/// Issues a number from the database of a book, which may be running in another process. The token comes with it if this made
-/// the book.
-///
-/// # Errors
-/// [`IssueBesideError`].
-pub async fn issue_beside(
-    config: &Config,
-) -> Result<(Issue, Option<AdminToken>), IssueBesideError> {
-    let (mut book, first_token) = open_book(config).await?;
-    let issue = spawn_blocking(move || book.issue(unix_now()))
-        .await
-        .map_err(|_| ServiceError::Interrupted)?;
-    Ok((issue.map_err(ServiceError::Issue)?, first_token))
-}
-
-/// Why no number came from the database.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IssueBesideError {
-    /// The book does not open.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The book says no.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-}
-
-/// Opens the book where the settings say. The token comes with it if this made the book.
-async fn open_book(config: &Config) -> Result<(Book, Option<AdminToken>), StartError> {
-    let (database, terms, runtime) = (config.database.clone(), config.terms(), Handle::current());
-    let mut seed = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|_| StartError::Random)?;
-    let open = move || Ok(Book::open(open_store(database, runtime)?, terms, seed)?);
-    spawn_blocking(open)
-        .await
-        .map_err(|_| StartError::Interrupted)?
-}
-
-fn open_store(database: Database, runtime: Handle) -> Result<Box<dyn Store>, StartError> {
-    Ok(match database {
-        Database::Memory => Box::new(MemoryStore::new()),
-        Database::File(path) => match SqlStore::sqlite(&path, runtime) {
-            Ok(store) => Box::new(store),
-            Err(cause) => return Err(StartError::Database { path, cause }),
-        },
-        Database::Postgres(url) => {
-            Box::new(SqlStore::postgres(&url, runtime).map_err(StartError::Postgres)?)
-        }
-    })
 }
 
 /// Ends the epoch if it is time, so that there is a root before anybody asks.

@@ -200,7 +200,7 @@ pub trait Store: Send {
         now: u64,
     ) -> Result<bool, StoreError>;
 
-    /// What waits for an epoch, oldest first.
+    /// What waits for an epoch, oldest first: a change for each number at most.
     fn queue(&mut self, limit: u16) -> Result<Vec<Revision>, StoreError>;
 
     /// Ends an epoch. False: another process has ended it already, and nothing happened.

@@ -5,6 +5,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "stores/each.rs"]
+mod each;
 mod stores;
 
 use std::time::{Duration, Instant};
@@ -25,7 +27,8 @@ use ringfence_phonebook::{
 };
 use x25519_dalek::StaticSecret;
 
-use crate::stores::{NOW, close, open, plan, terms, with_each_store};
+use crate::each::with_each_store;
+use crate::stores::{NOW, close, open, plan, terms};
 
 fn network(book: &Book) -> NetworkSettings {
     NetworkSettings {

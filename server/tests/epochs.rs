@@ -5,6 +5,8 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "stores/each.rs"]
+mod each;
 mod stores;
 
 use std::collections::BTreeSet;
@@ -27,7 +29,8 @@ use ringfence_phonebook::{
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
-use crate::stores::{NOW, close, open, plan, terms, with_each_store};
+use crate::each::with_each_store;
+use crate::stores::{NOW, close, open, plan, terms};
 
 /// Somebody with a number.
 struct Owner {

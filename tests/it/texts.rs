@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_engine::{Sealed, date::UnixTime};
 use ringfence_tests::world::{World, handset::Notice, wires::Place};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -176,6 +177,7 @@ fn a_text_that_no_phone_takes_waits_through_restarts_for_one_that_does() {
     assert_eq!(texts(&world, pair.bob), Vec::<String>::new());
     let carol = world.plug_in(pair.callee, 0);
     run_until_text(&mut world, carol, 1);
+    world.run_for(SOON);
     let seat = world.seat(pair.callee);
     assert!(seat.engine.ledger().texts.is_empty());
     assert_eq!(seat.engine.takes_no_texts(&seat.engine.lines()[0]), None);
@@ -210,4 +212,64 @@ fn a_text_shows_the_name_that_the_contact_has() {
             |notice| matches!(notice, Notice::Text { name: Some(name), .. } if name == "Alice"),
         );
     assert!(named);
+}
+
+/// What the relay took last, while the callee's engine heard none of it.
+fn intercepted(world: &mut World, engine: usize, act: impl FnOnce(&mut World)) -> Sealed {
+    let us = Place::Engine(engine);
+    world.meddle(move |passage| passage.to != us || passage.from != Place::Relay);
+    act(world);
+    world.run_for(Duration::from_secs(2));
+    world.leave_alone();
+    let (_, sealed) = world.relay.passed().last().expect("something was posted");
+    sealed.clone()
+}
+
+#[test]
+fn a_text_is_nothing_in_an_event_that_is_not_kept_and_a_ring_is_nothing_in_one_that_is() {
+    let (mut world, pair) = World::of_two(12);
+    let bob = world.number(pair.callee, 0);
+    let text = intercepted(&mut world, pair.callee, |world| {
+        world.write(pair.alice, bob, "hello");
+    });
+    world.post_again(Sealed {
+        note_made: None,
+        ..text
+    });
+    world.run_for(SOON);
+    let ring = intercepted(&mut world, pair.callee, |world| world.dial(pair.alice, bob));
+    let made = world.wall();
+    world.post_again(Sealed {
+        note_made: Some(made),
+        ..ring
+    });
+    world.run_for(SOON);
+    let noticed = world.handset(pair.bob).notices().into_iter();
+    let odd = noticed.filter(|notice| matches!(notice, Notice::Text { .. } | Notice::Rings { .. }));
+    assert_eq!(odd.count(), 0);
+    assert_eq!(world.seat(pair.callee).engine.counters().forged, 2);
+}
+
+#[test]
+fn an_altered_or_redated_text_is_dropped_and_the_real_one_shown() {
+    let (mut world, pair) = World::of_two(13);
+    let bob = world.number(pair.callee, 0);
+    let text = intercepted(&mut world, pair.callee, |world| {
+        world.write(pair.alice, bob, "hello");
+    });
+    let made = text.note_made.expect("a note");
+    let mut redated = text.clone();
+    redated.note_made = Some(UnixTime::from_seconds(made.seconds() - 300));
+    world.post_again(redated);
+    world.run_for(SOON);
+    world.switch_off(pair.callee);
+    let mut altered = text;
+    altered.bytes[500] ^= 1;
+    world.post_again(altered);
+    world.run_for(SOON);
+    assert_eq!(texts(&world, pair.bob), Vec::<String>::new());
+    world.switch_on(pair.callee);
+    run_until_text(&mut world, pair.bob, 1);
+    world.run_for(SOON);
+    assert_eq!(texts(&world, pair.bob), ["hello"]);
 }

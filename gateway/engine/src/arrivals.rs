@@ -1,111 +1,27 @@
-//! How calls begin: a phone dials, or an envelope opens as a ring. Also what else an envelope
-//! may be: an answer or a session message of a running call, a withdrawal, or nothing.
+//! How calls begin: a phone dials, or an envelope opened as a ring.
 
 use std::time::Instant;
 
 use ringfence_media::{Description, sdp};
-use ringfence_phonebook::{BookKey, IdentityKey, Number};
+use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
+use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal, silent_phone};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
 use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
-use crate::date::{Arrival, UnixTime};
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
-use crate::envelope::{Envelope, Outside};
-use crate::input::Sealed;
 use crate::journal::Entry;
-use crate::line::Line;
-use crate::note::opening::{self, Note};
 use crate::output::{CallLabel, Output};
-use crate::rejected::Rejected;
 use crate::ring::RingId;
-use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
+use crate::ring::incoming::VerifiedRing;
 use crate::step::{End, Step};
-use crate::work;
 
 /// What a phone shows whose person dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
 const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
 
 impl Engine {
-    /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
-    pub fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
-        self.counters.envelopes += 1;
-        if let Err(rejected) = self.try_envelope(sealed, now) {
-            tracing::trace!(%rejected, "envelope dropped");
-            match rejected {
-                Rejected::NotOurs => self.counters.not_ours += 1,
-                Rejected::Length | Rejected::Version | Rejected::Work | Rejected::StampSpent => {
-                    self.counters.unfit += 1
-                }
-                _ => self.counters.forged += 1,
-            }
-        }
-        self.settle(now);
-    }
-
-    /// Cheap checks first: length, stamp, spent key, hint; only then a Diffie-Hellman.
-    fn try_envelope(&mut self, sealed: &Sealed, now: Instant) -> Result<(), Rejected> {
-        let envelope = Envelope::from_bytes(&sealed.bytes)?;
-        let outside = Outside {
-            bucket: sealed.bucket,
-            event_key: sealed.event_key,
-        };
-        let wall = self.wall(now);
-        // A note may lie at relays for days: its stamp belongs to the time at which it was made.
-        let stamped = sealed.note_made.unwrap_or(wall);
-        if !opening::is_alive(stamped, wall) {
-            return Err(Rejected::Stale);
-        }
-        let bits = self.config.work_bits;
-        if !work::check(&sealed.event_key, sealed.nonce, bits, stamped) {
-            return Err(Rejected::Work);
-        }
-        self.seen.spend(sealed.event_key)?;
-        if let Some(made) = sealed.note_made {
-            return self.try_note(&envelope, &outside, made, now);
-        }
-        if let Some(call) = self.expected(&envelope.hint()) {
-            self.tell(call, Happening::Envelope(&envelope, outside), now);
-            return Ok(());
-        }
-        let listeners = listeners(&self.lines, &self.book_key);
-        let arrival = Arrival { wall, now };
-        match open(&listeners, &envelope, &outside, &mut self.seen, arrival)? {
-            Opened::Ring { line, ring } => self.handle_ring(line, ring, now),
-            Opened::Cancel { id, .. } => self.handle_withdrawal(id, now),
-        }
-        Ok(())
-    }
-
-    /// What relays keep: only verified texts and missed-call notes have a meaning there.
-    fn try_note(
-        &mut self,
-        envelope: &Envelope,
-        outside: &Outside,
-        made: UnixTime,
-        now: Instant,
-    ) -> Result<(), Rejected> {
-        let wall = self.wall(now);
-        let listeners = listeners(&self.lines, &self.book_key);
-        match opening::open(&listeners, envelope, outside, (made, wall))? {
-            Note::Text {
-                line,
-                id,
-                sender,
-                body,
-            } => self.handle_piece(line, (id, sender), body, now),
-            Note::Missed {
-                line,
-                ring,
-                sender,
-                rang,
-            } => self.handle_missed(line, (ring, sender), rang, now),
-        }
-    }
-
-    fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
+    pub(crate) fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
         if self.closing {
             return;
         }
@@ -188,7 +104,7 @@ impl Engine {
     }
 
     /// Calls that take something of the machine.
-    fn busy(&self) -> usize {
+    pub(crate) fn busy(&self) -> usize {
         self.calls
             .values()
             .filter(|call| !call.is_unheard())
@@ -217,7 +133,7 @@ impl Engine {
         ring.flatten()
     }
 
-    fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
+    pub(crate) fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
         let label = self
             .calls
             .iter()
@@ -249,7 +165,7 @@ impl Engine {
             | sip::Event::OfferRefused { leg, .. }
             | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
-            sip::Event::Transfer { leg, .. } => return self.agent.transfer(*leg, 603, now),
+            sip::Event::Transfer { leg, to } => return self.handle_transfer(*leg, to, now),
             sip::Event::Text {
                 text,
                 user,
@@ -279,7 +195,7 @@ impl Engine {
             user,
             dialled,
             sdp,
-            ..
+            replaces,
         } = event
         else {
             return;
@@ -288,11 +204,17 @@ impl Engine {
         let Some(line) = line else {
             return self.agent.refuse(leg, 403, now);
         };
+        if let Some(from) = replaces {
+            return self.handle_take_over(leg, (line, from), sdp, now);
+        }
         let Some(dialled) = self.read_star(line, leg, dialled, now) else {
             return;
         };
         let callee = self.callee(&dialled, now);
-        let offer = sdp::read_offer(&sdp);
+        let offer = match &sdp[..] {
+            [] => Ok(silent_phone()),
+            sdp => sdp::read_offer(sdp),
+        };
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
@@ -304,10 +226,11 @@ impl Engine {
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
                 let entry = Entry::dialled(callee.number, self.wall(now));
-                return self.begin(line, Some(leg), now, |common, desk| {
+                self.begin(line, Some(leg), now, |common, desk| {
                     common.entry = Some(entry);
                     Dialling::start(offer, callee, met, common, desk)
                 });
+                return;
             }
             (Err(LookupError::NoTile), _) => (503, End::NoBook),
             (Err(_), _) => (404, End::NoSuchNumber),
@@ -357,18 +280,20 @@ impl Engine {
         self.directory.look_up(number, self.wall(now))
     }
 
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         line: usize,
         leg: Option<sip::LegId>,
         now: Instant,
         start: impl FnOnce(&mut Common, &mut crate::desk::Desk<'_>) -> Phase,
-    ) {
+    ) -> CallLabel {
+        let label = self.new_label();
         let mut call = Call {
             common: Common {
-                label: self.new_label(),
+                label,
                 line,
                 leg,
+                partner: None,
                 stamps: None,
                 entry: None,
                 alarm: None,
@@ -380,18 +305,10 @@ impl Engine {
             call.phase = phase;
             self.keep(call);
         }
+        label
     }
 
     fn note(&mut self, call: CallLabel, step: Step) {
         self.push(Output::Step { call, step });
     }
-}
-
-/// All lines, as envelopes are tried on them.
-fn listeners<'a>(lines: &'a [Line], book_key: &'a BookKey) -> Vec<Listener<'a>> {
-    let listener = |line: &'a Line| Listener {
-        identity: &line.identity,
-        book_key,
-    };
-    lines.iter().map(listener).collect()
 }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha20Rng;
 use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
-use crate::call::{Common, Peer};
+use crate::call::{Common, News, Peer};
 use crate::config::Config;
 use crate::contacts::{AddressBook, Learnt};
 use crate::date::UnixTime;
@@ -35,6 +35,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) address_book: &'a mut AddressBook,
     pub(crate) roots: &'a mut Roots,
     pub(crate) book_key: &'a BookKey,
+    pub(crate) news: &'a mut VecDeque<(CallLabel, News)>,
     pub(crate) wall: UnixTime,
     pub(crate) now: Instant,
 }
@@ -48,6 +49,7 @@ impl Desk<'_> {
 
     /// Says how the call ended and frees its sound.
     pub(crate) fn end(&mut self, call: &Common, end: End) {
+        self.tell_partner(call, News::Over(480));
         self.step(call, Step::Ended(end));
         self.media(call, MediaOrder::Close);
     }
@@ -57,10 +59,25 @@ impl Desk<'_> {
         self.out.push_back(Output::Media { call, order });
     }
 
+    /// Tells the call that this one is or will be joined with, if there is one.
+    pub(crate) fn tell_partner(&mut self, call: &Common, news: News) {
+        if let Some(partner) = call.partner {
+            self.news.push_back((partner, news));
+        }
+    }
+
     /// The phone hears that it rings on the other side.
     pub(crate) fn ring_back(&mut self, call: &Common) {
+        match call.leg {
+            Some(leg) => self.agent.ring(leg, self.now),
+            None => self.tell_partner(call, News::Rings),
+        }
+    }
+
+    /// Says to the phone how the transfer stands that it has asked for.
+    pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
         if let Some(leg) = call.leg {
-            self.agent.ring(leg, self.now);
+            self.agent.transfer(leg, status, self.now);
         }
     }
 
@@ -73,8 +90,9 @@ impl Desk<'_> {
 
     /// Refuses the phone's INVITE, or its re-INVITE.
     pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
-        if let Some(leg) = call.leg {
-            self.agent.refuse(leg, status, self.now);
+        match call.leg {
+            Some(leg) => self.agent.refuse(leg, status, self.now),
+            None => self.tell_partner(call, News::Over(status)),
         }
     }
 

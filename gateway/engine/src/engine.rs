@@ -9,7 +9,7 @@ use rand_core::{Rng, SeedableRng};
 use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
-use crate::call::{Call, Happening};
+use crate::call::{Call, Happening, News};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::contacts::{AddressBook, Contacts, Learnt};
@@ -56,6 +56,8 @@ pub struct Engine {
     pub(crate) posts: u64,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) out: VecDeque<Output>,
+    /// What joined calls have to tell each other. A call says a handful of things in its life.
+    pub(crate) news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
 }
 
@@ -108,6 +110,7 @@ impl Engine {
             posts: 0,
             rng,
             out: VecDeque::new(),
+            news: VecDeque::new(),
             closing: false,
         };
         engine.take_roots();
@@ -327,6 +330,7 @@ impl Engine {
             address_book: &mut self.address_book,
             roots: &mut self.roots,
             book_key: &self.book_key,
+            news: &mut self.news,
             wall,
             now,
         };
@@ -351,35 +355,5 @@ impl Engine {
 
     fn labels(&self) -> Vec<CallLabel> {
         self.calls.keys().copied().collect()
-    }
-
-    /// After every input: hears what the phones' side has to say, which may move calls, which
-    /// may move phones, until all is quiet.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        while let Some(output) = self.agent.poll() {
-            match output {
-                sip::Output::Send { flow, bytes } => {
-                    self.out.push_back(Output::Phone { flow, bytes })
-                }
-                sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                sip::Output::Event(event) => self.handle_leg(event, now),
-            }
-        }
-        if self.light_lamps(now) {
-            return self.settle(now);
-        }
-        if std::mem::take(&mut self.ledger_changed) {
-            self.push(Output::Ledger);
-        }
-        self.order_stamps(now);
-    }
-
-    fn order_stamps(&mut self, now: Instant) {
-        let calls: usize = self.calls.values().map(Call::lacks).sum();
-        let waiting = calls + self.courier.lacks();
-        let count = self.stock.order(waiting, self.clock.wall(now));
-        if count > 0 {
-            self.out.push_back(Output::WantStamps(count));
-        }
     }
 }

@@ -10,8 +10,9 @@ use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
+use ringfence_phonebook::challenge::sign_deactivation;
 use ringfence_phonebook::{
-    BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Possession, RingKey,
+    BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
@@ -146,6 +147,34 @@ impl Identity {
         )
     }
 
+    /// The listing with the next ring key, and the proof to a phone book that this engine holds both keys of it, in answer to a
+    /// challenge; `None` when no next one waits.
+    #[must_use]
+    pub fn prove_rotation(
+        &self,
+        number: Number,
+        challenge: &Challenge,
+        proof_key: &RingKey,
+    ) -> Option<(Listing, Possession)> {
+        let next = self.next.as_ref()?;
+        let listing = Listing::sign(&self.signing, RingKey::from(&next.secret), next.until);
+        let proof = Possession::prove_rotation(
+            &self.signing,
+            &next.secret,
+            number,
+            &listing,
+            challenge,
+            proof_key,
+        );
+        Some((listing, proof))
+    }
+
+    /// The owner's word that the number is given up, in answer to a challenge.
+    #[must_use]
+    pub fn sign_deactivation(&self, number: Number, challenge: &Challenge) -> [u8; 64] {
+        sign_deactivation(&self.signing, number, challenge)
+    }
+
     /// Answers a challenge of the phone book.
     #[must_use]
     pub fn answer_challenge(&self, challenge: &Challenge) -> [u8; 64] {
@@ -185,6 +214,12 @@ impl Identity {
     pub fn prepare(&mut self, valid_until: Day, rng: &mut impl CryptoRng) {
         self.next
             .get_or_insert_with(|| OwnRingKey::draw(valid_until, rng));
+    }
+
+    /// Whether a next ring key waits for the phone book's answer.
+    #[must_use]
+    pub fn is_preparing(&self) -> bool {
+        self.next.is_some()
     }
 
     /// The phone book has taken the next ring key: it is the current one, and the one before opens rings for [`KEEP_DAYS`] more. False

@@ -69,6 +69,13 @@ pub enum MediaOrder {
     },
     /// From here the phone's sound goes out.
     OpenMicrophone,
+    /// Say a key press to the phone within its sound (RFC 4733).
+    Press {
+        /// 0 to 15.
+        event: u8,
+        /// How long, in milliseconds.
+        millis: u16,
+    },
     /// Send a control frame on the call's data channel.
     Control(Vec<u8>),
     /// Free everything: TURN allocation, port, keys. The last order for a call.

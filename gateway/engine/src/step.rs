@@ -36,6 +36,8 @@ pub enum Step {
     ControlOpen,
     /// The first sound of the other side went to the phone.
     FirstSound,
+    /// The phone handed the call over: its two other sides hear each other now.
+    HandedOver,
     /// The call ended.
     Ended(End),
 }
@@ -95,6 +97,7 @@ impl Step {
             Self::Connected => "connected, relay to relay",
             Self::ControlOpen => "control channel open",
             Self::FirstSound => "first sound for the phone",
+            Self::HandedOver => "handed over to another call",
             Self::Ended(end) => end.text(),
         }
     }

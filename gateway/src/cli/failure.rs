@@ -48,6 +48,12 @@ pub enum Failure {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
+    /// No line has that number.
+    #[error("no line of this state folder has that number")]
+    NoSuchLine,
+    /// The person did not say yes.
+    #[error("nothing was done: it was not confirmed")]
+    NotConfirmed,
     /// Nothing was typed, or two different things.
     #[error("no passphrase was given, or the second one differs from the first")]
     NoPassphrase,
@@ -72,6 +78,8 @@ impl Failure {
             Self::Listen(error) => listen_remedy(error),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
+            Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
+            Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
             }
@@ -87,6 +95,8 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::NoSuchLine
+            | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,
         }

@@ -5,6 +5,7 @@
 
 mod calls;
 mod contacts;
+mod deactivate;
 mod evidence;
 mod failure;
 mod lines;
@@ -69,6 +70,10 @@ enum Command {
     Run(Place),
     /// List the lines of the state folder and their SIP accounts
     Lines(LinesArgs),
+    /// Give a number back: nobody can call it any more, and its keys are destroyed
+    ///
+    /// Stop the engine of the state folder first.
+    Deactivate(deactivate::DeactivateArgs),
     /// List the contacts, compare safety numbers, accept changed keys
     ///
     /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
@@ -188,6 +193,10 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             let config = args.place.config()?;
             let mut store = open_store(&config, false)?;
             say(&lines::table(&store.lines()?, &config, args.passwords))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Deactivate(args) => {
+            deactivate::run(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),

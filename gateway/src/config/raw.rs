@@ -44,7 +44,7 @@ pub struct RawSip {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBook {
-    /// Mean minutes between downloads.
+    /// Mean minutes between downloads; 0: once in each epoch of the book.
     pub refresh_minutes: u64,
     /// File of certificates.
     pub ca_file: String,
@@ -96,7 +96,7 @@ impl Default for RawSip {
 impl Default for RawBook {
     fn default() -> Self {
         Self {
-            refresh_minutes: 5,
+            refresh_minutes: 0,
             ca_file: String::new(),
         }
     }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
 use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
-use super::purse::Purse;
 use super::turn::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::config::TurnLogin;
@@ -24,7 +23,6 @@ const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Lobby {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
-    purse: Purse,
     private_relays: bool,
 }
 
@@ -36,15 +34,8 @@ impl Lobby {
         Self {
             servers: servers.into(),
             login,
-            purse: Purse::default(),
             private_relays,
         }
-    }
-
-    /// Without a login of one's own, those in this purse are used.
-    #[must_use]
-    pub fn with_purse(self, purse: Purse) -> Self {
-        Self { purse, ..self }
     }
 
     /// Dials the first server that answers. `None` when none does: then there is no call,
@@ -81,7 +72,8 @@ impl Lobby {
 
     fn credentials(&self) -> Option<(String, Secret<String>)> {
         match &self.login {
-            TurnLogin::None => self.purse.take(clock::unix_seconds()),
+            TurnLogin::None => None,
+            TurnLogin::Book(purse) => purse.take(clock::unix_seconds()),
             TurnLogin::Fixed { user, password } => {
                 Some((user.clone(), Secret::new(password.expose().to_owned())))
             }

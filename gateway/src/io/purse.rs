@@ -53,6 +53,13 @@ impl Purse {
         Some((login.user, login.password))
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        purse.is_empty()
+    }
+
     /// Whether it is time to fetch more.
     #[must_use]
     pub fn is_low(&self, now: u64) -> bool {

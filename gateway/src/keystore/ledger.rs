@@ -15,7 +15,7 @@ use ringfence_engine::ledger::{
 };
 use ringfence_engine::note::NoteId;
 use ringfence_phonebook::Number;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::sealed::Vault;
@@ -53,6 +53,7 @@ struct StoredText {
     line: u32,
     from: u32,
     dated: u64,
+    #[serde(serialize_with = "write_text", deserialize_with = "read_text")]
     text: Zeroizing<String>,
 }
 
@@ -248,6 +249,14 @@ impl StoredCall {
             is_new: self.is_new,
         }
     }
+}
+
+fn write_text<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(from).map(Zeroizing::new)
 }
 
 fn note_id(text: &str) -> Option<NoteId> {

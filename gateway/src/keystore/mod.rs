@@ -318,6 +318,8 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
+            ring_key_since: None,
+            members: Some(Secret::new("token".to_owned())),
         }
     }
 

@@ -45,7 +45,7 @@ impl Book {
         let epoch = before
             .map_or(0, |root| root.states().epoch)
             .saturating_add(1);
-        let mut listed = self.listed.clone();
+        let mut listed = BTreeSet::new();
         let grown = self.grown(&mut listed)?;
         let revisions = match before {
             Some(_) => self.revisions(&grown)?,
@@ -72,14 +72,14 @@ impl Book {
             (Some(shelf), Some(delta)) => shelf.next(root, network, delta),
             _ => Shelf::first(root, network),
         };
+        self.listed.append(&mut listed);
         for new in &revisions {
             if new.listed {
-                listed.insert(new.number);
+                self.listed.insert(new.number);
             } else {
-                listed.remove(&new.number);
+                self.listed.remove(&new.number);
             }
         }
-        self.listed = listed;
         self.published = Arc::new(next.on_shelf(shelf));
         Ok(Some(root))
     }
@@ -95,11 +95,11 @@ impl Book {
 
     /// Publishes what the store has published after this epoch, whose rows are known.
     pub(super) fn take_over(&mut self, after: u32) -> Result<bool, StoreError> {
+        let Some(mut edition) = self.store.edition(after)? else {
+            return Ok(false);
+        };
         let (mut next, mut listed) = ((*self.published).clone(), self.listed.clone());
         for _ in 0..MAX_GROWTHS {
-            let Some(edition) = self.store.edition(after)? else {
-                return Ok(false);
-            };
             let root = Root::decode(&edition.root, &self.key())
                 .map_err(|_| StoreError::Corrupt("root of this book"))?;
             if root.states().plan == next.plan() {
@@ -108,6 +108,9 @@ impl Book {
                 return Ok(true);
             }
             next = grow(&mut *self.store, &next, root.states().plan, &mut listed)?;
+            // What was loaded may be newer than the view before.
+            let again = self.store.edition(after)?;
+            edition = again.ok_or(StoreError::Corrupt("chain that only grows"))?;
         }
         Err(StoreError::Corrupt("plan that comes to rest"))
     }
@@ -182,18 +185,30 @@ impl Book {
     }
 }
 
-/// The book that the store's view shows, if its tiles are those that the root names.
+/// The book that the store's view shows, if it is the one that the root signs.
 fn checked(
     published: &Published,
     root: Root,
     edition: &Edition,
     listed: &mut BTreeSet<Number>,
 ) -> Result<Published, StoreError> {
+    let states = root.states();
     let next = opening::take_over(published, &edition.rows, listed);
-    if next.tiles_hash() != root.states().tiles {
+    if next.tiles_hash() != states.tiles {
         return Err(StoreError::Corrupt(
             "book: its records are not those that its root names",
         ));
+    }
+    if Sha256::digest(&edition.network).0 != states.network {
+        return Err(StoreError::Corrupt("network settings that the root names"));
+    }
+    let delta = edition.deltas.last().map(|delta| Delta::decode(delta));
+    let named = match delta {
+        Some(delta) => delta.is_ok_and(|delta| delta.hash() == states.delta),
+        None => states.delta == [0; 32],
+    };
+    if !named {
+        return Err(StoreError::Corrupt("delta that the root names"));
     }
     Ok(next.on_shelf(Shelf::of(root, edition)))
 }

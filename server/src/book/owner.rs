@@ -37,20 +37,14 @@ impl Book {
     /// [`OwnerError`].
     pub fn deactivate(&mut self, form: &Deactivation, now: u64) -> Result<(), OwnerError> {
         // Whether anybody has the number or not, a signature is verified.
-        let dialled = Dialled::of(form.number);
-        let identity = match self.store.owner(form.number)? {
-            Some(owner) => IdentityKey::from_bytes(&owner)
-                .map_err(|_| StoreError::Corrupt("owner's identity key"))?,
-            None => self
-                .published
-                .identity(&dialled)
-                .ok_or(OwnerError::Refused)?,
-        };
+        let (asked, _) = self.published.keys(&Dialled::of(form.number));
+        let owner = self.store.owner(form.number)?.unwrap_or(asked);
+        let identity = IdentityKey::from_bytes(&owner)
+            .map_err(|_| StoreError::Corrupt("owner's identity key"))?;
         let proved = is_deactivation(&identity, form.number, &form.challenge, &form.signature)
             && form.challenge.book() == &self.key();
         let decoy = self.fresh_decoy(form.number);
-        let owner = identity.as_bytes();
-        if proved && self.store.retire(form.number, Some(owner), &decoy, now)? {
+        if proved && self.store.retire(form.number, Some(&owner), &decoy, now)? {
             Ok(())
         } else {
             Err(OwnerError::Refused)

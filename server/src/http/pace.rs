@@ -27,15 +27,12 @@ const MAX_PREFIXES: usize = 16_384;
 /// Who mistypes a code finds out without asking the book; who loses the answer asks again.
 const TRIES_OF_A_CODE: Rate = Rate::new(20, Duration::from_secs(60));
 
-/// A meter that all requests share; without one there is no limit.
-type Shares<K> = Option<Mutex<Meter<K>>>;
-
-/// All meters.
+/// All meters. Without one there is no limit.
 pub(crate) struct Pace {
     proxies: Proxies,
-    reads: Shares<House>,
-    asks: Shares<House>,
-    codes: Shares<CodePrefix>,
+    reads: Option<Mutex<Meter<House>>>,
+    asks: Option<Mutex<Meter<House>>>,
+    codes: Mutex<Meter<CodePrefix>>,
 }
 
 impl Pace {
@@ -47,7 +44,7 @@ impl Pace {
             proxies,
             reads: of_houses(limits.reads_per_minute),
             asks: of_houses(limits.asks_per_minute),
-            codes: Some(Mutex::new(Meter::new(TRIES_OF_A_CODE, MAX_PREFIXES))),
+            codes: Mutex::new(Meter::new(TRIES_OF_A_CODE, MAX_PREFIXES)),
         }
     }
 
@@ -61,14 +58,15 @@ impl Pace {
     }
 
     fn let_pass(&self, method: &Method, peer: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
-        let house = House::from(self.proxies.visitor(peer, headers));
         let reads = method == Method::GET || method == Method::HEAD;
-        take(if reads { &self.reads } else { &self.asks }, house, now())
+        let meter = if reads { &self.reads } else { &self.asks };
+        let Some(meter) = meter else { return Ok(()) };
+        let house = House::from(self.proxies.visitor(peer, headers));
+        take(meter, house, now())
     }
 }
 
-fn take<K: Ord + Copy>(shares: &Shares<K>, key: K, now: Instant) -> Result<(), Failure> {
-    let Some(meter) = shares else { return Ok(()) };
+fn take<K: Ord + Copy>(meter: &Mutex<Meter<K>>, key: K, now: Instant) -> Result<(), Failure> {
     let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
     meter
         .take(key, now)

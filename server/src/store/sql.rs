@@ -3,6 +3,7 @@
 //! writes. A connection that failed is made anew at the next call. The methods block; call them where blocking is allowed, never
 //! on a runtime's own thread.
 
+mod copying;
 mod epochs;
 mod numbers;
 mod opening;
@@ -89,6 +90,14 @@ impl Line {
         }
     }
 
+    /// The connection, made anew if there is none.
+    async fn connected(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        match &mut self.connection {
+            Some(connection) => Ok(connection),
+            none => Ok(none.insert(connect(self.kind, &self.options).await?)),
+        }
+    }
+
     /// Works on the connection in one transaction. It is given up after an error of the database, whatever that was.
     fn transact<T>(
         &mut self,
@@ -96,18 +105,9 @@ impl Line {
         turn: Option<&'static str>,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Self {
-            kind,
-            options,
-            connection,
-            runtime,
-        } = self;
+        let runtime = self.runtime.clone();
         let result = runtime.block_on(async {
-            let connected = match connection {
-                Some(connected) => connected,
-                None => connection.insert(connect(*kind, options).await?),
-            };
-            let mut transaction = connected.begin_with(begin).await?;
+            let mut transaction = self.connected().await?.begin_with(begin).await?;
             if let Some(turn) = turn {
                 sqlx::query(turn).execute(&mut *transaction).await?;
             }

@@ -29,8 +29,15 @@ impl TurnSecret {
     pub fn new(secret: String) -> Self {
         Self(secret)
     }
+
+    /// The text, for the one file that must hold it.
+    #[cfg(feature = "service")]
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
 }
 
+/// Compared in constant time.
 impl PartialEq for TurnSecret {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()

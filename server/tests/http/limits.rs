@@ -4,7 +4,7 @@ use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Limits, Proxies};
 use ringfence_phonebook::forwarded::ForwardedHeader;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout};
 
@@ -128,6 +128,33 @@ async fn a_head_that_is_too_long_is_refused() {
     assert_eq!(get_with(&book, "/api/v1/root", &many).await.status, 431);
     let some = "x-many: x\r\n".repeat(50);
     assert_eq!(get_with(&book, "/api/v1/root", &some).await.status, 200);
+}
+
+/// Time is moved by hand, but the sockets are real.
+#[tokio::test(start_paused = true)]
+async fn who_sends_a_request_byte_by_byte_is_shown_the_door() {
+    let book = book().await;
+    for begun in [
+        "GET /api/v1/network HTTP/1.1\r\nhost:",
+        "POST /api/activate HTTP/1.1\r\nhost: x\r\ncontent-length: 4000\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(book.address()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let drip = async {
+            while writer.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+            }
+        };
+        let mut answer = Vec::new();
+        let ended = async {
+            tokio::select! {
+                () = drip => {}
+                _ = reader.read_to_end(&mut answer) => {}
+            }
+        };
+        timeout(Duration::from_secs(60), ended).await.expect(begun);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use ringfence_phonebook::turn::TurnSecret;
 use crate::client::{activate, config, operator};
 
 /// Seconds that it may take, long before the system's own patience ends.
-const PATIENCE: &str = "300";
+const PATIENCE: &str = "600";
 
 /// Where `tests/run` installs it.
 fn program() -> PathBuf {

@@ -12,9 +12,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Limits};
+use ringfence_phonebook::wire::Base64;
 use serde_json::{Value, json};
 
-use crate::client::{activate, config};
+use crate::client::{activate, config, hex};
 use crate::statistics::{Comparison, compare};
 
 /// Numbers of each kind: no single one is in every cache.
@@ -65,17 +66,38 @@ impl Line {
 
     /// Fails to prove that a number is one's own; only the failing is timed.
     fn fail_to_prove(&mut self, number: &str) -> u64 {
-        let (_, asked) = self.post("/api/auth/challenge", &json!({}));
-        let body = &asked[asked.iter().position(|byte| *byte == b'{').unwrap()..];
-        let asked: Value = serde_json::from_slice(body).unwrap();
-        // A signature that is looked at to the end: its point and its scalar are sound.
-        let signature = format!("58{}{}", "66".repeat(31), "00".repeat(32));
         let form = json!({
-            "challengeId": asked["challengeId"], "number": number, "signature": signature
+            "challengeId": self.challenge(), "number": number, "signature": hex(&SIGNATURE)
         });
         self.post("/api/auth/verify", &form).0
     }
+
+    /// Fails to give a number up.
+    fn fail_to_deactivate(&mut self, number: &str) -> u64 {
+        let form = json!({
+            "challengeId": self.challenge(), "number": number, "signature": Base64(SIGNATURE)
+        });
+        self.post("/api/v1/numbers/deactivate", &form).0
+    }
+
+    fn challenge(&mut self) -> Value {
+        let (_, asked) = self.post("/api/auth/challenge", &json!({}));
+        let body = &asked[asked.iter().position(|byte| *byte == b'{').unwrap()..];
+        serde_json::from_slice::<Value>(body).unwrap()["challengeId"].clone()
+    }
 }
+
+/// A signature that is looked at to the end: its point is on the curve, and its scalar is in its range.
+const SIGNATURE: [u8; 64] = {
+    let mut signature = [0; 64];
+    signature[0] = 0x58;
+    let mut at = 1;
+    while at < 32 {
+        signature[at] = 0x66;
+        at += 1;
+    }
+    signature
+};
 
 fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
@@ -188,6 +210,10 @@ async fn existing_and_unassigned_numbers_take_as_long() {
             found.push((
                 format!("failed proofs, {what}"),
                 measure(&mut line, kinds, each, Line::fail_to_prove),
+            ));
+            found.push((
+                format!("failed deactivations, {what}"),
+                measure(&mut line, kinds, each, Line::fail_to_deactivate),
             ));
         }
         found

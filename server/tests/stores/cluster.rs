@@ -111,13 +111,16 @@ impl Cluster {
 
     /// The URL of an empty database.
     pub(crate) fn new_database(&self, runtime: &Runtime) -> String {
+        runtime.block_on(self.create_database())
+    }
+
+    /// The same for a test that has a runtime.
+    pub(crate) async fn create_database(&self) -> String {
         let name = format!("book{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        runtime.block_on(async {
-            let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
-            let statement = format!("CREATE DATABASE {name}");
-            connection.execute(statement.as_str()).await.unwrap();
-            connection.close().await.unwrap();
-        });
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        let statement = format!("CREATE DATABASE {name}");
+        connection.execute(statement.as_str()).await.unwrap();
+        connection.close().await.unwrap();
         self.url(&name)
     }
 

@@ -169,7 +169,7 @@ impl Placed {
         let branch = self.branches.swap_remove(index);
         board.alarms.clear_all(self.id);
         Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
-        branch.early.go_on(&mut dialog);
+        dialog.count_from(branch.early.sequence());
         let sdp = branch.early.sdp(answer.response);
         let parties = (self.id, self.user);
         let talking = Talking::accepted(parties, dialog, (branch, answer.response), board, now);

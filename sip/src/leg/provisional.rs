@@ -142,9 +142,9 @@ impl Early {
         }
     }
 
-    /// The dialog of the 2xx goes on counting where the PRACKs ended.
-    pub(crate) fn go_on(&self, dialog: &mut Dialog) {
-        dialog.count_from(self.sequence);
+    /// The greatest CSeq number of our PRACKs: the dialog of the 2xx goes on from there.
+    pub(crate) const fn sequence(&self) -> u32 {
+        self.sequence
     }
 
     /// The phone's answer: that of the 2xx or, if it has none, the early one.

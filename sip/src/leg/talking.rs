@@ -293,7 +293,8 @@ impl Talking {
                     .transactions
                     .send(self.dialog.flow, accepted.ack.clone());
             } else {
-                super::fading::turn_away(&accepted.invite, answer, self.dialog.flow, board, now);
+                let invite = (&accepted.invite, 0);
+                super::fading::turn_away(invite, answer, self.dialog.flow, board, now);
             }
         }
         Some(Leg::Talking(self))

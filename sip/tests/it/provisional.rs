@@ -159,3 +159,37 @@ fn a_phones_reliable_answers_are_acknowledged_once_each_and_in_order() {
     let next = world.requests(bob.flow).remove(0);
     assert_eq!(next.headers.cseq().unwrap().number, 4, "numbers go on");
 }
+
+#[test]
+fn a_200_that_crosses_our_cancel_is_hung_up_with_a_number_of_its_own() {
+    let (mut world, bob) = (World::new(), phone("bob", 40002));
+    bob.register(&mut world);
+    let leg = world
+        .agent
+        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .unwrap();
+    world.drain();
+    let invite = world.requests(bob.flow).remove(0);
+    let mut ringing = bob.response(&invite, 180);
+    ringing.headers.push(Name::Require, "100rel");
+    ringing.headers.push(Name::RSeq, "1");
+    world.push(bob.flow, &ringing.to_bytes());
+    assert_eq!(world.methods(bob.flow), ["PRACK"]);
+    world
+        .agent
+        .hang_up(leg, ringfence_sip::HangUp::Normal, world.now);
+    world.drain();
+    assert_eq!(world.methods(bob.flow), ["CANCEL"]);
+    bob.answer(&mut world, &invite, 200);
+    let numbers: Vec<(Method, u32)> = world
+        .requests(bob.flow)
+        .iter()
+        .map(|request| {
+            (
+                request.method.clone(),
+                request.headers.cseq().unwrap().number,
+            )
+        })
+        .collect();
+    assert_eq!(numbers, [(Method::Ack, 1), (Method::Bye, 3)]);
+}

@@ -307,6 +307,44 @@ impl World {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
     }
 
+    /// Holds the call, or takes it back.
+    pub fn hold(&mut self, phone: usize, is_held: bool) {
+        self.with_handset(phone, |handset, now| handset.hold(is_held, now));
+    }
+
+    /// Presses a key that the phone tells of by INFO.
+    pub fn press(&mut self, phone: usize, key: char) {
+        self.with_handset(phone, |handset, now| handset.press(key, now));
+    }
+
+    /// Dials without an offer.
+    pub fn dial_silently(&mut self, phone: usize, number: Number) {
+        self.with_handset(phone, |handset, now| {
+            handset.dial_silently(&number.to_string(), now);
+        });
+    }
+
+    /// Hands the phone's call to a number.
+    pub fn transfer(&mut self, phone: usize, digits: &str) {
+        let to = format!("<sip:{digits}@{}>", self.handsets[phone].0.card().server);
+        self.with_handset(phone, |handset, now| handset.refer(&to, now));
+    }
+
+    /// Hands the phone's call to whom another phone of this world talks to.
+    pub fn transfer_to_call_of(&mut self, phone: usize, other: usize) {
+        let replaces = self.handsets[other].0.replaces().expect("it is in a call");
+        let replaces = replaces.replace(';', "%3B").replace('=', "%3D");
+        let server = self.handsets[phone].0.card().server;
+        let to = format!("<sip:1@{server}?Replaces={replaces}>");
+        self.with_handset(phone, |handset, now| handset.refer(&to, now));
+    }
+
+    /// Takes over the call that another phone is in.
+    pub fn take_over(&mut self, phone: usize, other: usize) {
+        let replaces = self.handsets[other].0.replaces().expect("it is in a call");
+        self.with_handset(phone, |handset, now| handset.take_over(&replaces, now));
+    }
+
     fn with_handset(&mut self, phone: usize, act: impl FnOnce(&mut Handset, Instant)) {
         act(&mut self.handsets[phone].0, self.now);
         self.drain();

@@ -276,8 +276,31 @@ impl Seat {
 
     fn drain_sounds(&mut self, now: Instant, out: &mut Vec<SeatOutput>) {
         let mut events = Vec::new();
+        let ports: Vec<_> = self
+            .sounds
+            .values()
+            .filter_map(|sound| sound.near)
+            .collect();
+        let mut inside = Vec::new();
         for (call, sound) in &mut self.sounds {
+            let (from, before) = (sound.near, out.len());
             drain_sound(sound, out, |event| events.push((*call, event)));
+            // From one call to another that it is joined with: it does not leave the machine.
+            let said = out.split_off(before);
+            for output in said {
+                match (output, from) {
+                    (SeatOutput::Sound { to, bytes }, Some(from)) if ports.contains(&to) => {
+                        inside.push((from, to, bytes));
+                    }
+                    (output, _) => out.push(output),
+                }
+            }
+        }
+        for (from, to, bytes) in &inside {
+            self.handle_sound((*from, *to), bytes, now);
+        }
+        if !inside.is_empty() {
+            self.drain_sounds(now, out);
         }
         self.closing.retain_mut(|sound| {
             drain_sound(sound, out, |_| {});
@@ -327,6 +350,9 @@ impl Seat {
                 }
             }
             MediaOrder::OpenMicrophone => talk.open_microphone(now),
+            MediaOrder::Press { event, millis } => {
+                talk.press(event, millis);
+            }
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }

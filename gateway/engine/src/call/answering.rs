@@ -10,7 +10,7 @@ use ringfence_sip as sip;
 use super::calling::{offered, say};
 use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase};
+use super::{Common, Happening, News, Peer, Phase};
 use crate::config::CONNECT;
 use crate::control::Control;
 use crate::desk::Desk;
@@ -76,7 +76,7 @@ impl Answering {
         };
         desk.step(call, Step::RingOpened);
         let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
-        desk.answer_phone(call, phone.answer());
+        phone.greet(call, desk);
         Self::allocating(ring, remote, phone, Some(far), call, desk)
     }
 
@@ -131,6 +131,7 @@ impl Answering {
                 self.phone.hear(&event, call, desk);
                 Phase::Answering(self)
             }
+            Happening::News(News::Over(_)) => self.break_off(End::HungUpHere, call, desk),
             Happening::Leg(sip::Event::HungUp { .. }) => {
                 self.tell(call, desk);
                 desk.end(call, End::HungUpHere);

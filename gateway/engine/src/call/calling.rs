@@ -11,7 +11,7 @@ use ringfence_sip as sip;
 use super::answering::Answering;
 use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase};
+use super::{Common, Happening, News, Peer, Phase};
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::envelope::{Envelope, Outside};
@@ -90,7 +90,8 @@ impl Calling {
                 desk.step(call, Step::RingAccepted);
                 Phase::Calling(self)
             }
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | Happening::News(News::Over(_)) => {
                 self.give_up(call, desk);
                 desk.end(call, End::Cancelled);
                 Phase::Over
@@ -181,7 +182,7 @@ impl Calling {
         );
         // The answer itself proved the callee's key: only the callee waits for a confirmation.
         desk.media(call, MediaOrder::OpenMicrophone);
-        desk.answer_phone(call, phone.answer());
+        phone.greet(call, desk);
         Talking::start(session, peer, phone, call, desk)
     }
 }

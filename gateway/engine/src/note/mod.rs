@@ -4,12 +4,13 @@
 //! by the event's own `created_at`: the stamp must belong to that time, and the time inside must be close to it. What a receiver took
 //! it remembers for longer than any relay keeps it ([`crate::ledger`]), since relays give it out at every start again.
 //!
-//! `body` is the bytes, `sealing` the sender's half, `opening` the receiver's, `pieces` puts long texts together. Nothing is ever sent
+//! `body` is the bytes, `sealing` the sender's half, `opening` the receiver's, `pieces` puts long texts together, `plain` says what may be in one. Nothing is ever sent
 //! back: a receipt would tell when somebody is there.
 
 pub(crate) mod body;
 pub(crate) mod opening;
 pub(crate) mod pieces;
+pub(crate) mod plain;
 pub(crate) mod sealing;
 
 use std::fmt;

@@ -96,8 +96,8 @@ pub(super) async fn edition(
     db: &mut AnyConnection,
     after: u32,
 ) -> Result<Option<Edition>, StoreError> {
-    let last: Option<(i64, Vec<u8>, Vec<u8>)> = sqlx::query_as(
-        "SELECT epoch, root, settings FROM epochs JOIN networks ON digest = network
+    let last: Option<(i64, Vec<u8>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT epoch, root, settings FROM epochs LEFT JOIN networks ON digest = network
          WHERE epoch > $1 ORDER BY epoch DESC LIMIT 1",
     )
     .bind(i64::from(after))
@@ -119,7 +119,7 @@ pub(super) async fn edition(
             .await?;
     Ok(Some(Edition {
         root: read_bytes(&root, "root")?,
-        network,
+        network: network.ok_or(StoreError::Corrupt("network settings of an epoch"))?,
         rows: rows.into_iter().map(read_row).collect::<Result<_, _>>()?,
         block: roots(db, first_of_block(block_of(epoch)), u32::MAX).await?,
         deltas: deltas.into_iter().map(|(delta,)| delta).collect(),

@@ -1,14 +1,14 @@
 //! Opening a database and bringing its tables up to date.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use sqlx::AnyConnection;
 use sqlx::any::{AnyConnectOptions, install_default_drivers};
 use sqlx::migrate::Migrator;
+use sqlx::{AnyConnection, ConnectOptions};
 use tokio::runtime::Handle;
 
 use super::{Kind, Line, SqlStore, connect};
@@ -27,8 +27,23 @@ impl SqlStore {
     /// [`StoreError::Database`].
     pub fn sqlite(path: &Path, runtime: Handle) -> Result<Self, StoreError> {
         create_private(path).map_err(|error| StoreError::Database(error.into()))?;
-        let name = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
-        Self::open(Kind::Sqlite, &format!("sqlite:{name}"), runtime)
+        Self::open(Kind::Sqlite, &sqlite_url(path), runtime)
+    }
+
+    /// Opens an SQLite file that holds a book, and brings its tables up to date. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`]; another file is left as it is.
+    pub fn sqlite_with_book(path: &Path, runtime: Handle) -> Result<Self, StoreError> {
+        install_default_drivers();
+        File::open(path).map_err(|error| StoreError::Database(error.into()))?;
+        let options = AnyConnectOptions::from_str(&sqlite_url(path))?;
+        runtime.block_on(async {
+            let mut connection = options.connect().await?;
+            let book = sqlx::query("SELECT id FROM charter").fetch_optional(&mut connection);
+            book.await?.ok_or(StoreError::Corrupt("phone book"))
+        })?;
+        Self::open(Kind::Sqlite, &sqlite_url(path), runtime)
     }
 
     /// Opens a PostgreSQL database, `postgres://user:password@host/name`, and brings its tables up to date. Blocks.
@@ -41,7 +56,7 @@ impl SqlStore {
 
     fn open(kind: Kind, url: &str, runtime: Handle) -> Result<Self, StoreError> {
         install_default_drivers();
-        let options = AnyConnectOptions::from_str(url)?;
+        let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
         let connection = runtime.block_on(async {
             let mut connection = connect(kind, &options).await?;
             lay_out(kind, &mut connection).await?;
@@ -54,6 +69,11 @@ impl SqlStore {
             runtime,
         }))
     }
+}
+
+fn sqlite_url(path: &Path) -> String {
+    let name = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
+    format!("sqlite:{name}")
 }
 
 async fn lay_out(kind: Kind, connection: &mut AnyConnection) -> Result<(), StoreError> {

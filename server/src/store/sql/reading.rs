@@ -10,6 +10,9 @@ use crate::store::{Census, REST, Row, State, StoreError};
 /// A row of `numbers` as the database gives it: number, record, epoch, listed.
 pub(super) type RawRow = (i64, Vec<u8>, i64, i64);
 
+/// What says in which state a number is: number, owner, retired, expires.
+type RawState = (i64, Option<Vec<u8>>, Option<i64>, Option<i64>);
+
 pub(super) fn read_row((number, record, epoch, listed): RawRow) -> Result<Row, StoreError> {
     Ok(Row {
         number: read_number(number)?,
@@ -103,7 +106,7 @@ pub(super) async fn states(
     limit: u32,
     now: u64,
 ) -> Result<Vec<(Number, State)>, StoreError> {
-    let rows: Vec<(i64, Option<Vec<u8>>, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let rows: Vec<RawState> = sqlx::query_as(
         "SELECT numbers.number, owner, retired, expires FROM numbers
          LEFT JOIN codes ON codes.number = numbers.number AND expires > $3
          WHERE numbers.number >= $1 AND (owner IS NOT NULL OR retired > $2 OR expires IS NOT NULL)
@@ -115,7 +118,7 @@ pub(super) async fn states(
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
-    let state = |(number, owner, retired, expires): (i64, Option<Vec<u8>>, _, _)| {
+    let state = |(number, owner, retired, expires): RawState| {
         let state = match (owner, retired, expires) {
             (Some(_), _, _) => State::Active,
             (None, _, Some(until)) => State::Waiting {
