@@ -82,7 +82,7 @@ impl Engine {
                 id,
                 sender,
                 body,
-            } => self.handle_piece(line, (id, sender), body, now),
+            } => self.handle_piece(line, (id, sender), *body, now),
             Note::Missed {
                 line,
                 ring,

@@ -216,7 +216,7 @@ impl Engine {
         let mut texts = self.courier.leaving.iter_mut();
         let found = texts.find_map(|(text, leaving)| {
             let posts = leaving.posts.as_mut()?;
-            posts.remove(&post).then(|| (*text, posts.is_empty()))
+            posts.remove(&post).then_some((*text, posts.is_empty()))
         });
         let status = match found {
             Some(_) if relays == 0 => 503,

@@ -33,7 +33,7 @@ pub(crate) enum Note {
         line: usize,
         id: NoteId,
         sender: Sender,
-        body: TextBody,
+        body: Box<TextBody>,
     },
     /// A ring that nobody answered.
     Missed {
@@ -80,7 +80,7 @@ pub(crate) fn open(
                 line,
                 id: NoteId::of_text(&sender.identity, &body.id),
                 sender,
-                body,
+                body: Box::new(body),
             })
         }
         Kind::Missed => {
