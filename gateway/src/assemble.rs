@@ -10,6 +10,7 @@ use ringfence_engine::bucket::bucket;
 use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::Ledger;
 use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
@@ -125,6 +126,7 @@ pub async fn assemble(
         relays: Relays::connect(relays, network.bucket_bits, &buckets).await?,
         lobby,
         contacts: Contacts::default(),
+        ledger: Ledger::default(),
         diary: None,
     })
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::Ledger;
 use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
 use ringfence_media::Figures;
 use ringfence_phonebook::{Binding, BookKey, Number};
@@ -45,7 +46,9 @@ pub struct Parts {
     pub lobby: Lobby,
     /// The contacts at the start.
     pub contacts: Contacts,
-    /// Where contacts and evidence are kept; without it all is forgotten at the end.
+    /// Texts that wait, notes that were taken, calls of the past and the lines' settings at the start.
+    pub ledger: Ledger,
+    /// Where contacts, ledger and evidence are kept; without it all is forgotten at the end.
     pub diary: Option<Diary>,
 }
 

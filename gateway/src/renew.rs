@@ -67,7 +67,11 @@ impl Renewals {
     #[must_use]
     pub fn diary(&self) -> Diary {
         let evidence = EvidenceFolder::of(self.store.folder());
-        Diary::new(self.store.contacts(), evidence, self.key)
+        Diary::new(
+            (self.store.contacts(), self.store.ledger()),
+            evidence,
+            self.key,
+        )
     }
 
     /// The key store, when the lines are no longer renewed.

@@ -97,6 +97,7 @@ impl Loop {
             (wall(), clock::now()),
         );
         engine.handle_contacts(parts.contacts, 0);
+        engine.handle_ledger(parts.ledger);
         Self {
             engine,
             phones,
@@ -235,6 +236,10 @@ impl Loop {
                 Output::Learnt { count, learnt } => {
                     self.write_down(Entry::Learnt { count, learnt })
                 }
+                Output::Ledger => {
+                    let ledger = Box::new(self.engine.ledger().clone());
+                    self.write_down(Entry::Ledger(ledger));
+                }
                 Output::SplitView(split) => self.write_down(Entry::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
                     self.write_down(Entry::Evidence(Evidence::Record(Box::new(record))));
@@ -303,6 +308,7 @@ fn sealed(incoming: Incoming) -> Sealed {
         event_key: EventKey(incoming.event_key),
         nonce: incoming.work_nonce,
         bytes: incoming.bytes,
+        note_made: incoming.note_made.map(UnixTime::from_seconds),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ringfence_media::TalkEvent;
 
+use crate::date::UnixTime;
 use crate::envelope::EventKey;
 
 /// News of one call's sound.
@@ -41,4 +42,6 @@ pub struct Sealed {
     pub nonce: u64,
     /// What should be an envelope.
     pub bytes: Vec<u8>,
+    /// When it was made, as its event says, if relays keep its kind of event; `None` for those that they only pass on.
+    pub note_made: Option<UnixTime>,
 }

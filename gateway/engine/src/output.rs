@@ -46,6 +46,9 @@ pub struct Post {
     pub bucket: u16,
     /// 1,024 bytes that only the callee can open.
     pub envelope: Envelope,
+    /// Whether relays shall keep it ([`crate::note::LIFE`]): a text or a missed-call note. Relays see which it is of the two kinds
+    /// of event.
+    pub is_note: bool,
 }
 
 /// What to do with a call's sound. Orders for one call are carried out in their order.
@@ -111,6 +114,8 @@ pub enum Output {
         /// What.
         learnt: Learnt,
     },
+    /// Something that must outlive this process has changed: [`crate::Engine::ledger`] is to be saved.
+    Ledger,
     /// The phone book shows different people different pages, and this is the proof: to be kept, and told to the user.
     SplitView(Box<SplitView>),
     /// The phone book lists one of this engine's numbers with keys that are not its own: to be kept, and told to the user.

@@ -44,6 +44,7 @@ pub(super) async fn serve(mut config: Config) -> Result<(), Failure> {
     let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
     let mut diary = renewals.diary();
     parts.contacts = diary.contacts()?;
+    parts.ledger = diary.ledger()?;
     parts.diary = Some(diary);
     check_turn(&parts.lobby).await?;
     let relays = parts.relays.0.state();

@@ -7,6 +7,7 @@
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
+//!   ledger.json           texts that wait, calls of the past; see `ledger`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
@@ -15,6 +16,7 @@
 mod contacts;
 mod evidence;
 mod file;
+mod ledger;
 mod line;
 mod sealed;
 
@@ -27,6 +29,7 @@ pub use contacts::ContactsFile;
 pub(crate) use contacts::Edition;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
+pub use ledger::LedgerFile;
 pub use line::{LineFile, SipAccount};
 use sealed::Vault;
 
@@ -188,6 +191,12 @@ impl Keystore {
     #[must_use]
     pub fn contacts(&self) -> ContactsFile {
         ContactsFile::new(&self.folder, self.vault.again())
+    }
+
+    /// The ledger beside these lines, under the same passphrase.
+    #[must_use]
+    pub fn ledger(&self) -> LedgerFile {
+        LedgerFile::new(&self.folder, self.vault.again())
     }
 
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.

@@ -15,6 +15,7 @@ use ringfence_engine::{
     date::UnixTime,
     envelope::EventKey,
     identity::Identity,
+    ledger::Ledger,
     roots::SplitView,
     work::{Mint, Stamp},
 };
@@ -84,6 +85,10 @@ pub struct Seat {
     pub(crate) book: VerifiedBook,
     /// The contacts as this machine has saved them.
     pub contacts: Contacts,
+    /// The ledger as this machine has saved it, and how often.
+    pub ledger: (Ledger, usize),
+    /// Its machine is off: it hears no relay.
+    pub(crate) is_off: bool,
     /// Split views of the phone book that the engine found.
     pub split_views: Vec<SplitView>,
     /// False records of its own lines that the engine found.
@@ -120,6 +125,8 @@ impl Seat {
             credentials: VecDeque::new(),
             book,
             contacts: Contacts::default(),
+            ledger: (Ledger::default(), 0),
+            is_off: false,
             split_views: Vec::new(),
             false_records: Vec::new(),
             saved: 0,
@@ -256,6 +263,9 @@ impl Seat {
                 Output::Learnt { count, learnt } => {
                     self.contacts.learn(&learnt);
                     self.saved = count;
+                }
+                Output::Ledger => {
+                    self.ledger = (self.engine.ledger().clone(), self.ledger.1 + 1);
                 }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),

@@ -80,7 +80,13 @@ impl Ringing {
                 Phase::Ringing(self)
             }
             Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, desk),
-            Happening::Leg(sip::Event::Refused { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(event @ (sip::Event::Refused { .. } | sip::Event::HungUp { .. })) => {
+                // RFC 3261 sections 21.4.24, 21.6.1 and 21.6.2: somebody was there.
+                let is_person = |status| matches!(status, 486 | 600 | 603);
+                if let (sip::Event::Refused { status, .. }, Some(entry)) = (event, &mut call.entry)
+                {
+                    entry.is_declined = is_person(status);
+                }
                 self.fall_silent(End::Declined, call, desk)
             }
             Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
