@@ -272,6 +272,14 @@ mod tests {
         (PhoneSockets::listen(&listen).await.unwrap(), folder)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the phone's end of a connection, not the engine's"
+    )]
+    async fn dial(addr: SocketAddr) -> TcpStream {
+        TcpStream::connect(addr).await.unwrap()
+    }
+
     /// A phone that trusts the authority and dials by this name.
     async fn phone(
         folder: &tempfile::TempDir,
@@ -279,7 +287,7 @@ mod tests {
         name: &str,
     ) -> io::Result<TlsStream<TcpStream>> {
         let trust = tls::client(Some(&authority_file(folder.path()))).unwrap();
-        let stream = TcpStream::connect(addr).await.unwrap();
+        let stream = dial(addr).await;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(trust).connect(name, stream).await
     }
@@ -329,7 +337,7 @@ mod tests {
     async fn every_address_is_served_and_told() {
         let (mut sockets, _folder) = sockets().await;
         for addr in sockets.tcp_addrs() {
-            let mut phone = TcpStream::connect(addr).await.unwrap();
+            let mut phone = dial(addr).await;
             phone
                 .write_all(b"OPTIONS sip:a SIP/2.0\r\n\r\n")
                 .await

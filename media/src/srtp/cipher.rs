@@ -29,8 +29,8 @@ pub(super) struct Place {
 )]
 pub(super) enum Cipher {
     Counter {
-        cipher: EncryptingKey,
-        mac: hmac::Key,
+        cipher: Box<EncryptingKey>,
+        mac: Box<hmac::Key>,
         salt: [u8; 16],
         tag_bytes: usize,
     },
@@ -58,8 +58,11 @@ impl Cipher {
             Suite::AesGcm128 => galois(&AES_128_GCM),
             Suite::AesGcm256 => galois(&AES_256_GCM),
             _ => Self::Counter {
-                cipher: counter_mode(&keys.encryption),
-                mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &keys.authentication),
+                cipher: Box::new(counter_mode(&keys.encryption)),
+                mac: Box::new(hmac::Key::new(
+                    hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
+                    &keys.authentication,
+                )),
                 salt: leading(&keys.salt),
                 tag_bytes: suite.tag_bytes(),
             },
