@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::io::book::{BookClient, BookFault};
 use crate::keystore::{Keystore, KeystoreFault, LineFile, SipAccount};
+use crate::rotate::next_renewal;
 use crate::secret::Secret;
 
 /// Bytes of the code's hash that name the pending keys.
@@ -93,7 +94,7 @@ pub async fn activate(
             password: draw_password(),
         },
         name,
-        ring_key_since: Some(Day::of_unix(clock::unix_seconds())),
+        ring_key_due: Some(next_renewal(clock::unix_seconds())),
         members: Some(Secret::new(answer.members)),
     };
     store.save(&line)?;

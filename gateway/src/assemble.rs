@@ -10,6 +10,7 @@ use ringfence_engine::bucket::bucket;
 use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::Ledger;
 use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
@@ -18,7 +19,9 @@ use tokio::sync::mpsc;
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::gateway::{Change, Parts};
 use crate::io::book::Snapshot;
+use crate::io::certificate::{self, CertificateFault};
 use crate::io::lobby::Lobby;
+use crate::io::phone::Listen;
 use crate::io::relay::{Incoming, RelayFault, Relays};
 use crate::io::tls::{self, TlsFault};
 use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
@@ -52,6 +55,9 @@ pub enum AssembleFault {
     /// The extra certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFault),
+    /// There is no certificate to show to phones.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
 }
 
 impl AssembleFault {
@@ -67,6 +73,7 @@ impl AssembleFault {
             Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
             Self::Tls(_) => "correct turn.ca_file".to_owned(),
+            Self::Certificate(fault) => fault.remedy(),
         }
     }
 }
@@ -93,12 +100,17 @@ pub async fn assemble(
             .collect()
     };
     Ok(Parts {
-        udp: at(config.sip.udp_port),
-        tcp: at(config.sip.tcp_port),
+        listen: Listen {
+            udp: at(config.sip.udp_port),
+            tcp: at(config.sip.tcp_port),
+            tls: at(config.sip.tls_port),
+            certificate: certificate::server(&config.certificate())?,
+        },
         engine: EngineConfig {
             work_bits: work_bits(config, network),
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
+            srtp: config.sip.srtp,
             ..EngineConfig::default()
         },
         lines,
@@ -107,6 +119,7 @@ pub async fn assemble(
         relays,
         lobby,
         contacts: Contacts::default(),
+        ledger: Ledger::default(),
         diary: None,
     })
 }

@@ -1,4 +1,4 @@
-//! What a running gateway writes down: whose key a number stands for, and proof against the phone book. And what the user changes
+//! What a running gateway writes down: whose key a number stands for, proof against the phone book, and the ledger. And what the user changes
 //! there meanwhile, with a command beside the engine: it is noticed within seconds.
 //!
 //! All of it happens in a task of its own, so that no call waits for a disk.
@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use ringfence_engine::contacts::{Contacts, Learnt};
+use ringfence_engine::ledger::Ledger;
 use ringfence_phonebook::{BookKey, Day};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::keystore::{ContactsFile, Evidence, EvidenceFolder, KeystoreFault};
+use crate::keystore::{ContactsFile, Evidence, EvidenceFolder, KeystoreFault, LedgerFile};
 
 /// How often the file of the contacts is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub struct Diary {
     contacts: ContactsFile,
+    ledger: LedgerFile,
     evidence: EvidenceFolder,
     book: BookKey,
 }
@@ -32,9 +34,14 @@ pub struct Diary {
 impl Diary {
     /// The diary in a state folder, for the book with this key.
     #[must_use]
-    pub fn new(contacts: ContactsFile, evidence: EvidenceFolder, book: BookKey) -> Self {
+    pub fn new(
+        (contacts, ledger): (ContactsFile, LedgerFile),
+        evidence: EvidenceFolder,
+        book: BookKey,
+    ) -> Self {
         Self {
             contacts,
+            ledger,
             evidence,
             book,
         }
@@ -46,6 +53,14 @@ impl Diary {
     /// [`KeystoreFault`]: an engine that forgot whose keys it knows would trust anybody anew.
     pub fn contacts(&mut self) -> Result<Contacts, KeystoreFault> {
         self.contacts.read()
+    }
+
+    /// The ledger as it is.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`]: an engine that forgot what it has taken would show texts twice.
+    pub fn ledger(&mut self) -> Result<Ledger, KeystoreFault> {
+        self.ledger.read()
     }
 
     /// Keeps evidence and says so.
@@ -70,8 +85,13 @@ impl Diary {
 /// Something to be written down.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    Learnt { count: u64, learnt: Learnt },
+    Learnt {
+        count: u64,
+        learnt: Learnt,
+    },
     Evidence(Evidence),
+    /// All of it; a later one replaces it.
+    Ledger(Box<Ledger>),
 }
 
 /// The contacts as they are on the disk, with everything learnt up to `count`.
@@ -150,15 +170,22 @@ struct Page {
 impl Page {
     /// Writes what waits, and reads what others wrote. The contacts, if they are others than before.
     fn turn(&mut self) -> Option<Saved> {
-        let mut learnt = Vec::new();
+        let (mut learnt, mut ledger) = (Vec::new(), None);
         for entry in std::mem::take(&mut self.waiting) {
             match entry {
                 Entry::Evidence(evidence) => self.diary.keep(&evidence),
+                Entry::Ledger(newer) => ledger = Some(newer),
                 Entry::Learnt {
                     count,
                     learnt: about,
                 } => learnt.push((count, about)),
             }
+        }
+        if let Some(ledger) = ledger
+            && let Err(fault) = self.diary.ledger.write(&ledger)
+        {
+            self.complain(&fault);
+            self.waiting.push(Entry::Ledger(ledger));
         }
         let edition = self.diary.contacts.edition();
         if learnt.is_empty() && edition == self.edition {
@@ -194,7 +221,7 @@ impl Page {
     fn complain(&mut self, fault: &KeystoreFault) {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(
-                "the contacts cannot be saved or read, and are tried again: {}. To do: {}",
+                "contacts or ledger cannot be saved or read, and are tried again: {}. To do: {}",
                 fault.unnamed(),
                 fault.remedy()
             );
@@ -217,7 +244,8 @@ mod tests {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
-        Diary::new(contacts, EvidenceFolder::of(folder), key)
+        let ledger = LedgerFile::open(folder, None);
+        Diary::new((contacts, ledger), EvidenceFolder::of(folder), key)
     }
 
     fn pin() -> Learnt {
@@ -246,6 +274,21 @@ mod tests {
         let saved = open.saved.recv().await.unwrap();
         assert!(saved.contacts.get(NUMBER).unwrap().verified);
         assert_eq!(saved.count, 1);
+    }
+
+    #[tokio::test]
+    async fn of_many_ledgers_the_last_one_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = open(diary(folder.path()));
+        let mut ledger = Ledger::default();
+        for line in 0..3 {
+            ledger.habits.entry(Number::new(line)).or_default();
+            let entry = Entry::Ledger(Box::new(ledger.clone()));
+            open.entries.send(entry).await.unwrap();
+        }
+        drop((open.entries, open.saved));
+        open.task.await.unwrap();
+        assert_eq!(diary(folder.path()).ledger().unwrap(), ledger);
     }
 
     #[tokio::test]

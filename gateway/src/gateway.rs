@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::Ledger;
 use ringfence_engine::{BindingFault, CallLabel, Census, Config, Counters, Line, Step};
 use ringfence_media::Figures;
 use ringfence_phonebook::{Binding, BookKey, Number};
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::diary::Diary;
 use crate::io::lobby::Lobby;
-use crate::io::phone::{ListenError, PhoneSockets};
+use crate::io::phone::{Listen, ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, RelayState, Relays};
 use crate::run::Loop;
 use crate::tally::Tally;
@@ -30,10 +31,8 @@ const REQUESTS: usize = 16;
 /// Everything a gateway is made of.
 #[derive(Debug)]
 pub struct Parts {
-    /// UDP and TCP addresses where phones register; port 0 takes a free one.
-    pub udp: Vec<SocketAddr>,
-    /// See `udp`.
-    pub tcp: Vec<SocketAddr>,
+    /// Where phones register.
+    pub listen: Listen,
     /// The engine's settings.
     pub engine: Config,
     /// The lines, all of one phone book.
@@ -48,7 +47,9 @@ pub struct Parts {
     pub lobby: Lobby,
     /// The contacts at the start.
     pub contacts: Contacts,
-    /// Where contacts and evidence are kept; without it all is forgotten at the end.
+    /// Texts that wait, notes that were taken, calls of the past and the lines' settings at the start.
+    pub ledger: Ledger,
+    /// Where contacts, ledger and evidence are kept; without it all is forgotten at the end.
     pub diary: Option<Diary>,
 }
 
@@ -91,6 +92,7 @@ pub enum Happening {
 pub struct Gateway {
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
     watch: broadcast::Sender<Happening>,
     requests: mpsc::Sender<Request>,
     running: JoinHandle<()>,
@@ -148,8 +150,8 @@ impl Gateway {
     /// # Errors
     /// [`ListenError`] when an address cannot be listened at.
     pub async fn start(parts: Parts) -> Result<Self, ListenError> {
-        let phones = PhoneSockets::listen(&parts.udp, &parts.tcp).await?;
-        let (udp, tcp) = (phones.udp_addrs(), phones.tcp_addrs());
+        let phones = PhoneSockets::listen(&parts.listen).await?;
+        let (udp, tcp, tls) = (phones.udp_addrs(), phones.tcp_addrs(), phones.tls_addrs());
         let (watch, _) = broadcast::channel(WATCH);
         let (requests, asked) = mpsc::channel(REQUESTS);
         let looped = Loop::new(parts, phones, watch.clone());
@@ -157,6 +159,7 @@ impl Gateway {
         Ok(Self {
             udp,
             tcp,
+            tls,
             watch,
             requests,
             running,
@@ -173,6 +176,12 @@ impl Gateway {
     #[must_use]
     pub fn tcp(&self) -> &[SocketAddr] {
         &self.tcp
+    }
+
+    /// Where phones register over TLS.
+    #[must_use]
+    pub fn tls(&self) -> &[SocketAddr] {
+        &self.tls
     }
 
     /// Everything that happens from here on.

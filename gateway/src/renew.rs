@@ -67,7 +67,11 @@ impl Renewals {
     #[must_use]
     pub fn diary(&self) -> Diary {
         let evidence = EvidenceFolder::of(self.store.folder());
-        Diary::new(self.store.contacts(), evidence, self.key)
+        Diary::new(
+            (self.store.contacts(), self.store.ledger()),
+            evidence,
+            self.key,
+        )
     }
 
     /// The key store, when the lines are no longer renewed.
@@ -103,8 +107,8 @@ impl Renewals {
         }
         let (store, client) = (&mut self.store, &self.client);
         let mut renewed = renew_bindings(store, client, &self.key, &mut self.lines).await;
-        let today = Day::of_unix(clock::unix_seconds());
-        let rotated = rotate(store, client, network, &mut self.lines, today).await;
+        let now_unix = clock::unix_seconds();
+        let rotated = rotate(store, client, network, &mut self.lines, now_unix).await;
         renewed.identities = rotated.identities;
         renewed.fault = renewed.fault.or(rotated.fault);
         self.rest = match &renewed.fault {

@@ -1,10 +1,13 @@
-//! Replacing ring keys: on a day of the last week of their 30 (`Identity::renewal_due`). The private half of the key before opens
-//! rings for 7 days more and is then destroyed, so that what was rung earlier can no longer be read by whoever takes this machine.
+//! Replacing ring keys: after a wait without memory of 28 days on average, the law by which the phone book renews its decoys
+//! (`ringfence_phonebook::churn`), so that nobody tells by a key's age or by the time of day whether somebody has the number. The
+//! private half of the key before opens rings for 7 days more and is then destroyed, so that what was rung earlier can no longer be
+//! read by whoever takes this machine.
 //!
 //! The order is safe against a crash at any point: the next key is on the disk, and opens rings, before the phone book hears of it; it
 //! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
 
 use ringfence_engine::identity::Identity;
+use ringfence_phonebook::churn::{self, RING_KEY_LIFE};
 use ringfence_phonebook::wire::{Base64, Rotate};
 use ringfence_phonebook::{Challenge, Day, NetworkSettings, Number};
 
@@ -21,20 +24,25 @@ pub(crate) struct Rotated {
     pub(crate) fault: Option<ActivateFault>,
 }
 
-/// Replaces what is due, and destroys what has had its time.
+/// When a ring key that is drawn `now` is to be renewed. Both in Unix seconds.
+pub(crate) fn next_renewal(now: u64) -> u64 {
+    now.saturating_add(churn::wait(RING_KEY_LIFE, &mut rand::rng()).as_secs())
+}
+
+/// Replaces what is due, and destroys what has had its time. `now` in Unix seconds.
 pub(crate) async fn rotate(
     store: &mut Keystore,
     client: &BookClient,
     network: &NetworkSettings,
     lines: &mut [LineFile],
-    today: Day,
+    now: u64,
 ) -> Rotated {
     let mut rotated = Rotated::default();
     for line in lines {
         let Ok(mut identity) = Identity::from_bytes(&line.identity) else {
             continue;
         };
-        let outcome = look(store, client, network, (line, &mut identity), today).await;
+        let outcome = look(store, client, network, (line, &mut identity), now).await;
         match outcome {
             Ok(false) => continue,
             Ok(true) => {}
@@ -52,23 +60,24 @@ async fn look(
     client: &BookClient,
     network: &NetworkSettings,
     (line, identity): (&mut LineFile, &mut Identity),
-    today: Day,
+    now: u64,
 ) -> Result<bool, ActivateFault> {
+    let today = Day::of_unix(now);
     let forgotten = identity.forget_old_keys(today);
-    // A line of an earlier version does not say how old its key is: it counts from now.
-    let is_dated = line.ring_key_since.is_some();
-    let since = *line.ring_key_since.get_or_insert(today);
-    let is_due = identity.is_preparing() || today >= identity.renewal_due(since);
+    // A line of an earlier version has drawn nothing yet. A wait without memory may begin at any time.
+    let is_drawn = line.ring_key_due.is_some();
+    let due = *line.ring_key_due.get_or_insert_with(|| next_renewal(now));
+    let is_due = identity.is_preparing() || now >= due;
     if is_due {
         identity.prepare(network.listing_valid_until, &mut rand::rng());
     }
-    if is_due || forgotten || !is_dated {
+    if is_due || forgotten || !is_drawn {
         save(store, line, identity)?;
     }
     if is_due {
         ask(client, network, Number::new(line.number), identity).await?;
         identity.promote(today);
-        line.ring_key_since = Some(today);
+        line.ring_key_due = Some(next_renewal(now));
         save(store, line, identity)?;
     }
     Ok(is_due || forgotten)

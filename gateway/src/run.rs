@@ -11,7 +11,6 @@
 //! Nothing is decided here.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,11 +87,6 @@ impl Loop {
         watch: broadcast::Sender<Happening>,
     ) -> Self {
         let (say, words) = mpsc::channel(WORDS);
-        let near = phones
-            .udp_addrs()
-            .first()
-            .or(phones.tcp_addrs().first())
-            .map_or(std::net::Ipv4Addr::LOCALHOST.into(), SocketAddr::ip);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (spare, shelf) = spare::keep(parts.lobby.clone());
@@ -105,13 +99,13 @@ impl Loop {
             (wall(), clock::now()),
         );
         engine.handle_contacts(parts.contacts, 0);
+        engine.handle_ledger(parts.ledger);
         Self {
             engine,
             phones,
             relays: Arc::new(relays),
             envelopes,
             studio: Studio {
-                near,
                 shelf,
                 lobby: parts.lobby,
                 words: say,
@@ -268,6 +262,10 @@ impl Loop {
                 Output::Learnt { count, learnt } => {
                     self.write_down(Entry::Learnt { count, learnt })
                 }
+                Output::Ledger => {
+                    let ledger = Box::new(self.engine.ledger().clone());
+                    self.write_down(Entry::Ledger(ledger));
+                }
                 Output::SplitView(split) => self.write_down(Entry::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
                     self.write_down(Entry::Evidence(Evidence::Record(Box::new(record))));
@@ -336,6 +334,7 @@ fn sealed(incoming: Incoming) -> Sealed {
         event_key: EventKey(incoming.event_key),
         nonce: incoming.work_nonce,
         bytes: incoming.bytes,
+        note_made: incoming.note_made.map(UnixTime::from_seconds),
     }
 }
 

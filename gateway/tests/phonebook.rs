@@ -297,19 +297,18 @@ async fn a_ring_key_that_has_had_its_time_is_replaced_in_the_book() {
     let mut scene = scene().await;
     let mut line = scene.activate().await;
     let (key, network) = (scene.book.book_key(), scene.book.network().clone());
-    let today = Day::of_unix(ringfence::clock::unix_seconds());
     let (first, _) = saved(&scene);
     let store = std::mem::replace(&mut scene.store, elsewhere());
     let mut renewals = Renewals::new(store, scene.client.clone(), key, vec![line.clone()]);
     let early = renewals.look(&network, ringfence::clock::now()).await;
     assert!(early.identities.is_empty() && early.fault.is_none());
 
-    line.ring_key_since = Some(Day::new(today.count() - 31));
+    line.ring_key_due = Some(ringfence::clock::unix_seconds());
     let mut renewals = Renewals::new(renewals.into_store(), scene.client.clone(), key, vec![line]);
     let look = renewals.look(&network, ringfence::clock::now()).await;
     assert_eq!((look.identities.len(), &look.fault), (1, &None));
     let (second, line) = saved(&scene);
-    assert_eq!(line.ring_key_since, Some(today));
+    assert!(line.ring_key_due > Some(ringfence::clock::unix_seconds()));
     assert_ne!(second.listing(), first.listing());
     assert!(
         second.has_ring_key(first.listing().ring_key()),

@@ -44,6 +44,8 @@ pub struct Dropped {
     pub malformed: u64,
     /// RTCP: it names the phone (CNAME) and ends here.
     pub rtcp: u64,
+    /// SRTP that the agreed key does not open.
+    pub forged: u64,
     /// From another address than the phone's.
     pub stranger: u64,
     /// A payload type that was not agreed.
@@ -73,6 +75,7 @@ impl Dropped {
         let Self {
             malformed,
             rtcp,
+            forged,
             stranger,
             format,
             duplicate,
@@ -80,13 +83,14 @@ impl Dropped {
             muted,
             nowhere,
         } = self;
-        malformed + rtcp + stranger + format + duplicate + late + muted + nowhere
+        malformed + rtcp + forged + stranger + format + duplicate + late + muted + nowhere
     }
 
     fn counter(&mut self, reason: Reason) -> &mut u64 {
         match reason {
             Reason::Malformed => &mut self.malformed,
             Reason::Rtcp => &mut self.rtcp,
+            Reason::Forged => &mut self.forged,
             Reason::Stranger => &mut self.stranger,
             Reason::Format => &mut self.format,
             Reason::Duplicate => &mut self.duplicate,
@@ -102,6 +106,7 @@ impl Dropped {
 pub(crate) enum Reason {
     Malformed,
     Rtcp,
+    Forged,
     Stranger,
     Format,
     Duplicate,

@@ -2,6 +2,7 @@
 //!
 //! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format
 //!   for both phones.
+//! - [`srtp`] is encrypted sound between a phone and us.
 //! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC),
 //!   packet by packet.
 //! - [`description`] is what one engine tells the other, [`codec`] the formats, [`figures`] what
@@ -22,6 +23,7 @@ mod rewrite;
 pub mod rtp;
 pub mod sdp;
 mod sequence;
+pub mod srtp;
 pub mod talk;
 
 pub use codec::Codec;
@@ -29,7 +31,8 @@ pub use description::{Description, DescriptionError};
 pub use figures::Figures;
 pub use near::NearTerms;
 pub use negotiate::choose;
-pub use sdp::{Direction, PhoneMedia, SdpError, Unacceptable};
+pub use sdp::{Direction, OwnMedia, PhoneMedia, SdpError, Unacceptable};
+pub use srtp::Srtp;
 pub use talk::{Talk, TalkEvent, TalkOutput};
 
 /// Where a test's time begins; from there on it is moved by hand.

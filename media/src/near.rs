@@ -2,8 +2,10 @@
 //!
 //! From the phone it takes what comes from the latched source in an agreed format, renumbers it and
 //! hands it on as a far packet. To the phone it gives far packets the phone's payload types and an
-//! SSRC and numbers of its own. RTCP, extensions and strangers' packets end here, counted.
+//! SSRC and numbers of its own. Where keys were agreed, both directions are SRTP. RTCP, extensions and
+//! strangers' packets end here, counted.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -16,6 +18,7 @@ use crate::keys::Keys;
 use crate::latch::Latch;
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
 use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
+use crate::srtp::{KeyPair, OpenError, Opener, Sealer};
 
 /// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms)
 /// makes it.
@@ -29,6 +32,8 @@ pub struct NearTerms {
     pub codecs: Vec<(Codec, u8)>,
     /// Whether the phone wants to hear anything for now; it does not while it holds the call.
     pub hears: bool,
+    /// The agreed keys; `None` for plain sound.
+    pub keys: Option<KeyPair>,
 }
 
 /// What becomes of a phone's sound for now.
@@ -59,6 +64,16 @@ struct Phone {
     codecs: Vec<(Codec, u8)>,
     hears: bool,
     latch: Latch,
+    lock: Option<Lock>,
+}
+
+/// The state of SRTP under agreed keys.
+struct Lock {
+    keys: KeyPair,
+    sealer: Sealer,
+    opener: Opener,
+    /// The packet that is being opened.
+    packet: Vec<u8>,
 }
 
 /// One direction.
@@ -88,14 +103,17 @@ impl NearLeg {
 
     /// Takes the terms agreed with the phone, for the first time or in place of those before.
     pub(crate) fn attach(&mut self, terms: NearTerms) {
-        let latch = match &self.phone {
+        let before = self.phone.take();
+        let latch = match &before {
             Some(before) => before.latch.renewed(terms.local, terms.remote),
             None => Latch::new(terms.local, terms.remote),
         };
+        let lock = before.and_then(|before| before.lock);
         self.phone = Some(Phone {
             codecs: terms.codecs,
             hears: terms.hears,
             latch,
+            lock: terms.keys.map(|keys| Lock::renewed(lock, keys)),
         });
     }
 
@@ -120,7 +138,7 @@ impl NearLeg {
         packet: &RtpPacket,
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let played = match &self.phone {
+        let played = match &mut self.phone {
             Some(phone) => {
                 let lanes = (&mut self.to_phone, &mut self.keys);
                 phone.play(packet, self.ssrc, lanes, now)
@@ -145,10 +163,14 @@ impl Phone {
         lane: &mut Lane,
         now: Instant,
     ) -> Result<RtpPacket, Reason> {
+        let bytes = match &mut self.lock {
+            Some(lock) => lock.open(bytes)?,
+            None => bytes,
+        };
         let Datagram::Rtp(packet) = Datagram::read(bytes).map_err(|_| Reason::Malformed)? else {
             return Err(Reason::Rtcp);
         };
-        let codec = self.codec(packet.payload_type).ok_or(Reason::Format)?;
+        let codec = codec(&self.codecs, packet.payload_type).ok_or(Reason::Format)?;
         // Only a packet that is sound in an agreed format may fix where the phone is.
         if !self.latch.admits(from) {
             return Err(Reason::Stranger);
@@ -164,7 +186,7 @@ impl Phone {
             timestamp: packet.timestamp,
             marker: packet.marker,
         };
-        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        let rewritten = lane.renumber(numbers, codec, clock(&self.codecs), now)?;
         Ok(RtpPacket {
             payload_type: codec.far_payload_type(),
             marker: rewritten.marker,
@@ -175,7 +197,7 @@ impl Phone {
     }
 
     fn play(
-        &self,
+        &mut self,
         packet: &RtpPacket,
         ssrc: u32,
         (lane, keys): (&mut Lane, &mut Keys),
@@ -197,7 +219,7 @@ impl Phone {
             timestamp: packet.timestamp,
             marker: packet.marker,
         };
-        let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
+        let rewritten = lane.renumber(numbers, codec, clock(&self.codecs), now)?;
         let sound = Packet {
             payload_type,
             marker: rewritten.marker,
@@ -208,10 +230,10 @@ impl Phone {
         };
         let events = self.events().filter(|_| !codec.is_events());
         let said = events.and_then(|(_, number)| {
-            let said = keys.take_place(rewritten.timestamp, self.clock())?;
+            let said = keys.take_place(rewritten.timestamp, clock(&self.codecs))?;
             Some((number, said))
         });
-        let bytes = match &said {
+        let mut bytes = match &said {
             None => sound.to_bytes(),
             Some((number, said)) => Packet {
                 payload_type: *number,
@@ -222,7 +244,12 @@ impl Phone {
             }
             .to_bytes(),
         };
-        Ok((target, bytes))
+        let lock = self.lock.as_mut();
+        if lock.is_none_or(|lock| lock.sealer.seal(&mut bytes)) {
+            Ok((target, bytes))
+        } else {
+            Err(Reason::Late)
+        }
     }
 
     /// The format for key presses that was agreed, with the phone's number.
@@ -233,35 +260,73 @@ impl Phone {
             .find(|(codec, _)| codec.is_events())
     }
 
-    /// The format of a packet from the phone. Where a phone answered our offer with a number of its
-    /// own, RFC 3264 section 6.1 lets it send either under its number or, as most do not, under
-    /// ours.
-    fn codec(&self, payload_type: u8) -> Option<Codec> {
-        let by_theirs = self
-            .codecs
-            .iter()
-            .find(|(_, number)| *number == payload_type);
-        let by_ours = || {
-            self.codecs
-                .iter()
-                .find(|(codec, _)| codec.far_payload_type() == payload_type)
-        };
-        by_theirs.or_else(by_ours).map(|(codec, _)| *codec)
-    }
-
     fn payload_type(&self, codec: Codec) -> Option<u8> {
         self.codecs
             .iter()
             .find(|(agreed, _)| *agreed == codec)
             .map(|(_, number)| *number)
     }
+}
 
-    /// The clock of the sound, which is that of the stream.
-    fn clock(&self) -> u32 {
-        self.codecs
+/// The format of a packet from the phone. Where a phone answered our offer with a number of its own,
+/// RFC 3264 section 6.1 lets it send either under its number or, as most do not, under ours.
+fn codec(codecs: &[(Codec, u8)], payload_type: u8) -> Option<Codec> {
+    let by_theirs = codecs.iter().find(|(_, number)| *number == payload_type);
+    let by_ours = || {
+        codecs
             .iter()
-            .find(|(codec, _)| !codec.is_events())
-            .map_or(8_000, |(codec, _)| codec.clock())
+            .find(|(codec, _)| codec.far_payload_type() == payload_type)
+    };
+    by_theirs.or_else(by_ours).map(|(codec, _)| *codec)
+}
+
+/// The clock of the sound, which is that of the stream.
+fn clock(codecs: &[(Codec, u8)]) -> u32 {
+    codecs
+        .iter()
+        .find(|(codec, _)| !codec.is_events())
+        .map_or(8_000, |(codec, _)| codec.clock())
+}
+
+impl Lock {
+    /// The state for these keys: a direction whose key stays the same goes on, or its packets would
+    /// repeat a key stream one way, and could be replayed the other way.
+    fn renewed(before: Option<Self>, keys: KeyPair) -> Self {
+        let (sealer, opener) = match before {
+            Some(before) => (
+                Some(before.sealer).filter(|_| before.keys.ours == keys.ours),
+                Some(before.opener).filter(|_| before.keys.theirs == keys.theirs),
+            ),
+            None => (None, None),
+        };
+        Self {
+            sealer: sealer.unwrap_or_else(|| Sealer::new(&keys.ours)),
+            opener: opener.unwrap_or_else(|| Opener::new(&keys.theirs)),
+            keys,
+            packet: Vec::new(),
+        }
+    }
+
+    /// The packet behind a datagram. RTCP is not opened, only told apart.
+    fn open(&mut self, bytes: &[u8]) -> Result<&[u8], Reason> {
+        if matches!(Datagram::read(bytes), Ok(Datagram::Rtcp)) {
+            return Err(Reason::Rtcp);
+        }
+        self.packet.clear();
+        self.packet.extend_from_slice(bytes);
+        match self.opener.open(&mut self.packet) {
+            Ok(()) => Ok(&self.packet),
+            Err(OpenError::Malformed) => Err(Reason::Malformed),
+            Err(OpenError::Forged) => Err(Reason::Forged),
+            Err(OpenError::Replayed) => Err(Reason::Duplicate),
+            Err(OpenError::Late) => Err(Reason::Late),
+        }
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock(..)")
     }
 }
 
@@ -290,6 +355,7 @@ impl Lane {
 mod tests {
     use super::*;
     use crate::some_time;
+    use crate::srtp::{Key, Suite};
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -307,6 +373,7 @@ mod tests {
             remote: at(PHONE),
             codecs,
             hears: true,
+            keys: None,
         }
     }
 
@@ -580,6 +647,108 @@ mod tests {
             speak(&mut leg, &sound(121, 2)).unwrap().sequence,
             before.sequence + 1
         );
+    }
+
+    fn key(number: u8) -> Key {
+        Key::random(Suite::AesGcm128, &mut ChaCha20Rng::from_seed([number; 32]))
+    }
+
+    fn locked(ours: u8, theirs: u8) -> NearTerms {
+        let keys = KeyPair {
+            ours: key(ours),
+            theirs: key(theirs),
+        };
+        NearTerms {
+            keys: Some(keys),
+            ..terms()
+        }
+    }
+
+    fn sealed(sealer: &mut Sealer, sequence: u16) -> Vec<u8> {
+        let mut bytes = sound(96, sequence);
+        assert!(sealer.seal(&mut bytes));
+        bytes
+    }
+
+    #[test]
+    fn with_keys_both_ways_are_encrypted() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        let (mut phone, mut ears) = (Sealer::new(&key(2)), Opener::new(&key(1)));
+        let heard = speak(&mut leg, &sealed(&mut phone, 1)).unwrap();
+        assert_eq!(heard.payload, b"sound");
+        let (_, mut bytes) = leg.play(&far(111, 1), some_time()).unwrap();
+        assert!(!bytes.ends_with(b"voice"));
+        ears.open(&mut bytes).unwrap();
+        assert!(bytes.ends_with(b"voice"));
+    }
+
+    #[test]
+    fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        let mut ears = Opener::new(&key(1));
+        assert!(leg.press(7, 40));
+        for (sequence, number) in [(1, 97), (2, 97), (3, 97), (4, 97), (5, 96)] {
+            let (_, mut bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
+            assert_eq!(ears.open(&mut bytes), Ok(()));
+            let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+                panic!("RTP is expected")
+            };
+            assert_eq!(packet.payload_type, number);
+            assert_eq!(packet.payload[0] == 7, number == 97);
+        }
+    }
+
+    #[test]
+    fn with_keys_nothing_else_passes_or_latches() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        let (mut phone, mut stranger) = (Sealer::new(&key(2)), Sealer::new(&key(9)));
+        let good = sealed(&mut phone, 1);
+        let elsewhere = at("127.0.0.1:5555");
+        for bytes in [
+            &sound(96, 1)[..],
+            &sealed(&mut stranger, 1),
+            &[0x80, 201, 0, 1, 0, 0, 0, 1],
+        ] {
+            assert_eq!(
+                leg.hear(elsewhere, bytes, Microphone::Open, some_time()),
+                None
+            );
+        }
+        assert_eq!(leg.play(&far(111, 1), some_time()).unwrap().0, at(PHONE));
+        assert!(speak(&mut leg, &good).is_some());
+        assert_eq!(speak(&mut leg, &good), None);
+        let dropped = dropped(&leg);
+        assert_eq!((dropped.forged, dropped.rtcp, dropped.duplicate), (2, 1, 1));
+    }
+
+    #[test]
+    fn a_re_invite_with_the_same_keys_repeats_no_key_stream_and_allows_no_replay() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        let (mut phone, mut ears) = (Sealer::new(&key(2)), Opener::new(&key(1)));
+        let first = sealed(&mut phone, 1);
+        assert!(speak(&mut leg, &first).is_some());
+        let (_, mut bytes) = leg.play(&far(111, 1), some_time()).unwrap();
+        assert_eq!(ears.open(&mut bytes), Ok(()));
+        leg.attach(locked(1, 2));
+        assert_eq!(speak(&mut leg, &first), None);
+        assert!(speak(&mut leg, &sealed(&mut phone, 2)).is_some());
+        let (_, mut bytes) = leg.play(&far(111, 2), some_time()).unwrap();
+        assert_eq!(ears.open(&mut bytes), Ok(()));
+    }
+
+    #[test]
+    fn a_re_invite_with_another_key_of_the_phone_takes_that_one_alone() {
+        let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+        leg.attach(locked(1, 2));
+        leg.attach(locked(1, 4));
+        assert_eq!(speak(&mut leg, &sealed(&mut Sealer::new(&key(2)), 1)), None);
+        assert!(speak(&mut leg, &sealed(&mut Sealer::new(&key(4)), 1)).is_some());
+        leg.attach(terms());
+        assert!(speak(&mut leg, &sound(96, 2)).is_some());
     }
 
     proptest! {

@@ -106,6 +106,22 @@ impl Packet<'_> {
     }
 }
 
+/// Bytes of the header, contributing sources and extension included, SSRC and sequence number: what
+/// SRTP leaves readable (RFC 3711 section 3.1). `None` for RTCP and for what is no RTP.
+pub(crate) fn outline(bytes: &[u8]) -> Option<(usize, u32, u16)> {
+    let (fixed, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
+    let [flags, kind, s0, s1, _, _, _, _, c0, c1, c2, c3] = *fixed;
+    if flags >> 6 != VERSION || is_rtcp(&kind) {
+        return None;
+    }
+    let payload = skip_extension(skip_sources(rest, flags)?, flags)?;
+    Some((
+        bytes.len() - payload.len(),
+        u32::from_be_bytes([c0, c1, c2, c3]),
+        u16::from_be_bytes([s0, s1]),
+    ))
+}
+
 /// RTCP's packet types are 192 to 223, which RTP has to keep clear of (RFC 5761 section 4).
 fn is_rtcp(second: &u8) -> bool {
     (192..=223).contains(second)

@@ -94,11 +94,25 @@ impl Coturn {
         };
         let coturn = Self { process, addr };
         let limit = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(coturn.addr).is_err() {
+        while !coturn.answers() {
             assert!(Instant::now() < limit, "coturn does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(coturn)
+    }
+
+    /// Whether it listens over TCP and answers a Binding request (RFC 8489 section 3) over UDP: it opens one after the other.
+    fn answers(&self) -> bool {
+        let mut request = [0; 20];
+        request[..2].copy_from_slice(&[0, 1]);
+        request[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        TcpStream::connect(self.addr).is_ok()
+            && socket.send_to(&request, self.addr).is_ok()
+            && socket.recv(&mut [0; 200]).is_ok()
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use ringfence_media::far::{FarConfig, FarLeg, FarLocal, Role, Secret, TurnServer, TurnTransport};
 use ringfence_media::rtp::{Datagram, Packet};
-use ringfence_media::{Codec, Description, Talk, TalkEvent, TalkOutput, choose, sdp};
+use ringfence_media::{
+    Codec, Description, OwnMedia, Srtp, Talk, TalkEvent, TalkOutput, choose, sdp,
+};
 use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Server;
 use turn_server_proto::types::{Instant as TurnInstant, TransportType};
@@ -128,17 +130,18 @@ impl World {
             (Codec::Events48k, 97),
             (Codec::Events8k, 98),
         ]);
-        let caller = sdp::read_offer(caller_sdp.as_bytes()).unwrap();
+        let caller = sdp::read_offer(caller_sdp.as_bytes(), Srtp::Off).unwrap();
         let offer = world.describe(CALLER, caller.formats());
         let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
-        let callee = sdp::read_answer(callee_sdp.as_bytes()).unwrap();
+        let own = [CALLER, CALLEE].map(|end| OwnMedia::plain(world.ends[end].near, 1));
+        let callee = sdp::read_answer(callee_sdp.as_bytes(), &own[CALLEE]).unwrap();
         let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
         let answer = world.describe(CALLEE, chosen.clone());
         assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
         let now = world.now;
         let terms = [
-            caller.terms(world.ends[CALLER].near, &chosen),
-            callee.terms(world.ends[CALLEE].near, &chosen),
+            caller.terms(&own[CALLER], &chosen),
+            callee.terms(&own[CALLEE], &chosen),
         ];
         for (end, terms) in world.ends.iter_mut().zip(terms) {
             end.talk.attach_phone(terms, now);

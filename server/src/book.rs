@@ -7,6 +7,7 @@ mod fault;
 mod issuing;
 mod opening;
 mod owner;
+mod turns;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,8 +24,10 @@ use zeroize::Zeroizing;
 use crate::activation::{Activation, Refusal};
 use crate::admin::{AdminToken, TokenDigest};
 use crate::binding::Binding;
+use crate::churn;
 use crate::day::Day;
-use crate::decoy::Decoys;
+use crate::decoy::{Decoys, Outside};
+use crate::delta::MAX_CHANGES;
 use crate::keys::{BookKey, RingKey};
 use crate::membership::Membership;
 use crate::number::{Number, NumberPlan};
@@ -33,12 +36,17 @@ use crate::reception::{BINDING_DAYS, Reception};
 use crate::root::Root;
 use crate::store::{Archive, Census, Charter, State, Store, StoreError};
 
+use self::turns::Turns;
+
 pub use self::epoch::KEPT_DELTAS;
 pub use self::fault::{ActivateError, IssueError, OpenError, OwnerError};
 pub use self::issuing::{CODE_LIFE, Issue};
 
 /// The last day that every listing states. All say the same, so that the field tells no assigned number from a decoy.
 pub const LISTING_VALID_UNTIL: Day = Day::LAST;
+
+/// Changes of an epoch in a small book.
+const LEAST_CHANGES: u16 = 16;
 
 /// What a book publishes, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +55,27 @@ pub struct Terms {
     pub plan: NumberPlan,
     /// Seconds from one epoch to the next.
     pub period: u32,
-    /// Records that each epoch changes, at most [`crate::delta::MAX_CHANGES`].
+    /// Records that each epoch changes, at most [`MAX_CHANGES`].
     pub changes: u16,
 }
 
 impl Terms {
-    /// Five minutes, and with ten minutes at most from an activation to everybody's knowing it; 16 changes are 3 kB.
+    /// Five minutes, and with ten minutes at most from an activation to everybody's knowing it.
     #[must_use]
-    pub const fn of(plan: NumberPlan) -> Self {
+    pub fn of(plan: NumberPlan) -> Self {
+        Self::every(300, plan)
+    }
+
+    /// An epoch of so many seconds, and changes for it: twice as many as are due by the law of [`churn`], so that activations seldom
+    /// wait and each number is also repeated as it is; at least 16 (3 kB), and no more than a delta takes.
+    #[must_use]
+    pub fn every(period: u32, plan: NumberPlan) -> Self {
+        let wanted = u16::try_from(2 * churn::due(plan.count(), period)).unwrap_or(MAX_CHANGES);
+        let changes = wanted.clamp(LEAST_CHANGES, MAX_CHANGES);
         Self {
             plan,
-            period: 300,
-            changes: 16,
+            period,
+            changes,
         }
     }
 }
@@ -74,6 +91,8 @@ pub struct Book {
     published: Arc<Published>,
     /// The numbers whose published record is an owner's listing.
     listed: BTreeSet<Number>,
+    decoys: Decoys,
+    turns: Turns,
     rng: ChaCha20Rng,
 }
 
@@ -99,10 +118,11 @@ impl Book {
         let signing = SigningKey::from_bytes(&derive(&charter.seed, b"ringfence/1 book signing\0"));
         let last = last_root(&mut *store, &BookKey::from(&signing))?;
         let plan = last.map_or(terms.plan, |root| root.states().plan);
-        let outside = Decoys::new(&derive(&charter.seed, b"ringfence/1 book outside\0"));
+        let outside = Outside::new(&derive(&charter.seed, b"ringfence/1 book outside\0"));
         let mut published = Published::blank(plan, outside);
+        let decoys = Decoys::new(&derive(&charter.seed, b"ringfence/1 book decoys\0"));
         let mut listed = BTreeSet::new();
-        opening::fill(&mut *store, terms.plan, &draw_key(&mut rng), |rows| {
+        opening::fill(&mut *store, terms.plan, &decoys, &mut rng, |rows| {
             published = opening::take_over(&published, rows, &mut listed);
         })?;
         let mut book = Self {
@@ -117,12 +137,20 @@ impl Book {
             admin: charter.admin,
             published: Arc::new(published),
             listed,
+            decoys,
+            turns: Turns::default(),
             rng,
         };
+        book.forget_randomness();
         if let Some(last) = last {
             book.take_over(last.states().epoch.saturating_sub(1))?;
         }
         Ok((book, first_time.then_some(token)))
+    }
+
+    /// Goes on with other randomness: what was drawn until now cannot be drawn again, by whoever takes this memory.
+    fn forget_randomness(&mut self) {
+        self.rng = ChaCha20Rng::from_seed(*draw_key(&mut self.rng));
     }
 
     /// The key that signs bindings.

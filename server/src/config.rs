@@ -107,7 +107,7 @@ pub struct Config {
     pub limits: Limits,
     /// How long an epoch lasts: what is activated is published at its end. Seconds.
     pub epoch_seconds: u32,
-    /// Records that each epoch changes, whether or not so many numbers got new keys.
+    /// Records that each epoch changes, whether or not so many numbers got new keys; 0: as [`Terms::every`] has it.
     pub changes: u16,
     /// The name under which the world finds this machine; empty: its addresses.
     pub public_name: String,
@@ -134,7 +134,7 @@ impl Default for Config {
             proxies: Proxies::default(),
             limits: Limits::default(),
             epoch_seconds: Terms::of(NumberPlan::DEFAULT).period,
-            changes: Terms::of(NumberPlan::DEFAULT).changes,
+            changes: 0,
             public_name: String::new(),
             relay: RelayTable::default(),
             turn_server: TurnTable::default(),
@@ -300,7 +300,7 @@ impl Config {
         if !(1..=MAX_EPOCH_SECONDS).contains(&self.epoch_seconds) {
             return Err(ConfigError::EpochSeconds);
         }
-        if !(1..=MAX_CHANGES).contains(&self.changes) {
+        if self.changes > MAX_CHANGES {
             return Err(ConfigError::Changes);
         }
         check_name(&self.public_name)?;
@@ -332,10 +332,10 @@ impl Config {
 
     /// What the book publishes, and how often.
     pub(crate) fn terms(&self) -> Terms {
-        Terms {
-            plan: self.plan,
-            period: self.epoch_seconds,
-            changes: self.changes,
+        let terms = Terms::every(self.epoch_seconds, self.plan);
+        match self.changes {
+            0 => terms,
+            changes => Terms { changes, ..terms },
         }
     }
 }
@@ -518,6 +518,23 @@ mod tests {
     }
 
     #[test]
+    fn a_larger_plan_or_a_longer_epoch_has_more_changes_unless_told() {
+        for (text, changes) in [
+            ("", 16),
+            ("plan = { first = 20000, tiles = 4096 }", 282),
+            ("epoch_seconds = 86400", 788),
+            ("changes = 7\nepoch_seconds = 86400", 7),
+            (
+                "plan = { first = 20000, tiles = 65535 }\nepoch_seconds = 86400",
+                4096,
+            ),
+        ] {
+            let config = parse(text).unwrap().resolve().unwrap();
+            assert_eq!(config.terms().changes, changes, "{text}");
+        }
+    }
+
+    #[test]
     fn wrong_settings_are_refused_with_their_name() {
         for (text, word) in [
             ("relays = [\"relay.example\"]", "ws://"),
@@ -531,7 +548,6 @@ mod tests {
             ("turn_secret_file = \"/nowhere/secret\"", "/nowhere/secret"),
             ("epoch_seconds = 0", "epoch_seconds"),
             ("epoch_seconds = 86401", "epoch_seconds"),
-            ("changes = 0", "changes"),
             ("changes = 4097", "changes"),
         ] {
             let error = parse(text).unwrap().resolve().unwrap_err();

@@ -1,9 +1,14 @@
-//! Decoys: what the book says about a number that nobody has. Real key pairs, drawn by a keyed hash of the number, so that a decoy
-//! cannot be told from a listing; their private halves are gone before the function returns. Whoever holds the hash key could open
-//! rings to unused numbers: the book draws the decoys of its plan once, stores the public records, and forgets that key.
+//! Decoys: what the book says about a number that nobody has. Real key pairs, so that a decoy cannot be told from a listing.
+//!
+//! A decoy keeps its identity when its ring key is renewed, as an owner does, and gets another at times, as if its number had changed
+//! hands. So the book must be able to sign as a decoy again: identity keys come from a keyed hash of number and generation, and can
+//! be made again. **Ring keys cannot, and that is what must be erased**: whoever holds a ring secret reads who rang the number. The
+//! private half of a decoy's ring key is drawn from fresh randomness and gone before the function returns, so that neither the book
+//! nor whoever takes it can ever open a ring that was sent to an unused number. With the identity alone nobody can.
 
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
+use rand_core::CryptoRng;
 use sha2::Sha256;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
@@ -11,48 +16,75 @@ use zeroize::Zeroizing;
 use crate::day::Day;
 use crate::keys::{IdentityKey, RingKey};
 use crate::listing::Listing;
+use crate::number::Number;
 
 const IDENTITY: &[u8] = b"ringfence/1 decoy identity\0";
-const RING_KEY: &[u8] = b"ringfence/1 decoy ring-key\0";
+const OUTSIDE_IDENTITY: &[u8] = b"ringfence/1 outside identity\0";
+const OUTSIDE_RING_KEY: &[u8] = b"ringfence/1 outside ring-key\0";
 
-/// A source of decoys.
-pub(crate) struct Decoys(Hkdf<Sha256>);
+/// The identities of all decoys of a book.
+pub(crate) struct Decoys(Secrets);
 
 impl Decoys {
-    /// The source with this key.
+    /// The identities that come from this key.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Secrets::new(key))
+    }
+
+    /// The listing of a number that nobody has, with a new ring key.
+    pub(crate) fn listing(
+        &self,
+        number: Number,
+        generation: u32,
+        valid_until: Day,
+        rng: &mut impl CryptoRng,
+    ) -> Listing {
+        let ring_key = RingKey::from(&StaticSecret::random_from_rng(rng));
+        Listing::sign(&self.signing(number, generation), ring_key, valid_until)
+    }
+
+    /// Whose listing that is.
+    pub(crate) fn identity(&self, number: Number, generation: u32) -> IdentityKey {
+        IdentityKey::from(&self.signing(number, generation))
+    }
+
+    fn signing(&self, number: Number, generation: u32) -> SigningKey {
+        let (number, generation) = (number.value().to_be_bytes(), generation.to_be_bytes());
+        SigningKey::from_bytes(&self.0.secret(&[IDENTITY, &number, &generation]))
+    }
+}
+
+/// The keys behind texts that are no number of the plan, always the same. No tile has them, so nobody rings them.
+pub(crate) struct Outside(Secrets);
+
+impl Outside {
+    /// The keys that come from this one.
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Secrets::new(key))
+    }
+
+    /// The two public keys of a text.
+    pub(crate) fn keys(&self, text: &str) -> (IdentityKey, RingKey) {
+        let secret = |purpose| self.0.secret(&[purpose, text.as_bytes()]);
+        (
+            IdentityKey::from(&SigningKey::from_bytes(&secret(OUTSIDE_IDENTITY))),
+            RingKey::from(&StaticSecret::from(*secret(OUTSIDE_RING_KEY))),
+        )
+    }
+}
+
+/// A keyed hash.
+struct Secrets(Hkdf<Sha256>);
+
+impl Secrets {
+    fn new(key: &[u8; 32]) -> Self {
         Self(Hkdf::new(None, key))
     }
 
-    /// The listing of a number that nobody has.
-    pub(crate) fn listing(&self, number: &str, valid_until: Day) -> Listing {
-        Listing::sign(
-            &self.identity(number),
-            RingKey::from(&self.ring_secret(number)),
-            valid_until,
-        )
-    }
-
-    /// The two public keys of that listing, in its order, without the price of a signature.
-    pub(crate) fn keys(&self, number: &str) -> (IdentityKey, RingKey) {
-        (
-            IdentityKey::from(&self.identity(number)),
-            RingKey::from(&self.ring_secret(number)),
-        )
-    }
-
-    fn identity(&self, number: &str) -> SigningKey {
-        SigningKey::from_bytes(&self.secret(IDENTITY, number))
-    }
-
-    fn ring_secret(&self, number: &str) -> StaticSecret {
-        StaticSecret::from(*self.secret(RING_KEY, number))
-    }
-
-    fn secret(&self, purpose: &[u8], number: &str) -> Zeroizing<[u8; 32]> {
+    fn secret(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
         let mut secret = Zeroizing::new([0; 32]);
         self.0
-            .expand_multi_info(&[purpose, number.as_bytes()], secret.as_mut_slice())
+            .expand_multi_info(parts, secret.as_mut_slice())
             .expect("HKDF-SHA256 gives up to 8 160 bytes");
         secret
     }
@@ -60,22 +92,45 @@ impl Decoys {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
 
+    const NUMBER: Number = Number::new(20_001);
+
     #[test]
-    fn a_decoy_is_a_genuine_listing() {
-        let decoy = Decoys::new(&[1; 32]).listing("20001", Day::LAST);
+    fn a_decoy_is_a_genuine_listing_of_its_generation() {
+        let (decoys, mut rng) = (Decoys::new(&[1; 32]), ChaCha20Rng::from_seed([1; 32]));
+        let decoy = decoys.listing(NUMBER, 3, Day::LAST, &mut rng);
         assert_eq!(Listing::decode(&decoy.encode()), Ok(decoy));
+        assert!(*decoy.identity() == decoys.identity(NUMBER, 3));
     }
 
     #[test]
-    fn a_decoy_is_the_same_each_time_and_another_for_each_number_and_key() {
+    fn an_identity_is_the_same_each_time_and_another_for_each_number_generation_and_key() {
         let decoys = Decoys::new(&[1; 32]);
-        let (a, again) = (decoys.keys("20001"), decoys.keys("20001"));
-        assert!(a == again);
-        assert!(a != decoys.keys("20002"));
-        assert!(a != Decoys::new(&[2; 32]).keys("20001"));
-        let listing = decoys.listing("20001", Day::LAST);
-        assert!(a == (*listing.identity(), *listing.ring_key()));
+        let identity = decoys.identity(NUMBER, 3);
+        assert!(identity == decoys.identity(NUMBER, 3));
+        assert!(identity != decoys.identity(NUMBER, 4));
+        assert!(identity != decoys.identity(Number::new(20_002), 3));
+        assert!(identity != Decoys::new(&[2; 32]).identity(NUMBER, 3));
+    }
+
+    #[test]
+    fn a_ring_key_comes_from_the_randomness_and_not_from_the_key() {
+        let decoys = Decoys::new(&[1; 32]);
+        let ring_key = |seed: u8| {
+            let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+            *decoys.listing(NUMBER, 3, Day::LAST, &mut rng).ring_key()
+        };
+        assert!(ring_key(1) != ring_key(2));
+    }
+
+    #[test]
+    fn a_text_outside_has_the_same_keys_each_time() {
+        let outside = Outside::new(&[1; 32]);
+        assert!(outside.keys("7") == outside.keys("7"));
+        assert!(outside.keys("7") != outside.keys("8"));
     }
 }

@@ -13,6 +13,7 @@ pub mod admin;
 pub mod binding;
 pub mod book;
 pub mod challenge;
+pub mod churn;
 pub mod code;
 #[cfg(feature = "service")]
 pub mod config;

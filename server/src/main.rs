@@ -91,6 +91,11 @@ enum Command {
         file: PathBuf,
     },
     /// Copy a backup into a database that holds no book yet, SQLite or PostgreSQL.
+    ///
+    /// Restore only the newest backup. The book goes on after the last epoch in it, and signs the epochs that came later anew. An
+    /// engine that saw those keeps its copy, does not follow the restored book, and reports to its user that the phone book contradicts
+    /// itself: two roots of one epoch are how a lie is proved, and nobody can tell them from an accident. After such a restore tell
+    /// the members which epochs were lost; what they activated or changed since is lost too.
     Restore {
         #[command(flatten)]
         place: Place,
@@ -235,8 +240,8 @@ async fn run(command: Command) -> Result<(), Fatal> {
             ))
         }
         Command::Restore { place, file } => {
-            copies::restore(&begin(place)?, &file).await?;
-            say("the book is restored; start the server")
+            let epoch = copies::restore(&begin(place)?, &file).await?;
+            say(&restored(epoch))
         }
         Command::Completions { shell } => write(&papers::completions(shell, Line::command())),
         Command::Man { folder: None } => {
@@ -337,6 +342,15 @@ fn config(place: Place, line: Settings) -> Result<Config, ConfigError> {
     }
     .or(file)
     .resolve()
+}
+
+fn restored(epoch: u32) -> String {
+    format!(
+        "the book is restored as it was at the end of epoch {epoch}; start the server\n\
+         Warning: if later epochs were served, stop here and restore the newest backup instead. The book will sign epoch {} anew; \
+         engines that saw the first one keep their copy and report a contradiction of the phone book to their users.",
+        epoch.saturating_add(1)
+    )
 }
 
 /// Prints the answer to a command. Whoever has closed the pipe has read enough.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::decoy::Decoys;
+use crate::decoy::Outside;
 use crate::keys::{IdentityKey, KEY_BYTES};
 use crate::number::{Number, NumberPlan};
 use crate::root::{Root, TilesHash};
@@ -82,13 +82,13 @@ impl fmt::Debug for Dialled {
 pub struct Published {
     plan: NumberPlan,
     tiles: Vec<Arc<PublishedTile>>,
-    outside: Arc<Decoys>,
+    outside: Arc<Outside>,
     shelf: Option<Arc<Shelf>>,
 }
 
 impl Published {
     /// A book without records. `outside` answers for texts that are no number of the plan.
-    pub(crate) fn blank(plan: NumberPlan, outside: Decoys) -> Self {
+    pub(crate) fn blank(plan: NumberPlan, outside: Outside) -> Self {
         let empty = Self {
             plan,
             tiles: Vec::new(),
@@ -231,20 +231,27 @@ impl fmt::Debug for Published {
 mod tests {
     use proptest::prelude::*;
 
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
     use crate::day::Day;
+    use crate::decoy::Decoys;
+
+    fn decoy(number: Number, seed: u8) -> Record {
+        let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+        Decoys::new(&[1; 32])
+            .listing(number, 0, Day::LAST, &mut rng)
+            .encode()
+    }
 
     fn published() -> Published {
         let plan = NumberPlan::new(100, 2).unwrap();
-        let decoys = Decoys::new(&[1; 32]);
         let records: Vec<(Number, Record)> = plan
             .numbers()
-            .map(|number| {
-                let decoy = decoys.listing(&number.to_string(), Day::LAST);
-                (number, decoy.encode())
-            })
+            .map(|number| (number, decoy(number, 1)))
             .collect();
-        Published::blank(plan, Decoys::new(&[2; 32]))
+        Published::blank(plan, Outside::new(&[2; 32]))
             .with(records.iter().map(|(number, record)| (*number, record)))
     }
 
@@ -261,7 +268,7 @@ mod tests {
     #[test]
     fn a_change_makes_a_new_tile_and_leaves_the_others() {
         let before = published();
-        let record = Decoys::new(&[3; 32]).listing("x", Day::LAST).encode();
+        let record = decoy(Number::new(356), 2);
         let after = before.with([(Number::new(356), &record)]);
         assert!(Arc::ptr_eq(
             &before.tile(0).unwrap(),

@@ -56,6 +56,8 @@ pub struct Row {
     pub epoch: u32,
     /// Whether it is an owner's listing and no decoy.
     pub listed: bool,
+    /// Which identity of its own the number has while it is a decoy, counted from 0. An owner leaves it as it is.
+    pub generation: u32,
 }
 
 /// A record that waits for the end of an epoch, or that an epoch ends with.
@@ -67,6 +69,8 @@ pub struct Revision {
     pub record: Record,
     /// Whether that is an owner's listing and no decoy.
     pub listed: bool,
+    /// Which identity the decoy has from then on; `None`: as it was.
+    pub generation: Option<u32>,
 }
 
 /// The end of an epoch, as it is stored.
@@ -190,13 +194,12 @@ pub trait Store: Send {
     /// many changes wait up to this one; `None`: the record's owner does not have the number.
     fn rotate(&mut self, number: Number, record: &Record) -> Result<Option<u64>, StoreError>;
 
-    /// Takes the number out of use and queues its decoy: at the word of its owner, or of the operator (`None`), who also withdraws
+    /// Takes the decoy's number out of use and queues the decoy: at the word of its owner, or of the operator (`None`), who also withdraws
     /// a code that is still waited for. False: the number is not this owner's, or nobody has it.
     fn retire(
         &mut self,
-        number: Number,
         owner: Option<&[u8; KEY_BYTES]>,
-        decoy: &Record,
+        decoy: &Revision,
         now: u64,
     ) -> Result<bool, StoreError>;
 

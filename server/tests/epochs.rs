@@ -416,6 +416,7 @@ fn a_change_made_while_an_epoch_ends_is_not_lost() {
             number,
             record: newer,
             listed: true,
+            generation: None,
         };
         assert_eq!(store.queue(9).unwrap(), [left]);
     });

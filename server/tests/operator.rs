@@ -14,10 +14,11 @@ use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
 use ringfence_phonebook::root::TilesHash;
+use ringfence_phonebook::store::REST;
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{
-    Book, Delta, Listing, NetworkSettings, NumberPlan, PhoneBook, Possession, RingKey, Root, Store,
-    Tile,
+    Book, Delta, Listing, NetworkSettings, Number, NumberPlan, PhoneBook, Possession, RingKey,
+    Root, Store, Tile,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -210,8 +211,22 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     let (waiting, active) = (book.issue(NOW).unwrap(), book.issue(NOW).unwrap());
     activate(&mut book, &active.code, 5);
     close(&mut book);
+    // So much later that decoys get their next identity.
+    book.close_epoch(NOW + 10 * REST, b"{}").unwrap();
     activate(&mut book, &waiting.code, 6);
+    book.revoke(active.number, NOW).unwrap();
     let (census, expected) = (book.census(NOW).unwrap(), whole(&book));
+    let generations = |store: &mut SqlStore| {
+        let all = store.rows(Number::new(0), Number::new(u32::MAX)).unwrap();
+        let of_row = all.iter().map(|row| (row.number, Some(row.generation)));
+        let queue = store.queue(9).unwrap();
+        let of_queue = queue.iter().map(|new| (new.number, new.generation));
+        of_row.chain(of_queue).collect::<Vec<_>>()
+    };
+    let numbered = generations(&mut sqlite("first"));
+    let (of_rows, _) = numbered.split_at(256);
+    assert!(of_rows.iter().any(|(_, generation)| *generation == Some(1)));
+    assert_eq!(numbered.last(), Some(&(active.number, Some(1))));
     let mut copies = vec![sqlite("second")];
     if let Some(cluster) = cluster::running() {
         let url = cluster.new_database(&runtime);
@@ -221,12 +236,13 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     for mut copy in copies {
         assert!(last.copy_into(&mut copy).unwrap());
         assert!(!last.copy_into(&mut copy).unwrap());
+        assert_eq!(generations(&mut copy), numbered);
         last = copy;
     }
     let mut copy = open(Box::new(last));
     assert_eq!(copy.census(NOW).unwrap(), census);
     assert_eq!(whole(&copy), expected);
-    assert_eq!(census.queued, 1);
+    assert_eq!(census.queued, 2);
     assert!(close(&mut copy).follows(book.published().root().unwrap()));
 }
 
@@ -333,8 +349,10 @@ fn whatever_is_corrupt_in_a_database_is_an_error_and_never_a_panic() {
         "UPDATE deltas SET delta = zeroblob(791)",
         "UPDATE deltas SET delta = zeroblob(0)",
         "DELETE FROM deltas",
-        "INSERT INTO queue SELECT number, 1, zeroblob(191), 1 FROM numbers WHERE number = 100",
-        "INSERT INTO queue VALUES (-5, 1, zeroblob(192), 1)",
+        "INSERT INTO queue SELECT number, 1, zeroblob(191), 1, NULL FROM numbers WHERE number = 100",
+        "INSERT INTO queue VALUES (-5, 1, zeroblob(192), 1, NULL)",
+        "INSERT INTO queue SELECT number, 1, zeroblob(192), 0, -1 FROM numbers WHERE number = 100",
+        "UPDATE numbers SET generation = -1 WHERE number = 100",
     ];
     for (round, damage) in damages.into_iter().enumerate() {
         let path = folder.path().join(format!("damaged{round}"));
@@ -471,7 +489,12 @@ fn the_commands_speak_to_people_and_to_scripts() {
     assert!(run(&["backup", "copy"]).0);
     let (done, _, said) = run(&["restore", "copy"]);
     assert!(!done && said.contains("exists already"), "{said}");
-    assert!(run(&["restore", "copy", "--database", "new.sqlite"]).0);
+    let (done, out, _) = run(&["restore", "copy", "--database", "new.sqlite"]);
+    assert!(
+        done && out.contains("end of epoch 0;") && out.contains("newest backup"),
+        "{out}"
+    );
+    assert!(run(&["restore", "--help"]).1.contains("newest backup"));
     let (done, _, said) = run(&["export", "mirror"]);
     assert!(!done && said.contains("start the server once"), "{said}");
     let (done, _, said) = run(&["issue", "--count", "0"]);

@@ -1,4 +1,4 @@
-//! The embedded relay with a real Nostr client: rings pass, nothing else does, nothing stays.
+//! The embedded relay with a real Nostr client: rings pass, notes stay for who comes later, nothing else does.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use nostr_sdk::prelude::{
     Timestamp,
 };
 use ringfence_phonebook::EmbeddedRelay;
-use ringfence_phonebook::relay::{RING_KIND, RelayLimits, RelayPlan};
+use ringfence_phonebook::relay::{NOTE_KIND, RING_KIND, RelayLimits, RelayPlan};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message as WebSocketMessage};
@@ -120,6 +120,36 @@ async fn a_ring_is_gone_for_who_comes_later() {
         .await
         .unwrap();
     assert!(stored.is_empty());
+    relay.stop();
+}
+
+#[tokio::test]
+async fn a_note_waits_for_who_comes_later_and_one_too_many_is_refused() {
+    let plan = RelayPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        work_bits: 0,
+        limits: RelayLimits {
+            notes: 1,
+            ..RelayLimits::DEFAULT
+        },
+    };
+    let relay = EmbeddedRelay::open(plan).await.unwrap();
+    let sender = client(&relay).await;
+    let note = event(NOTE_KIND, RING);
+    let sent = sender.send_event(&note).await.unwrap();
+    assert!(!sent.success.is_empty());
+    let more = sender.send_event(&event(NOTE_KIND, RING)).await.unwrap();
+    assert!(more.success.is_empty());
+    let receiver = client(&relay).await;
+    let notes = Filter::new()
+        .kind(Kind::from(NOTE_KIND))
+        .hashtag("rf1-0-0000");
+    let stored = receiver.fetch_events(notes, Duration::from_secs(10)).await;
+    let stored = stored.unwrap();
+    assert_eq!(
+        stored.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [note.id]
+    );
     relay.stop();
 }
 

@@ -186,12 +186,20 @@ pub(crate) fn via(flow: Flow, branch: &str) -> String {
     )
 }
 
-/// Our Contact on a flow: an address only, since the flow says the rest.
-pub(crate) fn own_contact(flow: Flow) -> String {
+/// Our Contact on a flow: an address only, since the flow says the rest. Where the INVITE is for a `sips:` URI, whoever
+/// sends it, so is the Contact (sections 8.1.1.8 and 12.1.1).
+pub(crate) fn own_contact(flow: Flow, asked: &str) -> String {
+    let is_secure = asked
+        .get(..5)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"));
+    if is_secure && flow.transport == Transport::Tls {
+        return format!("<sips:ringfence@{}>", flow.local);
+    }
     let uri = Uri::sip(Some("ringfence"), flow.local);
     let uri = match flow.transport {
         Transport::Udp => uri,
         Transport::Tcp => uri.with_param("transport", "tcp"),
+        Transport::Tls => uri.with_param("transport", "tls"),
     };
     format!("<{uri}>")
 }

@@ -31,6 +31,21 @@ impl std::fmt::Debug for Caller {
     }
 }
 
+/// What one phone is offered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Our SDP.
+    pub sdp: Vec<u8>,
+    /// Other SDP for a phone that finds the first not acceptable (488): it is called once more, as a new call.
+    pub instead: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Offer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Offer(..)")
+    }
+}
+
 /// Why a leg is ended from our side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HangUp {

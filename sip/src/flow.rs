@@ -13,12 +13,14 @@ pub enum Transport {
     Udp,
     /// A byte stream, cut into messages by [`Framer`](crate::Framer).
     Tcp,
+    /// The same inside TLS, which the shell speaks.
+    Tls,
 }
 
 impl Transport {
     /// True where the carrier itself repeats what was lost (RFC 3261 section 17: several timers are then zero).
     pub const fn is_reliable(self) -> bool {
-        matches!(self, Self::Tcp)
+        matches!(self, Self::Tcp | Self::Tls)
     }
 
     /// The name in a Via header (RFC 3261 section 20.42).
@@ -26,6 +28,7 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
     }
 }
@@ -41,7 +44,7 @@ pub struct Flow {
     pub local: SocketAddr,
     /// The phone's address.
     pub peer: SocketAddr,
-    /// 0 for UDP; the shell's own number of the stream for TCP, never used again after a close.
+    /// 0 for UDP; the shell's own number of the stream for TCP and TLS, never used again after a close.
     pub connection: u64,
 }
 

@@ -56,7 +56,7 @@ mod transaction;
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use agent::Agent;
 pub use event::{
-    Caller, Counters, Event, HangUp, LegId, Output, Package, PlaceError, TextId, TransferTo,
+    Caller, Counters, Event, HangUp, LegId, Offer, Output, Package, PlaceError, TextId, TransferTo,
     WatchId, Written,
 };
 pub use flow::{Flow, Transport};

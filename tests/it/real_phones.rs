@@ -121,6 +121,22 @@ fn digits_and_a_hold_cross_both_engines() {
 }
 
 #[test]
+fn linphone_sends_a_text_to_linphone_through_two_engines() {
+    let Some(network) = network() else { return };
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Linphone, USUAL);
+    let (from, to) = (&network.lines()[0].number, &network.lines()[1].number);
+    caller.order(&format!("text {to} Grüße aus dem Norden"));
+    callee.wait("a text", SOON, |news| {
+        news["event"] == "text"
+            && news["words"] == "Grüße aus dem Norden"
+            && news["from"] == from.as_str()
+    });
+    caller.wait("202", SOON, |news| {
+        news["event"] == "text-sent" && news["taken"] == true
+    });
+}
+
+#[test]
 #[ignore = "takes minutes: tests/run --phones"]
 fn every_phone_with_every_codec_over_every_transport() {
     let Some(network) = network() else { return };

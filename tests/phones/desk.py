@@ -3,11 +3,13 @@
 A driver is a subclass of `Phone`, one process per phone. `serve(Subclass)` reads the options, turns the phone's own
 event loop between orders and ends when it is told to, when standard input closes (the test died) or on SIGTERM.
 
-Orders, one a line:    call NUMBER | answer | refuse [STATUS] | hang-up | hold | resume | digits 12# | quit
+Orders, one a line:    call NUMBER | answer | refuse [STATUS] | hang-up | hold | resume | digits 12# |
+                       text NUMBER WORDS... | quit
 Lines out, one object: {"at": seconds, "event": ...} where event is one of
     ready         the phone's engine runs            registered / registration-failed (why)
     call          state: dialling, ringing, incoming, talking, held, ended (status and reason, where the phone says so)
     digit         an RFC 4733 digit was heard         heard   the recording is complete, at `file`
+    text          one came: from, words              text-sent     what became of ours: taken or not
     fault         an order failed: why                gone    the last line
 Nothing but the standard library is used.
 """

@@ -29,6 +29,13 @@ FUNCTIONS = {
     "linphone_core_set_network_reachable": (NOTHING, [POINTER, NUMBER]),
     "linphone_core_iterate": (NOTHING, [POINTER]),
     "linphone_core_invite_address": (POINTER, [POINTER, POINTER]),
+    "linphone_core_get_chat_room_from_uri": (POINTER, [POINTER, TEXT]),
+    "linphone_chat_room_create_message_from_utf8": (POINTER, [POINTER, TEXT]),
+    "linphone_chat_message_send": (NOTHING, [POINTER]),
+    "linphone_chat_message_get_state": (NUMBER, [POINTER]),
+    "linphone_chat_message_get_from_address": (POINTER, [POINTER]),
+    "linphone_chat_message_get_utf8_text": (TEXT, [POINTER]),
+    "linphone_address_get_username": (TEXT, [POINTER]),
     "linphone_core_terminate_all_calls": (NUMBER, [POINTER]),
     "linphone_core_stop": (NOTHING, [POINTER]),
     "linphone_core_get_version": (TEXT, []),
@@ -65,6 +72,9 @@ REASONS = {486: 6, 603: 3, 480: 16}
 
 ONLY_ERRORS = 8
 
+# LinphoneChatMessageState: in between is "in progress".
+DELIVERED, NOT_DELIVERED = 2, 3
+
 
 class Linphone(Phone):
     """liblinphone with one account."""
@@ -74,6 +84,7 @@ class Linphone(Phone):
         self.heard = self.inside("heard.wav")
         self.call = None
         self.core = None
+        self.texts = []  # on their way
         self.kept = []  # callbacks that C holds must not be collected
 
     def start(self):
@@ -164,6 +175,7 @@ class Linphone(Phone):
             ("account_registration_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.registration_changed),
             ("call_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.call_changed),
             ("dtmf_received", [POINTER, POINTER, NUMBER], self.digit_heard),
+            ("message_received", [POINTER, POINTER, POINTER], self.text_came),
         ):
             kind = ctypes.CFUNCTYPE(None, *kinds)
             function = kind(method)
@@ -202,8 +214,30 @@ class Linphone(Phone):
         """Called by Linphone."""
         say("digit", digit=chr(digit))
 
+    def text_came(self, _core, _room, message):
+        """Called by Linphone."""
+        sender = self.linphone_address_get_username(self.linphone_chat_message_get_from_address(message))
+        words = self.linphone_chat_message_get_utf8_text(message) or b""
+        say("text", words=words.decode(errors="replace"), **{"from": (sender or b"").decode()})
+
+    def send_text(self, number, words):
+        """Its outcome is told when it is known."""
+        room = self.linphone_core_get_chat_room_from_uri(self.core, self.address_of(number).encode())
+        message = self.linphone_chat_room_create_message_from_utf8(room, words.encode())
+        self.linphone_chat_message_send(message)
+        self.texts.append(message)
+
+    def follow_texts(self):
+        """Tells what became of texts."""
+        for message in list(self.texts):
+            state = self.linphone_chat_message_get_state(message)
+            if state in (DELIVERED, NOT_DELIVERED):
+                self.texts.remove(message)
+                say("text-sent", taken=state == DELIVERED)
+
     def turn(self):
         self.linphone_core_iterate(self.core)
+        self.follow_texts()
         time.sleep(0.01)
 
     def obey(self, verb, words):
@@ -211,6 +245,9 @@ class Linphone(Phone):
             address = self.linphone_factory_create_address(self.factory, self.address_of(words[0]).encode())
             if not self.linphone_core_invite_address(self.core, address):
                 raise ValueError("Linphone did not place the call")
+            return
+        if verb == "text":
+            self.send_text(words[0], " ".join(words[1:]))
             return
         if self.call is None:
             raise ValueError("there is no call")

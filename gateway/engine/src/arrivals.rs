@@ -1,5 +1,4 @@
-//! How calls begin: a phone dials, or an envelope opens as a ring. Also what else an envelope
-//! may be: an answer or a session message of a running call, a withdrawal, or nothing.
+//! How calls begin: a phone dials, or an envelope opened as a ring.
 
 use std::time::Instant;
 
@@ -10,71 +9,19 @@ use ringfence_sip as sip;
 use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal, silent_phone};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
 use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
-use crate::date::Arrival;
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
-use crate::envelope::{Envelope, Outside};
-use crate::input::Sealed;
+use crate::journal::Entry;
 use crate::output::{CallLabel, Output};
-use crate::rejected::Rejected;
 use crate::ring::RingId;
-use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
+use crate::ring::incoming::VerifiedRing;
 use crate::step::{End, Step};
-use crate::work;
 
 /// What a phone shows whose person dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
 const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
 
 impl Engine {
-    /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
-    pub fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
-        self.counters.envelopes += 1;
-        if let Err(rejected) = self.try_envelope(sealed, now) {
-            tracing::trace!(%rejected, "envelope dropped");
-            match rejected {
-                Rejected::NotOurs => self.counters.not_ours += 1,
-                Rejected::Length | Rejected::Version | Rejected::Work | Rejected::StampSpent => {
-                    self.counters.unfit += 1
-                }
-                _ => self.counters.forged += 1,
-            }
-        }
-        self.settle(now);
-    }
-
-    /// Cheap checks first: length, stamp, spent key, hint; only then a Diffie-Hellman.
-    fn try_envelope(&mut self, sealed: &Sealed, now: Instant) -> Result<(), Rejected> {
-        let envelope = Envelope::from_bytes(&sealed.bytes)?;
-        let outside = Outside {
-            bucket: sealed.bucket,
-            event_key: sealed.event_key,
-        };
-        let wall = self.wall(now);
-        if !work::check(&sealed.event_key, sealed.nonce, self.config.work_bits, wall) {
-            return Err(Rejected::Work);
-        }
-        self.seen.spend(sealed.event_key)?;
-        if let Some(call) = self.expected(&envelope.hint()) {
-            self.tell(call, Happening::Envelope(&envelope, outside), now);
-            return Ok(());
-        }
-        let listeners: Vec<_> = self
-            .lines
-            .iter()
-            .map(|line| Listener {
-                identity: &line.identity,
-                book_key: &self.book_key,
-            })
-            .collect();
-        let arrival = Arrival { wall, now };
-        match open(&listeners, &envelope, &outside, &mut self.seen, arrival)? {
-            Opened::Ring { line, ring } => self.handle_ring(line, ring, now),
-            Opened::Cancel { id, .. } => self.handle_withdrawal(id, now),
-        }
-        Ok(())
-    }
-
-    fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
+    pub(crate) fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
         if self.closing {
             return;
         }
@@ -94,6 +41,9 @@ impl Engine {
             }
             return;
         }
+        if self.is_unwanted(line, &ring, now) {
+            return;
+        }
         let sounding = self
             .calls
             .values()
@@ -102,8 +52,10 @@ impl Engine {
             self.counters.flooded += 1;
             return;
         }
-        self.forget_unheard(line);
+        self.forget_unheard(line, now);
+        let entry = Entry::rang(ring.caller_number(), ring.id(), self.wall(now));
         self.begin(line, None, now, |common, desk| {
+            common.entry = Some(entry);
             Ringing::start(*ring, remote, common, desk)
         });
     }
@@ -133,7 +85,7 @@ impl Engine {
     }
 
     /// Makes room for one more ring that may stay unheard: the oldest of the line goes.
-    fn forget_unheard(&mut self, line: usize) {
+    fn forget_unheard(&mut self, line: usize, now: Instant) {
         let unheard = self
             .calls
             .values()
@@ -145,6 +97,7 @@ impl Engine {
         let many = oldest.len().saturating_sub(MAX_RINGS_PER_LINE - 1);
         for (_, label) in oldest.into_iter().take(many) {
             if let Some(call) = self.calls.remove(&label) {
+                self.write_down(&call, now);
                 self.forget(call);
             }
         }
@@ -180,7 +133,7 @@ impl Engine {
         ring.flatten()
     }
 
-    fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
+    pub(crate) fn handle_withdrawal(&mut self, id: RingId, now: Instant) {
         let label = self
             .calls
             .iter()
@@ -193,7 +146,11 @@ impl Engine {
     /// An event of the phones' side.
     pub(crate) fn handle_leg(&mut self, event: sip::Event, now: Instant) {
         let leg = match &event {
-            sip::Event::Registered { phones, .. } | sip::Event::Unregistered { phones, .. } => {
+            sip::Event::Registered { phones, user } => {
+                tracing::debug!(phones, "phones of a line changed");
+                return self.handle_phone_joined(user, now);
+            }
+            sip::Event::Unregistered { phones, .. } => {
                 tracing::debug!(phones, "phones of a line changed");
                 return;
             }
@@ -209,13 +166,23 @@ impl Engine {
             | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
             sip::Event::Transfer { leg, to } => return self.handle_transfer(*leg, to, now),
-            sip::Event::Text { text, .. } => return self.agent.answer_text(*text, 405, now),
-            sip::Event::Subscribed { watch, .. } => {
-                return self.agent.refuse_watch(*watch, 489, now);
+            sip::Event::Text {
+                text,
+                user,
+                to,
+                written,
+            } => return self.handle_text(*text, (user, to), written, now),
+            sip::Event::TextTaken { text } => return self.handle_text_taken(*text, now),
+            sip::Event::TextRefused { text, status } => {
+                return self.handle_text_refused(*text, *status, now);
             }
-            sip::Event::TextTaken { .. }
-            | sip::Event::TextRefused { .. }
-            | sip::Event::Unsubscribed { .. } => return,
+            sip::Event::Subscribed {
+                watch,
+                user,
+                package,
+                about,
+            } => return self.handle_subscribed(*watch, user, (*package, about), now),
+            sip::Event::Unsubscribed { watch } => return self.handle_unsubscribed(*watch),
         };
         if let Some(call) = self.legs.get(&leg).copied() {
             self.tell(call, Happening::Leg(event), now);
@@ -240,10 +207,13 @@ impl Engine {
         if let Some(from) = replaces {
             return self.handle_take_over(leg, (line, from), sdp, now);
         }
+        let Some(dialled) = self.read_star(line, leg, dialled, now) else {
+            return;
+        };
         let callee = self.callee(&dialled, now);
         let offer = match &sdp[..] {
             [] => Ok(silent_phone()),
-            sdp => sdp::read_offer(sdp),
+            sdp => sdp::read_offer(sdp, self.config.srtp),
         };
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
@@ -255,7 +225,9 @@ impl Engine {
             }
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
+                let entry = Entry::dialled(callee.number, self.wall(now));
                 self.begin(line, Some(leg), now, |common, desk| {
+                    common.entry = Some(entry);
                     Dialling::start(offer, callee, met, common, desk)
                 });
                 return;
@@ -323,6 +295,7 @@ impl Engine {
                 leg,
                 partner: None,
                 stamps: None,
+                entry: None,
                 alarm: None,
             },
             phase: Phase::Over,

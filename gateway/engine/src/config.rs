@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ringfence_media::Srtp;
+
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,6 +15,8 @@ pub struct Config {
     pub realm: String,
     /// Which hash functions phones are challenged with.
     pub digest: ringfence_sip::Algorithms,
+    /// Whether sound between phones and this machine is encrypted.
+    pub srtp: Srtp,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -24,6 +28,7 @@ impl Default for Config {
             bucket_bits: 0,
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),
+            srtp: Srtp::default(),
             no_answer: Duration::from_secs(30),
         }
     }

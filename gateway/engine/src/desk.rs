@@ -127,6 +127,28 @@ impl Desk<'_> {
         bucket: u16,
         seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
     ) -> Option<(T, PostId)> {
+        self.post_as(false, call, bucket, seal)
+    }
+
+    /// Seals a note with the call's next stamp and posts it for relays to keep.
+    pub(crate) fn post_note<E>(
+        &mut self,
+        call: &mut Common,
+        bucket: u16,
+        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<Envelope, E>,
+    ) {
+        self.post_as(true, call, bucket, |outside, rng| {
+            seal(outside, rng).map(|envelope| ((), envelope))
+        });
+    }
+
+    fn post_as<T, E>(
+        &mut self,
+        is_note: bool,
+        call: &mut Common,
+        bucket: u16,
+        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+    ) -> Option<(T, PostId)> {
         let stamp = call.stamps.as_mut().and_then(Vec::pop)?;
         let outside = Outside {
             bucket,
@@ -140,6 +162,7 @@ impl Desk<'_> {
             stamp,
             bucket,
             envelope,
+            is_note,
         }));
         Some((rest, id))
     }

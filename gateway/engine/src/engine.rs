@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::{Binding, BookKey, Number};
+use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
 use crate::call::{Call, Happening, News};
@@ -18,14 +18,16 @@ use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
-use crate::identity::Identity;
 use crate::input::MediaEvent;
-use crate::line::{BindingFault, Line};
+use crate::lamps::Lamps;
+use crate::ledger::Ledger;
+use crate::line::Line;
 use crate::output::{CallLabel, Output, PostId};
 use crate::record::RecordWatch;
 use crate::roots::Roots;
 use crate::seen::Seen;
 use crate::stock::Stock;
+use crate::texts::Courier;
 use crate::work::Stamp;
 
 /// All lines, phones and calls of one machine.
@@ -41,13 +43,18 @@ pub struct Engine {
     pub(crate) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(crate) counters: Counters,
     pub(crate) address_book: AddressBook,
+    pub(crate) ledger: Ledger,
+    /// Since it was last told.
+    pub(crate) ledger_changed: bool,
+    pub(crate) courier: Courier,
+    pub(crate) lamps: Lamps,
     pub(crate) roots: Roots,
     pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
     pub(crate) stock: Stock,
     pub(crate) clock: Clock,
-    posts: u64,
-    rng: ChaCha20Rng,
+    pub(crate) posts: u64,
+    pub(crate) rng: ChaCha20Rng,
     pub(crate) out: VecDeque<Output>,
     /// What joined calls have to tell each other. A call says a handful of things in its life.
     pub(crate) news: VecDeque<(CallLabel, News)>,
@@ -94,6 +101,10 @@ impl Engine {
             hints: BTreeMap::new(),
             counters: Counters::default(),
             address_book: AddressBook::default(),
+            ledger: Ledger::default(),
+            ledger_changed: false,
+            courier: Courier::default(),
+            lamps: Lamps::default(),
             roots: Roots::default(),
             records,
             stock,
@@ -134,6 +145,7 @@ impl Engine {
         for label in self.labels() {
             self.tell(label, Happening::Stamps, now);
         }
+        self.send_texts(now);
         self.settle(now);
     }
 
@@ -142,6 +154,7 @@ impl Engine {
         for label in self.labels() {
             self.tell(label, Happening::Posted(post, relays), now);
         }
+        self.handle_piece_posted(post, relays, now);
         self.settle(now);
     }
 
@@ -167,42 +180,16 @@ impl Engine {
         self.take_roots();
     }
 
-    /// The phone book renewed its word for the line with the binding's number. Calls that begin
-    /// from now on are rung with it.
-    ///
-    /// # Errors
-    /// [`BindingFault`]; the line keeps the binding that it has.
-    pub fn handle_binding(&mut self, binding: Binding, now: Instant) -> Result<(), BindingFault> {
-        let today = self.clock.wall(now).day();
-        let mut lines = self.lines.iter_mut();
-        let line = lines.find(|line| line.number == binding.number());
-        line.ok_or(BindingFault::NoSuchLine)?
-            .renew(binding, &self.book_key, today)
-    }
-
-    /// A line has a new ring key, or has destroyed an old one. Calls that run keep theirs.
-    ///
-    /// # Errors
-    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
-    pub fn handle_identity(
-        &mut self,
-        number: Number,
-        identity: Identity,
-    ) -> Result<(), BindingFault> {
-        let mut lines = self.lines.iter_mut();
-        let line = lines.find(|line| line.number == number);
-        let line = line.ok_or(BindingFault::NoSuchLine)?;
-        if line.identity.key() != identity.key() {
-            return Err(BindingFault::OtherIdentity);
-        }
-        line.identity = identity;
-        Ok(())
+    /// What was saved of [`Self::ledger`]. To be called at the start.
+    pub fn handle_ledger(&mut self, ledger: Ledger) {
+        self.ledger = ledger;
     }
 
     /// Time has passed; to be called at [`Self::next_alarm`], or earlier.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.agent.handle_timeout(now);
         self.seen.handle_timeout(now);
+        self.handle_courier_timeout(now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.alarm);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -221,10 +208,10 @@ impl Engine {
         self.settle(now);
     }
 
-    /// No call in any state.
+    /// No call in any state, and no text that waits for a relay.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.courier.is_idle()
     }
 
     /// The next thing to do, until `None`.
@@ -239,6 +226,7 @@ impl Engine {
         calls
             .chain(self.agent.next_alarm())
             .chain(self.seen.next_alarm())
+            .chain(self.courier.next_alarm())
             .min_by_key(|(at, _)| *at)
     }
 
@@ -252,6 +240,18 @@ impl Engine {
     #[must_use]
     pub fn phones(&self, line: &Line) -> usize {
         self.agent.phones(&line.account.user)
+    }
+
+    /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.
+    #[must_use]
+    pub fn takes_no_texts(&self, line: &Line) -> Option<u16> {
+        self.courier.deaf(line.number)
+    }
+
+    /// What must outlive this process, to be saved at [`Output::Ledger`].
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// What was dropped in silence.
@@ -292,6 +292,7 @@ impl Engine {
         };
         let over = self.with_desk(&mut call, now, |call, desk| call.on(happening, desk));
         if over.unwrap_or(true) {
+            self.write_down(&call, now);
             self.forget(call);
         } else {
             self.keep(call);

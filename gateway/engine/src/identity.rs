@@ -1,10 +1,11 @@
 //! The SIM card: an Ed25519 identity key and the X25519 ring keys that it signs.
 //!
-//! The identity key is kept for good. A ring key is renewed before its last day; the one before it opens
-//! rings for [`KEEP_DAYS`] more, because other engines hold a phone book of yesterday, and is then wiped:
+//! The identity key is kept for good. A ring key is renewed at times; the ones before it open
+//! rings for [`KEEP_DAYS`] more, because other engines hold a phone book of yesterday, and are then wiped:
 //! what was rung before that can no longer be read, even with everything that is on the disk.
 //!
-//! Not done here: encryption at rest (the shell's keystore) and asking the book for a number.
+//! Not done here: encryption at rest (the shell's keystore), asking the book for a number, and when a ring
+//! key is renewed (`ringfence_phonebook::churn`).
 
 use std::fmt;
 
@@ -14,7 +15,6 @@ use ringfence_phonebook::challenge::sign_deactivation;
 use ringfence_phonebook::{
     BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
-use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -22,7 +22,8 @@ use zeroize::Zeroizing;
 pub struct Identity {
     signing: SigningKey,
     current: OwnRingKey,
-    previous: Option<OwnRingKey>,
+    /// The newest first, at most [`MAX_PREVIOUS`].
+    previous: Vec<OwnRingKey>,
     /// Drawn and kept, and perhaps already known to the phone book: its answer has not come.
     next: Option<OwnRingKey>,
 }
@@ -57,7 +58,7 @@ impl Identity {
         Self {
             signing,
             current: OwnRingKey::draw(valid_until, rng),
-            previous: None,
+            previous: Vec::new(),
             next: None,
         }
     }
@@ -68,14 +69,18 @@ impl Identity {
     /// [`IdentityError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
         let (version, mut reader) = bytes.split_first().ok_or(IdentityError::Malformed)?;
-        let has_next = match *version {
-            FIRST_VERSION => false,
-            STORED_VERSION => true,
+        let (most, has_next) = match *version {
+            FIRST_VERSION => (1, false),
+            SECOND_VERSION => (1, true),
+            STORED_VERSION => (MAX_PREVIOUS, true),
             _ => return Err(IdentityError::Version),
         };
         let signing = SigningKey::from_bytes(&*take::<32>(&mut reader)?);
         let current = OwnRingKey::read(&mut reader)?;
-        let previous = OwnRingKey::read_if_any(&mut reader)?;
+        let mut previous = Vec::with_capacity(MAX_PREVIOUS);
+        for _ in 0..most {
+            previous.extend(OwnRingKey::read_if_any(&mut reader)?);
+        }
         let next = if has_next {
             OwnRingKey::read_if_any(&mut reader)?
         } else {
@@ -94,15 +99,17 @@ impl Identity {
 
     /// Everything that must be kept, secrets included: to be encrypted before it touches a disk.
     ///
-    /// version 2 | Ed25519 seed 32 | ring key 36 | previous? 1 | previous ring key 36 (zero if none) | next? 1 | next ring key 36 (zero
-    /// if none); a ring key is its X25519 secret 32 and its day 4, big-endian. Version 1 ends after the previous one.
+    /// version 3 | Ed25519 seed 32 | ring key 36 | 4 times: previous? 1 | previous ring key 36 (zero if none) | next? 1 | next ring key
+    /// 36 (zero if none); a ring key is its X25519 secret 32 and its day 4, big-endian. Version 2 has one previous key, and version 1
+    /// ends after it.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(STORED_LEN));
         bytes.push(STORED_VERSION);
         bytes.extend_from_slice(self.signing.as_bytes());
         self.current.write(&mut bytes);
-        for key in [&self.previous, &self.next] {
+        let previous = (0..MAX_PREVIOUS).map(|place| self.previous.get(place));
+        for key in previous.chain([self.next.as_ref()]) {
             bytes.push(u8::from(key.is_some()));
             match key {
                 Some(key) => key.write(&mut bytes),
@@ -187,7 +194,7 @@ impl Identity {
         self.current.until
     }
 
-    /// Whether this is the current ring key, the one before or the next.
+    /// Whether this is the current ring key, one before it that still opens rings, or the next.
     #[must_use]
     pub fn has_ring_key(&self, key: &RingKey) -> bool {
         let own = std::iter::once(&self.current)
@@ -195,18 +202,6 @@ impl Identity {
             .chain(&self.next);
         own.map(|own| RingKey::from(&own.secret))
             .any(|own| own == *key)
-    }
-
-    /// The day on which a ring key that was drawn on `drawn` is to be replaced: one of the last week of its [`RING_KEY_DAYS`], by a
-    /// hash of its secret half, so that nobody else can expect it and a restart does not change it.
-    #[must_use]
-    pub fn renewal_due(&self, drawn: Day) -> Day {
-        let hash = Sha256::new()
-            .chain_update(b"ringfence/1 renewal day\0")
-            .chain_update(self.current.secret.as_bytes())
-            .finalize();
-        let die = u32::from(hash[0]) % LAST_WEEK;
-        drawn.plus(RING_KEY_DAYS - LAST_WEEK + 1 + die)
     }
 
     /// Draws the next ring key, unless one waits already. It opens rings from now on, because the phone book may publish it before its
@@ -222,17 +217,22 @@ impl Identity {
         self.next.is_some()
     }
 
-    /// The phone book has taken the next ring key: it is the current one, and the one before opens rings for [`KEEP_DAYS`] more. False
-    /// when there is no next one.
+    /// The phone book has taken the next ring key: it is the current one, and the one before opens rings for [`KEEP_DAYS`] more, unless
+    /// [`MAX_PREVIOUS`] more are replaced within that time. False when there is no next one.
     pub fn promote(&mut self, today: Day) -> bool {
         let Some(next) = self.next.take() else {
             return false;
         };
         let replaced = std::mem::replace(&mut self.current, next);
-        self.previous = Some(OwnRingKey {
-            secret: replaced.secret,
-            until: today.plus(KEEP_DAYS),
-        });
+        self.previous.truncate(MAX_PREVIOUS - 1);
+        let until = today.plus(KEEP_DAYS);
+        self.previous.insert(
+            0,
+            OwnRingKey {
+                secret: replaced.secret,
+                until,
+            },
+        );
         true
     }
 
@@ -242,13 +242,11 @@ impl Identity {
         self.promote(today);
     }
 
-    /// Wipes the previous ring key when its time is over; true if something changed and must be stored.
+    /// Wipes previous ring keys whose time is over; true if something changed and must be stored.
     pub fn forget_old_keys(&mut self, today: Day) -> bool {
-        let over = self.previous.as_ref().is_some_and(|key| today > key.until);
-        if over {
-            self.previous = None;
-        }
-        over
+        let before = self.previous.len();
+        self.previous.retain(|key| today <= key.until);
+        self.previous.len() < before
     }
 
     /// The secret that seals this line's rings.
@@ -315,16 +313,14 @@ fn take<const N: usize>(reader: &mut &[u8]) -> Result<Zeroizing<[u8; N]>, Identi
 /// the phone book of before.
 pub const KEEP_DAYS: u32 = 7;
 
-/// How long a ring key is used at most.
-pub const RING_KEY_DAYS: u32 = 30;
-
-/// The days at the end of that time on which it may be replaced.
-const LAST_WEEK: u32 = 7;
+/// Replaced ring keys that are kept. Renewals have no memory: more than so many in [`KEEP_DAYS`] come once in some thousand years.
+const MAX_PREVIOUS: usize = 4;
 
 const FIRST_VERSION: u8 = 1;
-const STORED_VERSION: u8 = 2;
+const SECOND_VERSION: u8 = 2;
+const STORED_VERSION: u8 = 3;
 const RING_KEY_LEN: usize = 36;
-const STORED_LEN: usize = 1 + 32 + RING_KEY_LEN + 2 * (1 + RING_KEY_LEN);
+const STORED_LEN: usize = 1 + 32 + RING_KEY_LEN + (MAX_PREVIOUS + 1) * (1 + RING_KEY_LEN);
 
 #[cfg(test)]
 mod tests {
@@ -344,7 +340,7 @@ mod tests {
         assert_eq!(stored.len(), STORED_LEN);
         let again = Identity::from_bytes(&stored).expect("own bytes");
         assert_eq!(again.listing(), identity.listing());
-        assert!(again.previous.is_none());
+        assert!(again.previous.is_empty());
         identity.renew(Day::new(130), Day::new(99), &mut rng());
         let again = Identity::from_bytes(&identity.to_bytes()).expect("own bytes");
         assert_eq!(again.to_bytes(), identity.to_bytes());
@@ -362,32 +358,44 @@ mod tests {
         assert!(!identity.forget_old_keys(Day::new(106)));
         assert_eq!(identity.opening_secrets(Day::new(107)).count(), 1);
         assert!(identity.forget_old_keys(Day::new(107)));
-        assert!(identity.previous.is_none());
+        assert!(identity.previous.is_empty());
     }
 
     #[test]
-    fn ring_keys_are_replaced_on_one_day_of_their_last_week_each_on_its_own() {
-        let (drawn, mut rng) = (Day::new(1_000), rng());
-        let mut days = std::collections::BTreeSet::new();
-        for _ in 0..200 {
-            let identity = Identity::generate(Day::LAST, &mut rng);
-            let due = identity.renewal_due(drawn).count();
-            assert_eq!(due, identity.renewal_due(drawn).count());
-            days.insert(due);
+    fn several_replaced_ring_keys_open_rings_each_for_its_own_seven_days() {
+        let (mut identity, mut rng) = (Identity::generate(Day::LAST, &mut rng()), rng());
+        let mut replaced = Vec::new();
+        for day in 10..16 {
+            replaced.push(*identity.listing().ring_key());
+            identity.renew(Day::LAST, Day::new(day), &mut rng);
         }
-        assert_eq!(days, (1_024..=1_030).collect());
+        let mut identity = Identity::from_bytes(&identity.to_bytes()).expect("own bytes");
+        let open = |identity: &Identity| {
+            let known = replaced.iter().map(|key| identity.has_ring_key(key));
+            known.collect::<Vec<bool>>()
+        };
+        assert_eq!(open(&identity), [false, false, true, true, true, true]);
+        assert_eq!(identity.opening_secrets(Day::new(20)).count(), 4);
+        assert!(identity.forget_old_keys(Day::new(21)));
+        assert_eq!(open(&identity), [false, false, false, false, true, true]);
     }
 
     #[test]
-    fn an_identity_of_the_first_version_is_read() {
-        let identity = Identity::generate(Day::new(100), &mut rng());
-        let mut stored = identity.to_bytes();
-        stored.truncate(STORED_LEN - 1 - RING_KEY_LEN);
-        stored[0] = FIRST_VERSION;
-        let again = Identity::from_bytes(&stored).expect("as it was written then");
-        assert_eq!(again.listing(), identity.listing());
-        stored.push(0);
-        assert!(Identity::from_bytes(&stored).is_err());
+    fn identities_of_the_versions_before_are_read() {
+        let mut identity = Identity::generate(Day::new(100), &mut rng());
+        identity.renew(Day::LAST, Day::new(50), &mut rng());
+        let stored = identity.to_bytes().to_vec();
+        let key = 1 + RING_KEY_LEN;
+        let first = stored.len() - MAX_PREVIOUS * key;
+        for (version, length) in [(FIRST_VERSION, first), (SECOND_VERSION, first + key)] {
+            let mut stored = stored.clone();
+            stored.truncate(length);
+            stored[0] = version;
+            let again = Identity::from_bytes(&stored).expect("as it was written then");
+            assert_eq!(*again.to_bytes(), *identity.to_bytes());
+            stored.push(0);
+            assert!(Identity::from_bytes(&stored).is_err());
+        }
     }
 
     #[test]
@@ -414,7 +422,7 @@ mod tests {
     #[test]
     fn foreign_versions_and_flags_are_refused() {
         let mut bytes = Identity::generate(Day::new(1), &mut rng()).to_bytes();
-        bytes[0] = 3;
+        bytes[0] = 4;
         assert_eq!(
             Identity::from_bytes(&bytes).err(),
             Some(IdentityError::Version)

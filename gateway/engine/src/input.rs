@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use ringfence_media::TalkEvent;
 
+use crate::date::UnixTime;
 use crate::envelope::EventKey;
 
 /// News of one call's sound.
 #[derive(Debug)]
 pub enum MediaEvent {
-    /// The phone's RTP port is bound; this address goes into the phone's SDP.
-    Near(SocketAddr),
+    /// The phone's RTP ports are bound, one at each address; these go into the phones' SDP.
+    Near(Vec<SocketAddr>),
     /// The call's media machine says something.
     Talk(TalkEvent),
     /// An order could not be carried out; the call cannot have sound.
@@ -41,4 +42,6 @@ pub struct Sealed {
     pub nonce: u64,
     /// What should be an envelope.
     pub bytes: Vec<u8>,
+    /// When it was made, as its event says, if relays keep its kind of event; `None` for those that they only pass on.
+    pub note_made: Option<UnixTime>,
 }

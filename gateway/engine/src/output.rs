@@ -1,6 +1,7 @@
 //! Everything an engine asks its shell to do.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ringfence_media::far::Role;
 use ringfence_media::{Description, NearTerms};
@@ -45,14 +46,18 @@ pub struct Post {
     pub bucket: u16,
     /// 1,024 bytes that only the callee can open.
     pub envelope: Envelope,
+    /// Whether relays shall keep it ([`crate::note::LIFE`]): a text or a missed-call note. Relays see which it is of the two kinds
+    /// of event.
+    pub is_note: bool,
 }
 
 /// What to do with a call's sound. Orders for one call are carried out in their order.
 #[derive(Debug)]
 pub enum MediaOrder {
-    /// Bind a local port for the phone's RTP and report [`crate::MediaEvent::Near`].
-    /// Nothing leaves the machine.
-    OpenNear,
+    /// Bind a local port for the phone's RTP at each of these addresses, where phones of the line
+    /// registered, and report [`crate::MediaEvent::Near`]. Those that are not the one of
+    /// [`Self::Attach`] may be closed then. Nothing leaves the machine.
+    OpenNear(Vec<IpAddr>),
     /// Dial the TURN server and report the allocation.
     OpenFar,
     /// The phone's side of the sound; again whenever the phone changes it.
@@ -109,6 +114,8 @@ pub enum Output {
         /// What.
         learnt: Learnt,
     },
+    /// Something that must outlive this process has changed: [`crate::Engine::ledger`] is to be saved.
+    Ledger,
     /// The phone book shows different people different pages, and this is the proof: to be kept, and told to the user.
     SplitView(Box<SplitView>),
     /// The phone book lists one of this engine's numbers with keys that are not its own: to be kept, and told to the user.

@@ -74,7 +74,7 @@ impl RecordWatch {
     }
 }
 
-/// Whether these are the line's keys, the ring key the present one or the one before. No reader of the book needs to know which.
+/// Whether these are the line's keys, the ring key one that opens rings. No reader of the book needs to know which.
 fn owns(identity: &Identity, record: &[u8; LISTING_BYTES]) -> bool {
     Listing::decode(record).is_ok_and(|listing| {
         *listing.identity() == identity.key() && identity.has_ring_key(listing.ring_key())
@@ -168,7 +168,7 @@ mod tests {
         scene.identity.renew(Day::LAST, today, &mut rng);
         assert!(!scene.epoch(first));
         assert!(!scene.epoch(scene.identity.listing()));
-        scene.identity.renew(Day::LAST, today, &mut rng);
+        assert!(scene.identity.forget_old_keys(today.plus(8)));
         assert!(scene.epoch(first));
     }
 }

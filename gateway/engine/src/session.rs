@@ -105,7 +105,9 @@ impl Session {
         let say = match kind {
             Kind::Confirm => Say::Confirm,
             Kind::HangUp => Say::HangUp,
-            Kind::Ring | Kind::Answer | Kind::Cancel => return Err(Rejected::Kind),
+            Kind::Ring | Kind::Answer | Kind::Cancel | Kind::Text | Kind::Missed => {
+                return Err(Rejected::Kind);
+            }
         };
         if !body.is_empty() {
             return Err(Rejected::Body);

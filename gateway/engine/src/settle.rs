@@ -1,5 +1,5 @@
-//! What an engine does after every input: phones and joined calls are heard until all is quiet, and stamps are ordered for
-//! what is then to be sent.
+//! What an engine does after every input: phones and joined calls are heard and lamps lit until all is quiet; what is to be
+//! saved is told, and stamps are ordered for what is then to be sent.
 
 use std::time::Instant;
 
@@ -24,15 +24,19 @@ impl Engine {
                 }
             } else if let Some((call, news)) = self.news.pop_front() {
                 self.tell(call, Happening::News(news), now);
-            } else {
+            } else if !self.light_lamps(now) {
                 break;
             }
+        }
+        if std::mem::take(&mut self.ledger_changed) {
+            self.out.push_back(Output::Ledger);
         }
         self.order_stamps(now);
     }
 
     pub(crate) fn order_stamps(&mut self, now: Instant) {
-        let waiting = self.calls.values().map(Call::lacks).sum();
+        let calls: usize = self.calls.values().map(Call::lacks).sum();
+        let waiting = calls + self.courier.lacks();
         let count = self.stock.order(waiting, self.clock.wall(now));
         if count > 0 {
             self.out.push_back(Output::WantStamps(count));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::date::UnixTime;
 use crate::work::Stamp;
 
-/// What an outgoing call may need: ring, then confirmation or cancel, then hang-up.
+/// What an outgoing call may need: ring, then confirmation and hang-up, or cancel and missed-call note.
 pub(crate) const PER_OUTGOING: usize = 3;
 
 /// What an incoming call may need: answer, then hang-up.

@@ -76,8 +76,11 @@ impl Engine {
             // As if there were no such call: it is none of this line's business.
             return Err(481);
         }
-        // Nothing is transcoded.
-        if one.phone().chosen().first() != two.phone().chosen().first() {
+        // Nothing is transcoded, and no port of IPv4 hears one of IPv6.
+        let is_ipv4 = |talking: &Talking| talking.phone().near().is_ipv4();
+        if one.phone().chosen().first() != two.phone().chosen().first()
+            || is_ipv4(one) != is_ipv4(two)
+        {
             return Err(488);
         }
         let joints = [

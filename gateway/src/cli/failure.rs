@@ -130,7 +130,7 @@ impl Failure {
 
 fn listen_remedy(error: &ListenError) -> String {
     match error.error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port and sip.tcp_port to others".to_owned(),
+        std::io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port, sip.tcp_port and sip.tls_port to others".to_owned(),
         std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: correct sip.listen".to_owned(),
         std::io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose a higher one".to_owned(),
         _ => "check the [sip] settings".to_owned(),

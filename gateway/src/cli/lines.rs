@@ -19,8 +19,8 @@ pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> Str
             let name = line.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
             let password = if passwords { line.account.password.expose() } else { "(shown with --passwords)" };
             format!(
-                "number     {}{name}\n  server   {host}  udp {}  tcp {}\n  user     {}\n  password {password}",
-                line.number, config.sip.udp_port, config.sip.tcp_port, line.account.user,
+                "number     {}{name}\n  server   {host}  udp {}  tcp {}  tls {}\n  user     {}\n  password {password}",
+                line.number, config.sip.udp_port, config.sip.tcp_port, config.sip.tls_port, line.account.user,
             )
         })
         .collect();
@@ -50,7 +50,7 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
-            ring_key_since: None,
+            ring_key_due: None,
             members: None,
         };
         let config = Config::with_state(Path::new("/tmp/x"));

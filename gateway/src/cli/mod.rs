@@ -3,6 +3,7 @@
 //! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
 //! settings are wrong.
 
+mod calls;
 mod contacts;
 mod deactivate;
 mod evidence;
@@ -80,6 +81,10 @@ enum Command {
     ///
     /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
     Contacts(contacts::ContactsArgs),
+    /// List the calls of the past, latest first
+    ///
+    /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
+    Calls(calls::CallsArgs),
     /// List the proof against the phone book that was found, if any
     Evidence(evidence::EvidenceArgs),
     /// Print the completions for a shell
@@ -210,6 +215,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             write(&papers::completions(shell, Cli::command()))?;

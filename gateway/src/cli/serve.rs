@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ringfence_media::Srtp;
 use ringfence_phonebook::duty::log::Dial;
 use ringfence_phonebook::duty::notice;
 use ringfence_phonebook::duty::page::Page;
@@ -51,11 +52,13 @@ pub(super) async fn serve(place: &Place, mut config: Config, dial: &Dial) -> Res
     let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
     let mut diary = renewals.diary();
     parts.contacts = diary.contacts()?;
+    parts.ledger = diary.ledger()?;
     parts.diary = Some(diary);
     let buckets = buckets(renewals.lines(), &network)?;
     check_turn(&parts.lobby).await?;
     let gateway = Gateway::start(parts).await?;
     let page = open_page(&config, &gateway).await?;
+    tell_exposed(&config);
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(&gateway, renewals.lines().len())));
     if let Some(page) = &page {
@@ -189,6 +192,30 @@ async fn check_turn(lobby: &Lobby) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is open to others than this machine, so that nobody has to guess.
+fn tell_exposed(config: &Config) {
+    let sip = &config.sip;
+    let sound = match sip.srtp {
+        Srtp::Off => "never",
+        Srtp::Optional => "only if the phone wants it",
+        Srtp::Required => "always",
+    };
+    for address in sip
+        .addresses
+        .iter()
+        .filter(|address| !address.is_loopback())
+    {
+        tracing::warn!(
+            %address,
+            udp = sip.udp_port,
+            tcp = sip.tcp_port,
+            tls = sip.tls_port,
+            sound_is_encrypted = sound,
+            "phones on this network can register, with a password; SIP is encrypted at the TLS port alone"
+        );
+    }
+}
+
 fn ready(gateway: &Gateway, lines: usize) -> String {
     let shown = |addrs: &[std::net::SocketAddr]| {
         let texts: Vec<String> = addrs.iter().map(ToString::to_string).collect();
@@ -200,9 +227,10 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
         format!("{lines} lines")
     };
     format!(
-        "{lines} ready; phones register at udp {}, tcp {}. Ctrl-C hangs up and ends.",
+        "{lines} ready; phones register at udp {}, tcp {}, tls {}. Ctrl-C hangs up and ends.",
         shown(gateway.udp()),
-        shown(gateway.tcp())
+        shown(gateway.tcp()),
+        shown(gateway.tls())
     )
 }
 

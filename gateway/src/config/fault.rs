@@ -50,10 +50,12 @@ pub enum ConfigError {
         "the setting `sip.listen` has {0}, which stands for every network and is no address that a phone could be told"
     )]
     ListenEverywhere(IpAddr),
-    /// `sip.listen` has several addresses. A phone is told where to send its sound, and that must be the address it
-    /// registered at: one for all phones so far.
-    #[error("the setting `sip.listen` has {0} addresses; phones can be served at one")]
-    ListenSeveral(usize),
+    /// `sip.listen` has an address twice.
+    #[error("the setting `sip.listen` has {0} twice")]
+    ListenTwice(IpAddr),
+    /// A certificate without a key, or a key without a certificate.
+    #[error("the [sip] settings need `certificate` and `key` together")]
+    Certificate,
     /// A relay that is not a WebSocket URL.
     #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
     Relay(String),
@@ -116,8 +118,9 @@ impl ConfigError {
                 "name the address of the network card that the phones reach, for example listen = [\"192.168.1.10\"]"
                     .to_owned()
             }
-            Self::ListenSeveral(_) => {
-                "keep the network card's address: phones on this machine can register at it too".to_owned()
+            Self::ListenTwice(_) => "name each address once".to_owned(),
+            Self::Certificate => {
+                "set both, or leave both empty: then the engine has a certificate of its own making".to_owned()
             }
             Self::Relay(_) => {
                 "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"

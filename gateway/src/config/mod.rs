@@ -6,6 +6,7 @@
 
 mod fault;
 pub mod raw;
+mod sip;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,12 +14,14 @@ use std::time::Duration;
 
 use ringfence_phonebook::duty::log::{self, Format};
 
+use crate::io::certificate::{Names, Source};
 use crate::io::purse::Purse;
 use crate::io::relay;
 use crate::io::turn::TurnEndpoint;
 use crate::secret::Secret;
 pub use fault::ConfigError;
 use raw::{RawConfig, RawTurn};
+pub use sip::SipListen;
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
 const LONGEST_RING: u64 = 180;
@@ -50,17 +53,6 @@ pub struct Config {
     pub turn: TurnSettings,
     /// Loopback address of the page for monitors; `None`: there is none.
     pub metrics: Option<SocketAddr>,
-}
-
-/// Where phones register.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SipListen {
-    /// Addresses to listen at.
-    pub addresses: Vec<IpAddr>,
-    /// UDP port; 0 takes a free one.
-    pub udp_port: u16,
-    /// TCP port; 0 takes a free one.
-    pub tcp_port: u16,
 }
 
 /// How the copy of the phone book is kept fresh.
@@ -127,6 +119,24 @@ impl Config {
         }
     }
 
+    /// The certificate that phones see.
+    #[must_use]
+    pub fn certificate(&self) -> Source {
+        match &self.sip.certificate {
+            Some((certificate, key)) => Source::Files {
+                certificate: certificate.clone(),
+                key: key.clone(),
+            },
+            None => Source::Own {
+                folder: self.state.clone(),
+                names: Names {
+                    addresses: self.sip.addresses.clone(),
+                    hosts: self.sip.names.clone(),
+                },
+            },
+        }
+    }
+
     /// Reads a file.
     ///
     /// # Errors
@@ -181,11 +191,7 @@ impl TryFrom<RawConfig> for Config {
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
-            sip: SipListen {
-                addresses: addresses(&raw.sip.listen)?,
-                udp_port: raw.sip.udp_port,
-                tcp_port: raw.sip.tcp_port,
-            },
+            sip: raw.sip.try_into()?,
             phonebook: BookSettings {
                 refresh: Some(raw.phonebook.refresh_minutes)
                     .filter(|minutes| *minutes > 0)
@@ -208,22 +214,6 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
             least,
             most,
         })
-    }
-}
-
-fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    let read = |text: &String| match text.parse::<IpAddr>() {
-        Ok(addr) if addr.to_canonical().is_unspecified() => {
-            Err(ConfigError::ListenEverywhere(addr))
-        }
-        Ok(addr) => Ok(addr),
-        Err(_) => Err(ConfigError::Listen(text.clone())),
-    };
-    let addresses: Vec<IpAddr> = listed.iter().map(read).collect::<Result<_, _>>()?;
-    match addresses.len() {
-        0 => Err(ConfigError::Listen(String::new())),
-        1 => Ok(addresses),
-        several => Err(ConfigError::ListenSeveral(several)),
     }
 }
 
@@ -339,6 +329,21 @@ mod tests {
     }
 
     #[test]
+    fn phones_are_served_at_several_addresses_with_keys_as_said() {
+        let sip = read("[sip]\nlisten = [\"127.0.0.1\", \"::1\"]\nsrtp = \"required\"")
+            .unwrap()
+            .sip;
+        assert_eq!(sip.addresses.len(), 2);
+        assert_eq!(sip.srtp, ringfence_media::Srtp::Required);
+        let error = read("[sip]\nsrtp = \"sometimes\"").unwrap_err();
+        assert!(error.to_string().contains("optional"), "{error}");
+        assert_eq!(
+            read("[sip]\ncertificate = \"/tmp/x\"").unwrap_err(),
+            ConfigError::Certificate
+        );
+    }
+
+    #[test]
     fn half_a_turn_account_is_refused() {
         assert_eq!(
             read("[turn]\nuser = \"a\"").unwrap_err(),
@@ -364,8 +369,8 @@ mod tests {
             ConfigError::Listen("localhost".to_owned())
         );
         assert_eq!(
-            read("[sip]\nlisten = [\"127.0.0.1\", \"192.168.1.10\"]").unwrap_err(),
-            ConfigError::ListenSeveral(2)
+            read("[sip]\nlisten = [\"127.0.0.1\", \"::1\", \"127.0.0.1\"]").unwrap_err(),
+            ConfigError::ListenTwice("127.0.0.1".parse().unwrap())
         );
         assert_eq!(
             read("relays = [\"http://x\"]").unwrap_err(),

@@ -51,6 +51,29 @@ pub struct RawSip {
     pub udp_port: u16,
     /// TCP port.
     pub tcp_port: u16,
+    /// TLS port.
+    pub tls_port: u16,
+    /// Whether sound is encrypted.
+    pub srtp: RawSrtp,
+    /// Host names.
+    pub names: Vec<String>,
+    /// File of a certificate.
+    pub certificate: String,
+    /// File of its key.
+    pub key: String,
+}
+
+/// `sip.srtp`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawSrtp {
+    /// `"off"`
+    Off,
+    /// `"optional"`
+    #[default]
+    Optional,
+    /// `"required"`
+    Required,
 }
 
 /// `[phonebook]`
@@ -104,6 +127,11 @@ impl Default for RawSip {
             listen: vec!["127.0.0.1".to_owned()],
             udp_port: 5060,
             tcp_port: 5060,
+            tls_port: 5061,
+            srtp: RawSrtp::default(),
+            names: Vec::new(),
+            certificate: String::new(),
+            key: String::new(),
         }
     }
 }

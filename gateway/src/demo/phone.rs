@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use ringfence_media::Codec;
 use ringfence_media::sdp::{read_answer, read_offer, write_answer, write_offer};
+use ringfence_media::{Codec, OwnMedia, Srtp};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -205,7 +205,8 @@ impl Body {
                 self.ua.ring();
             }
             PhoneEvent::Answered { sdp } => {
-                self.remote = read_answer(sdp).ok().map(|media| media.rtp)
+                let own = OwnMedia::plain(self.media, 1);
+                self.remote = read_answer(sdp, &own).ok().map(|media| media.rtp)
             }
             PhoneEvent::HungUp | PhoneEvent::Cancelled | PhoneEvent::Refused { .. } => {
                 self.remote = None
@@ -218,15 +219,16 @@ impl Body {
         let now = clock::now();
         match finger {
             Finger::Dial(number) => {
-                let offer = write_offer(self.media, &[Codec::Pcmu], rand::random());
+                let offer = write_offer(&self.own(), &[Codec::Pcmu]);
                 self.ua.call(&number, offer, now);
             }
             Finger::PickUp => {
-                let Some(offer) = self.offer.take().and_then(|sdp| read_offer(&sdp).ok()) else {
+                let offer = self.offer.take();
+                let Some(offer) = offer.and_then(|sdp| read_offer(&sdp, Srtp::Off).ok()) else {
                     return self.ua.hang_up(now);
                 };
                 self.remote = Some(offer.rtp);
-                let answer = write_answer(self.media, &offer, &[Codec::Pcmu], rand::random(), 1);
+                let answer = write_answer(&self.own(), &offer, &[Codec::Pcmu]);
                 self.ua.answer(answer, now);
             }
             Finger::HangUp => {
@@ -234,6 +236,10 @@ impl Body {
                 self.ua.hang_up(now);
             }
         }
+    }
+
+    fn own(&self) -> OwnMedia {
+        OwnMedia::plain(self.media, u64::from(rand::random::<u32>()))
     }
 
     fn speak(&mut self) {

@@ -24,6 +24,10 @@ pub struct SipReport {
     pub udp: String,
     /// `address:port` for TCP.
     pub tcp: String,
+    /// `address:port` for TLS.
+    pub tls: String,
+    /// PEM file of the certificate authority that phones are to trust over TLS.
+    pub ca: String,
     /// User name.
     pub user: String,
     /// Password.
@@ -195,6 +199,8 @@ pub fn print_stack(stack: &StackReport) -> String {
             "",
             &format!("SIP    udp {}   tcp {}", line.sip.udp, line.sip.tcp),
         );
+        row("", &format!("       tls {}", line.sip.tls));
+        row("", &format!("       trust {}", line.sip.ca));
         row(
             "",
             &format!(
@@ -253,6 +259,8 @@ mod tests {
             sip: SipReport {
                 udp: "127.0.0.1:40001".to_owned(),
                 tcp: "127.0.0.1:40001".to_owned(),
+                tls: "127.0.0.1:40005".to_owned(),
+                ca: "/tmp/ringfence-demo-x/a/phones-ca.pem".to_owned(),
                 user: number.to_owned(),
                 password: "abcdefghjkmnpqrstuvw".to_owned(),
             },
@@ -269,7 +277,7 @@ mod tests {
     fn the_objects_have_the_fields_that_programs_rely_on() {
         let value: serde_json::Value = serde_json::from_str(&stack_json(&stack())).unwrap();
         assert_eq!(value["lines"][1]["number"], "29001");
-        for field in ["udp", "tcp", "user", "password"] {
+        for field in ["udp", "tcp", "tls", "ca", "user", "password"] {
             assert!(value["lines"][0]["sip"][field].is_string(), "{field}");
         }
         for field in ["relay", "turn", "phonebook"] {

@@ -5,7 +5,7 @@
 //! take their place.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use ringfence_phonebook::NumberPlan;
@@ -23,6 +23,7 @@ use crate::assemble::{AssembleFault, assemble};
 use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault};
+use crate::io::certificate::authority_file;
 use crate::io::phone::ListenError;
 use crate::io::probe::{ProbeFault, probe};
 use crate::io::relay::RelayState;
@@ -118,6 +119,8 @@ pub struct End {
     pub relays: watch::Receiver<RelayState>,
     /// Holds the lock of its state folder.
     _keystore: Keystore,
+    /// What phones are to trust.
+    ca: PathBuf,
 }
 
 /// All of it, running.
@@ -204,6 +207,8 @@ impl End {
             sip: SipReport {
                 udp: shown(self.gateway.udp()),
                 tcp: shown(self.gateway.tcp()),
+                tls: shown(self.gateway.tls()),
+                ca: self.ca.display().to_string(),
                 user: self.line.account.user.clone(),
                 password: self.line.account.password.expose().to_owned(),
             },
@@ -264,6 +269,8 @@ fn settings(state: &Path, sip_port: u16, turn_secret: Secret) -> Config {
             addresses: vec![Ipv4Addr::LOCALHOST.into()],
             udp_port: sip_port,
             tcp_port: sip_port,
+            tls_port: 0,
+            ..Config::with_state(state).sip
         },
         turn: TurnSettings {
             urls: Vec::new(),
@@ -314,5 +321,6 @@ async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFau
         line,
         relays,
         _keystore: keystore,
+        ca: authority_file(&config.state),
     })
 }

@@ -1,6 +1,7 @@
 //! The neighbours: one file each, and each is the only file that knows its library.
 
 pub mod book;
+pub mod certificate;
 mod idle;
 pub mod lobby;
 mod patience;

@@ -1,22 +1,25 @@
-//! The sockets that phones talk to: SIP over UDP and TCP (RFC 3261 18), bytes only.
+//! The sockets that phones talk to: SIP over UDP, TCP and TLS (RFC 3261 18), bytes only.
 //!
-//! What a message means is the engine's business. This room cuts TCP streams into messages
-//! with the SIP core's framer, bounds how many connections there are, and closes the silent.
+//! What a message means is the engine's business. This room opens the sockets and brings bytes to
+//! the flow that they are for; [`stream`] serves connections.
+
+mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
 
-use ringfence_sip::{Flow, Frame, Framer, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use ringfence_sip::{Flow, Transport};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::patience::patiently;
+use stream::Reception;
 
 /// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a
 /// full socket buffer would (phones repeat them), and TCP connections wait.
@@ -24,13 +27,6 @@ const INBOX: usize = 1_024;
 
 /// TCP connections at one time: every phone of a large office, with room to spare.
 const MOST_CONNECTIONS: usize = 512;
-
-/// Messages that may wait for a phone that does not read. Then the connection is closed.
-const OUTBOX: usize = 64;
-
-/// A connection that says nothing for so long is closed. Phones refresh their registration,
-/// or send a keep-alive (RFC 5626 3.5.1), far more often.
-const SILENCE: Duration = Duration::from_secs(3_700);
 
 /// Largest UDP datagram.
 const DATAGRAM: usize = 65_535;
@@ -48,7 +44,7 @@ pub(crate) enum PhoneInput {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen for phones at {transport} {addr}: {error}")]
 pub struct ListenError {
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub transport: &'static str,
     /// The address that was asked for.
     pub addr: SocketAddr,
@@ -56,11 +52,25 @@ pub struct ListenError {
     pub error: io::Error,
 }
 
+/// Where to listen. A port of 0 takes a free one.
+#[derive(Clone, Debug)]
+pub struct Listen {
+    /// For datagrams.
+    pub udp: Vec<SocketAddr>,
+    /// For streams.
+    pub tcp: Vec<SocketAddr>,
+    /// For encrypted streams.
+    pub tls: Vec<SocketAddr>,
+    /// The certificate that phones see over TLS.
+    pub certificate: Arc<ServerConfig>,
+}
+
 /// All sockets towards phones.
 #[derive(Debug)]
 pub(crate) struct PhoneSockets {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
     tcp: Vec<SocketAddr>,
+    tls: Vec<SocketAddr>,
     connections: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
     opened: mpsc::Receiver<(u64, mpsc::Sender<Vec<u8>>)>,
     inbox: mpsc::Receiver<PhoneInput>,
@@ -68,22 +78,20 @@ pub(crate) struct PhoneSockets {
 }
 
 impl PhoneSockets {
-    /// Opens the sockets. A port of 0 takes a free one.
-    pub(crate) async fn listen(
-        udp: &[SocketAddr],
-        tcp: &[SocketAddr],
-    ) -> Result<Self, ListenError> {
+    /// Opens the sockets.
+    pub(crate) async fn listen(listen: &Listen) -> Result<Self, ListenError> {
         let (into, inbox) = mpsc::channel(INBOX);
         let (tell, opened) = mpsc::channel(MOST_CONNECTIONS);
         let mut sockets = Self {
             udp: Vec::new(),
             tcp: Vec::new(),
+            tls: Vec::new(),
             connections: BTreeMap::new(),
             opened,
             inbox,
             tasks: Vec::new(),
         };
-        for addr in udp {
+        for addr in &listen.udp {
             let refused = |error| refused("udp", *addr, error);
             let socket = Arc::new(bind_udp(*addr).await.map_err(refused)?);
             let local = socket.local_addr().map_err(refused)?;
@@ -91,12 +99,24 @@ impl PhoneSockets {
             sockets.tasks.push(tokio::spawn(reader));
             sockets.udp.push((local, socket));
         }
-        let ids = Arc::new(AtomicU64::new(1));
-        for addr in tcp {
+        let reception = Reception {
+            into,
+            tell,
+            ids: Arc::new(AtomicU64::new(1)),
+        };
+        for addr in &listen.tcp {
             let refused = |error| refused("tcp", *addr, error);
             let listener = bind_tcp(*addr).await.map_err(refused)?;
             sockets.tcp.push(listener.local_addr().map_err(refused)?);
-            let accepting = accept(listener, into.clone(), tell.clone(), Arc::clone(&ids));
+            let accepting = reception.clone().accept(listener, None);
+            sockets.tasks.push(tokio::spawn(accepting));
+        }
+        for addr in &listen.tls {
+            let refused = |error| refused("tls", *addr, error);
+            let listener = bind_tcp(*addr).await.map_err(refused)?;
+            sockets.tls.push(listener.local_addr().map_err(refused)?);
+            let acceptor = TlsAcceptor::from(Arc::clone(&listen.certificate));
+            let accepting = reception.clone().accept(listener, Some(acceptor));
             sockets.tasks.push(tokio::spawn(accepting));
         }
         Ok(sockets)
@@ -110,6 +130,11 @@ impl PhoneSockets {
     /// Where phones register over TCP.
     pub(crate) fn tcp_addrs(&self) -> Vec<SocketAddr> {
         self.tcp.clone()
+    }
+
+    /// Where phones register over TLS.
+    pub(crate) fn tls_addrs(&self) -> Vec<SocketAddr> {
+        self.tls.clone()
     }
 
     /// The next message of any phone. May be cancelled without loss.
@@ -142,7 +167,7 @@ impl PhoneSockets {
                     tracing::debug!(kind = ?error.kind(), "a datagram to a phone was lost");
                 }
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let outbox = self.connections.get(&flow.connection);
                 if outbox.is_some_and(|outbox| outbox.try_send(bytes).is_err()) {
                     self.close(flow);
@@ -213,87 +238,117 @@ async fn read_datagrams(local: SocketAddr, socket: Arc<UdpSocket>, into: mpsc::S
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    into: mpsc::Sender<PhoneInput>,
-    tell: mpsc::Sender<(u64, mpsc::Sender<Vec<u8>>)>,
-    ids: Arc<AtomicU64>,
-) {
-    let mut served = JoinSet::new();
-    loop {
-        while served.try_join_next().is_some() {}
-        let Ok((stream, peer)) = listener.accept().await else {
-            // Out of descriptors, mostly: give other connections time to end.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let Ok(local) = stream.local_addr() else {
-            continue;
-        };
-        if served.len() >= MOST_CONNECTIONS {
-            tracing::warn!("too many connections of phones: one refused");
-            continue;
-        }
-        let connection = ids.fetch_add(1, Ordering::Relaxed);
-        let flow = Flow {
-            transport: Transport::Tcp,
-            local,
-            peer,
-            connection,
-        };
-        let (outbox, letters) = mpsc::channel(OUTBOX);
-        if tell.send((connection, outbox)).await.is_err() {
-            return;
-        }
-        served.spawn(serve(stream, flow, into.clone(), letters));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
 
-/// One connection, until either side ends it.
-async fn serve(
-    mut stream: TcpStream,
-    flow: Flow,
-    into: mpsc::Sender<PhoneInput>,
-    mut letters: mpsc::Receiver<Vec<u8>>,
-) {
-    let mut framer = Framer::new();
-    let mut buffer = vec![0; 16 * 1024];
-    // Losing this only costs latency.
-    drop(stream.set_nodelay(true));
-    loop {
-        tokio::select! {
-            letter = letters.recv() => {
-                let Some(letter) = letter else { break };
-                if stream.write_all(&letter).await.is_err() { break }
-            }
-            read = tokio::time::timeout(SILENCE, stream.read(&mut buffer)) => {
-                let Ok(Ok(length @ 1..)) = read else { break };
-                framer.push(buffer.get(..length).unwrap_or_default());
-                if !pass_on(&mut framer, &mut stream, flow, &into).await { break }
-            }
-        }
-    }
-    // The engine may be gone already; then nobody needs to know.
-    drop(into.send(PhoneInput::Closed(flow)).await);
-}
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::client::TlsStream;
+    use tokio_rustls::rustls::pki_types::ServerName;
 
-/// Hands on every whole message of a stream. False when the stream cannot be followed.
-async fn pass_on(
-    framer: &mut Framer,
-    stream: &mut TcpStream,
-    flow: Flow,
-    into: &mpsc::Sender<PhoneInput>,
-) -> bool {
-    while let Some(frame) = framer.next_frame() {
-        let passed = match frame {
-            Ok(Frame::Message(bytes)) => into.send(PhoneInput::Message(flow, bytes)).await.is_ok(),
-            // RFC 5626 3.5.1: a double CRLF is answered with a single one.
-            Ok(Frame::KeepAlive) => stream.write_all(b"\r\n").await.is_ok(),
-            Err(_) => false,
+    use super::*;
+    use crate::io::certificate::{Names, Source, authority_file, server};
+    use crate::io::tls;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// Sockets on both loopbacks, and the folder of the authority.
+    async fn sockets() -> (PhoneSockets, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Own {
+            folder: folder.path().to_owned(),
+            names: Names::default(),
         };
-        if !passed {
-            return false;
+        let at = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
+        let listen = Listen {
+            udp: at.clone(),
+            tcp: at.clone(),
+            tls: at,
+            certificate: server(&source).unwrap(),
+        };
+        (PhoneSockets::listen(&listen).await.unwrap(), folder)
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the phone's end of a connection, not the engine's"
+    )]
+    async fn dial(addr: SocketAddr) -> TcpStream {
+        TcpStream::connect(addr).await.unwrap()
+    }
+
+    /// A phone that trusts the authority and dials by this name.
+    async fn phone(
+        folder: &tempfile::TempDir,
+        addr: SocketAddr,
+        name: &str,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let trust = tls::client(Some(&authority_file(folder.path()))).unwrap();
+        let stream = dial(addr).await;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        TlsConnector::from(trust).connect(name, stream).await
+    }
+
+    async fn next(sockets: &mut PhoneSockets) -> PhoneInput {
+        timeout(SOON, sockets.recv()).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_phone_over_tls_is_heard_and_answered_on_its_own_flow() {
+        let (mut sockets, folder) = sockets().await;
+        for (addr, name) in sockets.tls_addrs().into_iter().zip(["127.0.0.1", "::1"]) {
+            let mut phone = phone(&folder, addr, name).await.unwrap();
+            phone.write_all(b"\r\n\r\n").await.unwrap();
+            let mut pong = [0; 2];
+            phone.read_exact(&mut pong).await.unwrap();
+            assert_eq!(&pong, b"\r\n");
+            phone
+                .write_all(b"OPTIONS sip:a SIP/2.0\r\n\r\n")
+                .await
+                .unwrap();
+            let PhoneInput::Message(flow, _) = next(&mut sockets).await else {
+                panic!("a message is expected");
+            };
+            assert_eq!((flow.transport, flow.local), (Transport::Tls, addr));
+            sockets.send(flow, b"SIP/2.0 200 OK\r\n\r\n".to_vec());
+            let mut answer = [0; 18];
+            phone.read_exact(&mut answer).await.unwrap();
+            drop(phone);
+            assert!(matches!(next(&mut sockets).await, PhoneInput::Closed(gone) if gone == flow));
         }
     }
-    true
+
+    #[tokio::test]
+    async fn the_certificate_is_for_loopback_and_nothing_else() {
+        let (sockets, folder) = sockets().await;
+        let addr = sockets.tls_addrs()[0];
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            assert!(phone(&folder, addr, name).await.is_ok(), "{name}");
+        }
+        for name in ["example.org", "192.0.2.1"] {
+            assert!(phone(&folder, addr, name).await.is_err(), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_address_is_served_and_told() {
+        let (mut sockets, _folder) = sockets().await;
+        for addr in sockets.tcp_addrs() {
+            let mut phone = dial(addr).await;
+            phone
+                .write_all(b"OPTIONS sip:a SIP/2.0\r\n\r\n")
+                .await
+                .unwrap();
+            let PhoneInput::Message(flow, _) = next(&mut sockets).await else {
+                panic!("a message is expected");
+            };
+            assert_eq!((flow.transport, flow.local), (Transport::Tcp, addr));
+            drop(phone);
+            next(&mut sockets).await;
+        }
+        assert_eq!(sockets.udp_addrs().len(), 2);
+    }
 }

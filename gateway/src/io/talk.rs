@@ -36,8 +36,6 @@ pub(crate) enum Word {
 /// Everything the tasks of all calls share.
 #[derive(Clone, Debug)]
 pub(crate) struct Studio {
-    /// Where phones send their sound: the address of the SIP socket.
-    pub(crate) near: IpAddr,
     /// Where a relayed address is ready.
     pub(crate) shelf: Shelf,
     /// Where relayed addresses come from when none is ready.
@@ -50,6 +48,7 @@ pub(crate) struct Studio {
 /// phone.
 #[derive(Debug)]
 struct NearPorts {
+    local: SocketAddr,
     rtp: UdpSocket,
     rtcp: Option<UdpSocket>,
 }
@@ -62,13 +61,15 @@ struct Sound {
 
 /// Serves one call until its orders end.
 pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Receiver<MediaOrder>) {
-    let mut near: Option<NearPorts> = None;
+    // One at each address where phones of the line registered, until it is known which phone has
+    // the call. Only then is there something to be heard at others than the first.
+    let mut near: Vec<NearPorts> = Vec::new();
     let mut sound: Option<Sound> = None;
     let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
     let mut aside = [0; PACKET];
     loop {
         if let Some(sound) = &mut sound
-            && !drain(sound, near.as_ref(), call, &studio).await
+            && !drain(sound, near.first(), call, &studio).await
         {
             break;
         }
@@ -77,21 +78,24 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
-                Some(MediaOrder::OpenNear) => near = open_near(call, &studio).await,
+                Some(MediaOrder::OpenNear(at)) => near = open_near(&at, call, &studio).await,
                 Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
                 Some(order) => {
+                    if let MediaOrder::Attach(terms) = &order {
+                        near.retain(|ports| ports.local == terms.local);
+                    }
                     if let Some(fault) = obey(order, sound.as_mut()) {
                         tell(call, &studio, MediaEvent::Refused(fault)).await;
                     }
                 }
             },
-            packet = recv_near(near.as_ref().map(|near| &near.rtp), &mut from_phone) => {
+            packet = recv_near(near.first().map(|near| &near.rtp), &mut from_phone) => {
                 let (length, from) = packet;
                 if let (Some(bytes), Some(sound)) = (from_phone.get(..length), &mut sound) {
                     sound.talk.handle_rtp(from, bytes, now());
                 }
             }
-            _ = recv_near(near.as_ref().and_then(|near| near.rtcp.as_ref()), &mut aside) => {}
+            _ = recv_near(near.first().and_then(|near| near.rtcp.as_ref()), &mut aside) => {}
             open = recv_turn(sound.as_mut().map(|sound| &mut sound.turn), &mut from_turn) => {
                 if let Some(sound) = &mut sound {
                     if open {
@@ -113,7 +117,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
 
 /// Ends the far leg in good order: the goodbye leaves, and the relayed address is given back,
 /// even one that was only asked for yet. The far leg itself bounds how long that may take.
-async fn finish(call: CallLabel, studio: &Studio, near: Option<NearPorts>, sound: Option<Sound>) {
+async fn finish(call: CallLabel, studio: &Studio, near: Vec<NearPorts>, sound: Option<Sound>) {
     // No more sound for the phone.
     drop(near);
     let Some(mut sound) = sound else {
@@ -207,18 +211,19 @@ async fn drain(
     true
 }
 
-async fn open_near(call: CallLabel, studio: &Studio) -> Option<NearPorts> {
-    let ports = bind_pair(studio.near).await;
-    let local = ports
-        .as_ref()
-        .ok()
-        .and_then(|ports| ports.rtp.local_addr().ok());
-    let event = match local {
-        Some(local) => MediaEvent::Near(local),
-        None => MediaEvent::Refused(MediaFault::NoPort),
+async fn open_near(at: &[IpAddr], call: CallLabel, studio: &Studio) -> Vec<NearPorts> {
+    let mut opened = Vec::with_capacity(at.len());
+    for ip in at {
+        // An address that this machine has lost: phones there are not reached in any case.
+        opened.extend(bind_pair(*ip).await.ok());
+    }
+    let event = if opened.is_empty() && !at.is_empty() {
+        MediaEvent::Refused(MediaFault::NoPort)
+    } else {
+        MediaEvent::Near(opened.iter().map(|ports| ports.local).collect())
     };
     tell(call, studio, event).await;
-    ports.ok()
+    opened
 }
 
 /// Takes the spare, whose relay the engine hears of at once, or dials; then the relay comes later.
@@ -251,12 +256,14 @@ async fn tell(call: CallLabel, studio: &Studio, event: MediaEvent) -> bool {
 async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
     for _ in 0..PORT_TRIES {
         let rtp = UdpSocket::bind((ip, 0)).await?;
-        let port = rtp.local_addr()?.port();
+        let local = rtp.local_addr()?;
+        let port = local.port();
         if port % 2 == 0
             && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
         {
             rtp.writable().await?;
             return Ok(NearPorts {
+                local,
                 rtp,
                 rtcp: Some(rtcp),
             });
@@ -265,7 +272,11 @@ async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
     // Nearly all ports are taken: sound matters more than an RTCP port that only discards.
     let rtp = UdpSocket::bind((ip, 0)).await?;
     rtp.writable().await?;
-    Ok(NearPorts { rtp, rtcp: None })
+    Ok(NearPorts {
+        local: rtp.local_addr()?,
+        rtp,
+        rtcp: None,
+    })
 }
 
 async fn recv_near(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {

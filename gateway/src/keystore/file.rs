@@ -119,7 +119,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
 }
 
 /// Reads a file that must not be open to others.
-pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
     read_private_up_to(path, MOST_BYTES)
 }
 

@@ -2,7 +2,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ringfence_phonebook::Day;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -34,8 +33,8 @@ pub struct LineFile {
     pub account: SipAccount,
     /// What the owner calls the line. Stays on this machine.
     pub name: Option<String>,
-    /// When the ring key was drawn, if that is known.
-    pub ring_key_since: Option<Day>,
+    /// When the ring key is to be renewed, Unix seconds, if that was drawn already.
+    pub ring_key_due: Option<u64>,
     /// The phone book's token for its members, as it last came.
     pub members: Option<Secret>,
 }
@@ -67,7 +66,10 @@ struct Stored {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    ring_key_since: Option<u32>,
+    ring_key_due: Option<u64>,
+    /// What earlier versions wrote, who renewed by the age of the key.
+    #[serde(default, rename = "ring_key_since", skip_serializing)]
+    _ring_key_since: Option<u32>,
     #[serde(default)]
     members: Option<String>,
 }
@@ -83,7 +85,8 @@ impl LineFile {
             sip_user: self.account.user.clone(),
             sip_password: self.account.password.expose().to_owned(),
             name: self.name.clone(),
-            ring_key_since: self.ring_key_since.map(Day::count),
+            ring_key_due: self.ring_key_due,
+            _ring_key_since: None,
             members: self.members.as_ref().map(|token| token.expose().to_owned()),
         };
         // Large enough that it never grows and leaves copies behind.
@@ -110,7 +113,7 @@ impl LineFile {
                 password: Secret::new(std::mem::take(&mut stored.sip_password)),
             },
             name: stored.name.take(),
-            ring_key_since: stored.ring_key_since.map(Day::new),
+            ring_key_due: stored.ring_key_due,
             members: stored.members.take().map(Secret::new),
         })
     }
@@ -130,6 +133,14 @@ mod tests {
         .unwrap();
         assert_eq!(format!("{line:?}"), "LineFile(..)");
         assert_eq!(line.account.password.expose(), "swordfish");
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_version_is_read_and_draws_its_renewal_anew() {
+        let line = LineFile::from_json(
+            br#"{"number":20001,"identity":"AAAA","binding":"AAAA","book_url":"u","book_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","sip_user":"20001","sip_password":"swordfish","ring_key_since":20700}"#,
+        );
+        assert_eq!(line.unwrap().ring_key_due, None);
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
+//!   ledger.json           texts that wait, calls of the past; see `ledger`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
@@ -15,6 +16,7 @@
 mod contacts;
 mod evidence;
 mod file;
+mod ledger;
 mod line;
 mod sealed;
 
@@ -26,7 +28,8 @@ use zeroize::Zeroizing;
 pub use contacts::ContactsFile;
 pub(crate) use contacts::Edition;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
-pub(crate) use file::{make_folder, write_private};
+pub(crate) use file::{make_folder, read_private, write_private};
+pub use ledger::LedgerFile;
 pub use line::{LineFile, SipAccount};
 use sealed::Vault;
 
@@ -168,7 +171,7 @@ impl Keystore {
     /// [`KeystoreFault`] when a file cannot be read.
     pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreFault> {
         for path in file::list(&folder.join("lines"))? {
-            if sealed::is_encrypted(&path, &file::read_private(&path)?)? {
+            if sealed::is_encrypted(&path, &read_private(&path)?)? {
                 return Ok(true);
             }
         }
@@ -188,6 +191,12 @@ impl Keystore {
     #[must_use]
     pub fn contacts(&self) -> ContactsFile {
         ContactsFile::new(&self.folder, self.vault.again())
+    }
+
+    /// The ledger beside these lines, under the same passphrase.
+    #[must_use]
+    pub fn ledger(&self) -> LedgerFile {
+        LedgerFile::new(&self.folder, self.vault.again())
     }
 
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.
@@ -236,9 +245,7 @@ impl Keystore {
         if !path.exists() {
             return Ok(None);
         }
-        self.vault
-            .open(&path, &file::read_private(&path)?)
-            .map(Some)
+        self.vault.open(&path, &read_private(&path)?).map(Some)
     }
 
     /// Forgets a pending identity, once its line is saved.
@@ -272,7 +279,7 @@ fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, Keystore
     }
     let mut lines = Vec::with_capacity(paths.len());
     for path in paths {
-        let body = vault.open(&path, &file::read_private(&path)?)?;
+        let body = vault.open(&path, &read_private(&path)?)?;
         let line = LineFile::from_json(&body)
             .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
         if path != line_path(state, line.number) {
@@ -309,7 +316,7 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
-            ring_key_since: None,
+            ring_key_due: None,
             members: Some(Secret::new("token".to_owned())),
         }
     }

@@ -124,7 +124,7 @@ pub(crate) fn settings(first: &str, turn_urls: &[String]) -> String {
 /// The same with another secret; without one, the logins for the TURN server come from the phone book.
 pub(crate) fn settings_with(first: &str, turn_urls: &[String], secret: &str) -> String {
     format!(
-        "{first}\n[sip]\nudp_port = 0\ntcp_port = 0\n\
+        "{first}\n[sip]\nudp_port = 0\ntcp_port = 0\ntls_port = 0\n\
          [turn]\nurls = {turn_urls:?}\nsecret = {secret:?}\nallow_private = true\n"
     )
 }

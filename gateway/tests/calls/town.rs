@@ -109,6 +109,8 @@ impl House {
             addresses: vec![Ipv4Addr::LOCALHOST.into()],
             udp_port: 0,
             tcp_port: 0,
+            tls_port: 0,
+            ..config.sip
         };
         config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
         config.turn.allow_private = true;

@@ -3,9 +3,11 @@
 //!
 //! A phone's text is read into [`PhoneMedia`] and never passed on: what we say is written anew, in
 //! our own lines, with nothing in `o=` and `s=` that tells who wrote it. One stream of sound is
-//! taken, plain RTP only; every other stream is answered with port 0. Names are not resolved: an
-//! address must be a number.
+//! taken, plain or with keys in the SDP (RFC 4568); every other stream is answered with port 0. What
+//! a phone says of ICE and DTLS is left unanswered, so that it does without (RFC 8839 section 4.2.5).
+//! Names are not resolved: an address must be a number.
 
+mod crypto;
 mod read;
 mod stream;
 mod write;
@@ -17,6 +19,8 @@ pub use write::{write_answer, write_offer, write_reoffer};
 
 use crate::codec::Codec;
 use crate::near::NearTerms;
+use crate::srtp::{Key, KeyPair, Suite};
+use crypto::Crypto;
 use stream::Stream;
 
 /// The longest SDP that is read, in bytes. A phone with video, ICE and four keys writes 4,000.
@@ -26,6 +30,38 @@ pub const MAX_LINES: usize = 512;
 /// The most `m=` lines that are read: sound, video, text, slides, twice over.
 pub const MAX_STREAMS: usize = 8;
 
+/// What our own SDP in one dialog says of us.
+#[derive(Clone, Debug)]
+pub struct OwnMedia {
+    /// Where the near leg hears this phone.
+    pub rtp: SocketAddr,
+    /// Our keys: those that we offer, in the order of their tags, or the agreed one. Empty for plain
+    /// sound.
+    pub keys: Vec<Key>,
+    /// The session in `o=`: told to this phone alone, and random.
+    pub session: u64,
+    /// Counts up within the session, from 1, whenever what we say differs (RFC 3264 section 8).
+    pub version: u64,
+}
+
+impl OwnMedia {
+    /// The first word in a dialog, without keys.
+    #[must_use]
+    pub const fn plain(rtp: SocketAddr, session: u64) -> Self {
+        Self {
+            rtp,
+            keys: Vec::new(),
+            session,
+            version: 1,
+        }
+    }
+
+    /// Our key for a phone's suite.
+    fn key(&self, suite: Suite) -> Option<&Key> {
+        self.keys.iter().find(|key| key.suite() == suite)
+    }
+}
+
 /// What a phone's SDP said about sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneMedia {
@@ -34,11 +70,15 @@ pub struct PhoneMedia {
     pub rtp: SocketAddr,
     /// Where the phone wants RTCP, if it said so (RFC 3605). We send none.
     pub rtcp: Option<SocketAddr>,
+    /// Whether the phone wants RTCP at the port of its sound (RFC 5761 section 5.1.1).
+    pub rtcp_mux: bool,
     /// Formats that both the phone and we know, in the phone's order, with the phone's payload
     /// types. Never empty of sound.
     pub codecs: Vec<(Codec, u8)>,
     /// Which ways sound shall flow, seen from the phone.
     pub direction: Direction,
+    /// The phone's key, if its sound is encrypted.
+    crypto: Option<Crypto>,
     /// Every `m=` line in order, because an answer has to have as many.
     streams: Vec<Stream>,
     /// Which of them is the one described above.
@@ -56,8 +96,10 @@ impl PhoneMedia {
         Self {
             rtp,
             rtcp: None,
+            rtcp_mux: false,
             codecs: numbered.collect(),
             direction: Direction::SendRecv,
+            crypto: None,
             streams: vec![Stream {
                 kind: stream::Kind::Audio,
                 protocol: stream::Protocol::RtpAvp,
@@ -79,10 +121,21 @@ impl PhoneMedia {
         !self.direction.hears() || self.rtp.ip().is_unspecified()
     }
 
-    /// What the near leg has to know, once `chosen` is agreed and the near socket is bound to
-    /// `local`.
+    /// The suite of the phone's key, if its sound is encrypted.
     #[must_use]
-    pub fn terms(&self, local: SocketAddr, chosen: &[Codec]) -> NearTerms {
+    pub fn suite(&self) -> Option<Suite> {
+        self.crypto.as_ref().map(|crypto| crypto.key.suite())
+    }
+
+    /// What the near leg has to know, once `chosen` is agreed.
+    #[must_use]
+    pub fn terms(&self, own: &OwnMedia, chosen: &[Codec]) -> NearTerms {
+        let keys = self.crypto.as_ref().and_then(|crypto| {
+            Some(KeyPair {
+                ours: own.key(crypto.key.suite())?.clone(),
+                theirs: crypto.key.clone(),
+            })
+        });
         let codecs = self
             .codecs
             .iter()
@@ -90,10 +143,11 @@ impl PhoneMedia {
             .filter(|(codec, _)| chosen.contains(codec))
             .collect();
         NearTerms {
-            local,
+            local: own.rtp,
             remote: self.rtp,
             codecs,
             hears: !self.is_holding(),
+            keys,
         }
     }
 }
@@ -173,10 +227,16 @@ pub enum Unacceptable {
     /// No stream of sound, or only ones with port 0.
     #[error("no stream of sound")]
     NoSound,
-    /// Sound over SRTP only: the phone may try again without (RFC 3264 section 6; Linphone's
-    /// "optional" works so).
+    /// Sound over SRTP only, which is switched off: the phone may try again without (RFC 3264
+    /// section 6; Linphone's "optional" works so).
     #[error("sound is offered over SRTP only")]
     SecureOnly,
+    /// Plain sound only, and SRTP is required.
+    #[error("sound is offered without SRTP only")]
+    PlainOnly,
+    /// SRTP without a key that we can use: other suites, or keys by handshake alone.
+    #[error("no key for sound in common")]
+    NoKey,
     /// No format for sound that we carry.
     #[error("no format for sound in common")]
     NoFormat,

@@ -6,38 +6,51 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::crypto::{self, Crypto};
 use super::stream::{Kind, Protocol, Stream};
-use super::{Direction, MAX_BYTES, MAX_LINES, MAX_STREAMS, PhoneMedia, SdpError, Unacceptable};
+use super::{
+    Direction, MAX_BYTES, MAX_LINES, MAX_STREAMS, OwnMedia, PhoneMedia, SdpError, Unacceptable,
+};
 use crate::codec::Codec;
+use crate::srtp::Srtp;
 
-/// Reads what a phone offers.
+/// Reads what a phone offers. Of several streams of sound an encrypted one is taken, unless `srtp`
+/// is off; of several keys the first that we can use, since their order is the phone's preference
+/// (RFC 4568 section 5.1.2).
 ///
 /// # Errors
 /// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::Unacceptable`] for
 /// 488.
-pub fn read_offer(bytes: &[u8]) -> Result<PhoneMedia, SdpError> {
+pub fn read_offer(bytes: &[u8], srtp: Srtp) -> Result<PhoneMedia, SdpError> {
     let draft = Draft::read(bytes)?;
-    let chosen = draft.streams.iter().position(StreamDraft::is_plain_sound);
-    let chosen = chosen.ok_or_else(|| draft.why_no_sound())?;
-    draft.finish(chosen)
+    let chosen = draft.choose(srtp)?;
+    let stream = draft.streams.get(chosen);
+    let crypto = stream
+        .filter(|_| srtp != Srtp::Off)
+        .and_then(|stream| stream.cryptos.first().cloned());
+    draft.finish(chosen, crypto)
 }
 
-/// Reads what a phone answers to an offer of ours, which has one stream.
+/// Reads what a phone answers to an offer of ours, which has one stream. Where we offered keys, the
+/// answer has one for the suite under the same tag (RFC 4568 section 5.1.3), or it is none.
 ///
 /// # Errors
 /// As [`read_offer`]; a phone that answers with port 0 has refused: [`Unacceptable::NoSound`].
-pub fn read_answer(bytes: &[u8]) -> Result<PhoneMedia, SdpError> {
+pub fn read_answer(bytes: &[u8], own: &OwnMedia) -> Result<PhoneMedia, SdpError> {
     // RFC 3264 section 6: the answer has the offer's streams in the offer's order, so the first one
     // must be ours.
     let draft = Draft::read(bytes)?;
-    if !draft
-        .streams
-        .first()
-        .is_some_and(StreamDraft::is_plain_sound)
-    {
-        return Err(draft.why_no_sound().into());
+    let stream = draft.streams.first();
+    if !stream.is_some_and(StreamDraft::is_sound) {
+        return Err(Unacceptable::NoSound.into());
     }
-    draft.finish(0)
+    let is_plain = stream.is_some_and(StreamDraft::is_plain_sound);
+    let agreed = stream.and_then(|stream| stream.agreed(own));
+    match (own.keys.is_empty(), agreed) {
+        (true, _) if is_plain => draft.finish(0, None),
+        (false, Some(crypto)) => draft.finish(0, Some(crypto)),
+        _ => Err(Unacceptable::NoKey.into()),
+    }
 }
 
 /// The whole SDP while it is being read.
@@ -56,6 +69,9 @@ struct StreamDraft {
     address: Option<Result<IpAddr, Unacceptable>>,
     direction: Option<Direction>,
     rtcp: Option<(u16, Option<IpAddr>)>,
+    rtcp_mux: bool,
+    /// The keys that we can use.
+    cryptos: Vec<Crypto>,
     /// What `a=rtpmap` says, `None` for formats that we do not carry.
     mapped: Vec<(u8, Option<Codec>)>,
 }
@@ -126,6 +142,9 @@ impl Draft {
                 .last_mut()
                 .map_or(&mut self.direction, |stream| &mut stream.direction) = Some(direction);
         }
+        if let ("rtcp-mux", Some(stream)) = (value.trim_end(), self.streams.last_mut()) {
+            stream.rtcp_mux = true;
+        }
         let Some((name, value)) = value.split_once(':') else {
             return Ok(());
         };
@@ -136,19 +155,42 @@ impl Draft {
             ("rtcp", Some(stream)) if stream.stream.kind == Kind::Audio => {
                 stream.rtcp(value).ok_or("port of RTCP")
             }
+            ("crypto", Some(stream)) if stream.stream.kind == Kind::Audio => {
+                stream.cryptos.extend(crypto::read(value));
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
 
-    fn why_no_sound(&self) -> Unacceptable {
-        if self.streams.iter().any(StreamDraft::is_secure_sound) {
-            Unacceptable::SecureOnly
+    /// The stream of sound that we take.
+    fn choose(&self, srtp: Srtp) -> Result<usize, Unacceptable> {
+        let first = |is_it: fn(&StreamDraft) -> bool| self.streams.iter().position(is_it);
+        let chosen = match srtp {
+            Srtp::Off => first(StreamDraft::is_plain_sound),
+            Srtp::Optional => {
+                first(StreamDraft::has_key).or_else(|| first(StreamDraft::is_plain_sound))
+            }
+            Srtp::Required => first(StreamDraft::has_key),
+        };
+        chosen.ok_or_else(|| self.why_no_sound(srtp))
+    }
+
+    fn why_no_sound(&self, srtp: Srtp) -> Unacceptable {
+        let any = |is_it: fn(&StreamDraft) -> bool| self.streams.iter().any(is_it);
+        if any(StreamDraft::is_secure_sound) {
+            match srtp {
+                Srtp::Off => Unacceptable::SecureOnly,
+                Srtp::Optional | Srtp::Required => Unacceptable::NoKey,
+            }
+        } else if any(StreamDraft::is_plain_sound) {
+            Unacceptable::PlainOnly
         } else {
             Unacceptable::NoSound
         }
     }
 
-    fn finish(self, chosen: usize) -> Result<PhoneMedia, SdpError> {
+    fn finish(self, chosen: usize, crypto: Option<Crypto>) -> Result<PhoneMedia, SdpError> {
         let stream = self.streams.get(chosen).ok_or(Unacceptable::NoSound)?;
         let ip = stream
             .address
@@ -163,7 +205,9 @@ impl Draft {
             rtcp: stream
                 .rtcp
                 .map(|(port, other)| SocketAddr::new(other.unwrap_or(ip), port)),
+            rtcp_mux: stream.rtcp_mux,
             codecs,
+            crypto,
             direction: stream.direction.or(self.direction).unwrap_or_default(),
             streams: self.streams.iter().map(|stream| stream.stream).collect(),
             chosen,
@@ -198,16 +242,40 @@ impl StreamDraft {
             address: None,
             direction: None,
             rtcp: None,
+            rtcp_mux: false,
+            cryptos: Vec::new(),
             mapped: Vec::new(),
         })
     }
 
+    fn is_sound(&self) -> bool {
+        let protocol = self.stream.protocol;
+        let is_rtp = protocol.is_plain_rtp() || protocol.has_keys_in_sdp();
+        self.stream.kind == Kind::Audio && self.port != 0 && is_rtp
+    }
+
     fn is_plain_sound(&self) -> bool {
-        self.stream.kind == Kind::Audio && self.port != 0 && self.stream.protocol.is_plain_rtp()
+        self.is_sound() && self.stream.protocol.is_plain_rtp()
     }
 
     fn is_secure_sound(&self) -> bool {
         self.stream.kind == Kind::Audio && self.port != 0 && self.stream.protocol.is_secure_rtp()
+    }
+
+    /// Keys may stand beside plain RTP as well: then the phone leaves the choice to us.
+    fn has_key(&self) -> bool {
+        self.is_sound() && !self.cryptos.is_empty()
+    }
+
+    /// The key that fits one of those that we offered.
+    fn agreed(&self, own: &OwnMedia) -> Option<Crypto> {
+        let fits = |crypto: &&Crypto| {
+            let ours = usize::try_from(crypto.tag)
+                .ok()
+                .and_then(|tag| own.keys.get(tag.checked_sub(1)?));
+            ours.is_some_and(|key| key.suite() == crypto.key.suite())
+        };
+        self.cryptos.iter().find(fits).cloned()
     }
 
     /// `a=rtpmap:<payload type> <format>` (RFC 8866 section 6.6).

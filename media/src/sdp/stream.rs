@@ -90,10 +90,15 @@ impl Protocol {
         name_of(&Self::NAMES, self)
     }
 
-    /// Plain RTP, which is all that the near leg speaks. Feedback messages (AVPF) may be left out
+    /// Plain RTP, or RTP with keys if there are `a=crypto` lines. Feedback messages (AVPF) may be left out
     /// by either side (RFC 4585 section 3.1).
     pub(super) fn is_plain_rtp(self) -> bool {
         matches!(self, Self::RtpAvp | Self::RtpAvpf)
+    }
+
+    /// SRTP whose keys stand in the SDP itself (RFC 4568), not in a handshake.
+    pub(super) fn has_keys_in_sdp(self) -> bool {
+        matches!(self, Self::RtpSavp | Self::RtpSavpf)
     }
 
     /// Some format that the grammar of a line with this protocol allows.

@@ -2,6 +2,7 @@
 //! in our own words.
 
 use super::*;
+use crate::srtp::{Key, Srtp, Suite};
 use Codec::*;
 use proptest::prelude::*;
 
@@ -86,6 +87,14 @@ fn local() -> SocketAddr {
     "127.0.0.1:47000".parse().unwrap()
 }
 
+/// What we say of ourselves without keys.
+fn own(session: u64, version: u64) -> OwnMedia {
+    OwnMedia {
+        version,
+        ..OwnMedia::plain(local(), session)
+    }
+}
+
 fn lines(bytes: &[u8]) -> Vec<&str> {
     str::from_utf8(bytes)
         .unwrap()
@@ -94,16 +103,17 @@ fn lines(bytes: &[u8]) -> Vec<&str> {
 }
 
 /// The least SDP that makes a call, with more lines at its end.
-fn offer(more: &str) -> Result<PhoneMedia, SdpError> {
+fn offer(more: &str, srtp: Srtp) -> Result<PhoneMedia, SdpError> {
     read_offer(
         format!("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{more}")
             .as_bytes(),
+        srtp,
     )
 }
 
 #[test]
 fn a_soft_phone_is_understood() {
-    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    let media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
     assert_eq!(media.rtp, "192.0.2.33:41236".parse().unwrap());
     assert_eq!(media.rtcp, Some("192.0.2.33:52791".parse().unwrap()));
     assert_eq!(
@@ -123,7 +133,7 @@ fn a_soft_phone_is_understood() {
 
 #[test]
 fn a_scripted_phone_is_understood() {
-    let media = read_offer(SCRIPTED_PHONE.as_bytes()).unwrap();
+    let media = read_offer(SCRIPTED_PHONE.as_bytes(), Srtp::Off).unwrap();
     assert_eq!(media.rtp, "127.0.0.1:4000".parse().unwrap());
     assert_eq!(media.rtcp, Some("127.0.0.1:4001".parse().unwrap()));
     assert_eq!(media.codecs, [(Pcma, 8), (Pcmu, 0), (Events8k, 120)]);
@@ -131,7 +141,7 @@ fn a_scripted_phone_is_understood() {
 
 #[test]
 fn a_small_phone_is_understood() {
-    let media = read_offer(SMALL_PHONE.as_bytes()).unwrap();
+    let media = read_offer(SMALL_PHONE.as_bytes(), Srtp::Off).unwrap();
     assert_eq!(media.rtp, "[2001:db8::5]:12000".parse().unwrap());
     assert_eq!(media.rtcp, None);
     assert_eq!(
@@ -149,7 +159,7 @@ fn a_small_phone_is_understood() {
 
 #[test]
 fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
-    let media = read_offer(DESK_PHONE.as_bytes()).unwrap();
+    let media = read_offer(DESK_PHONE.as_bytes(), Srtp::Off).unwrap();
     assert_eq!(media.rtp, "198.51.100.20:30002".parse().unwrap());
     assert_eq!(media.codecs, [(Pcma, 8), (Events8k, 96)]);
     assert_eq!(
@@ -157,7 +167,7 @@ fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
         Direction::SendRecv,
         "the last stream's direction is its own"
     );
-    let answer = write_answer(local(), &media, &[Pcma, Events8k], 77, 3);
+    let answer = write_answer(&own(77, 3), &media, &[Pcma, Events8k]);
     let streams: Vec<_> = lines(&answer)
         .into_iter()
         .filter(|line| line.starts_with("m="))
@@ -176,8 +186,8 @@ fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
 
 #[test]
 fn an_answer_is_these_lines_and_no_others() {
-    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
-    let answer = write_answer(local(), &media, &[Opus, Events48k], 77, 3);
+    let media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
+    let answer = write_answer(&own(77, 3), &media, &[Opus, Events48k]);
     let expected = [
         "v=0",
         "o=- 77 3 IN IP4 127.0.0.1",
@@ -198,10 +208,13 @@ fn an_answer_is_these_lines_and_no_others() {
 
 #[test]
 fn an_offer_has_our_own_numbers() {
-    let offer = write_offer("[::1]:47000".parse().unwrap(), &[Opus, Pcma, Events8k], 5);
+    let offer = write_offer(
+        &OwnMedia::plain("[::1]:47000".parse().unwrap(), 5),
+        &[Opus, Pcma, Events8k],
+    );
     assert_eq!(lines(&offer)[1], "o=- 5 1 IN IP6 ::1");
     assert_eq!(lines(&offer)[5], "m=audio 47000 RTP/AVP 111 8 101");
-    let read = read_offer(&offer).unwrap();
+    let read = read_offer(&offer, Srtp::Off).unwrap();
     assert_eq!(read.codecs, [(Opus, 111), (Pcma, 8), (Events8k, 101)]);
     assert_eq!(read.rtp, "[::1]:47000".parse().unwrap());
 }
@@ -211,8 +224,8 @@ fn nothing_a_phone_wrote_freely_is_written_again() {
     let secret = "o=Marked 424242 434343 IN IP4 203.0.113.99\r\ns=Marked\r\ni=Marked\r\nu=sip:Marked\r\ne=Marked\r\n\
         c=IN IP4 203.0.113.98\r\nt=0 0\r\na=tool:Marked\r\nm=audio 6000 RTP/AVP 8\r\na=Marked:1\r\na=ssrc:7 cname:Marked\r\n\
         a=candidate:1 1 UDP 1 203.0.113.97 6000 typ host\r\na=rtpmap:8 pCmA/8000\r\n";
-    let media = read_offer(format!("v=0\r\n{secret}").as_bytes()).unwrap();
-    let answer = String::from_utf8(write_answer(local(), &media, &[Pcma], 1, 1)).unwrap();
+    let media = read_offer(format!("v=0\r\n{secret}").as_bytes(), Srtp::Off).unwrap();
+    let answer = String::from_utf8(write_answer(&own(1, 1), &media, &[Pcma])).unwrap();
     for mark in ["Marked", "424242", "434343", "203.0.113", "6000", "pCmA"] {
         assert!(!answer.contains(mark), "{mark} in {answer}");
     }
@@ -221,7 +234,7 @@ fn nothing_a_phone_wrote_freely_is_written_again() {
 #[test]
 fn keys_without_choice_ask_for_another_try() {
     for profile in ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "rtp/savp"] {
-        let error = offer(&format!("m=audio 9 {profile} 0\r\n")).unwrap_err();
+        let error = offer(&format!("m=audio 9 {profile} 0\r\n"), Srtp::Off).unwrap_err();
         assert_eq!(error, Unacceptable::SecureOnly.into(), "{profile}");
     }
 }
@@ -235,7 +248,7 @@ fn a_call_without_sound_is_refused() {
         "m=audio 9 udp 0\r\n",
     ] {
         assert_eq!(
-            offer(streams),
+            offer(streams, Srtp::Off),
             Err(Unacceptable::NoSound.into()),
             "{streams}"
         );
@@ -252,7 +265,7 @@ fn sound_that_nobody_here_knows_is_refused() {
         "x",
         "",
     ] {
-        let error = offer(&format!("m=audio 9 RTP/AVP {formats}\r\n")).unwrap_err();
+        let error = offer(&format!("m=audio 9 RTP/AVP {formats}\r\n"), Srtp::Off).unwrap_err();
         assert_eq!(error, Unacceptable::NoFormat.into(), "{formats}");
     }
 }
@@ -260,7 +273,7 @@ fn sound_that_nobody_here_knows_is_refused() {
 #[test]
 fn an_unknown_stream_cannot_even_be_refused_in_words_of_ours() {
     for stream in ["m=smell 9 RTP/AVP 0", "m=video 9 QUIC/AVP 0"] {
-        let error = offer(&format!("m=audio 9 RTP/AVP 0\r\n{stream}\r\n")).unwrap_err();
+        let error = offer(&format!("m=audio 9 RTP/AVP 0\r\n{stream}\r\n"), Srtp::Off).unwrap_err();
         assert_eq!(error, Unacceptable::UnknownStream.into(), "{stream}");
     }
 }
@@ -273,16 +286,20 @@ fn addresses_that_no_phone_has_are_refused() {
         "IP4 255.255.255.255",
         "IP6 ff02::1",
     ] {
-        let error = offer(&format!("m=audio 9 RTP/AVP 0\r\nc=IN {address}\r\n")).unwrap_err();
+        let error = offer(
+            &format!("m=audio 9 RTP/AVP 0\r\nc=IN {address}\r\n"),
+            Srtp::Off,
+        )
+        .unwrap_err();
         assert_eq!(error, Unacceptable::Address.into(), "{address}");
     }
-    let none = read_offer(b"v=0\r\nm=audio 9 RTP/AVP 0\r\n").unwrap_err();
+    let none = read_offer(b"v=0\r\nm=audio 9 RTP/AVP 0\r\n", Srtp::Off).unwrap_err();
     assert_eq!(none, Unacceptable::Address.into());
 }
 
 #[test]
 fn an_address_of_the_stream_comes_before_that_of_the_session() {
-    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\n").unwrap();
+    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP6 2001:db8::1\r\n", Srtp::Off).unwrap();
     assert_eq!(media.rtp, "[2001:db8::1]:9".parse().unwrap());
 }
 
@@ -308,7 +325,7 @@ fn what_is_not_sdp_says_where() {
         ("v=0\r\nm=audio 9 RTP/AVP 0\r\na=rtcp:none\r\n", 3),
     ];
     for (text, expected) in cases {
-        match read_offer(text.as_bytes()) {
+        match read_offer(text.as_bytes(), Srtp::Off) {
             Err(SdpError::Malformed { line, .. }) => assert_eq!(line, expected, "{text:?}"),
             other => panic!("{text:?}: {other:?}"),
         }
@@ -318,21 +335,24 @@ fn what_is_not_sdp_says_where() {
 #[test]
 fn limits_are_kept() {
     let stream = "m=audio 9 RTP/AVP 0\r\n";
-    assert!(offer(&stream.repeat(MAX_STREAMS)).is_ok());
+    assert!(offer(&stream.repeat(MAX_STREAMS), Srtp::Off).is_ok());
     assert_eq!(
-        offer(&stream.repeat(MAX_STREAMS + 1)),
+        offer(&stream.repeat(MAX_STREAMS + 1), Srtp::Off),
         Err(SdpError::TooLong)
     );
-    assert_eq!(offer(&"a=x\r\n".repeat(MAX_LINES)), Err(SdpError::TooLong));
     assert_eq!(
-        offer(&format!("s={}\r\n", "x".repeat(MAX_BYTES))),
+        offer(&"a=x\r\n".repeat(MAX_LINES), Srtp::Off),
+        Err(SdpError::TooLong)
+    );
+    assert_eq!(
+        offer(&format!("s={}\r\n", "x".repeat(MAX_BYTES)), Srtp::Off),
         Err(SdpError::TooLong)
     );
     let many = (0..9_000)
         .map(|number| format!(" {}", number % 256))
         .collect::<String>();
     assert!(
-        matches!(offer(&format!("m=audio 9 RTP/AVP{}\r\n", &many[..MAX_BYTES - 200])), Ok(media) if media.codecs.len() == 3)
+        matches!(offer(&format!("m=audio 9 RTP/AVP{}\r\n", &many[..MAX_BYTES - 200]), Srtp::Off), Ok(media) if media.codecs.len() == 3)
     );
 }
 
@@ -340,13 +360,18 @@ fn limits_are_kept() {
 fn a_payload_type_and_a_format_count_once() {
     let media = offer(
         "m=audio 9 RTP/AVP 8 8 0 96 97\r\na=rtpmap:8 PCMU/8000\r\na=rtpmap:96 opus/48000\r\na=rtpmap:97 opus/48000/2\r\n",
+        Srtp::Off,
     );
     assert_eq!(media.unwrap().codecs, [(Pcmu, 8), (Opus, 96)]);
 }
 
 #[test]
 fn a_static_number_with_another_name_is_that_other() {
-    let media = offer("m=audio 9 RTP/AVP 9 0\r\na=rtpmap:9 speex/8000\r\n").unwrap();
+    let media = offer(
+        "m=audio 9 RTP/AVP 9 0\r\na=rtpmap:9 speex/8000\r\n",
+        Srtp::Off,
+    )
+    .unwrap();
     assert_eq!(media.codecs, [(Pcmu, 0)]);
 }
 
@@ -354,6 +379,7 @@ fn a_static_number_with_another_name_is_that_other() {
 fn text_that_is_not_ours_to_read_may_hold_any_bytes() {
     let media = read_offer(
         b"v=0\r\ns=caf\xe9\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\na=note:\xff\r\n",
+        Srtp::Off,
     )
     .unwrap();
     assert_eq!(media.codecs, [(Pcmu, 0)]);
@@ -371,9 +397,9 @@ fn directions_are_read_and_mirrored() {
             format!("a={direction}\r\nm=audio 9 RTP/AVP 0\r\n"),
             format!("a=sendrecv\r\nm=audio 9 RTP/AVP 0\r\na={direction}\r\n"),
         ] {
-            let media = offer(&text).unwrap();
+            let media = offer(&text, Srtp::Off).unwrap();
             assert_eq!(media.is_holding(), holding, "{text}");
-            let answer = write_answer(local(), &media, &[Pcmu], 1, 1);
+            let answer = write_answer(&own(1, 1), &media, &[Pcmu]);
             assert_eq!(*lines(&answer).last().unwrap(), format!("a={answered}"));
         }
     }
@@ -381,34 +407,37 @@ fn directions_are_read_and_mirrored() {
 
 #[test]
 fn hold_in_the_old_way_is_hold() {
-    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n").unwrap();
+    let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n", Srtp::Off).unwrap();
     assert!(media.is_holding());
-    assert!(!media.terms(local(), &[Pcmu]).hears);
+    assert!(!media.terms(&own(1, 1), &[Pcmu]).hears);
 }
 
 #[test]
 fn terms_have_the_phones_numbers_of_what_was_agreed() {
-    let media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
-    let terms = media.terms(local(), &[Opus, Events8k]);
+    let media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
+    let terms = media.terms(&own(1, 1), &[Opus, Events8k]);
     assert_eq!(terms.codecs, [(Opus, 96), (Events8k, 99)]);
     assert_eq!((terms.remote, terms.hears), (media.rtp, true));
 }
 
 #[test]
 fn a_re_offer_without_digits_is_answered_without_them() {
-    let media =
-        offer("m=audio 9 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=sendonly\r\n").unwrap();
-    let answer = write_answer(local(), &media, &[Opus, Events48k], 1, 2);
+    let media = offer(
+        "m=audio 9 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\na=sendonly\r\n",
+        Srtp::Off,
+    )
+    .unwrap();
+    let answer = write_answer(&own(1, 2), &media, &[Opus, Events48k]);
     assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 96"));
-    let refused = write_answer(local(), &media, &[Pcmu], 1, 2);
+    let refused = write_answer(&own(1, 2), &media, &[Pcmu]);
     assert!(lines(&refused).contains(&"m=audio 0 RTP/AVP 0"));
 }
 
 #[test]
 fn an_offer_in_a_running_call_keeps_the_phones_numbers() {
-    let mut media = read_offer(SOFT_PHONE.as_bytes()).unwrap();
+    let mut media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
     media.direction = Direction::SendOnly;
-    let offer = write_reoffer(local(), &media, &[Opus, Events48k], 77, 4);
+    let offer = write_reoffer(&own(77, 4), &media, &[Opus, Events48k]);
     assert_eq!(lines(&offer)[1], "o=- 77 4 IN IP4 127.0.0.1");
     assert_eq!(lines(&offer)[5], "m=audio 47000 RTP/AVP 96 97");
     assert_eq!(*lines(&offer).last().unwrap(), "a=sendrecv");
@@ -416,43 +445,267 @@ fn an_offer_in_a_running_call_keeps_the_phones_numbers() {
 
 #[test]
 fn answers_of_phones_are_read() {
-    let accepted = read_answer(b"v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 7 RTP/AVP 8\r\n").unwrap();
+    let accepted = read_answer(b"v=0\r\no=x 1 1 IN IP4 192.0.2.1\r\ns=x\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 7 RTP/AVP 8\r\n", &own(1, 1)).unwrap();
     assert_eq!(accepted.codecs, [(Pcma, 8)]);
-    let refused = read_answer(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n");
+    let refused = read_answer(
+        b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n",
+        &own(1, 1),
+    );
     assert_eq!(refused, Err(Unacceptable::NoSound.into()));
-    let other_stream =
-        read_answer(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 7 RTP/AVP 8\r\nm=audio 7 RTP/AVP 8\r\n");
+    let other_stream = read_answer(
+        b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 7 RTP/AVP 8\r\nm=audio 7 RTP/AVP 8\r\n",
+        &own(1, 1),
+    );
     assert_eq!(other_stream, Err(Unacceptable::NoSound.into()));
 }
 
 #[test]
 fn a_call_is_negotiated_from_phone_to_phone() {
-    let caller = read_offer(SOFT_PHONE.as_bytes()).unwrap();
-    let to_callee = write_offer(local(), &caller.formats(), 9);
-    let at_callee = read_offer(&to_callee).unwrap();
+    let caller = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
+    let to_callee = write_offer(&own(9, 1), &caller.formats());
+    let at_callee = read_offer(&to_callee, Srtp::Off).unwrap();
     let from_callee = write_answer(
-        "192.0.2.8:5000".parse().unwrap(),
+        &OwnMedia::plain("192.0.2.8:5000".parse().unwrap(), 1),
         &at_callee,
         &[G722, Pcmu, Events8k],
-        1,
-        1,
     );
-    let callee = read_answer(&from_callee).unwrap();
+    let callee = read_answer(&from_callee, &own(1, 1)).unwrap();
     let chosen = crate::choose(&caller.formats(), &callee.formats()).unwrap();
     assert_eq!(chosen, [G722, Events8k]);
-    let answer = write_answer(local(), &caller, &chosen, 1, 1);
+    let answer = write_answer(&own(1, 1), &caller, &chosen);
     assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 9 99"));
     assert_eq!(
-        callee.terms(local(), &chosen).codecs,
+        callee.terms(&own(1, 1), &chosen).codecs,
         [(G722, 9), (Events8k, 101)]
     );
+}
+
+/// 30 bytes, 30 other bytes, and 46.
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0";
+const OTHER_KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0";
+const LONG_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0MDEyMzQ1Njc4OWFiY2RlZg==";
+
+fn key(suite: Suite, text: &str) -> Key {
+    Key::from_base64(suite, text).unwrap()
+}
+
+fn locked(key: Key) -> OwnMedia {
+    OwnMedia {
+        keys: vec![key],
+        ..own(77, 1)
+    }
+}
+
+/// A stream of sound with these keys.
+fn keyed(profile: &str, cryptos: &[&str]) -> String {
+    let lines: String = cryptos
+        .iter()
+        .map(|crypto| format!("a=crypto:{crypto}\r\n"))
+        .collect();
+    format!("m=audio 9 {profile} 8\r\n{lines}")
+}
+
+#[test]
+fn the_first_key_that_we_can_use_is_taken_and_answered_under_its_tag() {
+    let text = keyed(
+        "RTP/SAVP",
+        &[
+            &format!("1 F8_128_HMAC_SHA1_80 inline:{KEY}"),
+            &format!("2 AES_256_CM_HMAC_SHA1_80 inline:{LONG_KEY}"),
+            &format!("3 AES_CM_128_HMAC_SHA1_80 inline:{KEY}"),
+        ],
+    );
+    for srtp in [Srtp::Optional, Srtp::Required] {
+        let media = offer(&text, srtp).unwrap();
+        assert_eq!(media.suite(), Some(Suite::AesCm256Sha1Tag80));
+        let ours = locked(key(Suite::AesCm256Sha1Tag80, LONG_KEY));
+        let answer = write_answer(&ours, &media, &[Pcma]);
+        let line = format!("a=crypto:2 AES_256_CM_HMAC_SHA1_80 inline:{LONG_KEY}");
+        assert!(lines(&answer).contains(&"m=audio 47000 RTP/SAVP 8"));
+        assert!(lines(&answer).contains(&line.as_str()));
+        let keys = media.terms(&ours, &[Pcma]).keys.unwrap();
+        assert_eq!(keys.ours, ours.keys[0]);
+        assert_eq!(keys.theirs, key(Suite::AesCm256Sha1Tag80, LONG_KEY));
+    }
+}
+
+#[test]
+fn keys_beside_plain_sound_are_taken_unless_they_are_off() {
+    let text = keyed(
+        "RTP/AVP",
+        &[&format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")],
+    );
+    for (srtp, profile) in [
+        (Srtp::Off, None),
+        (Srtp::Optional, Some(Suite::AesCm128Sha1Tag80)),
+        (Srtp::Required, Some(Suite::AesCm128Sha1Tag80)),
+    ] {
+        let media = offer(&text, srtp).unwrap();
+        assert_eq!(media.suite(), profile, "{srtp:?}");
+        let ours = locked(key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+        let answer = write_answer(&ours, &media, &[Pcma]);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.contains("m=audio 47000 RTP/AVP 8\r\n"));
+        assert_eq!(answer.contains(OTHER_KEY), profile.is_some());
+        assert_eq!(
+            media.terms(&ours, &[Pcma]).keys.is_some(),
+            profile.is_some()
+        );
+    }
+}
+
+#[test]
+fn what_is_wanted_and_not_offered_is_refused_by_name() {
+    let good = format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}");
+    let plain = "m=audio 9 RTP/AVP 8\r\n".to_owned();
+    for (text, srtp, error) in [
+        (
+            keyed("RTP/SAVP", &[&good]),
+            Srtp::Off,
+            Unacceptable::SecureOnly,
+        ),
+        (keyed("RTP/SAVP", &[]), Srtp::Optional, Unacceptable::NoKey),
+        (
+            keyed("UDP/TLS/RTP/SAVP", &[]),
+            Srtp::Required,
+            Unacceptable::NoKey,
+        ),
+        (
+            keyed("UDP/TLS/RTP/SAVPF", &[&good]),
+            Srtp::Optional,
+            Unacceptable::NoKey,
+        ),
+        (plain.clone(), Srtp::Required, Unacceptable::PlainOnly),
+        (
+            keyed("RTP/AVP", &["1 X inline:y"]),
+            Srtp::Required,
+            Unacceptable::PlainOnly,
+        ),
+    ] {
+        assert_eq!(
+            offer(&text, srtp).unwrap_err(),
+            error.into(),
+            "{text} {srtp:?}"
+        );
+    }
+    assert_eq!(offer(&plain, Srtp::Optional).unwrap().suite(), None);
+}
+
+#[test]
+fn of_two_streams_the_encrypted_one_is_taken() {
+    let secure = keyed(
+        "RTP/SAVP",
+        &[&format!("1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}")],
+    );
+    let media = offer(&format!("m=audio 7 RTP/AVP 8\r\n{secure}"), Srtp::Optional).unwrap();
+    assert_eq!(media.suite(), Some(Suite::AesCm128Sha1Tag32));
+    let answer = write_answer(
+        &locked(key(Suite::AesCm128Sha1Tag32, OTHER_KEY)),
+        &media,
+        &[Pcma],
+    );
+    let streams: Vec<_> = lines(&answer)
+        .into_iter()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(streams, ["m=audio 0 RTP/AVP 0", "m=audio 47000 RTP/SAVP 8"]);
+    let unkeyed = write_answer(&own(77, 1), &media, &[Pcma]);
+    assert!(lines(&unkeyed).contains(&"m=audio 0 RTP/SAVP 0"));
+}
+
+#[test]
+fn an_offer_with_keys_is_answered_with_one_of_them() {
+    let ours = OwnMedia {
+        keys: vec![
+            key(Suite::AesCm256Sha1Tag80, LONG_KEY),
+            key(Suite::AesCm128Sha1Tag80, KEY),
+        ],
+        ..own(77, 1)
+    };
+    let text = write_offer(&ours, &[Pcma]);
+    assert!(lines(&text).contains(&"m=audio 47000 RTP/SAVP 8"));
+    let phone = read_offer(&text, Srtp::Required).unwrap();
+    assert_eq!(phone.suite(), Some(Suite::AesCm256Sha1Tag80));
+    let answer = |crypto: &str| {
+        let stream = keyed("RTP/SAVP", &[crypto]);
+        read_answer(
+            format!("v=0\r\nc=IN IP4 192.0.2.1\r\n{stream}").as_bytes(),
+            &ours,
+        )
+    };
+    let good = answer(&format!("2 AES_CM_128_HMAC_SHA1_80 inline:{OTHER_KEY}")).unwrap();
+    let keys = good.terms(&ours, &[Pcma]).keys.unwrap();
+    assert_eq!(
+        (keys.ours, keys.theirs),
+        (
+            ours.keys[1].clone(),
+            key(Suite::AesCm128Sha1Tag80, OTHER_KEY)
+        )
+    );
+    for bad in [
+        "1 AES_CM_128_HMAC_SHA1_80",
+        "3 AES_CM_128_HMAC_SHA1_80",
+        "0 AES_CM_128_HMAC_SHA1_80",
+    ] {
+        let answered = answer(&format!("{bad} inline:{OTHER_KEY}"));
+        assert_eq!(answered.unwrap_err(), Unacceptable::NoKey.into(), "{bad}");
+    }
+    let plain = b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n";
+    assert_eq!(
+        read_answer(plain, &ours).unwrap_err(),
+        Unacceptable::NoKey.into()
+    );
+    let uninvited = keyed(
+        "RTP/SAVP",
+        &[&format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")],
+    );
+    let uninvited = format!("v=0\r\nc=IN IP4 192.0.2.1\r\n{uninvited}");
+    assert_eq!(
+        read_answer(uninvited.as_bytes(), &own(1, 1)).unwrap_err(),
+        Unacceptable::NoKey.into()
+    );
+}
+
+#[test]
+fn an_offer_in_a_running_call_repeats_the_agreed_key_under_tag_1() {
+    let text = keyed(
+        "RTP/SAVP",
+        &[&format!("4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")],
+    );
+    let media = offer(&text, Srtp::Optional).unwrap();
+    let ours = locked(key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+    let text = write_reoffer(&ours, &media, &[Pcma]);
+    let line = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{OTHER_KEY}");
+    assert!(lines(&text).contains(&line.as_str()));
+}
+
+#[test]
+fn reports_at_the_port_of_sound_are_agreed_to_when_asked_for() {
+    let media = offer("m=audio 9 RTP/AVP 8\r\na=rtcp-mux\r\n", Srtp::Off).unwrap();
+    assert!(lines(&write_answer(&own(1, 1), &media, &[Pcma])).contains(&"a=rtcp-mux"));
+    let media = offer("m=audio 9 RTP/AVP 8\r\n", Srtp::Off).unwrap();
+    assert!(!lines(&write_answer(&own(1, 1), &media, &[Pcma])).contains(&"a=rtcp-mux"));
+}
+
+#[test]
+fn ice_is_left_unanswered() {
+    let media = offer(
+        "a=ice-options:trickle\r\na=ice-ufrag:aaaa\r\na=ice-pwd:bbbbbbbbbbbbbbbbbbbbbb\r\n\
+        m=audio 9 RTP/AVP 8\r\na=candidate:1 1 UDP 1 192.0.2.1 9 typ host\r\na=end-of-candidates\r\n",
+        Srtp::Off,
+    )
+    .unwrap();
+    let answer = String::from_utf8(write_answer(&own(1, 1), &media, &[Pcma])).unwrap();
+    for word in ["ice", "candidate"] {
+        assert!(!answer.contains(word), "{answer}");
+    }
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        let _ = read_offer(&bytes);
-        let _ = read_answer(&[b"v=0\n", &bytes[..]].concat());
+        let _ = read_offer(&bytes, Srtp::Off);
+        let _ = read_answer(&[b"v=0\n", &bytes[..]].concat(), &own(1, 1));
     }
 
     #[test]
@@ -465,10 +718,10 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = to;
         }
-        if let Ok(media) = read_offer(&bytes) {
+        if let Ok(media) = read_offer(&bytes, Srtp::Off) {
             prop_assert!(media.codecs.iter().any(|(codec, _)| !codec.is_events()));
-            let answer = write_answer(local(), &media, &media.formats(), 1, 1);
-            prop_assert_eq!(read_offer(&answer).map(|read| read.codecs), Ok(media.codecs));
+            let answer = write_answer(&own(1, 1), &media, &media.formats());
+            prop_assert_eq!(read_offer(&answer, Srtp::Off).map(|read| read.codecs), Ok(media.codecs));
         }
     }
 
@@ -477,7 +730,7 @@ proptest! {
         prop_oneof!["[a-z]=.{0,20}", "m=(audio|video) [0-9]{1,6} RTP/S?AVP( [0-9]{1,3}){0,5}", "a=rtpmap:[0-9]{0,3} ?[A-Za-z0-9/]{0,12}",
             "c=IN IP[46] [0-9a-f.:]{0,15}", "a=rtcp:[0-9 ]{0,6}(IN IP4 )?[0-9.]{0,9}"], 0..12)
     ) {
-        let _ = read_offer(format!("v=0\r\n{}", lines.join("\r\n")).as_bytes());
+        let _ = read_offer(format!("v=0\r\n{}", lines.join("\r\n")).as_bytes(), Srtp::Off);
     }
 
     #[test]
@@ -486,7 +739,7 @@ proptest! {
     ) {
         prop_assume!(codecs.iter().any(|codec| !codec.is_events()));
         let ip = if v6 { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap();
-        let read = read_offer(&write_offer(SocketAddr::new(ip, port), &codecs, session)).unwrap();
+        let read = read_offer(&write_offer(&OwnMedia::plain(SocketAddr::new(ip, port), session), &codecs), Srtp::Off).unwrap();
         prop_assert_eq!(read.rtp, SocketAddr::new(ip, port));
         prop_assert_eq!(read.formats(), codecs);
     }

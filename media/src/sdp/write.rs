@@ -4,66 +4,63 @@
 //! program, and the near leg tells the two apart (RFC 5761 section 4).
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
 
+use super::crypto::{self, Crypto};
 use super::stream::{Kind, Protocol, Stream};
-use super::{Direction, PhoneMedia};
+use super::{Direction, OwnMedia, PhoneMedia};
 use crate::codec::Codec;
 
-/// An offer for a phone, with our own payload types. `session` is told to that phone alone and
-/// should be random.
+/// An offer for a phone, with our own payload types: over RTP/SAVP where we have keys to offer, over
+/// RTP/AVP otherwise.
 #[must_use]
-pub fn write_offer(local_rtp: SocketAddr, codecs: &[Codec], session: u64) -> Vec<u8> {
+pub fn write_offer(own: &OwnMedia, codecs: &[Codec]) -> Vec<u8> {
     let numbered: Vec<_> = codecs
         .iter()
         .map(|codec| (*codec, codec.far_payload_type()))
         .collect();
     let stream = Stream {
         kind: Kind::Audio,
-        protocol: Protocol::RtpAvp,
+        protocol: if own.keys.is_empty() {
+            Protocol::RtpAvp
+        } else {
+            Protocol::RtpSavp
+        },
     };
-    let mut text = session_lines(local_rtp.ip(), session, 1);
+    let mut text = session_lines(own);
     text.push_str(&sound_lines(
         stream,
-        local_rtp.port(),
+        own.rtp.port(),
         &numbered,
         Direction::SendRecv,
     ));
+    for (tag, key) in (1..).zip(&own.keys) {
+        text.push_str(&crypto::line(tag, key));
+    }
     text.into_bytes()
 }
 
 /// An offer for a phone that asks for ours in a running call (a re-INVITE without SDP): what was
-/// agreed, under the numbers that it has already (RFC 3264 section 8.3.2). `version` as in
-/// [`write_answer`].
+/// agreed, under the numbers that it has already (RFC 3264 section 8.3.2). `own` has the agreed key
+/// alone, which [`read_answer`](super::read_answer) expects under tag 1.
 #[must_use]
-pub fn write_reoffer(
-    local_rtp: SocketAddr,
-    media: &PhoneMedia,
-    chosen: &[Codec],
-    session: u64,
-    version: u64,
-) -> Vec<u8> {
+pub fn write_reoffer(own: &OwnMedia, media: &PhoneMedia, chosen: &[Codec]) -> Vec<u8> {
+    let crypto = media.crypto.clone();
     let asking = PhoneMedia {
         direction: Direction::SendRecv,
+        crypto: crypto.map(|crypto| Crypto { tag: 1, ..crypto }),
         ..media.clone()
     };
-    write_answer(local_rtp, &asking, chosen, session, version)
+    write_answer(own, &asking, chosen)
 }
 
 /// The answer to a phone's offer, with the phone's payload types and every other stream refused by
 /// port 0.
 ///
 /// `chosen` is what was agreed ([`choose`](crate::negotiate::choose)); what the phone did not offer
-/// is left out, and if nothing is left, sound is refused as well. `version` counts up within
-/// `session` when the answer to a re-INVITE differs (RFC 3264 section 8).
+/// is left out, and if nothing is left, sound is refused as well; so it is if the phone wants it
+/// encrypted and `own` has no key for its suite.
 #[must_use]
-pub fn write_answer(
-    local_rtp: SocketAddr,
-    offer: &PhoneMedia,
-    chosen: &[Codec],
-    session: u64,
-    version: u64,
-) -> Vec<u8> {
+pub fn write_answer(own: &OwnMedia, offer: &PhoneMedia, chosen: &[Codec]) -> Vec<u8> {
     let place = |codec: &Codec| {
         offer
             .codecs
@@ -72,15 +69,23 @@ pub fn write_answer(
             .find(|(offered, _)| offered == codec)
     };
     let numbered: Vec<_> = chosen.iter().filter_map(place).collect();
-    let mut text = session_lines(local_rtp.ip(), session, version);
+    let key = offer.suite().and_then(|suite| own.key(suite));
+    let mut text = session_lines(own);
     for (at, stream) in offer.streams.iter().enumerate() {
-        if at == offer.chosen && !numbered.is_empty() {
+        let is_open = key.is_some() || !stream.protocol.is_secure_rtp();
+        if at == offer.chosen && is_open && !numbered.is_empty() {
             text.push_str(&sound_lines(
                 *stream,
-                local_rtp.port(),
+                own.rtp.port(),
                 &numbered,
                 offer.direction.mirrored(),
             ));
+            if offer.rtcp_mux {
+                text.push_str("a=rtcp-mux\r\n");
+            }
+            if let (Some(crypto), Some(key)) = (&offer.crypto, key) {
+                text.push_str(&crypto::line(crypto.tag, key));
+            }
         } else {
             text.push_str(&refused_line(*stream));
         }
@@ -88,7 +93,11 @@ pub fn write_answer(
     text.into_bytes()
 }
 
-fn session_lines(ip: IpAddr, session: u64, version: u64) -> String {
+fn session_lines(own: &OwnMedia) -> String {
+    let OwnMedia {
+        session, version, ..
+    } = own;
+    let ip = own.rtp.ip();
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
     format!(
         "v=0\r\no=- {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n"

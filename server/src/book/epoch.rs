@@ -1,15 +1,15 @@
-//! The end of an epoch: what waited is published, decoys fill the delta up to its constant length, and a root signs what came of it.
+//! The end of an epoch: what waited is published with as many other records as a delta always has ([`super::turns`]), and a root signs
+//! what came of it.
 //! Several processes may try; the store lets one of them, and the others take over what it published.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
 use sha2::{Digest, Sha256};
 
-use super::{Book, draw_key, opening};
-use crate::decoy::Decoys;
+use super::turns::changes;
+use super::{Book, opening};
 use crate::delta::{Change, Delta};
 use crate::number::{Number, NumberPlan};
 use crate::published::Published;
@@ -48,7 +48,10 @@ impl Book {
         let mut listed = BTreeSet::new();
         let grown = self.grown(&mut listed)?;
         let revisions = match before {
-            Some(_) => self.revisions(&grown)?,
+            Some(before) => {
+                let elapsed = now.saturating_sub(before.states().closed);
+                self.revisions(&grown, Duration::from_secs(elapsed))?
+            }
             None => Vec::new(),
         };
         let next = grown.with(revisions.iter().map(|new| (new.number, &new.record)));
@@ -148,41 +151,6 @@ impl Book {
         };
         Root::sign(&self.signing, states)
     }
-
-    /// What changes in this epoch: as much of what waits as there is room for; then decoys of numbers that nobody has, under fresh
-    /// keys; then listings as they are, so that the length tells nothing.
-    fn revisions(&mut self, grown: &Published) -> Result<Vec<Revision>, StoreError> {
-        let plan = grown.plan();
-        let wanted = changes(self.terms.changes, plan);
-        let mut revisions = self.store.queue(wanted)?;
-        let taken: BTreeSet<Number> = revisions.iter().map(|new| new.number).collect();
-        let unlisted = |number: &Number| !self.listed.contains(number);
-        let (mut decoys, mut others): (Vec<Number>, Vec<Number>) = plan
-            .numbers()
-            .filter(|number| !taken.contains(number))
-            .partition(unlisted);
-        let missing = usize::from(wanted) - revisions.len().min(usize::from(wanted));
-        shuffle_front(&mut decoys, missing, &mut self.rng);
-        decoys.truncate(missing);
-        let missing = missing - decoys.len();
-        shuffle_front(&mut others, missing, &mut self.rng);
-        others.truncate(missing);
-        let source = Decoys::new(&draw_key(&mut self.rng));
-        let drawn = opening::draw(&source, &decoys);
-        revisions.extend(drawn.into_iter().map(|(number, record)| Revision {
-            number,
-            record,
-            listed: false,
-        }));
-        revisions.extend(others.iter().filter_map(|number| {
-            Some(Revision {
-                number: *number,
-                record: grown.record(*number)?,
-                listed: true,
-            })
-        }));
-        Ok(revisions)
-    }
 }
 
 /// The book that the store's view shows, if it is the one that the root signs.
@@ -233,19 +201,4 @@ fn delta(epoch: u32, revisions: &[Revision]) -> Delta {
         record: new.record,
     });
     Delta::new(epoch, changes.collect()).expect("no more than a delta takes were chosen")
-}
-
-/// A delta cannot change more numbers than there are.
-fn changes(wanted: u16, plan: NumberPlan) -> u16 {
-    u16::try_from(plan.count()).map_or(wanted, |count| wanted.min(count))
-}
-
-/// Moves `count` elements, any with the same chance, to the front. The bias of the remainder is below 2^-32 for any plan.
-fn shuffle_front(numbers: &mut [Number], count: usize, rng: &mut ChaCha20Rng) {
-    let length = numbers.len();
-    for place in 0..count.min(length) {
-        let rest = (length - place) as u64;
-        let chosen = place + usize::try_from(rng.next_u64() % rest).unwrap_or(0);
-        numbers.swap(place, chosen);
-    }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::thread;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use tracing::info;
 
-use super::{LISTING_VALID_UNTIL, OpenError};
+use super::{LISTING_VALID_UNTIL, OpenError, draw_key};
 use crate::decoy::Decoys;
 use crate::number::{Number, NumberPlan};
 use crate::published::Published;
@@ -31,14 +33,14 @@ pub(super) fn check_span(store: &mut dyn Store, plan: NumberPlan) -> Result<(), 
 }
 
 /// Gives every number of the plan a record, and hands every row over, ascending. What is missing after an interruption is filled
-/// in the next time, under another key.
+/// in the next time, with other ring keys.
 pub(super) fn fill(
     store: &mut dyn Store,
     plan: NumberPlan,
-    key: &[u8; 32],
+    decoys: &Decoys,
+    rng: &mut ChaCha20Rng,
     mut each: impl FnMut(&[Row]),
 ) -> Result<(), StoreError> {
-    let decoys = Decoys::new(key);
     let numbers: Vec<Number> = plan.numbers().collect();
     let (mut drawn, mut told) = (0, 0);
     for stretch in numbers.chunks(STRETCH) {
@@ -47,7 +49,7 @@ pub(super) fn fill(
             let known: BTreeSet<Number> = rows.iter().map(|row| row.number).collect();
             let missing = stretch.iter().filter(|number| !known.contains(number));
             let missing: Vec<Number> = missing.copied().collect();
-            store.fill(&draw(&decoys, &missing))?;
+            store.fill(&draw(decoys, &missing, rng))?;
             rows = read(store, stretch)?;
             drawn += missing.len();
         }
@@ -109,17 +111,21 @@ fn read(store: &mut dyn Store, stretch: &[Number]) -> Result<Vec<Row>, StoreErro
     }
 }
 
-/// Draws decoys on all processors: it is the most of the work of a new book.
-pub(super) fn draw(decoys: &Decoys, numbers: &[Number]) -> Vec<(Number, Record)> {
+/// Draws the first decoys of these numbers on all processors: it is the most of the work of a new book.
+fn draw(decoys: &Decoys, numbers: &[Number], rng: &mut ChaCha20Rng) -> Vec<(Number, Record)> {
     let hands = thread::available_parallelism().map_or(1, NonZero::get);
     let share = numbers.len().div_ceil(hands).max(1);
-    let decoy = |number: &Number| {
-        let listing = decoys.listing(&number.to_string(), LISTING_VALID_UNTIL);
-        (*number, listing.encode())
-    };
     thread::scope(|scope| {
-        let work = |part| {
-            scope.spawn(move || Vec::from_iter(Iterator::map(<[Number]>::iter(part), decoy)))
+        let work = |part: &'_ [Number]| {
+            let mut rng = ChaCha20Rng::from_seed(*draw_key(rng));
+            let part = part.to_vec();
+            scope.spawn(move || {
+                let decoy = |number: Number| {
+                    let listing = decoys.listing(number, 0, LISTING_VALID_UNTIL, &mut rng);
+                    (number, listing.encode())
+                };
+                Vec::from_iter(part.into_iter().map(decoy))
+            })
         };
         let hands: Vec<_> = numbers.chunks(share).map(work).collect();
         let parts = hands

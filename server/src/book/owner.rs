@@ -1,13 +1,12 @@
 //! What changes at the word of a number's owner, or of the operator: another ring key, or an end. Published at the end of an epoch.
 
-use super::{Book, LISTING_VALID_UNTIL, OwnerError, draw_key};
+use super::{Book, LISTING_VALID_UNTIL, OwnerError};
 use crate::challenge::is_deactivation;
-use crate::decoy::Decoys;
 use crate::keys::IdentityKey;
 use crate::number::Number;
 use crate::owner::{Deactivation, Rotation};
 use crate::published::Dialled;
-use crate::store::{Record, StoreError};
+use crate::store::{Revision, StoreError};
 
 impl Book {
     /// Lists the number with another ring key of the same identity. Answers after how many more epochs everybody has it.
@@ -43,8 +42,8 @@ impl Book {
             .map_err(|_| StoreError::Corrupt("owner's identity key"))?;
         let proved = is_deactivation(&identity, form.number, &form.challenge, &form.signature)
             && form.challenge.book() == &self.key();
-        let decoy = self.fresh_decoy(form.number);
-        if proved && self.store.retire(form.number, Some(&owner), &decoy, now)? {
+        let decoy = self.next_decoy(form.number)?;
+        if proved && self.store.retire(Some(&owner), &decoy, now)? {
             Ok(())
         } else {
             Err(OwnerError::Refused)
@@ -57,13 +56,20 @@ impl Book {
     /// # Errors
     /// [`StoreError`].
     pub fn revoke(&mut self, number: Number, now: u64) -> Result<bool, StoreError> {
-        let decoy = self.fresh_decoy(number);
-        self.store.retire(number, None, &decoy, now)
+        let decoy = self.next_decoy(number)?;
+        self.store.retire(None, &decoy, now)
     }
 
-    fn fresh_decoy(&mut self, number: Number) -> Record {
-        Decoys::new(&draw_key(&mut self.rng))
-            .listing(&number.to_string(), LISTING_VALID_UNTIL)
-            .encode()
+    /// What the book says of the number when nobody has it any more: another identity than the decoy had before its owner came.
+    fn next_decoy(&mut self, number: Number) -> Result<Revision, StoreError> {
+        let generation = self.generation(number)?.saturating_add(1);
+        let record = self.fresh_decoy(number, generation);
+        self.forget_randomness();
+        Ok(Revision {
+            number,
+            record,
+            listed: false,
+            generation: Some(generation),
+        })
     }
 }

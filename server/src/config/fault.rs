@@ -48,8 +48,8 @@ pub enum ConfigError {
     /// No epoch, or one that nobody waits for.
     #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
     EpochSeconds,
-    /// No changes, or more than a delta takes.
-    #[error("changes is 1 to {MAX_CHANGES}")]
+    /// More changes than a delta takes.
+    #[error("changes is at most {MAX_CHANGES}, or 0 for as many as the plan needs")]
     Changes,
     /// A page for monitors that other machines could open, or no address.
     #[error("metrics is a loopback address and a port, for example 127.0.0.1:9421, not {0}")]

@@ -29,6 +29,10 @@ pub struct RelayTable {
     pub events_per_minute: u32,
     /// Events a minute from one IP address.
     pub events_per_minute_per_address: u32,
+    /// Notes that are kept at a time.
+    pub notes: usize,
+    /// Those of one IP address.
+    pub notes_per_address: usize,
 }
 
 impl Default for RelayTable {
@@ -42,6 +46,8 @@ impl Default for RelayTable {
             connections_per_address: limits.connections_per_address,
             events_per_minute: limits.events_per_minute,
             events_per_minute_per_address: limits.events_per_minute_per_address,
+            notes: limits.notes,
+            notes_per_address: limits.notes_per_address,
         }
     }
 }
@@ -146,6 +152,8 @@ impl RelayTable {
                 "relay.events_per_minute_per_address",
                 self.events_per_minute_per_address as usize,
             ),
+            ("relay.notes", self.notes),
+            ("relay.notes_per_address", self.notes_per_address),
         ];
         somebody(&counts)
     }
@@ -156,6 +164,8 @@ impl RelayTable {
             connections_per_address: self.connections_per_address,
             events_per_minute: self.events_per_minute,
             events_per_minute_per_address: self.events_per_minute_per_address,
+            notes: self.notes,
+            notes_per_address: self.notes_per_address,
         }
     }
 }

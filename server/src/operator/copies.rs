@@ -41,24 +41,26 @@ pub async fn backup(config: &Config, file: &Path) -> Result<(), OperatorError> {
     .await
 }
 
-/// Copies a backup into a database without a book.
+/// Copies a backup into a database without a book. Answers the last epoch in it (0: none): what was served of later ones will be
+/// signed anew, which engines that saw them hold against the book.
 ///
 /// # Errors
 /// [`OperatorError`]; the database is as it was then.
-pub async fn restore(config: &Config, file: &Path) -> Result<(), OperatorError> {
+pub async fn restore(config: &Config, file: &Path) -> Result<u32, OperatorError> {
     let (config, file) = (config.clone(), file.to_owned());
     at_desk(move |runtime| {
-        let mut backup = checked(&config, &file, &runtime)?;
+        let (mut backup, epoch) = checked(&config, &file, &runtime)?;
         if let Database::File(path) = &config.database {
             if path.exists() {
                 return Err(OperatorError::Exists(path.clone()));
             }
-            return copy(&mut backup, path, runtime).inspect_err(|_| remove(path));
+            copy(&mut backup, path, runtime).inspect_err(|_| remove(path))?;
+            return Ok(epoch);
         }
         let empty = open_database(&config.database, runtime)?;
         let mut empty = empty.ok_or(OperatorError::InMemory)?;
         if backup.copy_into(&mut empty)? {
-            Ok(())
+            Ok(epoch)
         } else {
             Err(OperatorError::Occupied)
         }
@@ -66,8 +68,12 @@ pub async fn restore(config: &Config, file: &Path) -> Result<(), OperatorError> 
     .await
 }
 
-/// The backup, if a book opens from it: its records are those that its last root names.
-fn checked(config: &Config, file: &Path, runtime: &Handle) -> Result<SqlStore, OperatorError> {
+/// The backup and its last epoch, if a book opens from it: its records are those that its last root names.
+fn checked(
+    config: &Config,
+    file: &Path,
+    runtime: &Handle,
+) -> Result<(SqlStore, u32), OperatorError> {
     let refused = |cause| OperatorError::NoBackup {
         path: file.to_owned(),
         cause,
@@ -80,8 +86,14 @@ fn checked(config: &Config, file: &Path, runtime: &Handle) -> Result<SqlStore, O
         plan,
         ..config.terms()
     };
-    Book::open(Box::new(backup), terms, draw_seed()?).map_err(refused)?;
-    open().map_err(|cause| refused(cause.into()))
+    let (book, _) = Book::open(Box::new(backup), terms, draw_seed()?).map_err(refused)?;
+    let epoch = book
+        .published()
+        .root()
+        .map_or(0, |root| root.states().epoch);
+    drop(book);
+    let backup = open().map_err(|cause| refused(cause.into()))?;
+    Ok((backup, epoch))
 }
 
 fn existing(database: &Database, runtime: Handle) -> Result<SqlStore, OperatorError> {

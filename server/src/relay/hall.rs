@@ -1,17 +1,20 @@
-//! What the connections of a relay share, and the door: who is let in, and who hears what others post.
+//! What the connections of a relay share, and the door: who is let in, who hears what others post, and what is kept.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nostr::Event;
+use nostr::{Event, Filter};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::ring::Carried;
+use super::shelf::{Shelf, Taken};
 use super::visits::Visits;
 use super::{RelayLimits, RelayPlan, session};
+use crate::service::unix_now;
 
 /// Rings that wait for a connection's turn, 3 kB each; who is further behind is let go.
 const NEWS: usize = 1_024;
@@ -24,6 +27,7 @@ pub(super) struct Hall {
     plan: RelayPlan,
     news: broadcast::Sender<Arc<Event>>,
     visits: Mutex<Visits>,
+    shelf: Mutex<Shelf>,
 }
 
 impl Hall {
@@ -32,6 +36,7 @@ impl Hall {
             plan,
             news: broadcast::Sender::new(NEWS),
             visits: Mutex::default(),
+            shelf: Mutex::default(),
         }
     }
 
@@ -48,14 +53,36 @@ impl Hall {
         self.news.subscribe()
     }
 
-    /// Tells everybody who listens. Nobody does: nothing is lost that anybody waited for.
-    pub(super) fn pass_on(&self, ring: Event) {
-        let _ = self.news.send(Arc::new(ring));
+    /// Tells everybody who listens, and keeps a note for those who do not; false if there is no room for it. A ring that nobody listens
+    /// for: nothing is lost that anybody waited for.
+    pub(super) fn take(&self, event: Event, carried: Carried, from: IpAddr) -> bool {
+        let event = Arc::new(event);
+        if let Carried::Note(until) = carried {
+            let taken = self
+                .shelf()
+                .put(&event, (from, until), self.limits(), unix_now());
+            match taken {
+                Taken::Kept => {}
+                Taken::Known => return true,
+                Taken::Full => return false,
+            }
+        }
+        let _ = self.news.send(event);
+        true
+    }
+
+    /// The notes that a new subscription begins with.
+    pub(super) fn find(&self, filters: &[Filter]) -> Vec<Arc<Event>> {
+        self.shelf().find(filters, unix_now())
     }
 
     /// Counts an event of an address; false if there are too many.
     pub(super) fn admit_event(&self, ip: IpAddr) -> bool {
         self.visits().admit_event(ip, self.limits(), Instant::now())
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn visits(&self) -> MutexGuard<'_, Visits> {

@@ -1,9 +1,11 @@
-//! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on and keeps nothing: one
-//! ephemeral kind (NIP-01: 20000 to 29999), of the size that a sealed ring has. Anything else is refused.
+//! A Nostr relay in the same process, for demonstrations, tests and small communities. It passes rings on, one ephemeral kind (NIP-01:
+//! 20000 to 29999), and keeps notes, one regular kind (1000 to 9999), both of the size that a sealed envelope has. Anything else is
+//! refused.
 
 mod hall;
 mod ring;
 mod session;
+mod shelf;
 mod visits;
 
 use std::fmt;
@@ -15,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use self::hall::Hall;
-pub use self::ring::RING_KIND;
+pub use self::ring::{NOTE_KIND, RING_KIND};
 
 /// How much a relay carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub struct RelayLimits {
     pub events_per_minute: u32,
     /// Events a minute from one IP address, but for loopback.
     pub events_per_minute_per_address: u32,
+    /// Notes that are kept at a time, about 3 kB each. Beyond that, new ones are refused.
+    pub notes: usize,
+    /// Those of one IP address, but for loopback.
+    pub notes_per_address: usize,
 }
 
 impl RelayLimits {
@@ -37,6 +43,8 @@ impl RelayLimits {
         connections_per_address: 50,
         events_per_minute: 3_000,
         events_per_minute_per_address: 6_000,
+        notes: 20_000,
+        notes_per_address: 2_000,
     };
 }
 

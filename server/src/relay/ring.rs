@@ -1,5 +1,5 @@
-//! What a ring looks like from outside, event and subscription (NIP-01, NIP-40). What is in it, no relay knows; a relay for rings passes
-//! on nothing else. Told the time; it has no clock.
+//! What a ring or a note looks like from outside, event and subscription (NIP-01, NIP-40). What is in it, no relay knows; a relay for
+//! these carries nothing else. Told the time; it has no clock.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,9 @@ use crate::stamp;
 
 /// The kind of a sealed ring's event.
 pub const RING_KIND: u16 = 20_777;
+
+/// The kind of a sealed note's event: a text, or word of a missed call.
+pub const NOTE_KIND: u16 = 2_777;
 
 /// An envelope's bytes.
 const ENVELOPE: usize = 1_024;
@@ -22,13 +25,16 @@ const SKEW: u64 = 90;
 /// How much later than now an event may end, in seconds. Engines write 70.
 const LONGEST_LIFE: u64 = 600;
 
+/// The same for a note. Engines write 7 days.
+const LONGEST_NOTE: u64 = 7 * 86_400 + SKEW;
+
 /// Buckets in one filter: an engine with so many lines listens to some more than it has.
 const BUCKETS: usize = 256;
 
 /// Why an event or a filter is not for this relay. The text is what the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotARing {
-    #[error("this relay passes sealed rings on, nothing else")]
+    #[error("this relay carries sealed rings and notes, nothing else")]
     Kind,
     #[error("a ring's content is one envelope")]
     Content,
@@ -40,20 +46,31 @@ pub(super) enum NotARing {
     Expiry,
     #[error("the stamp is worth too little")]
     Stamp,
-    #[error("a subscription here names the kind of rings, and buckets at most")]
+    #[error("a subscription here names the kind of rings or of notes, and buckets at most")]
     Filter,
 }
 
+/// What an event is that may be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// To be passed on.
+    Ring,
+    /// To be passed on, and kept until this second since 1970.
+    Note(u64),
+}
+
 /// Looks at an event whose id and signature are not checked yet: this costs less.
-pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<(), NotARing> {
-    if event.kind.as_u16() != RING_KIND {
-        return Err(NotARing::Kind);
-    }
+pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Carried, NotARing> {
+    let longest = match event.kind.as_u16() {
+        RING_KIND => LONGEST_LIFE,
+        NOTE_KIND => LONGEST_NOTE,
+        _ => return Err(NotARing::Kind),
+    };
     if event.created_at.as_secs().abs_diff(unix) > SKEW {
         return Err(NotARing::Time);
     }
     let (nonce, end) = read_tags(event).ok_or(NotARing::Tags)?;
-    if end <= unix || end > unix + LONGEST_LIFE {
+    if end <= unix || end > unix + longest {
         return Err(NotARing::Expiry);
     }
     if !stamp::check(event.pubkey.as_bytes(), nonce, work_bits, unix) {
@@ -61,7 +78,14 @@ pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<(),
     }
     let content = (event.content.len() == CONTENT).then(|| STANDARD.decode(&event.content));
     match content {
-        Some(Ok(envelope)) if envelope.len() == ENVELOPE => Ok(()),
+        Some(Ok(envelope)) if envelope.len() == ENVELOPE => {
+            let is_note = event.kind.as_u16() == NOTE_KIND;
+            Ok(if is_note {
+                Carried::Note(end)
+            } else {
+                Carried::Ring
+            })
+        }
         _ => Err(NotARing::Content),
     }
 }
@@ -96,12 +120,12 @@ fn read_tags(event: &Event) -> Option<(u64, u64)> {
     Some((u64::from_str_radix(nonce, 16).ok()?, end.parse().ok()?))
 }
 
-/// Looks at a filter: rings, of some buckets or of all, from some time on. There is nothing else to ask for.
+/// Looks at a filter: rings or notes, of some buckets or of all, from some time on. There is nothing else to ask for.
 pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
     let rings = filter
         .kinds
         .as_ref()
-        .is_some_and(|kinds| kinds.len() == 1 && kinds.iter().all(|k| k.as_u16() == RING_KIND));
+        .is_some_and(|kinds| kinds.len() == 1 && kinds.iter().all(|k| is_carried(k.as_u16())));
     let bucket_tag = SingleLetterTag::lowercase(Alphabet::T);
     let buckets = filter
         .generic_tags
@@ -113,6 +137,10 @@ pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
     } else {
         Err(NotARing::Filter)
     }
+}
+
+fn is_carried(kind: u16) -> bool {
+    matches!(kind, RING_KIND | NOTE_KIND)
 }
 
 #[cfg(test)]
@@ -146,7 +174,7 @@ mod tests {
             }
         }
 
-        fn judge(&self, bits: u8) -> Result<(), NotARing> {
+        fn judge(&self, bits: u8) -> Result<Carried, NotARing> {
             let tags = self.tags.iter().map(|tag| Tag::parse(tag).unwrap());
             let event = EventBuilder::new(Kind::from(self.kind), self.content.clone())
                 .tags(tags)
@@ -156,7 +184,7 @@ mod tests {
             judge_event(&event, bits, NOW)
         }
 
-        fn with(change: impl FnOnce(&mut Self)) -> Result<(), NotARing> {
+        fn with(change: impl FnOnce(&mut Self)) -> Result<Carried, NotARing> {
             let mut draft = Self::ring();
             change(&mut draft);
             draft.judge(0)
@@ -165,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_ring_passes_and_each_thing_wrong_is_named() {
-        assert_eq!(Draft::ring().judge(0), Ok(()));
+        assert_eq!(Draft::ring().judge(0), Ok(Carried::Ring));
         assert_eq!(Draft::ring().judge(28), Err(NotARing::Stamp));
         assert_eq!(Draft::with(|d| d.kind = 1), Err(NotARing::Kind));
         for content in [
@@ -183,6 +211,24 @@ mod tests {
             let tag = vec!["expiration".to_owned(), end.to_string()];
             assert_eq!(Draft::with(|d| d.tags[2] = tag), Err(NotARing::Expiry));
         }
+    }
+
+    #[test]
+    fn a_note_may_last_a_week_and_a_ring_may_not() {
+        let week = NOW - 7 + 7 * 86_400;
+        let tag = |end: u64| vec!["expiration".to_owned(), end.to_string()];
+        let note = |end| {
+            Draft::with(|d| {
+                d.kind = NOTE_KIND;
+                d.tags[2] = tag(end);
+            })
+        };
+        assert_eq!(note(week), Ok(Carried::Note(week)));
+        assert_eq!(note(week + 200), Err(NotARing::Expiry));
+        assert_eq!(
+            Draft::with(|d| d.tags[2] = tag(week)),
+            Err(NotARing::Expiry)
+        );
     }
 
     #[test]
@@ -209,6 +255,8 @@ mod tests {
         assert_eq!(judge_filter(&rings()), Ok(()));
         let good = rings().hashtag("rf1-3-0005").since(Timestamp::from(NOW));
         assert_eq!(judge_filter(&good), Ok(()));
+        let notes = Filter::new().kind(Kind::from(NOTE_KIND));
+        assert_eq!(judge_filter(&notes), Ok(()));
         for bad in [
             Filter::new(),
             Filter::new().kind(Kind::from(1)),

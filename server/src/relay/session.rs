@@ -132,7 +132,16 @@ impl Session {
                 filters,
             } => {
                 let filters = filters.into_iter().map(|filter| filter.into_owned());
-                let answer = self.subscribe(calm, subscription_id.into_owned(), filters.collect());
+                let id = subscription_id.into_owned();
+                let answer = self.subscribe(calm, id.clone(), filters.collect());
+                let is_open = matches!(answer, RelayMessage::EndOfStoredEvents(_));
+                let filters = self.subscriptions.get(&id).filter(|_| is_open);
+                for note in filters
+                    .map(|filters| self.hall.find(filters))
+                    .unwrap_or_default()
+                {
+                    self.say(&event_for(&id, &note)).await?;
+                }
                 self.say(&answer).await
             }
             ClientMessage::Close(id) => {
@@ -143,23 +152,24 @@ impl Session {
         }
     }
 
-    /// Takes an event, and passes it on if it is a ring. Cheap looks come before the signature.
+    /// Takes an event, and carries it if it is a ring or a note. Cheap looks come before the signature.
     fn post(&self, calm: bool, event: Event) -> RelayMessage<'static> {
         let id = event.id;
-        let refusal = if !calm || !self.hall.admit_event(self.ip) {
-            Some("rate-limited: slow down".to_owned())
-        } else if let Err(cause) = judge_event(&event, self.hall.work_bits(), unix_now()) {
-            Some(format!("blocked: {cause}"))
-        } else if event.verify().is_err() {
-            Some("invalid: the id or the signature is wrong".to_owned())
-        } else {
-            None
-        };
-        let passes = refusal.is_none();
-        if passes {
-            self.hall.pass_on(event);
+        let refused = |cause: String| RelayMessage::ok(id, false, cause);
+        if !calm || !self.hall.admit_event(self.ip) {
+            return refused("rate-limited: slow down".to_owned());
         }
-        RelayMessage::ok(id, passes, refusal.unwrap_or_default())
+        let carried = match judge_event(&event, self.hall.work_bits(), unix_now()) {
+            Ok(carried) => carried,
+            Err(cause) => return refused(format!("blocked: {cause}")),
+        };
+        if event.verify().is_err() {
+            return refused("invalid: the id or the signature is wrong".to_owned());
+        }
+        if !self.hall.take(event, carried, self.ip) {
+            return refused("blocked: there is no room for more notes".to_owned());
+        }
+        RelayMessage::ok(id, true, String::new())
     }
 
     fn subscribe(
@@ -180,7 +190,6 @@ impl Session {
             format!("blocked: {cause}")
         } else {
             self.subscriptions.insert(id.clone(), filters);
-            // Nothing is stored.
             return RelayMessage::eose(id);
         };
         RelayMessage::closed(id, refusal)
@@ -199,11 +208,7 @@ impl Session {
             .map(|(id, _)| id.clone())
             .collect();
         for id in names {
-            let told = RelayMessage::Event {
-                subscription_id: Cow::Owned(id),
-                event: Cow::Borrowed(ring),
-            };
-            self.say(&told).await?;
+            self.say(&event_for(&id, ring)).await?;
         }
         Ok(())
     }
@@ -214,5 +219,12 @@ impl Session {
             .await
             .map_err(|_| Parting::Slow)??;
         Ok(())
+    }
+}
+
+fn event_for<'a>(id: &'a SubscriptionId, event: &'a Event) -> RelayMessage<'a> {
+    RelayMessage::Event {
+        subscription_id: Cow::Borrowed(id),
+        event: Cow::Borrowed(event),
     }
 }

@@ -104,6 +104,7 @@ mod tests {
         connections_per_address: 2,
         events_per_minute: 3,
         events_per_minute_per_address: 3,
+        ..RelayLimits::DEFAULT
     };
 
     fn ip(text: &str) -> IpAddr {

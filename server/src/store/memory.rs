@@ -116,6 +116,7 @@ impl Store for MemoryStore {
                 record: *record,
                 epoch: 0,
                 listed: false,
+                generation: 0,
             });
         }
         Ok(())
@@ -169,6 +170,7 @@ impl Store for MemoryStore {
             number,
             record: *record,
             listed: true,
+            generation: None,
         });
         Ok(Some(number))
     }
@@ -185,16 +187,17 @@ impl Store for MemoryStore {
             number,
             record: *record,
             listed: true,
+            generation: None,
         })))
     }
 
     fn retire(
         &mut self,
-        number: Number,
         owner: Option<&[u8; KEY_BYTES]>,
-        decoy: &Record,
+        decoy: &Revision,
         now: u64,
     ) -> Result<bool, StoreError> {
+        let number = decoy.number;
         let has = self.owner(number)?;
         let may = match owner {
             Some(owner) => has.as_ref() == Some(owner),
@@ -209,11 +212,7 @@ impl Store for MemoryStore {
         }
         self.active.remove(&number);
         self.retired.insert(number, now);
-        self.enqueue(Revision {
-            number,
-            record: *decoy,
-            listed: false,
-        });
+        self.enqueue(decoy.clone());
         Ok(true)
     }
 
@@ -248,6 +247,7 @@ impl Store for MemoryStore {
                 row.record = revision.record;
                 row.listed = revision.listed;
                 row.epoch = closing.epoch;
+                row.generation = revision.generation.unwrap_or(row.generation);
             }
         }
         Ok(true)

@@ -201,13 +201,12 @@ impl Store for SqlStore {
 
     fn retire(
         &mut self,
-        number: Number,
         owner: Option<&[u8; KEY_BYTES]>,
-        decoy: &Record,
+        decoy: &Revision,
         now: u64,
     ) -> Result<bool, StoreError> {
         self.0
-            .write(async |db| numbers::retire(db, number, owner, decoy, now).await)
+            .write(async |db| numbers::retire(db, owner, decoy, now).await)
     }
 
     fn queue(&mut self, limit: u16) -> Result<Vec<Revision>, StoreError> {
@@ -292,4 +291,8 @@ fn read_count(stored: i64) -> Result<u64, StoreError> {
 
 fn read_bytes<const N: usize>(stored: &[u8], what: &'static str) -> Result<[u8; N], StoreError> {
     stored.try_into().map_err(|_| StoreError::Corrupt(what))
+}
+
+fn read_generation(stored: i64) -> Result<u32, StoreError> {
+    u32::try_from(stored).map_err(|_| StoreError::Corrupt("generation of a decoy"))
 }

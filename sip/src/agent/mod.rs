@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::account::{Config, User};
 use crate::digest::Verifier;
-use crate::event::{Caller, Counters, Event, HangUp, LegId, Output, PlaceError};
+use crate::event::{Caller, Counters, Event, HangUp, LegId, Offer, Output, PlaceError};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::board::Board;
@@ -123,7 +123,7 @@ impl Agent {
         self.step(leg, |leg, board| leg.hang_up(reason, board, now));
     }
 
-    /// Rings all phones registered to the line. The first 2xx wins, the others are cancelled.
+    /// Rings all phones registered to the line with one offer. As [`place_each`](Self::place_each).
     ///
     /// # Errors
     /// [`PlaceError`] if nobody could be rung.
@@ -134,20 +134,58 @@ impl Agent {
         sdp: Vec<u8>,
         now: Instant,
     ) -> Result<LegId, PlaceError> {
+        let offer = Offer { sdp, instead: None };
+        self.place_each(user, caller, |_| Some(offer.clone()), now)
+    }
+
+    /// Rings all phones registered to the line, each with an offer of its own; a phone for which there is none is left
+    /// alone. The first 2xx wins, the others are cancelled.
+    ///
+    /// # Errors
+    /// [`PlaceError`] if nobody could be rung.
+    pub fn place_each(
+        &mut self,
+        user: &User,
+        caller: Caller,
+        mut offer: impl FnMut(Flow) -> Option<Offer>,
+        now: Instant,
+    ) -> Result<LegId, PlaceError> {
         if self.calls() >= MAX_LEGS {
             return Err(PlaceError::TooManyLegs);
         }
-        let phones = self.reach(user, now)?;
+        let phones: Vec<(Reached, Offer)> = self
+            .reach(user, now)?
+            .into_iter()
+            .filter_map(|phone| {
+                let offer = offer(phone.flow)?;
+                Some((phone, offer))
+            })
+            .collect();
+        if phones.is_empty() {
+            return Err(PlaceError::NoPhone);
+        }
         let id = self.board.new_leg();
         let call = Call {
             user: user.clone(),
             caller,
-            sdp,
         };
         let placed =
             Placed::new(id, phones, &call, &mut self.board, now).ok_or(PlaceError::TooManyLegs)?;
         self.legs.insert(id, Leg::Placed(placed));
         Ok(id)
+    }
+
+    /// The flow of a leg that has one phone: calling us, or talking.
+    pub fn flow(&self, leg: LegId) -> Option<Flow> {
+        self.legs.get(&leg).and_then(Leg::flow)
+    }
+
+    /// The flows of the phones that are registered to the line.
+    pub fn flows(&self, user: &User) -> impl Iterator<Item = Flow> {
+        self.registrar
+            .phones(user)
+            .iter()
+            .map(|binding| binding.flow)
     }
 
     /// Makes a talking phone an offer (re-INVITE). `Reanswered` or `OfferRefused` follows; one that meets an offer of the

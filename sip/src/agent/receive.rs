@@ -46,7 +46,7 @@ impl Agent {
     /// Silence for what can't be answered. A stream that carries such things is out of step for good.
     fn drop_malformed(&mut self, flow: Flow) {
         self.counters.malformed += 1;
-        if flow.transport == Transport::Tcp {
+        if flow.transport.is_reliable() {
             self.closing.push_back(flow);
         }
     }

@@ -106,7 +106,9 @@ pub(crate) fn dialog_response(
     if let (Some(tag), Some(to)) = (tag, request.headers.get(&Name::To)) {
         response.headers.replace(Name::To, with_tag(to, tag));
     }
-    response.headers.push(Name::Contact, own_contact(flow));
+    response
+        .headers
+        .push(Name::Contact, own_contact(flow, &request.uri));
     response.headers.push(Name::Allow, ALLOW);
     response.headers.push(Name::Supported, SUPPORTED);
     response
@@ -122,6 +124,7 @@ pub(crate) fn explain(response: &mut Response, method: &Method) {
     }
     match response.status {
         415 if *method == Method::Info => headers.push(Name::Accept, super::digit::ACCEPT),
+        415 if *method == Method::Message => headers.push(Name::Accept, "text/plain"),
         422 => headers.push(Name::MinSe, super::session::MIN_SE.to_string()),
         469 => headers.push(Name::RecvInfo, ""),
         489 => headers.push(Name::AllowEvents, ALLOW_EVENTS),

@@ -77,6 +77,10 @@ impl Calling {
                 .is_some_and(|cseq| cseq.number == number)
     }
 
+    pub(crate) const fn flow(&self) -> Flow {
+        self.dialog.flow
+    }
+
     /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
     /// ours (RFC 3262 section 5), and hears nothing then.
     pub(crate) fn ring(&mut self, board: &mut Board, now: Instant) {

@@ -94,6 +94,15 @@ impl Leg {
         }
     }
 
+    /// The flow of the one phone.
+    pub(crate) fn flow(&self) -> Option<Flow> {
+        match self {
+            Self::Calling(leg) => Some(leg.flow()),
+            Self::Talking(leg) => Some(leg.flow()),
+            _ => None,
+        }
+    }
+
     /// An ACK outside any INVITE transaction: for a 2xx.
     pub(crate) fn handle_ack(
         self,

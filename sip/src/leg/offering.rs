@@ -69,7 +69,7 @@ impl Talking {
         };
         let mut request = self.dialog.request(method, &branch);
         let headers = &mut request.headers;
-        headers.push(Name::Contact, own_contact(self.dialog.flow));
+        headers.push(Name::Contact, own_contact(self.dialog.flow, &request.uri));
         headers.push(Name::Allow, ALLOW);
         headers.push(Name::Supported, SUPPORTED);
         if let Some(session) = self.session {

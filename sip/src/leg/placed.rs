@@ -10,7 +10,7 @@ use super::talking::Talking;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::{Dialog, own_contact};
-use crate::event::{Caller, Event, HangUp, LegId};
+use crate::event::{Caller, Event, HangUp, LegId, Offer};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request};
 use crate::timers::{RING_LIMIT, Timer};
@@ -20,6 +20,8 @@ use crate::transaction::TransactionId;
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) invite: Request,
+    /// What it is asked if it does not accept that (488).
+    pub(crate) instead: Option<Box<Request>>,
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
@@ -69,27 +71,28 @@ pub(crate) struct Placed {
 pub(crate) struct Call {
     pub(crate) user: User,
     pub(crate) caller: Caller,
-    pub(crate) sdp: Vec<u8>,
 }
 
 impl Placed {
     /// Sends the INVITEs. `None` if not one could be sent.
     pub(crate) fn new(
         id: LegId,
-        phones: Vec<Reached>,
+        phones: Vec<(Reached, Offer)>,
         call: &Call,
         board: &mut Board,
         now: Instant,
     ) -> Option<Self> {
         let mut branches = Vec::new();
-        for phone in phones {
-            let invite = invite(&phone, call, board);
+        for (phone, Offer { sdp, instead }) in phones {
+            let instead = instead.map(|sdp| Box::new(invite(&phone, &sdp, call, board)));
+            let invite = invite(&phone, &sdp, call, board);
             let started = board
                 .transactions
                 .start(invite.clone(), phone.flow, Some(id), now);
             if let Some(transaction) = started {
                 branches.push(Branch {
                     invite,
+                    instead,
                     flow: phone.flow,
                     transaction,
                     state: BranchState::Silent,
@@ -133,8 +136,34 @@ impl Placed {
                 Some(Leg::Placed(self))
             }
             200..300 => self.win(answer, board, now),
+            488 if self.ask_again(answer.transaction, board, now) => Some(Leg::Placed(self)),
             _ => self.lose(answer.transaction, status, board, now),
         }
+    }
+
+    /// Makes a phone the other offer, if there is one that it has not refused.
+    fn ask_again(&mut self, refused: TransactionId, board: &mut Board, now: Instant) -> bool {
+        let branch = self
+            .branches
+            .iter_mut()
+            .find(|each| each.transaction == refused);
+        let Some((branch, invite)) = branch.and_then(|branch| {
+            let invite = *branch.instead.take()?;
+            Some((branch, invite))
+        }) else {
+            return false;
+        };
+        let started = board
+            .transactions
+            .start(invite.clone(), branch.flow, Some(self.id), now);
+        let Some(transaction) = started else {
+            return false;
+        };
+        branch.invite = invite;
+        branch.transaction = transaction;
+        branch.state = BranchState::Silent;
+        branch.early = Early::default();
+        true
     }
 
     pub(crate) fn handle_unanswered(
@@ -227,16 +256,15 @@ impl Placed {
 }
 
 /// The INVITE to one phone.
-fn invite(phone: &Reached, call: &Call, board: &mut Board) -> Request {
-    let Call { user, caller, sdp } = call;
-    let mut request = phone.request(Method::Invite, user, caller, board);
+fn invite(phone: &Reached, sdp: &[u8], call: &Call, board: &mut Board) -> Request {
+    let mut request = phone.request(Method::Invite, &call.user, &call.caller, board);
     let headers = &mut request.headers;
-    headers.push(Name::Contact, own_contact(phone.flow));
+    headers.push(Name::Contact, own_contact(phone.flow, &request.uri));
     headers.push(Name::Allow, ALLOW);
     headers.push(Name::Supported, SUPPORTED);
     if !sdp.is_empty() {
         headers.push(Name::ContentType, "application/sdp");
     }
-    request.body.clone_from(sdp);
+    request.body = sdp.to_vec();
     request
 }

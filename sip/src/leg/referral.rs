@@ -88,7 +88,10 @@ impl Talking {
         let branch = board.random.branch();
         let mut notify = self.dialog.request(Method::Notify, &branch);
         let headers = &mut notify.headers;
-        headers.push(Name::Contact, crate::dialog::own_contact(self.dialog.flow));
+        headers.push(
+            Name::Contact,
+            crate::dialog::own_contact(self.dialog.flow, &notify.uri),
+        );
         headers.push(Name::Event, event);
         headers.push(Name::SubscriptionState, state);
         headers.push(Name::ContentType, "message/sipfrag;version=2.0");

@@ -136,6 +136,10 @@ impl Talking {
         }
     }
 
+    pub(crate) const fn flow(&self) -> Flow {
+        self.dialog.flow
+    }
+
     /// The PRACK of our 180 may still be on its way.
     pub(super) fn keep_ringing(&mut self, reliable: Option<Reliable>) {
         self.reliable = reliable;

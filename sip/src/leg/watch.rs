@@ -187,7 +187,7 @@ impl Watch {
         let branch = board.random.branch();
         let mut notify = self.dialog.request(Method::Notify, &branch);
         let headers = &mut notify.headers;
-        headers.push(Name::Contact, own_contact(self.dialog.flow));
+        headers.push(Name::Contact, own_contact(self.dialog.flow, &notify.uri));
         headers.push(Name::Event, self.event.clone());
         headers.push(Name::SubscriptionState, state);
         if let Some(Written { kind, body }) = &self.state {

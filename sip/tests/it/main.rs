@@ -12,6 +12,7 @@ mod in_call;
 mod loss;
 mod odd_phones;
 mod offering;
+mod offers;
 mod provisional;
 mod registration;
 mod session;

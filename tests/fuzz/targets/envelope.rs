@@ -18,8 +18,8 @@ const BOOK: [u8; 32] = {
     point
 };
 
-fuzz_target!(|input: (u16, [u8; 32], u64, &[u8])| {
-    let (bucket, key, nonce, bytes) = input;
+fuzz_target!(|input: (u16, [u8; 32], u64, &[u8], bool)| {
+    let (bucket, key, nonce, bytes, is_note) = input;
     let now = Instant::now();
     let wall = UnixTime::from_seconds(1_800_000_000);
     let config = Config {
@@ -36,6 +36,7 @@ fuzz_target!(|input: (u16, [u8; 32], u64, &[u8])| {
         event_key: EventKey(key),
         nonce,
         bytes: bytes.to_vec(),
+        note_made: is_note.then_some(wall),
     };
     engine.handle_envelope(&sealed, now);
     while let Some(output) = engine.poll() {

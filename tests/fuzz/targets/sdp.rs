@@ -3,13 +3,20 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_media::sdp::{read_answer, read_offer, write_answer};
+use ringfence_media::sdp::{OwnMedia, read_answer, read_offer, write_answer};
+use ringfence_media::srtp::{Key, Srtp};
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = read_answer(bytes);
-    if let Ok(offer) = read_offer(bytes) {
-        let chosen = offer.formats();
-        let answer = write_answer(([127, 0, 0, 1], 4_000).into(), &offer, &chosen, 1, 1);
-        assert!(read_answer(&answer).is_ok(), "what we write must be readable");
+    let mut own = OwnMedia::plain(([127, 0, 0, 1], 4_000).into(), 1);
+    let _ = read_answer(bytes, &own);
+    for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
+        if let Ok(offer) = read_offer(bytes, srtp) {
+            // A key of zeros: one of these lengths is the suite's.
+            let key = |suite| (28..62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)));
+            own.keys = offer.suite().and_then(key).into_iter().collect();
+            let answer = write_answer(&own, &offer, &offer.formats());
+            let read = read_offer(&answer, srtp).expect("what we write must be readable");
+            assert_eq!(read.suite(), offer.suite());
+        }
     }
 });

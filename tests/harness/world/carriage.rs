@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use ringfence_engine::{Post, PostId, Sealed};
+use ringfence_engine::{Post, PostId, Sealed, date::UnixTime};
 
 use super::{
     Taken, World,
@@ -73,7 +73,11 @@ impl World {
                 engine,
                 from,
                 bytes,
-            } => self.seats[engine].handle_sip(from, &bytes, now),
+            } => {
+                if !self.seats[engine].is_off {
+                    self.seats[engine].handle_sip(from, &bytes, now);
+                }
+            }
             Arrival::SipToPhone { phone, bytes } => self.handsets[phone].0.handle_sip(&bytes, now),
             Arrival::SoundToEngine {
                 engine,
@@ -94,7 +98,9 @@ impl World {
             Arrival::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
             Arrival::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
             Arrival::FromRelay { engine, sealed } => {
-                self.seats[engine].handle_envelope(&sealed, now)
+                if !self.seats[engine].is_off {
+                    self.seats[engine].handle_envelope(&sealed, now);
+                }
             }
             Arrival::Taken {
                 engine,
@@ -192,12 +198,24 @@ impl World {
         }
     }
 
+    /// A relay gives an engine what it kept, as after every new connection.
+    pub fn fetch_notes(&mut self, engine: usize) {
+        for sealed in self.relay.kept(engine) {
+            let ends = (Place::Relay, Place::Engine(engine), Kind::Envelope);
+            let bytes = sealed.bytes.clone();
+            self.send(ends, &bytes, Arrival::FromRelay { engine, sealed });
+        }
+    }
+
     fn post(&mut self, engine: usize, post: &Post) {
+        // The shell rounds the time of an event down.
+        let made = self.wall().seconds() / 10 * 10;
         let sealed = Sealed {
             bucket: post.bucket,
             event_key: post.stamp.event_key,
             nonce: post.stamp.nonce,
             bytes: post.envelope.as_bytes().to_vec(),
+            note_made: post.is_note.then(|| UnixTime::from_seconds(made)),
         };
         let bytes = sealed.bytes.clone();
         let arrival = Arrival::ToRelay {

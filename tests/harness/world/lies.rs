@@ -90,6 +90,7 @@ impl World {
             event_key: stamp.event_key,
             nonce: stamp.nonce,
             bytes: envelope.as_bytes().to_vec(),
+            note_made: None,
         });
         self.run_for(Duration::from_secs(2));
     }

@@ -228,6 +228,66 @@ impl World {
         self.with_handset(phone, |handset, now| handset.dial(digits, now));
     }
 
+    /// Writes a text to a number.
+    pub fn write(&mut self, phone: usize, to: Number, text: &str) {
+        let plain = "text/plain;charset=UTF-8";
+        self.write_as(phone, &to.to_string(), (plain, text.as_bytes()));
+    }
+
+    /// Writes whatever to whatever the person typed.
+    pub fn write_as(&mut self, phone: usize, to: &str, written: (&str, &[u8])) {
+        self.with_handset(phone, |handset, now| handset.write_text(to, written, now));
+    }
+
+    /// Watches an event package of somebody.
+    pub fn watch(&mut self, phone: usize, package: &str, about: &str) {
+        self.with_handset(phone, |handset, now| handset.watch(package, about, now));
+    }
+
+    /// From now on a phone answers texts with this status.
+    pub fn answer_texts(&mut self, phone: usize, status: u16) {
+        self.with_handset(phone, |handset, _| handset.answer_texts(status));
+    }
+
+    /// The machine of an engine is switched off: all that it has not saved is gone.
+    pub fn switch_off(&mut self, engine: usize) {
+        self.seats[engine].is_off = true;
+    }
+
+    /// A machine is switched on again: its engine starts with what was saved, fetches what relays kept, and its phones
+    /// register.
+    pub fn switch_on(&mut self, engine: usize) {
+        let mut seed = [0; 32];
+        self.rng.fill_bytes(&mut seed);
+        let moment = (self.wall(), self.now);
+        let (key, seat) = (self.phone_book.key(), &mut self.seats[engine]);
+        let lines = seat.lines.iter().map(|card| Line {
+            number: card.number,
+            identity: card.identity(),
+            binding: card.binding,
+            account: Account {
+                user: User::new(card.user.clone()),
+                password: card.password.clone(),
+            },
+        });
+        let config = Config {
+            work_bits: WORK_BITS,
+            ..Config::default()
+        };
+        let directory = Directory::of(&seat.book, Vec::new());
+        let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
+        fresh.handle_contacts(seat.contacts.clone(), 0);
+        fresh.handle_ledger(seat.ledger.0.clone());
+        seat.engine = fresh;
+        seat.is_off = false;
+        self.fetch_notes(engine);
+        let now = self.now;
+        for (handset, _) in self.handsets.iter_mut().filter(|(_, home)| *home == engine) {
+            handset.register(now);
+        }
+        self.drain();
+    }
+
     /// Picks up.
     pub fn answer(&mut self, phone: usize) {
         self.with_handset(phone, Handset::answer);

@@ -15,6 +15,7 @@ use ringfence_engine::{
     date::UnixTime,
     envelope::EventKey,
     identity::Identity,
+    ledger::Ledger,
     roots::SplitView,
     work::{Mint, Stamp},
 };
@@ -84,6 +85,10 @@ pub struct Seat {
     pub(crate) book: VerifiedBook,
     /// The contacts as this machine has saved them.
     pub contacts: Contacts,
+    /// The ledger as this machine has saved it, and how often.
+    pub ledger: (Ledger, usize),
+    /// Its machine is off: it hears no relay.
+    pub(crate) is_off: bool,
     /// Split views of the phone book that the engine found.
     pub split_views: Vec<SplitView>,
     /// False records of its own lines that the engine found.
@@ -120,6 +125,8 @@ impl Seat {
             credentials: VecDeque::new(),
             book,
             contacts: Contacts::default(),
+            ledger: (Ledger::default(), 0),
+            is_off: false,
             split_views: Vec::new(),
             false_records: Vec::new(),
             saved: 0,
@@ -257,6 +264,9 @@ impl Seat {
                     self.contacts.learn(&learnt);
                     self.saved = count;
                 }
+                Output::Ledger => {
+                    self.ledger = (self.engine.ledger().clone(), self.ledger.1 + 1);
+                }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),
                 Output::Step { call, step } => out.push(SeatOutput::Step(call, step)),
@@ -311,10 +321,11 @@ impl Seat {
         out: &mut Vec<SeatOutput>,
     ) {
         match order {
-            MediaOrder::OpenNear => {
+            MediaOrder::OpenNear(at) => {
                 self.calls += 1;
-                let near = SocketAddr::new(self.lan, FIRST_NEAR_PORT + 2 * self.calls);
-                self.sounds.entry(call).or_default().near = Some(near);
+                let port = FIRST_NEAR_PORT + 2 * self.calls;
+                let near: Vec<_> = at.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+                self.sounds.entry(call).or_default().near = near.first().copied();
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
             MediaOrder::OpenFar => self.open_far(call, now),
@@ -346,7 +357,7 @@ impl Seat {
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
-            MediaOrder::OpenNear | MediaOrder::OpenFar | MediaOrder::Close => {}
+            MediaOrder::OpenNear(_) | MediaOrder::OpenFar | MediaOrder::Close => {}
         }
     }
 

@@ -33,6 +33,7 @@ impl World {
             event_key: stamp.event_key,
             nonce: stamp.nonce,
             bytes,
+            note_made: None,
         });
     }
 
@@ -80,6 +81,7 @@ impl World {
             event_key: stamp.event_key,
             nonce: stamp.nonce,
             bytes: envelope.as_bytes().to_vec(),
+            note_made: None,
         });
     }
 

@@ -4,7 +4,9 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::{Description, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role};
+use ringfence_media::{
+    Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
+};
 use ringfence_sip as sip;
 
 use super::calling::{offered, say};
@@ -75,7 +77,8 @@ impl Answering {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         desk.step(call, Step::RingOpened);
-        let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
+        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let phone = PhoneSide::new(offer, own, chosen, desk);
         phone.greet(call, desk);
         Self::allocating(ring, remote, phone, Some(far), call, desk)
     }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use ringfence_media::{
-    Codec, Description, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
+    Codec, Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
 };
 use ringfence_sip as sip;
 
@@ -44,11 +44,7 @@ impl Calling {
     ) -> Phase {
         let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
         let media = Description::of(&far, offered(&offer)).encode();
-        let caller = Caller {
-            identity: &desk.line.identity,
-            binding: &desk.line.binding,
-            book: desk.book_view(),
-        };
+        let caller = caller(desk);
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
             OutgoingRing::seal(caller, callee, &media, outside, wall, rng)
@@ -96,14 +92,17 @@ impl Calling {
             }
             Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
             | Happening::News(News::Over(_)) => {
-                self.withdraw(call, desk);
+                self.give_up(call, desk);
                 desk.end(call, End::Cancelled);
                 Phase::Over
             }
             Happening::Media(
                 MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
             ) => self.withdraw_and_refuse(503, End::NoMedia, call, desk),
-            Happening::Alarm => self.withdraw_and_refuse(480, End::NoAnswer, call, desk),
+            Happening::Alarm => {
+                self.give_up(call, desk);
+                super::refuse(480, End::NoAnswer, call, desk)
+            }
             Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, desk),
             Happening::Glare(ring) => {
                 let Self {
@@ -113,6 +112,16 @@ impl Calling {
             }
             _ => Phase::Calling(self),
         }
+    }
+
+    /// Tells the callee's engine to stop its phones, and leaves a note in case it is off.
+    fn give_up(&self, call: &mut Common, desk: &mut Desk<'_>) {
+        self.withdraw(call, desk);
+        let caller = caller(desk);
+        let wall = desk.wall;
+        desk.post_note(call, self.peer.bucket, |outside, rng| {
+            self.ring.seal_missed(&caller, outside, wall, rng)
+        });
     }
 
     /// Tells the callee's engine to stop its phones.
@@ -162,7 +171,8 @@ impl Calling {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         say(&mut session, Say::Confirm, &peer, call, desk);
-        let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
+        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let phone = PhoneSide::new(offer, own, chosen, desk);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.media(
             call,
@@ -175,6 +185,15 @@ impl Calling {
         desk.media(call, MediaOrder::OpenMicrophone);
         phone.greet(call, desk);
         Talking::start(session, peer, phone, call, desk)
+    }
+}
+
+/// The line that rings, as it introduces itself.
+fn caller<'a>(desk: &Desk<'a>) -> Caller<'a> {
+    Caller {
+        identity: &desk.line.identity,
+        binding: &desk.line.binding,
+        book: desk.book_view(),
     }
 }
 

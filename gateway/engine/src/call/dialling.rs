@@ -40,7 +40,10 @@ impl Dialling {
         desk: &mut Desk<'_>,
     ) -> Phase {
         desk.step(call, Step::Dialled);
-        desk.media(call, MediaOrder::OpenNear);
+        let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
+        // A call that is to be joined with another one hears it where that one is.
+        let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
+        desk.media(call, MediaOrder::OpenNear(vec![at]));
         desk.media(call, MediaOrder::OpenFar);
         desk.patience(call, SET_UP, "TURN server or stamps are late");
         Phase::Dialling(Box::new(Self {
@@ -69,7 +72,7 @@ impl Dialling {
         desk: &mut Desk<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Near(rtp)) => self.near = Some(rtp),
+            Happening::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
             Happening::Media(MediaEvent::Talk(TalkEvent::Allocated(local))) => {
                 desk.step(call, Step::Allocated);
                 self.far = Some(local);

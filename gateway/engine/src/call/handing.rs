@@ -86,7 +86,7 @@ impl Talking {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        if call.leg.is_none() || !self.phone.take_over(offer, desk.rng) {
+        if call.leg.is_none() || !self.phone.take_over(offer, desk) {
             desk.agent.refuse(leg, 488, desk.now);
             return Phase::Talking(self);
         }

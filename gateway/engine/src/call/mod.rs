@@ -29,6 +29,7 @@ use crate::control::Control;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
+use crate::journal::Entry;
 use crate::output::{CallLabel, MediaOrder, PostId};
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
@@ -64,6 +65,8 @@ pub(crate) struct Common {
     pub(crate) partner: Option<CallLabel>,
     /// Stamps reserved for this call's envelopes.
     pub(crate) stamps: Option<Vec<Stamp>>,
+    /// What will be written down of it.
+    pub(crate) entry: Option<Entry>,
     /// When the state runs out of patience, and why.
     pub(crate) alarm: Option<(Instant, &'static str)>,
 }

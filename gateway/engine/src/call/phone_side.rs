@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand_core::Rng;
-use ringfence_media::{Codec, NearTerms, PhoneMedia, SdpError, sdp};
+use ringfence_media::srtp::{Key, Suite};
+use ringfence_media::{Codec, NearTerms, OwnMedia, PhoneMedia, SdpError, Srtp, sdp};
 use ringfence_sip as sip;
 
 use super::{Common, News};
@@ -14,56 +15,64 @@ use crate::output::MediaOrder;
 #[derive(Debug)]
 pub(crate) struct PhoneSide {
     media: PhoneMedia,
-    near: SocketAddr,
+    own: OwnMedia,
     chosen: Vec<Codec>,
-    session: u64,
-    version: u64,
     /// The phone called without an offer, and has not answered ours.
     is_silent: bool,
 }
 
 impl PhoneSide {
-    /// `near` is our RTP address for this phone; `chosen` must come from
-    /// [`ringfence_media::choose`] over what the phone said; `session` is the id that our SDP
-    /// in this dialog carries, an earlier offer of ours included (RFC 3264 8).
+    /// `own` is what our SDP in this dialog says, an earlier offer of ours included (RFC 3264 8);
+    /// `chosen` must come from [`ringfence_media::choose`] over what the phone said.
     pub(super) fn new(
         media: PhoneMedia,
-        near: SocketAddr,
+        own: OwnMedia,
         chosen: Vec<Codec>,
-        session: u64,
+        desk: &mut Desk<'_>,
     ) -> Self {
         let is_silent = media == silent_phone();
-        Self {
+        let mut side = Self {
             media,
-            near,
+            own,
             chosen,
-            session,
-            version: 1,
             is_silent,
+        };
+        side.fit_key(desk.rng);
+        if is_silent && desk.config.srtp == Srtp::Required {
+            // Where SRTP is optional it is offered plain sound: it can't refuse the one and be offered the other.
+            side.own.keys = keys_to_offer(desk.rng);
+        }
+        side
+    }
+
+    /// Keeps our key for as long as the phone keeps its suite, and draws one when that changes.
+    fn fit_key(&mut self, rng: &mut impl Rng) {
+        let suite = self.media.suite();
+        let keys = &mut self.own.keys;
+        keys.retain(|key| Some(key.suite()) == suite);
+        if let (Some(suite), true) = (suite, keys.is_empty()) {
+            keys.push(Key::random(suite, rng));
         }
     }
 
     /// What the bridge must know of the phone.
     pub(super) fn terms(&self) -> NearTerms {
-        self.media.terms(self.near, &self.chosen)
+        self.media.terms(&self.own, &self.chosen)
     }
 
-    /// The SDP answer to the phone's offer.
+    /// The SDP answer to the phone's offer, or our offer where it made none.
     pub(super) fn answer(&self) -> Vec<u8> {
-        sdp::write_answer(
-            self.near,
-            &self.media,
-            &self.chosen,
-            self.session,
-            self.version,
-        )
+        if self.is_silent {
+            return sdp::write_offer(&self.own, &self.chosen);
+        }
+        sdp::write_answer(&self.own, &self.media, &self.chosen)
     }
 
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
     pub(super) fn greet(&self, call: &Common, desk: &mut Desk<'_>) {
         match call.leg {
             Some(_) => desk.answer_phone(call, self.answer()),
-            None => desk.tell_partner(call, News::Answered(self.near)),
+            None => desk.tell_partner(call, News::Answered(self.near())),
         }
     }
 
@@ -81,23 +90,25 @@ impl PhoneSide {
 
     /// The phone is gone; sound has nowhere to go for now.
     pub(super) fn leave(&mut self) {
-        self.media = PhoneMedia::unwritten(nowhere(self.near), &self.chosen);
+        self.media = PhoneMedia::unwritten(nowhere(self.near()), &self.chosen);
     }
 
     /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
-    pub(super) fn take_over(&mut self, offer: &[u8], rng: &mut impl Rng) -> bool {
-        let offer = sdp::read_offer(offer).ok();
+    pub(super) fn take_over(&mut self, offer: &[u8], desk: &mut Desk<'_>) -> bool {
+        let offer = sdp::read_offer(offer, desk.config.srtp).ok();
         let Some(media) = offer.filter(|media| self.keeps_codec(media)) else {
             return false;
         };
         self.media = media;
-        (self.session, self.version) = (sdp_session(rng), 1);
+        self.is_silent = false;
+        self.own = OwnMedia::plain(self.near(), sdp_session(desk.rng));
+        self.fit_key(desk.rng);
         true
     }
 
     /// Our RTP address for this phone.
-    pub(crate) fn near(&self) -> SocketAddr {
-        self.near
+    pub(crate) const fn near(&self) -> SocketAddr {
+        self.own.rtp
     }
 
     /// Whether the phone has said where it hears; one that called without an offer says so in its ACK.
@@ -126,10 +137,11 @@ impl PhoneSide {
     /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
     /// changes nothing: sound goes on as before.
     fn take_answer(&mut self, answer: &[u8], call: &Common, desk: &mut Desk<'_>) {
-        let answer = sdp::read_answer(answer).ok();
+        let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
             self.is_silent = false;
+            self.fit_key(desk.rng);
             desk.media(call, MediaOrder::Attach(self.terms()));
         }
     }
@@ -144,22 +156,17 @@ impl PhoneSide {
     fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
-            self.version += 1;
-            let sdp = sdp::write_reoffer(
-                self.near,
-                &self.media,
-                &self.chosen,
-                self.session,
-                self.version,
-            );
+            self.own.version += 1;
+            let sdp = sdp::write_reoffer(&self.own, &self.media, &self.chosen);
             return desk.answer_phone(call, sdp);
         }
-        match sdp::read_offer(offer) {
+        match sdp::read_offer(offer, desk.config.srtp) {
             Ok(media) if self.keeps_codec(&media) => self.media = media,
             Ok(_) => return desk.refuse_phone(call, 488),
             Err(fault) => return desk.refuse_phone(call, refusal(&fault)),
         }
-        self.version += 1;
+        self.fit_key(desk.rng);
+        self.own.version += 1;
         desk.media(call, MediaOrder::Attach(self.terms()));
         desk.answer_phone(call, self.answer());
     }
@@ -200,6 +207,11 @@ pub(crate) fn refusal(fault: &SdpError) -> u16 {
         SdpError::Malformed { .. } | SdpError::TooLong => 400,
         _ => 488,
     }
+}
+
+/// A key for each suite that a phone is offered.
+pub(super) fn keys_to_offer(rng: &mut impl Rng) -> Vec<Key> {
+    Suite::OFFERED.map(|suite| Key::random(suite, rng)).into()
 }
 
 /// A session id for SDP's `o=` line: random, so that it tells neither time nor machine

@@ -1,15 +1,16 @@
 //! Callee, ring verified: the line's phones ring. Nothing of this leaves the machine until a
 //! person picks up: not an answer, not a refusal, not a TURN allocation.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use ringfence_media::{Description, TalkEvent, choose, sdp};
+use ringfence_media::{Codec, Description, OwnMedia, PhoneMedia, Srtp, TalkEvent, choose, sdp};
 use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::offered;
-use super::phone_side::{PhoneSide, sdp_session};
+use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
 use crate::config::RING_LIFE;
@@ -25,9 +26,9 @@ use crate::step::{End, Step};
 pub(crate) struct Ringing {
     ring: VerifiedRing,
     remote: Description,
-    near: Option<SocketAddr>,
-    /// Of our SDP in this dialog.
-    session: u64,
+    /// What each of the phones was offered: where it registered, with keys of its own. At most as
+    /// many as a line has phones.
+    offers: BTreeMap<sip::Flow, OwnMedia>,
 }
 
 impl Ringing {
@@ -38,13 +39,14 @@ impl Ringing {
         desk: &mut Desk<'_>,
     ) -> Phase {
         desk.step(call, Step::RingOpened);
-        desk.media(call, MediaOrder::OpenNear);
+        let flows = desk.agent.flows(&desk.line.account.user);
+        let at: BTreeSet<_> = flows.map(|flow| flow.local.ip()).collect();
+        desk.media(call, MediaOrder::OpenNear(at.into_iter().collect()));
         desk.patience(call, RING_LIFE, "nobody picked up");
         Phase::Ringing(Box::new(Self {
             ring,
             remote,
-            near: None,
-            session: sdp_session(desk.rng),
+            offers: BTreeMap::new(),
         }))
     }
 
@@ -72,13 +74,19 @@ impl Ringing {
         desk: &mut Desk<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Near(rtp)) => self.ring_phones(rtp, call, desk),
+            Happening::Media(MediaEvent::Near(rtp)) => self.ring_phones(&rtp, call, desk),
             Happening::Leg(sip::Event::Ringing { .. }) => {
                 desk.step(call, Step::PhoneRings);
                 Phase::Ringing(self)
             }
             Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, desk),
-            Happening::Leg(sip::Event::Refused { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(event @ (sip::Event::Refused { .. } | sip::Event::HungUp { .. })) => {
+                // RFC 3261 sections 21.4.24, 21.6.1 and 21.6.2: somebody was there.
+                let is_person = |status| matches!(status, 486 | 600 | 603);
+                if let (sip::Event::Refused { status, .. }, Some(entry)) = (event, &mut call.entry)
+                {
+                    entry.is_declined = is_person(status);
+                }
                 self.fall_silent(End::Declined, call, desk)
             }
             Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
@@ -93,20 +101,30 @@ impl Ringing {
 
     fn ring_phones(
         mut self: Box<Self>,
-        rtp: SocketAddr,
+        near: &[SocketAddr],
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        self.near = Some(rtp);
-        let offer = sdp::write_offer(rtp, &self.remote.codecs, self.session);
         let number = self.ring.caller_number();
         let contact = desk.address_book.contacts().get(number);
         let caller = sip::Caller {
             number: number.to_string(),
             name: contact.and_then(|contact| contact.name.clone()),
         };
+        let Self { remote, offers, .. } = &mut *self;
+        let (srtp, rng) = (desk.config.srtp, &mut *desk.rng);
+        let offer = |flow: sip::Flow| {
+            let rtp = near.iter().find(|rtp| rtp.ip() == flow.local.ip())?;
+            let mut own = OwnMedia::plain(*rtp, sdp_session(rng));
+            if srtp != Srtp::Off {
+                own.keys = keys_to_offer(rng);
+            }
+            let offer = offer_to(flow, &own, &remote.codecs, srtp);
+            offers.insert(flow, own);
+            Some(offer)
+        };
         let user = &desk.line.account.user;
-        if let Ok(leg) = desk.agent.place(user, caller, offer, desk.now) {
+        if let Ok(leg) = desk.agent.place_each(user, caller, offer, desk.now) {
             call.leg = Some(leg);
             return Phase::Ringing(self);
         }
@@ -122,15 +140,45 @@ impl Ringing {
 
     fn picked_up(self: Box<Self>, answer: &[u8], call: &mut Common, desk: &mut Desk<'_>) -> Phase {
         desk.step(call, Step::PickedUp);
-        let agreed = sdp::read_answer(answer).ok().and_then(|media| {
+        let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
+        let own = flow.and_then(|flow| self.offers.get(&flow));
+        let answered = own.and_then(|own| read_answer(answer, own, desk.config.srtp));
+        let agreed = answered.and_then(|(media, own)| {
             let chosen = choose(&self.remote.codecs, &offered(&media))?;
-            Some((media, chosen, self.near?))
+            Some((media, own, chosen))
         });
-        let Some((media, chosen, near)) = agreed else {
+        let Some((media, own, chosen)) = agreed else {
             return super::hang_up(End::NoCodec, call, desk);
         };
-        let phone = PhoneSide::new(media, near, chosen, self.session);
+        let phone = PhoneSide::new(media, own, chosen, desk);
         desk.media(call, MediaOrder::OpenFar);
         Answering::start(self.ring, self.remote, phone, call, desk)
     }
+}
+
+/// What a phone is offered. SRTP is optional: keys are worth something only where the signalling
+/// that carries them is encrypted (RFC 4568 section 7), so a phone that registered over TLS is
+/// offered them first and another one plain sound first; a phone that refuses the one with 488 is
+/// offered the other.
+fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> sip::Offer {
+    let locked = || sdp::write_offer(own, codecs);
+    let plain = || sdp::write_offer(&without_keys(own), codecs);
+    let (sdp, instead) = match srtp {
+        Srtp::Off => (plain(), None),
+        Srtp::Required => (locked(), None),
+        Srtp::Optional if flow.transport == sip::Transport::Tls => (locked(), Some(plain())),
+        Srtp::Optional => (plain(), Some(locked())),
+    };
+    sip::Offer { sdp, instead }
+}
+
+/// A phone's answer to whichever of the two offers it took, and what we said of ourselves in that.
+fn read_answer(answer: &[u8], own: &OwnMedia, srtp: Srtp) -> Option<(PhoneMedia, OwnMedia)> {
+    let plain = (srtp != Srtp::Required).then(|| without_keys(own));
+    let mut offered = [own.clone()].into_iter().chain(plain);
+    offered.find_map(|own| Some((sdp::read_answer(answer, &own).ok()?, own)))
+}
+
+fn without_keys(own: &OwnMedia) -> OwnMedia {
+    OwnMedia::plain(own.rtp, own.session)
 }

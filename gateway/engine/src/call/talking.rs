@@ -69,6 +69,9 @@ impl Talking {
 
     fn begin(self, connected: bool, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
         desk.expect(call, self.session.expected_hints());
+        if let Some(entry) = &mut call.entry {
+            entry.answered = Some(desk.wall);
+        }
         if connected {
             call.alarm = None;
         } else {

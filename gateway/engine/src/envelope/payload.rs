@@ -19,7 +19,9 @@ pub(crate) enum Kind {
     Answer = 2,
     Cancel = 4,
     HangUp = 5,
+    Text = 7,
     Confirm = 9,
+    Missed = 10,
 }
 
 impl Kind {
@@ -29,7 +31,9 @@ impl Kind {
             2 => Ok(Self::Answer),
             4 => Ok(Self::Cancel),
             5 => Ok(Self::HangUp),
+            7 => Ok(Self::Text),
             9 => Ok(Self::Confirm),
+            10 => Ok(Self::Missed),
             _ => Err(Rejected::Kind),
         }
     }
@@ -83,7 +87,7 @@ mod tests {
 
     #[test]
     fn reserved_kinds_and_long_lengths_are_refused() {
-        assert_eq!(decode(&[7, 0, 0]), Err(Rejected::Kind));
+        assert_eq!(decode(&[8, 0, 0]), Err(Rejected::Kind));
         assert_eq!(decode(&[1, 0, 1]), Err(Rejected::Payload));
         assert_eq!(decode(&[1, 0]), Err(Rejected::Payload));
     }

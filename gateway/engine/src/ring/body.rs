@@ -2,9 +2,9 @@
 //!
 //! Reading a body says nothing about whether it is true; `incoming` and `outgoing` verify.
 
-use ringfence_phonebook::{Binding, Day, IdentityKey, Number};
 use zeroize::Zeroizing;
 
+use super::introduction::Introduction;
 use super::{BookView, CancelReason};
 use crate::date::UnixTime;
 use crate::envelope::MAX_MEDIA;
@@ -14,14 +14,7 @@ use crate::rejected::Rejected;
 /// Body of a ring, 419 bytes and the media description.
 pub(crate) struct RingBody {
     pub(crate) call: CallId,
-    pub(crate) dated: UnixTime,
-    pub(crate) number: Number,
-    pub(crate) identity: IdentityKey,
-    pub(crate) ring_key_id: [u8; 4],
-    pub(crate) valid_until: Day,
-    pub(crate) listing_signature: [u8; 64],
-    pub(crate) binding_expires: Day,
-    pub(crate) binding_signature: [u8; 64],
+    pub(crate) from: Introduction,
     pub(crate) book: BookView,
     pub(crate) media: Zeroizing<Vec<u8>>,
 }
@@ -30,14 +23,7 @@ impl RingBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
         out.extend_from_slice(self.call.as_bytes());
-        out.extend_from_slice(&self.dated.millis().to_be_bytes());
-        out.extend_from_slice(&self.number.value().to_be_bytes());
-        out.extend_from_slice(self.identity.as_bytes());
-        out.extend_from_slice(&self.ring_key_id);
-        out.extend_from_slice(&self.valid_until.count().to_be_bytes());
-        out.extend_from_slice(&self.listing_signature);
-        out.extend_from_slice(&self.binding_expires.count().to_be_bytes());
-        out.extend_from_slice(&self.binding_signature);
+        self.from.write(&mut out);
         write_book(&mut out, &self.book);
         out.extend_from_slice(&NO_FLAGS);
         out.extend_from_slice(&self.media);
@@ -48,28 +34,11 @@ impl RingBody {
         let mut rest = body;
         let read = Self {
             call: CallId::from_bytes(*take(&mut rest)?),
-            dated: UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?)),
-            number: Number::new(u32::from_be_bytes(*take(&mut rest)?)),
-            identity: IdentityKey::from_bytes(take(&mut rest)?).map_err(|_| Rejected::Body)?,
-            ring_key_id: *take(&mut rest)?,
-            valid_until: Day::new(u32::from_be_bytes(*take(&mut rest)?)),
-            listing_signature: *take(&mut rest)?,
-            binding_expires: Day::new(u32::from_be_bytes(*take(&mut rest)?)),
-            binding_signature: *take(&mut rest)?,
+            from: Introduction::read(&mut rest)?,
             book: read_book(&mut rest)?,
             media: read_media(&mut rest)?,
         };
         Ok(read)
-    }
-
-    /// The binding that these parts claim. Not verified yet.
-    pub(crate) fn binding(&self) -> Binding {
-        Binding::from_parts(
-            self.number,
-            self.identity,
-            self.binding_expires,
-            self.binding_signature,
-        )
     }
 }
 
@@ -161,7 +130,7 @@ fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
     Ok(Zeroizing::new(rest.to_vec()))
 }
 
-fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected> {
+pub(crate) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected> {
     let (head, tail) = rest.split_first_chunk::<N>().ok_or(Rejected::Body)?;
     *rest = tail;
     Ok(head)
@@ -177,18 +146,21 @@ mod tests {
     use super::*;
     use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
+    use ringfence_phonebook::{Day, IdentityKey, Number};
 
     fn ring_body(media: Vec<u8>) -> RingBody {
         RingBody {
             call: CallId::from_bytes([1; 16]),
-            dated: UnixTime::from_millis(2),
-            number: Number::new(3),
-            identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
-            ring_key_id: [5; 4],
-            valid_until: Day::new(6),
-            listing_signature: [7; 64],
-            binding_expires: Day::new(8),
-            binding_signature: [9; 64],
+            from: Introduction {
+                dated: UnixTime::from_millis(2),
+                number: Number::new(3),
+                identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
+                ring_key_id: [5; 4],
+                valid_until: Day::new(6),
+                listing_signature: [7; 64],
+                binding_expires: Day::new(8),
+                binding_signature: [9; 64],
+            },
             book: BookView::from_bytes([10; 217]),
             media: Zeroizing::new(media),
         }

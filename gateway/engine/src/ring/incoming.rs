@@ -12,7 +12,7 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use ringfence_phonebook::{BindingError, BookKey, IdentityKey, Listing, Number, RingKey};
+use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -74,7 +74,7 @@ pub fn open(
     if seen.knows(envelope.ephemeral(), outside.event_key) {
         return Err(Rejected::Replay);
     }
-    let (line, key, opened) = try_keys(listeners, envelope, outside, arrival)?;
+    let (line, key, opened) = try_keys(listeners, envelope, outside, arrival.wall.day())?;
     let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
     match kind {
@@ -85,8 +85,8 @@ pub fn open(
                 ephemeral: envelope.ephemeral(),
                 event_key: outside.event_key,
                 id,
-                caller: body.identity,
-                dated: body.dated,
+                caller: body.from.identity,
+                dated: body.from.dated,
             };
             seen.admit(candidate, arrival)?;
             let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
@@ -113,18 +113,19 @@ pub fn open(
                 reason: body.reason,
             })
         }
-        Kind::Answer | Kind::Confirm | Kind::HangUp => Err(Rejected::Kind),
+        Kind::Answer | Kind::Confirm | Kind::HangUp | Kind::Text | Kind::Missed => {
+            Err(Rejected::Kind)
+        }
     }
 }
 
 /// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
-fn try_keys<'a>(
+pub(crate) fn try_keys<'a>(
     listeners: &[Listener<'a>],
     envelope: &Envelope,
     outside: &Outside,
-    arrival: Arrival,
+    today: Day,
 ) -> Result<(usize, &'a StaticSecret, FirstOpened), Rejected> {
-    let today = arrival.wall.day();
     for (line, listener) in listeners.iter().enumerate() {
         let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
         for key in listener.identity.opening_secrets(today) {
@@ -145,28 +146,9 @@ fn verify(
     book_key: &BookKey,
     arrival: Arrival,
 ) -> Result<RingId, Rejected> {
-    check_time(body.dated, arrival.wall)?;
+    check_time(body.from.dated, arrival.wall)?;
     let today = arrival.wall.day();
-    let ring_key = RingKey::from_bytes(&opened.caller).map_err(|_| Rejected::CallerSignature)?;
-    if ring_key.id() != body.ring_key_id {
-        return Err(Rejected::CallerSignature);
-    }
-    let listing = Listing::from_parts(
-        body.identity,
-        ring_key,
-        body.valid_until,
-        body.listing_signature,
-    )
-    .map_err(|_| Rejected::CallerSignature)?;
-    if !listing.is_current(today) {
-        return Err(Rejected::CallerExpired);
-    }
-    body.binding()
-        .verify(book_key, today)
-        .map_err(|error| match error {
-            BindingError::Expired => Rejected::BindingExpired,
-            _ => Rejected::Binding,
-        })?;
+    body.from.verify(&opened.caller, book_key, today)?;
     Ok(RingId::new(&opened.caller, &body.call))
 }
 
@@ -197,19 +179,19 @@ impl VerifiedRing {
     /// The caller's number, as the phone book signed it.
     #[must_use]
     pub fn caller_number(&self) -> Number {
-        self.body.number
+        self.body.from.number
     }
 
     /// The caller's identity.
     #[must_use]
     pub fn caller(&self) -> IdentityKey {
-        self.body.identity
+        self.body.from.identity
     }
 
     /// When the caller's engine says that it rang.
     #[must_use]
     pub fn dated(&self) -> UnixTime {
-        self.body.dated
+        self.body.from.dated
     }
 
     /// The phone book as the caller sees it.

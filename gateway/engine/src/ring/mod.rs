@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub mod incoming;
+pub(crate) mod introduction;
 pub mod outgoing;
 
 use std::fmt;
@@ -28,6 +29,10 @@ impl RingId {
             .chain_update(caller_ring_key)
             .chain_update(call.as_bytes());
         Self(hash.finalize().into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     #[cfg(test)]

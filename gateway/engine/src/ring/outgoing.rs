@@ -11,6 +11,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
+use super::introduction::Introduction;
 use super::{Answer, BookView, CancelReason, RingId, SealError};
 use crate::date::UnixTime;
 use crate::directory::CalleeKeys;
@@ -19,6 +20,7 @@ use crate::envelope::payload::{self, FIRST_PAYLOAD, Kind};
 use crate::envelope::{Envelope, MAX_MEDIA, Outside};
 use crate::hint::{CallId, Hint};
 use crate::identity::Identity;
+use crate::note::body::MissedBody;
 use crate::rejected::Rejected;
 use crate::session::Session;
 
@@ -39,6 +41,7 @@ pub struct OutgoingRing {
     call: CallId,
     id: RingId,
     callee: IdentityKey,
+    rang: UnixTime,
 }
 
 impl OutgoingRing {
@@ -74,6 +77,7 @@ impl OutgoingRing {
                 call,
                 id,
                 callee: callee.identity,
+                rang: now,
             },
             envelope,
         ))
@@ -146,6 +150,29 @@ impl OutgoingRing {
         let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
         sealed.map(|(_, envelope)| envelope)
     }
+
+    /// Seals a note of this ring for a callee whose engine may be off: that it rang, and nobody answered.
+    ///
+    /// # Errors
+    /// None for a ring that was sealed; the type is that of [`Self::seal`].
+    pub fn seal_missed(
+        &self,
+        caller: &Caller<'_>,
+        outside: &Outside,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
+        let body = MissedBody {
+            call: self.call.clone(),
+            from: Introduction::of(caller, now),
+            rang: self.rang,
+        };
+        let payload = first_payload(Kind::Missed, &body.encode())?;
+        // Under the ring's own keys: the name of the ring comes out of them.
+        let (own, callee) = (self.first.own.clone(), self.first.callee);
+        let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
+        sealed.map(|(_, envelope)| envelope)
+    }
 }
 
 impl fmt::Debug for OutgoingRing {
@@ -155,13 +182,13 @@ impl fmt::Debug for OutgoingRing {
 }
 
 /// What is drawn for one message 1, in this order.
-struct Draw {
+pub(crate) struct Draw {
     hint: Hint,
     ephemeral: Zeroizing<[u8; 32]>,
 }
 
 impl Draw {
-    fn new(rng: &mut impl CryptoRng) -> Self {
+    pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
         let hint = Hint::random(rng);
         let mut ephemeral = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut ephemeral[..]);
@@ -178,27 +205,22 @@ fn ring_body(
     if media.len() > MAX_MEDIA {
         return Err(SealError::MediaTooLong);
     }
-    let listing = caller.identity.listing();
     Ok(RingBody {
         call,
-        dated: now,
-        number: caller.binding.number(),
-        identity: caller.identity.key(),
-        ring_key_id: listing.ring_key_id(),
-        valid_until: listing.valid_until(),
-        listing_signature: *listing.signature(),
-        binding_expires: caller.binding.expires(),
-        binding_signature: *caller.binding.signature(),
+        from: Introduction::of(&caller, now),
         book: caller.book,
         media: Zeroizing::new(media.to_vec()),
     })
 }
 
-fn first_payload(kind: Kind, body: &[u8]) -> Result<Zeroizing<[u8; FIRST_PAYLOAD]>, SealError> {
+pub(crate) fn first_payload(
+    kind: Kind,
+    body: &[u8],
+) -> Result<Zeroizing<[u8; FIRST_PAYLOAD]>, SealError> {
     payload::encode(kind, body).ok_or(SealError::MediaTooLong)
 }
 
-fn seal_first(
+pub(crate) fn seal_first(
     own: StaticSecret,
     callee: [u8; 32],
     callee_identity: &IdentityKey,

@@ -6,15 +6,20 @@ use nostr_sdk::prelude::{
     Alphabet, Client, Filter, Kind, MonitorNotification, RelayMessage, RelayPoolNotification,
     RelayStatus, RelayUrl, SingleLetterTag, SubscriptionId, Timestamp,
 };
+use ringfence_engine::note;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
-use super::event::{Incoming, KIND, STALE, read_event};
+use super::event::{Incoming, KIND, NOTE_KIND, STALE, read_event};
 use super::{RETRY, RelayState};
 use crate::clock;
 
 /// A relay that was subscribed to and did not send EOSE is asked again after this time.
 const EOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How far notes that are asked for again reach back before the relay was lost: clocks differ, and what a relay took at the last
+/// moment it may not have passed on.
+const OVERLAP: u64 = 600;
 
 /// What is known of one relay's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,10 @@ pub(super) struct Desk {
     pub(super) client: Client,
     pub(super) relays: BTreeMap<RelayUrl, Line>,
     pub(super) subscription: SubscriptionId,
+    /// The subscription to what relays keep.
+    pub(super) notes: SubscriptionId,
+    /// Until when each relay was certainly heard, in seconds since 1970: from there on, notes are asked for again.
+    pub(super) heard: BTreeMap<RelayUrl, u64>,
     pub(super) tags: BTreeMap<String, u16>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) tell: watch::Sender<RelayState>,
@@ -122,14 +131,38 @@ impl Desk {
             };
         }
         for url in to_ask {
-            let id = self.subscription.clone();
-            // "Done" would only mean that the request was queued; EOSE tells the rest.
-            drop(
-                self.client
-                    .subscribe_with_id_to([url], id, self.filter(), None)
-                    .await,
-            );
+            let asks = [
+                (self.notes.clone(), self.note_filter(&url)),
+                (self.subscription.clone(), self.filter()),
+            ];
+            for (id, filter) in asks {
+                // "Done" would only mean that the request was queued; EOSE tells the rest.
+                drop(
+                    self.client
+                        .subscribe_with_id_to([url.clone()], id, filter, None)
+                        .await,
+                );
+            }
         }
+        let now = clock::unix_seconds();
+        let listening = self
+            .relays
+            .iter()
+            .filter(|(_, line)| **line == Line::Listening);
+        for (url, _) in listening {
+            self.heard.insert(url.clone(), now);
+        }
+    }
+
+    /// Notes since this relay was last heard, and some more: the engine knows those that it has. At the start, all of them.
+    fn note_filter(&self, url: &RelayUrl) -> Filter {
+        let now = clock::unix_seconds();
+        let heard = self.heard.get(url).map(|at| at.saturating_sub(OVERLAP));
+        let since = heard.unwrap_or_else(|| now.saturating_sub(note::LIFE.as_secs()));
+        Filter::new()
+            .kind(Kind::from(NOTE_KIND))
+            .custom_tags(SingleLetterTag::lowercase(Alphabet::T), self.tags.keys())
+            .since(Timestamp::from(since))
     }
 
     fn filter(&self) -> Filter {

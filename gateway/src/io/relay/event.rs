@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
-use ringfence_engine::Post;
+use ringfence_engine::{Post, note};
 use zeroize::Zeroizing;
 
 use super::PublishFault;
 
 /// The event kind of all our messages: ephemeral (20000-29999, NIP-01), so that relays pass it on and keep nothing.
 pub const KIND: u16 = 20_777;
+/// The event kind of texts and missed-call notes: regular (1000-9999, NIP-01), so that relays keep it until it expires.
+pub const NOTE_KIND: u16 = 2_777;
 /// Size of an envelope in bytes.
 pub const ENVELOPE: usize = 1_024;
 /// Base64 length of an envelope; anything else is dropped before it is decoded.
@@ -20,6 +22,8 @@ const CONTENT: usize = ENVELOPE.div_ceil(3) * 4;
 const ROUNDING: u64 = 10;
 /// Seconds after which relays may forget an event (NIP-40).
 const EXPIRY: u64 = 70;
+/// The same for notes, and how old they may be when they arrive: clocks differ, and `created_at` is rounded.
+const NOTE_EXPIRY: u64 = note::LIFE.as_secs();
 /// Events older than this are not handed on: the seal's own limit is 60 s, rounding adds 10 and clocks differ.
 pub(super) const STALE: u64 = 90;
 
@@ -34,6 +38,8 @@ pub struct Incoming {
     pub work_nonce: u64,
     /// The envelope, exactly 1,024 bytes.
     pub bytes: Vec<u8>,
+    /// When it was made, if relays keep its kind: seconds since 1970.
+    pub note_made: Option<u64>,
 }
 
 impl std::fmt::Debug for Incoming {
@@ -52,6 +58,8 @@ pub struct Letter {
     pub bucket: u16,
     /// The envelope, exactly 1,024 bytes.
     pub bytes: Vec<u8>,
+    /// Whether relays shall keep it.
+    pub is_note: bool,
 }
 
 impl std::fmt::Debug for Letter {
@@ -66,6 +74,7 @@ impl From<Post> for Letter {
             stamp,
             bucket,
             envelope,
+            is_note,
             ..
         } = post;
         Self {
@@ -76,6 +85,7 @@ impl From<Post> for Letter {
             work_nonce: stamp.nonce,
             bucket,
             bytes: envelope.as_bytes().to_vec(),
+            is_note,
         }
     }
 }
@@ -130,14 +140,19 @@ pub(super) fn write_event(
         return Err(PublishFault::Misuse);
     }
     let created = now - now % ROUNDING;
+    let (kind, expiry) = if letter.is_note {
+        (NOTE_KIND, NOTE_EXPIRY)
+    } else {
+        (KIND, EXPIRY)
+    };
     let secret = SecretKey::from_slice(&*letter.key.secret).map_err(|_| PublishFault::Misuse)?;
     let tags = [
         vec!["t".to_owned(), bucket_tag(bucket_bits, letter.bucket)],
         vec!["w".to_owned(), format!("{:016x}", letter.work_nonce)],
-        vec!["expiration".to_owned(), (created + EXPIRY).to_string()],
+        vec!["expiration".to_owned(), (created + expiry).to_string()],
     ];
     let tags: Result<Vec<Tag>, _> = tags.into_iter().map(Tag::parse).collect();
-    EventBuilder::new(Kind::from(KIND), STANDARD.encode(&letter.bytes))
+    EventBuilder::new(Kind::from(kind), STANDARD.encode(&letter.bytes))
         .tags(tags.map_err(|_| PublishFault::Misuse)?)
         .custom_created_at(Timestamp::from(created))
         .sign_with_keys(&Keys::new(secret))
@@ -151,10 +166,11 @@ pub(super) fn read_event(
     now: u64,
 ) -> Option<Incoming> {
     let created = event.created_at.as_secs();
-    if event.kind != Kind::from(KIND)
-        || event.content.len() != CONTENT
-        || created.abs_diff(now) > STALE
-    {
+    let is_note = event.kind == Kind::from(NOTE_KIND);
+    let oldest = if is_note { NOTE_EXPIRY + STALE } else { STALE };
+    let is_timely = created <= now + STALE && now <= created + oldest;
+    let is_ours = is_note || event.kind == Kind::from(KIND);
+    if !is_ours || !is_timely || event.content.len() != CONTENT {
         return None;
     }
     let value = |name: &str| {
@@ -175,6 +191,7 @@ pub(super) fn read_event(
         event_key: event.pubkey.to_bytes(),
         work_nonce,
         bytes,
+        note_made: is_note.then_some(created),
     })
 }
 
@@ -192,6 +209,7 @@ mod tests {
             bytes: (0..ENVELOPE)
                 .map(|at| u8::try_from(at % 251).unwrap())
                 .collect(),
+            is_note: false,
         }
     }
 
@@ -273,6 +291,29 @@ mod tests {
         for event in bad {
             assert!(read_event(&event, &ours, NOW).is_none(), "{event:?}");
         }
+    }
+
+    #[test]
+    fn a_note_is_of_a_kind_that_relays_keep_for_a_week_and_good_as_long() {
+        let note = Letter {
+            is_note: true,
+            ..letter()
+        };
+        let event = write_event(&note, 3, NOW).unwrap();
+        let (ours, week) = (tags(&[5]), 7 * 86_400);
+        assert_eq!(event.kind.as_u16(), NOTE_KIND);
+        let expires = event.tags.iter().find_map(|tag| match tag.as_slice() {
+            [name, at] if name == "expiration" => Some(at.clone()),
+            _ => None,
+        });
+        assert_eq!(expires, Some((1_795_000_000 + week).to_string()));
+        let read = |at| read_event(&event, &ours, at).and_then(|incoming| incoming.note_made);
+        assert_eq!(read(NOW), Some(1_795_000_000));
+        assert_eq!(read(NOW + week), Some(1_795_000_000));
+        assert_eq!(read(NOW + week + 200), None);
+        assert_eq!(read(NOW - 200), None, "from the future");
+        let ring = write_event(&letter(), 3, NOW).unwrap();
+        assert_eq!(read_event(&ring, &ours, NOW).unwrap().note_made, None);
     }
 
     #[test]

@@ -50,6 +50,7 @@ const TABLES: [Table; 7] = [
             Bytes("code"),
             Bytes("owner"),
             Integer("retired"),
+            Integer("generation"),
         ],
     },
     Table {
@@ -63,6 +64,7 @@ const TABLES: [Table; 7] = [
             Integer("place"),
             Bytes("record"),
             Integer("listed"),
+            Integer("generation"),
         ],
     },
     Table {

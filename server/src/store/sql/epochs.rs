@@ -4,21 +4,26 @@ use sha2::{Digest, Sha256};
 use sqlx::AnyConnection;
 
 use super::reading::{RawRow, read_row};
-use super::{read_bytes, read_number, stored_number};
+use super::{read_bytes, read_generation, read_number, stored_number};
 use crate::shelf::{RECENT_DELTAS, block_of, first_of_block};
 use crate::store::{Closing, Edition, Revision, RootBytes, StoreError};
 
+/// A row of `queue`: number, record, listed, generation.
+type RawRevision = (i64, Vec<u8>, i64, Option<i64>);
+
 pub(super) async fn queue(db: &mut AnyConnection, limit: u16) -> Result<Vec<Revision>, StoreError> {
-    let waiting: Vec<(i64, Vec<u8>, i64)> =
-        sqlx::query_as("SELECT number, record, listed FROM queue ORDER BY place LIMIT $1")
-            .bind(i64::from(limit))
-            .fetch_all(db)
-            .await?;
-    let revision = |(number, record, listed): (i64, Vec<u8>, i64)| {
+    let waiting: Vec<RawRevision> = sqlx::query_as(
+        "SELECT number, record, listed, generation FROM queue ORDER BY place LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    let revision = |(number, record, listed, generation): RawRevision| {
         Ok(Revision {
             number: read_number(number)?,
             record: read_bytes(&record, "listing")?,
             listed: listed != 0,
+            generation: generation.map(read_generation).transpose()?,
         })
     };
     waiting.into_iter().map(revision).collect()
@@ -33,13 +38,17 @@ pub(super) async fn close(
         return Ok(false);
     }
     for new in closing.revisions {
-        sqlx::query("UPDATE numbers SET record = $1, listed = $2, epoch = $3 WHERE number = $4")
-            .bind(new.record.as_slice())
-            .bind(i64::from(new.listed))
-            .bind(epoch)
-            .bind(stored_number(new.number))
-            .execute(&mut *db)
-            .await?;
+        sqlx::query(
+            "UPDATE numbers SET record = $1, listed = $2, epoch = $3, generation = COALESCE($4, generation)
+             WHERE number = $5",
+        )
+        .bind(new.record.as_slice())
+        .bind(i64::from(new.listed))
+        .bind(epoch)
+        .bind(new.generation.map(i64::from))
+        .bind(stored_number(new.number))
+        .execute(&mut *db)
+        .await?;
         sqlx::query("DELETE FROM queue WHERE number = $1 AND record = $2")
             .bind(stored_number(new.number))
             .bind(new.record.as_slice())
@@ -107,11 +116,12 @@ pub(super) async fn edition(
         return Ok(None);
     };
     let epoch = u32::try_from(epoch).map_err(|_| StoreError::Corrupt("epoch"))?;
-    let rows: Vec<RawRow> =
-        sqlx::query_as("SELECT number, record, epoch, listed FROM numbers WHERE epoch > $1")
-            .bind(i64::from(after))
-            .fetch_all(&mut *db)
-            .await?;
+    let rows: Vec<RawRow> = sqlx::query_as(
+        "SELECT number, record, epoch, listed, generation FROM numbers WHERE epoch > $1",
+    )
+    .bind(i64::from(after))
+    .fetch_all(&mut *db)
+    .await?;
     let deltas: Vec<(Vec<u8>,)> =
         sqlx::query_as("SELECT delta FROM deltas WHERE epoch > $1 ORDER BY epoch")
             .bind(i64::from(epoch) - i64::from(RECENT_DELTAS))

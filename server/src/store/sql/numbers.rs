@@ -11,7 +11,7 @@ use crate::admin::TokenDigest;
 use crate::code::CodeDigest;
 use crate::keys::KEY_BYTES;
 use crate::number::Number;
-use crate::store::{Charter, Record, StoreError};
+use crate::store::{Charter, Record, Revision, StoreError};
 
 /// Records in one statement. Both databases take a multiple of its parameters.
 const BATCH: usize = 256;
@@ -108,7 +108,7 @@ pub(super) async fn redeem(
             if done.rows_affected() != 1 {
                 return Err(StoreError::Corrupt("number that was free for its code"));
             }
-            enqueue(db, number, record, true).await?;
+            enqueue(db, &listing(number, record)).await?;
             Ok(Some(number))
         }
         None => {
@@ -140,7 +140,7 @@ pub(super) async fn rotate(
     if owned.is_none() {
         return Ok(None);
     }
-    enqueue(db, number, record, true).await?;
+    enqueue(db, &listing(number, record)).await?;
     let (waits,): (i64,) = sqlx::query_as(
         "SELECT COUNT(*) FROM queue WHERE place <= (SELECT place FROM queue WHERE number = $1)",
     )
@@ -152,11 +152,11 @@ pub(super) async fn rotate(
 
 pub(super) async fn retire(
     db: &mut AnyConnection,
-    number: Number,
     owner: Option<&[u8; KEY_BYTES]>,
-    decoy: &Record,
+    decoy: &Revision,
     now: u64,
 ) -> Result<bool, StoreError> {
+    let number = decoy.number;
     let retire = match owner {
         Some(owner) => sqlx::query(
             "UPDATE numbers SET owner = NULL, code = NULL, retired = $1 WHERE number = $2 AND owner = $3",
@@ -171,7 +171,7 @@ pub(super) async fn retire(
         .bind(stored_number(number)),
     };
     if retire.execute(&mut *db).await?.rows_affected() == 1 {
-        enqueue(db, number, decoy, false).await?;
+        enqueue(db, decoy).await?;
         return Ok(true);
     }
     if owner.is_some() {
@@ -185,21 +185,28 @@ pub(super) async fn retire(
     Ok(withdrawn.rows_affected() == 1)
 }
 
+/// An owner's listing, which waits.
+fn listing(number: Number, record: &Record) -> Revision {
+    Revision {
+        number,
+        record: *record,
+        listed: true,
+        generation: None,
+    }
+}
+
 /// Queues a record, in the place of what already waits for the number.
-async fn enqueue(
-    db: &mut AnyConnection,
-    number: Number,
-    record: &Record,
-    listed: bool,
-) -> Result<(), StoreError> {
+async fn enqueue(db: &mut AnyConnection, new: &Revision) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO queue (number, place, record, listed)
-         VALUES ($1, (SELECT COALESCE(MAX(place), 0) + 1 FROM queue), $2, $3)
-         ON CONFLICT (number) DO UPDATE SET record = excluded.record, listed = excluded.listed",
+        "INSERT INTO queue (number, place, record, listed, generation)
+         VALUES ($1, (SELECT COALESCE(MAX(place), 0) + 1 FROM queue), $2, $3, $4)
+         ON CONFLICT (number) DO UPDATE
+         SET record = excluded.record, listed = excluded.listed, generation = excluded.generation",
     )
-    .bind(stored_number(number))
-    .bind(record.as_slice())
-    .bind(i64::from(listed))
+    .bind(stored_number(new.number))
+    .bind(new.record.as_slice())
+    .bind(i64::from(new.listed))
+    .bind(new.generation.map(i64::from))
     .execute(db)
     .await?;
     Ok(())

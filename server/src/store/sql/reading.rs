@@ -2,23 +2,26 @@
 
 use sqlx::AnyConnection;
 
-use super::{read_bytes, read_count, read_number, stored, stored_number};
+use super::{read_bytes, read_count, read_generation, read_number, stored, stored_number};
 use crate::keys::KEY_BYTES;
 use crate::number::Number;
 use crate::store::{Census, REST, Row, State, StoreError};
 
-/// A row of `numbers` as the database gives it: number, record, epoch, listed.
-pub(super) type RawRow = (i64, Vec<u8>, i64, i64);
+/// A row of `numbers` as the database gives it: number, record, epoch, listed, generation.
+pub(super) type RawRow = (i64, Vec<u8>, i64, i64, i64);
 
 /// What says in which state a number is: number, owner, retired, expires.
 type RawState = (i64, Option<Vec<u8>>, Option<i64>, Option<i64>);
 
-pub(super) fn read_row((number, record, epoch, listed): RawRow) -> Result<Row, StoreError> {
+pub(super) fn read_row(
+    (number, record, epoch, listed, generation): RawRow,
+) -> Result<Row, StoreError> {
     Ok(Row {
         number: read_number(number)?,
         record: read_bytes(&record, "listing")?,
         epoch: u32::try_from(epoch).map_err(|_| StoreError::Corrupt("epoch"))?,
         listed: listed != 0,
+        generation: read_generation(generation)?,
     })
 }
 
@@ -44,7 +47,7 @@ pub(super) async fn rows(
     last: Number,
 ) -> Result<Vec<Row>, StoreError> {
     let rows: Vec<RawRow> = sqlx::query_as(
-        "SELECT number, record, epoch, listed FROM numbers WHERE number BETWEEN $1 AND $2 ORDER BY number",
+        "SELECT number, record, epoch, listed, generation FROM numbers WHERE number BETWEEN $1 AND $2 ORDER BY number",
     )
     .bind(stored_number(first))
     .bind(stored_number(last))

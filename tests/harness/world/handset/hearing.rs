@@ -58,11 +58,13 @@ impl Handset {
                     self.over();
                 }
             }
+            Method::Message => self.hear_text(&request, now),
             Method::Options => self.send(&Response::to(&request, 200)),
             Method::Notify | Method::Info if is_ours => {
                 self.send(&Response::to(&request, 200));
                 self.notice_word(&request.method, &request.body, now);
             }
+            Method::Notify => self.hear_lamp(&request, now),
             _ => self.send(&Response::to(&request, 501)),
         }
     }
@@ -129,6 +131,7 @@ impl Handset {
             Method::Register if response.status == 200 => self.notice(Notice::Registered, now),
             Method::Register => self.notice(Notice::NotRegistered(response.status), now),
             Method::Invite => self.hear_outcome(response, now),
+            Method::Message => self.notice(Notice::TextDone(response.status), now),
             _ => {}
         }
     }

@@ -6,6 +6,7 @@
 mod hands;
 mod hearing;
 mod paper;
+mod writing;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -56,6 +57,24 @@ pub enum Notice {
     Renewed,
     /// A re-INVITE of this phone was refused.
     NotRenewed(u16),
+    /// A text came.
+    Text {
+        /// The user part of From.
+        from: String,
+        /// The display name in From.
+        name: Option<String>,
+        /// What it says.
+        body: String,
+    },
+    /// What became of a text of this phone.
+    TextDone(u16),
+    /// A lamp changed, or something else that this phone watches.
+    Told {
+        /// The event package.
+        package: String,
+        /// The document.
+        body: String,
+    },
     /// How the transfer stands that its person asked for: a status line.
     Transfer(String),
     /// A key was pressed on the other side, told by INFO: its body.
@@ -99,6 +118,8 @@ pub struct Handset {
     /// A call that rang when its person dialled.
     aside: Option<Call>,
     notices: Vec<(Instant, Notice)>,
+    /// What it answers texts with.
+    text_status: u16,
     out: VecDeque<HandsetOutput>,
     sequence: u32,
     is_held: bool,
@@ -155,6 +176,7 @@ impl Handset {
             call: None,
             aside: None,
             notices: Vec::new(),
+            text_status: 200,
             out: VecDeque::new(),
             sequence: 0,
             is_held: false,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Instant};
 
 use rand_core::Rng as _;
-use ringfence_media::sdp;
+use ringfence_media::{OwnMedia, Srtp, sdp};
 use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
 
 use super::{Asked, Handset, HandsetOutput};
@@ -168,9 +168,9 @@ pub(super) fn copy(invite: &Request, to: &mut Request) {
 
 pub(super) fn remote_rtp(body: &[u8], is_offer: bool) -> Option<SocketAddr> {
     let media = if is_offer {
-        sdp::read_offer(body)
+        sdp::read_offer(body, Srtp::Off)
     } else {
-        sdp::read_answer(body)
+        sdp::read_answer(body, &OwnMedia::plain(([127, 0, 0, 1], 0).into(), 1))
     };
     media.ok().map(|media| media.rtp)
 }

@@ -1,0 +1,177 @@
+//! The bodies of a text's piece and of a missed-call note as bytes. Tables with who sees what: PROTOCOL.md sections 4.6 and 4.7.
+
+use zeroize::Zeroizing;
+
+use super::{MOST_PIECES, PIECE};
+use crate::date::UnixTime;
+use crate::hint::CallId;
+use crate::rejected::Rejected;
+use crate::ring::body::take;
+use crate::ring::introduction::{INTRODUCTION_LEN, Introduction};
+
+/// One piece of a text: 202 bytes and up to [`PIECE`] of text. All pieces but the last are full.
+pub(crate) struct TextBody {
+    pub(crate) id: [u8; 16],
+    pub(crate) from: Introduction,
+    /// Counted from 0.
+    pub(crate) index: u8,
+    pub(crate) count: u8,
+    pub(crate) piece: Zeroizing<Vec<u8>>,
+}
+
+impl TextBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(TEXT_FIXED + self.piece.len()));
+        out.extend_from_slice(&self.id);
+        self.from.write(&mut out);
+        out.extend_from_slice(&[self.index, self.count]);
+        out.extend_from_slice(&self.piece);
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let id = *take(&mut rest)?;
+        let from = Introduction::read(&mut rest)?;
+        let [index, count] = *take(&mut rest)?;
+        let is_last = index.checked_add(1) == Some(count);
+        let fits = if is_last {
+            (1..=PIECE).contains(&rest.len())
+        } else {
+            rest.len() == PIECE
+        };
+        if index >= count || usize::from(count) > MOST_PIECES || !fits {
+            return Err(Rejected::Body);
+        }
+        Ok(Self {
+            id,
+            from,
+            index,
+            count,
+            piece: Zeroizing::new(rest.to_vec()),
+        })
+    }
+}
+
+/// Word of a ring that nobody answered: 208 bytes.
+pub(crate) struct MissedBody {
+    /// The ring's own call id: the receiver may have heard the ring itself.
+    pub(crate) call: CallId,
+    pub(crate) from: Introduction,
+    /// When it rang.
+    pub(crate) rang: UnixTime,
+}
+
+impl MissedBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(MISSED_LEN));
+        out.extend_from_slice(self.call.as_bytes());
+        self.from.write(&mut out);
+        out.extend_from_slice(&self.rang.millis().to_be_bytes());
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let read = Self {
+            call: CallId::from_bytes(*take(&mut rest)?),
+            from: Introduction::read(&mut rest)?,
+            rang: UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?)),
+        };
+        if rest.is_empty() {
+            Ok(read)
+        } else {
+            Err(Rejected::Body)
+        }
+    }
+}
+
+const TEXT_FIXED: usize = 16 + INTRODUCTION_LEN + 2;
+const MISSED_LEN: usize = 16 + INTRODUCTION_LEN + 8;
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use proptest::prelude::*;
+    use ringfence_phonebook::{Day, IdentityKey, Number};
+
+    use super::*;
+    use crate::envelope::payload::{FIRST_PAYLOAD, Kind, encode};
+
+    fn introduction() -> Introduction {
+        Introduction {
+            dated: UnixTime::from_millis(2),
+            number: Number::new(3),
+            identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
+            ring_key_id: [5; 4],
+            valid_until: Day::new(6),
+            listing_signature: [7; 64],
+            binding_expires: Day::new(8),
+            binding_signature: [9; 64],
+        }
+    }
+
+    fn text(index: u8, count: u8, length: usize) -> TextBody {
+        TextBody {
+            id: [1; 16],
+            from: introduction(),
+            index,
+            count,
+            piece: Zeroizing::new(vec![b'x'; length]),
+        }
+    }
+
+    #[test]
+    fn a_full_piece_fills_its_envelope_to_the_last_byte() {
+        let body = text(0, 2, PIECE).encode();
+        assert!(encode::<FIRST_PAYLOAD>(Kind::Text, &body).is_some());
+        let longer = text(0, 2, PIECE + 1).encode();
+        assert!(encode::<FIRST_PAYLOAD>(Kind::Text, &longer).is_none());
+    }
+
+    #[test]
+    fn a_text_can_be_cut_in_one_way_only() {
+        let read = |index, count, length| TextBody::decode(&text(index, count, length).encode());
+        for (index, count, length) in [(0, 1, 1), (0, 1, PIECE), (0, 2, PIECE), (7, 8, 5)] {
+            assert!(
+                read(index, count, length).is_ok(),
+                "{index} {count} {length}"
+            );
+        }
+        for (index, count, length) in [
+            (0, 0, 1),
+            (1, 1, 1),
+            (0, 1, 0),
+            (0, 2, PIECE - 1),
+            (0, 9, PIECE),
+            (255, 255, 1),
+        ] {
+            let refused = read(index, count, length).err();
+            assert_eq!(refused, Some(Rejected::Body), "{index} {count} {length}");
+        }
+    }
+
+    #[test]
+    fn a_missed_call_note_has_the_length_that_the_protocol_says() {
+        let body = MissedBody {
+            call: CallId::from_bytes([1; 16]),
+            from: introduction(),
+            rang: UnixTime::from_millis(9),
+        };
+        let mut bytes = body.encode().to_vec();
+        assert_eq!(bytes.len(), 208);
+        assert!(MissedBody::decode(&bytes).is_ok_and(|read| read.rang == body.rang));
+        bytes.push(0);
+        assert_eq!(MissedBody::decode(&bytes).err(), Some(Rejected::Body));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..908)) {
+            let _ = MissedBody::decode(&bytes);
+            if let Ok(text) = TextBody::decode(&bytes) {
+                prop_assert_eq!(&text.encode()[..], &bytes[..]);
+            }
+        }
+    }
+}

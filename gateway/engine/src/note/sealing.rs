@@ -1,0 +1,70 @@
+//! The sender's half of a text: cut it, and seal one piece for one event. The missed-call note is sealed by the ring that it tells
+//! of ([`crate::ring::outgoing::OutgoingRing::seal_missed`]).
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::PIECE;
+use super::body::TextBody;
+use crate::date::UnixTime;
+use crate::directory::CalleeKeys;
+use crate::envelope::payload::Kind;
+use crate::envelope::{Envelope, Outside};
+use crate::ring::SealError;
+use crate::ring::introduction::Introduction;
+use crate::ring::outgoing::{Caller, Draw, first_payload, seal_first};
+
+/// A text that is to be sealed, piece by piece.
+pub(crate) struct Draft {
+    id: [u8; 16],
+    text: Zeroizing<Vec<u8>>,
+}
+
+impl Draft {
+    /// Takes a text of 1 to [`super::MOST_TEXT`] bytes.
+    pub(crate) fn new(text: Zeroizing<Vec<u8>>, rng: &mut impl CryptoRng) -> Self {
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        Self { id, text }
+    }
+
+    /// How many envelopes it takes.
+    pub(crate) fn pieces(&self) -> usize {
+        self.text.len().div_ceil(PIECE)
+    }
+
+    /// Seals one piece.
+    ///
+    /// # Errors
+    /// [`SealError::CalleeKey`].
+    pub(crate) fn seal(
+        &self,
+        index: usize,
+        caller: &Caller<'_>,
+        callee: &CalleeKeys,
+        outside: &Outside,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
+        let piece = self.text.chunks(PIECE).nth(index).unwrap_or_default();
+        let small = |count: usize| u8::try_from(count).map_err(|_| SealError::MediaTooLong);
+        let body = TextBody {
+            id: self.id,
+            from: Introduction::of(caller, now),
+            index: small(index)?,
+            count: small(self.pieces())?,
+            piece: Zeroizing::new(piece.to_vec()),
+        };
+        let payload = first_payload(Kind::Text, &body.encode())?;
+        let own = caller.identity.ring_secret().clone();
+        let key = *callee.ring_key.as_bytes();
+        let sealed = seal_first(own, key, &callee.identity, payload, outside, Draw::new(rng));
+        sealed.map(|(_, envelope)| envelope)
+    }
+}
+
+impl std::fmt::Debug for Draft {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Draft(..)")
+    }
+}

@@ -1,0 +1,163 @@
+//! `ringfence calls`: the calls of the past and what waits. Reads what the engine saves; works beside a running one.
+
+use clap::Args;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::ledger::{Ledger, PastCall, Way};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::{Failure, Place, passphrase, say};
+use crate::keystore::LedgerFile;
+
+#[derive(Debug, Args)]
+pub(super) struct CallsArgs {
+    /// Only calls that were missed and that nobody has been told of
+    #[arg(long)]
+    missed: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &CallsArgs) -> Result<(), Failure> {
+    let config = args.place.config()?;
+    let secret = passphrase(&config, false)?;
+    let ledger = LedgerFile::open(&config.state, secret).read()?;
+    if args.json {
+        return say(&as_value(&ledger, args.missed).to_string());
+    }
+    say(&table(&ledger, args.missed))
+}
+
+/// The latest call first.
+fn chosen(ledger: &Ledger, missed: bool) -> impl Iterator<Item = &PastCall> {
+    let calls = ledger.calls.iter().rev();
+    calls.filter(move |call| call.is_new || !missed)
+}
+
+fn as_value(ledger: &Ledger, missed: bool) -> Value {
+    let call = |call: &PastCall| {
+        json!({
+            "line": call.line.value(),
+            "number": call.number.value(),
+            "direction": way(call.way),
+            "began": moment(call.began),
+            "answered": call.talked.is_some(),
+            "seconds": call.talked.map_or(0, |span| span.as_secs()),
+            "new": call.is_new,
+        })
+    };
+    let calls: Vec<Value> = chosen(ledger, missed).map(call).collect();
+    json!({ "calls": calls, "texts_waiting": ledger.texts.len() })
+}
+
+fn table(ledger: &Ledger, missed: bool) -> String {
+    let mut lines: Vec<String> = chosen(ledger, missed).map(line).collect();
+    if lines.is_empty() {
+        lines.push("There are no calls to show.".to_owned());
+    }
+    let texts = ledger.texts.len();
+    if texts > 0 {
+        lines.push(format!("{texts} texts wait for a phone that takes them."));
+    }
+    lines.join("\n")
+}
+
+fn line(call: &PastCall) -> String {
+    let outcome = match (call.talked, call.way) {
+        (Some(span), _) => {
+            let seconds = span.as_secs();
+            format!("{}:{:02} min", seconds / 60, seconds % 60)
+        }
+        (None, Way::Out) => "no answer".to_owned(),
+        (None, Way::In) if call.is_new => "MISSED".to_owned(),
+        (None, Way::In) => "not answered".to_owned(),
+    };
+    let arrow = match call.way {
+        Way::Out => "->",
+        Way::In => "<-",
+    };
+    format!(
+        "{}  {} {arrow} {:<10} {outcome}",
+        moment(call.began),
+        call.line,
+        call.number
+    )
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Out => "out",
+        Way::In => "in",
+    }
+}
+
+/// A moment in UTC (RFC 3339), or its seconds if no calendar has it.
+fn moment(at: UnixTime) -> String {
+    let seconds = i64::try_from(at.seconds()).ok();
+    let moment = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(
+        || at.seconds().to_string(),
+        |moment| {
+            let (hour, minute, second) = moment.to_hms();
+            format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ringfence_phonebook::Number;
+
+    use super::*;
+
+    fn ledger() -> Ledger {
+        let call = |second: u64, way, talked, is_new| PastCall {
+            line: Number::new(20_001),
+            number: Number::new(20_002),
+            way,
+            began: UnixTime::from_seconds(1_795_000_000 + second),
+            talked,
+            is_new,
+        };
+        let mut ledger = Ledger::default();
+        ledger.calls.extend([
+            call(0, Way::Out, Some(Duration::from_secs(61)), false),
+            call(60, Way::In, None, true),
+        ]);
+        ledger
+    }
+
+    #[test]
+    fn the_latest_call_is_on_top_and_says_what_came_of_it() {
+        let text = table(&ledger(), false);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "2026-11-18T11:07:40Z  20001 <- 20002      MISSED",
+                "2026-11-18T11:06:40Z  20001 -> 20002      1:01 min",
+            ]
+        );
+        assert_eq!(table(&ledger(), true).lines().count(), 1);
+        assert!(table(&Ledger::default(), false).contains("no calls"));
+    }
+
+    #[test]
+    fn programs_get_every_field() {
+        let value = as_value(&ledger(), false);
+        assert_eq!(value["texts_waiting"], 0);
+        let call = &value["calls"][1];
+        assert_eq!(call["direction"], "out");
+        assert_eq!(
+            (&call["answered"], &call["seconds"]),
+            (&json!(true), &json!(61))
+        );
+        assert_eq!(value["calls"][0]["new"], true);
+    }
+}

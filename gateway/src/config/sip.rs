@@ -1,0 +1,84 @@
+//! `[sip]`: where phones register, what certificate they see, and whether their sound is encrypted.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ringfence_media::Srtp;
+
+use super::raw::{RawSip, RawSrtp};
+use super::{ConfigError, optional_path};
+
+/// Most addresses at which phones are served: more than a machine has networks with phones.
+const MOST_ADDRESSES: usize = 16;
+
+/// Where phones register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SipListen {
+    /// Addresses to listen at. A phone is told the one that it registered at.
+    pub addresses: Vec<IpAddr>,
+    /// UDP port; 0 takes a free one.
+    pub udp_port: u16,
+    /// TCP port; 0 takes a free one.
+    pub tcp_port: u16,
+    /// TLS port; 0 takes a free one.
+    pub tls_port: u16,
+    /// Whether sound between phones and this machine is encrypted.
+    pub srtp: Srtp,
+    /// Host names of this machine that phones may dial.
+    pub names: Vec<String>,
+    /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl TryFrom<RawSip> for SipListen {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawSip) -> Result<Self, ConfigError> {
+        let certificate = match (optional_path(&raw.certificate), optional_path(&raw.key)) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            _ => return Err(ConfigError::Certificate),
+        };
+        Ok(Self {
+            addresses: addresses(&raw.listen)?,
+            udp_port: raw.udp_port,
+            tcp_port: raw.tcp_port,
+            tls_port: raw.tls_port,
+            srtp: match raw.srtp {
+                RawSrtp::Off => Srtp::Off,
+                RawSrtp::Optional => Srtp::Optional,
+                RawSrtp::Required => Srtp::Required,
+            },
+            names: raw.names,
+            certificate,
+        })
+    }
+}
+
+fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
+    if listed.is_empty() {
+        return Err(ConfigError::Listen(String::new()));
+    }
+    if listed.len() > MOST_ADDRESSES {
+        return Err(ConfigError::Range {
+            setting: "sip.listen",
+            value: listed.len() as u64,
+            least: 1,
+            most: MOST_ADDRESSES as u64,
+        });
+    }
+    let mut found = Vec::with_capacity(listed.len());
+    for text in listed {
+        let address: IpAddr = text
+            .parse()
+            .map_err(|_| ConfigError::Listen(text.clone()))?;
+        if address.to_canonical().is_unspecified() {
+            return Err(ConfigError::ListenEverywhere(address));
+        }
+        if found.contains(&address) {
+            return Err(ConfigError::ListenTwice(address));
+        }
+        found.push(address);
+    }
+    Ok(found)
+}

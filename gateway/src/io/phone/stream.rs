@@ -1,0 +1,158 @@
+//! Connections of phones, plain and inside TLS: accepted, cut into messages, answered, closed.
+//!
+//! Each is a task of its own. Streams are cut by the SIP core's framer; a keep-alive (RFC 5626
+//! 3.5.1) is answered here. How many there are, and how long one may be silent, is bounded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ringfence_sip::{Flow, Frame, Framer, Transport};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::{MOST_CONNECTIONS, PhoneInput};
+
+/// Messages that may wait for a phone that does not read. Then the connection is closed.
+const OUTBOX: usize = 64;
+
+/// A connection that says nothing for so long is closed. Phones refresh their registration,
+/// or send a keep-alive (RFC 5626 3.5.1), far more often.
+const SILENCE: Duration = Duration::from_secs(3_700);
+
+/// How long a phone may take to shake hands.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub(super) struct Reception {
+    pub(super) into: mpsc::Sender<PhoneInput>,
+    /// Where to write to each new connection.
+    pub(super) tell: mpsc::Sender<(u64, mpsc::Sender<Vec<u8>>)>,
+    pub(super) ids: Arc<AtomicU64>,
+}
+
+impl Reception {
+    /// Serves whoever connects, inside TLS if there is an acceptor, until the engine is gone.
+    pub(super) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
+        let mut served = JoinSet::new();
+        loop {
+            while served.try_join_next().is_some() {}
+            let Ok((stream, peer)) = listener.accept().await else {
+                // Out of descriptors, mostly: give other connections time to end.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let Ok(local) = stream.local_addr() else {
+                continue;
+            };
+            if served.len() >= MOST_CONNECTIONS {
+                tracing::warn!("too many connections of phones: one refused");
+                continue;
+            }
+            // Losing this only costs latency.
+            drop(stream.set_nodelay(true));
+            match &tls {
+                None => served.spawn(self.clone().greet(stream, Transport::Tcp, local, peer)),
+                Some(acceptor) => {
+                    let acceptor = acceptor.clone();
+                    served.spawn(self.clone().shake_hands(acceptor, stream, local, peer))
+                }
+            };
+        }
+    }
+
+    async fn shake_hands(
+        self,
+        acceptor: TlsAcceptor,
+        stream: TcpStream,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) {
+        match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.greet(stream, Transport::Tls, local, peer).await,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a phone does not agree on TLS; does it trust our certificate?");
+            }
+            Err(_) => tracing::debug!("a phone did not finish its TLS handshake"),
+        }
+    }
+
+    /// Gives a connection its number and serves it.
+    async fn greet(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        transport: Transport,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) {
+        let flow = Flow {
+            transport,
+            local,
+            peer,
+            connection: self.ids.fetch_add(1, Ordering::Relaxed),
+        };
+        let (outbox, letters) = mpsc::channel(OUTBOX);
+        if self.tell.send((flow.connection, outbox)).await.is_ok() {
+            serve(stream, flow, self.into, letters).await;
+        }
+    }
+}
+
+/// One connection, until either side ends it.
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    flow: Flow,
+    into: mpsc::Sender<PhoneInput>,
+    mut letters: mpsc::Receiver<Vec<u8>>,
+) {
+    let mut framer = Framer::new();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        tokio::select! {
+            letter = letters.recv() => {
+                let Some(letter) = letter else { break };
+                if !write(&mut stream, &letter).await { break }
+            }
+            read = timeout(SILENCE, stream.read(&mut buffer)) => {
+                let Ok(Ok(length @ 1..)) = read else { break };
+                framer.push(buffer.get(..length).unwrap_or_default());
+                if !pass_on(&mut framer, &mut stream, flow, &into).await { break }
+            }
+        }
+    }
+    // The phone may be gone, and so may the engine; then nobody needs to know.
+    drop(timeout(HANDSHAKE, stream.shutdown()).await);
+    drop(into.send(PhoneInput::Closed(flow)).await);
+}
+
+/// All of it, at once: TLS keeps back what is not flushed.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
+    stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
+}
+
+/// Hands on every whole message of a stream. False when the stream cannot be followed.
+async fn pass_on(
+    framer: &mut Framer,
+    stream: &mut (impl AsyncWrite + Unpin),
+    flow: Flow,
+    into: &mpsc::Sender<PhoneInput>,
+) -> bool {
+    while let Some(frame) = framer.next_frame() {
+        let passed = match frame {
+            Ok(Frame::Message(bytes)) => into.send(PhoneInput::Message(flow, bytes)).await.is_ok(),
+            // RFC 5626 3.5.1: a double CRLF is answered with a single one.
+            Ok(Frame::KeepAlive) => write(stream, b"\r\n").await,
+            Err(_) => false,
+        };
+        if !passed {
+            return false;
+        }
+    }
+    true
+}

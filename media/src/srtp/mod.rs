@@ -1,0 +1,49 @@
+//! SRTP between a phone and us (RFC 3711): what is on the wire when the near leg is encrypted.
+//!
+//! Suites and key lengths are those of RFC 4568 section 6.2 (AES-CM with HMAC-SHA1), RFC 6188 (its
+//! 256-bit keys) and RFC 7714 (AES-GCM). Keys travel in SDP, which [`sdp`](crate::sdp) reads and
+//! writes; this room turns them into session keys, and packets into packets. Neither re-keying by
+//! lifetime nor MKI nor a key derivation rate is spoken: a call is over long before 2^48 packets.
+//! SRTCP is not read: a phone's reports end at the near leg, unopened.
+
+mod cipher;
+mod derive;
+mod key;
+mod stream;
+
+pub use key::{Key, Suite};
+pub(crate) use stream::{Opener, Sealer};
+
+/// Whether sound between phone and engine is encrypted: the setting `sip.srtp`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Srtp {
+    /// Never. A phone that offers nothing but SRTP is refused before anybody rings.
+    Off,
+    /// When the phone offers it, or when its signalling is encrypted too; plain otherwise.
+    #[default]
+    Optional,
+    /// Always. A phone without it has no calls.
+    Required,
+}
+
+/// The keys of both directions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// What we write with.
+    pub ours: Key,
+    /// What the phone writes with.
+    pub theirs: Key,
+}
+
+/// Why a packet does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// Too short to be SRTP, or a header that reaches beyond the end.
+    Malformed,
+    /// The key does not fit, or somebody changed the packet.
+    Forged,
+    /// Opened before.
+    Replayed,
+    /// Too old to know whether it was opened before, or of one source too many.
+    Late,
+}

@@ -1,0 +1,319 @@
+//! Which packet comes where: indexes, roll-over counters and the memory against replay (RFC 3711
+//! sections 3.2.1, 3.3.1 and 3.3.2).
+//!
+//! A sealer has one source, ours. An opener keeps a counter for each source of the phone, and only
+//! a packet that its key opens moves one.
+
+use super::OpenError;
+use super::cipher::{Cipher, Place};
+use super::key::Key;
+use crate::rtp;
+use crate::sequence::ahead;
+
+/// Encrypts what goes to the phone.
+pub(crate) struct Sealer {
+    cipher: Cipher,
+    /// The highest index so far.
+    newest: Option<u64>,
+}
+
+/// Decrypts what comes from the phone.
+pub(crate) struct Opener {
+    cipher: Cipher,
+    sources: Vec<Source>,
+}
+
+/// One SSRC of the phone.
+struct Source {
+    ssrc: u32,
+    newest: u64,
+    /// Bit `n` stands for the index `newest - n`.
+    seen: u128,
+}
+
+impl Sealer {
+    pub(crate) fn new(key: &Key) -> Self {
+        Self {
+            cipher: Cipher::new(key),
+            newest: None,
+        }
+    }
+
+    /// Encrypts a packet in place. The caller gives no sequence number of one source twice, or two
+    /// packets would share a key stream (RFC 3711 section 9.1). False, with nothing to be sent, for
+    /// what is no RTP or belongs before the beginning.
+    pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+        let Some((header, ssrc, sequence)) = rtp::outline(packet) else {
+            return false;
+        };
+        let Some(index) = index_of(self.newest, sequence) else {
+            return false;
+        };
+        self.newest = self.newest.max(Some(index));
+        self.cipher.seal(
+            packet,
+            Place {
+                header,
+                ssrc,
+                index,
+            },
+        );
+        true
+    }
+}
+
+impl Opener {
+    pub(crate) fn new(key: &Key) -> Self {
+        Self {
+            cipher: Cipher::new(key),
+            sources: Vec::new(),
+        }
+    }
+
+    /// Verifies and decrypts a packet in place; after an error it is of no use.
+    pub(crate) fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
+        let (header, ssrc, sequence) = rtp::outline(packet).ok_or(OpenError::Malformed)?;
+        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
+        if known.is_none() && self.sources.len() >= MOST_SOURCES {
+            return Err(OpenError::Late);
+        }
+        let source = known.and_then(|at| self.sources.get_mut(at));
+        let newest = source.as_ref().map(|source| source.newest);
+        let index = index_of(newest, sequence).ok_or(OpenError::Late)?;
+        if let Some(source) = &source {
+            source.check(index)?;
+        }
+        let place = Place {
+            header,
+            ssrc,
+            index,
+        };
+        self.cipher.open(packet, place)?;
+        match source {
+            Some(source) => source.note(index),
+            None => self.sources.push(Source {
+                ssrc,
+                newest: index,
+                seen: 1,
+            }),
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    fn check(&self, index: u64) -> Result<(), OpenError> {
+        match self.newest.checked_sub(index) {
+            None => Ok(()),
+            Some(behind) if behind >= WINDOW => Err(OpenError::Late),
+            Some(behind) if self.seen & (1 << behind) != 0 => Err(OpenError::Replayed),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn note(&mut self, index: u64) {
+        match index.checked_sub(self.newest) {
+            Some(ahead) => {
+                let step = u32::try_from(ahead).unwrap_or(u32::MAX);
+                self.seen = self.seen.checked_shl(step).unwrap_or(0) | 1;
+                self.newest = index;
+            }
+            None => self.seen |= 1 << (self.newest - index),
+        }
+    }
+}
+
+/// Section 3.3.1: the index nearest to the newest one that ends in this number. The first packet
+/// of a source has a roll-over counter of zero. `None` before the beginning and behind the end.
+fn index_of(newest: Option<u64>, sequence: u16) -> Option<u64> {
+    let Some(newest) = newest else {
+        return Some(u64::from(sequence));
+    };
+    newest
+        .checked_add_signed(i64::from(ahead(sequence, newest as u16)))
+        .filter(|index| *index < 1 << 48)
+}
+
+/// Indexes that are remembered behind the newest: two and a half seconds of sound.
+const WINDOW: u64 = 128;
+/// Sources of one phone under one key: a new one each time that it holds and resumes, and no more.
+/// None is forgotten, since whatever it said could then be replayed.
+const MOST_SOURCES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::key::Suite;
+    use super::*;
+    use crate::rtp::Packet;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn key(suite: Suite) -> Key {
+        Key::random(suite, &mut ChaCha20Rng::from_seed([5; 32]))
+    }
+
+    fn packet(ssrc: u32, sequence: u16) -> Vec<u8> {
+        Packet {
+            payload_type: 8,
+            marker: false,
+            sequence,
+            timestamp: 160,
+            ssrc,
+            payload: b"a word that nobody else may hear",
+        }
+        .to_bytes()
+    }
+
+    fn sealed(sealer: &mut Sealer, sequence: u16) -> Vec<u8> {
+        let mut bytes = packet(7, sequence);
+        assert!(sealer.seal(&mut bytes));
+        bytes
+    }
+
+    fn ends(suite: Suite) -> (Sealer, Opener) {
+        (Sealer::new(&key(suite)), Opener::new(&key(suite)))
+    }
+
+    #[test]
+    fn every_suite_opens_what_it_sealed() {
+        for suite in Suite::ALL {
+            let (mut sealer, mut opener) = ends(suite);
+            let mut bytes = sealed(&mut sealer, 3);
+            assert_eq!(bytes.len(), packet(7, 3).len() + suite.tag_bytes());
+            assert_eq!(bytes[..12], packet(7, 3)[..12]);
+            assert_ne!(bytes[12..20], packet(7, 3)[12..20]);
+            opener.open(&mut bytes).unwrap();
+            assert_eq!(bytes, packet(7, 3), "{suite:?}");
+        }
+    }
+
+    #[test]
+    fn a_changed_bit_anywhere_does_not_open() {
+        for suite in Suite::ALL {
+            let (mut sealer, mut opener) = ends(suite);
+            let good = sealed(&mut sealer, 3);
+            for at in 0..good.len() {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1;
+                assert!(opener.open(&mut bytes).is_err(), "{suite:?}, byte {at}");
+            }
+            assert_eq!(opener.open(&mut good.clone()), Ok(()), "{suite:?}");
+        }
+    }
+
+    #[test]
+    fn another_key_does_not_open() {
+        for suite in Suite::ALL {
+            let mut rng = ChaCha20Rng::from_seed([6; 32]);
+            let mut opener = Opener::new(&Key::random(suite, &mut rng));
+            let mut bytes = sealed(&mut Sealer::new(&key(suite)), 3);
+            assert_eq!(opener.open(&mut bytes), Err(OpenError::Forged), "{suite:?}");
+        }
+    }
+
+    #[test]
+    fn a_packet_opens_once() {
+        let (mut sealer, mut opener) = ends(Suite::AesGcm128);
+        let first = sealed(&mut sealer, 3);
+        let second = sealed(&mut sealer, 4);
+        for (bytes, outcome) in [
+            (&second, Ok(())),
+            (&first, Ok(())),
+            (&first, Err(OpenError::Replayed)),
+            (&second, Err(OpenError::Replayed)),
+        ] {
+            assert_eq!(opener.open(&mut bytes.clone()), outcome);
+        }
+    }
+
+    #[test]
+    fn numbers_roll_over_with_losses_and_in_any_order() {
+        for suite in Suite::ALL {
+            let (mut sealer, mut opener) = ends(suite);
+            let wire: Vec<Vec<u8>> = [65_533, 65_535, 1, 65_534, 0, 30_000, 60_000, 20_000]
+                .into_iter()
+                .map(|sequence| sealed(&mut sealer, sequence))
+                .collect();
+            for at in [0, 2, 1, 4, 3, 5, 6, 7] {
+                assert_eq!(opener.open(&mut wire[at].clone()), Ok(()), "{suite:?} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_to_be_known_does_not_open() {
+        let (mut sealer, mut opener) = ends(Suite::AesCm128Sha1Tag80);
+        let (old, kept) = (sealed(&mut sealer, 100), sealed(&mut sealer, 101));
+        opener.open(&mut sealed(&mut sealer, 228)).unwrap();
+        assert_eq!(opener.open(&mut old.clone()), Err(OpenError::Late));
+        assert_eq!(opener.open(&mut kept.clone()), Ok(()));
+    }
+
+    #[test]
+    fn only_what_opens_makes_a_source_and_there_are_only_so_many() {
+        let (_, mut opener) = ends(Suite::AesCm128Sha1Tag80);
+        for ssrc in 0..1_000 {
+            let mut noise = packet(ssrc, 1);
+            noise.extend([0; 10]);
+            assert_eq!(opener.open(&mut noise), Err(OpenError::Forged));
+        }
+        assert!(opener.sources.is_empty());
+        for ssrc in 0..1_000 {
+            let mut bytes = packet(ssrc, 1);
+            Sealer::new(&key(Suite::AesCm128Sha1Tag80)).seal(&mut bytes);
+            let expected = if ssrc < 64 {
+                Ok(())
+            } else {
+                Err(OpenError::Late)
+            };
+            assert_eq!(opener.open(&mut bytes), expected);
+        }
+    }
+
+    #[test]
+    fn sources_and_an_extension_stay_readable_and_protected() {
+        let (mut sealer, mut opener) = ends(Suite::AesGcm256);
+        let mut bytes = packet(7, 3);
+        bytes[0] |= 0x12;
+        bytes.splice(
+            12..12,
+            [[9; 8], [0xbe, 0xde, 0, 1, 0x10, 0x55, 0, 0]].concat(),
+        );
+        let plain = bytes.clone();
+        assert!(sealer.seal(&mut bytes));
+        assert_eq!(bytes[..28], plain[..28]);
+        opener.open(&mut bytes).unwrap();
+        assert_eq!(bytes, plain);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_without_panic(
+            suite in prop::sample::select(Suite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtp: bool,
+        ) {
+            if let Some(first) = bytes.first_mut().filter(|_| rtp) {
+                *first = *first & 0x3f | 0x80;
+            }
+            prop_assert!(Opener::new(&key(suite)).open(&mut bytes).is_err());
+        }
+
+        #[test]
+        fn no_index_is_opened_twice(steps in prop::collection::vec(-140i32..200, 1..200)) {
+            let (mut sealer, mut opener) = ends(Suite::AesCm128Sha1Tag32);
+            let (mut position, mut newest) = (1_000i32, 1_000i32);
+            let mut opened = std::collections::BTreeSet::new();
+            sealer.seal(&mut packet(7, 1_000));
+            for step in steps {
+                position = (newest + step).max(0);
+                let mut bytes = packet(7, position as u16);
+                sealer.seal(&mut bytes);
+                newest = newest.max(position);
+                if opener.open(&mut bytes).is_ok() {
+                    prop_assert!(opened.insert(position));
+                }
+            }
+            prop_assert!(opened.contains(&position) || position < newest);
+        }
+    }
+}

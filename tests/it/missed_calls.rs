@@ -1,0 +1,231 @@
+//! Calls that nobody answered, and how the callee learns of them: the history, lamps, and star codes.
+
+use std::time::Duration;
+
+use ringfence_engine::{
+    End, Step,
+    ledger::{PastCall, Way},
+};
+use ringfence_tests::world::{Pair, World, handset::Notice};
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn calls(world: &World, engine: usize) -> Vec<PastCall> {
+    world.seat(engine).ledger.0.calls.iter().copied().collect()
+}
+
+fn missed(world: &World, engine: usize) -> usize {
+    calls(world, engine)
+        .iter()
+        .filter(|call| call.is_new)
+        .count()
+}
+
+/// Alice lets it ring for a while and gives up.
+fn ring_in_vain(world: &mut World, pair: Pair) {
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_for(Duration::from_secs(8));
+    world.hang_up(pair.alice);
+    world.run_for(SOON);
+}
+
+fn dial_code(world: &mut World, phone: usize, code: &str) -> u16 {
+    world.dial_digits(phone, code);
+    world.run_for(SOON);
+    match world
+        .handset(phone)
+        .notices()
+        .into_iter()
+        .rev()
+        .find(|notice| matches!(notice, Notice::Refused(_)))
+    {
+        Some(Notice::Refused(status)) => *status,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn last_told(world: &World, phone: usize) -> String {
+    let notices = world.handset(phone).notices();
+    let mut told = notices.into_iter().rev().filter_map(|notice| match notice {
+        Notice::Told { body, .. } => Some(body.clone()),
+        _ => None,
+    });
+    told.next().expect("a lamp")
+}
+
+#[test]
+fn an_engine_that_was_off_learns_who_rang_and_an_engine_that_heard_it_counts_it_once() {
+    for is_off in [true, false] {
+        let (mut world, pair) = World::of_two(1);
+        if is_off {
+            world.switch_off(pair.callee);
+        }
+        ring_in_vain(&mut world, pair);
+        world.run_for(Duration::from_secs(3_600));
+        world.switch_on(pair.callee);
+        world.run_for(SOON);
+        let expected = (world.number(pair.caller, 0), Way::In, None, true);
+        let calls = calls(&world, pair.callee);
+        assert_eq!(calls.len(), 1, "off: {is_off}");
+        let call = calls[0];
+        assert_eq!((call.number, call.way, call.talked, call.is_new), expected);
+        assert!(call.began.distance(world.wall()) > Duration::from_secs(3_600));
+    }
+}
+
+#[test]
+fn both_sides_remember_an_answered_call_and_how_long_it_was() {
+    let (mut world, pair) = World::of_two(2);
+    world.call(pair);
+    world.run_for(Duration::from_secs(60));
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(10));
+    for (engine, way) in [(pair.caller, Way::Out), (pair.callee, Way::In)] {
+        let calls = calls(&world, engine);
+        assert_eq!(
+            (calls.len(), calls[0].way, calls[0].is_new),
+            (1, way, false)
+        );
+        let talked = calls[0].talked.expect("it was answered");
+        assert!((60..65).contains(&talked.as_secs()), "{talked:?}");
+    }
+    assert_eq!(
+        world
+            .relay
+            .passed()
+            .iter()
+            .filter(|(_, sealed)| sealed.note_made.is_some())
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_declined_call_is_no_news() {
+    let (mut world, pair) = World::of_two(3);
+    world.ring(pair);
+    world.decline(pair.bob, 603);
+    world.run_until_quiet(Duration::from_secs(60));
+    assert_eq!(calls(&world, pair.callee).len(), 1);
+    assert_eq!(missed(&world, pair.callee), 0);
+}
+
+#[test]
+fn the_lamp_of_waiting_calls_goes_on_and_star_97_puts_it_out() {
+    let (mut world, pair) = World::of_two(4);
+    let user = world.handset(pair.bob).card().user.clone();
+    world.watch(pair.bob, "message-summary", &user);
+    world.run_for(SOON);
+    assert!(last_told(&world, pair.bob).contains("Messages-Waiting: no"));
+    ring_in_vain(&mut world, pair);
+    assert!(last_told(&world, pair.bob).contains("Voice-Message: 1/0"));
+    assert_eq!(dial_code(&mut world, pair.bob, "*97"), 603);
+    assert!(last_told(&world, pair.bob).contains("Messages-Waiting: no"));
+    let alice = world.number(pair.caller, 0).to_string();
+    let told = world.handset(pair.bob).notices().into_iter().any(
+        |notice| matches!(notice, Notice::Text { from, body, .. } if from == "*97" && body.contains(&alice)),
+    );
+    assert!(told);
+}
+
+#[test]
+fn star_69_calls_the_last_caller_back() {
+    let (mut world, pair) = World::of_two(5);
+    assert_eq!(dial_code(&mut world, pair.bob, "*69"), 404);
+    ring_in_vain(&mut world, pair);
+    world.dial_digits(pair.bob, "*69");
+    world.run_until("it rings there", SOON, |world| {
+        world.handset(pair.alice).is_ringing()
+    });
+    assert_eq!(missed(&world, pair.callee), 1);
+    world.answer(pair.alice);
+    world.run_for(SOON);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(10));
+    assert_eq!(missed(&world, pair.callee), 0);
+}
+
+#[test]
+fn do_not_disturb_is_silence_and_the_caller_cannot_tell() {
+    let (mut world, pair) = World::of_two(6);
+    assert_eq!(dial_code(&mut world, pair.bob, "*78"), 603);
+    world.switch_off(pair.callee);
+    world.switch_on(pair.callee);
+    world.run_for(SOON);
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    let rings = |world: &World| world.handset(pair.bob).is_ringing();
+    assert!(world.never(Duration::from_secs(35), rings));
+    assert!(
+        world
+            .handset(pair.alice)
+            .notices()
+            .contains(&&Notice::HearsRingback)
+    );
+    assert_eq!(
+        world.handset(pair.alice).notices().last(),
+        Some(&&Notice::Refused(480))
+    );
+    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+    assert_eq!(missed(&world, pair.callee), 1);
+    assert_eq!(dial_code(&mut world, pair.bob, "*79"), 603);
+    world.ring(pair);
+}
+
+#[test]
+fn a_blocked_number_is_not_heard_of_until_it_is_unblocked() {
+    let (mut world, pair) = World::of_two(7);
+    ring_in_vain(&mut world, pair);
+    assert_eq!(dial_code(&mut world, pair.bob, "*60"), 603);
+    let before = calls(&world, pair.callee).len();
+    ring_in_vain(&mut world, pair);
+    world.write(pair.alice, world.number(pair.callee, 0), "hello?");
+    world.run_for(SOON);
+    assert_eq!(calls(&world, pair.callee).len(), before);
+    let texts = |notice: &&Notice| matches!(notice, Notice::Text { body, .. } if body == "hello?");
+    assert_eq!(
+        world
+            .handset(pair.bob)
+            .notices()
+            .into_iter()
+            .filter(texts)
+            .count(),
+        0
+    );
+    assert_eq!(dial_code(&mut world, pair.bob, "*80"), 603);
+    world.ring(pair);
+}
+
+#[test]
+fn an_unknown_star_code_is_not_dialled() {
+    let (mut world, pair) = World::of_two(8);
+    assert_eq!(dial_code(&mut world, pair.bob, "*99"), 404);
+    assert_eq!(world.relay.passed().len(), 0);
+}
+
+#[test]
+fn busy_lamps_show_a_call_and_its_number_to_phones_of_the_same_line_only() {
+    let mut world = World::new(9);
+    let (here, there) = (world.open_engine(1), world.open_engine(2));
+    let alice = world.plug_in(here, 0);
+    let bob = world.plug_in(there, 0);
+    let (beside, other) = (world.plug_in(there, 0), world.plug_in(there, 1));
+    let line = world.number(there, 0);
+    for phone in [beside, other] {
+        world.watch(phone, "dialog", &line.to_string());
+    }
+    world.run_for(SOON);
+    assert!(!last_told(&world, other).contains("<dialog "));
+    world.dial(alice, line);
+    world.run_until("rings", SOON, |world| world.handset(bob).is_ringing());
+    world.run_for(Duration::from_secs(1));
+    let alices = world.number(here, 0).to_string();
+    assert!(last_told(&world, other).contains("recipient\"><state>early</state>"));
+    assert!(!last_told(&world, other).contains(&alices));
+    assert!(last_told(&world, beside).contains(&format!("sip:{alices}@")));
+    world.answer(bob);
+    world.run_for(SOON);
+    assert!(last_told(&world, other).contains("<state>confirmed</state>"));
+    world.hang_up(bob);
+    world.run_for(SOON);
+    assert!(last_told(&world, other).contains("<state>terminated</state>"));
+}
