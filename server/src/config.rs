@@ -525,7 +525,7 @@ mod tests {
             ("epoch_seconds = 86400", 788),
             ("changes = 7\nepoch_seconds = 86400", 7),
             (
-                "plan = { first = 20000, tiles = 65535 }\nepoch_seconds = 86400",
+                "plan = { first = 20000, tiles = 4096 }\nepoch_seconds = 86400",
                 4096,
             ),
         ] {

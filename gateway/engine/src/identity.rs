@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn several_replaced_ring_keys_open_rings_each_for_its_own_seven_days() {
-        let (mut identity, mut rng) = (Identity::generate(Day::LAST, &mut rng()), rng());
+        let mut rng = rng();
+        let mut identity = Identity::generate(Day::LAST, &mut rng);
         let mut replaced = Vec::new();
         for day in 10..16 {
             replaced.push(*identity.listing().ring_key());

@@ -23,10 +23,6 @@ pub(super) struct Place {
 }
 
 /// Session keys, ready for packets.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "two for each call, and read for every packet: not worth a pointer to follow"
-)]
 pub(super) enum Cipher {
     Counter {
         cipher: Box<EncryptingKey>,
