@@ -114,7 +114,7 @@ fn encrypted(state: &Path) {
             password: Secret::new("swordfish".to_owned()),
         },
         name: None,
-        ring_key_since: None,
+        ring_key_due: None,
         members: None,
     };
     store.save(&line).unwrap();
@@ -138,6 +138,10 @@ fn whatever_is_wrong_is_one_line_with_a_remedy_and_an_exit_status() {
     encrypted(&sealed);
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "somebody else's socket, which stands in the engine's way"
+    )]
     let taken = UdpSocket::bind(ANY_PORT).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let case = |wrong, typed, status, words| Case {

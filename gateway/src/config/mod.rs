@@ -8,7 +8,7 @@ mod fault;
 pub mod raw;
 mod sip;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -275,6 +275,8 @@ fn turn_settings(raw: RawTurn) -> Result<TurnSettings, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::io::turn::TurnUrlError;
 

@@ -81,6 +81,10 @@ async fn the_service_manager_hears_of_start_life_reload_and_end() {
     hear_until(&manager, "STOPPING=1\n");
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a monitor's connection, not the gateway's"
+)]
 fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
