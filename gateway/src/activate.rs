@@ -93,6 +93,8 @@ pub async fn activate(
             password: draw_password(),
         },
         name,
+        ring_key_since: Some(Day::of_unix(clock::unix_seconds())),
+        members: Some(Secret::new(answer.members)),
     };
     store.save(&line)?;
     store.forget_pending(pending_name(&digest))?;

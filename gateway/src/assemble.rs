@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use ringfence_engine::bucket::bucket;
+use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
 use ringfence_engine::{Config as EngineConfig, Line};
@@ -62,7 +63,7 @@ impl AssembleFault {
             Self::TwoBooks => "run one engine per phone book, each with its own --state".to_owned(),
             Self::Relay(_) => "correct the setting `relays`; when it is empty, ask the phone book's operator for relays".to_owned(),
             Self::NoTurn => "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned(),
-            Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password".to_owned(),
+            Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
             Self::Tls(_) => "correct turn.ca_file".to_owned(),
         }
@@ -112,17 +113,15 @@ pub async fn assemble(
         directory: directory(book),
         relays: Relays::connect(relays, network.bucket_bits, &buckets).await?,
         lobby,
+        contacts: Contacts::default(),
+        diary: None,
     })
 }
 
 /// The book as the engine reads it.
 #[must_use]
 pub fn directory(book: &Snapshot) -> Directory {
-    let mut directory = Directory::new(book.network.plan);
-    for (index, tile) in (0..).zip(book.tiles.iter()) {
-        directory.insert(index, tile.clone());
-    }
-    directory
+    Directory::of(&book.book, book.roots.to_vec())
 }
 
 fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleFault> {

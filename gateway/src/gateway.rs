@@ -5,13 +5,16 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use ringfence_engine::contacts::Contacts;
 use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
 use ringfence_engine::{BindingFault, CallLabel, Config, Counters, Line, Step};
 use ringfence_media::Figures;
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::{Binding, BookKey, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::diary::Diary;
 use crate::io::lobby::Lobby;
 use crate::io::phone::{ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
@@ -42,6 +45,10 @@ pub struct Parts {
     pub relays: (Relays, mpsc::Receiver<Incoming>),
     /// The way out for sound.
     pub lobby: Lobby,
+    /// The contacts at the start.
+    pub contacts: Contacts,
+    /// Where contacts and evidence are kept; without it all is forgotten at the end.
+    pub diary: Option<Diary>,
 }
 
 /// What a watcher sees. No number, key or address.
@@ -80,6 +87,11 @@ pub struct Gateway {
 pub(crate) enum Request {
     Book(Directory),
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    Identity(
+        Number,
+        Box<Identity>,
+        oneshot::Sender<Result<(), BindingFault>>,
+    ),
     Status(oneshot::Sender<Status>),
     Stop,
 }
@@ -150,6 +162,25 @@ impl Gateway {
         drop(
             self.requests
                 .send(Request::Binding(Box::new(binding), tell))
+                .await,
+        );
+        told.await.unwrap_or(Ok(()))
+    }
+
+    /// Hands a line's keys to the engine, after its ring key was replaced.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the keys that it has.
+    pub async fn renew_identity(
+        &self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let (tell, told) = oneshot::channel();
+        // A gateway that has stopped needs no keys.
+        drop(
+            self.requests
+                .send(Request::Identity(number, Box::new(identity), tell))
                 .await,
         );
         told.await.unwrap_or(Ok(()))

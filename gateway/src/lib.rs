@@ -22,11 +22,14 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod diary;
 pub mod gateway;
 pub mod io;
 pub mod keystore;
 pub mod news;
+mod refill;
 pub mod renew;
+mod rotate;
 pub mod secret;
 
 mod mint;

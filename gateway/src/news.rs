@@ -1,14 +1,16 @@
-//! News of the phone book for a running gateway: every new copy, and the bindings that were renewed after its download.
+//! News of the phone book for a running gateway: every new copy, and the bindings and ring keys that were renewed after its download.
 //!
 //! What went wrong is said in the log, without the names of servers.
 
-use ringfence_phonebook::Binding;
+use ringfence_phonebook::NetworkSettings;
 use tokio::sync::watch;
 
 use crate::assemble::directory;
 use crate::clock;
 use crate::gateway::Gateway;
 use crate::io::book::{BookFault, Freshness};
+use crate::io::purse::Purse;
+use crate::refill::refill;
 use crate::renew::{Renewals, Renewed};
 
 /// Hands every new copy of the book to the engine, and what was renewed after its download. Never returns: it is to be
@@ -17,10 +19,12 @@ pub async fn pass_on(
     gateway: &Gateway,
     mut fresh: watch::Receiver<Freshness>,
     renewals: &mut Renewals,
+    purse: Option<&Purse>,
 ) {
     while fresh.changed().await.is_ok() {
         let Freshness { snapshot, fault } = fresh.borrow_and_update().clone();
         match (fault, snapshot) {
+            (Some(BookFault::Lie(lie)), _) => renewals.diary().keep(&(*lie).into()),
             (Some(fault @ BookFault::KeyChanged), _) => {
                 tracing::error!("{fault}. To do: {}", fault.remedy())
             }
@@ -30,9 +34,19 @@ pub async fn pass_on(
             ),
             (None, Some(snapshot)) => {
                 gateway.renew_book(directory(&snapshot)).await;
-                for binding in renew(renewals).await {
+                let Renewed {
+                    bindings,
+                    identities,
+                    ..
+                } = renew(renewals, &snapshot.network, purse).await;
+                for binding in bindings {
                     if let Err(fault) = gateway.renew_binding(binding).await {
                         tracing::error!("a line keeps its old binding: {fault}");
+                    }
+                }
+                for (number, identity) in identities {
+                    if let Err(fault) = gateway.renew_identity(number, identity).await {
+                        tracing::error!("a line keeps its old ring key: {fault}");
                     }
                 }
             }
@@ -42,17 +56,31 @@ pub async fn pass_on(
     std::future::pending().await
 }
 
-/// Renews what is due and returns it. Bindings end after weeks; the book is asked for new ones while the old ones are still good,
-/// so a failure is a warning and can wait.
-pub async fn renew(renewals: &mut Renewals) -> Vec<Binding> {
-    let Renewed { bindings, fault } = renewals.look(clock::now()).await;
-    if let Some(fault) = fault {
-        tracing::debug!(%fault, "a binding was not renewed");
+/// Renews what is due and returns it, and fills the purse. Bindings end after weeks, and logins are fetched long before they are
+/// needed: a failure is a warning and can wait.
+pub async fn renew(
+    renewals: &mut Renewals,
+    network: &NetworkSettings,
+    purse: Option<&Purse>,
+) -> Renewed {
+    let mut renewed = renewals.look(network, clock::now()).await;
+    if let Some(fault) = renewed.fault.take() {
+        tracing::debug!(%fault, "a binding or a ring key was not renewed");
         tracing::warn!(
-            "the phone book's word for a line could not be renewed: {}. To do: {}",
+            "the phone book's word for a line, or its ring key, could not be renewed: {}. To do: {}",
             fault.unnamed(),
             fault.remedy()
         );
     }
-    bindings
+    if let Some(purse) = purse
+        && let Err(fault) = refill(renewals, network, purse).await
+    {
+        tracing::debug!(%fault, "no TURN logins were fetched");
+        tracing::warn!(
+            "the phone book gave no TURN logins: {}. To do: {}",
+            fault.unnamed(),
+            fault.remedy()
+        );
+    }
+    renewed
 }

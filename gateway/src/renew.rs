@@ -1,4 +1,4 @@
-//! Renewing the phone book's word for a line (its binding) before it ends.
+//! Renewing the phone book's word for a line (its binding) before it ends, and the line's ring key ([`crate::rotate`]).
 //!
 //! The engine proves by a challenge that it still holds the identity key. This happens at the start and after downloads of the
 //! book, which come at random moments: never because of a call.
@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Hex, Verify};
-use ringfence_phonebook::{Binding, BookKey, Challenge, Day};
+use ringfence_phonebook::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
 
 use crate::activate::ActivateFault;
 use crate::clock;
+use crate::diary::Diary;
 use crate::io::book::{BookClient, BookFault};
-use crate::keystore::{Keystore, LineFile};
+use crate::keystore::{EvidenceFolder, Keystore, LineFile};
+use crate::rotate::rotate;
+use crate::secret::Secret;
 
 /// Bindings are renewed when fewer days are left: half of the 30 for which the book gives them.
 const DAYS_LEFT: u32 = 15;
@@ -31,10 +34,12 @@ pub struct Renewals {
 }
 
 /// What came of a renewal.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Renewed {
     /// The fresh bindings.
     pub bindings: Vec<Binding>,
+    /// Lines whose ring keys are others now.
+    pub identities: Vec<(Number, Identity)>,
     /// The first thing that went wrong.
     pub fault: Option<ActivateFault>,
 }
@@ -58,13 +63,50 @@ impl Renewals {
         &self.lines
     }
 
+    /// The diary beside these lines.
+    #[must_use]
+    pub fn diary(&self) -> Diary {
+        let evidence = EvidenceFolder::of(self.store.folder());
+        Diary::new(self.store.contacts(), evidence, self.key)
+    }
+
+    /// The key store, when the lines are no longer renewed.
+    #[must_use]
+    pub fn into_store(self) -> Keystore {
+        self.store
+    }
+
+    /// The way to the book.
+    #[must_use]
+    pub fn client(&self) -> &BookClient {
+        &self.client
+    }
+
+    /// The members' token as it last came.
+    pub(crate) fn members(&self) -> Option<Secret> {
+        self.lines.iter().find_map(|line| line.members.clone())
+    }
+
+    /// Asks for the members' token, which comes with a fresh binding.
+    pub(crate) async fn new_members(&mut self, today: Day) -> Result<Secret, ActivateFault> {
+        let line = self.lines.first_mut().ok_or(BookFault::WrongBinding)?;
+        renew(&self.client, &self.key, line, today).await?;
+        self.store.save(line)?;
+        let token = line.members.clone();
+        Ok(token.ok_or(BookFault::WrongBinding)?)
+    }
+
     /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.
-    pub async fn look(&mut self, now: Instant) -> Renewed {
+    pub async fn look(&mut self, network: &NetworkSettings, now: Instant) -> Renewed {
         if self.rest.is_some_and(|until| now < until) {
             return Renewed::default();
         }
-        let renewed =
-            renew_bindings(&mut self.store, &self.client, &self.key, &mut self.lines).await;
+        let (store, client) = (&mut self.store, &self.client);
+        let mut renewed = renew_bindings(store, client, &self.key, &mut self.lines).await;
+        let today = Day::of_unix(clock::unix_seconds());
+        let rotated = rotate(store, client, network, &mut self.lines, today).await;
+        renewed.identities = rotated.identities;
+        renewed.fault = renewed.fault.or(rotated.fault);
         self.rest = match &renewed.fault {
             None | Some(ActivateFault::Book(BookFault::Unreachable { .. })) => None,
             Some(_) => Some(now + REST),
@@ -86,7 +128,6 @@ pub async fn renew_bindings(
     for line in lines.iter_mut().filter(|line| ends_soon(line, today)) {
         let fault: ActivateFault = match renew(client, key, line, today).await {
             Ok(binding) => {
-                line.binding = binding.encode().to_vec();
                 renewed.bindings.push(binding);
                 match store.save(line) {
                     Ok(()) => continue,
@@ -119,7 +160,7 @@ fn ends_soon(line: &LineFile, today: Day) -> bool {
 async fn renew(
     client: &BookClient,
     key: &BookKey,
-    line: &LineFile,
+    line: &mut LineFile,
     today: Day,
 ) -> Result<Binding, BookFault> {
     let identity = Identity::from_bytes(&line.identity).map_err(|_| BookFault::WrongBinding)?;
@@ -129,7 +170,7 @@ async fn renew(
     let number = line.number.to_string();
     let signature = Hex(identity.answer_challenge(&challenge));
     let answer = client
-        .verify(&Verify {
+        .renew(&Verify {
             challenge_id: asked.challenge_id,
             number,
             signature,
@@ -138,7 +179,11 @@ async fn renew(
     let binding = Binding::decode(&answer.binding.0).map_err(|_| BookFault::WrongBinding)?;
     let fits = binding.number().value() == line.number && *binding.identity() == identity.key();
     match binding.verify(key, today) {
-        Ok(()) if fits => Ok(binding),
+        Ok(()) if fits => {
+            line.binding = binding.encode().to_vec();
+            line.members = Some(Secret::new(answer.members));
+            Ok(binding)
+        }
         _ => Err(BookFault::WrongBinding),
     }
 }

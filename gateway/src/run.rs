@@ -24,11 +24,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::diary::{self, Entry, OpenDiary, Saved};
 use crate::gateway::{Happening, Parts, Request, Status};
 use crate::io::phone::{PhoneInput, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
 use crate::io::spare::{self, Keeping};
 use crate::io::talk::{self, Studio, Word};
+use crate::keystore::Evidence;
 use crate::mint;
 
 /// Words of all calls' sound that wait for the loop. Tasks wait when it is full.
@@ -55,6 +57,7 @@ pub(crate) struct Loop {
     envelopes: mpsc::Receiver<Incoming>,
     studio: Studio,
     spare: Option<Keeping>,
+    diary: Option<OpenDiary>,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
@@ -91,7 +94,7 @@ impl Loop {
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
         let (spare, shelf) = spare::keep(parts.lobby.clone());
-        let engine = Engine::new(
+        let mut engine = Engine::new(
             parts.engine,
             parts.lines,
             parts.book_key,
@@ -99,6 +102,7 @@ impl Loop {
             rand::random(),
             (wall(), clock::now()),
         );
+        engine.handle_contacts(parts.contacts, 0);
         Self {
             engine,
             phones,
@@ -111,6 +115,7 @@ impl Loop {
                 words: say,
             },
             spare: Some(spare),
+            diary: parts.diary.map(diary::open),
             words,
             sounds: BTreeMap::new(),
             posted: Pipe::new(WORDS),
@@ -141,6 +146,9 @@ impl Loop {
                 }
                 Some(word) = self.words.recv() => self.hear_sound(word),
                 Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
+                Some(saved) = edited(&mut self.diary) => {
+                    self.engine.handle_contacts(saved.contacts, saved.count);
+                }
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
@@ -149,6 +157,9 @@ impl Loop {
                     Some(Request::Binding(binding, tell)) => {
                         // Whoever asked may have gone; the binding counts all the same.
                         let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
+                    }
+                    Some(Request::Identity(number, identity, tell)) => {
+                        let _ = tell.send(self.engine.handle_identity(number, *identity));
                     }
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
                     Some(Request::Stop) | None => {
@@ -167,6 +178,10 @@ impl Loop {
     /// Lets posts and the phones' last messages leave, and the spare be given back, then the sound tasks end.
     async fn finish(mut self, giving_back: Option<JoinHandle<()>>) {
         self.sounds.clear();
+        let written = self.diary.take().map(|open| {
+            drop((open.entries, open.saved));
+            timeout(LAST_POSTS, open.task)
+        });
         drop(self.posted.into);
         let last_posts = async { while self.posted.out.recv().await.is_some() {} };
         let last_posts = timeout(LAST_POSTS, last_posts);
@@ -174,6 +189,10 @@ impl Loop {
             // A spare that nobody could be told of ends with its lifetime.
             Some(task) => drop(tokio::join!(last_posts, timeout(LAST_SPARE, task))),
             None => drop(last_posts.await),
+        }
+        if let Some(written) = written {
+            // A disk that takes longer has the next start learn it anew.
+            drop(written.await);
         }
     }
 
@@ -220,11 +239,29 @@ impl Loop {
                     mint::order(count, self.work_bits, self.stamps.into.clone());
                 }
                 Output::Media { call, order } => self.order(call, order),
+                Output::Learnt { count, learnt } => {
+                    self.write_down(Entry::Learnt { count, learnt })
+                }
+                Output::SplitView(split) => self.write_down(Entry::Evidence((*split).into())),
+                Output::FalseRecord(record) => {
+                    self.write_down(Entry::Evidence(Evidence::Record(Box::new(record))));
+                }
                 Output::Step { call, step } => {
                     let at = clock::now();
                     drop(self.watch.send(Happening::Step { call, step, at }));
                 }
             }
+        }
+    }
+
+    fn write_down(&self, entry: Entry) {
+        let Some(open) = &self.diary else {
+            return;
+        };
+        if open.entries.try_send(entry).is_err() {
+            tracing::warn!(
+                "the disk is too slow: something about a contact or the phone book is not written down"
+            );
         }
     }
 
@@ -285,5 +322,13 @@ async fn until(alarm: Option<Instant>) {
     match alarm {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// The contacts, when they are others on the disk; never, when there is none.
+async fn edited(diary: &mut Option<OpenDiary>) -> Option<Saved> {
+    match diary {
+        Some(open) => open.saved.recv().await,
+        None => None,
     }
 }

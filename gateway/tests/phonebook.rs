@@ -7,11 +7,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringfence::activate::{ActivateFault, activate};
-use ringfence::io::book::{BookClient, BookCopy, BookFault, Unreachable};
+use ringfence::io::book::{BookClient, BookCopy, BookFault, Snapshot, Unreachable};
 use ringfence::keystore::{Keystore, LineFile};
-use ringfence::renew::{Renewals, Renewed, renew_bindings};
+use ringfence::renew::{Renewals, renew_bindings};
+use ringfence_engine::identity::Identity;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::{ActivationCode, Binding, BookKey, Day, NumberPlan, PhoneBook};
+use ringfence_phonebook::{
+    ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan, PhoneBook,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -48,9 +51,11 @@ async fn open(listen: SocketAddr) -> PhoneBook {
 impl Scene {
     async fn activate(&mut self) -> LineFile {
         let issued = self.book.issue().await.unwrap();
-        activate(&mut self.store, &self.client, &issued.code, None)
+        let line = activate(&mut self.store, &self.client, &issued.code, None)
             .await
-            .unwrap()
+            .unwrap();
+        self.book.close_epoch_now().await.unwrap();
+        line
     }
 
     fn copy(&self) -> BookCopy {
@@ -62,6 +67,10 @@ fn files(folder: &Path) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
+fn listed(snapshot: &Snapshot, number: Number) -> Listing {
+    Listing::decode(snapshot.book.record(number).unwrap()).unwrap()
+}
+
 #[tokio::test]
 async fn an_activated_line_is_kept_and_stands_in_the_book() {
     let mut scene = scene().await;
@@ -71,8 +80,7 @@ async fn an_activated_line_is_kept_and_stands_in_the_book() {
     assert_eq!(files(&scene.folder.path().join("pending")), 0);
     let binding = Binding::decode(&line.binding).unwrap();
     let snapshot = scene.copy().refresh(&scene.client).await.unwrap();
-    let (tile, slot) = snapshot.network.plan.place(binding.number()).unwrap();
-    let listing = snapshot.tiles[usize::from(tile)].listing(slot).unwrap();
+    let listing = listed(&snapshot, binding.number());
     assert_eq!(listing.identity(), binding.identity());
 }
 
@@ -125,7 +133,9 @@ async fn an_engine_starts_from_its_copy_while_the_book_is_away() {
     scene.book.stop().await;
     let mut copy = BookCopy::open(scene.folder.path(), key).unwrap();
     let kept = copy.snapshot().unwrap();
-    assert_eq!((&kept.network, &kept.tiles), (&fresh.network, &fresh.tiles));
+    assert_eq!(kept.network, fresh.network);
+    assert_eq!(kept.book.tiles(), fresh.book.tiles());
+    assert_eq!(kept.roots, fresh.roots);
     let url = scene.client.url().to_owned();
     let fault = BookFault::Unreachable {
         url,
@@ -145,9 +155,32 @@ async fn a_damaged_or_missing_tile_is_downloaded_again() {
     std::fs::remove_file(folder.join("tile-0001")).unwrap();
     let mut copy = scene.copy();
     assert!(copy.snapshot().is_none());
+    let again = copy.refresh(&scene.client).await.unwrap();
+    assert_eq!(again.book.tiles(), fresh.book.tiles());
+}
+
+#[tokio::test]
+async fn a_copy_that_followed_for_a_while_is_whole_when_it_is_read_again() {
+    let mut scene = scene().await;
+    let mut copy = scene.copy();
+    copy.refresh(&scene.client).await.unwrap();
+    // More epochs than are kept as deltas, some of them missed.
+    for step in 0..75 {
+        scene.book.close_epoch_now().await.unwrap();
+        if step % 3 != 0 {
+            copy.refresh(&scene.client).await.unwrap();
+        }
+    }
+    let line = scene.activate().await;
+    let fresh = copy.refresh(&scene.client).await.unwrap();
+    let kept = scene.copy().snapshot().unwrap();
+    assert_eq!(kept.book.root(), fresh.book.root());
+    assert_eq!(kept.book.tiles(), fresh.book.tiles());
+    assert_eq!(kept.roots, fresh.roots);
+    let identity = *Binding::decode(&line.binding).unwrap().identity();
     assert_eq!(
-        copy.refresh(&scene.client).await.unwrap().tiles,
-        fresh.tiles
+        *listed(&kept, Number::new(line.number)).identity(),
+        identity
     );
 }
 
@@ -189,14 +222,12 @@ async fn a_binding_that_ends_soon_is_renewed_and_saved() {
         let lines = std::slice::from_mut(line);
         renew_bindings(&mut scene.store, &scene.client, &key, lines).await
     };
-    assert_eq!(renew(&mut scene, &mut line).await, Renewed::default());
+    let nothing = renew(&mut scene, &mut line).await;
+    assert!(nothing.bindings.is_empty() && nothing.fault.is_none());
     let binding = Binding::decode(&line.binding).unwrap();
     line.binding = ended(&binding);
-    let renewed = Renewed {
-        bindings: vec![binding],
-        fault: None,
-    };
-    assert_eq!(renew(&mut scene, &mut line).await, renewed);
+    let renewed = renew(&mut scene, &mut line).await;
+    assert_eq!((renewed.bindings, renewed.fault), (vec![binding], None));
     assert_eq!(Binding::decode(&line.binding).unwrap(), binding);
     assert_eq!(scene.store.lines().unwrap()[0].binding, line.binding);
 }
@@ -220,14 +251,17 @@ async fn a_refused_line_keeps_no_other_from_its_binding_and_is_left_in_peace_for
     let (key, number) = (scene.book.book_key(), due.number);
     let lines = vec![refused, due];
     let mut renewals = Renewals::new(scene.store, scene.client, key, lines);
-    let now = ringfence::clock::now();
-    let first = renewals.look(now).await;
+    let (network, now) = (scene.book.network().clone(), ringfence::clock::now());
+    let first = renewals.look(&network, now).await;
     assert!(first.fault.is_some());
     let numbers: Vec<_> = first.bindings.iter().map(|b| b.number().value()).collect();
     assert_eq!(numbers, [number]);
     let early = now + Duration::from_secs(3_599);
-    assert_eq!(renewals.look(early).await, Renewed::default());
-    let second = renewals.look(now + Duration::from_secs(3_600)).await;
+    let nothing = renewals.look(&network, early).await;
+    assert!(nothing.bindings.is_empty() && nothing.fault.is_none());
+    let second = renewals
+        .look(&network, now + Duration::from_secs(3_600))
+        .await;
     assert_eq!((second.bindings.len(), second.fault), (0, first.fault));
 }
 
@@ -236,12 +270,12 @@ async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
     let mut scene = scene().await;
     let mut line = scene.activate().await;
     line.binding = ended(&Binding::decode(&line.binding).unwrap());
-    let key = scene.book.book_key();
+    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
     scene.book.stop().await;
     let mut renewals = Renewals::new(scene.store, scene.client, key, vec![line]);
     let now = ringfence::clock::now();
     for _ in 0..2 {
-        let fault = renewals.look(now).await.fault;
+        let fault = renewals.look(&network, now).await.fault;
         assert!(
             matches!(
                 fault,
@@ -250,6 +284,75 @@ async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
             "{fault:?}"
         );
     }
+}
+
+/// The keys of a line as they are saved.
+fn saved(scene: &Scene) -> (Identity, LineFile) {
+    let line = Keystore::look(scene.folder.path(), None).unwrap().remove(0);
+    (Identity::from_bytes(&line.identity).unwrap(), line)
+}
+
+#[tokio::test]
+async fn a_ring_key_that_has_had_its_time_is_replaced_in_the_book() {
+    let mut scene = scene().await;
+    let mut line = scene.activate().await;
+    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
+    let today = Day::of_unix(ringfence::clock::unix_seconds());
+    let (first, _) = saved(&scene);
+    let store = std::mem::replace(&mut scene.store, elsewhere());
+    let mut renewals = Renewals::new(store, scene.client.clone(), key, vec![line.clone()]);
+    let early = renewals.look(&network, ringfence::clock::now()).await;
+    assert!(early.identities.is_empty() && early.fault.is_none());
+
+    line.ring_key_since = Some(Day::new(today.count() - 31));
+    let mut renewals = Renewals::new(renewals.into_store(), scene.client.clone(), key, vec![line]);
+    let look = renewals.look(&network, ringfence::clock::now()).await;
+    assert_eq!((look.identities.len(), &look.fault), (1, &None));
+    let (second, line) = saved(&scene);
+    assert_eq!(line.ring_key_since, Some(today));
+    assert_ne!(second.listing(), first.listing());
+    assert!(
+        second.has_ring_key(first.listing().ring_key()),
+        "it opens rings for a week"
+    );
+    scene.book.close_epoch_now().await.unwrap();
+    let snapshot = scene.copy().refresh(&scene.client).await.unwrap();
+    assert_eq!(
+        listed(&snapshot, Number::new(line.number)),
+        second.listing()
+    );
+}
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_repeated_with_the_same_key() {
+    let mut scene = scene().await;
+    let mut line = scene.activate().await;
+    let (key, network) = (scene.book.book_key(), scene.book.network().clone());
+    // As if the power had failed after the key was kept.
+    let mut identity = Identity::from_bytes(&line.identity).unwrap();
+    identity.prepare(network.listing_valid_until, &mut rand::rng());
+    line.identity = identity.to_bytes();
+    scene.store.save(&line).unwrap();
+    identity.promote(Day::new(1));
+    let store = std::mem::replace(&mut scene.store, elsewhere());
+    for _ in 0..2 {
+        // What is saved after the answer goes elsewhere: it is lost.
+        let lines = Keystore::look(scene.folder.path(), None).unwrap();
+        let mut renewals = Renewals::new(elsewhere(), scene.client.clone(), key, lines);
+        let look = renewals.look(&network, ringfence::clock::now()).await;
+        assert_eq!((look.identities.len(), &look.fault), (1, &None));
+        assert_eq!(look.identities[0].1.listing(), identity.listing());
+    }
+    drop(store);
+    scene.book.close_epoch_now().await.unwrap();
+    let snapshot = scene.copy().refresh(&scene.client).await.unwrap();
+    let number = Number::new(line.number);
+    assert_eq!(listed(&snapshot, number), identity.listing());
+}
+
+/// A key store of no interest.
+fn elsewhere() -> Keystore {
+    Keystore::open(&tempfile::tempdir().unwrap().keep(), None).unwrap()
 }
 
 /// A server that answers every connection with the same bytes.

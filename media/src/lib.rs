@@ -14,6 +14,7 @@ pub mod codec;
 pub mod description;
 pub mod far;
 pub mod figures;
+mod keys;
 mod latch;
 pub mod near;
 pub mod negotiate;

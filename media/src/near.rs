@@ -12,6 +12,7 @@ use rand_core::Rng;
 use crate::codec::Codec;
 use crate::far::RtpPacket;
 use crate::figures::{Meter, Reason, Way};
+use crate::keys::Keys;
 use crate::latch::Latch;
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
 use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
@@ -48,6 +49,8 @@ pub(crate) struct NearLeg {
     phone: Option<Phone>,
     from_phone: Lane,
     to_phone: Lane,
+    /// Key presses to be said to the phone.
+    keys: Keys,
 }
 
 /// The phone as last agreed.
@@ -72,7 +75,15 @@ impl NearLeg {
             phone: None,
             from_phone: Lane::new(rng),
             to_phone: Lane::new(rng),
+            keys: Keys::default(),
         }
+    }
+
+    /// Says a key press to the phone within its sound, if that was agreed. False if it can't be.
+    pub(crate) fn press(&mut self, event: u8, millis: u16) -> bool {
+        let phone = self.phone.as_ref();
+        let is_agreed = phone.is_some_and(|phone| phone.events().is_some());
+        is_agreed && self.keys.press(event, millis)
     }
 
     /// Takes the terms agreed with the phone, for the first time or in place of those before.
@@ -110,7 +121,10 @@ impl NearLeg {
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
         let played = match &self.phone {
-            Some(phone) => phone.play(packet, self.ssrc, &mut self.to_phone, now),
+            Some(phone) => {
+                let lanes = (&mut self.to_phone, &mut self.keys);
+                phone.play(packet, self.ssrc, lanes, now)
+            }
             None => Err(Reason::Nowhere),
         };
         self.to_phone.meter.note(played)
@@ -164,7 +178,7 @@ impl Phone {
         &self,
         packet: &RtpPacket,
         ssrc: u32,
-        lane: &mut Lane,
+        (lane, keys): (&mut Lane, &mut Keys),
         now: Instant,
     ) -> Result<(SocketAddr, Vec<u8>), Reason> {
         let target = self.latch.target().ok_or(Reason::Nowhere)?;
@@ -184,7 +198,7 @@ impl Phone {
             marker: packet.marker,
         };
         let rewritten = lane.renumber(numbers, codec, self.clock(), now)?;
-        let packet = Packet {
+        let sound = Packet {
             payload_type,
             marker: rewritten.marker,
             sequence: rewritten.sequence,
@@ -192,7 +206,31 @@ impl Phone {
             ssrc,
             payload: &packet.payload,
         };
-        Ok((target, packet.to_bytes()))
+        let events = self.events().filter(|_| !codec.is_events());
+        let said = events.and_then(|(_, number)| {
+            let said = keys.take_place(rewritten.timestamp, self.clock())?;
+            Some((number, said))
+        });
+        let bytes = match &said {
+            None => sound.to_bytes(),
+            Some((number, said)) => Packet {
+                payload_type: *number,
+                marker: said.marker,
+                timestamp: said.timestamp,
+                payload: &said.payload,
+                ..sound
+            }
+            .to_bytes(),
+        };
+        Ok((target, bytes))
+    }
+
+    /// The format for key presses that was agreed, with the phone's number.
+    fn events(&self) -> Option<(Codec, u8)> {
+        self.codecs
+            .iter()
+            .copied()
+            .find(|(codec, _)| codec.is_events())
     }
 
     /// The format of a packet from the phone. Where a phone answered our offer with a number of its
@@ -483,6 +521,36 @@ mod tests {
             ),
             (2, 1, 1, 1)
         );
+    }
+
+    #[test]
+    fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
+        let mut leg = leg();
+        leg.play(&far(111, 8), some_time()).unwrap();
+        assert!(leg.press(7, 40));
+        let mut play = |sequence| {
+            let (_, bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
+            let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+                panic!("RTP is expected")
+            };
+            (
+                packet.payload_type,
+                packet.sequence,
+                packet.payload.to_vec(),
+            )
+        };
+        let (number, first, payload) = play(9);
+        assert_eq!((number, payload), (97, vec![7, 10, 3, 192]));
+        for (after, is_end) in [(1, true), (2, true), (3, true), (4, false)] {
+            let (number, sequence, payload) = play(9 + after);
+            assert_eq!(sequence, first + after);
+            assert_eq!(is_end, number == 97 && payload == [7, 0x8a, 7, 128]);
+        }
+        leg.attach(NearTerms {
+            codecs: vec![(Codec::Opus, 96)],
+            ..terms()
+        });
+        assert!(!leg.press(7, 40));
     }
 
     #[test]

@@ -151,6 +151,12 @@ impl Talk {
         self.microphone_open = true;
     }
 
+    /// Says a key press to the phone within its sound (RFC 4733): an event from 0 to 15, and its length in milliseconds.
+    /// False if the phone has not agreed to hear it so, or too many wait.
+    pub fn press(&mut self, event: u8, millis: u16) -> bool {
+        self.near.press(event, millis)
+    }
+
     /// Sends a message on the data channel; false if that is not open.
     pub fn send_control(&mut self, bytes: &[u8], now: Instant) -> bool {
         self.now = Some(now);

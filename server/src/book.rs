@@ -1,111 +1,91 @@
-//! The book itself: who gets which number, on what proof, and what is published then. It is told the time and its randomness, and
-//! keeps what must last in a [`Store`]; HTTP is not known here. Looking a number up is not known here either: that is
-//! [`Published`], which no store stands behind.
+//! The book itself: who gets which number, on what proof, and what is published at the end of each epoch. It is told the time and
+//! its randomness, and keeps what must last in a [`Store`]; HTTP is not known here. Looking a number up is not known here either:
+//! that is [`Published`], which no store stands behind.
+
+mod epoch;
+mod fault;
+mod issuing;
+mod opening;
+mod owner;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sha2::Sha256;
-use thiserror::Error;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use crate::activation::{Activation, Refusal};
 use crate::admin::{AdminToken, TokenDigest};
 use crate::binding::Binding;
-use crate::code::ActivationCode;
 use crate::day::Day;
 use crate::decoy::Decoys;
 use crate::keys::{BookKey, RingKey};
+use crate::membership::Membership;
 use crate::number::{Number, NumberPlan};
 use crate::published::Published;
 use crate::reception::{BINDING_DAYS, Reception};
-use crate::store::{Charter, Store, StoreError};
+use crate::root::Root;
+use crate::store::{Archive, Census, Charter, State, Store, StoreError};
 
-/// How long an activation code is good.
-pub const CODE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+pub use self::epoch::KEPT_DELTAS;
+pub use self::fault::{ActivateError, IssueError, OpenError, OwnerError};
+pub use self::issuing::{CODE_LIFE, Issue};
 
-/// The last day that every listing states. Keys cannot be renewed over the wire yet, so none has an end; and since all say the
-/// same, the field tells no assigned number from a decoy.
+/// The last day that every listing states. All say the same, so that the field tells no assigned number from a decoy.
 pub const LISTING_VALID_UNTIL: Day = Day::LAST;
 
-/// How often another process may snatch the number just drawn before the book gives up. With any number free at all, losing
-/// this often means that the store is broken.
-const MAX_DRAWS: usize = 64;
-
-/// A number and the code that activates it.
-#[derive(Debug)]
-pub struct Issue {
-    /// The number, waiting for its code.
-    pub number: Number,
-    /// The code.
-    pub code: ActivationCode,
+/// What a book publishes, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The numbers.
+    pub plan: NumberPlan,
+    /// Seconds from one epoch to the next.
+    pub period: u32,
+    /// Records that each epoch changes, at most [`crate::delta::MAX_CHANGES`].
+    pub changes: u16,
 }
 
-/// Why a book does not open.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store holds numbers that the plan lacks.
-    #[error(
-        "the database holds numbers outside the configured number plan; a plan keeps its first number and only grows"
-    )]
-    PlanShrunk,
-}
-
-/// Why no number is issued.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IssueError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Every number is assigned or waiting.
-    #[error("no number is free; give the number plan more tiles")]
-    Full,
-}
-
-/// Why a number is not activated.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ActivateError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The sender's fault.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+impl Terms {
+    /// Five minutes, and with ten minutes at most from an activation to everybody's knowing it; 16 changes are 3 kB.
+    #[must_use]
+    pub const fn of(plan: NumberPlan) -> Self {
+        Self {
+            plan,
+            period: 300,
+            changes: 16,
+        }
+    }
 }
 
 /// An open book.
-pub struct Book<S> {
-    store: S,
+pub struct Book {
+    store: Box<dyn Store>,
+    terms: Terms,
     signing: SigningKey,
     proof_secret: StaticSecret,
+    membership: Membership,
     admin: TokenDigest,
     published: Arc<Published>,
-    last_change: u64,
+    /// The numbers whose published record is an owner's listing.
+    listed: BTreeSet<Number>,
     rng: ChaCha20Rng,
 }
 
-impl<S: Store> Book<S> {
+impl Book {
     /// Opens the book that the store holds, or starts one; in that case the operator's token comes with it, once.
-    /// A plan with more tiles than before gets decoys for the new numbers.
+    /// A plan with more tiles than before gets decoys for the new numbers; they are published with the next epoch.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(
-        mut store: S,
-        plan: NumberPlan,
+        mut store: Box<dyn Store>,
+        terms: Terms,
         seed: [u8; 32],
     ) -> Result<(Self, Option<AdminToken>), OpenError> {
         let mut rng = ChaCha20Rng::from_seed(seed);
@@ -115,22 +95,33 @@ impl<S: Store> Book<S> {
             admin: token.digest(),
         })?;
         let first_time = charter.admin == token.digest();
-        fill_with_decoys(&mut store, plan, &draw_key(&mut rng))?;
-        let rows = store.rows(None)?;
-        let last_change = rows.iter().map(|row| row.change).max().unwrap_or(0);
+        opening::check_span(&mut *store, terms.plan)?;
+        let signing = SigningKey::from_bytes(&derive(&charter.seed, b"ringfence/1 book signing\0"));
+        let last = last_root(&mut *store, &BookKey::from(&signing))?;
+        let plan = last.map_or(terms.plan, |root| root.states().plan);
         let outside = Decoys::new(&derive(&charter.seed, b"ringfence/1 book outside\0"));
-        let book = Self {
+        let mut published = Published::blank(plan, outside);
+        let mut listed = BTreeSet::new();
+        opening::fill(&mut *store, terms.plan, &draw_key(&mut rng), |rows| {
+            published = opening::take_over(&published, rows, &mut listed);
+        })?;
+        let mut book = Self {
             store,
-            signing: SigningKey::from_bytes(&derive(&charter.seed, b"ringfence/1 book signing\0")),
+            terms,
+            signing,
             proof_secret: StaticSecret::from(*derive(
                 &charter.seed,
                 b"ringfence/1 book proof-key\0",
             )),
+            membership: Membership::of(&charter.seed),
             admin: charter.admin,
-            published: Arc::new(Published::new(plan, outside, &rows)),
-            last_change,
+            published: Arc::new(published),
+            listed,
             rng,
         };
+        if let Some(last) = last {
+            book.take_over(last.states().epoch.saturating_sub(1))?;
+        }
         Ok((book, first_time.then_some(token)))
     }
 
@@ -152,7 +143,13 @@ impl<S: Store> Book<S> {
         self.admin
     }
 
-    /// The book as it stands.
+    /// The numbers that are issued.
+    #[must_use]
+    pub fn plan(&self) -> NumberPlan {
+        self.terms.plan
+    }
+
+    /// The book as it stands at the end of the last epoch.
     #[must_use]
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published)
@@ -163,26 +160,42 @@ impl<S: Store> Book<S> {
         Reception::new(self.signing.clone(), *draw_key(&mut self.rng))
     }
 
-    /// Draws a free number, any with the same chance, and a code for it. `now` in Unix seconds.
-    ///
-    /// # Errors
-    /// [`IssueError`].
-    pub fn issue(&mut self, now: u64) -> Result<Issue, IssueError> {
-        let code = ActivationCode::draw(&mut self.rng);
-        let expires = now.saturating_add(CODE_LIFE.as_secs());
-        for _ in 0..MAX_DRAWS {
-            let mut free = self.store.free(now)?;
-            let plan = self.published.plan();
-            free.retain(|number| plan.contains(*number));
-            let number = pick(&free, &mut self.rng).ok_or(IssueError::Full)?;
-            if self.store.issue(number, &code.digest(), now, expires)? {
-                return Ok(Issue { number, code });
-            }
-        }
-        Err(IssueError::Full)
+    /// What the members' token is made with.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        self.membership.clone()
     }
 
-    /// Activates the code's number with the sender's keys. `now` in Unix seconds. Asked again with the same form, it answers the same.
+    /// A reader of roots and deltas that waits for no writer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn archive(&mut self) -> Result<Box<dyn Archive>, StoreError> {
+        self.store.archive()
+    }
+
+    /// How many numbers are in which state. `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn census(&mut self, now: u64) -> Result<Census, StoreError> {
+        self.store.census(now)
+    }
+
+    /// The states of the numbers from this one on that are not free, ascending, at most `limit`. `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn states(
+        &mut self,
+        from: Number,
+        limit: u32,
+        now: u64,
+    ) -> Result<Vec<(Number, State)>, StoreError> {
+        self.store.states(from, limit, now)
+    }
+
+    /// Activates the code's number with the sender's keys; everybody has them after the end of an epoch. `now` in Unix seconds. Asked again with the same form, it answers the same.
     ///
     /// # Errors
     /// [`ActivateError`].
@@ -200,7 +213,6 @@ impl<S: Store> Book<S> {
             .store
             .redeem(&form.code, &form.listing.encode(), now)?
             .ok_or(Refusal::UnknownCode)?;
-        self.refresh()?;
         let expires = Day::of_unix(now).plus(BINDING_DAYS);
         Ok(Binding::sign(
             &self.signing,
@@ -209,23 +221,9 @@ impl<S: Store> Book<S> {
             expires,
         ))
     }
-
-    /// Publishes what changed in the store, by this process or another. True if anything did.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn refresh(&mut self) -> Result<bool, StoreError> {
-        let rows = self.store.rows(Some(self.last_change))?;
-        let Some(last_change) = rows.iter().map(|row| row.change).max() else {
-            return Ok(false);
-        };
-        self.published = Arc::new(self.published.with(&rows));
-        self.last_change = last_change;
-        Ok(true)
-    }
 }
 
-impl<S> fmt::Debug for Book<S> {
+impl fmt::Debug for Book {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Book")
             .field("published", &self.published)
@@ -233,40 +231,13 @@ impl<S> fmt::Debug for Book<S> {
     }
 }
 
-/// Gives every number of the plan a record, before anybody is told about it.
-fn fill_with_decoys(
-    store: &mut impl Store,
-    plan: NumberPlan,
-    key: &[u8; 32],
-) -> Result<(), OpenError> {
-    let known: BTreeSet<Number> = store.rows(None)?.iter().map(|row| row.number).collect();
-    if known.iter().any(|number| !plan.contains(*number)) {
-        return Err(OpenError::PlanShrunk);
-    }
-    let decoys = Decoys::new(key);
-    let records: Vec<_> = plan
-        .numbers()
-        .filter(|number| !known.contains(number))
-        .map(|number| {
-            (
-                number,
-                decoys
-                    .listing(&number.to_string(), LISTING_VALID_UNTIL)
-                    .encode(),
-            )
-        })
-        .collect();
-    if !records.is_empty() {
-        store.fill(&records)?;
-    }
-    Ok(())
-}
-
-/// The bias of the remainder is below 2^-32 for any plan.
-fn pick(free: &[Number], rng: &mut ChaCha20Rng) -> Option<Number> {
-    let count = u64::try_from(free.len()).ok()?;
-    let index = rng.next_u64().checked_rem(count)?;
-    free.get(usize::try_from(index).ok()?).copied()
+/// The last root, for its plan: what is to be published goes as far as that.
+fn last_root(store: &mut dyn Store, key: &BookKey) -> Result<Option<Root>, StoreError> {
+    let Some(bytes) = store.last_root()? else {
+        return Ok(None);
+    };
+    let root = Root::decode(&bytes, key).map_err(|_| StoreError::Corrupt("root of this book"))?;
+    Ok(Some(root))
 }
 
 fn draw_key(rng: &mut ChaCha20Rng) -> Zeroizing<[u8; 32]> {

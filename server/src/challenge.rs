@@ -1,5 +1,5 @@
-//! The bytes that prove something to the book: that an activation comes from the holder of both keys, and that somebody holds the
-//! identity key of a number. Each begins with its own domain and names the book, so that no book can use them at another one.
+//! The bytes that prove something to the book: that an activation or a new ring key comes from the holder of both keys, and that
+//! somebody holds the identity key of a number. Each begins with its own domain and names the book, so that no book can use them at another one.
 //! Which challenges are open, and for how long, is kept elsewhere.
 
 use ed25519_dalek::{Signer, SigningKey};
@@ -11,9 +11,12 @@ use x25519_dalek::StaticSecret;
 use crate::code::CodeDigest;
 use crate::keys::{BookKey, IdentityKey, RingKey};
 use crate::listing::Listing;
+use crate::number::Number;
 
 const ACTIVATE: &[u8] = b"ringfence/1 activate\0";
 const RING_KEY_PROOF: &[u8] = b"ringfence/1 ring-key-proof\0";
+const ROTATE: &[u8] = b"ringfence/1 rotate\0";
+const DEACTIVATE: &[u8] = b"ringfence/1 deactivate\0";
 const CHALLENGE: &[u8] = b"ringfence/1 challenge\0";
 
 /// Proof that whoever activates holds both private keys of the listing.
@@ -36,11 +39,42 @@ impl Possession {
         book: &BookKey,
         proof_key: &RingKey,
     ) -> Self {
-        let bytes = activation_bytes(book, code, listing);
+        Self::over(
+            &activation_bytes(book, code, listing),
+            identity,
+            ring_secret,
+            proof_key,
+        )
+    }
+
+    /// Makes the proof for a new ring key of the same identity, in answer to a challenge.
+    #[must_use]
+    pub fn prove_rotation(
+        identity: &SigningKey,
+        ring_secret: &StaticSecret,
+        number: Number,
+        listing: &Listing,
+        challenge: &Challenge,
+        proof_key: &RingKey,
+    ) -> Self {
+        Self::over(
+            &rotation_bytes(challenge, number, listing),
+            identity,
+            ring_secret,
+            proof_key,
+        )
+    }
+
+    fn over(
+        bytes: &[u8],
+        identity: &SigningKey,
+        ring_secret: &StaticSecret,
+        proof_key: &RingKey,
+    ) -> Self {
         let agreed = ring_secret.diffie_hellman(proof_key.point());
         Self {
-            signature: identity.sign(&bytes).to_bytes(),
-            ring_key_proof: agreed_proof(agreed.as_bytes(), &bytes),
+            signature: identity.sign(bytes).to_bytes(),
+            ring_key_proof: agreed_proof(agreed.as_bytes(), bytes),
         }
     }
 
@@ -53,12 +87,76 @@ impl Possession {
         book: &BookKey,
         proof_secret: &StaticSecret,
     ) -> bool {
-        let bytes = activation_bytes(book, code, listing);
-        let agreed = proof_secret.diffie_hellman(listing.ring_key().point());
-        let expected = agreed_proof(agreed.as_bytes(), &bytes);
-        let ring_key_held: bool = expected.ct_eq(&self.ring_key_proof).into();
-        ring_key_held && listing.identity().signed(&bytes, &self.signature)
+        self.holds_over(
+            &activation_bytes(book, code, listing),
+            listing,
+            proof_secret,
+        )
     }
+
+    /// Checks the proof for a new ring key, as the holder of the proof key's secret half.
+    #[must_use]
+    pub fn holds_for_rotation(
+        &self,
+        number: Number,
+        listing: &Listing,
+        challenge: &Challenge,
+        proof_secret: &StaticSecret,
+    ) -> bool {
+        self.holds_over(
+            &rotation_bytes(challenge, number, listing),
+            listing,
+            proof_secret,
+        )
+    }
+
+    fn holds_over(&self, bytes: &[u8], listing: &Listing, proof_secret: &StaticSecret) -> bool {
+        let agreed = proof_secret.diffie_hellman(listing.ring_key().point());
+        let expected = agreed_proof(agreed.as_bytes(), bytes);
+        let ring_key_held: bool = expected.ct_eq(&self.ring_key_proof).into();
+        ring_key_held && listing.identity().signed(bytes, &self.signature)
+    }
+}
+
+/// The owner's word that the number is given up, in answer to a challenge.
+#[must_use]
+pub fn sign_deactivation(identity: &SigningKey, number: Number, challenge: &Challenge) -> [u8; 64] {
+    identity
+        .sign(&deactivation_bytes(challenge, number))
+        .to_bytes()
+}
+
+/// Whether the holder of this identity gives the number up.
+pub(crate) fn is_deactivation(
+    identity: &IdentityKey,
+    number: Number,
+    challenge: &Challenge,
+    signature: &[u8; 64],
+) -> bool {
+    identity.signed(&deactivation_bytes(challenge, number), signature)
+}
+
+/// domain | book key 32 | nonce of the challenge 32 | number 4 | listing 192
+fn rotation_bytes(challenge: &Challenge, number: Number, listing: &Listing) -> Vec<u8> {
+    [
+        ROTATE,
+        challenge.book.as_bytes(),
+        &challenge.nonce,
+        &number.value().to_be_bytes(),
+        &listing.encode(),
+    ]
+    .concat()
+}
+
+/// domain | book key 32 | nonce of the challenge 32 | number 4
+fn deactivation_bytes(challenge: &Challenge, number: Number) -> Vec<u8> {
+    [
+        DEACTIVATE,
+        challenge.book.as_bytes(),
+        &challenge.nonce,
+        &number.value().to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// domain | book key 32 | digest of the code 32 | listing 192
@@ -101,6 +199,12 @@ impl Challenge {
     #[must_use]
     pub fn nonce(&self) -> &[u8; 32] {
         &self.nonce
+    }
+
+    /// The book that asks.
+    #[must_use]
+    pub fn book(&self) -> &BookKey {
+        &self.book
     }
 
     /// What the text to sign spells.

@@ -15,6 +15,8 @@ const CODE_BYTES: usize = 16;
 /// 16 bytes and 12 check bits in characters of 5 bits.
 const CHARACTERS: usize = 28;
 const GROUP: usize = 4;
+/// The first group.
+const PREFIX_BITS: usize = 20;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Longest text looked at: every character with a separator around it, with room to spare.
 const MAX_TEXT: usize = 80;
@@ -70,6 +72,12 @@ impl ActivationCode {
                 .finalize()
                 .0,
         )
+    }
+
+    /// The first four characters.
+    #[must_use]
+    pub fn prefix(&self) -> CodePrefix {
+        CodePrefix(u128::from_be_bytes(self.0) >> (8 * CODE_BYTES - PREFIX_BITS))
     }
 
     /// Twelve bits of a hash of the code.
@@ -136,6 +144,17 @@ impl PartialEq for ActivationCode {
 }
 
 impl Eq for ActivationCode {}
+
+/// What codes that begin alike have in common: their first 20 bits. Limits count tries by it, so that nobody who knows how a code
+/// begins has many.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CodePrefix(u128);
+
+impl fmt::Debug for CodePrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CodePrefix(..)")
+    }
+}
 
 /// The hash under which the book knows a code.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -249,10 +268,30 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_is_the_first_four_characters() {
+        let prefix = |text: &str| text.parse::<ActivationCode>().unwrap().prefix();
+        let codes: Vec<String> = (0..=255).map(|seed| code(seed).text()).collect();
+        for one in &codes {
+            for other in &codes {
+                assert_eq!(one[..4] == other[..4], prefix(one) == prefix(other));
+            }
+        }
+        let like_the_first =
+            ActivationCode([&code(6).0[..3], &[0; 13]].concat().try_into().unwrap());
+        assert_eq!(like_the_first.prefix(), code(6).prefix());
+        assert_ne!(like_the_first, code(6));
+    }
+
+    #[test]
     fn a_code_does_not_show_itself_in_debug_output() {
         assert_eq!(
-            format!("{:?} {:?}", code(5), code(5).digest()),
-            "Secret(..) CodeDigest(..)"
+            format!(
+                "{:?} {:?} {:?}",
+                code(5),
+                code(5).digest(),
+                code(5).prefix()
+            ),
+            "Secret(..) CodeDigest(..) CodePrefix(..)"
         );
     }
 

@@ -1,17 +1,27 @@
 //! Settings: what a file says, what the command line says over it, and what holds where both are silent. Checked here, once.
 
+mod fault;
+mod web;
+
+use std::fmt;
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use thiserror::Error;
+use zeroize::Zeroizing;
 
-use crate::book::LISTING_VALID_UNTIL;
+pub use self::fault::ConfigError;
+pub use self::web::{Limits, Proxies, TlsFiles};
+use crate::book::{LISTING_VALID_UNTIL, Terms};
+use crate::delta::MAX_CHANGES;
+use crate::exchange::settings::{RelayTable, TurnTable, check_name};
+use crate::forwarded::ForwardedHeader;
 use crate::keys::{BookKey, RingKey};
+use crate::membership::MembersToken;
 use crate::number::NumberPlan;
-use crate::wire::NetworkSettings;
+use crate::turn::TurnSecret;
+use crate::wire::{Base64, NetworkSettings};
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;
@@ -25,13 +35,42 @@ const MAX_WORK_BITS: u8 = 28;
 /// A bucket is written in four hexadecimal digits.
 const MAX_BUCKET_BITS: u8 = 16;
 
+/// An epoch of a day would make a new number wait for two.
+const MAX_EPOCH_SECONDS: u32 = 24 * 60 * 60;
+
 /// Where the book is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Database {
     /// Gone with the process; for demonstrations and tests.
     Memory,
     /// An SQLite file.
     File(PathBuf),
+    /// A PostgreSQL database that several servers may share: its URL, password included.
+    Postgres(String),
+}
+
+impl Database {
+    /// Reads what is written in a file of settings or on the command line: a URL of PostgreSQL, or a path.
+    #[must_use]
+    pub fn read(text: &Path) -> Self {
+        let url = text
+            .to_str()
+            .filter(|text| text.starts_with("postgres://") || text.starts_with("postgresql://"));
+        url.map_or_else(
+            || Self::File(text.to_owned()),
+            |url| Self::Postgres(url.to_owned()),
+        )
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("Memory"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
 }
 
 /// What a phone book needs to know before it starts.
@@ -51,6 +90,25 @@ pub struct Config {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag.
     pub bucket_bits: u8,
+    /// What the TURN servers share with the book, which makes credentials with it. A TURN server of this process draws one if there is
+    /// none.
+    pub turn_secret: Option<TurnSecret>,
+    /// TLS of its own; without, plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Whose word about a request's origin is taken.
+    pub proxies: Proxies,
+    /// How much one address may ask.
+    pub limits: Limits,
+    /// How long an epoch lasts: what is activated is published at its end. Seconds.
+    pub epoch_seconds: u32,
+    /// Records that each epoch changes, whether or not so many numbers got new keys.
+    pub changes: u16,
+    /// The name under which the world finds this machine; empty: its addresses.
+    pub public_name: String,
+    /// The relay of this process.
+    pub relay: RelayTable,
+    /// The TURN server of this process.
+    pub turn_server: TurnTable,
 }
 
 impl Default for Config {
@@ -63,6 +121,15 @@ impl Default for Config {
             turn: Vec::new(),
             work_bits: 16,
             bucket_bits: 0,
+            turn_secret: None,
+            tls: None,
+            proxies: Proxies::default(),
+            limits: Limits::default(),
+            epoch_seconds: Terms::of(NumberPlan::DEFAULT).period,
+            changes: Terms::of(NumberPlan::DEFAULT).changes,
+            public_name: String::new(),
+            relay: RelayTable::default(),
+            turn_server: TurnTable::default(),
         }
     }
 }
@@ -73,7 +140,7 @@ impl Default for Config {
 pub struct Settings {
     /// See [`Config::listen`].
     pub listen: Option<SocketAddr>,
-    /// The path of the SQLite file.
+    /// The path of the SQLite file, or a URL of PostgreSQL; see [`Database::read`].
     pub database: Option<PathBuf>,
     /// See [`Config::plan`].
     pub plan: Option<NumberPlan>,
@@ -85,46 +152,30 @@ pub struct Settings {
     pub work_bits: Option<u8>,
     /// See [`Config::bucket_bits`].
     pub bucket_bits: Option<u8>,
-}
-
-/// Why settings are refused.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the settings {}: {cause}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The file is longer than any file of settings.
-    #[error("{} is too long to be a file of settings", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is not what it should be.
-    #[error("the settings {} are wrong: {cause}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where, and what was expected.
-        cause: Box<toml::de::Error>,
-    },
-    /// A relay that is none.
-    #[error("a relay is written ws://host or wss://host, not {0}")]
-    Relay(String),
-    /// A TURN server that is none.
-    #[error("a TURN server is written turn:host:port or turns:host:port, not {0}")]
-    Turn(String),
-    /// More work than anybody waits for.
-    #[error("work_bits is at most {MAX_WORK_BITS}")]
-    WorkBits,
-    /// More buckets than can be written.
-    #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
-    BucketBits,
+    /// The path of a file with [`Config::turn_secret`]; an empty one is none.
+    pub turn_secret_file: Option<PathBuf>,
+    /// See [`TlsFiles::certificate`]; an empty one is none.
+    pub tls_certificate: Option<PathBuf>,
+    /// See [`TlsFiles::key`]; an empty one is none.
+    pub tls_key: Option<PathBuf>,
+    /// Addresses and networks; see [`Proxies`].
+    pub trusted_proxies: Option<Vec<String>>,
+    /// See [`Proxies`].
+    pub forwarded_header: Option<ForwardedHeader>,
+    /// See [`Limits::reads_per_minute`].
+    pub reads_per_minute: Option<u32>,
+    /// See [`Limits::asks_per_minute`].
+    pub asks_per_minute: Option<u32>,
+    /// See [`Config::epoch_seconds`].
+    pub epoch_seconds: Option<u32>,
+    /// See [`Config::changes`].
+    pub changes: Option<u16>,
+    /// See [`Config::public_name`].
+    pub public_name: Option<String>,
+    /// See [`Config::relay`].
+    pub relay: Option<RelayTable>,
+    /// See [`Config::turn_server`].
+    pub turn_server: Option<TurnTable>,
 }
 
 impl Settings {
@@ -133,17 +184,7 @@ impl Settings {
     /// # Errors
     /// [`ConfigError::Read`], [`ConfigError::TooLong`], [`ConfigError::Parse`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let failed = |cause| ConfigError::Read {
-            path: path.to_owned(),
-            cause,
-        };
-        if fs::metadata(path).map_err(failed)?.len() > MAX_FILE {
-            return Err(ConfigError::TooLong {
-                path: path.to_owned(),
-            });
-        }
-        let text = fs::read_to_string(path).map_err(failed)?;
-        toml::from_str(&text).map_err(|cause| ConfigError::Parse {
+        toml::from_str(&page(path)?).map_err(|cause| ConfigError::Parse {
             path: path.to_owned(),
             cause: Box::new(cause),
         })
@@ -160,23 +201,58 @@ impl Settings {
             turn: self.turn.or(other.turn),
             work_bits: self.work_bits.or(other.work_bits),
             bucket_bits: self.bucket_bits.or(other.bucket_bits),
+            turn_secret_file: self.turn_secret_file.or(other.turn_secret_file),
+            tls_certificate: self.tls_certificate.or(other.tls_certificate),
+            tls_key: self.tls_key.or(other.tls_key),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
+            forwarded_header: self.forwarded_header.or(other.forwarded_header),
+            reads_per_minute: self.reads_per_minute.or(other.reads_per_minute),
+            asks_per_minute: self.asks_per_minute.or(other.asks_per_minute),
+            epoch_seconds: self.epoch_seconds.or(other.epoch_seconds),
+            changes: self.changes.or(other.changes),
+            public_name: self.public_name.or(other.public_name),
+            relay: self.relay.or(other.relay),
+            turn_server: self.turn_server.or(other.turn_server),
         }
     }
 
     /// The configuration, with the defaults where these are silent.
     ///
     /// # Errors
-    /// The [`ConfigError`]s about values.
+    /// The [`ConfigError`]s about values, and about the file of the TURN secret.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         let default = Config::default();
+        let limits = Limits {
+            reads_per_minute: self
+                .reads_per_minute
+                .unwrap_or(default.limits.reads_per_minute),
+            asks_per_minute: self
+                .asks_per_minute
+                .unwrap_or(default.limits.asks_per_minute),
+        };
+        let header = self.forwarded_header.unwrap_or_default();
         let config = Config {
             listen: self.listen.unwrap_or(default.listen),
-            database: self.database.map_or(default.database, Database::File),
+            database: self
+                .database
+                .map_or(default.database, |path| Database::read(&path)),
             plan: self.plan.unwrap_or(default.plan),
             relays: self.relays.unwrap_or(default.relays),
             turn: self.turn.unwrap_or(default.turn),
             work_bits: self.work_bits.unwrap_or(default.work_bits),
             bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
+            turn_secret: turn_secret(self.turn_secret_file)?,
+            tls: TlsFiles::both(self.tls_certificate, self.tls_key)?,
+            proxies: match self.trusted_proxies {
+                Some(networks) => Proxies::new(&networks, header)?,
+                None => default.proxies.with(header),
+            },
+            limits: limits.check()?,
+            epoch_seconds: self.epoch_seconds.unwrap_or(default.epoch_seconds),
+            changes: self.changes.unwrap_or(default.changes),
+            public_name: self.public_name.unwrap_or(default.public_name),
+            relay: self.relay.unwrap_or(default.relay),
+            turn_server: self.turn_server.unwrap_or(default.turn_server),
         };
         config.check()?;
         Ok(config)
@@ -205,11 +281,25 @@ impl Config {
         if self.bucket_bits > MAX_BUCKET_BITS {
             return Err(ConfigError::BucketBits);
         }
+        if !(1..=MAX_EPOCH_SECONDS).contains(&self.epoch_seconds) {
+            return Err(ConfigError::EpochSeconds);
+        }
+        if !(1..=MAX_CHANGES).contains(&self.changes) {
+            return Err(ConfigError::Changes);
+        }
+        check_name(&self.public_name)?;
+        self.relay.check()?;
+        self.turn_server.check()?;
         Ok(())
     }
 
     /// What engines are told.
-    pub(crate) fn network(&self, book_key: BookKey, proof_key: RingKey) -> NetworkSettings {
+    pub(crate) fn network(
+        &self,
+        book_key: BookKey,
+        proof_key: RingKey,
+        members: &MembersToken,
+    ) -> NetworkSettings {
         NetworkSettings {
             version: PROTOCOL,
             book_key,
@@ -220,8 +310,44 @@ impl Config {
             turn: self.turn.clone(),
             work_bits: self.work_bits,
             bucket_bits: self.bucket_bits,
+            members: Base64(members.digest()),
         }
     }
+
+    /// What the book publishes, and how often.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            plan: self.plan,
+            period: self.epoch_seconds,
+            changes: self.changes,
+        }
+    }
+}
+
+/// The text of a file that a person wrote.
+fn page(path: &Path) -> Result<String, ConfigError> {
+    let failed = |cause| ConfigError::Read {
+        path: path.to_owned(),
+        cause,
+    };
+    if fs::metadata(path).map_err(failed)?.len() > MAX_FILE {
+        return Err(ConfigError::TooLong {
+            path: path.to_owned(),
+        });
+    }
+    fs::read_to_string(path).map_err(failed)
+}
+
+/// The one line of the file; an empty path is no file.
+fn turn_secret(file: Option<PathBuf>) -> Result<Option<TurnSecret>, ConfigError> {
+    let Some(path) = file.filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(None);
+    };
+    let text = Zeroizing::new(page(&path)?);
+    if text.trim().is_empty() {
+        return Err(ConfigError::NoTurnSecret { path });
+    }
+    Ok(Some(TurnSecret::new(text.trim().to_owned())))
 }
 
 #[cfg(test)]
@@ -242,6 +368,16 @@ mod tests {
             work_bits = 12
             bucket_bits = 3
             plan = { first = 100, tiles = 2 }
+            turn_secret_file = ""
+            tls_certificate = "chain.pem"
+            tls_key = "key.pem"
+            trusted_proxies = ["192.0.2.1", "2001:db8::/32"]
+            forwarded_header = "forwarded"
+            reads_per_minute = 5
+            asks_per_minute = 0
+            public_name = "book.example"
+            relay = { serve = true, connections = 9 }
+            turn_server = { serve = true, program = "embedded", ports = [50000, 50999] }
         "#;
         let config = parse(text).unwrap().resolve().unwrap();
         assert_eq!(config.database, Database::File("book.sqlite".into()));
@@ -250,6 +386,40 @@ mod tests {
             (512, 12, 3)
         );
         assert_eq!(config.relays, ["wss://relay.example"]);
+        assert!(config.relay.serve && config.turn_server.serve);
+        assert_eq!(config.relay.connections, 9);
+        assert_eq!(config.turn_server.ports, [50_000, 50_999]);
+        let files = config.tls.unwrap();
+        assert_eq!(
+            (files.certificate, files.key),
+            ("chain.pem".into(), "key.pem".into())
+        );
+        let limits = Limits {
+            reads_per_minute: 5,
+            asks_per_minute: 0,
+        };
+        assert_eq!(config.limits, limits);
+        let trusted = |text: &str| config.proxies.trust(text.parse().unwrap());
+        assert!(trusted("192.0.2.1") && trusted("2001:db8::5"));
+        assert!(!trusted("192.0.2.2") && !trusted("127.0.0.1"));
+    }
+
+    #[test]
+    fn the_secret_of_the_turn_servers_is_a_line_in_a_file_of_its_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let settings = Settings {
+            turn_secret_file: Some(file.path().to_owned()),
+            ..Settings::default()
+        };
+        fs::write(file.path(), "north-sea\n").unwrap();
+        let config = settings.clone().resolve().unwrap();
+        assert_eq!(
+            config.turn_secret,
+            Some(TurnSecret::new("north-sea".to_owned()))
+        );
+        fs::write(file.path(), "\n").unwrap();
+        let error = settings.resolve().unwrap_err();
+        assert!(matches!(error, ConfigError::NoTurnSecret { .. }), "{error}");
     }
 
     #[test]
@@ -264,6 +434,18 @@ mod tests {
             turn,
             work_bits,
             bucket_bits,
+            turn_secret_file,
+            tls_certificate,
+            tls_key,
+            trusted_proxies,
+            forwarded_header,
+            reads_per_minute,
+            asks_per_minute,
+            epoch_seconds,
+            changes,
+            public_name,
+            relay,
+            turn_server,
         } = settings.clone();
         assert!(
             listen.is_some()
@@ -273,6 +455,11 @@ mod tests {
                 && turn.is_some()
         );
         assert!(work_bits.is_some() && bucket_bits.is_some());
+        assert!(turn_secret_file.is_some() && tls_certificate.is_some() && tls_key.is_some());
+        assert!(trusted_proxies.is_some() && forwarded_header.is_some());
+        assert!(reads_per_minute.is_some() && asks_per_minute.is_some());
+        assert!(epoch_seconds.is_some() && changes.is_some());
+        assert!(public_name.is_some() && relay.is_some() && turn_server.is_some());
         let network = Config {
             relays: relays.unwrap(),
             turn: turn.unwrap(),
@@ -297,6 +484,16 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_a_file_or_a_url_and_its_password_is_not_shown() {
+        let url = "postgres://book:password@host/book";
+        let database = Database::read(Path::new(url));
+        assert_eq!(database, Database::Postgres(url.to_owned()));
+        assert!(!format!("{database:?}").contains("password"));
+        let file = Path::new("postgres.sqlite");
+        assert_eq!(Database::read(file), Database::File(file.to_owned()));
+    }
+
+    #[test]
     fn silence_means_the_defaults() {
         assert_eq!(parse("").unwrap().resolve().unwrap(), Config::default());
     }
@@ -309,6 +506,14 @@ mod tests {
             ("turn = [\"stun:turn.example\"]", "turn:"),
             ("work_bits = 29", "work_bits"),
             ("bucket_bits = 17", "bucket_bits"),
+            ("tls_key = \"key.pem\"", "tls_certificate"),
+            ("trusted_proxies = [\"localhost\"]", "localhost"),
+            ("asks_per_minute = 1000001", "asks_per_minute"),
+            ("turn_secret_file = \"/nowhere/secret\"", "/nowhere/secret"),
+            ("epoch_seconds = 0", "epoch_seconds"),
+            ("epoch_seconds = 86401", "epoch_seconds"),
+            ("changes = 0", "changes"),
+            ("changes = 4097", "changes"),
         ] {
             let error = parse(text).unwrap().resolve().unwrap_err();
             assert!(error.to_string().contains(word), "{error}");

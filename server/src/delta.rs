@@ -77,6 +77,20 @@ impl Delta {
         HEAD_BYTES + CHANGE_BYTES * usize::from(changes)
     }
 
+    /// Reads the first of several deltas that stand one after the other, and what comes after it.
+    ///
+    /// # Errors
+    /// [`DeltaError`].
+    pub fn decode_first(bytes: &[u8]) -> Result<(Self, &[u8]), DeltaError> {
+        let head = bytes
+            .first_chunk::<HEAD_BYTES>()
+            .ok_or(DeltaError::Length)?;
+        let [_, _, _, _, _, c0, c1] = *head;
+        let length = Self::length(u16::from_be_bytes([c0, c1]));
+        let (first, rest) = bytes.split_at_checked(length).ok_or(DeltaError::Length)?;
+        Ok((Self::decode(first)?, rest))
+    }
+
     /// Reads a delta.
     ///
     /// # Errors

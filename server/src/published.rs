@@ -1,30 +1,33 @@
-//! What the book shows everybody: its tiles, and the keys behind any text of digits. Reading it touches no store and takes the
-//! same path whether a number is assigned or not. A change makes a new one and leaves the old one to those who still read it.
+//! What the book shows everybody as it stands at the end of an epoch: its tiles, its root, and the keys behind any text of digits.
+//! Reading it touches no store and takes the same path whether a number is assigned or not. A new epoch makes a new one and leaves
+//! the old one to those who still read it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use crate::decoy::Decoys;
 use crate::keys::{IdentityKey, KEY_BYTES};
 use crate::number::{Number, NumberPlan};
-use crate::store::Row;
+use crate::root::{Root, TilesHash};
+use crate::shelf::Shelf;
+use crate::store::Record;
 use crate::tile::Tile;
 
 /// A tile with the name of its content.
 #[derive(Clone, Debug)]
 pub struct PublishedTile {
     tile: Tile,
+    hash: [u8; 32],
     etag: String,
 }
 
 impl PublishedTile {
     fn new(tile: Tile) -> Self {
-        let digest = Sha256::digest(tile.as_bytes()).0;
-        let (short, _) = digest.split_at(16);
+        let hash = tile.hash();
+        let (short, _) = hash.split_at(16);
         let etag = format!("\"{}\"", hex::encode(short));
-        Self { tile, etag }
+        Self { tile, hash, etag }
     }
 
     /// The tile.
@@ -56,6 +59,11 @@ impl Dialled {
         plausible.then(|| Self(text.to_owned()))
     }
 
+    /// The text of a number.
+    pub(crate) fn of(number: Number) -> Self {
+        Self(number.to_string())
+    }
+
     /// The text as it was given.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -69,45 +77,95 @@ impl fmt::Debug for Dialled {
     }
 }
 
-/// The book as it stands at one moment.
+/// The book as it stands at the end of an epoch.
 #[derive(Clone)]
 pub struct Published {
     plan: NumberPlan,
     tiles: Vec<Arc<PublishedTile>>,
     outside: Arc<Decoys>,
+    shelf: Option<Arc<Shelf>>,
 }
 
 impl Published {
-    /// A book of these rows. `outside` answers for texts that are no number of the plan.
-    pub(crate) fn new(plan: NumberPlan, outside: Decoys, rows: &[Row]) -> Self {
-        let blank = Arc::new(PublishedTile::new(Tile::empty()));
+    /// A book without records. `outside` answers for texts that are no number of the plan.
+    pub(crate) fn blank(plan: NumberPlan, outside: Decoys) -> Self {
         let empty = Self {
             plan,
-            tiles: vec![blank; usize::from(plan.tiles())],
+            tiles: Vec::new(),
             outside: Arc::new(outside),
+            shelf: None,
         };
-        empty.with(rows)
+        empty.grown(plan)
     }
 
-    /// The book after these rows have changed. Tiles without a change are shared.
-    pub(crate) fn with(&self, rows: &[Row]) -> Self {
+    /// The same book with blank tiles up to this plan's end.
+    pub(crate) fn grown(&self, plan: NumberPlan) -> Self {
+        let blank = Arc::new(PublishedTile::new(Tile::empty()));
         let mut next = self.clone();
-        for (index, shared) in (0_u16..).zip(&mut next.tiles) {
-            let mut changed: Option<Tile> = None;
-            for row in rows {
-                if let Some((tile, slot)) = self.plan.place(row.number)
-                    && tile == index
-                {
-                    changed
-                        .get_or_insert_with(|| shared.tile.clone())
-                        .set(slot, &row.record);
-                }
+        next.plan = plan;
+        next.tiles.resize(usize::from(plan.tiles()), blank);
+        next
+    }
+
+    /// The book after these numbers have these records. Tiles without a change are shared.
+    pub(crate) fn with<'a>(&self, records: impl IntoIterator<Item = (Number, &'a Record)>) -> Self {
+        let mut changed: BTreeMap<u16, Tile> = BTreeMap::new();
+        for (number, record) in records {
+            let Some((index, slot)) = self.plan.place(number) else {
+                continue;
+            };
+            if let Some(shared) = self.tiles.get(usize::from(index)) {
+                changed
+                    .entry(index)
+                    .or_insert_with(|| shared.tile.clone())
+                    .set(slot, record);
             }
-            if let Some(tile) = changed {
+        }
+        let mut next = self.clone();
+        for (index, tile) in changed {
+            if let Some(shared) = next.tiles.get_mut(usize::from(index)) {
                 *shared = Arc::new(PublishedTile::new(tile));
             }
         }
         next
+    }
+
+    pub(crate) fn on_shelf(mut self, shelf: Shelf) -> Self {
+        self.shelf = Some(Arc::new(shelf));
+        self
+    }
+
+    pub(crate) fn shelf(&self) -> Option<&Shelf> {
+        self.shelf.as_deref()
+    }
+
+    /// What a root says of these tiles.
+    pub(crate) fn tiles_hash(&self) -> TilesHash {
+        TilesHash::of_hashes(self.plan, self.tiles.iter().map(|tile| &tile.hash))
+    }
+
+    /// The root of the last epoch; `None` before the first.
+    #[must_use]
+    pub fn root(&self) -> Option<&Root> {
+        self.shelf().map(Shelf::root)
+    }
+
+    /// The network settings of the last epoch, the very bytes that its root names; `None` before the first.
+    #[must_use]
+    pub fn network(&self) -> Option<&Arc<[u8]>> {
+        self.shelf().map(Shelf::network)
+    }
+
+    /// The roots of this block, one after the other, if it is the last block. See [`crate::shelf`].
+    #[must_use]
+    pub fn roots(&self, block: u32) -> Option<&[u8]> {
+        self.shelf()?.roots(block)
+    }
+
+    /// The delta that leads to this epoch, if it is one of the newest. See [`crate::shelf`].
+    #[must_use]
+    pub fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
+        self.shelf()?.delta(epoch)
     }
 
     /// The numbers of the book.
@@ -125,12 +183,12 @@ impl Published {
     /// The identity key and the ring key behind the text: a listing's, a decoy's, or those of a number that cannot be.
     #[must_use]
     pub fn keys(&self, dialled: &Dialled) -> ([u8; KEY_BYTES], [u8; KEY_BYTES]) {
-        self.number(dialled)
-            .and_then(|number| self.recorded_keys(number))
-            .unwrap_or_else(|| {
-                let (identity, ring_key) = self.outside.keys(dialled.text());
-                (*identity.as_bytes(), *ring_key.as_bytes())
-            })
+        // Both are looked for whatever the text, and one is thrown away: so both take as long.
+        let (identity, ring_key) = self.outside.keys(dialled.text());
+        let outside = (*identity.as_bytes(), *ring_key.as_bytes());
+        let number = self.number(dialled);
+        let recorded = self.recorded_keys(number.unwrap_or(self.plan.first()));
+        number.and(recorded).unwrap_or(outside)
     }
 
     /// The number of the plan that the text is, if it is one.
@@ -143,9 +201,18 @@ impl Published {
         IdentityKey::from_bytes(&self.keys(dialled).0).ok()
     }
 
-    fn recorded_keys(&self, number: Number) -> Option<([u8; KEY_BYTES], [u8; KEY_BYTES])> {
+    /// What the book says of a number of its plan.
+    pub(crate) fn record(&self, number: Number) -> Option<Record> {
         let (tile, slot) = self.plan.place(number)?;
-        let record = self.tiles.get(usize::from(tile))?.tile.record(slot)?;
+        self.tiles
+            .get(usize::from(tile))?
+            .tile
+            .record(slot)
+            .copied()
+    }
+
+    fn recorded_keys(&self, number: Number) -> Option<([u8; KEY_BYTES], [u8; KEY_BYTES])> {
+        let record = self.record(number)?;
         let (identity, rest) = record.split_first_chunk::<KEY_BYTES>()?;
         let (ring_key, _) = rest.split_first_chunk::<KEY_BYTES>()?;
         Some((*identity, *ring_key))
@@ -170,15 +237,15 @@ mod tests {
     fn published() -> Published {
         let plan = NumberPlan::new(100, 2).unwrap();
         let decoys = Decoys::new(&[1; 32]);
-        let rows: Vec<Row> = plan
+        let records: Vec<(Number, Record)> = plan
             .numbers()
-            .map(|number| Row {
-                number,
-                record: decoys.listing(&number.to_string(), Day::LAST).encode(),
-                change: 0,
+            .map(|number| {
+                let decoy = decoys.listing(&number.to_string(), Day::LAST);
+                (number, decoy.encode())
             })
             .collect();
-        Published::new(plan, Decoys::new(&[2; 32]), &rows)
+        Published::blank(plan, Decoys::new(&[2; 32]))
+            .with(records.iter().map(|(number, record)| (*number, record)))
     }
 
     #[test]
@@ -195,11 +262,7 @@ mod tests {
     fn a_change_makes_a_new_tile_and_leaves_the_others() {
         let before = published();
         let record = Decoys::new(&[3; 32]).listing("x", Day::LAST).encode();
-        let after = before.with(&[Row {
-            number: Number::new(356),
-            record,
-            change: 1,
-        }]);
+        let after = before.with([(Number::new(356), &record)]);
         assert!(Arc::ptr_eq(
             &before.tile(0).unwrap(),
             &after.tile(0).unwrap()

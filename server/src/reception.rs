@@ -69,6 +69,13 @@ impl Reception {
         (id, challenge)
     }
 
+    /// Takes an open challenge from the desk: whatever comes of its answer, it is used up.
+    pub fn take(&mut self, id: ChallengeId, now: Instant) -> Option<Challenge> {
+        self.forget_expired(now);
+        let (challenge, _) = self.open.remove(&id)?;
+        Some(challenge)
+    }
+
     /// Looks at an answer; the challenge is used up whatever comes of it. A good one earns a fresh binding of the number.
     pub fn verify(
         &mut self,
@@ -79,8 +86,7 @@ impl Reception {
         today: Day,
         now: Instant,
     ) -> Option<Binding> {
-        self.forget_expired(now);
-        let (challenge, _) = self.open.remove(&id)?;
+        let challenge = self.take(id, now)?;
         let identity = published.identity(dialled)?;
         let answered = challenge.answered_by(&identity, signature);
         let number: Number = published.number(dialled).filter(|_| answered)?;

@@ -1,5 +1,7 @@
 //! A running phone book, as a library call: opens the store, listens, serves, stops. The one place of this crate where the time
-//! and the system's randomness are asked.
+//! is asked, and with `opening` the system's randomness.
+
+mod opening;
 
 use std::fmt;
 use std::io;
@@ -8,27 +10,27 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rand::TryRng;
-use rand::rngs::SysRng;
+use axum::body::Bytes;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 use tracing::{debug, error};
 
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError};
-use crate::config::{Config, Database};
+use crate::config::Config;
 use crate::http::{self, Shared};
 use crate::keys::BookKey;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{MemoryStore, Store, StoreError};
+use crate::press::{self, Press};
+use crate::root::Root;
+use crate::store::StoreError;
+use crate::tls::{self, Certificate, TlsError};
 use crate::wire::NetworkSettings;
 
-/// How often the book looks for what other processes changed in its database. Far below the minutes in which engines come for it.
-const REFRESH: Duration = Duration::from_secs(5);
+use self::opening::open_book;
+pub(crate) use self::opening::{draw_seed, open_database, open_store};
 
 /// How long requests under way may keep a stop waiting.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -55,6 +57,14 @@ pub enum StartError {
         /// What the store said.
         cause: StoreError,
     },
+    /// PostgreSQL does not let us in.
+    #[error(
+        "cannot open the PostgreSQL database: {0}. Check the URL given with --database, and that the server runs"
+    )]
+    Postgres(StoreError),
+    /// The TLS certificate or its key cannot be used.
+    #[error("no TLS: {0}. See tls_certificate and tls_key in the settings")]
+    Tls(#[from] TlsError),
     /// The database opens, the book in it does not.
     #[error("cannot open the phone book: {0}")]
     Book(#[from] OpenError),
@@ -73,6 +83,12 @@ pub enum ServiceError {
     /// The book said no.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Other processes ended every epoch before us.
+    #[error("other servers of this book ended the epochs; try again")]
+    Overtaken,
     /// The task that did it died.
     #[error("the request was interrupted; try again")]
     Interrupted,
@@ -85,8 +101,10 @@ pub struct PhoneBook {
     network: NetworkSettings,
     first_token: Option<AdminToken>,
     shared: Arc<Shared>,
+    press: Arc<Press>,
+    tls: bool,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl PhoneBook {
@@ -102,17 +120,21 @@ impl PhoneBook {
         let address = listener
             .local_addr()
             .map_err(|cause| StartError::Listen { address, cause })?;
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+        let certificate = certificate.map(Arc::new);
         let (book, first_token) = open_book(&config).await?;
-        let (key, network) = (book.key(), config.network(book.key(), book.proof_key()));
-        let json =
-            serde_json::to_vec(&network).expect("network settings have nothing that JSON lacks");
-        let shared = Arc::new(Shared::new(book, json));
+        let (key, network) = (book.key(), press::network(&config, &book, unix_now()));
+        let shared = Arc::new(publish(book, &config).await?);
+        let press = Arc::new(Press::new(Arc::clone(&shared), config));
         let (stop, stopped) = oneshot::channel::<()>();
-        let refreshing = tokio::spawn(refresh_now_and_then(Arc::clone(&shared)));
-        let run = http::run(listener, Arc::clone(&shared), async move {
+        let printing = tokio::spawn(Arc::clone(&press).run());
+        let renewing = certificate.clone().map(tls::renew).map(tokio::spawn);
+        let tls = certificate.is_some();
+        let run = http::run(listener, Arc::clone(&shared), certificate, async move {
             // An error is a dropped handle: stop as well.
             let _ = stopped.await;
-            refreshing.abort();
+            printing.abort();
+            renewing.inspect(JoinHandle::abort);
         });
         debug!(%address, "the phone book is open");
         Ok(Self {
@@ -121,6 +143,8 @@ impl PhoneBook {
             network,
             first_token,
             shared,
+            press,
+            tls,
             stop,
             serving: tokio::spawn(run),
         })
@@ -132,10 +156,11 @@ impl PhoneBook {
         self.address
     }
 
-    /// Where clients find it, `http://address:port`.
+    /// Where clients find it, `http://address:port`, or `https` with a certificate.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The key that signs its bindings.
@@ -144,7 +169,7 @@ impl PhoneBook {
         self.key
     }
 
-    /// What engines are told about the network.
+    /// What engines were told about the network at the start.
     #[must_use]
     pub fn network(&self) -> &NetworkSettings {
         &self.network
@@ -168,13 +193,41 @@ impl PhoneBook {
             .map_err(|_| ServiceError::Interrupted)??)
     }
 
+    /// The roots of a block, one after the other; see [`crate::shelf`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn roots(&self, block: u32) -> Result<Option<Bytes>, StoreError> {
+        self.shared.roots(block).await
+    }
+
+    /// The delta that leads to an epoch, while it is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delta(&self, epoch: u32) -> Result<Option<Bytes>, StoreError> {
+        self.shared.delta(epoch).await
+    }
+
+    /// Ends the epoch before its time: the oldest changes that wait are published when this returns, as many as an epoch has room for.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn close_epoch_now(&self) -> Result<Root, ServiceError> {
+        let press = Arc::clone(&self.press);
+        let closed = spawn_blocking(move || press.close()).await;
+        closed
+            .map_err(|_| ServiceError::Interrupted)??
+            .ok_or(ServiceError::Overtaken)
+    }
+
     /// Stops listening, finishes the requests under way within two seconds, closes the book.
     pub async fn stop(self) {
         // The receiver is gone only if serving has ended already.
         let _ = self.stop.send(());
         let mut serving = self.serving;
         match timeout(FAREWELL, &mut serving).await {
-            Ok(Ok(Ok(()))) => debug!("the phone book is closed"),
+            Ok(Ok(())) => debug!("the phone book is closed"),
             Ok(ended) => error!(?ended, "the phone book had stopped serving"),
             Err(_) => {
                 serving.abort();
@@ -192,68 +245,20 @@ impl fmt::Debug for PhoneBook {
     }
 }
 
-/// Issues a number from the database of a book, which may be running in another process. The token comes with it if this made
-/// the book.
-///
-/// # Errors
-/// [`IssueBesideError`].
-pub async fn issue_beside(
-    config: &Config,
-) -> Result<(Issue, Option<AdminToken>), IssueBesideError> {
-    let (mut book, first_token) = open_book(config).await?;
-    let issue = spawn_blocking(move || book.issue(unix_now()))
-        .await
-        .map_err(|_| ServiceError::Interrupted)?;
-    Ok((issue.map_err(ServiceError::Issue)?, first_token))
-}
-
-/// Why no number came from the database.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IssueBesideError {
-    /// The book does not open.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// The book says no.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-}
-
-async fn open_book(
-    config: &Config,
-) -> Result<(Book<Box<dyn Store>>, Option<AdminToken>), StartError> {
-    let (database, plan, runtime) = (config.database.clone(), config.plan, Handle::current());
-    let mut seed = [0; 32];
-    SysRng
-        .try_fill_bytes(&mut seed)
-        .map_err(|_| StartError::Random)?;
-    let open = move || -> Result<_, StartError> {
-        let store: Box<dyn Store> = match database {
-            Database::Memory => Box::new(MemoryStore::new()),
-            Database::File(path) => match SqliteStore::open(&path, runtime) {
-                Ok(store) => Box::new(store),
-                Err(cause) => return Err(StartError::Database { path, cause }),
-            },
-        };
-        Ok(Book::open(store, plan, seed)?)
-    };
-    spawn_blocking(open)
-        .await
-        .map_err(|_| StartError::Interrupted)?
-}
-
-async fn refresh_now_and_then(shared: Arc<Shared>) {
-    let mut ticks = interval(REFRESH);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let shared = Arc::clone(&shared);
-        match spawn_blocking(move || shared.refresh()).await {
-            Ok(Ok(changed)) => debug!(changed, "looked for changes"),
-            Ok(Err(cause)) => error!(%cause, "the store failed"),
-            Err(_) => return,
+/// Ends the epoch if it is time, so that there is a root before anybody asks.
+async fn publish(mut book: Book, config: &Config) -> Result<Shared, StartError> {
+    let config = config.clone();
+    let publish = move || {
+        let now = unix_now();
+        if book.due(now) {
+            book.close_epoch(now, &press::network_bytes(&config, &book, now))?;
         }
-    }
+        Shared::new(book, &config)
+    };
+    let shared = spawn_blocking(publish)
+        .await
+        .map_err(|_| StartError::Interrupted)?;
+    shared.map_err(|cause| StartError::Book(cause.into()))
 }
 
 /// The monotonic clock.

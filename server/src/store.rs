@@ -1,10 +1,11 @@
-//! What the book needs kept, as a trait, and the store that keeps it in memory. Each method is one transaction: it happened whole
-//! or not at all, whoever is killed when. No decision is taken here beyond the conditions that must hold inside a transaction.
+//! What the book needs kept, as a trait. Each method is one transaction: it happened whole or not at all, whoever is killed when.
+//! No decision is taken here beyond the conditions that must hold inside a transaction. [`MemoryStore`] forgets with the process;
+//! the databases come with the feature `service`.
 
+mod memory;
 #[cfg(feature = "service")]
-pub mod sqlite;
+pub mod sql;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 
@@ -13,8 +14,21 @@ use zeroize::Zeroizing;
 
 use crate::admin::TokenDigest;
 use crate::code::CodeDigest;
+use crate::keys::KEY_BYTES;
 use crate::listing::LISTING_BYTES;
 use crate::number::Number;
+use crate::root::ROOT_BYTES;
+
+pub use self::memory::MemoryStore;
+
+/// How long a number that was given up stays out of use, so that nobody is rung in place of its last owner. Seconds.
+pub const REST: u64 = 365 * 24 * 60 * 60;
+
+/// An encoded listing or decoy.
+pub type Record = [u8; LISTING_BYTES];
+
+/// The bytes of a root.
+pub type RootBytes = [u8; ROOT_BYTES];
 
 /// What a book is born with and never changes.
 #[derive(Clone)]
@@ -31,15 +45,92 @@ impl fmt::Debug for Charter {
     }
 }
 
-/// A number's record as it is stored, assigned or not.
+/// A number's record, assigned or not, as it was last published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The number.
     pub number: Number,
-    /// An encoded listing.
-    pub record: [u8; LISTING_BYTES],
-    /// When it last changed: 0 at birth, then a count that only rises.
-    pub change: u64,
+    /// What the book says of it.
+    pub record: Record,
+    /// The epoch whose delta brought it: 0 at birth.
+    pub epoch: u32,
+    /// Whether it is an owner's listing and no decoy.
+    pub listed: bool,
+}
+
+/// A record that waits for the end of an epoch, or that an epoch ends with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// The number.
+    pub number: Number,
+    /// What the book is to say of it.
+    pub record: Record,
+    /// Whether that is an owner's listing and no decoy.
+    pub listed: bool,
+}
+
+/// The end of an epoch, as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing<'a> {
+    /// The epoch; what comes before must be the last that is stored.
+    pub epoch: u32,
+    /// Its root.
+    pub root: &'a RootBytes,
+    /// The network settings that the root names.
+    pub network: &'a [u8],
+    /// What changes. What waits for the same number in another version goes on waiting.
+    pub revisions: &'a [Revision],
+    /// The same as others download it; none in epoch 1.
+    pub delta: Option<&'a [u8]>,
+    /// Deltas of earlier epochs are forgotten.
+    pub keep_from: u32,
+}
+
+/// What was published since an epoch: a view of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edition {
+    /// The last root.
+    pub root: RootBytes,
+    /// The network settings of its epoch.
+    pub network: Vec<u8>,
+    /// The rows that changed.
+    pub rows: Vec<Row>,
+    /// All roots of the last root's block, it included.
+    pub block: Vec<RootBytes>,
+    /// The newest deltas, at most [`crate::shelf::RECENT_DELTAS`], oldest first.
+    pub deltas: Vec<Vec<u8>>,
+}
+
+/// What is known of a number that cannot be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its code to be used.
+    Waiting {
+        /// When the code ends, Unix seconds.
+        until: u64,
+    },
+    /// Somebody has it.
+    Active,
+    /// Somebody had it; see [`REST`].
+    Retired {
+        /// When it was given up or revoked, Unix seconds.
+        since: u64,
+    },
+}
+
+/// How many numbers are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Numbers that can be issued.
+    pub free: u64,
+    /// See [`State::Waiting`].
+    pub waiting: u64,
+    /// See [`State::Active`].
+    pub active: u64,
+    /// See [`State::Retired`].
+    pub retired: u64,
+    /// Changes that wait for an epoch.
+    pub queued: u64,
 }
 
 /// The store failed; nothing happened.
@@ -54,37 +145,26 @@ pub enum StoreError {
     Corrupt(&'static str),
 }
 
-/// Where a book keeps what must outlive the process. Times are Unix seconds.
+/// Where a book keeps what must outlive the process. Times are Unix seconds. All methods fail with [`StoreError`].
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Store: Send {
     /// Keeps the proposal if there is no charter yet, and answers the charter that holds.
-    ///
-    /// # Errors
-    /// [`StoreError`], as all methods.
     fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError>;
 
+    /// The lowest and the highest number that has a record.
+    fn span(&mut self) -> Result<Option<(Number, Number)>, StoreError>;
+
+    /// The rows from the first number to the last, ascending.
+    fn rows(&mut self, first: Number, last: Number) -> Result<Vec<Row>, StoreError>;
+
     /// Gives each of these numbers its record, unless it has one already.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn fill(&mut self, records: &[(Number, [u8; LISTING_BYTES])]) -> Result<(), StoreError>;
+    fn fill(&mut self, records: &[(Number, Record)]) -> Result<(), StoreError>;
 
-    /// All rows that changed after this change (`None`: all there are).
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    fn rows(&mut self, after: Option<u64>) -> Result<Vec<Row>, StoreError>;
-
-    /// The numbers that are neither active nor waiting for a code that is still good.
-    ///
-    /// # Errors
-    /// [`StoreError`].
+    /// The numbers that can be issued, ascending.
     fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError>;
 
     /// Lets the number wait for this code, good before `expires`. False: the number is not free (any more), or another waits for
     /// the code.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     fn issue(
         &mut self,
         number: Number,
@@ -93,166 +173,66 @@ pub trait Store: Send {
         expires: u64,
     ) -> Result<bool, StoreError>;
 
-    /// Uses the code up: its number becomes active with this record. `None`: no such code (any more).
+    /// Uses the code up: its number becomes active, and this record of its owner is queued. `None`: no such code (any more).
     /// The same code with the same record once more answers the same number and changes nothing, so that an answer lost on its
     /// way can be asked for again.
-    ///
-    /// # Errors
-    /// [`StoreError`].
     fn redeem(
         &mut self,
         code: &CodeDigest,
-        record: &[u8; LISTING_BYTES],
+        record: &Record,
         now: u64,
     ) -> Result<Option<Number>, StoreError>;
-}
 
-impl Store for Box<dyn Store> {
-    fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError> {
-        (**self).charter(proposal)
-    }
+    /// The identity key of whoever has the number.
+    fn owner(&mut self, number: Number) -> Result<Option<[u8; KEY_BYTES]>, StoreError>;
 
-    fn fill(&mut self, records: &[(Number, [u8; LISTING_BYTES])]) -> Result<(), StoreError> {
-        (**self).fill(records)
-    }
+    /// Queues another record of the same owner: what already waits for the number is replaced and keeps its place. Answers how
+    /// many changes wait up to this one; `None`: the record's owner does not have the number.
+    fn rotate(&mut self, number: Number, record: &Record) -> Result<Option<u64>, StoreError>;
 
-    fn rows(&mut self, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
-        (**self).rows(after)
-    }
-
-    fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError> {
-        (**self).free(now)
-    }
-
-    fn issue(
+    /// Takes the number out of use and queues its decoy: at the word of its owner, or of the operator (`None`), who also withdraws
+    /// a code that is still waited for. False: the number is not this owner's, or nobody has it.
+    fn retire(
         &mut self,
         number: Number,
-        code: &CodeDigest,
+        owner: Option<&[u8; KEY_BYTES]>,
+        decoy: &Record,
         now: u64,
-        expires: u64,
-    ) -> Result<bool, StoreError> {
-        (**self).issue(number, code, now, expires)
-    }
+    ) -> Result<bool, StoreError>;
 
-    fn redeem(
+    /// What waits for an epoch, oldest first: a change for each number at most.
+    fn queue(&mut self, limit: u16) -> Result<Vec<Revision>, StoreError>;
+
+    /// Ends an epoch. False: another process has ended it already, and nothing happened.
+    fn close(&mut self, closing: &Closing<'_>) -> Result<bool, StoreError>;
+
+    /// The root of the last epoch.
+    fn last_root(&mut self) -> Result<Option<RootBytes>, StoreError>;
+
+    /// What was published after this epoch; `None` if nothing was.
+    fn edition(&mut self, after: u32) -> Result<Option<Edition>, StoreError>;
+
+    /// How many numbers are in which state.
+    fn census(&mut self, now: u64) -> Result<Census, StoreError>;
+
+    /// The states of the numbers from this one on that are not free, ascending, at most `limit`.
+    fn states(
         &mut self,
-        code: &CodeDigest,
-        record: &[u8; LISTING_BYTES],
+        from: Number,
+        limit: u32,
         now: u64,
-    ) -> Result<Option<Number>, StoreError> {
-        (**self).redeem(code, record, now)
-    }
+    ) -> Result<Vec<(Number, State)>, StoreError>;
+
+    /// A reader of what was published, which waits for no writer.
+    fn archive(&mut self) -> Result<Box<dyn Archive>, StoreError>;
 }
 
-/// A store that forgets everything with the process: for simulations and tests.
-#[derive(Default)]
-pub struct MemoryStore {
-    charter: Option<Charter>,
-    rows: BTreeMap<Number, Row>,
-    waiting: BTreeMap<CodeDigest, (Number, u64)>,
-    active: BTreeMap<Number, CodeDigest>,
-    last_change: u64,
-}
+/// Reads what was published. All methods fail with [`StoreError`].
+#[expect(clippy::missing_errors_doc, reason = "said once, above")]
+pub trait Archive: Send {
+    /// The roots from this epoch on, at most `count`.
+    fn roots(&mut self, first: u32, count: u32) -> Result<Vec<RootBytes>, StoreError>;
 
-impl MemoryStore {
-    /// An empty store.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
-
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore")
-            .field("rows", &self.rows.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Store for MemoryStore {
-    fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError> {
-        Ok(self.charter.get_or_insert_with(|| proposal.clone()).clone())
-    }
-
-    fn fill(&mut self, records: &[(Number, [u8; LISTING_BYTES])]) -> Result<(), StoreError> {
-        for (number, record) in records {
-            self.rows.entry(*number).or_insert(Row {
-                number: *number,
-                record: *record,
-                change: 0,
-            });
-        }
-        Ok(())
-    }
-
-    fn rows(&mut self, after: Option<u64>) -> Result<Vec<Row>, StoreError> {
-        let changed = |row: &&Row| after.is_none_or(|after| row.change > after);
-        Ok(self.rows.values().filter(changed).cloned().collect())
-    }
-
-    fn free(&mut self, now: u64) -> Result<Vec<Number>, StoreError> {
-        let waiting: BTreeSet<Number> = self
-            .waiting
-            .values()
-            .filter(|(_, expires)| *expires > now)
-            .map(|(number, _)| *number)
-            .collect();
-        let is_free =
-            |number: &&Number| !waiting.contains(number) && !self.active.contains_key(number);
-        Ok(self.rows.keys().filter(is_free).copied().collect())
-    }
-
-    fn issue(
-        &mut self,
-        number: Number,
-        code: &CodeDigest,
-        now: u64,
-        expires: u64,
-    ) -> Result<bool, StoreError> {
-        self.waiting.retain(|_, (_, expires)| *expires > now);
-        let taken = self.active.contains_key(&number)
-            || self.waiting.contains_key(code)
-            || self.waiting.values().any(|(other, _)| *other == number);
-        if taken || !self.rows.contains_key(&number) {
-            return Ok(false);
-        }
-        self.waiting.insert(*code, (number, expires));
-        Ok(true)
-    }
-
-    fn redeem(
-        &mut self,
-        code: &CodeDigest,
-        record: &[u8; LISTING_BYTES],
-        now: u64,
-    ) -> Result<Option<Number>, StoreError> {
-        let Some((number, expires)) = self.waiting.remove(code) else {
-            let used = self
-                .active
-                .iter()
-                .find(|(_, used)| *used == code)
-                .map(|(number, _)| *number);
-            let same = |number: &Number| {
-                self.rows
-                    .get(number)
-                    .is_some_and(|row| row.record == *record)
-            };
-            return Ok(used.filter(same));
-        };
-        if expires <= now {
-            return Ok(None);
-        }
-        self.last_change += 1;
-        self.rows.insert(
-            number,
-            Row {
-                number,
-                record: *record,
-                change: self.last_change,
-            },
-        );
-        self.active.insert(number, *code);
-        Ok(Some(number))
-    }
+    /// The delta that leads to this epoch, if it is kept.
+    fn delta(&mut self, epoch: u32) -> Result<Option<Vec<u8>>, StoreError>;
 }

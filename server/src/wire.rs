@@ -2,9 +2,8 @@
 //! RFC 7517 and RFC 8037 for keys); what is under `/api/v1` is ours. Bytes are base64url,
 //! but for the challenge and its answer, which are hexadecimal. No decision is taken here.
 
+mod own;
 mod spelling;
-
-use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,23 @@ use crate::keys::{BookKey, RingKey};
 use crate::listing::Listing;
 use crate::number::NumberPlan;
 
-pub use self::spelling::{Base64, Hex};
+pub use self::own::{
+    AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, Numbers, Renewed,
+    Revoke, Rotate, Rotated, TurnCredential, TurnCredentials,
+};
+pub use self::spelling::{Base64, Hex, object};
+
+/// Codes and numbers stand in these as text: their `Debug` shows the kind of message, and nothing of it.
+macro_rules! without_content {
+    ($($message:ident),+) => {
+        $(impl std::fmt::Debug for $message {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+use without_content;
 
 /// A public key as a JSON Web Key. A private one (`d`) is refused: it must never have been sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +104,10 @@ pub struct Activate {
     /// The text of an [`ActivationCode`].
     pub code: String,
     /// The identity key.
+    #[serde(deserialize_with = "object")]
     pub signing_key: Jwk,
     /// The ring key.
+    #[serde(deserialize_with = "object")]
     pub encryption_key: Jwk,
     /// The last day on which the ring key is good; the book says which it wants.
     pub valid_until: Day,
@@ -137,6 +154,8 @@ pub struct Activated {
     pub number: String,
     /// The book's word for it; see [`crate::Binding::decode`].
     pub binding: Base64<BINDING_BYTES>,
+    /// The members' token; see [`crate::membership`].
+    pub members: String,
 }
 
 /// `POST /api/auth/challenge` asks this. The number is neither needed nor looked at.
@@ -195,17 +214,6 @@ pub struct Keys {
     pub encryption_key: Jwk,
 }
 
-/// Codes and numbers stand in these as text: their `Debug` shows the kind of message, and nothing of it.
-macro_rules! without_content {
-    ($($message:ident),+) => {
-        $(impl fmt::Debug for $message {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($message)).finish_non_exhaustive()
-            }
-        })+
-    };
-}
-
 without_content!(
     Issued,
     Activate,
@@ -247,6 +255,8 @@ pub struct NetworkSettings {
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag: 0 is one bucket for all.
     pub bucket_bits: u8,
+    /// The hash of the members' token, [`crate::membership::MembersToken::digest`]: everybody can see that it is the same for all.
+    pub members: Base64<32>,
 }
 
 #[cfg(test)]
@@ -298,6 +308,16 @@ mod tests {
             activation_code: "ABCD".to_owned(),
         };
         assert_eq!(format!("{issued:?}"), "Issued { .. }");
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let as_object =
+            |text: &str| object::<_, AskChallenge>(&mut serde_json::Deserializer::from_str(text));
+        assert!(as_object("{}").is_ok());
+        assert!(from_str::<AskChallenge>("[]").is_ok() && as_object("[]").is_err());
+        let issued = r#"{"number":"1"}"#;
+        assert_eq!(as_object(issued).unwrap().number.as_deref(), Some("1"));
     }
 
     proptest! {

@@ -5,6 +5,10 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+#[path = "stores/each.rs"]
+mod each;
+mod stores;
+
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
@@ -16,49 +20,17 @@ use ringfence_phonebook::book::{
 };
 use ringfence_phonebook::published::Dialled;
 use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
-use ringfence_phonebook::wire::Activate;
+use ringfence_phonebook::wire::{Activate, Base64};
 use ringfence_phonebook::{
     ActivationCode, BookKey, CodeDigest, Day, Listing, MemoryStore, NetworkSettings, Number,
-    NumberPlan, RingKey, Store, Tile,
+    NumberPlan, RingKey, Store, Terms, Tile,
 };
 use x25519_dalek::StaticSecret;
 
-const NOW: u64 = 1_800_000_000;
+use crate::each::with_each_store;
+use crate::stores::{NOW, close, open, plan, terms};
 
-type AnyBook = Book<Box<dyn Store>>;
-
-/// Runs the test once for each kind of store. The closure gives a store that sees what earlier ones of the same test kept, or
-/// `None` where nothing outlives the first.
-fn with_each_store(test: impl Fn(&mut dyn FnMut() -> Option<Box<dyn Store>>)) {
-    let mut memory = Some(MemoryStore::new());
-    test(&mut || memory.take().map(|store| Box::new(store) as Box<dyn Store>));
-    #[cfg(feature = "service")]
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .unwrap();
-        let path = folder.path().join("book.sqlite");
-        test(&mut || {
-            let store = ringfence_phonebook::store::sqlite::SqliteStore::open(
-                &path,
-                runtime.handle().clone(),
-            );
-            Some(Box::new(store.unwrap()))
-        });
-    }
-}
-
-fn plan() -> NumberPlan {
-    NumberPlan::new(100, 1).unwrap()
-}
-
-fn open(store: Box<dyn Store>) -> AnyBook {
-    Book::open(store, plan(), [1; 32]).unwrap().0
-}
-
-fn network(book: &AnyBook) -> NetworkSettings {
+fn network(book: &Book) -> NetworkSettings {
     NetworkSettings {
         version: 1,
         book_key: book.key(),
@@ -69,11 +41,12 @@ fn network(book: &AnyBook) -> NetworkSettings {
         turn: Vec::new(),
         work_bits: 16,
         bucket_bits: 0,
+        members: Base64(book.membership().token(NOW).digest()),
     }
 }
 
 /// The form that the holder of these keys sends.
-fn form(book: &AnyBook, issue: &Issue, seed: u8) -> Activation {
+fn form(book: &Book, issue: &Issue, seed: u8) -> Activation {
     let (identity, ring) = (
         SigningKey::from_bytes(&[seed; 32]),
         StaticSecret::from([seed; 32]),
@@ -101,6 +74,7 @@ fn an_activated_number_is_published_and_bound() {
         let issue = book.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
         let binding = book.activate(&form, NOW).unwrap();
+        close(&mut book);
         let today = Day::of_unix(NOW);
         assert_eq!(binding.number(), issue.number);
         assert_eq!(binding.identity(), form.listing.identity());
@@ -141,6 +115,7 @@ fn a_code_is_good_once() {
         let issue = book.issue(NOW).unwrap();
         let (first, second) = (form(&book, &issue, 5), form(&book, &issue, 6));
         book.activate(&first, NOW).unwrap();
+        close(&mut book);
         assert_eq!(refusal(book.activate(&second, NOW)), Refusal::UnknownCode);
         let (identity, _) = book
             .published()
@@ -156,9 +131,10 @@ fn an_answer_lost_on_its_way_can_be_asked_for_again() {
         let issue = book.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
         let first = book.activate(&form, NOW).unwrap();
-        let etag = book.published().tile(0).unwrap().etag().to_owned();
         assert_eq!(book.activate(&form, NOW + 1).unwrap(), first);
-        assert_eq!(book.published().tile(0).unwrap().etag(), etag);
+        close(&mut book);
+        assert_eq!(book.activate(&form, NOW + 1).unwrap(), first);
+        assert_eq!(book.census(NOW).unwrap().queued, 0);
     });
 }
 
@@ -191,7 +167,7 @@ fn a_code_of_another_book_or_of_nobody_is_refused() {
         let mut book = open(store().unwrap());
         let mut other = Book::open(
             Box::new(MemoryStore::new()) as Box<dyn Store>,
-            plan(),
+            terms(),
             [2; 32],
         )
         .unwrap()
@@ -253,18 +229,25 @@ fn numbers_are_drawn_all_over_the_plan_and_never_twice() {
 }
 
 #[test]
-fn an_unassigned_number_keeps_its_keys_when_its_neighbour_is_activated() {
+fn nothing_changes_before_the_epoch_ends_and_then_as_many_records_as_ever() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let before = book.published();
         let issue = book.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
         book.activate(&form, NOW).unwrap();
+        assert_eq!(book.published().root(), before.root());
+        close(&mut book);
         let after = book.published();
-        for number in plan().numbers().filter(|number| *number != issue.number) {
-            let dialled = Dialled::read(&number.to_string()).unwrap();
-            assert_eq!(before.keys(&dialled), after.keys(&dialled));
-        }
+        let changed: Vec<Number> = plan()
+            .numbers()
+            .filter(|number| {
+                let dialled = Dialled::read(&number.to_string()).unwrap();
+                before.keys(&dialled) != after.keys(&dialled)
+            })
+            .collect();
+        assert_eq!(changed.len(), 4);
+        assert!(changed.contains(&issue.number));
     });
 }
 
@@ -273,12 +256,14 @@ fn another_process_sees_an_activation_after_a_refresh() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let Some(second) = store() else { return };
-        let (mut beside, token) = Book::open(second, plan(), [9; 32]).unwrap();
+        let (mut beside, token) = Book::open(second, terms(), [9; 32]).unwrap();
         assert!(token.is_none());
         assert_eq!(beside.key(), book.key());
         let issue = beside.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
         book.activate(&form, NOW).unwrap();
+        assert!(!beside.refresh().unwrap());
+        close(&mut book);
         assert!(beside.refresh().unwrap());
         assert!(!beside.refresh().unwrap());
         assert_eq!(
@@ -295,13 +280,14 @@ fn a_book_reopens_with_the_same_keys_tiles_and_activations() {
         let issue = book.issue(NOW).unwrap();
         let form = form(&book, &issue, 5);
         book.activate(&form, NOW).unwrap();
+        close(&mut book);
         let (key, etag) = (
             book.key(),
             book.published().tile(0).unwrap().etag().to_owned(),
         );
         drop(book);
         let Some(again) = store() else { return };
-        let book = Book::open(again, plan(), [7; 32]).unwrap().0;
+        let book = Book::open(again, terms(), [7; 32]).unwrap().0;
         assert_eq!(
             (book.key(), book.published().tile(0).unwrap().etag()),
             (key, etag.as_str())
@@ -318,10 +304,16 @@ fn a_plan_grows_but_does_not_shrink() {
         let (Some(again), Some(once_more)) = (store(), store()) else {
             return;
         };
-        let grown = Book::open(again, NumberPlan::new(100, 2).unwrap(), [7; 32])
-            .unwrap()
-            .0;
+        let larger = Terms {
+            plan: NumberPlan::new(100, 2).unwrap(),
+            ..terms()
+        };
+        let mut grown = Book::open(again, larger, [7; 32]).unwrap().0;
         assert_eq!(grown.published().tile(0).unwrap().etag(), etag);
+        assert!(grown.published().tile(1).is_none() && grown.due(NOW));
+        let before = *grown.published().root().unwrap();
+        let root = close(&mut grown);
+        assert!(root.follows(&before) && root.states().plan == larger.plan);
         assert!((0..=255).all(|slot| {
             grown
                 .published()
@@ -333,7 +325,7 @@ fn a_plan_grows_but_does_not_shrink() {
         }));
         drop(grown);
         assert!(matches!(
-            Book::open(once_more, plan(), [7; 32]),
+            Book::open(once_more, terms(), [7; 32]),
             Err(OpenError::PlanShrunk)
         ));
     });
@@ -342,11 +334,11 @@ fn a_plan_grows_but_does_not_shrink() {
 #[test]
 fn the_token_comes_with_a_new_book_only() {
     with_each_store(|store| {
-        let (book, token) = Book::open(store().unwrap(), plan(), [1; 32]).unwrap();
+        let (book, token) = Book::open(store().unwrap(), terms(), [1; 32]).unwrap();
         assert_eq!(token.unwrap().digest(), book.admin());
         drop(book);
         let Some(again) = store() else { return };
-        assert!(Book::open(again, plan(), [2; 32]).unwrap().1.is_none());
+        assert!(Book::open(again, terms(), [2; 32]).unwrap().1.is_none());
     });
 }
 
@@ -382,14 +374,17 @@ fn a_store_fills_gaps_and_leaves_the_rest() {
         store.issue(a, &code(0), NOW, NOW + 1).unwrap();
         store.redeem(&code(0), &[3; 192], NOW).unwrap();
         store.fill(&[(a, [4; 192]), (b, [5; 192])]).unwrap();
-        let rows = store.rows(None).unwrap();
-        let kept: Vec<(Number, u8, u64)> = rows
+        let queue = store.queue(9).unwrap();
+        assert_eq!(queue.len(), 1);
+        assert_eq!((queue[0].number, queue[0].record[0]), (a, 3));
+        let rows = store.rows(a, b).unwrap();
+        let kept: Vec<(Number, u8, u32, bool)> = rows
             .iter()
-            .map(|row| (row.number, row.record[0], row.change))
+            .map(|row| (row.number, row.record[0], row.epoch, row.listed))
             .collect();
-        assert_eq!(kept, [(a, 3, 1), (b, 5, 0)]);
-        assert_eq!(store.rows(Some(0)).unwrap().len(), 1);
-        assert_eq!(store.rows(Some(1)).unwrap().len(), 0);
+        assert_eq!(kept, [(a, 1, 0, false), (b, 5, 0, false)]);
+        assert_eq!(store.rows(b, b).unwrap().len(), 1);
+        assert_eq!(store.span().unwrap(), Some((a, b)));
     });
 }
 
@@ -415,14 +410,13 @@ fn of_two_processes_with_one_code_one_wins() {
             (mine.join().unwrap(), yours.join().unwrap())
         });
         assert!(mine.iter().zip(&yours).all(|(mine, yours)| mine != yours));
-        let mut changes: Vec<u64> = first
-            .rows(None)
+        let queued: std::collections::BTreeSet<Number> = first
+            .queue(100)
             .unwrap()
             .iter()
-            .map(|row| row.change)
+            .map(|revision| revision.number)
             .collect();
-        changes.sort_unstable();
-        assert!(changes.into_iter().eq(1..=50));
+        assert!(queued.into_iter().eq(numbers));
     });
 }
 
@@ -431,7 +425,7 @@ fn code(seed: u8) -> CodeDigest {
 }
 
 struct Desk {
-    book: AnyBook,
+    book: Book,
     number: Dialled,
     identity: SigningKey,
     now: Instant,
@@ -442,6 +436,7 @@ fn desk() -> Desk {
     let issue = book.issue(NOW).unwrap();
     let form = form(&book, &issue, 5);
     book.activate(&form, NOW).unwrap();
+    close(&mut book);
     let number = Dialled::read(&issue.number.to_string()).unwrap();
     Desk {
         book,
@@ -573,7 +568,7 @@ fn the_book_key_differs_from_book_to_book() {
         .map(|seed| {
             Book::open(
                 Box::new(MemoryStore::new()) as Box<dyn Store>,
-                plan(),
+                terms(),
                 [seed; 32],
             )
             .unwrap()

@@ -47,6 +47,77 @@ struct Serving {
     host: String,
 }
 
+/// A box with everything on any free ports; what it said when it was open.
+#[cfg(unix)]
+fn serve_all(folder: &Path) -> (Child, String) {
+    let file = folder.join("book.toml");
+    let mut settings = std::fs::read_to_string(&file).unwrap();
+    settings
+        .push_str("[relay]\nlisten = \"127.0.0.1:0\"\n[turn_server]\nlisten = \"127.0.0.1:0\"\n");
+    std::fs::write(&file, settings).unwrap();
+    let mut child = with_settings("serve", folder)
+        .args(["--with-relay", "--with-turn"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let lines: Vec<String> = output.lines().take(3).map(Result::unwrap).collect();
+    (child, lines.join("\n"))
+}
+
+/// Whether somebody listens at the address that a line with this word names.
+#[cfg(unix)]
+fn listens(lines: &str, word: &str) -> bool {
+    let line = lines.lines().find(|line| line.contains(word)).unwrap();
+    let from = line.find("127.0.0.1:").unwrap();
+    let address = line[from..].split([',', '/']).next().unwrap();
+    TcpStream::connect(address).is_ok()
+}
+
+#[cfg(unix)]
+#[test]
+fn the_box_serves_all_three_and_ends_them_within_three_seconds() {
+    let folder = folder();
+    let (mut child, lines) = serve_all(folder.path());
+    let words = ["phone book at", "relay at", "TURN at"];
+    assert!(words.iter().all(|word| listens(&lines, word)), "{lines}");
+    let secret = folder.path().join("book.sqlite.turn-secret");
+    let kept = std::fs::read_to_string(&secret).unwrap();
+    let start = Instant::now();
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(child.wait().unwrap().success());
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(!words.iter().any(|word| listens(&lines, word)), "{lines}");
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), kept);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_box_leaves_nothing_running() {
+    let folder = folder();
+    let (mut child, lines) = serve_all(folder.path());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let words = ["phone book at", "relay at", "TURN at"];
+    let start = Instant::now();
+    while words.iter().any(|word| listens(&lines, word)) {
+        assert!(start.elapsed() < Duration::from_secs(5), "{lines}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn serve(folder: &Path) -> Serving {
     let mut child = with_settings("serve", folder)
         .stdout(Stdio::piped())
@@ -259,9 +330,11 @@ fn what_fails_is_said_with_what_to_do() {
 fn help_names_every_command_and_option() {
     let output = program().arg("--help").output().unwrap();
     assert!(
-        ["serve", "issue"]
-            .iter()
-            .all(|command| text(&output.stdout).contains(command))
+        [
+            "serve", "issue", "list", "revoke", "export", "backup", "restore"
+        ]
+        .iter()
+        .all(|command| text(&output.stdout).contains(command))
     );
     let output = program().arg("serve").arg("--help").output().unwrap();
     let options = ["--config", "--database", "--listen", "--relay", "--turn"];

@@ -8,10 +8,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nostr_sdk::prelude::*;
+use futures_util::{SinkExt, StreamExt};
+use nostr_sdk::prelude::{
+    Client, Event, EventBuilder, Filter, Keys, Kind, RelayMessage, RelayPoolNotification, Tag,
+    Timestamp,
+};
 use ringfence_phonebook::EmbeddedRelay;
-use ringfence_phonebook::relay::RING_KIND;
+use ringfence_phonebook::relay::{RING_KIND, RelayLimits, RelayPlan};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message as WebSocketMessage};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// Letters of an envelope in base64.
+const RING: usize = 1_368;
 
 async fn relay() -> EmbeddedRelay {
     EmbeddedRelay::start(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -28,9 +38,19 @@ async fn client(relay: &EmbeddedRelay) -> Client {
 }
 
 fn event(kind: u16, content: usize) -> Event {
-    let bucket = Tag::custom(TagKind::custom("t"), ["rf1-0-0000"]);
-    EventBuilder::new(Kind::from(kind), "A".repeat(content))
-        .tag(bucket)
+    let end = Timestamp::now().as_secs() + 70;
+    let tags = [
+        ["t", "rf1-0-0000"],
+        ["w", "0000000000000007"],
+        ["expiration", &end.to_string()],
+    ];
+    let mut content = "A".repeat(content);
+    if content.len() == RING {
+        // Two of the last three bytes are padding.
+        content.replace_range(RING - 2.., "==");
+    }
+    EventBuilder::new(Kind::from(kind), content)
+        .tags(tags.map(|tag| Tag::parse(tag).unwrap()))
         .sign_with_keys(&Keys::generate())
         .unwrap()
 }
@@ -44,7 +64,7 @@ async fn a_ring_reaches_who_listens() {
         .subscribe(Filter::new().kind(Kind::from(RING_KIND)), None)
         .await
         .unwrap();
-    let ring = event(RING_KIND, 1_368);
+    let ring = event(RING_KIND, RING);
     let arrival = async {
         loop {
             match heard.recv().await.unwrap() {
@@ -71,8 +91,8 @@ async fn what_is_no_ring_is_refused() {
     let relay = relay().await;
     let client = client(&relay).await;
     for (kind, content) in [
-        (1, 1_368),
-        (1_059, 1_368),
+        (1, RING),
+        (1_059, RING),
         (RING_KIND, 0),
         (RING_KIND, 1_367),
         (RING_KIND, 1_369),
@@ -90,7 +110,7 @@ async fn what_is_no_ring_is_refused() {
 async fn a_ring_is_gone_for_who_comes_later() {
     let relay = relay().await;
     let client = client(&relay).await;
-    let sent = client.send_event(&event(RING_KIND, 1_368)).await.unwrap();
+    let sent = client.send_event(&event(RING_KIND, RING)).await.unwrap();
     assert!(!sent.success.is_empty());
     let stored = client
         .fetch_events(
@@ -100,6 +120,155 @@ async fn a_ring_is_gone_for_who_comes_later() {
         .await
         .unwrap();
     assert!(stored.is_empty());
+    relay.stop();
+}
+
+#[tokio::test]
+async fn work_that_is_not_enough_is_refused() {
+    let plan = RelayPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        work_bits: 28,
+        limits: RelayLimits::DEFAULT,
+    };
+    let relay = EmbeddedRelay::open(plan).await.unwrap();
+    let client = client(&relay).await;
+    let sent = client.send_event(&event(RING_KIND, RING)).await.unwrap();
+    let told: Vec<&String> = sent.failed.values().collect();
+    assert!(told[0].contains("stamp"), "{told:?}");
+    relay.stop();
+}
+
+#[tokio::test]
+async fn a_strangers_subscription_gets_nothing() {
+    let relay = relay().await;
+    let (stranger, caller) = (client(&relay).await, client(&relay).await);
+    let mut heard = stranger.notifications();
+    let everything = [Filter::new(), Filter::new().kind(Kind::from(1))];
+    for filter in everything {
+        stranger.subscribe(filter, None).await.unwrap();
+    }
+    let mut closed = 0;
+    let refusals = async {
+        while closed < 2 {
+            if let RelayPoolNotification::Message {
+                message: RelayMessage::Closed { .. },
+                ..
+            } = heard.recv().await.unwrap()
+            {
+                closed += 1;
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), refusals).await.unwrap();
+    let sent = caller.send_event(&event(RING_KIND, RING)).await.unwrap();
+    assert!(!sent.success.is_empty());
+    let arrival = async {
+        loop {
+            if let RelayPoolNotification::Event { event, .. } = heard.recv().await.unwrap() {
+                return event;
+            }
+        }
+    };
+    let arrival = timeout(Duration::from_secs(1), arrival).await;
+    assert!(arrival.is_err(), "{arrival:?}");
+    relay.stop();
+}
+
+#[tokio::test]
+async fn a_flood_on_one_connection_is_slowed_down() {
+    let limits = RelayLimits {
+        events_per_minute: 5,
+        ..RelayLimits::DEFAULT
+    };
+    let plan = RelayPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        work_bits: 0,
+        limits,
+    };
+    let relay = EmbeddedRelay::open(plan).await.unwrap();
+    let client = client(&relay).await;
+    let mut passed = 0;
+    for _ in 0..10 {
+        let sent = client.send_event(&event(RING_KIND, RING)).await.unwrap();
+        passed += usize::from(!sent.success.is_empty());
+    }
+    assert_eq!(passed, 5);
+    relay.stop();
+}
+
+type Raw = WebSocketStream<TcpStream>;
+
+async fn raw(relay: &EmbeddedRelay) -> Result<Raw, WebSocketError> {
+    let stream = TcpStream::connect(relay.address()).await?;
+    Ok(client_async(relay.url(), stream).await?.0)
+}
+
+/// Whether the relay ends the connection, after whatever it says.
+async fn is_shown_the_door(socket: &mut Raw) -> bool {
+    let ending = async { while let Some(Ok(_)) = socket.next().await {} };
+    timeout(Duration::from_secs(10), ending).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_says_what_this_relay_does_not_know_is_shown_the_door() {
+    let relay = relay().await;
+    let long = format!("[\"REQ\",\"a\",{{\"kinds\":[{}1]}}]", "1,".repeat(5_000));
+    for text in [
+        "hello",
+        "[]",
+        r#"["COUNT","a",{"kinds":[20777]}]"#,
+        r#"["NEG-OPEN","a",{"kinds":[20777]},"6100"]"#,
+        &long,
+    ] {
+        let mut socket = raw(&relay).await.unwrap();
+        // It may be gone before all of it is said.
+        drop(socket.send(WebSocketMessage::text(text)).await);
+        assert!(is_shown_the_door(&mut socket).await, "{text:.40}");
+    }
+    let mut socket = raw(&relay).await.unwrap();
+    let binary = WebSocketMessage::binary(vec![0; 10]);
+    socket.send(binary).await.unwrap();
+    assert!(is_shown_the_door(&mut socket).await);
+    relay.stop();
+}
+
+#[tokio::test]
+async fn subscriptions_and_their_filters_are_counted() {
+    let relay = relay().await;
+    let mut socket = raw(&relay).await.unwrap();
+    let filter = r##"{"kinds":[20777],"#t":["rf1-0-0000"]}"##;
+    let mut answers = Vec::new();
+    for index in 0..17 {
+        let text = format!("[\"REQ\",\"{index}\",{filter}]");
+        socket.send(WebSocketMessage::text(text)).await.unwrap();
+        answers.push(socket.next().await.unwrap().unwrap().into_text().unwrap());
+    }
+    assert!(answers[..16].iter().all(|answer| answer.contains("EOSE")));
+    assert!(answers[16].contains("CLOSED"), "{}", answers[16]);
+    let many = format!("[\"REQ\",\"0\",{}]", [filter; 5].join(","));
+    socket.send(WebSocketMessage::text(many)).await.unwrap();
+    let answer = socket.next().await.unwrap().unwrap().into_text().unwrap();
+    assert!(answer.contains("CLOSED"), "{answer}");
+    relay.stop();
+}
+
+#[tokio::test]
+async fn a_full_relay_lets_nobody_in_until_somebody_goes() {
+    let limits = RelayLimits {
+        connections: 2,
+        ..RelayLimits::DEFAULT
+    };
+    let plan = RelayPlan {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        work_bits: 0,
+        limits,
+    };
+    let relay = EmbeddedRelay::open(plan).await.unwrap();
+    let inside = [raw(&relay).await.unwrap(), raw(&relay).await.unwrap()];
+    assert!(raw(&relay).await.is_err());
+    drop(inside);
+    let coming = async { while raw(&relay).await.is_err() {} };
+    timeout(Duration::from_secs(10), coming).await.unwrap();
     relay.stop();
 }
 

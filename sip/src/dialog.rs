@@ -1,10 +1,12 @@
 //! Dialogs: what makes two messages parts of one call (RFC 3261 section 12).
 //!
 //! Requests inside a dialog travel over the flow that the phone used last; the route set is copied into them but never
-//! resolved. Session timers, GRUU and the `replaces` of others are not spoken.
+//! resolved. GRUU is not spoken.
 
 use crate::flow::{Flow, Transport};
-use crate::message::{CSeq, Essentials, Headers, Method, Name, NameAddr, Request, Response, Uri};
+use crate::message::{
+    CSeq, Essentials, Headers, Method, Name, NameAddr, Replaces, Request, Response, Uri,
+};
 
 /// What names a dialog (section 12).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +24,15 @@ impl DialogId {
             local_tag: essentials.to.tag()?,
             remote_tag: essentials.from_tag(),
         })
+    }
+
+    /// The dialog that a Replaces names, seen from us (RFC 3891 section 3).
+    pub(crate) fn of_replaces(replaces: Replaces) -> Self {
+        Self {
+            call_id: replaces.call_id,
+            local_tag: replaces.to_tag,
+            remote_tag: replaces.from_tag,
+        }
     }
 }
 
@@ -123,6 +134,16 @@ impl Dialog {
         if let Some(target) = contact(headers) {
             self.target = target;
         }
+    }
+
+    /// Counts our requests from `sequence` on, if that is more than what was used.
+    pub(crate) fn count_from(&mut self, sequence: u32) {
+        self.local_seq = self.local_seq.max(sequence);
+    }
+
+    /// The user part of our own address in the dialog, unescaped.
+    pub(crate) fn local_user(&self) -> Option<String> {
+        NameAddr::parse(&self.local)?.uri.user()
     }
 
     /// Our next request in the dialog.

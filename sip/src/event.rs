@@ -2,10 +2,19 @@
 
 use crate::account::User;
 use crate::flow::Flow;
+use crate::leg::digit::Digit;
 
 /// One call leg between us and the phone or phones of one line. Never used again within an agent's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LegId(pub(crate) u64);
+
+/// One text message between a phone and us. Never used again within an agent's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TextId(pub(crate) LegId);
+
+/// One phone's subscription. Never used again within an agent's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub(crate) LegId);
 
 /// Who is calling, as the called phone shall show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -29,6 +38,62 @@ pub enum HangUp {
     Normal,
     /// Another engine or phone took the call; phones then show no missed call (RFC 3326).
     AnsweredElsewhere,
+}
+
+/// Whom a phone wants its call to be handed to (RFC 3515).
+#[derive(Clone, PartialEq, Eq)]
+pub struct TransferTo {
+    /// The user part of Refer-To, unescaped.
+    pub dialled: String,
+    /// The leg whose other side is meant, if the phone names a dialog that runs here (Replaces, RFC 3891). Whether it
+    /// belongs to the same line is for the caller of the agent to check.
+    pub leg: Option<LegId>,
+}
+
+impl std::fmt::Debug for TransferTo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TransferTo(..)")
+    }
+}
+
+/// What a phone may watch (RFC 6665 event packages). The bodies are the watcher's and the caller's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Package {
+    /// Waiting messages: the lamp (RFC 3842).
+    MessageSummary,
+    /// Whether a line is busy (RFC 4235).
+    Dialog,
+    /// Whether somebody can be reached (RFC 3856).
+    Presence,
+}
+
+impl Package {
+    /// All of them, as Allow-Events lists them.
+    pub(crate) const ALL: [Self; 3] = [Self::Dialog, Self::MessageSummary, Self::Presence];
+
+    /// The token in an Event header.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MessageSummary => "message-summary",
+            Self::Dialog => "dialog",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+/// Something written that a phone sends or is sent (RFC 3428), or is told of (RFC 6665).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The Content-Type.
+    pub kind: String,
+    /// The body, not read here.
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Written(..)")
+    }
 }
 
 /// Why [`place`](crate::Agent::place) did not ring anyone.
@@ -89,6 +154,9 @@ pub enum Event {
         dialled: String,
         /// The offer; empty if the phone wants ours (RFC 3261 section 13.2.1).
         sdp: Vec<u8>,
+        /// The talking leg that this one shall take the place of (RFC 3891): answered, the other one is to be hung up.
+        /// Whether it belongs to the same line is for the caller of the agent to check.
+        replaces: Option<LegId>,
     },
     /// The calling phone gave up before a final answer, or waited for longer than anyone may. The leg is gone.
     Cancelled {
@@ -128,6 +196,73 @@ pub enum Event {
         /// The new offer; empty if the phone wants ours.
         sdp: Vec<u8>,
     },
+    /// The phone took an offer of ours, or says its sound anew because the session was refreshed.
+    Reanswered {
+        /// The leg.
+        leg: LegId,
+        /// Its answer.
+        sdp: Vec<u8>,
+    },
+    /// The phone refused an offer of ours; the call goes on as it was.
+    OfferRefused {
+        /// The leg.
+        leg: LegId,
+        /// With this status.
+        status: u16,
+    },
+    /// A key was pressed, told beside the sound (SIP INFO). Phones that use RFC 4733 say it within the sound instead.
+    Digit {
+        /// The leg.
+        leg: LegId,
+        /// Which, and for how long.
+        digit: Digit,
+    },
+    /// The phone wants its call handed to somebody else. Call `transfer` with what comes of it, 100 at first.
+    Transfer {
+        /// The leg whose other side shall be handed over.
+        leg: LegId,
+        /// To whom.
+        to: TransferTo,
+    },
+    /// A phone sends a text. Call `answer_text`.
+    Text {
+        /// The text.
+        text: TextId,
+        /// The line, proved by digest.
+        user: User,
+        /// The user part of the address it is for, unescaped.
+        to: String,
+        /// What it says.
+        written: Written,
+    },
+    /// At least one phone of the line took a text of ours. The text is gone.
+    TextTaken {
+        /// The text.
+        text: TextId,
+    },
+    /// No phone of the line took a text of ours. The text is gone.
+    TextRefused {
+        /// The text.
+        text: TextId,
+        /// The telling one of the phones' statuses; 408 if none of them answered.
+        status: u16,
+    },
+    /// A phone wants to be told of something. Call `notify` with how it stands, or `refuse_watch`.
+    Subscribed {
+        /// The new subscription.
+        watch: WatchId,
+        /// The line, proved by digest.
+        user: User,
+        /// What it wants to know.
+        package: Package,
+        /// Of whom: the user part of the Request-URI, unescaped.
+        about: String,
+    },
+    /// A subscription ended: by the phone, by time, or because the phone is gone.
+    Unsubscribed {
+        /// The subscription.
+        watch: WatchId,
+    },
     /// The phone hung up, or its dialog died: no ACK, stream closed, 481. The leg is gone.
     HungUp {
         /// The leg.
@@ -148,6 +283,15 @@ impl Event {
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
             Self::Reoffer { .. } => "reoffer",
+            Self::Reanswered { .. } => "reanswered",
+            Self::OfferRefused { .. } => "offer refused",
+            Self::Digit { .. } => "digit",
+            Self::Transfer { .. } => "transfer",
+            Self::Text { .. } => "text",
+            Self::TextTaken { .. } => "text taken",
+            Self::TextRefused { .. } => "text refused",
+            Self::Subscribed { .. } => "subscribed",
+            Self::Unsubscribed { .. } => "unsubscribed",
             Self::HungUp { .. } => "hung up",
         }
     }

@@ -35,8 +35,8 @@
 //! ```
 //!
 //! Where to read: [`message`] (bytes), `transaction` (repeats and losses), `dialog`, [`digest`] and `registrar` (who is
-//! who), `leg` (one call), `agent` (the outside). What has no place here: TLS, DNS, proxying, PRACK, session timers,
-//! presence, text messages; requests for them get the answer that RFC 3261 has for what a phone may not expect.
+//! who), `leg` (one call, one text, one subscription), `agent` (the outside). What has no place here: TLS, DNS, proxying,
+//! and what texts and subscriptions say: their bodies pass unread, as SDP does.
 
 pub mod digest;
 pub mod message;
@@ -55,6 +55,10 @@ mod transaction;
 
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use agent::Agent;
-pub use event::{Caller, Counters, Event, HangUp, LegId, Output, PlaceError};
+pub use event::{
+    Caller, Counters, Event, HangUp, LegId, Output, Package, PlaceError, TextId, TransferTo,
+    WatchId, Written,
+};
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};
+pub use leg::digit::Digit;

@@ -46,6 +46,12 @@ impl Random {
         format!("{}{}", self.tag(), self.tag())
     }
 
+    /// A number from `least` to `most`.
+    pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
+        let span = most.saturating_sub(least).saturating_add(1);
+        least.saturating_add(self.dice.next_u64().checked_rem(span).unwrap_or(0))
+    }
+
     /// The same tag for the same request every time, so that its repeats get the same answer.
     pub(crate) fn tag_for(&self, parts: &[&[u8]]) -> String {
         hex(keyed(&self.key, parts).get(..8).unwrap_or_default())

@@ -16,6 +16,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(32);
 /// Timer C (section 16.6): no phone may ring for longer, whoever forgets to hang up.
 pub(crate) const RING_LIMIT: Duration = Duration::from_secs(180);
 
+/// How long a request that somebody else must answer may wait, well within the phone's own patience of 64*T1.
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+
 /// A wait. The letters are those of RFC 3261.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
@@ -51,11 +54,25 @@ pub(crate) enum Timer {
     RingLimit,
     /// A cancelled phone has been silent for too long (section 9.1).
     Fade,
+    /// A provisional answer without a PRACK is sent again (RFC 3262 section 3).
+    ProvisionalAgain,
+    /// A PRACK is no longer expected: the INVITE is refused (RFC 3262 section 3).
+    NoPrack,
+    /// An offer of ours that met one of the phone's is made again (section 14.1).
+    OfferAgain,
+    /// Our turn to refresh the session (RFC 4028 section 10).
+    Refresh,
+    /// The session was not refreshed: the call ends (RFC 4028 section 10).
+    SessionEnd,
+    /// A phone's subscription ends (RFC 6665 section 4.2.2).
+    WatchEnd,
+    /// A phone's request has waited for its answer for too long.
+    Unanswered,
 }
 
 impl Timer {
     const FIRST: Self = Self::A;
-    const LAST: Self = Self::Fade;
+    const LAST: Self = Self::Unanswered;
 
     /// Why somebody is woken.
     pub(crate) const fn reason(self) -> &'static str {
@@ -76,6 +93,13 @@ impl Timer {
             Self::NoAck => "end a call whose ACK never came",
             Self::RingLimit => "stop ringing",
             Self::Fade => "forget phones that were cancelled",
+            Self::ProvisionalAgain => "send the ringing again",
+            Self::NoPrack => "refuse a phone that does not acknowledge its ringing",
+            Self::OfferAgain => "make an offer again",
+            Self::Refresh => "refresh the session",
+            Self::SessionEnd => "end a call that was not refreshed",
+            Self::WatchEnd => "end a subscription",
+            Self::Unanswered => "answer a request that nobody answered",
         }
     }
 }
@@ -106,6 +130,10 @@ impl<K: Copy + Ord> Alarms<K> {
         if let Some(at) = self.by_key.remove(&(key, timer)) {
             self.by_time.remove(&(at, key, timer));
         }
+    }
+
+    pub(crate) fn is_set(&self, key: K, timer: Timer) -> bool {
+        self.by_key.contains_key(&(key, timer))
     }
 
     pub(crate) fn clear_all(&mut self, key: K) {

@@ -23,6 +23,9 @@ const LONGEST_NAP: Duration = Duration::from_millis(20);
 const DATAGRAM: usize = 65_535;
 
 const NOT_FOUND: u16 = 404;
+const NOT_ALLOWED: u16 = 405;
+const BAD_EVENT: u16 = 489;
+const DECLINE: u16 = 603;
 const NOT_ACCEPTABLE_HERE: u16 = 488;
 
 /// A running exchange.
@@ -135,6 +138,7 @@ impl Desk {
                 user,
                 dialled,
                 sdp,
+                ..
             } => {
                 let caller = Caller {
                     number: user.as_str().to_owned(),
@@ -166,7 +170,23 @@ impl Desk {
                 }
             }
             Event::Reoffer { leg, .. } => self.agent.refuse(leg, NOT_ACCEPTABLE_HERE, now),
-            Event::Registered { .. } | Event::Unregistered { .. } | Event::Confirmed { .. } => {}
+            Event::Digit { leg, digit } => {
+                if let Some(&other) = self.other.get(&leg) {
+                    self.agent.press(other, digit, now);
+                }
+            }
+            // An exchange hands nothing over, and carries no texts.
+            Event::Transfer { leg, .. } => self.agent.transfer(leg, DECLINE, now),
+            Event::Text { text, .. } => self.agent.answer_text(text, NOT_ALLOWED, now),
+            Event::Subscribed { watch, .. } => self.agent.refuse_watch(watch, BAD_EVENT, now),
+            Event::Registered { .. }
+            | Event::Unregistered { .. }
+            | Event::Confirmed { .. }
+            | Event::Reanswered { .. }
+            | Event::OfferRefused { .. }
+            | Event::TextTaken { .. }
+            | Event::TextRefused { .. }
+            | Event::Unsubscribed { .. } => {}
         }
     }
 

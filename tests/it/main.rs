@@ -2,6 +2,7 @@
 //! `real_*` need programs that `tests/run` installs.
 
 mod cancel;
+mod changed_key;
 mod chaos;
 mod closed_microphone;
 mod decline;
@@ -9,12 +10,16 @@ mod flood;
 mod glare;
 mod hang_up;
 mod hostile_descriptions;
+mod in_call;
 mod layers;
 mod lost_packets;
 mod no_answer;
 mod no_look_up;
 mod own_lines;
+mod own_record;
 mod path_of_a_call;
+mod pin_on_answer;
+mod reachable_within_ten_minutes;
 mod real_browser;
 mod real_phones;
 mod real_servers;
@@ -29,5 +34,7 @@ mod shut_down;
 mod silence_in_logs;
 mod silent_rings;
 mod slow_wires;
+mod split_view;
+mod transfer;
 mod turn_refuses;
 mod two_calls;

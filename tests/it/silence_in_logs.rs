@@ -159,6 +159,39 @@ fn calls_that_fail_name_nobody() {
 }
 
 #[test]
+fn what_a_dishonest_phone_book_does_is_said_aloud_and_names_nobody() {
+    let life = || {
+        let (mut world, pair) = World::of_two(5);
+        world.call(pair);
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(5));
+        let (thief, number) = (world.new_keys(), world.number(pair.callee, 0));
+        for (engine, mark) in [(pair.caller, 1), (pair.callee, 2)] {
+            world.show_book(engine, (1, mark), &[]);
+        }
+        world.ring(pair);
+        world.hang_up(pair.alice);
+        world.run_until_quiet(Duration::from_secs(5));
+        for engine in [pair.caller, pair.callee] {
+            world.show_book(engine, (2, 1), &[(number, thief.listing())]);
+        }
+        world.dial(pair.alice, number);
+        world.run_for(Duration::from_secs(2));
+        world.ring_as(&thief, world.number(pair.caller, 0), number);
+        world
+    };
+    let (log, _) = logged(life);
+    let loud = |what: &str| {
+        let says = |(level, line): &(Level, String)| *level <= Level::WARN && line.contains(what);
+        log.iter().any(says)
+    };
+    assert!(loud("DIFFERENT PAGES"));
+    assert!(loud("KEYS OF SOMEBODY ELSE"));
+    assert!(loud("has another key than before"));
+    assert_silent(life);
+}
+
+#[test]
 fn what_strangers_send_is_not_quoted() {
     assert_silent(|| {
         let (mut world, pair) = World::of_two(3);

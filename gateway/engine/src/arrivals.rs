@@ -7,8 +7,9 @@ use ringfence_media::{Description, sdp};
 use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal};
+use crate::call::{Call, Common, Dialling, Happening, Phase, Ringing, refusal, silent_phone};
 use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
+use crate::contacts::{Learnt, OtherKey, ShownBy, Standing};
 use crate::date::Arrival;
 use crate::directory::{CalleeKeys, LookupError};
 use crate::engine::Engine;
@@ -20,6 +21,9 @@ use crate::ring::RingId;
 use crate::ring::incoming::{Listener, Opened, VerifiedRing, open};
 use crate::step::{End, Step};
 use crate::work;
+
+/// What a phone shows whose person dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
+const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
 
 impl Engine {
     /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
@@ -72,6 +76,12 @@ impl Engine {
 
     fn handle_ring(&mut self, line: usize, ring: Box<VerifiedRing>, now: Instant) {
         if self.closing {
+            return;
+        }
+        self.compare(&ring.book());
+        if self.has_changed(ring.caller_number(), ring.caller(), ShownBy::Ring, now) {
+            // No phone rings, and the caller hears what every caller hears whom nobody answers.
+            self.counters.changed_keys += 1;
             return;
         }
         let Ok(remote) = Description::decode(ring.media()) else {
@@ -141,7 +151,7 @@ impl Engine {
     }
 
     /// Calls that take something of the machine.
-    fn busy(&self) -> usize {
+    pub(crate) fn busy(&self) -> usize {
         self.calls
             .values()
             .filter(|call| !call.is_unheard())
@@ -194,7 +204,18 @@ impl Engine {
             | sip::Event::Refused { leg, .. }
             | sip::Event::Confirmed { leg, .. }
             | sip::Event::Reoffer { leg, .. }
+            | sip::Event::Reanswered { leg, .. }
+            | sip::Event::OfferRefused { leg, .. }
+            | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => *leg,
+            sip::Event::Transfer { leg, to } => return self.handle_transfer(*leg, to, now),
+            sip::Event::Text { text, .. } => return self.agent.answer_text(*text, 405, now),
+            sip::Event::Subscribed { watch, .. } => {
+                return self.agent.refuse_watch(*watch, 489, now);
+            }
+            sip::Event::TextTaken { .. }
+            | sip::Event::TextRefused { .. }
+            | sip::Event::Unsubscribed { .. } => return,
         };
         if let Some(call) = self.legs.get(&leg).copied() {
             self.tell(call, Happening::Leg(event), now);
@@ -207,6 +228,7 @@ impl Engine {
             user,
             dialled,
             sdp,
+            replaces,
         } = event
         else {
             return;
@@ -215,16 +237,28 @@ impl Engine {
         let Some(line) = line else {
             return self.agent.refuse(leg, 403, now);
         };
+        if let Some(from) = replaces {
+            return self.handle_take_over(leg, (line, from), sdp, now);
+        }
         let callee = self.callee(&dialled, now);
-        let offer = sdp::read_offer(&sdp);
+        let offer = match &sdp[..] {
+            [] => Ok(silent_phone()),
+            sdp => sdp::read_offer(sdp),
+        };
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
+            (Ok(callee), _)
+                if self.has_changed(callee.number, callee.identity, ShownBy::Book, now) =>
+            {
+                return self.refuse_changed(leg, now);
+            }
             (Ok(callee), Ok(offer)) => {
                 let met = self.take_ring(line, callee.identity, now);
-                return self.begin(line, Some(leg), now, |common, desk| {
+                self.begin(line, Some(leg), now, |common, desk| {
                     Dialling::start(offer, callee, met, common, desk)
                 });
+                return;
             }
             (Err(LookupError::NoTile), _) => (503, End::NoBook),
             (Err(_), _) => (404, End::NoSuchNumber),
@@ -236,24 +270,58 @@ impl Engine {
         self.note(call, Step::Ended(end));
     }
 
+    /// Whether the number stood for another key until now. That is noted for the user, and logged once for each new key.
+    pub(crate) fn has_changed(
+        &mut self,
+        number: Number,
+        identity: IdentityKey,
+        shown_by: ShownBy,
+        now: Instant,
+    ) -> bool {
+        let standing = self.address_book.contacts().standing(number, &identity);
+        if standing != Standing::Changed {
+            return false;
+        }
+        let key = OtherKey {
+            identity,
+            since: self.wall(now).day(),
+            shown_by,
+        };
+        if self.learn(Learnt::Other { number, key }) {
+            tracing::warn!(
+                "a contact's number has another key than before: no call with it until you accept that. To do: ringfence contacts shows which; ask the person by another way, then ringfence contacts accept NUMBER"
+            );
+        }
+        true
+    }
+
+    fn refuse_changed(&mut self, leg: sip::LegId, now: Instant) {
+        let call = self.new_label();
+        self.note(call, Step::Dialled);
+        self.agent.refuse_saying(leg, KEY_CHANGED, now);
+        self.note(call, Step::Ended(End::KeyChanged));
+    }
+
     /// Digits to keys, from the downloaded book alone.
-    fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+    pub(crate) fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
         let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
         self.directory.look_up(number, self.wall(now))
     }
 
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         line: usize,
         leg: Option<sip::LegId>,
         now: Instant,
         start: impl FnOnce(&mut Common, &mut crate::desk::Desk<'_>) -> Phase,
-    ) {
+    ) -> CallLabel {
+        let label = self.new_label();
         let mut call = Call {
             common: Common {
-                label: self.new_label(),
+                label,
                 line,
                 leg,
+                partner: None,
                 stamps: None,
                 alarm: None,
             },
@@ -264,6 +332,7 @@ impl Engine {
             call.phase = phase;
             self.keep(call);
         }
+        label
     }
 
     fn note(&mut self, call: CallLabel, step: Step) {

@@ -16,6 +16,14 @@ pub enum Control {
     /// The caller holds the session's keys. Says again what the confirmation on the relay says, in
     /// case that was lost there.
     Confirm(Proof),
+    /// A key was pressed on a phone that says so beside its sound. Those that say it within their sound (RFC 4733) need
+    /// no frame.
+    Digit {
+        /// 0 to 15 (RFC 4733 section 3.2).
+        event: u8,
+        /// How long, in milliseconds.
+        millis: u16,
+    },
 }
 
 /// What only the two ends of one answered call can compute ([`crate::session::Session::proof`]).
@@ -65,6 +73,10 @@ impl Control {
                 frame[1] = PROOF_LEN;
                 frame[2..34].copy_from_slice(&proof);
             }
+            Self::Digit { event, millis } => {
+                let [high, low] = millis.to_be_bytes();
+                frame[..5].copy_from_slice(&[DIGIT, 3, event, high, low]);
+            }
         }
         frame
     }
@@ -90,7 +102,11 @@ impl Control {
                 Ok(proof) => Ok(Self::Confirm(Proof(proof))),
                 Err(_) => Err(ControlError::Malformed),
             },
-            (HANG_UP, _) => Err(ControlError::Malformed),
+            (DIGIT, &[event @ 0..=15, high, low]) => Ok(Self::Digit {
+                event,
+                millis: u16::from_be_bytes([high, low]),
+            }),
+            (HANG_UP | DIGIT, _) => Err(ControlError::Malformed),
             _ => Err(ControlError::Unknown),
         }
     }
@@ -98,6 +114,7 @@ impl Control {
 
 const HANG_UP: u8 = 1;
 const CONFIRM: u8 = 2;
+const DIGIT: u8 = 3;
 const PROOF_LEN: u8 = 32;
 
 #[cfg(test)]
@@ -125,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn a_digit_comes_back_and_no_other_event_does() {
+        let digit = Control::Digit {
+            event: 11,
+            millis: 250,
+        };
+        assert_eq!(Control::decode(&digit.encode()), Ok(digit));
+        let frame = Control::Digit {
+            event: 16,
+            millis: 0,
+        }
+        .encode();
+        assert_eq!(Control::decode(&frame), Err(ControlError::Malformed));
+    }
+
+    #[test]
     fn other_lengths_types_and_fills_are_refused() {
         let frame = Control::HangUp.encode();
         assert_eq!(Control::decode(&frame[..63]), Err(ControlError::Malformed));
@@ -133,7 +165,7 @@ mod tests {
             frame[at] = byte;
             Control::decode(&frame)
         };
-        assert_eq!(with(0, 3), Err(ControlError::Unknown));
+        assert_eq!(with(0, 4), Err(ControlError::Unknown));
         assert_eq!(with(1, 1), Err(ControlError::Malformed));
         assert_eq!(with(1, 63), Err(ControlError::Malformed));
         assert_eq!(with(63, 1), Err(ControlError::Malformed));

@@ -11,6 +11,8 @@ pub struct Counters {
     pub not_ours: u64,
     /// Those that opened but failed verification: stale, forged, replayed.
     pub forged: u64,
+    /// Rings whose caller's number had another key before.
+    pub changed_keys: u64,
     /// Rings dropped because the line already had as many as it may.
     pub flooded: u64,
     /// Stamps that went stale in stock.

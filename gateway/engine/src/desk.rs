@@ -5,17 +5,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
+use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
-use crate::call::Common;
+use crate::call::{Common, News, Peer};
 use crate::config::Config;
+use crate::contacts::{AddressBook, Learnt};
 use crate::date::UnixTime;
 use crate::envelope::{Envelope, Outside};
 use crate::hint::Hint;
 use crate::line::Line;
 use crate::output::{CallLabel, MediaOrder, Output, Post, PostId};
+use crate::ring::BookView;
+use crate::roots::Roots;
 use crate::step::{End, Step};
 use crate::stock::Stock;
+use crate::trust::alarm;
 
 /// Borrowed parts of the engine, for the length of one event.
 pub(crate) struct Desk<'a> {
@@ -27,6 +32,10 @@ pub(crate) struct Desk<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) rng: &'a mut ChaCha20Rng,
     pub(crate) posts: &'a mut u64,
+    pub(crate) address_book: &'a mut AddressBook,
+    pub(crate) roots: &'a mut Roots,
+    pub(crate) book_key: &'a BookKey,
+    pub(crate) news: &'a mut VecDeque<(CallLabel, News)>,
     pub(crate) wall: UnixTime,
     pub(crate) now: Instant,
 }
@@ -40,6 +49,7 @@ impl Desk<'_> {
 
     /// Says how the call ended and frees its sound.
     pub(crate) fn end(&mut self, call: &Common, end: End) {
+        self.tell_partner(call, News::Over(480));
         self.step(call, Step::Ended(end));
         self.media(call, MediaOrder::Close);
     }
@@ -49,10 +59,25 @@ impl Desk<'_> {
         self.out.push_back(Output::Media { call, order });
     }
 
+    /// Tells the call that this one is or will be joined with, if there is one.
+    pub(crate) fn tell_partner(&mut self, call: &Common, news: News) {
+        if let Some(partner) = call.partner {
+            self.news.push_back((partner, news));
+        }
+    }
+
     /// The phone hears that it rings on the other side.
     pub(crate) fn ring_back(&mut self, call: &Common) {
+        match call.leg {
+            Some(leg) => self.agent.ring(leg, self.now),
+            None => self.tell_partner(call, News::Rings),
+        }
+    }
+
+    /// Says to the phone how the transfer stands that it has asked for.
+    pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
         if let Some(leg) = call.leg {
-            self.agent.ring(leg, self.now);
+            self.agent.transfer(leg, status, self.now);
         }
     }
 
@@ -65,8 +90,9 @@ impl Desk<'_> {
 
     /// Refuses the phone's INVITE, or its re-INVITE.
     pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
-        if let Some(leg) = call.leg {
-            self.agent.refuse(leg, status, self.now);
+        match call.leg {
+            Some(leg) => self.agent.refuse(leg, status, self.now),
+            None => self.tell_partner(call, News::Over(status)),
         }
     }
 
@@ -122,6 +148,32 @@ impl Desk<'_> {
     pub(crate) fn expect(&mut self, call: &Common, hints: impl IntoIterator<Item = Hint>) {
         for hint in hints {
             self.hints.insert(hint, call.label);
+        }
+    }
+
+    /// The book as this engine sees it, to be shown to the other side.
+    pub(crate) fn book_view(&self) -> BookView {
+        BookView::of(self.roots.newest())
+    }
+
+    /// Compares it with what the other side saw. Whatever comes out, the call goes on: it is the one place where the two can read
+    /// their safety number to each other.
+    pub(crate) fn compare(&mut self, view: &BookView) {
+        let split = view
+            .root(self.book_key)
+            .and_then(|theirs| self.roots.hear(theirs));
+        self.out.extend(split.map(alarm));
+    }
+
+    /// The other side has proved its key in an answered call: from now on its number stands for it.
+    pub(crate) fn pin(&mut self, peer: &Peer) {
+        let learnt = Learnt::Pin {
+            number: peer.number,
+            identity: peer.identity,
+            day: self.wall.day(),
+        };
+        if let Some(count) = self.address_book.learn(learnt) {
+            self.out.push_back(Output::Learnt { count, learnt });
         }
     }
 

@@ -4,12 +4,14 @@
 //! one that somebody has; this engine itself does not know the difference. A record is verified when it is
 //! asked for, one at a time: verifying ten thousand at every start would cost a second.
 //!
-//! Not done here: downloading, the book's root over all tiles, and pinning of contacts.
+//! Not done here: downloading, verifying tiles against a root (`ringfence_phonebook::copy`), and pinning ([`crate::contacts`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use ringfence_phonebook::{IdentityKey, Number, NumberPlan, RingKey, Tile};
+use ringfence_phonebook::listing::LISTING_BYTES;
+use ringfence_phonebook::{IdentityKey, Number, NumberPlan, RingKey, Root, Tile, VerifiedBook};
 
 use crate::date::UnixTime;
 
@@ -45,7 +47,8 @@ pub enum LookupError {
 /// All tiles of one phone book that were downloaded.
 pub struct Directory {
     plan: NumberPlan,
-    tiles: BTreeMap<u16, Tile>,
+    tiles: BTreeMap<u16, Arc<Tile>>,
+    roots: Vec<Root>,
 }
 
 impl Directory {
@@ -55,14 +58,37 @@ impl Directory {
         Self {
             plan,
             tiles: BTreeMap::new(),
+            roots: Vec::new(),
         }
     }
 
+    /// The directory with the verified roots that led to it, the oldest first. The last one is what this engine shows to others; a
+    /// newer directory need not bring those again that an earlier one brought.
+    #[must_use]
+    pub fn with_roots(mut self, roots: Vec<Root>) -> Self {
+        self.roots = roots;
+        self
+    }
+
+    pub(crate) fn take_roots(&mut self) -> Vec<Root> {
+        std::mem::take(&mut self.roots)
+    }
+
+    /// The directory of a verified copy of the book, with the roots that led to it; see [`Self::with_roots`].
+    #[must_use]
+    pub fn of(copy: &VerifiedBook, roots: Vec<Root>) -> Self {
+        let mut directory = Self::new(copy.root().states().plan).with_roots(roots);
+        for (index, tile) in (0..).zip(copy.tiles()) {
+            directory.insert(index, Arc::clone(tile));
+        }
+        directory
+    }
+
     /// Puts or replaces one tile; false when the plan has no such tile.
-    pub fn insert(&mut self, index: u16, tile: Tile) -> bool {
+    pub fn insert(&mut self, index: u16, tile: impl Into<Arc<Tile>>) -> bool {
         let in_plan = index < self.plan.tiles();
         if in_plan {
-            self.tiles.insert(index, tile);
+            self.tiles.insert(index, tile.into());
         }
         in_plan
     }
@@ -77,6 +103,23 @@ impl Directory {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.tiles.len() == usize::from(self.plan.tiles())
+    }
+
+    /// The record of a number as it is, unverified.
+    #[must_use]
+    pub fn record(&self, number: Number) -> Option<&[u8; LISTING_BYTES]> {
+        let (tile, slot) = self.plan.place(number)?;
+        self.tiles.get(&tile)?.record(slot)
+    }
+
+    pub(crate) fn tile_of(&self, number: Number) -> Option<Arc<Tile>> {
+        let (tile, _) = self.plan.place(number)?;
+        self.tiles.get(&tile).cloned()
+    }
+
+    /// The SHA-256 of each tile, in order.
+    pub(crate) fn hashes(&self) -> Vec<[u8; 32]> {
+        self.tiles.values().map(|tile| tile.hash()).collect()
     }
 
     /// The keys of a number: local, and the same work for a number that nobody has.

@@ -6,20 +6,24 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::{Binding, BookKey};
+use ringfence_phonebook::{Binding, BookKey, Number};
 use ringfence_sip as sip;
 
-use crate::call::{Call, Happening};
+use crate::call::{Call, Happening, News};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::contacts::AddressBook;
 use crate::counters::Counters;
 use crate::date::{Arrival, UnixTime};
 use crate::desk::Desk;
 use crate::directory::Directory;
 use crate::hint::Hint;
+use crate::identity::Identity;
 use crate::input::MediaEvent;
 use crate::line::{BindingFault, Line};
 use crate::output::{CallLabel, Output, PostId};
+use crate::record::RecordWatch;
+use crate::roots::Roots;
 use crate::seen::Seen;
 use crate::stock::Stock;
 use crate::work::Stamp;
@@ -36,12 +40,17 @@ pub struct Engine {
     pub(crate) calls: BTreeMap<CallLabel, Call>,
     pub(crate) legs: BTreeMap<sip::LegId, CallLabel>,
     pub(crate) counters: Counters,
+    pub(crate) address_book: AddressBook,
+    pub(crate) roots: Roots,
+    pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
-    stock: Stock,
-    clock: Clock,
+    pub(crate) stock: Stock,
+    pub(crate) clock: Clock,
     posts: u64,
     rng: ChaCha20Rng,
-    out: VecDeque<Output>,
+    pub(crate) out: VecDeque<Output>,
+    /// What joined calls have to tell each other. A call says a handful of things in its life.
+    pub(crate) news: VecDeque<(CallLabel, News)>,
     pub(crate) closing: bool,
 }
 
@@ -61,6 +70,7 @@ impl Engine {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let mut agent_seed = [0; 32];
         rng.fill_bytes(&mut agent_seed);
+        let records = lines.iter().map(|_| RecordWatch::default()).collect();
         let accounts = lines.iter().map(|line| line.account.clone()).collect();
         let agent = sip::Agent::new(
             sip::Config {
@@ -81,13 +91,18 @@ impl Engine {
             legs: BTreeMap::new(),
             hints: BTreeMap::new(),
             counters: Counters::default(),
+            address_book: AddressBook::default(),
+            roots: Roots::default(),
+            records,
             stock: Stock::default(),
             clock: Clock::new(wall, now),
             posts: 0,
             rng,
             out: VecDeque::new(),
+            news: VecDeque::new(),
             closing: false,
         };
+        engine.take_roots();
         engine.order_stamps(now);
         engine
     }
@@ -138,6 +153,7 @@ impl Engine {
     /// A newer book was downloaded. Calls that ring keep the keys they rang.
     pub fn handle_directory(&mut self, directory: Directory) {
         self.directory = directory;
+        self.take_roots();
     }
 
     /// The phone book renewed its word for the line with the binding's number. Calls that begin
@@ -151,6 +167,25 @@ impl Engine {
         let line = lines.find(|line| line.number == binding.number());
         line.ok_or(BindingFault::NoSuchLine)?
             .renew(binding, &self.book_key, today)
+    }
+
+    /// A line has a new ring key, or has destroyed an old one. Calls that run keep theirs.
+    ///
+    /// # Errors
+    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
+    pub fn handle_identity(
+        &mut self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let mut lines = self.lines.iter_mut();
+        let line = lines.find(|line| line.number == number);
+        let line = line.ok_or(BindingFault::NoSuchLine)?;
+        if line.identity.key() != identity.key() {
+            return Err(BindingFault::OtherIdentity);
+        }
+        line.identity = identity;
+        Ok(())
     }
 
     /// Time has passed; to be called at [`Self::next_alarm`], or earlier.
@@ -270,6 +305,10 @@ impl Engine {
             out: &mut self.out,
             rng: &mut self.rng,
             posts: &mut self.posts,
+            address_book: &mut self.address_book,
+            roots: &mut self.roots,
+            book_key: &self.book_key,
+            news: &mut self.news,
             wall,
             now,
         };
@@ -294,28 +333,5 @@ impl Engine {
 
     fn labels(&self) -> Vec<CallLabel> {
         self.calls.keys().copied().collect()
-    }
-
-    /// After every input: hears what the phones' side has to say, which may move calls, which
-    /// may move phones, until all is quiet.
-    pub(crate) fn settle(&mut self, now: Instant) {
-        while let Some(output) = self.agent.poll() {
-            match output {
-                sip::Output::Send { flow, bytes } => {
-                    self.out.push_back(Output::Phone { flow, bytes })
-                }
-                sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                sip::Output::Event(event) => self.handle_leg(event, now),
-            }
-        }
-        self.order_stamps(now);
-    }
-
-    fn order_stamps(&mut self, now: Instant) {
-        let waiting = self.calls.values().map(Call::lacks).sum();
-        let count = self.stock.order(waiting, self.clock.wall(now));
-        if count > 0 {
-            self.out.push_back(Output::WantStamps(count));
-        }
     }
 }

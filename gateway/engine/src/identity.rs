@@ -10,9 +10,11 @@ use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
+use ringfence_phonebook::challenge::sign_deactivation;
 use ringfence_phonebook::{
-    BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Possession, RingKey,
+    BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
+use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -21,6 +23,8 @@ pub struct Identity {
     signing: SigningKey,
     current: OwnRingKey,
     previous: Option<OwnRingKey>,
+    /// Drawn and kept, and perhaps already known to the phone book: its answer has not come.
+    next: Option<OwnRingKey>,
 }
 
 /// A ring key and its day: for the current one the last day in the listing, for the previous one the last
@@ -54,6 +58,7 @@ impl Identity {
             signing,
             current: OwnRingKey::draw(valid_until, rng),
             previous: None,
+            next: None,
         }
     }
 
@@ -62,41 +67,47 @@ impl Identity {
     /// # Errors
     /// [`IdentityError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IdentityError> {
-        let bytes: &[u8; STORED_LEN] = bytes.try_into().map_err(|_| IdentityError::Malformed)?;
-        if bytes[0] != STORED_VERSION {
-            return Err(IdentityError::Version);
-        }
-        let mut reader = &bytes[1..];
+        let (version, mut reader) = bytes.split_first().ok_or(IdentityError::Malformed)?;
+        let has_next = match *version {
+            FIRST_VERSION => false,
+            STORED_VERSION => true,
+            _ => return Err(IdentityError::Version),
+        };
         let signing = SigningKey::from_bytes(&*take::<32>(&mut reader)?);
         let current = OwnRingKey::read(&mut reader)?;
-        let flag = take::<1>(&mut reader)?[0];
-        let previous = OwnRingKey::read(&mut reader)?;
-        let previous = match flag {
-            0 => None,
-            1 => Some(previous),
-            _ => return Err(IdentityError::Malformed),
+        let previous = OwnRingKey::read_if_any(&mut reader)?;
+        let next = if has_next {
+            OwnRingKey::read_if_any(&mut reader)?
+        } else {
+            None
         };
+        if !reader.is_empty() {
+            return Err(IdentityError::Malformed);
+        }
         Ok(Self {
             signing,
             current,
             previous,
+            next,
         })
     }
 
     /// Everything that must be kept, secrets included: to be encrypted before it touches a disk.
     ///
-    /// version 1 | Ed25519 seed 32 | ring key 36 | previous? 1 | previous ring key 36 (zero if none);
-    /// a ring key is its X25519 secret 32 and its day 4, big-endian.
+    /// version 2 | Ed25519 seed 32 | ring key 36 | previous? 1 | previous ring key 36 (zero if none) | next? 1 | next ring key 36 (zero
+    /// if none); a ring key is its X25519 secret 32 and its day 4, big-endian. Version 1 ends after the previous one.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(STORED_LEN));
         bytes.push(STORED_VERSION);
         bytes.extend_from_slice(self.signing.as_bytes());
         self.current.write(&mut bytes);
-        bytes.push(u8::from(self.previous.is_some()));
-        match &self.previous {
-            Some(previous) => previous.write(&mut bytes),
-            None => bytes.resize(STORED_LEN, 0),
+        for key in [&self.previous, &self.next] {
+            bytes.push(u8::from(key.is_some()));
+            match key {
+                Some(key) => key.write(&mut bytes),
+                None => bytes.extend_from_slice(&[0; RING_KEY_LEN]),
+            }
         }
         bytes
     }
@@ -136,6 +147,34 @@ impl Identity {
         )
     }
 
+    /// The listing with the next ring key, and the proof to a phone book that this engine holds both keys of it, in answer to a
+    /// challenge; `None` when no next one waits.
+    #[must_use]
+    pub fn prove_rotation(
+        &self,
+        number: Number,
+        challenge: &Challenge,
+        proof_key: &RingKey,
+    ) -> Option<(Listing, Possession)> {
+        let next = self.next.as_ref()?;
+        let listing = Listing::sign(&self.signing, RingKey::from(&next.secret), next.until);
+        let proof = Possession::prove_rotation(
+            &self.signing,
+            &next.secret,
+            number,
+            &listing,
+            challenge,
+            proof_key,
+        );
+        Some((listing, proof))
+    }
+
+    /// The owner's word that the number is given up, in answer to a challenge.
+    #[must_use]
+    pub fn sign_deactivation(&self, number: Number, challenge: &Challenge) -> [u8; 64] {
+        sign_deactivation(&self.signing, number, challenge)
+    }
+
     /// Answers a challenge of the phone book.
     #[must_use]
     pub fn answer_challenge(&self, challenge: &Challenge) -> [u8; 64] {
@@ -148,13 +187,59 @@ impl Identity {
         self.current.until
     }
 
-    /// Draws a new ring key. The old one opens rings for [`KEEP_DAYS`] more; an older one is wiped.
-    pub fn renew(&mut self, valid_until: Day, today: Day, rng: &mut impl CryptoRng) {
-        let replaced = std::mem::replace(&mut self.current, OwnRingKey::draw(valid_until, rng));
+    /// Whether this is the current ring key, the one before or the next.
+    #[must_use]
+    pub fn has_ring_key(&self, key: &RingKey) -> bool {
+        let own = std::iter::once(&self.current)
+            .chain(&self.previous)
+            .chain(&self.next);
+        own.map(|own| RingKey::from(&own.secret))
+            .any(|own| own == *key)
+    }
+
+    /// The day on which a ring key that was drawn on `drawn` is to be replaced: one of the last week of its [`RING_KEY_DAYS`], by a
+    /// hash of its secret half, so that nobody else can expect it and a restart does not change it.
+    #[must_use]
+    pub fn renewal_due(&self, drawn: Day) -> Day {
+        let hash = Sha256::new()
+            .chain_update(b"ringfence/1 renewal day\0")
+            .chain_update(self.current.secret.as_bytes())
+            .finalize();
+        let die = u32::from(hash[0]) % LAST_WEEK;
+        drawn.plus(RING_KEY_DAYS - LAST_WEEK + 1 + die)
+    }
+
+    /// Draws the next ring key, unless one waits already. It opens rings from now on, because the phone book may publish it before its
+    /// answer comes; to be stored before the book is asked.
+    pub fn prepare(&mut self, valid_until: Day, rng: &mut impl CryptoRng) {
+        self.next
+            .get_or_insert_with(|| OwnRingKey::draw(valid_until, rng));
+    }
+
+    /// Whether a next ring key waits for the phone book's answer.
+    #[must_use]
+    pub fn is_preparing(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The phone book has taken the next ring key: it is the current one, and the one before opens rings for [`KEEP_DAYS`] more. False
+    /// when there is no next one.
+    pub fn promote(&mut self, today: Day) -> bool {
+        let Some(next) = self.next.take() else {
+            return false;
+        };
+        let replaced = std::mem::replace(&mut self.current, next);
         self.previous = Some(OwnRingKey {
             secret: replaced.secret,
             until: today.plus(KEEP_DAYS),
         });
+        true
+    }
+
+    /// Draws a new ring key and goes on with it at once.
+    pub fn renew(&mut self, valid_until: Day, today: Day, rng: &mut impl CryptoRng) {
+        self.prepare(valid_until, rng);
+        self.promote(today);
     }
 
     /// Wipes the previous ring key when its time is over; true if something changed and must be stored.
@@ -176,6 +261,7 @@ impl Identity {
         let previous = self.previous.iter().filter(move |key| today <= key.until);
         std::iter::once(&self.current)
             .chain(previous)
+            .chain(&self.next)
             .map(|key| &key.secret)
     }
 }
@@ -199,6 +285,16 @@ impl OwnRingKey {
         bytes.extend_from_slice(&self.until.count().to_be_bytes());
     }
 
+    fn read_if_any(reader: &mut &[u8]) -> Result<Option<Self>, IdentityError> {
+        let flag = take::<1>(reader)?[0];
+        let key = Self::read(reader)?;
+        match flag {
+            0 => Ok(None),
+            1 => Ok(Some(key)),
+            _ => Err(IdentityError::Malformed),
+        }
+    }
+
     fn read(reader: &mut &[u8]) -> Result<Self, IdentityError> {
         let secret = StaticSecret::from(*take::<32>(reader)?);
         let until = Day::new(u32::from_be_bytes(*take::<4>(reader)?));
@@ -219,8 +315,16 @@ fn take<const N: usize>(reader: &mut &[u8]) -> Result<Zeroizing<[u8; N]>, Identi
 /// the phone book of before.
 pub const KEEP_DAYS: u32 = 7;
 
-const STORED_VERSION: u8 = 1;
-const STORED_LEN: usize = 1 + 32 + 36 + 1 + 36;
+/// How long a ring key is used at most.
+pub const RING_KEY_DAYS: u32 = 30;
+
+/// The days at the end of that time on which it may be replaced.
+const LAST_WEEK: u32 = 7;
+
+const FIRST_VERSION: u8 = 1;
+const STORED_VERSION: u8 = 2;
+const RING_KEY_LEN: usize = 36;
+const STORED_LEN: usize = 1 + 32 + RING_KEY_LEN + 2 * (1 + RING_KEY_LEN);
 
 #[cfg(test)]
 mod tests {
@@ -262,14 +366,60 @@ mod tests {
     }
 
     #[test]
+    fn ring_keys_are_replaced_on_one_day_of_their_last_week_each_on_its_own() {
+        let (drawn, mut rng) = (Day::new(1_000), rng());
+        let mut days = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let identity = Identity::generate(Day::LAST, &mut rng);
+            let due = identity.renewal_due(drawn).count();
+            assert_eq!(due, identity.renewal_due(drawn).count());
+            days.insert(due);
+        }
+        assert_eq!(days, (1_024..=1_030).collect());
+    }
+
+    #[test]
+    fn an_identity_of_the_first_version_is_read() {
+        let identity = Identity::generate(Day::new(100), &mut rng());
+        let mut stored = identity.to_bytes();
+        stored.truncate(STORED_LEN - 1 - RING_KEY_LEN);
+        stored[0] = FIRST_VERSION;
+        let again = Identity::from_bytes(&stored).expect("as it was written then");
+        assert_eq!(again.listing(), identity.listing());
+        stored.push(0);
+        assert!(Identity::from_bytes(&stored).is_err());
+    }
+
+    #[test]
+    fn the_next_key_is_kept_and_opens_rings_before_the_book_has_answered() {
+        let (today, mut rng) = (Day::new(50), rng());
+        let mut identity = Identity::generate(Day::LAST, &mut rng);
+        assert!(!identity.promote(today), "there is none");
+        let first = identity.listing();
+        identity.prepare(Day::LAST, &mut rng);
+        let stored = identity.to_bytes();
+        identity.prepare(Day::LAST, &mut rng);
+        assert_eq!(identity.to_bytes(), stored, "one waits already");
+        let mut identity = Identity::from_bytes(&stored).expect("own bytes");
+        assert_eq!(identity.opening_secrets(today).count(), 2);
+        assert_eq!(identity.listing(), first);
+        assert!(identity.promote(today));
+        assert_ne!(identity.listing().ring_key(), first.ring_key());
+        assert!(identity.has_ring_key(first.ring_key()));
+        assert_eq!(identity.opening_secrets(today.plus(7)).count(), 2);
+        assert!(identity.forget_old_keys(today.plus(8)));
+        assert!(!identity.has_ring_key(first.ring_key()));
+    }
+
+    #[test]
     fn foreign_versions_and_flags_are_refused() {
         let mut bytes = Identity::generate(Day::new(1), &mut rng()).to_bytes();
-        bytes[0] = 2;
+        bytes[0] = 3;
         assert_eq!(
             Identity::from_bytes(&bytes).err(),
             Some(IdentityError::Version)
         );
-        bytes[0] = 1;
+        bytes[0] = STORED_VERSION;
         bytes[1 + 32 + 36] = 2;
         assert_eq!(
             Identity::from_bytes(&bytes).err(),

@@ -20,6 +20,7 @@
 //! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
 pub mod bucket;
+pub mod contacts;
 pub mod control;
 pub mod date;
 pub mod directory;
@@ -28,6 +29,8 @@ pub mod hint;
 pub mod identity;
 pub mod rejected;
 pub mod ring;
+pub mod roots;
+pub mod safety;
 pub mod seen;
 pub mod session;
 pub mod work;
@@ -42,8 +45,12 @@ mod engine;
 mod input;
 mod line;
 mod output;
+mod record;
+mod settle;
 mod step;
 mod stock;
+mod transfer;
+mod trust;
 
 pub use config::Config;
 pub use counters::Counters;
@@ -51,4 +58,5 @@ pub use engine::Engine;
 pub use input::{MediaEvent, MediaFault, Sealed};
 pub use line::{BindingFault, Line};
 pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
+pub use record::FalseRecord;
 pub use step::{End, Step};

@@ -7,7 +7,10 @@ use ringfence_media::{Description, NearTerms};
 use ringfence_sip as sip;
 
 use crate::Step;
+use crate::contacts::Learnt;
 use crate::envelope::Envelope;
+use crate::record::FalseRecord;
+use crate::roots::SplitView;
 use crate::work::Stamp;
 
 /// A random short name for one call, for logs and the shell's tables. It never leaves the
@@ -63,6 +66,13 @@ pub enum MediaOrder {
     },
     /// From here the phone's sound goes out.
     OpenMicrophone,
+    /// Say a key press to the phone within its sound (RFC 4733).
+    Press {
+        /// 0 to 15.
+        event: u8,
+        /// How long, in milliseconds.
+        millis: u16,
+    },
     /// Send a control frame on the call's data channel.
     Control(Vec<u8>),
     /// Free everything: TURN allocation, port, keys. The last order for a call.
@@ -92,6 +102,17 @@ pub enum Output {
         /// What to do.
         order: MediaOrder,
     },
+    /// Something was learnt about a number: to be saved. The count goes back with [`crate::Engine::handle_contacts`].
+    Learnt {
+        /// Counted from 1.
+        count: u64,
+        /// What.
+        learnt: Learnt,
+    },
+    /// The phone book shows different people different pages, and this is the proof: to be kept, and told to the user.
+    SplitView(Box<SplitView>),
+    /// The phone book lists one of this engine's numbers with keys that are not its own: to be kept, and told to the user.
+    FalseRecord(FalseRecord),
     /// A call has come one step further: for the timeline, never for decisions.
     Step {
         /// Which call.

@@ -36,6 +36,8 @@ pub enum Step {
     ControlOpen,
     /// The first sound of the other side went to the phone.
     FirstSound,
+    /// The phone handed the call over: its two other sides hear each other now.
+    HandedOver,
     /// The call ended.
     Ended(End),
 }
@@ -64,6 +66,8 @@ pub enum End {
     NoSuchNumber,
     /// The phone book has not been downloaded yet.
     NoBook,
+    /// The dialled number had another key before, and the user has not accepted the new one.
+    KeyChanged,
     /// No relay took the ring.
     NoRelay,
     /// There is no sound path: no port, no TURN allocation, or it was lost.
@@ -93,6 +97,7 @@ impl Step {
             Self::Connected => "connected, relay to relay",
             Self::ControlOpen => "control channel open",
             Self::FirstSound => "first sound for the phone",
+            Self::HandedOver => "handed over to another call",
             Self::Ended(end) => end.text(),
         }
     }
@@ -110,6 +115,7 @@ impl End {
             Self::NoPhone => "ended: no phone is registered",
             Self::NoCodec => "ended: no codec in common",
             Self::NoSuchNumber => "ended: no such number",
+            Self::KeyChanged => "ended: the number has another key than before",
             Self::NoBook => "ended: the phone book is not loaded",
             Self::NoRelay => "ended: no relay took the ring",
             Self::NoMedia => "ended: no sound path",

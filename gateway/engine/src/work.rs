@@ -10,8 +10,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use ringfence_phonebook::stamp::{self, zero_bits};
 use zeroize::Zeroizing;
+
+pub use ringfence_phonebook::stamp::WINDOW_SECONDS;
 
 use crate::date::UnixTime;
 use crate::envelope::EventKey;
@@ -46,16 +48,7 @@ impl fmt::Debug for Stamp {
 /// Whether the work of a received event is enough, in the window of `now` or one beside it.
 #[must_use]
 pub fn check(event_key: &EventKey, nonce: u64, bits: u8, now: UnixTime) -> bool {
-    let current = window_of(now);
-    let windows = [
-        Some(current),
-        current.checked_sub(1),
-        current.checked_add(1),
-    ];
-    windows
-        .into_iter()
-        .flatten()
-        .any(|window| zero_bits(event_key, window, nonce) >= u32::from(bits))
+    stamp::check(&event_key.0, nonce, bits, now.seconds())
 }
 
 /// Makes one stamp, a few tries at a time, so that whoever drives it can stop or do other things.
@@ -90,7 +83,7 @@ impl Mint {
         for _ in 0..tries {
             let nonce = self.next?;
             self.next = nonce.checked_add(1);
-            if zero_bits(&self.event_key, self.window, nonce) >= self.bits {
+            if zero_bits(&self.event_key.0, self.window, nonce) >= self.bits {
                 self.next = None;
                 return Some(Stamp {
                     event_key: self.event_key,
@@ -110,36 +103,13 @@ impl fmt::Debug for Mint {
     }
 }
 
-fn zero_bits(event_key: &EventKey, window: u32, nonce: u64) -> u32 {
-    let hash: [u8; 32] = Sha256::new()
-        .chain_update(DOMAIN)
-        .chain_update(event_key.0)
-        .chain_update(window.to_be_bytes())
-        .chain_update(nonce.to_be_bytes())
-        .finalize()
-        .into();
-    let mut bits = 0;
-    for byte in hash {
-        bits += byte.leading_zeros();
-        if byte != 0 {
-            break;
-        }
-    }
-    bits
-}
-
 fn window_of(time: UnixTime) -> u32 {
-    u32::try_from(time.seconds() / WINDOW_SECONDS).unwrap_or(u32::MAX)
+    stamp::window_of(time.seconds())
 }
 
 fn accepted(current: u32, window: u32) -> bool {
     current.abs_diff(window) <= 1
 }
-
-const DOMAIN: &[u8] = b"ringfence/1 work\0";
-
-/// Length of a window: long enough to keep stamps ready, short enough that a hoard goes stale.
-pub const WINDOW_SECONDS: u64 = 600;
 
 /// How far two honest clocks may be apart; the limit of a ring's own time too.
 const SKEW: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use ringfence_engine::contacts::ContactFault;
 use ringfence_phonebook::CodeError;
 
 use crate::activate::ActivateFault;
@@ -26,6 +27,9 @@ pub enum Failure {
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
+    /// An edit of the contacts.
+    #[error(transparent)]
+    Contact(#[from] ContactFault),
     /// The phone book.
     #[error(transparent)]
     Book(#[from] BookFault),
@@ -44,6 +48,12 @@ pub enum Failure {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
+    /// No line has that number.
+    #[error("no line of this state folder has that number")]
+    NoSuchLine,
+    /// The person did not say yes.
+    #[error("nothing was done: it was not confirmed")]
+    NotConfirmed,
     /// Nothing was typed, or two different things.
     #[error("no passphrase was given, or the second one differs from the first")]
     NoPassphrase,
@@ -61,12 +71,15 @@ impl Failure {
             Self::Config(error) => error.remedy(),
             Self::Keystore(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
+            Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
             Self::Activate(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => listen_remedy(error),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
+            Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
+            Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
             }
@@ -80,7 +93,10 @@ impl Failure {
         match self {
             Self::Config(_)
             | Self::Code(_)
+            | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::NoSuchLine
+            | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,
         }

@@ -50,6 +50,8 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
+            ring_key_since: None,
+            members: None,
         };
         let config = Config::with_state(Path::new("/tmp/x"));
         let lines = [line];

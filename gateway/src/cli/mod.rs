@@ -3,6 +3,9 @@
 //! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
 //! settings are wrong.
 
+mod contacts;
+mod deactivate;
+mod evidence;
 mod failure;
 mod lines;
 mod serve;
@@ -12,7 +15,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use ringfence_phonebook::ActivationCode;
+use ringfence_phonebook::{ActivationCode, Day};
+use time::Date;
 use tracing_subscriber::EnvFilter;
 
 use crate::activate::activate;
@@ -24,6 +28,9 @@ use crate::io::turn::TurnEndpoint;
 use crate::keystore::Keystore;
 use crate::secret::Secret;
 pub use failure::Failure;
+
+/// The Julian day number of 1970-01-01.
+const UNIX_JULIAN_DAY: i32 = 2_440_588;
 
 /// Log of the demo: its output is the report.
 const DEMO_LOG: &str = "ringfence=error";
@@ -62,6 +69,16 @@ enum Command {
     Run(Place),
     /// List the lines of the state folder and their SIP accounts
     Lines(LinesArgs),
+    /// Give a number back: nobody can call it any more, and its keys are destroyed
+    ///
+    /// Stop the engine of the state folder first.
+    Deactivate(deactivate::DeactivateArgs),
+    /// List the contacts, compare safety numbers, accept changed keys
+    ///
+    /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
+    Contacts(contacts::ContactsArgs),
+    /// List the proof against the phone book that was found, if any
+    Evidence(evidence::EvidenceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -120,10 +137,10 @@ struct LinesArgs {
 #[derive(Debug, Args)]
 struct Place {
     /// File of settings (TOML); examples/ringfence.toml shows them all
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Folder of the keys; goes over the setting `state` [default: ~/.local/share/ringfence]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
 }
 
@@ -173,6 +190,12 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             say(&lines::table(&store.lines()?, &config, args.passwords))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Deactivate(args) => {
+            deactivate::run(&args).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -221,6 +244,12 @@ async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
 
 /// Opens the key store, with the passphrase of the environment or of the person at the terminal.
 fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure> {
+    let passphrase = passphrase(config, new_passphrase)?;
+    Ok(Keystore::open(&config.state, passphrase)?)
+}
+
+/// The passphrase of the keys, if they have one.
+fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, Failure> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
     let passphrase = match std::env::var("RINGFENCE_PASSPHRASE") {
         Ok(text) if !text.is_empty() => Some(Secret::new(text)),
@@ -228,7 +257,14 @@ fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure
         _ if new_passphrase => Some(ask_twice()?),
         _ => None,
     };
-    Ok(Keystore::open(&config.state, passphrase)?)
+    Ok(passphrase)
+}
+
+/// A day as people write it, 2026-11-25; one that no calendar has, as its count.
+fn day_text(day: Day) -> String {
+    let julian = i32::try_from(day.count()).map(|days| days.saturating_add(UNIX_JULIAN_DAY));
+    let date = julian.ok().and_then(|day| Date::from_julian_day(day).ok());
+    date.map_or_else(|| day.to_string(), |date| date.to_string())
 }
 
 /// `None` when there is no terminal to ask at.

@@ -8,11 +8,12 @@ use tokio::time::sleep;
 
 use super::{Failure, open_store, say, stop};
 use crate::assemble::{AssembleFault, assemble};
-use crate::config::Config;
+use crate::config::{Config, TurnLogin};
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, keep_fresh};
 use crate::io::lobby::Lobby;
 use crate::io::probe::probe;
+use crate::io::purse::Purse;
 use crate::io::relay::RelayState;
 use crate::keystore::LineFile;
 use crate::news::{pass_on, renew};
@@ -22,7 +23,7 @@ use crate::renew::Renewals;
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until Ctrl-C.
-pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+pub(super) async fn serve(mut config: Config) -> Result<(), Failure> {
     let mut store = open_store(&config, false)?;
     let lines = store.lines()?;
     let (client, mut copy) = open_book(&config, &lines)?;
@@ -32,9 +33,17 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     };
     let key = snapshot.network.book_key;
     let mut renewals = Renewals::new(store, client.clone(), key, lines);
+    let purse = Purse::default();
+    let purse = matches!(config.turn.login, TurnLogin::None).then_some(&purse);
     // A fault was told; the old bindings may still be good.
-    drop(renew(&mut renewals).await);
-    let parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    drop(renew(&mut renewals, &snapshot.network, purse).await);
+    if let Some(purse) = purse.filter(|purse| !purse.is_empty()) {
+        config.turn.login = TurnLogin::Book(purse.clone());
+    }
+    let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
+    let mut diary = renewals.diary();
+    parts.contacts = diary.contacts()?;
+    parts.diary = Some(diary);
     check_turn(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
@@ -44,7 +53,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     let watching = tokio::spawn(watch_relays(relays));
     tokio::select! {
         () = stop() => {}
-        () = pass_on(&gateway, fresh, &mut renewals) => {}
+        () = pass_on(&gateway, fresh, &mut renewals, purse) => {}
     }
     keeping.abort();
     watching.abort();

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::io::purse::Purse;
 use crate::io::relay;
 use crate::io::turn::{TurnEndpoint, TurnUrlError};
 use crate::secret::Secret;
@@ -57,8 +58,9 @@ pub struct SipListen {
 /// How the copy of the phone book is kept fresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookSettings {
-    /// Mean time between downloads; the real moments are random, so that they tell nothing.
-    pub refresh: Duration,
+    /// Mean time between downloads, `None` for once in each epoch of the book; the real moments are random, so that they tell
+    /// nothing.
+    pub refresh: Option<Duration>,
     /// Certificates trusted beside the usual ones.
     pub ca_file: Option<PathBuf>,
 }
@@ -81,6 +83,8 @@ pub struct TurnSettings {
 pub enum TurnLogin {
     /// Nothing is set.
     None,
+    /// Logins that the phone book gives in bulk, each used once.
+    Book(Purse),
     /// A secret shared with the server, from which one-use credentials are made (draft-uberti-behave-turn-rest).
     Shared(Secret),
     /// One fixed account. The server can then tell this engine's calls from others'.
@@ -255,7 +259,7 @@ impl TryFrom<RawConfig> for Config {
         in_range(
             "phonebook.refresh_minutes",
             raw.phonebook.refresh_minutes,
-            1,
+            0,
             7 * 24 * 60,
         )?;
         for url in &raw.relays {
@@ -273,7 +277,9 @@ impl TryFrom<RawConfig> for Config {
                 tcp_port: raw.sip.tcp_port,
             },
             phonebook: BookSettings {
-                refresh: Duration::from_secs(raw.phonebook.refresh_minutes * 60),
+                refresh: Some(raw.phonebook.refresh_minutes)
+                    .filter(|minutes| *minutes > 0)
+                    .map(|minutes| Duration::from_secs(minutes * 60)),
                 ca_file: optional_path(&raw.phonebook.ca_file),
             },
             turn: turn_settings(raw.turn)?,
@@ -295,11 +301,6 @@ fn in_range(setting: &'static str, value: u64, least: u64, most: u64) -> Result<
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
-    match listed.len() {
-        0 => return Err(ConfigError::Listen(String::new())),
-        1 => {}
-        several => return Err(ConfigError::ListenSeveral(several)),
-    }
     let read = |text: &String| match text.parse::<IpAddr>() {
         Ok(addr) if addr.to_canonical().is_unspecified() => {
             Err(ConfigError::ListenEverywhere(addr))
@@ -307,7 +308,12 @@ fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
         Ok(addr) => Ok(addr),
         Err(_) => Err(ConfigError::Listen(text.clone())),
     };
-    listed.iter().map(read).collect()
+    let addresses: Vec<IpAddr> = listed.iter().map(read).collect::<Result<_, _>>()?;
+    match addresses.len() {
+        0 => Err(ConfigError::Listen(String::new())),
+        1 => Ok(addresses),
+        several => Err(ConfigError::ListenSeveral(several)),
+    }
 }
 
 fn optional_path(text: &str) -> Option<PathBuf> {

@@ -41,10 +41,10 @@ pub struct RawSip {
 }
 
 /// `[phonebook]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBook {
-    /// Mean minutes between downloads.
+    /// Mean minutes between downloads; 0: once in each epoch of the book.
     pub refresh_minutes: u64,
     /// File of certificates.
     pub ca_file: String,
@@ -89,15 +89,6 @@ impl Default for RawSip {
             listen: vec!["127.0.0.1".to_owned()],
             udp_port: 5060,
             tcp_port: 5060,
-        }
-    }
-}
-
-impl Default for RawBook {
-    fn default() -> Self {
-        Self {
-            refresh_minutes: 5,
-            ca_file: String::new(),
         }
     }
 }

@@ -160,6 +160,7 @@ impl Stack {
         // Both numbers are in the book before anybody downloads it.
         let first = enrol("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
         let second = enrol("b", free_port().unwrap_or(0)).await?;
+        book.close_epoch_now().await?;
         let (first, second) = (
             start_end(first, &book).await?,
             start_end(second, &book).await?,

@@ -1,8 +1,8 @@
 //! Where calls get their way out: a dialled TURN server and a login for it.
 //!
 //! Every call logs in under another random name, made from a secret shared with the server
-//! (draft-uberti-behave-turn-rest): the server cannot tell from the name whose calls belong
-//! together. Nobody is asked for a login at call time.
+//! (draft-uberti-behave-turn-rest) or taken from a purse that the phone book filled: the server
+//! cannot tell from the name whose calls belong together. Nobody is asked for a login at call time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,7 @@ impl Lobby {
     fn credentials(&self) -> Option<(String, Secret<String>)> {
         match &self.login {
             TurnLogin::None => None,
+            TurnLogin::Book(purse) => purse.take(clock::unix_seconds()),
             TurnLogin::Fixed { user, password } => {
                 Some((user.clone(), Secret::new(password.expose().to_owned())))
             }

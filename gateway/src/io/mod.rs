@@ -6,6 +6,7 @@ pub mod lobby;
 mod patience;
 pub mod phone;
 pub mod probe;
+pub mod purse;
 pub mod relay;
 pub(crate) mod spare;
 pub(crate) mod talk;

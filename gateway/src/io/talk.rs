@@ -165,6 +165,10 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) -> Option<MediaFault> {
             });
         }
         MediaOrder::OpenMicrophone => talk.open_microphone(now()),
+        MediaOrder::Press { event, millis } => {
+            let said = talk.press(event, millis);
+            tracing::trace!(said, "key press");
+        }
         MediaOrder::Control(frame) => {
             let sent = talk.send_control(&frame, now());
             tracing::trace!(sent, "control frame");

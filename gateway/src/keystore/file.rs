@@ -84,6 +84,19 @@ pub(super) fn lock(folder: &Path) -> Result<File, KeystoreFault> {
     }
 }
 
+/// Waits for the lock of one file that is read, changed and written in one go, by an engine and by commands beside it.
+pub(super) fn wait_for_lock(path: &Path) -> Result<File, KeystoreFault> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(disk("write", path))?;
+    file.lock().map_err(disk("lock", path))?;
+    Ok(file)
+}
+
 /// The `.json` files of a folder, by name; none when there is no folder.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
     let entries = match std::fs::read_dir(folder) {
@@ -107,10 +120,18 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
 
 /// Reads a file that must not be open to others.
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+    read_private_up_to(path, MOST_BYTES)
+}
+
+/// As [`read_private`], of at most so many bytes.
+pub(super) fn read_private_up_to(
+    path: &Path,
+    most: u64,
+) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
     let file = File::open(path).map_err(disk("read", path))?;
     let metadata = file.metadata().map_err(disk("read", path))?;
     closed_to_others(path, &metadata, 0o077)?;
-    if metadata.len() > MOST_BYTES {
+    if metadata.len() > most {
         return Err(KeystoreFault::Malformed {
             path: path.to_owned(),
         });
@@ -119,7 +140,7 @@ pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFa
     let mut bytes = Zeroizing::new(Vec::with_capacity(
         usize::try_from(metadata.len()).unwrap_or(0) + 1,
     ));
-    file.take(MOST_BYTES)
+    file.take(most)
         .read_to_end(&mut bytes)
         .map_err(disk("read", path))?;
     Ok(bytes)
@@ -141,6 +162,13 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreFau
         drop(std::fs::remove_file(&fresh));
     }
     written.map_err(disk("write", path))
+}
+
+/// Removes a file.
+pub(super) fn remove(path: &Path) -> Result<(), KeystoreFault> {
+    std::fs::remove_file(path)
+        .and_then(|()| sync_folder(path))
+        .map_err(disk("remove", path))
 }
 
 fn write_fresh(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ringfence_phonebook::Day;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -33,6 +34,10 @@ pub struct LineFile {
     pub account: SipAccount,
     /// What the owner calls the line. Stays on this machine.
     pub name: Option<String>,
+    /// When the ring key was drawn, if that is known.
+    pub ring_key_since: Option<Day>,
+    /// The phone book's token for its members, as it last came.
+    pub members: Option<Secret>,
 }
 
 impl std::fmt::Debug for LineFile {
@@ -61,6 +66,10 @@ struct Stored {
     sip_password: String,
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    ring_key_since: Option<u32>,
+    #[serde(default)]
+    members: Option<String>,
 }
 
 impl LineFile {
@@ -74,6 +83,8 @@ impl LineFile {
             sip_user: self.account.user.clone(),
             sip_password: self.account.password.expose().to_owned(),
             name: self.name.clone(),
+            ring_key_since: self.ring_key_since.map(Day::count),
+            members: self.members.as_ref().map(|token| token.expose().to_owned()),
         };
         // Large enough that it never grows and leaves copies behind.
         let mut json = Zeroizing::new(Vec::with_capacity(8 * 1024));
@@ -99,6 +110,8 @@ impl LineFile {
                 password: Secret::new(std::mem::take(&mut stored.sip_password)),
             },
             name: stored.name.take(),
+            ring_key_since: stored.ring_key_since.map(Day::new),
+            members: stored.members.take().map(Secret::new),
         })
     }
 }

@@ -5,10 +5,15 @@
 //!   lock                  held while an engine runs
 //!   lines/20417.json      mode 0600 from its first byte; see `sealed` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
+//!   contacts.json         whose key each number stood for; see `contacts`
+//!   contacts.lock         held for the moment of a change
+//!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
 //! of the phone book lies beside them and is no secret ([`crate::io::book`]).
 
+mod contacts;
+mod evidence;
 mod file;
 mod line;
 mod sealed;
@@ -18,6 +23,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+pub use contacts::ContactsFile;
+pub(crate) use contacts::Edition;
+pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, write_private};
 pub use line::{LineFile, SipAccount};
 use sealed::Vault;
@@ -167,29 +175,28 @@ impl Keystore {
         Ok(false)
     }
 
+    /// All lines of a folder whose store another engine may have open: every file is replaced in one step, so that what is read is
+    /// whole. Nothing can be changed in this way.
+    ///
+    /// # Errors
+    /// As [`Self::lines`].
+    pub fn look(folder: &Path, passphrase: Option<Secret>) -> Result<Vec<LineFile>, KeystoreFault> {
+        read_lines(folder, &mut Vault::new(passphrase))
+    }
+
+    /// The contacts beside these lines, under the same passphrase.
+    #[must_use]
+    pub fn contacts(&self) -> ContactsFile {
+        ContactsFile::new(&self.folder, self.vault.again())
+    }
+
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.
     ///
     /// # Errors
     /// [`KeystoreFault`] naming the first file that cannot be used: an engine that silently serves fewer lines than it has would
     /// look like calls that never come.
     pub fn lines(&mut self) -> Result<Vec<LineFile>, KeystoreFault> {
-        let folder = self.folder.join("lines");
-        let paths = file::list(&folder)?;
-        if paths.len() > MOST_LINES {
-            return Err(KeystoreFault::TooManyLines { path: folder });
-        }
-        let mut lines = Vec::with_capacity(paths.len());
-        for path in paths {
-            let body = self.vault.open(&path, &file::read_private(&path)?)?;
-            let line = LineFile::from_json(&body)
-                .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
-            if path != self.line_path(line.number) {
-                return Err(KeystoreFault::Malformed { path });
-            }
-            lines.push(line);
-        }
-        lines.sort_by_key(|line| line.number);
-        Ok(lines)
+        read_lines(&self.folder, &mut self.vault)
     }
 
     /// Writes a line, replacing an older state of it. Either the old or the new file is there, whatever happens meanwhile.
@@ -199,6 +206,15 @@ impl Keystore {
     pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreFault> {
         let path = self.line_path(line.number);
         write_private(&path, &self.vault.seal(&path, &line.to_json())?)
+    }
+
+    /// Removes a line whose number was given up. Its keys are gone then.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when the disk refuses.
+    pub fn remove(&mut self, number: u32) -> Result<(), KeystoreFault> {
+        let path = self.line_path(number);
+        file::remove(&path)
     }
 
     /// Keeps the identity of an activation before it is sent, so that the keys are not lost when the answer is. `name` tells
@@ -230,16 +246,11 @@ impl Keystore {
     /// # Errors
     /// [`KeystoreFault`] when the disk refuses.
     pub fn forget_pending(&mut self, name: &[u8]) -> Result<(), KeystoreFault> {
-        let path = self.pending_path(name);
-        std::fs::remove_file(&path).map_err(|error| KeystoreFault::Disk {
-            act: "remove",
-            path,
-            kind: error.kind(),
-        })
+        file::remove(&self.pending_path(name))
     }
 
     fn line_path(&self, number: u32) -> PathBuf {
-        self.folder.join("lines").join(format!("{number}.json"))
+        line_path(&self.folder, number)
     }
 
     fn pending_path(&self, name: &[u8]) -> PathBuf {
@@ -247,6 +258,30 @@ impl Keystore {
             .join("pending")
             .join(format!("{}.json", hex::encode(name)))
     }
+}
+
+fn line_path(state: &Path, number: u32) -> PathBuf {
+    state.join("lines").join(format!("{number}.json"))
+}
+
+fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, KeystoreFault> {
+    let folder = state.join("lines");
+    let paths = file::list(&folder)?;
+    if paths.len() > MOST_LINES {
+        return Err(KeystoreFault::TooManyLines { path: folder });
+    }
+    let mut lines = Vec::with_capacity(paths.len());
+    for path in paths {
+        let body = vault.open(&path, &file::read_private(&path)?)?;
+        let line = LineFile::from_json(&body)
+            .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
+        if path != line_path(state, line.number) {
+            return Err(KeystoreFault::Malformed { path });
+        }
+        lines.push(line);
+    }
+    lines.sort_by_key(|line| line.number);
+    Ok(lines)
 }
 
 #[cfg(test)]
@@ -274,6 +309,8 @@ mod tests {
                 password: Secret::new("swordfish".to_owned()),
             },
             name: Some("Desk".to_owned()),
+            ring_key_since: None,
+            members: Some(Secret::new("token".to_owned())),
         }
     }
 

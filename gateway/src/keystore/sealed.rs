@@ -90,6 +90,16 @@ impl Vault {
         }
     }
 
+    /// Another one under the same passphrase. It derives its key itself.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            passphrase: self.passphrase.clone(),
+            memory_kib: self.memory_kib,
+            passes: self.passes,
+            derived: None,
+        }
+    }
+
     /// The cheapest derivation there is.
     #[cfg(test)]
     pub(super) fn quick(passphrase: Option<Secret>) -> Self {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bad_moments;
 #[cfg(test)]
+mod community_box;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod processes;

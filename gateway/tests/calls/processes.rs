@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringfence::io::book::BookCopy;
 use ringfence_phonebook::{Binding, Day};
+use serde_json::Value;
 
 use crate::log::{leaks, secrets};
 use crate::town::{House, SOON, TURN_SECRET, Town, call, is_over, plug_in, sees};
@@ -21,11 +22,16 @@ struct Program {
 
 impl Program {
     fn start(state: &Path, turn_urls: &[String]) -> Self {
+        Self::start_with(state, turn_urls, TURN_SECRET)
+    }
+
+    /// Without a secret, the logins for the TURN server come from the phone book.
+    fn start_with(state: &Path, turn_urls: &[String], secret: &str) -> Self {
         let file = |name: &str| state.with_extension(name);
         let (config, out, log) = (file("toml"), file("out"), file("log"));
         let settings = format!(
             "state = {state:?}\n[sip]\nudp_port = 0\ntcp_port = 0\n\
-             [turn]\nurls = {turn_urls:?}\nsecret = {TURN_SECRET:?}\nallow_private = true\n"
+             [turn]\nurls = {turn_urls:?}\nsecret = {secret:?}\nallow_private = true\n"
         );
         std::fs::write(&config, settings).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
@@ -135,7 +141,7 @@ async fn a_start_while_everything_is_away_is_told_in_a_log_that_names_nobody() {
     town.turn.stop().await;
     let mut program = Program::start(&state, &[turn]);
     let told = [
-        "the phone book's word for a line could not be renewed: the phone book cannot be reached",
+        "the phone book's word for a line, or its ring key, could not be renewed: the phone book cannot be reached",
         "TURN server 1 of 1 gives no way out",
         "calls will have no sound",
         "the phone book was not downloaded",
@@ -144,4 +150,79 @@ async fn a_start_while_everything_is_away_is_told_in_a_log_that_names_nobody() {
     let log = Program::writes(&program.log, &told).await;
     assert_eq!(leaks(&log, &secrets), Vec::<String>::new(), "{log}");
     assert_eq!(program.end("-INT").await.0, Some(0));
+}
+
+/// What a command beside the program prints.
+fn beside(state: &Path, command: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(command)
+        .args(["--json", "--state"])
+        .arg(state)
+        .env_remove("RINGFENCE_PASSPHRASE")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Waits until there is a contact.
+async fn contact(state: &Path) -> Value {
+    let start = Instant::now();
+    loop {
+        let contacts = beside(state, &["contacts"]);
+        if let Some(contact) = contacts.get(0) {
+            return contact.clone();
+        }
+        assert!(start.elapsed() < SOON, "nobody was pinned");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_call_with_the_books_logins_both_sides_have_a_contact_and_one_safety_number() {
+    let town = Town::build().await;
+    let [house_a, house_b] = town.houses().await;
+    let (line_a, line_b) = (house_a.line.clone(), house_b.line.clone());
+    let [state_a, state_b] = [house_a, house_b].map(|house| house.config.state);
+    let program_a = Program::start_with(&state_a, &[], "");
+    let program_b = Program::start_with(&state_b, &[], "");
+    for program in [&program_a, &program_b] {
+        Program::writes(
+            &program.log,
+            &["listening for rings", "the TURN server relays"],
+        )
+        .await;
+    }
+    let mut phone_a = plug_in(&line_a, program_a.udp().await, 0).await;
+    let mut phone_b = plug_in(&line_b, program_b.udp().await, 1).await;
+    for phone in [&mut phone_a, &mut phone_b] {
+        sees(phone, |event| {
+            *event == ringfence::demo::ua::PhoneEvent::Registered
+        })
+        .await;
+    }
+    call(&mut phone_a, &mut phone_b, &line_b.number.to_string()).await;
+    for (state, other) in [(&state_a, &line_b), (&state_b, &line_a)] {
+        let contact = contact(state).await;
+        assert_eq!(contact["number"], other.number);
+        assert_eq!(
+            (&contact["verified"], &contact["changed"]),
+            (&false.into(), &Value::Null)
+        );
+    }
+    let (of_a, of_b) = (line_a.number.to_string(), line_b.number.to_string());
+    let a = beside(&state_a, &["contacts", "verify", &of_b]);
+    let b = beside(&state_b, &["contacts", "verify", &of_a]);
+    let digits = |shown: &Value| shown["safety_numbers"][0]["safety_number"].clone();
+    assert_eq!(digits(&a), digits(&b));
+    assert_eq!(digits(&a).as_str().unwrap().len(), 60);
+    beside(&state_a, &["contacts", "verify", &of_b, "--yes"]);
+    let named = beside(&state_a, &["contacts", "name", &of_b, "Bob"]);
+    assert_eq!(
+        (&named[0]["name"], &named[0]["verified"]),
+        (&"Bob".into(), &true.into())
+    );
+    assert_eq!(beside(&state_a, &["evidence"]), Value::Array(Vec::new()));
 }

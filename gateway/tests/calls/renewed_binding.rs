@@ -49,7 +49,7 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
         }
     };
     tokio::select! {
-        () = pass_on(&a.gateway, fresh, &mut renewals) => panic!("it goes on for ever"),
+        () = pass_on(&a.gateway, fresh, &mut renewals, None) => panic!("it goes on for ever"),
         rang = timeout(SOON, ringing) => assert!(rang.is_ok(), "it never rang"),
     }
     assert_eq!(renewals.lines()[0].binding, good.encode());

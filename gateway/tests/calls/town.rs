@@ -3,6 +3,7 @@
 //! A house is a state folder until it is opened: then it is a running gateway with one built-in phone.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use ringfence::activate::activate;
@@ -71,6 +72,7 @@ impl Town {
             plan: NumberPlan::new(20_000, 2).unwrap(),
             relays: vec![relay.url()],
             turn: vec![format!("turn:{}", turn.local_addr())],
+            turn_secret: Some(TurnSecret::new(TURN_SECRET.to_owned())),
             ..Default::default()
         })
         .await
@@ -89,24 +91,7 @@ impl Town {
     }
 
     async fn house(&self, name: &str) -> House {
-        let mut config = Config::with_state(&self.folder.path().join(name));
-        config.sip = SipListen {
-            addresses: vec![Ipv4Addr::LOCALHOST.into()],
-            udp_port: 0,
-            tcp_port: 0,
-        };
-        config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
-        config.turn.allow_private = true;
-        let client = BookClient::new(&self.book.url(), None).unwrap();
-        let mut store = Keystore::open(&config.state, None).unwrap();
-        let code = self.book.issue().await.unwrap().code;
-        let line = activate(&mut store, &client, &code, None).await.unwrap();
-        House {
-            config,
-            line,
-            client,
-            store,
-        }
+        House::build(&self.book, &self.folder.path().join(name)).await
     }
 
     /// Two homes whose phones are registered and whose gateways listen for rings.
@@ -117,9 +102,37 @@ impl Town {
 }
 
 impl House {
+    /// A house below `state` that activates a line of this book; everybody can call it at once.
+    pub(crate) async fn build(book: &PhoneBook, state: &Path) -> Self {
+        let mut config = Config::with_state(state);
+        config.sip = SipListen {
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            udp_port: 0,
+            tcp_port: 0,
+        };
+        config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
+        config.turn.allow_private = true;
+        let client = BookClient::new(&book.url(), None).unwrap();
+        let mut store = Keystore::open(&config.state, None).unwrap();
+        let code = book.issue().await.unwrap().code;
+        let line = activate(&mut store, &client, &code, None).await.unwrap();
+        book.close_epoch_now().await.unwrap();
+        Self {
+            config,
+            line,
+            client,
+            store,
+        }
+    }
+
     /// Starts the gateway and plugs a phone in; which of the two `TONES` it says is `side`.
     pub(crate) async fn open(&self, town: &Town, side: usize) -> Home {
-        let mut copy = BookCopy::open(&self.config.state, town.book.book_key()).unwrap();
+        self.open_with(&town.book, side).await
+    }
+
+    /// As `open`, for a house whose book belongs to no town.
+    pub(crate) async fn open_with(&self, book: &PhoneBook, side: usize) -> Home {
+        let mut copy = BookCopy::open(&self.config.state, book.book_key()).unwrap();
         let snapshot = copy.refresh(&self.client).await.unwrap();
         let lines = std::slice::from_ref(&self.line);
         let parts = assemble(&self.config, lines, &snapshot).await.unwrap();

@@ -46,6 +46,26 @@ pub struct PhoneMedia {
 }
 
 impl PhoneMedia {
+    /// Somebody at `rtp` who takes `codecs` under the numbers that we offer, and has written no SDP: the other half of a
+    /// call that was handed over or, at an unspecified address, a phone that has yet to answer our offer.
+    #[must_use]
+    pub fn unwritten(rtp: SocketAddr, codecs: &[Codec]) -> Self {
+        let numbered = codecs
+            .iter()
+            .map(|codec| (*codec, codec.far_payload_type()));
+        Self {
+            rtp,
+            rtcp: None,
+            codecs: numbered.collect(),
+            direction: Direction::SendRecv,
+            streams: vec![Stream {
+                kind: stream::Kind::Audio,
+                protocol: stream::Protocol::RtpAvp,
+            }],
+            chosen: 0,
+        }
+    }
+
     /// The formats alone, in the phone's order: what an offer tells the other engine.
     #[must_use]
     pub fn formats(&self) -> Vec<Codec> {

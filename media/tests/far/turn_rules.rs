@@ -8,8 +8,8 @@ use ringfence_media::far::{
     FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
 };
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, MAX_RELAYS_PER_USER, TurnMachine, TurnOutput, TurnSecret,
-    TurnSettings, rest_credentials,
+    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+    rest_credentials,
 };
 
 use crate::world::{UNIX, any_instant};
@@ -32,6 +32,7 @@ impl Server {
             listen: "9.9.9.9:3478".parse().unwrap(),
             secret,
             allow_private: false,
+            limits: TurnLimits::DEFAULT,
         };
         Self {
             machine: TurnMachine::new(settings, now, UNIX),
@@ -111,7 +112,7 @@ impl Server {
 fn one_user_name_holds_a_bounded_number_of_relays() {
     let mut turn = Server::new(Duration::from_secs(60));
     let mut legs = Vec::new();
-    for port in 0..MAX_RELAYS_PER_USER {
+    for port in 0..TurnLimits::DEFAULT.relays_per_user {
         let (mut leg, flow) = turn.leg(1000 + port as u16);
         assert!(matches!(
             turn.settle(&mut leg, flow)[..],

@@ -12,8 +12,8 @@ use ringfence_media::far::{
 };
 use ringfence_media::{Codec, Description};
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
-    rest_credentials,
+    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSecret,
+    TurnSettings, rest_credentials,
 };
 
 /// The first leg calls the second.
@@ -114,6 +114,7 @@ impl World {
                     listen,
                     secret: secret.clone(),
                     allow_private: false,
+                    limits: TurnLimits::DEFAULT,
                 };
                 (listen, TurnMachine::new(settings, start, UNIX))
             })

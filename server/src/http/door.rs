@@ -1,11 +1,13 @@
-//! The door: so many visitors at a time, and none that only stands there. A connection that moves nothing for half a minute while
-//! something is expected of its peer is closed, be it a request sent byte by byte or an answer that nobody takes.
+//! The door: so many visitors at a time, so many of them from one house, and none that only stands there. A connection that moves
+//! nothing for half a minute while something is expected of its peer is closed, be it a request sent byte by byte, an answer that
+//! nobody takes, or a TLS greeting that does not come.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,50 +17,90 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::config::Proxies;
+use crate::limit::House;
+
 /// Connections at a time, below the usual limit of 1 024 open files. More wait in the system's queue.
 const MAX_VISITORS: usize = 900;
 
+/// Connections from one house at a time; more are closed at once. A proxy of ours is no house.
+const MAX_OF_A_HOUSE: usize = 100;
+
 /// An idle connection ends with it; and from a request's first byte on, all of it must arrive and be answered in it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener that lets a bounded number in.
 pub(super) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
+    proxies: Proxies,
+    inside: Arc<Inside>,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener) -> Self {
+    pub(super) fn new(listener: TcpListener, proxies: Proxies) -> Self {
         Self {
             listener,
             seats: Arc::new(Semaphore::new(MAX_VISITORS)),
+            proxies,
+            inside: Arc::default(),
+        }
+    }
+
+    /// The next connection, and who is at its other end.
+    pub(super) async fn next(&mut self) -> (Visitor, IpAddr) {
+        loop {
+            let seat = Arc::clone(&self.seats)
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            let peer = peer.ip().to_canonical();
+            let house = (!self.proxies.trust(peer)).then(|| House::from(peer));
+            if let Some(place) = Inside::enter(&self.inside, house) {
+                return (Visitor::new(stream, (seat, place)), peer);
+            }
         }
     }
 }
 
-impl Listener for Door {
-    type Io = Visitor;
-    type Addr = SocketAddr;
+/// Who is inside, by house. As many entries as there are visitors at most.
+#[derive(Default)]
+struct Inside(Mutex<BTreeMap<House, usize>>);
 
-    async fn accept(&mut self) -> (Visitor, SocketAddr) {
-        let seat = Arc::clone(&self.seats)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (
-            Visitor {
-                stream,
-                patience: Box::pin(sleep(PATIENCE)),
-                idle: true,
-                _seat: seat,
-            },
-            peer,
-        )
+impl Inside {
+    fn enter(inside: &Arc<Self>, house: Option<House>) -> Option<Place> {
+        if let Some(house) = house {
+            let mut visitors = inside.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = visitors.entry(house).or_default();
+            if *count >= MAX_OF_A_HOUSE {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Place {
+            inside: Arc::clone(inside),
+            house,
+        })
     }
+}
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+/// Counted as inside until it is dropped.
+struct Place {
+    inside: Arc<Inside>,
+    house: Option<House>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(house) = self.house else { return };
+        let mut visitors = self.inside.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = visitors.get_mut(&house) {
+            *count -= 1;
+            if *count == 0 {
+                visitors.remove(&house);
+            }
+        }
     }
 }
 
@@ -68,10 +110,21 @@ pub(super) struct Visitor {
     patience: Pin<Box<Sleep>>,
     /// Nothing has come since the last answer, or the beginning.
     idle: bool,
-    _seat: OwnedSemaphorePermit,
+    _seat: (OwnedSemaphorePermit, Place),
 }
 
 impl Visitor {
+    fn new(stream: TcpStream, seat: (OwnedSemaphorePermit, Place)) -> Self {
+        // An answer is written whole; that a small one is sent late is all that can go wrong here.
+        drop(stream.set_nodelay(true));
+        Self {
+            stream,
+            patience: Box::pin(sleep(PATIENCE)),
+            idle: true,
+            _seat: seat,
+        }
+    }
+
     fn be_patient_again(&mut self) {
         self.patience.as_mut().reset(Instant::now() + PATIENCE);
     }
@@ -124,5 +177,27 @@ impl AsyncWrite for Visitor {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_house_has_so_many_inside_and_a_proxy_as_many_as_come() {
+        let inside = Arc::<Inside>::default();
+        let house = |text: &str| Some(House::from(text.parse::<IpAddr>().unwrap()));
+        let mut places: Vec<Place> = (0..MAX_OF_A_HOUSE)
+            .map_while(|_| Inside::enter(&inside, house("192.0.2.1")))
+            .collect();
+        assert_eq!(places.len(), MAX_OF_A_HOUSE);
+        assert!(Inside::enter(&inside, house("192.0.2.1")).is_none());
+        assert!(Inside::enter(&inside, house("192.0.2.2")).is_some());
+        assert!(Inside::enter(&inside, None).is_some());
+        places.pop();
+        assert!(Inside::enter(&inside, house("192.0.2.1")).is_some());
+        places.clear();
+        assert!(inside.0.lock().unwrap().is_empty());
     }
 }

@@ -1,5 +1,7 @@
 //! What a client is told when something fails: a status and one word. The cause goes to the log at DEBUG, and no further.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
@@ -7,8 +9,9 @@ use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use tracing::{debug, error};
 
+use super::unstored;
 use crate::activation::Refusal;
-use crate::book::{ActivateError, IssueError};
+use crate::book::{ActivateError, IssueError, OwnerError};
 use crate::store::StoreError;
 use crate::wire;
 
@@ -33,6 +36,8 @@ pub(super) enum Failure {
     Timeout,
     /// Every number is assigned or waiting.
     Full,
+    /// Too many requests of one house, or tries of codes that begin alike. How long to wait.
+    TooOften(Duration),
     /// Too much to do; nothing happened.
     Busy,
     /// The store failed.
@@ -53,6 +58,7 @@ impl Failure {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
             Self::Full => (StatusCode::CONFLICT, "no_number_free"),
+            Self::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, "too_often"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Store(_) | Self::Lost => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -68,22 +74,21 @@ impl IntoResponse for Failure {
             other => debug!(failure = ?other, "request refused"),
         }
         let (status, word) = self.told();
-        let mut response = (
-            status,
-            Json(wire::Failure {
-                error: word.to_owned(),
-            }),
-        )
-            .into_response();
-        if matches!(self, Self::Unauthorized) {
-            response
-                .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        if matches!(self, Self::Busy) {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let error = word.to_owned();
+        let mut response = unstored((status, Json(wire::Failure { error })));
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Busy => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(1));
+            }
+            // Whole seconds, and one more rather than one less.
+            Self::TooOften(wait) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            }
+            _ => {}
         }
         response
     }
@@ -119,6 +124,15 @@ impl From<ActivateError> for Failure {
         match error {
             ActivateError::Store(error) => Self::Store(error),
             ActivateError::Refused(refusal) => Self::InvalidCode(refusal),
+        }
+    }
+}
+
+impl From<OwnerError> for Failure {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Store(error) => Self::Store(error),
+            OwnerError::Refused => Self::Invalid,
         }
     }
 }

@@ -3,6 +3,32 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The same rule without `private` as ranges, for coturn. To coturn a range from `::` on has no beginning, and IPv4 is below all IPv6:
+/// it would deny everybody. Nothing can be sent to `::` itself.
+#[cfg(feature = "service")]
+pub(super) const DENIED: [(&str, &str); 20] = [
+    ("0.0.0.0", "0.255.255.255"),
+    ("10.0.0.0", "10.255.255.255"),
+    ("100.64.0.0", "100.127.255.255"),
+    ("127.0.0.0", "127.255.255.255"),
+    ("169.254.0.0", "169.254.255.255"),
+    ("172.16.0.0", "172.31.255.255"),
+    ("192.0.0.0", "192.0.0.255"),
+    ("192.0.2.0", "192.0.2.255"),
+    ("192.88.99.0", "192.88.99.255"),
+    ("192.168.0.0", "192.168.255.255"),
+    ("198.18.0.0", "198.19.255.255"),
+    ("198.51.100.0", "198.51.100.255"),
+    ("203.0.113.0", "203.0.113.255"),
+    ("224.0.0.0", "255.255.255.255"),
+    ("::1", "1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("2001::", "2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("2002::", "2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("3fff::", "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff"),
+    ("4000::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+];
+
 /// Whether packets may go to `ip`; with `private`, also inside the operator's network and to loopback.
 pub(super) fn is_allowed(ip: IpAddr, private: bool) -> bool {
     match ip {
@@ -40,6 +66,28 @@ fn is_global(ip: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "service")]
+    proptest::proptest! {
+        #[test]
+        fn the_ranges_say_the_same(ip in proptest::prelude::any::<IpAddr>(), near in 0usize..40, step in -1i8..2) {
+            // Any address, and those at the edges of the ranges.
+            let (first, last) = DENIED[near / 2];
+            let edge: IpAddr = [first, last][near % 2].parse().unwrap();
+            let step = i128::from(step) as u128;
+            let edge = match edge {
+                IpAddr::V4(ip) => IpAddr::V4(ip.to_bits().wrapping_add(step as u32).into()),
+                IpAddr::V6(ip) => IpAddr::V6(ip.to_bits().wrapping_add(step).into()),
+            };
+            for ip in [ip, edge].into_iter().filter(|ip| ip.is_ipv4() || !ip.is_unspecified()) {
+                let denied = DENIED.iter().any(|(first, last)| {
+                    let (first, last): (IpAddr, IpAddr) = (first.parse().unwrap(), last.parse().unwrap());
+                    first.is_ipv4() == ip.is_ipv4() && first <= ip && ip <= last
+                });
+                proptest::prop_assert_eq!(denied, !is_allowed(ip, false), "{}", ip);
+            }
+        }
+    }
 
     #[test]
     fn the_operators_network_is_out_of_reach() {

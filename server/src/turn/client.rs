@@ -15,7 +15,8 @@ use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
 use super::frames::{self, Frames};
 use super::guard::Proof;
-use super::{ClientFlow, ClientTransport, RelayId};
+use super::quota::Meter;
+use super::{ClientFlow, ClientTransport, RelayId, TurnSettings};
 
 /// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
 pub(super) const REALM: &str = "ringfence";
@@ -81,12 +82,15 @@ pub(super) struct Client {
     peers: BTreeSet<IpAddr>,
     relays: BTreeMap<RelayId, Option<SocketAddr>>,
     asked: Asked,
+    pub(super) to_peers: Meter,
+    pub(super) from_peers: Meter,
     seen: Instant,
     pub(super) wake: Instant,
 }
 
 impl Client {
-    pub(super) fn new(flow: ClientFlow, listen: SocketAddr, now: Instant) -> Self {
+    pub(super) fn new(flow: ClientFlow, settings: &TurnSettings, now: Instant) -> Self {
+        let (listen, rate) = (settings.listen, settings.limits.bytes_per_second);
         Self {
             flow,
             listen,
@@ -97,6 +101,8 @@ impl Client {
             peers: BTreeSet::new(),
             relays: BTreeMap::new(),
             asked: Asked::Nothing,
+            to_peers: Meter::new(rate, now),
+            from_peers: Meter::new(rate, now),
             seen: now,
             wake: now + IDLE_LIMIT,
         }
@@ -152,6 +158,11 @@ impl Client {
                 Repetition::New
             }
         }
+    }
+
+    /// The Allocate request was refused: its repetition is asked anew.
+    pub(super) fn forget_request(&mut self) {
+        self.asked = Asked::Nothing;
     }
 
     /// One frame from the client.

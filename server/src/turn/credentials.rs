@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::CryptoRng;
 use sha1::Sha1;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Random bytes in a user name, written in hexadecimal: enough that two never meet.
@@ -28,7 +29,22 @@ impl TurnSecret {
     pub fn new(secret: String) -> Self {
         Self(secret)
     }
+
+    /// The text, for the one file that must hold it.
+    #[cfg(feature = "service")]
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
 }
+
+/// Compared in constant time.
+impl PartialEq for TurnSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for TurnSecret {}
 
 impl fmt::Debug for TurnSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

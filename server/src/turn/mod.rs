@@ -2,13 +2,22 @@
 //!
 //! [`TurnMachine`] is bytes and time: the shell gives it what its sockets hear, and opens, closes and writes to sockets as it
 //! says. [`service`] is such a shell. Around turn-server-proto it adds time-limited credentials, a rule for peers, and
-//! limits. It has no TLS, no TCP relays (RFC 6062), no reservations; the open internet wants coturn.
+//! limits. It has no TLS, no TCP relays (RFC 6062), no reservations; the open internet wants [`coturn`], of which this is the keeper too.
 
 mod addresses;
 mod client;
+#[cfg(all(feature = "service", unix))]
+pub mod coturn;
 mod credentials;
+#[cfg(feature = "service")]
+mod exits;
 mod frames;
 mod guard;
+#[cfg(feature = "service")]
+mod plan;
+#[cfg(feature = "service")]
+pub mod probe;
+mod quota;
 #[cfg(feature = "service")]
 pub mod service;
 mod terms;
@@ -20,6 +29,9 @@ use std::time::Instant;
 use self::client::{Client, REALM, Repetition, Work};
 pub use self::credentials::{TurnSecret, rest_credentials};
 use self::guard::{Kind, Proof, Request, Standing, Wish};
+#[cfg(feature = "service")]
+pub use self::plan::TurnPlan;
+pub use self::quota::TurnLimits;
 pub use self::terms::{
     ClientFlow, ClientTransport, RelayId, TurnCounters, TurnOutput, TurnSettings,
 };
@@ -27,9 +39,6 @@ pub use self::terms::{
 /// Clients at once. When full, the client without a relay that was silent longest is forgotten; if all have relays, the
 /// new one is not heard.
 pub const MAX_CLIENTS: usize = 1024;
-
-/// Relays that one user name may hold: one engine's spare and running calls. More are refused with 486.
-pub const MAX_RELAYS_PER_USER: usize = 8;
 
 /// Outputs that may wait for [`TurnMachine::poll`]; when full, packets are dropped, as a network would.
 const MAX_OUTPUTS: usize = 4096;
@@ -110,11 +119,16 @@ impl TurnMachine {
         let Some((flow, _)) = self.relays.get(&relay).copied() else {
             return;
         };
-        let work = self
-            .clients
-            .get_mut(&flow)
-            .map(|client| client.handle_peer(relay, peer, bytes, now));
-        self.carry_out(flow, work.unwrap_or_default());
+        let rate = self.settings.limits.bytes_per_second;
+        let Some(client) = self.clients.get_mut(&flow) else {
+            return;
+        };
+        if client.from_peers.admit(bytes.len(), rate, now) {
+            let work = client.handle_peer(relay, peer, bytes, now);
+            self.carry_out(flow, work);
+        } else {
+            self.counters.cut += 1;
+        }
     }
 
     /// Time has passed: call at the latest at [`next_alarm`](Self::next_alarm).
@@ -162,9 +176,22 @@ impl TurnMachine {
         let unix = unix.saturating_add(now.saturating_duration_since(start).as_secs());
         let secret = self.settings.secret.clone();
         match guard::read(frame, &secret, REALM, unix) {
-            Kind::Data if self.clients.contains_key(&from) => self.serve(from, frame, now),
+            Kind::Data => self.handle_data(from, frame, now),
             Kind::Request(request) => self.handle_request(from, &request, frame, now),
-            Kind::Data | Kind::Other => self.counters.dropped += 1,
+            Kind::Other => self.counters.dropped += 1,
+        }
+    }
+
+    fn handle_data(&mut self, from: ClientFlow, frame: &[u8], now: Instant) {
+        let rate = self.settings.limits.bytes_per_second;
+        let Some(client) = self.clients.get_mut(&from) else {
+            self.counters.dropped += 1;
+            return;
+        };
+        if client.to_peers.admit(frame.len(), rate, now) {
+            self.serve(from, frame, now);
+        } else {
+            self.counters.cut += 1;
         }
     }
 
@@ -212,11 +239,7 @@ impl TurnMachine {
     }
 
     fn judge(&mut self, from: ClientFlow, request: &Request<'_>, proof: &Proof) -> Judgement {
-        let relays = self
-            .clients
-            .values()
-            .filter(|client| client.has_relay() && client.knows(&proof.username))
-            .count();
+        let room = self.has_room(from, proof);
         let Some(client) = self.clients.get_mut(&from) else {
             return Judgement::Wait;
         };
@@ -240,10 +263,24 @@ impl TurnMachine {
             Wish::Allocate => match client.asks(request.transaction()) {
                 Repetition::Answered(reply) => Judgement::Repeat(reply),
                 Repetition::Pending => Judgement::Wait,
-                Repetition::New if relays >= MAX_RELAYS_PER_USER => Judgement::Refuse(486),
+                Repetition::New if !room => {
+                    client.forget_request();
+                    Judgement::Refuse(486)
+                }
                 Repetition::New => Judgement::Serve,
             },
         }
+    }
+
+    /// Whether this user at this address may have one relay more.
+    fn has_room(&self, from: ClientFlow, proof: &Proof) -> bool {
+        let limits = &self.settings.limits;
+        let holders = || self.clients.iter().filter(|(_, client)| client.has_relay());
+        let users = holders().filter(|(_, client)| client.knows(&proof.username));
+        let neighbours = holders().filter(|(flow, _)| flow.addr.ip() == from.addr.ip());
+        self.relays.len() < limits.relays
+            && users.count() < limits.relays_per_user
+            && neighbours.count() < limits.relays_per_address
     }
 
     fn knows(&self, from: ClientFlow, proof: &Proof) -> bool {
@@ -331,7 +368,7 @@ impl TurnMachine {
             };
             self.forget(oldest);
         }
-        let client = Client::new(from, self.settings.listen, now);
+        let client = Client::new(from, &self.settings, now);
         self.alarms.insert((client.wake, from));
         self.clients.insert(from, client);
         true
@@ -373,8 +410,10 @@ mod tests {
         MessageWriteVec, Method, TransactionId,
     };
     use stun_types::prelude::{MessageWrite, MessageWriteExt};
-    use turn_types::attribute::{Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress};
-    use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH};
+    use turn_types::attribute::{
+        Data, Lifetime, RequestedTransport, XorPeerAddress, XorRelayedAddress,
+    };
+    use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
 
     use super::*;
 
@@ -404,6 +443,7 @@ mod tests {
                 listen: "198.51.100.1:3478".parse().unwrap(),
                 secret,
                 allow_private,
+                limits: TurnLimits::DEFAULT,
             };
             let flow = ClientFlow {
                 transport,
@@ -563,6 +603,43 @@ mod tests {
         let request = caller.signed(ALLOCATE, |_| {});
         assert_eq!(caller.code(&request), Some(401));
         assert_eq!(caller.machine.relays(), 0);
+    }
+
+    #[test]
+    fn a_flood_from_either_side_is_cut_to_the_rate() {
+        let mut caller = Caller::allocated(ClientTransport::Datagram, false);
+        let peer: SocketAddr = "1.1.1.1:80".parse().unwrap();
+        let request = caller.peer_request(CREATE_PERMISSION, "1.1.1.1:80");
+        assert_eq!(caller.code(&request), None);
+        let id = TransactionId::generate();
+        let kind = MessageType::from_class_method(MessageClass::Indication, SEND);
+        let mut message = Message::builder(kind, id, MessageWriteVec::new());
+        message
+            .add_attribute(&XorPeerAddress::new(peer, id))
+            .unwrap();
+        let sound = Data::new(&[7; 1000]);
+        message.add_attribute(&sound).unwrap();
+        let (frame, relay) = (message.finish(), caller.relay.unwrap());
+        let (mut out, mut back) = (0, 0);
+        for _ in 0..100 {
+            caller
+                .machine
+                .handle_client(caller.flow, &frame, caller.now);
+            caller
+                .machine
+                .handle_peer(relay, peer, &[8; 1000], caller.now);
+            while let Some(output) = caller.machine.poll() {
+                match output {
+                    TurnOutput::ToPeer { .. } => out += 1,
+                    TurnOutput::ToClient { .. } => back += 1,
+                    _ => {}
+                }
+            }
+        }
+        let rate = TurnLimits::DEFAULT.bytes_per_second as usize;
+        assert_eq!((out, back), (rate / frame.len(), rate / 1000));
+        let cut = caller.machine.counters().cut;
+        assert_eq!(cut, (200 - out - back) as u64);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -16,9 +16,13 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+use super::exits::Exits;
+use super::probe::ProbeFault;
 use super::{
-    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
+    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnPlan, TurnSecret,
+    TurnSettings,
 };
+use crate::service::unix_now;
 
 /// Packets between the readers and the machine. A second of ten calls.
 const QUEUE: usize = 1024;
@@ -37,13 +41,31 @@ pub enum TurnStartError {
     #[error("the TURN server needs a certain address to listen on, not {0}")]
     Unspecified(IpAddr),
     /// A socket could not be opened.
-    #[error("the TURN server cannot listen on {addr}")]
+    #[error(
+        "the TURN server cannot listen on {addr}: {source}. Is another one running there? Choose another address"
+    )]
     Listen {
         /// Where.
         addr: SocketAddr,
         /// Why not.
         source: io::Error,
     },
+    /// coturn is wanted and not there.
+    #[error(
+        "coturn is not installed (no turnserver in PATH): install it, or set turn_server.program to \"embedded\""
+    )]
+    NoCoturn,
+    /// The child cannot be started.
+    #[error("coturn cannot be started: {0}")]
+    Child(#[source] io::Error),
+    /// The child ended at once.
+    #[error(
+        "coturn ended at once; it said: {0}. Check the addresses and ports under [turn_server]"
+    )]
+    Died(String),
+    /// The child runs and gives no relay.
+    #[error("coturn runs, but {0}. Check the addresses and ports under [turn_server]")]
+    Silent(#[source] ProbeFault),
 }
 
 /// A running TURN server; dropping it stops it.
@@ -65,6 +87,15 @@ impl EmbeddedTurn {
         secret: TurnSecret,
         allow_private: bool,
     ) -> Result<Self, TurnStartError> {
+        Self::open(TurnPlan::new(bind, secret, allow_private)).await
+    }
+
+    /// Starts a server after a plan.
+    ///
+    /// # Errors
+    /// When the address is unspecified or taken.
+    pub async fn open(plan: TurnPlan) -> Result<Self, TurnStartError> {
+        let bind = plan.listen;
         if bind.ip().is_unspecified() {
             return Err(TurnStartError::Unspecified(bind.ip()));
         }
@@ -72,20 +103,15 @@ impl EmbeddedTurn {
         let (udp, tcp) = listen(bind).await.map_err(failed)?;
         let addr = udp.local_addr().map_err(failed)?;
         let now = Instant::now();
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let machine = TurnMachine::new(
-            TurnSettings {
-                listen: addr,
-                secret,
-                allow_private,
-            },
-            now,
-            unix,
-        );
+        let settings = TurnSettings {
+            listen: addr,
+            secret: plan.secret.clone(),
+            allow_private: plan.allow_private,
+            limits: plan.limits,
+        };
+        let machine = TurnMachine::new(settings, now, unix_now());
         let (stop, stopped) = oneshot::channel();
-        let server = Server::new(machine, addr, udp, tcp);
+        let server = Server::new(machine, Exits::new(addr, &plan), udp, tcp);
         let open = Arc::clone(&server.open);
         let task = tokio::spawn(server.run(stopped));
         Ok(Self {
@@ -144,7 +170,7 @@ enum Heard {
 
 struct Server {
     machine: TurnMachine,
-    addr: SocketAddr,
+    exits: Arc<Exits>,
     udp: Arc<UdpSocket>,
     open: Arc<AtomicUsize>,
     relays: BTreeMap<RelayId, (Arc<UdpSocket>, AbortHandle)>,
@@ -155,7 +181,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(machine: TurnMachine, addr: SocketAddr, udp: UdpSocket, tcp: TcpListener) -> Self {
+    fn new(machine: TurnMachine, exits: Exits, udp: UdpSocket, tcp: TcpListener) -> Self {
         let (tell, heard) = mpsc::channel(QUEUE);
         let udp = Arc::new(udp);
         let mut tasks = JoinSet::new();
@@ -163,7 +189,7 @@ impl Server {
         tasks.spawn(accept(tcp, tell.clone()));
         Self {
             machine,
-            addr,
+            exits: Arc::new(exits),
             udp,
             open: Arc::default(),
             relays: BTreeMap::new(),
@@ -226,7 +252,7 @@ impl Server {
                 },
                 TurnOutput::ToPeer { relay, peer, bytes } => {
                     if let Some((socket, _)) = self.relays.get(&relay) {
-                        let _ = socket.try_send_to(&bytes, peer);
+                        let _ = socket.try_send_to(&bytes, self.exits.inside(peer));
                     }
                 }
                 TurnOutput::OpenRelay { relay, ipv6 } => self.open_relay(relay, ipv6).await,
@@ -245,18 +271,17 @@ impl Server {
     }
 
     async fn open_relay(&mut self, relay: RelayId, ipv6: bool) {
-        let socket = if ipv6 == self.addr.is_ipv6() {
-            UdpSocket::bind(SocketAddr::new(self.addr.ip(), 0))
-                .await
-                .ok()
-        } else {
-            None
-        };
+        let socket = self.exits.open(ipv6).await;
         let addr = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let addr = addr.map(|addr| self.exits.outside(addr));
         if let Some(socket) = socket.map(Arc::new) {
-            let reader =
-                self.tasks
-                    .spawn(read_peers(relay, Arc::clone(&socket), self.tell.clone()));
+            let exits = Arc::clone(&self.exits);
+            let reader = self.tasks.spawn(read_peers(
+                relay,
+                Arc::clone(&socket),
+                exits,
+                self.tell.clone(),
+            ));
             self.relays.insert(relay, (socket, reader));
         }
         self.machine
@@ -298,7 +323,12 @@ async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
     }
 }
 
-async fn read_peers(relay: RelayId, socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
+async fn read_peers(
+    relay: RelayId,
+    socket: Arc<UdpSocket>,
+    exits: Arc<Exits>,
+    tell: mpsc::Sender<Heard>,
+) {
     let mut buffer = [0; DATAGRAM];
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
@@ -306,7 +336,7 @@ async fn read_peers(relay: RelayId, socket: Arc<UdpSocket>, tell: mpsc::Sender<H
         };
         let _ = tell.try_send(Heard::Peer(
             relay,
-            peer,
+            exits.outside(peer),
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::credentials::TurnSecret;
+use super::quota::TurnLimits;
 
 /// A client of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +72,8 @@ pub struct TurnCounters {
     pub dropped: u64,
     /// Requests refused: credentials over, too many relays, forbidden peers.
     pub refused: u64,
+    /// Packets beyond a relay's bytes a second.
+    pub cut: u64,
     /// Clients not heard because the server is full.
     pub full: u64,
 }
@@ -84,4 +87,6 @@ pub struct TurnSettings {
     pub secret: TurnSecret,
     /// Whether peers may have loopback and private addresses: in the demo and in tests only.
     pub allow_private: bool,
+    /// What clients may hold.
+    pub limits: TurnLimits,
 }

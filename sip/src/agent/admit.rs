@@ -3,24 +3,26 @@
 //! Both must prove a line by digest first; 401 asks for it, since to the phone we are the end of the call and not a
 //! proxy (section 22.2). Users who do not exist are asked just the same.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::receive::Arrival;
+use super::receive::{Arrival, DEFAULT_PORT};
 use super::{Agent, MAX_LEGS};
 use crate::account::User;
-use crate::dialog::{Dialog, with_tag};
+use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::Verdict;
-use crate::event::Event;
+use crate::event::{Event, LegId};
 use crate::leg::Leg;
 use crate::leg::board::is_sdp;
-use crate::leg::calling::Calling;
-use crate::message::{Name, Response, Scheme};
+use crate::leg::calling::{Begun, Calling};
+use crate::leg::session::Session;
+use crate::message::{Headers, Name, Replaces, Response, Scheme, Via};
 use crate::registrar::{Effect, MIN_EXPIRES, Refusal, Registering};
 use crate::transaction::TransactionId;
 
 impl Agent {
     /// The line that the request proves; otherwise it has been challenged.
-    fn authenticate(&mut self, arrival: &Arrival, now: Instant) -> Option<User> {
+    pub(super) fn authenticate(&mut self, arrival: &Arrival, now: Instant) -> Option<User> {
         let Arrival {
             request,
             uri,
@@ -163,18 +165,44 @@ impl Agent {
             self.reply(&arrival, 482);
             return;
         }
-        self.begin(arrival, user, dialled, dialog, now);
+        match self.replaced(&arrival) {
+            Ok(replaces) => self.begin(arrival, (user, dialled, replaces), dialog, now),
+            Err(status) => self.reply(&arrival, status),
+        }
+    }
+
+    /// The leg that a new call shall take the place of; or the status that refuses it (RFC 3891 section 3). We ring
+    /// phones over dialogs that have no name yet, so only talking legs can be taken.
+    fn replaced(&self, arrival: &Arrival) -> Result<Option<LegId>, u16> {
+        let mut values = arrival.request.headers.all(&Name::Replaces);
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let replaces = Replaces::parse(value).filter(|_| values.next().is_none());
+        let replaces = replaces.ok_or(400_u16)?;
+        let is_early_only = replaces.is_early_only;
+        let dialog = DialogId::of_replaces(replaces);
+        let leg = self.board.dialogs.get(&dialog).copied().ok_or(481_u16)?;
+        match self.legs.get(&leg) {
+            Some(Leg::Talking(_)) if is_early_only => Err(486),
+            Some(Leg::Talking(_)) => Ok(Some(leg)),
+            _ => Err(481),
+        }
     }
 
     fn begin(
         &mut self,
         arrival: Arrival,
-        user: User,
-        dialled: String,
+        (user, dialled, replaces): (User, String, Option<LegId>),
         dialog: Dialog,
         now: Instant,
     ) {
-        let is_full = self.legs.len() >= MAX_LEGS;
+        let Ok(session) = Session::asked(&arrival.request) else {
+            self.counters.rejected += 1;
+            self.reply(&arrival, 422);
+            return;
+        };
+        let is_full = self.calls() >= MAX_LEGS;
         let opened = if is_full {
             None
         } else {
@@ -188,20 +216,21 @@ impl Agent {
         };
         let leg = self.board.new_leg();
         let sdp = arrival.request.body.clone();
-        let calling = Calling::new(
-            leg,
-            arrival.request,
+        let begun = Begun {
+            user: user.clone(),
+            invite: arrival.request,
             transaction,
             dialog,
-            &mut self.board,
-            now,
-        );
+            session,
+        };
+        let calling = Calling::new(leg, begun, &mut self.board, now);
         self.legs.insert(leg, Leg::Calling(Box::new(calling)));
         self.board.tell(Event::Incoming {
             leg,
             user,
             dialled,
             sdp,
+            replaces,
         });
     }
 
@@ -209,20 +238,38 @@ impl Agent {
         let number = arrival.essentials.cseq.number;
         self.legs.values().any(|leg| match leg {
             Leg::Calling(calling) => calling.is_merged(dialog, number),
-            Leg::Placed(_) | Leg::Talking(_) | Leg::Fading(_) => false,
+            _ => false,
         })
     }
 }
 
-/// What is wrong with an INVITE whoever sends it: hops used up (we pass calls on, as a proxy would, section 16.3), a
-/// scheme or a body that we can't take.
+/// What is wrong with an INVITE whoever sends it: hops used up (we pass calls on, as a proxy would, section 16.3), a call
+/// of ours that came back (section 16.3, step 4), a scheme or a body that we can't take.
 fn refusal_for_form(arrival: &Arrival) -> Option<u16> {
     if arrival.essentials.max_forwards == Some(0) {
         return Some(483);
+    }
+    if has_been_here(&arrival.request.headers, arrival.flow.local) {
+        return Some(482);
     }
     if arrival.uri.scheme() == Scheme::Other {
         return Some(416);
     }
     let request = &arrival.request;
     (!request.body.is_empty() && !is_sdp(request)).then_some(415)
+}
+
+/// True if one of the Vias is ours.
+fn has_been_here(headers: &Headers, local: SocketAddr) -> bool {
+    headers.all(&Name::Via).any(|mut value| {
+        // A comma and a Via take some bytes each, so this ends.
+        while let Some((via, used)) = Via::parse_first(value) {
+            let is_ours = via.host.ip() == Some(local.ip());
+            if is_ours && via.port.unwrap_or(DEFAULT_PORT) == local.port() {
+                return true;
+            }
+            value = value.get(used.saturating_add(1)..).unwrap_or_default();
+        }
+        false
+    })
 }

@@ -1,10 +1,11 @@
 //! The SIP server that phones see: registrar, user agent server and user agent client in one.
 //!
 //! This file is the outside: commands in, outputs and alarms out. What happens to a message is in `receive` (whom it is
-//! for) and `admit` (strangers: REGISTER and new INVITEs); what happens to a call is in the legs. Neither routes a call
-//! to another line nor reads a body.
+//! for) and `admit` (strangers: REGISTER and new INVITEs), `beside` has texts and subscriptions; what happens to a call is
+//! in the legs. Nothing here routes a call to another line or reads a body.
 
 mod admit;
+mod beside;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,9 @@ use crate::event::{Caller, Counters, Event, HangUp, LegId, Output, PlaceError};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::board::Board;
-use crate::leg::placed::{Call, Placed, Reached};
+use crate::leg::digit::Digit;
+use crate::leg::placed::{Call, Placed};
+use crate::leg::reach::Reached;
 use crate::random::Random;
 use crate::registrar::Registrar;
 use crate::transaction::Unanswered;
@@ -100,6 +103,20 @@ impl Agent {
         self.step(leg, |leg, board| leg.refuse(status, board, now));
     }
 
+    /// Refuses a calling phone's INVITE with a reason phrase for the person who reads the display (RFC 3261 section
+    /// 7.2), instead of the usual one. One line of text.
+    pub fn refuse_saying(
+        &mut self,
+        leg: LegId,
+        (status, phrase): (u16, &'static str),
+        now: Instant,
+    ) {
+        self.step(leg, |leg, board| match leg {
+            Leg::Calling(leg) => leg.refuse_saying(status, phrase, board, now),
+            other => other.refuse(status, board, now),
+        });
+    }
+
     /// Ends a leg by whatever fits its state: CANCEL (at once or after the first provisional answer), BYE (at once or
     /// after the ACK), 480. The leg is gone for the caller: no event follows.
     pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {
@@ -117,23 +134,10 @@ impl Agent {
         sdp: Vec<u8>,
         now: Instant,
     ) -> Result<LegId, PlaceError> {
-        if self.legs.len() >= MAX_LEGS {
+        if self.calls() >= MAX_LEGS {
             return Err(PlaceError::TooManyLegs);
         }
-        let live = self
-            .registrar
-            .phones(user)
-            .iter()
-            .filter(|binding| binding.until > now);
-        let phones: Vec<Reached> = live
-            .map(|binding| Reached {
-                contact: binding.contact.clone(),
-                flow: binding.flow,
-            })
-            .collect();
-        if phones.is_empty() {
-            return Err(PlaceError::NoPhone);
-        }
+        let phones = self.reach(user, now)?;
         let id = self.board.new_leg();
         let call = Call {
             user: user.clone(),
@@ -144,6 +148,45 @@ impl Agent {
             Placed::new(id, phones, &call, &mut self.board, now).ok_or(PlaceError::TooManyLegs)?;
         self.legs.insert(id, Leg::Placed(placed));
         Ok(id)
+    }
+
+    /// Makes a talking phone an offer (re-INVITE). `Reanswered` or `OfferRefused` follows; one that meets an offer of the
+    /// phone is made again by itself, one that still waits is replaced by a newer one.
+    pub fn offer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
+        self.step(leg, |leg, board| leg.offer(sdp, board, now));
+    }
+
+    /// Tells a talking phone of a key press on the other side, by SIP INFO: for phones that agreed on no RFC 4733. One
+    /// that has said it takes no INFO is told nothing.
+    pub fn press(&mut self, leg: LegId, digit: Digit, now: Instant) {
+        self.step(leg, |leg, board| leg.press(digit, board, now));
+    }
+
+    /// Says how a transfer stands that the phone has asked for (RFC 3515), by a status: 100 takes it on, 180 says that
+    /// the other phone rings, a final one ends it. A first word of 300 or more refuses the REFER itself.
+    pub fn transfer(&mut self, leg: LegId, status: u16, now: Instant) {
+        self.step(leg, |leg, board| leg.transfer(status, board, now));
+    }
+
+    /// Where the phones of a line are to be reached.
+    fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, PlaceError> {
+        let phones = self.registrar.phones(user).iter();
+        let live = phones.filter(|binding| binding.until > now);
+        let reached: Vec<Reached> = live
+            .map(|binding| Reached {
+                contact: binding.contact.clone(),
+                flow: binding.flow,
+            })
+            .collect();
+        if reached.is_empty() {
+            return Err(PlaceError::NoPhone);
+        }
+        Ok(reached)
+    }
+
+    /// Legs that are calls.
+    fn calls(&self) -> usize {
+        self.legs.values().filter(|leg| leg.is_call()).count()
     }
 
     /// How many phones are registered to the line.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Agent;
 use crate::dialog::{DialogId, with_tag};
 use crate::flow::{Flow, Transport};
-use crate::leg::board::explain;
+use crate::leg::board::{SUPPORTED, explain};
 use crate::leg::{Answer, Asked};
 use crate::message::{
     Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,
@@ -17,7 +17,7 @@ use crate::message::{
 use crate::transaction::{Absorbed, Received};
 
 /// The port of a Via without one (section 18.2.2).
-const DEFAULT_PORT: u16 = 5060;
+pub(super) const DEFAULT_PORT: u16 = 5060;
 
 /// A phone's request of good form.
 pub(super) struct Arrival {
@@ -104,13 +104,19 @@ impl Agent {
         }
     }
 
-    /// Section 8.2.2.3: we know no extension that may be required.
+    /// Section 8.2.2.3: an extension that we do not know may not be required.
     fn refuse_extension(&mut self, arrival: &Arrival) -> bool {
-        let required: Vec<&str> = arrival.request.headers.tokens(&Name::Require).collect();
-        if required.is_empty() {
+        let is_known = |tag: &str| {
+            SUPPORTED
+                .split(", ")
+                .any(|known| known.eq_ignore_ascii_case(tag))
+        };
+        let required = arrival.request.headers.tokens(&Name::Require);
+        let unknown: Vec<&str> = required.filter(|tag| !is_known(tag)).collect();
+        if unknown.is_empty() {
             return false;
         }
-        let unsupported = required.join(", ");
+        let unsupported = unknown.join(", ");
         self.counters.rejected += 1;
         self.reply_with(&arrival.request, arrival.reply, 420, |response| {
             response.headers.push(Name::Unsupported, unsupported);
@@ -173,9 +179,13 @@ impl Agent {
         match arrival.request.method {
             Method::Invite => self.admit(arrival, now),
             Method::Options => self.reply(&arrival, 200),
-            Method::Bye | Method::Info | Method::Update | Method::Prack => {
+            Method::Message => self.receive_text(&arrival, now),
+            Method::Subscribe => self.receive_subscribe(arrival, now),
+            Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.reply(&arrival, 481)
             }
+            // Nobody calls by remote control here.
+            Method::Refer => self.reply(&arrival, 403),
             Method::Other(_) => self.reply(&arrival, 501),
             _ => self.reply(&arrival, 405),
         }

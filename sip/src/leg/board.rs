@@ -12,9 +12,13 @@ use crate::random::Random;
 use crate::timers::Alarms;
 use crate::transaction::{TransactionId, Transactions};
 
-/// The methods we understand (RFC 3261 section 20.5). UPDATE is understood too but not asked for: a phone that sees it
-/// begins to negotiate again as soon as the call is up.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO";
+/// The methods we understand (RFC 3261 section 20.5).
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY, \
+                                SUBSCRIBE, MESSAGE";
+/// The extensions we understand (section 20.37): offered to every phone, required of none.
+pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
+/// The event packages a phone may subscribe to (RFC 6665 section 8.2.2).
+pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 
 /// What every leg shares.
 #[derive(Debug)]
@@ -104,16 +108,30 @@ pub(crate) fn dialog_response(
     }
     response.headers.push(Name::Contact, own_contact(flow));
     response.headers.push(Name::Allow, ALLOW);
+    response.headers.push(Name::Supported, SUPPORTED);
     response
 }
 
-/// Adds what a refusal must say about itself (RFC 3261 sections 11.2, 21.4.6 and 21.4.13).
+/// Adds what a refusal must say about itself (RFC 3261 sections 11.2, 21.4.6 and 21.4.13, RFC 4028 section 6, RFC 6086
+/// section 4.2.2, RFC 6665 section 8.2.2), and what OPTIONS asks for.
 pub(crate) fn explain(response: &mut Response, method: &Method) {
-    if matches!(response.status, 405 | 501) || *method == Method::Options {
-        response.headers.push(Name::Allow, ALLOW);
+    let is_options = *method == Method::Options;
+    let headers = &mut response.headers;
+    if matches!(response.status, 405 | 501) || is_options {
+        headers.push(Name::Allow, ALLOW);
     }
-    if response.status == 415 || *method == Method::Options {
-        response.headers.push(Name::Accept, "application/sdp");
+    match response.status {
+        415 if *method == Method::Info => headers.push(Name::Accept, super::digit::ACCEPT),
+        422 => headers.push(Name::MinSe, super::session::MIN_SE.to_string()),
+        469 => headers.push(Name::RecvInfo, ""),
+        489 => headers.push(Name::AllowEvents, ALLOW_EVENTS),
+        415 => headers.push(Name::Accept, "application/sdp"),
+        _ => {}
+    }
+    if is_options {
+        headers.push(Name::Accept, "application/sdp");
+        headers.push(Name::Supported, SUPPORTED);
+        headers.push(Name::AllowEvents, ALLOW_EVENTS);
     }
 }
 

@@ -1,11 +1,15 @@
-//! A phone called us and waits for an answer (RFC 3261 section 13.3).
+//! A phone called us and waits for an answer (RFC 3261 section 13.3), told reliably that it rings if it requires that
+//! (RFC 3262).
 
 use std::time::Instant;
 
 use super::board::{Board, attach_sdp, dialog_response};
+use super::provisional::Reliable;
+use super::session::Session;
 use super::talking::Talking;
 use super::unconfirmed::Unconfirmed;
 use super::{Asked, Leg};
+use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
 use crate::flow::Flow;
@@ -16,21 +20,34 @@ use crate::transaction::TransactionId;
 #[derive(Debug)]
 pub(crate) struct Calling {
     id: LegId,
+    user: User,
     invite: Request,
     transaction: TransactionId,
     dialog: Dialog,
+    session: Option<Session>,
+    /// Our 180, if it must not get lost.
+    reliable: Option<Reliable>,
+}
+
+/// A call that a phone begins, checked.
+pub(crate) struct Begun {
+    pub(crate) user: User,
+    pub(crate) invite: Request,
+    pub(crate) transaction: TransactionId,
+    pub(crate) dialog: Dialog,
+    pub(crate) session: Option<Session>,
 }
 
 impl Calling {
     /// Takes the INVITE over, and says 100 at once so that the phone stops repeating it.
-    pub(crate) fn new(
-        id: LegId,
-        invite: Request,
-        transaction: TransactionId,
-        dialog: Dialog,
-        board: &mut Board,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(id: LegId, begun: Begun, board: &mut Board, now: Instant) -> Self {
+        let Begun {
+            user,
+            invite,
+            transaction,
+            dialog,
+            session,
+        } = begun;
         board.transactions.set_owner(transaction, id);
         board
             .transactions
@@ -39,9 +56,12 @@ impl Calling {
         board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
         Self {
             id,
+            user,
             invite,
             transaction,
             dialog,
+            session,
+            reliable: None,
         }
     }
 
@@ -57,31 +77,43 @@ impl Calling {
                 .is_some_and(|cseq| cseq.number == number)
     }
 
-    pub(crate) fn ring(&self, board: &mut Board, now: Instant) {
+    /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
+    /// ours (RFC 3262 section 5), and hears nothing then.
+    pub(crate) fn ring(&mut self, board: &mut Board, now: Instant) {
         let response = self.response(180);
-        board.transactions.respond(self.transaction, &response, now);
+        if !self.invite.headers.lists(&Name::Require, "100rel") {
+            return board.transactions.respond(self.transaction, &response, now);
+        }
+        if self.reliable.is_none() && !self.invite.body.is_empty() {
+            let number = self.number();
+            let of = (self.id, self.transaction);
+            self.reliable = Some(Reliable::start(response, number, of, board, now));
+        }
+    }
+
+    fn number(&self) -> u32 {
+        self.invite.headers.cseq().map_or(0, |cseq| cseq.number)
     }
 
     pub(crate) fn answer(self: Box<Self>, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
         let mut response = self.response(200);
         attach_sdp(&mut response, sdp);
+        if let Some(session) = self.session {
+            session.write_answer(&mut response);
+        }
         board.alarms.clear_all(self.id);
-        let number = self.invite.headers.cseq().map_or(0, |cseq| cseq.number);
-        let transaction = self.transaction;
         let ok = Unconfirmed {
-            transaction,
+            transaction: self.transaction,
             response,
-            number,
+            number: self.number(),
             is_awaited: true,
             pause: T1,
         };
-        Leg::Talking(Box::new(Talking::answered(
-            self.id,
-            self.dialog,
-            ok,
-            board,
-            now,
-        )))
+        let mut talking = Talking::answered((self.id, self.user), self.dialog, ok, board, now);
+        talking.learn(&self.invite.headers);
+        talking.keep_ringing(self.reliable);
+        talking.set_session(self.session, board, now);
+        Leg::Talking(Box::new(talking))
     }
 
     pub(crate) fn refuse(
@@ -94,18 +126,35 @@ impl Calling {
         self.leave(&response, board, now)
     }
 
+    pub(crate) fn refuse_saying(
+        self: Box<Self>,
+        status: u16,
+        phrase: &str,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Leg> {
+        let mut response = self.response(status.clamp(300, 699));
+        response.reason = phrase.into();
+        self.leave(&response, board, now)
+    }
+
     pub(crate) fn handle_cancel(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
         board.tell(Event::Cancelled { leg: self.id });
         self.refuse(487, board, now)
     }
 
-    pub(crate) fn handle_ring_limit(
-        self: Box<Self>,
+    pub(crate) fn handle_timer(
+        mut self: Box<Self>,
+        timer: Timer,
         board: &mut Board,
         now: Instant,
     ) -> Option<Leg> {
+        if let (Some(reliable), Timer::ProvisionalAgain) = (&mut self.reliable, timer) {
+            reliable.repeat((self.id, self.transaction), board, now);
+            return Some(Leg::Calling(self));
+        }
         board.tell(Event::Cancelled { leg: self.id });
-        self.refuse(480, board, now)
+        self.refuse(if timer == Timer::NoPrack { 504 } else { 480 }, board, now)
     }
 
     pub(crate) fn handle_flow_closed(
@@ -150,7 +199,15 @@ impl Calling {
             Method::Options => reply(board, 200),
             Method::Update if asked.request.body.is_empty() => reply(board, 200),
             Method::Update => reply(board, 491),
-            Method::Prack => reply(board, 481),
+            Method::Prack => {
+                let reliable = self
+                    .reliable
+                    .as_mut()
+                    .filter(|each| !each.is_acknowledged());
+                let status =
+                    reliable.map_or(481, |each| each.acknowledge(asked.request, self.id, board));
+                reply(board, status);
+            }
             _ => reply(board, 405),
         }
         Some(Leg::Calling(self))

@@ -64,7 +64,8 @@ impl Fading {
             }
             ..200 => Some(Leg::Fading(self)),
             200..300 => {
-                turn_away(&branch.invite, answer, branch.flow, board, now);
+                let sequence = branch.early.sequence();
+                turn_away((&branch.invite, sequence), answer, branch.flow, board, now);
                 self.handle_final(answer.transaction)
             }
             _ => self.handle_final(answer.transaction),
@@ -124,9 +125,10 @@ fn cancel(branch: &mut Branch, reason: HangUp, board: &mut Board, now: Instant) 
     board.transactions.start(cancel, branch.flow, None, now);
 }
 
-/// Acknowledges a 2xx that nobody wants, and hangs it up.
+/// Acknowledges a 2xx that nobody wants, and hangs it up. `sequence` is the greatest CSeq number that was used in the
+/// call.
 pub(crate) fn turn_away(
-    invite: &Request,
+    (invite, sequence): (&Request, u32),
     answer: &Answer<'_>,
     flow: Flow,
     board: &mut Board,
@@ -136,6 +138,7 @@ pub(crate) fn turn_away(
         Dialog::from_response(invite, answer.response, answer.essentials, flow)
     {
         board.ack(&dialog, answer.essentials.cseq.number);
+        dialog.count_from(sequence);
         board.bye(&mut dialog, now);
     }
 }

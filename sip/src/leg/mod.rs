@@ -5,15 +5,26 @@
 //! we call phones:     Placed --first 2xx--> Talking
 //!                       \--cancelled, or lost to another phone--> Fading --last answer--> gone
 //! ```
+//! Beside them two matters that are no calls: a text (`TextIn`, `TextOut`) and a subscription (`Watch`).
+//!
 //! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
 //! is gone. Who talks to whom is not known here: that is the engine's.
 
 pub(crate) mod board;
 pub(crate) mod calling;
+pub(crate) mod digit;
 pub(crate) mod fading;
+mod offered;
+mod offering;
 pub(crate) mod placed;
+mod provisional;
+pub(crate) mod reach;
+mod referral;
+pub(crate) mod session;
 pub(crate) mod talking;
+pub(crate) mod text;
 mod unconfirmed;
+pub(crate) mod watch;
 
 use std::time::Instant;
 
@@ -24,9 +35,12 @@ use crate::timers::Timer;
 use crate::transaction::TransactionId;
 use board::Board;
 use calling::Calling;
+use digit::Digit;
 use fading::Fading;
 use placed::Placed;
 use talking::Talking;
+use text::{TextIn, TextOut};
+use watch::Watch;
 
 /// A leg in one of its states.
 #[derive(Debug)]
@@ -39,6 +53,12 @@ pub(crate) enum Leg {
     Talking(Box<Talking>),
     /// Phones that must be told or heard to the end; the engine has forgotten them.
     Fading(Fading),
+    /// A phone's text that waits for its answer.
+    TextIn(TextIn),
+    /// A text of ours on its way to phones.
+    TextOut(TextOut),
+    /// A phone's subscription.
+    Watch(Box<Watch>),
 }
 
 /// A phone's request inside a dialog, checked, with the transaction that was opened for it.
@@ -66,6 +86,7 @@ impl Leg {
         match self {
             Self::Calling(leg) => leg.handle_request(asked, board, now),
             Self::Talking(leg) => leg.handle_request(asked, board, now),
+            Self::Watch(watch) => watch.handle_request(asked, board, now),
             other => {
                 board.respond(asked.transaction, asked.request, 481, now);
                 Some(other)
@@ -96,8 +117,10 @@ impl Leg {
         match self {
             Self::Placed(leg) => leg.handle_response(answer, board, now),
             Self::Fading(leg) => leg.handle_response(answer, board, now),
-            Self::Talking(leg) => Some(leg.handle_response(answer, board, now)),
-            Self::Calling(leg) => Some(Self::Calling(leg)),
+            Self::Talking(leg) => leg.handle_response(answer, board, now),
+            Self::TextOut(text) => text.handle_response(answer, board),
+            Self::Watch(watch) => watch.handle_response(answer, board, now),
+            other @ (Self::Calling(_) | Self::TextIn(_)) => Some(other),
         }
     }
 
@@ -111,6 +134,9 @@ impl Leg {
         match self {
             Self::Placed(leg) => leg.handle_unanswered(transaction, board, now),
             Self::Fading(leg) => leg.handle_final(transaction),
+            Self::Talking(leg) => leg.hear_nothing(transaction, board, now),
+            Self::TextOut(text) => text.handle_final(transaction, 408, board),
+            Self::Watch(watch) => watch.hear_nothing(transaction, board),
             other => Some(other),
         }
     }
@@ -125,7 +151,10 @@ impl Leg {
             Self::Talking(leg) => leg.handle_timer(timer, board, now),
             Self::Placed(leg) => leg.handle_ring_limit(board, now),
             Self::Fading(leg) => leg.handle_timer(board),
-            Self::Calling(leg) => leg.handle_ring_limit(board, now),
+            Self::Calling(leg) => leg.handle_timer(timer, board, now),
+            Self::TextIn(text) => text.answer(480, board, now),
+            Self::TextOut(text) => Some(Self::TextOut(text)),
+            Self::Watch(watch) => watch.handle_timer(timer, board, now),
         }
     }
 
@@ -141,13 +170,14 @@ impl Leg {
         match self {
             Self::Calling(leg) => leg.handle_flow_closed(flow, board),
             Self::Talking(leg) => leg.handle_flow_closed(flow, board),
+            Self::Watch(watch) => watch.handle_flow_closed(flow, board),
             // Their requests are reported one by one, as unanswered.
             other => Some(other),
         }
     }
 
-    pub(crate) fn ring(self, board: &mut Board, now: Instant) -> Option<Self> {
-        if let Self::Calling(leg) = &self {
+    pub(crate) fn ring(mut self, board: &mut Board, now: Instant) -> Option<Self> {
+        if let Self::Calling(leg) = &mut self {
             leg.ring(board, now);
         }
         Some(self)
@@ -177,7 +207,33 @@ impl Leg {
             },
             Self::Placed(leg) => leg.hang_up(reason, board, now),
             Self::Talking(leg) => leg.hang_up(board, now),
-            Self::Fading(leg) => Some(Self::Fading(leg)),
+            other => Some(other),
         }
+    }
+
+    pub(crate) fn offer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Option<Self> {
+        match self {
+            Self::Talking(leg) => Some(leg.offer(sdp, board, now)),
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn press(mut self, digit: Digit, board: &mut Board, now: Instant) -> Option<Self> {
+        if let Self::Talking(leg) = &mut self {
+            leg.press(digit, board, now);
+        }
+        Some(self)
+    }
+
+    pub(crate) fn transfer(mut self, status: u16, board: &mut Board, now: Instant) -> Option<Self> {
+        if let Self::Talking(leg) = &mut self {
+            leg.transfer(status, board, now);
+        }
+        Some(self)
+    }
+
+    /// True for what counts as a call.
+    pub(crate) const fn is_call(&self) -> bool {
+        !matches!(self, Self::TextIn(_) | Self::TextOut(_) | Self::Watch(_))
     }
 }

@@ -2,15 +2,17 @@
 
 use std::time::Instant;
 
-use super::board::{ALLOW, Board};
+use super::board::{ALLOW, Board, SUPPORTED};
 use super::fading::Fading;
+use super::provisional::Early;
+use super::reach::Reached;
 use super::talking::Talking;
 use super::{Answer, Leg};
 use crate::account::User;
-use crate::dialog::{Dialog, own_contact, via};
+use crate::dialog::{Dialog, own_contact};
 use crate::event::{Caller, Event, HangUp, LegId};
 use crate::flow::Flow;
-use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
+use crate::message::{Method, Name, Request};
 use crate::timers::{RING_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
@@ -21,6 +23,7 @@ pub(crate) struct Branch {
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
+    pub(crate) early: Early,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ impl Branch {
 }
 
 /// What a status says about a line whose phones all refused: the smaller, the more telling (section 16.7, step 6).
-const fn rank(status: u16) -> u16 {
+pub(super) const fn rank(status: u16) -> u16 {
     match status {
         600.. => 0,
         486 => 1,
@@ -57,6 +60,7 @@ const fn rank(status: u16) -> u16 {
 #[derive(Debug)]
 pub(crate) struct Placed {
     id: LegId,
+    user: User,
     branches: Vec<Branch>,
     has_rung: bool,
 }
@@ -66,12 +70,6 @@ pub(crate) struct Call {
     pub(crate) user: User,
     pub(crate) caller: Caller,
     pub(crate) sdp: Vec<u8>,
-}
-
-/// Where a phone is to be found.
-pub(crate) struct Reached {
-    pub(crate) contact: Uri,
-    pub(crate) flow: Flow,
 }
 
 impl Placed {
@@ -95,12 +93,14 @@ impl Placed {
                     flow: phone.flow,
                     transaction,
                     state: BranchState::Silent,
+                    early: Early::default(),
                 });
             }
         }
         board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
         (!branches.is_empty()).then_some(Self {
             id,
+            user: call.user.clone(),
             branches,
             has_rung: false,
         })
@@ -123,6 +123,9 @@ impl Placed {
         match status {
             ..200 => {
                 branch.state = BranchState::Heard;
+                branch
+                    .early
+                    .hear(&branch.invite, answer, branch.flow, board, now);
                 if matches!(status, 180..=183) && !self.has_rung {
                     self.has_rung = true;
                     board.tell(Event::Ringing { leg: self.id });
@@ -160,17 +163,17 @@ impl Placed {
                 });
                 Some((index, dialog??))
             });
-        let Some((index, dialog)) = won else {
+        let Some((index, mut dialog)) = won else {
             return self.lose(answer.transaction, 500, board, now);
         };
         let branch = self.branches.swap_remove(index);
         board.alarms.clear_all(self.id);
         Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
-        let talking = Talking::accepted(self.id, dialog, branch, board);
-        board.tell(Event::Answered {
-            leg: self.id,
-            sdp: answer.response.body.clone(),
-        });
+        dialog.count_from(branch.early.sequence());
+        let sdp = branch.early.sdp(answer.response);
+        let parties = (self.id, self.user);
+        let talking = Talking::accepted(parties, dialog, (branch, answer.response), board, now);
+        board.tell(Event::Answered { leg: self.id, sdp });
         Some(Leg::Talking(Box::new(talking)))
     }
 
@@ -223,31 +226,14 @@ impl Placed {
     }
 }
 
-/// The INVITE to one phone. Every phone gets a Call-ID of its own: to them these are separate calls.
+/// The INVITE to one phone.
 fn invite(phone: &Reached, call: &Call, board: &mut Board) -> Request {
     let Call { user, caller, sdp } = call;
-    let flow = phone.flow;
-    let random = &mut board.random;
-    let mut request = Request::new(Method::Invite, &phone.contact);
-    let from = NameAddr {
-        name: caller.name.clone(),
-        uri: Uri::sip(Some(&caller.number), flow.local),
-        params: Params::default(),
-    };
-    let to = NameAddr {
-        name: None,
-        uri: Uri::sip(Some(user.as_str()), flow.local),
-        params: Params::default(),
-    };
+    let mut request = phone.request(Method::Invite, user, caller, board);
     let headers = &mut request.headers;
-    headers.push(Name::Via, via(flow, &random.branch()));
-    headers.push(Name::MaxForwards, "70");
-    headers.push(Name::From, format!("{from};tag={}", random.tag()));
-    headers.push(Name::To, to.to_string());
-    headers.push(Name::CallId, random.call_id());
-    headers.push(Name::CSeq, "1 INVITE");
-    headers.push(Name::Contact, own_contact(flow));
+    headers.push(Name::Contact, own_contact(phone.flow));
     headers.push(Name::Allow, ALLOW);
+    headers.push(Name::Supported, SUPPORTED);
     if !sdp.is_empty() {
         headers.push(Name::ContentType, "application/sdp");
     }

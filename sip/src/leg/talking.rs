@@ -1,84 +1,159 @@
-//! An answered leg, until somebody hangs up (RFC 3261 sections 13.3.1.4, 14 and 15).
+//! An answered leg, until somebody hangs up (RFC 3261 sections 13.3.1.4, 14 and 15): what the phone says in it.
 //!
-//! We never re-INVITE ourselves, so the only glare is a phone that offers anew before its last offer is settled.
+//! The phone's new offers are in `offered`; what we say of our own accord in `offering` (re-INVITE, UPDATE) and
+//! `referral` (NOTIFY).
 
 use std::time::Instant;
 
-use super::board::{Board, attach_sdp, dialog_response, is_sdp};
+use super::board::Board;
+use super::digit::{Digit, RELAY};
+use super::offered::Reoffer;
+use super::offering::{Ours, Wish};
 use super::placed::Branch;
+use super::provisional::Reliable;
+use super::referral::Referral;
+use super::session::Session;
+use super::text::TextIn;
 use super::unconfirmed::Unconfirmed;
 use super::{Answer, Asked, Leg};
+use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
 use crate::flow::Flow;
-use crate::message::{Essentials, Method, Name, Request, Response};
-use crate::timers::{T1, Timer};
+use crate::message::{Essentials, Headers, Method, Name, Request, Response};
+use crate::timers::Timer;
 use crate::transaction::TransactionId;
 
-/// A phone's new offer that the engine has not answered.
+/// Our ACK to the phone's last 2xx to an INVITE of ours.
 #[derive(Debug)]
-struct Reoffer {
-    request: Request,
-    transaction: TransactionId,
-    number: u32,
+pub(super) struct Accepted {
+    pub(super) transaction: TransactionId,
+    pub(super) invite: Request,
+    pub(super) ack: Vec<u8>,
 }
 
-/// Our ACK to the 2xx of a phone we called.
+/// What the phone understands, as its Allow says (RFC 3261 section 20.5).
 #[derive(Debug)]
-struct Accepted {
-    transaction: TransactionId,
-    invite: Request,
-    ack: Vec<u8>,
+pub(super) struct Abilities {
+    /// False unless it says so: we only refresh by it, which a re-INVITE does as well.
+    pub(super) takes_update: bool,
+    /// True unless it says otherwise.
+    pub(super) takes_info: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Talking {
-    id: LegId,
-    dialog: Dialog,
-    accepted: Option<Accepted>,
-    unconfirmed: Option<Unconfirmed>,
-    reoffer: Option<Reoffer>,
+    pub(super) id: LegId,
+    user: User,
+    pub(super) dialog: Dialog,
+    /// The Call-ID is ours.
+    pub(super) is_ours: bool,
+    pub(super) phone: Abilities,
+    pub(super) accepted: Option<Accepted>,
+    pub(super) unconfirmed: Option<Unconfirmed>,
+    reliable: Option<Reliable>,
+    pub(super) reoffer: Option<Reoffer>,
+    /// What we last said of our sound.
+    pub(super) said: Vec<u8>,
+    pub(super) ours: Option<Ours>,
+    pub(super) wish: Option<Wish>,
+    pub(super) session: Option<Session>,
+    pub(super) referral: Option<Referral>,
+    pub(super) has_referred: bool,
     /// The engine has hung up; section 15 has the BYE wait for the ACK.
-    is_closing: bool,
+    pub(super) is_closing: bool,
 }
 
 impl Talking {
+    fn new((id, user): (LegId, User), dialog: Dialog, is_ours: bool) -> Self {
+        Self {
+            id,
+            user,
+            dialog,
+            is_ours,
+            phone: Abilities {
+                takes_update: false,
+                takes_info: true,
+            },
+            accepted: None,
+            unconfirmed: None,
+            reliable: None,
+            reoffer: None,
+            said: Vec::new(),
+            ours: None,
+            wish: None,
+            session: None,
+            referral: None,
+            has_referred: false,
+            is_closing: false,
+        }
+    }
+
     /// A leg whose phone called us, and which we answer.
     pub(crate) fn answered(
-        id: LegId,
+        parties: (LegId, User),
         dialog: Dialog,
         ok: Unconfirmed,
         board: &mut Board,
         now: Instant,
     ) -> Self {
-        let unconfirmed = Some(ok.start(id, board, now));
-        Self {
-            id,
-            dialog,
-            accepted: None,
-            unconfirmed,
-            reoffer: None,
-            is_closing: false,
-        }
+        let mut talking = Self::new(parties, dialog, false);
+        talking.said.clone_from(&ok.response.body);
+        talking.unconfirmed = Some(ok.start(talking.id, board, now));
+        talking
     }
 
     /// A leg whose phone we called, and which answered with a 2xx.
-    pub(crate) fn accepted(id: LegId, dialog: Dialog, branch: Branch, board: &mut Board) -> Self {
+    pub(crate) fn accepted(
+        parties: (LegId, User),
+        dialog: Dialog,
+        (branch, ok): (Branch, &Response),
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        let mut talking = Self::new(parties, dialog, true);
         let number = branch.invite.headers.cseq().map_or(0, |cseq| cseq.number);
-        let ack = board.ack(&dialog, number);
-        board.dialogs.insert(dialog.id.clone(), id);
-        Self {
-            id,
-            dialog,
-            accepted: Some(Accepted {
-                transaction: branch.transaction,
-                invite: branch.invite,
-                ack,
-            }),
-            unconfirmed: None,
-            reoffer: None,
-            is_closing: false,
+        let ack = board.ack(&talking.dialog, number);
+        board.dialogs.insert(talking.dialog.id.clone(), talking.id);
+        talking.said.clone_from(&branch.invite.body);
+        talking.accepted = Some(Accepted {
+            transaction: branch.transaction,
+            invite: branch.invite,
+            ack,
+        });
+        talking.learn(&ok.headers);
+        talking.set_session(Session::granted(ok), board, now);
+        talking
+    }
+
+    /// What the phone's INVITE or 2xx says of the phone.
+    pub(super) fn learn(&mut self, headers: &Headers) {
+        if headers.get(&Name::Allow).is_some() {
+            self.phone = Abilities {
+                takes_update: headers.lists(&Name::Allow, "UPDATE"),
+                takes_info: headers.lists(&Name::Allow, "INFO"),
+            };
         }
+    }
+
+    /// The PRACK of our 180 may still be on its way.
+    pub(super) fn keep_ringing(&mut self, reliable: Option<Reliable>) {
+        self.reliable = reliable;
+    }
+
+    pub(super) fn set_session(
+        &mut self,
+        session: Option<Session>,
+        board: &mut Board,
+        now: Instant,
+    ) {
+        self.session = session;
+        Session::arm(session, self.id, board, now);
+    }
+
+    /// True while an offer of the phone, or our answer to one, is not settled.
+    pub(super) const fn has_open_offer(&self) -> bool {
+        self.reoffer.is_some() || self.unconfirmed.is_some()
     }
 
     pub(crate) fn handle_request(
@@ -105,102 +180,68 @@ impl Talking {
             }
             Method::Update => self.refresh(asked, board, now),
             Method::Options => reply(board, 200),
-            Method::Info if asked.request.body.is_empty() => reply(board, 200),
-            Method::Info => reply(board, 415),
-            Method::Refer => reply(board, 603),
-            Method::Prack => reply(board, 481),
+            Method::Info => {
+                let status = self.hear_info(asked.request, board);
+                reply(board, status);
+            }
+            Method::Refer => self.refer(asked, board, now),
+            Method::Subscribe => self.resubscribe(asked, board, now),
+            Method::Message => {
+                let to = self.dialog.local_user().unwrap_or_default();
+                TextIn::open(
+                    self.user.clone(),
+                    to,
+                    asked.request,
+                    asked.transaction,
+                    board,
+                    now,
+                );
+            }
+            Method::Prack => {
+                let reliable = self
+                    .reliable
+                    .as_mut()
+                    .filter(|each| !each.is_acknowledged());
+                let status =
+                    reliable.map_or(481, |each| each.acknowledge(asked.request, self.id, board));
+                reply(board, status);
+            }
+            // RFC 6665 section 4.1.3: we have subscribed to nothing.
+            Method::Notify => reply(board, 481),
             Method::Other(_) => reply(board, 501),
             _ => reply(board, 405),
         }
         Some(Leg::Talking(self))
     }
 
-    /// A re-INVITE, or an UPDATE with a body.
-    fn handle_offer(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        let request = asked.request;
-        let has_odd_body = !request.body.is_empty() && !is_sdp(request);
-        if self.reoffer.is_some() {
-            // Section 14.2: a second offer before the answer to the first.
-            let mut response = Response::to(request, 500);
-            response.headers.push(Name::RetryAfter, "1");
-            board
-                .transactions
-                .respond(asked.transaction, &response, now);
-        } else if self.unconfirmed.is_some() {
-            board.respond(asked.transaction, request, 491, now);
-        } else if self.is_closing || has_odd_body {
-            board.respond(
-                asked.transaction,
-                request,
-                if has_odd_body { 415 } else { 481 },
-                now,
-            );
-        } else {
-            self.dialog.retarget(&request.headers);
-            if request.method == Method::Invite {
-                board
-                    .transactions
-                    .respond(asked.transaction, &Response::to(request, 100), now);
-            }
-            let number = asked.essentials.cseq.number;
-            self.reoffer = Some(Reoffer {
-                request: request.clone(),
-                transaction: asked.transaction,
-                number,
-            });
-            board.tell(Event::Reoffer {
-                leg: self.id,
-                sdp: request.body.clone(),
-            });
+    /// A key press, or nothing at all; the status for it.
+    fn hear_info(&self, request: &Request, board: &mut Board) -> u16 {
+        if request.headers.get(&Name::InfoPackage).is_some() {
+            return 469;
         }
+        if request.body.is_empty() {
+            return 200;
+        }
+        let Some(digit) = Digit::read(request) else {
+            return 415;
+        };
+        board.tell(Event::Digit {
+            leg: self.id,
+            digit,
+        });
+        200
     }
 
-    /// An UPDATE without a body only refreshes (RFC 3311 section 5.2).
-    fn refresh(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        self.dialog.retarget(&asked.request.headers);
-        let response = dialog_response(asked.request, 200, None, self.dialog.flow);
-        board
-            .transactions
-            .respond(asked.transaction, &response, now);
-    }
-
-    pub(crate) fn answer(
-        mut self: Box<Self>,
-        sdp: Vec<u8>,
-        board: &mut Board,
-        now: Instant,
-    ) -> Leg {
-        if let Some(reoffer) = self.reoffer.take() {
-            let mut response = dialog_response(&reoffer.request, 200, None, self.dialog.flow);
-            attach_sdp(&mut response, sdp);
-            if reoffer.request.method == Method::Invite {
-                let ok = Unconfirmed {
-                    transaction: reoffer.transaction,
-                    response,
-                    number: reoffer.number,
-                    is_awaited: reoffer.request.body.is_empty(),
-                    pause: T1,
-                };
-                self.unconfirmed = Some(ok.start(self.id, board, now));
-            } else {
-                board
-                    .transactions
-                    .respond(reoffer.transaction, &response, now);
-            }
+    /// Tells the phone of a key press, unless it has said that it does not listen.
+    pub(super) fn press(&mut self, digit: Digit, board: &mut Board, now: Instant) {
+        if !self.phone.takes_info || self.is_closing {
+            return;
         }
-        Leg::Talking(self)
-    }
-
-    pub(crate) fn refuse(mut self: Box<Self>, status: u16, board: &mut Board, now: Instant) -> Leg {
-        if let Some(reoffer) = self.reoffer.take() {
-            board.respond(
-                reoffer.transaction,
-                &reoffer.request,
-                status.clamp(300, 699),
-                now,
-            );
-        }
-        Leg::Talking(self)
+        let branch = board.random.branch();
+        let mut info = self.dialog.request(Method::Info, &branch);
+        info.headers.push(Name::ContentType, RELAY);
+        info.body = digit.write();
+        board.transactions.start(info, self.dialog.flow, None, now);
     }
 
     pub(crate) fn handle_ack(
@@ -226,17 +267,21 @@ impl Talking {
                 sdp: request.body.clone(),
             });
         }
+        self.try_wish(board, now);
         Some(Leg::Talking(self))
     }
 
-    /// A 2xx to our INVITE again: our ACK was lost. One with another tag comes from a second phone behind the same
-    /// Contact, which nobody wants.
+    /// An answer to what we said; or a 2xx to our INVITE again: our ACK was lost. One with another tag comes from a
+    /// second phone behind the same Contact, which nobody wants.
     pub(crate) fn handle_response(
         self: Box<Self>,
         answer: &Answer<'_>,
         board: &mut Board,
         now: Instant,
-    ) -> Leg {
+    ) -> Option<Leg> {
+        if self.is_ours_waiting(answer.transaction) {
+            return self.hear_ours(answer, board, now);
+        }
         let is_2xx = (200..300).contains(&answer.response.status);
         if let Some(accepted) = self
             .accepted
@@ -248,10 +293,11 @@ impl Talking {
                     .transactions
                     .send(self.dialog.flow, accepted.ack.clone());
             } else {
-                super::fading::turn_away(&accepted.invite, answer, self.dialog.flow, board, now);
+                let invite = (&accepted.invite, 0);
+                super::fading::turn_away(invite, answer, self.dialog.flow, board, now);
             }
         }
-        Leg::Talking(self)
+        Some(Leg::Talking(self))
     }
 
     pub(crate) fn handle_timer(
@@ -261,16 +307,19 @@ impl Talking {
         now: Instant,
     ) -> Option<Leg> {
         match (self.unconfirmed.as_mut(), timer) {
-            (Some(unconfirmed), Timer::AnswerAgain) => {
-                unconfirmed.repeat(self.id, board, now);
-                Some(Leg::Talking(self))
-            }
-            (Some(_), Timer::NoAck) => {
-                board.bye(&mut self.dialog, now);
-                self.die(board, now)
-            }
-            _ => Some(Leg::Talking(self)),
+            (Some(unconfirmed), Timer::AnswerAgain) => unconfirmed.repeat(self.id, board, now),
+            (Some(_), Timer::NoAck) | (_, Timer::SessionEnd) => return self.lose_phone(board, now),
+            (_, Timer::Refresh) => self.refresh_session(board, now),
+            (_, Timer::OfferAgain) => self.try_wish(board, now),
+            _ => {}
         }
+        Some(Leg::Talking(self))
+    }
+
+    /// The phone no longer answers. It is told so all the same.
+    pub(super) fn lose_phone(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.bye(&mut self.dialog, now);
+        self.die(board, now)
     }
 
     pub(crate) fn handle_flow_closed(
@@ -305,7 +354,8 @@ impl Talking {
         self.leave(board, now)
     }
 
-    fn leave(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+    fn leave(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+        self.drop_referral(board, now);
         if let Some(reoffer) = &self.reoffer {
             board.respond(reoffer.transaction, &reoffer.request, 487, now);
         }

@@ -74,6 +74,15 @@ names! {
     ReferredBy "Referred-By" "b";
     AllowEvents "Allow-Events" "u";
     SessionExpires "Session-Expires" "x";
+    MinSe "Min-SE";
+    ReferSub "Refer-Sub";
+    Replaces "Replaces";
+    RSeq "RSeq";
+    RAck "RAck";
+    SubscriptionState "Subscription-State";
+    AssertedIdentity "P-Asserted-Identity";
+    InfoPackage "Info-Package";
+    RecvInfo "Recv-Info";
 }
 
 /// The header fields of one message, in order. Content-Length is not among them: it follows from the body.

@@ -98,15 +98,15 @@ impl Uri {
         if user.as_deref() == Some("") {
             return None;
         }
+        let (rest, headers) = match rest.split_once('?') {
+            Some((rest, headers)) => (rest, Some(headers)),
+            None => (rest, None),
+        };
         let mut scan = Scan::new(rest.as_bytes());
         let (host, port) = Host::read(&mut scan)?;
         let params = Params::read(&mut scan)?;
-        let has_headers = scan.eat(b'?');
-        let is_whole = if has_headers {
-            !scan.rest().contains(&b'@')
-        } else {
-            scan.is_done()
-        };
+        let has_headers = headers.is_some();
+        let is_whole = scan.is_done() && headers.is_none_or(|headers| !headers.contains('@'));
         is_whole.then(|| Self {
             user,
             host: Some(host),
@@ -164,6 +164,19 @@ impl Uri {
     /// True if `?header=value` follows, which a Request-URI must not have (RFC 3261 section 19.1.1).
     pub const fn has_headers(&self) -> bool {
         self.has_headers
+    }
+
+    /// The value of a header that the URI carries (`?name=value&..`), without escapes (RFC 3261 section 19.1.1). Only a
+    /// Refer-To has a use for one: `Replaces` (RFC 3891 section 7).
+    pub fn header(&self, name: &str) -> Option<String> {
+        let behind_user = self
+            .text
+            .split_once('@')
+            .map_or(self.text.as_str(), |(_, rest)| rest);
+        let (_, headers) = behind_user.split_once('?').filter(|_| self.has_headers)?;
+        let mut fields = headers.split('&').filter_map(|field| field.split_once('='));
+        let (_, value) = fields.find(|(each, _)| each.eq_ignore_ascii_case(name))?;
+        Some(unescape(value))
     }
 
     /// The URI as written.
@@ -249,6 +262,17 @@ mod tests {
         let uri = parse("sip:user;par=u%40example.net@example.com").unwrap();
         assert_eq!(uri.user().unwrap(), "user;par=u@example.net");
         assert_eq!(parse("sip:1?2@h").unwrap().user().unwrap(), "1?2");
+    }
+
+    #[test]
+    fn headers_behind_the_question_mark_are_read_by_name() {
+        let uri =
+            parse("sip:7@h;x=1?Subject=a%20b&replaces=c%40h%3Bto-tag%3D1%3Bfrom-tag%3D2").unwrap();
+        assert_eq!(uri.header("Replaces").unwrap(), "c@h;to-tag=1;from-tag=2");
+        assert_eq!(uri.header("subject").unwrap(), "a b");
+        assert_eq!(uri.header("Route"), None);
+        assert_eq!(parse("sip:1?a=b@h").unwrap().header("a"), None);
+        assert_eq!(parse("sip:1?a=b@h?a=c").unwrap().header("a").unwrap(), "c");
     }
 
     #[test]

@@ -35,7 +35,15 @@ fn a_phone_rings_answers_and_hangs_up() {
         (from.uri.user().unwrap().as_str(), from.name.as_deref()),
         ("5550100", Some("Carol \"C\""))
     );
-    assert_eq!(invite.headers.get(&Name::Supported), None);
+    // Offered, and not required: phones refuse what they do not know.
+    assert!(invite.headers.lists(&Name::Supported, "100rel"));
+    assert_eq!(invite.headers.get(&Name::Require), None);
+    assert_eq!(invite.headers.get(&Name::SessionExpires), None);
+    let asserted = invite.headers.text(&Name::AssertedIdentity);
+    assert_eq!(
+        asserted,
+        Some("\"Carol \\\"C\\\"\" <sip:5550100@127.0.0.1:5060>")
+    );
     bob.answer(&mut world, &invite, 100);
     bob.answer(&mut world, &invite, 180);
     bob.answer(&mut world, &invite, 180);
@@ -301,4 +309,27 @@ fn a_callers_name_can_not_break_out_of_its_header() {
         invite.headers.from().unwrap().uri.user().unwrap(),
         caller.number
     );
+}
+
+#[test]
+fn a_phone_may_have_two_calls_at_once() {
+    let (mut world, bob) = (World::new(), phone("bob", 40002));
+    bob.register(&mut world);
+    let first = place(&mut world);
+    let one = invite(&mut world, &bob);
+    let ok = bob.answer(&mut world, &one, 200);
+    world.inbox(bob.flow);
+    let second = place(&mut world);
+    let two = invite(&mut world, &bob);
+    assert_ne!(one.headers.call_id(), two.headers.call_id());
+    bob.answer(&mut world, &two, 180);
+    bob.answer(&mut world, &two, 200);
+    assert_eq!(world.methods(bob.flow), ["ACK"]);
+    world.events();
+    let bye = Call::answered(&one, &ok).request(&bob, &mut world, Method::Bye);
+    assert_eq!(bob.ask(&mut world, &bye).status, 200);
+    assert_eq!(world.event(), Event::HungUp { leg: first });
+    world.agent.hang_up(second, HangUp::Normal, world.now);
+    world.drain();
+    assert_eq!(world.methods(bob.flow), ["BYE"]);
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ringfence_sip::message::{Method, Name, Request};
-use ringfence_sip::{Event, HangUp, LegId};
+use ringfence_sip::{Digit, Event, HangUp, LegId};
 
 use crate::world::{ANSWER, Call, OFFER, Phone, World, phone, tcp_phone};
 
-fn talking(world: &mut World, phone: &Phone) -> (Call, LegId) {
+pub(crate) fn talking(world: &mut World, phone: &Phone) -> (Call, LegId) {
     let (call, leg) = phone.dial(world, "5550199", OFFER);
     world.agent.answer(leg, ANSWER.to_vec(), world.now);
     world.drain();
@@ -19,7 +19,7 @@ fn talking(world: &mut World, phone: &Phone) -> (Call, LegId) {
     (call, leg)
 }
 
-fn offer(call: &mut Call, phone: &Phone, world: &mut World, method: Method) -> Request {
+pub(crate) fn offer(call: &mut Call, phone: &Phone, world: &mut World, method: Method) -> Request {
     let mut request = call.request(phone, world, method);
     request.headers.push(Name::ContentType, "application/sdp");
     request.body = OFFER.to_vec();
@@ -121,9 +121,10 @@ fn what_a_phone_may_ask_inside_a_call() {
     let cases = [
         (Method::Info, 200),
         (Method::Options, 200),
-        (Method::Refer, 603),
-        (Method::Notify, 405),
-        (Method::Message, 405),
+        (Method::Refer, 400),
+        (Method::Notify, 481),
+        (Method::Subscribe, 489),
+        (Method::Publish, 405),
         (Method::Prack, 481),
         (Method::Other("FOO".to_owned()), 501),
     ];
@@ -131,13 +132,88 @@ fn what_a_phone_may_ask_inside_a_call() {
         let request = call.request(&alice, &mut world, method.clone());
         assert_eq!(alice.ask(&mut world, &request).status, status, "{method}");
     }
-    let mut digits = call.request(&alice, &mut world, Method::Info);
-    digits
-        .headers
-        .push(Name::ContentType, "application/dtmf-relay");
-    digits.body = b"Signal=5\r\nDuration=160\r\n".to_vec();
-    assert_eq!(alice.ask(&mut world, &digits).status, 415);
     assert_eq!(world.events(), []);
+}
+
+fn info(call: &mut Call, phone: &Phone, world: &mut World, kind: &str, body: &str) -> Request {
+    let mut info = call.request(phone, world, Method::Info);
+    info.headers.push(Name::ContentType, kind);
+    info.body = body.into();
+    info
+}
+
+#[test]
+fn keys_are_told_by_info_in_both_directions() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let key = info(
+        &mut call,
+        &alice,
+        &mut world,
+        "application/dtmf-relay",
+        "Signal=5\r\nDuration=250\r\n",
+    );
+    assert_eq!(alice.ask(&mut world, &key).status, 200);
+    // Once, however often the phone says it.
+    assert_eq!(alice.ask(&mut world, &key).status, 200);
+    let digit = Digit::new(5, 250).unwrap();
+    assert_eq!(world.event(), Event::Digit { leg, digit });
+    let hash = info(&mut call, &alice, &mut world, "application/dtmf", "#");
+    assert_eq!(alice.ask(&mut world, &hash).status, 200);
+    let digit = Digit::new(11, 160).unwrap();
+    assert_eq!(world.event(), Event::Digit { leg, digit });
+    world.agent.press(leg, digit, world.now);
+    world.drain();
+    let told = world.requests(alice.flow).remove(0);
+    assert_eq!(told.method, Method::Info);
+    assert_eq!(
+        told.headers.text(&Name::ContentType),
+        Some("application/dtmf-relay")
+    );
+    assert_eq!(told.body, b"Signal=#\r\nDuration=160\r\n");
+    alice.answer(&mut world, &told, 200);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn what_info_may_not_say() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let (mut call, leg) = talking(&mut world, &alice);
+    let other = info(
+        &mut call,
+        &alice,
+        &mut world,
+        "application/media_control+xml",
+        "<x/>",
+    );
+    let refused = alice.ask(&mut world, &other);
+    let accepted = refused.headers.text(&Name::Accept).map(str::to_owned);
+    assert_eq!(
+        (refused.status, accepted.as_deref()),
+        (415, Some("application/dtmf-relay, application/dtmf"))
+    );
+    let mut package = info(
+        &mut call,
+        &alice,
+        &mut world,
+        "application/dtmf-relay",
+        "Signal=1",
+    );
+    package.headers.push(Name::InfoPackage, "foo");
+    let refused = alice.ask(&mut world, &package);
+    assert_eq!(
+        (refused.status, refused.headers.text(&Name::RecvInfo)),
+        (469, Some(""))
+    );
+    assert_eq!(world.events(), []);
+    world.agent.hang_up(leg, HangUp::Normal, world.now);
+    world.drain();
+    world.inbox(alice.flow);
+    world
+        .agent
+        .press(leg, Digit::new(1, 160).unwrap(), world.now);
+    world.drain();
+    assert_eq!(world.inbox(alice.flow), []);
 }
 
 #[test]

@@ -322,6 +322,7 @@ impl Phone {
             user,
             dialled,
             sdp: offer,
+            replaces: None,
         } = world.event()
         else {
             panic!("no incoming call");

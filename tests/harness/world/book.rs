@@ -1,27 +1,77 @@
 //! The phone book of the simulated world: the real book over its store in memory, asked directly instead of by HTTP, and
-//! a count of the questions.
+//! a count of the questions. Engines verify what they are given, as in the real world.
 
+use ed25519_dalek::SigningKey;
+use hkdf::Hkdf;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
 use ringfence_engine::{directory::Directory, identity::Identity};
 use ringfence_phonebook::{
-    ActivationCode, Binding, Book, BookKey, MemoryStore, Number, NumberPlan,
-    activation::Activation, book::LISTING_VALID_UNTIL,
+    ActivationCode, Binding, Book, BookKey, Fetch, Fetched, MemoryStore, Number, NumberPlan,
+    Store as _, Terms, Tile, VerifiedBook, Want, activation::Activation, admin::AdminToken,
+    book::LISTING_VALID_UNTIL, store::Charter,
 };
+use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// The first number of the plan, and how many tiles of 256 it has.
 const PLAN: (u32, u16) = (20_000, 1);
 
+/// The settings that this book serves; engines of the simulated world have theirs from the test.
+const NETWORK: &[u8] = b"{}";
+
 /// The book and who asked it.
 #[derive(Debug)]
 pub struct PhoneBook {
-    book: Book<MemoryStore>,
+    book: Book,
+    signing: SigningKey,
     requests: usize,
+    bytes: usize,
 }
 
 impl PhoneBook {
-    pub(crate) fn new(seed: [u8; 32]) -> Self {
+    /// A book at the end of its first epoch, `unix` seconds after 1970.
+    ///
+    /// # Panics
+    /// Never: memory does not fail.
+    pub fn new(seed: [u8; 32], unix: u64) -> Self {
         let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
-        let (book, _) = Book::open(MemoryStore::new(), plan, seed).expect("memory does not fail");
-        Self { book, requests: 0 }
+        let (charter, signing) = charter(seed);
+        let mut store = Box::new(MemoryStore::new());
+        store.charter(&charter).expect("memory does not fail");
+        let (book, _) = Book::open(store, Terms::of(plan), seed).expect("memory does not fail");
+        assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
+        let mut book = Self {
+            book,
+            signing,
+            requests: 0,
+            bytes: 0,
+        };
+        book.close_epoch(unix);
+        book
+    }
+
+    /// Ends the epoch.
+    ///
+    /// # Panics
+    /// Never: memory does not fail.
+    pub fn close_epoch(&mut self, unix: u64) {
+        let closed = self.book.close_epoch(unix, NETWORK);
+        closed
+            .expect("memory does not fail")
+            .expect("nobody else closes it");
+    }
+
+    /// Ends the epoch if it is time.
+    pub fn tick(&mut self, unix: u64) {
+        if self.book.due(unix) {
+            self.close_epoch(unix);
+        }
+    }
+
+    /// The secret key of the book: for what only a dishonest book does.
+    pub fn signing_key(&self) -> &SigningKey {
+        &self.signing
     }
 
     /// How often anybody asked the book anything.
@@ -29,21 +79,35 @@ impl PhoneBook {
         self.requests
     }
 
+    /// How many bytes it gave to engines.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The key that signs bindings.
     pub fn key(&self) -> BookKey {
         self.book.key()
     }
 
+    /// The epoch that ended last.
+    pub fn epoch(&self) -> u32 {
+        let published = self.book.published();
+        published.root().map_or(0, |root| root.states().epoch)
+    }
+
     /// A number of the plan that nobody has.
     pub fn unassigned(&self, taken: &[Number]) -> Number {
-        let plan = self.book.published().plan();
-        plan.numbers()
+        self.plan()
+            .numbers()
             .find(|number| !taken.contains(number))
             .expect("the plan is larger than the world")
     }
 
-    /// The operator issues a number with a code, and the owner of the identity activates it.
-    pub(crate) fn activate(&mut self, identity: &Identity, unix: u64) -> (Number, Binding) {
+    /// The operator issues a number with a code, and the owner of the identity activates it. Everybody knows it after the epoch.
+    ///
+    /// # Panics
+    /// When no number is left.
+    pub fn activate(&mut self, identity: &Identity, unix: u64) -> (Number, Binding) {
         self.requests += 2;
         let issue = self
             .book
@@ -69,19 +133,68 @@ impl PhoneBook {
         (issue.number, binding)
     }
 
-    /// The whole book, as an engine downloads it ahead of its calls.
-    pub(crate) fn download(&mut self) -> Directory {
+    /// The numbers.
+    pub fn plan(&self) -> NumberPlan {
+        self.book.published().plan()
+    }
+
+    /// The tiles as they are, without asking for them.
+    pub(crate) fn tiles(&self) -> Vec<Tile> {
         let published = self.book.published();
-        let mut directory = Directory::new(published.plan());
-        for index in 0..published.plan().tiles() {
-            self.requests += 1;
-            let tile = published
-                .tile(index)
-                .expect("every tile of the plan is published");
-            directory.insert(index, tile.tile().clone());
+        let tiles = (0..published.plan().tiles()).filter_map(|index| published.tile(index));
+        tiles.map(|tile| tile.tile().clone()).collect()
+    }
+
+    /// The book as it is, without asking for it.
+    pub(crate) fn directory(&self) -> Directory {
+        let mut directory = Directory::new(self.plan());
+        for (index, tile) in (0..).zip(self.tiles()) {
+            directory.insert(index, tile);
         }
         directory
     }
+
+    /// What is new for an engine that has this copy, as it downloads it ahead of its calls.
+    ///
+    /// # Panics
+    /// When the book is not honest.
+    pub fn download(&mut self, known: Option<VerifiedBook>) -> Option<Fetched> {
+        let network = known.as_ref().map(|book| book.root().states().network);
+        let mut fetch = Fetch::new(self.key(), known, network);
+        while let Some(want) = fetch.wants() {
+            self.requests += 1;
+            let answer = self.answer(want);
+            self.bytes += answer.len();
+            fetch.hear(&answer).expect("the book is honest");
+        }
+        fetch.finish().expect("the book is honest")
+    }
+
+    fn answer(&self, want: Want) -> Vec<u8> {
+        let published = self.book.published();
+        let answer = match want {
+            Want::Root => published.root().map(|root| root.encode().to_vec()),
+            Want::Roots(block) => published.roots(block).map(<[u8]>::to_vec),
+            Want::Delta(epoch) => published.delta(epoch).map(|delta| delta.to_vec()),
+            Want::Tile(index) => published
+                .tile(index)
+                .map(|tile| tile.tile().as_bytes().to_vec()),
+            Want::Network => published.network().map(|network| network.to_vec()),
+        };
+        answer.expect("no simulated engine sleeps for hours")
+    }
+}
+
+/// A charter that the world has drawn, and the signing key that a book derives from it.
+fn charter(seed: [u8; 32]) -> (Charter, SigningKey) {
+    let mut rng = ChaCha20Rng::from_seed(seed);
+    let admin = AdminToken::draw(&mut rng).digest();
+    let mut key = [0; 32];
+    Hkdf::<Sha256>::new(None, &seed)
+        .expand(b"ringfence/1 book signing\0", &mut key)
+        .expect("HKDF-SHA256 gives up to 8 160 bytes");
+    let seed = Zeroizing::new(seed);
+    (Charter { seed, admin }, SigningKey::from_bytes(&key))
 }
 
 /// A new line's keys, as the shell draws them for this book.

@@ -8,6 +8,7 @@ pub mod book;
 mod carriage;
 pub mod frames;
 pub mod handset;
+mod lies;
 mod people;
 pub mod relay;
 mod repeats;
@@ -98,7 +99,7 @@ impl World {
             wires: Wires::default(),
             relay: Relay::default(),
             turn: TurnHouse::new(now, BEGINNING),
-            phone_book: PhoneBook::new(book_seed),
+            phone_book: PhoneBook::new(book_seed, BEGINNING),
             began: now,
             now,
             rng,

@@ -7,15 +7,19 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::{Config, Engine, Line, Step, bucket::bucket, directory::Directory};
-use ringfence_phonebook::Number;
+use ringfence_engine::{
+    Config, Engine, Line, Step, bucket::bucket, contacts::Contacts, directory::Directory,
+    identity::Identity,
+};
+use ringfence_phonebook::{Day, Fetched, Number, book::LISTING_VALID_UNTIL};
 use ringfence_sip::{Account, Password, User};
 
 use super::{
     World,
     book::new_identity,
     handset::{Card, Handset, Notice},
-    seat::{LineCard, Seat, WORK_BITS, in_house},
+    seat::{LineCard, Seat, WORK_BITS},
+    wires::in_house,
 };
 use crate::tone;
 
@@ -82,6 +86,15 @@ impl World {
     /// Opens an engine with some lines: keys are drawn, codes issued and activated, and every engine renews its copy of
     /// the book.
     pub fn open_engine(&mut self, lines: usize) -> usize {
+        self.open(lines, true)
+    }
+
+    /// The same, but the book has not ended the epoch in which the lines were activated.
+    pub fn open_engine_early(&mut self, lines: usize) -> usize {
+        self.open(lines, false)
+    }
+
+    fn open(&mut self, lines: usize, is_listed: bool) -> usize {
         let index = self.seats.len();
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
         let (mut own, mut cards) = (Vec::new(), Vec::new());
@@ -114,15 +127,20 @@ impl World {
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
+        if is_listed {
+            self.phone_book.close_epoch(self.wall().seconds());
+        }
+        let fetched = self.phone_book.download(None);
+        let Fetched { copy, roots, .. } = fetched.expect("nothing of it was known");
         let engine = Engine::new(
             config,
             own,
             self.phone_book.key(),
-            self.phone_book.download(),
+            Directory::of(&copy, roots),
             seed,
             (self.wall(), self.now),
         );
-        let mut seat = Seat::new(engine, cards, index, rng);
+        let mut seat = Seat::new(engine, copy, (cards, index), rng);
         for _ in 0..CREDENTIALS {
             let pair = self.turn.credentials(self.wall().seconds(), &mut self.rng);
             seat.credentials.push_back(pair);
@@ -134,11 +152,35 @@ impl World {
     }
 
     /// Every engine downloads the book again.
-    fn renew_books(&mut self) {
+    pub fn renew_books(&mut self) {
         for seat in &mut self.seats {
-            let directory: Directory = self.phone_book.download();
+            let Some(fetched) = self.phone_book.download(Some(seat.book.clone())) else {
+                continue;
+            };
+            let directory = Directory::of(&fetched.copy, fetched.roots);
+            seat.book = fetched.copy;
             seat.engine.handle_directory(directory);
         }
+    }
+
+    /// A line draws a new ring key and goes on with it; the line's keys afterwards.
+    ///
+    /// # Panics
+    /// When the engine has no such line.
+    pub fn renew_ring_key(&mut self, engine: usize, line: usize, today: Day) -> Identity {
+        let seat = &mut self.seats[engine];
+        let card = &mut seat.lines[line];
+        let mut identity = card.identity();
+        identity.renew(LISTING_VALID_UNTIL, today, &mut self.rng);
+        card.identity = identity.to_bytes();
+        let taken = seat.engine.handle_identity(card.number, card.identity());
+        taken.expect("it is the line's own identity");
+        identity
+    }
+
+    /// The person at an engine edits the contacts, with a command beside it.
+    pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
+        self.seats[engine].edit_contacts(edit);
     }
 
     /// Plugs a phone in at a line of an engine and waits until it is registered.
@@ -204,6 +246,44 @@ impl World {
     /// Moves the phone's sound to another port in the running call.
     pub fn reinvite(&mut self, phone: usize, rtp: SocketAddr) {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
+    }
+
+    /// Holds the call, or takes it back.
+    pub fn hold(&mut self, phone: usize, is_held: bool) {
+        self.with_handset(phone, |handset, now| handset.hold(is_held, now));
+    }
+
+    /// Presses a key that the phone tells of by INFO.
+    pub fn press(&mut self, phone: usize, key: char) {
+        self.with_handset(phone, |handset, now| handset.press(key, now));
+    }
+
+    /// Dials without an offer.
+    pub fn dial_silently(&mut self, phone: usize, number: Number) {
+        self.with_handset(phone, |handset, now| {
+            handset.dial_silently(&number.to_string(), now);
+        });
+    }
+
+    /// Hands the phone's call to a number.
+    pub fn transfer(&mut self, phone: usize, digits: &str) {
+        let to = format!("<sip:{digits}@{}>", self.handsets[phone].0.card().server);
+        self.with_handset(phone, |handset, now| handset.refer(&to, now));
+    }
+
+    /// Hands the phone's call to whom another phone of this world talks to.
+    pub fn transfer_to_call_of(&mut self, phone: usize, other: usize) {
+        let replaces = self.handsets[other].0.replaces().expect("it is in a call");
+        let replaces = replaces.replace(';', "%3B").replace('=', "%3D");
+        let server = self.handsets[phone].0.card().server;
+        let to = format!("<sip:1@{server}?Replaces={replaces}>");
+        self.with_handset(phone, |handset, now| handset.refer(&to, now));
+    }
+
+    /// Takes over the call that another phone is in.
+    pub fn take_over(&mut self, phone: usize, other: usize) {
+        let replaces = self.handsets[other].0.replaces().expect("it is in a call");
+        self.with_handset(phone, |handset, now| handset.take_over(&replaces, now));
     }
 
     fn with_handset(&mut self, phone: usize, act: impl FnOnce(&mut Handset, Instant)) {

@@ -3,28 +3,30 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Instant,
 };
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use ringfence_engine::{
-    CallLabel, Engine, MediaEvent, MediaFault, MediaOrder, Output, Post, Sealed, Step,
+    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, Output, Post, Sealed, Step,
+    contacts::Contacts,
     date::UnixTime,
     envelope::EventKey,
     identity::Identity,
+    roots::SplitView,
     work::{Mint, Stamp},
 };
 use ringfence_media::{
     Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
-use ringfence_phonebook::{Binding, Number};
+use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
-use super::turn::TURN_ADDRESS;
+use super::{turn::TURN_ADDRESS, wires::in_house};
 
 /// Leading zero bits of a stamp in this world: some work, so that it is checked, but no waiting.
 pub const WORK_BITS: u8 = 4;
@@ -78,6 +80,16 @@ pub struct Seat {
     pub lines: Vec<LineCard>,
     /// Credentials for the TURN server, fetched ahead of calls. Without any there is no call.
     pub(crate) credentials: VecDeque<(String, String)>,
+    /// The copy of the phone book on this machine.
+    pub(crate) book: VerifiedBook,
+    /// The contacts as this machine has saved them.
+    pub contacts: Contacts,
+    /// Split views of the phone book that the engine found.
+    pub split_views: Vec<SplitView>,
+    /// False records of its own lines that the engine found.
+    pub false_records: Vec<FalseRecord>,
+    /// How much of what the engine learnt is saved.
+    saved: u64,
     lan: IpAddr,
     wan: Ipv4Addr,
     sounds: BTreeMap<CallLabel, Sound>,
@@ -97,8 +109,8 @@ struct Sound {
 impl Seat {
     pub(crate) fn new(
         engine: Engine,
-        lines: Vec<LineCard>,
-        index: usize,
+        book: VerifiedBook,
+        (lines, index): (Vec<LineCard>, usize),
         rng: ChaCha20Rng,
     ) -> Self {
         let provider = u8::try_from(index).expect("a world has few engines");
@@ -106,6 +118,11 @@ impl Seat {
             engine,
             lines,
             credentials: VecDeque::new(),
+            book,
+            contacts: Contacts::default(),
+            split_views: Vec::new(),
+            false_records: Vec::new(),
+            saved: 0,
             lan: in_house(index, 1),
             wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
             sounds: BTreeMap::new(),
@@ -129,6 +146,13 @@ impl Seat {
     /// What other engines said of themselves in rings and answers that were opened here.
     pub fn heard_of(&self) -> &[Description] {
         &self.heard_of
+    }
+
+    /// The person at this machine edits the contacts, with a command beside the engine.
+    pub fn edit_contacts(&mut self, edit: impl FnOnce(&mut Contacts)) {
+        edit(&mut self.contacts);
+        self.engine
+            .handle_contacts(self.contacts.clone(), self.saved);
     }
 
     /// The figures of a call that is not over.
@@ -229,6 +253,12 @@ impl Seat {
                     }
                 }
                 Output::Media { call, order } => self.obey(call, order, now, &mut out),
+                Output::Learnt { count, learnt } => {
+                    self.contacts.learn(&learnt);
+                    self.saved = count;
+                }
+                Output::SplitView(split) => self.split_views.push(*split),
+                Output::FalseRecord(record) => self.false_records.push(record),
                 Output::Step { call, step } => out.push(SeatOutput::Step(call, step)),
             }
         }
@@ -236,8 +266,31 @@ impl Seat {
 
     fn drain_sounds(&mut self, now: Instant, out: &mut Vec<SeatOutput>) {
         let mut events = Vec::new();
+        let ports: Vec<_> = self
+            .sounds
+            .values()
+            .filter_map(|sound| sound.near)
+            .collect();
+        let mut inside = Vec::new();
         for (call, sound) in &mut self.sounds {
+            let (from, before) = (sound.near, out.len());
             drain_sound(sound, out, |event| events.push((*call, event)));
+            // From one call to another that it is joined with: it does not leave the machine.
+            let said = out.split_off(before);
+            for output in said {
+                match (output, from) {
+                    (SeatOutput::Sound { to, bytes }, Some(from)) if ports.contains(&to) => {
+                        inside.push((from, to, bytes));
+                    }
+                    (output, _) => out.push(output),
+                }
+            }
+        }
+        for (from, to, bytes) in &inside {
+            self.handle_sound((*from, *to), bytes, now);
+        }
+        if !inside.is_empty() {
+            self.drain_sounds(now, out);
         }
         self.closing.retain_mut(|sound| {
             drain_sound(sound, out, |_| {});
@@ -287,6 +340,9 @@ impl Seat {
                 }
             }
             MediaOrder::OpenMicrophone => talk.open_microphone(now),
+            MediaOrder::Press { event, millis } => {
+                talk.press(event, millis);
+            }
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
@@ -344,17 +400,6 @@ pub(crate) fn mint(event_key: EventKey, wall: UnixTime) -> Stamp {
     Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
         .mint_some(u32::MAX)
         .expect("four bits of work are soon found")
-}
-
-/// An address inside the house of an engine: IPv4 in every second one, IPv6 in the others.
-pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
-    let house = u8::try_from(engine).expect("a world has few engines");
-    if engine.is_multiple_of(2) {
-        Ipv4Addr::new(10, 77, house, host).into()
-    } else {
-        let (house, host) = (house.into(), host.into());
-        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, house, 0, 0, 0, host).into()
-    }
 }
 
 fn drain_sound(sound: &mut Sound, out: &mut Vec<SeatOutput>, mut tell: impl FnMut(MediaEvent)) {

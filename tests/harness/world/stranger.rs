@@ -60,7 +60,7 @@ impl World {
     ) {
         let stamp = mint(self.event_key(), self.wall());
         let line = &self.seats[engine].lines[0];
-        let keys = self.phone_book.download().look_up(callee, self.wall());
+        let keys = self.phone_book.directory().look_up(callee, self.wall());
         let keys = keys.expect("every number of the plan is listed");
         let bucket = bucket(&keys.identity, 0);
         let outside = Outside {
@@ -71,10 +71,7 @@ impl World {
         let caller = Caller {
             identity: &identity,
             binding: &line.binding,
-            book: BookView {
-                epoch: 0,
-                root: [0; 32],
-            },
+            book: BookView::NONE,
         };
         let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");

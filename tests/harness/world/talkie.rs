@@ -14,6 +14,7 @@ const RATE: u32 = 8_000;
 const SAMPLES: usize = 160;
 const PAUSE: Duration = Duration::from_millis(20);
 const PCMU: u8 = 0;
+const EVENTS: u8 = 101;
 const HEADER: usize = 12;
 /// Longest hole that is filled with silence in a recording.
 const HOLE: u16 = 500;
@@ -79,9 +80,15 @@ pub struct Ear {
     last: Option<u16>,
     packets: usize,
     first: Option<Instant>,
+    keys: Vec<(u32, u8)>,
 }
 
 impl Ear {
+    /// Keys that were heard as RFC 4733 events: each once, by its event number.
+    pub fn keys(&self) -> Vec<u8> {
+        self.keys.iter().map(|(_, event)| *event).collect()
+    }
+
     /// Packets of sound that arrived.
     pub fn packets(&self) -> usize {
         self.packets
@@ -106,6 +113,14 @@ impl Ear {
         let Some((header, payload)) = bytes.split_at_checked(HEADER) else {
             return;
         };
+        if let (EVENTS, [event, end, ..]) = (header[1] & 0x7f, payload)
+            && end & 0x80 != 0
+        {
+            let start = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+            if self.keys.last() != Some(&(start, *event)) {
+                self.keys.push((start, *event));
+            }
+        }
         if header[0] != 0x80 || header[1] & 0x7f != PCMU {
             return;
         }

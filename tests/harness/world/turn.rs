@@ -8,8 +8,8 @@ use std::{
 
 use rand_core::CryptoRng;
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnSecret, TurnSettings,
-    rest_credentials,
+    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSecret,
+    TurnSettings, rest_credentials,
 };
 
 /// A public address: documentation addresses are no relays, neither for the far leg nor for the server.
@@ -55,6 +55,7 @@ impl TurnHouse {
             listen: TURN_ADDRESS,
             secret: secret.clone(),
             allow_private: false,
+            limits: TurnLimits::DEFAULT,
         };
         Self {
             machine: TurnMachine::new(settings, now, unix),

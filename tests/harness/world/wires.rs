@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -246,6 +247,17 @@ fn place_number(place: Place) -> u64 {
         Place::Stranger => (6, 0),
     };
     (kind << 32) | number as u64
+}
+
+/// An address inside the house of an engine: IPv4 in every second one, IPv6 in the others.
+pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
+    let house = u8::try_from(engine).expect("a world has few engines");
+    if engine.is_multiple_of(2) {
+        Ipv4Addr::new(10, 77, house, host).into()
+    } else {
+        let (house, host) = (house.into(), host.into());
+        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, house, 0, 0, 0, host).into()
+    }
 }
 
 #[cfg(test)]

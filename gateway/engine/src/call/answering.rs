@@ -10,14 +10,13 @@ use ringfence_sip as sip;
 use super::calling::{offered, say};
 use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase};
+use super::{Common, Happening, News, Peer, Phase};
 use crate::config::CONNECT;
 use crate::control::Control;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{MediaOrder, PostId};
-use crate::ring::BookView;
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
 use crate::session::{Say, Session};
@@ -77,7 +76,7 @@ impl Answering {
         };
         desk.step(call, Step::RingOpened);
         let phone = PhoneSide::new(offer, near, chosen, sdp_session(desk.rng));
-        desk.answer_phone(call, phone.answer());
+        phone.greet(call, desk);
         Self::allocating(ring, remote, phone, Some(far), call, desk)
     }
 
@@ -89,7 +88,7 @@ impl Answering {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(ring.caller(), desk.config.bucket_bits);
+        let peer = Peer::new(ring.caller_number(), ring.caller(), desk.config.bucket_bits);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.patience(call, CONNECT, "the caller did not confirm");
         let id = ring.id();
@@ -132,6 +131,7 @@ impl Answering {
                 self.phone.hear(&event, call, desk);
                 Phase::Answering(self)
             }
+            Happening::News(News::Over(_)) => self.break_off(End::HungUpHere, call, desk),
             Happening::Leg(sip::Event::HungUp { .. }) => {
                 self.tell(call, desk);
                 desk.end(call, End::HungUpHere);
@@ -199,8 +199,9 @@ impl Answering {
             return super::hang_up(End::NoMedia, call, desk);
         };
         let media = Description::of(&far, phone.chosen().to_vec()).encode();
+        let view = desk.book_view();
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
-            ring.answer(&media, BookView::default(), outside, rng)
+            ring.answer(&media, view, outside, rng)
         });
         let Some((session, post)) = sealed else {
             return super::hang_up(End::NotConfirmed, call, desk);
@@ -280,6 +281,7 @@ impl Answering {
             return super::hang_up(End::NotConfirmed, call, desk);
         };
         desk.step(call, Step::Confirmed);
+        desk.pin(&peer);
         desk.media(call, MediaOrder::OpenMicrophone);
         Talking::resume(session, peer, phone, (connected, control), call, desk)
     }

@@ -11,14 +11,14 @@ use ringfence_sip as sip;
 use super::answering::Answering;
 use super::phone_side::{PhoneSide, sdp_session};
 use super::talking::Talking;
-use super::{Common, Happening, Peer, Phase};
+use super::{Common, Happening, News, Peer, Phase};
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::{MediaOrder, PostId};
 use crate::ring::outgoing::{Caller, OutgoingRing};
-use crate::ring::{BookView, CancelReason, SealError};
+use crate::ring::{CancelReason, SealError};
 use crate::session::Say;
 use crate::step::{End, Step};
 
@@ -42,12 +42,12 @@ impl Calling {
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let peer = Peer::new(callee.identity, desk.config.bucket_bits);
+        let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
         let media = Description::of(&far, offered(&offer)).encode();
         let caller = Caller {
             identity: &desk.line.identity,
             binding: &desk.line.binding,
-            book: BookView::default(),
+            book: desk.book_view(),
         };
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -94,7 +94,8 @@ impl Calling {
                 desk.step(call, Step::RingAccepted);
                 Phase::Calling(self)
             }
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | Happening::News(News::Over(_)) => {
                 self.withdraw(call, desk);
                 desk.end(call, End::Cancelled);
                 Phase::Over
@@ -151,6 +152,8 @@ impl Calling {
             Some((remote, chosen))
         });
         desk.step(call, Step::AnswerOpened);
+        desk.pin(&self.peer);
+        desk.compare(&answer.book);
         let Self {
             offer, peer, near, ..
         } = *self;
@@ -170,7 +173,7 @@ impl Calling {
         );
         // The answer itself proved the callee's key: only the callee waits for a confirmation.
         desk.media(call, MediaOrder::OpenMicrophone);
-        desk.answer_phone(call, phone.answer());
+        phone.greet(call, desk);
         Talking::start(session, peer, phone, call, desk)
     }
 }

@@ -9,7 +9,7 @@ use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::Calling;
-use super::{Common, Happening, Phase};
+use super::{Common, Happening, News, Phase};
 use crate::config::SET_UP;
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
@@ -77,7 +77,8 @@ impl Dialling {
             Happening::Stamps => {}
             Happening::Glare(ring) => self.met = Some(ring),
             Happening::Withdrawn => self.met = None,
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. }) => {
+            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | Happening::News(News::Over(_)) => {
                 desk.end(call, End::Cancelled);
                 return Phase::Over;
             }

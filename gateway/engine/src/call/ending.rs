@@ -3,7 +3,7 @@
 
 use ringfence_media::TalkEvent;
 
-use super::{Common, Happening, Phase};
+use super::{Common, Happening, News, Phase};
 use crate::config::LINGER;
 use crate::control::Control;
 use crate::desk::Desk;
@@ -18,6 +18,7 @@ pub(crate) struct Ending;
 impl Ending {
     /// Tells the other side over the data channel and lingers.
     pub(super) fn start(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+        desk.tell_partner(call, News::Over(480));
         desk.step(call, Step::Ended(end));
         desk.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
         desk.patience(

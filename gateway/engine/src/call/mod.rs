@@ -12,14 +12,16 @@ mod answering;
 mod calling;
 mod dialling;
 mod ending;
+mod handing;
 mod phone_side;
 mod ringing;
 mod talking;
 mod unheard;
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_phonebook::{IdentityKey, Number};
 use ringfence_sip as sip;
 
 use crate::bucket::bucket;
@@ -38,7 +40,7 @@ pub(crate) use answering::Answering;
 pub(crate) use calling::Calling;
 pub(crate) use dialling::Dialling;
 pub(crate) use ending::Ending;
-pub(crate) use phone_side::refusal;
+pub(crate) use phone_side::{refusal, silent_phone};
 pub(crate) use ringing::Ringing;
 pub(crate) use talking::Talking;
 pub(crate) use unheard::Unheard;
@@ -58,6 +60,8 @@ pub(crate) struct Common {
     pub(crate) line: usize,
     /// The phone's side, while there is one.
     pub(crate) leg: Option<sip::LegId>,
+    /// The call that this one is joined with, or will be when that is answered: a phone handed one to the other.
+    pub(crate) partner: Option<CallLabel>,
     /// Stamps reserved for this call's envelopes.
     pub(crate) stamps: Option<Vec<Stamp>>,
     /// When the state runs out of patience, and why.
@@ -67,6 +71,7 @@ pub(crate) struct Common {
 /// The other side of a call. Known to this engine only.
 #[derive(Debug)]
 pub(crate) struct Peer {
+    pub(crate) number: Number,
     pub(crate) identity: IdentityKey,
     /// Where envelopes for it are posted.
     pub(crate) bucket: u16,
@@ -106,6 +111,14 @@ pub(crate) enum Happening<'a> {
     Withdrawn,
     /// The other side of this call rang this line too, and its ring is the one that counts.
     Glare(Box<VerifiedRing>),
+    /// News of the call that this one is joined with.
+    News(News),
+    /// Its phone wants it handed to this new call, which is being placed.
+    Handed(CallLabel),
+    /// Its phone has another call, and hands the two to each other.
+    Joined(Joint),
+    /// Another phone of the line takes it over from the phone that has it.
+    TakenOver(sip::LegId, Vec<u8>),
     /// Stamps are in stock again.
     Stamps,
     /// How many relays took a post.
@@ -114,6 +127,27 @@ pub(crate) enum Happening<'a> {
     Alarm,
     /// The engine is shutting down.
     ShutDown,
+}
+
+/// What a call tells the one that it is joined with.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Somebody is rung.
+    Rings,
+    /// Somebody answered, and can be heard there.
+    Answered(SocketAddr),
+    /// A key was pressed there.
+    Pressed(Control),
+    /// It is over; the status says why to a phone that waits for it.
+    Over(u16),
+}
+
+/// The other half of two calls that hear each other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joint {
+    pub(crate) call: CallLabel,
+    /// Where it hears: its near port.
+    pub(crate) near: SocketAddr,
 }
 
 impl Call {
@@ -179,9 +213,13 @@ impl Call {
 }
 
 impl Peer {
-    pub(crate) fn new(identity: IdentityKey, bucket_bits: u8) -> Self {
+    pub(crate) fn new(number: Number, identity: IdentityKey, bucket_bits: u8) -> Self {
         let bucket = bucket(&identity, bucket_bits);
-        Self { identity, bucket }
+        Self {
+            number,
+            identity,
+            bucket,
+        }
     }
 }
 

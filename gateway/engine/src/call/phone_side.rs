@@ -1,12 +1,12 @@
 //! The phone's side of a call's sound: what its SDP said and what both ends agreed on.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand_core::Rng;
 use ringfence_media::{Codec, NearTerms, PhoneMedia, SdpError, sdp};
 use ringfence_sip as sip;
 
-use super::Common;
+use super::{Common, News};
 use crate::desk::Desk;
 use crate::output::MediaOrder;
 
@@ -18,6 +18,8 @@ pub(crate) struct PhoneSide {
     chosen: Vec<Codec>,
     session: u64,
     version: u64,
+    /// The phone called without an offer, and has not answered ours.
+    is_silent: bool,
 }
 
 impl PhoneSide {
@@ -30,12 +32,14 @@ impl PhoneSide {
         chosen: Vec<Codec>,
         session: u64,
     ) -> Self {
+        let is_silent = media == silent_phone();
         Self {
             media,
             near,
             chosen,
             session,
             version: 1,
+            is_silent,
         }
     }
 
@@ -55,8 +59,54 @@ impl PhoneSide {
         )
     }
 
+    /// Answers the phone that has called, or the call whose other side is to hear this one's.
+    pub(super) fn greet(&self, call: &Common, desk: &mut Desk<'_>) {
+        match call.leg {
+            Some(_) => desk.answer_phone(call, self.answer()),
+            None => desk.tell_partner(call, News::Answered(self.near)),
+        }
+    }
+
+    /// Whether key presses reach the phone within its sound.
+    pub(super) fn takes_events(&self) -> bool {
+        let events = self.media.codecs.iter().map(|(codec, _)| codec);
+        let mut events = events.filter(|codec| codec.is_events());
+        events.any(|codec| self.chosen.contains(codec))
+    }
+
+    /// From now on the sound is that of another call, whose near port this is.
+    pub(super) fn join(&mut self, near: SocketAddr) {
+        self.media = PhoneMedia::unwritten(near, &self.chosen);
+    }
+
+    /// The phone is gone; sound has nowhere to go for now.
+    pub(super) fn leave(&mut self) {
+        self.media = PhoneMedia::unwritten(nowhere(self.near), &self.chosen);
+    }
+
+    /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
+    pub(super) fn take_over(&mut self, offer: &[u8], rng: &mut impl Rng) -> bool {
+        let offer = sdp::read_offer(offer).ok();
+        let Some(media) = offer.filter(|media| self.keeps_codec(media)) else {
+            return false;
+        };
+        self.media = media;
+        (self.session, self.version) = (sdp_session(rng), 1);
+        true
+    }
+
+    /// Our RTP address for this phone.
+    pub(crate) fn near(&self) -> SocketAddr {
+        self.near
+    }
+
+    /// Whether the phone has said where it hears; one that called without an offer says so in its ACK.
+    pub(super) const fn has_spoken(&self) -> bool {
+        !self.is_silent
+    }
+
     /// The codecs of this call.
-    pub(super) fn chosen(&self) -> &[Codec] {
+    pub(crate) fn chosen(&self) -> &[Codec] {
         &self.chosen
     }
 
@@ -64,7 +114,9 @@ impl PhoneSide {
     pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, desk: &mut Desk<'_>) {
         match event {
             sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, desk),
-            sip::Event::Confirmed { sdp, .. } if !sdp.is_empty() => {
+            sip::Event::Confirmed { sdp, .. } | sip::Event::Reanswered { sdp, .. }
+                if !sdp.is_empty() =>
+            {
                 self.take_answer(sdp, call, desk);
             }
             _ => {}
@@ -77,6 +129,7 @@ impl PhoneSide {
         let answer = sdp::read_answer(answer).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
+            self.is_silent = false;
             desk.media(call, MediaOrder::Attach(self.terms()));
         }
     }
@@ -111,6 +164,35 @@ impl PhoneSide {
         desk.answer_phone(call, self.answer());
     }
 }
+
+/// An address that is none, beside this one.
+fn nowhere(near: SocketAddr) -> SocketAddr {
+    let ip = match near.ip() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(ip, DISCARD)
+}
+
+/// What a phone says that called without an offer (RFC 3261 13.2.1): anything we know may be agreed with whoever is
+/// called, and is then offered to it.
+pub(crate) fn silent_phone() -> PhoneMedia {
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DISCARD);
+    PhoneMedia::unwritten(nowhere, &PREFERRED)
+}
+
+/// The port of nobody (RFC 863).
+const DISCARD: u16 = 9;
+
+/// Every codec, the better one first.
+const PREFERRED: [Codec; 6] = [
+    Codec::Opus,
+    Codec::G722,
+    Codec::Pcma,
+    Codec::Pcmu,
+    Codec::Events48k,
+    Codec::Events8k,
+];
 
 /// The status that refuses an offer: 400 for what is no SDP, 488 for what makes no call.
 pub(crate) fn refusal(fault: &SdpError) -> u16 {

@@ -99,9 +99,11 @@ impl Ringing {
     ) -> Phase {
         self.near = Some(rtp);
         let offer = sdp::write_offer(rtp, &self.remote.codecs, self.session);
+        let number = self.ring.caller_number();
+        let contact = desk.address_book.contacts().get(number);
         let caller = sip::Caller {
-            number: self.ring.caller_number().to_string(),
-            name: None,
+            number: number.to_string(),
+            name: contact.and_then(|contact| contact.name.clone()),
         };
         let user = &desk.line.account.user;
         if let Ok(leg) = desk.agent.place(user, caller, offer, desk.now) {

@@ -22,7 +22,7 @@ use crate::step::{End, Step};
 pub(crate) struct Talking {
     session: Session,
     peer: Peer,
-    phone: PhoneSide,
+    pub(super) phone: PhoneSide,
     /// The caller's side, which has to prove its key to the other.
     confirms: bool,
     /// Whether the data channel can carry the hang-up.
@@ -87,14 +87,27 @@ impl Talking {
             Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, desk),
             Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, desk),
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
-            Happening::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
+            Happening::Leg(
+                event @ (sip::Event::Reoffer { .. }
+                | sip::Event::Reanswered { .. }
+                | sip::Event::Confirmed { .. }),
+            ) => {
                 self.phone.hear(&event, call, desk);
+                if self.phone.has_spoken() {
+                    return Phase::Talking(self);
+                }
+                // It called without an offer, and its answer to ours is of no use.
+                self.leave(End::NoCodec, call, desk)
+            }
+            Happening::Leg(sip::Event::Digit { digit, .. }) => {
+                self.pressed_here(digit, call, desk);
                 Phase::Talking(self)
             }
-            Happening::Leg(sip::Event::HungUp { .. }) => {
-                call.leg = None;
-                self.leave(End::HungUpHere, call, desk)
-            }
+            Happening::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, desk),
+            Happening::Handed(partner) => self.hand_to(partner, call),
+            Happening::Joined(joint) => self.join(joint, call, desk),
+            Happening::News(news) => self.hear_partner(news, call, desk),
+            Happening::TakenOver(leg, offer) => self.take_over(leg, &offer, call, desk),
             Happening::Alarm => self.leave(End::NotConfirmed, call, desk),
             Happening::ShutDown => self.leave(End::ShutDown, call, desk),
             _ => Phase::Talking(self),
@@ -121,9 +134,13 @@ impl Talking {
                 }
             }
             TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
-            TalkEvent::Control(frame) if Control::decode(frame) == Ok(Control::HangUp) => {
-                return super::hung_up_there(call, desk);
-            }
+            TalkEvent::Control(frame) => match Control::decode(frame) {
+                Ok(Control::HangUp) => return super::hung_up_there(call, desk),
+                Ok(Control::Digit { event, millis }) => {
+                    self.pressed_there(event, millis, call, desk);
+                }
+                Ok(Control::Confirm(_)) | Err(_) => {}
+            },
             TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, desk),
             TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, desk),
             _ => {}
@@ -144,8 +161,23 @@ impl Talking {
         }
     }
 
+    /// The phone's side.
+    pub(crate) fn phone(&self) -> &PhoneSide {
+        &self.phone
+    }
+
+    /// Whether the other engine can be told something.
+    pub(super) const fn can_tell(&self) -> bool {
+        self.control
+    }
+
     /// Ends the call from this side: the phone, if it is still there, and the other engine.
-    fn leave(mut self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    pub(super) fn leave(
+        mut self: Box<Self>,
+        end: End,
+        call: &mut Common,
+        desk: &mut Desk<'_>,
+    ) -> Phase {
         desk.hang_up_phone(call);
         if self.control {
             return Ending::start(end, call, desk);

@@ -11,7 +11,7 @@ use crate::envelope::MAX_MEDIA;
 use crate::hint::CallId;
 use crate::rejected::Rejected;
 
-/// Body of a ring, 238 bytes and the media description.
+/// Body of a ring, 419 bytes and the media description.
 pub(crate) struct RingBody {
     pub(crate) call: CallId,
     pub(crate) dated: UnixTime,
@@ -73,7 +73,7 @@ impl RingBody {
     }
 }
 
-/// Body of an answer, 70 bytes and the media description.
+/// Body of an answer, 251 bytes and the media description.
 pub(crate) struct AnswerBody {
     /// See [`crate::envelope::Outside::answer_hash`].
     pub(crate) outside: [u8; 32],
@@ -145,16 +145,11 @@ impl CancelBody {
 }
 
 fn write_book(out: &mut Vec<u8>, book: &BookView) {
-    out.extend_from_slice(&book.epoch.to_be_bytes());
-    out.extend_from_slice(&book.root);
+    out.extend_from_slice(book.as_bytes());
 }
 
 fn read_book(rest: &mut &[u8]) -> Result<BookView, Rejected> {
-    let epoch = u32::from_be_bytes(*take(rest)?);
-    Ok(BookView {
-        epoch,
-        root: *take(rest)?,
-    })
+    Ok(BookView::from_bytes(*take(rest)?))
 }
 
 /// Flags, which have no meaning yet and are not looked at, and the media description to the end.
@@ -173,8 +168,8 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];
-const RING_FIXED: usize = 238;
-const ANSWER_FIXED: usize = 70;
+const RING_FIXED: usize = 419;
+const ANSWER_FIXED: usize = 251;
 const CANCEL_LEN: usize = 25;
 
 #[cfg(test)]
@@ -194,10 +189,7 @@ mod tests {
             listing_signature: [7; 64],
             binding_expires: Day::new(8),
             binding_signature: [9; 64],
-            book: BookView {
-                epoch: 10,
-                root: [11; 32],
-            },
+            book: BookView::from_bytes([10; 217]),
             media: Zeroizing::new(media),
         }
     }
@@ -207,7 +199,7 @@ mod tests {
         assert_eq!(ring_body(vec![]).encode().len(), RING_FIXED);
         let answer = AnswerBody {
             outside: [0; 32],
-            book: BookView::default(),
+            book: BookView::NONE,
             media: Zeroizing::default(),
         };
         assert_eq!(answer.encode().len(), ANSWER_FIXED);

@@ -13,7 +13,7 @@ fn answered(scene: &mut Scene) -> (OutgoingRing, Session, Envelope, Outside) {
     let verified = scene.open_ring(&envelope, &outside);
     let outside = scene.outside();
     let (session, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::default(), &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
         .unwrap();
     (ring, session, answer, outside)
 }

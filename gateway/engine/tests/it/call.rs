@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene};
+use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
 use ed25519_dalek::SigningKey;
 use ringfence_engine::date::UnixTime;
 use ringfence_engine::envelope::{Envelope, MAX_MEDIA, Outside};
@@ -22,20 +22,12 @@ fn a_call_is_rung_answered_confirmed_and_hung_up() {
     assert_eq!(verified.caller_number(), Number::new(20_001));
     assert_eq!(verified.caller(), scene.caller.key());
     assert_eq!(verified.media(), CALLER_MEDIA);
-    assert_eq!(
-        verified.book(),
-        BookView {
-            epoch: 9,
-            root: [9; 32]
-        }
-    );
+    let (book_key, shown) = (BookKey::from(&scene.book), verified.book());
+    assert_eq!(shown.root(&book_key), Some(root(&scene.book, 9)));
     assert_eq!(verified.id(), ring.id());
 
     let outside = scene.outside();
-    let view = BookView {
-        epoch: 8,
-        root: [8; 32],
-    };
+    let view = view(&scene.book, 8);
     let (mut callee, answer) = verified
         .answer(CALLEE_MEDIA, view, &outside, &mut scene.rng)
         .unwrap();
@@ -143,7 +135,7 @@ fn a_ring_to_the_key_of_before_opens_for_seven_days() {
     let caller = Caller {
         identity: &scene.caller,
         binding: &scene.binding,
-        book: BookView::default(),
+        book: BookView::NONE,
     };
     let (_, late) = OutgoingRing::seal(
         caller,
@@ -275,7 +267,7 @@ fn a_moved_answer_is_refused_and_does_not_spoil_the_real_one() {
     let verified = scene.open_ring(&envelope, &outside);
     let outside = scene.outside();
     let (_, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::default(), &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
         .unwrap();
     let elsewhere = scene.outside();
     assert_eq!(
@@ -301,7 +293,7 @@ fn an_answer_to_one_ring_answers_no_other() {
     let verified = scene.open_ring(&envelope, &outside);
     let outside = scene.outside();
     let (_, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::default(), &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
         .unwrap();
     assert_eq!(
         other.open_answer(&answer, &outside).err(),
@@ -325,7 +317,7 @@ fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
     let caller = Caller {
         identity: &scene.caller,
         binding: &scene.binding,
-        book: BookView::default(),
+        book: BookView::NONE,
     };
     let wall = scene.at.wall;
     let too_long = [0; MAX_MEDIA + 1];
@@ -342,7 +334,7 @@ fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
     .unwrap();
     let verified = scene.open_ring(&envelope, &outside);
     assert_eq!(verified.media().len(), MAX_MEDIA);
-    let refused = verified.answer(&too_long, BookView::default(), &outside, &mut scene.rng);
+    let refused = verified.answer(&too_long, BookView::NONE, &outside, &mut scene.rng);
     assert_eq!(refused.err(), Some(SealError::MediaTooLong));
 }
 

@@ -14,7 +14,8 @@ use ringfence_engine::ring::BookView;
 use ringfence_engine::ring::incoming::{Listener, Opened, VerifiedRing, open};
 use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
 use ringfence_engine::seen::Seen;
-use ringfence_phonebook::{Binding, BookKey, Day, Number};
+use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
+use ringfence_phonebook::{Binding, BookKey, Day, Number, NumberPlan, Root};
 
 pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
 pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its media";
@@ -89,10 +90,7 @@ impl Scene {
 
     pub(crate) fn ring_bound_by(&mut self, binding: &Binding) -> (OutgoingRing, Envelope, Outside) {
         let (outside, callee) = (self.outside(), self.callee_keys());
-        let book = BookView {
-            epoch: 9,
-            root: [9; 32],
-        };
+        let book = view(&self.book, 9);
         let caller = Caller {
             identity: &self.caller,
             binding,
@@ -128,6 +126,26 @@ impl Scene {
     pub(crate) fn why_not(&mut self, envelope: &Envelope, outside: &Outside) -> Rejected {
         self.open(envelope, outside).expect_err("must be refused")
     }
+}
+
+/// What an engine shows that is at this epoch of the book.
+pub(crate) fn view(book: &SigningKey, epoch: u32) -> BookView {
+    BookView::of(Some(&root(book, epoch)))
+}
+
+pub(crate) fn root(book: &SigningKey, epoch: u32) -> Root {
+    let states = Statement {
+        epoch,
+        closed: 1_795_000_000,
+        period: 300,
+        plan: NumberPlan::DEFAULT,
+        changes: 16,
+        previous: RootHash([2; 32]),
+        tiles: TilesHash([3; 32]),
+        delta: [4; 32],
+        network: [5; 32],
+    };
+    Root::sign(book, states)
 }
 
 pub(crate) fn keys_of(identity: &Identity) -> CalleeKeys {

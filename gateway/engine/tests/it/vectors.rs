@@ -10,15 +10,16 @@ use rand_core::{TryCryptoRng, TryRng};
 use ringfence_engine::date::UnixTime;
 use ringfence_engine::envelope::{Envelope, EventKey, Outside};
 use ringfence_engine::identity::Identity;
+use ringfence_engine::ring::CancelReason;
 use ringfence_engine::ring::incoming::Opened;
 use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
-use ringfence_engine::ring::{BookView, CancelReason};
+use ringfence_engine::safety::{Party, SafetyNumber};
 use ringfence_engine::session::Say;
 use ringfence_engine::work::{self, Mint};
 use ringfence_phonebook::{Binding, BookKey, Day, Number};
 use serde_json::{Value, json};
 
-use crate::scene::{Scene, keys_of};
+use crate::scene::{Scene, keys_of, view};
 
 /// Gives out what was put in, in order, and nothing more.
 struct Script(Vec<u8>);
@@ -93,10 +94,7 @@ fn vectors() -> Value {
     let caller = identity(run(0x20), run(0x30), until);
     let callee = identity(run(0x40), run(0x50), until);
     let binding = Binding::sign(&book, Number::new(20_001), caller.key(), until);
-    let views = [0x01, 0x02].map(|n| BookView {
-        epoch: n.into(),
-        root: [n; 32],
-    });
+    let views = [1, 2].map(|epoch| view(&book, epoch));
 
     let at_ring = outside(0, 0x60);
     let who = Caller {
@@ -147,7 +145,7 @@ fn vectors() -> Value {
         "caller_binding": hex::encode(binding.encode()),
         "ring": {
             "unix_ms": NOW.millis(), "draws": { "hint": hex::encode(run::<16>(0x70)), "ephemeral_secret": hex::encode(run::<32>(0x80)), "call_id": hex::encode(run::<16>(0xa0)) },
-            "book_view": view(&views[0]), "media": hex::encode(MEDIA[0]), "sealed": described(&at_ring, &ring_envelope),
+            "book_root": hex::encode(views[0].as_bytes()), "media": hex::encode(MEDIA[0]), "sealed": described(&at_ring, &ring_envelope),
         },
         "cancel": {
             "unix_ms": NOW.millis(), "reason": 1, "draws": { "hint": hex::encode(run::<16>(0x71)), "ephemeral_secret": hex::encode(run::<32>(0x81)) },
@@ -155,7 +153,7 @@ fn vectors() -> Value {
         },
         "answer": {
             "draws": { "ephemeral_secret": hex::encode(run::<32>(0x90)) },
-            "book_view": view(&views[1]), "media": hex::encode(MEDIA[1]), "sealed": described(&at_answer, &answer),
+            "book_root": hex::encode(views[1].as_bytes()), "media": hex::encode(MEDIA[1]), "sealed": described(&at_answer, &answer),
         },
         "confirm": {
             "from": "caller", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xb0)) },
@@ -166,6 +164,7 @@ fn vectors() -> Value {
             "sealed": described(&at_hang_up, &hang_up),
         },
         "stamp": stamp(),
+        "safety_numbers": safety(),
     })
 }
 
@@ -177,8 +176,31 @@ fn person(seed: [u8; 32], ring_secret: [u8; 32], identity: &Identity) -> Value {
     })
 }
 
-fn view(view: &BookView) -> Value {
-    json!({ "epoch": view.epoch, "root": hex::encode(view.root) })
+/// The safety numbers of the caller and the callee, and of the caller and a third.
+fn safety() -> Value {
+    let until = NOW.day();
+    let people = [(20_001, 0x20), (20_002, 0x40), (4_000_000_000, 0x60)];
+    let people = people.map(|(number, seed)| {
+        let key = identity(run(seed), run(0x30), until).key();
+        (Number::new(number), key)
+    });
+    let party = |at: usize| Party {
+        number: people[at].0,
+        identity: &people[at].1,
+    };
+    let pair = |a, b| {
+        let side = |at: usize| {
+            json!({
+                "number": people[at].0.value(),
+                "ed25519_public": hex::encode(people[at].1.as_bytes()),
+            })
+        };
+        json!({
+            "sides": [side(a), side(b)],
+            "safety_number": SafetyNumber::of(party(a), party(b)).to_string(),
+        })
+    };
+    json!([pair(0, 1), pair(2, 0)])
 }
 
 fn stamp() -> Value {

@@ -7,38 +7,31 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{ETAG, IF_NONE_MATCH};
+use reqwest::header::IF_NONE_MATCH;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
-use ringfence_phonebook::wire::{Activate, Activated, AskChallenge, Challenged, Verified, Verify};
-use ringfence_phonebook::{NetworkSettings, Tile};
+use ringfence_phonebook::wire::{
+    Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
+    Rotated, TurnCredentials, Verify,
+};
+use ringfence_phonebook::{NetworkSettings, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BookFault, Unreachable, check};
 use crate::io::tls::TlsFault;
+use crate::secret::Secret;
 
 /// Longest time for a request and its answer: a tile over a slow line.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Largest JSON answer: network settings with many relays take about 2 kB.
 const MOST_JSON: usize = 64 * 1024;
-/// Largest tile answer; its exact size is checked when it is read.
-const MOST_TILE: usize = 64 * 1024;
-/// Longest ETag that is kept.
-const MOST_ETAG: usize = 128;
 
 /// A phone book to be asked.
 #[derive(Clone, Debug)]
 pub struct BookClient {
     http: reqwest::Client,
     base: Url,
-}
-
-/// A tile that differs from the one that is known.
-#[derive(Debug)]
-pub(super) struct FreshTile {
-    pub(super) tile: Tile,
-    pub(super) etag: String,
 }
 
 impl BookClient {
@@ -109,41 +102,63 @@ impl BookClient {
             .await
     }
 
-    /// Answers a challenge; a fresh binding comes back.
+    /// Answers a challenge for a fresh binding and the members' token.
     ///
     /// # Errors
     /// [`BookFault`].
-    pub async fn verify(&self, request: &Verify) -> Result<Verified, BookFault> {
-        self.post("/api/auth/verify", request).await
+    pub async fn renew(&self, request: &Verify) -> Result<Renewed, BookFault> {
+        self.post("/api/v1/bindings", request).await
     }
 
-    /// Asks for a tile; `None` when it is still the one that `etag` names.
-    pub(super) async fn tile(
+    /// Has a number listed with another ring key.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn rotate(&self, request: &Rotate) -> Result<Rotated, BookFault> {
+        self.post("/api/v1/keys/rotate", request).await
+    }
+
+    /// Gives a number up.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn deactivate(&self, request: &Deactivate) -> Result<Done, BookFault> {
+        self.post("/api/v1/numbers/deactivate", request).await
+    }
+
+    /// Asks for TURN logins, as any member of the book's network.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn turn_credentials(&self, members: &Secret) -> Result<TurnCredentials, BookFault> {
+        let request = AskTurn {
+            members: members.expose().to_owned(),
+        };
+        self.post("/api/v1/turn-credentials", &request).await
+    }
+
+    /// Asks for something that the book has for everybody; `None` when it is still the one with this entity tag.
+    pub(super) async fn get(
         &self,
-        index: u16,
+        want: Want,
         etag: Option<&str>,
-    ) -> Result<Option<FreshTile>, BookFault> {
-        let mut request = self.http.get(self.at(&format!("/api/v1/tiles/{index}")));
+    ) -> Result<Option<Vec<u8>>, BookFault> {
+        let path = match want {
+            Want::Root => "/api/v1/root".to_owned(),
+            Want::Roots(block) => format!("/api/v1/roots/{block}"),
+            Want::Delta(epoch) => format!("/api/v1/deltas/{epoch}"),
+            Want::Tile(index) => format!("/api/v1/tiles/{index}"),
+            Want::Network => "/api/v1/network".to_owned(),
+        };
+        let mut request = self.http.get(self.at(&path));
         if let Some(etag) = etag {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let response = match self.ask(request).await {
-            Err(BookFault::Status(304)) => return Ok(None),
-            other => other?,
-        };
-        let etag = response
-            .headers()
-            .get(ETAG)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let etag = if etag.len() > MOST_ETAG {
-            String::new()
-        } else {
-            etag.to_owned()
-        };
-        let bytes = self.body(response, MOST_TILE).await?;
-        let tile = Tile::decode(&bytes).map_err(|_| self.not_a_book())?;
-        Ok(Some(FreshTile { tile, etag }))
+        match self.ask(request).await {
+            Err(BookFault::Status(304)) => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(response) => self.body(response, want.most()).await.map(Some),
+        }
     }
 
     async fn post<Q: Serialize, A: DeserializeOwned>(

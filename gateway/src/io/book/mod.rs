@@ -1,6 +1,7 @@
 //! The phone book as the engine uses it: activation, its copy on this machine, and the moments at which that is renewed.
 //!
-//! The whole book is downloaded, at random moments that have nothing to do with calls. An engine that starts while the book is
+//! The whole book is downloaded, then what changes in each epoch, at random moments that have nothing to do with calls. All of it is
+//! verified against the root that the book signs. An engine that starts while the book is
 //! away works from its copy. No number is ever asked for, so the book learns nothing from these requests but that an engine exists.
 
 mod client;
@@ -10,6 +11,10 @@ use std::time::Duration;
 
 use rand::RngExt;
 use ringfence_phonebook::NetworkSettings;
+use ringfence_phonebook::copy::{CopyError, Lie};
+use ringfence_phonebook::fetch::FetchError;
+use ringfence_phonebook::root::RootError;
+use ringfence_phonebook::timetable::next_look;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -17,7 +22,11 @@ pub use client::BookClient;
 pub use copy::{BookCopy, Snapshot};
 
 use super::tls::TlsFault;
+use crate::clock;
 use crate::keystore::KeystoreFault;
+
+/// Between downloads of a book that cannot be reached for long: its epochs are not known then.
+const USUAL: Duration = Duration::from_secs(300);
 
 /// After a failed download the next attempt comes in 30 to 60 s, then later and later.
 const RETRY: Duration = Duration::from_secs(30);
@@ -58,6 +67,15 @@ pub enum BookFault {
     /// The book signs with another key than at activation.
     #[error("the phone book signs with another key than it did at activation")]
     KeyChanged,
+    /// The book signed two things that cannot both be true.
+    #[error("the phone book contradicts itself: it signed two roots that cannot both be true")]
+    Lie(Box<Lie>),
+    /// What was downloaded is not what the book signed.
+    #[error("the phone book's parts do not fit together: {0}")]
+    Unfit(FetchError),
+    /// The book gave this engine another members' token than it signed for everybody: it could tell by it who asks.
+    #[error("the phone book's token for its members is not the one that it signed for all of them")]
+    OwnToken,
     /// The book signed something else than it was asked for.
     #[error("the phone book's signed word does not fit this line")]
     WrongBinding,
@@ -95,6 +113,9 @@ impl BookFault {
             | Self::Status(_)
             | Self::Version(_)
             | Self::KeyChanged
+            | Self::Lie(_)
+            | Self::OwnToken
+            | Self::Unfit(_)
             | Self::WrongBinding => self.to_string(),
         }
     }
@@ -112,6 +133,9 @@ impl BookFault {
             Self::NotABook(_) => "check the URL".to_owned(),
             Self::Version(_) => "update ringfence".to_owned(),
             Self::KeyChanged => "do not go on before the operator has confirmed the new key by another way; then activate again into a fresh --state".to_owned(),
+            Self::Lie(_) => "do not trust this phone book before its operator has explained it to all who use it; the proof is kept (ringfence evidence)".to_owned(),
+            Self::OwnToken => "nothing, if it passes: the token changes once a month; if it stays so, do not trust this phone book".to_owned(),
+            Self::Unfit(_) => "nothing, if it passes: it is tried again; if it stays so, tell the phone book's operator".to_owned(),
             Self::WrongBinding => "do not trust this phone book before its operator has explained it".to_owned(),
             Self::Disk(fault) => fault.remedy(),
         }
@@ -135,12 +159,13 @@ pub struct Freshness {
     pub fault: Option<BookFault>,
 }
 
-/// Keeps the copy fresh until the handle is aborted: one download now, then at random moments `mean` apart on average.
+/// Keeps the copy fresh until the handle is aborted: one download now, then one in each epoch of the book at a random moment
+/// ([`next_look`]), or at random moments `mean` apart on average.
 #[must_use]
 pub fn keep_fresh(
     client: BookClient,
     mut copy: BookCopy,
-    mean: Duration,
+    mean: Option<Duration>,
 ) -> (JoinHandle<()>, watch::Receiver<Freshness>) {
     let (tell, hear) = watch::channel(Freshness {
         snapshot: copy.snapshot(),
@@ -151,6 +176,7 @@ pub fn keep_fresh(
         loop {
             let outcome = copy.refresh(&client).await;
             failures = if outcome.is_ok() { 0 } else { failures + 1 };
+            let root = outcome.as_ref().ok().map(|fresh| *fresh.book.root());
             match outcome {
                 Ok(snapshot) => drop(tell.send_replace(Freshness {
                     snapshot: Some(snapshot),
@@ -162,7 +188,12 @@ pub fn keep_fresh(
                 }
             }
             let die = rand::rng().random();
-            tokio::time::sleep(pause(mean, failures, die)).await;
+            let pause = match (mean, root) {
+                (None, Some(root)) => next_look(&root, clock::unix_seconds(), die),
+                (None, None) => pause(USUAL, failures, die),
+                (Some(mean), _) => pause(mean, failures, die),
+            };
+            tokio::time::sleep(pause).await;
         }
     });
     (task, hear)
@@ -175,6 +206,16 @@ fn pause(mean: Duration, failures: u32, die: f64) -> Duration {
         many => mean.min(RETRY.saturating_mul(1 << (many - 1).min(10))),
     };
     base.mul_f64(0.5 + die)
+}
+
+impl From<FetchError> for BookFault {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Root(RootError::Signature) => Self::KeyChanged,
+            FetchError::Copy(CopyError::Lie(lie)) => Self::Lie(lie),
+            other => Self::Unfit(other),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,10 @@ impl Handset {
                 }
             }
             Method::Options => self.send(&Response::to(&request, 200)),
+            Method::Notify | Method::Info if is_ours => {
+                self.send(&Response::to(&request, 200));
+                self.notice_word(&request.method, &request.body, now);
+            }
             _ => self.send(&Response::to(&request, 501)),
         }
     }
@@ -142,7 +146,7 @@ impl Handset {
                 .to_owned();
             call.target = contact(&response.headers);
             call.stage = Stage::Talking;
-            let remote = remote_rtp(&response.body, false);
+            let remote = remote_rtp(&response.body, call.invite.body.is_empty());
             if !is_later {
                 self.ear = Ear::default();
             }
@@ -187,6 +191,9 @@ impl Handset {
         }
         let to = response.headers.text(&Name::To).unwrap_or_default();
         ack.headers.replace(Name::To, to);
+        if is_ok && invite.body.is_empty() {
+            self.add_sdp(&mut ack.headers, &mut ack.body, 1);
+        }
         ack.headers.replace(Name::CSeq, cseq(number, Method::Ack));
         let bytes = ack.to_bytes();
         if let Some(call) = &mut self.call {

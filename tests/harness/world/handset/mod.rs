@@ -3,6 +3,7 @@
 //! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
 //! is not answered, and keeps a list of what its person notices. A second caller hears 486.
 
+mod hands;
 mod hearing;
 mod paper;
 
@@ -55,6 +56,10 @@ pub enum Notice {
     Renewed,
     /// A re-INVITE of this phone was refused.
     NotRenewed(u16),
+    /// How the transfer stands that its person asked for: a status line.
+    Transfer(String),
+    /// A key was pressed on the other side, told by INFO: its body.
+    Key(String),
 }
 
 /// Who a handset is.
@@ -96,6 +101,11 @@ pub struct Handset {
     notices: Vec<(Instant, Notice)>,
     out: VecDeque<HandsetOutput>,
     sequence: u32,
+    is_held: bool,
+    /// Makes no offer when it dials.
+    is_silent: bool,
+    /// The call that the next one it dials takes the place of.
+    replaces: Option<String>,
 }
 
 /// A request that was not finally answered yet.
@@ -147,6 +157,9 @@ impl Handset {
             notices: Vec::new(),
             out: VecDeque::new(),
             sequence: 0,
+            is_held: false,
+            is_silent: false,
+            replaces: None,
         }
     }
 
@@ -210,6 +223,12 @@ impl Handset {
         let them = format!("<{uri}>");
         let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
         self.add_sdp(&mut request.headers, &mut request.body, 1);
+        if self.is_silent {
+            request.body.clear();
+        }
+        if let Some(replaces) = self.replaces.take() {
+            request.headers.push(Name::Replaces, replaces);
+        }
         // Like a desk phone with two line keys: what rings goes on ringing, behind the new call.
         self.aside = self.call.take().filter(|call| call.stage == Stage::Ringing);
         self.call = Some(Call {

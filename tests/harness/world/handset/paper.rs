@@ -109,10 +109,11 @@ impl Handset {
     fn sdp(&self, version: u32) -> Vec<u8> {
         let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+        let direction = if self.is_held { "sendonly" } else { "sendrecv" };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n"
         )
         .into_bytes()
     }

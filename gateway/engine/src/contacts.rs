@@ -1,0 +1,392 @@
+//! Contacts: the identity key that a number had when a call with it was first answered, in either direction.
+//!
+//! From then on the number stands for that key. When the phone book, or a ring, shows another one, no call is placed and no phone
+//! rings until the user has accepted it (trust on first use, as in RFC 4251 section 4.1 for hosts). Looking a number up pins nothing:
+//! what is in the book before the first answer is the book's word alone. A new ring key under the same identity is no change.
+//!
+//! Not done here: keeping contacts on a disk. The shell saves what the engine [`Learnt`], and hands over what the user edited.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use ringfence_phonebook::{Day, IdentityKey, Number};
+
+/// Contacts that are kept. Each of them was answered once, so an office needs years to get here. When it is full, further numbers
+/// are not pinned; none that is pinned is forgotten.
+pub const MOST_CONTACTS: usize = 4_096;
+
+/// Things learnt that the shell has not saved yet. When it cannot save, the oldest are forgotten at the next edit of the user.
+const MOST_UNSAVED: usize = 256;
+
+/// Longest name of a contact, in bytes. Phones show fewer.
+const MOST_NAME: usize = 64;
+
+/// A number with which a call was answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The number.
+    pub number: Number,
+    /// The key that it stands for.
+    pub identity: IdentityKey,
+    /// When that was learnt.
+    pub since: Day,
+    /// Whether the user has compared the safety number of this key with the other side.
+    pub verified: bool,
+    /// What the user calls it; phones show it when it rings.
+    pub name: Option<String>,
+    /// Another key that was shown for the number, and that the user has not accepted.
+    pub other: Option<OtherKey>,
+}
+
+/// A key that a number should not have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct OtherKey {
+    /// The key.
+    pub identity: IdentityKey,
+    /// When it was first seen.
+    pub since: Day,
+    /// Where.
+    pub shown_by: ShownBy,
+}
+
+/// Where another key was seen. The phone book stands behind both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// The downloaded book lists it for the number.
+    Book,
+    /// Somebody rang with it and with the book's signed word that the number is theirs.
+    Ring,
+}
+
+/// What a number's key is to this engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No call with the number was ever answered.
+    Unknown,
+    /// The key is the one that it always had.
+    Pinned,
+    /// The number had another key, and nobody has accepted this one.
+    Changed,
+}
+
+/// Something about a number that the engine learnt by itself and the shell should save.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Learnt {
+    /// A call was answered for the first time.
+    Pin {
+        /// The other side's number.
+        number: Number,
+        /// The key that it proved.
+        identity: IdentityKey,
+        /// Today.
+        day: Day,
+    },
+    /// A number that is pinned was shown with another key.
+    Other {
+        /// The number.
+        number: Number,
+        /// The key, and where it was seen.
+        key: OtherKey,
+    },
+}
+
+/// Why an edit of the user changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContactFault {
+    /// No call with the number was ever answered.
+    #[error("there is no such contact: a number becomes one when a call with it is answered")]
+    Unknown,
+    /// There is no other key to accept.
+    #[error("no other key was shown for this number, so there is none to accept")]
+    NothingToAccept,
+    /// Too long, or more than one line.
+    #[error("a name is one line of at most {MOST_NAME} bytes")]
+    Name,
+}
+
+/// All contacts, by number.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Contacts(BTreeMap<Number, Contact>);
+
+impl Contacts {
+    /// Puts a contact in as it was saved; false when there is no room.
+    pub fn insert(&mut self, contact: Contact) -> bool {
+        let room = self.0.len() < MOST_CONTACTS || self.0.contains_key(&contact.number);
+        if room {
+            self.0.insert(contact.number, contact);
+        }
+        room
+    }
+
+    /// The contacts, by rising number.
+    pub fn iter(&self) -> impl Iterator<Item = &Contact> {
+        self.0.values()
+    }
+
+    /// The contact with this number.
+    #[must_use]
+    pub fn get(&self, number: Number) -> Option<&Contact> {
+        self.0.get(&number)
+    }
+
+    /// What this key is to this number.
+    #[must_use]
+    pub fn standing(&self, number: Number, identity: &IdentityKey) -> Standing {
+        match self.0.get(&number) {
+            None => Standing::Unknown,
+            Some(contact) if contact.identity == *identity => Standing::Pinned,
+            Some(_) => Standing::Changed,
+        }
+    }
+
+    /// Takes what an engine learnt; false when it is nothing new, or there is no room. A pin never replaces another.
+    pub fn learn(&mut self, learnt: &Learnt) -> bool {
+        match *learnt {
+            Learnt::Pin {
+                number,
+                identity,
+                day,
+            } => {
+                let contact = Contact {
+                    number,
+                    identity,
+                    since: day,
+                    verified: false,
+                    name: None,
+                    other: None,
+                };
+                !self.0.contains_key(&number) && self.insert(contact)
+            }
+            Learnt::Other { number, key } => {
+                let Some(contact) = self.0.get_mut(&number) else {
+                    return false;
+                };
+                let known = |other: OtherKey| other.identity == key.identity;
+                if contact.identity == key.identity || contact.other.is_some_and(known) {
+                    return false;
+                }
+                contact.other = Some(key);
+                true
+            }
+        }
+    }
+
+    /// The user trusts the other key that was shown: the number stands for it from `today` on, not yet verified.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`], [`ContactFault::NothingToAccept`].
+    pub fn accept(&mut self, number: Number, today: Day) -> Result<(), ContactFault> {
+        let contact = self.contact(number)?;
+        let other = contact.other.take().ok_or(ContactFault::NothingToAccept)?;
+        contact.identity = other.identity;
+        contact.since = today;
+        contact.verified = false;
+        Ok(())
+    }
+
+    /// The user has compared the safety number.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`].
+    pub fn verify(&mut self, number: Number) -> Result<(), ContactFault> {
+        self.contact(number)?.verified = true;
+        Ok(())
+    }
+
+    /// The user names the contact; an empty name takes the old one away.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`], [`ContactFault::Name`].
+    pub fn name(&mut self, number: Number, name: &str) -> Result<(), ContactFault> {
+        let name = name.trim();
+        if name.len() > MOST_NAME || name.chars().any(char::is_control) {
+            return Err(ContactFault::Name);
+        }
+        self.contact(number)?.name = Some(name.to_owned()).filter(|name| !name.is_empty());
+        Ok(())
+    }
+
+    /// The user forgets the contact; the next answered call pins the number anew.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`].
+    pub fn remove(&mut self, number: Number) -> Result<(), ContactFault> {
+        let removed = self.0.remove(&number);
+        removed.map(drop).ok_or(ContactFault::Unknown)
+    }
+
+    fn contact(&mut self, number: Number) -> Result<&mut Contact, ContactFault> {
+        self.0.get_mut(&number).ok_or(ContactFault::Unknown)
+    }
+}
+
+/// The engine's contacts, and what of them the shell has not saved yet: an edit of the user that arrives meanwhile must not undo it.
+#[derive(Debug, Default)]
+pub(crate) struct AddressBook {
+    contacts: Contacts,
+    unsaved: VecDeque<(u64, Learnt)>,
+    count: u64,
+}
+
+impl AddressBook {
+    pub(crate) fn contacts(&self) -> &Contacts {
+        &self.contacts
+    }
+
+    /// Learns; the count by which the shell says later that it is saved, or `None` when it is nothing new.
+    pub(crate) fn learn(&mut self, learnt: Learnt) -> Option<u64> {
+        if !self.contacts.learn(&learnt) {
+            return None;
+        }
+        self.count += 1;
+        if self.unsaved.len() >= MOST_UNSAVED {
+            self.unsaved.pop_front();
+        }
+        self.unsaved.push_back((self.count, learnt));
+        Some(self.count)
+    }
+
+    /// Takes the contacts as they were saved, with everything learnt up to `saved`.
+    pub(crate) fn replace(&mut self, contacts: Contacts, saved: u64) {
+        self.contacts = contacts;
+        self.unsaved.retain(|(count, _)| *count > saved);
+        for (_, learnt) in &self.unsaved {
+            self.contacts.learn(learnt);
+        }
+    }
+}
+
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contact(..)")
+    }
+}
+
+impl fmt::Debug for OtherKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OtherKey(..)")
+    }
+}
+
+impl fmt::Debug for Learnt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pin { .. } => "Pin(..)",
+            Self::Other { .. } => "Other(..)",
+        })
+    }
+}
+
+impl fmt::Debug for Contacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Contacts({})", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+
+    use super::*;
+
+    const NUMBER: Number = Number::new(20_001);
+    const TODAY: Day = Day::new(20_000);
+
+    fn key(seed: u8) -> IdentityKey {
+        IdentityKey::from(&SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    fn pin(seed: u8) -> Learnt {
+        Learnt::Pin {
+            number: NUMBER,
+            identity: key(seed),
+            day: TODAY,
+        }
+    }
+
+    fn other(seed: u8) -> Learnt {
+        let key = OtherKey {
+            identity: key(seed),
+            since: TODAY,
+            shown_by: ShownBy::Book,
+        };
+        Learnt::Other {
+            number: NUMBER,
+            key,
+        }
+    }
+
+    #[test]
+    fn the_first_key_is_pinned_and_no_later_one() {
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.standing(NUMBER, &key(1)), Standing::Unknown);
+        assert!(
+            !contacts.learn(&other(2)),
+            "there is nothing to differ from"
+        );
+        assert!(contacts.learn(&pin(1)));
+        assert!(!contacts.learn(&pin(2)));
+        assert_eq!(contacts.standing(NUMBER, &key(1)), Standing::Pinned);
+        assert_eq!(contacts.standing(NUMBER, &key(2)), Standing::Changed);
+    }
+
+    #[test]
+    fn a_changed_key_stands_when_the_user_accepts_it_and_is_not_verified_then() {
+        let mut contacts = Contacts::default();
+        contacts.learn(&pin(1));
+        contacts.verify(NUMBER).unwrap();
+        let nothing = Err(ContactFault::NothingToAccept);
+        assert_eq!(contacts.accept(NUMBER, TODAY), nothing);
+        assert!(!contacts.learn(&other(1)), "it is the pinned one");
+        assert!(contacts.learn(&other(2)));
+        assert!(!contacts.learn(&other(2)), "it is known");
+        assert_eq!(contacts.accept(NUMBER, TODAY.plus(1)), Ok(()));
+        let contact = contacts.get(NUMBER).unwrap();
+        assert_eq!(contact.identity, key(2));
+        assert_eq!((contact.verified, contact.since), (false, TODAY.plus(1)));
+        assert_eq!(contacts.accept(NUMBER, TODAY), nothing);
+    }
+
+    #[test]
+    fn names_are_one_short_line() {
+        let mut contacts = Contacts::default();
+        assert_eq!(contacts.name(NUMBER, "Bob"), Err(ContactFault::Unknown));
+        contacts.learn(&pin(1));
+        let long = "x".repeat(MOST_NAME + 1);
+        for name in [long.as_str(), "Bob\r\nVia: x"] {
+            assert_eq!(contacts.name(NUMBER, name), Err(ContactFault::Name));
+        }
+        contacts.name(NUMBER, " Bob ").unwrap();
+        assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
+        contacts.name(NUMBER, "").unwrap();
+        assert_eq!(contacts.get(NUMBER).unwrap().name, None);
+    }
+
+    #[test]
+    fn a_full_list_pins_nothing_more_and_forgets_nothing() {
+        let mut contacts = Contacts::default();
+        let most = u32::try_from(MOST_CONTACTS).unwrap();
+        let pin = |value| Learnt::Pin {
+            number: Number::new(value),
+            identity: key(1),
+            day: TODAY,
+        };
+        for value in 0..most {
+            assert!(contacts.learn(&pin(value)));
+        }
+        assert!(!contacts.learn(&pin(most)));
+        assert_eq!(contacts.iter().count(), MOST_CONTACTS);
+    }
+
+    #[test]
+    fn what_is_not_saved_yet_outlives_an_edit() {
+        let mut book = AddressBook::default();
+        let first = book.learn(pin(1)).unwrap();
+        assert_eq!(book.learn(pin(1)), None);
+        book.replace(Contacts::default(), first - 1);
+        assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Pinned);
+        book.replace(Contacts::default(), first);
+        assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Unknown);
+    }
+}

@@ -1,0 +1,41 @@
+//! What an engine does after every input: phones and joined calls are heard until all is quiet, and stamps are ordered for
+//! what is then to be sent.
+
+use std::time::Instant;
+
+use ringfence_sip as sip;
+
+use crate::call::{Call, Happening};
+use crate::engine::Engine;
+use crate::output::Output;
+
+impl Engine {
+    /// After every input: hears what the phones' side and joined calls have to say, which may move calls, which may
+    /// move phones, until all is quiet.
+    pub(crate) fn settle(&mut self, now: Instant) {
+        loop {
+            if let Some(output) = self.agent.poll() {
+                match output {
+                    sip::Output::Send { flow, bytes } => {
+                        self.out.push_back(Output::Phone { flow, bytes })
+                    }
+                    sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
+                    sip::Output::Event(event) => self.handle_leg(event, now),
+                }
+            } else if let Some((call, news)) = self.news.pop_front() {
+                self.tell(call, Happening::News(news), now);
+            } else {
+                break;
+            }
+        }
+        self.order_stamps(now);
+    }
+
+    pub(crate) fn order_stamps(&mut self, now: Instant) {
+        let waiting = self.calls.values().map(Call::lacks).sum();
+        let count = self.stock.order(waiting, self.clock.wall(now));
+        if count > 0 {
+            self.out.push_back(Output::WantStamps(count));
+        }
+    }
+}

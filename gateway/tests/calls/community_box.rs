@@ -1,0 +1,81 @@
+//! Calls of a small community that runs everything in one process: phone book, relay and TURN server of one `Exchange`, and nothing
+//! else. Once with coturn, once with the embedded TURN server.
+
+use std::time::Instant;
+
+use ringfence_phonebook::config::{Config, Database};
+use ringfence_phonebook::exchange::settings::{RelayTable, TurnProgram, TurnTable};
+use ringfence_phonebook::turn::TurnSecret;
+use ringfence_phonebook::{Exchange, NumberPlan};
+
+use crate::town::{ANY_PORT, House, TURN_SECRET, is_over};
+
+fn config(program: TurnProgram) -> Config {
+    Config {
+        listen: ANY_PORT,
+        database: Database::Memory,
+        plan: NumberPlan::new(20_000, 2).unwrap(),
+        turn_secret: Some(TurnSecret::new(TURN_SECRET.to_owned())),
+        relay: RelayTable {
+            serve: true,
+            listen: ANY_PORT,
+            ..RelayTable::default()
+        },
+        turn_server: TurnTable {
+            serve: true,
+            program,
+            listen: ANY_PORT,
+            allow_private: true,
+            ..TurnTable::default()
+        },
+        ..Config::default()
+    }
+}
+
+async fn call_through(program: TurnProgram) {
+    let exchange = Exchange::start(config(program)).await.unwrap();
+    let network = exchange.book().network();
+    assert_eq!(network.relays, [exchange.relay().unwrap().url()]);
+    let turn = exchange.turn().unwrap().local_addr();
+    assert_eq!(
+        network.turn,
+        ["udp", "tcp"].map(|way| format!("turn:{turn}?transport={way}"))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    // Both have their numbers before either downloads the book.
+    let house_a = House::build(exchange.book(), &folder.path().join("a")).await;
+    let house_b = House::build(exchange.book(), &folder.path().join("b")).await;
+    let mut a = house_a.open_with(exchange.book(), 0).await;
+    let mut b = house_b.open_with(exchange.book(), 1).await;
+    // Both directions: the stamps are worth what this relay asks for.
+    a.call(&mut b).await;
+    a.phone.hang_up().await;
+    b.sees(is_over).await;
+    b.call(&mut a).await;
+    let asked = Instant::now();
+    exchange.stop().await;
+    assert!(asked.elapsed().as_secs() < 3, "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_through_nothing_but_the_box_with_the_embedded_turn_server() {
+    call_through(TurnProgram::Embedded).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see what was not tested"
+)]
+async fn a_call_through_nothing_but_the_box_with_coturn() {
+    if !ringfence_phonebook::turn::coturn::Coturn::is_installed() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "coturn is not installed; tests/run installs it"
+        );
+        eprintln!("\n*** SKIPPED: coturn is not installed; tests/run installs it ***\n");
+        return;
+    }
+    call_through(TurnProgram::Coturn).await;
+}

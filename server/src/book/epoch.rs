@@ -1,0 +1,251 @@
+//! The end of an epoch: what waited is published, decoys fill the delta up to its constant length, and a root signs what came of it.
+//! Several processes may try; the store lets one of them, and the others take over what it published.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
+use sha2::{Digest, Sha256};
+
+use super::{Book, draw_key, opening};
+use crate::decoy::Decoys;
+use crate::delta::{Change, Delta};
+use crate::number::{Number, NumberPlan};
+use crate::published::Published;
+use crate::root::{Root, RootHash, Statement};
+use crate::shelf::Shelf;
+use crate::store::{Closing, Edition, Revision, Store, StoreError};
+
+/// Deltas that are kept: 8 days at the default period.
+pub const KEPT_DELTAS: u32 = 2_304;
+
+/// How often the plan may grow in other processes' hands while it is read.
+const MAX_GROWTHS: usize = 8;
+
+impl Book {
+    /// Whether it is time to end the epoch: there is no root yet, its period is over, or a larger plan is to be published.
+    #[must_use]
+    pub fn due(&self, now: u64) -> bool {
+        self.published.root().is_none_or(|root| {
+            let states = root.states();
+            now >= states.closed.saturating_add(u64::from(self.terms.period))
+                || self.terms.plan.tiles() > states.plan.tiles()
+        })
+    }
+
+    /// Ends the epoch, due or not, with the network settings that are to be served. The first epoch begins a book: nothing changes
+    /// in it. `now` in Unix seconds. `None`: another process ended it, and that is published now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn close_epoch(&mut self, now: u64, network: &[u8]) -> Result<Option<Root>, StoreError> {
+        self.refresh()?;
+        let before = self.published.root().copied();
+        let epoch = before
+            .map_or(0, |root| root.states().epoch)
+            .saturating_add(1);
+        let mut listed = BTreeSet::new();
+        let grown = self.grown(&mut listed)?;
+        let revisions = match before {
+            Some(_) => self.revisions(&grown)?,
+            None => Vec::new(),
+        };
+        let next = grown.with(revisions.iter().map(|new| (new.number, &new.record)));
+        let delta = before.map(|_| delta(epoch, &revisions));
+        let root = self.root_of(&next, epoch, now, delta.as_ref(), network);
+        let bytes = delta.as_ref().map(Delta::encode);
+        let closing = Closing {
+            epoch,
+            root: &root.encode(),
+            network,
+            revisions: &revisions,
+            delta: bytes.as_deref(),
+            keep_from: epoch.saturating_sub(KEPT_DELTAS - 1),
+        };
+        if !self.store.close(&closing)? {
+            self.refresh()?;
+            return Ok(None);
+        }
+        let network: Arc<[u8]> = network.into();
+        let shelf = match (self.published.shelf(), &delta) {
+            (Some(shelf), Some(delta)) => shelf.next(root, network, delta),
+            _ => Shelf::first(root, network),
+        };
+        self.listed.append(&mut listed);
+        for new in &revisions {
+            if new.listed {
+                self.listed.insert(new.number);
+            } else {
+                self.listed.remove(&new.number);
+            }
+        }
+        self.published = Arc::new(next.on_shelf(shelf));
+        Ok(Some(root))
+    }
+
+    /// Publishes what other processes have published. True if anything was.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn refresh(&mut self) -> Result<bool, StoreError> {
+        let known = self.published.root().map_or(0, |root| root.states().epoch);
+        self.take_over(known)
+    }
+
+    /// Publishes what the store has published after this epoch, whose rows are known.
+    pub(super) fn take_over(&mut self, after: u32) -> Result<bool, StoreError> {
+        let Some(mut edition) = self.store.edition(after)? else {
+            return Ok(false);
+        };
+        let (mut next, mut listed) = ((*self.published).clone(), self.listed.clone());
+        for _ in 0..MAX_GROWTHS {
+            let root = Root::decode(&edition.root, &self.key())
+                .map_err(|_| StoreError::Corrupt("root of this book"))?;
+            if root.states().plan == next.plan() {
+                self.published = Arc::new(checked(&next, root, &edition, &mut listed)?);
+                self.listed = listed;
+                return Ok(true);
+            }
+            next = grow(&mut *self.store, &next, root.states().plan, &mut listed)?;
+            // What was loaded may be newer than the view before.
+            let again = self.store.edition(after)?;
+            edition = again.ok_or(StoreError::Corrupt("chain that only grows"))?;
+        }
+        Err(StoreError::Corrupt("plan that comes to rest"))
+    }
+
+    /// The published book, with the records of numbers that the plan has grown by.
+    fn grown(&mut self, listed: &mut BTreeSet<Number>) -> Result<Published, StoreError> {
+        let (old, new) = (self.published.plan(), self.terms.plan);
+        if new.tiles() > old.tiles() {
+            grow(&mut *self.store, &self.published, new, listed)
+        } else {
+            Ok((*self.published).clone())
+        }
+    }
+
+    fn root_of(
+        &self,
+        next: &Published,
+        epoch: u32,
+        now: u64,
+        delta: Option<&Delta>,
+        network: &[u8],
+    ) -> Root {
+        let before = self.published.root();
+        let states = Statement {
+            epoch,
+            // A clock that was set back makes no epoch end before it began.
+            closed: before.map_or(now, |root| root.states().closed.max(now)),
+            period: self.terms.period,
+            plan: next.plan(),
+            changes: changes(self.terms.changes, next.plan()),
+            previous: before.map_or(RootHash::NONE, Root::hash),
+            tiles: next.tiles_hash(),
+            delta: delta.map_or([0; 32], Delta::hash),
+            network: Sha256::digest(network).0,
+        };
+        Root::sign(&self.signing, states)
+    }
+
+    /// What changes in this epoch: as much of what waits as there is room for; then decoys of numbers that nobody has, under fresh
+    /// keys; then listings as they are, so that the length tells nothing.
+    fn revisions(&mut self, grown: &Published) -> Result<Vec<Revision>, StoreError> {
+        let plan = grown.plan();
+        let wanted = changes(self.terms.changes, plan);
+        let mut revisions = self.store.queue(wanted)?;
+        let taken: BTreeSet<Number> = revisions.iter().map(|new| new.number).collect();
+        let unlisted = |number: &Number| !self.listed.contains(number);
+        let (mut decoys, mut others): (Vec<Number>, Vec<Number>) = plan
+            .numbers()
+            .filter(|number| !taken.contains(number))
+            .partition(unlisted);
+        let missing = usize::from(wanted) - revisions.len().min(usize::from(wanted));
+        shuffle_front(&mut decoys, missing, &mut self.rng);
+        decoys.truncate(missing);
+        let missing = missing - decoys.len();
+        shuffle_front(&mut others, missing, &mut self.rng);
+        others.truncate(missing);
+        let source = Decoys::new(&draw_key(&mut self.rng));
+        let drawn = opening::draw(&source, &decoys);
+        revisions.extend(drawn.into_iter().map(|(number, record)| Revision {
+            number,
+            record,
+            listed: false,
+        }));
+        revisions.extend(others.iter().filter_map(|number| {
+            Some(Revision {
+                number: *number,
+                record: grown.record(*number)?,
+                listed: true,
+            })
+        }));
+        Ok(revisions)
+    }
+}
+
+/// The book that the store's view shows, if it is the one that the root signs.
+fn checked(
+    published: &Published,
+    root: Root,
+    edition: &Edition,
+    listed: &mut BTreeSet<Number>,
+) -> Result<Published, StoreError> {
+    let states = root.states();
+    let next = opening::take_over(published, &edition.rows, listed);
+    if next.tiles_hash() != states.tiles {
+        return Err(StoreError::Corrupt(
+            "book: its records are not those that its root names",
+        ));
+    }
+    if Sha256::digest(&edition.network).0 != states.network {
+        return Err(StoreError::Corrupt("network settings that the root names"));
+    }
+    let delta = edition.deltas.last().map(|delta| Delta::decode(delta));
+    let named = match delta {
+        Some(delta) => delta.is_ok_and(|delta| delta.hash() == states.delta),
+        None => states.delta == [0; 32],
+    };
+    if !named {
+        return Err(StoreError::Corrupt("delta that the root names"));
+    }
+    Ok(next.on_shelf(Shelf::of(root, edition)))
+}
+
+fn grow(
+    store: &mut dyn Store,
+    published: &Published,
+    plan: NumberPlan,
+    listed: &mut BTreeSet<Number>,
+) -> Result<Published, StoreError> {
+    let old = published.plan();
+    if plan.first() != old.first() || plan.tiles() < old.tiles() {
+        return Err(StoreError::Corrupt("plan that grew from the one before"));
+    }
+    let more: Vec<Number> = plan.numbers().skip(old.count() as usize).collect();
+    opening::load(store, published.grown(plan), &more, listed)
+}
+
+fn delta(epoch: u32, revisions: &[Revision]) -> Delta {
+    let changes = revisions.iter().map(|new| Change {
+        number: new.number,
+        record: new.record,
+    });
+    Delta::new(epoch, changes.collect()).expect("no more than a delta takes were chosen")
+}
+
+/// A delta cannot change more numbers than there are.
+fn changes(wanted: u16, plan: NumberPlan) -> u16 {
+    u16::try_from(plan.count()).map_or(wanted, |count| wanted.min(count))
+}
+
+/// Moves `count` elements, any with the same chance, to the front. The bias of the remainder is below 2^-32 for any plan.
+fn shuffle_front(numbers: &mut [Number], count: usize, rng: &mut ChaCha20Rng) {
+    let length = numbers.len();
+    for place in 0..count.min(length) {
+        let rest = (length - place) as u64;
+        let chosen = place + usize::try_from(rng.next_u64() % rest).unwrap_or(0);
+        numbers.swap(place, chosen);
+    }
+}

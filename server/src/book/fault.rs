@@ -1,0 +1,56 @@
+//! Why the book says no.
+
+use thiserror::Error;
+
+use crate::activation::Refusal;
+use crate::store::StoreError;
+
+/// Why a book does not open.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store holds numbers that the plan lacks.
+    #[error(
+        "the database holds numbers outside the configured number plan; a plan keeps its first number and only grows"
+    )]
+    PlanShrunk,
+}
+
+/// Why no number is issued.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Every number is assigned, waiting, or was given up less than a year ago.
+    #[error("no number is free; give the number plan more tiles")]
+    Full,
+}
+
+/// Why a number is not activated.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ActivateError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sender's fault.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// Why nothing is changed for somebody who says that a number is theirs.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OwnerError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not theirs, or they did not prove it. Nobody is told which.
+    #[error("the number's owner did not ask for this")]
+    Refused,
+}

@@ -1,0 +1,69 @@
+//! What changes at the word of a number's owner, or of the operator: another ring key, or an end. Published at the end of an epoch.
+
+use super::{Book, LISTING_VALID_UNTIL, OwnerError, draw_key};
+use crate::challenge::is_deactivation;
+use crate::decoy::Decoys;
+use crate::keys::IdentityKey;
+use crate::number::Number;
+use crate::owner::{Deactivation, Rotation};
+use crate::published::Dialled;
+use crate::store::{Record, StoreError};
+
+impl Book {
+    /// Lists the number with another ring key of the same identity. Answers after how many more epochs everybody has it.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub fn rotate(&mut self, form: &Rotation) -> Result<u32, OwnerError> {
+        let sound = form.listing.valid_until() == LISTING_VALID_UNTIL
+            && form.proof.holds_for_rotation(
+                form.number,
+                &form.listing,
+                &form.challenge,
+                &self.proof_secret,
+            );
+        if !sound || form.challenge.book() != &self.key() {
+            return Err(OwnerError::Refused);
+        }
+        let waits = self.store.rotate(form.number, &form.listing.encode())?;
+        let waits = waits.ok_or(OwnerError::Refused)?;
+        let epochs = waits.div_ceil(u64::from(self.terms.changes.max(1)));
+        Ok(u32::try_from(epochs).unwrap_or(u32::MAX))
+    }
+
+    /// Takes the number out of use at its owner's word. `now` in Unix seconds.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub fn deactivate(&mut self, form: &Deactivation, now: u64) -> Result<(), OwnerError> {
+        // Whether anybody has the number or not, a signature is verified.
+        let (asked, _) = self.published.keys(&Dialled::of(form.number));
+        let owner = self.store.owner(form.number)?.unwrap_or(asked);
+        let identity = IdentityKey::from_bytes(&owner)
+            .map_err(|_| StoreError::Corrupt("owner's identity key"))?;
+        let proved = is_deactivation(&identity, form.number, &form.challenge, &form.signature)
+            && form.challenge.book() == &self.key();
+        let decoy = self.fresh_decoy(form.number);
+        if proved && self.store.retire(form.number, Some(&owner), &decoy, now)? {
+            Ok(())
+        } else {
+            Err(OwnerError::Refused)
+        }
+    }
+
+    /// Takes the number out of use at the operator's word, and withdraws a code that it waits for. `now` in Unix seconds. False:
+    /// nobody has it, and it waits for no code.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoke(&mut self, number: Number, now: u64) -> Result<bool, StoreError> {
+        let decoy = self.fresh_decoy(number);
+        self.store.retire(number, None, &decoy, now)
+    }
+
+    fn fresh_decoy(&mut self, number: Number) -> Record {
+        Decoys::new(&draw_key(&mut self.rng))
+            .listing(&number.to_string(), LISTING_VALID_UNTIL)
+            .encode()
+    }
+}

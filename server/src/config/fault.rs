@@ -1,0 +1,78 @@
+//! What is wrong with settings, said so that whoever wrote them can put it right.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
+use crate::delta::MAX_CHANGES;
+use crate::exchange::settings::TableError;
+use crate::limit::Rate;
+
+/// Why settings are refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the settings {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The file is longer than any file of settings.
+    #[error("{} is too long to be a file of settings", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not what it should be.
+    #[error("the settings {} are wrong: {cause}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what was expected.
+        cause: Box<toml::de::Error>,
+    },
+    /// A relay that is none.
+    #[error("a relay is written ws://host or wss://host, not {0}")]
+    Relay(String),
+    /// A TURN server that is none.
+    #[error("a TURN server is written turn:host:port or turns:host:port, not {0}")]
+    Turn(String),
+    /// More work than anybody waits for.
+    #[error("work_bits is at most {MAX_WORK_BITS}")]
+    WorkBits,
+    /// No epoch, or one that nobody waits for.
+    #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
+    EpochSeconds,
+    /// No changes, or more than a delta takes.
+    #[error("changes is 1 to {MAX_CHANGES}")]
+    Changes,
+    /// More buckets than can be written.
+    #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
+    BucketBits,
+    /// Certificate without key, or the reverse.
+    #[error("tls_certificate and tls_key belong together: give both or neither")]
+    HalfTls,
+    /// A proxy that is none.
+    #[error("a trusted proxy is written 127.0.0.1 or 10.0.0.0/8, not {0}")]
+    Proxy(String),
+    /// More than the limits can count.
+    #[error(
+        "reads_per_minute and asks_per_minute are at most {}; 0 is no limit",
+        Rate::MAX
+    )]
+    Limits,
+    /// A secret that nobody could keep.
+    #[error("the TURN secret in {} is empty", path.display())]
+    NoTurnSecret {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A relay or a TURN server of this process that cannot be.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}

@@ -1,0 +1,246 @@
+//! The tables `[relay]` and `[turn_server]` of the settings: what they hold where they are silent, and what is wrong in them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::relay::RelayLimits;
+use crate::turn::TurnLimits;
+
+/// Ports of relays, away from those that systems hand out themselves.
+const PORTS: [u16; 2] = [49_152, 65_535];
+
+/// The relay of this process.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RelayTable {
+    /// Whether there is one; `--with-relay`.
+    pub serve: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What engines are told; empty: made from `public_name`.
+    pub url: String,
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time from one IP address.
+    pub connections_per_address: usize,
+    /// Messages a minute on one connection.
+    pub events_per_minute: u32,
+    /// Events a minute from one IP address.
+    pub events_per_minute_per_address: u32,
+}
+
+impl Default for RelayTable {
+    fn default() -> Self {
+        let limits = RelayLimits::DEFAULT;
+        Self {
+            serve: false,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7421)),
+            url: String::new(),
+            connections: limits.connections,
+            connections_per_address: limits.connections_per_address,
+            events_per_minute: limits.events_per_minute,
+            events_per_minute_per_address: limits.events_per_minute_per_address,
+        }
+    }
+}
+
+/// Which program is the TURN server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TurnProgram {
+    /// coturn where it is installed, else the embedded one.
+    #[default]
+    Auto,
+    /// coturn, or none.
+    Coturn,
+    /// The one in this program.
+    Embedded,
+}
+
+/// The TURN server of this process.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TurnTable {
+    /// Whether there is one; `--with-turn`.
+    pub serve: bool,
+    /// Which program it is.
+    pub program: TurnProgram,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The address that the world sees instead, behind a one-to-one NAT.
+    pub external_ip: Option<IpAddr>,
+    /// First and last port of relays.
+    pub ports: [u16; 2],
+    /// Relays at a time.
+    pub relays: usize,
+    /// Relays at a time of one user name.
+    pub relays_per_user: usize,
+    /// Relays at a time of one IP address; the embedded server only.
+    pub relays_per_address: usize,
+    /// Bytes a second through one relay, each way.
+    pub bytes_per_second: u32,
+    /// Whether relays reach loopback and private addresses.
+    pub allow_private: bool,
+}
+
+impl Default for TurnTable {
+    fn default() -> Self {
+        let limits = TurnLimits::DEFAULT;
+        Self {
+            serve: false,
+            program: TurnProgram::Auto,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3478)),
+            external_ip: None,
+            ports: PORTS,
+            relays: limits.relays,
+            relays_per_user: limits.relays_per_user,
+            relays_per_address: limits.relays_per_address,
+            bytes_per_second: limits.bytes_per_second,
+            allow_private: false,
+        }
+    }
+}
+
+/// What is wrong in the tables.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// Not a name.
+    #[error("public_name is the name of this machine, as book.example.org, not {0}")]
+    PublicName(String),
+    /// Not a relay's address.
+    #[error("relay.url is written ws://host or wss://host, not {0}")]
+    RelayUrl(String),
+    /// Nobody would be served.
+    #[error("{0} is at least 1")]
+    Nobody(&'static str),
+    /// The range is empty or reserved.
+    #[error("turn_server.ports is the first and the last port of relays, 1024 or above")]
+    Ports,
+    /// A relay address must be a certain one.
+    #[error(
+        "turn_server.listen is the one address that relays have, not {0}; behind a NAT set turn_server.external_ip too"
+    )]
+    Unspecified(IpAddr),
+}
+
+impl RelayTable {
+    pub(crate) fn check(&self) -> Result<(), TableError> {
+        let url = self.url.as_str();
+        let host = url
+            .strip_prefix("ws://")
+            .or_else(|| url.strip_prefix("wss://"));
+        if !url.is_empty() && host.is_none_or(str::is_empty) {
+            return Err(TableError::RelayUrl(self.url.clone()));
+        }
+        let counts = [
+            ("relay.connections", self.connections),
+            (
+                "relay.connections_per_address",
+                self.connections_per_address,
+            ),
+            ("relay.events_per_minute", self.events_per_minute as usize),
+            (
+                "relay.events_per_minute_per_address",
+                self.events_per_minute_per_address as usize,
+            ),
+        ];
+        somebody(&counts)
+    }
+
+    pub(crate) fn limits(&self) -> RelayLimits {
+        RelayLimits {
+            connections: self.connections,
+            connections_per_address: self.connections_per_address,
+            events_per_minute: self.events_per_minute,
+            events_per_minute_per_address: self.events_per_minute_per_address,
+        }
+    }
+}
+
+impl TurnTable {
+    pub(crate) fn check(&self) -> Result<(), TableError> {
+        let [first, last] = self.ports;
+        if first < 1024 || first > last {
+            return Err(TableError::Ports);
+        }
+        if self.serve && self.listen.ip().is_unspecified() {
+            return Err(TableError::Unspecified(self.listen.ip()));
+        }
+        somebody(&[
+            ("turn_server.relays", self.relays),
+            ("turn_server.relays_per_user", self.relays_per_user),
+            ("turn_server.relays_per_address", self.relays_per_address),
+            (
+                "turn_server.bytes_per_second",
+                self.bytes_per_second as usize,
+            ),
+        ])
+    }
+
+    pub(crate) fn limits(&self) -> TurnLimits {
+        TurnLimits {
+            relays: self.relays,
+            relays_per_user: self.relays_per_user,
+            relays_per_address: self.relays_per_address,
+            bytes_per_second: self.bytes_per_second,
+        }
+    }
+}
+
+/// A name as in a URL, or none.
+pub(crate) fn check_name(name: &str) -> Result<(), TableError> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
+    if name.chars().all(plain) && name.len() <= 253 {
+        Ok(())
+    } else {
+        Err(TableError::PublicName(name.to_owned()))
+    }
+}
+
+fn somebody(counts: &[(&'static str, usize)]) -> Result<(), TableError> {
+    let nobody = counts.iter().find(|(_, count)| *count == 0);
+    nobody.map_or(Ok(()), |(name, _)| Err(TableError::Nobody(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_tables_are_refused_with_their_name() {
+        let turn = |text: &str| {
+            toml::from_str::<TurnTable>(text)
+                .unwrap()
+                .check()
+                .unwrap_err()
+                .to_string()
+        };
+        let relay = |text: &str| {
+            toml::from_str::<RelayTable>(text)
+                .unwrap()
+                .check()
+                .unwrap_err()
+                .to_string()
+        };
+        for (error, word) in [
+            (turn("ports = [50000, 49999]"), "turn_server.ports"),
+            (turn("ports = [80, 49999]"), "turn_server.ports"),
+            (
+                turn("serve = true\nlisten = \"0.0.0.0:3478\""),
+                "turn_server.listen",
+            ),
+            (turn("relays = 0"), "turn_server.relays"),
+            (relay("url = \"http://relay.example\""), "relay.url"),
+            (relay("connections = 0"), "relay.connections"),
+        ] {
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(check_name("book.example.org").is_ok());
+        for name in ["https://book.example.org", "book example", "book:80"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Activation over HTTP: a code and two public keys in, a number and its binding out. All refusals are one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+
+use super::failure::Failure;
+use super::{Shared, read, unstored};
+use crate::activation::Activation;
+use crate::code::ActivationCode;
+use crate::service::unix_now;
+use crate::wire;
+
+/// `POST /api/activate`
+pub(super) async fn activate(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let form: wire::Activate = read(&body?)?;
+    // A text that is no code is refused below, without a look at the store.
+    if let Ok(code) = form.code.parse::<ActivationCode>() {
+        shared.pace.try_code(code.prefix())?;
+    }
+    let form = Activation::try_from(&form).map_err(Failure::InvalidCode)?;
+    let now = unix_now();
+    let members = shared.membership.token(now);
+    let binding = shared.write(move |book| book.activate(&form, now)).await?;
+    let told = wire::Activated {
+        number: binding.number().to_string(),
+        binding: wire::Base64(binding.encode()),
+        members: members.text().to_owned(),
+    };
+    Ok(unstored(Json(told)))
+}

@@ -1,0 +1,123 @@
+//! The operator's calls, for whoever shows the operator's token (RFC 6750 section 2.1).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::failure::Failure;
+use super::{Shared, read, unstored};
+use crate::admin::TokenDigest;
+use crate::book::Book;
+use crate::number::Number;
+use crate::service::unix_now;
+use crate::store::{Census, State as NumberState, StoreError};
+use crate::wire;
+
+/// Numbers on a page, at most.
+const MAX_PAGE: u32 = 1_000;
+
+/// The proof that the token was shown. Without it, no more of a request is looked at.
+pub(super) struct Operator;
+
+impl FromRequestParts<Arc<Shared>> for Operator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
+        let token = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        if token.map(TokenDigest::of) == Some(shared.admin) {
+            Ok(Self)
+        } else {
+            Err(Failure::Unauthorized)
+        }
+    }
+}
+
+/// `POST /api/admin/issue-number`
+pub(super) async fn issue_number(
+    _: Operator,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Failure> {
+    let issue = shared.write(|book| book.issue(unix_now())).await?;
+    let told = wire::Issued {
+        number: issue.number.to_string(),
+        activation_code: issue.code.text(),
+    };
+    Ok(unstored(Json(told)))
+}
+
+/// `GET /api/admin/numbers`
+pub(super) async fn numbers(
+    _: Operator,
+    State(shared): State<Arc<Shared>>,
+    asked: Result<Query<wire::AskNumbers>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let Query(asked) = asked.map_err(|_| Failure::BadRequest)?;
+    let limit = asked.limit.unwrap_or(MAX_PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Failure::BadRequest);
+    }
+    let from = Number::new(asked.from.unwrap_or(0));
+    let told = shared.write(move |book| page(book, from, limit)).await?;
+    Ok(unstored(Json(told)))
+}
+
+fn page(book: &mut Book, from: Number, limit: u32) -> Result<wire::Numbers, StoreError> {
+    let now = unix_now();
+    let census = book.census(now)?;
+    let mut states = book.states(from, limit + 1, now)?;
+    let next = states.get(limit as usize).map(|(number, _)| number.value());
+    states.truncate(limit as usize);
+    Ok(wire::Numbers {
+        counts: counts(&census),
+        numbers: states.into_iter().map(assigned).collect(),
+        next,
+    })
+}
+
+fn counts(census: &Census) -> wire::Counts {
+    wire::Counts {
+        free: census.free,
+        waiting: census.waiting,
+        active: census.active,
+        retired: census.retired,
+        queued: census.queued,
+    }
+}
+
+fn assigned((number, state): (Number, NumberState)) -> wire::Assigned {
+    wire::Assigned {
+        number: number.to_string(),
+        state: match state {
+            NumberState::Waiting { until } => wire::AssignedState::Waiting { until },
+            NumberState::Active => wire::AssignedState::Active,
+            NumberState::Retired { since } => wire::AssignedState::Retired { since },
+        },
+    }
+}
+
+/// `POST /api/admin/revoke`
+pub(super) async fn revoke(
+    _: Operator,
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let form: wire::Revoke = read(&body?)?;
+    let number: Number = form.number.parse().map_err(|_| Failure::NotFound)?;
+    let revoked = shared
+        .write(move |book| book.revoke(number, unix_now()))
+        .await?;
+    if revoked {
+        Ok(unstored(Json(wire::Done {})))
+    } else {
+        Err(Failure::NotFound)
+    }
+}

@@ -1,0 +1,125 @@
+//! What the owner of a number asks: a challenge, and with its answer a proof, a fresh binding, another ring key, or an end. Every
+//! failure of an answer is one, whatever the number; its challenge is used up.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+
+use super::failure::Failure;
+use super::{Shared, read, unstored};
+use crate::binding::Binding;
+use crate::challenge::Challenge;
+use crate::day::Day;
+use crate::listing::Listing;
+use crate::number::Number;
+use crate::owner::{Deactivation, Rotation};
+use crate::published::Dialled;
+use crate::reception::ChallengeId;
+use crate::service::{now, unix_now};
+use crate::wire;
+
+/// `POST /api/auth/challenge`
+pub(super) async fn challenge(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let body = body?;
+    if !body.is_empty() {
+        let _: wire::AskChallenge = read(&body)?;
+    }
+    let (id, challenge) = shared.reception().challenge(now());
+    let told = wire::Challenged {
+        challenge_id: wire::Hex(id.0),
+        challenge: wire::Hex(challenge.digest()),
+        nonce: wire::Hex(*challenge.nonce()),
+    };
+    Ok(unstored(Json(told)))
+}
+
+/// `POST /api/auth/verify`
+pub(super) async fn verify(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let binding = prove(&shared, &read(&body?)?)?;
+    let told = wire::Verified {
+        verified: true,
+        number: binding.number().to_string(),
+        binding: wire::Base64(binding.encode()),
+    };
+    Ok(unstored(Json(told)))
+}
+
+/// `POST /api/v1/bindings`
+pub(super) async fn renew(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let binding = prove(&shared, &read(&body?)?)?;
+    let told = wire::Renewed {
+        binding: wire::Base64(binding.encode()),
+        members: shared.membership.token(unix_now()).text().to_owned(),
+    };
+    Ok(unstored(Json(told)))
+}
+
+fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, Failure> {
+    let dialled = Dialled::read(&answer.number).ok_or(Failure::Invalid)?;
+    let (published, today) = (shared.published(), Day::of_unix(unix_now()));
+    let verified = shared.reception().verify(
+        ChallengeId(answer.challenge_id.0),
+        &dialled,
+        &answer.signature.0,
+        &published,
+        today,
+        now(),
+    );
+    verified.ok_or(Failure::Invalid)
+}
+
+/// `POST /api/v1/keys/rotate`
+pub(super) async fn rotate(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let form: wire::Rotate = read(&body?)?;
+    let rotation = Rotation {
+        challenge: answered(&shared, form.challenge_id)?,
+        number: number(&form.number)?,
+        listing: Listing::decode(&form.listing.0).map_err(|_| Failure::Invalid)?,
+        proof: form.proof(),
+    };
+    let epochs = shared.write(move |book| book.rotate(&rotation)).await?;
+    Ok(unstored(Json(wire::Rotated { epochs })))
+}
+
+/// `POST /api/v1/numbers/deactivate`
+pub(super) async fn deactivate(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let form: wire::Deactivate = read(&body?)?;
+    let deactivation = Deactivation {
+        challenge: answered(&shared, form.challenge_id)?,
+        number: number(&form.number)?,
+        signature: form.signature.0,
+    };
+    shared
+        .write(move |book| book.deactivate(&deactivation, unix_now()))
+        .await?;
+    Ok(unstored(Json(wire::Done {})))
+}
+
+/// The challenge of this name, which is used up now.
+fn answered(shared: &Shared, id: wire::Hex<16>) -> Result<Challenge, Failure> {
+    let taken = shared.reception().take(ChallengeId(id.0), now());
+    taken.ok_or(Failure::Invalid)
+}
+
+fn number(text: &str) -> Result<Number, Failure> {
+    text.parse().map_err(|_| Failure::Invalid)
+}

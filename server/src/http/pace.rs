@@ -1,0 +1,90 @@
+//! The pace: how much one house may ask, before anything of a request but its head is read, and how often codes that begin alike may
+//! be tried. What is refused is refused by where it comes from, never by what it asks, so that it tells nothing about a number.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use super::failure::Failure;
+use super::visits::Peer;
+use crate::code::CodePrefix;
+use crate::config::{Limits, Proxies};
+use crate::limit::{House, Meter, Rate, TooOften};
+use crate::service::now;
+
+/// Houses that are remembered, for each kind of request: 8 MB at most.
+const MAX_HOUSES: usize = 65_536;
+
+/// Prefixes that are remembered, 2 MB at most.
+const MAX_PREFIXES: usize = 16_384;
+
+/// Who mistypes a code finds out without asking the book; who loses the answer asks again.
+const TRIES_OF_A_CODE: Rate = Rate::new(20, Duration::from_secs(60));
+
+/// All meters. Without one there is no limit.
+pub(crate) struct Pace {
+    proxies: Proxies,
+    reads: Option<Mutex<Meter<House>>>,
+    asks: Option<Mutex<Meter<House>>>,
+    codes: Mutex<Meter<CodePrefix>>,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: Limits, proxies: Proxies) -> Self {
+        let of_houses = |per_minute| {
+            Rate::per_minute(per_minute).map(|rate| Mutex::new(Meter::new(rate, MAX_HOUSES)))
+        };
+        Self {
+            proxies,
+            reads: of_houses(limits.reads_per_minute),
+            asks: of_houses(limits.asks_per_minute),
+            codes: Mutex::new(Meter::new(TRIES_OF_A_CODE, MAX_PREFIXES)),
+        }
+    }
+
+    pub(super) fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
+    /// One try of a code.
+    pub(super) fn try_code(&self, prefix: CodePrefix) -> Result<(), Failure> {
+        take(&self.codes, prefix, now())
+    }
+
+    fn let_pass(&self, method: &Method, peer: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
+        let reads = method == Method::GET || method == Method::HEAD;
+        let meter = if reads { &self.reads } else { &self.asks };
+        let Some(meter) = meter else { return Ok(()) };
+        let house = House::from(self.proxies.visitor(peer, headers));
+        take(meter, house, now())
+    }
+}
+
+fn take<K: Ord + Copy>(meter: &Mutex<Meter<K>>, key: K, now: Instant) -> Result<(), Failure> {
+    let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
+    meter
+        .take(key, now)
+        .map_err(|TooOften(wait)| Failure::TooOften(wait))
+}
+
+/// Turns away who asks too often.
+pub(super) async fn keep(
+    State(shared): State<Arc<Shared>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let passed = shared
+        .pace
+        .let_pass(request.method(), peer, request.headers());
+    match passed {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    }
+}

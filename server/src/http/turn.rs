@@ -1,0 +1,75 @@
+//! TURN credentials in bulk, long before the calls that use them, for whoever shows the members' token. It is the same for all
+//! members: the book knows that a member asks, and not which. The user names are random and say nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::response::Response;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::{Shared, read, unstored};
+use crate::config::Config;
+use crate::service::unix_now;
+use crate::turn::{TurnSecret, rest_credentials};
+use crate::wire;
+
+/// Credentials at a time: a day's calls of a person.
+const CREDENTIALS: usize = 64;
+
+/// How long they are good.
+const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What credentials are made of.
+pub(crate) struct TurnDesk {
+    secret: TurnSecret,
+    urls: Vec<String>,
+}
+
+impl TurnDesk {
+    /// With a secret there are credentials.
+    pub(crate) fn of(config: &Config) -> Option<Self> {
+        let secret = config.turn_secret.clone()?;
+        let urls = config.turn.clone();
+        Some(Self { secret, urls })
+    }
+
+    fn draw(&self, now: u64) -> Result<wire::TurnCredentials, Failure> {
+        let mut seed = Zeroizing::new([0; 32]);
+        SysRng
+            .try_fill_bytes(seed.as_mut_slice())
+            .map_err(|_| Failure::Lost)?;
+        let mut rng = ChaCha20Rng::from_seed(*seed);
+        let credentials = (0..CREDENTIALS).map(|_| {
+            let (user, password) = rest_credentials(&self.secret, LIFE, now, &mut rng);
+            wire::TurnCredential { user, password }
+        });
+        Ok(wire::TurnCredentials {
+            credentials: credentials.collect(),
+            expires: now.saturating_add(LIFE.as_secs()),
+            urls: self.urls.clone(),
+        })
+    }
+}
+
+/// `POST /api/v1/turn-credentials`
+pub(super) async fn credentials(
+    State(shared): State<Arc<Shared>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Failure> {
+    let form: wire::AskTurn = read(&body?)?;
+    let desk = shared.turn.as_ref().ok_or(Failure::NotFound)?;
+    let now = unix_now();
+    if !shared.membership.accepts(&form.members, now) {
+        return Err(Failure::Invalid);
+    }
+    Ok(unstored(Json(desk.draw(now)?)))
+}

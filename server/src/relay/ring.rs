@@ -1,0 +1,224 @@
+//! What a ring looks like from outside, event and subscription (NIP-01, NIP-40). What is in it, no relay knows; a relay for rings passes
+//! on nothing else. Told the time; it has no clock.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use nostr::{Alphabet, Event, Filter, SingleLetterTag};
+
+use crate::stamp;
+
+/// The kind of a sealed ring's event.
+pub const RING_KIND: u16 = 20_777;
+
+/// An envelope's bytes.
+const ENVELOPE: usize = 1_024;
+
+/// The same in base64 (RFC 4648 section 4, padded).
+const CONTENT: usize = ENVELOPE.div_ceil(3) * 4;
+
+/// How far an event's time may be from the relay's, in seconds: engines drop what is older than 90, and round to 10.
+const SKEW: u64 = 90;
+
+/// How much later than now an event may end, in seconds. Engines write 70.
+const LONGEST_LIFE: u64 = 600;
+
+/// Buckets in one filter: an engine with so many lines listens to some more than it has.
+const BUCKETS: usize = 256;
+
+/// Why an event or a filter is not for this relay. The text is what the client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotARing {
+    #[error("this relay passes sealed rings on, nothing else")]
+    Kind,
+    #[error("a ring's content is one envelope")]
+    Content,
+    #[error("a ring has the tags t, w and expiration, once each, and no other")]
+    Tags,
+    #[error("the time of this event is too far from now")]
+    Time,
+    #[error("this event has ended, or ends too late")]
+    Expiry,
+    #[error("the stamp is worth too little")]
+    Stamp,
+    #[error("a subscription here names the kind of rings, and buckets at most")]
+    Filter,
+}
+
+/// Looks at an event whose id and signature are not checked yet: this costs less.
+pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<(), NotARing> {
+    if event.kind.as_u16() != RING_KIND {
+        return Err(NotARing::Kind);
+    }
+    if event.created_at.as_secs().abs_diff(unix) > SKEW {
+        return Err(NotARing::Time);
+    }
+    let (nonce, end) = read_tags(event).ok_or(NotARing::Tags)?;
+    if end <= unix || end > unix + LONGEST_LIFE {
+        return Err(NotARing::Expiry);
+    }
+    if !stamp::check(event.pubkey.as_bytes(), nonce, work_bits, unix) {
+        return Err(NotARing::Stamp);
+    }
+    let content = (event.content.len() == CONTENT).then(|| STANDARD.decode(&event.content));
+    match content {
+        Some(Ok(envelope)) if envelope.len() == ENVELOPE => Ok(()),
+        _ => Err(NotARing::Content),
+    }
+}
+
+/// The stamp's nonce and the end of the event, if there are three tags: `["t", "rf1-<bits>-<bucket, 4 hexadecimal digits>"]`,
+/// `["w", "<16 hexadecimal digits>"]`, `["expiration", "<seconds>"]`.
+fn read_tags(event: &Event) -> Option<(u64, u64)> {
+    let (mut bucket, mut nonce, mut end) = (None, None, None);
+    for tag in event.tags.iter() {
+        let [name, value] = tag.as_slice() else {
+            return None;
+        };
+        let slot = match name.as_str() {
+            "t" => &mut bucket,
+            "w" => &mut nonce,
+            "expiration" => &mut end,
+            _ => return None,
+        };
+        if slot.replace(value.as_str()).is_some() {
+            return None;
+        }
+    }
+    let hex = |text: &str| {
+        text.bytes()
+            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let (bits, number) = bucket?.strip_prefix("rf1-")?.split_once('-')?;
+    let few = |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|d| d.is_ascii_digit());
+    let nonce = nonce.filter(|nonce| nonce.len() == 16 && hex(nonce))?;
+    let end = end.filter(|end| end.len() <= 12 && end.bytes().all(|d| d.is_ascii_digit()))?;
+    (few(bits) && number.len() == 4 && hex(number)).then_some(())?;
+    Some((u64::from_str_radix(nonce, 16).ok()?, end.parse().ok()?))
+}
+
+/// Looks at a filter: rings, of some buckets or of all, from some time on. There is nothing else to ask for.
+pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
+    let rings = filter
+        .kinds
+        .as_ref()
+        .is_some_and(|kinds| kinds.len() == 1 && kinds.iter().all(|k| k.as_u16() == RING_KIND));
+    let bucket_tag = SingleLetterTag::lowercase(Alphabet::T);
+    let buckets = filter
+        .generic_tags
+        .iter()
+        .all(|(tag, values)| *tag == bucket_tag && values.len() <= BUCKETS);
+    let nobody = filter.ids.is_none() && filter.authors.is_none() && filter.search.is_none();
+    if rings && buckets && nobody {
+        Ok(())
+    } else {
+        Err(NotARing::Filter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nostr::{EventBuilder, Keys, Kind, Tag, Timestamp};
+
+    use super::*;
+
+    const NOW: u64 = 1_790_000_300;
+
+    /// What may be wrong with an event.
+    struct Draft {
+        kind: u16,
+        content: String,
+        created: u64,
+        tags: Vec<Vec<String>>,
+    }
+
+    impl Draft {
+        fn ring() -> Self {
+            let tag = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+            Self {
+                kind: RING_KIND,
+                content: STANDARD.encode([9; ENVELOPE]),
+                created: NOW - 7,
+                tags: vec![
+                    tag("t", "rf1-3-0005"),
+                    tag("w", "00000000000000ff"),
+                    tag("expiration", &(NOW + 63).to_string()),
+                ],
+            }
+        }
+
+        fn judge(&self, bits: u8) -> Result<(), NotARing> {
+            let tags = self.tags.iter().map(|tag| Tag::parse(tag).unwrap());
+            let event = EventBuilder::new(Kind::from(self.kind), self.content.clone())
+                .tags(tags)
+                .custom_created_at(Timestamp::from(self.created))
+                .sign_with_keys(&Keys::generate())
+                .unwrap();
+            judge_event(&event, bits, NOW)
+        }
+
+        fn with(change: impl FnOnce(&mut Self)) -> Result<(), NotARing> {
+            let mut draft = Self::ring();
+            change(&mut draft);
+            draft.judge(0)
+        }
+    }
+
+    #[test]
+    fn a_ring_passes_and_each_thing_wrong_is_named() {
+        assert_eq!(Draft::ring().judge(0), Ok(()));
+        assert_eq!(Draft::ring().judge(28), Err(NotARing::Stamp));
+        assert_eq!(Draft::with(|d| d.kind = 1), Err(NotARing::Kind));
+        for content in [
+            STANDARD.encode([9; ENVELOPE - 1]),
+            STANDARD.encode([9; ENVELOPE + 1]),
+            format!("{}!", &STANDARD.encode([9; ENVELOPE])[1..]),
+            "A".repeat(CONTENT),
+        ] {
+            assert_eq!(Draft::with(|d| d.content = content), Err(NotARing::Content));
+        }
+        for created in [NOW - 91, NOW + 91] {
+            assert_eq!(Draft::with(|d| d.created = created), Err(NotARing::Time));
+        }
+        for end in [NOW, NOW + 601] {
+            let tag = vec!["expiration".to_owned(), end.to_string()];
+            assert_eq!(Draft::with(|d| d.tags[2] = tag), Err(NotARing::Expiry));
+        }
+    }
+
+    #[test]
+    fn tags_are_those_of_a_ring_and_no_other() {
+        let wrong: [fn(&mut Draft); 8] = [
+            |d| drop(d.tags.remove(0)),
+            |d| drop(d.tags.remove(1)),
+            |d| drop(d.tags.remove(2)),
+            |d| d.tags.push(vec!["t".into(), "rf1-3-0006".into()]),
+            |d| d.tags.push(vec!["subject".into(), "hello".into()]),
+            |d| d.tags[0][1] = "20123".into(),
+            |d| d.tags[1][1] = "00000000000000FF".into(),
+            |d| d.tags[2].push("more".into()),
+        ];
+        for (index, change) in wrong.into_iter().enumerate() {
+            assert_eq!(Draft::with(change), Err(NotARing::Tags), "{index}");
+        }
+    }
+
+    #[test]
+    fn only_rings_can_be_asked_for() {
+        let rings = || Filter::new().kind(Kind::from(RING_KIND));
+        let keys = Keys::generate();
+        assert_eq!(judge_filter(&rings()), Ok(()));
+        let good = rings().hashtag("rf1-3-0005").since(Timestamp::from(NOW));
+        assert_eq!(judge_filter(&good), Ok(()));
+        for bad in [
+            Filter::new(),
+            Filter::new().kind(Kind::from(1)),
+            rings().kind(Kind::from(1)),
+            rings().author(keys.public_key()),
+            rings().pubkey(keys.public_key()),
+            rings().search("a"),
+            rings().hashtags((0..=BUCKETS).map(|bucket| format!("rf1-16-{bucket:04x}"))),
+        ] {
+            assert_eq!(judge_filter(&bad), Err(NotARing::Filter), "{bad:?}");
+        }
+    }
+}

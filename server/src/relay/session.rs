@@ -1,0 +1,218 @@
+//! One connection to the relay (NIP-01: EVENT, REQ and CLOSE; nothing else is read). A client that is too slow to take what it asked for
+//! is let go: it comes again, instead of missing rings without knowing.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt, StreamExt};
+use nostr::filter::MatchEventOptions;
+use nostr::{ClientMessage, Event, Filter, JsonUtil, RelayMessage, SubscriptionId};
+use tokio::net::TcpStream;
+use tokio::sync::broadcast::Receiver;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
+
+use super::hall::Hall;
+use super::ring::{judge_event, judge_filter};
+use super::visits::Minute;
+use crate::service::unix_now;
+
+/// How long the opening of a connection may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// How long a client may say nothing. Engines ping every 55 seconds.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// How long a client may take for what it is sent.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Longest message: a ring has 2 kB, a subscription to 256 buckets 4 kB.
+const MESSAGE: usize = 8 * 1024;
+
+/// Buffers of a connection.
+const BUFFER: usize = 4 * 1024;
+
+/// Subscriptions at a time. An engine has one.
+const SUBSCRIPTIONS: usize = 16;
+
+/// Filters in one subscription, and letters of its name (NIP-01).
+const FILTERS: usize = 4;
+const NAME: usize = 64;
+
+type Out = SplitSink<WebSocketStream<TcpStream>, Message>;
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Parting {
+    #[error("the other side left: {0}")]
+    Left(#[from] WebSocketError),
+    #[error("it was too slow")]
+    Slow,
+    #[error("it does not speak Nostr")]
+    NotNostr,
+}
+
+impl From<io::Error> for Parting {
+    fn from(error: io::Error) -> Self {
+        Self::Left(error.into())
+    }
+}
+
+struct Session {
+    hall: Arc<Hall>,
+    ip: IpAddr,
+    out: Out,
+    minute: Minute,
+    subscriptions: BTreeMap<SubscriptionId, Vec<Filter>>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, ip: IpAddr) -> Result<(), Parting> {
+    // A ring must not wait for the next packet.
+    stream.set_nodelay(true)?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(8 * MESSAGE)
+        .max_message_size(Some(MESSAGE))
+        .max_frame_size(Some(MESSAGE));
+    let opening = accept_async_with_config(stream, Some(config));
+    let socket = timeout(HANDSHAKE, opening)
+        .await
+        .map_err(|_| Parting::Slow)??;
+    let (out, mut messages) = socket.split();
+    let mut news = hall.listen();
+    let mut session = Session {
+        hall,
+        ip,
+        out,
+        minute: Minute::new(Instant::now()),
+        subscriptions: BTreeMap::new(),
+    };
+    loop {
+        tokio::select! {
+            message = timeout(SILENCE, messages.next()) => match message {
+                Ok(Some(Ok(Message::Text(text)))) => session.hear(&text).await?,
+                // The library answers pings.
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                Ok(Some(Ok(_))) => return Err(Parting::NotNostr),
+                Ok(Some(Err(error))) => return Err(error.into()),
+                Ok(None) => return Ok(()),
+                Err(_) => return Err(Parting::Slow),
+            },
+            ring = next(&mut news) => session.pass_on(&*ring?).await?,
+        }
+    }
+}
+
+async fn next(news: &mut Receiver<Arc<Event>>) -> Result<Arc<Event>, Parting> {
+    // It lagged behind, or the hall is closed.
+    news.recv().await.map_err(|_| Parting::Slow)
+}
+
+impl Session {
+    async fn hear(&mut self, text: &str) -> Result<(), Parting> {
+        let calm = self
+            .minute
+            .admit(self.hall.limits().events_per_minute, Instant::now());
+        match ClientMessage::from_json(text).map_err(|_| Parting::NotNostr)? {
+            ClientMessage::Event(event) => {
+                let answer = self.post(calm, event.into_owned());
+                self.say(&answer).await
+            }
+            ClientMessage::Req {
+                subscription_id,
+                filters,
+            } => {
+                let filters = filters.into_iter().map(|filter| filter.into_owned());
+                let answer = self.subscribe(calm, subscription_id.into_owned(), filters.collect());
+                self.say(&answer).await
+            }
+            ClientMessage::Close(id) => {
+                self.subscriptions.remove(id.as_ref());
+                Ok(())
+            }
+            _ => Err(Parting::NotNostr),
+        }
+    }
+
+    /// Takes an event, and passes it on if it is a ring. Cheap looks come before the signature.
+    fn post(&self, calm: bool, event: Event) -> RelayMessage<'static> {
+        let id = event.id;
+        let refusal = if !calm || !self.hall.admit_event(self.ip) {
+            Some("rate-limited: slow down".to_owned())
+        } else if let Err(cause) = judge_event(&event, self.hall.work_bits(), unix_now()) {
+            Some(format!("blocked: {cause}"))
+        } else if event.verify().is_err() {
+            Some("invalid: the id or the signature is wrong".to_owned())
+        } else {
+            None
+        };
+        let passes = refusal.is_none();
+        if passes {
+            self.hall.pass_on(event);
+        }
+        RelayMessage::ok(id, passes, refusal.unwrap_or_default())
+    }
+
+    fn subscribe(
+        &mut self,
+        calm: bool,
+        id: SubscriptionId,
+        filters: Vec<Filter>,
+    ) -> RelayMessage<'static> {
+        let many =
+            self.subscriptions.len() >= SUBSCRIPTIONS && !self.subscriptions.contains_key(&id);
+        let long = id.as_str().len() > NAME || filters.len() > FILTERS;
+        let strange = filters.iter().find_map(|filter| judge_filter(filter).err());
+        let refusal = if !calm {
+            "rate-limited: slow down".to_owned()
+        } else if many || long {
+            "blocked: too many subscriptions or filters, or too long a name".to_owned()
+        } else if let Some(cause) = strange {
+            format!("blocked: {cause}")
+        } else {
+            self.subscriptions.insert(id.clone(), filters);
+            // Nothing is stored.
+            return RelayMessage::eose(id);
+        };
+        RelayMessage::closed(id, refusal)
+    }
+
+    async fn pass_on(&mut self, ring: &Event) -> Result<(), Parting> {
+        let wanted = |filters: &Vec<Filter>| {
+            filters
+                .iter()
+                .any(|filter| filter.match_event(ring, MatchEventOptions::new()))
+        };
+        let names: Vec<SubscriptionId> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, filters)| wanted(filters))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in names {
+            let told = RelayMessage::Event {
+                subscription_id: Cow::Owned(id),
+                event: Cow::Borrowed(ring),
+            };
+            self.say(&told).await?;
+        }
+        Ok(())
+    }
+
+    async fn say(&mut self, message: &RelayMessage<'_>) -> Result<(), Parting> {
+        let sending = self.out.send(Message::text(message.as_json()));
+        timeout(PATIENCE, sending)
+            .await
+            .map_err(|_| Parting::Slow)??;
+        Ok(())
+    }
+}

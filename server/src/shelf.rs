@@ -1,0 +1,117 @@
+//! The shelf: the public files of the epochs that everybody asks for again and again, kept in memory. The last root, the network
+//! settings that it names, the roots of the last block and the newest deltas; what is older stands in the [`crate::store::Archive`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::delta::Delta;
+use crate::root::Root;
+use crate::store::{Edition, RootBytes};
+
+/// Roots in a block of roots: block `b` holds the epochs `b * 256 + 1` to `b * 256 + 256`.
+pub const BLOCK_ROOTS: u32 = 256;
+
+/// Deltas at hand. An engine that is further behind does better to fetch tiles.
+pub const RECENT_DELTAS: u32 = 64;
+
+/// Together they take no more than this, whatever their length.
+const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The block that an epoch's root is in. Epochs are counted from 1, blocks from 0.
+#[must_use]
+pub const fn block_of(epoch: u32) -> u32 {
+    epoch.saturating_sub(1) / BLOCK_ROOTS
+}
+
+/// The first epoch of a block.
+#[must_use]
+pub const fn first_of_block(block: u32) -> u32 {
+    block.saturating_mul(BLOCK_ROOTS).saturating_add(1)
+}
+
+/// The shelf as it stands after one epoch.
+#[derive(Clone)]
+pub(crate) struct Shelf {
+    root: Root,
+    network: Arc<[u8]>,
+    block: Vec<u8>,
+    /// Oldest first; the last leads to the root.
+    deltas: VecDeque<Arc<[u8]>>,
+}
+
+impl Shelf {
+    /// The shelf after the first epoch of a book.
+    pub(crate) fn first(root: Root, network: Arc<[u8]>) -> Self {
+        Self {
+            root,
+            network,
+            block: root.encode().to_vec(),
+            deltas: VecDeque::new(),
+        }
+    }
+
+    /// The shelf after one more epoch.
+    pub(crate) fn next(&self, root: Root, network: Arc<[u8]>, delta: &Delta) -> Self {
+        let mut next = self.clone();
+        let epoch = root.states().epoch;
+        if first_of_block(block_of(epoch)) == epoch {
+            next.block.clear();
+        }
+        next.block.extend_from_slice(&root.encode());
+        (next.root, next.network) = (root, network);
+        next.deltas.push_back(delta.encode().into());
+        next.trim();
+        next
+    }
+
+    /// The shelf that a store's view fills; `root` is the view's, read.
+    pub(crate) fn of(root: Root, edition: &Edition) -> Self {
+        let mut shelf = Self {
+            root,
+            network: edition.network.as_slice().into(),
+            block: edition.block.iter().flatten().copied().collect(),
+            deltas: edition
+                .deltas
+                .iter()
+                .map(|delta| delta.as_slice().into())
+                .collect(),
+        };
+        shelf.trim();
+        shelf
+    }
+
+    fn trim(&mut self) {
+        let bytes =
+            |deltas: &VecDeque<Arc<[u8]>>| deltas.iter().map(|delta| delta.len()).sum::<usize>();
+        while self.deltas.len() > RECENT_DELTAS as usize || bytes(&self.deltas) > MAX_RECENT_BYTES {
+            self.deltas.pop_front();
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    pub(crate) fn network(&self) -> &Arc<[u8]> {
+        &self.network
+    }
+
+    /// The roots of a block, if it is the last one.
+    pub(crate) fn roots(&self, block: u32) -> Option<&[u8]> {
+        let last = block_of(self.root.states().epoch);
+        (block == last).then_some(self.block.as_slice())
+    }
+
+    /// The delta that leads to this epoch, if it is a new one.
+    pub(crate) fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
+        let behind = self.root.states().epoch.checked_sub(epoch)?;
+        let index = self.deltas.len().checked_sub(1 + behind as usize)?;
+        self.deltas.get(index)
+    }
+}
+
+/// Whether the roots are those of one whole block.
+#[must_use]
+pub fn is_full_block(roots: &[u8]) -> bool {
+    roots.len() == BLOCK_ROOTS as usize * size_of::<RootBytes>()
+}

@@ -1,0 +1,206 @@
+//! What changes who has which number, and what waits for an epoch because of it.
+
+use std::fmt::Write as _;
+
+use sqlx::AnyConnection;
+use zeroize::Zeroizing;
+
+use super::reading::rest_since;
+use super::{read_bytes, read_count, read_number, stored, stored_number};
+use crate::admin::TokenDigest;
+use crate::code::CodeDigest;
+use crate::keys::KEY_BYTES;
+use crate::number::Number;
+use crate::store::{Charter, Record, StoreError};
+
+/// Records in one statement. Both databases take a multiple of its parameters.
+const BATCH: usize = 256;
+
+pub(super) async fn charter(
+    db: &mut AnyConnection,
+    proposal: &Charter,
+) -> Result<Charter, StoreError> {
+    sqlx::query("INSERT INTO charter (id, seed, admin) VALUES (1, $1, $2) ON CONFLICT DO NOTHING")
+        .bind(proposal.seed.as_slice())
+        .bind(proposal.admin.as_bytes().as_slice())
+        .execute(&mut *db)
+        .await?;
+    let (seed, admin): (Vec<u8>, Vec<u8>) =
+        sqlx::query_as("SELECT seed, admin FROM charter WHERE id = 1")
+            .fetch_one(db)
+            .await?;
+    let seed = Zeroizing::new(seed);
+    Ok(Charter {
+        seed: Zeroizing::new(read_bytes(&seed, "seed")?),
+        admin: TokenDigest::from_bytes(read_bytes(&admin, "token hash")?),
+    })
+}
+
+pub(super) async fn fill(
+    db: &mut AnyConnection,
+    records: &[(Number, Record)],
+) -> Result<(), StoreError> {
+    for batch in records.chunks(BATCH) {
+        let mut statement = String::from("INSERT INTO numbers (number, record) VALUES ");
+        for row in 0..batch.len() {
+            let comma = if row == 0 { "" } else { ", " };
+            write!(statement, "{comma}(${}, ${})", 2 * row + 1, 2 * row + 2)
+                .expect("a string takes all that is written to it");
+        }
+        statement.push_str(" ON CONFLICT DO NOTHING");
+        let mut query = sqlx::query(&statement);
+        for (number, record) in batch {
+            query = query.bind(stored_number(*number)).bind(record.as_slice());
+        }
+        query.execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn issue(
+    db: &mut AnyConnection,
+    number: Number,
+    code: &CodeDigest,
+    now: u64,
+    expires: u64,
+) -> Result<bool, StoreError> {
+    sqlx::query("DELETE FROM codes WHERE expires <= $1")
+        .bind(stored(now))
+        .execute(&mut *db)
+        .await?;
+    let done = sqlx::query(
+        "INSERT INTO codes (digest, number, expires) SELECT $1, number, $2 FROM numbers
+         WHERE number = $3 AND owner IS NULL AND (retired IS NULL OR retired <= $4) ON CONFLICT DO NOTHING",
+    )
+    .bind(code.as_bytes().as_slice())
+    .bind(stored(expires))
+    .bind(stored_number(number))
+    .bind(rest_since(now))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn redeem(
+    db: &mut AnyConnection,
+    code: &CodeDigest,
+    record: &Record,
+    now: u64,
+) -> Result<Option<Number>, StoreError> {
+    let waiting: Option<(i64, i64)> =
+        sqlx::query_as("DELETE FROM codes WHERE digest = $1 RETURNING number, expires")
+            .bind(code.as_bytes().as_slice())
+            .fetch_optional(&mut *db)
+            .await?;
+    match waiting {
+        Some((_, expires)) if expires <= stored(now) => Ok(None),
+        Some((number, _)) => {
+            let (owner, _) = record.split_at(KEY_BYTES);
+            let number = read_number(number)?;
+            let done = sqlx::query(
+                "UPDATE numbers SET code = $1, owner = $2, retired = NULL WHERE number = $3 AND owner IS NULL",
+            )
+            .bind(code.as_bytes().as_slice())
+            .bind(owner)
+            .bind(stored_number(number))
+            .execute(&mut *db)
+            .await?;
+            if done.rows_affected() != 1 {
+                return Err(StoreError::Corrupt("number that was free for its code"));
+            }
+            enqueue(db, number, record, true).await?;
+            Ok(Some(number))
+        }
+        None => {
+            let number: Option<(i64,)> = sqlx::query_as(
+                "SELECT numbers.number FROM numbers LEFT JOIN queue ON queue.number = numbers.number
+                 WHERE code = $1 AND COALESCE(queue.record, numbers.record) = $2",
+            )
+            .bind(code.as_bytes().as_slice())
+            .bind(record.as_slice())
+            .fetch_optional(db)
+            .await?;
+            number.map(|(number,)| read_number(number)).transpose()
+        }
+    }
+}
+
+pub(super) async fn rotate(
+    db: &mut AnyConnection,
+    number: Number,
+    record: &Record,
+) -> Result<Option<u64>, StoreError> {
+    let (owner, _) = record.split_at(KEY_BYTES);
+    let owned: Option<(i64,)> =
+        sqlx::query_as("SELECT number FROM numbers WHERE number = $1 AND owner = $2")
+            .bind(stored_number(number))
+            .bind(owner)
+            .fetch_optional(&mut *db)
+            .await?;
+    if owned.is_none() {
+        return Ok(None);
+    }
+    enqueue(db, number, record, true).await?;
+    let (waits,): (i64,) = sqlx::query_as(
+        "SELECT COUNT(*) FROM queue WHERE place <= (SELECT place FROM queue WHERE number = $1)",
+    )
+    .bind(stored_number(number))
+    .fetch_one(db)
+    .await?;
+    read_count(waits).map(Some)
+}
+
+pub(super) async fn retire(
+    db: &mut AnyConnection,
+    number: Number,
+    owner: Option<&[u8; KEY_BYTES]>,
+    decoy: &Record,
+    now: u64,
+) -> Result<bool, StoreError> {
+    let retire = match owner {
+        Some(owner) => sqlx::query(
+            "UPDATE numbers SET owner = NULL, code = NULL, retired = $1 WHERE number = $2 AND owner = $3",
+        )
+        .bind(stored(now))
+        .bind(stored_number(number))
+        .bind(owner.as_slice()),
+        None => sqlx::query(
+            "UPDATE numbers SET owner = NULL, code = NULL, retired = $1 WHERE number = $2 AND owner IS NOT NULL",
+        )
+        .bind(stored(now))
+        .bind(stored_number(number)),
+    };
+    if retire.execute(&mut *db).await?.rows_affected() == 1 {
+        enqueue(db, number, decoy, false).await?;
+        return Ok(true);
+    }
+    if owner.is_some() {
+        return Ok(false);
+    }
+    let withdrawn = sqlx::query("DELETE FROM codes WHERE number = $1 AND expires > $2")
+        .bind(stored_number(number))
+        .bind(stored(now))
+        .execute(db)
+        .await?;
+    Ok(withdrawn.rows_affected() == 1)
+}
+
+/// Queues a record, in the place of what already waits for the number.
+async fn enqueue(
+    db: &mut AnyConnection,
+    number: Number,
+    record: &Record,
+    listed: bool,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO queue (number, place, record, listed)
+         VALUES ($1, (SELECT COALESCE(MAX(place), 0) + 1 FROM queue), $2, $3)
+         ON CONFLICT (number) DO UPDATE SET record = excluded.record, listed = excluded.listed",
+    )
+    .bind(stored_number(number))
+    .bind(record.as_slice())
+    .bind(i64::from(listed))
+    .execute(db)
+    .await?;
+    Ok(())
+}

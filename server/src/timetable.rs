@@ -1,0 +1,44 @@
+//! When engines look at the book: once in each epoch, each at a random moment that has nothing to do with calls.
+
+use std::time::Duration;
+
+use crate::root::Root;
+
+/// From the closing of an epoch to the earliest download of it.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// When to look for the book after this root, by a wall clock that shows `now` in Unix seconds; `die` is 0 to 1, and random.
+///
+/// Everybody comes once in each epoch, at a random moment in the seven tenths of it after its beginning. A record that waits for
+/// one epoch to be closed and for this download is known to all within 1.7 periods: 8.5 minutes of the 5 that are usual. Whoever
+/// finds nothing new, because a clock is wrong or the book late, looks again soon.
+#[must_use]
+pub fn next_look(root: &Root, now: u64, die: f64) -> Duration {
+    let states = root.states();
+    let period = Duration::from_secs(u64::from(states.period));
+    let due = states.closed.saturating_add(u64::from(states.period));
+    let until = Duration::from_secs(due.saturating_sub(now)).min(period);
+    let die = die.clamp(0.0, 1.0);
+    if until.is_zero() {
+        return period.mul_f64(0.05 + 0.1 * die);
+    }
+    until + SETTLING + period.mul_f64(0.7 * die)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::tests::Press;
+
+    #[test]
+    fn everybody_looks_once_in_an_epoch_and_all_within_seven_tenths_of_it() {
+        let root = *Press::new(1).roots.first().unwrap();
+        let closed = root.states().closed;
+        let at = |now: u64, die| next_look(&root, closed + now, die).as_secs() + now;
+        assert_eq!((at(100, 0.0), at(100, 1.0)), (302, 512));
+        assert_eq!((at(0, 0.0), at(299, 1.0)), (302, 512));
+        // Late: soon again. A clock that is far behind waits for no more than an epoch and its share.
+        assert_eq!((at(400, 0.0), at(400, 1.0)), (415, 445));
+        assert_eq!(next_look(&root, 0, 1.0).as_secs(), 300 + 2 + 210);
+    }
+}

@@ -1,0 +1,99 @@
+//! What coturn says, without what it says about anybody: in its lines, every word with a digit in it is an address, a port, a
+//! user name, a session or a time. The last lines are kept for the report of its end.
+
+use std::collections::VecDeque;
+use std::io::{BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tracing::debug;
+
+/// Lines kept.
+const LAST: usize = 6;
+
+/// Letters of a line that are looked at.
+const LONGEST: usize = 400;
+
+/// The last words of a program; shared with who reads them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
+
+impl LastWords {
+    /// Listens until the program closes its output.
+    pub(super) fn listen(&self, output: impl Read) {
+        let mut line = Vec::with_capacity(LONGEST);
+        for byte in BufReader::new(output).bytes() {
+            match byte {
+                Ok(b'\n') => {
+                    self.hear(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
+                Ok(byte) if line.len() < LONGEST => line.push(byte),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The lines so far, without anybody in them.
+    pub(super) fn text(&self) -> String {
+        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        lines.join("; ")
+    }
+
+    /// Forgets them, when the program starts anew.
+    pub(super) fn clear(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn hear(&self, line: &str) {
+        let line = anonymous(line);
+        if line.is_empty() {
+            return;
+        }
+        debug!(coturn = line);
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == LAST {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+fn anonymous(line: &str) -> String {
+    let nobody = |word: &&str| !word.chars().any(|letter| letter.is_ascii_digit());
+    let words: Vec<&str> = line.split_whitespace().filter(nobody).collect();
+    words.join(" ").trim_matches([' ', ':']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_nobody_and_keep_their_cause() {
+        let words = LastWords::default();
+        words.listen(
+            "0: : ERROR: Cannot bind UDP/DTLS listener socket to addr 192.0.2.7:3478\n\
+             12: session 001000000000000001: realm <ringfence> user <1790000000:ab12>: incoming packet ALLOCATE processed\n\
+             \n"
+                .as_bytes(),
+        );
+        assert_eq!(
+            words.text(),
+            "ERROR: Cannot bind UDP/DTLS listener socket to addr; \
+             session realm <ringfence> user incoming packet ALLOCATE processed"
+        );
+    }
+
+    #[test]
+    fn what_it_says_is_bounded() {
+        let words = LastWords::default();
+        words.listen("x".repeat(100_000).as_bytes());
+        words.listen(format!("{}\n", "y".repeat(100_000)).repeat(50).as_bytes());
+        assert_eq!(words.text().len(), LAST * (LONGEST + 2) - 2);
+    }
+}

@@ -1,0 +1,67 @@
+//! The ways out of the embedded TURN server: relay sockets on the ports that the plan allows, and the address that the world sees in
+//! place of ours, behind a one-to-one NAT.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use rand::random_range;
+use tokio::net::UdpSocket;
+
+use super::TurnPlan;
+
+/// Tries to find a port of the plan that nobody has.
+const ATTEMPTS: usize = 64;
+
+/// Where relays are opened.
+#[derive(Debug)]
+pub(super) struct Exits {
+    ip: IpAddr,
+    external: Option<IpAddr>,
+    ports: Option<RangeInclusive<u16>>,
+}
+
+impl Exits {
+    /// The ways out of a server that listens at `addr`.
+    pub(super) fn new(addr: SocketAddr, plan: &TurnPlan) -> Self {
+        Self {
+            ip: addr.ip(),
+            external: plan.external_ip,
+            ports: plan.ports.clone(),
+        }
+    }
+
+    /// Opens a socket, if there is one of that family, and a port.
+    pub(super) async fn open(&self, ipv6: bool) -> Option<UdpSocket> {
+        if ipv6 != self.ip.is_ipv6() {
+            return None;
+        }
+        let Some(ports) = &self.ports else {
+            return UdpSocket::bind((self.ip, 0)).await.ok();
+        };
+        for _ in 0..ATTEMPTS {
+            // Nobody should guess the next one.
+            let port = random_range(ports.clone());
+            if let Ok(socket) = UdpSocket::bind((self.ip, port)).await {
+                return Some(socket);
+            }
+        }
+        None
+    }
+
+    /// How the world sees an address of ours.
+    pub(super) fn outside(&self, addr: SocketAddr) -> SocketAddr {
+        match self.external {
+            Some(external) if addr.ip() == self.ip => SocketAddr::new(external, addr.port()),
+            _ => addr,
+        }
+    }
+
+    /// Where an address of the world is: our own would come back from the NAT, if at all.
+    pub(super) fn inside(&self, addr: SocketAddr) -> SocketAddr {
+        if Some(addr.ip()) == self.external {
+            SocketAddr::new(self.ip, addr.port())
+        } else {
+            addr
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Provisional answers that must not get lost (RFC 3262): ours to a phone that requires them, and a phone's to us.
+//!
+//! We offer it and never require it. Ours carry no SDP, so a PRACK never answers an offer; and of a phone's early answer
+//! only the SDP is kept, in case its 200 has none. Sound before the answer goes nowhere: nobody has picked up.
+
+use std::time::{Duration, Instant};
+
+use super::Answer;
+use super::board::Board;
+use crate::dialog::Dialog;
+use crate::event::LegId;
+use crate::flow::Flow;
+use crate::message::{Method, Name, Request, Response, number};
+use crate::timers::{PATIENCE, T1, Timer};
+use crate::transaction::TransactionId;
+
+/// A provisional answer of ours that waits for its PRACK (section 3).
+#[derive(Debug)]
+pub(crate) struct Reliable {
+    response: Response,
+    /// What RAck has to say: our RSeq and the INVITE's CSeq number.
+    rseq: u32,
+    number: u32,
+    pause: Duration,
+    is_acknowledged: bool,
+}
+
+impl Reliable {
+    /// Sends it, and again until the PRACK is here. `number` is the CSeq number of the INVITE.
+    pub(crate) fn start(
+        mut response: Response,
+        number: u32,
+        (id, invite): (LegId, TransactionId),
+        board: &mut Board,
+        now: Instant,
+    ) -> Self {
+        let rseq = 1;
+        response.headers.push(Name::Require, "100rel");
+        response.headers.push(Name::RSeq, rseq.to_string());
+        board.transactions.respond(invite, &response, now);
+        board.alarms.set(id, Timer::ProvisionalAgain, now + T1);
+        board.alarms.set(id, Timer::NoPrack, now + PATIENCE);
+        Self {
+            response,
+            rseq,
+            number,
+            pause: T1,
+            is_acknowledged: false,
+        }
+    }
+
+    pub(crate) fn repeat(
+        &mut self,
+        (id, invite): (LegId, TransactionId),
+        board: &mut Board,
+        now: Instant,
+    ) {
+        board.transactions.respond(invite, &self.response, now);
+        self.pause *= 2;
+        board
+            .alarms
+            .set(id, Timer::ProvisionalAgain, now + self.pause);
+    }
+
+    /// Judges a PRACK: the status for it. 481 if it acknowledges something else.
+    pub(crate) fn acknowledge(&mut self, prack: &Request, id: LegId, board: &mut Board) -> u16 {
+        let wanted = (self.rseq, self.number);
+        if read_rack(prack) != Some(wanted) {
+            return 481;
+        }
+        self.is_acknowledged = true;
+        board.alarms.clear(id, Timer::ProvisionalAgain);
+        board.alarms.clear(id, Timer::NoPrack);
+        200
+    }
+
+    pub(crate) const fn is_acknowledged(&self) -> bool {
+        self.is_acknowledged
+    }
+}
+
+/// `RAck: 1 4 INVITE`.
+fn read_rack(prack: &Request) -> Option<(u32, u32)> {
+    let text = prack.headers.text(&Name::RAck)?;
+    let mut words = text.split_ascii_whitespace();
+    let rseq = number(words.next()?.as_bytes())?;
+    let cseq = number(words.next()?.as_bytes())?;
+    let is_invite = words.next() == Some("INVITE") && words.next().is_none();
+    is_invite.then_some((rseq, cseq))
+}
+
+/// What a called phone has said before its answer.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    /// The dialog of its last reliable answer, and which that was (section 4).
+    acknowledged: Option<(Dialog, u32)>,
+    /// The greatest CSeq number that we have used towards the phone, beyond the INVITE's.
+    sequence: u32,
+    /// Its early answer to our offer.
+    sdp: Vec<u8>,
+}
+
+impl Early {
+    /// Takes a provisional answer; a reliable one is acknowledged, once.
+    pub(crate) fn hear(
+        &mut self,
+        invite: &Request,
+        answer: &Answer<'_>,
+        flow: Flow,
+        board: &mut Board,
+        now: Instant,
+    ) {
+        let response = answer.response;
+        let rseq = response
+            .headers
+            .get(&Name::RSeq)
+            .and_then(number::<u32>)
+            .filter(|_| response.headers.lists(&Name::Require, "100rel"));
+        if let Some(rseq) = rseq {
+            let tag = answer.essentials.to.tag().unwrap_or_default();
+            let last = self.acknowledged.take();
+            let known = last.filter(|(dialog, _)| dialog.id.remote_tag == tag);
+            let is_next = known
+                .as_ref()
+                .is_none_or(|(_, last)| last.checked_add(1) == Some(rseq));
+            if !is_next {
+                self.acknowledged = known;
+                return;
+            }
+            let dialog = match known {
+                Some((dialog, _)) => Some(dialog),
+                None => Dialog::from_response(invite, response, answer.essentials, flow),
+            };
+            let Some(mut dialog) = dialog else { return };
+            dialog.count_from(self.sequence);
+            let number = answer.essentials.cseq.number;
+            self.sequence = prack(&mut dialog, (rseq, number), board, now);
+            self.acknowledged = Some((dialog, rseq));
+        }
+        if !response.body.is_empty() {
+            self.sdp.clone_from(&response.body);
+        }
+    }
+
+    /// The greatest CSeq number of our PRACKs: the dialog of the 2xx goes on from there.
+    pub(crate) const fn sequence(&self) -> u32 {
+        self.sequence
+    }
+
+    /// The phone's answer: that of the 2xx or, if it has none, the early one.
+    pub(crate) fn sdp(&self, ok: &Response) -> Vec<u8> {
+        if ok.body.is_empty() {
+            self.sdp.clone()
+        } else {
+            ok.body.clone()
+        }
+    }
+}
+
+/// Sends a PRACK; gives its CSeq number.
+fn prack(dialog: &mut Dialog, (rseq, number): (u32, u32), board: &mut Board, now: Instant) -> u32 {
+    let branch = board.random.branch();
+    let mut prack = dialog.request(Method::Prack, &branch);
+    prack
+        .headers
+        .push(Name::RAck, format!("{rseq} {number} INVITE"));
+    let sequence = prack.headers.cseq().map_or(0, |cseq| cseq.number);
+    board.transactions.start(prack, dialog.flow, None, now);
+    sequence
+}

@@ -1,0 +1,52 @@
+//! How we write to the phones of a line outside any dialog: the head of an INVITE or a MESSAGE of ours (RFC 3261
+//! section 8.1.1).
+//!
+//! A phone is told a number, and a name if one is known: in From and, for phones that only believe their server, in
+//! P-Asserted-Identity (RFC 3325). Nothing else of the caller is known here.
+
+use super::board::Board;
+use crate::account::User;
+use crate::dialog::via;
+use crate::event::Caller;
+use crate::flow::Flow;
+use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
+
+/// Where a phone is to be found.
+pub(crate) struct Reached {
+    pub(crate) contact: Uri,
+    pub(crate) flow: Flow,
+}
+
+impl Reached {
+    /// A request to this phone of `user`. Every phone gets a Call-ID of its own: to them these are separate matters.
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        user: &User,
+        caller: &Caller,
+        board: &mut Board,
+    ) -> Request {
+        let (flow, random) = (self.flow, &mut board.random);
+        let mut request = Request::new(method, &self.contact);
+        let from = NameAddr {
+            name: caller.name.clone(),
+            uri: Uri::sip(Some(&caller.number), flow.local),
+            params: Params::default(),
+        };
+        let to = NameAddr {
+            name: None,
+            uri: Uri::sip(Some(user.as_str()), flow.local),
+            params: Params::default(),
+        };
+        let cseq = format!("1 {}", request.method);
+        let headers = &mut request.headers;
+        headers.push(Name::Via, via(flow, &random.branch()));
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, format!("{from};tag={}", random.tag()));
+        headers.push(Name::To, to.to_string());
+        headers.push(Name::CallId, random.call_id());
+        headers.push(Name::CSeq, cseq);
+        headers.push(Name::AssertedIdentity, from.to_string());
+        request
+    }
+}

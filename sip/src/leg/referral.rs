@@ -1,0 +1,172 @@
+//! A phone hands its call over: REFER, and the word of what comes of it (RFC 3515, RFC 3891, RFC 4488).
+//!
+//! The REFER makes a subscription within the call's dialog; its NOTIFYs carry one status line each. Nobody waits for their
+//! answers: several phones never give one. One REFER at a time; who is called, and how, is the engine's.
+
+use std::time::Instant;
+
+use super::Asked;
+use super::board::{Board, dialog_response};
+use super::talking::Talking;
+use crate::dialog::DialogId;
+use crate::event::{Event, TransferTo};
+use crate::message::{Method, Name, NameAddr, Replaces, Request, Response, phrase};
+use crate::transaction::TransactionId;
+
+/// How long the subscription lasts, in seconds: longer than any phone may ring.
+const LIFE: u32 = 240;
+
+/// A REFER that is being followed.
+#[derive(Debug)]
+pub(super) struct Referral {
+    /// The REFER, until it is answered.
+    open: Option<(TransactionId, Request)>,
+    /// The Event of its NOTIFYs: from the second REFER of a call on with the CSeq number (RFC 3515 section 2.4.6).
+    event: String,
+    /// The phone wants no NOTIFY (RFC 4488).
+    is_silent: bool,
+}
+
+impl Talking {
+    pub(super) fn refer(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
+        let refusal = match read_refer_to(asked.request, board) {
+            _ if self.referral.is_some() => 491,
+            _ if self.is_closing => 481,
+            Ok(to) => {
+                let headers = &asked.request.headers;
+                let event = match std::mem::replace(&mut self.has_referred, true) {
+                    false => "refer".to_owned(),
+                    true => format!("refer;id={}", asked.essentials.cseq.number),
+                };
+                self.referral = Some(Referral {
+                    open: Some((asked.transaction, asked.request.clone())),
+                    event,
+                    is_silent: headers
+                        .text(&Name::ReferSub)
+                        .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
+                });
+                return board.tell(Event::Transfer { leg: self.id, to });
+            }
+            Err(status) => status,
+        };
+        board.respond(asked.transaction, asked.request, refusal, now);
+    }
+
+    /// The engine says how the transfer stands: the first word answers the REFER, a final one ends the subscription.
+    pub(super) fn transfer(&mut self, status: u16, board: &mut Board, now: Instant) {
+        let Some(referral) = &mut self.referral else {
+            return;
+        };
+        let status = status.clamp(100, 699);
+        if let Some((transaction, request)) = referral.open.take() {
+            if status >= 300 {
+                self.referral = None;
+                return board.respond(transaction, &request, status, now);
+            }
+            let mut accepted = dialog_response(&request, 202, None, self.dialog.flow);
+            if referral.is_silent {
+                accepted.headers.push(Name::ReferSub, "false");
+            }
+            board.transactions.respond(transaction, &accepted, now);
+        }
+        let (event, is_silent) = (referral.event.clone(), referral.is_silent);
+        let is_over = status >= 200;
+        if is_over {
+            self.referral = None;
+        }
+        if !is_silent {
+            let state = if is_over {
+                "terminated;reason=noresource".to_owned()
+            } else {
+                format!("active;expires={LIFE}")
+            };
+            self.notify(status, event, &state, board, now);
+        }
+    }
+
+    fn notify(&mut self, status: u16, event: String, state: &str, board: &mut Board, now: Instant) {
+        let branch = board.random.branch();
+        let mut notify = self.dialog.request(Method::Notify, &branch);
+        let headers = &mut notify.headers;
+        headers.push(Name::Contact, crate::dialog::own_contact(self.dialog.flow));
+        headers.push(Name::Event, event);
+        headers.push(Name::SubscriptionState, state);
+        headers.push(Name::ContentType, "message/sipfrag;version=2.0");
+        notify.body = format!("SIP/2.0 {status} {}\r\n", phrase(status)).into_bytes();
+        board
+            .transactions
+            .start(notify, self.dialog.flow, None, now);
+    }
+
+    /// A SUBSCRIBE within the call: for the word of a transfer, longer or no more (RFC 3515 section 2.4.4).
+    pub(super) fn resubscribe(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
+        let is_refer = asked
+            .request
+            .headers
+            .text(&Name::Event)
+            .and_then(|value| value.split(';').next())
+            .is_some_and(|package| package.trim().eq_ignore_ascii_case("refer"));
+        let referral = self
+            .referral
+            .as_mut()
+            .filter(|each| is_refer && each.open.is_none());
+        let Some(referral) = referral else {
+            let status = if is_refer { 481 } else { 489 };
+            return board.respond(asked.transaction, asked.request, status, now);
+        };
+        let expires = asked.request.headers.expires().unwrap_or(LIFE).min(LIFE);
+        let event = referral.event.clone();
+        let mut response: Response = dialog_response(asked.request, 200, None, self.dialog.flow);
+        response.headers.push(Name::Expires, expires.to_string());
+        board
+            .transactions
+            .respond(asked.transaction, &response, now);
+        if expires == 0 {
+            referral.is_silent = true;
+            self.notify(100, event, "terminated;reason=timeout", board, now);
+        }
+    }
+
+    /// The leg ends: a REFER that nobody answered is answered.
+    pub(super) fn drop_referral(&mut self, board: &mut Board, now: Instant) {
+        if let Some((transaction, request)) = self.referral.take().and_then(|each| each.open) {
+            board.respond(transaction, &request, 487, now);
+        }
+    }
+}
+
+/// Whom a REFER means; or the status that refuses it.
+fn read_refer_to(request: &Request, board: &Board) -> Result<TransferTo, u16> {
+    let mut values = request.headers.all(&Name::ReferTo);
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return Err(400);
+    };
+    let NameAddr { uri, .. } = NameAddr::parse(value)
+        .or_else(|| bare(value))
+        .ok_or(400_u16)?;
+    let is_call = uri
+        .params()
+        .get("method")
+        .is_none_or(|method| method.eq_ignore_ascii_case("INVITE"));
+    let dialled = uri.user().filter(|_| is_call).ok_or(403_u16)?;
+    let leg = match uri.header("Replaces") {
+        Some(text) => {
+            let replaces = Replaces::parse(text.as_bytes()).ok_or(400_u16)?;
+            let dialog = DialogId::of_replaces(replaces);
+            // Without that dialog there is nobody to hand the call to.
+            Some(board.dialogs.get(&dialog).copied().ok_or(481_u16)?)
+        }
+        None => None,
+    };
+    Ok(TransferTo { dialled, leg })
+}
+
+/// Linphone leaves the angle brackets out, even around a URI with headers, where RFC 3261 section 20 wants them.
+fn bare(value: &[u8]) -> Option<NameAddr> {
+    let uri = crate::message::Uri::parse(value)?;
+    Some(NameAddr {
+        name: None,
+        uri,
+        params: crate::message::Params::default(),
+    })
+}

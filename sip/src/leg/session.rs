@@ -1,0 +1,143 @@
+//! Session timers (RFC 4028): how a call whose phone died without a word comes to its end.
+//!
+//! We ask no phone for one. What a phone asks for it gets: its own interval, and whoever it names refreshes, the phone
+//! itself unless it names us.
+
+use std::time::{Duration, Instant};
+
+use super::board::Board;
+use crate::event::LegId;
+use crate::message::{Headers, Name, Params, Request, Response, Scan, seconds};
+use crate::timers::Timer;
+
+/// The shortest interval that a phone may ask for, in seconds (section 5).
+pub(crate) const MIN_SE: u32 = 90;
+/// Longer ones are not worth a timer: a day.
+const MAX_SE: u32 = 86_400;
+
+/// A call with a session timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// Seconds.
+    interval: u32,
+    /// The phone's own shortest, in seconds: told by its 422.
+    least: u32,
+    is_ours_to_refresh: bool,
+}
+
+/// A phone asks for less than [`MIN_SE`]: answered 422.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooBrief;
+
+impl Session {
+    /// What a phone's INVITE or UPDATE asks for.
+    pub(crate) fn asked(request: &Request) -> Result<Option<Self>, TooBrief> {
+        let headers = &request.headers;
+        let knows =
+            headers.lists(&Name::Supported, "timer") || headers.lists(&Name::Require, "timer");
+        let Some((interval, refresher)) = read(headers).filter(|_| knows) else {
+            return Ok(None);
+        };
+        if interval < MIN_SE {
+            return Err(TooBrief);
+        }
+        Ok(Some(Self {
+            interval,
+            least: MIN_SE,
+            is_ours_to_refresh: refresher.as_deref() == Some("uas"),
+        }))
+    }
+
+    /// What a phone's 2xx to our INVITE or UPDATE lays down.
+    pub(crate) fn granted(response: &Response) -> Option<Self> {
+        let (interval, refresher) = read(&response.headers)?;
+        Some(Self {
+            interval: interval.max(MIN_SE),
+            least: MIN_SE,
+            is_ours_to_refresh: refresher.as_deref() != Some("uas"),
+        })
+    }
+
+    /// Says so in our 2xx (section 9: a phone that shall refresh has to be required to).
+    pub(crate) fn write_answer(self, response: &mut Response) {
+        let (interval, who) = (
+            self.interval,
+            if self.is_ours_to_refresh {
+                "uas"
+            } else {
+                "uac"
+            },
+        );
+        let headers = &mut response.headers;
+        headers.push(Name::SessionExpires, format!("{interval};refresher={who}"));
+        if !self.is_ours_to_refresh {
+            headers.push(Name::Require, "timer");
+        }
+    }
+
+    /// Says so in a request of ours that refreshes (section 7.4).
+    pub(crate) fn write_request(self, request: &mut Request) {
+        let (interval, who) = (
+            self.interval,
+            if self.is_ours_to_refresh {
+                "uac"
+            } else {
+                "uas"
+            },
+        );
+        let headers = &mut request.headers;
+        headers.push(Name::SessionExpires, format!("{interval};refresher={who}"));
+        headers.push(Name::MinSe, self.least.to_string());
+    }
+
+    /// The same with the interval that a 422 wants. `None` if that is not longer.
+    pub(crate) fn lengthened(self, refusal: &Response) -> Option<Self> {
+        let least = refusal
+            .headers
+            .get(&Name::MinSe)
+            .and_then(seconds)?
+            .min(MAX_SE);
+        (least > self.interval).then_some(Self {
+            interval: least,
+            least,
+            ..self
+        })
+    }
+
+    /// Sets the waits, from a refresh or the call's beginning on (section 10).
+    pub(crate) fn arm(session: Option<Self>, id: LegId, board: &mut Board, now: Instant) {
+        board.alarms.clear(id, Timer::Refresh);
+        board.alarms.clear(id, Timer::SessionEnd);
+        let Some(Self {
+            interval,
+            is_ours_to_refresh,
+            ..
+        }) = session
+        else {
+            return;
+        };
+        let whole = Duration::from_secs(interval.into());
+        if is_ours_to_refresh {
+            board.alarms.set(id, Timer::Refresh, now + whole / 2);
+            board.alarms.set(id, Timer::SessionEnd, now + whole);
+        } else {
+            let early = Duration::from_secs(u64::from(interval / 3).min(32));
+            board
+                .alarms
+                .set(id, Timer::SessionEnd, now + whole.saturating_sub(early));
+        }
+    }
+}
+
+/// `1800;refresher=uac`.
+fn read(headers: &Headers) -> Option<(u32, Option<String>)> {
+    let value = headers.get(&Name::SessionExpires)?;
+    let end = value
+        .iter()
+        .position(|byte| *byte == b';')
+        .unwrap_or(value.len());
+    let (number, rest) = value.split_at_checked(end)?;
+    let params = Params::read(&mut Scan::new(rest))?;
+    let refresher = params.get("refresher").map(|who| who.to_ascii_lowercase());
+    Some((seconds(number)?.min(MAX_SE), refresher))
+}

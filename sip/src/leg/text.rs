@@ -1,0 +1,134 @@
+//! Texts: a phone's MESSAGE to us, and ours to all phones of a line (RFC 3428).
+//!
+//! What a text says, and where it goes on to, is not known here. A phone's text is answered by whoever is told of it; if
+//! nobody does so in time, 480.
+
+use std::time::Instant;
+
+use super::board::Board;
+use super::placed::rank;
+use super::reach::Reached;
+use super::{Answer, Leg};
+use crate::account::User;
+use crate::event::{Caller, Event, LegId, TextId, Written};
+use crate::message::{Method, Name, Request};
+use crate::timers::{ANSWER_LIMIT, Timer};
+use crate::transaction::TransactionId;
+
+/// Phones' texts that wait for their answer at once; one more is answered 503.
+pub(crate) const MAX_TEXTS: usize = 256;
+
+/// A phone's text that waits for its answer.
+#[derive(Debug)]
+pub(crate) struct TextIn {
+    request: Request,
+    transaction: TransactionId,
+}
+
+impl TextIn {
+    /// Takes a MESSAGE over, and tells of it.
+    pub(crate) fn open(
+        user: User,
+        to: String,
+        request: &Request,
+        transaction: TransactionId,
+        board: &mut Board,
+        now: Instant,
+    ) {
+        let id = board.new_leg();
+        board.alarms.set(id, Timer::Unanswered, now + ANSWER_LIMIT);
+        let kind = request
+            .headers
+            .text(&Name::ContentType)
+            .unwrap_or("text/plain");
+        board.tell(Event::Text {
+            text: TextId(id),
+            user,
+            to,
+            written: Written {
+                kind: kind.to_owned(),
+                body: request.body.clone(),
+            },
+        });
+        let text = Self {
+            request: request.clone(),
+            transaction,
+        };
+        board.newborn.push((id, Leg::TextIn(text)));
+    }
+
+    /// 202 if it was taken, or a refusal.
+    pub(crate) fn answer(self, status: u16, board: &mut Board, now: Instant) -> Option<Leg> {
+        board.respond(self.transaction, &self.request, status.clamp(200, 699), now);
+        None
+    }
+}
+
+/// A text of ours on its way to phones.
+#[derive(Debug)]
+pub(crate) struct TextOut {
+    id: LegId,
+    open: Vec<TransactionId>,
+    is_taken: bool,
+    /// The telling one of the refusals so far.
+    status: Option<u16>,
+}
+
+impl TextOut {
+    /// Sends it to all phones. `None` if it could be sent to none.
+    pub(crate) fn new(
+        id: LegId,
+        phones: &[Reached],
+        (user, caller): (&User, &Caller),
+        written: &Written,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        let mut open = Vec::new();
+        for phone in phones {
+            let mut message = phone.request(Method::Message, user, caller, board);
+            message
+                .headers
+                .push(Name::ContentType, written.kind.clone());
+            message.body.clone_from(&written.body);
+            open.extend(board.transactions.start(message, phone.flow, Some(id), now));
+        }
+        (!open.is_empty()).then_some(Self {
+            id,
+            open,
+            is_taken: false,
+            status: None,
+        })
+    }
+
+    pub(crate) fn handle_response(self, answer: &Answer<'_>, board: &mut Board) -> Option<Leg> {
+        match answer.response.status {
+            ..200 => Some(Leg::TextOut(self)),
+            status => self.handle_final(answer.transaction, status, board),
+        }
+    }
+
+    pub(crate) fn handle_final(
+        mut self,
+        transaction: TransactionId,
+        status: u16,
+        board: &mut Board,
+    ) -> Option<Leg> {
+        self.open.retain(|each| *each != transaction);
+        let text = TextId(self.id);
+        if status >= 300 {
+            let statuses = self.status.into_iter().chain([status]);
+            self.status = statuses.min_by_key(|status| rank(*status));
+        } else if !self.is_taken {
+            self.is_taken = true;
+            board.tell(Event::TextTaken { text });
+        }
+        if !self.open.is_empty() {
+            return Some(Leg::TextOut(self));
+        }
+        if let Some(status) = self.status.filter(|_| !self.is_taken) {
+            board.tell(Event::TextRefused { text, status });
+        }
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! Nothing: the package has tests only. Run them with `cargo test --manifest-path tests/differential/Cargo.toml`.

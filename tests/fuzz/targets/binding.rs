@@ -1,0 +1,12 @@
+//! Any binding of a phone book: what is read is canonical.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_phonebook::Binding;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(binding) = Binding::decode(bytes) {
+        assert_eq!(&binding.encode()[..], bytes);
+    }
+});

@@ -1,0 +1,13 @@
+//! Any delta of a phone book: what is read is canonical, and its numbers rise.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_phonebook::Delta;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(delta) = Delta::decode(bytes) {
+        assert_eq!(&delta.encode()[..], bytes);
+        assert!(delta.changes().is_sorted_by(|a, b| a.number < b.number));
+    }
+});

@@ -1,0 +1,59 @@
+//! Any answers to a download of the book, with roots that the book signed whatever they say: what is believed is what the last root
+//! describes, and a download ends.
+
+#![no_main]
+
+use ed25519_dalek::SigningKey;
+use libfuzzer_sys::fuzz_target;
+use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
+use ringfence_phonebook::{BookKey, Fetch, NumberPlan, Root, VerifiedBook, Want};
+
+/// More answers than an honest download of this size takes.
+const MOST: usize = 300;
+
+/// One answer: what a signed root says, or bytes as they are.
+type Answer<'a> = (u32, u8, [u8; 3], Option<&'a [u8]>);
+
+fn root(key: &SigningKey, (epoch, tiles, marks): (u32, u8, [u8; 3])) -> Option<Root> {
+    let [previous, content, delta] = marks;
+    let states = Statement {
+        epoch: epoch.max(1),
+        closed: 0,
+        period: 300,
+        plan: NumberPlan::new(20_000, u16::from(tiles % 4)).ok()?,
+        changes: 16,
+        previous: RootHash([previous; 32]),
+        tiles: TilesHash([content; 32]),
+        delta: [delta; 32],
+        network: [0; 32],
+    };
+    Some(Root::sign(key, states))
+}
+
+fuzz_target!(|answers: Vec<Answer<'_>>| {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let book = BookKey::from(&key);
+    let mut answers = answers.into_iter();
+    let last = answers.next().and_then(|(e, t, m, _)| root(&key, (e, t, m)));
+    let mut fetch = Fetch::new(book, None, None).after(last);
+    for _ in 0..MOST {
+        let (Some(want), Some((epoch, tiles, marks, bytes))) = (fetch.wants(), answers.next())
+        else {
+            break;
+        };
+        let signed = root(&key, (epoch, tiles, marks)).map(|root| root.encode().to_vec());
+        let answer = match (want, bytes, signed) {
+            (Want::Tile(_), None, _) => vec![marks[0]; 49_152],
+            (_, None, Some(signed)) => signed,
+            (_, bytes, _) => bytes.unwrap_or_default().to_vec(),
+        };
+        if fetch.hear(&answer).is_err() {
+            return;
+        }
+    }
+    if let Ok(Some(fetched)) = fetch.finish() {
+        let root = *fetched.copy.root();
+        let tiles = fetched.copy.tiles().to_vec();
+        assert!(VerifiedBook::settle(tiles, &[root], &[]).is_ok());
+    }
+});

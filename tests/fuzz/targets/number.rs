@@ -1,0 +1,20 @@
+//! Any text that somebody dialled: a number has one text, and what is dialled is kept as it is.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_phonebook::published::Dialled;
+use ringfence_phonebook::{Number, NumberPlan};
+
+fuzz_target!(|text: &str| {
+    if let Ok(number) = text.parse::<Number>() {
+        assert_eq!(number.to_string(), text);
+        assert!(Dialled::read(text).is_some());
+    }
+    if let Some(dialled) = Dialled::read(text) {
+        assert_eq!(dialled.text(), text);
+    }
+    if let Ok(number) = NumberPlan::DEFAULT.read(text) {
+        assert!(NumberPlan::DEFAULT.place(number).is_some());
+    }
+});

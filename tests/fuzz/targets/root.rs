@@ -1,0 +1,27 @@
+//! Any root of a phone book: what is read is canonical, and signed. With that key nobody signs, so the parser before it is what is
+//! searched.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_phonebook::root::{ROOT_BYTES, Root};
+use ringfence_phonebook::BookKey;
+
+static KEY: LazyLock<BookKey> =
+    LazyLock::new(|| BookKey::from_bytes(&POINT).expect("a point of the curve"));
+
+/// The base point of Ed25519.
+const POINT: [u8; 32] = {
+    let mut point = [0x66; 32];
+    point[0] = 0x58;
+    point
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(root) = Root::decode(bytes, &KEY) {
+        assert_eq!(&root.encode()[..], bytes);
+        assert_eq!(bytes.len(), ROOT_BYTES);
+    }
+});

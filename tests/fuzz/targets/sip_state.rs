@@ -1,0 +1,314 @@
+//! Whole courses of events at the transaction level: phones' requests and answers that fit what went before, commands,
+//! and time. The agent never panics, its tables stay within their bounds, and everything comes to an end.
+
+#![no_main]
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_sip::digest::{Challenge, answer};
+use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
+use ringfence_sip::{
+    Account, Agent, Algorithms, Caller, Config, Digit, Event, Flow, HangUp, LegId, Output, Password,
+    TextId, Transport, User, WatchId, Written,
+};
+
+/// As many things of each kind are remembered; older ones can no longer be meant.
+const KEPT: usize = 16;
+
+struct Town {
+    agent: Agent,
+    now: Instant,
+    legs: VecDeque<LegId>,
+    texts: VecDeque<TextId>,
+    watches: VecDeque<WatchId>,
+    /// Requests of the agent, to be answered.
+    asked: VecDeque<(Flow, Request)>,
+    /// Requests of phones with the last answer to each, to be cancelled, repeated, acknowledged or followed.
+    said: VecDeque<(Flow, Request, Option<Response>)>,
+    count: u32,
+}
+
+fn keep<T>(list: &mut VecDeque<T>, item: T) {
+    list.push_back(item);
+    if list.len() > KEPT {
+        list.pop_front();
+    }
+}
+
+fn pick<T: Clone>(list: &VecDeque<T>, choice: u8) -> Option<T> {
+    list.get(usize::from(choice) % list.len().max(1)).cloned()
+}
+
+const METHODS: [Method; 13] = [
+    Method::Invite,
+    Method::Bye,
+    Method::Info,
+    Method::Update,
+    Method::Prack,
+    Method::Refer,
+    Method::Subscribe,
+    Method::Notify,
+    Method::Message,
+    Method::Options,
+    Method::Register,
+    Method::Ack,
+    Method::Cancel,
+];
+
+const STATUSES: [u16; 12] = [100, 180, 183, 200, 202, 302, 408, 422, 481, 486, 491, 603];
+
+impl Town {
+    fn new() -> Self {
+        let config = Config {
+            realm: "fuzz".into(),
+            accounts: vec![Account {
+                user: User::new("alice"),
+                password: Password::new("secret"),
+            }],
+            algorithms: Algorithms::default(),
+        };
+        Self {
+            agent: Agent::new(config, [7; 32]),
+            now: Instant::now(),
+            legs: VecDeque::new(),
+            texts: VecDeque::new(),
+            watches: VecDeque::new(),
+            asked: VecDeque::new(),
+            said: VecDeque::new(),
+            count: 0,
+        }
+    }
+
+    fn flow(choice: u8) -> Flow {
+        let is_stream = choice & 4 != 0;
+        Flow {
+            transport: if is_stream { Transport::Tcp } else { Transport::Udp },
+            local: ([127, 0, 0, 1], 5060).into(),
+            peer: ([127, 0, 0, 1], 5070 + u16::from(choice & 3)).into(),
+            connection: u64::from(is_stream),
+        }
+    }
+
+    /// A request, inside the dialog of an earlier one or outside; credentials are right if a challenge was seen.
+    fn ask(&mut self, method: Method, inside: u8, option: u8) {
+        self.count += 1;
+        let (count, flow) = (self.count, Self::flow(option));
+        let before = pick(&self.said, inside).filter(|_| inside & 0x80 != 0);
+        let uri = Uri::parse(b"sip:5550199@127.0.0.1").expect("a URI");
+        let mut request = Request::new(method.clone(), &uri);
+        let headers = &mut request.headers;
+        headers.push(Name::Via, format!("SIP/2.0/UDP h;rport;branch=z9hG4bK{count}"));
+        headers.push(Name::Contact, "<sip:alice@127.0.0.1:5070>");
+        headers.push(Name::CSeq, format!("{count} {method}"));
+        match &before {
+            Some((_, first, answer)) => {
+                headers.push(Name::From, first.headers.get(&Name::From).unwrap_or_default());
+                let to = answer.as_ref().and_then(|answer| answer.headers.get(&Name::To));
+                headers.push(Name::To, to.or(first.headers.get(&Name::To)).unwrap_or_default());
+                headers.push(Name::CallId, first.headers.get(&Name::CallId).unwrap_or_default());
+            }
+            None => {
+                headers.push(Name::From, format!("<sip:alice@127.0.0.1>;tag=f{count}"));
+                headers.push(Name::To, "<sip:alice@127.0.0.1>");
+                headers.push(Name::CallId, format!("c{count}"));
+            }
+        }
+        self.decorate(&mut request, option);
+        if let Some((_, _, Some(answer))) = &before {
+            self.prove(&mut request, answer);
+        }
+        self.send(flow, request);
+    }
+
+    fn decorate(&self, request: &mut Request, option: u8) {
+        let extras = [
+            (Name::Require, "100rel"),
+            (Name::Supported, "timer"),
+            (Name::SessionExpires, "90;refresher=uas"),
+            (Name::SessionExpires, "1800"),
+            (Name::ReferTo, "<sip:7@h>"),
+            (Name::ReferSub, "false"),
+            (Name::Event, "dialog"),
+            (Name::Event, "refer"),
+            (Name::Expires, "60"),
+            (Name::Expires, "0"),
+            (Name::RAck, "1 1 INVITE"),
+            (Name::Allow, "INVITE, UPDATE"),
+        ];
+        for (bit, (name, value)) in extras.into_iter().enumerate() {
+            if option.rotate_left(u32::try_from(bit).unwrap_or(0)) & 3 == 3 {
+                request.headers.push(name, value);
+            }
+        }
+        if option & 1 != 0 {
+            let kind = match request.method {
+                Method::Info => "application/dtmf-relay",
+                _ => "application/sdp",
+            };
+            request.headers.push(Name::ContentType, kind);
+            request.body = b"Signal=1\r\n".to_vec();
+        }
+    }
+
+    fn prove(&self, request: &mut Request, answered: &Response) {
+        let value = answered.headers.get(&Name::WwwAuthenticate);
+        let Some(challenge) = value.and_then(Challenge::parse) else {
+            return;
+        };
+        let (password, uri) = (Password::new("secret"), request.uri.clone());
+        let method = request.method.clone();
+        let value = answer(&challenge, "alice", &password, &method, &uri, "c", self.count);
+        request.headers.push(Name::Authorization, value);
+    }
+
+    fn send(&mut self, flow: Flow, request: Request) {
+        self.agent.handle_packet(flow, &request.to_bytes(), self.now);
+        keep(&mut self.said, (flow, request, None));
+        self.drain();
+    }
+
+    fn reply(&mut self, which: u8, status: u16, option: u8) {
+        let Some((flow, request)) = pick(&self.asked, which) else {
+            return;
+        };
+        let mut response = Response::to(&request, status);
+        if let Some(to) = request.headers.text(&Name::To).filter(|to| !to.contains("tag=")) {
+            let tag = option & 3;
+            response.headers.replace(Name::To, format!("{to};tag=t{tag}"));
+        }
+        response.headers.push(Name::Contact, "<sip:alice@127.0.0.1:5070>");
+        if option & 4 != 0 {
+            response.headers.push(Name::Require, "100rel");
+            response.headers.push(Name::RSeq, (option >> 5).to_string());
+        }
+        if option & 8 != 0 {
+            response.headers.push(Name::SessionExpires, "90;refresher=uac");
+            response.headers.push(Name::MinSe, "200");
+        }
+        self.agent.handle_packet(flow, &response.to_bytes(), self.now);
+        self.drain();
+    }
+
+    fn command(&mut self, command: u8, which: u8) {
+        let now = self.now;
+        let sdp = b"v=0".to_vec();
+        let written = Written {
+            kind: "text/plain".into(),
+            body: b"x".to_vec(),
+        };
+        let caller = Caller {
+            number: "7".into(),
+            name: None,
+        };
+        let user = User::new("alice");
+        match (command % 14, pick(&self.legs, which)) {
+            (0, _) => {
+                if let Ok(leg) = self.agent.place(&user, caller, sdp, now) {
+                    keep(&mut self.legs, leg);
+                }
+            }
+            (1, _) => drop(self.agent.text(&user, &caller, &written, now)),
+            (2, Some(leg)) => self.agent.ring(leg, now),
+            (3, Some(leg)) => self.agent.answer(leg, sdp, now),
+            (4, Some(leg)) => self.agent.refuse(leg, 488, now),
+            (5, Some(leg)) => self.agent.hang_up(leg, HangUp::Normal, now),
+            (6, Some(leg)) => self.agent.hang_up(leg, HangUp::AnsweredElsewhere, now),
+            (7, Some(leg)) => self.agent.offer(leg, sdp, now),
+            (8, Some(leg)) => self.agent.transfer(leg, 100 * u16::from(which & 7), now),
+            (9, Some(leg)) => {
+                if let Some(digit) = Digit::new(which & 15, 100) {
+                    self.agent.press(leg, digit, now);
+                }
+            }
+            (10, _) => {
+                if let Some(text) = pick(&self.texts, which) {
+                    self.agent.answer_text(text, 202, now);
+                }
+            }
+            (11, _) => {
+                if let Some(watch) = pick(&self.watches, which) {
+                    self.agent.notify(watch, written, now);
+                }
+            }
+            (12, _) => {
+                if let Some(watch) = pick(&self.watches, which) {
+                    self.agent.end_watch(watch, now);
+                }
+            }
+            (13, _) => self.agent.handle_flow_closed(Self::flow(which | 4), now),
+            _ => {}
+        }
+        self.drain();
+    }
+
+    fn wait(&mut self, span: Duration) {
+        let end = self.now + span;
+        // Every alarm that is handled is gone, and the machines set ever fewer new ones.
+        let mut left = 200_000_u32;
+        while let Some((at, _)) = self.agent.next_alarm().filter(|(at, _)| *at <= end) {
+            left = left.checked_sub(1).expect("time passes");
+            self.now = self.now.max(at);
+            self.agent.handle_timeout(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.agent.poll() {
+            match output {
+                Output::Send { flow, bytes } => match parse(&bytes).expect("what we send is readable") {
+                    Message::Request(request) => {
+                        assert!(request.validate().is_ok(), "our requests are of good form");
+                        keep(&mut self.asked, (flow, request));
+                    }
+                    Message::Response(response) => self.note(response),
+                },
+                Output::Event(event) => match event {
+                    Event::Incoming { leg, .. } => keep(&mut self.legs, leg),
+                    Event::Text { text, .. } => keep(&mut self.texts, text),
+                    Event::Subscribed { watch, .. } => keep(&mut self.watches, watch),
+                    _ => {}
+                },
+                Output::Close { .. } => {}
+            }
+        }
+    }
+
+    fn note(&mut self, response: Response) {
+        let same = |request: &Request| request.headers.get(&Name::CSeq) == response.headers.get(&Name::CSeq);
+        if let Some((.., answer)) = self.said.iter_mut().rev().find(|(_, request, _)| same(request)) {
+            *answer = Some(response);
+        }
+    }
+}
+
+fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
+    let mut town = Town::new();
+    for (act, which, option, wait) in script.into_iter().take(400) {
+        match act % 4 {
+            0 => {
+                let method = METHODS[usize::from(act / 4) % METHODS.len()].clone();
+                town.ask(method, which, option);
+            }
+            1 => town.reply(which, STATUSES[usize::from(act / 4) % STATUSES.len()], option),
+            2 => town.command(act / 4, which),
+            _ => {
+                if let Some((flow, request, _)) = pick(&town.said, which) {
+                    town.agent.handle_packet(flow, &request.to_bytes(), town.now);
+                    town.drain();
+                }
+            }
+        }
+        town.wait(Duration::from_millis(u64::from(wait)));
+    }
+    // Whatever it was, it ends: calls by hand, the rest by itself. The longest wait is a session of a day.
+    while let Some(leg) = town.legs.pop_front() {
+        town.agent.hang_up(leg, HangUp::Normal, town.now);
+        town.drain();
+    }
+    town.wait(Duration::from_secs(2 * 86_400));
+    assert!(town.agent.next_alarm().is_none(), "something waits for ever");
+});

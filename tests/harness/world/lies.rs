@@ -1,0 +1,103 @@
+//! What a dishonest phone book can do: show an engine another page than the others, or list a number with keys of its own choice. It
+//! signs everything properly, because the key is its own.
+
+use std::time::Duration;
+
+use ringfence_engine::{
+    Sealed,
+    bucket::bucket,
+    directory::Directory,
+    envelope::{EventKey, Outside},
+    identity::Identity,
+    ring::{
+        BookView,
+        outgoing::{Caller, OutgoingRing},
+    },
+};
+use ringfence_phonebook::{
+    Binding, Listing, Number, Root, Tile,
+    root::{RootHash, Statement, TilesHash},
+};
+
+use rand_core::Rng as _;
+
+use super::{World, book::new_identity, seat::mint};
+
+impl World {
+    /// Keys that nobody has yet.
+    pub fn new_keys(&mut self) -> Identity {
+        new_identity(&mut self.rng)
+    }
+
+    /// Shows an engine a book of an epoch ahead in which these numbers have these listings; `mark` makes its root another one.
+    pub fn show_book(
+        &mut self,
+        engine: usize,
+        (ahead, mark): (u32, u8),
+        listings: &[(Number, Listing)],
+    ) {
+        let mut tiles: Vec<Tile> = self.phone_book.tiles();
+        let plan = self.phone_book.plan();
+        for (number, listing) in listings {
+            let (tile, slot) = plan.place(*number).expect("a number of the plan");
+            tiles[usize::from(tile)].set(slot, &listing.encode());
+        }
+        let states = Statement {
+            epoch: self.phone_book.epoch() + ahead,
+            closed: self.wall().seconds(),
+            period: 300,
+            plan,
+            changes: 16,
+            previous: RootHash([mark; 32]),
+            tiles: TilesHash::of_tiles(plan, &tiles),
+            delta: [mark; 32],
+            network: [0; 32],
+        };
+        let root = Root::sign(self.phone_book.signing_key(), states);
+        let mut directory = Directory::new(plan).with_roots(vec![root]);
+        for (index, tile) in (0..).zip(tiles) {
+            directory.insert(index, tile);
+        }
+        self.seats[engine].engine.handle_directory(directory);
+        self.drain();
+    }
+
+    /// Rings a number with keys that the book has bound to somebody else's number.
+    pub fn ring_as(&mut self, thief: &Identity, claimed: Number, callee: Number) {
+        let today = self.wall().day();
+        let key = self.phone_book.signing_key();
+        let binding = Binding::sign(key, claimed, thief.key(), today.plus(30));
+        let keys = self.phone_book.directory().look_up(callee, self.wall());
+        let keys = keys.expect("every number of the plan is listed");
+        let mut event_key = [0; 32];
+        self.rng.fill_bytes(&mut event_key);
+        let stamp = mint(EventKey(event_key), self.wall());
+        let outside = Outside {
+            bucket: bucket(&keys.identity, 0),
+            event_key: stamp.event_key,
+        };
+        let caller = Caller {
+            identity: thief,
+            binding: &binding,
+            book: BookView::NONE,
+        };
+        let media = self.a_description();
+        let wall = self.wall();
+        let ring = OutgoingRing::seal(caller, &keys, &media, &outside, wall, &mut self.rng);
+        let (_, envelope) = ring.expect("the description fits and the key is usable");
+        self.post_again(Sealed {
+            bucket: outside.bucket,
+            event_key: stamp.event_key,
+            nonce: stamp.nonce,
+            bytes: envelope.as_bytes().to_vec(),
+        });
+        self.run_for(Duration::from_secs(2));
+    }
+
+    /// What an honest engine would say of its media.
+    fn a_description(&self) -> Vec<u8> {
+        let rings = self.opened_rings();
+        let ring = rings.first().expect("somebody has rung before");
+        ring.media().to_vec()
+    }
+}

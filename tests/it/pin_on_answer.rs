@@ -1,0 +1,100 @@
+//! A number's key is pinned when a call with it is answered, on both sides, and by nothing less.
+
+use std::time::Duration;
+
+use ringfence_engine::{Step, contacts::Standing};
+use ringfence_tests::world::{Pair, World};
+
+fn pinned(world: &World, engine: usize) -> usize {
+    let contacts = world.seat(engine).engine.contacts();
+    assert_eq!(contacts, &world.seat(engine).contacts, "all of it is saved");
+    contacts.iter().count()
+}
+
+#[test]
+fn looking_up_and_ringing_pin_nothing() {
+    let (mut world, pair) = World::of_two(1);
+    world.ring(pair);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    world.ring(pair);
+    world.decline(pair.bob, 603);
+    world.run_until_quiet(Duration::from_secs(40));
+    assert!(world.has_taken(pair.callee, Step::RingOpened));
+    assert_eq!(
+        (pinned(&world, pair.caller), pinned(&world, pair.callee)),
+        (0, 0)
+    );
+}
+
+#[test]
+fn an_unanswered_number_may_change_its_key_in_silence() {
+    let (mut world, pair) = World::of_two(2);
+    world.ring(pair);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(5));
+    let (number, keys) = (world.number(pair.callee, 0), world.new_keys());
+    world.show_book(pair.caller, (2, 0), &[(number, keys.listing())]);
+    world.dial(pair.alice, number);
+    world.run_until("rung", Duration::from_secs(5), |world| {
+        let rings = world.steps_of(pair.caller);
+        rings
+            .iter()
+            .filter(|step| **step == Step::RingPosted)
+            .count()
+            == 2
+    });
+}
+
+#[test]
+fn an_answered_call_pins_each_for_the_other() {
+    let (mut world, pair) = World::of_two(3);
+    world.call(pair);
+    for (engine, other) in [(pair.caller, pair.callee), (pair.callee, pair.caller)] {
+        assert_eq!(pinned(&world, engine), 1);
+        let line = &world.seat(other).lines[0];
+        let contacts = world.seat(engine).engine.contacts();
+        let standing = contacts.standing(line.number, &line.identity().key());
+        assert_eq!(standing, Standing::Pinned);
+        let contact = contacts.get(line.number).unwrap();
+        assert!(!contact.verified && contact.other.is_none());
+        assert_eq!(contact.since, world.wall().day());
+    }
+}
+
+#[test]
+fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
+    let (mut world, pair) = World::of_two(4);
+    world.ring(pair);
+    // The answer gets through, and nothing of the caller's after it.
+    let caller = ringfence_tests::world::wires::Place::Engine(pair.caller);
+    world.meddle(move |passage| passage.from != caller);
+    world.answer(pair.bob);
+    world.run_for(Duration::from_secs(15));
+    assert!(world.has_taken(pair.caller, Step::AnswerOpened));
+    assert!(!world.has_taken(pair.callee, Step::Confirmed));
+    assert_eq!(
+        (pinned(&world, pair.caller), pinned(&world, pair.callee)),
+        (1, 0)
+    );
+}
+
+#[test]
+fn lines_of_one_house_are_contacts_like_others() {
+    let mut world = World::new(5);
+    let house = world.open_engine(2);
+    let (alice, bob) = (world.plug_in(house, 0), world.plug_in(house, 1));
+    let pair = Pair {
+        caller: house,
+        callee: house,
+        alice,
+        bob,
+    };
+    world.dial(alice, world.number(house, 1));
+    world.run_until("rings", Duration::from_secs(2), |world| {
+        world.handset(pair.bob).is_ringing()
+    });
+    world.answer(bob);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(pinned(&world, house), 2);
+}
