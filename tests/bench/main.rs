@@ -4,8 +4,8 @@
 //! Everything is processor time as the kernel counts it, not time on the wall: other programs of the machine make both
 //! longer, but processor time least. Each figure is a median of several rounds, with its spread.
 //!
-//! Without `--bench`, which `cargo bench` gives, one very short round of each runs: `cargo test` does that, so that the
-//! benchmarks keep working.
+//! Without `--bench`, which `cargo bench` gives, one very short round of each runs, without the peers:
+//! `cargo test -p ringfence-tests --bench bench`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks to whoever runs it")]
 
