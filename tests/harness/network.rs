@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, MutexGuard},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -61,7 +62,7 @@ impl Network {
             let issued = run(
                 &operator,
                 "ringfence-phonebook",
-                &["issue", "--database", "book.sqlite", "--json"],
+                &["issue", "--config", "phonebook.toml", "--json"],
             );
             let issued: Value = serde_json::from_str(&issued).expect("the phone book prints JSON");
             let code = issued["activationCode"]
@@ -82,6 +83,7 @@ impl Network {
             );
         }
         // Both lines are in the book before an engine downloads it.
+        wait_until_published(&operator);
         let [(first, engine_one), (second, engine_two)] = homes.map(|home| start_engine(&home));
         Self {
             lines: [first, second],
@@ -127,16 +129,40 @@ impl Network {
     }
 }
 
+/// Waits for the end of the epoch in which the last number was activated.
+fn wait_until_published(operator: &Path) {
+    let waiting = || {
+        let listed = run(
+            operator,
+            "ringfence-phonebook",
+            &["list", "--config", "phonebook.toml", "--json"],
+        );
+        let listed: Value = serde_json::from_str(&listed).expect("the phone book prints JSON");
+        listed["queued"] != 0
+    };
+    let begin = Instant::now();
+    while waiting() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "no epoch ended in a minute"
+        );
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 fn serve_book(home: &Path, relay: &NostrRelay, coturn: &Coturn) -> (Program, String) {
     let address = ports::free_pair().to_string();
     let turn = format!("turn:{}?transport=udp", coturn.address());
     let program = binary("ringfence-phonebook");
+    // Nobody waits five minutes for a number here.
+    let settings = "database = \"book.sqlite\"\nepoch_seconds = 1\n";
+    fs::write(home.join("phonebook.toml"), settings).expect("the folder is ours");
     let arguments = [
         "serve",
+        "--config",
+        "phonebook.toml",
         "--listen",
         &address,
-        "--database",
-        "book.sqlite",
         "--relay",
         &relay.url(),
         "--turn",
