@@ -149,7 +149,7 @@ async fn servers_of_one_database_end_epochs_by_themselves_and_serve_the_same() {
         };
         let first = PhoneBook::start(quick.clone()).await.unwrap();
         let second = PhoneBook::start(quick).await.unwrap();
-        let waits = std::time::Instant::now();
+        let waits = Instant::now();
         loop {
             let (a, b) = (
                 first.roots(0).await.unwrap(),
@@ -160,8 +160,8 @@ async fn servers_of_one_database_end_epochs_by_themselves_and_serve_the_same() {
             if a.len().min(b.len()) >= 4 * 217 {
                 break;
             }
-            assert!(waits.elapsed() < std::time::Duration::from_secs(60));
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            assert!(waits.elapsed() < Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         first.stop().await;
         second.stop().await;

@@ -21,7 +21,7 @@ use crate::{ports, program::Program};
 pub struct Coturn {
     address: SocketAddr,
     secret: String,
-    _program: Program,
+    program: Program,
     _folder: TempDir,
 }
 
@@ -64,9 +64,14 @@ impl Coturn {
         Self {
             address,
             secret,
-            _program: program,
+            program,
             _folder: folder,
         }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.program.id()
     }
 
     /// Where it listens, for UDP and for TCP.

@@ -37,8 +37,8 @@ pub struct Network {
     lines: [Line; 2],
     engines: Vec<Program>,
     _book: Program,
-    _relay: NostrRelay,
-    _coturn: Coturn,
+    relay: NostrRelay,
+    coturn: Coturn,
     _folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -89,8 +89,8 @@ impl Network {
             lines: [first, second],
             engines: vec![engine_one, engine_two],
             _book: book,
-            _relay: relay,
-            _coturn: coturn,
+            relay,
+            coturn,
             _folder: folder,
             _alone: alone,
         }
@@ -99,6 +99,25 @@ impl Network {
     /// The line of each engine.
     pub const fn lines(&self) -> &[Line; 2] {
         &self.lines
+    }
+
+    /// Process ids of the engines.
+    ///
+    /// # Panics
+    /// When one of them was stopped.
+    pub fn engines(&self) -> [u32; 2] {
+        let ids: Vec<_> = self.engines.iter().map(Program::id).collect();
+        ids.try_into().expect("both engines run")
+    }
+
+    /// Process id of the TURN server.
+    pub fn coturn(&self) -> u32 {
+        self.coturn.id()
+    }
+
+    /// The relay's address.
+    pub fn relay(&self) -> String {
+        self.relay.url()
     }
 
     /// Ends the first engine as Ctrl-C does, and says how long that took.
@@ -235,6 +254,7 @@ fn binary(name: &str) -> String {
         let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build
             .args(["build", "--quiet", "--workspace", "--bins"])
+            .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         // Build scripts look at what `cargo test` says about this package, and would take it for a change.
         for (name, _) in env::vars_os() {
@@ -250,7 +270,7 @@ fn binary(name: &str) -> String {
             build.is_ok_and(|status| status.success()),
             "our programs could not be built"
         );
-        // This test is target/debug/deps/it-...
+        // This test is target/debug/deps/it-..., a benchmark is in target/release/deps.
         let this = env::current_exe().expect("the test knows where it is");
         this.ancestors()
             .nth(2)

@@ -1,0 +1,190 @@
+//! What a call costs: the same calls through two of our engines (with coturn between them) and through two rtpengines,
+//! in turns.
+//!
+//! A call-second is one second of one call: 50 packets of G.711 each way. Ours is the mean of both engines, as is
+//! rtpengine's; coturn is shown beside them, because it serves both engines.
+
+use ringfence_tests::{network::Network, program::installed};
+
+use crate::{
+    Plan,
+    desk::{self, Desk},
+    flow::End,
+    load::{self, Outcome},
+    process::Process,
+    rtpengine::Rtpengines,
+    table::{self, Rounds, row},
+};
+
+/// A line's phones ring one after the other here, so any number of calls fits into one line.
+struct Ours<'a> {
+    network: &'a Network,
+    desks: [Desk; 2],
+}
+
+/// What was measured for one kind of gateway at one number of calls.
+#[derive(Debug, Default)]
+struct Figures {
+    cpu: Rounds,
+    sleeps: Rounds,
+    beside: Rounds,
+    p50: Rounds,
+    p99: Rounds,
+    sent: u64,
+    lost: u64,
+    reordered: u64,
+    /// Rounds in which the generator did not get the processor.
+    starved: usize,
+    kilobytes: f64,
+}
+
+/// Measures and prints.
+pub(crate) fn measure(pair: &Network, plan: &Plan) {
+    let [a, b] = pair.lines();
+    let mut ours = Ours {
+        network: pair,
+        desks: [Desk::open(a), Desk::open(b)],
+    };
+    let mut theirs = (!plan.alone && installed(&["rtpengine"])).then(Rtpengines::start);
+    let mut rows = vec![row![
+        "calls",
+        "gateway",
+        "CPU ms/call-s",
+        "ratio",
+        "sleeps/call-s",
+        "coturn",
+        "p50 us",
+        "p99 us",
+        "lost",
+        "of",
+        "reordered",
+        "kB/call",
+        "starved"
+    ]];
+    for count in &plan.calls {
+        let (ours, theirs) = compare(&mut ours, theirs.as_mut(), *count, plan);
+        let ratio = theirs
+            .as_ref()
+            .map_or_else(String::new, |theirs| ours.cpu.over(&theirs.cpu));
+        rows.push(ours.row(*count, "ringfence", ratio));
+        if let Some(theirs) = theirs {
+            rows.push(theirs.row(*count, "rtpengine", "1".into()));
+        }
+    }
+    table::print("calls: one gateway process, median (least-most)", &rows);
+}
+
+impl Figures {
+    fn add(&mut self, outcome: &Outcome) {
+        let mean = |figures: &[f64]| match figures {
+            [first, second, ..] => f64::midpoint(*first, *second),
+            _ => f64::NAN,
+        };
+        self.cpu.push(mean(&outcome.cpu));
+        self.sleeps.push(mean(&outcome.sleeps));
+        self.beside
+            .push(outcome.cpu.get(2).copied().unwrap_or(f64::NAN));
+        self.p50.push(outcome.latency.quantile(0.5));
+        self.p99.push(outcome.latency.quantile(0.99));
+        self.sent += outcome.sent;
+        self.lost += outcome.lost;
+        self.reordered += outcome.reordered;
+        self.starved += usize::from(outcome.offered < 0.98);
+    }
+
+    fn row(&self, calls: usize, gateway: &str, ratio: String) -> Vec<String> {
+        let beside = self.beside.median();
+        row![
+            calls,
+            gateway,
+            self.cpu.shown(),
+            ratio,
+            self.sleeps.shown(),
+            if beside.is_nan() {
+                "-".to_owned()
+            } else {
+                format!("{beside:.2}")
+            },
+            self.p50.shown(),
+            self.p99.shown(),
+            self.lost,
+            self.sent,
+            self.reordered,
+            format!("{:.0}", self.kilobytes),
+            self.starved,
+        ]
+    }
+}
+
+/// Sets up `count` calls on both, measures in turns, hangs up.
+fn compare(
+    ours: &mut Ours<'_>,
+    theirs: Option<&mut Rtpengines>,
+    count: usize,
+    plan: &Plan,
+) -> (Figures, Option<Figures>) {
+    let (mut here, mut there) = (Figures::default(), Figures::default());
+    let engines = ours.network.engines().map(Process);
+    let before = heap(&engines);
+    let mut ends = open(count);
+    let calls: Vec<_> = ends
+        .chunks_exact(2)
+        .map(|call| ours.call([&call[0], &call[1]]))
+        .collect();
+    let watched = [engines[0], engines[1], Process(ours.network.coturn())];
+    let mut peer = theirs.map(|rtpengines| {
+        let before = heap(&rtpengines.processes());
+        let ends = open(count);
+        let calls: Vec<_> = ends
+            .chunks_exact(2)
+            .map(|call| rtpengines.call([&call[0], &call[1]]))
+            .collect();
+        (rtpengines, before, ends, calls)
+    });
+    for _ in 0..plan.rounds {
+        here.add(&load::run(&mut ends, plan.window(), &watched));
+        if let Some((rtpengines, _, ends, _)) = &mut peer {
+            there.add(&load::run(ends, plan.window(), &rtpengines.processes()));
+        }
+    }
+    here.kilobytes = per_call(&engines, before, count);
+    for call in &calls {
+        ours.hang_up(call);
+    }
+    let there = peer.map(|(rtpengines, before, _, calls)| {
+        there.kilobytes = per_call(&rtpengines.processes(), before, count);
+        for id in &calls {
+            rtpengines.hang_up(id);
+        }
+        there
+    });
+    (here, there)
+}
+
+impl Ours<'_> {
+    fn call(&mut self, ends: [&End; 2]) -> desk::Call {
+        let [from, to] = &mut self.desks;
+        desk::call(from, to, &self.network.lines()[1].number, ends)
+    }
+
+    fn hang_up(&mut self, call: &desk::Call) {
+        let [from, to] = &mut self.desks;
+        desk::hang_up(from, to, call);
+    }
+}
+
+fn open(calls: usize) -> Vec<End> {
+    (0..2 * calls).map(|_| End::open()).collect()
+}
+
+/// Memory of both processes, in kB.
+fn heap(pair: &[Process; 2]) -> u64 {
+    pair.iter().map(|process| process.anonymous()).sum()
+}
+
+/// What a call added to one process, in kB. At few calls it is mostly what an allocator takes at a time.
+fn per_call(pair: &[Process; 2], before: u64, calls: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+    let (more, processes) = (heap(pair).saturating_sub(before) as f64, 2.0 * calls as f64);
+    more / processes
+}

@@ -1,0 +1,48 @@
+//! An engine with a line, a phone registered to it, and nothing to do.
+
+use std::{thread, time::Duration};
+
+use ringfence_tests::network::Network;
+
+use crate::{
+    Plan,
+    desk::Desk,
+    process::Process,
+    table::{self, Rounds, row},
+};
+
+/// After the start: stamps are minted, spares allocated, phones registered.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Measures and prints. There is no peer: what counts is that it is next to nothing.
+pub(crate) fn measure(pair: &Network, plan: &Plan) {
+    let _desks = pair.lines().each_ref().map(Desk::open);
+    let watch = Duration::from_secs(plan.idle);
+    thread::sleep(SETTLE.min(watch));
+    let engines = pair.engines().map(Process);
+    let before = engines.map(Process::look);
+    thread::sleep(watch);
+    let (mut share, mut sleeps, mut resident, mut own) = (
+        Rounds::default(),
+        Rounds::default(),
+        Rounds::default(),
+        Rounds::default(),
+    );
+    for (engine, before) in engines.iter().zip(&before) {
+        let cost = engine.since(before);
+        share.push(cost.cpu.as_secs_f64() / watch.as_secs_f64() * 100.0);
+        #[expect(clippy::cast_precision_loss, reason = "some thousand")]
+        sleeps.push(cost.sleeps as f64 / watch.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+        resident.push(engine.resident() as f64 / 1024.0);
+        #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
+        own.push(engine.anonymous() as f64 / 1024.0);
+    }
+    table::print(
+        &format!("idle: both engines over {} s", plan.idle),
+        &[
+            row!["% of a core", "sleeps/s", "resident MB", "of it its own"],
+            row![share.shown(), sleeps.shown(), resident.shown(), own.shown()],
+        ],
+    );
+}

@@ -1,0 +1,116 @@
+//! The project's own benchmarks: what a call, a registration, a message and an idle engine cost, each beside a named
+//! peer that is measured in the same minutes. `tests/bench/run --help` says how to run them.
+//!
+//! Everything is processor time as the kernel counts it, not time on the wall: other programs of the machine make both
+//! longer, but processor time least. Each figure is a median of several rounds, with its spread.
+//!
+//! Without `--bench`, which `cargo bench` gives, one very short round of each runs, without the peers:
+//! `cargo test -p ringfence-tests --bench bench`.
+
+#![expect(clippy::print_stdout, reason = "a benchmark talks to whoever runs it")]
+
+mod calls;
+mod desk;
+mod flow;
+mod idle;
+mod kamailio;
+mod latency;
+mod load;
+mod pair;
+mod process;
+mod registered;
+mod rtpengine;
+mod setup;
+mod sip;
+mod table;
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Processor time, memory, latency and loss of calls, beside rtpengine.
+    Calls,
+    /// INVITE to ringing and answer to sound.
+    Setup,
+    /// Registrations and calls per second, beside Kamailio.
+    Sip,
+    /// An engine with nothing to do.
+    Idle,
+}
+
+/// How much is measured.
+#[derive(Clone, Debug, Parser)]
+struct Plan {
+    /// What to measure; everything when nothing is named.
+    names: Vec<Name>,
+    /// Simultaneous calls, for `calls`.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 200])]
+    calls: Vec<usize>,
+    /// Rounds of each measurement.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of each measurement of `calls`.
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Seconds of `idle`.
+    #[arg(long, default_value_t = 60)]
+    idle: u64,
+    /// Calls, for `setup`.
+    #[arg(long, default_value_t = 40)]
+    setups: usize,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Only ours, when the peers are not installed.
+    #[arg(long)]
+    alone: bool,
+}
+
+impl Plan {
+    /// One round of everything that is still a measurement in form.
+    fn short() -> Self {
+        Self {
+            names: Vec::new(),
+            calls: vec![2],
+            rounds: 1,
+            seconds: 1,
+            idle: 1,
+            setups: 1,
+            bench: false,
+            alone: true,
+        }
+    }
+
+    fn wants(&self, name: Name) -> bool {
+        self.names.is_empty() || self.names.contains(&name)
+    }
+
+    fn window(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+fn main() {
+    let for_real = std::env::args().any(|argument| argument == "--bench");
+    let plan = if for_real {
+        Plan::parse()
+    } else {
+        Plan::short()
+    };
+    let Some(pair) = pair::start() else { return };
+    if plan.wants(Name::Idle) {
+        idle::measure(&pair, &plan);
+    }
+    if plan.wants(Name::Setup) {
+        setup::measure(&pair, &plan);
+    }
+    if plan.wants(Name::Calls) {
+        calls::measure(&pair, &plan);
+    }
+    if plan.wants(Name::Sip) {
+        sip::measure(&pair, &plan);
+    }
+}

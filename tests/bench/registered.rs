@@ -1,0 +1,94 @@
+//! The memory of a registered phone, on a SIP core whose time is moved by hand.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use ringfence::demo::ua::{PhoneEvent, Say, Ua};
+use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
+
+use crate::{
+    process::Process,
+    sip::phone,
+    table::{self, row},
+};
+
+/// Lines, each with as many phones as it may have.
+const LINES: usize = 256;
+const PHONES: u16 = 8;
+/// Time for a table of transactions to empty itself.
+const EMPTY: Duration = Duration::from_secs(40);
+const PASSWORD: &str = "password";
+
+/// Measures and prints.
+pub(crate) fn measure() {
+    let line: SocketAddr = (Ipv4Addr::LOCALHOST, 5_060).into();
+    let users: Vec<String> = (0..LINES).map(|number| format!("{number}")).collect();
+    let account = |user: &String| Account {
+        user: User::new(user.clone()),
+        password: Password::new(PASSWORD),
+    };
+    let config = Config {
+        realm: "bench".into(),
+        accounts: users.iter().map(account).collect(),
+        algorithms: Algorithms::default(),
+    };
+    let mut agent = Agent::new(config, [7; 32]);
+    let own = Process(std::process::id());
+    let mut now = Instant::now();
+    // What the first round takes, its open transactions above all, the later ones take again.
+    let mut before = None;
+    for round in 0..PHONES {
+        for (user, number) in users.iter().zip(0_u16..) {
+            let port = 10_000 + round * 256 + number;
+            let peer = (Ipv4Addr::LOCALHOST, port).into();
+            let flow = Flow {
+                transport: Transport::Udp,
+                local: line,
+                peer,
+                connection: 0,
+            };
+            register_at(
+                &mut agent,
+                &mut phone(user, PASSWORD, line, peer),
+                flow,
+                now,
+            );
+        }
+        now += EMPTY;
+        while agent.next_alarm().is_some_and(|(at, _)| at <= now) {
+            agent.handle_timeout(now);
+        }
+        before.get_or_insert_with(|| own.anonymous());
+    }
+    let more = own.anonymous().saturating_sub(before.unwrap_or_default());
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "some megabytes, some thousand phones"
+    )]
+    let each = more as f64 / (LINES * usize::from(PHONES - 1)) as f64;
+    table::print(
+        "sip: memory of the SIP core",
+        &[row!["kB/registered phone", format!("{each:.1}")]],
+    );
+}
+
+/// Hands messages back and forth until the phone is registered.
+fn register_at(agent: &mut Agent, phone: &mut Ua, flow: Flow, now: Instant) {
+    phone.register(now);
+    loop {
+        while let Some(say) = phone.poll() {
+            match say {
+                Say::Send(bytes) => agent.handle_packet(flow, &bytes, now),
+                Say::Event(PhoneEvent::Registered) => return,
+                Say::Event(event) => panic!("a phone hears {event:?}"),
+            }
+        }
+        while let Some(output) = agent.poll() {
+            if let Output::Send { bytes, .. } = output {
+                phone.handle(&bytes, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The peer of `calls`: two rtpengines (Debian `rtpengine-daemon`, in user space), told what to do through their `ng`
+//! protocol (bencode in UDP). The first turns a phone's RTP into SRTP and the second turns it back, so that each does
+//! what one of our engines does, under the very same load.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use ringfence_tests::{ports, program::Program};
+use tempfile::TempDir;
+
+use crate::{flow::End, process::Process};
+
+/// The suite that our engines agree on too.
+const SUITE: &str = "AEAD_AES_128_GCM";
+/// Suites that rtpengine would prefer.
+const NOT: [&str; 3] = [
+    "AEAD_AES_256_GCM",
+    "AES_256_CM_HMAC_SHA1_80",
+    "AES_192_CM_HMAC_SHA1_80",
+];
+
+/// Two rtpengines, back to back.
+#[derive(Debug)]
+pub(crate) struct Rtpengines {
+    pair: [Rtpengine; 2],
+    calls: usize,
+}
+
+#[derive(Debug)]
+struct Rtpengine {
+    program: Program,
+    control: UdpSocket,
+    asked: u32,
+    _folder: TempDir,
+}
+
+/// A value of bencode (BEP 3), as far as `ng` uses it.
+#[derive(Debug)]
+enum Value {
+    Text(Vec<u8>),
+    Pairs(BTreeMap<Vec<u8>, Self>),
+    /// A number or a list: nothing that is looked at.
+    Other,
+}
+
+impl Rtpengines {
+    pub(crate) fn start() -> Self {
+        Self {
+            pair: [Rtpengine::start(20_000), Rtpengine::start(24_000)],
+            calls: 0,
+        }
+    }
+
+    pub(crate) fn processes(&self) -> [Process; 2] {
+        self.pair.each_ref().map(|one| Process(one.program.id()))
+    }
+
+    /// Sets up a call between two phones; its id.
+    pub(crate) fn call(&mut self, ends: [&End; 2]) -> String {
+        self.calls += 1;
+        let id = format!("call-{}", self.calls);
+        let [end_a, end_b] = ends;
+        let [first, second] = &mut self.pair;
+        let encrypted = first.describe("offer", &id, "RTP/SAVP", &plain(end_a.address()));
+        let offered = second.describe("offer", &id, "RTP/AVP", &encrypted);
+        let encrypted = second.describe("answer", &id, "RTP/SAVP", &plain(end_b.address()));
+        assert!(encrypted.contains(SUITE), "another suite: {encrypted}");
+        let answered = first.describe("answer", &id, "RTP/AVP", &encrypted);
+        end_a.connect(sound_at(&answered));
+        end_b.connect(sound_at(&offered));
+        id
+    }
+
+    pub(crate) fn hang_up(&mut self, id: &str) {
+        for one in &mut self.pair {
+            one.ask(
+                &[("command", "delete"), ("call-id", id), ("from-tag", "a")],
+                &[],
+            );
+        }
+    }
+}
+
+impl Rtpengine {
+    fn start(first_port: u16) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = ports::free_pair();
+        let (least, most) = (first_port.to_string(), (first_port + 3_900).to_string());
+        let mut program = Program::start(
+            "rtpengine",
+            &[
+                "--config-file=none",
+                "-f",
+                "-E",
+                "-t",
+                "-1",
+                "-L",
+                "3",
+                "--num-threads=2",
+                "-i",
+                "127.0.0.1",
+                "-n",
+                &address.to_string(),
+                "-m",
+                &least,
+                "-M",
+                &most,
+            ],
+            folder.path(),
+        );
+        let control = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        control.connect(address).expect("loopback is reachable");
+        control
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .expect("a timeout is allowed");
+        let mut answer = [0; 64];
+        program.wait_until_ready(|| {
+            control.send(b"0 d7:command4:pinge").is_ok() && control.recv(&mut answer).is_ok()
+        });
+        control
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a timeout is allowed");
+        Self {
+            program,
+            control,
+            asked: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Hands a description over and gives the one for the other side.
+    fn describe(&mut self, command: &str, id: &str, transport: &str, sdp: &str) -> String {
+        let mut pairs = vec![
+            ("command", command),
+            ("call-id", id),
+            ("from-tag", "a"),
+            ("sdp", sdp),
+            ("ICE", "remove"),
+            ("DTLS", "off"),
+            ("transport-protocol", transport),
+        ];
+        if command == "answer" {
+            pairs.push(("to-tag", "b"));
+        }
+        let unwanted = NOT.map(|suite| format!("SDES-no-{suite}"));
+        let flags: Vec<&str> = unwanted
+            .iter()
+            .map(String::as_str)
+            .chain(["trust-address"])
+            .collect();
+        let lists = [
+            ("flags", flags.as_slice()),
+            ("rtcp-mux", &["accept"]),
+            ("replace", &["origin", "session-connection"]),
+        ];
+        let answer = self.ask(&pairs, &lists);
+        let Some(Value::Text(sdp)) = answer.get(&b"sdp"[..]) else {
+            panic!("rtpengine says {answer:?} to {command}")
+        };
+        String::from_utf8_lossy(sdp).into_owned()
+    }
+
+    fn ask(
+        &mut self,
+        pairs: &[(&str, &str)],
+        lists: &[(&str, &[&str])],
+    ) -> BTreeMap<Vec<u8>, Value> {
+        self.asked += 1;
+        let text = |text: &str| format!("{}:{text}", text.len());
+        let mut entries: BTreeMap<&str, String> = pairs
+            .iter()
+            .map(|(key, value)| (*key, text(value)))
+            .collect();
+        for (key, items) in lists {
+            let items: String = items.iter().map(|item| text(item)).collect();
+            entries.insert(key, format!("l{items}e"));
+        }
+        let entries: String = entries
+            .iter()
+            .map(|(key, value)| text(key) + value)
+            .collect();
+        let cookie = format!("{} ", self.asked);
+        self.control
+            .send(format!("{cookie}d{entries}e").as_bytes())
+            .expect("rtpengine listens");
+        let mut answer = vec![0; 65_535];
+        loop {
+            let length = self.control.recv(&mut answer).expect("rtpengine answers");
+            if let Some(mut rest) = answer
+                .get(..length)
+                .and_then(|all| all.strip_prefix(cookie.as_bytes()))
+            {
+                match read(&mut rest) {
+                    Some(Value::Pairs(pairs)) => return pairs,
+                    other => panic!("rtpengine says {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// A phone's offer or answer.
+fn plain(sound: SocketAddr) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=sendrecv\r\na=rtcp-mux\r\n",
+        ip = sound.ip(),
+        port = sound.port()
+    )
+}
+
+fn sound_at(sdp: &str) -> SocketAddr {
+    let port = sdp.lines().find_map(|line| {
+        line.strip_prefix("m=audio ")?
+            .split(' ')
+            .next()?
+            .parse()
+            .ok()
+    });
+    (Ipv4Addr::LOCALHOST, port.expect("a description of sound")).into()
+}
+
+/// Reads one value off the front.
+fn read(bytes: &mut &[u8]) -> Option<Value> {
+    match bytes.first()? {
+        b'i' => {
+            let end = bytes.iter().position(|byte| *byte == b'e')?;
+            *bytes = bytes.get(end + 1..)?;
+            Some(Value::Other)
+        }
+        kind @ (b'l' | b'd') => {
+            let is_list = *kind == b'l';
+            *bytes = bytes.get(1..)?;
+            let mut items = Vec::new();
+            while *bytes.first()? != b'e' {
+                items.push(read(bytes)?);
+            }
+            *bytes = bytes.get(1..)?;
+            if is_list {
+                return Some(Value::Other);
+            }
+            let mut pairs = BTreeMap::new();
+            let mut items = items.into_iter();
+            while let (Some(Value::Text(key)), Some(value)) = (items.next(), items.next()) {
+                pairs.insert(key, value);
+            }
+            Some(Value::Pairs(pairs))
+        }
+        _ => {
+            let colon = bytes.iter().position(|byte| *byte == b':')?;
+            let length: usize = std::str::from_utf8(bytes.get(..colon)?)
+                .ok()?
+                .parse()
+                .ok()?;
+            let text = bytes.get(colon + 1..)?.get(..length)?.to_vec();
+            *bytes = bytes.get(colon + 1 + length..)?;
+            Some(Value::Text(text))
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! How long a caller waits: from INVITE to the callee's phone that rings, and from the answer to sound both ways.
+//!
+//! The first is set against the relay's own time to deliver an event of the same size between two connections of the
+//! same library, measured in turns: that much of it is not ours.
+
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
+
+use ringfence::io::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
+use ringfence_tests::network::Network;
+use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
+
+use crate::{
+    Plan,
+    desk::{self, Desk},
+    flow::{End, PACKET_TIME},
+    table::{self, Rounds, row},
+};
+
+/// Between two calls: engines mint their stamps and replace the spare allocation, as they do between people's calls.
+const PAUSE: Duration = Duration::from_millis(1_000);
+/// How long a step may take.
+const STEP: Duration = Duration::from_secs(10);
+
+/// Two connections to the relay, as engines have them.
+struct Post {
+    runtime: Runtime,
+    sender: Relays,
+    _listener: Relays,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+/// Measures and prints.
+pub(crate) fn measure(pair: &Network, plan: &Plan) {
+    let mut desks = pair.lines().each_ref().map(Desk::open);
+    let number = &pair.lines()[1].number;
+    let mut post = Post::open(&pair.relay());
+    let (mut ringing, mut delivery, mut over, mut sound) = (
+        Rounds::default(),
+        Rounds::default(),
+        Rounds::default(),
+        Rounds::default(),
+    );
+    for _ in 0..plan.setups {
+        thread::sleep(PAUSE);
+        let delivered = millis(post.deliver());
+        let [from, to] = &mut desks;
+        let mut ends = [End::open(), End::open()];
+        let call = desk::call(from, to, number, ends.each_ref());
+        sound.push(millis(first_sound(&mut ends, call.answered)));
+        desk::hang_up(from, to, &call);
+        ringing.push(millis(call.ringing));
+        delivery.push(delivered);
+        over.push(millis(call.ringing) - delivered);
+    }
+    let line = |name: &str, rounds: &Rounds| {
+        row![
+            name,
+            rounds.shown(),
+            format!("{:.1}", rounds.quantile(0.99))
+        ]
+    };
+    table::print(
+        &format!("setup: {} calls, ms", plan.setups),
+        &[
+            row!["from - to", "median (least-most)", "p99"],
+            line("INVITE - callee's phone rings", &ringing),
+            line("the relay alone", &delivery),
+            line("difference", &over),
+            line("answer - sound both ways", &sound),
+        ],
+    );
+}
+
+impl Post {
+    fn open(url: &str) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        // A bucket of its own: the engines do not hear of it.
+        let connect = || async {
+            let relays = Relays::connect(&[url.to_owned()], 1, &BTreeSet::from([1])).await;
+            let (relays, incoming) = relays.expect("the relay's URL is good");
+            let mut state = relays.state();
+            let listening = state.wait_for(|state| state.listening == 1);
+            timeout(STEP, listening)
+                .await
+                .expect("the relay listens")
+                .expect("it stays");
+            (relays, incoming)
+        };
+        let (sender, (listener, incoming)) =
+            runtime.block_on(async { (connect().await.0, connect().await) });
+        Self {
+            runtime,
+            sender,
+            _listener: listener,
+            incoming,
+        }
+    }
+
+    fn deliver(&mut self) -> Duration {
+        let letter = Letter {
+            key: EventKey::generate(),
+            work_nonce: 0,
+            bucket: 1,
+            bytes: vec![7; ENVELOPE],
+            is_note: false,
+        };
+        let start = Instant::now();
+        self.runtime.block_on(async {
+            let (sent, arrived) = tokio::join!(self.sender.publish(letter), async {
+                timeout(STEP, self.incoming.recv())
+                    .await
+                    .expect("the relay delivers")
+                    .expect("it stays");
+                start.elapsed()
+            });
+            sent.expect("the relay takes it");
+            arrived
+        })
+    }
+}
+
+/// From the answer to the later of the two first packets. Both phones talk from the moment at which they know where to.
+fn first_sound(ends: &mut [End; 2], answered: Duration) -> Duration {
+    let mut heard = [None, None];
+    let mut due = Instant::now();
+    desk::wait("sound both ways", || {
+        if due <= Instant::now() {
+            due += PACKET_TIME;
+            for end in ends.iter_mut() {
+                end.send(0);
+            }
+        }
+        for (end, heard) in ends.iter().zip(&mut heard) {
+            if let Ok(Some(stamp)) = end.receive() {
+                heard.get_or_insert(stamp.arrived);
+            }
+        }
+        Some(heard[0]?.max(heard[1]?).saturating_sub(answered))
+    })
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,293 @@
+//! What the phones' side of SIP costs: registrations and calls, each with digest, from SIPp (Debian `sip-tester`), in
+//! turns with Kamailio (Debian) as registrar and stateful proxy.
+//!
+//! Calls are measured on the SIP core with a socket and nothing behind it ([`Exchange`]): what a private call costs
+//! beyond that (ring, stamps, TURN, DTLS) has no counterpart in Kamailio. Registrations are measured there too, and on a
+//! whole engine. A transaction lingers for 32 s and their number is bounded, so each round is one burst that fits.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use ringfence::demo::ua::{PhoneEvent, Registration, Say, Ua};
+use ringfence_sip::{Password, User};
+use ringfence_tests::{
+    exchange::Exchange,
+    network::{Line, Network},
+    program::{Program, installed},
+};
+
+use crate::{
+    Plan,
+    kamailio::Kamailio,
+    process::Process,
+    registered,
+    table::{self, Rounds, row},
+};
+
+/// Of a round: what fits into the table of transactions.
+const REGISTRATIONS: u32 = 1_000;
+const CALLS: u32 = 400;
+/// How many SIPp begins in a second.
+const REGISTRATIONS_PER_SECOND: u32 = 500;
+const CALLS_PER_SECOND: u32 = 200;
+/// Most of them at one time.
+const AT_ONCE: u32 = 100;
+/// SIPp gives up after this.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Something that phones register at.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) user: String,
+    pub(crate) password: String,
+    pub(crate) processes: Vec<Process>,
+}
+
+/// Measures and prints.
+pub(crate) fn measure(pair: &Network, plan: &Plan) {
+    if installed(&["sipp"]) {
+        let kamailio = (!plan.alone && installed(&["kamailio"])).then(Kamailio::start);
+        registrations(pair, kamailio.as_ref(), plan);
+        calls(kamailio.as_ref(), plan);
+    }
+    registered::measure();
+}
+
+fn registrations(pair: &Network, kamailio: Option<&Kamailio>, plan: &Plan) {
+    let (mut engine, mut core, mut theirs) =
+        (Rounds::default(), Rounds::default(), Rounds::default());
+    for (line, id) in pair.lines().iter().zip(pair.engines()) {
+        engine.push(per_core(
+            &Server::engine(line, id),
+            "register.xml",
+            REGISTRATIONS,
+            plan,
+        ));
+    }
+    for _ in 0..plan.rounds {
+        let exchange = Exchange::open(&["callee"]);
+        core.push(per_core(
+            &Server::core(&exchange),
+            "register.xml",
+            REGISTRATIONS,
+            plan,
+        ));
+        if let Some(kamailio) = kamailio {
+            theirs.push(per_core(
+                &kamailio.server("callee"),
+                "register.xml",
+                REGISTRATIONS,
+                plan,
+            ));
+        }
+    }
+    let mut rows = vec![
+        row!["registered by", "per core-second", "ratio"],
+        row![
+            "ringfence, the engine",
+            engine.shown(),
+            engine.over(&theirs)
+        ],
+        row!["ringfence, its SIP core", core.shown(), core.over(&theirs)],
+    ];
+    if kamailio.is_some() {
+        rows.push(row!["kamailio", theirs.shown(), "1"]);
+    }
+    table::print("sip: registrations with digest, median (least-most)", &rows);
+}
+
+fn calls(kamailio: Option<&Kamailio>, plan: &Plan) {
+    let (mut core, mut theirs) = (Rounds::default(), Rounds::default());
+    for _ in 0..plan.rounds {
+        let exchange = Exchange::open(&["caller", "callee"]);
+        let callee = Callee::plug_in(&Server::core(&exchange));
+        let server = Server {
+            password: Exchange::password("caller"),
+            ..Server::core(&exchange)
+        };
+        core.push(per_core(&server, "caller.xml", CALLS, plan));
+        drop(callee);
+        if let Some(kamailio) = kamailio {
+            let _callee = Callee::plug_in(&kamailio.server("callee"));
+            theirs.push(per_core(
+                &kamailio.server("callee"),
+                "caller.xml",
+                CALLS,
+                plan,
+            ));
+        }
+    }
+    let mut rows = vec![
+        row!["connected by", "calls per core-second", "ratio"],
+        row!["ringfence, its SIP core", core.shown(), core.over(&theirs)],
+    ];
+    if kamailio.is_some() {
+        rows.push(row!["kamailio", theirs.shown(), "1"]);
+    }
+    table::print(
+        "sip: calls with digest, answered and ended at once, median (least-most)",
+        &rows,
+    );
+}
+
+/// Lets SIPp play a scenario `count` times; how often the server would in a second of processor time.
+fn per_core(server: &Server, scenario: &str, count: u32, plan: &Plan) -> f64 {
+    let (count, rate) = if plan.bench {
+        let calls = scenario == "caller.xml";
+        (
+            count,
+            if calls {
+                CALLS_PER_SECOND
+            } else {
+                REGISTRATIONS_PER_SECOND
+            },
+        )
+    } else {
+        (10, 100)
+    };
+    let user = if scenario == "caller.xml" {
+        "caller"
+    } else {
+        &server.user
+    };
+    let before: Vec<_> = server
+        .processes
+        .iter()
+        .map(|process| process.look())
+        .collect();
+    let status = Command::new("sipp")
+        .arg(server.address.to_string())
+        .arg("-sf")
+        .arg(file(scenario))
+        .args([
+            "-i",
+            "127.0.0.1",
+            "-s",
+            &server.user,
+            "-au",
+            user,
+            "-ap",
+            &server.password,
+        ])
+        .args([
+            "-m",
+            &count.to_string(),
+            "-r",
+            &rate.to_string(),
+            "-l",
+            &AT_ONCE.to_string(),
+        ])
+        .args([
+            "-nostdin",
+            "-timeout",
+            &LIMIT.as_secs().to_string(),
+            "-timeout_error",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .status()
+        .expect("sipp starts");
+    assert!(
+        status.success(),
+        "{scenario} at {}: sipp says {status}",
+        server.address
+    );
+    let costs = server.processes.iter().zip(&before);
+    let spent: Duration = costs
+        .map(|(process, before)| process.since(before).cpu)
+        .sum();
+    f64::from(count) / spent.as_secs_f64()
+}
+
+/// A scenario or a configuration beside this source.
+pub(crate) fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("bench")
+        .join(name)
+}
+
+impl Server {
+    fn engine(line: &Line, id: u32) -> Self {
+        Self {
+            address: line.udp,
+            user: line.user.clone(),
+            password: line.password.clone(),
+            processes: vec![Process(id)],
+        }
+    }
+
+    /// The exchange is a thread of this process, which does nothing else meanwhile.
+    fn core(exchange: &Exchange) -> Self {
+        Self {
+            address: exchange.address(),
+            user: "callee".into(),
+            password: Exchange::password("callee"),
+            processes: vec![Process(std::process::id())],
+        }
+    }
+}
+
+/// SIPp as the phone that is called.
+struct Callee {
+    _program: Program,
+    _folder: tempfile::TempDir,
+}
+
+impl Callee {
+    fn plug_in(server: &Server) -> Self {
+        let own = register(server);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let scenario = file("callee.xml").display().to_string();
+        let port = own.port().to_string();
+        let arguments = ["-sf", &scenario, "-i", "127.0.0.1", "-p", &port, "-nostdin"];
+        let mut program = Program::start("sipp", &arguments, folder.path());
+        // It says nothing when it listens.
+        program.wait_until_ready(|| UdpSocket::bind(own).is_err());
+        Self {
+            _program: program,
+            _folder: folder,
+        }
+    }
+}
+
+/// Registers a phone and gives its address, which is free again.
+fn register(server: &Server) -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let own = socket.local_addr().expect("it is bound");
+    socket
+        .connect(server.address)
+        .expect("loopback is reachable");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a timeout is allowed");
+    let mut phone = phone(&server.user, &server.password, server.address, own);
+    phone.register(Instant::now());
+    let mut answer = [0; 8_192];
+    loop {
+        while let Some(say) = phone.poll() {
+            match say {
+                Say::Send(bytes) => drop(socket.send(&bytes)),
+                Say::Event(PhoneEvent::Registered) => return own,
+                Say::Event(event) => panic!("the callee's phone hears {event:?}"),
+            }
+        }
+        let length = socket.recv(&mut answer).expect("the registrar answers");
+        phone.handle(answer.get(..length).unwrap_or_default(), Instant::now());
+    }
+}
+
+/// A phone that is told everything by hand.
+pub(crate) fn phone(user: &str, password: &str, line: SocketAddr, own: SocketAddr) -> Ua {
+    let registration = Registration {
+        user: User::new(user),
+        password: Password::new(password),
+        line,
+    };
+    let mut seed = [0; 32];
+    seed[..2].copy_from_slice(&own.port().to_be_bytes());
+    Ua::new(registration, own, seed)
+}

@@ -1,0 +1,67 @@
+//! Medians, spreads and ratios, as text.
+
+/// Several rounds of one figure.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rounds(Vec<f64>);
+
+impl Rounds {
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+        self.0.sort_by(f64::total_cmp);
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The value that this part of the rounds kept to.
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "few rounds, and a part between 0 and 1"
+        )]
+        let index = (part * self.0.len().saturating_sub(1) as f64).round() as usize;
+        self.0.get(index).copied().unwrap_or(f64::NAN)
+    }
+
+    /// `median (least-most)`.
+    pub(crate) fn shown(&self) -> String {
+        let (least, most) = (self.quantile(0.0), self.quantile(1.0));
+        let digits = if self.median() < 20.0 { 2 } else { 0 };
+        format!(
+            "{:.digits$} ({least:.digits$}-{most:.digits$})",
+            self.median()
+        )
+    }
+
+    /// This median over another one.
+    pub(crate) fn over(&self, other: &Self) -> String {
+        format!("{:.2}", self.median() / other.median())
+    }
+}
+
+/// Prints lines whose columns are as wide as their widest cell.
+pub(crate) fn print(title: &str, rows: &[Vec<String>]) {
+    println!("\n{title}");
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row: &Vec<String>| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        println!("  {}", cells.join("  ").trim_end());
+    }
+}
+
+/// A row from anything that can be shown.
+macro_rules! row {
+    ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
+}
+pub(crate) use row;
