@@ -28,7 +28,8 @@ impl Skew {
             return;
         }
         let (minutes, side) = (
-            apart.as_secs().div_ceil(60),
+            // To the nearest: the answer's date has no fraction of a second.
+            (apart.as_secs() + 30) / 60,
             if behind { "behind" } else { "ahead of" },
         );
         tracing::warn!(
