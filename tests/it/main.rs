@@ -20,6 +20,7 @@ mod own_lines;
 mod own_record;
 mod path_of_a_call;
 mod pin_on_answer;
+mod presence;
 mod reachable_within_ten_minutes;
 mod real_browser;
 mod real_phones;

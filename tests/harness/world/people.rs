@@ -17,7 +17,7 @@ use ringfence_sip::{Account, Password, User};
 use super::{
     World,
     book::new_identity,
-    handset::{Card, Handset, Notice},
+    handset::{Card, Handset, Make, Notice},
     seat::{LineCard, Seat, WORK_BITS},
     wires::in_house,
 };
@@ -180,7 +180,8 @@ impl World {
 
     /// The person at an engine edits the contacts, with a command beside it.
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
-        self.seats[engine].edit_contacts(edit);
+        self.seats[engine].edit_contacts(self.now, edit);
+        self.drain();
     }
 
     /// Plugs a phone in at a line of an engine and waits until it is registered.
@@ -276,7 +277,7 @@ impl World {
         };
         let directory = Directory::of(&seat.book, Vec::new());
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
-        fresh.handle_contacts(seat.contacts.clone(), 0);
+        fresh.handle_contacts(seat.contacts.clone(), 0, self.now);
         fresh.handle_ledger(seat.ledger.0.clone());
         seat.engine = fresh;
         seat.is_off = false;
@@ -306,6 +307,16 @@ impl World {
     /// Moves the phone's sound to another port in the running call.
     pub fn reinvite(&mut self, phone: usize, rtp: SocketAddr) {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
+    }
+
+    /// From now on a phone is of another make.
+    pub fn become_of_make(&mut self, phone: usize, make: Make) {
+        self.with_handset(phone, |handset, _| handset.become_of_make(make));
+    }
+
+    /// Registers a phone again.
+    pub fn register(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::register);
     }
 
     /// Holds the call, or takes it back.
