@@ -9,6 +9,7 @@ mod decline;
 mod flood;
 mod glare;
 mod hang_up;
+mod hold;
 mod hostile_descriptions;
 mod in_call;
 mod layers;

@@ -329,6 +329,11 @@ impl World {
         self.with_handset(phone, |handset, now| handset.press(key, now));
     }
 
+    /// Presses a key that the phone tells of within its sound, by its event number.
+    pub fn press_in_sound(&mut self, phone: usize, event: u8) {
+        self.with_handset(phone, |handset, _| handset.press_in_sound(event));
+    }
+
     /// Dials without an offer.
     pub fn dial_silently(&mut self, phone: usize, number: Number) {
         self.with_handset(phone, |handset, now| {

@@ -126,17 +126,16 @@ pub enum Hold {
     ZeroAddress,
 }
 
-impl Default for Make {
-    fn default() -> Self {
-        Self {
-            allow_events: None,
-            allow: None,
-            notify_status: 200,
-            has_events: true,
-            holds_by: Hold::SendOnly,
-            offers_by_update: false,
-        }
-    }
+impl Make {
+    /// What every phone is at first.
+    pub const PLAIN: Self = Self {
+        allow_events: None,
+        allow: None,
+        notify_status: 200,
+        has_events: true,
+        holds_by: Hold::SendOnly,
+        offers_by_update: false,
+    };
 }
 
 /// What leaves a handset.
@@ -210,7 +209,7 @@ impl Handset {
         let microphone = Microphone::new(card.hz, rng.next_u32());
         Self {
             card,
-            make: Make::default(),
+            make: Make::PLAIN,
             rng,
             microphone,
             ear: Ear::default(),
@@ -419,8 +418,11 @@ impl Handset {
     }
 
     fn talk(&mut self, remote: Option<SocketAddr>, now: Instant) {
-        if let Some(remote) = remote {
-            self.microphone.open(remote, now);
+        let is_mute = self.is_held && self.make.holds_by != Hold::SendOnly;
+        match remote.filter(|_| !is_mute) {
+            Some(remote) => self.microphone.open(remote, now),
+            None if is_mute => self.microphone.close(),
+            None => {}
         }
         let is_first = self
             .call
