@@ -98,7 +98,7 @@ impl Loop {
             rand::random(),
             (wall(), clock::now()),
         );
-        engine.handle_contacts(parts.contacts, 0);
+        engine.handle_contacts(parts.contacts, 0, clock::now());
         engine.handle_ledger(parts.ledger);
         Self {
             engine,
@@ -144,7 +144,7 @@ impl Loop {
                 Some(word) = self.words.recv() => self.hear_sound(word),
                 Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
                 Some(saved) = edited(&mut self.diary) => {
-                    self.engine.handle_contacts(saved.contacts, saved.count);
+                    self.engine.handle_contacts(saved.contacts, saved.count, clock::now());
                 }
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());

@@ -19,6 +19,7 @@ mod keys;
 mod latch;
 pub mod near;
 pub mod negotiate;
+mod overheard;
 mod rewrite;
 pub mod rtp;
 pub mod sdp;

@@ -62,6 +62,9 @@ pub enum Failure {
     /// No line has that number.
     #[error("no line of this state folder has that number")]
     NoSuchLine,
+    /// There are several lines, and none was named.
+    #[error("this state folder has several lines")]
+    WhichLine,
     /// The person did not say yes.
     #[error("nothing was done: it was not confirmed")]
     NotConfirmed,
@@ -105,6 +108,7 @@ impl Failure {
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
+            Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
@@ -122,6 +126,7 @@ impl Failure {
             | Self::Contact(_)
             | Self::NoPassphrase
             | Self::NoSuchLine
+            | Self::WhichLine
             | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,

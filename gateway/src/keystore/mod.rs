@@ -19,6 +19,7 @@ mod file;
 mod ledger;
 mod line;
 mod sealed;
+mod stored;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

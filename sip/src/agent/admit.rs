@@ -11,7 +11,7 @@ use super::{Agent, MAX_LEGS};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::Verdict;
-use crate::event::{Event, LegId};
+use crate::event::{Event, LegId, Package};
 use crate::leg::Leg;
 use crate::leg::board::is_sdp;
 use crate::leg::calling::{Begun, Calling};
@@ -72,6 +72,10 @@ impl Agent {
             flow: *flow,
             call_id: &essentials.call_id,
             number,
+            lists: Package::ALL
+                .into_iter()
+                .filter(|package| request.headers.lists(&Name::AllowEvents, package.as_str()))
+                .collect(),
         };
         let done = self.registrar.register(request, &who, now);
         self.answer_register(arrival, transaction, &user, done, now);

@@ -180,6 +180,11 @@ impl Agent {
         self.legs.get(&leg).and_then(Leg::flow)
     }
 
+    /// Whether the one phone of a leg says in Allow that it takes INFO, and so hears of key presses by [`Self::press`].
+    pub fn lists_info(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(Leg::lists_info)
+    }
+
     /// The flows of the phones that are registered to the line.
     pub fn flows(&self, user: &User) -> impl Iterator<Item = Flow> {
         self.registrar
@@ -210,12 +215,7 @@ impl Agent {
     fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, PlaceError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
-        let reached: Vec<Reached> = live
-            .map(|binding| Reached {
-                contact: binding.contact.clone(),
-                flow: binding.flow,
-            })
-            .collect();
+        let reached: Vec<Reached> = live.map(Reached::of).collect();
         if reached.is_empty() {
             return Err(PlaceError::NoPhone);
         }
@@ -271,6 +271,9 @@ impl Agent {
             None => self.board.alarms.clear_all(id),
         }
         self.legs.extend(self.board.newborn.drain(..));
+        for flow in self.board.deaf.drain(..) {
+            self.registrar.set_deaf(flow);
+        }
     }
 
     fn tell_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Instant) {

@@ -81,6 +81,10 @@ impl Calling {
         self.dialog.flow
     }
 
+    pub(crate) fn lists_info(&self) -> bool {
+        self.invite.headers.lists(&Name::Allow, "INFO")
+    }
+
     /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
     /// ours (RFC 3262 section 5), and hears nothing then.
     pub(crate) fn ring(&mut self, board: &mut Board, now: Instant) {
