@@ -21,7 +21,8 @@ use crate::io::probe::probe;
 use crate::io::purse::Purse;
 use crate::keystore::LineFile;
 use crate::news::{pass_on, renew};
-use crate::page;
+use crate::page::house::House;
+use crate::page::{self, Front};
 use crate::reload::Running;
 use crate::renew::Renewals;
 
@@ -59,8 +60,12 @@ pub(super) async fn serve(place: &Place, mut config: Config, dial: &Dial) -> Res
     let gateway = Gateway::start(parts).await?;
     let page = open_page(&config, &gateway).await?;
     tell_exposed(&config);
+    let front = open_front(&config, renewals.lines(), &gateway).await?;
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(&gateway, renewals.lines().len())));
+    if let Some(front) = &front {
+        drop(say(&format!("status page: {}", front.url().expose())));
+    }
     if let Some(page) = &page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
@@ -102,6 +107,18 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
         return Ok(None);
     };
     Ok(Some(page::open(address, gateway.enquiry()).await?))
+}
+
+async fn open_front(
+    config: &Config,
+    lines: &[LineFile],
+    gateway: &Gateway,
+) -> Result<Option<Front>, Failure> {
+    let Some(address) = config.page else {
+        return Ok(None);
+    };
+    let house = House::of(config, lines, gateway);
+    Ok(Some(Front::open(address, house, gateway.enquiry()).await?))
 }
 
 /// What is needed to read the settings again.
