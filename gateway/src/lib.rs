@@ -22,6 +22,7 @@
 
 pub mod activate;
 pub mod assemble;
+mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;

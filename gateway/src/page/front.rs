@@ -15,9 +15,13 @@ use ringfence_phonebook::duty::page::{Page, PageError};
 use tokio::task::spawn_blocking;
 
 use super::gate::{Gate, guard};
+use super::hand_out::{self, Provisioner};
 use super::house::House;
 use super::key::{self, Key};
+use super::provision::Office;
 use super::report::report;
+use super::rooms;
+use super::view::Scene;
 use crate::clock;
 use crate::gateway::Enquiry;
 use crate::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
@@ -48,7 +52,7 @@ pub struct Front {
 #[derive(Debug)]
 pub(super) struct Counter {
     pub(super) enquiry: Enquiry,
-    pub(super) house: House,
+    pub(super) provisioner: Arc<Provisioner>,
     opened: Instant,
 }
 
@@ -78,9 +82,15 @@ impl Front {
         };
         let key = Key::draw(place.address());
         let state = house.state.clone();
+        let provisioner = Arc::new(Provisioner {
+            office: Office::default(),
+            here: format!("http://{}", place.address()),
+            lan: house.lan.map(|lan| format!("http://{lan}")),
+            house,
+        });
         let counter = Arc::new(Counter {
             enquiry,
-            house,
+            provisioner,
             opened: clock::now(),
         });
         let gate = Arc::new(Gate::new(place.address(), key.token.clone()));
@@ -108,18 +118,20 @@ impl Drop for Front {
 }
 
 fn routes(counter: Arc<Counter>, gate: Arc<Gate>) -> Router {
-    Router::new()
+    let phones = hand_out::counter(Arc::clone(&counter.provisioner));
+    rooms::routes()
         .route("/api/status", get(status))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(middleware::from_fn_with_state(gate, guard))
         .with_state(counter)
+        .merge(phones)
 }
 
 async fn status(State(counter): Shared) -> Response {
     match counter.look().await {
         Some((picture, evidence)) => {
             let uptime = counter.opened.elapsed().as_secs();
-            Json(report(&picture, &counter.house, &evidence, uptime)).into_response()
+            Json(report(&picture, counter.house(), &evidence, uptime)).into_response()
         }
         None => away(),
     }
@@ -138,10 +150,26 @@ impl Counter {
     /// The engine, and the evidence on the disk.
     pub(super) async fn look(&self) -> Option<(Box<Picture>, Vec<EvidenceFile>)> {
         let picture = self.enquiry.picture().await?;
-        let folder = EvidenceFolder::of(&self.house.state);
+        let folder = EvidenceFolder::of(&self.house().state);
         let evidence = spawn_blocking(move || folder.list()).await;
         // What cannot be read is said by `ringfence evidence`.
         let evidence = evidence.ok().and_then(Result::ok).unwrap_or_default();
         Some((picture, evidence))
+    }
+
+    pub(super) fn house(&self) -> &House {
+        &self.provisioner.house
+    }
+
+    pub(super) fn scene<'a>(
+        &'a self,
+        picture: &'a Picture,
+        evidence: &'a [EvidenceFile],
+    ) -> Scene<'a> {
+        Scene {
+            picture,
+            house: self.house(),
+            evidence,
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct House {
     pub srtp: Srtp,
     /// Whether phones see a certificate of the user's own, which they may trust by themselves.
     pub own_certificate: bool,
+    /// Where phones on the network fetch their settings, if they may.
+    pub lan: Option<SocketAddr>,
 }
 
 /// What a line is called, and what a phone must know to register.
@@ -52,6 +54,7 @@ impl House {
             sip: [gateway.udp(), gateway.tcp(), gateway.tls()].map(<[SocketAddr]>::to_vec),
             srtp: config.sip.srtp,
             own_certificate: config.sip.certificate.is_some(),
+            lan: None,
         }
     }
 

@@ -6,14 +6,19 @@
 //!
 //! What the user changes goes through the running engine ([`crate::picture`]); nothing is decided here.
 
+mod act;
 mod front;
 mod gate;
+mod hand_out;
 mod health;
 pub mod house;
 pub mod key;
 mod monitor;
+mod provision;
 mod report;
+mod rooms;
 mod sheet;
+mod view;
 pub mod visit;
 
 use std::net::SocketAddr;

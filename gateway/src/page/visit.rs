@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Client, Method, Response, StatusCode};
+use ringfence_phonebook::Number;
 use serde_json::Value;
 
 use super::key::Key;
@@ -49,6 +50,14 @@ impl VisitFault {
 /// [`VisitFault`].
 pub async fn status(state: &Path) -> Result<Value, VisitFault> {
     ask(state, Method::GET, "/api/status").await
+}
+
+/// A link from which a phone on this machine gets the settings of a line, once and within ten minutes: `{"url", "expires_in_seconds"}`.
+///
+/// # Errors
+/// [`VisitFault`]; 404 if there is no such line.
+pub async fn provision(state: &Path, line: Number) -> Result<Value, VisitFault> {
+    ask(state, Method::POST, &format!("/api/lines/{line}/provision")).await
 }
 
 async fn ask(state: &Path, method: Method, path: &str) -> Result<Value, VisitFault> {
