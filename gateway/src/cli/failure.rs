@@ -15,6 +15,7 @@ use crate::io::book::BookFault;
 use crate::io::phone::ListenError;
 use crate::io::probe::ProbeFault;
 use crate::keystore::KeystoreFault;
+use crate::page::FrontError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum Failure {
     /// The page for monitors.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The user's page.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     /// The passphrase that the service manager was to hand over.
     #[error("the passphrase that the service manager hands over cannot be read: {0}")]
     Credential(std::io::ErrorKind),
@@ -103,6 +107,8 @@ impl Failure {
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => listen_remedy(error),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
+            Self::Front(FrontError::Key(fault)) => fault.remedy(),
+            Self::Front(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
             Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),

@@ -17,10 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ringfence_phonebook::ActivationCode;
 use ringfence_phonebook::duty::log::{self, Dial, Format};
 use ringfence_phonebook::duty::papers::{self, Shell};
-use ringfence_phonebook::{ActivationCode, Day};
-use time::Date;
 
 use crate::activate::activate;
 use crate::config::{Config, ConfigError};
@@ -31,9 +30,6 @@ use crate::io::turn::TurnEndpoint;
 use crate::keystore::Keystore;
 use crate::secret::Secret;
 pub use failure::Failure;
-
-/// The Julian day number of 1970-01-01.
-const UNIX_JULIAN_DAY: i32 = 2_440_588;
 
 /// Log of the demo: its output is the report.
 const DEMO_LOG: &str = "ringfence=error";
@@ -289,13 +285,6 @@ fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure
 fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, Failure> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
     passphrase::find(encrypted, new_passphrase)
-}
-
-/// A day as people write it, 2026-11-25; one that no calendar has, as its count.
-fn day_text(day: Day) -> String {
-    let julian = i32::try_from(day.count()).map(|days| days.saturating_add(UNIX_JULIAN_DAY));
-    let date = julian.ok().and_then(|day| Date::from_julian_day(day).ok());
-    date.map_or_else(|| day.to_string(), |date| date.to_string())
 }
 
 /// Resolves at Ctrl-C or SIGTERM.
