@@ -1,5 +1,6 @@
 //! Everything that may end a command, and the one way in which it is told: what failed, why, what to do.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_engine::contacts::ContactFault;
@@ -58,6 +59,15 @@ pub enum Failure {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
+    /// Something was not answered and nobody can be asked.
+    #[error("{0} is needed, because there is no terminal to ask at")]
+    Missing(&'static str),
+    /// Settings are there and others were given.
+    #[error("there are settings in {} already, and they were not changed", .0.display())]
+    SettingsExist(PathBuf),
+    /// The words that say where the phones are.
+    #[error("no address of this machine in a local network was found")]
+    NoNetwork,
     /// No line has that number.
     #[error("no line of this state folder has that number")]
     NoSuchLine,
@@ -91,6 +101,9 @@ impl Failure {
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
+            Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
+            Self::SettingsExist(_) => "leave the options out that would change them, or give --replace: the old file is then kept beside the new one".to_owned(),
+            Self::NoNetwork => "name the address that the phones reach, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
@@ -108,6 +121,9 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::Missing(_)
+            | Self::SettingsExist(_)
+            | Self::NoNetwork
             | Self::NoSuchLine
             | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
@@ -116,7 +132,7 @@ impl Failure {
     }
 
     /// One paragraph.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("ringfence: {self}. To do: {}.", self.remedy())
     }
 

@@ -42,7 +42,7 @@ fn handed_over(folder: &Path) -> Result<Option<Secret>, Failure> {
 }
 
 /// `None` when there is no terminal to ask at.
-fn ask(question: &str) -> Option<Secret> {
+pub(super) fn ask(question: &str) -> Option<Secret> {
     rpassword::prompt_password(question).ok().map(Secret::new)
 }
 

@@ -5,6 +5,7 @@
 //!   lock                  held while an engine runs
 //!   lines/20417.json      mode 0600 from its first byte; see `sealed` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
+//!   pending/3f..a1.done   the number that an activation brought, for whoever repeats it
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
@@ -256,6 +257,31 @@ impl Keystore {
         file::remove(&self.pending_path(name))
     }
 
+    /// Remembers which number an activation brought.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when the disk refuses.
+    pub fn mark_redeemed(&mut self, name: &[u8], number: u32) -> Result<(), KeystoreFault> {
+        let path = self.pending_path(name).with_extension("done");
+        write_private(&path, &self.vault.seal(&path, &number.to_be_bytes())?)
+    }
+
+    /// The number that the same activation brought earlier.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when it was remembered and cannot be read.
+    pub fn redeemed(&mut self, name: &[u8]) -> Result<Option<u32>, KeystoreFault> {
+        let path = self.pending_path(name).with_extension("done");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let body = self.vault.open(&path, &read_private(&path)?)?;
+        let number = body.as_slice().try_into().map(u32::from_be_bytes);
+        number
+            .map(Some)
+            .map_err(|_| KeystoreFault::Malformed { path })
+    }
+
     fn line_path(&self, number: u32) -> PathBuf {
         line_path(&self.folder, number)
     }
@@ -468,5 +494,8 @@ mod tests {
         assert_eq!(store.pending(&[1, 2]).unwrap().unwrap().as_slice(), b"keys");
         store.forget_pending(&[1, 2]).unwrap();
         assert_eq!(store.pending(&[1, 2]), Ok(None));
+        assert_eq!(store.redeemed(&[1, 2]), Ok(None));
+        store.mark_redeemed(&[1, 2], 20_001).unwrap();
+        assert_eq!(store.redeemed(&[1, 2]), Ok(Some(20_001)));
     }
 }
