@@ -96,7 +96,7 @@ fn way(way: Way) -> &'static str {
 }
 
 /// A moment in UTC (RFC 3339), or its seconds if no calendar has it.
-fn moment(at: UnixTime) -> String {
+pub(super) fn moment(at: UnixTime) -> String {
     let seconds = i64::try_from(at.seconds()).ok();
     let moment = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
     moment.map_or_else(

@@ -15,6 +15,7 @@ use crate::io::book::BookFault;
 use crate::io::phone::ListenError;
 use crate::io::probe::ProbeFault;
 use crate::keystore::KeystoreFault;
+use crate::keystore::archive::ArchiveFault;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum Failure {
     /// The key store.
     #[error(transparent)]
     Keystore(#[from] KeystoreFault),
+    /// A backup.
+    #[error(transparent)]
+    Archive(#[from] ArchiveFault),
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
@@ -90,6 +94,7 @@ impl Failure {
         match self {
             Self::Config(error) => error.remedy(),
             Self::Keystore(fault) => fault.remedy(),
+            Self::Archive(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
@@ -121,6 +126,7 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::Archive(ArchiveFault::Exists(_) | ArchiveFault::LinesThere(_))
             | Self::Missing(_)
             | Self::SettingsExist(_)
             | Self::NoNetwork

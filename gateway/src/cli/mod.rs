@@ -4,6 +4,7 @@
 //! settings are wrong.
 
 mod activate;
+mod backup;
 mod calls;
 mod contacts;
 mod deactivate;
@@ -90,6 +91,19 @@ enum Command {
     ///
     /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
     Calls(calls::CallsArgs),
+    /// Write lines, contacts, calls and settings into one file under a passphrase
+    ///
+    /// Works beside a running engine. The passphrase is that of the keys if they have one; the environment variable
+    /// RINGFENCE_BACKUP_PASSPHRASE names another, and without either it is asked for, twice.
+    Backup(backup::BackupArgs),
+    /// Bring back what a backup holds
+    ///
+    /// Stop the engine of the state folder first. The folder is replaced in one step: whatever stops the restore, there is either the
+    /// old state or the new one. An old backup has old ring keys: the engine draws new ones at its first start, and calls may not
+    /// reach it until the phone book has published them. Of what came after the backup, contacts must be trusted anew, calls are
+    /// forgotten, and texts of the last seven days may show once more. Two engines must never run with the same line: each would
+    /// replace the other's ring key, calls would reach one of them by chance, and both would take the phone book for a liar.
+    Restore(backup::RestoreArgs),
     /// List the proof against the phone book that was found, if any
     Evidence(evidence::EvidenceArgs),
     /// Print the completions for a shell
@@ -140,6 +154,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
+        Command::Restore(args) => backup::bring_back(&args).map(|()| ExitCode::SUCCESS),
         Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             write(&papers::completions(shell, Cli::command()))?;

@@ -46,7 +46,7 @@ pub(super) fn ask(question: &str) -> Option<Secret> {
     rpassword::prompt_password(question).ok().map(Secret::new)
 }
 
-fn ask_twice() -> Result<Secret, Failure> {
+pub(super) fn ask_twice() -> Result<Secret, Failure> {
     let first = ask("New passphrase: ")
         .filter(|text| !text.is_empty())
         .ok_or(Failure::NoPassphrase)?;

@@ -9,11 +9,13 @@
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
+//!   restored              there after a restore, until the ring keys are renewed; see `archive`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
 //! of the phone book lies beside them and is no secret ([`crate::io::book`]).
 
+pub mod archive;
 mod contacts;
 mod evidence;
 mod file;
@@ -207,6 +209,20 @@ impl Keystore {
     /// look like calls that never come.
     pub fn lines(&mut self) -> Result<Vec<LineFile>, KeystoreFault> {
         read_lines(&self.folder, &mut self.vault)
+    }
+
+    /// Whether this state came out of a backup and its ring keys may be older than those that the phone book lists.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.folder.join(archive::RESTORED).exists()
+    }
+
+    /// The ring keys were renewed after a restore.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when the disk refuses.
+    pub fn settle_restored(&mut self) -> Result<(), KeystoreFault> {
+        file::remove(&self.folder.join(archive::RESTORED))
     }
 
     /// Writes a line, replacing an older state of it. Either the old or the new file is there, whatever happens meanwhile.
