@@ -28,6 +28,7 @@ pub(crate) mod watch;
 
 use std::time::Instant;
 
+use crate::account::User;
 use crate::event::HangUp;
 use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
@@ -99,6 +100,15 @@ impl Leg {
         match self {
             Self::Calling(leg) => Some(leg.flow()),
             Self::Talking(leg) => Some(leg.flow()),
+            _ => None,
+        }
+    }
+
+    /// The line of the one phone.
+    pub(crate) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Calling(leg) => Some(leg.user()),
+            Self::Talking(leg) => Some(leg.user()),
             _ => None,
         }
     }

@@ -140,6 +140,10 @@ impl Talking {
         self.dialog.flow
     }
 
+    pub(crate) const fn user(&self) -> &User {
+        &self.user
+    }
+
     /// The PRACK of our 180 may still be on its way.
     pub(super) fn keep_ringing(&mut self, reliable: Option<Reliable>) {
         self.reliable = reliable;
@@ -261,6 +265,7 @@ impl Talking {
         };
         board.alarms.clear(self.id, Timer::AnswerAgain);
         board.alarms.clear(self.id, Timer::NoAck);
+        board.transactions.confirm(unconfirmed.transaction, now);
         if self.is_closing {
             board.bye(&mut self.dialog, now);
             return self.leave(board, now);
