@@ -139,7 +139,7 @@ fn what_is_kept_is_bounded_and_the_fullest_source_loses_its_oldest() {
     let (mut table, now) = (Transactions::new(), some_instant());
     let mut answer = Response::to(&numbered(0).0, 200);
     answer.body = vec![b'x'; 60_000];
-    let mut serve = |table: &mut Transactions, number, source| {
+    let serve = |table: &mut Transactions, number, source| {
         let (request, essentials) = numbered(number);
         let id = table.open(&request, &essentials, source).unwrap();
         table.respond(id, &answer, now);
