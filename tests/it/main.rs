@@ -19,6 +19,7 @@ mod no_look_up;
 mod own_lines;
 mod own_record;
 mod path_of_a_call;
+mod phone_matrix;
 mod pin_on_answer;
 mod reachable_within_ten_minutes;
 mod real_browser;
