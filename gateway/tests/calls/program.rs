@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ringfence::demo::phone::Phone;
-use ringfence::demo::ua::PhoneEvent;
 use ringfence::keystore::LineFile;
+use ringfence::softphone::PhoneEvent;
 
 use crate::town::{SOON, TURN_SECRET, plug_in, sees};
 
