@@ -145,8 +145,6 @@ pub struct Phone {
     orders: ChildStdin,
     news: mpsc::Receiver<Value>,
     seen: Vec<Value>,
-    /// How much of `seen` came before the last recording that was listened to.
-    listened: usize,
     home: TempDir,
 }
 
@@ -212,7 +210,6 @@ impl Phone {
             orders,
             news,
             seen: Vec::new(),
-            listened: 0,
             home,
         }
     }
@@ -292,14 +289,13 @@ impl Phone {
     /// When there is no recording.
     pub fn recording(&mut self) -> Sound {
         let is_told = |news: &Value| news["event"] == "heard";
-        let seen = self.seen[self.listened..]
-            .iter()
-            .rfind(|news| is_told(news));
-        let news = match seen {
+        // What came before the end was of calls before.
+        let mut by_call = self.seen.rsplit(|news| news["state"] == "ended");
+        let since_end = by_call.next().unwrap_or_default();
+        let news = match since_end.iter().find(|news| is_told(news)) {
             Some(news) => news.clone(),
             None => self.wait("a recording", QUIT_WITHIN, is_told),
         };
-        self.listened = self.seen.len();
         let files = news["files"].as_array().and_then(|files| files.last());
         let Some(file) = files.and_then(Value::as_str) else {
             panic!("{}: recorded nothing: {}", self.name, self.story())

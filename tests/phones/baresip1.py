@@ -181,6 +181,8 @@ class Baresip(Phone):
         elif kind == "CALL_DTMF_START":
             say("digit", digit=news.get("param", ""))
         elif kind in STATES:
+            if kind in ("CALL_OUTGOING", "CALL_RINGING", "CALL_INCOMING"):
+                self.complete_at = None  # first comes the new call
             facts = {"reason": news.get("param", "")} if kind == "CALL_CLOSED" else {}
             status = facts.get("reason", "").split(" ")[0]
             if status.isdigit():

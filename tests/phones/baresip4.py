@@ -44,6 +44,7 @@ class Baresip4(Phone):
         self.agent = None
         self.calls = []
         self.pending = set()
+        self.finishing = None
 
     def start(self):
         logging.basicConfig(filename=self.inside("baresip.log"), level=logging.DEBUG)
@@ -121,11 +122,17 @@ class Baresip4(Phone):
 
     def follow(self, call):
         """Tells what becomes of a call."""
+        if self.finishing is not None:
+            self.finishing.cancel()  # first comes the new call
+        if not self.calls:
+            self.listen_anew()
         self.calls.append(call)
 
         def happened(event):
             if event.event in (Event.CALL_HOLD, Event.CALL_RESUME):
                 self.listen_anew()
+            if event.event is Event.CALL_DTMF_START:
+                say("digit", digit=event.text)
             told = STATES.get(event.event)
             if told == "ended":
                 self.ended(call, event.text or "")
@@ -133,7 +140,6 @@ class Baresip4(Phone):
                 say("call", state=told)
 
         call.on(happened)
-        call.on_dtmf(lambda press: say("digit", digit=press.digit))
 
     def ended(self, call, reason):
         """A call is over; its recordings are complete in a moment."""
@@ -142,12 +148,7 @@ class Baresip4(Phone):
         status = reason.split(" ")[0]
         say("call", state="ended", reason=reason, **({"status": int(status)} if status.isdigit() else {}))
         if not self.calls:
-            self.loop.call_later(FILE_CLOSED_AFTER, self.finish)
-
-    def finish(self):
-        """What was heard is complete; the next call has files of its own."""
-        self.tell_recordings()
-        self.listen_anew()
+            self.finishing = self.loop.call_later(FILE_CLOSED_AFTER, self.tell_recordings)
 
     def attempt(self, course):
         """Runs a coroutine beside the orders; what goes wrong is told."""
