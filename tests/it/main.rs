@@ -20,6 +20,7 @@ mod no_look_up;
 mod own_lines;
 mod own_record;
 mod path_of_a_call;
+mod phone_matrix;
 mod pin_on_answer;
 mod presence;
 mod reachable_within_ten_minutes;
