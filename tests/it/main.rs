@@ -13,6 +13,7 @@ mod hold;
 mod hostile_descriptions;
 mod in_call;
 mod layers;
+mod licences;
 mod lost_packets;
 mod missed_calls;
 mod no_answer;
