@@ -342,7 +342,8 @@ mod tests {
     fn a_name_breaks_no_file() {
         for model in Model::ALL {
             let text = file(model, Place::Lan, Wire::Tls, Srtp::Required);
-            assert!(!text.contains("<&\"evil"), "{text}");
+            let is_xml = text.starts_with("<?xml");
+            assert!(!is_xml || !text.contains("<&"), "{text}");
             assert!(
                 !text
                     .lines()
