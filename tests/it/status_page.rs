@@ -13,9 +13,9 @@ use ringfence::{
     demo::{
         phone::Phone,
         stack::{End, Stack, StackOptions},
-        ua::{PhoneEvent, Registration},
     },
     page::key::Key,
+    softphone::{PhoneEvent, Registration},
 };
 use ringfence_phonebook::Number;
 use ringfence_sip::{Password, User};

@@ -32,7 +32,10 @@ impl FromStr for Mac {
 
     /// Twelve hexadecimal digits, with or without `:`, `-` or `.` between them.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let digits: String = text.chars().filter(|sign| !matches!(sign, ':' | '-' | '.')).collect();
+        let digits: String = text
+            .chars()
+            .filter(|sign| !matches!(sign, ':' | '-' | '.'))
+            .collect();
         let bytes = hex::decode(digits).map_err(drop)?;
         bytes.try_into().map(Self).map_err(drop)
     }
@@ -54,7 +57,10 @@ impl fmt::Debug for Mac {
 
 impl Provisioning {
     /// What was typed; `None` if it is turned off. Phones register at `addresses`.
-    pub(super) fn read(raw: RawProvisioning, addresses: &[IpAddr]) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn read(
+        raw: RawProvisioning,
+        addresses: &[IpAddr],
+    ) -> Result<Option<Self>, ConfigError> {
         if raw.listen.is_empty() {
             return Ok(None);
         }
@@ -70,7 +76,10 @@ impl Provisioning {
             });
         }
         let desk = |phone: super::raw::RawDesk| {
-            let mac = phone.mac.parse().map_err(|()| ConfigError::Mac(phone.mac))?;
+            let mac = phone
+                .mac
+                .parse()
+                .map_err(|()| ConfigError::Mac(phone.mac))?;
             Ok((mac, Number::new(phone.line)))
         };
         Ok(Some(Self {
@@ -104,14 +113,25 @@ mod tests {
         assert_eq!(read(""), Ok(None));
         assert!(read("192.168.1.10:5081").unwrap().is_some());
         for elsewhere in ["192.168.1.11:5081", "0.0.0.0:5081", "192.168.1.10", "x"] {
-            assert_eq!(read(elsewhere), Err(ConfigError::Provisioning(elsewhere.to_owned())));
+            assert_eq!(
+                read(elsewhere),
+                Err(ConfigError::Provisioning(elsewhere.to_owned()))
+            );
         }
     }
 
     #[test]
     fn a_hardware_address_is_read_however_it_is_printed() {
-        for text in ["00:15:65:AA:bb:cc", "00-15-65-aa-bb-cc", "001565aabbcc", "0015.65aa.bbcc"] {
-            assert_eq!(text.parse::<Mac>().map(|mac| mac.to_string()), Ok("001565aabbcc".to_owned()));
+        for text in [
+            "00:15:65:AA:bb:cc",
+            "00-15-65-aa-bb-cc",
+            "001565aabbcc",
+            "0015.65aa.bbcc",
+        ] {
+            assert_eq!(
+                text.parse::<Mac>().map(|mac| mac.to_string()),
+                Ok("001565aabbcc".to_owned())
+            );
         }
         for text in ["", "001565aabbc", "001565aabbccdd", "001565aabbcg"] {
             assert!(text.parse::<Mac>().is_err(), "{text}");

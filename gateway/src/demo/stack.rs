@@ -29,7 +29,7 @@ use crate::io::probe::{ProbeFault, probe};
 use crate::io::relay::RelayState;
 use crate::io::turn::{TurnEndpoint, Wire};
 use crate::keystore::{Keystore, LineFile};
-use crate::page::house::House;
+use crate::page::board::Board;
 use crate::page::{Front, FrontError};
 use crate::secret::Secret;
 
@@ -329,9 +329,9 @@ async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFau
     probe(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
-    let house = House::of(&config, std::slice::from_ref(&line), &gateway);
+    let board = Board::of(&config, std::slice::from_ref(&line), &gateway);
     Ok(End {
-        page: Front::open(ANY_PORT, house, gateway.enquiry()).await?,
+        page: Front::open(ANY_PORT, board, gateway.enquiry()).await?,
         gateway,
         line,
         relays,

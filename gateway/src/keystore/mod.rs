@@ -9,6 +9,7 @@
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
 //!   page-token            the running engine's page and its key; see `page::key`
+//!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy

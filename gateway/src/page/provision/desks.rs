@@ -1,4 +1,4 @@
-//! Desk phones of the house: which line each gets, and under which names they ask for their settings. What they fetch holds the
+//! Desk phones of the board: which line each gets, and under which names they ask for their settings. What they fetch holds the
 //! password of the line, behind a path that nobody guesses and that stays the same, because phones keep it.
 
 use ringfence_phonebook::Number;
@@ -50,11 +50,19 @@ impl Desks {
 /// The maker and the phone, by the name of the file.
 fn named(file: &str) -> Option<(Model, Mac)> {
     let file = file.to_ascii_lowercase();
-    let (model, mac) = if let Some(rest) = file.strip_suffix(".htm").or_else(|| file.strip_suffix(".html")) {
+    let (model, mac) = if let Some(rest) = file
+        .strip_suffix(".htm")
+        .or_else(|| file.strip_suffix(".html"))
+    {
         let (maker, mac) = rest.split_once('-')?;
-        let is_snom = maker.strip_prefix("snom").is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let is_snom = maker
+            .strip_prefix("snom")
+            .is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_alphanumeric()));
         (Model::Snom, Some(mac).filter(|_| is_snom)?)
-    } else if let Some(mac) = file.strip_prefix("cfg").and_then(|rest| rest.strip_suffix(".xml")) {
+    } else if let Some(mac) = file
+        .strip_prefix("cfg")
+        .and_then(|rest| rest.strip_suffix(".xml"))
+    {
         (Model::Grandstream, mac)
     } else {
         (Model::Yealink, file.strip_suffix(".cfg")?)
@@ -102,7 +110,11 @@ mod tests {
             assert_eq!(desks().find(&secret, file), None, "{file}");
         }
         assert_eq!(desks().find(&"s".repeat(63), "001565aabbcc.cfg"), None);
-        assert!(desks().path("001565aabbcd".parse().unwrap(), "snom").is_none());
+        assert!(
+            desks()
+                .path("001565aabbcd".parse().unwrap(), "snom")
+                .is_none()
+        );
     }
 
     #[test]
@@ -111,7 +123,11 @@ mod tests {
         for maker in ["snom", "Yealink", "grandstream", "somebody"] {
             let path = desks().path(mac, maker).unwrap();
             let (_, file) = path.expose().rsplit_once('/').unwrap();
-            let asked = if file.is_empty() { "001565aabbcc.cfg" } else { file };
+            let asked = if file.is_empty() {
+                "001565aabbcc.cfg"
+            } else {
+                file
+            };
             assert!(desks().find(&"s".repeat(64), asked).is_some(), "{maker}");
         }
     }

@@ -35,7 +35,9 @@ pub(in crate::page) fn answer(
     let mut accepted = Response::to(&request, 200);
     let to = format!("{};tag={mark}", request.headers.text(&Name::To)?);
     accepted.headers.replace(Name::To, to.as_str());
-    accepted.headers.push(Name::Contact, format!("<sip:{local}>"));
+    accepted
+        .headers
+        .push(Name::Contact, format!("<sip:{local}>"));
     accepted.headers.push(Name::Expires, "0");
     Some(Answer {
         accepted: accepted.to_bytes(),
@@ -56,16 +58,27 @@ fn asks(request: &Request) -> Option<(Mac, String)> {
     let maker = parts.find_map(|part| part.strip_prefix("vendor="));
     let maker = maker.unwrap_or_default().trim_matches('"').to_owned();
     let user = request.headers.from()?.uri.user()?;
-    let mac = user.get(..4).filter(|head| head.eq_ignore_ascii_case("mac:")).and_then(|_| user.get(4..))?;
+    let mac = user
+        .get(..4)
+        .filter(|head| head.eq_ignore_ascii_case("mac:"))
+        .and_then(|_| user.get(4..))?;
     Some((mac.parse().ok()?, maker))
 }
 
 /// RFC 6665 section 4.1.3: the one and last notification.
-fn notice(request: &Request, to: &str, (local, url): (SocketAddr, &Secret), mark: &str) -> Option<Request> {
+fn notice(
+    request: &Request,
+    to: &str,
+    (local, url): (SocketAddr, &Secret),
+    mark: &str,
+) -> Option<Request> {
     let contact = request.headers.contacts()?.into_iter().next()?.uri;
     let mut notice = Request::new(Method::Notify, &contact);
     let headers = &mut notice.headers;
-    headers.push(Name::Via, format!("SIP/2.0/UDP {local};branch=z9hG4bK{mark};rport"));
+    headers.push(
+        Name::Via,
+        format!("SIP/2.0/UDP {local};branch=z9hG4bK{mark};rport"),
+    );
     headers.push(Name::MaxForwards, "1");
     headers.push(Name::From, to);
     headers.push(Name::To, request.headers.get(&Name::From)?);
@@ -101,20 +114,38 @@ mod tests {
             Secret::new("s".repeat(64)),
             vec![("001565aabbcc".parse().unwrap(), Number::new(20_417))],
         );
-        let answer = answer(message.as_bytes(), &desks, (LOCAL.parse().unwrap(), "http://192.168.1.10:5081"), "m1")?;
+        let answer = answer(
+            message.as_bytes(),
+            &desks,
+            (LOCAL.parse().unwrap(), "http://192.168.1.10:5081"),
+            "m1",
+        )?;
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Some((text(answer.accepted), text(answer.notice)))
     }
 
     #[test]
     fn a_phone_that_is_named_hears_where_its_settings_are() {
-        let event = "ua-profile;profile-type=\"device\";vendor=\"snom\";model=\"D735\";version=\"10.1\"";
+        let event =
+            "ua-profile;profile-type=\"device\";vendor=\"snom\";model=\"D735\";version=\"10.1\"";
         let (accepted, notice) = told(&subscribe("001565AABBCC", event)).unwrap();
-        assert!(accepted.starts_with("SIP/2.0 200 ") && accepted.contains(";tag=m1"), "{accepted}");
+        assert!(
+            accepted.starts_with("SIP/2.0 200 ") && accepted.contains(";tag=m1"),
+            "{accepted}"
+        );
         assert!(accepted.contains("CSeq: 7 SUBSCRIBE"), "{accepted}");
-        assert!(notice.starts_with("NOTIFY sip:192.168.1.20:1033 SIP/2.0\r\n"), "{notice}");
-        assert!(notice.contains("To: <sip:MAC%3A001565AABBCC@224.0.1.75>;tag=f1\r\n"), "{notice}");
-        let url = format!("\r\n\r\nhttp://192.168.1.10:5081/p/{}/snom-001565aabbcc.htm", "s".repeat(64));
+        assert!(
+            notice.starts_with("NOTIFY sip:192.168.1.20:1033 SIP/2.0\r\n"),
+            "{notice}"
+        );
+        assert!(
+            notice.contains("To: <sip:MAC%3A001565AABBCC@224.0.1.75>;tag=f1\r\n"),
+            "{notice}"
+        );
+        let url = format!(
+            "\r\n\r\nhttp://192.168.1.10:5081/p/{}/snom-001565aabbcc.htm",
+            "s".repeat(64)
+        );
         assert!(notice.ends_with(&url), "{notice}");
         assert!(matches!(parse(notice.as_bytes()), Ok(Message::Request(_))));
     }
