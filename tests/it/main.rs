@@ -24,6 +24,7 @@ mod pin_on_answer;
 mod reachable_within_ten_minutes;
 mod real_browser;
 mod real_phones;
+mod real_scanners;
 mod real_servers;
 mod real_sip;
 mod reinvite;
