@@ -29,8 +29,26 @@ pub struct RawConfig {
     pub phonebook: RawBook,
     /// `[turn]`
     pub turn: RawTurn,
+    /// `[page]`
+    pub page: RawPage,
     /// `[metrics]`
     pub metrics: RawMetrics,
+}
+
+/// `[page]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPage {
+    /// Address and port of the user's page.
+    pub listen: String,
+}
+
+impl Default for RawPage {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5080".to_owned(),
+        }
+    }
 }
 
 /// `[metrics]`
@@ -55,6 +73,8 @@ pub struct RawSip {
     pub tls_port: u16,
     /// Whether sound is encrypted.
     pub srtp: RawSrtp,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unsolicited_mwi: RawUnasked,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -74,6 +94,19 @@ pub enum RawSrtp {
     Optional,
     /// `"required"`
     Required,
+}
+
+/// `sip.unsolicited_mwi`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawUnasked {
+    /// `"auto"`
+    #[default]
+    Auto,
+    /// `"always"`
+    Always,
+    /// `"never"`
+    Never,
 }
 
 /// `[phonebook]`
@@ -116,6 +149,7 @@ impl Default for RawConfig {
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
+            page: RawPage::default(),
             metrics: RawMetrics::default(),
         }
     }
@@ -129,6 +163,7 @@ impl Default for RawSip {
             tcp_port: 5060,
             tls_port: 5061,
             srtp: RawSrtp::default(),
+            unsolicited_mwi: RawUnasked::default(),
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

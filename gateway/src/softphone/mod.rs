@@ -7,6 +7,7 @@
 mod body;
 pub mod g711;
 mod reception;
+pub mod tape;
 pub mod ua;
 mod voice;
 

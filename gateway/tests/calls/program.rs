@@ -129,6 +129,6 @@ pub(crate) fn settings_with(first: &str, turn_urls: &[String], secret: &str) -> 
     )
 }
 
-fn write_settings(config: &Path, state: &Path, settings: &str) {
+pub(crate) fn write_settings(config: &Path, state: &Path, settings: &str) {
     std::fs::write(config, format!("state = {state:?}\n{settings}")).unwrap();
 }
