@@ -8,8 +8,9 @@ use ringfence_engine::safety::{Party, SafetyNumber};
 use ringfence_phonebook::{Day, Number};
 use serde_json::{Value, json};
 
-use super::{Failure, Place, day_text, passphrase, say};
+use super::{Failure, Place, passphrase, say};
 use crate::assemble::AssembleFault;
+use crate::calendar::day_text;
 use crate::clock;
 use crate::keystore::{ContactsFile, Keystore, LineFile};
 

@@ -1,5 +1,6 @@
 //! Everything that may end a command, and the one way in which it is told: what failed, why, what to do.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_engine::contacts::ContactFault;
@@ -10,10 +11,13 @@ use crate::activate::ActivateFault;
 use crate::assemble::AssembleFault;
 use crate::config::ConfigError;
 use crate::demo::stack::StackFault;
+use crate::house::HouseFault;
 use crate::io::book::BookFault;
 use crate::io::phone::ListenError;
 use crate::io::probe::ProbeFault;
 use crate::keystore::KeystoreFault;
+use crate::keystore::archive::ArchiveFault;
+use crate::page::FrontError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +29,9 @@ pub enum Failure {
     /// The key store.
     #[error(transparent)]
     Keystore(#[from] KeystoreFault),
+    /// A backup.
+    #[error(transparent)]
+    Archive(#[from] ArchiveFault),
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
@@ -46,6 +53,9 @@ pub enum Failure {
     /// The page for monitors.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The user's page.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     /// The passphrase that the service manager was to hand over.
     #[error("the passphrase that the service manager hands over cannot be read: {0}")]
     Credential(std::io::ErrorKind),
@@ -58,6 +68,15 @@ pub enum Failure {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
+    /// Something was not answered and nobody can be asked.
+    #[error("{0} is needed, because there is no terminal to ask at")]
+    Missing(&'static str),
+    /// Settings are there and others were given.
+    #[error("there are settings in {} already, and they were not changed", .0.display())]
+    SettingsExist(PathBuf),
+    /// The words that say where the phones are.
+    #[error("no address of this machine in a local network was found")]
+    NoNetwork,
     /// No line has that number.
     #[error("no line of this state folder has that number")]
     NoSuchLine,
@@ -78,11 +97,24 @@ pub enum Failure {
     System(std::io::ErrorKind),
 }
 
+impl From<HouseFault> for Failure {
+    fn from(fault: HouseFault) -> Self {
+        match fault {
+            HouseFault::Keystore(fault) => fault.into(),
+            HouseFault::Book(fault) => fault.into(),
+            HouseFault::Assemble(fault) => fault.into(),
+            HouseFault::Turn(fault) => fault.into(),
+            HouseFault::Listen(error) => error.into(),
+        }
+    }
+}
+
 impl Failure {
     fn remedy(&self) -> String {
         match self {
             Self::Config(error) => error.remedy(),
             Self::Keystore(fault) => fault.remedy(),
+            Self::Archive(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
@@ -90,10 +122,15 @@ impl Failure {
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => listen_remedy(error),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
+            Self::Front(FrontError::Key(fault)) => fault.remedy(),
+            Self::Front(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
             Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
+            Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
+            Self::SettingsExist(_) => "leave the options out that would change them, or give --replace: the old file is then kept beside the new one".to_owned(),
+            Self::NoNetwork => "name the address that the phones reach, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
             Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
@@ -112,6 +149,10 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::Archive(ArchiveFault::Exists(_) | ArchiveFault::LinesThere(_))
+            | Self::Missing(_)
+            | Self::SettingsExist(_)
+            | Self::NoNetwork
             | Self::NoSuchLine
             | Self::WhichLine
             | Self::NotConfirmed
@@ -121,7 +162,7 @@ impl Failure {
     }
 
     /// One paragraph.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("ringfence: {self}. To do: {}.", self.remedy())
     }
 

@@ -29,8 +29,50 @@ pub struct RawConfig {
     pub phonebook: RawBook,
     /// `[turn]`
     pub turn: RawTurn,
+    /// `[page]`
+    pub page: RawPage,
+    /// `[provisioning]`
+    pub provisioning: RawProvisioning,
     /// `[metrics]`
     pub metrics: RawMetrics,
+}
+
+/// `[provisioning]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawProvisioning {
+    /// Address and port on the network.
+    pub listen: String,
+    /// Whether phones are told by multicast.
+    pub plug_and_play: bool,
+    /// Desk phones.
+    pub phones: Vec<RawDesk>,
+}
+
+/// One of `provisioning.phones`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDesk {
+    /// Hardware address.
+    pub mac: String,
+    /// The number of its line.
+    pub line: u32,
+}
+
+/// `[page]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPage {
+    /// Address and port of the user's page.
+    pub listen: String,
+}
+
+impl Default for RawPage {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5080".to_owned(),
+        }
+    }
 }
 
 /// `[metrics]`
@@ -131,6 +173,8 @@ impl Default for RawConfig {
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
+            page: RawPage::default(),
+            provisioning: RawProvisioning::default(),
             metrics: RawMetrics::default(),
         }
     }

@@ -6,6 +6,7 @@ mod idle;
 pub mod lobby;
 mod patience;
 pub mod phone;
+pub mod ports;
 pub mod probe;
 pub mod purse;
 pub mod relay;

@@ -6,6 +6,8 @@ mod bad_moments;
 #[cfg(test)]
 mod community_box;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod processes;
@@ -19,6 +21,8 @@ mod renewed_binding;
 mod service;
 #[cfg(test)]
 mod silence_in_logs;
+#[cfg(test)]
+mod status_page;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::receive::{Arrival, DEFAULT_PORT};
-use super::{Agent, MAX_LEGS};
+use super::{Agent, MAX_LEGS, MAX_LEGS_OF_LINE};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::Verdict;
@@ -206,7 +206,7 @@ impl Agent {
             self.reply(&arrival, 422);
             return;
         };
-        let is_full = self.calls() >= MAX_LEGS;
+        let is_full = self.calls() >= MAX_LEGS || self.calls_of(&user) >= MAX_LEGS_OF_LINE;
         let opened = if is_full {
             None
         } else {

@@ -26,6 +26,8 @@ use crate::transaction::Unanswered;
 
 /// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
 pub(crate) const MAX_LEGS: usize = 256;
+/// How many of these may be calls of one line's phones, so that no line can shut the others out.
+pub(crate) const MAX_LEGS_OF_LINE: usize = 128;
 
 /// The SIP server that phones see, over bytes and time.
 ///
@@ -225,6 +227,12 @@ impl Agent {
     /// Legs that are calls.
     fn calls(&self) -> usize {
         self.legs.values().filter(|leg| leg.is_call()).count()
+    }
+
+    /// Calls that phones of this line have begun or accepted.
+    fn calls_of(&self, user: &User) -> usize {
+        let legs = self.legs.values();
+        legs.filter(|leg| leg.user() == Some(user)).count()
     }
 
     /// How many phones are registered to the line.

@@ -30,6 +30,7 @@ pub(crate) mod watch;
 
 use std::time::Instant;
 
+use crate::account::User;
 use crate::event::HangUp;
 use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
@@ -114,6 +115,15 @@ impl Leg {
             Self::Calling(leg) => leg.lists_info(),
             Self::Talking(leg) => leg.lists_info(),
             _ => false,
+        }
+    }
+
+    /// The line of the one phone.
+    pub(crate) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Calling(leg) => Some(leg.user()),
+            Self::Talking(leg) => Some(leg.user()),
+            _ => None,
         }
     }
 

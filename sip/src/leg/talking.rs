@@ -149,6 +149,10 @@ impl Talking {
         self.phone.lists_info
     }
 
+    pub(crate) const fn user(&self) -> &User {
+        &self.user
+    }
+
     /// The PRACK of our 180 may still be on its way.
     pub(super) fn keep_ringing(&mut self, reliable: Option<Reliable>) {
         self.reliable = reliable;
@@ -270,6 +274,7 @@ impl Talking {
         };
         board.alarms.clear(self.id, Timer::AnswerAgain);
         board.alarms.clear(self.id, Timer::NoAck);
+        board.transactions.confirm(unconfirmed.transaction, now);
         if self.is_closing {
             board.bye(&mut self.dialog, now);
             return self.leave(board, now);
