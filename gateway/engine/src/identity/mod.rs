@@ -238,9 +238,7 @@ const COVER_DOMAIN: &[u8] = b"ringfence/1 cover bucket\0";
 
 #[cfg(test)]
 mod tests {
-    use super::stored::{
-        FIRST_VERSION, RING_KEY_LEN, SECOND_VERSION, STORED_LEN, STORED_VERSION,
-    };
+    use super::stored::{FIRST_VERSION, RING_KEY_LEN, SECOND_VERSION, STORED_LEN, STORED_VERSION};
     use super::*;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;

@@ -113,4 +113,5 @@ pub(super) const FIRST_VERSION: u8 = 1;
 pub(super) const SECOND_VERSION: u8 = 2;
 pub(super) const STORED_VERSION: u8 = 3;
 pub(super) const RING_KEY_LEN: usize = 36;
-pub(super) const STORED_LEN: usize = 1 + 32 + RING_KEY_LEN + (MAX_PREVIOUS + 1) * (1 + RING_KEY_LEN);
+pub(super) const STORED_LEN: usize =
+    1 + 32 + RING_KEY_LEN + (MAX_PREVIOUS + 1) * (1 + RING_KEY_LEN);

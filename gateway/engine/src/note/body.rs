@@ -1,4 +1,4 @@
-//! The bodies of a text's piece and of a missed-call note as bytes. Tables with who sees what: PROTOCOL.md sections 4.6 and 4.7.
+//! The bodies of a text's piece and of a missed-call note as bytes. Tables with who sees what: PROTOCOL.md sections 4.7 and 4.8.
 
 use zeroize::Zeroizing;
 
