@@ -27,6 +27,7 @@ mod presence;
 mod reachable_within_ten_minutes;
 mod real_browser;
 mod real_phones;
+mod real_scanners;
 mod real_servers;
 mod real_sip;
 mod reinvite;
