@@ -15,6 +15,7 @@
 //! - [`reload`]: other settings while it runs, without dropping calls.
 //! - [`page`]: a page for this machine alone: health and figures for a monitor.
 //! - [`tally`]: sums of what calls were.
+//! - [`doctor`]: whether everything that a call needs is well, and a proof of the promise by a call to itself.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
 //! - [`clock`]: the one place where the time of day is asked.
 //! - [`secret`]: a string that is never printed and wiped when dropped.
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod diary;
+pub mod doctor;
 pub mod gateway;
 pub mod io;
 pub mod keystore;

@@ -100,7 +100,7 @@ impl Failure {
             Self::Book(fault) => fault.remedy(),
             Self::Activate(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
-            Self::Listen(error) => listen_remedy(error),
+            Self::Listen(error) => error.remedy(),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
             Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
@@ -147,15 +147,6 @@ impl Failure {
     pub(super) fn tell(&self) -> ExitCode {
         eprintln!("{}", self.text());
         ExitCode::from(self.status())
-    }
-}
-
-fn listen_remedy(error: &ListenError) -> String {
-    match error.error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port, sip.tcp_port and sip.tls_port to others".to_owned(),
-        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: correct sip.listen".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose a higher one".to_owned(),
-        _ => "check the [sip] settings".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ mod calls;
 mod contacts;
 mod deactivate;
 mod demo;
+mod doctor;
 mod evidence;
 mod failure;
 mod lines;
@@ -91,6 +92,12 @@ enum Command {
     ///
     /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
     Calls(calls::CallsArgs),
+    /// Look whether everything that a call needs is well, and prove the promise by a call to itself
+    ///
+    /// Looks at settings, rights of the keys, disk, ports, phone book, clock, each Nostr relay and each TURN server, then lets two
+    /// engines of its own call each other through them for 10 seconds and watches which names are looked up and which addresses are
+    /// connected. Works with and beside a running engine, and disturbs neither it nor its calls. Takes half a minute, and at most four.
+    Doctor(doctor::DoctorArgs),
     /// Write lines, contacts, calls and settings into one file under a passphrase
     ///
     /// Works beside a running engine. The passphrase is that of the keys if they have one; the environment variable
@@ -154,6 +161,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
         Command::Restore(args) => backup::bring_back(&args).map(|()| ExitCode::SUCCESS),
         Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),

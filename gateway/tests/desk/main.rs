@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod backup;
+mod doctor;
 mod setup;
 mod shell;

@@ -31,11 +31,20 @@ impl Shell {
         self.home.path().join(name)
     }
 
-    /// The command, to be started in this home.
+    /// The command, to be started in this home, without a terminal to ask at.
     pub(crate) fn command(&self, typed: &[&str]) -> Command {
         let mut command = Command::new("setsid");
+        command.args(["--wait", PROGRAM]);
+        self.in_this_home(command, typed)
+    }
+
+    /// The same as a child that can be told to end.
+    pub(crate) fn alone(&self, typed: &[&str]) -> Command {
+        self.in_this_home(Command::new(PROGRAM), typed)
+    }
+
+    fn in_this_home(&self, mut command: Command, typed: &[&str]) -> Command {
         command
-            .args(["--wait", PROGRAM])
             .args(typed)
             .env("HOME", self.home.path())
             .stdin(Stdio::null());
