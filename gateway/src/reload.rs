@@ -112,6 +112,7 @@ impl Running<'_> {
             log_format: old.log_format,
             sip: old.sip.clone(),
             phonebook: old.phonebook.clone(),
+            page: old.page,
             metrics: old.metrics,
             ..new
         })
@@ -134,6 +135,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log_format", old.log_format != new.log_format),
         ("sip", old.sip != new.sip),
         ("phonebook", old.phonebook != new.phonebook),
+        ("page", old.page != new.page),
         ("metrics", old.metrics != new.metrics),
     ]
     .into_iter()

@@ -90,6 +90,19 @@ pub enum Learnt {
     },
 }
 
+/// What the user decides about a number.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// The safety number was compared, and is the same; or that is taken back.
+    Verified(bool),
+    /// The other key that was shown, this one, is trusted from today on.
+    Accept(IdentityKey, Day),
+    /// Another name; an empty one takes the old one away.
+    Name(String),
+    /// The contact is forgotten.
+    Remove,
+}
+
 /// Why an edit of the user changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -100,6 +113,9 @@ pub enum ContactFault {
     /// There is no other key to accept.
     #[error("no other key was shown for this number, so there is none to accept")]
     NothingToAccept,
+    /// What the user saw and trusts is not what would be accepted now.
+    #[error("another key was shown for this number meanwhile: look again")]
+    NotThisKey,
     /// Too long, or more than one line.
     #[error("a name is one line of at most {MOST_NAME} bytes")]
     Name,
@@ -182,6 +198,26 @@ impl Contacts {
         contact.identity = other.identity;
         contact.since = today;
         contact.verified = false;
+        Ok(())
+    }
+
+    /// Does what the user decided.
+    ///
+    /// # Errors
+    /// [`ContactFault`]; nothing has changed then.
+    pub fn edit(&mut self, number: Number, edit: &Edit) -> Result<(), ContactFault> {
+        match edit {
+            Edit::Verified(yes) => self.contact(number)?.verified = *yes,
+            Edit::Accept(identity, today) => {
+                let other = self.contact(number)?.other;
+                if other.is_some_and(|other| other.identity != *identity) {
+                    return Err(ContactFault::NotThisKey);
+                }
+                self.accept(number, *today)?;
+            }
+            Edit::Name(name) => self.name(number, name)?,
+            Edit::Remove => self.remove(number)?,
+        }
         Ok(())
     }
 
@@ -269,6 +305,12 @@ impl fmt::Debug for OtherKey {
     }
 }
 
+impl fmt::Debug for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Edit(..)")
+    }
+}
+
 impl fmt::Debug for Learnt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -346,6 +388,20 @@ mod tests {
         assert_eq!(contact.identity, key(2));
         assert_eq!((contact.verified, contact.since), (false, TODAY.plus(1)));
         assert_eq!(contacts.accept(NUMBER, TODAY), nothing);
+    }
+
+    #[test]
+    fn a_key_is_accepted_only_if_it_is_the_one_that_the_user_saw() {
+        let mut contacts = Contacts::default();
+        contacts.learn(&pin(1));
+        contacts.learn(&other(2));
+        contacts.learn(&other(3));
+        let accept = |seed| Edit::Accept(key(seed), TODAY);
+        let fault = contacts.edit(NUMBER, &accept(2));
+        assert_eq!(fault, Err(ContactFault::NotThisKey));
+        assert_eq!(contacts.get(NUMBER).unwrap().identity, key(1));
+        assert_eq!(contacts.edit(NUMBER, &accept(3)), Ok(()));
+        assert_eq!(contacts.get(NUMBER).unwrap().identity, key(3));
     }
 
     #[test]

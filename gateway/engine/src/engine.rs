@@ -242,6 +242,12 @@ impl Engine {
         self.agent.phones(&line.account.user)
     }
 
+    /// The ways to the phones that are registered to a line, for its user's eyes only: they hold addresses.
+    #[must_use]
+    pub fn flows(&self, line: &Line) -> Vec<sip::Flow> {
+        self.agent.flows(&line.account.user).collect()
+    }
+
     /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.
     #[must_use]
     pub fn takes_no_texts(&self, line: &Line) -> Option<u16> {

@@ -303,7 +303,8 @@ impl Engine {
     /// A phone has it.
     pub(crate) fn handle_text_taken(&mut self, text: sip::TextId, now: Instant) {
         let Some(line) = self.arrived(text) else {
-            return;
+            // Read at the screen meanwhile: the next one can go.
+            return self.deliver_texts(now);
         };
         self.courier.pauses.remove(&line.0);
         self.courier.deaf.remove(&line.0);

@@ -6,9 +6,9 @@ use clap::Args;
 use ringfence_engine::date::UnixTime;
 use serde_json::json;
 
-use super::calls::moment;
 use super::progress::Progress;
 use super::{Failure, Place, passphrase, place, say};
+use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
 use crate::keystore::archive::{Archive, ArchiveFault, Kept, restore};

@@ -2,16 +2,22 @@
 //! notices within seconds (see `keystore::contacts`).
 
 use clap::{Args, Subcommand};
-use ringfence_engine::contacts::{Contact, ContactFault, Contacts, ShownBy};
+use ringfence_engine::contacts::{Contact, ContactFault, Contacts, Learnt, ShownBy};
+use ringfence_engine::date::UnixTime;
 use ringfence_engine::identity::Identity;
 use ringfence_engine::safety::{Party, SafetyNumber};
-use ringfence_phonebook::{Day, Number};
+use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
 use serde_json::{Value, json};
 
-use super::{Failure, Place, day_text, passphrase, say};
-use crate::assemble::AssembleFault;
+use super::block::{self, Wanted};
+use super::{Failure, Place, passphrase, say};
+use crate::assemble::{AssembleFault, directory};
+use crate::calendar::day_text;
 use crate::clock;
+use crate::config::Config;
+use crate::io::book::BookCopy;
 use crate::keystore::{ContactsFile, Keystore};
+use crate::secret::Secret;
 
 #[derive(Debug, Args)]
 pub(super) struct ContactsArgs {
@@ -26,6 +32,33 @@ pub(super) struct ContactsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Act {
+    /// Make a number a contact before it is called: its key is pinned as the copy of the phone book lists it now
+    ///
+    /// That is the phone book's word alone: compare the safety number. A number that nobody has yet is listed too; when somebody gets
+    /// it, the contact shows a changed key.
+    Add {
+        /// The number
+        number: Number,
+        /// Its name
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Drop calls and texts of a number, which need not be a contact
+    Block {
+        /// The number
+        number: Number,
+        /// On this line alone
+        #[arg(long, value_name = "NUMBER")]
+        line: Option<Number>,
+    },
+    /// Let a blocked number call and write again
+    Unblock {
+        /// The number
+        number: Number,
+        /// On this line alone
+        #[arg(long, value_name = "NUMBER")]
+        line: Option<Number>,
+    },
     /// Print the safety number that you and a contact share, to compare by voice or in person
     Verify {
         /// The contact
@@ -54,13 +87,46 @@ enum Act {
 }
 
 /// Runs the command.
-pub(super) fn run(args: &ContactsArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: &ContactsArgs) -> Result<(), Failure> {
     let config = args.place.config()?;
     let secret = passphrase(&config, false)?;
     let mut file = ContactsFile::open(&config.state, secret.clone());
     let today = Day::of_unix(clock::unix_seconds());
     match &args.act {
-        None => return show(&file.read()?, args.json),
+        None => {}
+        Some(Act::Add { number, name }) => {
+            let identity = listed(&config, &secret, *number)?;
+            let pin = Learnt::Pin {
+                number: *number,
+                identity,
+                day: today,
+            };
+            let (_, added) = file.edit(|contacts| {
+                let is_new = contacts.learn(&pin);
+                let named = name.as_ref().filter(|_| is_new);
+                named.map_or(Ok(()), |name| contacts.name(*number, name))?;
+                Ok::<_, ContactFault>(is_new)
+            })?;
+            if !added? {
+                return Err(Failure::IsContact);
+            }
+        }
+        Some(Act::Block { number, line }) => {
+            let wanted = Wanted {
+                number: *number,
+                line: *line,
+                is_blocked: true,
+            };
+            block::carry_out(&config, secret.clone(), wanted).await?;
+        }
+        Some(Act::Unblock { number, line }) => {
+            let wanted = Wanted {
+                number: *number,
+                line: *line,
+                is_blocked: false,
+            };
+            block::carry_out(&config, secret.clone(), wanted).await?;
+        }
         Some(Act::Verify { number, yes: false }) => {
             let contacts = file.read()?;
             let contact = contacts.get(*number).ok_or(ContactFault::Unknown)?;
@@ -93,15 +159,42 @@ pub(super) fn run(args: &ContactsArgs) -> Result<(), Failure> {
         Some(Act::Name { number, name }) => file.edit(|contacts| contacts.name(*number, name))?.1?,
         Some(Act::Remove { number }) => file.edit(|contacts| contacts.remove(*number))?.1?,
     }
-    show(&file.read()?, args.json)
+    let blocked = block::list(&config, secret)?;
+    show(&file.read()?, &blocked, args.json)
 }
 
-fn show(contacts: &Contacts, as_json: bool) -> Result<(), Failure> {
+/// The key of a number, as the copy on this machine has it: nobody is asked.
+fn listed(config: &Config, secret: &Option<Secret>, number: Number) -> Result<IdentityKey, Failure> {
+    let lines = Keystore::look(&config.state, secret.clone())?;
+    let line = lines.first().ok_or(AssembleFault::NoLine)?;
+    let key = BookKey::from_bytes(&line.book_key).map_err(|_| AssembleFault::BadLine(line.number))?;
+    let snapshot = BookCopy::open(&config.state, key)?.snapshot().ok_or(Failure::NoBook)?;
+    let now = UnixTime::from_seconds(clock::unix_seconds());
+    let found = directory(&snapshot).look_up(number, now);
+    found.map(|keys| keys.identity).map_err(Failure::NotListed)
+}
+
+fn show(
+    contacts: &Contacts,
+    blocked: &[(Number, Number)],
+    as_json: bool,
+) -> Result<(), Failure> {
     if as_json {
-        let list: Vec<Value> = contacts.iter().map(as_value).collect();
+        let lines = |number| blocked.iter().filter(move |(_, other)| *other == number);
+        let contact = |contact: &Contact| {
+            let mut value = as_value(contact);
+            let lines = lines(contact.number).map(|(line, _)| line.value());
+            value["blocked_on"] = lines.collect();
+            value
+        };
+        let list: Vec<Value> = contacts.iter().map(contact).collect();
         return say(&Value::from(list).to_string());
     }
-    say(&table(contacts))
+    say(&table(contacts))?;
+    for (line, number) in blocked {
+        say(&format!("blocked    {number} on line {line}"))?;
+    }
+    Ok(())
 }
 
 fn as_value(contact: &Contact) -> Value {

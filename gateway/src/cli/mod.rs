@@ -1,10 +1,11 @@
 //! What was typed. Each command has a file; this one names them and starts them.
 //!
 //! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
-//! settings are wrong.
+//! settings are wrong; 3 no engine runs that could be asked.
 
 mod activate;
 mod backup;
+mod block;
 mod calls;
 mod contacts;
 mod deactivate;
@@ -19,6 +20,7 @@ mod progress;
 mod qr;
 mod serve;
 mod setup;
+mod status;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -27,8 +29,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use ringfence_phonebook::duty::log::{self, Dial, Format};
 use ringfence_phonebook::duty::papers::{self, Shell};
-use ringfence_phonebook::Day;
-use time::Date;
 
 use crate::config::Config;
 use crate::keystore::Keystore;
@@ -36,8 +36,6 @@ use crate::secret::Secret;
 pub use failure::Failure;
 use place::Place;
 
-/// The Julian day number of 1970-01-01.
-const UNIX_JULIAN_DAY: i32 = 2_440_588;
 
 /// Private calls for any SIP phone.
 ///
@@ -48,7 +46,7 @@ const UNIX_JULIAN_DAY: i32 = 2_440_588;
     name = "ringfence",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings, 3 no engine runs that could be asked."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -78,15 +76,20 @@ enum Command {
     /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once. SIGHUP reads the settings again;
     /// calls go on.
     Run(Place),
+    /// Show how the running engine is: lines, phones, relays, TURN, phone book, calls, warnings
+    ///
+    /// Exit status 0: it is well; 1: it is ill, and a warning says why; 3: no engine runs on this state folder.
+    Status(status::StatusArgs),
     /// List the lines of the state folder and their SIP accounts
     Lines(lines::LinesArgs),
     /// Give a number back: nobody can call it any more, and its keys are destroyed
     ///
     /// Stop the engine of the state folder first.
     Deactivate(deactivate::DeactivateArgs),
-    /// List the contacts, compare safety numbers, accept changed keys
+    /// List the contacts, add and name them, compare safety numbers, accept changed keys, block numbers
     ///
-    /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
+    /// A number becomes a contact, and its key is pinned, when a call with it is first answered, or when it is added. A running engine
+    /// takes over what is changed here within seconds.
     Contacts(contacts::ContactsArgs),
     /// List the calls of the past, latest first
     ///
@@ -154,12 +157,13 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             serve::serve(&place, config, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Lines(args) => lines::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => status::run(&args).await,
+        Command::Lines(args) => lines::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Deactivate(args) => {
             deactivate::run(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => doctor::run(&args).await,
         Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
@@ -194,13 +198,6 @@ fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure
 fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, Failure> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
     passphrase::find(encrypted, new_passphrase)
-}
-
-/// A day as people write it, 2026-11-25; one that no calendar has, as its count.
-fn day_text(day: Day) -> String {
-    let julian = i32::try_from(day.count()).map(|days| days.saturating_add(UNIX_JULIAN_DAY));
-    let date = julian.ok().and_then(|day| Date::from_julian_day(day).ok());
-    date.map_or_else(|| day.to_string(), |date| date.to_string())
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

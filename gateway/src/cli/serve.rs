@@ -13,7 +13,7 @@ use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::house::{House, take_logins_of};
-use crate::page;
+use crate::page::{self, Front, house as front_house};
 use crate::reload::Running;
 
 /// Relays may take this long to connect before it is worth a warning.
@@ -31,8 +31,12 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     let gateway = house.gateway();
     let page = open_page(house.config(), gateway).await?;
     tell_exposed(house.config());
+    let front = open_front(&house).await?;
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(gateway, house.lines().len())));
+    if let Some(front) = &front {
+        drop(say(&format!("status page: {}", front.url().expose())));
+    }
     if let Some(page) = &page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
@@ -58,6 +62,15 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
         return Ok(None);
     };
     Ok(Some(page::open(address, gateway.enquiry()).await?))
+}
+
+async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
+    let Some(address) = house.config().page else {
+        return Ok(None);
+    };
+    let facts = front_house::House::of(house.config(), house.lines(), house.gateway());
+    let enquiry = house.gateway().enquiry();
+    Ok(Some(Front::open(address, facts, enquiry).await?))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.

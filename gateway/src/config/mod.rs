@@ -51,6 +51,8 @@ pub struct Config {
     pub phonebook: BookSettings,
     /// The TURN server.
     pub turn: TurnSettings,
+    /// Loopback address of the user's page; `None`: there is none.
+    pub page: Option<SocketAddr>,
     /// Loopback address of the page for monitors; `None`: there is none.
     pub metrics: Option<SocketAddr>,
 }
@@ -199,7 +201,8 @@ impl TryFrom<RawConfig> for Config {
                 ca_file: optional_path(&raw.phonebook.ca_file),
             },
             turn: turn_settings(raw.turn)?,
-            metrics: loopback(raw.metrics.listen)?,
+            page: loopback("page.listen", raw.page.listen)?,
+            metrics: loopback("metrics.listen", raw.metrics.listen)?,
         })
     }
 }
@@ -234,13 +237,13 @@ fn expand_home(text: &str, home: Option<PathBuf>) -> Result<PathBuf, ConfigError
     }
 }
 
-fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
+fn loopback(setting: &'static str, text: String) -> Result<Option<SocketAddr>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
     }
     let address: Option<SocketAddr> = text.parse().ok();
     match address.filter(|address| address.ip().is_loopback()) {
-        None => Err(ConfigError::Metrics(text)),
+        None => Err(ConfigError::Loopback(setting, text)),
         address => Ok(address),
     }
 }
@@ -396,7 +399,7 @@ mod tests {
         for open in ["0.0.0.0:9422", "192.168.1.10:1", "localhost:1", "9422"] {
             assert_eq!(
                 metrics(open).unwrap_err(),
-                ConfigError::Metrics(open.to_owned())
+                ConfigError::Loopback("metrics.listen", open.to_owned())
             );
         }
         let loud = read("log = \"ringfence=loud\"").unwrap_err();

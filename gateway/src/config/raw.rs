@@ -29,8 +29,26 @@ pub struct RawConfig {
     pub phonebook: RawBook,
     /// `[turn]`
     pub turn: RawTurn,
+    /// `[page]`
+    pub page: RawPage,
     /// `[metrics]`
     pub metrics: RawMetrics,
+}
+
+/// `[page]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPage {
+    /// Address and port of the user's page.
+    pub listen: String,
+}
+
+impl Default for RawPage {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5080".to_owned(),
+        }
+    }
 }
 
 /// `[metrics]`
@@ -116,6 +134,7 @@ impl Default for RawConfig {
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
+            page: RawPage::default(),
             metrics: RawMetrics::default(),
         }
     }

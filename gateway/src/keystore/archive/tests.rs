@@ -19,6 +19,7 @@ fn state(folder: &Path) -> PathBuf {
         ("contacts.json", "contacts"),
         ("lock", ""),
         ("contacts.lock", ""),
+        ("page-token", "http://"),
         ("lines/20002.json.0a1b.new", "half"),
         ("book/0011/tile-0000", "a tile"),
     ] {
@@ -47,7 +48,8 @@ fn what_cannot_be_had_again_comes_back_and_nothing_else() {
     let read = |path: &str| std::fs::read(target.join(path)).ok();
     assert_eq!(read("lines/20001.json").as_deref(), Some(&b"a line"[..]));
     assert_eq!(read("book/0011/roots").as_deref(), Some(&[2; ROOT][..]));
-    for left_out in ["contacts.lock", "lines/20002.json.0a1b.new", "book/0011/tile-0000"] {
+    for left_out in [
+        "page-token","contacts.lock", "lines/20002.json.0a1b.new", "book/0011/tile-0000"] {
         assert_eq!(read(left_out), None, "{left_out}");
     }
     let mode = |path: &str| std::fs::metadata(target.join(path)).unwrap().permissions().mode();
