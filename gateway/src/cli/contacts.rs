@@ -92,65 +92,28 @@ pub(super) async fn run(args: &ContactsArgs) -> Result<(), Failure> {
     let secret = passphrase(&config, false)?;
     let mut file = ContactsFile::open(&config.state, secret.clone());
     let today = Day::of_unix(clock::unix_seconds());
+    let want = |number: &Number, line: &Option<Number>, is_blocked| Wanted {
+        number: *number,
+        line: *line,
+        is_blocked,
+    };
     match &args.act {
         None => {}
         Some(Act::Add { number, name }) => {
             let identity = listed(&config, &secret, *number)?;
-            let pin = Learnt::Pin {
-                number: *number,
-                identity,
-                day: today,
-            };
-            let (_, added) = file.edit(|contacts| {
-                let is_new = contacts.learn(&pin);
-                let named = name.as_ref().filter(|_| is_new);
-                named.map_or(Ok(()), |name| contacts.name(*number, name))?;
-                Ok::<_, ContactFault>(is_new)
-            })?;
-            if !added? {
-                return Err(Failure::IsContact);
-            }
+            add(&mut file, *number, name.as_deref(), (identity, today))?;
         }
         Some(Act::Block { number, line }) => {
-            let wanted = Wanted {
-                number: *number,
-                line: *line,
-                is_blocked: true,
-            };
-            block::carry_out(&config, secret.clone(), wanted).await?;
+            block::carry_out(&config, secret.clone(), want(number, line, true)).await?;
         }
         Some(Act::Unblock { number, line }) => {
-            let wanted = Wanted {
-                number: *number,
-                line: *line,
-                is_blocked: false,
-            };
-            block::carry_out(&config, secret.clone(), wanted).await?;
+            block::carry_out(&config, secret.clone(), want(number, line, false)).await?;
         }
         Some(Act::Verify { number, yes: false }) => {
             let contacts = file.read()?;
             let contact = contacts.get(*number).ok_or(ContactFault::Unknown)?;
-            let lines = Keystore::look(&config.state, secret)?;
-            let mut pairs = Vec::new();
-            for line in lines {
-                let identity = Identity::from_bytes(&line.identity)
-                    .map_err(|_| AssembleFault::BadLine(line.number))?;
-                pairs.push((Number::new(line.number), identity.key()));
-            }
-            let numbers = pairs.iter().map(|(number, identity)| {
-                let (own, other) = (
-                    Party {
-                        number: *number,
-                        identity,
-                    },
-                    Party {
-                        number: contact.number,
-                        identity: &contact.identity,
-                    },
-                );
-                (*number, SafetyNumber::of(own, other))
-            });
-            return show_safety(contact, numbers.collect(), args.json);
+            let numbers = safety_numbers(&config, secret, contact)?;
+            return show_safety(contact, numbers, args.json);
         }
         Some(Act::Verify { number, yes: true }) => {
             file.edit(|contacts| contacts.verify(*number))?.1?
@@ -161,6 +124,56 @@ pub(super) async fn run(args: &ContactsArgs) -> Result<(), Failure> {
     }
     let blocked = block::list(&config, secret)?;
     show(&file.read()?, &blocked, args.json)
+}
+
+/// Pins a key that nobody has proved yet. A contact that is there stays as it is.
+fn add(
+    file: &mut ContactsFile,
+    number: Number,
+    name: Option<&str>,
+    (identity, day): (IdentityKey, Day),
+) -> Result<(), Failure> {
+    let pin = Learnt::Pin {
+        number,
+        identity,
+        day,
+    };
+    let (_, added) = file.edit(|contacts| {
+        let is_new = contacts.learn(&pin);
+        let named = name.filter(|_| is_new);
+        named.map_or(Ok(()), |name| contacts.name(number, name))?;
+        Ok::<_, ContactFault>(is_new)
+    })?;
+    if added? {
+        Ok(())
+    } else {
+        Err(Failure::IsContact)
+    }
+}
+
+/// The safety number that each line shares with a contact.
+fn safety_numbers(
+    config: &Config,
+    secret: Option<Secret>,
+    contact: &Contact,
+) -> Result<Vec<(Number, SafetyNumber)>, Failure> {
+    let lines = Keystore::look(&config.state, secret)?;
+    let mut numbers = Vec::new();
+    for line in lines {
+        let identity = Identity::from_bytes(&line.identity)
+            .map_err(|_| AssembleFault::BadLine(line.number))?
+            .key();
+        let own = Party {
+            number: Number::new(line.number),
+            identity: &identity,
+        };
+        let other = Party {
+            number: contact.number,
+            identity: &contact.identity,
+        };
+        numbers.push((own.number, SafetyNumber::of(own, other)));
+    }
+    Ok(numbers)
 }
 
 /// The key of a number, as the copy on this machine has it: nobody is asked.

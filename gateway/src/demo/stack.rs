@@ -7,32 +7,32 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use rand::RngExt;
 use ringfence_phonebook::NumberPlan;
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
 use ringfence_phonebook::service::{PhoneBook, ServiceError, StartError};
-use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+use super::around::{Around, listed};
+pub use super::around::Outside;
 use super::report::{LineReport, SipReport, StackReport};
 use crate::activate::{ActivateFault, activate};
 use crate::assemble::{AssembleFault, assemble_watched};
-use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
+use crate::config::{Config, SipListen, TurnSettings};
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault};
 use crate::io::certificate::authority_file;
 use crate::io::phone::ListenError;
 use crate::io::probe::{ProbeFault, probe};
 use crate::io::relay::RelayState;
-use crate::io::turn::{TurnEndpoint, Wire};
+use crate::io::turn::TurnEndpoint;
 use crate::io::watch::Watch;
 use crate::keystore::{Keystore, LineFile};
 use crate::secret::Secret;
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Tries for a port that is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
@@ -53,19 +53,6 @@ pub struct StackOptions {
     pub outside: Option<Outside>,
     /// Who sees what the engines open towards the world.
     pub watch: Watch,
-}
-
-/// The servers of an engine's settings, and the rules of its network.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    /// Nostr relays.
-    pub relays: Vec<String>,
-    /// TURN servers and logins.
-    pub turn: TurnSettings,
-    /// Work that a ring must show, in bits.
-    pub work_bits: u8,
-    /// Bits of the bucket in the relay tag.
-    pub bucket_bits: u8,
 }
 
 /// Why the stack does not stand.
@@ -250,82 +237,6 @@ fn free_port() -> Option<u16> {
         let addr = tcp.local_addr().ok()?;
         std::net::UdpSocket::bind(addr).ok().map(|_| addr.port())
     })
-}
-
-async fn start_relay(
-    external: Option<&str>,
-) -> Result<(Option<EmbeddedRelay>, String), StackFault> {
-    match external {
-        Some(url) => Ok((None, url.to_owned())),
-        None => {
-            let relay = EmbeddedRelay::start(ANY_PORT).await?;
-            let url = relay.url();
-            Ok((Some(relay), url))
-        }
-    }
-}
-
-async fn start_turn(
-    external: Option<&(TurnEndpoint, Secret)>,
-) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackFault> {
-    match external {
-        Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
-        None => {
-            let secret = hex::encode(rand::rng().random::<[u8; 16]>());
-            let turn = EmbeddedTurn::start(ANY_PORT, TurnSecret::new(secret.clone()), true).await?;
-            let addr = turn.local_addr();
-            let endpoint = TurnEndpoint {
-                host: addr.ip().to_string(),
-                port: addr.port(),
-                wire: Wire::Udp,
-            };
-            Ok((Some(turn), endpoint, Secret::new(secret)))
-        }
-    }
-}
-
-/// What is around the two engines.
-struct Around {
-    servers: Outside,
-    relay: Option<EmbeddedRelay>,
-    turn: Option<EmbeddedTurn>,
-}
-
-impl Around {
-    fn real(servers: Outside) -> Self {
-        Self {
-            servers,
-            relay: None,
-            turn: None,
-        }
-    }
-
-    async fn start(options: &StackOptions) -> Result<Self, StackFault> {
-        let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
-        let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
-        let usual = ringfence_phonebook::config::Config::default();
-        let servers = Outside {
-            relays: vec![relay_url],
-            turn: TurnSettings {
-                urls: vec![endpoint],
-                login: TurnLogin::Shared(secret),
-                ca_file: None,
-                allow_private: true,
-            },
-            work_bits: usual.work_bits,
-            bucket_bits: usual.bucket_bits,
-        };
-        Ok(Self {
-            servers,
-            relay,
-            turn,
-        })
-    }
-}
-
-fn listed(servers: &[TurnEndpoint]) -> String {
-    let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
-    texts.join(", ")
 }
 
 /// The settings of one engine, as a file would give them. Relays come from the phone book.

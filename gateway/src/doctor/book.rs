@@ -201,3 +201,22 @@ pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Fin
         "set the clock, for example with timedatectl set-ntp true; if it is right, tell the server's operator",
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_clock_that_is_an_hour_off_fails_on_either_side_and_silence_says_nothing() {
+        let hour = Duration::from_secs(3_600);
+        for (is_behind, word) in [(true, "3600 s behind"), (false, "3600 s ahead")] {
+            let found = clock_of("phone book", Some((hour, is_behind))).unwrap();
+            assert_eq!(found.verdict, Verdict::Fail);
+            assert!(found.says.contains(word) && found.remedy.contains("timedatectl"), "{found:?}");
+        }
+        let found = clock_of("a relay", Some((Duration::from_secs(2), true))).unwrap();
+        assert_eq!(found.verdict, Verdict::Ok);
+        assert_eq!(clock_of("a relay", None), None);
+    }
+}

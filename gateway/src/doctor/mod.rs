@@ -6,6 +6,7 @@
 mod book;
 mod finding;
 mod house;
+mod phones;
 mod proof;
 mod ways;
 mod witness;
@@ -53,6 +54,11 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
         Finding::warn("engine", "does not run", "ringfence run, or: systemctl start ringfence")
     });
     listener.found(house::sip_ports(config, is_running));
+    if is_running {
+        for finding in phones::registered(&config.state).await {
+            listener.found(finding);
+        }
+    }
     listener.begins("Opening the keys");
     let Some(lines) = lines(patient, listener) else {
         return;

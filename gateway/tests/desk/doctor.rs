@@ -1,36 +1,8 @@
 //! `ringfence doctor` on a machine that is well, beside a running engine, and on machines that are not.
 
-use std::fs::File;
-use std::process::Child;
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
-use crate::shell::{Servers, Shell, answer, free_port};
-
-/// A home in which a setup was done, and the book lists its line.
-async fn settled(servers: &Servers) -> Shell {
-    let shell = Shell::open();
-    let (url, code) = (servers.book.url(), servers.code().await);
-    let (sip, tls) = (free_port(), free_port());
-    shell.done(&[
-        "setup",
-        "--phonebook",
-        &url,
-        "--code",
-        &code,
-        "--no-passphrase",
-        "--phones",
-        "here",
-        "--sip-port",
-        &sip,
-        "--tls-port",
-        &tls,
-        "--allow-private",
-    ]);
-    servers.book.close_epoch_now().await.unwrap();
-    shell
-}
+use crate::shell::{Engine, Servers, Shell, answer, settled};
 
 /// What the doctor finds, by area.
 fn examined(shell: &Shell, more: &[&str], status: i32) -> Vec<(String, String, String)> {
@@ -54,36 +26,6 @@ fn find<'a>(rows: &'a [(String, String, String)], area: &str) -> (&'a str, &'a s
     let row = rows.iter().find(|(found, _, _)| found.starts_with(area));
     let (_, verdict, says) = row.unwrap_or_else(|| panic!("no {area} in {rows:?}"));
     (verdict, says)
-}
-
-struct Engine(Child);
-
-impl Engine {
-    fn start(shell: &Shell) -> Self {
-        let log = shell.path("log");
-        let mut command = shell.alone(&["run"]);
-        command.stdout(std::process::Stdio::null());
-        command.stderr(File::create(&log).unwrap());
-        let engine = Self(command.spawn().unwrap());
-        let start = Instant::now();
-        while !std::fs::read_to_string(&log).unwrap().contains("listening for rings") {
-            assert!(start.elapsed() < Duration::from_secs(30), "the engine does not start");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        engine
-    }
-
-    fn is_running(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let pid = self.0.id().to_string();
-        drop(std::process::Command::new("kill").args(["-INT", &pid]).status());
-        drop(self.0.wait());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
