@@ -15,6 +15,7 @@ use ringfence_phonebook::challenge::sign_deactivation;
 use ringfence_phonebook::{
     BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
+use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -249,6 +250,17 @@ impl Identity {
         self.previous.len() < before
     }
 
+    /// A bucket of 16 bits for a place of the presence rounds that nobody has: the same for the life of the identity, and
+    /// known to nobody else.
+    pub(crate) fn cover_bucket(&self, place: usize) -> u16 {
+        let digest = Sha256::new()
+            .chain_update(COVER_DOMAIN)
+            .chain_update(self.signing.as_bytes())
+            .chain_update([u8::try_from(place).unwrap_or(u8::MAX)])
+            .finalize();
+        u16::from_be_bytes([digest[0], digest[1]])
+    }
+
     /// The secret that seals this line's rings.
     pub(crate) fn ring_secret(&self) -> &StaticSecret {
         &self.current.secret
@@ -315,6 +327,8 @@ pub const KEEP_DAYS: u32 = 7;
 
 /// Replaced ring keys that are kept. Renewals have no memory: more than so many in [`KEEP_DAYS`] come once in some thousand years.
 const MAX_PREVIOUS: usize = 4;
+
+const COVER_DOMAIN: &[u8] = b"ringfence/1 cover bucket\0";
 
 const FIRST_VERSION: u8 = 1;
 const SECOND_VERSION: u8 = 2;

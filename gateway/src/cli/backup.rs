@@ -60,7 +60,9 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     ContactsFile::open(&config.state, keys.clone()).read()?;
     LedgerFile::open(&config.state, keys.clone()).read()?;
     let settings = match args.place.file() {
-        Some(file) => Some(std::fs::read_to_string(file).map_err(|error| Failure::System(error.kind()))?),
+        Some(file) => {
+            Some(std::fs::read_to_string(file).map_err(|error| Failure::System(error.kind()))?)
+        }
         None => None,
     };
     let archive = Archive::collect(&config.state, settings, clock::unix_seconds())?;
@@ -76,7 +78,9 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     drop(progress);
     if args.json {
         let numbers: Vec<u32> = lines.iter().map(|line| line.number).collect();
-        return say(&json!({ "file": args.file, "bytes": sealed.len(), "lines": numbers }).to_string());
+        return say(
+            &json!({ "file": args.file, "bytes": sealed.len(), "lines": numbers }).to_string(),
+        );
     }
     say(&format!(
         "{} holds {} with contacts, calls and settings. Keep it away from this machine, and make a new one every month or so: ring keys change. Whoever has the file and its passphrase is you.",
@@ -119,7 +123,10 @@ pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
         text.push_str(&format!("\nWhat was there is now in {}.", path.display()));
     }
     if let Some(path) = settings {
-        text.push_str(&format!("\nThe settings of the backup are in {}.", path.display()));
+        text.push_str(&format!(
+            "\nThe settings of the backup are in {}.",
+            path.display()
+        ));
     }
     text.push_str(
         "\nNobody else may run an engine with these lines: stop the other one before this one starts. At its first start the engine draws new ring keys; until the phone book has published them, within ten minutes, calls may not reach it.",
@@ -147,7 +154,10 @@ fn state(args: &RestoreArgs, archive: &Archive) -> Result<PathBuf, Failure> {
     if let Some(file) = args.place.file().filter(|file| file.exists()) {
         return Ok(Config::read(&file)?.state);
     }
-    let theirs = archive.settings.as_deref().and_then(|text| raw::parse(text).ok());
+    let theirs = archive
+        .settings
+        .as_deref()
+        .and_then(|text| raw::parse(text).ok());
     let theirs = theirs.and_then(|raw| Config::try_from(raw).ok());
     Ok(theirs.map_or_else(Config::defaults, Ok)?.state)
 }

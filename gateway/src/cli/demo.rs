@@ -82,7 +82,12 @@ mod tests {
             Cli::try_parse_from(typed).is_ok()
         };
         assert!(!accepts(&["--turn", "turn:127.0.0.1:3478"]));
-        assert!(accepts(&["--turn", "turn:127.0.0.1:3478", "--turn-secret", "x"]));
+        assert!(accepts(&[
+            "--turn",
+            "turn:127.0.0.1:3478",
+            "--turn-secret",
+            "x"
+        ]));
         assert!(!accepts(&["--once", "--no-call"]));
     }
 }

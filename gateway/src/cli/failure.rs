@@ -101,6 +101,9 @@ pub enum Failure {
     /// No line has that number.
     #[error("no line of this state folder has that number")]
     NoSuchLine,
+    /// There are several lines, and none was named.
+    #[error("this state folder has several lines")]
+    WhichLine,
     /// The person did not say yes.
     #[error("nothing was done: it was not confirmed")]
     NotConfirmed,
@@ -156,6 +159,7 @@ impl Failure {
             Self::SettingsExist(_) => "leave the options out that would change them, or give --replace: the old file is then kept beside the new one".to_owned(),
             Self::NoNetwork => "name the address that the phones reach, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
+            Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
@@ -180,6 +184,7 @@ impl Failure {
             | Self::NotListed(_)
             | Self::IsContact
             | Self::NoSuchLine
+            | Self::WhichLine
             | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,

@@ -71,7 +71,12 @@ pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> Str
 
 /// A line for programs.
 pub(super) fn as_value(line: &LineFile, config: &Config, passwords: bool) -> Value {
-    let hosts: Vec<String> = config.sip.addresses.iter().map(ToString::to_string).collect();
+    let hosts: Vec<String> = config
+        .sip
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let mut value = json!({
         "number": line.number,
         "name": line.name,
@@ -166,7 +171,11 @@ mod tests {
             assert!(text.contains(word), "{word}: {text}");
         }
         assert!(table(&[], &config, true).contains("ringfence setup"));
-        assert!(!as_value(&lines[0], &config, false).to_string().contains("swordfish"));
+        assert!(
+            !as_value(&lines[0], &config, false)
+                .to_string()
+                .contains("swordfish")
+        );
         assert_eq!(as_value(&lines[0], &config, true)["password"], "swordfish");
     }
 
@@ -176,7 +185,10 @@ mod tests {
         config.sip.addresses.push([192, 168, 1, 10].into());
         config.sip.udp_port = 5070;
         let ready = ready_lines(&line(), &config);
-        assert!(ready.contains("<sip:20001@192.168.1.10:5070>;auth_pass=swordfish"), "{ready}");
+        assert!(
+            ready.contains("<sip:20001@192.168.1.10:5070>;auth_pass=swordfish"),
+            "{ready}"
+        );
         assert!(!picture(&line(), &config).contains("swordfish"));
     }
 }

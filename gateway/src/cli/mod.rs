@@ -36,7 +36,6 @@ use crate::secret::Secret;
 pub use failure::Failure;
 use place::Place;
 
-
 /// Private calls for any SIP phone.
 ///
 /// Ringfence looks like a SIP server on this machine. Phones register to it and dial numbers; a call leaves the machine as a sealed

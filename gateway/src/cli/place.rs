@@ -90,7 +90,10 @@ mod tests {
         };
         assert_eq!(at(None, Some("/home/a")), Some("/home/a/.config".into()));
         assert_eq!(at(Some("/c"), Some("/home/a")), Some("/c".into()));
-        assert_eq!(at(Some("c"), Some("/home/a")), Some("/home/a/.config".into()));
+        assert_eq!(
+            at(Some("c"), Some("/home/a")),
+            Some("/home/a/.config".into())
+        );
         assert_eq!(at(None, Some("")), None);
     }
 }

@@ -83,8 +83,7 @@ mod tests {
             for (column, shown) in cells.iter().enumerate() {
                 let inside = (QUIET..width + QUIET).contains(&row)
                     && (QUIET..width + QUIET).contains(&column);
-                let is_dark =
-                    inside && expected[(column - QUIET, row - QUIET)] == Color::Dark;
+                let is_dark = inside && expected[(column - QUIET, row - QUIET)] == Color::Dark;
                 assert_eq!(*shown, is_dark, "{row} {column}");
                 assert_eq!(light[row][column], is_dark, "{row} {column}");
             }

@@ -13,7 +13,7 @@ use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::house::{House, take_logins_of};
-use crate::page::{self, Front, house as front_house};
+use crate::page::{self, Front};
 use crate::reload::Running;
 
 /// Relays may take this long to connect before it is worth a warning.
@@ -68,9 +68,9 @@ async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
     let Some(address) = house.config().page else {
         return Ok(None);
     };
-    let facts = front_house::House::of(house.config(), house.lines(), house.gateway());
-    let enquiry = house.gateway().enquiry();
-    Ok(Some(Front::open(address, facts, enquiry).await?))
+    let gateway = house.gateway();
+    let shown = page::house::House::of(house.config(), house.lines(), gateway);
+    Ok(Some(Front::open(address, shown, gateway.enquiry()).await?))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.

@@ -9,8 +9,8 @@
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
-//!   restored              there after a restore, until the ring keys are renewed; see `archive`
 //!   page-token            the running engine's page and its key; see `page::key`
+//!   restored              there after a restore, until the ring keys are renewed; see `archive`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
@@ -23,6 +23,7 @@ mod file;
 mod ledger;
 mod line;
 mod sealed;
+mod stored;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -38,12 +38,20 @@ fn state(folder: &Path, number: u32, beside: usize, passphrase: Option<&str>) {
     let mut store = Keystore::open(folder, secret).unwrap();
     store.save(&line(number)).unwrap();
     let evidence = folder.join("evidence");
-    std::fs::DirBuilder::new().mode(0o700).create(&evidence).unwrap();
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&evidence)
+        .unwrap();
     for at in 0..beside {
         use std::os::unix::fs::OpenOptionsExt;
         let path = evidence.join(format!("{number}-{at}.txt"));
         let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600).open(path).unwrap();
+        options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .unwrap();
     }
 }
 
@@ -78,11 +86,17 @@ fn a_backup_brings_lines_back_on_another_machine_and_only_with_its_passphrase() 
     let running = Keystore::open(&old, None).unwrap();
     let backup = typed("backup", &file, &old, &[]);
     let mut command = shell.command(&backup);
-    let output = command.env("RINGFENCE_PASSPHRASE", "of the keys").output().unwrap();
+    let output = command
+        .env("RINGFENCE_PASSPHRASE", "of the keys")
+        .output()
+        .unwrap();
     assert!(answer(&backup, &output).contains("holds 1 line"));
     drop(running);
     let mut command = shell.command(&backup);
-    let output = command.env("RINGFENCE_PASSPHRASE", "of the keys").output().unwrap();
+    let output = command
+        .env("RINGFENCE_PASSPHRASE", "of the keys")
+        .output()
+        .unwrap();
     assert!(complaint(&backup, &output, 2).contains("is there already"));
     let bytes = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
     assert!(!bytes.contains("20001") && !bytes.contains("swordfish"));
@@ -90,10 +104,16 @@ fn a_backup_brings_lines_back_on_another_machine_and_only_with_its_passphrase() 
     let restore = typed("restore", &file, &new, &["--json"]);
     let with = |passphrase: &str| {
         let mut command = shell.command(&restore);
-        command.env("RINGFENCE_PASSPHRASE", passphrase).output().unwrap()
+        command
+            .env("RINGFENCE_PASSPHRASE", passphrase)
+            .output()
+            .unwrap()
     };
     let told = complaint(&restore, &with("wrong"), 1);
-    assert!(told.contains("passphrase does not open the backup"), "{told}");
+    assert!(
+        told.contains("passphrase does not open the backup"),
+        "{told}"
+    );
     assert!(!new.join("lines").exists());
     let value: Value = serde_json::from_str(&answer(&restore, &with("of the keys"))).unwrap();
     assert_eq!(value["lines"][0], 20_001);
@@ -101,12 +121,18 @@ fn a_backup_brings_lines_back_on_another_machine_and_only_with_its_passphrase() 
     assert_eq!(came.remove(Path::new("restored")), Some(Vec::new()));
     assert_eq!(came, files(&old));
     let told = complaint(&restore, &with("of the keys"), 2);
-    assert!(told.contains("has lines") && told.contains("--replace"), "{told}");
+    assert!(
+        told.contains("has lines") && told.contains("--replace"),
+        "{told}"
+    );
 
     let half = bytes.len() / 2;
     std::fs::write(&file, &bytes.as_bytes()[..half]).unwrap();
     let told = complaint(&restore, &with("of the keys"), 1);
-    assert!(told.contains("damaged") && told.contains("another copy"), "{told}");
+    assert!(
+        told.contains("damaged") && told.contains("another copy"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -118,13 +144,21 @@ fn a_restore_that_is_killed_leaves_the_old_state_or_the_new_one_and_can_be_repea
     let old = files(&target);
     let run = |typed: &[&str]| {
         let mut command = shell.command(typed);
-        command.env("RINGFENCE_BACKUP_PASSPHRASE", "sesame").spawn().unwrap()
+        command
+            .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+            .spawn()
+            .unwrap()
     };
     let backup = typed("backup", &file, &source, &[]);
     assert!(run(&backup).wait().unwrap().success());
     let elsewhere = shell.path("elsewhere");
     let start = Instant::now();
-    assert!(run(&typed("restore", &file, &elsewhere, &[])).wait().unwrap().success());
+    assert!(
+        run(&typed("restore", &file, &elsewhere, &[]))
+            .wait()
+            .unwrap()
+            .success()
+    );
     let (new, whole) = (files(&elsewhere), start.elapsed());
 
     let restore = typed("restore", &file, &target, &["--replace"]);
@@ -144,16 +178,29 @@ fn a_restore_that_is_killed_leaves_the_old_state_or_the_new_one_and_can_be_repea
         if found == old {
             olds += 1;
         } else {
-            assert!(found == new, "kill {kill}: neither the old state nor the new one");
+            assert!(
+                found == new,
+                "kill {kill}: neither the old state nor the new one"
+            );
             news += 1;
         }
     }
-    assert!(olds > 0, "no restore was killed before its end ({news} ended)");
+    assert!(
+        olds > 0,
+        "no restore was killed before its end ({news} ended)"
+    );
     assert!(run(&restore).wait().unwrap().success());
     assert!(files(&target) == new);
     // The old state is beside the new one, under whatever name; nothing half-written is.
-    let folders = || std::fs::read_dir(shell.home.path()).unwrap().map(|entry| entry.unwrap().path());
-    assert!(folders().any(|path| path != source && path.is_dir() && path.join("lines/20009.json").exists()));
+    let folders = || {
+        std::fs::read_dir(shell.home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+    };
+    assert!(
+        folders()
+            .any(|path| path != source && path.is_dir() && path.join("lines/20009.json").exists())
+    );
     assert!(!folders().any(|path| path.join("unfinished").exists()));
 }
 

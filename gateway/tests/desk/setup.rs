@@ -32,7 +32,13 @@ async fn from_nothing_to_an_account_with_one_command_and_the_same_again() {
     let ports = [free_port(), free_port()];
     let typed = options(&url, &code, [&ports[0], &ports[1]]);
     let printed = shell.done(&typed);
-    for word in ["number     2", "Linphone", ";auth_pass=", "ringfence run", "\u{2588}"] {
+    for word in [
+        "number     2",
+        "Linphone",
+        ";auth_pass=",
+        "ringfence run",
+        "\u{2588}",
+    ] {
         assert!(printed.contains(word), "{word} is not in {printed}");
     }
     let file = shell.path(".config/ringfence/ringfence.toml");
@@ -65,7 +71,14 @@ async fn a_setup_that_stops_half_way_goes_on_when_it_is_run_again() {
     assert!(refused.contains("refused the activation code"), "{refused}");
     let file = shell.path(".config/ringfence/ringfence.toml");
     let written = std::fs::read_to_string(&file).unwrap();
-    let again = ["setup", "--phonebook", &url, "--code", &code, "--no-passphrase"];
+    let again = [
+        "setup",
+        "--phonebook",
+        &url,
+        "--code",
+        &code,
+        "--no-passphrase",
+    ];
     assert!(shell.done(&again).contains("number     2"));
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
 }
@@ -82,13 +95,18 @@ async fn settings_that_are_there_are_never_lost() {
     std::fs::write(&file, old).unwrap();
     let mut typed = options(&url, &code, [&ports[0], &ports[1]]);
     let complaint = shell.fails(&typed, 2);
-    assert!(complaint.contains("settings in") && complaint.contains("--replace"), "{complaint}");
+    assert!(
+        complaint.contains("settings in") && complaint.contains("--replace"),
+        "{complaint}"
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), old);
     typed.push("--replace");
     shell.done(&typed);
     let kept = std::fs::read_dir(&folder).unwrap().find_map(|entry| {
         let path = entry.unwrap().path();
-        path.extension().is_some_and(|end| end == "old").then_some(path)
+        path.extension()
+            .is_some_and(|end| end == "old")
+            .then_some(path)
     });
     assert_eq!(std::fs::read_to_string(kept.unwrap()).unwrap(), old);
 }

@@ -9,10 +9,14 @@ use super::Agent;
 use super::receive::Arrival;
 use crate::account::User;
 use crate::dialog::Dialog;
-use crate::event::{Caller, Event, LegId, Package, PlaceError, TextId, WatchId, Written};
+use crate::event::{
+    Caller, Event, LegId, Package, PlaceError, TextId, Unasked as Whom, WatchId, Written,
+};
 use crate::leg::Leg;
 use crate::leg::board::Board;
+use crate::leg::reach::Reached;
 use crate::leg::text::{MAX_TEXTS, TextIn, TextOut};
+use crate::leg::unasked::{MAX_UNASKED, Unasked};
 use crate::leg::watch::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
 use crate::message::{Name, Scheme};
 
@@ -61,6 +65,35 @@ impl Agent {
     /// Ends a subscription from our side: there is nothing more to see. No event follows.
     pub fn end_watch(&mut self, watch: WatchId, now: Instant) {
         self.with_watch(watch, |watch, board| watch.end("noresource", board, now));
+    }
+
+    /// Tells phones of a line how it stands that have not subscribed to that: those that want to hear it, as `whom` says, and
+    /// have not refused it before (405, 481, 489 or 501).
+    pub fn tell_unasked(
+        &mut self,
+        user: &User,
+        (package, state): (Package, &Written),
+        whom: Whom,
+        now: Instant,
+    ) {
+        let is_word = |leg: &&Leg| matches!(leg, Leg::Unasked(_));
+        if self.legs.values().filter(is_word).count() >= MAX_UNASKED {
+            return;
+        }
+        let is_watching = |flow| {
+            let mut legs = self.legs.values();
+            legs.any(|leg| matches!(leg, Leg::Watch(watch) if watch.is_of(flow, package)))
+        };
+        let willing = self.registrar.phones(user).iter().filter(|phone| {
+            let wants = whom == Whom::All || phone.lists(package);
+            wants && !phone.is_deaf && phone.until > now && !is_watching(phone.flow)
+        });
+        let phones: Vec<_> = willing.map(Reached::of).collect();
+        let id = self.board.new_leg();
+        let word = Unasked::new(id, &phones, user, (package, state), &mut self.board, now);
+        if let Some(word) = word {
+            self.legs.insert(id, Leg::Unasked(word));
+        }
     }
 
     fn with_watch(

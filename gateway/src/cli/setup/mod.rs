@@ -92,7 +92,10 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), Failure> {
     };
     let present = Keystore::look(&state, secret.clone())?;
     let ca = args.ca_file.clone();
-    let ca = ca.or_else(|| kept.as_ref().and_then(|kept| kept.phonebook.ca_file.clone()));
+    let ca = ca.or_else(|| {
+        kept.as_ref()
+            .and_then(|kept| kept.phonebook.ca_file.clone())
+    });
     let mut ready = present.clone();
     if wants_a_line(&args, &present, &clerk)? {
         let (client, network) = book(&args, &present, ca.as_deref(), &clerk).await?;
@@ -146,7 +149,11 @@ async fn book(
     clerk: &Clerk,
 ) -> Result<(BookClient, NetworkSettings), Failure> {
     let usual = present.first().map(|line| line.book_url.as_str());
-    if let Some(url) = args.phonebook.as_deref().or(usual.filter(|_| !clerk.is_there())) {
+    if let Some(url) = args
+        .phonebook
+        .as_deref()
+        .or(usual.filter(|_| !clerk.is_there()))
+    {
         return introduce(url, ca, clerk).await;
     }
     for _ in 1..TRIES {
@@ -247,7 +254,10 @@ fn finish(
     }
     say(&lines::table(lines, config, true))?;
     for line in lines {
-        let (ready, picture) = (lines::ready_lines(line, config), lines::picture(line, config));
+        let (ready, picture) = (
+            lines::ready_lines(line, config),
+            lines::picture(line, config),
+        );
         say(&format!("\n{ready}\n\n{picture}"))?;
     }
     let run = if args.place.config.is_some() {

@@ -72,7 +72,11 @@ pub(super) fn kept(
         "There are settings in {} already. Write new ones, and keep the old file beside them (y/n)",
         file.display()
     );
-    if clerk.is_there() && clerk.ask(&question, Some("n"), "--replace")?.eq_ignore_ascii_case("y") {
+    if clerk.is_there()
+        && clerk
+            .ask(&question, Some("n"), "--replace")?
+            .eq_ignore_ascii_case("y")
+    {
         return Ok(None);
     }
     Err(Failure::SettingsExist(file.to_owned()))
@@ -105,7 +109,9 @@ pub(super) async fn write(
     if file.exists() {
         keep_old(file)?;
     }
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
         make_folder(folder)?;
     }
@@ -151,7 +157,12 @@ fn free_ports(args: &SetupArgs, paper: &mut Paper, clerk: &Clerk) -> Result<(), 
             return Err(fault);
         }
         clerk.tell(&format!("{}\n", fault.text()))?;
-        let port: u16 = ask(clerk, "UDP and TCP port for phones", Some("5070"), "--sip-port")?;
+        let port: u16 = ask(
+            clerk,
+            "UDP and TCP port for phones",
+            Some("5070"),
+            "--sip-port",
+        )?;
         (paper.udp_and_tcp, paper.tls) = (port, port.saturating_add(1));
     }
     Ok(())
@@ -177,7 +188,8 @@ fn servers(
         if Some(typed.as_str()) != usual {
             let read: Result<Vec<TurnEndpoint>, TurnUrlError> =
                 typed.split_whitespace().map(str::parse).collect();
-            paper.turn = read.map_err(|why| crate::config::ConfigError::TurnUrl { url: typed, why })?;
+            paper.turn =
+                read.map_err(|why| crate::config::ConfigError::TurnUrl { url: typed, why })?;
             if args.turn_secret.is_none() {
                 let question = "Secret shared with them; empty: logins come from the phone book";
                 paper.turn_secret = clerk.ask(question, Some(""), "--turn-secret")?;

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use reqwest::header::IF_NONE_MATCH;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use ringfence_phonebook::fetch::FetchError;
 use ringfence_phonebook::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
     Rotated, TurnCredentials, Verify,
 };
-use ringfence_phonebook::fetch::FetchError;
 use ringfence_phonebook::{NetworkSettings, Root, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -116,7 +116,10 @@ impl Archive {
     /// The numbers of the lines in it.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {
-        let lines = self.files.iter().filter(|(path, _)| path.starts_with("lines"));
+        let lines = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with("lines"));
         let number = |(path, _): &(PathBuf, _)| path.file_stem()?.to_str()?.parse().ok();
         lines.filter_map(number).collect()
     }
@@ -164,15 +167,16 @@ impl Archive {
         if sum.trim_end() != hex::encode(Sha256::digest(container.as_bytes())) {
             return Err(damaged());
         }
-        let body = vault
-            .open(Path::new(NAME), container.as_bytes())
-            .map_err(|fault| match fault {
-                KeystoreFault::NewerFormat { .. } => ArchiveFault::Newer(path.to_owned()),
-                KeystoreFault::WrongPassphrase { .. } => {
-                    ArchiveFault::WrongPassphrase(path.to_owned())
-                }
-                _ => damaged(),
-            })?;
+        let body =
+            vault
+                .open(Path::new(NAME), container.as_bytes())
+                .map_err(|fault| match fault {
+                    KeystoreFault::NewerFormat { .. } => ArchiveFault::Newer(path.to_owned()),
+                    KeystoreFault::WrongPassphrase { .. } => {
+                        ArchiveFault::WrongPassphrase(path.to_owned())
+                    }
+                    _ => damaged(),
+                })?;
         let stored: Stored = serde_json::from_slice(&body).map_err(|_| damaged())?;
         if stored.version != VERSION {
             return Err(ArchiveFault::Newer(path.to_owned()));
@@ -253,7 +257,9 @@ fn last_roots(state: &Path) -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, Archiv
 /// Whether a path stays within a state folder, at a place where backups have files.
 fn fits(path: &Path) -> bool {
     let parts: Vec<_> = path.components().collect();
-    let plain = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+    let plain = parts
+        .iter()
+        .all(|part| matches!(part, Component::Normal(_)));
     let first = parts.first().map(|part| part.as_os_str());
     let is_in = |folder: &str| first.is_some_and(|first| first == folder);
     plain

@@ -49,14 +49,25 @@ fn what_cannot_be_had_again_comes_back_and_nothing_else() {
     assert_eq!(read("lines/20001.json").as_deref(), Some(&b"a line"[..]));
     assert_eq!(read("book/0011/roots").as_deref(), Some(&[2; ROOT][..]));
     for left_out in [
-        "page-token","contacts.lock", "lines/20002.json.0a1b.new", "book/0011/tile-0000"] {
+        "page-token",
+        "contacts.lock",
+        "lines/20002.json.0a1b.new",
+        "book/0011/tile-0000",
+    ] {
         assert_eq!(read(left_out), None, "{left_out}");
     }
-    let mode = |path: &str| std::fs::metadata(target.join(path)).unwrap().permissions().mode();
-    assert_eq!((mode("") & 0o777, mode("contacts.json") & 0o777), (0o700, 0o600));
+    let mode = |path: &str| {
+        std::fs::metadata(target.join(path))
+            .unwrap()
+            .permissions()
+            .mode()
+    };
+    assert_eq!(
+        (mode("") & 0o777, mode("contacts.json") & 0o777),
+        (0o700, 0o600)
+    );
     assert!(Keystore::open(&target, None).unwrap().is_restored());
 }
-
 
 #[test]
 fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
@@ -67,12 +78,18 @@ fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
     let refused = restore(&archive, &target, false, 9);
     assert_eq!(refused, Err(ArchiveFault::LinesThere(target.clone())));
     let old = folder.path().join("state.before-9");
-    assert_eq!(restore(&archive, &target, true, 9), Ok(Kept::At(old.clone())));
+    assert_eq!(
+        restore(&archive, &target, true, 9),
+        Ok(Kept::At(old.clone()))
+    );
     assert!(old.join("lines/20009.json").exists());
     assert!(!target.join("lines/20009.json").exists());
     let running = Keystore::open(&target, None).unwrap();
     let fault = restore(&archive, &target, true, 10).unwrap_err();
-    assert!(matches!(fault, ArchiveFault::Keystore(KeystoreFault::InUse { .. })));
+    assert!(matches!(
+        fault,
+        ArchiveFault::Keystore(KeystoreFault::InUse { .. })
+    ));
     drop(running);
 }
 
@@ -81,17 +98,28 @@ fn a_damaged_file_is_told_from_a_wrong_passphrase_at_every_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = backup(folder.path());
     let open = |passphrase: &str| Archive::open_in(&path, &mut vault(passphrase)).map(drop);
-    assert_eq!(open("wrong"), Err(ArchiveFault::WrongPassphrase(path.clone())));
+    assert_eq!(
+        open("wrong"),
+        Err(ArchiveFault::WrongPassphrase(path.clone()))
+    );
     let good = std::fs::read(&path).unwrap();
     for at in 0..good.len() - 1 {
         let mut bad = good.clone();
         bad[at] ^= 1;
         std::fs::write(&path, &bad).unwrap();
-        assert_eq!(open("right"), Err(ArchiveFault::Damaged(path.clone())), "byte {at}");
+        assert_eq!(
+            open("right"),
+            Err(ArchiveFault::Damaged(path.clone())),
+            "byte {at}"
+        );
     }
     for length in [0, 1, good.len() / 2, good.len() - 2] {
         std::fs::write(&path, &good[..length]).unwrap();
-        assert_eq!(open("right"), Err(ArchiveFault::Damaged(path.clone())), "{length} bytes");
+        assert_eq!(
+            open("right"),
+            Err(ArchiveFault::Damaged(path.clone())),
+            "{length} bytes"
+        );
     }
 }
 
