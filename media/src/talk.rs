@@ -17,6 +17,7 @@ use crate::description::Description;
 use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
+use crate::video::is_far_payload_type;
 
 /// A call's media.
 pub struct Talk {
@@ -42,6 +43,13 @@ pub enum TalkOutput {
         /// Where the phone hears.
         to: SocketAddr,
         /// One RTP packet.
+        bytes: Vec<u8>,
+    },
+    /// A datagram from the near socket for moving pictures to the phone.
+    VideoToPhone {
+        /// Where the phone sees.
+        to: SocketAddr,
+        /// One packet.
         bytes: Vec<u8>,
     },
     /// Something for the owner of the call.
@@ -108,15 +116,19 @@ impl Talk {
     /// counted and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        let microphone = match self.connected {
-            None => Microphone::Nowhere,
-            Some(_) if self.ended => Microphone::Nowhere,
-            Some(_) if !self.microphone_open => Microphone::Muted,
-            Some(_) => Microphone::Open,
-        };
-        if let Some(packet) = self.near.hear(from, bytes, microphone, now) {
+        if let Some(packet) = self.near.hear(from, bytes, self.microphone(), now) {
             self.far.write_rtp(packet, now);
         }
+    }
+
+    /// A datagram from the near socket for moving pictures, or from the one beside it for RTCP. The camera is open
+    /// when the microphone is.
+    pub fn handle_video(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.now = Some(now);
+        if let Some(packet) = self.near.see(from, bytes, self.microphone(), now) {
+            self.far.write_rtp(packet, now);
+        }
+        self.wish(now);
     }
 
     /// Time has passed: to be called at the latest at [`Talk::next_alarm`].
@@ -129,6 +141,7 @@ impl Talk {
     pub fn attach_phone(&mut self, near: NearTerms, now: Instant) {
         self.now = Some(now);
         self.near.attach(near);
+        self.wish(now);
     }
 
     /// Connects to the other engine, in the given role.
@@ -149,6 +162,8 @@ impl Talk {
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
+        // Pictures that the phone has sent so far are lost, and the next ones build on them.
+        self.near.ask_picture();
     }
 
     /// Says a key press to the phone within its sound (RFC 4733): an event from 0 to 15, and its length in milliseconds.
@@ -178,6 +193,10 @@ impl Talk {
             return Some(TalkOutput::Event(TalkEvent::FirstSound));
         }
         loop {
+            let told = self.now.and_then(|now| self.near.poll_video(now));
+            if let Some((to, bytes)) = told {
+                return Some(TalkOutput::VideoToPhone { to, bytes });
+            }
             let event = match self.far.poll()? {
                 FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
@@ -198,17 +217,40 @@ impl Talk {
     #[must_use]
     pub fn figures(&self) -> Figures {
         let (from_phone, to_phone) = self.near.figures();
+        let (video_from_phone, video_to_phone) = self.near.video_figures();
         Figures {
             from_phone,
             to_phone,
+            video_from_phone,
+            video_to_phone,
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),
+        }
+    }
+
+    /// Tells the other side that the phone needs a whole picture, once anything of the phone's may be told.
+    fn wish(&mut self, now: Instant) {
+        if self.microphone() == Microphone::Open && self.near.takes_wish(now) {
+            self.far.want_picture(now);
+        }
+    }
+
+    const fn microphone(&self) -> Microphone {
+        match self.connected {
+            None => Microphone::Nowhere,
+            Some(_) if self.ended => Microphone::Nowhere,
+            Some(_) if !self.microphone_open => Microphone::Muted,
+            Some(_) => Microphone::Open,
         }
     }
 
     fn pass(&mut self, event: FarEvent) -> Option<TalkOutput> {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
+            FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
+                let (to, bytes) = self.near.show(&packet, self.now?)?;
+                return Some(TalkOutput::VideoToPhone { to, bytes });
+            }
             FarEvent::Rtp(packet) => {
                 let (to, bytes) = self.near.play(&packet, self.now?)?;
                 if self.first_sound == FirstSound::Awaited {
@@ -217,6 +259,7 @@ impl Talk {
                 return Some(TalkOutput::ToPhone { to, bytes });
             }
             FarEvent::Connected => {
+                self.near.ask_picture();
                 self.connected = self.now;
                 TalkEvent::Connected
             }
@@ -225,6 +268,10 @@ impl Talk {
                 TalkEvent::Failed(fault)
             }
             FarEvent::Allocated(local) => TalkEvent::Allocated(local),
+            FarEvent::PictureWanted => {
+                self.near.ask_picture();
+                return None;
+            }
             FarEvent::ControlOpen => TalkEvent::ControlOpen,
             FarEvent::Control(bytes) => TalkEvent::Control(bytes),
             FarEvent::Closed => TalkEvent::Closed,
@@ -246,6 +293,7 @@ impl fmt::Debug for TalkOutput {
         match self {
             Self::ToServer(bytes) => write!(f, "ToServer({} bytes)", bytes.len()),
             Self::ToPhone { bytes, .. } => write!(f, "ToPhone({} bytes)", bytes.len()),
+            Self::VideoToPhone { bytes, .. } => write!(f, "VideoToPhone({} bytes)", bytes.len()),
             Self::Event(event) => write!(f, "Event({event:?})"),
         }
     }

@@ -34,6 +34,8 @@ struct End {
     local: Option<FarLocal>,
     events: Vec<TalkEvent>,
     heard: Vec<Vec<u8>>,
+    /// What came for the phone's pictures, and at which port.
+    seen: Vec<(u16, Vec<u8>)>,
 }
 
 /// Everything, with a clock moved by hand.
@@ -69,6 +71,7 @@ impl End {
             local: None,
             events: Vec::new(),
             heard: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -273,6 +276,10 @@ impl World {
                     TalkOutput::ToPhone { to, bytes } => {
                         assert_eq!(to, self.ends[end].phone);
                         self.ends[end].heard.push(bytes);
+                    }
+                    TalkOutput::VideoToPhone { to, bytes } => {
+                        assert_eq!(to.ip(), self.ends[end].phone.ip());
+                        self.ends[end].seen.push((to.port(), bytes));
                     }
                     TalkOutput::Event(event) => {
                         if let TalkEvent::Allocated(local) = &event {

@@ -42,3 +42,4 @@ mod transfer;
 mod turn_refuses;
 mod two_calls;
 mod units;
+mod video;

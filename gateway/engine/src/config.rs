@@ -17,6 +17,8 @@ pub struct Config {
     pub digest: ringfence_sip::Algorithms,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Whether moving pictures pass where both phones have them.
+    pub video: bool,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -29,6 +31,7 @@ impl Default for Config {
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
+            video: true,
             no_answer: Duration::from_secs(30),
         }
     }

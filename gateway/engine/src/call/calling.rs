@@ -1,21 +1,18 @@
 //! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
 //! an answer or, after 30 s, that there was none.
 
-use std::net::SocketAddr;
-
-use ringfence_media::{
-    Codec, Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
-};
+use ringfence_media::{Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
 use ringfence_sip as sip;
 
+use super::agreed::Agreed;
 use super::answering::Answering;
-use super::phone_side::{PhoneSide, sdp_session};
+use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::envelope::{Envelope, Outside};
-use crate::input::MediaEvent;
+use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::ring::outgoing::{Caller, OutgoingRing};
 use crate::ring::{CancelReason, SealError};
@@ -29,7 +26,7 @@ pub(crate) struct Calling {
     post: PostId,
     offer: PhoneMedia,
     peer: Peer,
-    near: SocketAddr,
+    near: NearPort,
     far: FarLocal,
 }
 
@@ -38,12 +35,14 @@ impl Calling {
     pub(super) fn start(
         offer: PhoneMedia,
         callee: &CalleeKeys,
-        (near, far): (SocketAddr, FarLocal),
+        (near, far): (NearPort, FarLocal),
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
         let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
-        let media = Description::of(&far, offered(&offer)).encode();
+        let pictures = near.video.map(|_| offer.pictures());
+        let media = Description::of(&far, offer.formats());
+        let media = media.with_video(&far, pictures.unwrap_or_default()).encode();
         let caller = caller(desk);
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -156,22 +155,21 @@ impl Calling {
         let Ok((answer, mut session)) = self.ring.open_answer(envelope, outside) else {
             return Phase::Calling(self);
         };
-        let agreed = Description::decode(&answer.media).ok().and_then(|remote| {
-            let chosen = choose(&offered(&self.offer), &remote.codecs)?;
-            Some((remote, chosen))
-        });
+        let remote = Description::decode(&answer.media).ok();
+        let agreed = remote.and_then(|remote| Agreed::by_callee(&self.offer, remote));
         desk.step(call, Step::AnswerOpened);
         desk.pin(&self.peer);
         desk.compare(&answer.book);
         let Self {
             offer, peer, near, ..
         } = *self;
-        let Some((remote, chosen)) = agreed else {
+        let Some(agreed) = agreed else {
             say(&mut session, Say::HangUp, &peer, call, desk);
             return super::refuse(488, End::NoCodec, call, desk);
         };
         say(&mut session, Say::Confirm, &peer, call, desk);
-        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let own = agreed.own(near, desk.rng);
+        let Agreed { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, desk);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.media(
@@ -208,9 +206,4 @@ pub(super) fn say(
     desk.post(call, peer.bucket, |outside, rng| {
         Ok::<_, SealError>(((), session.seal(what, outside, rng)))
     });
-}
-
-/// The codecs that a phone offered, in its order.
-pub(super) fn offered(offer: &PhoneMedia) -> Vec<Codec> {
-    offer.codecs.iter().map(|(codec, _)| *codec).collect()
 }
