@@ -5,6 +5,7 @@
 //!
 //! # Rooms
 //! - [`cli`]: what was typed, and the way an error is told to a person.
+//! - [`house`]: an engine with all that keeps it going; where a program that embeds it begins.
 //! - [`gateway`]: the running engine as its owner sees it; the one loop behind it is in `run`.
 //! - [`config`]: a TOML file becomes settings that hold together.
 //! - [`activate`], [`renew`]: a code becomes a line, and the phone book's word for it is kept fresh.
@@ -15,6 +16,7 @@
 //! - [`reload`]: other settings while it runs, without dropping calls.
 //! - [`page`]: a page for this machine alone: health and figures for a monitor.
 //! - [`tally`]: sums of what calls were.
+//! - [`softphone`]: a phone whose sound a program gives and takes.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
 //! - [`clock`]: the one place where the time of day is asked.
 //! - [`secret`]: a string that is never printed and wiped when dropped.
@@ -27,6 +29,7 @@ pub mod config;
 pub mod demo;
 pub mod diary;
 pub mod gateway;
+pub mod house;
 pub mod io;
 pub mod keystore;
 pub mod news;
@@ -36,6 +39,7 @@ pub mod reload;
 pub mod renew;
 mod rotate;
 pub mod secret;
+pub mod softphone;
 pub mod tally;
 
 mod mint;

@@ -1,4 +1,4 @@
-//! Renewing the phone book's word for a line (its binding) before it ends, and the line's ring key ([`crate::rotate`]).
+//! Renewing the phone book's word for a line (its binding) before it ends, and the line's ring key (`rotate`).
 //!
 //! The engine proves by a challenge that it still holds the identity key. This happens at the start and after downloads of the
 //! book, which come at random moments: never because of a call.

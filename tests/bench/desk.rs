@@ -9,7 +9,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence::demo::ua::{PhoneEvent, Registration, Say, Ua};
+use ringfence::softphone::ua::{PhoneEvent, Registration, Say, Ua};
 use ringfence_media::{Codec, OwnMedia, Srtp, sdp};
 use ringfence_sip::{
     Password, User,

@@ -218,7 +218,7 @@ impl Identity {
     }
 
     /// The phone book has taken the next ring key: it is the current one, and the one before opens rings for [`KEEP_DAYS`] more, unless
-    /// [`MAX_PREVIOUS`] more are replaced within that time. False when there is no next one.
+    /// `MAX_PREVIOUS` more are replaced within that time. False when there is no next one.
     pub fn promote(&mut self, today: Day) -> bool {
         let Some(next) = self.next.take() else {
             return false;

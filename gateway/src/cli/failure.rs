@@ -10,6 +10,7 @@ use crate::activate::ActivateFault;
 use crate::assemble::AssembleFault;
 use crate::config::ConfigError;
 use crate::demo::stack::StackFault;
+use crate::house::HouseFault;
 use crate::io::book::BookFault;
 use crate::io::phone::ListenError;
 use crate::io::probe::ProbeFault;
@@ -73,6 +74,18 @@ pub enum Failure {
     /// The system gives no threads.
     #[error("the system refused to start: {0}")]
     System(std::io::ErrorKind),
+}
+
+impl From<HouseFault> for Failure {
+    fn from(fault: HouseFault) -> Self {
+        match fault {
+            HouseFault::Keystore(fault) => fault.into(),
+            HouseFault::Book(fault) => fault.into(),
+            HouseFault::Assemble(fault) => fault.into(),
+            HouseFault::Turn(fault) => fault.into(),
+            HouseFault::Listen(error) => error.into(),
+        }
+    }
 }
 
 impl Failure {

@@ -1,29 +1,20 @@
 //! `ringfence run`: opens everything, says what is ready, passes news on, and closes everything within 3 s.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ringfence_media::Srtp;
 use ringfence_phonebook::duty::log::Dial;
 use ringfence_phonebook::duty::notice;
 use ringfence_phonebook::duty::page::Page;
-use ringfence_phonebook::{BookKey, NetworkSettings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 
 use super::{Failure, Place, open_store, say, stop};
-use crate::assemble::{AssembleFault, assemble, buckets};
-use crate::config::{Config, TurnLogin};
+use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
-use crate::io::book::{BookClient, BookCopy, keep_fresh};
-use crate::io::lobby::Lobby;
-use crate::io::probe::probe;
-use crate::io::purse::Purse;
-use crate::keystore::LineFile;
-use crate::news::{pass_on, renew};
+use crate::house::{House, take_logins_of};
 use crate::page;
 use crate::reload::Running;
-use crate::renew::Renewals;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,66 +23,31 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C.
-pub(super) async fn serve(place: &Place, mut config: Config, dial: &Dial) -> Result<(), Failure> {
+pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<(), Failure> {
     // From here on: without it, the signal would end the program while it starts.
     let hang_ups = signal(SignalKind::hangup()).map_err(|error| Failure::System(error.kind()))?;
-    let mut store = open_store(&config, false)?;
-    let lines = store.lines()?;
-    let (client, mut copy) = open_book(&config, &lines)?;
-    let snapshot = match copy.snapshot() {
-        Some(snapshot) => snapshot,
-        None => copy.refresh(&client).await?,
-    };
-    let (key, network) = (snapshot.network.book_key, snapshot.network.clone());
-    let mut renewals = Renewals::new(store, client.clone(), key, lines);
-    let purse = Purse::default();
-    let purse = matches!(config.turn.login, TurnLogin::None).then_some(&purse);
-    // A fault was told; the old bindings may still be good.
-    drop(renew(&mut renewals, &network, purse).await);
-    take_logins_of(purse.filter(|purse| !purse.is_empty()), &mut config);
-    let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
-    let mut diary = renewals.diary();
-    parts.contacts = diary.contacts()?;
-    parts.ledger = diary.ledger()?;
-    parts.diary = Some(diary);
-    let buckets = buckets(renewals.lines(), &network)?;
-    check_turn(&parts.lobby).await?;
-    let gateway = Gateway::start(parts).await?;
-    let page = open_page(&config, &gateway).await?;
-    tell_exposed(&config);
+    let store = open_store(&config, false)?;
+    let house = House::open(config, store).await?;
+    let gateway = house.gateway();
+    let page = open_page(house.config(), gateway).await?;
+    tell_exposed(house.config());
     // Phones are served all the same when nobody can be told.
-    drop(say(&ready(&gateway, renewals.lines().len())));
+    drop(say(&ready(gateway, house.lines().len())));
     if let Some(page) = &page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
-    let (keeping, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
     let watching = tokio::spawn(watch_relays(gateway.enquiry()));
-    let reading = Reading {
-        place,
-        purse,
-        dial,
-        gateway: &gateway,
-        buckets,
-        config,
-    };
-    let latest = fresh.clone();
-    let network = || {
-        let snapshot = latest.borrow().snapshot.clone();
-        snapshot.map_or_else(|| network.clone(), |snapshot| snapshot.network)
-    };
     notice::ready("serving");
     tokio::select! {
         () = stop() => {}
-        () = pass_on(&gateway, fresh, &mut renewals, purse) => {}
-        () = read_again(reading, hang_ups, network) => {}
+        () = read_again(place, dial, &house, hang_ups) => {}
         () = notice::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
     notice::stopping();
-    keeping.abort();
     watching.abort();
     // A second Ctrl-C does not wait for the other sides.
     tokio::select! {
-        () = gateway.stop() => {}
+        () = house.stop() => {}
         () = stop() => {}
     }
     Ok(())
@@ -104,40 +60,27 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
     Ok(Some(page::open(address, gateway.enquiry()).await?))
 }
 
-/// What is needed to read the settings again.
-struct Reading<'a> {
-    place: &'a Place,
-    purse: Option<&'a Purse>,
-    dial: &'a Dial,
-    gateway: &'a Gateway,
-    buckets: BTreeSet<u16>,
-    config: Config,
-}
-
 /// Reads the settings again at every SIGHUP. Never returns.
-async fn read_again(
-    mut reading: Reading<'_>,
-    mut hang_ups: Signal,
-    network: impl Fn() -> NetworkSettings,
-) {
+async fn read_again(place: &Place, dial: &Dial, house: &House, mut hang_ups: Signal) {
+    let mut config = house.config().clone();
     while hang_ups.recv().await.is_some() {
         notice::reloading();
         let running = Running {
-            gateway: reading.gateway,
-            dial: reading.dial,
-            buckets: &reading.buckets,
-            network: &network(),
+            gateway: house.gateway(),
+            dial,
+            buckets: house.buckets(),
+            network: &house.network(),
         };
-        let taken = match reading.place.config() {
+        let taken = match place.config() {
             Ok(mut new) => {
-                take_logins_of(reading.purse, &mut new);
-                running.take_over(&reading.config, new).await
+                take_logins_of(house.purse(), &mut new);
+                running.take_over(&config, new).await
             }
             Err(error) => Err(error.into()),
         };
         match taken {
-            Ok(config) => {
-                reading.config = config;
+            Ok(new) => {
+                config = new;
                 tracing::info!("the settings were read again");
             }
             Err(fault) => tracing::error!(
@@ -160,36 +103,6 @@ fn in_a_line(status: &Status) -> String {
         "{phones} registered phones, {talking} calls, {} of {} relays",
         relays.listening, relays.configured
     )
-}
-
-/// Settings that name no login use those of the phone book.
-fn take_logins_of(purse: Option<&Purse>, config: &mut Config) {
-    if let Some(purse) = purse
-        && matches!(config.turn.login, TurnLogin::None)
-    {
-        config.turn.login = TurnLogin::Book(purse.clone());
-    }
-}
-
-fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), Failure> {
-    let first = lines.first().ok_or(AssembleFault::NoLine)?;
-    let key =
-        BookKey::from_bytes(&first.book_key).map_err(|_| AssembleFault::BadLine(first.number))?;
-    let client = BookClient::new(&first.book_url, config.phonebook.ca_file.as_deref())?;
-    Ok((client, BookCopy::open(&config.state, key)?))
-}
-
-/// Wrong credentials end the start; a server that is away may come back.
-async fn check_turn(lobby: &Lobby) -> Result<(), Failure> {
-    match probe(lobby).await {
-        Ok(took) => tracing::info!(?took, "the TURN server relays"),
-        Err(fault) if fault.is_final() => return Err(fault.into()),
-        Err(fault) => tracing::warn!(
-            "calls will have no sound: {fault}. To do: {}",
-            fault.remedy()
-        ),
-    }
-    Ok(())
 }
 
 /// What is open to others than this machine, so that nobody has to guess.

@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use super::phone::{Heard, Phone};
 use super::report::{Actor, CallReport, Timeline, tenths};
 use super::stack::{End, Stack};
-use super::ua::{PhoneEvent, Registration};
 use crate::clock;
 use crate::gateway::Happening;
+use crate::softphone::{PhoneEvent, Registration};
 
 /// What phone A says and phone B listens for, and the other way round, in hertz.
 const TONES: [f64; 2] = [440.0, 1_000.0];

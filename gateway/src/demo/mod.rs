@@ -8,7 +8,6 @@ pub mod phone;
 pub mod report;
 pub mod stack;
 pub mod tone;
-pub mod ua;
 
 use stack::{Stack, StackFault, StackOptions};
 

@@ -1,7 +1,7 @@
 //! The sockets that phones talk to: SIP over UDP, TCP and TLS (RFC 3261 18), bytes only.
 //!
 //! What a message means is the engine's business. This room opens the sockets and brings bytes to
-//! the flow that they are for; [`stream`] serves connections.
+//! the flow that they are for; `stream` serves connections.
 
 mod stream;
 

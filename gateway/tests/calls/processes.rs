@@ -112,7 +112,7 @@ async fn after_a_call_with_the_books_logins_both_sides_have_a_contact_and_one_sa
     let mut phone_b = plug_in(&line_b, program_b.udp().await, 1).await;
     for phone in [&mut phone_a, &mut phone_b] {
         sees(phone, |event| {
-            *event == ringfence::demo::ua::PhoneEvent::Registered
+            *event == ringfence::softphone::PhoneEvent::Registered
         })
         .await;
     }

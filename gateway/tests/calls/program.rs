@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ringfence::demo::phone::Phone;
-use ringfence::demo::ua::PhoneEvent;
 use ringfence::keystore::LineFile;
+use ringfence::softphone::PhoneEvent;
 
 use crate::town::{SOON, TURN_SECRET, plug_in, sees};
 
@@ -129,6 +129,6 @@ pub(crate) fn settings_with(first: &str, turn_urls: &[String], secret: &str) -> 
     )
 }
 
-fn write_settings(config: &Path, state: &Path, settings: &str) {
+pub(crate) fn write_settings(config: &Path, state: &Path, settings: &str) {
     std::fs::write(config, format!("state = {state:?}\n{settings}")).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence::demo::ua::PhoneEvent;
+use ringfence::softphone::PhoneEvent;
 
 use crate::town::{Home, Town, is_over, is_ringing};
 

@@ -1,7 +1,7 @@
-//! The built-in phone's side of SIP: bytes and time in, bytes and events out (RFC 3261 sections 10, 13, 15 and 17).
+//! The phone's side of SIP: bytes and time in, bytes and events out (RFC 3261 sections 10, 13, 15 and 17).
 //!
 //! One registration and one call at a time, over UDP. Requests are repeated until they are answered, and a 200 until its ACK
-//! comes. What a desk phone knows beyond that (transfer, hold, several lines, TCP) is not here: this phone exists to call itself.
+//! comes. What a desk phone knows beyond that (transfer, hold, several lines, TCP) is not here.
 
 mod answers;
 mod dialog;

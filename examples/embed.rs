@@ -1,0 +1,44 @@
+//! The engine inside another program: open it, see what happens, stop it.
+//!
+//! ```console
+//! $ cargo run --example embed -- ringfence.toml
+//! ```
+//! The settings are those of `ringfence run`, and so are the lines in the state folder that they name.
+
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
+use std::error::Error;
+use std::path::Path;
+
+use ringfence::config::Config;
+use ringfence::gateway::Happening;
+use ringfence::house::House;
+use ringfence::keystore::Keystore;
+use ringfence::secret::Secret;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let settings = std::env::args_os()
+        .nth(1)
+        .ok_or("usage: embed SETTINGS.toml")?;
+    let config = Config::read(Path::new(&settings))?;
+    let passphrase = std::env::var("RINGFENCE_PASSPHRASE").ok().map(Secret::new);
+    let store = Keystore::open(&config.state, passphrase)?;
+    let house = House::open(config, store).await?;
+    for line in house.lines() {
+        println!("line {} is open", line.number);
+    }
+    println!("phones register at {:?}", house.gateway().udp());
+    let mut watch = house.gateway().watch();
+    loop {
+        tokio::select! {
+            happening = watch.recv() => match happening? {
+                Happening::Step { call, step, .. } => println!("call {call}: {step:?}"),
+                Happening::Figures { call, figures } => println!("call {call}: {} packets lost", figures.to_phone.lost),
+            },
+            _ = tokio::signal::ctrl_c() => break,
+        }
+    }
+    house.stop().await;
+    Ok(())
+}

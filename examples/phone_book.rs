@@ -1,0 +1,49 @@
+//! The phone book by hand: downloads all of it, checks it against its signed root, and looks a number up in the copy.
+//!
+//! ```console
+//! $ cargo run --example phone_book -- https://book.example.org 20417
+//! ```
+//! Whoever serves the book sees that somebody downloaded all of it, and never which number is looked up: that happens here.
+//! Numbers that nobody has look like all others. The book's key is believed as it comes; an engine is told it at activation and
+//! keeps it.
+
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
+use std::error::Error;
+
+use ringfence::io::book::{BookClient, BookCopy};
+use ringfence_phonebook::{Listing, Number};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [url, number] = arguments.as_slice() else {
+        return Err("usage: phone_book URL NUMBER".into());
+    };
+    let number = Number::new(number.parse()?);
+    let client = BookClient::new(url, None)?;
+    let key = client.network().await?.book_key;
+    let folder = tempfile::tempdir()?;
+    // Kept at one place, the copy would be brought up to date by what changed alone.
+    let snapshot = BookCopy::open(folder.path(), key)?.refresh(&client).await?;
+    let root = snapshot.book.root().states();
+    println!(
+        "{} numbers, epoch {}",
+        snapshot.book.tiles().len() * 256,
+        root.epoch
+    );
+    let record = snapshot
+        .book
+        .record(number)
+        .ok_or("no number of this book")?;
+    let listing = Listing::decode(record)?;
+    println!(
+        "identity key  {}",
+        hex::encode(listing.identity().as_bytes())
+    );
+    println!(
+        "ring key      {}",
+        hex::encode(listing.ring_key().as_bytes())
+    );
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Places a call and plays a WAV file to whoever answers; then hangs up.
+//!
+//! ```console
+//! $ sox message.mp3 -r 8000 -c 1 -b 16 message.wav
+//! $ cargo run --example play_wav -- ringfence.toml 20417 message.wav
+//! ```
+//! The engine is embedded (nothing else may run on the same state folder), and the phone is a softphone on its first line.
+
+#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Duration;
+
+use ringfence::config::Config;
+use ringfence::house::House;
+use ringfence::keystore::Keystore;
+use ringfence::softphone::tape::Tape;
+use ringfence::softphone::{PhoneEvent, RATE, Softphone};
+
+/// How often it is looked whether all was said.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// For relays to connect; whoever calls earlier hears 503.
+const READY: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [settings, number, file] = arguments.as_slice() else {
+        return Err("usage: play_wav SETTINGS.toml NUMBER FILE.wav".into());
+    };
+    let message = samples(Path::new(file))?;
+    let config = Config::read(Path::new(settings))?;
+    let store = Keystore::open(&config.state, None)?;
+    let house = House::open(config, store).await?;
+    let line = house.lines().first().ok_or("no line")?.number;
+    let registration = house.registration(line).ok_or("no UDP port")?;
+    // What the other side says is not kept.
+    let (tape, recorder) = Tape::new(message, Duration::ZERO);
+    let mut phone = Softphone::plug_in(registration, tape).await?;
+    tokio::time::timeout(READY, listens(&house)).await?;
+    let outcome = loop {
+        match phone.event().await.ok_or("the phone is broken")?.1 {
+            PhoneEvent::Registered => phone.dial(number).await,
+            PhoneEvent::RemoteRinging => println!("{number} rings"),
+            PhoneEvent::Answered { .. } => {
+                println!("{number} has answered");
+                while !recorder.has_played() {
+                    tokio::time::sleep(GLANCE).await;
+                }
+                phone.hang_up().await;
+            }
+            PhoneEvent::Refused { status, .. } => break Err(format!("refused: {status}").into()),
+            PhoneEvent::HungUp => break Ok(()),
+            _ => {}
+        }
+    };
+    house.stop().await;
+    outcome
+}
+
+async fn listens(house: &House) {
+    while house
+        .gateway()
+        .status()
+        .await
+        .is_some_and(|status| status.relays.listening == 0)
+    {
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+fn samples(file: &Path) -> Result<Vec<i16>, Box<dyn Error>> {
+    let mut wav = hound::WavReader::open(file)?;
+    let spec = wav.spec();
+    if (spec.sample_rate, spec.channels, spec.bits_per_sample) != (RATE, 1, 16) {
+        return Err("the file must have one channel of 16 bits at 8,000 Hz; see sox above".into());
+    }
+    Ok(wav.samples().collect::<Result<_, _>>()?)
+}
