@@ -111,6 +111,7 @@ pub async fn assemble(
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
             srtp: config.sip.srtp,
+            video: config.sip.video,
             ..EngineConfig::default()
         },
         lines,

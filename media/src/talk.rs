@@ -162,8 +162,7 @@ impl Talk {
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
-        // Pictures that the phone has sent so far are lost, and the next ones build on them.
-        self.near.ask_picture();
+        self.begin_pictures();
     }
 
     /// Says a key press to the phone within its sound (RFC 4733): an event from 0 to 15, and its length in milliseconds.
@@ -228,6 +227,13 @@ impl Talk {
         }
     }
 
+    /// Pictures that the phone has sent so far are lost, and the next ones build on them.
+    fn begin_pictures(&mut self) {
+        if self.microphone() == Microphone::Open {
+            self.near.ask_picture();
+        }
+    }
+
     /// Tells the other side that the phone needs a whole picture, once anything of the phone's may be told.
     fn wish(&mut self, now: Instant) {
         if self.microphone() == Microphone::Open && self.near.takes_wish(now) {
@@ -259,8 +265,8 @@ impl Talk {
                 return Some(TalkOutput::ToPhone { to, bytes });
             }
             FarEvent::Connected => {
-                self.near.ask_picture();
                 self.connected = self.now;
+                self.begin_pictures();
                 TalkEvent::Connected
             }
             FarEvent::Failed(fault) => {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ringfence_media::far::{FarConfig, FarLeg, FarLocal, Role, Secret, TurnServer, TurnTransport};
 use ringfence_media::rtp::{Datagram, Packet};
 use ringfence_media::{
-    Codec, Description, OwnMedia, Srtp, Talk, TalkEvent, TalkOutput, choose, sdp,
+    Codec, Description, OwnMedia, OwnVideo, Srtp, Talk, TalkEvent, TalkOutput, VideoFormat, choose,
+    sdp,
 };
 use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Server;
@@ -18,6 +19,8 @@ use turn_server_proto::types::{Instant as TurnInstant, TransportType};
 const SERVER: &str = "127.0.0.1:3478";
 /// One way, between an engine and the TURN server.
 const WIRE: Duration = Duration::from_millis(5);
+/// Where both phones have their pictures.
+const CAMERA: &str = "127.0.0.1:9078";
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
@@ -47,6 +50,8 @@ struct World {
     ends: [End; 2],
     wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sent: u64,
+    /// Bytes of the longest datagram to the TURN server.
+    longest: usize,
 }
 
 impl End {
@@ -118,6 +123,7 @@ impl World {
             ends: [End::new(0, now), End::new(1, now)],
             wire: BTreeMap::new(),
             sent: 0,
+            longest: 0,
         };
         world.drain();
         world
@@ -125,6 +131,18 @@ impl World {
 
     /// Two phones in a call, both microphones open unless said otherwise.
     fn call(callee_microphone: bool) -> Self {
+        Self::call_with("", callee_microphone)
+    }
+
+    /// Two phones that have pictures as well.
+    fn seeing_call() -> Self {
+        let port = CAMERA.rsplit(':').next().unwrap();
+        let lines = format!("m=video {port} RTP/AVP 100\r\na=rtpmap:100 VP8/90000\r\n");
+        Self::call_with(&lines, true)
+    }
+
+    /// The phones' SDP ends with these lines.
+    fn call_with(lines: &str, callee_microphone: bool) -> Self {
         let mut world = Self::new();
         world.run(Duration::from_millis(300));
         let caller_sdp = world.ends[CALLER].sdp(&[
@@ -132,14 +150,22 @@ impl World {
             (Codec::Pcma, 8),
             (Codec::Events48k, 97),
             (Codec::Events8k, 98),
-        ]);
+        ]) + lines;
         let caller = sdp::read_offer(caller_sdp.as_bytes(), Srtp::Off).unwrap();
-        let offer = world.describe(CALLER, caller.formats());
+        let offer = world.describe(CALLER, caller.formats(), caller.pictures());
         let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
-        let own = [CALLER, CALLEE].map(|end| OwnMedia::plain(world.ends[end].near, 1));
+        let callee_sdp = callee_sdp + lines;
+        let own = [CALLER, CALLEE].map(|end| OwnMedia {
+            video: Some(OwnVideo {
+                port: 41_000,
+                keys: Vec::new(),
+                formats: vec![VideoFormat::Vp8],
+            }),
+            ..OwnMedia::plain(world.ends[end].near, 1)
+        });
         let callee = sdp::read_answer(callee_sdp.as_bytes(), &own[CALLEE]).unwrap();
         let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
-        let answer = world.describe(CALLEE, chosen.clone());
+        let answer = world.describe(CALLEE, chosen.clone(), callee.pictures());
         assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
         let now = world.now;
         let terms = [
@@ -166,12 +192,13 @@ impl World {
     }
 
     /// What an end tells the other, by way of its bytes.
-    fn describe(&self, end: usize, codecs: Vec<Codec>) -> Description {
+    fn describe(&self, end: usize, codecs: Vec<Codec>, video: Vec<VideoFormat>) -> Description {
         let local = self.ends[end]
             .local
             .as_ref()
             .expect("a relay within 300 ms");
-        Description::decode(&Description::of(local, codecs).encode()).unwrap()
+        let said = Description::of(local, codecs).with_video(local, video);
+        Description::decode(&said.encode()).unwrap()
     }
 
     /// A phone says something, 20 ms after it said the last thing.
@@ -271,6 +298,7 @@ impl World {
             while let Some(output) = self.ends[end].talk.poll() {
                 match output {
                     TalkOutput::ToServer(bytes) => {
+                        self.longest = self.longest.max(bytes.len());
                         self.send(self.ends[end].turn_client, at(SERVER), bytes)
                     }
                     TalkOutput::ToPhone { to, bytes } => {
@@ -433,4 +461,68 @@ fn nothing_passes_after_the_end() {
     let figures = world.ends[CALLER].talk.figures();
     assert_eq!(figures.from_phone.dropped.nowhere, 1);
     assert!(figures.connected.is_some(), "figures outlive the call");
+}
+
+impl World {
+    /// A camera sends a packet of so many bytes of picture.
+    fn shoot(&mut self, end: usize, sequence: u16, bytes: usize) {
+        let packet = Packet {
+            payload_type: 100,
+            marker: true,
+            sequence,
+            timestamp: 7,
+            ssrc: 0xca3e_4a00,
+            payload: &vec![3; bytes],
+        };
+        let now = self.now;
+        let talk = &mut self.ends[end].talk;
+        talk.handle_video(at(CAMERA), &packet.to_bytes(), now);
+        self.run(Duration::from_millis(20));
+    }
+
+    /// Lengths of the packets of pictures that a phone was given.
+    fn seen(&self, end: usize) -> Vec<usize> {
+        let seen = self.ends[end].seen.iter();
+        let rtp = seen.filter(|(port, _)| at(CAMERA).port() == *port);
+        rtp.map(|(_, bytes)| bytes.len()).collect()
+    }
+}
+
+#[test]
+fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
+    let mut world = World::seeing_call();
+    for (sequence, bytes) in (1..).zip([1_388, 1_389, 100]) {
+        world.shoot(CALLER, sequence, bytes);
+    }
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.seen(CALLEE), [12 + 1_388, 12 + 100]);
+    let figures = world.ends[CALLER].talk.figures();
+    assert_eq!(figures.video_from_phone.dropped.oversized, 1);
+    // Below it are 20 or 40 bytes of IP and 8 of UDP.
+    assert!((1_400..=1_452).contains(&world.longest), "{}", world.longest);
+}
+
+#[test]
+fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
+    let mut world = World::seeing_call();
+    world.shoot(CALLEE, 1, 100);
+    world.run(Duration::from_secs(1));
+    let asked = |world: &World| world.ends[CALLEE].seen.iter().filter(|(port, _)| *port == 9_079).count();
+    let before = asked(&world);
+    assert_eq!(before, 1, "it is asked when the microphone opens");
+    // Full intra request alone, as some phones send it.
+    let wish = [&[0x84, 206, 0, 4][..], &[1; 4], &[0; 4], &[2; 4], &[1, 0, 0, 0]].concat();
+    let now = world.now;
+    world.ends[CALLER].talk.handle_video(at(CAMERA), &wish, now);
+    world.run(Duration::from_secs(1));
+    assert_eq!(asked(&world), before + 1);
+}
+
+#[test]
+fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
+    let mut world = World::call(true);
+    world.shoot(CALLER, 1, 100);
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.ends[CALLEE].seen.len(), 0);
+    assert_eq!(world.ends[CALLER].talk.figures().video_from_phone.passed, 0);
 }

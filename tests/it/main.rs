@@ -25,6 +25,7 @@ mod real_browser;
 mod real_phones;
 mod real_servers;
 mod real_sip;
+mod real_video;
 mod reinvite;
 mod relay_down;
 mod relay_only;

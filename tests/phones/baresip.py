@@ -31,6 +31,16 @@ STATES = {
 MODULES = ("g711", "g722", "opus", "aufile", "sndfile", "uuid")
 APPLICATIONS = ("menu", "ctrl_tcp")
 
+# A camera and a screen without hardware; what came is looked at by way of a snapshot.
+VIDEO_MODULES = ("vp8", "fakevideo", "snapshot")
+VIDEO_SETTINGS = (
+    "video_source fakevideo,nil",
+    "video_display fakevideo,nil",
+    "video_size 352x288",
+    "video_fps 25",
+    "video_bitrate 500000",
+)
+
 START_WITHIN = 10.0
 STOP_WITHIN = 3.0
 
@@ -67,13 +77,16 @@ class Baresip(Phone):
         os.makedirs(self.inside("sound"), exist_ok=True)
         with open(self.inside("config"), "w", encoding="ascii") as file:
             file.write(self.settings(port))
+        # Snapshots are written where it was started.
         self.process = subprocess.Popen(
-            ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+            ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, cwd=self.home
         )
         self.wire = self.dial_control(port)
         self.wire.settimeout(0.01)
         say("ready", phone="baresip")
         codecs = ",".join(CODECS[codec] for codec in self.codecs)
+        if self.has_video:
+            codecs += ";video_codecs=vp8"
         self.order(
             "uanew",
             f"<{self.identity}{self.via}>;auth_user={self.chosen.user};auth_pass={self.chosen.password}"
@@ -102,7 +115,11 @@ class Baresip(Phone):
             f"ctrl_tcp_listen 127.0.0.1:{control_port}",
             f"module_path {self.module_folder()}",
         ]
-        lines += [f"module {name}.so" for name in MODULES]
+        modules = MODULES
+        if self.has_video:
+            modules += VIDEO_MODULES
+            lines += VIDEO_SETTINGS
+        lines += [f"module {name}.so" for name in modules]
         lines += [f"module_app {name}.so" for name in APPLICATIONS]
         return "\n".join(lines) + "\n"
 
@@ -146,6 +163,8 @@ class Baresip(Phone):
         if news.get("response"):
             if not news.get("ok"):
                 say("fault", why=news.get("data", ""))
+            elif "VIDEO" in news.get("data", "").upper():
+                say("figures", words=news.get("data", ""))
         elif kind == "REGISTER_OK":
             say("registered")
         elif kind == "REGISTER_FAIL":
@@ -173,6 +192,10 @@ class Baresip(Phone):
             say("call", state="held" if verb == "hold" else "talking")
         elif verb == "digits":
             self.order("sndcode", words[0])
+        elif verb == "look":
+            self.order("snapshot_recv", self.inside("seen.png"))
+        elif verb == "figures":
+            self.order("video_debug")
         else:
             raise ValueError("unknown order")
 

@@ -4,12 +4,13 @@ A driver is a subclass of `Phone`, one process per phone. `serve(Subclass)` read
 event loop between orders and ends when it is told to, when standard input closes (the test died) or on SIGTERM.
 
 Orders, one a line:    call NUMBER | answer | refuse [STATUS] | hang-up | hold | resume | digits 12# |
-                       text NUMBER WORDS... | quit
+                       text NUMBER WORDS... | look | figures | quit
 Lines out, one object: {"at": seconds, "event": ...} where event is one of
     ready         the phone's engine runs            registered / registration-failed (why)
     call          state: dialling, ringing, incoming, talking, held, ended (status and reason, where the phone says so)
     digit         an RFC 4733 digit was heard         heard   the recording is complete, at `file`
     text          one came: from, words              text-sent     what became of ours: taken or not
+    figures       what it says of its pictures, in its own words (`look` writes what it sees to seen.png in its folder)
     fault         an order failed: why                gone    the last line
 Nothing but the standard library is used.
 """
@@ -21,6 +22,8 @@ import os
 import select
 import signal
 import time
+
+VIDEO = "vp8"
 
 _BEGUN = time.monotonic()
 _TO_TEST = os.fdopen(os.dup(1), "w")
@@ -58,7 +61,7 @@ def options():
     parser.add_argument("--password", required=True)
     parser.add_argument("--server", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
-    parser.add_argument("--codecs", default="PCMU", help="of PCMU, PCMA, G722, opus; only these, best first")
+    parser.add_argument("--codecs", default="PCMU", help="of PCMU, PCMA, G722, opus; only these, best first; and VP8 for pictures")
     parser.add_argument("--microphone", required=True, metavar="WAV", help="16 bit, one channel")
     parser.add_argument("--expires", type=int, default=120)
     return parser.parse_args()
@@ -71,7 +74,9 @@ class Phone:
         self.chosen = chosen
         self.home = os.path.abspath(chosen.home)
         self.microphone = os.path.abspath(chosen.microphone)
-        self.codecs = [name.strip().lower() for name in chosen.codecs.split(",")]
+        names = [name.strip().lower() for name in chosen.codecs.split(",")]
+        self.codecs = [name for name in names if name != VIDEO]
+        self.has_video = VIDEO in names
         self.via = ";transport=" + chosen.transport
         self.identity = f"sip:{chosen.user}@{chosen.server}"
 

@@ -55,6 +55,8 @@ pub struct RawSip {
     pub tls_port: u16,
     /// Whether sound is encrypted.
     pub srtp: RawSrtp,
+    /// Whether moving pictures pass.
+    pub video: bool,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -129,6 +131,7 @@ impl Default for RawSip {
             tcp_port: 5060,
             tls_port: 5061,
             srtp: RawSrtp::default(),
+            video: true,
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

@@ -1,4 +1,4 @@
-//! `[sip]`: where phones register, what certificate they see, and whether their sound is encrypted.
+//! `[sip]`: where phones register, what certificate they see, whether their sound is encrypted, and whether pictures pass.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct SipListen {
     pub tls_port: u16,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Whether moving pictures pass where both phones have them.
+    pub video: bool,
     /// Host names of this machine that phones may dial.
     pub names: Vec<String>,
     /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
@@ -49,6 +51,7 @@ impl TryFrom<RawSip> for SipListen {
                 RawSrtp::Optional => Srtp::Optional,
                 RawSrtp::Required => Srtp::Required,
             },
+            video: raw.video,
             names: raw.names,
             certificate,
         })

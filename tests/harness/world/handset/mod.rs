@@ -297,7 +297,9 @@ impl Handset {
     /// Puts the receiver down, whatever the state of the call.
     pub(crate) fn hang_up(&mut self, now: Instant) {
         self.microphone.close();
-        self.camera.as_mut().map_or((), Camera::close);
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         match self.stage() {
             Some(Stage::Dialling) => self.cancel(now),
             Some(Stage::Ringing) => self.decline(603, now),
@@ -399,7 +401,9 @@ impl Handset {
 
     fn over(&mut self) {
         self.microphone.close();
-        self.camera.as_mut().map_or((), Camera::close);
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         if let Some(call) = &mut self.call {
             call.stage = Stage::Over;
         }
