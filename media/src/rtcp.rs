@@ -1,13 +1,46 @@
 //! RTCP between a phone and us, as far as it is read and written: who needs a whole picture (RFC 4585 section 6.3.1,
-//! RFC 5104 section 4.3.1), in packets as RFC 3550 section 6.1 has them.
+//! RFC 5104 section 4.3.1), and reports of ours (RFC 3550 section 6.4).
 //!
-//! Nothing of it crosses to the other engine but the wish itself. Names, times and other feedback are stepped over.
+//! Nothing of it crosses to the other engine but the wish itself. A phone's own figures, names and other feedback are
+//! stepped over.
+
+use std::time::Duration;
 
 /// What a phone's packet says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heard {
     /// It has lost track and needs a whole picture.
     pub(crate) wants_picture: bool,
+    /// The middle of the time at which it says that it wrote its report.
+    pub(crate) written: Option<u32>,
+}
+
+/// What a report says of the packets that we have sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// How long we have been at it: the time of RTCP may begin anywhere.
+    pub(crate) since: Duration,
+    /// The timestamp that a packet of this moment would have.
+    pub(crate) timestamp: u32,
+    pub(crate) packets: u32,
+    pub(crate) bytes: u32,
+}
+
+/// What a report says of the packets that have come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Who sends them.
+    pub(crate) source: u32,
+    /// Of those since the last report, in 256ths.
+    pub(crate) fraction_lost: u8,
+    /// In all.
+    pub(crate) lost: u32,
+    /// The highest number, with how often it went round before it.
+    pub(crate) highest: u32,
+    /// In ticks of the timestamps.
+    pub(crate) jitter: u32,
+    /// The middle of the time in the sender's last report, and how long ago that came.
+    pub(crate) last: Option<(u32, Duration)>,
 }
 
 /// How a phone is asked for a whole picture.
@@ -37,9 +70,49 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Heard> {
             (PAYLOAD_FEEDBACK, INTRA) => part.len() >= 20,
             _ => false,
         };
+        if *kind == SENDER_REPORT {
+            let middle = part.get(10..14).and_then(|middle| middle.first_chunk());
+            heard.written = middle.map(|middle| u32::from_be_bytes(*middle));
+        }
         rest = others;
     }
     (!bytes.is_empty()).then_some(heard)
+}
+
+/// Writes a report with our random name behind it (RFC 3550 section 6.1).
+pub(crate) fn write_report(ours: u32, sent: Option<Sent>, received: Option<Received>) -> Vec<u8> {
+    let mut words = Vec::with_capacity(12);
+    words.push(ours);
+    if let Some(sent) = sent {
+        // Seconds, and 2^32nds of one.
+        words.push(sent.since.as_secs() as u32);
+        words.push(fixed(sent.since, 32) as u32);
+        words.extend([sent.timestamp, sent.packets, sent.bytes]);
+    }
+    if let Some(received) = received {
+        let lost = received.lost.min(0x7f_ffff);
+        words.extend([
+            received.source,
+            u32::from(received.fraction_lost) << 24 | lost,
+            received.highest,
+            received.jitter,
+        ]);
+        let (middle, ago) = received.last.unwrap_or_default();
+        words.extend([middle, fixed(ago, 16) as u32]);
+    }
+    let kind = match sent {
+        Some(_) => SENDER_REPORT,
+        None => RECEIVER_REPORT,
+    };
+    let mut out = Vec::with_capacity(80);
+    put(&mut out, u8::from(received.is_some()), kind, &words);
+    put_name(&mut out, ours);
+    out
+}
+
+/// A time in seconds, with so many binary places, of which what is beyond 64 is lost.
+fn fixed(time: Duration, places: u32) -> u64 {
+    ((time.as_nanos() << places) / 1_000_000_000) as u64
 }
 
 /// Writes a wish for a picture of `source`: an empty report and our random name before it, as RFC 4585 section 3.1 wants.
@@ -81,6 +154,7 @@ fn put_name(out: &mut Vec<u8>, ours: u32) {
 }
 
 const VERSION: u8 = 2;
+const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
 const PAYLOAD_FEEDBACK: u8 = 206;
@@ -131,6 +205,33 @@ mod tests {
             packet[29] = kind;
             assert_eq!(read(&packet), Some(Heard::default()), "{format} {kind}");
         }
+    }
+
+    #[test]
+    fn a_report_of_a_sender_is_these_bytes() {
+        let sent = Sent {
+            since: Duration::from_millis(5_250),
+            timestamp: 0x1111_1111,
+            packets: 250,
+            bytes: 40_000,
+        };
+        let received = Received {
+            source: THEIRS,
+            fraction_lost: 64,
+            lost: 5,
+            highest: 0x0001_0002,
+            jitter: 7,
+            last: Some((0xaabb_ccdd, Duration::from_millis(500))),
+        };
+        let packet = write_report(OURS, Some(sent), Some(received));
+        let expected = b"\x81\xc8\0\x0c\x0a\x0b\x0c\x0d\0\0\0\x05\x40\0\0\0\x11\x11\x11\x11\0\0\0\xfa\0\0\x9c\x40\
+            \x01\x02\x03\x04\x40\0\0\x05\0\x01\0\x02\0\0\0\x07\xaa\xbb\xcc\xdd\0\0\x80\0";
+        assert_eq!(packet[..expected.len()], expected[..]);
+        // Its own time is found in the middle of what it says.
+        assert_eq!(read(&packet).unwrap().written, Some(0x0005_4000));
+        let packet = write_report(OURS, None, None);
+        assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
+        assert_eq!(read(&packet), Some(Heard::default()));
     }
 
     #[test]

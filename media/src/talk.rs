@@ -17,6 +17,7 @@ use crate::description::Description;
 use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
+use crate::rtp::is_control;
 use crate::video::is_far_payload_type;
 
 /// A call's media.
@@ -42,7 +43,7 @@ pub enum TalkOutput {
     ToPhone {
         /// Where the phone hears.
         to: SocketAddr,
-        /// One RTP packet.
+        /// One packet of RTP or RTCP.
         bytes: Vec<u8>,
     },
     /// A datagram from the near socket for moving pictures to the phone.
@@ -121,6 +122,13 @@ impl Talk {
         }
     }
 
+    /// A datagram from the port beside the near socket, where a phone's RTCP comes that does not look where we want it.
+    pub fn handle_rtcp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if is_control(bytes) {
+            self.handle_rtp(from, bytes, now);
+        }
+    }
+
     /// A datagram from the near socket for moving pictures, or from the one beside it for RTCP. The camera is open
     /// when the microphone is.
     pub fn handle_video(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -192,9 +200,8 @@ impl Talk {
             return Some(TalkOutput::Event(TalkEvent::FirstSound));
         }
         loop {
-            let told = self.now.and_then(|now| self.near.poll_video(now));
-            if let Some((to, bytes)) = told {
-                return Some(TalkOutput::VideoToPhone { to, bytes });
+            if let Some(output) = self.tell_phone() {
+                return Some(output);
             }
             let event = match self.far.poll()? {
                 FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
@@ -209,7 +216,10 @@ impl Talk {
     /// When to call [`Talk::handle_timeout`], and why.
     #[must_use]
     pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        self.far.next_alarm()
+        let near = self.near.next_alarm().filter(|_| !self.ended);
+        let near = near.map(|at| (at, "reports to the phone"));
+        let alarms = [self.far.next_alarm(), near];
+        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What happened so far.
@@ -225,6 +235,16 @@ impl Talk {
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),
         }
+    }
+
+    /// What the phone is to be told about its streams.
+    fn tell_phone(&mut self) -> Option<TalkOutput> {
+        let now = self.now.filter(|_| !self.ended)?;
+        if let Some((to, bytes)) = self.near.poll_sound(now) {
+            return Some(TalkOutput::ToPhone { to, bytes });
+        }
+        let (to, bytes) = self.near.poll_video(now)?;
+        Some(TalkOutput::VideoToPhone { to, bytes })
     }
 
     /// Pictures that the phone has sent so far are lost, and the next ones build on them.

@@ -37,6 +37,8 @@ struct End {
     local: Option<FarLocal>,
     events: Vec<TalkEvent>,
     heard: Vec<Vec<u8>>,
+    /// RTCP about its sound.
+    reports: Vec<Vec<u8>>,
     /// What came for the phone's pictures, and at which port.
     seen: Vec<(u16, Vec<u8>)>,
 }
@@ -76,6 +78,7 @@ impl End {
             local: None,
             events: Vec::new(),
             heard: Vec::new(),
+            reports: Vec::new(),
             seen: Vec::new(),
         }
     }
@@ -302,8 +305,13 @@ impl World {
                         self.send(self.ends[end].turn_client, at(SERVER), bytes)
                     }
                     TalkOutput::ToPhone { to, bytes } => {
-                        assert_eq!(to, self.ends[end].phone);
-                        self.ends[end].heard.push(bytes);
+                        let phone = self.ends[end].phone;
+                        if to.port() == phone.port() + 1 {
+                            self.ends[end].reports.push(bytes);
+                        } else {
+                            assert_eq!(to, phone);
+                            self.ends[end].heard.push(bytes);
+                        }
                     }
                     TalkOutput::VideoToPhone { to, bytes } => {
                         assert_eq!(to.ip(), self.ends[end].phone.ip());
@@ -525,4 +533,45 @@ fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
     world.run(Duration::from_millis(100));
     assert_eq!(world.ends[CALLEE].seen.len(), 0);
     assert_eq!(world.ends[CALLER].talk.figures().video_from_phone.passed, 0);
+}
+
+#[test]
+fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
+    let mut world = World::call(true);
+    // A tenth of the caller's packets is lost before it is here.
+    for sequence in (1..=300u16).filter(|sequence| sequence % 10 != 5) {
+        world.speak(CALLER, 96, sequence, b"voice");
+        world.speak(CALLEE, 121, sequence, b"other voice");
+    }
+    let reports = &world.ends[CALLER].reports;
+    // 2.5 and 7.5 seconds after the first; each speaks every 40 ms.
+    assert_eq!(reports.len(), 2);
+    let word = |report: &[u8], at: usize| u32::from_be_bytes(*report[at..].first_chunk().unwrap());
+    for report in reports {
+        assert_eq!(report[..4], [0x81, 200, 0, 12], "a report of a sender with one block");
+        assert_eq!(word(report, 28), 0x5eed_0000, "whose packets it is about");
+        // 3 in 30 are 25 in 256.
+        assert!((20..=30).contains(&report[32]), "{}", report[32]);
+        assert_eq!(word(report, 4), world.ends[CALLER].packets()[0].ssrc);
+    }
+    // After 187 packets, which are nine tenths of 208.
+    let last = &reports[1];
+    assert!((20..=21).contains(&(word(last, 32) & 0xff_ffff)), "lost in all");
+    assert!((206..=210).contains(&word(last, 36)), "the highest of its own numbers");
+    let packets = word(last, 20);
+    assert!((184..=188).contains(&packets), "{packets} packets sent");
+    assert_eq!(word(last, 24), packets * 11, "bytes of payload");
+}
+
+#[test]
+fn while_nothing_passes_nothing_is_told() {
+    let mut world = World::call(true);
+    for sequence in 1..=10 {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    world.run(Duration::from_secs(12));
+    let told = world.ends[CALLER].reports.len();
+    assert!((1..=2).contains(&told), "{told}");
+    world.run(Duration::from_secs(12));
+    assert_eq!(world.ends[CALLER].reports.len(), told);
 }

@@ -1,7 +1,7 @@
 //! The ports where a phone sends its sound and its moving pictures.
 //!
-//! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11). What comes to the sound's neighbour ends there:
-//! it names the phone. What comes to the pictures' is heard, since a phone may say there that it needs a whole one.
+//! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11): a phone says there how it fares, and that it needs
+//! a whole picture.
 
 use std::future::pending;
 use std::io;

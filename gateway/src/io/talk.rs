@@ -84,7 +84,12 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
                     sound.talk.handle_rtp(from, bytes, now());
                 }
             }
-            _ = recv(near.first().and_then(|near| near.sound.rtcp.as_ref()), &mut aside) => {}
+            packet = recv(near.first().and_then(|near| near.sound.rtcp.as_ref()), &mut aside) => {
+                let (length, from) = packet;
+                if let (Some(bytes), Some(sound)) = (aside.get(..length), &mut sound) {
+                    sound.talk.handle_rtcp(from, bytes, now());
+                }
+            }
             packet = recv(video(&near).map(|video| &video.rtp), &mut seen) => {
                 see(packet, &seen, sound.as_mut());
             }

@@ -6,7 +6,8 @@ use rand_core::Rng;
 
 use super::phone::Carried;
 use crate::figures::{Meter, Reason};
-use crate::rewrite::{Numbers, Rewriter, Rewritten};
+use crate::rewrite::{Arrival, Numbers, Rewriter, Rewritten};
+use crate::sequence::ahead;
 use crate::video::MAX_BITS;
 
 /// One direction.
@@ -16,6 +17,10 @@ pub(super) struct Lane {
     pub(super) meter: Meter,
     /// What may still pass of moving pictures.
     bucket: Bucket,
+    /// The source of the newest packet, and its number with how often that went round.
+    highest: Option<(u32, u32)>,
+    /// The timestamp of the newest packet as it went out, and when.
+    newest: Option<(u32, Instant)>,
 }
 
 impl Lane {
@@ -24,6 +29,36 @@ impl Lane {
             rewriter: Rewriter::new(rng),
             meter: Meter::default(),
             bucket: Bucket::default(),
+            highest: None,
+            newest: None,
+        }
+    }
+
+    /// The highest number of this source.
+    pub(super) fn highest(&self, source: u32) -> Option<u32> {
+        let (of, number) = self.highest?;
+        (of == source).then_some(number)
+    }
+
+    /// The timestamp that a packet of this moment would have.
+    pub(super) fn timestamp(&self, clock: u32, now: Instant) -> Option<u32> {
+        let (timestamp, at) = self.newest?;
+        let passed = now.saturating_duration_since(at).as_micros() * u128::from(clock) / 1_000_000;
+        Some(timestamp.wrapping_add(passed as u32))
+    }
+
+    fn note(&mut self, numbers: Numbers, rewritten: Rewritten, now: Instant) {
+        let highest = self.highest(numbers.ssrc);
+        let number = match highest {
+            Some(highest) => {
+                let step = ahead(numbers.sequence, highest as u16);
+                highest.wrapping_add_signed(step.max(0))
+            }
+            None => u32::from(numbers.sequence),
+        };
+        self.highest = Some((numbers.ssrc, number));
+        if rewritten.arrival != Arrival::Late {
+            self.newest = Some((rewritten.timestamp, now));
         }
     }
 
@@ -39,6 +74,7 @@ impl Lane {
         // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is no jitter.
         let clock = Some(format.clock).filter(|_| !format.is_events);
         self.meter.passed(rewritten, clock, now);
+        self.note(numbers, rewritten, now);
         Ok(rewritten)
     }
 

@@ -9,6 +9,7 @@
 mod lane;
 mod lock;
 mod phone;
+mod reports;
 mod stream;
 
 use std::net::SocketAddr;
@@ -199,7 +200,19 @@ impl NearLeg {
 
     /// What the phone is to be told about its pictures now, and where.
     pub(crate) fn poll_video(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
-        self.video.poll_wish(self.feedback, now)
+        let wish = self.video.poll_wish(self.feedback, now);
+        wish.or_else(|| self.video.poll_report(now))
+    }
+
+    /// What the phone is to be told about its sound now, and where.
+    pub(crate) fn poll_sound(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        self.sound.poll_report(now)
+    }
+
+    /// When something is to be told.
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
+        let alarms = [self.sound.next_alarm(), self.video.next_alarm()];
+        alarms.into_iter().flatten().min()
     }
 
     /// What happened so far to sound: from the phone, and to it.

@@ -163,15 +163,12 @@ impl Phone {
 
     /// RTCP from the phone.
     pub(super) fn hear_control(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<Heard, Reason> {
-        // Reports about sound have nothing that we need.
-        if self.kind == Kind::Sound {
-            return Err(Reason::Rtcp);
-        }
         if !self.latch.is_near(from) {
             return Err(Reason::Stranger);
         }
         let bytes = match &mut self.lock {
-            Some(lock) => lock.open_control(bytes)?,
+            // What does not open is still RTCP, and of no use.
+            Some(lock) => lock.open_control(bytes).map_err(|_| Reason::Rtcp)?,
             None => bytes,
         };
         let heard = rtcp::read(bytes).unwrap_or_default();
@@ -201,6 +198,11 @@ impl Phone {
                 Some(SocketAddr::new(sound.ip(), port))
             }
         }
+    }
+
+    /// The clock of the stream.
+    pub(super) fn clock(&self) -> u32 {
+        clock(&self.formats)
     }
 
     /// Whether the phone takes packets for now.

@@ -10,6 +10,7 @@ use rand_core::Rng;
 use super::Microphone;
 use super::lane::Lane;
 use super::phone::{Phone, Terms};
+use super::reports::Reports;
 use crate::far::RtpPacket;
 use crate::figures::{Reason, Way};
 use crate::keys::Keys;
@@ -34,6 +35,7 @@ pub(super) struct Stream {
     needed_there: Need,
     /// Intra requests so far.
     requests: u8,
+    reports: Reports,
 }
 
 /// Whether somebody needs a whole picture.
@@ -71,6 +73,7 @@ impl Stream {
             needed_here: Need::default(),
             needed_there: Need::default(),
             requests: 0,
+            reports: Reports::default(),
         }
     }
 
@@ -106,6 +109,7 @@ impl Stream {
                 match phone.hear_control(from, bytes) {
                     Ok(heard) => {
                         self.needed_here.is_open |= heard.wants_picture;
+                        self.reports.hear(heard.written, now);
                         Err(Reason::Rtcp)
                     }
                     Err(reason) => Err(reason),
@@ -114,6 +118,9 @@ impl Stream {
             Some(phone) if self.is_on => phone.hear(from, bytes, microphone, &mut self.from_phone, now),
             _ => Err(Reason::Nowhere),
         };
+        if heard.is_ok() {
+            self.reports.note(now);
+        }
         self.from_phone.meter.note(heard)
     }
 
@@ -130,6 +137,9 @@ impl Stream {
             }
             _ => Err(Reason::Nowhere),
         };
+        if played.is_ok() {
+            self.reports.note_sent(packet.payload.len(), now);
+        }
         self.to_phone.meter.note(played)
     }
 
@@ -167,6 +177,30 @@ impl Stream {
         let told = phone.tell(|source| rtcp::write_wish(self.ssrc, source, wish))?;
         self.needed_there.say(now);
         Some(told)
+    }
+
+    /// The report that is due to the phone, and where it goes.
+    pub(super) fn poll_report(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+        if !self.reports.is_due(now) {
+            return None;
+        }
+        let ours = self.ssrc;
+        let (reports, lanes) = (&mut self.reports, (&self.from_phone, &self.to_phone));
+        let phone = self.phone.as_mut().filter(|_| self.is_on);
+        let clock = phone.as_ref().map_or(0, |phone| phone.clock());
+        let told = phone.and_then(|phone| {
+            phone.tell(|source| reports.write((ours, source, clock), lanes, now))
+        });
+        if told.is_none() {
+            // Nobody is there to be told, or nobody has been heard yet.
+            self.reports.rest(now);
+        }
+        told
+    }
+
+    /// When something is to be told.
+    pub(super) fn next_alarm(&self) -> Option<Instant> {
+        self.reports.next_alarm().filter(|_| self.is_on)
     }
 
     fn hears(&self) -> bool {
