@@ -36,6 +36,21 @@ fn look(phone: &mut Phone) -> Option<(u32, u32)> {
     None
 }
 
+/// What a phone says of the pictures that it shows.
+fn figures(phone: &mut Phone) -> serde_json::Value {
+    phone.order("figures");
+    phone.wait("figures", SOON, |news| news["event"] == "figures")
+}
+
+/// Pictures that baresip has decoded: the last word of a line in its own words.
+fn shown(phone: &mut Phone) -> u32 {
+    let figures = figures(phone);
+    let words = figures["words"].as_str().unwrap_or_default();
+    let line = words.lines().find(|line| line.contains("vidisp"));
+    let shown = line.and_then(|line| line.rsplit_once('=')?.1.parse().ok());
+    shown.unwrap_or_else(|| panic!("no figures: {words}"))
+}
+
 #[test]
 fn baresip_and_baresip_see_and_hear_each_other() {
     let Some(network) = network() else { return };
@@ -43,19 +58,41 @@ fn baresip_and_baresip_see_and_hear_each_other() {
     connect(&network, &mut caller, &mut callee);
     thread::sleep(TALK);
     for phone in [&mut caller, &mut callee] {
-        phone.order("figures");
-        let figures = phone.wait("figures", SOON, |news| news["event"] == "figures");
-        let words = figures["words"].as_str().unwrap_or_default();
-        // Those that it decoded, of 25 a second; the last word of its line.
-        let shown = words.lines().find(|line| line.contains("vidisp"));
-        let shown = shown.and_then(|line| line.rsplit_once('=')?.1.parse::<u32>().ok());
-        assert!(shown.is_some_and(|frames| frames >= 60), "{words}");
-        assert_eq!(look(phone), Some((352, 288)), "{words}");
+        // Of 25 a second.
+        let shown = shown(phone);
+        assert!(shown >= 60, "{phone:?} has shown {shown}");
+        assert_eq!(look(phone), Some((352, 288)), "{phone:?}");
     }
     caller.order("hang-up");
     callee.wait_call("ended", SOON);
     for (phone, hz) in [(caller, HIGH), (callee, LOW)] {
         let heard = phone.quit_and_listen(hz);
         assert!(heard.carried(TALK), "{heard:?}");
+    }
+}
+
+#[test]
+fn linphone_and_baresip_see_each_other() {
+    let Some(network) = network() else { return };
+    let ways = [(Model::Linphone, Model::Baresip), (Model::Baresip, Model::Linphone)];
+    for (calling, called) in ways {
+        let (mut caller, mut callee) = phones(&network, calling, called, SEEING);
+        connect(&network, &mut caller, &mut callee);
+        thread::sleep(TALK);
+        let (linphone, baresip) = match calling {
+            Model::Linphone => (&mut caller, &mut callee),
+            _ => (&mut callee, &mut caller),
+        };
+        let rate = figures(linphone)["framerate"].as_f64();
+        assert!(rate.is_some_and(|rate| rate > 10.0), "{calling:?} calls: {rate:?}");
+        // Linphone's camera has one picture, and sends it once a second.
+        let is_shown = (0..10).any(|_| {
+            thread::sleep(Duration::from_secs(1));
+            shown(baresip) >= 2
+        });
+        assert!(is_shown, "{calling:?} calls: {}", figures(baresip)["words"]);
+        assert!(look(baresip).is_some());
+        caller.order("hang-up");
+        callee.wait_call("ended", SOON);
     }
 }
