@@ -112,6 +112,7 @@ pub async fn assemble(
             no_answer: config.no_answer,
             srtp: config.sip.srtp,
             video: config.sip.video,
+            unasked_lamps: config.sip.unasked_lamps,
             ..EngineConfig::default()
         },
         lines,
@@ -178,11 +179,7 @@ async fn relays(
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
 ) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayFault> {
-    let urls = if config.relays.is_empty() {
-        &network.relays
-    } else {
-        &config.relays
-    };
+    let urls = relay_urls(config, network);
     Relays::connect(urls, network.bucket_bits, buckets).await
 }
 
@@ -222,17 +219,37 @@ fn line(file: &LineFile) -> Option<Line> {
     })
 }
 
-async fn lobby(settings: &TurnSettings, network: &NetworkSettings) -> Result<Lobby, AssembleFault> {
-    let named: Vec<TurnEndpoint> = if settings.urls.is_empty() {
+/// The TURN servers in use: those of the settings, or else those that the phone book names.
+#[must_use]
+pub fn turn_servers(settings: &TurnSettings, network: &NetworkSettings) -> Vec<TurnEndpoint> {
+    if settings.urls.is_empty() {
         // The phone book may name servers in a form of a later version: those are left out.
-        network
-            .turn
-            .iter()
-            .filter_map(|url| url.parse().ok())
-            .collect()
+        let urls = network.turn.iter();
+        urls.filter_map(|url| url.parse().ok()).collect()
     } else {
         settings.urls.clone()
-    };
+    }
+}
+
+/// The relays in use: those of the settings, or else those that the phone book names.
+#[must_use]
+pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [String] {
+    if config.relays.is_empty() {
+        &network.relays
+    } else {
+        &config.relays
+    }
+}
+
+/// The way out for sound.
+///
+/// # Errors
+/// [`AssembleFault`]: no server, no login, or no server whose name has an address.
+pub async fn lobby(
+    settings: &TurnSettings,
+    network: &NetworkSettings,
+) -> Result<Lobby, AssembleFault> {
+    let named = turn_servers(settings, network);
     if named.is_empty() {
         return Err(AssembleFault::NoTurn);
     }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use ringfence_engine::contacts::{Contacts, Learnt};
+use ringfence_engine::contacts::{ContactFault, Contacts, Edit, Learnt};
 use ringfence_engine::ledger::Ledger;
-use ringfence_phonebook::{BookKey, Day};
-use tokio::sync::mpsc;
+use ringfence_phonebook::{BookKey, Day, Number};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -92,6 +92,26 @@ pub(crate) enum Entry {
     Evidence(Evidence),
     /// All of it; a later one replaces it.
     Ledger(Box<Ledger>),
+    /// The user has decided something about a contact. Whoever asked is told when the engine knows.
+    Edit(Number, Edit, Asker),
+}
+
+/// Where the outcome of an edit is waited for.
+pub(crate) type Asker = oneshot::Sender<Result<(), EditFault>>;
+
+/// Why an edit is not in the contacts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditFault {
+    /// It makes no sense.
+    #[error(transparent)]
+    Contact(#[from] ContactFault),
+    /// It could not be saved; the contacts are as they were.
+    #[error("it could not be saved: {}. To do: {}", .0.unnamed(), .0.remedy())]
+    Disk(#[from] KeystoreFault),
+    /// The engine has stopped, or its disk is too slow.
+    #[error("the engine does not answer")]
+    Away,
 }
 
 /// The contacts as they are on the disk, with everything learnt up to `count`.
@@ -99,6 +119,8 @@ pub(crate) enum Entry {
 pub(crate) struct Saved {
     pub(crate) contacts: Contacts,
     pub(crate) count: u64,
+    /// Edits that are in it, or were refused.
+    pub(crate) told: Vec<(Asker, Result<(), ContactFault>)>,
 }
 
 /// The open diary of a running gateway.
@@ -170,7 +192,7 @@ struct Page {
 impl Page {
     /// Writes what waits, and reads what others wrote. The contacts, if they are others than before.
     fn turn(&mut self) -> Option<Saved> {
-        let (mut learnt, mut ledger) = (Vec::new(), None);
+        let (mut learnt, mut ledger, mut edits) = (Vec::new(), None, Vec::new());
         for entry in std::mem::take(&mut self.waiting) {
             match entry {
                 Entry::Evidence(evidence) => self.diary.keep(&evidence),
@@ -179,6 +201,7 @@ impl Page {
                     count,
                     learnt: about,
                 } => learnt.push((count, about)),
+                Entry::Edit(number, edit, asker) => edits.push((number, edit, asker)),
             }
         }
         if let Some(ledger) = ledger
@@ -188,26 +211,39 @@ impl Page {
             self.waiting.push(Entry::Ledger(ledger));
         }
         let edition = self.diary.contacts.edition();
-        if learnt.is_empty() && edition == self.edition {
+        if learnt.is_empty() && edits.is_empty() && edition == self.edition {
             return None;
         }
         let outcome = self.diary.contacts.edit(|contacts| {
             for (_, about) in &learnt {
                 contacts.learn(about);
             }
+            let done = edits
+                .iter()
+                .map(|(number, edit, _)| contacts.edit(*number, edit));
+            done.collect::<Vec<_>>()
         });
         match outcome {
-            Ok((contacts, ())) => {
+            Ok((contacts, done)) => {
                 self.complained = false;
                 self.edition = self.diary.contacts.edition();
                 self.count = learnt.last().map_or(self.count, |(count, _)| *count);
                 Some(Saved {
                     contacts,
                     count: self.count,
+                    told: edits
+                        .into_iter()
+                        .map(|(.., asker)| asker)
+                        .zip(done)
+                        .collect(),
                 })
             }
             Err(fault) => {
                 self.complain(&fault);
+                for (.., asker) in edits {
+                    // Whoever asked may have gone.
+                    drop(asker.send(Err(EditFault::Disk(fault.clone()))));
+                }
                 learnt.truncate(WAITING);
                 let again = learnt
                     .into_iter()
@@ -274,6 +310,29 @@ mod tests {
         let saved = open.saved.recv().await.unwrap();
         assert!(saved.contacts.get(NUMBER).unwrap().verified);
         assert_eq!(saved.count, 1);
+    }
+
+    #[tokio::test]
+    async fn an_edit_of_the_user_is_on_the_disk_when_the_engine_hears_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut open = open(diary(folder.path()));
+        let learnt = pin();
+        let entries = [
+            Entry::Learnt { count: 1, learnt },
+            Entry::Edit(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
+            Entry::Edit(Number::new(7), Edit::Remove, oneshot::channel().0),
+        ];
+        for entry in entries {
+            open.entries.send(entry).await.unwrap();
+        }
+        let mut told = Vec::new();
+        while told.len() < 2 {
+            let saved = open.saved.recv().await.unwrap();
+            told.extend(saved.told.into_iter().map(|(_, outcome)| outcome));
+        }
+        assert_eq!(told, [Ok(()), Err(ContactFault::Unknown)]);
+        let contacts = diary(folder.path()).contacts().unwrap();
+        assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
     }
 
     #[tokio::test]

@@ -5,20 +5,22 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ringfence_engine::contacts::Contacts;
+use ringfence_engine::contacts::{Contacts, Edit};
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
 use ringfence_engine::ledger::Ledger;
+use ringfence_engine::wish::{Wish, WishFault};
 use ringfence_engine::{BindingFault, CallLabel, Census, Config, Counters, Line, Step};
 use ringfence_media::Figures;
 use ringfence_phonebook::{Binding, BookKey, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::diary::Diary;
+use crate::diary::{Diary, EditFault};
 use crate::io::lobby::Lobby;
 use crate::io::phone::{Listen, ListenError, PhoneSockets};
 use crate::io::relay::{Incoming, RelayState, Relays};
+use crate::picture::Picture;
 use crate::run::Loop;
 use crate::tally::Tally;
 
@@ -110,12 +112,15 @@ pub(crate) enum Request {
         oneshot::Sender<Result<(), BindingFault>>,
     ),
     Status(oneshot::Sender<Status>),
+    Picture(oneshot::Sender<Box<Picture>>),
+    Wish(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
+    Edit(Number, Edit, oneshot::Sender<Result<(), EditFault>>),
     Stop,
 }
 
 /// Asks a running gateway how it is. Does not keep it running.
 #[derive(Clone, Debug)]
-pub struct Enquiry(mpsc::WeakSender<Request>);
+pub struct Enquiry(pub(crate) mpsc::WeakSender<Request>);
 
 impl Enquiry {
     /// How it is; `None` once it has stopped.

@@ -14,7 +14,8 @@
 //! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
 //! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
 //! - [`reload`]: other settings while it runs, without dropping calls.
-//! - [`page`]: a page for this machine alone: health and figures for a monitor.
+//! - [`page`]: pages for this machine alone: figures for a monitor, and what the user sees and changes.
+//! - [`picture`]: what the running engine shows of itself, and what it is told there.
 //! - [`tally`]: sums of what calls were.
 //! - [`softphone`]: a phone whose sound a program gives and takes.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
@@ -23,9 +24,11 @@
 
 pub mod activate;
 pub mod assemble;
+mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod curve;
 pub mod demo;
 pub mod diary;
 pub mod gateway;
@@ -34,6 +37,7 @@ pub mod io;
 pub mod keystore;
 pub mod news;
 pub mod page;
+pub mod picture;
 mod refill;
 pub mod reload;
 pub mod renew;

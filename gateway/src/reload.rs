@@ -112,6 +112,8 @@ impl Running<'_> {
             log_format: old.log_format,
             sip: old.sip.clone(),
             phonebook: old.phonebook.clone(),
+            page: old.page,
+            provisioning: old.provisioning.clone(),
             metrics: old.metrics,
             ..new
         })
@@ -134,6 +136,8 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log_format", old.log_format != new.log_format),
         ("sip", old.sip != new.sip),
         ("phonebook", old.phonebook != new.phonebook),
+        ("page", old.page != new.page),
+        ("provisioning", old.provisioning != new.provisioning),
         ("metrics", old.metrics != new.metrics),
     ]
     .into_iter()

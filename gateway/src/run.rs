@@ -23,8 +23,9 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock;
+use crate::curve::Curves;
 use crate::diary::{self, Entry, OpenDiary, Saved};
-use crate::gateway::{Change, Happening, Parts, Request, Status};
+use crate::gateway::{Change, Happening, Parts, Request};
 use crate::io::phone::{PhoneInput, PhoneSockets};
 use crate::io::relay::{Incoming, Relays};
 use crate::io::spare::{self, Keeping};
@@ -51,19 +52,20 @@ const WALL: Duration = Duration::from_secs(30);
 
 /// The loop's own things.
 pub(crate) struct Loop {
-    engine: Engine,
+    pub(crate) engine: Engine,
     phones: PhoneSockets,
-    relays: Arc<Relays>,
+    pub(crate) relays: Arc<Relays>,
     envelopes: mpsc::Receiver<Incoming>,
     studio: Studio,
-    spare: Option<Keeping>,
-    diary: Option<OpenDiary>,
+    pub(crate) spare: Option<Keeping>,
+    pub(crate) diary: Option<OpenDiary>,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
     stamps: Pipe<Stamp>,
     work_bits: u8,
-    tally: Tally,
+    pub(crate) tally: Tally,
+    pub(crate) curves: Curves,
     watch: broadcast::Sender<Happening>,
 }
 
@@ -98,7 +100,7 @@ impl Loop {
             rand::random(),
             (wall(), clock::now()),
         );
-        engine.handle_contacts(parts.contacts, 0);
+        engine.handle_contacts(parts.contacts, 0, clock::now());
         engine.handle_ledger(parts.ledger);
         Self {
             engine,
@@ -118,6 +120,7 @@ impl Loop {
             stamps: Pipe::new(WORDS),
             work_bits,
             tally: Tally::default(),
+            curves: Curves::default(),
             watch,
         }
     }
@@ -143,9 +146,7 @@ impl Loop {
                 }
                 Some(word) = self.words.recv() => self.hear_sound(word),
                 Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
-                Some(saved) = edited(&mut self.diary) => {
-                    self.engine.handle_contacts(saved.contacts, saved.count);
-                }
+                Some(saved) = edited(&mut self.diary) => self.hear_diary(saved),
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
@@ -160,6 +161,11 @@ impl Loop {
                         let _ = tell.send(self.engine.handle_identity(number, *identity));
                     }
                     Some(Request::Status(tell)) => drop(tell.send(self.status())),
+                    Some(Request::Picture(tell)) => drop(tell.send(Box::new(self.picture()))),
+                    Some(Request::Wish(line, wish, tell)) => {
+                        let _ = tell.send(self.engine.handle_wish(line, wish, clock::now()));
+                    }
+                    Some(Request::Edit(number, edit, tell)) => self.edit(number, edit, tell),
                     Some(Request::Stop) | None => {
                         goodbye = Some(clock::now() + GOODBYE);
                         giving_back = self.spare.take().map(Keeping::end);
@@ -212,22 +218,6 @@ impl Loop {
         }
     }
 
-    fn status(&self) -> Status {
-        Status {
-            phones: self
-                .engine
-                .lines()
-                .iter()
-                .map(|line| self.engine.phones(line))
-                .collect(),
-            calls: self.engine.census(),
-            relays: *self.relays.state().borrow(),
-            turn_ready: self.spare.as_ref().is_some_and(Keeping::is_ready),
-            counters: self.engine.counters(),
-            sound: self.tally.clone(),
-        }
-    }
-
     fn hear_phone(&mut self, input: PhoneInput) {
         match input {
             PhoneInput::Message(flow, bytes) => {
@@ -240,7 +230,9 @@ impl Loop {
     fn hear_sound(&mut self, word: Word) {
         match word {
             Word::Event(call, event) => self.engine.handle_media(call, event, clock::now()),
+            Word::Glance(call, figures) => self.curves.add(call, &figures),
             Word::Over(call, figures) => {
+                self.curves.end(call);
                 self.tally.add(&figures);
                 // Nobody watching is fine.
                 drop(self.watch.send(Happening::Figures { call, figures }));

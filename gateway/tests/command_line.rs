@@ -290,7 +290,7 @@ fn a_folder_that_may_not_be_written_is_a_line_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o500)).unwrap();
     let state = folder.path().join("state");
-    let typed = ["lines", "--state", text(&state)];
+    let typed = ["run", "--state", text(&state)];
     // Not even root may write there without its capabilities.
     let mut bare = vec!["--bounding-set=-all", "--inh-caps=-all", PROGRAM];
     bare.extend(typed);

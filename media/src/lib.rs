@@ -6,7 +6,7 @@
 //! - [`talk`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC),
 //!   packet by packet.
 //! - [`description`] is what one engine tells the other, [`codec`] and [`video`] the formats, [`figures`] what
-//!   happened, [`rtp`] a phone's packets.
+//!   happened, [`mos`] how good that sounds, [`rtp`] a phone's packets.
 //!
 //! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then
 //! `next_alarm`.
@@ -17,8 +17,10 @@ pub mod far;
 pub mod figures;
 mod keys;
 mod latch;
+pub mod mos;
 pub mod near;
 pub mod negotiate;
+mod overheard;
 mod rewrite;
 mod rtcp;
 pub mod rtp;

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn wishes_are_these_bytes() {
-        let report = b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d\x81\xca\0\x04\x0a\x0b\x0c\x0d\x01\x080a0b0c0d\0\0";
+        let report =
+            b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d\x81\xca\0\x04\x0a\x0b\x0c\x0d\x01\x080a0b0c0d\0\0";
         let loss = b"\x81\xce\0\x02\x0a\x0b\x0c\x0d\x01\x02\x03\x04";
         assert_eq!(
             write_wish(OURS, THEIRS, Wish::Loss),

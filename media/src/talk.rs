@@ -17,6 +17,7 @@ use crate::description::Description;
 use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
+use crate::overheard::Pressed;
 use crate::rtp::is_control;
 use crate::video::is_far_payload_type;
 
@@ -69,6 +70,14 @@ pub enum TalkEvent {
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
+    /// A key was pressed on the other side, which said so within its sound (RFC 4733), and the phone has not agreed to hear it
+    /// so.
+    Pressed {
+        /// 0 to 15.
+        event: u8,
+        /// How long, in milliseconds.
+        millis: u16,
+    },
     /// The first packet of the other side's sound went to the phone. Once a call.
     FirstSound,
     /// The far leg is dead; nothing but `Closed` follows.
@@ -278,6 +287,9 @@ impl Talk {
                 return Some(TalkOutput::VideoToPhone { to, bytes });
             }
             FarEvent::Rtp(packet) => {
+                if let Some(Pressed { event, millis }) = self.near.overhear(&packet) {
+                    return Some(TalkOutput::Event(TalkEvent::Pressed { event, millis }));
+                }
                 let (to, bytes) = self.near.play(&packet, self.now?)?;
                 if self.first_sound == FirstSound::Awaited {
                     self.first_sound = FirstSound::Given;

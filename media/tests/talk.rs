@@ -507,7 +507,11 @@ fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
     let figures = world.ends[CALLER].talk.figures();
     assert_eq!(figures.video_from_phone.dropped.oversized, 1);
     // Below it are 20 or 40 bytes of IP and 8 of UDP.
-    assert!((1_400..=1_452).contains(&world.longest), "{}", world.longest);
+    assert!(
+        (1_400..=1_452).contains(&world.longest),
+        "{}",
+        world.longest
+    );
 }
 
 #[test]
@@ -515,11 +519,24 @@ fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
     let mut world = World::seeing_call();
     world.shoot(CALLEE, 1, 100);
     world.run(Duration::from_secs(1));
-    let asked = |world: &World| world.ends[CALLEE].seen.iter().filter(|(port, _)| *port == 9_079).count();
+    let asked = |world: &World| {
+        world.ends[CALLEE]
+            .seen
+            .iter()
+            .filter(|(port, _)| *port == 9_079)
+            .count()
+    };
     let before = asked(&world);
     assert_eq!(before, 1, "it is asked when the microphone opens");
     // Full intra request alone, as some phones send it.
-    let wish = [&[0x84, 206, 0, 4][..], &[1; 4], &[0; 4], &[2; 4], &[1, 0, 0, 0]].concat();
+    let wish = [
+        &[0x84, 206, 0, 4][..],
+        &[1; 4],
+        &[0; 4],
+        &[2; 4],
+        &[1, 0, 0, 0],
+    ]
+    .concat();
     let now = world.now;
     world.ends[CALLER].talk.handle_video(at(CAMERA), &wish, now);
     world.run(Duration::from_secs(1));
@@ -548,7 +565,11 @@ fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
     assert_eq!(reports.len(), 2);
     let word = |report: &[u8], at: usize| u32::from_be_bytes(*report[at..].first_chunk().unwrap());
     for report in reports {
-        assert_eq!(report[..4], [0x81, 200, 0, 12], "a report of a sender with one block");
+        assert_eq!(
+            report[..4],
+            [0x81, 200, 0, 12],
+            "a report of a sender with one block"
+        );
         assert_eq!(word(report, 28), 0x5eed_0000, "whose packets it is about");
         // 3 in 30 are 25 in 256.
         assert!((20..=30).contains(&report[32]), "{}", report[32]);
@@ -556,8 +577,14 @@ fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
     }
     // After 187 packets, which are nine tenths of 208.
     let last = &reports[1];
-    assert!((20..=21).contains(&(word(last, 32) & 0xff_ffff)), "lost in all");
-    assert!((206..=210).contains(&word(last, 36)), "the highest of its own numbers");
+    assert!(
+        (20..=21).contains(&(word(last, 32) & 0xff_ffff)),
+        "lost in all"
+    );
+    assert!(
+        (206..=210).contains(&word(last, 36)),
+        "the highest of its own numbers"
+    );
     let packets = word(last, 20);
     assert!((184..=188).contains(&packets), "{packets} packets sent");
     assert_eq!(word(last, 24), packets * 11, "bytes of payload");

@@ -74,7 +74,10 @@ fn baresip_and_baresip_see_and_hear_each_other() {
 #[test]
 fn linphone_and_baresip_see_each_other() {
     let Some(network) = network() else { return };
-    let ways = [(Model::Linphone, Model::Baresip), (Model::Baresip, Model::Linphone)];
+    let ways = [
+        (Model::Linphone, Model::Baresip),
+        (Model::Baresip, Model::Linphone),
+    ];
     for (calling, called) in ways {
         let (mut caller, mut callee) = phones(&network, calling, called, SEEING);
         connect(&network, &mut caller, &mut callee);
@@ -84,7 +87,10 @@ fn linphone_and_baresip_see_each_other() {
             _ => (&mut callee, &mut caller),
         };
         let rate = figures(linphone)["framerate"].as_f64();
-        assert!(rate.is_some_and(|rate| rate > 10.0), "{calling:?} calls: {rate:?}");
+        assert!(
+            rate.is_some_and(|rate| rate > 10.0),
+            "{calling:?} calls: {rate:?}"
+        );
         // Linphone's camera has one picture, and sends it once a second.
         let is_shown = (0..10).any(|_| {
             thread::sleep(Duration::from_secs(1));

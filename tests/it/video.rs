@@ -224,9 +224,10 @@ fn without_a_confirmation_nobody_sees_the_callee() {
     world.run_for(Duration::from_secs(5));
     assert_eq!(seen(&world, pair.alice), 0);
     assert!(seen(&world, pair.bob) > 300, "the way was open");
-    let spoke = world.trace().iter().filter(|passage| {
-        passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp
-    });
+    let spoke = world
+        .trace()
+        .iter()
+        .filter(|passage| passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp);
     assert_eq!(spoke.count(), 0);
 }
 
@@ -258,7 +259,12 @@ fn pictures_that_come_up_in_a_running_call_are_refused_and_the_call_goes_on() {
     world.give_camera(pair.alice, ALICES);
     world.turn_camera(pair.alice, true);
     world.run_for(Duration::from_secs(2));
-    assert!(world.handset(pair.alice).notices().contains(&&Notice::Renewed));
+    assert!(
+        world
+            .handset(pair.alice)
+            .notices()
+            .contains(&&Notice::Renewed)
+    );
     assert_sound(&world, pair);
     let refused = world.trace().iter().any(|passage| {
         let line = b"m=video 0 RTP/AVP";

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ringfence_media::Srtp;
 
+use crate::lamps::UnaskedLamps;
+
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -19,6 +21,8 @@ pub struct Config {
     pub srtp: Srtp,
     /// Whether moving pictures pass where both phones have them.
     pub video: bool,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unasked_lamps: UnaskedLamps,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -32,6 +36,7 @@ impl Default for Config {
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
             video: true,
+            unasked_lamps: UnaskedLamps::default(),
             no_answer: Duration::from_secs(30),
         }
     }

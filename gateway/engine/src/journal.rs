@@ -19,7 +19,7 @@ use crate::ring::RingId;
 pub(crate) struct Entry {
     pub(crate) number: Number,
     pub(crate) way: Way,
-    began: UnixTime,
+    pub(crate) began: UnixTime,
     /// When sound could pass.
     pub(crate) answered: Option<UnixTime>,
     /// The person saw it ring and did not want it: no lamp.

@@ -94,7 +94,7 @@ impl Engine {
             (Some(Act::CallBack), Some(caller)) => return Some(caller.to_string()),
             (Some(Act::CallBack | Act::Block(true)), None) => Err(NOBODY),
             (Some(Act::Undisturbed(on)), _) => Ok(self.disturb(number, on)),
-            (Some(Act::Block(true)), Some(caller)) => Ok(self.block(number, caller)),
+            (Some(Act::Block(true)), Some(caller)) => Ok(self.block_caller(number, caller)),
             (Some(Act::Block(false)), _) => Ok(self.unblock(number)),
             (Some(Act::TellMissed), _) => Ok(self.say_missed(number, now)),
         };
@@ -137,18 +137,26 @@ impl Engine {
         (phrase, format!("{phrase}."))
     }
 
-    fn block(&mut self, line: Number, caller: Number) -> (&'static str, String) {
-        let habits = self.habits(line);
-        habits.blocked.retain(|number| *number != caller);
-        if habits.blocked.len() >= MOST_BLOCKED {
+    fn block_caller(&mut self, line: Number, caller: Number) -> (&'static str, String) {
+        if !self.block(line, caller) {
             let text = format!("{MOST_BLOCKED} numbers are blocked, and no more can be.");
             return ("Too many blocked numbers", text);
         }
-        habits.blocked.push(caller);
         (
             "Caller is blocked",
             format!("{caller} is blocked. *80 takes that back."),
         )
+    }
+
+    /// Blocks a number as the latest one; false when there is no room.
+    pub(crate) fn block(&mut self, line: Number, caller: Number) -> bool {
+        let habits = self.habits(line);
+        habits.blocked.retain(|number| *number != caller);
+        let room = habits.blocked.len() < MOST_BLOCKED;
+        if room {
+            habits.blocked.push(caller);
+        }
+        room
     }
 
     fn unblock(&mut self, line: Number) -> (&'static str, String) {
@@ -186,7 +194,7 @@ impl Engine {
         ("See the text message", text)
     }
 
-    fn habits(&mut self, line: Number) -> &mut Habits {
+    pub(crate) fn habits(&mut self, line: Number) -> &mut Habits {
         self.ledger_changed = true;
         self.ledger.habits.entry(line).or_default()
     }
@@ -204,7 +212,9 @@ impl Engine {
             kind: "text/plain;charset=UTF-8".to_owned(),
             body: text.into_bytes(),
         };
-        let _ = self.agent.text(&line.account.user, &caller, &written, now);
+        let _ = self
+            .agent
+            .text(&line.account.user, &caller, (&written, None), now);
     }
 }
 

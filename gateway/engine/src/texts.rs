@@ -5,7 +5,7 @@
 //! and in the order in which they were written, until one has taken it; so a phone that is off, or a restart, loses none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ringfence_phonebook::Number;
 use ringfence_sip as sip;
@@ -296,14 +296,18 @@ impl Engine {
             body: first.text.as_bytes().to_vec(),
         };
         // Without a phone it waits for the next one that registers.
-        let text = self.agent.text(&line.account.user, &caller, &written, now);
+        // It is within days of our own clock: notes of another age are not taken.
+        let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(first.dated.seconds());
+        let written = (&written, Some(sent));
+        let text = self.agent.text(&line.account.user, &caller, written, now);
         text.ok().map(|text| (text, first.id))
     }
 
     /// A phone has it.
     pub(crate) fn handle_text_taken(&mut self, text: sip::TextId, now: Instant) {
         let Some(line) = self.arrived(text) else {
-            return;
+            // Read at the screen meanwhile: the next one can go.
+            return self.deliver_texts(now);
         };
         self.courier.pauses.remove(&line.0);
         self.courier.deaf.remove(&line.0);

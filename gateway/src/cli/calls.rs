@@ -1,12 +1,11 @@
 //! `ringfence calls`: the calls of the past and what waits. Reads what the engine saves; works beside a running one.
 
 use clap::Args;
-use ringfence_engine::date::UnixTime;
 use ringfence_engine::ledger::{Ledger, PastCall, Way};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
 
 use super::{Failure, Place, passphrase, say};
+use crate::calendar::moment;
 use crate::keystore::LedgerFile;
 
 #[derive(Debug, Args)]
@@ -95,23 +94,11 @@ fn way(way: Way) -> &'static str {
     }
 }
 
-/// A moment in UTC (RFC 3339), or its seconds if no calendar has it.
-fn moment(at: UnixTime) -> String {
-    let seconds = i64::try_from(at.seconds()).ok();
-    let moment = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    moment.map_or_else(
-        || at.seconds().to_string(),
-        |moment| {
-            let (hour, minute, second) = moment.to_hms();
-            format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
-        },
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use ringfence_engine::date::UnixTime;
     use ringfence_phonebook::Number;
 
     use super::*;

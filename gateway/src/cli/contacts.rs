@@ -8,10 +8,11 @@ use ringfence_engine::safety::{Party, SafetyNumber};
 use ringfence_phonebook::{Day, Number};
 use serde_json::{Value, json};
 
-use super::{Failure, Place, day_text, passphrase, say};
+use super::{Failure, Place, passphrase, say};
 use crate::assemble::AssembleFault;
+use crate::calendar::day_text;
 use crate::clock;
-use crate::keystore::{ContactsFile, Keystore};
+use crate::keystore::{ContactsFile, Keystore, LineFile};
 
 #[derive(Debug, Args)]
 pub(super) struct ContactsArgs {
@@ -45,6 +46,19 @@ enum Act {
         number: Number,
         /// The name; an empty one takes the old one away
         name: String,
+    },
+    /// Let a contact see whether you are available, on the phone or not to be disturbed
+    Share {
+        /// The contact
+        number: Number,
+        /// Your line that it may see; needed when you have several
+        #[arg(long)]
+        line: Option<Number>,
+    },
+    /// Let a contact see nothing of that any more
+    Unshare {
+        /// The contact
+        number: Number,
     },
     /// Forget a contact: the next answered call pins its key anew
     Remove {
@@ -91,9 +105,24 @@ pub(super) fn run(args: &ContactsArgs) -> Result<(), Failure> {
         }
         Some(Act::Accept { number }) => file.edit(|contacts| contacts.accept(*number, today))?.1?,
         Some(Act::Name { number, name }) => file.edit(|contacts| contacts.name(*number, name))?.1?,
+        Some(Act::Share { number, line }) => {
+            let own = own_line(&Keystore::look(&config.state, secret)?, *line)?;
+            file.edit(|contacts| contacts.share(*number, own))?.1?;
+        }
+        Some(Act::Unshare { number }) => file.edit(|contacts| contacts.unshare(*number))?.1?,
         Some(Act::Remove { number }) => file.edit(|contacts| contacts.remove(*number))?.1?,
     }
     show(&file.read()?, args.json)
+}
+
+/// The line that was named, or the only one there is.
+fn own_line(lines: &[LineFile], named: Option<Number>) -> Result<Number, Failure> {
+    let mut own = lines.iter().map(|line| Number::new(line.number));
+    match (named, lines.len()) {
+        (Some(named), _) => own.find(|line| *line == named).ok_or(Failure::NoSuchLine),
+        (None, ..=1) => own.next().ok_or(Failure::NoSuchLine),
+        (None, _) => Err(Failure::WhichLine),
+    }
 }
 
 fn show(contacts: &Contacts, as_json: bool) -> Result<(), Failure> {
@@ -111,6 +140,7 @@ fn as_value(contact: &Contact) -> Value {
         "identity": hex::encode(contact.identity.as_bytes()),
         "since": day_text(contact.since),
         "verified": contact.verified,
+        "sees": contact.sees.iter().map(|line| line.value()).collect::<Vec<_>>(),
         "changed": contact.other.map(|other| json!({
             "identity": hex::encode(other.identity.as_bytes()),
             "since": day_text(other.since),
@@ -147,6 +177,11 @@ fn line(contact: &Contact) -> String {
         contact.number,
         day_text(contact.since)
     );
+    for own in &contact.sees {
+        text.push_str(&format!(
+            "\n           sees the presence of your line {own}"
+        ));
+    }
     if let Some(other) = contact.other {
         let shown = match other.shown_by {
             ShownBy::Book => "the phone book lists it with another",

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Failure, Place, day_text, say};
+use super::{Failure, Place, say};
+use crate::calendar::day_text;
 use crate::keystore::EvidenceFolder;
 
 #[derive(Debug, Args)]

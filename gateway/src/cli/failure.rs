@@ -1,5 +1,6 @@
 //! Everything that may end a command, and the one way in which it is told: what failed, why, what to do.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_engine::contacts::ContactFault;
@@ -15,6 +16,8 @@ use crate::io::book::BookFault;
 use crate::io::phone::ListenError;
 use crate::io::probe::ProbeFault;
 use crate::keystore::KeystoreFault;
+use crate::keystore::archive::ArchiveFault;
+use crate::page::FrontError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,9 @@ pub enum Failure {
     /// The key store.
     #[error(transparent)]
     Keystore(#[from] KeystoreFault),
+    /// A backup.
+    #[error(transparent)]
+    Archive(#[from] ArchiveFault),
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
@@ -47,6 +53,9 @@ pub enum Failure {
     /// The page for monitors.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The user's page.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     /// The passphrase that the service manager was to hand over.
     #[error("the passphrase that the service manager hands over cannot be read: {0}")]
     Credential(std::io::ErrorKind),
@@ -59,9 +68,21 @@ pub enum Failure {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
+    /// Something was not answered and nobody can be asked.
+    #[error("{0} is needed, because there is no terminal to ask at")]
+    Missing(&'static str),
+    /// Settings are there and others were given.
+    #[error("there are settings in {} already, and they were not changed", .0.display())]
+    SettingsExist(PathBuf),
+    /// The words that say where the phones are.
+    #[error("no address of this machine in a local network was found")]
+    NoNetwork,
     /// No line has that number.
     #[error("no line of this state folder has that number")]
     NoSuchLine,
+    /// There are several lines, and none was named.
+    #[error("this state folder has several lines")]
+    WhichLine,
     /// The person did not say yes.
     #[error("nothing was done: it was not confirmed")]
     NotConfirmed,
@@ -93,6 +114,7 @@ impl Failure {
         match self {
             Self::Config(error) => error.remedy(),
             Self::Keystore(fault) => fault.remedy(),
+            Self::Archive(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
@@ -100,11 +122,17 @@ impl Failure {
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => listen_remedy(error),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
+            Self::Front(FrontError::Key(fault)) => fault.remedy(),
+            Self::Front(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
             Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
+            Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
+            Self::SettingsExist(_) => "leave the options out that would change them, or give --replace: the old file is then kept beside the new one".to_owned(),
+            Self::NoNetwork => "name the address that the phones reach, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
+            Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
             Self::NoPassphrase => {
                 "set RINGFENCE_PASSPHRASE, or start from a terminal and type it twice".to_owned()
@@ -121,7 +149,12 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
+            | Self::Archive(ArchiveFault::Exists(_) | ArchiveFault::LinesThere(_))
+            | Self::Missing(_)
+            | Self::SettingsExist(_)
+            | Self::NoNetwork
             | Self::NoSuchLine
+            | Self::WhichLine
             | Self::NotConfirmed
             | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
             _ => 1,
@@ -129,7 +162,7 @@ impl Failure {
     }
 
     /// One paragraph.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("ringfence: {self}. To do: {}.", self.remedy())
     }
 

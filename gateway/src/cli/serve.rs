@@ -13,7 +13,8 @@ use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::house::{House, take_logins_of};
-use crate::page;
+use crate::page::board::Board;
+use crate::page::{self, Front};
 use crate::reload::Running;
 
 /// Relays may take this long to connect before it is worth a warning.
@@ -31,8 +32,12 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     let gateway = house.gateway();
     let page = open_page(house.config(), gateway).await?;
     tell_exposed(house.config());
+    let front = open_front(&house).await?;
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(gateway, house.lines().len())));
+    if let Some(front) = &front {
+        drop(say(&format!("status page: {}", front.url().expose())));
+    }
     if let Some(page) = &page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
@@ -58,6 +63,16 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
         return Ok(None);
     };
     Ok(Some(page::open(address, gateway.enquiry()).await?))
+}
+
+/// The user's page, and what phones on the network fetch.
+async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
+    let Some(address) = house.config().page else {
+        return Ok(None);
+    };
+    let gateway = house.gateway();
+    let board = Board::of(house.config(), house.lines(), gateway);
+    Ok(Some(Front::open(address, board, gateway.enquiry()).await?))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.

@@ -70,9 +70,17 @@ pub enum ConfigError {
     /// `log` is no filter.
     #[error("the setting `log` is {0:?}, which is no filter for a log")]
     Log(String),
-    /// `metrics.listen` is no loopback address with a port.
-    #[error("the setting `metrics.listen` is {0:?}, which is no loopback address with a port")]
-    Metrics(String),
+    /// A page for this machine alone that is not at a loopback address with a port.
+    #[error("the setting `{0}` is {1:?}, which is no loopback address with a port")]
+    Loopback(&'static str, String),
+    /// `provisioning.listen` is not where phones register.
+    #[error(
+        "the setting `provisioning.listen` is {0:?}, which is no port at an address of `sip.listen`"
+    )]
+    Provisioning(String),
+    /// A desk phone whose hardware address is none.
+    #[error("the setting `provisioning.phones` has the hardware address {0:?}, which is none")]
+    Mac(String),
     /// Both a secret and an account, or half an account.
     #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
     TurnLogin,
@@ -91,7 +99,14 @@ impl ConfigError {
             Self::Listen(_) => {
                 "the setting `sip.listen` has something that is no IP address".to_owned()
             }
-            Self::Metrics(_) => "the setting `metrics.listen` is no loopback address".to_owned(),
+            Self::Loopback(setting, _) => format!("the setting `{setting}` is no loopback address"),
+            Self::Provisioning(_) => {
+                "the setting `provisioning.listen` is no port at an address of `sip.listen`"
+                    .to_owned()
+            }
+            Self::Mac(_) => {
+                "the setting `provisioning.phones` has a hardware address that is none".to_owned()
+            }
             Self::ListenEverywhere(_) => {
                 "the setting `sip.listen` has an address that stands for every network".to_owned()
             }
@@ -130,9 +145,15 @@ impl ConfigError {
                 "write for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned()
             }
             Self::Log(_) => "write for example log = \"ringfence=info\"; levels are error, warn, info, debug and trace".to_owned(),
-            Self::Metrics(_) => {
-                "write for example listen = \"127.0.0.1:9422\", or leave it empty; figures are for this machine only"
+            Self::Loopback(..) => {
+                "write for example listen = \"127.0.0.1:9422\", or leave it empty; the page is for this machine only"
                     .to_owned()
+            }
+            Self::Provisioning(_) => {
+                "write for example listen = \"192.168.1.10:5081\" when sip.listen has \"192.168.1.10\", or leave it empty".to_owned()
+            }
+            Self::Mac(_) => {
+                "write for example phones = [{ mac = \"00:15:65:aa:bb:cc\", line = 20417 }]; it is printed on the phone's back".to_owned()
             }
             Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
         }

@@ -5,6 +5,7 @@
 //! live in the key store.
 
 mod fault;
+mod provisioning;
 pub mod raw;
 mod sip;
 
@@ -20,6 +21,7 @@ use crate::io::relay;
 use crate::io::turn::TurnEndpoint;
 use crate::secret::Secret;
 pub use fault::ConfigError;
+pub use provisioning::{Mac, Provisioning};
 use raw::{RawConfig, RawTurn};
 pub use sip::SipListen;
 
@@ -51,6 +53,10 @@ pub struct Config {
     pub phonebook: BookSettings,
     /// The TURN server.
     pub turn: TurnSettings,
+    /// Loopback address of the user's page; `None`: there is none.
+    pub page: Option<SocketAddr>,
+    /// How phones on the network are set up; `None`: they are not.
+    pub provisioning: Option<Provisioning>,
     /// Loopback address of the page for monitors; `None`: there is none.
     pub metrics: Option<SocketAddr>,
 }
@@ -184,6 +190,7 @@ impl TryFrom<RawConfig> for Config {
         for url in &raw.relays {
             relay::check_url(url).map_err(|_| ConfigError::Relay(url.clone()))?;
         }
+        let sip = SipListen::try_from(raw.sip)?;
         Ok(Self {
             state: expand_home(&raw.state, std::env::var_os("HOME").map(PathBuf::from))?,
             log: raw.log,
@@ -191,7 +198,8 @@ impl TryFrom<RawConfig> for Config {
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
-            sip: raw.sip.try_into()?,
+            provisioning: Provisioning::read(raw.provisioning, &sip.addresses)?,
+            sip,
             phonebook: BookSettings {
                 refresh: Some(raw.phonebook.refresh_minutes)
                     .filter(|minutes| *minutes > 0)
@@ -199,7 +207,8 @@ impl TryFrom<RawConfig> for Config {
                 ca_file: optional_path(&raw.phonebook.ca_file),
             },
             turn: turn_settings(raw.turn)?,
-            metrics: loopback(raw.metrics.listen)?,
+            page: loopback("page.listen", raw.page.listen)?,
+            metrics: loopback("metrics.listen", raw.metrics.listen)?,
         })
     }
 }
@@ -234,13 +243,13 @@ fn expand_home(text: &str, home: Option<PathBuf>) -> Result<PathBuf, ConfigError
     }
 }
 
-fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
+fn loopback(setting: &'static str, text: String) -> Result<Option<SocketAddr>, ConfigError> {
     if text.is_empty() {
         return Ok(None);
     }
     let address: Option<SocketAddr> = text.parse().ok();
     match address.filter(|address| address.ip().is_loopback()) {
-        None => Err(ConfigError::Metrics(text)),
+        None => Err(ConfigError::Loopback(setting, text)),
         address => Ok(address),
     }
 }
@@ -396,7 +405,7 @@ mod tests {
         for open in ["0.0.0.0:9422", "192.168.1.10:1", "localhost:1", "9422"] {
             assert_eq!(
                 metrics(open).unwrap_err(),
-                ConfigError::Metrics(open.to_owned())
+                ConfigError::Loopback("metrics.listen", open.to_owned())
             );
         }
         let loud = read("log = \"ringfence=loud\"").unwrap_err();

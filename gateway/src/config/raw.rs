@@ -29,8 +29,50 @@ pub struct RawConfig {
     pub phonebook: RawBook,
     /// `[turn]`
     pub turn: RawTurn,
+    /// `[page]`
+    pub page: RawPage,
+    /// `[provisioning]`
+    pub provisioning: RawProvisioning,
     /// `[metrics]`
     pub metrics: RawMetrics,
+}
+
+/// `[provisioning]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawProvisioning {
+    /// Address and port on the network.
+    pub listen: String,
+    /// Whether phones are told by multicast.
+    pub plug_and_play: bool,
+    /// Desk phones.
+    pub phones: Vec<RawDesk>,
+}
+
+/// One of `provisioning.phones`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDesk {
+    /// Hardware address.
+    pub mac: String,
+    /// The number of its line.
+    pub line: u32,
+}
+
+/// `[page]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPage {
+    /// Address and port of the user's page.
+    pub listen: String,
+}
+
+impl Default for RawPage {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:5080".to_owned(),
+        }
+    }
 }
 
 /// `[metrics]`
@@ -57,6 +99,8 @@ pub struct RawSip {
     pub srtp: RawSrtp,
     /// Whether moving pictures pass.
     pub video: bool,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unsolicited_mwi: RawUnasked,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -76,6 +120,19 @@ pub enum RawSrtp {
     Optional,
     /// `"required"`
     Required,
+}
+
+/// `sip.unsolicited_mwi`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawUnasked {
+    /// `"auto"`
+    #[default]
+    Auto,
+    /// `"always"`
+    Always,
+    /// `"never"`
+    Never,
 }
 
 /// `[phonebook]`
@@ -118,6 +175,8 @@ impl Default for RawConfig {
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
+            page: RawPage::default(),
+            provisioning: RawProvisioning::default(),
             metrics: RawMetrics::default(),
         }
     }
@@ -132,6 +191,7 @@ impl Default for RawSip {
             tls_port: 5061,
             srtp: RawSrtp::default(),
             video: true,
+            unsolicited_mwi: RawUnasked::default(),
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ringfence_engine::UnaskedLamps;
 use ringfence_media::Srtp;
 
-use super::raw::{RawSip, RawSrtp};
+use super::raw::{RawSip, RawSrtp, RawUnasked};
 use super::{ConfigError, optional_path};
 
 /// Most addresses at which phones are served: more than a machine has networks with phones.
@@ -26,6 +27,8 @@ pub struct SipListen {
     pub srtp: Srtp,
     /// Whether moving pictures pass where both phones have them.
     pub video: bool,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unasked_lamps: UnaskedLamps,
     /// Host names of this machine that phones may dial.
     pub names: Vec<String>,
     /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
@@ -52,6 +55,11 @@ impl TryFrom<RawSip> for SipListen {
                 RawSrtp::Required => Srtp::Required,
             },
             video: raw.video,
+            unasked_lamps: match raw.unsolicited_mwi {
+                RawUnasked::Auto => UnaskedLamps::Auto,
+                RawUnasked::Always => UnaskedLamps::Always,
+                RawUnasked::Never => UnaskedLamps::Never,
+            },
             names: raw.names,
             certificate,
         })

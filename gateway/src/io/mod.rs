@@ -7,6 +7,7 @@ pub mod lobby;
 mod near;
 mod patience;
 pub mod phone;
+pub mod ports;
 pub mod probe;
 pub mod purse;
 pub mod relay;

@@ -4,7 +4,7 @@
 //! No packet leaves this task for another one: what comes in is handled and sent on at once.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
 use ringfence_media::far::FarLeg;
@@ -19,11 +19,16 @@ use super::turn::TurnSocket;
 /// Largest packet of sound that is read: Ethernet's size, with room for a jumbo phone.
 const PACKET: usize = 2_048;
 
+/// How often the loop is shown what a call's sound is so far.
+const GLANCE: Duration = Duration::from_secs(1);
+
 /// What a call's task tells the loop.
 #[derive(Debug)]
 pub(crate) enum Word {
     /// Something for the engine.
     Event(CallLabel, MediaEvent),
+    /// What a call's sound is so far.
+    Glance(CallLabel, Box<Figures>),
     /// The call's sound is over, and this is what it was.
     Over(CallLabel, Box<Figures>),
 }
@@ -53,6 +58,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
     let mut sound: Option<Sound> = None;
     let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
     let (mut aside, mut seen, mut reported) = ([0; PACKET], [0; PACKET], [0; PACKET]);
+    let mut glance = now() + GLANCE;
     loop {
         if let Some(sound) = &mut sound
             && !drain(sound, near.first(), call, &studio).await
@@ -60,7 +66,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
             break;
         }
         let alarm = sound.as_ref().and_then(|sound| sound.talk.next_alarm());
-        let alarm = alarm.map(|(at, _)| at);
+        let alarm = alarm.map(|(at, _)| at.min(glance));
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
@@ -110,6 +116,12 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
                     sound.talk.handle_timeout(now());
                 }
             }
+        }
+        if let Some(sound) = sound.as_ref().filter(|_| glance <= now()) {
+            glance = now() + GLANCE;
+            let figures = Box::new(sound.talk.figures());
+            // A loop with so much to hear draws no curves.
+            drop(studio.words.try_send(Word::Glance(call, figures)));
         }
     }
     finish(call, &studio, near, sound).await;

@@ -1,18 +1,35 @@
-//! The engine's page: HTTP for this machine alone, on the listener that the setting `metrics.listen` names.
+//! The engine's pages, for this machine alone. Two, on listeners of their own:
 //!
-//! So far a monitor reads it: `/health` and `/metrics`, both open to every program of this machine and therefore without a
-//! name in them. What shows names belongs behind a token and is a router of its own, to be merged in [`open`].
+//! - for a monitor, where `metrics.listen` says: `/health` and `/metrics`, open to every program of this machine and therefore
+//!   without a name in them;
+//! - for the user, where `page.listen` says: everything, behind a key ([`key`], [`gate`]). `GET /api/status` is the same for programs.
+//!
+//! What the user changes goes through the running engine ([`crate::picture`]); nothing is decided here.
 
+mod act;
+pub mod board;
+mod front;
+mod gate;
+mod hand_out;
+mod health;
+pub mod key;
+mod lan;
 mod monitor;
+mod provision;
+mod report;
+mod rooms;
 mod sheet;
+mod view;
+pub mod visit;
 
 use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
 use crate::gateway::Enquiry;
+pub use front::{Front, FrontError};
 
-/// Opens the page of a running engine. Dropping it closes it.
+/// Opens the monitor's page of a running engine. Dropping it closes it.
 ///
 /// # Errors
 /// [`PageError`]: not a loopback address, or one that is taken.

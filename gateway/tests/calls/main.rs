@@ -22,6 +22,8 @@ mod service;
 #[cfg(test)]
 mod silence_in_logs;
 #[cfg(test)]
+mod status_page;
+#[cfg(test)]
 mod stopping;
 #[cfg(test)]
 mod town;

@@ -70,7 +70,10 @@ impl<'a> Rest<'a> {
     }
 }
 
-pub(super) fn ice_text(bytes: &[u8], length: RangeInclusive<usize>) -> Result<String, DescriptionError> {
+pub(super) fn ice_text(
+    bytes: &[u8],
+    length: RangeInclusive<usize>,
+) -> Result<String, DescriptionError> {
     let ice_character = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     if !length.contains(&bytes.len()) || !bytes.iter().all(ice_character) {
         return Err(DescriptionError::Credentials);

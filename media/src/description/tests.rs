@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::video::{Packets, Profile};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fn sample() -> Description {
     Description {
@@ -30,9 +30,13 @@ fn h264(level: u8) -> VideoFormat {
 
 /// Every format, all different.
 fn formats() -> Vec<VideoFormat> {
-    let codes = [2, 3].into_iter().flat_map(|mode| (1..=5).map(move |profile| [mode, profile, 31]));
+    let codes = [2, 3]
+        .into_iter()
+        .flat_map(|mode| (1..=5).map(move |profile| [mode, profile, 31]));
     let codes = std::iter::once([1, 0, 0]).chain(codes);
-    codes.map(|code| VideoFormat::from_code(code).unwrap()).collect()
+    codes
+        .map(|code| VideoFormat::from_code(code).unwrap())
+        .collect()
 }
 
 fn with_video() -> Description {

@@ -205,7 +205,10 @@ impl FarLeg {
         if !is_ufrag(&remote.ufrag) || !is_password(&remote.pwd) {
             return Err(FarError::Credentials);
         }
-        let theirs = [Some(remote.ssrc), remote.video.as_ref().map(|video| video.ssrc)];
+        let theirs = [
+            Some(remote.ssrc),
+            remote.video.as_ref().map(|video| video.ssrc),
+        ];
         let is_ours = |ssrc: &u32| *ssrc == self.ssrc || *ssrc == self.video_ssrc;
         if theirs.iter().flatten().any(is_ours) || theirs[0] == theirs[1] {
             return Err(FarError::SameStream);

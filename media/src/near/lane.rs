@@ -150,7 +150,8 @@ mod tests {
         let (mut bucket, start) = (Bucket::default(), some_time());
         while bucket.admits(1_000, start) {}
         let micros = (1..=1_000_000u64).step_by(100);
-        let admitted = micros.filter(|micros| bucket.admits(1_000, start + Duration::from_micros(*micros)));
+        let admitted =
+            micros.filter(|micros| bucket.admits(1_000, start + Duration::from_micros(*micros)));
         let bits = admitted.count() as u64 * 8_000;
         assert!((1_490_000..=1_510_000).contains(&bits), "{bits}");
     }

@@ -94,4 +94,3 @@ impl fmt::Debug for Lock {
         f.write_str("Lock(..)")
     }
 }
-

@@ -20,6 +20,7 @@ use rand_core::Rng;
 use crate::codec::Codec;
 use crate::far::RtpPacket;
 use crate::figures::Way;
+use crate::overheard::{Overheard, Pressed};
 use crate::sdp::Feedback;
 use crate::srtp::KeyPair;
 use crate::video::VideoFormat;
@@ -105,6 +106,8 @@ pub(crate) struct NearLeg {
     sound: Stream,
     video: Stream,
     feedback: Feedback,
+    /// Key presses that the phone has to be told of in another way than within its sound.
+    overheard: Overheard,
 }
 
 impl NearLeg {
@@ -113,6 +116,7 @@ impl NearLeg {
             sound: Stream::new(rng),
             video: Stream::new(rng),
             feedback: Feedback::default(),
+            overheard: Overheard::default(),
         }
     }
 
@@ -168,6 +172,14 @@ impl NearLeg {
         now: Instant,
     ) -> Option<RtpPacket> {
         self.video.hear(from, bytes, microphone, now)
+    }
+
+    /// The key press that a packet of the far leg ends, if the phone can't hear of it within its sound.
+    pub(crate) fn overhear(&mut self, packet: &RtpPacket) -> Option<Pressed> {
+        let codec = Codec::from_far_payload_type(packet.payload_type);
+        let codec = codec.filter(|codec| codec.is_events())?;
+        let is_deaf = self.sound.is_deaf_to_events()?;
+        self.overheard.hear(packet, codec).filter(|_| is_deaf)
     }
 
     /// A packet of the far leg's sound; what comes back is for the phone.

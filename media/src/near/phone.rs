@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::{Microphone, RtcpAt};
 use super::lane::Lane;
 use super::lock::Lock;
+use super::{Microphone, RtcpAt};
 use crate::codec::Codec;
 use crate::far::RtpPacket;
 use crate::figures::Reason;
@@ -177,7 +177,10 @@ impl Phone {
     }
 
     /// A packet of RTCP for the phone, ready to be sent, and where to. `write` is told who sends from there.
-    pub(super) fn tell(&mut self, write: impl FnOnce(u32) -> Vec<u8>) -> Option<(SocketAddr, Vec<u8>)> {
+    pub(super) fn tell(
+        &mut self,
+        write: impl FnOnce(u32) -> Vec<u8>,
+    ) -> Option<(SocketAddr, Vec<u8>)> {
         let target = self.control_target()?;
         let mut bytes = write(self.source?);
         let lock = self.lock.as_mut();
@@ -258,7 +261,12 @@ impl Phone {
     }
 
     /// What says a key press to the phone in place of a packet of sound, if one waits.
-    fn press_instead(&self, format: Carried, sound: Packet<'_>, keys: &mut Keys) -> Option<Vec<u8>> {
+    fn press_instead(
+        &self,
+        format: Carried,
+        sound: Packet<'_>,
+        keys: &mut Keys,
+    ) -> Option<Vec<u8>> {
         let events = self.events().filter(|_| !format.is_events)?;
         let said = keys.take_place(sound.timestamp, clock(&self.formats))?;
         let press = Packet {
@@ -277,7 +285,10 @@ impl Phone {
     }
 
     fn format(&self, far: u8) -> Option<Carried> {
-        self.formats.iter().copied().find(|format| format.far == far)
+        self.formats
+            .iter()
+            .copied()
+            .find(|format| format.far == far)
     }
 }
 

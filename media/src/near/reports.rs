@@ -70,7 +70,9 @@ impl Reports {
         let before = std::mem::replace(&mut self.told, (went.passed, came.passed, came.lost));
         let is_quiet = before == self.told;
         self.due = (!is_quiet).then_some(now + INTERVAL);
-        let timestamp = to_phone.timestamp(clock, now).filter(|_| went.passed > before.0);
+        let timestamp = to_phone
+            .timestamp(clock, now)
+            .filter(|_| went.passed > before.0);
         let sent = timestamp.zip(self.begun).map(|(timestamp, begun)| Sent {
             since: now.saturating_duration_since(begun),
             timestamp,

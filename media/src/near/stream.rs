@@ -115,7 +115,9 @@ impl Stream {
                     Err(reason) => Err(reason),
                 }
             }
-            Some(phone) if self.is_on => phone.hear(from, bytes, microphone, &mut self.from_phone, now),
+            Some(phone) if self.is_on => {
+                phone.hear(from, bytes, microphone, &mut self.from_phone, now)
+            }
             _ => Err(Reason::Nowhere),
         };
         if heard.is_ok() {
@@ -201,6 +203,12 @@ impl Stream {
     /// When something is to be told.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.reports.next_alarm().filter(|_| self.is_on)
+    }
+
+    /// Whether the phone hears sound but no key presses within it; `None` without a phone.
+    pub(super) fn is_deaf_to_events(&self) -> Option<bool> {
+        let phone = self.phone.as_ref().filter(|_| self.is_on)?;
+        Some(phone.hears() && phone.events().is_none())
     }
 
     fn hears(&self) -> bool {

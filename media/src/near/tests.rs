@@ -1,9 +1,9 @@
 //! What crosses between a phone and the far leg, and what does not.
 
 use super::*;
-use crate::some_time;
-use crate::rtp::{Datagram, Packet};
 use crate::rtcp::{self, Wish};
+use crate::rtp::{Datagram, Packet};
+use crate::some_time;
 use crate::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
@@ -506,10 +506,14 @@ fn packets_that_do_not_fit_a_datagram_are_dropped_and_counted() {
 #[test]
 fn more_than_the_rate_is_dropped_and_counted_and_sound_is_not() {
     let (mut leg, now) = (seeing(None).0, some_time());
-    let passed = (0..400).filter(|sequence| shoot(&mut leg, &picture(*sequence, true, 1_250), now).is_some());
+    let passed = (0..400)
+        .filter(|sequence| shoot(&mut leg, &picture(*sequence, true, 1_250), now).is_some());
     assert_eq!(passed.count(), 150);
     assert_eq!(leg.video_figures().0.dropped.throttled, 250);
-    assert!(leg.hear(at(PHONE), &sound(96, 1), Microphone::Open, now).is_some());
+    assert!(
+        leg.hear(at(PHONE), &sound(96, 1), Microphone::Open, now)
+            .is_some()
+    );
     assert_eq!(leg.figures().0.dropped.throttled, 0);
 }
 
@@ -547,7 +551,12 @@ fn a_wish_for_a_picture_is_heard_from_either_port_and_not_from_strangers() {
         assert!(!leg.takes_wish(later(millis + 1)), "one at a time");
         assert!(leg.takes_wish(later(millis + 250)), "but not forgotten");
     }
-    leg.see(at("192.0.2.7:9079"), &wish(9), Microphone::Open, later(2_000));
+    leg.see(
+        at("192.0.2.7:9079"),
+        &wish(9),
+        Microphone::Open,
+        later(2_000),
+    );
     assert!(!leg.takes_wish(later(2_000)));
     assert_eq!(leg.video_figures().0.dropped.stranger, 1);
     assert_eq!(leg.video_figures().0.dropped.rtcp, 4);
@@ -557,8 +566,20 @@ fn a_wish_for_a_picture_is_heard_from_either_port_and_not_from_strangers() {
 fn the_phone_is_asked_in_its_own_way_once_it_is_known_who_sends() {
     for (feedback, kind) in [
         (Feedback::default(), 0x81),
-        (Feedback { pli: true, fir: true }, 0x81),
-        (Feedback { pli: false, fir: true }, 0x84),
+        (
+            Feedback {
+                pli: true,
+                fir: true,
+            },
+            0x81,
+        ),
+        (
+            Feedback {
+                pli: false,
+                fir: true,
+            },
+            0x84,
+        ),
     ] {
         let (mut leg, mut terms) = seeing(None);
         if let Some(video) = &mut terms.video {
@@ -597,7 +618,12 @@ fn rtcp_goes_where_the_phone_wants_it() {
 }
 
 fn pair() -> KeyPair {
-    let key = |seed| Key::random(Suite::AesCm128Sha1Tag32, &mut ChaCha20Rng::from_seed([seed; 32]));
+    let key = |seed| {
+        Key::random(
+            Suite::AesCm128Sha1Tag32,
+            &mut ChaCha20Rng::from_seed([seed; 32]),
+        )
+    };
     KeyPair {
         ours: key(1),
         theirs: key(2),
@@ -615,7 +641,10 @@ fn wishes_are_encrypted_where_pictures_are() {
     assert!(leg.takes_wish(now));
     let later = now + std::time::Duration::from_secs(1);
     leg.see(at(CAMERA), &wish(9), Microphone::Open, later);
-    assert!(!leg.takes_wish(later), "a wish that anybody could have written");
+    assert!(
+        !leg.takes_wish(later),
+        "a wish that anybody could have written"
+    );
     let mut bytes = wish(9);
     control.seal(&mut bytes);
     leg.see(at(CAMERA), &bytes, Microphone::Open, later);
@@ -640,13 +669,17 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
     for round in 0..3 {
         for sequence in 0..30_000u16 {
             let number = sequence.wrapping_add(round * 30_000);
-            let now = now + std::time::Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
+            let now =
+                now + std::time::Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
             if let Some((_, mut bytes)) = leg.show(&far(112, number), now) {
                 opener.open(&mut bytes).unwrap();
                 seen.push(());
             }
         }
-        let without = NearTerms { video: None, ..terms.clone() };
+        let without = NearTerms {
+            video: None,
+            ..terms.clone()
+        };
         leg.attach(without);
         assert_eq!(leg.show(&far(112, 1), now), None);
         leg.attach(terms.clone());

@@ -794,10 +794,16 @@ fn pictures_of_a_phone_are_read() {
     assert_eq!(video.rtp, "192.0.2.33:41240".parse().unwrap());
     assert_eq!(video.direction, Direction::RecvOnly);
     assert!(video.feedback.pli && !video.feedback.fir);
-    let terms = media.terms(&seeing(&[VideoFormat::Vp8]), &[Pcma]).video.unwrap();
+    let terms = media
+        .terms(&seeing(&[VideoFormat::Vp8]), &[Pcma])
+        .video
+        .unwrap();
     assert_eq!(terms.format, (VideoFormat::Vp8, 98));
     assert_eq!(terms.local, SocketAddr::new(own(1, 1).rtp.ip(), 47_002));
-    assert_eq!(terms.rtcp, RtcpAt::Elsewhere("192.0.2.33:41251".parse().unwrap()));
+    assert_eq!(
+        terms.rtcp,
+        RtcpAt::Elsewhere("192.0.2.33:41251".parse().unwrap())
+    );
     assert!(terms.sees);
 }
 
@@ -867,8 +873,14 @@ fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
     let vp8 = "m=video 11 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n";
     assert_eq!(answered(vp8), [VideoFormat::Vp8]);
     assert_eq!(answered(""), []);
-    assert_eq!(answered("m=video 0 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n"), []);
-    assert_eq!(answered("m=video 11 RTP/SAVP 112\r\na=rtpmap:112 VP8/90000\r\n"), []);
+    assert_eq!(
+        answered("m=video 0 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n"),
+        []
+    );
+    assert_eq!(
+        answered("m=video 11 RTP/SAVP 112\r\na=rtpmap:112 VP8/90000\r\n"),
+        []
+    );
     let uninvited = read_answer(
         format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{vp8}").as_bytes(),
         &own(77, 1),
@@ -881,7 +893,10 @@ fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
     let crypto = |tag, text| format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{text}\r\n");
     let sound = format!("m=audio 9 RTP/SAVP 8\r\n{}", crypto(1, KEY));
     let maps = "a=rtpmap:98 VP8/90000\r\n";
-    let secure = format!("{sound}m=video 11 RTP/SAVP 98\r\n{maps}{}", crypto(4, OTHER_KEY));
+    let secure = format!(
+        "{sound}m=video 11 RTP/SAVP 98\r\n{maps}{}",
+        crypto(4, OTHER_KEY)
+    );
     let media = offer(&secure, Srtp::Optional).unwrap();
     let mut ours = seeing(&[VideoFormat::Vp8]);
     ours.keys = vec![key(Suite::AesCm128Sha1Tag80, KEY)];
@@ -897,7 +912,10 @@ fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
     // What would give away in clear what the sound hides, or the other way round, is not taken.
     let mixed = format!("{sound}m=video 11 RTP/AVP 98\r\n{maps}");
     assert_eq!(offer(&mixed, Srtp::Optional).unwrap().video, None);
-    let mixed = format!("m=audio 9 RTP/AVP 8\r\nm=video 11 RTP/SAVP 98\r\n{maps}{}", crypto(1, KEY));
+    let mixed = format!(
+        "m=audio 9 RTP/AVP 8\r\nm=video 11 RTP/SAVP 98\r\n{maps}{}",
+        crypto(1, KEY)
+    );
     assert_eq!(offer(&mixed, Srtp::Optional).unwrap().video, None);
 }
 
@@ -908,8 +926,14 @@ fn pictures_before_the_sound_stay_before_it() {
     let text = format!("{head}m=video{video}m=audio{sound}");
     let media = read_offer(text.as_bytes(), Srtp::Off).unwrap();
     let answer = write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]);
-    let streams: Vec<_> = lines(&answer).into_iter().filter(|line| line.starts_with("m=")).collect();
-    assert_eq!(streams, ["m=video 47002 RTP/AVP 98", "m=audio 47000 RTP/AVP 8"]);
+    let streams: Vec<_> = lines(&answer)
+        .into_iter()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        streams,
+        ["m=video 47002 RTP/AVP 98", "m=audio 47000 RTP/AVP 8"]
+    );
 }
 
 proptest! {

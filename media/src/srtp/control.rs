@@ -274,10 +274,7 @@ mod tests {
         let cipher = super::super::derive::counter_mode(&derived.encryption);
         apply(&cipher, iv.try_into().unwrap(), &mut body);
         let covered = [&plain[..8], &body, &[0x80, 0, 0, 1]].concat();
-        let mac = hmac::Key::new(
-            hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            &derived.authentication,
-        );
+        let mac = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &derived.authentication);
         let tag = hmac::sign(&mac, &covered);
         assert_eq!(packet, [&covered[..], &tag.as_ref()[..10]].concat());
     }
@@ -289,11 +286,19 @@ mod tests {
     /// A receiver report without blocks, and some more bytes.
     fn report(ssrc: u32) -> Vec<u8> {
         let [a, b, c, d] = ssrc.to_be_bytes();
-        [&[0x80, 201, 0, 1, a, b, c, d][..], &[0x81, 206, 0, 2], &[9; 8]].concat()
+        [
+            &[0x80, 201, 0, 1, a, b, c, d][..],
+            &[0x81, 206, 0, 2],
+            &[9; 8],
+        ]
+        .concat()
     }
 
     fn ends(suite: Suite) -> (ControlSealer, ControlOpener) {
-        (ControlSealer::new(&key(suite)), ControlOpener::new(&key(suite)))
+        (
+            ControlSealer::new(&key(suite)),
+            ControlOpener::new(&key(suite)),
+        )
     }
 
     #[test]

@@ -181,10 +181,7 @@ mod tests {
             packets: Packets::Single,
         };
         assert_eq!(read(""), Some(least));
-        assert_eq!(
-            read("packetization-mode=0; max-br=128"),
-            Some(least)
-        );
+        assert_eq!(read("packetization-mode=0; max-br=128"), Some(least));
         assert_eq!(read("packetization-mode=2"), None);
     }
 

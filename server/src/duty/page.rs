@@ -30,10 +30,10 @@ const MAX_WORK: Duration = Duration::from_secs(10);
 #[non_exhaustive]
 pub enum PageError {
     /// An address that other machines can reach.
-    #[error("the page for monitors would be open to other machines at {0}")]
+    #[error("the page would be open to other machines at {0}")]
     NotLoopback(SocketAddr),
     /// The address is taken or not ours.
-    #[error("cannot listen for monitors at {address}: {cause}")]
+    #[error("cannot open a page at {address}: {cause}")]
     Listen {
         /// The address that was asked for.
         address: SocketAddr,
@@ -55,28 +55,84 @@ impl Page {
     /// # Errors
     /// [`PageError`].
     pub async fn open(address: SocketAddr, routes: Router) -> Result<Self, PageError> {
+        Ok(Self::bind(address).await?.serve(routes))
+    }
+
+    /// Takes the place of a page whose routes must know where it is.
+    ///
+    /// # Errors
+    /// [`PageError`].
+    pub async fn bind(address: SocketAddr) -> Result<Place, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
         }
         let failed = |cause| PageError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let routes = routes
-            .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(middleware::from_fn(in_time))
-            .layer(middleware::from_fn(from_here));
-        let serving = tokio::spawn(async move {
-            // It never ends by itself: a connection that cannot be accepted is tried again.
-            let door = Door::new(listener, Proxies::default());
-            drop(axum::serve(door, routes).await);
-        });
-        Ok(Self { address, serving })
+        Ok(Place {
+            is_here: true,
+            address,
+            listener,
+        })
     }
 
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+/// A place at which a page can be served.
+#[derive(Debug)]
+pub struct Place {
+    /// Whether only this machine is served.
+    is_here: bool,
+    address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Place {
+    /// A place that other machines of a network reach: for what is meant for them. Its routes decide who gets what.
+    ///
+    /// # Errors
+    /// [`PageError::Listen`].
+    pub async fn on_network(address: SocketAddr) -> Result<Self, PageError> {
+        let failed = |cause| PageError::Listen { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        Ok(Self {
+            is_here: false,
+            address: listener.local_addr().map_err(failed)?,
+            listener,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves a page here.
+    #[must_use]
+    pub fn serve(self, routes: Router) -> Page {
+        let Self {
+            is_here,
+            address,
+            listener,
+        } = self;
+        let mut routes = routes
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(middleware::from_fn(in_time));
+        if is_here {
+            routes = routes.layer(middleware::from_fn(from_here));
+        }
+        let serving = tokio::spawn(async move {
+            // It never ends by itself: a connection that cannot be accepted is tried again.
+            let door = Door::new(listener, Proxies::default());
+            drop(axum::serve(door, routes).await);
+        });
+        Page { address, serving }
     }
 }
 

@@ -40,6 +40,13 @@ impl Algorithm {
     }
 }
 
+/// H(user:realm:password): what a phone can be given instead of the password. It is good for this realm alone, and there as good as
+/// the password.
+#[must_use]
+pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Zeroizing<String> {
+    algorithm.hex(&[user.as_bytes(), realm.as_bytes(), password.as_bytes()])
+}
+
 /// The parts of a digest that both sides know, apart from the password.
 #[derive(Clone, Copy)]
 pub(super) struct Inputs<'a> {

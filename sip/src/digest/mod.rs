@@ -9,7 +9,7 @@ mod throttle;
 mod verifier;
 
 pub use client::{Challenge, answer};
-pub use hash::Algorithm;
+pub use hash::{Algorithm, ha1};
 
 pub(crate) use hash::hex;
 pub(crate) use verifier::{Verdict, Verifier};

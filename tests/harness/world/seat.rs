@@ -10,7 +10,8 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use ringfence_engine::{
-    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post, Sealed, Step,
+    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post,
+    Sealed, Step,
     contacts::Contacts,
     date::UnixTime,
     envelope::EventKey,
@@ -158,10 +159,10 @@ impl Seat {
     }
 
     /// The person at this machine edits the contacts, with a command beside the engine.
-    pub fn edit_contacts(&mut self, edit: impl FnOnce(&mut Contacts)) {
+    pub fn edit_contacts(&mut self, now: Instant, edit: impl FnOnce(&mut Contacts)) {
         edit(&mut self.contacts);
         self.engine
-            .handle_contacts(self.contacts.clone(), self.saved);
+            .handle_contacts(self.contacts.clone(), self.saved, now);
     }
 
     /// The figures of a call that is not over.
@@ -224,6 +225,9 @@ impl Seat {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.is_off {
+            return;
+        }
         let is_due = |alarm: Option<(Instant, _)>| alarm.is_some_and(|(at, _)| at <= now);
         if is_due(self.engine.next_alarm()) {
             self.engine.handle_timeout(now);
@@ -238,6 +242,9 @@ impl Seat {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+        if self.is_off {
+            return None;
+        }
         let sounds = self.sounds.values().chain(&self.closing);
         let talks = sounds.filter_map(|sound| sound.far.as_ref());
         talks
@@ -344,7 +351,10 @@ impl Seat {
                 let near: Vec<_> = near.collect();
                 let sound = self.sounds.entry(call).or_default();
                 sound.near = near.first().map(|near| near.sound);
-                sound.video = sound.near.zip(video).map(|(near, port)| SocketAddr::new(near.ip(), port));
+                sound.video = sound
+                    .near
+                    .zip(video)
+                    .map(|(near, port)| SocketAddr::new(near.ip(), port));
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
             MediaOrder::OpenFar => self.open_far(call, now),

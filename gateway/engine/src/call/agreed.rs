@@ -4,9 +4,7 @@
 //! may drop them later and take them up again, but not begin with them.
 
 use rand_core::Rng;
-use ringfence_media::{
-    Codec, Description, OwnMedia, OwnVideo, PhoneMedia, VideoFormat, choose, choose_video,
-};
+use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, VideoFormat, choose, choose_video};
 
 use super::phone_side::sdp_session;
 use crate::input::NearPort;
@@ -21,18 +19,21 @@ pub(super) struct Agreed {
     pub(super) video: Option<VideoFormat>,
 }
 
+/// What our phone takes: sound and key presses, and pictures.
+pub(super) type Formats = (Vec<Codec>, Vec<VideoFormat>);
+
 impl Agreed {
     /// The other side's phone has answered what ours offered.
-    pub(super) fn by_callee(phone: &PhoneMedia, remote: Description) -> Option<Self> {
-        let chosen = choose(&phone.formats(), &remote.codecs)?;
-        let video = choose_video(&phone.pictures(), pictures(&remote));
+    pub(super) fn by_callee((sound, video): Formats, remote: Description) -> Option<Self> {
+        let chosen = choose(&sound, &remote.codecs)?;
+        let video = choose_video(&video, pictures(&remote));
         Some(Self::new(remote, chosen, video))
     }
 
     /// Our phone has answered what the other side's offered.
-    pub(super) fn by_phone(remote: Description, phone: &PhoneMedia) -> Option<Self> {
-        let chosen = choose(&remote.codecs, &phone.formats())?;
-        let video = choose_video(pictures(&remote), &phone.pictures());
+    pub(super) fn by_phone(remote: Description, (sound, video): Formats) -> Option<Self> {
+        let chosen = choose(&remote.codecs, &sound)?;
+        let video = choose_video(pictures(&remote), &video);
         Some(Self::new(remote, chosen, video))
     }
 

@@ -6,7 +6,7 @@ use ringfence_media::{Description, PhoneMedia, TalkEvent, far::FarLocal, far::Ro
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
-use super::calling::say;
+use super::calling::{offered, say};
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
@@ -68,7 +68,8 @@ impl Answering {
     ) -> Phase {
         // Our phone's offer stands for its answer; it has no pictures where they are switched off.
         let remote = Description::decode(ring.media()).ok();
-        let agreed = remote.and_then(|remote| Agreed::by_phone(remote, &offer));
+        let ours = (offered(&offer, call, desk), offer.pictures());
+        let agreed = remote.and_then(|remote| Agreed::by_phone(remote, ours));
         let Some(agreed) = agreed else {
             return super::refuse(488, End::NoCodec, call, desk);
         };

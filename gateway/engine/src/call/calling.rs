@@ -1,7 +1,7 @@
 //! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
 //! an answer or, after 30 s, that there was none.
 
-use ringfence_media::{Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
+use ringfence_media::{Codec, Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
@@ -41,8 +41,10 @@ impl Calling {
     ) -> Phase {
         let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
         let pictures = near.video.map(|_| offer.pictures());
-        let media = Description::of(&far, offer.formats());
-        let media = media.with_video(&far, pictures.unwrap_or_default()).encode();
+        let media = Description::of(&far, offered(&offer, call, desk));
+        let media = media
+            .with_video(&far, pictures.unwrap_or_default())
+            .encode();
         let caller = caller(desk);
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -156,7 +158,8 @@ impl Calling {
             return Phase::Calling(self);
         };
         let remote = Description::decode(&answer.media).ok();
-        let agreed = remote.and_then(|remote| Agreed::by_callee(&self.offer, remote));
+        let offered = (offered(&self.offer, call, desk), self.offer.pictures());
+        let agreed = remote.and_then(|remote| Agreed::by_callee(offered, remote));
         desk.step(call, Step::AnswerOpened);
         desk.pin(&self.peer);
         desk.compare(&answer.book);
@@ -206,4 +209,15 @@ pub(super) fn say(
     desk.post(call, peer.bucket, |outside, rng| {
         Ok::<_, SealError>(((), session.seal(what, outside, rng)))
     });
+}
+
+/// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
+/// only (INFO) gets them translated.
+pub(super) fn offered(offer: &PhoneMedia, call: &Common, desk: &Desk<'_>) -> Vec<Codec> {
+    let mut codecs = offer.formats();
+    let takes_info = call.leg.is_some_and(|leg| desk.agent.lists_info(leg));
+    if takes_info && !codecs.iter().any(|codec| codec.is_events()) {
+        codecs.extend([Codec::Events8k, Codec::Events48k]);
+    }
+    codecs
 }

@@ -42,7 +42,13 @@ impl Dialling {
         // A call that is to be joined with another one hears it where that one is.
         let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
         let video = offer.video.is_some();
-        desk.media(call, MediaOrder::OpenNear { at: vec![at], video });
+        desk.media(
+            call,
+            MediaOrder::OpenNear {
+                at: vec![at],
+                video,
+            },
+        );
         desk.media(call, MediaOrder::OpenFar);
         desk.patience(call, SET_UP, "TURN server or stamps are late");
         Phase::Dialling(Box::new(Self {

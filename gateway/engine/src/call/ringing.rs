@@ -9,6 +9,7 @@ use ringfence_sip as sip;
 
 use super::agreed::Agreed;
 use super::answering::Answering;
+use super::calling::offered;
 use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
@@ -115,7 +116,9 @@ impl Ringing {
         let Self { remote, offers, .. } = &mut *self;
         let (srtp, rng) = (desk.config.srtp, &mut *desk.rng);
         let offer = |flow: sip::Flow| {
-            let near = near.iter().find(|near| near.sound.ip() == flow.local.ip())?;
+            let near = near
+                .iter()
+                .find(|near| near.sound.ip() == flow.local.ip())?;
             let mut own = OwnMedia::plain(near.sound, sdp_session(rng));
             let video = near.video.zip(remote.video.as_ref());
             own.video = video.map(|(port, video)| OwnVideo {
@@ -155,7 +158,8 @@ impl Ringing {
         let answered = own.and_then(|own| read_answer(answer, own, desk.config.srtp));
         let Self { ring, remote, .. } = *self;
         let agreed = answered.and_then(|(media, own)| {
-            let agreed = Agreed::by_phone(remote, &media)?;
+            let ours = (offered(&media, call, desk), media.pictures());
+            let agreed = Agreed::by_phone(remote, ours)?;
             Some((media, own, agreed))
         });
         let Some((media, mut own, agreed)) = agreed else {

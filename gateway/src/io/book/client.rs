@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use reqwest::header::IF_NONE_MATCH;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use ringfence_phonebook::fetch::FetchError;
 use ringfence_phonebook::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
     Rotated, TurnCredentials, Verify,
 };
-use ringfence_phonebook::{NetworkSettings, Want};
+use ringfence_phonebook::{NetworkSettings, Root, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use super::skew::Skew;
 use super::{BookFault, Unreachable, check};
@@ -88,6 +90,31 @@ impl BookClient {
     pub async fn network(&self) -> Result<NetworkSettings, BookFault> {
         let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
         check(self.json(response).await?)
+    }
+
+    /// The newest root and the settings that it names: what a book must show before it is told a code.
+    ///
+    /// # Errors
+    /// [`BookFault`], also when the two do not fit together.
+    pub async fn introduce(&self) -> Result<(NetworkSettings, Root), BookFault> {
+        for is_last in [false, true] {
+            let network = self.get(Want::Network, None).await?;
+            let network = network.ok_or(BookFault::Status(304))?;
+            let root = self.get(Want::Root, None).await?;
+            let root = root.ok_or(BookFault::Status(304))?;
+            let settings: NetworkSettings =
+                serde_json::from_slice(&network).map_err(|_| self.not_a_book())?;
+            let settings = check(settings)?;
+            let root = Root::decode(&root, &settings.book_key).map_err(FetchError::Root)?;
+            if <[u8; 32]>::from(Sha256::digest(&network)) == root.states().network {
+                return Ok((settings, root));
+            }
+            // Settings that change just now are in order at the second look.
+            if is_last {
+                break;
+            }
+        }
+        Err(FetchError::Network.into())
     }
 
     /// Redeems an activation code.

@@ -1,12 +1,15 @@
 //! What a handset writes: requests, answers and SDP, as phones write them.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Instant,
+};
 
 use rand_core::Rng as _;
 use ringfence_media::{OwnMedia, OwnVideo, Srtp, VideoFormat, sdp};
 use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
 
-use super::{Asked, Handset, HandsetOutput};
+use super::{Asked, Handset, HandsetOutput, Hold};
 
 impl Handset {
     pub(super) fn ask(&mut self, request: Request, is_proved: bool, now: Instant) {
@@ -60,6 +63,9 @@ impl Handset {
         let mut response = Response::to(&call.invite, status);
         response.headers.replace(Name::To, call.us.clone());
         response.headers.push(Name::Contact, format!("<{contact}>"));
+        if let Some(methods) = self.make.allow {
+            response.headers.push(Name::Allow, methods);
+        }
         if !body.is_empty() {
             response.headers.push(Name::ContentType, "application/sdp");
         }
@@ -110,11 +116,29 @@ impl Handset {
     fn sdp(&self, version: u32, offer: Option<&[u8]>) -> Vec<u8> {
         let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let direction = if self.is_held { "sendonly" } else { "sendrecv" };
+        let nowhere: IpAddr = if ip.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let (hears_at, direction) = match self.make.holds_by {
+            _ if !self.is_held => (ip, "a=sendrecv\r\n"),
+            Hold::SendOnly => (ip, "a=sendonly\r\n"),
+            Hold::Inactive => (ip, "a=inactive\r\n"),
+            Hold::ZeroAddress => (nowhere, ""),
+        };
+        let (number, events) = if self.make.has_events {
+            (
+                " 101",
+                "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
+            )
+        } else {
+            ("", "")
+        };
         format!(
-            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n{}",
+            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             {events}a=ptime:20\r\n{direction}{}",
             self.video_lines(offer, direction)
         )
         .into_bytes()
@@ -129,7 +153,7 @@ impl Handset {
                 let number = camera.payload_type;
                 format!(
                     "m=video {port} RTP/AVP {number}\r\nb=AS:800\r\na=rtpmap:{number} VP8/90000\r\n\
-                     a=rtcp-fb:* nack pli\r\na={direction}\r\n"
+                     a=rtcp-fb:* nack pli\r\n{direction}"
                 )
             }
             None if offer.is_some() && is_asked => "m=video 0 RTP/AVP 112\r\n".to_owned(),
@@ -200,5 +224,8 @@ pub(super) fn remote(body: &[u8], is_offer: bool) -> (Option<SocketAddr>, Option
     };
     let media = media.ok();
     let video = media.as_ref().and_then(|media| media.video.as_ref());
-    (media.as_ref().map(|media| media.rtp), video.map(|video| video.rtp))
+    (
+        media.as_ref().map(|media| media.rtp),
+        video.map(|video| video.rtp),
+    )
 }

@@ -1,0 +1,28 @@
+//! Days and moments as people and programs write them (RFC 3339), in UTC.
+
+use ringfence_engine::date::UnixTime;
+use ringfence_phonebook::Day;
+use time::{Date, OffsetDateTime};
+
+/// The Julian day number of 1970-01-01.
+const UNIX_JULIAN_DAY: i32 = 2_440_588;
+
+/// A day, 2026-11-25; one that no calendar has, as its count.
+pub(crate) fn day_text(day: Day) -> String {
+    let julian = i32::try_from(day.count()).map(|days| days.saturating_add(UNIX_JULIAN_DAY));
+    let date = julian.ok().and_then(|day| Date::from_julian_day(day).ok());
+    date.map_or_else(|| day.to_string(), |date| date.to_string())
+}
+
+/// A moment, 2026-11-25T12:00:00Z, or its seconds if no calendar has it.
+pub(crate) fn moment(at: UnixTime) -> String {
+    let seconds = i64::try_from(at.seconds()).ok();
+    let moment = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    moment.map_or_else(
+        || at.seconds().to_string(),
+        |moment| {
+            let (hour, minute, second) = moment.to_hms();
+            format!("{}T{hour:02}:{minute:02}:{second:02}Z", moment.date())
+        },
+    )
+}

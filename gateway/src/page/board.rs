@@ -1,0 +1,69 @@
+//! What stands when the engine starts and what its page must know besides the engine's own state: where phones register, the names
+//! and accounts of the lines, and where evidence lies.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ringfence_media::Srtp;
+use ringfence_phonebook::Number;
+
+use crate::config::{Config, Provisioning};
+use crate::gateway::Gateway;
+use crate::keystore::{LineFile, SipAccount};
+
+/// The facts of a running engine.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The lines.
+    pub lines: Vec<BoardLine>,
+    /// Where phones register over UDP, TCP and TLS.
+    pub sip: [Vec<SocketAddr>; 3],
+    /// Whether sound between phones and this machine is encrypted.
+    pub srtp: Srtp,
+    /// Whether phones see a certificate of the user's own, which they may trust by themselves.
+    pub own_certificate: bool,
+    /// Where phones on the network fetch their settings, if they may.
+    pub lan: Option<SocketAddr>,
+    /// How they do.
+    pub provisioning: Option<Provisioning>,
+}
+
+/// What a line is called, and what a phone must know to register.
+#[derive(Clone, Debug)]
+pub struct BoardLine {
+    /// Its number.
+    pub number: Number,
+    /// What the owner calls it.
+    pub name: Option<String>,
+    /// The SIP account.
+    pub account: SipAccount,
+}
+
+impl Board {
+    /// The board of a gateway that was started with these settings and lines.
+    #[must_use]
+    pub fn of(config: &Config, lines: &[LineFile], gateway: &Gateway) -> Self {
+        let line = |line: &LineFile| BoardLine {
+            number: Number::new(line.number),
+            name: line.name.clone(),
+            account: line.account.clone(),
+        };
+        Self {
+            state: config.state.clone(),
+            lines: lines.iter().map(line).collect(),
+            sip: [gateway.udp(), gateway.tcp(), gateway.tls()].map(<[SocketAddr]>::to_vec),
+            srtp: config.sip.srtp,
+            own_certificate: config.sip.certificate.is_some(),
+            lan: config.provisioning.as_ref().map(|network| network.listen),
+            provisioning: config.provisioning.clone(),
+        }
+    }
+
+    /// The line with this number.
+    #[must_use]
+    pub fn line(&self, number: Number) -> Option<&BoardLine> {
+        self.lines.iter().find(|line| line.number == number)
+    }
+}

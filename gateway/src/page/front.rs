@@ -1,0 +1,206 @@
+//! The user's page of a running engine: opens it, writes its key down, and answers programs.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use ringfence_phonebook::duty::page::{Page, PageError, Place};
+use tokio::task::spawn_blocking;
+
+use super::board::Board;
+use super::gate::{Gate, guard};
+use super::hand_out::{self, Provisioner};
+use super::key::{self, Key};
+use super::lan::Lan;
+use super::provision::{Desks, Office};
+use super::report::report;
+use super::rooms;
+use super::view::Scene;
+use crate::clock;
+use crate::gateway::Enquiry;
+use crate::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
+use crate::picture::Picture;
+use crate::secret::Secret;
+
+/// Why the page is not there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrontError {
+    /// It cannot be opened.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The network cannot be asked for its new phones.
+    #[error("cannot listen for new phones on the network: {0}")]
+    Plug(std::io::Error),
+    /// Its key cannot be written down.
+    #[error(transparent)]
+    Key(#[from] KeystoreFault),
+}
+
+/// The open page. Dropping it closes it, and its key is gone.
+#[derive(Debug)]
+pub struct Front {
+    key: Key,
+    state: PathBuf,
+    _page: Page,
+    _lan: Option<Lan>,
+}
+
+/// What every answer is made from.
+#[derive(Debug)]
+pub(super) struct Counter {
+    pub(super) enquiry: Enquiry,
+    pub(super) provisioner: Arc<Provisioner>,
+    opened: Instant,
+}
+
+/// The counter, as handlers get it.
+pub(super) type Shared = State<Arc<Counter>>;
+
+impl Front {
+    /// Opens it; at a free port if the one of `address` is taken.
+    ///
+    /// # Errors
+    /// [`FrontError`].
+    pub async fn open(
+        address: SocketAddr,
+        board: Board,
+        enquiry: Enquiry,
+    ) -> Result<Self, FrontError> {
+        let place = Page::bind(address).await;
+        let place = match place {
+            Err(PageError::Listen { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    port = address.port(),
+                    "the port of the status page is taken, perhaps by another ringfence: the page is at a free one. To do: set page.listen"
+                );
+                Page::bind(SocketAddr::new(address.ip(), 0)).await?
+            }
+            place => place?,
+        };
+        let key = Key::draw(place.address());
+        let state = board.state.clone();
+        let network = match board.provisioning.clone() {
+            Some(network) => Some((Place::on_network(network.listen).await?, network)),
+            None => None,
+        };
+        let mut board = board;
+        board.lan = network.as_ref().map(|(place, _)| place.address());
+        let secret = network.as_ref().map(|_| key::lasting(&state)).transpose()?;
+        let desks = network
+            .as_ref()
+            .zip(secret)
+            .map(|((_, network), secret)| Desks::new(secret, network.desks.clone()));
+        let provisioner = Arc::new(Provisioner {
+            office: Office::default(),
+            here: format!("http://{}", place.address()),
+            lan: board.lan.map(|lan| format!("http://{lan}")),
+            desks,
+            board,
+        });
+        let lan = match network {
+            Some((place, network)) => {
+                let lan = Lan::open(place, network.plug_and_play, Arc::clone(&provisioner)).await;
+                Some(lan.map_err(FrontError::Plug)?)
+            }
+            None => None,
+        };
+        let counter = Arc::new(Counter {
+            enquiry,
+            provisioner,
+            opened: clock::now(),
+        });
+        let gate = Arc::new(Gate::new(place.address(), key.token.clone()));
+        let page = place.serve(routes(counter, gate));
+        key.write(&state)?;
+        Ok(Self {
+            key,
+            state,
+            _page: page,
+            _lan: lan,
+        })
+    }
+
+    /// The state folder, where its key is.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// The address that opens it.
+    #[must_use]
+    pub fn url(&self) -> Secret {
+        self.key.url()
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        // Left behind, it opens nothing.
+        drop(std::fs::remove_file(key::file(&self.state)));
+    }
+}
+
+fn routes(counter: Arc<Counter>, gate: Arc<Gate>) -> Router {
+    let phones = hand_out::counter(Arc::clone(&counter.provisioner));
+    rooms::routes()
+        .route("/api/status", get(status))
+        .fallback(async || StatusCode::NOT_FOUND)
+        .layer(middleware::from_fn_with_state(gate, guard))
+        .with_state(counter)
+        .merge(phones)
+}
+
+async fn status(State(counter): Shared) -> Response {
+    match counter.look().await {
+        Some((picture, evidence)) => {
+            let uptime = counter.opened.elapsed().as_secs();
+            Json(report(&picture, counter.board(), &evidence, uptime)).into_response()
+        }
+        None => away(),
+    }
+}
+
+/// The engine stops, or is too busy to answer.
+pub(super) fn away() -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "The engine does not answer.\n",
+    )
+        .into_response()
+}
+
+impl Counter {
+    /// The engine, and the evidence on the disk.
+    pub(super) async fn look(&self) -> Option<(Box<Picture>, Vec<EvidenceFile>)> {
+        let picture = self.enquiry.picture().await?;
+        let folder = EvidenceFolder::of(&self.board().state);
+        let evidence = spawn_blocking(move || folder.list()).await;
+        // What cannot be read is said by `ringfence evidence`.
+        let evidence = evidence.ok().and_then(Result::ok).unwrap_or_default();
+        Some((picture, evidence))
+    }
+
+    pub(super) fn board(&self) -> &Board {
+        &self.provisioner.board
+    }
+
+    pub(super) fn scene<'a>(
+        &'a self,
+        picture: &'a Picture,
+        evidence: &'a [EvidenceFile],
+    ) -> Scene<'a> {
+        Scene {
+            picture,
+            board: self.board(),
+            evidence,
+        }
+    }
+}

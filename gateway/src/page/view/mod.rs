@@ -1,0 +1,185 @@
+//! The pages as HTML: what all of them share. Every text from outside passes through `maud`, which escapes it; names and texts of
+//! others also stand in `bdi`, so that they cannot turn the words around them about.
+
+pub(super) mod calls;
+pub(super) mod contact;
+pub(super) mod home;
+pub(super) mod line;
+mod plot;
+pub(super) mod qr;
+
+use maud::{DOCTYPE, Markup, html};
+use ringfence_engine::LiveState;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::ledger::Way;
+use ringfence_phonebook::Number;
+
+use super::board::Board;
+use crate::calendar::moment;
+use crate::keystore::EvidenceFile;
+use crate::picture::{CallPicture, Picture};
+
+/// What every page shows from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    pub(super) picture: &'a Picture,
+    pub(super) board: &'a Board,
+    pub(super) evidence: &'a [EvidenceFile],
+}
+
+/// The pages in the menu.
+const MENU: [(&str, &str); 4] = [
+    ("/", "Overview"),
+    ("/calls", "Calls and texts"),
+    ("/contacts", "Contacts"),
+    ("/help", "Help"),
+];
+
+/// A whole page. `path` is where it is in the menu.
+pub(super) fn sheet(scene: &Scene<'_>, path: &str, title: &str, body: &Markup) -> String {
+    let said = said(scene);
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " - Ringfence" }
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/page.css";
+                script src="/page.js" defer {}
+            }
+            body {
+                a.skip href="#content" { "Skip to the content" }
+                header {
+                    p.brand { img src="/icon.svg" alt="" width="22" height="22"; "Ringfence" }
+                    nav aria-label="Pages" {
+                        @for (href, name) in MENU {
+                            a href=(href) aria-current=[(href == path).then_some("page")] { (name) }
+                        }
+                    }
+                }
+                p #said .unseen role="status" { (said) }
+                main #content tabindex="-1" {
+                    h1 { (title) }
+                    (body)
+                }
+                footer { p { "Ringfence " (env!("CARGO_PKG_VERSION")) ". This page is for this machine alone." } }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+/// What a screen reader says when it changes.
+fn said(scene: &Scene<'_>) -> String {
+    let calls: Vec<String> = scene
+        .picture
+        .calls
+        .iter()
+        .map(|CallPicture { call, .. }| {
+            let name = scene.name(call.number);
+            let who = name.map_or_else(
+                || call.number.to_string(),
+                |name| format!("{name}, {}", call.number),
+            );
+            match (call.state, call.way) {
+                (LiveState::Ringing, _) => format!("{who} is calling."),
+                (LiveState::Calling, _) => format!("Calling {who}."),
+                (LiveState::Connecting, _) => format!("Connecting with {who}."),
+                (LiveState::Talking, _) => format!("Talking with {who}."),
+            }
+        })
+        .collect();
+    if calls.is_empty() {
+        return "No call.".to_owned();
+    }
+    calls.join(" ")
+}
+
+/// A page that says what went wrong.
+pub(super) fn sorry(scene: &Scene<'_>, what: &str, back: &str) -> String {
+    let body = html! {
+        p.warning.grave { strong { "Nothing was changed." } " " (what) }
+        p { a href=(back) { "Back" } }
+    };
+    sheet(scene, "", "That did not work", &body)
+}
+
+impl Scene<'_> {
+    /// What the user calls a number.
+    fn name(&self, number: Number) -> Option<&str> {
+        self.picture.contacts.get(number)?.name.as_deref()
+    }
+
+    /// A number as a person reads it, with its name.
+    fn who(&self, number: Number) -> Markup {
+        let contact = self.picture.contacts.get(number);
+        html! {
+            @if let Some(name) = self.name(number) { bdi { (name) } " " }
+            @if contact.is_some() {
+                a.number href={ "/contacts/" (number) } { (number) }
+            } @else {
+                span.number { (number) }
+            }
+        }
+    }
+
+    /// One's own line.
+    fn own(&self, number: Number) -> Markup {
+        let name = self
+            .board
+            .line(number)
+            .and_then(|line| line.name.as_deref());
+        html! {
+            a.number href={ "/lines/" (number) } { (number) }
+            @if let Some(name) = name { " " bdi { (name) } }
+        }
+    }
+}
+
+/// A moment, which the script writes in the user's own time.
+fn at(time: UnixTime) -> Markup {
+    let text = moment(time);
+    html! { time datetime=(text) { (text) } }
+}
+
+fn arrow(way: Way) -> Markup {
+    let (sign, word) = match way {
+        Way::Out => ("→", "to"),
+        Way::In => ("←", "from"),
+    };
+    html! { span aria-hidden="true" { (sign) } span.unseen { (word) } }
+}
+
+/// Minutes and seconds of a talk.
+fn minutes(seconds: u64) -> String {
+    format!("{}:{:02}", seconds / 60, seconds % 60)
+}
+
+/// A form of one button, for a wish about a line.
+struct Button<'a> {
+    line: Number,
+    act: &'a str,
+    /// A further field: its name and value.
+    field: Option<(&'a str, &'a str)>,
+    back: &'a str,
+    id: &'a str,
+    words: &'a str,
+    /// What a screen reader adds to the words.
+    about: &'a str,
+}
+
+impl Button<'_> {
+    fn form(&self) -> Markup {
+        html! {
+            form.inline method="post" action={ "/lines/" (self.line) "/wish" } data-quiet {
+                input type="hidden" name="act" value=(self.act);
+                input type="hidden" name="back" value=(self.back);
+                @if let Some((name, value)) = self.field { input type="hidden" name=(name) value=(value); }
+                button #(self.id) type="submit" { (self.words) span.unseen { " " (self.about) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The curves of a call as small SVG pictures: one second is one step to the right; the picture is a minute wide, or as long as the
+//! call, up to five minutes. No style stands in them, so that the page's policy holds; the style sheet colours them.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use crate::picture::{Curve, Quality};
+
+/// Height of a picture, in its own units; a second is one unit wide.
+const HEIGHT: f64 = 60.0;
+/// Seconds that a picture is wide at least.
+const LEAST_WIDTH: usize = 60;
+
+/// One picture: what it shows, between which values, and how a value is said.
+struct Plot {
+    name: &'static str,
+    least: f64,
+    most: f64,
+    /// What lies between bottom and top.
+    axis: &'static str,
+    read: fn(&Quality) -> Option<f64>,
+    say: fn(f64) -> String,
+}
+
+const PLOTS: [Plot; 3] = [
+    Plot {
+        name: "Quality (MOS)",
+        least: 1.0,
+        most: 4.5,
+        axis: "1 to 4.5",
+        read: |quality| quality.mos,
+        say: |value| format!("{value:.1}"),
+    },
+    Plot {
+        name: "Lost",
+        least: 0.0,
+        most: 0.1,
+        axis: "0 to 10 %",
+        read: |quality| Some(quality.lost),
+        say: |value| format!("{:.1} %", value * 100.0),
+    },
+    Plot {
+        name: "Jitter",
+        least: 0.0,
+        most: 0.06,
+        axis: "0 to 60 ms",
+        read: |quality| Some(quality.jitter.as_secs_f64()),
+        say: |value| format!("{:.1} ms", value * 1_000.0),
+    },
+];
+
+/// All pictures of a call.
+pub(super) fn plots(curve: &Curve) -> Markup {
+    html! {
+        div.plots {
+            @for plot in &PLOTS { (plot.picture(curve)) }
+        }
+    }
+}
+
+impl Plot {
+    fn picture(&self, curve: &Curve) -> Markup {
+        let heard = self.last(curve.samples.back().map(|sample| &sample.to_phone));
+        let said = self.last(curve.samples.back().map(|sample| &sample.from_phone));
+        let width = curve.samples.len().max(LEAST_WIDTH);
+        let span = format!("{}:{:02} min", width / 60, width % 60);
+        let label = format!("{}: heard here {heard}, said here {said}", self.name);
+        let lines = [
+            (
+                "said",
+                self.points(curve.samples.iter().map(|sample| &sample.from_phone)),
+            ),
+            (
+                "heard",
+                self.points(curve.samples.iter().map(|sample| &sample.to_phone)),
+            ),
+        ];
+        html! {
+            figure {
+                figcaption {
+                    span.plot-name { (self.name) }
+                    span.heard { "heard " b { (heard) } }
+                    span.said { "said " b { (said) } }
+                }
+                svg.plot viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(label) {
+                    line.grid x1="0" x2=(width) y1=(HEIGHT / 2.0) y2=(HEIGHT / 2.0) {}
+                    @for (class, points) in &lines { polyline class=(class) points=(points) {} }
+                }
+                p.scale aria-hidden="true" { span { (self.axis) } span { (span) } }
+            }
+        }
+    }
+
+    fn last(&self, quality: Option<&Quality>) -> String {
+        quality
+            .and_then(self.read)
+            .map_or_else(|| "-".to_owned(), self.say)
+    }
+
+    /// The points of one way. Seconds without a packet are left out.
+    fn points<'a>(&self, samples: impl Iterator<Item = &'a Quality>) -> String {
+        let mut points = String::new();
+        for (second, quality) in samples.enumerate() {
+            if let Some(value) = (self.read)(quality) {
+                let share = ((value - self.least) / (self.most - self.least)).clamp(0.0, 1.0);
+                // The line is as thick as two units.
+                let y = HEIGHT - 1.5 - share * (HEIGHT - 3.0);
+                // Writing to a string never fails.
+                let _ = write!(points, "{second},{y:.1} ");
+            }
+        }
+        points
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::picture::Sample;
+
+    fn curve(seconds: usize) -> Curve {
+        let quality = |jitter| Quality {
+            packets: 50,
+            lost: 0.02,
+            jitter: Duration::from_millis(jitter),
+            mos: Some(4.2),
+        };
+        let mut curve = Curve::default();
+        for _ in 0..seconds {
+            curve.samples.push_back(Sample {
+                from_phone: quality(3),
+                to_phone: quality(500),
+            });
+        }
+        curve
+    }
+
+    #[test]
+    fn each_second_is_a_point_inside_the_picture() {
+        for seconds in [0, 1, 40] {
+            let curve = curve(seconds);
+            for plot in &PLOTS {
+                let points = plot.points(curve.samples.iter().map(|sample| &sample.to_phone));
+                assert_eq!(points.split_whitespace().count(), seconds);
+                for point in points.split_whitespace() {
+                    let (x, y) = point.split_once(',').unwrap();
+                    assert!(x.parse::<usize>().unwrap() < seconds.max(LEAST_WIDTH));
+                    assert!((0.0..=HEIGHT).contains(&y.parse().unwrap()), "{point}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_see_the_curve_hears_its_figures() {
+        let text = plots(&curve(2)).into_string();
+        assert!(
+            text.contains("Quality (MOS): heard here 4.2, said here 4.2"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Jitter: heard here 500.0 ms, said here 3.0 ms"),
+            "{text}"
+        );
+        assert!(!text.contains("style="));
+    }
+}

@@ -1,0 +1,7 @@
+//! Commands of everyday use, as a person runs them in a shell beside real servers: setup, backup, doctor.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+mod backup;
+mod setup;
+mod shell;
