@@ -13,13 +13,13 @@ use ringfence_tests::{
 };
 
 /// Enough for a ring over a relay that stores every event first.
-const SOON: Duration = Duration::from_secs(10);
-const TALK: Duration = Duration::from_secs(4);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const TALK: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy, Debug)]
-struct Way {
-    transport: &'static str,
-    codec: &'static str,
+pub(crate) struct Way {
+    pub(crate) transport: &'static str,
+    pub(crate) codec: &'static str,
 }
 
 const USUAL: Way = Way {
@@ -159,7 +159,7 @@ fn every_phone_with_every_codec_over_every_transport() {
     }
 }
 
-fn network() -> Option<Network> {
+pub(crate) fn network() -> Option<Network> {
     if !Model::installed(&[Model::Linphone, Model::Baresip]) || !installed(&["turnserver"]) {
         return None;
     }
@@ -171,7 +171,7 @@ fn network() -> Option<Network> {
     Some(Network::start(alone, NostrRelay::start(), Coturn::start()))
 }
 
-fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone, Phone) {
+pub(crate) fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone, Phone) {
     let [first, second] = network.lines();
     let start = |model, line: &Line, microphone| {
         let server = match way.transport {
@@ -192,7 +192,7 @@ fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone,
     (caller, callee)
 }
 
-fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
+pub(crate) fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
     caller.order(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
     caller.wait_call("ringing", SOON);
