@@ -7,12 +7,10 @@ use ringfence_tests::{
     tone::{HIGH, LOW},
 };
 
-use crate::real_phones::{SOON, TALK, Way, connect, network, phones};
+use crate::real_phones::{SOON, TALK, connect, network, phones_with};
 
-const SEEING: Way = Way {
-    transport: "udp",
-    codec: "PCMU,VP8",
-};
+/// What phones with a camera have.
+const SEEING: &str = "PCMU,VP8";
 
 /// Width and height of a PNG file (its first chunk is IHDR).
 fn size(picture: &Path) -> Option<(u32, u32)> {
@@ -54,7 +52,7 @@ fn shown(phone: &mut Phone) -> u32 {
 #[test]
 fn baresip_and_baresip_see_and_hear_each_other() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Baresip, Model::Baresip, SEEING);
+    let (mut caller, mut callee) = phones_with(&network, Model::Baresip, Model::Baresip, SEEING);
     connect(&network, &mut caller, &mut callee);
     thread::sleep(TALK);
     for phone in [&mut caller, &mut callee] {
@@ -79,7 +77,7 @@ fn linphone_and_baresip_see_each_other() {
         (Model::Baresip, Model::Linphone),
     ];
     for (calling, called) in ways {
-        let (mut caller, mut callee) = phones(&network, calling, called, SEEING);
+        let (mut caller, mut callee) = phones_with(&network, calling, called, SEEING);
         connect(&network, &mut caller, &mut callee);
         thread::sleep(TALK);
         let (linphone, baresip) = match calling {

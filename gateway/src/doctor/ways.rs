@@ -86,7 +86,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
-    let listening = timeout(LISTENING, async { listening.await.map(|state| *state).ok() }).await;
+    let listening = timeout(LISTENING, async {
+        listening.await.map(|state| *state).ok()
+    })
+    .await;
     if !matches!(listening, Ok(Some(_))) {
         let state = *relays.state().borrow();
         return Err(if state.connected > 0 {
@@ -98,7 +101,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let ready = start.elapsed();
     let (letter, bytes) = letter(&identity, place, stamp).ok_or("no envelope could be sealed")?;
     let sent = clock::now();
-    relays.publish(letter).await.map_err(|fault| fault.to_string())?;
+    relays
+        .publish(letter)
+        .await
+        .map_err(|fault| fault.to_string())?;
     let back = async {
         while let Some(incoming) = envelopes.recv().await {
             if incoming.bytes == bytes {
@@ -183,12 +189,15 @@ pub(super) async fn login(
         Ok(given) => {
             let purse = Purse::default();
             let logins = given.credentials.into_iter();
-            purse.put(logins.map(|login| (login.user, login.password)), given.expires);
+            purse.put(
+                logins.map(|login| (login.user, login.password)),
+                given.expires,
+            );
             Ok(TurnLogin::Book(purse))
         }
-        Err(BookFault::Status(404)) => {
-            Err(none("this phone book gives no logins, and the settings have none".to_owned()))
-        }
+        Err(BookFault::Status(404)) => Err(none(
+            "this phone book gives no logins, and the settings have none".to_owned(),
+        )),
         Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
     }
 }
@@ -197,7 +206,8 @@ pub(super) async fn login(
 pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
-        let remedy = "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
+        let remedy =
+            "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
         return vec![Finding::fail("TURN", "no TURN server is named", remedy)];
     }
     let mut tries = JoinSet::new();
@@ -220,7 +230,10 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
             let area = format!("TURN {endpoint} (not in use)");
             match allocate(&endpoint, &settings).await {
                 Ok(took) => {
-                    let says = format!("works too, after {} ms; for networks that let nothing else out", took.as_millis());
+                    let says = format!(
+                        "works too, after {} ms; for networks that let nothing else out",
+                        took.as_millis()
+                    );
                     Finding::ok(area, says).after(took)
                 }
                 Err(_) => Finding::ok(area, "is not offered"),
@@ -239,7 +252,9 @@ fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
     for endpoint in named {
         for wire in [Wire::Udp, Wire::Tcp, Wire::Tls] {
             let port = match (endpoint.wire, wire) {
-                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => endpoint.port,
+                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => {
+                    endpoint.port
+                }
                 (_, Wire::Tls) => 5349,
                 (Wire::Tls, _) => 3478,
             };

@@ -227,7 +227,10 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
     let backup = typed("backup", &file, &source, &[]);
     let restore = typed("restore", &file, &target, &[]);
     let mut command = shell.command(&backup);
-    let output = command.env("RINGFENCE_BACKUP_PASSPHRASE", "sesame").output().unwrap();
+    let output = command
+        .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+        .output()
+        .unwrap();
     answer(&backup, &output);
     let mut command = std::process::Command::new("unshare");
     let output = command
@@ -242,13 +245,19 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) || errors.starts_with("unshare: ") {
-        assert!(std::env::var_os("CI").is_none(), "no disk of our own: {errors}");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no disk of our own: {errors}"
+        );
         skipped("this system lets nobody make a small disk");
         return;
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(printed, "1 state 0\n", "{errors}");
-    assert!(errors.contains("no storage space") && errors.contains("has room"), "{errors}");
+    assert!(
+        errors.contains("no storage space") && errors.contains("has room"),
+        "{errors}"
+    );
 }
 
 #[expect(
