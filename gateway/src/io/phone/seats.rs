@@ -90,10 +90,9 @@ impl Taken {
     fn make_room(&mut self, machine: IpAddr) -> bool {
         let of_machine = self.seats.values().filter(|each| each.machine == machine);
         let leaver = if !machine.is_loopback() && of_machine.count() >= MOST_OF_MACHINE {
-            self.oldest_stranger(machine)
+            self.oldest_stranger(&[machine])
         } else if self.seats.len() >= MOST_CONNECTIONS {
-            let busiest = self.busiest();
-            busiest.and_then(|machine| self.oldest_stranger(machine))
+            self.oldest_stranger(&self.busiest())
         } else {
             return true;
         };
@@ -102,20 +101,21 @@ impl Taken {
             .is_some()
     }
 
-    /// The machine with most connections over which nobody is registered.
-    fn busiest(&self) -> Option<IpAddr> {
+    /// The machines with most connections over which nobody is registered.
+    fn busiest(&self) -> Vec<IpAddr> {
         let mut counts = BTreeMap::<IpAddr, usize>::new();
         for stranger in self.seats.values().filter(|each| !each.is_registered) {
             let count = counts.entry(stranger.machine).or_default();
             *count = count.saturating_add(1);
         }
-        let most = counts.into_iter().max_by_key(|(_, count)| *count);
-        most.map(|(machine, _)| machine)
+        let most = counts.values().max().copied().unwrap_or_default();
+        counts.retain(|_, count| *count == most);
+        counts.into_keys().collect()
     }
 
-    fn oldest_stranger(&self, machine: IpAddr) -> Option<u64> {
+    fn oldest_stranger(&self, of: &[IpAddr]) -> Option<u64> {
         let mut seats = self.seats.iter();
-        let oldest = seats.find(|(_, each)| each.machine == machine && !each.is_registered);
+        let oldest = seats.find(|(_, each)| !each.is_registered && of.contains(&each.machine));
         oldest.map(|(number, _)| *number)
     }
 }
