@@ -42,6 +42,9 @@ const ROUND: Duration = Duration::from_secs(6);
 /// For the work on an envelope.
 const WORK: Duration = Duration::from_secs(60);
 
+/// Behind what is only tried to know another way.
+const NOT_IN_USE: &str = " (not in use)";
+
 /// Tries every relay, all at once.
 pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Finding> {
     if urls.is_empty() {
@@ -71,7 +74,7 @@ async fn in_order(mut tries: JoinSet<Finding>) -> Vec<Finding> {
     while let Some(done) = tries.join_next().await {
         found.extend(done.ok());
     }
-    found.sort_by(|one, other| one.area.cmp(&other.area));
+    found.sort_by_key(|row| (row.area.ends_with(NOT_IN_USE), row.area.clone()));
     found
 }
 
@@ -86,7 +89,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
-    let listening = timeout(LISTENING, async { listening.await.map(|state| *state).ok() }).await;
+    let listening = timeout(LISTENING, async {
+        listening.await.map(|state| *state).ok()
+    })
+    .await;
     if !matches!(listening, Ok(Some(_))) {
         let state = *relays.state().borrow();
         return Err(if state.connected > 0 {
@@ -98,7 +104,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let ready = start.elapsed();
     let (letter, bytes) = letter(&identity, place, stamp).ok_or("no envelope could be sealed")?;
     let sent = clock::now();
-    relays.publish(letter).await.map_err(|fault| fault.to_string())?;
+    relays
+        .publish(letter)
+        .await
+        .map_err(|fault| fault.to_string())?;
     let back = async {
         while let Some(incoming) = envelopes.recv().await {
             if incoming.bytes == bytes {
@@ -183,12 +192,15 @@ pub(super) async fn login(
         Ok(given) => {
             let purse = Purse::default();
             let logins = given.credentials.into_iter();
-            purse.put(logins.map(|login| (login.user, login.password)), given.expires);
+            purse.put(
+                logins.map(|login| (login.user, login.password)),
+                given.expires,
+            );
             Ok(TurnLogin::Book(purse))
         }
-        Err(BookFault::Status(404)) => {
-            Err(none("this phone book gives no logins, and the settings have none".to_owned()))
-        }
+        Err(BookFault::Status(404)) => Err(none(
+            "this phone book gives no logins, and the settings have none".to_owned(),
+        )),
         Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
     }
 }
@@ -197,7 +209,8 @@ pub(super) async fn login(
 pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
-        let remedy = "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
+        let remedy =
+            "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
         return vec![Finding::fail("TURN", "no TURN server is named", remedy)];
     }
     let mut tries = JoinSet::new();
@@ -217,10 +230,13 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
     for endpoint in others(&named) {
         let settings = settings.clone();
         tries.spawn(async move {
-            let area = format!("TURN {endpoint} (not in use)");
+            let area = format!("TURN {endpoint}{NOT_IN_USE}");
             match allocate(&endpoint, &settings).await {
                 Ok(took) => {
-                    let says = format!("works too, after {} ms; for networks that let nothing else out", took.as_millis());
+                    let says = format!(
+                        "works too, after {} ms; for networks that let nothing else out",
+                        took.as_millis()
+                    );
                     Finding::ok(area, says).after(took)
                 }
                 Err(_) => Finding::ok(area, "is not offered"),
@@ -239,7 +255,9 @@ fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
     for endpoint in named {
         for wire in [Wire::Udp, Wire::Tcp, Wire::Tls] {
             let port = match (endpoint.wire, wire) {
-                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => endpoint.port,
+                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => {
+                    endpoint.port
+                }
                 (_, Wire::Tls) => 5349,
                 (Wire::Tls, _) => 3478,
             };

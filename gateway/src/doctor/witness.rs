@@ -71,7 +71,10 @@ pub(super) fn sockets() -> Option<BTreeSet<Socket>> {
         // A system without IPv6 has no such tables.
         let text = std::fs::read_to_string(table).unwrap_or_default();
         let rows = text.lines().skip(1).filter_map(|line| row(line, is_udp));
-        found.extend(rows.filter(|(inode, _)| ours.contains(inode)).map(|(_, socket)| socket));
+        found.extend(
+            rows.filter(|(inode, _)| ours.contains(inode))
+                .map(|(_, socket)| socket),
+        );
     }
     Some(found)
 }
@@ -81,7 +84,10 @@ fn inodes() -> Option<BTreeSet<u64>> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;
     let number = |entry: std::fs::DirEntry| {
         let target = std::fs::read_link(entry.path()).ok()?;
-        let name = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        let name = target
+            .to_str()?
+            .strip_prefix("socket:[")?
+            .strip_suffix(']')?;
         name.parse().ok()
     };
     Some(entries.flatten().filter_map(number).collect())
