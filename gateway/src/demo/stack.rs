@@ -30,6 +30,8 @@ use crate::io::relay::RelayState;
 use crate::io::turn::TurnEndpoint;
 use crate::io::watch::Watch;
 use crate::keystore::{Keystore, LineFile};
+use crate::page::board::Board;
+use crate::page::{Front, FrontError};
 use crate::secret::Secret;
 
 pub(super) const ANY_PORT: SocketAddr =
@@ -90,6 +92,9 @@ pub enum StackFault {
     /// An engine could not listen for phones.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// An engine could not open its page.
+    #[error(transparent)]
+    Page(#[from] FrontError),
 }
 
 impl StackFault {
@@ -98,7 +103,11 @@ impl StackFault {
     pub fn remedy(&self) -> String {
         match self {
             Self::Folder(_) => "set TMPDIR to a folder that this user may write to".to_owned(),
-            Self::Book(_) | Self::Issue(_) | Self::Relay(_) | Self::Turn(_) => {
+            Self::Book(_)
+            | Self::Issue(_)
+            | Self::Relay(_)
+            | Self::Turn(_)
+            | Self::Page(_) => {
                 "free ports and a writable temporary folder are all it needs: try again".to_owned()
             }
             Self::Activate(fault) => fault.remedy(),
@@ -123,6 +132,8 @@ pub struct End {
     pub gateway: Gateway,
     /// Its relays.
     pub relays: watch::Receiver<RelayState>,
+    /// Its status page.
+    pub page: Front,
     /// Holds the lock of its state folder.
     _keystore: Keystore,
     /// What phones are to trust.
@@ -215,6 +226,7 @@ impl End {
             |addrs: &[SocketAddr]| addrs.first().map(ToString::to_string).unwrap_or_default();
         LineReport {
             number: self.line.number.to_string(),
+            page: self.page.url().expose().to_owned(),
             sip: SipReport {
                 udp: shown(self.gateway.udp()),
                 tcp: shown(self.gateway.tcp()),
@@ -291,8 +303,11 @@ async fn start_end(enrolled: Enrolled, book: &PhoneBook, watch: &Watch) -> Resul
     let parts = assemble_watched(&config, lines, &snapshot, watch).await?;
     probe(&parts.lobby).await?;
     let relays = parts.relays.0.state();
+    let gateway = Gateway::start(parts).await?;
+    let board = Board::of(&config, std::slice::from_ref(&line), &gateway);
     Ok(End {
-        gateway: Gateway::start(parts).await?,
+        page: Front::open(ANY_PORT, board, gateway.enquiry()).await?,
+        gateway,
         line,
         relays,
         _keystore: keystore,
