@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::interval;
 
 use super::{Failure, Place, say, stop};
+use crate::calendar::span;
 use crate::page::visit;
 
 /// Between two looks.
@@ -187,15 +188,6 @@ fn of_call(call: &Value) -> String {
 
 fn plain(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

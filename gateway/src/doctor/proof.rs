@@ -206,7 +206,7 @@ fn broken(area: &str, says: &str) -> Finding {
     Finding::fail(
         area,
         says,
-        "do not place calls with this machine, and report it with this line: the promise is not kept",
+        "run it again, because a relay that was lost and dialled anew in these seconds looks alike; if it stays so, do not place calls with this machine, and report it with this line",
     )
 }
 

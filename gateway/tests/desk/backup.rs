@@ -1,7 +1,7 @@
 //! `ringfence backup` and `restore`, also when they are killed in the middle.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,15 +43,9 @@ fn state(folder: &Path, number: u32, beside: usize, passphrase: Option<&str>) {
         .create(&evidence)
         .unwrap();
     for at in 0..beside {
-        use std::os::unix::fs::OpenOptionsExt;
         let path = evidence.join(format!("{number}-{at}.txt"));
-        let mut options = std::fs::OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .unwrap();
+        std::fs::write(&path, [b'x'; 600]).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 }
 

@@ -200,11 +200,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let pid = self.0.id().to_string();
-        drop(
-            std::process::Command::new("kill")
-                .args(["-INT", &pid])
-                .status(),
-        );
+        drop(Command::new("kill").args(["-INT", &pid]).status());
         drop(self.0.wait());
     }
 }
