@@ -63,7 +63,7 @@ impl ActivateFault {
 /// Redeems `code` at the phone book and saves the new line.
 ///
 /// # Errors
-/// [`ActivateFault`]. Unless the code was refused, the same call may be repeated.
+/// [`ActivateFault`]. Unless the code was refused, the same call may be repeated. After a success it gives the same line again.
 pub async fn activate(
     store: &mut Keystore,
     client: &BookClient,
@@ -80,6 +80,12 @@ pub async fn activate(
         return Err(ActivateFault::OtherBook(other.book_url.clone()));
     }
     let digest = code.digest();
+    // An earlier attempt came to its end, and its answer to the person did not.
+    if let Some(number) = store.redeemed(pending_name(&digest))?
+        && let Some(line) = lines.into_iter().find(|line| line.number == number)
+    {
+        return Ok(line);
+    }
     let identity = identity_for(store, &digest, network.listing_valid_until)?;
     let answer = client.activate(&form(code, &identity, &network)).await?;
     let (number, binding) = read_answer(&answer, &identity, &network)?;
@@ -98,6 +104,7 @@ pub async fn activate(
         members: Some(Secret::new(answer.members)),
     };
     store.save(&line)?;
+    store.mark_redeemed(pending_name(&digest), line.number)?;
     store.forget_pending(pending_name(&digest))?;
     Ok(line)
 }

@@ -156,7 +156,8 @@ impl Loop {
             // Nothing is kept here.
             let mut contacts = self.engine.contacts().clone();
             let outcome = contacts.edit(number, &edit);
-            self.engine.handle_contacts(contacts, u64::MAX);
+            self.engine
+                .handle_contacts(contacts, u64::MAX, clock::now());
             drop(asker.send(outcome.map_err(EditFault::Contact)));
             return;
         };
@@ -166,7 +167,8 @@ impl Loop {
 
     /// The contacts are others on the disk.
     pub(crate) fn hear_diary(&mut self, saved: Saved) {
-        self.engine.handle_contacts(saved.contacts, saved.count);
+        self.engine
+            .handle_contacts(saved.contacts, saved.count, clock::now());
         for (asker, outcome) in saved.told {
             drop(asker.send(outcome.map_err(EditFault::Contact)));
         }

@@ -108,9 +108,20 @@ impl Renewals {
         let (store, client) = (&mut self.store, &self.client);
         let mut renewed = renew_bindings(store, client, &self.key, &mut self.lines).await;
         let now_unix = clock::unix_seconds();
+        let is_restored = store.is_restored();
+        if is_restored {
+            // What a backup holds may be older than what the book lists: nobody else has the key that callers use.
+            for line in &mut self.lines {
+                line.ring_key_due = Some(0);
+            }
+        }
         let rotated = rotate(store, client, network, &mut self.lines, now_unix).await;
         renewed.identities = rotated.identities;
-        renewed.fault = renewed.fault.or(rotated.fault);
+        let mut fault = rotated.fault;
+        if is_restored && fault.is_none() {
+            fault = store.settle_restored().err().map(Into::into);
+        }
+        renewed.fault = renewed.fault.or(fault);
         self.rest = match &renewed.fault {
             None | Some(ActivateFault::Book(BookFault::Unreachable { .. })) => None,
             Some(_) => Some(now + REST),

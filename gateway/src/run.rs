@@ -100,7 +100,7 @@ impl Loop {
             rand::random(),
             (wall(), clock::now()),
         );
-        engine.handle_contacts(parts.contacts, 0);
+        engine.handle_contacts(parts.contacts, 0, clock::now());
         engine.handle_ledger(parts.ledger);
         Self {
             engine,

@@ -290,7 +290,7 @@ fn a_folder_that_may_not_be_written_is_a_line_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o500)).unwrap();
     let state = folder.path().join("state");
-    let typed = ["lines", "--state", text(&state)];
+    let typed = ["run", "--state", text(&state)];
     // Not even root may write there without its capabilities.
     let mut bare = vec!["--bounding-set=-all", "--inh-caps=-all", PROGRAM];
     bare.extend(typed);
@@ -453,4 +453,8 @@ fn it_prints_its_manual_and_its_completions() {
     print(&["man", text(folder.path())]);
     let page = std::fs::read_to_string(folder.path().join("ringfence-run.1")).unwrap();
     assert!(page.contains("SIGHUP"), "{page}");
+    for command in ["setup", "status", "doctor", "backup", "restore", "lines", "contacts"] {
+        let page = folder.path().join(format!("ringfence-{command}.1"));
+        assert!(page.exists(), "{command} has no manual");
+    }
 }

@@ -2,8 +2,10 @@
 //!
 //! Until the phone's first packet, sound goes to the address in its SDP. The first valid packet
 //! from there, or from this machine if we listen on loopback, fixes the source until the phone's
-//! terms are agreed anew; everybody else is a stranger from then on. It does not look for NATs: a
-//! phone on another IP than it says is not heard.
+//! terms are agreed anew; everybody else is a stranger from then on. Under terms that name another
+//! address (another phone took the call, or it was joined with another call) the source of before
+//! goes on for a moment, and is not taken for the new one. It does not look for NATs: a phone on
+//! another IP than it says is not heard.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +20,13 @@ pub(crate) struct Latch {
     source: Option<SocketAddr>,
     /// Where they came from under the terms before these, which said the same.
     earlier: Option<SocketAddr>,
+    /// Where they came from under terms that said something else, and how many more of its packets
+    /// are stragglers.
+    given_up: Option<(SocketAddr, u8)>,
 }
+
+/// A second of sound: whoever still sends then is there to stay.
+const STRAGGLERS: u8 = 50;
 
 impl Latch {
     pub(crate) fn new(local: SocketAddr, said: SocketAddr) -> Self {
@@ -27,24 +35,29 @@ impl Latch {
             loopback: local.ip().to_canonical().is_loopback(),
             source: None,
             earlier: None,
+            given_up: None,
         }
     }
 
     /// The latch for new terms: open again, but with the way to the phone kept if its SDP names the
-    /// same address.
+    /// same address, and closed to stragglers if it names another one.
     pub(crate) fn renewed(&self, local: SocketAddr, said: SocketAddr) -> Self {
         let earlier = self.source.or(self.earlier).filter(|_| self.said == said);
+        let moved = self.source.filter(|_| self.said != said);
+        let given_up = moved.map(|source| (source, STRAGGLERS)).or(self.given_up);
         Self {
             earlier,
+            given_up: given_up.filter(|(source, _)| *source != said),
             ..Self::new(local, said)
         }
     }
 
     /// Whether a valid packet from `from` is the phone's; the first that is fixes the source.
     pub(crate) fn admits(&mut self, from: SocketAddr) -> bool {
-        let known = self
-            .source
-            .map_or_else(|| self.may_be_phone(from), |source| source == from);
+        let known = match self.source {
+            Some(source) => source == from,
+            None => !self.is_straggler(from) && self.may_be_phone(from),
+        };
         if known {
             self.source = Some(from);
         }
@@ -55,6 +68,16 @@ impl Latch {
     pub(crate) fn target(&self) -> Option<SocketAddr> {
         let said = Some(self.said).filter(|said| !said.ip().is_unspecified() && said.port() != 0);
         self.source.or(self.earlier).or(said)
+    }
+
+    fn is_straggler(&mut self, from: SocketAddr) -> bool {
+        match &mut self.given_up {
+            Some((source, left)) if *source == from && *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn may_be_phone(&self, from: SocketAddr) -> bool {
@@ -118,6 +141,28 @@ mod tests {
     #[test]
     fn mapped_addresses_are_the_same_phone() {
         assert!(lan().admits(at("[::ffff:192.0.2.9]:5555")));
+    }
+
+    #[test]
+    fn stragglers_of_the_phone_before_do_not_keep_the_new_one_out() {
+        let mut before = Latch::new(at("127.0.0.1:40000"), at("127.0.0.1:7078"));
+        assert!(before.admits(at("127.0.0.1:7078")));
+        // It hung up, and the call was joined with another one of this engine.
+        let gone = before.renewed(at("127.0.0.1:40000"), at("127.0.0.1:0"));
+        let mut latch = gone.renewed(at("127.0.0.1:40000"), at("127.0.0.1:40002"));
+        assert!(!latch.admits(at("127.0.0.1:7078")));
+        assert!(latch.admits(at("127.0.0.1:40002")));
+        assert!(!latch.admits(at("127.0.0.1:7078")));
+        assert_eq!(latch.target(), Some(at("127.0.0.1:40002")));
+    }
+
+    #[test]
+    fn a_phone_that_says_another_address_and_stays_is_heard_again() {
+        let mut latch = Latch::new(at("127.0.0.1:40000"), at("192.0.2.9:7078"));
+        assert!(latch.admits(at("127.0.0.1:7078")));
+        let mut moved = latch.renewed(at("127.0.0.1:40000"), at("192.0.2.9:7080"));
+        let refused = (0..100).filter(|_| !moved.admits(at("127.0.0.1:7078")));
+        assert_eq!(refused.count(), usize::from(STRAGGLERS));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod latch;
 pub mod mos;
 pub mod near;
 pub mod negotiate;
+mod overheard;
 mod rewrite;
 pub mod rtp;
 pub mod sdp;

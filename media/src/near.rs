@@ -16,6 +16,7 @@ use crate::far::RtpPacket;
 use crate::figures::{Meter, Reason, Way};
 use crate::keys::Keys;
 use crate::latch::Latch;
+use crate::overheard::{Overheard, Pressed};
 use crate::rewrite::{Numbers, Rewriter, Rewritten};
 use crate::rtp::{Datagram, MAX_PAYLOAD, Packet};
 use crate::srtp::{KeyPair, OpenError, Opener, Sealer};
@@ -56,6 +57,8 @@ pub(crate) struct NearLeg {
     to_phone: Lane,
     /// Key presses to be said to the phone.
     keys: Keys,
+    /// Those that it has to be told of in another way.
+    overheard: Overheard,
 }
 
 /// The phone as last agreed.
@@ -91,6 +94,7 @@ impl NearLeg {
             from_phone: Lane::new(rng),
             to_phone: Lane::new(rng),
             keys: Keys::default(),
+            overheard: Overheard::default(),
         }
     }
 
@@ -130,6 +134,14 @@ impl NearLeg {
             None => Err(Reason::Nowhere),
         };
         self.from_phone.meter.note(heard)
+    }
+
+    /// The key press that a packet of the far leg ends, if the phone can't hear of it within its sound.
+    pub(crate) fn overhear(&mut self, packet: &RtpPacket) -> Option<Pressed> {
+        let codec = Codec::from_far_payload_type(packet.payload_type)?;
+        let phone = self.phone.as_ref().filter(|_| codec.is_events())?;
+        let is_deaf = phone.hears && phone.events().is_none();
+        self.overheard.hear(packet, codec).filter(|_| is_deaf)
     }
 
     /// A packet of the far leg; what comes back is for the phone.

@@ -17,6 +17,7 @@ use crate::description::Description;
 use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
+use crate::overheard::Pressed;
 
 /// A call's media.
 pub struct Talk {
@@ -60,6 +61,14 @@ pub enum TalkEvent {
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
+    /// A key was pressed on the other side, which said so within its sound (RFC 4733), and the phone has not agreed to hear it
+    /// so.
+    Pressed {
+        /// 0 to 15.
+        event: u8,
+        /// How long, in milliseconds.
+        millis: u16,
+    },
     /// The first packet of the other side's sound went to the phone. Once a call.
     FirstSound,
     /// The far leg is dead; nothing but `Closed` follows.
@@ -210,6 +219,9 @@ impl Talk {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
             FarEvent::Rtp(packet) => {
+                if let Some(Pressed { event, millis }) = self.near.overhear(&packet) {
+                    return Some(TalkOutput::Event(TalkEvent::Pressed { event, millis }));
+                }
                 let (to, bytes) = self.near.play(&packet, self.now?)?;
                 if self.first_sound == FirstSound::Awaited {
                     self.first_sound = FirstSound::Given;

@@ -96,6 +96,15 @@ impl Package {
     }
 }
 
+/// Which phones are told what they have not subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// Those that list the package in Allow-Events when they register.
+    Listing,
+    /// All that have not refused it.
+    All,
+}
+
 /// Something written that a phone sends or is sent (RFC 3428), or is told of (RFC 6665).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Written {

@@ -57,7 +57,7 @@ pub use account::{Account, Algorithms, Config, Password, User};
 pub use agent::Agent;
 pub use event::{
     Caller, Counters, Event, HangUp, LegId, Offer, Output, Package, PlaceError, TextId, TransferTo,
-    WatchId, Written,
+    Unasked, WatchId, Written,
 };
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};

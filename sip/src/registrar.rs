@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::account::User;
+use crate::event::Package;
 use crate::flow::Flow;
 use crate::message::{Name, NameAddr, Request, Uri, seconds};
 
@@ -27,9 +28,19 @@ pub(crate) struct Binding {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
     pub(crate) until: Instant,
+    /// It has refused to be told what it did not ask for.
+    pub(crate) is_deaf: bool,
+    lists: Vec<Package>,
     instance: Option<String>,
     call_id: String,
     number: u32,
+}
+
+impl Binding {
+    /// Whether the phone listed the package in Allow-Events when it registered.
+    pub(crate) fn lists(&self, package: Package) -> bool {
+        self.lists.contains(&package)
+    }
 }
 
 /// Why a REGISTER is refused.
@@ -51,6 +62,8 @@ pub(crate) struct Registering<'a> {
     pub(crate) flow: Flow,
     pub(crate) call_id: &'a str,
     pub(crate) number: u32,
+    /// The packages that the request lists in Allow-Events.
+    pub(crate) lists: Vec<Package>,
 }
 
 /// The phones of all lines.
@@ -135,6 +148,14 @@ impl Registrar {
         self.remove(|binding| binding.flow == flow)
     }
 
+    /// The phones behind this flow want to hear nothing that they have not asked for.
+    pub(crate) fn set_deaf(&mut self, flow: Flow) {
+        let bindings = self.lines.values_mut().flatten();
+        for binding in bindings.filter(|binding| binding.flow == flow) {
+            binding.is_deaf = true;
+        }
+    }
+
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
         let soonest = self
             .lines
@@ -216,6 +237,8 @@ fn apply(
         return Err(Refusal::OutOfOrder);
     }
     for Change { contact, expires } in changes {
+        let was_deaf = |binding: &Binding| is_same(binding, &contact) && binding.is_deaf;
+        let is_deaf = line.iter().any(was_deaf);
         line.retain(|binding| !is_same(binding, &contact));
         if expires == 0 {
             continue;
@@ -231,6 +254,8 @@ fn apply(
             }
         }
         line.push(Binding {
+            is_deaf,
+            lists: who.lists.clone(),
             instance: instance(&contact),
             contact: contact.uri,
             flow: who.flow,

@@ -1,4 +1,5 @@
-//! Every wait of the core in one table, each with its reason (RFC 3261 section 17 and its table 4, RFC 6026).
+//! Every wait of the core in one table, each with its reason (RFC 3261 section 17 and its table 4, RFC 6026),
+//! but those of transactions that are over: see `transaction/kept`.
 //!
 //! Does not know what happens when a wait ends: the machine that set it does.
 
@@ -9,8 +10,6 @@ use std::time::{Duration, Instant};
 pub(crate) const T1: Duration = Duration::from_millis(500);
 /// The longest pause between repeats of anything but an INVITE.
 pub(crate) const T2: Duration = Duration::from_secs(4);
-/// How long a message may linger in the network.
-pub(crate) const T4: Duration = Duration::from_secs(5);
 /// 64*T1: after this the other side is taken for gone.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(32);
 /// Timer C (section 16.6): no phone may ring for longer, whoever forgets to hang up.
@@ -26,8 +25,6 @@ pub(crate) enum Timer {
     A,
     /// An INVITE without any answer is given up.
     B,
-    /// Repeats of a refusal of our INVITE are acknowledged until then.
-    D,
     /// A request without a final answer is sent again.
     E,
     /// A request without a final answer is given up.
@@ -36,16 +33,8 @@ pub(crate) enum Timer {
     G,
     /// An ACK for our refusal is no longer expected.
     H,
-    /// Repeats of the ACK are swallowed until then.
-    I,
-    /// Repeats of a request are answered again until then.
-    J,
-    /// Repeats of a final answer are swallowed until then.
-    K,
     /// Repeats of an accepted INVITE are swallowed until then (RFC 6026).
     L,
-    /// Repeats of a 2xx to our INVITE are passed on until then (RFC 6026).
-    M,
     /// Our 200 to an INVITE without an ACK is sent again (section 13.3.1.4).
     AnswerAgain,
     /// An ACK for our 200 is no longer expected: the call ends (section 13.3.1.4).
@@ -79,16 +68,11 @@ impl Timer {
         match self {
             Self::A => "send the INVITE again",
             Self::B => "give the INVITE up",
-            Self::D => "forget a refused INVITE",
             Self::E => "send the request again",
             Self::F => "give the request up",
             Self::G => "send the refusal again",
             Self::H => "stop waiting for the ACK of a refusal",
-            Self::I => "forget an acknowledged refusal",
-            Self::J => "forget an answered request",
-            Self::K => "forget a request that was answered",
             Self::L => "forget an accepted INVITE",
-            Self::M => "forget an INVITE that was accepted",
             Self::AnswerAgain => "send the 200 again",
             Self::NoAck => "end a call whose ACK never came",
             Self::RingLimit => "stop ringing",
@@ -185,7 +169,7 @@ mod tests {
         let mut alarms = Alarms::new();
         alarms.set(1_u64, Timer::A, start);
         alarms.set(1, Timer::A, start + T1);
-        alarms.set(2, Timer::B, start + T4);
+        alarms.set(2, Timer::B, start + T2);
         assert_eq!(alarms.pop(start), None);
         assert_eq!(alarms.next(), Some((start + T1, Timer::A.reason())));
         assert_eq!(alarms.pop(start + T1), Some((1, Timer::A)));

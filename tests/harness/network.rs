@@ -29,12 +29,35 @@ pub struct Line {
     pub udp: SocketAddr,
     /// The engine's SIP server for TCP.
     pub tcp: SocketAddr,
+    /// The engine's SIP server for TLS.
+    pub tls: SocketAddr,
+    /// PEM file of the authority that phones are to trust over TLS.
+    pub ca: PathBuf,
 }
 
-/// Two engines with a line each, and everything between them.
+/// What the engines have.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Lines of each engine, at least one.
+    pub lines: [usize; 2],
+    /// Settings of both engines that stand before the first section, in TOML.
+    pub settings: &'static str,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            lines: [1, 1],
+            settings: "",
+        }
+    }
+}
+
+/// Two engines with a line each, or several, and everything between them.
 #[derive(Debug)]
 pub struct Network {
     lines: [Line; 2],
+    more: [Vec<Line>; 2],
     engines: Vec<Program>,
     _book: Program,
     relay: NostrRelay,
@@ -49,6 +72,19 @@ impl Network {
     /// # Panics
     /// With what the failing command said.
     pub fn start(alone: MutexGuard<'static, ()>, relay: NostrRelay, coturn: Coturn) -> Self {
+        Self::lay_out(alone, relay, coturn, &Layout::default())
+    }
+
+    /// The same with more lines, or other settings.
+    ///
+    /// # Panics
+    /// Like [`Network::start`], and when an engine is to have no line.
+    pub fn lay_out(
+        alone: MutexGuard<'static, ()>,
+        relay: NostrRelay,
+        coturn: Coturn,
+        layout: &Layout,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
             let home = folder.path().join(name);
@@ -57,36 +93,22 @@ impl Network {
         });
         let (book, url) = serve_book(&operator, &relay, &coturn);
         let homes = [one, two];
-        for home in &homes {
-            fs::write(home.join("ringfence.toml"), settings(&coturn)).expect("the folder is ours");
-            let issued = run(
-                &operator,
-                "ringfence-phonebook",
-                &["issue", "--config", "phonebook.toml", "--json"],
-            );
-            let issued: Value = serde_json::from_str(&issued).expect("the phone book prints JSON");
-            let code = issued["activationCode"]
-                .as_str()
-                .expect("the phone book prints a code");
-            run(
-                home,
-                "ringfence",
-                &[
-                    "activate",
-                    "--phonebook",
-                    &url,
-                    "--code",
-                    code,
-                    "--config",
-                    "ringfence.toml",
-                ],
-            );
+        for (home, count) in homes.iter().zip(layout.lines) {
+            let settings = format!("{}{}", layout.settings, settings(&coturn));
+            fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
+            for _ in 0..count {
+                activate(&operator, home, &url);
+            }
         }
-        // Both lines are in the book before an engine downloads it.
+        // All lines are in the book before an engine downloads it.
         wait_until_published(&operator);
-        let [(first, engine_one), (second, engine_two)] = homes.map(|home| start_engine(&home));
+        let [(first, more, engine_one), (second, more_there, engine_two)] = homes.map(|home| {
+            let (mut lines, engine) = start_engine(&home);
+            (lines.remove(0), lines, engine)
+        });
         Self {
             lines: [first, second],
+            more: [more, more_there],
             engines: vec![engine_one, engine_two],
             _book: book,
             relay,
@@ -99,6 +121,22 @@ impl Network {
     /// The line of each engine.
     pub const fn lines(&self) -> &[Line; 2] {
         &self.lines
+    }
+
+    /// A line of an engine; the first is in [`Network::lines`] too.
+    ///
+    /// # Panics
+    /// When the engine has not so many.
+    pub fn line(&self, engine: usize, index: usize) -> &Line {
+        match index.checked_sub(1) {
+            None => &self.lines[engine],
+            Some(index) => &self.more[engine][index],
+        }
+    }
+
+    /// What an engine has logged so far.
+    pub fn log(&self, engine: usize) -> String {
+        self.engines[engine].output()
     }
 
     /// Process ids of the engines.
@@ -127,6 +165,22 @@ impl Network {
     pub fn stop_first_engine(&mut self) -> Duration {
         self.engines.remove(0).end()
     }
+}
+
+/// A number is issued, and becomes a line.
+fn activate(operator: &Path, home: &Path, url: &str) {
+    let issued = run(
+        operator,
+        "ringfence-phonebook",
+        &["issue", "--config", "phonebook.toml", "--json"],
+    );
+    let issued: Value = serde_json::from_str(&issued).expect("the phone book prints JSON");
+    let code = issued["activationCode"]
+        .as_str()
+        .expect("the phone book prints a code");
+    let mut arguments = vec!["activate", "--config", "ringfence.toml"];
+    arguments.extend(["--phonebook", url, "--code", code]);
+    run(home, "ringfence", &arguments);
 }
 
 /// Waits for the end of the epoch in which the last number was activated.
@@ -190,8 +244,8 @@ fn settings(coturn: &Coturn) -> String {
     .join("\n")
 }
 
-fn start_engine(home: &Path) -> (Line, Program) {
-    let account = run(
+fn start_engine(home: &Path) -> (Vec<Line>, Program) {
+    let accounts = run(
         home,
         "ringfence",
         &["lines", "--passwords", "--config", "ringfence.toml"],
@@ -203,14 +257,16 @@ fn start_engine(home: &Path) -> (Line, Program) {
     );
     engine.wait_until_said("listening for rings");
     let ready = engine.wait_until_said("phones register at");
-    let line = Line {
-        number: word_after(&account, "number"),
-        user: word_after(&account, "user"),
-        password: word_after(&account, "password"),
+    let line = |account: &str| Line {
+        number: word_after(account, "number"),
+        user: word_after(account, "user"),
+        password: word_after(account, "password"),
         udp: address_after(&ready, "udp"),
         tcp: address_after(&ready, "tcp"),
+        tls: address_after(&ready, "tls"),
+        ca: home.join("state/phones-ca.pem"),
     };
-    (line, engine)
+    (accounts.split("\n\n").map(line).collect(), engine)
 }
 
 fn word_after(text: &str, name: &str) -> String {

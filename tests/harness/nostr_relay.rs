@@ -4,7 +4,7 @@
 //! which makes it a good stand-in for relays that do not do as NIP-01 asks.
 
 use std::{
-    env, fs,
+    fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
@@ -13,7 +13,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{ports, program::Program};
+use crate::{
+    ports,
+    program::{Program, from_pypi},
+};
 
 /// A running relay.
 #[derive(Debug)]
@@ -26,13 +29,7 @@ pub struct NostrRelay {
 impl NostrRelay {
     /// Where `tests/run` installs the program.
     pub fn path() -> PathBuf {
-        let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let target = target.unwrap_or_else(|| {
-            [env!("CARGO_MANIFEST_DIR"), "..", "target"]
-                .iter()
-                .collect()
-        });
-        target.join("venv/bin/nostr-relay")
+        from_pypi("nostr-relay")
     }
 
     /// Starts it with an empty store.

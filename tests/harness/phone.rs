@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    program::{leashed, spawn, stop, wait_for_end},
+    program::{from_pypi, installed, leashed, skipped, spawn, stop, wait_for_end},
     tone::{self, Heard},
     wav::Sound,
 };
@@ -27,23 +27,72 @@ pub enum Model {
     Linphone,
     /// baresip 1.0 (Debian `baresip-core`).
     Baresip,
+    /// PJSIP 2.15 (PyPI `pjsua2-python`).
+    Pjsua,
+    /// baresip 4.10 (PyPI `baresip-python`).
+    Baresip4,
 }
 
 impl Model {
-    /// The Debian programs that come with the phone and its driver.
-    pub const fn programs(self) -> &'static [&'static str] {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Linphone, Self::Baresip, Self::Pjsua, Self::Baresip4];
+
+    /// Whether all these phones are there; `false` asks the test to return.
+    ///
+    /// # Panics
+    /// In CI, like [`installed`].
+    pub fn installed(models: &[Self]) -> bool {
+        let debian: Vec<_> = models.iter().filter_map(|model| model.program()).collect();
+        if !installed(&[&["python3"], debian.as_slice()].concat()) {
+            return false;
+        }
+        let missing = models.iter().filter_map(|model| model.module());
+        let mut missing = missing.filter(|module| !has_module(module));
+        missing.next().is_none_or(|module| {
+            skipped(&format!("Python's {module} is not in the target folder"));
+            false
+        })
+    }
+
+    /// The Debian program that comes with the phone.
+    const fn program(self) -> Option<&'static str> {
         match self {
-            Self::Linphone => &["python3", "linphonec"],
-            Self::Baresip => &["python3", "baresip"],
+            Self::Linphone => Some("linphonec"),
+            Self::Baresip => Some("baresip"),
+            Self::Pjsua | Self::Baresip4 => None,
+        }
+    }
+
+    /// The module from PyPI that is the phone.
+    const fn module(self) -> Option<&'static str> {
+        match self {
+            Self::Linphone | Self::Baresip => None,
+            Self::Pjsua => Some("pjsua2"),
+            Self::Baresip4 => Some("baresip"),
         }
     }
 
     const fn script(self) -> &'static str {
         match self {
             Self::Linphone => "linphone.py",
-            Self::Baresip => "baresip.py",
+            Self::Baresip => "baresip1.py",
+            Self::Pjsua => "pjsua.py",
+            Self::Baresip4 => "baresip4.py",
         }
     }
+
+    fn python(self) -> PathBuf {
+        self.module()
+            .map_or_else(|| "python3".into(), |_| from_pypi("python"))
+    }
+}
+
+fn has_module(module: &str) -> bool {
+    Command::new(from_pypi("python"))
+        .args(["-c", &format!("import {module}")])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// How a phone reaches its server and what it sounds like.
@@ -55,12 +104,38 @@ pub struct Account<'a> {
     pub password: &'a str,
     /// The SIP server.
     pub server: SocketAddr,
-    /// `udp` or `tcp`.
+    /// `udp`, `tcp` or `tls`.
     pub transport: &'a str,
+    /// PEM file of what to trust over TLS.
+    pub ca: Option<&'a Path>,
+    /// `off`, `optional` or `required`.
+    pub srtp: &'a str,
     /// Of `PCMU`, `PCMA`, `G722`, `opus`: only these, the best first, separated by commas.
     pub codecs: &'a str,
+    /// How key presses are sent: `rtp` (RFC 4733) or `info` (SIP INFO).
+    pub digits: &'a str,
+    /// Whom it will send texts to; baresip 1.0 has to know beforehand.
+    pub contact: &'a str,
     /// Frequency that its microphone picks up.
     pub microphone: f64,
+}
+
+impl<'a> Account<'a> {
+    /// An account over UDP with G.711 and nothing special.
+    pub const fn plain(user: &'a str, password: &'a str, server: SocketAddr) -> Self {
+        Self {
+            user,
+            password,
+            server,
+            transport: "udp",
+            ca: None,
+            srtp: "off",
+            codecs: "PCMU",
+            digits: "rtp",
+            contact: "",
+            microphone: tone::LOW,
+        }
+    }
 }
 
 /// A running phone.
@@ -101,7 +176,7 @@ impl Phone {
             .iter()
             .collect();
         // -B: nothing is written beside the scripts.
-        let mut command = leashed("python3", &["-B"]);
+        let mut command = leashed(&model.python().to_string_lossy(), &["-B"]);
         command
             .arg(script)
             .arg("--home")
@@ -115,7 +190,11 @@ impl Phone {
             "--transport",
             account.transport,
         ]);
-        command.args(["--codecs", account.codecs]);
+        command.args(["--codecs", account.codecs, "--srtp", account.srtp]);
+        command.args(["--digits", account.digits, "--contact", account.contact]);
+        if let Some(ca) = account.ca {
+            command.arg("--ca").arg(ca);
+        }
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -214,19 +293,30 @@ impl Phone {
         self.seen.iter().map(|news| format!("\n  {news}")).collect()
     }
 
-    /// Puts the phone away and says how much of a tone it had heard.
-    pub fn quit_and_listen(mut self, hz: f64) -> Heard {
-        self.order("quit");
-        let news = self.wait("a recording", QUIT_WITHIN, |news| {
-            news["event"] == "heard" || news["event"] == "gone"
-        });
-        let Some(file) = news["file"].as_str() else {
+    /// What it heard in the call that has ended; after a hold, what it heard since then.
+    ///
+    /// # Panics
+    /// When there is no recording.
+    pub fn recording(&mut self) -> Sound {
+        let is_told = |news: &Value| news["event"] == "heard";
+        // What came before the end was of calls before.
+        let mut by_call = self.seen.rsplit(|news| news["state"] == "ended");
+        let since_end = by_call.next().unwrap_or_default();
+        let news = match since_end.iter().find(|news| is_told(news)) {
+            Some(news) => news.clone(),
+            None => self.wait("a recording", QUIT_WITHIN, is_told),
+        };
+        let files = news["files"].as_array().and_then(|files| files.last());
+        let Some(file) = files.and_then(Value::as_str) else {
             panic!("{}: recorded nothing: {}", self.name, self.story())
         };
-        match Sound::read(Path::new(file)) {
-            Ok(sound) => tone::listen(&sound, hz),
-            Err(error) => panic!("{}: {file}: {error:?}", self.name),
-        }
+        Sound::read(Path::new(file))
+            .unwrap_or_else(|error| panic!("{}: {file}: {error:?}", self.name))
+    }
+
+    /// How much of a tone it heard in the call that has ended; the phone is put away.
+    pub fn quit_and_listen(mut self, hz: f64) -> Heard {
+        tone::listen(&self.recording(), hz)
     }
 
     /// Where the phone keeps its files.

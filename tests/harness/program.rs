@@ -83,6 +83,17 @@ pub fn skipped(why: &str) {
     );
 }
 
+/// A program in the virtual environment that `tests/run` makes below the target folder.
+pub fn from_pypi(program: &str) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| {
+        [env!("CARGO_MANIFEST_DIR"), "..", "target"]
+            .iter()
+            .collect()
+    });
+    target.join("venv/bin").join(program)
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
@@ -158,6 +169,15 @@ impl Program {
         let status = self.child.wait().expect("our own child can be asked");
         assert!(status.success(), "{} ended with {status}", self.name);
         took
+    }
+
+    /// Everything it has printed so far.
+    ///
+    /// # Panics
+    /// When the file of it is gone.
+    pub fn output(&self) -> String {
+        let output = fs::read(&self.log).expect("the fixture's folder is there as long as it");
+        String::from_utf8_lossy(&output).into_owned()
     }
 
     fn last_words(&self) -> String {

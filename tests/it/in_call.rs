@@ -4,8 +4,29 @@ use std::time::Duration;
 
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{World, handset::Notice},
+    world::{
+        Pair, World,
+        handset::{Make, Notice},
+        wires::{Kind, Place},
+    },
 };
+
+/// A phone that knows nothing of RFC 4733 and takes INFO.
+const BESIDE: Make = Make {
+    allow: Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO"),
+    has_events: false,
+    ..Make::PLAIN
+};
+
+/// What a phone was told of keys by INFO.
+fn told(world: &World, phone: usize) -> Vec<String> {
+    let notices = world.handset(phone).notices().into_iter();
+    let keys = notices.filter_map(|notice| match notice {
+        Notice::Key(body) => Some(body.clone()),
+        _ => None,
+    });
+    keys.collect()
+}
 
 #[test]
 fn a_phone_that_holds_hears_nothing_until_it_takes_the_call_back() {
@@ -62,4 +83,66 @@ fn a_phone_that_makes_no_offer_is_offered_what_the_other_one_took() {
     world.hang_up(pair.alice);
     world.run_for(Duration::from_secs(3));
     assert!(world.handset(pair.bob).is_free());
+}
+
+#[test]
+fn a_key_within_the_sound_is_told_once_to_a_phone_that_takes_info_only() {
+    let both: [fn(Pair) -> (usize, usize); 2] =
+        [|pair| (pair.alice, pair.bob), |pair| (pair.bob, pair.alice)];
+    for who in both {
+        let (mut world, pair) = World::of_two(4);
+        let (presses, hears) = who(pair);
+        world.become_of_make(hears, BESIDE);
+        world.call(pair);
+        world.run_for(Duration::from_secs(1));
+        for event in [5, 11, 11] {
+            world.press_in_sound(presses, event);
+            world.run_for(Duration::from_millis(500));
+        }
+        let body = |key| format!("Signal={key}\r\nDuration=100");
+        assert_eq!(told(&world, hears), ["5", "#", "#"].map(body), "{world:?}");
+        assert!(world.handset(hears).ear().keys().is_empty());
+    }
+}
+
+#[test]
+fn a_phone_that_knows_events_hears_them_and_is_told_nothing_beside() {
+    let (mut world, pair) = World::of_two(5);
+    let allow = BESIDE.allow;
+    world.become_of_make(
+        pair.bob,
+        Make {
+            allow,
+            ..Make::PLAIN
+        },
+    );
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    world.press_in_sound(pair.alice, 7);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.handset(pair.bob).ear().keys(), [7]);
+    assert_eq!(told(&world, pair.bob), Vec::<String>::new());
+}
+
+#[test]
+fn a_phone_that_takes_keys_in_no_way_is_not_promised_for() {
+    let (mut world, pair) = World::of_two(6);
+    let make = Make {
+        has_events: false,
+        allow: Some("INVITE, ACK, BYE, CANCEL"),
+        ..Make::PLAIN
+    };
+    world.become_of_make(pair.bob, make);
+    world.call(pair);
+    let answers = world.trace().iter().filter(|passage| {
+        let ends = (passage.from, passage.to, passage.kind);
+        ends == (
+            Place::Engine(pair.caller),
+            Place::Phone(pair.alice),
+            Kind::Sip,
+        ) && passage.first_line() == "SIP/2.0 200 OK"
+    });
+    let events =
+        answers.filter(|answer| String::from_utf8_lossy(&answer.bytes).contains("telephone-event"));
+    assert_eq!(events.count(), 0, "Alice's phone may say keys as tones");
 }

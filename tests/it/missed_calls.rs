@@ -6,7 +6,10 @@ use ringfence_engine::{
     End, Step,
     ledger::{PastCall, Way},
 };
-use ringfence_tests::world::{Pair, World, handset::Notice};
+use ringfence_tests::world::{
+    Pair, World,
+    handset::{Make, Notice},
+};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -228,4 +231,56 @@ fn busy_lamps_show_a_call_and_its_number_to_phones_of_the_same_line_only() {
     world.hang_up(bob);
     world.run_for(SOON);
     assert!(last_told(&world, other).contains("<state>terminated</state>"));
+}
+
+#[test]
+fn a_phone_that_lists_the_lamp_is_told_without_having_asked_until_it_refuses() {
+    let (mut world, pair) = World::of_two(10);
+    let plain = world.plug_in(pair.callee, 0);
+    let make = Make {
+        allow_events: Some("talk, hold, message-summary"),
+        ..Make::PLAIN
+    };
+    world.become_of_make(pair.bob, make);
+    world.register(pair.bob);
+    world.run_for(SOON);
+    ring_in_vain(&mut world, pair);
+    assert!(last_told(&world, pair.bob).contains("Voice-Message: 1/0"));
+    // Not to a phone that lists nothing, and only once to each.
+    let told = |world: &World, phone: usize| {
+        let notices = world.handset(phone).notices().into_iter();
+        let told = notices.filter(|notice| matches!(notice, Notice::Told { .. }));
+        told.count()
+    };
+    assert_eq!((told(&world, pair.bob), told(&world, plain)), (1, 0));
+    let refusing = Make {
+        notify_status: 481,
+        ..make
+    };
+    world.become_of_make(pair.bob, refusing);
+    for expected in [2, 2] {
+        ring_in_vain(&mut world, pair);
+        assert_eq!(told(&world, pair.bob), expected);
+    }
+}
+
+#[test]
+fn a_phone_that_has_subscribed_is_not_told_twice() {
+    let (mut world, pair) = World::of_two(11);
+    let make = Make {
+        allow_events: Some("message-summary"),
+        ..Make::PLAIN
+    };
+    world.become_of_make(pair.bob, make);
+    world.register(pair.bob);
+    let user = world.handset(pair.bob).card().user.clone();
+    world.watch(pair.bob, "message-summary", &user);
+    world.run_for(SOON);
+    let before = world.handset(pair.bob).notices().len();
+    ring_in_vain(&mut world, pair);
+    let notices = world.handset(pair.bob).notices();
+    let told = notices[before..]
+        .iter()
+        .filter(|notice| matches!(notice, Notice::Told { .. }));
+    assert_eq!(told.count(), 1);
 }

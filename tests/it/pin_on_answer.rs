@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::{Step, contacts::Standing};
-use ringfence_tests::world::{Pair, World};
+use ringfence_tests::world::{Pair, World, wires::Place};
 
 fn pinned(world: &World, engine: usize) -> usize {
     let contacts = world.seat(engine).engine.contacts();
@@ -67,7 +67,7 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
     let (mut world, pair) = World::of_two(4);
     world.ring(pair);
     // The answer gets through, and nothing of the caller's after it.
-    let caller = ringfence_tests::world::wires::Place::Engine(pair.caller);
+    let caller = Place::Engine(pair.caller);
     world.meddle(move |passage| passage.from != caller);
     world.answer(pair.bob);
     world.run_for(Duration::from_secs(15));
@@ -97,4 +97,26 @@ fn lines_of_one_house_are_contacts_like_others() {
     world.answer(bob);
     world.run_for(Duration::from_secs(2));
     assert_eq!(pinned(&world, house), 2);
+}
+
+#[test]
+fn a_ring_shows_the_name_of_the_contact_in_both_headers_that_phones_read() {
+    let (mut world, pair) = World::of_two(9);
+    world.call(pair);
+    world.hang_up(pair.alice);
+    world.run_until_quiet(Duration::from_secs(10));
+    let alice = world.number(pair.caller, 0);
+    world.edit_contacts(pair.callee, |contacts| {
+        contacts.name(alice, "Alice").unwrap()
+    });
+    let before = world.trace().len();
+    world.ring(pair);
+    let invite = world.trace()[before..].iter().find(|passage| {
+        passage.to == Place::Phone(pair.bob) && passage.first_line().starts_with("INVITE ")
+    });
+    let text = String::from_utf8_lossy(&invite.expect("it rings").bytes).into_owned();
+    for header in ["From", "P-Asserted-Identity"] {
+        let shown = format!("\r\n{header}: \"Alice\" <sip:{alice}@");
+        assert!(text.contains(&shown), "{header}: {text}");
+    }
 }

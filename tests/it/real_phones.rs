@@ -160,13 +160,7 @@ fn every_phone_with_every_codec_over_every_transport() {
 }
 
 fn network() -> Option<Network> {
-    let programs = [
-        Model::Linphone.programs(),
-        Model::Baresip.programs(),
-        &["turnserver"],
-    ]
-    .concat();
-    if !installed(&programs) {
+    if !Model::installed(&[Model::Linphone, Model::Baresip]) || !installed(&["turnserver"]) {
         return None;
     }
     if !NostrRelay::path().is_file() {
@@ -180,17 +174,15 @@ fn network() -> Option<Network> {
 fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone, Phone) {
     let [first, second] = network.lines();
     let start = |model, line: &Line, microphone| {
+        let server = match way.transport {
+            "udp" => line.udp,
+            _ => line.tcp,
+        };
         let account = Account {
-            user: &line.user,
-            password: &line.password,
-            server: if way.transport == "udp" {
-                line.udp
-            } else {
-                line.tcp
-            },
             transport: way.transport,
             codecs: way.codec,
             microphone,
+            ..Account::plain(&line.user, &line.password, server)
         };
         Phone::start(model, &account)
     };

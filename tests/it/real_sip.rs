@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use ringfence_tests::{
     exchange::Exchange,
     phone::{Account, Model, Phone},
-    program::{installed, real_time},
+    program::real_time,
     tone::{HIGH, LOW},
 };
 
@@ -71,7 +71,7 @@ fn a_refusal_reaches_the_caller() {
 #[test]
 fn a_wrong_password_is_refused() {
     for model in [Model::Linphone, Model::Baresip] {
-        if !installed(model.programs()) {
+        if !Model::installed(&[model]) {
             return;
         }
         let exchange = Exchange::open(&[CALLER]);
@@ -95,17 +95,13 @@ fn account<'a>(
     microphone: f64,
 ) -> Account<'a> {
     Account {
-        user,
-        password,
-        server: exchange.address(),
-        transport: "udp",
-        codecs: "PCMU",
         microphone,
+        ..Account::plain(user, password, exchange.address())
     }
 }
 
 fn with_phones(calling: Model, called: Model, call: impl FnOnce(Phone, Phone)) {
-    if !installed(calling.programs()) || !installed(called.programs()) {
+    if !Model::installed(&[calling, called]) {
         return;
     }
     let _alone = real_time();

@@ -364,7 +364,7 @@ fn without_scripts_the_page_does_the_same() {
 
 #[test]
 fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
-    if !installed(Model::Linphone.programs()) {
+    if !Model::installed(&[Model::Linphone]) {
         return;
     }
     let _alone = real_time();
@@ -375,12 +375,10 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
     let link = ringfence::page::visit::provision(&state, Number::new(scene.line(1)));
     let link = scene.runtime.block_on(link).unwrap();
     let account = Account {
-        user: "",
-        password: "",
-        server: end.gateway.tcp()[0],
         transport: "tcp",
         codecs: "PCMU",
         microphone: HIGH,
+        ..Account::plain("", "", end.gateway.tcp()[0])
     };
     let url = link["url"].as_str().unwrap();
     let mut linphone = RealPhone::start_provisioned(Model::Linphone, &account, url);

@@ -4,12 +4,15 @@ A driver is a subclass of `Phone`, one process per phone. `serve(Subclass)` read
 event loop between orders and ends when it is told to, when standard input closes (the test died) or on SIGTERM.
 
 Orders, one a line:    call NUMBER | answer | refuse [STATUS] | hang-up | hold | resume | digits 12# |
-                       text NUMBER WORDS... | quit
+                       hand-over [NUMBER] | text NUMBER WORDS... | quit
+    Orders mean the newest call. A second `call` leaves the first as it is (hold it before); `hand-over` without a
+    number joins those two.
 Lines out, one object: {"at": seconds, "event": ...} where event is one of
     ready         the phone's engine runs            registered / registration-failed (why)
     call          state: dialling, ringing, incoming, talking, held, ended (status and reason, where the phone says so)
-    digit         an RFC 4733 digit was heard         heard   the recording is complete, at `file`
+    digit         a key press was heard              handed-over   how a transfer stands, where the phone says so
     text          one came: from, words              text-sent     what became of ours: taken or not
+    heard         once the last call is over: its recordings, `files`, a new one for what came after a hold
     fault         an order failed: why                gone    the last line
 Nothing but the standard library is used.
 """
@@ -58,7 +61,11 @@ def options():
     parser.add_argument("--password", default="")
     parser.add_argument("--provision", metavar="URL", help="where the phone fetches its account instead")
     parser.add_argument("--server", required=True, metavar="ADDRESS:PORT")
-    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
+    parser.add_argument("--transport", choices=("udp", "tcp", "tls"), default="udp")
+    parser.add_argument("--ca", metavar="PEM", help="what to trust over TLS")
+    parser.add_argument("--srtp", choices=("off", "optional", "required"), default="off")
+    parser.add_argument("--digits", choices=("rtp", "info"), default="rtp", help="how key presses are sent")
+    parser.add_argument("--contact", default="", help="the number of the one who is sent texts")
     parser.add_argument("--codecs", default="PCMU", help="of PCMU, PCMA, G722, opus; only these, best first")
     parser.add_argument("--microphone", required=True, metavar="WAV", help="16 bit, one channel")
     parser.add_argument("--expires", type=int, default=120)
@@ -75,10 +82,24 @@ class Phone:
         self.codecs = [name.strip().lower() for name in chosen.codecs.split(",")]
         self.via = ";transport=" + chosen.transport
         self.identity = f"sip:{chosen.user}@{chosen.server}"
+        self.recordings = 0
+        self.recorded = []
 
     def inside(self, name):
         """A path in the phone's own folder."""
         return os.path.join(self.home, name)
+
+    def new_recording(self):
+        """Where the next part of what is heard goes."""
+        self.recordings += 1
+        self.recorded.append(self.inside(f"heard-{self.recordings}.wav"))
+        return self.recorded[-1]
+
+    def tell_recordings(self):
+        """Says where the recordings are that have come to be."""
+        files = [file for file in self.recorded if os.path.exists(file)]
+        self.recorded.clear()
+        say("heard", files=files)
 
     def address_of(self, number):
         """What to dial for a number at our server."""

@@ -45,6 +45,8 @@ FUNCTIONS = {
     "linphone_call_pause": (NUMBER, [POINTER]),
     "linphone_call_resume": (NUMBER, [POINTER]),
     "linphone_call_send_dtmfs": (NUMBER, [POINTER, TEXT]),
+    "linphone_call_transfer_to": (NUMBER, [POINTER, POINTER]),
+    "linphone_call_transfer_to_another": (NUMBER, [POINTER, POINTER]),
     "linphone_call_get_error_info": (POINTER, [POINTER]),
     "linphone_error_info_get_protocol_code": (NUMBER, [POINTER]),
     "linphone_error_info_get_phrase": (TEXT, [POINTER]),
@@ -67,6 +69,13 @@ STATES = {
 # Its names, clock rates and channels of the codecs.
 CODECS = {"pcmu": ("PCMU", 8000, 1), "pcma": ("PCMA", 8000, 1), "g722": ("G722", 8000, 1), "opus": ("opus", 48000, 2)}
 
+# Orders that take the call and nothing else.
+PLAIN_ORDERS = {
+    "hang-up": "linphone_call_terminate",
+    "hold": "linphone_call_pause",
+    "resume": "linphone_call_resume",
+}
+
 # SIP status -> LinphoneReason, the only form in which a refusal can be asked for.
 REASONS = {486: 6, 603: 3, 480: 16}
 
@@ -81,8 +90,7 @@ class Linphone(Phone):
 
     def __init__(self, chosen):
         super().__init__(chosen)
-        self.heard = self.inside("heard.wav")
-        self.call = None
+        self.calls = []
         self.core = None
         self.texts = []  # on their way
         self.kept = []  # callbacks that C holds must not be collected
@@ -110,7 +118,11 @@ class Linphone(Phone):
         """In place of a sound card."""
         self.linphone_core_set_use_files(self.core, 1)
         self.linphone_core_set_play_file(self.core, self.microphone.encode())
-        self.linphone_core_set_record_file(self.core, self.heard.encode())
+        self.listen_anew()
+
+    def listen_anew(self):
+        """Another file for what is heard; Linphone opens it when a call's sound begins, or goes on after a hold."""
+        self.linphone_core_set_record_file(self.core, self.new_recording().encode())
 
     def live_in_own_home(self):
         """It opens no SIP port when it cannot keep its database below these folders."""
@@ -138,16 +150,22 @@ class Linphone(Phone):
         if self.chosen.provision:
             return f"[misc]\nconfig-uri={self.chosen.provision}\n"
         free, off = -1, 0
+        beside = self.chosen.digits == "info"
         sections = {
             "sip": {
                 "sip_port": free if self.chosen.transport == "udp" else off,
                 "sip_tcp_port": free if self.chosen.transport == "tcp" else off,
-                "sip_tls_port": off,
+                "sip_tls_port": free if self.chosen.transport == "tls" else off,
+                "verify_server_certs": 1,
+                "verify_server_cn": 1,
                 "bind_address": "127.0.0.1",
                 "default_proxy": 0,
                 "guess_hostname": 1,
                 "register_only_when_network_is_up": 0,
-                "media_encryption": "none",
+                "media_encryption": "none" if self.chosen.srtp == "off" else "srtp",
+                "media_encryption_mandatory": int(self.chosen.srtp == "required"),
+                "use_info": int(beside),
+                "use_rfc2833": int(not beside),
             },
             "proxy_0": {
                 "reg_proxy": f"<sip:{self.chosen.server}{self.via}>",
@@ -165,6 +183,8 @@ class Linphone(Phone):
             "net": {"firewall_policy": 0, "enable_adaptive_rate": 0},
             "misc": {"add_missing_audio_codecs": 0},
         }
+        if self.chosen.ca:
+            sections["sip"]["root_ca"] = self.chosen.ca
         for place, codec in enumerate(self.codecs):
             mime, rate, channels = CODECS[codec]
             sections[f"audio_codec_{place}"] = {"mime": mime, "rate": rate, "channels": channels, "enabled": 1}
@@ -182,6 +202,7 @@ class Linphone(Phone):
             ("call_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.call_changed),
             ("dtmf_received", [POINTER, POINTER, NUMBER], self.digit_heard),
             ("message_received", [POINTER, POINTER, POINTER], self.text_came),
+            ("transfer_state_changed", [POINTER, POINTER, NUMBER], self.transfer_changed),
         ):
             kind = ctypes.CFUNCTYPE(None, *kinds)
             function = kind(method)
@@ -203,7 +224,7 @@ class Linphone(Phone):
 
     def call_changed(self, _core, call, state, message):
         """Called by Linphone."""
-        name = self.linphone_call_state_to_string(state).decode().removeprefix("LinphoneCall").removeprefix("State")
+        name = self.name_of(state)
         told = STATES.get(name)
         facts = {}
         if told == "ended":
@@ -212,11 +233,25 @@ class Linphone(Phone):
             phrase = self.linphone_error_info_get_phrase(fault) or message or b""
             facts["reason"] = phrase.decode(errors="replace")
         if told in ("dialling", "incoming"):
-            self.call = call
-        if name == "Released" and self.call == call:
-            self.call = None
+            self.calls.append(call)
+        if told == "held":
+            self.listen_anew()
+        if name == "Released" and call in self.calls:
+            self.calls.remove(call)
+            if not self.calls:
+                self.tell_recordings()
+                self.listen_anew()
         if told:
             say("call", state=told, **facts)
+
+    def name_of(self, state):
+        """Linphone's word for a call's state."""
+        name = self.linphone_call_state_to_string(state).decode()
+        return name.removeprefix("LinphoneCall").removeprefix("State")
+
+    def transfer_changed(self, _core, _call, state):
+        """Called by Linphone."""
+        say("handed-over", status=self.name_of(state))
 
     def digit_heard(self, _core, _call, digit):
         """Called by Linphone."""
@@ -248,36 +283,42 @@ class Linphone(Phone):
         self.follow_texts()
         time.sleep(0.01)
 
+    def address(self, number):
+        """A number as Linphone wants it."""
+        return self.linphone_factory_create_address(self.factory, self.address_of(number).encode())
+
     def obey(self, verb, words):
         if verb == "call":
-            address = self.linphone_factory_create_address(self.factory, self.address_of(words[0]).encode())
-            if not self.linphone_core_invite_address(self.core, address):
+            if not self.linphone_core_invite_address(self.core, self.address(words[0])):
                 raise ValueError("Linphone did not place the call")
             return
         if verb == "text":
             self.send_text(words[0], " ".join(words[1:]))
             return
-        if self.call is None:
+        if not self.calls:
             raise ValueError("there is no call")
+        outcome = self.change(self.calls[-1], verb, words)
+        if outcome != 0:
+            raise ValueError(f"Linphone answered {outcome}")
+
+    def change(self, call, verb, words):
+        """One order about a call, and Linphone's answer to it."""
         if verb == "answer":
-            outcome = self.linphone_call_accept(self.call)
-        elif verb == "refuse":
+            return self.linphone_call_accept(call)
+        if verb == "refuse":
             status = int(words[0]) if words else 486
             if status not in REASONS:
                 raise ValueError(f"Linphone cannot be made to refuse with {status}")
-            outcome = self.linphone_call_decline(self.call, REASONS[status])
-        elif verb == "hang-up":
-            outcome = self.linphone_call_terminate(self.call)
-        elif verb == "hold":
-            outcome = self.linphone_call_pause(self.call)
-        elif verb == "resume":
-            outcome = self.linphone_call_resume(self.call)
-        elif verb == "digits":
-            outcome = self.linphone_call_send_dtmfs(self.call, words[0].encode())
-        else:
-            raise ValueError("unknown order")
-        if outcome != 0:
-            raise ValueError(f"Linphone answered {outcome}")
+            return self.linphone_call_decline(call, REASONS[status])
+        if verb == "digits":
+            return self.linphone_call_send_dtmfs(call, words[0].encode())
+        if verb == "hand-over" and words:
+            return self.linphone_call_transfer_to(call, self.address(words[0]))
+        if verb == "hand-over":
+            return self.linphone_call_transfer_to_another(self.calls[-2], call)
+        if verb in PLAIN_ORDERS:
+            return getattr(self, PLAIN_ORDERS[verb])(call)
+        raise ValueError("unknown order")
 
     def stop(self):
         if self.core is None:
@@ -286,8 +327,6 @@ class Linphone(Phone):
         for _ in range(30):
             self.turn()
         self.linphone_core_stop(self.core)
-        if os.path.exists(self.heard):
-            say("heard", file=self.heard)
 
 
 if __name__ == "__main__":

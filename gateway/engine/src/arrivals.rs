@@ -148,6 +148,7 @@ impl Engine {
         let leg = match &event {
             sip::Event::Registered { phones, user } => {
                 tracing::debug!(phones, "phones of a line changed");
+                self.forget_told(user);
                 return self.handle_phone_joined(user, now);
             }
             sip::Event::Unregistered { phones, .. } => {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use ringfence_media::Srtp;
 
+use crate::lamps::UnaskedLamps;
+
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -17,6 +19,8 @@ pub struct Config {
     pub digest: ringfence_sip::Algorithms,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unasked_lamps: UnaskedLamps,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -29,6 +33,7 @@ impl Default for Config {
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
+            unasked_lamps: UnaskedLamps::default(),
             no_answer: Duration::from_secs(30),
         }
     }

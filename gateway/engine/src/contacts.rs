@@ -6,7 +6,7 @@
 //!
 //! Not done here: keeping contacts on a disk. The shell saves what the engine [`Learnt`], and hands over what the user edited.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use ringfence_phonebook::{Day, IdentityKey, Number};
@@ -17,6 +17,10 @@ pub const MOST_CONTACTS: usize = 4_096;
 
 /// Things learnt that the shell has not saved yet. When it cannot save, the oldest are forgotten at the next edit of the user.
 const MOST_UNSAVED: usize = 256;
+
+/// Lines that are shown to contacts, all contacts together: each pair has a place in a round that has so many
+/// ([`crate::presence`]).
+pub const MOST_SHARED: usize = 8;
 
 /// Longest name of a contact, in bytes. Phones show fewer.
 const MOST_NAME: usize = 64;
@@ -36,6 +40,8 @@ pub struct Contact {
     pub name: Option<String>,
     /// Another key that was shown for the number, and that the user has not accepted.
     pub other: Option<OtherKey>,
+    /// The user's own lines whose presence the contact may see: none, until the user says so.
+    pub sees: BTreeSet<Number>,
 }
 
 /// A key that a number should not have.
@@ -119,6 +125,11 @@ pub enum ContactFault {
     /// Too long, or more than one line.
     #[error("a name is one line of at most {MOST_NAME} bytes")]
     Name,
+    /// No place is left in the round.
+    #[error(
+        "presence is shared {MOST_SHARED} times already, and cannot be once more: ringfence contacts unshare NUMBER makes room"
+    )]
+    Shared,
 }
 
 /// All contacts, by number.
@@ -171,6 +182,7 @@ impl Contacts {
                     verified: false,
                     name: None,
                     other: None,
+                    sees: BTreeSet::new(),
                 };
                 !self.0.contains_key(&number) && self.insert(contact)
             }
@@ -198,7 +210,41 @@ impl Contacts {
         contact.identity = other.identity;
         contact.since = today;
         contact.verified = false;
+        // Whoever holds the new key was promised nothing.
+        contact.sees.clear();
         Ok(())
+    }
+
+    /// The user lets the contact see the presence of an own line.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`], [`ContactFault::Shared`].
+    pub fn share(&mut self, number: Number, line: Number) -> Result<(), ContactFault> {
+        let is_full = self.shared().count() >= MOST_SHARED;
+        let contact = self.contact(number)?;
+        if is_full && !contact.sees.contains(&line) {
+            return Err(ContactFault::Shared);
+        }
+        contact.sees.insert(line);
+        Ok(())
+    }
+
+    /// The user lets the contact see no presence any more.
+    ///
+    /// # Errors
+    /// [`ContactFault::Unknown`].
+    pub fn unshare(&mut self, number: Number) -> Result<(), ContactFault> {
+        self.contact(number)?.sees.clear();
+        Ok(())
+    }
+
+    /// Who may see which of the own lines, in a fixed order.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = (Number, &Contact)> {
+        let pairs = |contact| {
+            let Contact { sees, .. }: &Contact = contact;
+            sees.iter().map(move |line| (*line, contact))
+        };
+        self.0.values().flat_map(pairs)
     }
 
     /// Does what the user decided.
@@ -444,5 +490,42 @@ mod tests {
         assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Pinned);
         book.replace(Contacts::default(), first);
         assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Unknown);
+    }
+
+    #[test]
+    fn sharing_has_as_many_places_as_the_round_and_ends_with_an_accepted_key() {
+        let mut contacts = Contacts::default();
+        let number = |index: u32| Number::new(20_001 + index);
+        for index in 0..=8 {
+            contacts.learn(&Learnt::Pin {
+                number: number(index),
+                identity: key(1),
+                day: TODAY,
+            });
+        }
+        let line = Number::new(30_000);
+        for index in 0..8 {
+            assert_eq!(contacts.share(number(index), line), Ok(()));
+        }
+        assert_eq!(contacts.share(number(0), line), Ok(()), "it is so already");
+        assert_eq!(contacts.share(number(8), line), Err(ContactFault::Shared));
+        let other = OtherKey {
+            identity: key(2),
+            since: TODAY,
+            shown_by: ShownBy::Book,
+        };
+        contacts.learn(&Learnt::Other {
+            number: number(0),
+            key: other,
+        });
+        contacts.accept(number(0), TODAY).unwrap();
+        assert_eq!(contacts.shared().count(), 7);
+        assert_eq!(contacts.share(number(8), line), Ok(()));
+        contacts.unshare(number(8)).unwrap();
+        assert!(
+            contacts
+                .shared()
+                .all(|(_, contact)| contact.number != number(8))
+        );
     }
 }

@@ -23,6 +23,7 @@ use crate::lamps::Lamps;
 use crate::ledger::Ledger;
 use crate::line::Line;
 use crate::output::{CallLabel, Output, PostId};
+use crate::presence::Presences;
 use crate::record::RecordWatch;
 use crate::roots::Roots;
 use crate::seen::Seen;
@@ -48,6 +49,7 @@ pub struct Engine {
     pub(crate) ledger_changed: bool,
     pub(crate) courier: Courier,
     pub(crate) lamps: Lamps,
+    pub(crate) presence: Presences,
     pub(crate) roots: Roots,
     pub(crate) records: Vec<RecordWatch>,
     hints: BTreeMap<Hint, CallLabel>,
@@ -105,6 +107,7 @@ impl Engine {
             ledger_changed: false,
             courier: Courier::default(),
             lamps: Lamps::default(),
+            presence: Presences::default(),
             roots: Roots::default(),
             records,
             stock,
@@ -190,6 +193,7 @@ impl Engine {
         self.agent.handle_timeout(now);
         self.seen.handle_timeout(now);
         self.handle_courier_timeout(now);
+        self.handle_presence_timeout(now);
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.alarm);
             if due.is_some_and(|(at, _)| at <= now) {
@@ -227,6 +231,7 @@ impl Engine {
             .chain(self.agent.next_alarm())
             .chain(self.seen.next_alarm())
             .chain(self.courier.next_alarm())
+            .chain(self.presence.next_alarm())
             .min_by_key(|(at, _)| *at)
     }
 

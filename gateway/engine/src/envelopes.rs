@@ -62,6 +62,7 @@ impl Engine {
         match open(&listeners, &envelope, &outside, &mut self.seen, arrival)? {
             Opened::Ring { line, ring } => self.handle_ring(line, ring, now),
             Opened::Cancel { id, .. } => self.handle_withdrawal(id, now),
+            Opened::Presence { line, word } => self.handle_presence(line, word, now),
         }
         Ok(())
     }

@@ -105,7 +105,12 @@ impl Session {
         let say = match kind {
             Kind::Confirm => Say::Confirm,
             Kind::HangUp => Say::HangUp,
-            Kind::Ring | Kind::Answer | Kind::Cancel | Kind::Text | Kind::Missed => {
+            Kind::Ring
+            | Kind::Answer
+            | Kind::Cancel
+            | Kind::Text
+            | Kind::Missed
+            | Kind::Presence => {
                 return Err(Rejected::Kind);
             }
         };

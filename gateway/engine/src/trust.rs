@@ -1,6 +1,8 @@
 //! What the engine holds for true about others: whose key a number stands for, what the phone book showed to whom, and whether it
 //! lists this engine's own numbers rightly.
 
+use std::time::Instant;
+
 use crate::contacts::{Contacts, Learnt};
 use crate::engine::Engine;
 use crate::output::Output;
@@ -10,8 +12,9 @@ use crate::roots::SplitView;
 impl Engine {
     /// The contacts as they are saved, with everything that was learnt up to the count `saved` (0 at the start). To be called at the
     /// start, and whenever the user has edited them.
-    pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64) {
+    pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64, now: Instant) {
         self.address_book.replace(contacts, saved);
+        self.settle(now);
     }
 
     /// The numbers with which calls were answered.

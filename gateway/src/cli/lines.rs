@@ -1,30 +1,137 @@
-//! The lines of a state folder as a table, with what a phone must be told to register.
+//! `ringfence lines`: the lines of a state folder, and what a phone must be told to register. Works beside a running engine.
 
+use std::io::IsTerminal;
+
+use clap::Args;
+use ringfence_phonebook::Number;
+use serde_json::{Value, json};
+
+use super::{Failure, Place, passphrase, qr, say};
 use crate::config::Config;
-use crate::keystore::LineFile;
+use crate::keystore::{Keystore, LineFile};
+use crate::page::visit;
+
+#[derive(Debug, Args)]
+pub(super) struct LinesArgs {
+    /// Print the SIP passwords too
+    #[arg(long)]
+    passwords: bool,
+    /// Print a QR code for each line: with a running engine, of a link that sets up a phone on this machine, once and within ten
+    /// minutes; without one, of the account's address
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: &LinesArgs) -> Result<(), Failure> {
+    let config = args.place.config()?;
+    let lines = Keystore::look(&config.state, passphrase(&config, false)?)?;
+    if args.json {
+        let list: Vec<Value> = lines
+            .iter()
+            .map(|line| as_value(line, &config, args.passwords))
+            .collect();
+        return say(&Value::from(list).to_string());
+    }
+    say(&table(&lines, &config, args.passwords))?;
+    for line in lines.iter().filter(|_| args.qr) {
+        let shown = match link(line, &config).await {
+            Some(link) => drawn(&link),
+            None => picture(line, &config),
+        };
+        say(&format!("\n{shown}"))?;
+    }
+    Ok(())
+}
 
 /// A paragraph a line. Passwords are shown when asked for.
 pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> String {
     if lines.is_empty() {
-        return "There is no line yet. Get an activation code from a phone book's operator and run: ringfence activate".to_owned();
+        return "There is no line yet. Get an activation code from a phone book's operator and run: ringfence setup".to_owned();
     }
-    let host = config
-        .sip
-        .addresses
-        .first()
-        .map_or_else(String::new, ToString::to_string);
     let paragraphs: Vec<String> = lines
         .iter()
         .map(|line| {
             let name = line.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
             let password = if passwords { line.account.password.expose() } else { "(shown with --passwords)" };
+            let hosts: Vec<String> = config.sip.addresses.iter().map(ToString::to_string).collect();
             format!(
-                "number     {}{name}\n  server   {host}  udp {}  tcp {}  tls {}\n  user     {}\n  password {password}",
-                line.number, config.sip.udp_port, config.sip.tcp_port, config.sip.tls_port, line.account.user,
+                "number     {}{name}\n  server   {}  udp {}  tcp {}  tls {}\n  user     {}\n  password {password}",
+                line.number, hosts.join(" or "), config.sip.udp_port, config.sip.tcp_port, config.sip.tls_port, line.account.user,
             )
         })
         .collect();
     paragraphs.join("\n\n")
+}
+
+/// A line for programs.
+pub(super) fn as_value(line: &LineFile, config: &Config, passwords: bool) -> Value {
+    let hosts: Vec<String> = config
+        .sip
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let mut value = json!({
+        "number": line.number,
+        "name": line.name,
+        "phonebook": line.book_url,
+        "servers": hosts,
+        "udp": config.sip.udp_port,
+        "tcp": config.sip.tcp_port,
+        "tls": config.sip.tls_port,
+        "user": line.account.user,
+        "uri": address(line, config),
+    });
+    if passwords {
+        value["password"] = line.account.password.expose().into();
+    }
+    value
+}
+
+/// What is typed into two phones that many people have, ready to be copied.
+pub(super) fn ready_lines(line: &LineFile, config: &Config) -> String {
+    let (user, password) = (&line.account.user, line.account.password.expose());
+    let place = server(config);
+    format!(
+        "Linphone   account `{user}`, password `{password}`, domain `{place}`, transport UDP\n\
+         baresip    one line in ~/.baresip/accounts:\n             <sip:{user}@{place}>;auth_pass={password}"
+    )
+}
+
+/// The QR code of a line's address: it has no password in it, because whoever sees the screen could read it.
+pub(super) fn picture(line: &LineFile, config: &Config) -> String {
+    drawn(&address(line, config))
+}
+
+/// A text as a code with the text below it; the text alone where no code holds it.
+fn drawn(text: &str) -> String {
+    let in_colour = std::io::stdout().is_terminal();
+    qr::code(text, in_colour).map_or_else(|| text.to_owned(), |code| format!("{code}\n{text}"))
+}
+
+/// From where a phone gets its settings, if the engine runs and has a page.
+async fn link(line: &LineFile, config: &Config) -> Option<String> {
+    let given = visit::provision(&config.state, Number::new(line.number)).await;
+    given.ok()?["url"].as_str().map(str::to_owned)
+}
+
+/// The address at which a phone registers (RFC 3261 section 19.1).
+fn address(line: &LineFile, config: &Config) -> String {
+    format!("sip:{}@{}", line.account.user, server(config))
+}
+
+/// The last address: that of the network, where phones elsewhere are served.
+fn server(config: &Config) -> String {
+    let sip = &config.sip;
+    let ip = sip.addresses.last().copied();
+    let ip = ip.unwrap_or_else(|| std::net::Ipv4Addr::LOCALHOST.into());
+    std::net::SocketAddr::new(ip, sip.udp_port).to_string()
 }
 
 #[cfg(test)]
@@ -37,9 +144,8 @@ mod tests {
     use crate::keystore::SipAccount;
     use crate::secret::Secret;
 
-    #[test]
-    fn passwords_are_shown_only_when_asked_for() {
-        let line = LineFile {
+    fn line() -> LineFile {
+        LineFile {
             number: 20_001,
             identity: Zeroizing::new(Vec::new()),
             binding: Vec::new(),
@@ -52,14 +158,37 @@ mod tests {
             name: Some("Desk".to_owned()),
             ring_key_due: None,
             members: None,
-        };
+        }
+    }
+
+    #[test]
+    fn passwords_are_shown_only_when_asked_for() {
         let config = Config::with_state(Path::new("/tmp/x"));
-        let lines = [line];
+        let lines = [line()];
         assert!(!table(&lines, &config, false).contains("swordfish"));
         let text = table(&lines, &config, true);
         for word in ["swordfish", "20001 (Desk)", "127.0.0.1", "udp 5060"] {
             assert!(text.contains(word), "{word}: {text}");
         }
-        assert!(table(&[], &config, true).contains("ringfence activate"));
+        assert!(table(&[], &config, true).contains("ringfence setup"));
+        assert!(
+            !as_value(&lines[0], &config, false)
+                .to_string()
+                .contains("swordfish")
+        );
+        assert_eq!(as_value(&lines[0], &config, true)["password"], "swordfish");
+    }
+
+    #[test]
+    fn phones_elsewhere_are_told_the_address_of_the_network() {
+        let mut config = Config::with_state(Path::new("/tmp/x"));
+        config.sip.addresses.push([192, 168, 1, 10].into());
+        config.sip.udp_port = 5070;
+        let ready = ready_lines(&line(), &config);
+        assert!(
+            ready.contains("<sip:20001@192.168.1.10:5070>;auth_pass=swordfish"),
+            "{ready}"
+        );
+        assert!(!picture(&line(), &config).contains("swordfish"));
     }
 }

@@ -1,38 +1,40 @@
 //! What was typed. Each command has a file; this one names them and starts them.
 //!
 //! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
-//! settings are wrong.
+//! settings are wrong; 3 no engine runs that could be asked.
 
+mod activate;
+mod backup;
+mod block;
 mod calls;
 mod contacts;
 mod deactivate;
+mod demo;
+mod doctor;
 mod evidence;
 mod failure;
 mod lines;
 mod passphrase;
+mod place;
+mod progress;
+mod qr;
 mod serve;
+mod setup;
+mod status;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
-use ringfence_phonebook::ActivationCode;
+use clap::{CommandFactory, Parser, Subcommand};
 use ringfence_phonebook::duty::log::{self, Dial, Format};
 use ringfence_phonebook::duty::papers::{self, Shell};
 
-use crate::activate::activate;
-use crate::config::{Config, ConfigError};
-use crate::demo::stack::StackOptions;
-use crate::demo::{self, DemoOptions};
-use crate::io::book::BookClient;
-use crate::io::turn::TurnEndpoint;
+use crate::config::Config;
 use crate::keystore::Keystore;
 use crate::secret::Secret;
 pub use failure::Failure;
-
-/// Log of the demo: its output is the report.
-const DEMO_LOG: &str = "ringfence=error";
+use place::Place;
 
 /// Private calls for any SIP phone.
 ///
@@ -43,7 +45,7 @@ const DEMO_LOG: &str = "ringfence=error";
     name = "ringfence",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings, 3 no engine runs that could be asked."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -56,31 +58,61 @@ enum Command {
     ///
     /// Starts a phone book, a Nostr relay, a TURN server and two engines on loopback, lets two built-in phones call each other and
     /// prints the path of the call. Then everything keeps running for phones of your own, until Ctrl-C.
-    Demo(DemoArgs),
+    Demo(demo::DemoArgs),
+    /// Set an engine up: phone book, activation code, passphrase, phones
+    ///
+    /// Asks for what is not given, checks each answer at once, writes the settings, redeems the code and ends with the account for
+    /// your phone. Without a terminal all of it comes from options. When it is interrupted, run it again: nothing is lost, and it goes
+    /// on where it stopped. Settings that are there already are kept, unless --replace is given.
+    Setup(setup::SetupArgs),
     /// Redeem an activation code: get a number and a SIP account
     ///
     /// Draws the keys of a new line, binds them to the number behind the code, and prints the SIP account for your phones. When the
     /// answer is lost on the way, run the same command again.
-    Activate(ActivateArgs),
+    Activate(activate::ActivateArgs),
     /// Run the engine for all lines of the state folder, until Ctrl-C
     ///
     /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once. SIGHUP reads the settings again;
     /// calls go on.
     Run(Place),
+    /// Show how the running engine is: lines, phones, relays, TURN, phone book, calls, warnings
+    ///
+    /// Exit status 0: it is well; 1: it is ill, and a warning says why; 3: no engine runs on this state folder.
+    Status(status::StatusArgs),
     /// List the lines of the state folder and their SIP accounts
-    Lines(LinesArgs),
+    Lines(lines::LinesArgs),
     /// Give a number back: nobody can call it any more, and its keys are destroyed
     ///
     /// Stop the engine of the state folder first.
     Deactivate(deactivate::DeactivateArgs),
-    /// List the contacts, compare safety numbers, accept changed keys
+    /// List the contacts, add and name them, compare safety numbers, accept changed keys, block numbers
     ///
-    /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
+    /// A number becomes a contact, and its key is pinned, when a call with it is first answered, or when it is added. A running engine
+    /// takes over what is changed here within seconds.
     Contacts(contacts::ContactsArgs),
     /// List the calls of the past, latest first
     ///
     /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
     Calls(calls::CallsArgs),
+    /// Look whether everything that a call needs is well, and prove the promise by a call to itself
+    ///
+    /// Looks at settings, rights of the keys, disk, ports, phone book, clock, each Nostr relay and each TURN server, then lets two
+    /// engines of its own call each other through them for 10 seconds and watches which names are looked up and which addresses are
+    /// connected. Works with and beside a running engine, and disturbs neither it nor its calls. Takes half a minute, and at most four.
+    Doctor(doctor::DoctorArgs),
+    /// Write lines, contacts, calls and settings into one file under a passphrase
+    ///
+    /// Works beside a running engine. The passphrase is that of the keys if they have one; the environment variable
+    /// RINGFENCE_BACKUP_PASSPHRASE names another, and without either it is asked for, twice.
+    Backup(backup::BackupArgs),
+    /// Bring back what a backup holds
+    ///
+    /// Stop the engine of the state folder first. The folder is replaced in one step: whatever stops the restore, there is either the
+    /// old state or the new one. An old backup has old ring keys: the engine draws new ones at its first start, and calls may not
+    /// reach it until the phone book has published them. Of what came after the backup, contacts must be trusted anew, calls are
+    /// forgotten, and texts of the last seven days may show once more. Two engines must never run with the same line: each would
+    /// replace the other's ring key, calls would reach one of them by chance, and both would take the phone book for a liar.
+    Restore(backup::RestoreArgs),
     /// List the proof against the phone book that was found, if any
     Evidence(evidence::EvidenceArgs),
     /// Print the completions for a shell
@@ -95,83 +127,6 @@ enum Command {
         /// The folder
         folder: Option<PathBuf>,
     },
-}
-
-#[derive(Debug, Args)]
-struct DemoArgs {
-    /// End after the built-in call; exit status 0 only if all of it held
-    #[arg(long, conflicts_with = "no_call")]
-    once: bool,
-    /// Print JSON lines: what runs, then the result of the call
-    #[arg(long)]
-    json: bool,
-    /// Start everything, but place no call
-    #[arg(long)]
-    no_call: bool,
-    /// Use this Nostr relay instead of the embedded one
-    #[arg(long, value_name = "URL")]
-    relay: Option<String>,
-    /// Use this TURN server instead of the embedded one: turn:HOST:PORT?transport=udp|tcp or turns:HOST:PORT
-    #[arg(long, value_name = "URL", requires = "turn_secret")]
-    turn: Option<TurnEndpoint>,
-    /// Secret shared with that TURN server (coturn: static-auth-secret)
-    #[arg(long, value_name = "SECRET", requires = "turn")]
-    turn_secret: Option<String>,
-    /// SIP port of the first line, UDP and TCP; the second gets a free one
-    #[arg(long, value_name = "PORT")]
-    sip_port: Option<u16>,
-}
-
-#[derive(Debug, Args)]
-struct ActivateArgs {
-    /// URL of the phone book
-    #[arg(long, value_name = "URL")]
-    phonebook: String,
-    /// The activation code, as its operator gave it to you
-    #[arg(long, value_name = "CODE")]
-    code: String,
-    /// A name for the line; stays on this machine
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Encrypt the keys with a passphrase and ask for it (or set RINGFENCE_PASSPHRASE)
-    #[arg(long)]
-    passphrase: bool,
-    #[command(flatten)]
-    place: Place,
-}
-
-#[derive(Debug, Args)]
-struct LinesArgs {
-    /// Print the SIP passwords too
-    #[arg(long)]
-    passwords: bool,
-    #[command(flatten)]
-    place: Place,
-}
-
-/// Where settings and keys are.
-#[derive(Debug, Args)]
-struct Place {
-    /// File of settings (TOML); examples/ringfence.toml shows them all
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Folder of the keys; goes over the setting `state` [default: ~/.local/share/ringfence]
-    #[arg(long, value_name = "DIR", global = true)]
-    state: Option<PathBuf>,
-}
-
-impl Place {
-    fn config(&self) -> Result<Config, ConfigError> {
-        match (&self.config, &self.state) {
-            (Some(file), None) => Ok(Config::read(file)?),
-            (Some(file), Some(state)) => Ok(Config {
-                state: state.clone(),
-                ..Config::read(file)?
-            }),
-            (None, Some(state)) => Ok(Config::with_state(state)),
-            (None, None) => Ok(Config::defaults()?),
-        }
-    }
 }
 
 /// Runs a command to its end.
@@ -192,26 +147,26 @@ pub fn main(cli: Cli) -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Demo(args) => run_demo(args).await,
-        Command::Activate(args) => run_activate(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Setup(args) => setup::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Activate(args) => activate::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Run(place) => {
             let config = place.config()?;
             let dial = begin_log(&config.log, config.log_format);
             serve::serve(&place, config, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Lines(args) => {
-            let config = args.place.config()?;
-            let mut store = open_store(&config, false)?;
-            say(&lines::table(&store.lines()?, &config, args.passwords))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Status(args) => status::run(&args).await,
+        Command::Lines(args) => lines::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Deactivate(args) => {
             deactivate::run(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args).await,
+        Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
+        Command::Restore(args) => backup::bring_back(&args).map(|()| ExitCode::SUCCESS),
         Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             write(&papers::completions(shell, Cli::command()))?;
@@ -230,49 +185,6 @@ fn print_manual(folder: Option<&Path>) -> Result<(), Failure> {
         Some(folder) => papers::manuals(Cli::command(), folder).map_err(failed),
         None => write(&papers::manual(Cli::command()).map_err(failed)?),
     }
-}
-
-async fn run_demo(args: DemoArgs) -> Result<ExitCode, Failure> {
-    begin_log(DEMO_LOG, Format::Text);
-    let options = DemoOptions {
-        once: args.once,
-        json: args.json,
-        no_call: args.no_call,
-        stack: StackOptions {
-            relay: args.relay,
-            turn: args.turn.zip(args.turn_secret.map(Secret::new)),
-            sip_port: args.sip_port,
-        },
-    };
-    // A demo whose report cannot be written runs on: its phones and its exit status are still of use.
-    let say = |text: &str| drop(say(text));
-    let outcome = demo::run(&options, stop(), say).await;
-    if let Err(fault) = &outcome
-        && options.json
-    {
-        say(&demo::report::start_json(&fault.to_string()));
-    }
-    let held = outcome?;
-    Ok(if held {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-async fn run_activate(args: ActivateArgs) -> Result<ExitCode, Failure> {
-    let config = args.place.config()?;
-    begin_log(&config.log, config.log_format);
-    let code: ActivationCode = args.code.parse()?;
-    let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
-    let mut store = open_store(&config, args.passphrase)?;
-    let line = activate(&mut store, &client, &code, args.name).await?;
-    say(&format!(
-        "Line {} is yours.\n\n{}",
-        line.number,
-        lines::table(std::slice::from_ref(&line), &config, true)
-    ))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Opens the key store, with the passphrase of whoever has one to give.
@@ -328,33 +240,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_external_turn_server_needs_its_secret() {
-        assert!(
-            Cli::try_parse_from(["ringfence", "demo", "--turn", "turn:127.0.0.1:3478"]).is_err()
-        );
-        assert!(
-            Cli::try_parse_from([
-                "ringfence",
-                "demo",
-                "--turn",
-                "turn:127.0.0.1:3478",
-                "--turn-secret",
-                "x"
-            ])
-            .is_ok()
-        );
-        assert!(Cli::try_parse_from(["ringfence", "demo", "--once", "--no-call"]).is_err());
-    }
-
-    #[test]
-    fn a_folder_on_the_command_line_goes_over_the_settings() {
-        let place = Place {
-            config: None,
-            state: Some(PathBuf::from("/tmp/a")),
-        };
-        assert_eq!(place.config().unwrap().state, PathBuf::from("/tmp/a"));
     }
 }

@@ -42,11 +42,11 @@ fn handed_over(folder: &Path) -> Result<Option<Secret>, Failure> {
 }
 
 /// `None` when there is no terminal to ask at.
-fn ask(question: &str) -> Option<Secret> {
+pub(super) fn ask(question: &str) -> Option<Secret> {
     rpassword::prompt_password(question).ok().map(Secret::new)
 }
 
-fn ask_twice() -> Result<Secret, Failure> {
+pub(super) fn ask_twice() -> Result<Secret, Failure> {
     let first = ask("New passphrase: ")
         .filter(|text| !text.is_empty())
         .ok_or(Failure::NoPassphrase)?;

@@ -31,8 +31,8 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     let house = House::open(config, store).await?;
     let gateway = house.gateway();
     let page = open_page(house.config(), gateway).await?;
-    let front = open_front(&house).await?;
     tell_exposed(house.config());
+    let front = open_front(&house).await?;
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(gateway, house.lines().len())));
     if let Some(front) = &front {

@@ -97,6 +97,8 @@ pub struct RawSip {
     pub tls_port: u16,
     /// Whether sound is encrypted.
     pub srtp: RawSrtp,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unsolicited_mwi: RawUnasked,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -116,6 +118,19 @@ pub enum RawSrtp {
     Optional,
     /// `"required"`
     Required,
+}
+
+/// `sip.unsolicited_mwi`
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RawUnasked {
+    /// `"auto"`
+    #[default]
+    Auto,
+    /// `"always"`
+    Always,
+    /// `"never"`
+    Never,
 }
 
 /// `[phonebook]`
@@ -173,6 +188,7 @@ impl Default for RawSip {
             tcp_port: 5060,
             tls_port: 5061,
             srtp: RawSrtp::default(),
+            unsolicited_mwi: RawUnasked::default(),
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

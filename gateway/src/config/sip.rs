@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ringfence_engine::UnaskedLamps;
 use ringfence_media::Srtp;
 
-use super::raw::{RawSip, RawSrtp};
+use super::raw::{RawSip, RawSrtp, RawUnasked};
 use super::{ConfigError, optional_path};
 
 /// Most addresses at which phones are served: more than a machine has networks with phones.
@@ -24,6 +25,8 @@ pub struct SipListen {
     pub tls_port: u16,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Which phones are told of waiting messages without having subscribed.
+    pub unasked_lamps: UnaskedLamps,
     /// Host names of this machine that phones may dial.
     pub names: Vec<String>,
     /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
@@ -48,6 +51,11 @@ impl TryFrom<RawSip> for SipListen {
                 RawSrtp::Off => Srtp::Off,
                 RawSrtp::Optional => Srtp::Optional,
                 RawSrtp::Required => Srtp::Required,
+            },
+            unasked_lamps: match raw.unsolicited_mwi {
+                RawUnasked::Auto => UnaskedLamps::Auto,
+                RawUnasked::Always => UnaskedLamps::Always,
+                RawUnasked::Never => UnaskedLamps::Never,
             },
             names: raw.names,
             certificate,

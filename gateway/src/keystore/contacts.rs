@@ -14,14 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use ringfence_engine::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::sealed::Vault;
+use super::stored::{self, Versioned, read_stored, write_stored};
 use super::{KeystoreFault, file};
 use crate::secret::Secret;
-
-/// The version of the JSON inside.
-const VERSION: u32 = 1;
 
 /// Largest file: 4,096 contacts with the longest names, twice in base64, have 3 MB.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -44,6 +41,9 @@ struct StoredContact {
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     other: Option<StoredKey>,
+    /// Own lines whose presence the contact sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sees: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,6 +59,12 @@ struct StoredKey {
 enum StoredPlace {
     Book,
     Ring,
+}
+
+impl Versioned for Stored {
+    fn version(&self) -> u32 {
+        self.version
+    }
 }
 
 /// Which file it was that was read: another one has another inode, or at least another time or length.
@@ -98,17 +104,10 @@ impl ContactsFile {
         if !self.path.exists() {
             return Ok(Contacts::default());
         }
-        let sealed = file::read_private_up_to(&self.path, MOST_BYTES)?;
-        let json = self.vault.open(&self.path, &sealed)?;
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
         let malformed = || KeystoreFault::Malformed {
             path: self.path.clone(),
         };
-        let stored: Stored = serde_json::from_slice(&json).map_err(|_| malformed())?;
-        if stored.version != VERSION {
-            return Err(KeystoreFault::NewerFormat {
-                path: self.path.clone(),
-            });
-        }
         let mut contacts = Contacts::default();
         for stored in stored.contacts {
             let room = stored
@@ -151,12 +150,10 @@ impl ContactsFile {
 
     fn write(&mut self, contacts: &Contacts) -> Result<(), KeystoreFault> {
         let stored = Stored {
-            version: VERSION,
+            version: stored::VERSION,
             contacts: contacts.iter().map(StoredContact::of).collect(),
         };
-        let json = serde_json::to_vec(&stored).expect("texts and numbers always become JSON");
-        let json = Zeroizing::new(json);
-        file::write_private(&self.path, &self.vault.seal(&self.path, &json)?)
+        write_stored(&self.path, &stored, &mut self.vault)
     }
 }
 
@@ -176,6 +173,7 @@ impl StoredContact {
                     ShownBy::Ring => StoredPlace::Ring,
                 },
             }),
+            sees: contact.sees.iter().map(|line| line.value()).collect(),
         }
     }
 
@@ -198,6 +196,7 @@ impl StoredContact {
             verified: self.verified,
             name: self.name,
             other,
+            sees: self.sees.into_iter().map(Number::new).collect(),
         })
     }
 }
@@ -242,6 +241,7 @@ mod tests {
             },
         });
         contacts.name(NUMBER, "Bob").unwrap();
+        contacts.share(NUMBER, Number::new(30_000)).unwrap();
     }
 
     #[test]

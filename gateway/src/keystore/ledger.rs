@@ -18,12 +18,10 @@ use ringfence_phonebook::Number;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::KeystoreFault;
 use super::sealed::Vault;
-use super::{KeystoreFault, file};
+use super::stored::{self, Versioned, read_stored, write_stored};
 use crate::secret::Secret;
-
-/// The version of the JSON inside.
-const VERSION: u32 = 1;
 
 /// Largest file: 256 of the longest texts, with every sign escaped and then in base64, have 12 MB, all the rest 2 MB.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
@@ -84,6 +82,12 @@ struct StoredHabits {
     blocked: Vec<u32>,
 }
 
+impl Versioned for Stored {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 /// The file of the ledger.
 #[derive(Debug)]
 pub struct LedgerFile {
@@ -113,18 +117,10 @@ impl LedgerFile {
         if !self.path.exists() {
             return Ok(Ledger::default());
         }
-        let sealed = file::read_private_up_to(&self.path, MOST_BYTES)?;
-        let json = self.vault.open(&self.path, &sealed)?;
-        let malformed = || KeystoreFault::Malformed {
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        stored.read().ok_or_else(|| KeystoreFault::Malformed {
             path: self.path.clone(),
-        };
-        let stored: Stored = serde_json::from_slice(&json).map_err(|_| malformed())?;
-        if stored.version != VERSION {
-            return Err(KeystoreFault::NewerFormat {
-                path: self.path.clone(),
-            });
-        }
-        stored.read().ok_or_else(malformed)
+        })
     }
 
     /// Replaces what was saved.
@@ -132,10 +128,7 @@ impl LedgerFile {
     /// # Errors
     /// [`KeystoreFault`]; the file is as it was.
     pub fn write(&mut self, ledger: &Ledger) -> Result<(), KeystoreFault> {
-        let stored = Stored::of(ledger);
-        let json = serde_json::to_vec(&stored).expect("texts and numbers always become JSON");
-        let json = Zeroizing::new(json);
-        file::write_private(&self.path, &self.vault.seal(&self.path, &json)?)
+        write_stored(&self.path, &Stored::of(ledger), &mut self.vault)
     }
 }
 
@@ -143,7 +136,7 @@ impl Stored {
     fn of(ledger: &Ledger) -> Self {
         let id = |id: &NoteId| STANDARD.encode(id.as_bytes());
         Self {
-            version: VERSION,
+            version: stored::VERSION,
             notes: ledger
                 .notes
                 .iter()

@@ -5,22 +5,26 @@
 //!   lock                  held while an engine runs
 //!   lines/20417.json      mode 0600 from its first byte; see `sealed` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
+//!   pending/3f..a1.done   the number that an activation brought, for whoever repeats it
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
 //!   page-token            the running engine's page and its key; see `page::key`
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
+//!   restored              there after a restore, until the ring keys are renewed; see `archive`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
 //! of the phone book lies beside them and is no secret ([`crate::io::book`]).
 
+pub mod archive;
 mod contacts;
 mod evidence;
 mod file;
 mod ledger;
 mod line;
 mod sealed;
+mod stored;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -210,6 +214,20 @@ impl Keystore {
         read_lines(&self.folder, &mut self.vault)
     }
 
+    /// Whether this state came out of a backup and its ring keys may be older than those that the phone book lists.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.folder.join(archive::RESTORED).exists()
+    }
+
+    /// The ring keys were renewed after a restore.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when the disk refuses.
+    pub fn settle_restored(&mut self) -> Result<(), KeystoreFault> {
+        file::remove(&self.folder.join(archive::RESTORED))
+    }
+
     /// Writes a line, replacing an older state of it. Either the old or the new file is there, whatever happens meanwhile.
     ///
     /// # Errors
@@ -256,6 +274,31 @@ impl Keystore {
     /// [`KeystoreFault`] when the disk refuses.
     pub fn forget_pending(&mut self, name: &[u8]) -> Result<(), KeystoreFault> {
         file::remove(&self.pending_path(name))
+    }
+
+    /// Remembers which number an activation brought.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when the disk refuses.
+    pub fn mark_redeemed(&mut self, name: &[u8], number: u32) -> Result<(), KeystoreFault> {
+        let path = self.pending_path(name).with_extension("done");
+        write_private(&path, &self.vault.seal(&path, &number.to_be_bytes())?)
+    }
+
+    /// The number that the same activation brought earlier.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`] when it was remembered and cannot be read.
+    pub fn redeemed(&mut self, name: &[u8]) -> Result<Option<u32>, KeystoreFault> {
+        let path = self.pending_path(name).with_extension("done");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let body = self.vault.open(&path, &read_private(&path)?)?;
+        let number = body.as_slice().try_into().map(u32::from_be_bytes);
+        number
+            .map(Some)
+            .map_err(|_| KeystoreFault::Malformed { path })
     }
 
     fn line_path(&self, number: u32) -> PathBuf {
@@ -470,5 +513,8 @@ mod tests {
         assert_eq!(store.pending(&[1, 2]).unwrap().unwrap().as_slice(), b"keys");
         store.forget_pending(&[1, 2]).unwrap();
         assert_eq!(store.pending(&[1, 2]), Ok(None));
+        assert_eq!(store.redeemed(&[1, 2]), Ok(None));
+        store.mark_redeemed(&[1, 2], 20_001).unwrap();
+        assert_eq!(store.redeemed(&[1, 2]), Ok(Some(20_001)));
     }
 }

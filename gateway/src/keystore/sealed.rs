@@ -19,6 +19,8 @@ use super::KeystoreFault;
 use crate::secret::Secret;
 
 const FORMAT: &str = "ringfence-line-1";
+/// The same for a backup, so that neither is ever taken for the other.
+const BACKUP: &str = "ringfence-backup-1";
 const SALT: usize = 16;
 const NONCE: usize = 12;
 /// 64 MiB, in KiB.
@@ -65,6 +67,7 @@ struct Terms {
 /// Seals and opens bodies under one passphrase, or none.
 #[derive(Debug)]
 pub(super) struct Vault {
+    format: &'static str,
     passphrase: Option<Secret>,
     memory_kib: u32,
     passes: u32,
@@ -83,6 +86,7 @@ impl Vault {
     pub(super) fn new(passphrase: Option<Secret>) -> Self {
         let passphrase = passphrase.filter(|passphrase| !passphrase.is_empty());
         Self {
+            format: FORMAT,
             passphrase,
             memory_kib: MEMORY,
             passes: PASSES,
@@ -90,9 +94,18 @@ impl Vault {
         }
     }
 
+    /// Seals and opens backups.
+    pub(super) fn of_backups(passphrase: Secret) -> Self {
+        Self {
+            format: BACKUP,
+            ..Self::new(Some(passphrase))
+        }
+    }
+
     /// Another one under the same passphrase. It derives its key itself.
     pub(super) fn again(&self) -> Self {
         Self {
+            format: self.format,
             passphrase: self.passphrase.clone(),
             memory_kib: self.memory_kib,
             passes: self.passes,
@@ -120,7 +133,7 @@ impl Vault {
             self.encrypt(path, body)?
         } else {
             Container {
-                format: FORMAT.to_owned(),
+                format: self.format.to_owned(),
                 protection: Protection::None,
                 body: STANDARD.encode(body),
             }
@@ -145,7 +158,7 @@ impl Vault {
         );
         let mut nonce = [0; NONCE];
         rand::rng().fill_bytes(&mut nonce);
-        let label = label(path);
+        let label = label(self.format, path);
         let sealed = self.cipher(path, terms)?.encrypt(
             &Nonce::from(nonce),
             Payload {
@@ -164,7 +177,7 @@ impl Vault {
             nonce: STANDARD.encode(nonce),
         };
         Ok(Container {
-            format: FORMAT.to_owned(),
+            format: self.format.to_owned(),
             protection,
             body: STANDARD.encode(sealed),
         })
@@ -179,7 +192,7 @@ impl Vault {
         let malformed = || KeystoreFault::Malformed {
             path: path.to_owned(),
         };
-        let container = read(path, json)?;
+        let container = read(self.format, path, json)?;
         let body = STANDARD.decode(&container.body).map_err(|_| malformed())?;
         let Protection::Passphrase {
             kdf: Kdf::Argon2id,
@@ -201,7 +214,7 @@ impl Vault {
         }
         let salt = bytes(&salt).ok_or_else(malformed)?;
         let nonce: [u8; NONCE] = bytes(&nonce).ok_or_else(malformed)?;
-        let label = label(path);
+        let label = label(self.format, path);
         let cipher = self.cipher(
             path,
             Terms {
@@ -253,19 +266,19 @@ fn derive(passphrase: &Secret, terms: Terms) -> Option<Key> {
 }
 
 /// Format and file name: what the body may not be separated from.
-fn label(path: &Path) -> Vec<u8> {
+fn label(format: &str, path: &Path) -> Vec<u8> {
     let name = path
         .file_name()
         .map(|name| name.as_encoded_bytes())
         .unwrap_or_default();
-    [FORMAT.as_bytes(), b"\0", name].concat()
+    [format.as_bytes(), b"\0", name].concat()
 }
 
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 
-fn read(path: &Path, json: &[u8]) -> Result<Container, KeystoreFault> {
+fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreFault> {
     /// Only the format: a later one may have other fields.
     #[derive(Deserialize)]
     struct Named {
@@ -275,7 +288,7 @@ fn read(path: &Path, json: &[u8]) -> Result<Container, KeystoreFault> {
         path: path.to_owned(),
     };
     let named: Named = serde_json::from_slice(json).map_err(malformed)?;
-    if named.format != FORMAT {
+    if named.format != format {
         return Err(KeystoreFault::NewerFormat {
             path: path.to_owned(),
         });
@@ -286,7 +299,7 @@ fn read(path: &Path, json: &[u8]) -> Result<Container, KeystoreFault> {
 /// Whether a file needs a passphrase.
 pub(super) fn is_encrypted(path: &Path, json: &[u8]) -> Result<bool, KeystoreFault> {
     Ok(matches!(
-        read(path, json)?.protection,
+        read(FORMAT, path, json)?.protection,
         Protection::Passphrase { .. }
     ))
 }
@@ -307,7 +320,7 @@ mod tests {
     fn every_changed_byte_of_the_body_is_noticed() {
         let mut vault = vault();
         let sealed = vault.seal(path(), b"secret keys").unwrap();
-        let mut container = read(path(), &sealed).unwrap();
+        let mut container = read(FORMAT, path(), &sealed).unwrap();
         let body = STANDARD.decode(&container.body).unwrap();
         for at in 0..body.len() {
             let mut bad = body.clone();
@@ -344,7 +357,7 @@ mod tests {
             vault.seal(path(), b"x").unwrap(),
             vault.seal(path(), b"x").unwrap(),
         );
-        let parts = |json: &[u8]| match read(path(), json).unwrap().protection {
+        let parts = |json: &[u8]| match read(FORMAT, path(), json).unwrap().protection {
             Protection::Passphrase { salt, nonce, .. } => (salt, nonce),
             Protection::None => panic!("not encrypted"),
         };

@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::receive::{Arrival, DEFAULT_PORT};
-use super::{Agent, MAX_LEGS};
+use super::{Agent, MAX_LEGS, MAX_LEGS_OF_LINE};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::Verdict;
-use crate::event::{Event, LegId};
+use crate::event::{Event, LegId, Package};
 use crate::leg::Leg;
 use crate::leg::board::is_sdp;
 use crate::leg::calling::{Begun, Calling};
@@ -72,6 +72,10 @@ impl Agent {
             flow: *flow,
             call_id: &essentials.call_id,
             number,
+            lists: Package::ALL
+                .into_iter()
+                .filter(|package| request.headers.lists(&Name::AllowEvents, package.as_str()))
+                .collect(),
         };
         let done = self.registrar.register(request, &who, now);
         self.answer_register(arrival, transaction, &user, done, now);
@@ -202,7 +206,7 @@ impl Agent {
             self.reply(&arrival, 422);
             return;
         };
-        let is_full = self.calls() >= MAX_LEGS;
+        let is_full = self.calls() >= MAX_LEGS || self.calls_of(&user) >= MAX_LEGS_OF_LINE;
         let opened = if is_full {
             None
         } else {

@@ -3,21 +3,26 @@
 //! Who may send or watch is settled by digest, as for a call. What is said, to whom it goes on, and what there is to be
 //! seen is the caller's.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Agent;
 use super::receive::Arrival;
 use crate::account::User;
 use crate::dialog::Dialog;
-use crate::event::{Caller, Event, LegId, Package, PlaceError, TextId, WatchId, Written};
+use crate::event::{
+    Caller, Event, LegId, Package, PlaceError, TextId, Unasked as Whom, WatchId, Written,
+};
 use crate::leg::Leg;
 use crate::leg::board::Board;
+use crate::leg::reach::Reached;
 use crate::leg::text::{MAX_TEXTS, TextIn, TextOut};
+use crate::leg::unasked::{MAX_UNASKED, Unasked};
 use crate::leg::watch::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
 use crate::message::{Name, Scheme};
 
 impl Agent {
-    /// Sends a text to all phones of a line. `TextTaken` or `TextRefused` follows.
+    /// Sends a text to all phones of a line, with the moment at which it was written if that is known; whoever gives one sees to it that
+    /// it is before the year 9999. `TextTaken` or `TextRefused` follows.
     ///
     /// # Errors
     /// [`PlaceError`] if it could be sent to nobody.
@@ -25,7 +30,7 @@ impl Agent {
         &mut self,
         user: &User,
         caller: &Caller,
-        written: &Written,
+        (written, sent): (&Written, Option<SystemTime>),
         now: Instant,
     ) -> Result<TextId, PlaceError> {
         let is_text = |leg: &&Leg| matches!(leg, Leg::TextOut(_));
@@ -34,7 +39,14 @@ impl Agent {
         }
         let phones = self.reach(user, now)?;
         let id = self.board.new_leg();
-        let text = TextOut::new(id, &phones, (user, caller), written, &mut self.board, now);
+        let text = TextOut::new(
+            id,
+            &phones,
+            (user, caller),
+            (written, sent),
+            &mut self.board,
+            now,
+        );
         self.legs
             .insert(id, Leg::TextOut(text.ok_or(PlaceError::TooManyLegs)?));
         Ok(TextId(id))
@@ -61,6 +73,35 @@ impl Agent {
     /// Ends a subscription from our side: there is nothing more to see. No event follows.
     pub fn end_watch(&mut self, watch: WatchId, now: Instant) {
         self.with_watch(watch, |watch, board| watch.end("noresource", board, now));
+    }
+
+    /// Tells phones of a line how it stands that have not subscribed to that: those that want to hear it, as `whom` says, and
+    /// have not refused it before (405, 481, 489 or 501).
+    pub fn tell_unasked(
+        &mut self,
+        user: &User,
+        (package, state): (Package, &Written),
+        whom: Whom,
+        now: Instant,
+    ) {
+        let is_word = |leg: &&Leg| matches!(leg, Leg::Unasked(_));
+        if self.legs.values().filter(is_word).count() >= MAX_UNASKED {
+            return;
+        }
+        let is_watching = |flow| {
+            let mut legs = self.legs.values();
+            legs.any(|leg| matches!(leg, Leg::Watch(watch) if watch.is_of(flow, package)))
+        };
+        let willing = self.registrar.phones(user).iter().filter(|phone| {
+            let wants = whom == Whom::All || phone.lists(package);
+            wants && !phone.is_deaf && phone.until > now && !is_watching(phone.flow)
+        });
+        let phones: Vec<_> = willing.map(Reached::of).collect();
+        let id = self.board.new_leg();
+        let word = Unasked::new(id, &phones, user, (package, state), &mut self.board, now);
+        if let Some(word) = word {
+            self.legs.insert(id, Leg::Unasked(word));
+        }
     }
 
     fn with_watch(

@@ -26,6 +26,8 @@ use crate::transaction::Unanswered;
 
 /// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
 pub(crate) const MAX_LEGS: usize = 256;
+/// How many of these may be calls of one line's phones, so that no line can shut the others out.
+pub(crate) const MAX_LEGS_OF_LINE: usize = 128;
 
 /// The SIP server that phones see, over bytes and time.
 ///
@@ -180,6 +182,11 @@ impl Agent {
         self.legs.get(&leg).and_then(Leg::flow)
     }
 
+    /// Whether the one phone of a leg says in Allow that it takes INFO, and so hears of key presses by [`Self::press`].
+    pub fn lists_info(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(Leg::lists_info)
+    }
+
     /// The flows of the phones that are registered to the line.
     pub fn flows(&self, user: &User) -> impl Iterator<Item = Flow> {
         self.registrar
@@ -210,12 +217,7 @@ impl Agent {
     fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, PlaceError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
-        let reached: Vec<Reached> = live
-            .map(|binding| Reached {
-                contact: binding.contact.clone(),
-                flow: binding.flow,
-            })
-            .collect();
+        let reached: Vec<Reached> = live.map(Reached::of).collect();
         if reached.is_empty() {
             return Err(PlaceError::NoPhone);
         }
@@ -225,6 +227,12 @@ impl Agent {
     /// Legs that are calls.
     fn calls(&self) -> usize {
         self.legs.values().filter(|leg| leg.is_call()).count()
+    }
+
+    /// Calls that phones of this line have begun or accepted.
+    fn calls_of(&self, user: &User) -> usize {
+        let legs = self.legs.values();
+        legs.filter(|leg| leg.user() == Some(user)).count()
     }
 
     /// How many phones are registered to the line.
@@ -271,6 +279,9 @@ impl Agent {
             None => self.board.alarms.clear_all(id),
         }
         self.legs.extend(self.board.newborn.drain(..));
+        for flow in self.board.deaf.drain(..) {
+            self.registrar.set_deaf(flow);
+        }
     }
 
     fn tell_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Instant) {

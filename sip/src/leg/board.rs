@@ -30,6 +30,8 @@ pub(crate) struct Board {
     pub(crate) random: Random,
     /// Legs that came to be while another leg was moved.
     pub(crate) newborn: Vec<(LegId, Leg)>,
+    /// Phones that have just refused to be told what they did not ask for.
+    pub(crate) deaf: Vec<Flow>,
     last_leg: u64,
 }
 
@@ -42,6 +44,7 @@ impl Board {
             events: VecDeque::new(),
             random,
             newborn: Vec::new(),
+            deaf: Vec::new(),
             last_leg: 0,
         }
     }

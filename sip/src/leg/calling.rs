@@ -81,6 +81,14 @@ impl Calling {
         self.dialog.flow
     }
 
+    pub(crate) fn lists_info(&self) -> bool {
+        self.invite.headers.lists(&Name::Allow, "INFO")
+    }
+
+    pub(crate) const fn user(&self) -> &User {
+        &self.user
+    }
+
     /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
     /// ours (RFC 3262 section 5), and hears nothing then.
     pub(crate) fn ring(&mut self, board: &mut Board, now: Instant) {

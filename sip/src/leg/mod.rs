@@ -5,7 +5,8 @@
 //! we call phones:     Placed --first 2xx--> Talking
 //!                       \--cancelled, or lost to another phone--> Fading --last answer--> gone
 //! ```
-//! Beside them two matters that are no calls: a text (`TextIn`, `TextOut`) and a subscription (`Watch`).
+//! Beside them matters that are no calls: a text (`TextIn`, `TextOut`), a subscription (`Watch`), and what phones are told without one
+//! (`Unasked`).
 //!
 //! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
 //! is gone. Who talks to whom is not known here: that is the engine's.
@@ -23,11 +24,13 @@ mod referral;
 pub(crate) mod session;
 pub(crate) mod talking;
 pub(crate) mod text;
+pub(crate) mod unasked;
 mod unconfirmed;
 pub(crate) mod watch;
 
 use std::time::Instant;
 
+use crate::account::User;
 use crate::event::HangUp;
 use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
@@ -40,6 +43,7 @@ use fading::Fading;
 use placed::Placed;
 use talking::Talking;
 use text::{TextIn, TextOut};
+use unasked::Unasked;
 use watch::Watch;
 
 /// A leg in one of its states.
@@ -59,6 +63,8 @@ pub(crate) enum Leg {
     TextOut(TextOut),
     /// A phone's subscription.
     Watch(Box<Watch>),
+    /// A word for phones that did not ask for it.
+    Unasked(Unasked),
 }
 
 /// A phone's request inside a dialog, checked, with the transaction that was opened for it.
@@ -103,6 +109,24 @@ impl Leg {
         }
     }
 
+    /// Whether the one phone says that it takes INFO.
+    pub(crate) fn lists_info(&self) -> bool {
+        match self {
+            Self::Calling(leg) => leg.lists_info(),
+            Self::Talking(leg) => leg.lists_info(),
+            _ => false,
+        }
+    }
+
+    /// The line of the one phone.
+    pub(crate) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Calling(leg) => Some(leg.user()),
+            Self::Talking(leg) => Some(leg.user()),
+            _ => None,
+        }
+    }
+
     /// An ACK outside any INVITE transaction: for a 2xx.
     pub(crate) fn handle_ack(
         self,
@@ -129,6 +153,7 @@ impl Leg {
             Self::Talking(leg) => leg.handle_response(answer, board, now),
             Self::TextOut(text) => text.handle_response(answer, board),
             Self::Watch(watch) => watch.handle_response(answer, board, now),
+            Self::Unasked(word) => word.handle_response(answer, board),
             other @ (Self::Calling(_) | Self::TextIn(_)) => Some(other),
         }
     }
@@ -146,6 +171,7 @@ impl Leg {
             Self::Talking(leg) => leg.hear_nothing(transaction, board, now),
             Self::TextOut(text) => text.handle_final(transaction, 408, board),
             Self::Watch(watch) => watch.hear_nothing(transaction, board),
+            Self::Unasked(word) => word.handle_final(transaction, 408, board),
             other => Some(other),
         }
     }
@@ -162,7 +188,7 @@ impl Leg {
             Self::Fading(leg) => leg.handle_timer(board),
             Self::Calling(leg) => leg.handle_timer(timer, board, now),
             Self::TextIn(text) => text.answer(480, board, now),
-            Self::TextOut(text) => Some(Self::TextOut(text)),
+            waiting @ (Self::TextOut(_) | Self::Unasked(_)) => Some(waiting),
             Self::Watch(watch) => watch.handle_timer(timer, board, now),
         }
     }
@@ -243,6 +269,9 @@ impl Leg {
 
     /// True for what counts as a call.
     pub(crate) const fn is_call(&self) -> bool {
-        !matches!(self, Self::TextIn(_) | Self::TextOut(_) | Self::Watch(_))
+        !matches!(
+            self,
+            Self::TextIn(_) | Self::TextOut(_) | Self::Watch(_) | Self::Unasked(_)
+        )
     }
 }

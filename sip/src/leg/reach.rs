@@ -10,6 +10,7 @@ use crate::dialog::via;
 use crate::event::Caller;
 use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
+use crate::registrar::Binding;
 
 /// Where a phone is to be found.
 pub(crate) struct Reached {
@@ -18,6 +19,14 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
+    /// Where a registered phone is.
+    pub(crate) fn of(binding: &Binding) -> Self {
+        Self {
+            contact: binding.contact.clone(),
+            flow: binding.flow,
+        }
+    }
+
     /// A request to this phone of `user`. Every phone gets a Call-ID of its own: to them these are separate matters.
     pub(crate) fn request(
         &self,

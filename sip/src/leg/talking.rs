@@ -39,6 +39,8 @@ pub(super) struct Abilities {
     pub(super) takes_update: bool,
     /// True unless it says otherwise.
     pub(super) takes_info: bool,
+    /// It says that it takes INFO.
+    pub(super) lists_info: bool,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Talking {
             phone: Abilities {
                 takes_update: false,
                 takes_info: true,
+                lists_info: false,
             },
             accepted: None,
             unconfirmed: None,
@@ -129,15 +132,25 @@ impl Talking {
     /// What the phone's INVITE or 2xx says of the phone.
     pub(super) fn learn(&mut self, headers: &Headers) {
         if headers.get(&Name::Allow).is_some() {
+            let lists_info = headers.lists(&Name::Allow, "INFO");
             self.phone = Abilities {
                 takes_update: headers.lists(&Name::Allow, "UPDATE"),
-                takes_info: headers.lists(&Name::Allow, "INFO"),
+                takes_info: lists_info,
+                lists_info,
             };
         }
     }
 
     pub(crate) const fn flow(&self) -> Flow {
         self.dialog.flow
+    }
+
+    pub(crate) const fn lists_info(&self) -> bool {
+        self.phone.lists_info
+    }
+
+    pub(crate) const fn user(&self) -> &User {
+        &self.user
     }
 
     /// The PRACK of our 180 may still be on its way.
@@ -261,6 +274,7 @@ impl Talking {
         };
         board.alarms.clear(self.id, Timer::AnswerAgain);
         board.alarms.clear(self.id, Timer::NoAck);
+        board.transactions.confirm(unconfirmed.transaction, now);
         if self.is_closing {
             board.bye(&mut self.dialog, now);
             return self.leave(board, now);

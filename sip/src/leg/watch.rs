@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::board::{Board, dialog_response};
 use super::{Answer, Asked, Leg};
 use crate::dialog::{Dialog, own_contact};
-use crate::event::{Event, LegId, WatchId, Written};
+use crate::event::{Event, LegId, Package, WatchId, Written};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
 use crate::timers::{ANSWER_LIMIT, Timer};
@@ -71,6 +71,16 @@ impl Watch {
             telling: None,
             is_behind: false,
         }
+    }
+
+    /// Whether it is of this package, and of the phone behind this flow.
+    pub(crate) fn is_of(&self, flow: Flow, package: Package) -> bool {
+        let name = self.event.split(|byte| *byte == b';').next();
+        let is_named = name.is_some_and(|name| {
+            name.trim_ascii()
+                .eq_ignore_ascii_case(package.as_str().as_bytes())
+        });
+        is_named && self.dialog.flow == flow
     }
 
     /// How it stands now. The first time this answers the SUBSCRIBE.

@@ -23,6 +23,11 @@ macro_rules! names {
         impl Name {
             /// Reads a name, long or compact, in any case.
             pub fn from_token(token: &str) -> Self {
+                // Most are written as the RFC does.
+                match token {
+                    $($text $(| $compact)? => return Self::$variant,)*
+                    _ => {}
+                }
                 $(if token.eq_ignore_ascii_case($text) $(|| token.eq_ignore_ascii_case($compact))? {
                     return Self::$variant;
                 })*
@@ -81,6 +86,7 @@ names! {
     RAck "RAck";
     SubscriptionState "Subscription-State";
     AssertedIdentity "P-Asserted-Identity";
+    Date "Date";
     InfoPackage "Info-Package";
     RecvInfo "Recv-Info";
 }
@@ -95,6 +101,18 @@ impl Headers {
     /// No fields.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No fields, and room for those of most messages.
+    pub(super) fn roomy() -> Self {
+        Self {
+            fields: Vec::with_capacity(16),
+        }
+    }
+
+    /// Adds a field whose value has no line end and no white space at its ends.
+    pub(super) fn push_clean(&mut self, name: Name, value: &[u8]) {
+        self.fields.push((name, value.to_vec()));
     }
 
     /// Adds a field at the end. Line ends become spaces, so that no value can begin a line of its own.

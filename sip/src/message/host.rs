@@ -20,6 +20,10 @@ impl Host {
         Self { text }
     }
 
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// The address, if the host is a literal. A zone (`%eth0`) is left out.
     pub fn ip(&self) -> Option<IpAddr> {
         let Some(inside) = self

@@ -67,6 +67,9 @@ impl NameAddr {
 
 /// A quoted name, or tokens in front of an angle bracket. Bytes beyond ASCII are let through: phones write them.
 fn read_name(scan: &mut Scan<'_>) -> Option<Option<String>> {
+    if scan.peek() == Some(b'<') {
+        return Some(None);
+    }
     let quoted = scan.peek() == Some(b'"');
     let start = *scan;
     let written = if quoted {

@@ -6,27 +6,50 @@ use std::fmt;
 
 use super::scan::{Scan, is_space, unquote};
 
+/// Bytes that the parameters of most headers take.
+const USUAL: usize = 48;
+
 /// A list of parameters in written order. Names compare without regard to case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params {
-    list: Vec<Param>,
+    /// `;name=value;name`, without white space around the separators; a value as written, quotes included.
+    text: String,
 }
 
-/// One parameter: its name, and its value as written, quotes included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Param {
-    name: String,
-    written: Option<String>,
+/// The parameters of [`Params::text`], from first to last.
+struct Written<'a>(&'a str);
+
+impl<'a> Iterator for Written<'a> {
+    /// A name, and its value.
+    type Item = (&'a str, Option<&'a str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.0.strip_prefix(';')?;
+        let is_end = |byte: &u8| matches!(byte, b'=' | b';');
+        let end = rest.bytes().position(|byte| is_end(&byte));
+        let (name, tail) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+        let Some(value) = tail.strip_prefix('=') else {
+            self.0 = tail;
+            return Some((name, None));
+        };
+        let end = if value.starts_with('"') {
+            Scan::new(value.as_bytes()).quoted()?.len()
+        } else {
+            value
+                .bytes()
+                .position(|byte| byte == b';')
+                .unwrap_or(value.len())
+        };
+        let (value, tail) = value.split_at_checked(end)?;
+        self.0 = tail;
+        Some((name, Some(value)))
+    }
 }
 
 impl Params {
     /// The value of the first parameter of this name, without quotes and escapes. A parameter without a value gives "".
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        let param = self
-            .list
-            .iter()
-            .find(|param| param.name.eq_ignore_ascii_case(name))?;
-        let written = param.written.as_deref().unwrap_or_default();
+        let written = self.find(name)?.unwrap_or_default();
         if !written.starts_with('"') {
             return Some(Cow::Borrowed(written));
         }
@@ -36,67 +59,81 @@ impl Params {
 
     /// True if there is a parameter of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.list
-            .iter()
-            .any(|param| param.name.eq_ignore_ascii_case(name))
+        self.find(name).is_some()
+    }
+
+    fn find(&self, name: &str) -> Option<Option<&str>> {
+        let mut params = Written(&self.text);
+        let found = params.find(|(each, _)| each.eq_ignore_ascii_case(name));
+        found.map(|(_, written)| written)
     }
 
     /// Gives a parameter a value that needs no quotes, in its place or at the end.
-    pub(crate) fn set(&mut self, name: &str, value: String) {
-        match self
-            .list
-            .iter_mut()
-            .find(|param| param.name.eq_ignore_ascii_case(name))
-        {
-            Some(param) => param.written = Some(value),
-            None => self.list.push(Param {
-                name: name.to_owned(),
-                written: Some(value),
-            }),
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        let before = std::mem::take(&mut self.text);
+        let mut is_new = true;
+        for (each, written) in Written(&before) {
+            if is_new && each.eq_ignore_ascii_case(name) {
+                is_new = false;
+                self.push(each, Some(value));
+            } else {
+                self.push(each, written);
+            }
+        }
+        if is_new {
+            self.push(name, Some(value));
+        }
+    }
+
+    fn push(&mut self, name: &str, written: Option<&str>) {
+        self.text.push(';');
+        self.text.push_str(name);
+        if let Some(written) = written {
+            self.text.push('=');
+            self.text.push_str(written);
         }
     }
 
     /// Reads `;a=b;c` as far as it goes. `None` if a separator is followed by no parameter.
     pub(crate) fn read(scan: &mut Scan<'_>) -> Option<Self> {
-        let mut list = Vec::new();
+        let mut params = Self::default();
         while scan.eat_padded(b';') {
-            list.push(read_param(scan)?);
+            params.read_one(scan)?;
         }
-        Some(Self { list })
+        Some(params)
     }
 
     /// Reads `a=b, c="d"` to the end, the form of challenges and credentials (RFC 3261 section 25.1, auth-param).
     pub(crate) fn read_comma_list(scan: &mut Scan<'_>) -> Option<Self> {
-        let mut list = Vec::new();
+        let mut params = Self::default();
         scan.skip_space();
         loop {
-            list.push(read_param(scan)?);
+            params.read_one(scan)?;
             if !scan.eat_padded(b',') {
                 break;
             }
         }
         scan.skip_space();
-        scan.is_done().then_some(Self { list })
+        scan.is_done().then_some(params)
     }
-}
 
-fn read_param(scan: &mut Scan<'_>) -> Option<Param> {
-    let name = scan.token()?.to_owned();
-    if !scan.eat_padded(b'=') {
-        return Some(Param {
-            name,
-            written: None,
-        });
+    fn read_one(&mut self, scan: &mut Scan<'_>) -> Option<()> {
+        let name = scan.token()?;
+        if self.text.is_empty() {
+            self.text.reserve(USUAL);
+        }
+        if !scan.eat_padded(b'=') {
+            self.push(name, None);
+            return Some(());
+        }
+        let written = if scan.peek() == Some(b'"') {
+            scan.quoted()?
+        } else {
+            scan.take_while(is_plain_value)
+        };
+        self.push(name, Some(&String::from_utf8_lossy(written)));
+        Some(())
     }
-    let written = if scan.peek() == Some(b'"') {
-        scan.quoted()?
-    } else {
-        scan.take_while(is_plain_value)
-    };
-    Some(Param {
-        name,
-        written: Some(String::from_utf8_lossy(written).into_owned()),
-    })
 }
 
 /// A token or a host (RFC 3261 gen-value), read generously: an IPv6 address may lack its brackets (RFC 5118 section 4.5),
@@ -110,13 +147,7 @@ fn is_plain_value(byte: u8) -> bool {
 
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for param in &self.list {
-            write!(f, ";{}", param.name)?;
-            if let Some(written) = &param.written {
-                write!(f, "={written}")?;
-            }
-        }
-        Ok(())
+        f.write_str(&self.text)
     }
 }
 

@@ -50,7 +50,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
     let (first, rest) = split_line(bytes).ok_or(ParseError::NotSip)?;
     let mut message = read_first_line(first).ok_or(ParseError::NotSip)?;
     let mut reading = Reading {
-        headers: Headers::new(),
+        headers: Headers::roomy(),
         lengths: Vec::new(),
         defect: None,
     };
@@ -75,7 +75,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
 pub(crate) fn content_lengths(head: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (_, rest) = split_line(head)?;
     let mut reading = Reading {
-        headers: Headers::new(),
+        headers: Headers::roomy(),
         lengths: Vec::new(),
         defect: None,
     };
@@ -88,7 +88,9 @@ pub(crate) fn content_lengths(head: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    let end = memchr::memchr_iter(b'\n', bytes)
+        .filter_map(|at| at.checked_sub(1))
+        .find(|at| bytes.get(*at) == Some(&b'\r'))?;
     Some((bytes.get(..end)?, bytes.get(end.checked_add(2)?..)?))
 }
 
@@ -221,7 +223,7 @@ impl Reading {
             return self.note(Defect::HeaderLine);
         };
         // Other control characters may stand behind a backslash in a quoted string (section 25.1, quoted-pair).
-        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        if memchr::memchr2(b'\r', b'\n', value).is_some() {
             return self.note(Defect::BareLineEnd);
         }
         if self.headers.len().saturating_add(self.lengths.len()) >= MAX_HEADERS {
@@ -229,7 +231,7 @@ impl Reading {
         }
         match Name::from_token(name) {
             Name::ContentLength => self.lengths.push(value.to_vec()),
-            name => self.headers.push(name, value),
+            name => self.headers.push_clean(name, value),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A cursor over the bytes of one header value or URI: the few lexical rules of RFC 3261 section 25.1 that the typed
-//! headers share. Never indexes, so foreign bytes can't make it panic.
+//! headers share. No index depends on foreign bytes but one into a table of
+//! all of them, so they can't make it panic.
 
 /// A cursor; every method moves it forward or leaves it where it was.
 #[derive(Clone, Copy, Debug)]
@@ -100,13 +101,24 @@ pub(crate) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// The token characters of RFC 3261 section 25.1.
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+/// Which bytes are token characters (RFC 3261 section 25.1).
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// A token character.
+pub(crate) const fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Takes the quotes and the backslash escapes off a quoted string; other text comes back as it is.

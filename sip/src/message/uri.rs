@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use super::escape::{escape, has_whole_escapes, unescape};
 use super::host::Host;
@@ -29,7 +30,8 @@ pub enum Scheme {
 pub struct Uri {
     text: String,
     scheme: Scheme,
-    user: Option<String>,
+    /// Where in the text the user part is, with its escapes or visual separators.
+    user: Option<Range<usize>>,
     host: Option<Host>,
     port: Option<u16>,
     params: Params,
@@ -47,7 +49,7 @@ impl Uri {
         Self {
             text,
             scheme: Scheme::Sip,
-            user,
+            user: user.map(|user| range("sip:".len(), &user)),
             host: Some(Host::of(address.ip())),
             port: Some(address.port()),
             params: Params::default(),
@@ -70,11 +72,15 @@ impl Uri {
         {
             return None;
         }
-        match scheme.to_ascii_lowercase().as_str() {
-            "sip" => Self::parse_sip(text, Scheme::Sip, rest),
-            "sips" => Self::parse_sip(text, Scheme::Sips, rest),
-            "tel" => Self::parse_tel(text, rest),
-            _ => (!rest.is_empty()).then(|| Self::bare(text, Scheme::Other)),
+        let is = |name| scheme.eq_ignore_ascii_case(name);
+        if is("sip") {
+            Self::parse_sip(text, Scheme::Sip, rest)
+        } else if is("sips") {
+            Self::parse_sip(text, Scheme::Sips, rest)
+        } else if is("tel") {
+            Self::parse_tel(text, rest)
+        } else {
+            (!rest.is_empty()).then(|| Self::bare(text, Scheme::Other))
         }
     }
 
@@ -91,11 +97,12 @@ impl Uri {
     }
 
     fn parse_sip(text: &str, scheme: Scheme, rest: &str) -> Option<Self> {
+        let before = text.len().checked_sub(rest.len())?;
         let (user, rest) = match rest.split_once('@') {
-            Some((info, rest)) => (Some(info.split(':').next()?.to_owned()), rest),
+            Some((info, rest)) => (Some(range(before, info.split(':').next()?)), rest),
             None => (None, rest),
         };
-        if user.as_deref() == Some("") {
+        if user.as_ref().is_some_and(Range::is_empty) {
             return None;
         }
         let (rest, headers) = match rest.split_once('?') {
@@ -121,15 +128,13 @@ impl Uri {
         let mut scan = Scan::new(rest.as_bytes());
         let written =
             scan.take_while(|byte| byte.is_ascii_hexdigit() || b"+*#-.()".contains(&byte));
-        let digits: String = written
-            .iter()
-            .filter(|byte| !b"-.()".contains(byte))
-            .map(|&byte| char::from(byte))
-            .collect();
+        let has_digits = !written.iter().all(|byte| SEPARATORS.contains(byte));
+        let before = text.len().checked_sub(rest.len())?;
+        let end = before.checked_add(written.len())?;
         let params = Params::read(&mut scan)?;
-        let is_whole = scan.is_done() && !digits.is_empty();
+        let is_whole = scan.is_done() && has_digits;
         is_whole.then(|| Self {
-            user: Some(digits),
+            user: Some(before..end),
             params,
             ..Self::bare(text, Scheme::Tel)
         })
@@ -143,7 +148,25 @@ impl Uri {
     /// The user part without escapes (bytes that are no UTF-8 become U+FFFD); of a `tel:` URI the number without
     /// visual separators.
     pub fn user(&self) -> Option<String> {
-        self.user.as_deref().map(unescape)
+        let written = self.written_user()?;
+        if self.scheme != Scheme::Tel {
+            return Some(unescape(written));
+        }
+        let is_digit = |character: &char| {
+            !SEPARATORS
+                .iter()
+                .any(|&each| char::from(each) == *character)
+        };
+        Some(written.chars().filter(is_digit).collect())
+    }
+
+    fn written_user(&self) -> Option<&str> {
+        self.text.get(self.user.clone()?)
+    }
+
+    fn has_user_of(&self, other: &Self) -> bool {
+        self.written_user() == other.written_user() && self.scheme == other.scheme
+            || self.user() == other.user()
     }
 
     /// The host part, absent from `tel:` and unknown schemes.
@@ -188,7 +211,7 @@ impl Uri {
     #[must_use]
     pub(crate) fn with_param(mut self, name: &str, value: &str) -> Self {
         self.text.push_str(&format!(";{name}={value}"));
-        self.params.set(name, value.to_owned());
+        self.params.set(name, value);
         self
     }
 
@@ -206,7 +229,7 @@ impl Uri {
                 .map(|name| name.to_ascii_lowercase())
         };
         hosts_agree
-            && self.user() == other.user()
+            && self.has_user_of(other)
             && self.port == other.port
             && transport(self) == transport(other)
     }
@@ -218,7 +241,7 @@ impl Uri {
             (None, None) => true,
             _ => false,
         };
-        hosts_agree && self.user() == other.user()
+        hosts_agree && self.has_user_of(other)
     }
 }
 
@@ -234,8 +257,16 @@ impl fmt::Debug for Uri {
     }
 }
 
+/// The visual separators of a telephone number (RFC 3966 section 3).
+const SEPARATORS: &[u8] = b"-.()";
+
+fn range(start: usize, part: &str) -> Range<usize> {
+    start..start.saturating_add(part.len())
+}
+
 fn is_uri_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"<>\"\\^{}|`".contains(&byte) || byte == b'`'
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'<' | b'>' | b'"' | b'\\' | b'^' | b'{' | b'}' | b'|')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The Via header: who sent a message, and where its answer goes (RFC 3261 section 20.42, RFC 3581).
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
 use super::host::Host;
@@ -10,10 +11,8 @@ use super::scan::{Scan, trim};
 /// One Via value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
-    /// Protocol version, `2.0` in any message worth an ordinary answer.
-    version: String,
-    /// `UDP`, `TCP` or another name, as written.
-    transport: String,
+    /// `SIP/2.0/UDP` or the like: version and transport as written.
+    protocol: Cow<'static, str>,
     /// The host of sent-by.
     pub host: Host,
     /// The port of sent-by, if written.
@@ -33,11 +32,11 @@ impl Via {
         if !scan.token()?.eq_ignore_ascii_case("SIP") || !scan.eat_padded(b'/') {
             return None;
         }
-        let version = scan.token()?.to_owned();
+        let version = scan.token()?;
         if !scan.eat_padded(b'/') {
             return None;
         }
-        let transport = scan.token()?.to_owned();
+        let protocol = protocol(version, scan.token()?);
         scan.skip_space();
         let (host, port) = Host::read(&mut scan)?;
         let params = Params::read(&mut scan)?;
@@ -46,8 +45,7 @@ impl Via {
         let used = value.len().saturating_sub(scan.rest().len());
         is_whole.then_some((
             Self {
-                version,
-                transport,
+                protocol,
                 host,
                 port,
                 params,
@@ -63,26 +61,38 @@ impl Via {
 
     /// The sent-by part as a key: lower case, the port as written (RFC 3261 section 17.2.3).
     pub(crate) fn sent_by(&self) -> String {
-        let host = self.host.to_string().to_ascii_lowercase();
-        self.port
-            .map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+        let mut sent_by = self.host.as_str().to_ascii_lowercase();
+        if let Some(port) = self.port {
+            let _ = write!(sent_by, ":{port}");
+        }
+        sent_by
     }
 
     /// Notes where the message really came from (RFC 3261 section 18.2.1, RFC 3581 section 4).
     pub(crate) fn note_source(&mut self, source: SocketAddr) {
         let asks_for_port = self.params.get("rport").is_some();
         if asks_for_port {
-            self.params.set("rport", source.port().to_string());
+            self.params.set("rport", &source.port().to_string());
         }
         if asks_for_port || self.host.ip() != Some(source.ip()) {
-            self.params.set("received", source.ip().to_string());
+            self.params.set("received", &source.ip().to_string());
         }
+    }
+}
+
+/// Of the usual ones nothing is stored.
+fn protocol(version: &str, transport: &str) -> Cow<'static, str> {
+    match (version, transport) {
+        ("2.0", "UDP") => Cow::Borrowed("SIP/2.0/UDP"),
+        ("2.0", "TCP") => Cow::Borrowed("SIP/2.0/TCP"),
+        ("2.0", "TLS") => Cow::Borrowed("SIP/2.0/TLS"),
+        _ => Cow::Owned(format!("SIP/{version}/{transport}")),
     }
 }
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/{}/{} {}", self.version, self.transport, self.host)?;
+        write!(f, "{} {}", self.protocol, self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }

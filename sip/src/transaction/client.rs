@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::kept::Again;
 use super::machine::{After, Reach};
 use crate::message::{Request, Response};
-use crate::timers::{PATIENCE, T1, T2, T4, Timer};
+use crate::timers::{PATIENCE, T1, T2, Timer};
 
 #[derive(Debug)]
 enum State {
@@ -12,8 +13,6 @@ enum State {
     Trying { pause: Duration },
     /// A provisional answer is here.
     Proceeding,
-    /// The final answer is here: repeats of it are swallowed.
-    Completed,
 }
 
 #[derive(Debug)]
@@ -39,27 +38,17 @@ impl Client {
         After::Stay
     }
 
-    /// Says whether the response is news, and whether the machine goes on.
-    pub(super) fn handle_response(
-        &mut self,
-        response: &Response,
-        reach: &mut Reach<'_>,
-    ) -> (bool, After) {
-        if matches!(self.state, State::Completed) {
-            return (false, After::Stay);
-        }
+    /// Every response is news; says whether the machine goes on.
+    pub(super) fn handle_response(&mut self, response: &Response, reach: &mut Reach<'_>) -> After {
         if response.status < 200 {
             self.state = State::Proceeding;
-            return (true, After::Stay);
+            return After::Stay;
         }
-        reach.clear(Timer::E);
-        reach.clear(Timer::F);
         if reach.is_reliable() {
-            return (true, After::Over);
+            return After::Over;
         }
-        reach.set(Timer::K, T4);
-        self.state = State::Completed;
-        (true, After::Stay)
+        // Repeats of the final answer are swallowed.
+        After::Kept(Again::Silence)
     }
 
     pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {

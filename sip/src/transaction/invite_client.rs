@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::kept::Again;
 use super::machine::{After, Reach};
 use crate::message::{CSeq, Headers, Method, Name, Request, Response};
 use crate::timers::{PATIENCE, T1, Timer};
@@ -14,10 +15,6 @@ enum State {
     Calling { pause: Duration },
     /// A provisional answer is here.
     Proceeding,
-    /// Refused; the ACK is given again to a repeat of the refusal.
-    Completed { ack: Vec<u8> },
-    /// Accepted: every 2xx is news, since each may come from another phone.
-    Accepted,
 }
 
 #[derive(Debug)]
@@ -43,52 +40,28 @@ impl InviteClient {
         After::Stay
     }
 
-    /// Says whether the response is news, and whether the machine goes on.
-    pub(super) fn handle_response(
-        &mut self,
-        response: &Response,
-        reach: &mut Reach<'_>,
-    ) -> (bool, After) {
-        let is_open = matches!(self.state, State::Calling { .. } | State::Proceeding);
-        match (response.status, &self.state) {
-            (..200, _) if is_open => {
-                self.stop_calling(reach);
+    /// Every response is news; says whether the machine goes on. What comes after a final one is not for it: each 2xx is
+    /// news then too, since it may come from another phone, and the ACK of a refusal is given again.
+    pub(super) fn handle_response(&mut self, response: &Response, reach: &mut Reach<'_>) -> After {
+        match response.status {
+            ..200 => {
+                reach.clear(Timer::A);
+                reach.clear(Timer::B);
                 self.state = State::Proceeding;
-                (true, After::Stay)
+                After::Stay
             }
-            (200..300, _) if is_open => {
-                self.stop_calling(reach);
-                reach.set(Timer::M, PATIENCE);
-                self.state = State::Accepted;
-                (true, After::Stay)
-            }
-            (200..300, State::Accepted) => (true, After::Stay),
-            (300.., _) if is_open => {
-                self.stop_calling(reach);
-                (true, self.complete(response, reach))
-            }
-            (300.., State::Completed { ack }) => {
-                reach.send(ack);
-                (false, After::Stay)
-            }
-            _ => (false, After::Stay),
+            200..300 => After::Kept(Again::News),
+            300.. => self.complete(response, reach),
         }
     }
 
-    fn stop_calling(&self, reach: &mut Reach<'_>) {
-        reach.clear(Timer::A);
-        reach.clear(Timer::B);
-    }
-
-    fn complete(&mut self, refusal: &Response, reach: &mut Reach<'_>) -> After {
+    fn complete(&self, refusal: &Response, reach: &mut Reach<'_>) -> After {
         let ack = ack_for_refusal(&self.request, refusal).to_bytes();
         reach.send(&ack);
         if reach.is_reliable() {
             return After::Over;
         }
-        reach.set(Timer::D, PATIENCE);
-        self.state = State::Completed { ack };
-        After::Stay
+        After::Kept(Again::Bytes(ack.into()))
     }
 
     pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use super::kept::Again;
 use super::machine::{After, Reach};
-use crate::timers::{PATIENCE, T1, T2, T4, Timer};
+use crate::timers::{PATIENCE, T1, T2, Timer};
 
 #[derive(Debug)]
 enum State {
@@ -13,9 +14,7 @@ enum State {
     Proceeding(Option<Vec<u8>>),
     /// Refused; the refusal is repeated until the ACK.
     Completed { refusal: Vec<u8>, pause: Duration },
-    /// The ACK of the refusal is here.
-    Confirmed,
-    /// Accepted by a 2xx.
+    /// Accepted by a 2xx, whose ACK the leg waits for.
     Accepted,
 }
 
@@ -40,23 +39,25 @@ impl InviteServer {
             State::Proceeding(Some(bytes)) | State::Completed { refusal: bytes, .. } => {
                 reach.send(bytes)
             }
-            State::Proceeding(None) | State::Confirmed | State::Accepted => {}
+            State::Proceeding(None) | State::Accepted => {}
         }
         After::Stay
     }
 
-    pub(super) fn handle_ack(&mut self, reach: &mut Reach<'_>) -> After {
-        if !matches!(self.state, State::Completed { .. }) {
-            return After::Stay;
+    pub(super) fn handle_ack(&self, reach: &Reach<'_>) -> After {
+        match self.state {
+            State::Completed { .. } if reach.is_reliable() => After::Over,
+            State::Completed { .. } => After::Kept(Again::Silence),
+            State::Proceeding(_) | State::Accepted => After::Stay,
         }
-        if reach.is_reliable() {
-            return After::Over;
+    }
+
+    /// The leg has the ACK for its 2xx.
+    pub(super) fn confirm(&self) -> After {
+        match self.state {
+            State::Accepted => After::Kept(Again::Call),
+            State::Proceeding(_) | State::Completed { .. } => After::Stay,
         }
-        self.state = State::Confirmed;
-        reach.clear(Timer::G);
-        reach.clear(Timer::H);
-        reach.set(Timer::I, T4);
-        After::Stay
     }
 
     pub(super) fn respond(&mut self, status: u16, bytes: Vec<u8>, reach: &mut Reach<'_>) -> After {

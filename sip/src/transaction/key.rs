@@ -1,68 +1,71 @@
 //! Which transaction a message belongs to (RFC 3261 sections 17.1.3 and 17.2.3).
 
+use sha2::{Digest, Sha256};
+
 use crate::message::{Essentials, MAGIC_COOKIE, Method, Request};
 
-/// What tells transactions apart.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
-    /// A request of ours: our branch, and the method, since a CANCEL shares the branch of its INVITE.
-    Ours { branch: String, method: Method },
-    /// A phone's request.
-    Theirs {
-        branch: String,
-        sent_by: String,
-        method: Method,
-    },
-}
+/// What tells transactions apart, as the first half of a SHA-256: nobody can make two requests alike that are not, and
+/// many thousand keys take little room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u128);
 
 impl Key {
     /// The transaction that a phone's request opens, repeats or acknowledges.
     pub(super) fn of_request(request: &Request, essentials: &Essentials) -> Self {
-        let method = match &request.method {
-            Method::Ack => Method::Invite,
-            method => method.clone(),
-        };
-        Self::theirs(essentials, method)
+        match &request.method {
+            Method::Ack => Self::theirs(essentials, &Method::Invite),
+            method => Self::theirs(essentials, method),
+        }
     }
 
     /// The INVITE that a CANCEL means (section 9.2).
     pub(super) fn of_cancelled(cancel: &Essentials) -> Self {
-        Self::theirs(cancel, Method::Invite)
+        Self::theirs(cancel, &Method::Invite)
     }
 
-    fn theirs(essentials: &Essentials, method: Method) -> Self {
-        let branch = essentials.via.branch().unwrap_or_default();
+    fn theirs(essentials: &Essentials, method: &Method) -> Self {
+        let via = &essentials.via;
+        let branch = via.params.get("branch").unwrap_or_default();
         let is_unique = branch.len() > MAGIC_COOKIE.len()
             && branch
                 .get(..MAGIC_COOKIE.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(MAGIC_COOKIE));
-        let branch = if is_unique {
-            branch
+        let sent_by = via.sent_by();
+        let parts = ["theirs", method.as_str(), &sent_by];
+        if is_unique {
+            Self::of_parts(parts.into_iter().chain([&*branch]))
         } else {
-            old_style_branch(essentials)
-        };
-        Self::Theirs {
-            branch,
-            sent_by: essentials.via.sent_by(),
-            method,
+            let old_style = old_style_branch(essentials);
+            Self::of_parts(parts.into_iter().chain([old_style.as_str()]))
         }
     }
 
     /// The transaction that a response answers.
     pub(super) fn of_response(essentials: &Essentials) -> Self {
-        let branch = essentials.via.branch().unwrap_or_default();
-        Self::Ours {
-            branch,
-            method: essentials.cseq.method.clone(),
-        }
+        let branch = essentials.via.params.get("branch").unwrap_or_default();
+        Self::ours(&branch, &essentials.cseq.method)
     }
 
     /// The transaction of a request we made. `None` if it has no Via, which no request of ours lacks.
     pub(super) fn of_own(request: &Request) -> Option<Self> {
-        Some(Self::Ours {
-            branch: request.headers.via()?.branch()?,
-            method: request.method.clone(),
-        })
+        let branch = request.headers.via()?.branch()?;
+        Some(Self::ours(&branch, &request.method))
+    }
+
+    /// Our branch, and the method, since a CANCEL shares the branch of its INVITE.
+    fn ours(branch: &str, method: &Method) -> Self {
+        Self::of_parts(["ours", method.as_str(), branch].into_iter())
+    }
+
+    fn of_parts<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let hash: [u8; 32] = hash.finalize().into();
+        let half = hash.first_chunk().copied().expect("a half of 32 bytes");
+        Self(u128::from_be_bytes(half))
     }
 }
 

@@ -7,15 +7,19 @@ use super::TransactionId;
 use super::client::Client;
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
+use super::kept::Again;
 use super::server::Server;
 use crate::flow::Flow;
 use crate::timers::{Alarms, Timer};
 
 /// Whether a machine goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum After {
     Stay,
+    /// Nothing is left of it.
     Over,
+    /// Only this is left of it.
+    Kept(Again),
 }
 
 #[derive(Debug)]

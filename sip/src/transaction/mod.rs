@@ -1,48 +1,47 @@
 //! Transactions: one request and its answers, repeats swallowed and losses made good (RFC 3261 section 17, RFC 6026).
 //!
-//! This file owns the table and says which transaction a message belongs to; the four machines have a file each. It
-//! does not know calls. State is only opened for requests that the agent wants to keep: challenges and refusals of
-//! strangers are answered without any (section 8.2.7).
+//! This file owns the table of what is open and moves the machines, each of which has a file; `serving` has the requests
+//! of phones, `asking` ours, `kept` what is over. None knows calls. State is only opened for requests that the agent wants
+//! to keep: challenges and refusals of strangers are answered without any (section 8.2.7).
 
+mod asking;
 mod client;
 mod invite_client;
 mod invite_server;
+mod kept;
 mod key;
 mod machine;
 mod server;
+mod serving;
+mod source;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::event::LegId;
 use crate::flow::Flow;
-use crate::message::{Essentials, Method, Request, Response};
 use crate::timers::{Alarms, Timer};
-use client::Client;
-use invite_client::InviteClient;
-use invite_server::InviteServer;
+use kept::{Finished, Kept};
 use key::Key;
 use machine::{After, Machine, Reach};
-use server::Server;
+use source::Source;
 
+pub(crate) use asking::Received;
 pub(crate) use invite_client::cancel_for;
+pub(crate) use serving::Absorbed;
 
-/// How many transactions may be open. A call has one or two at a time and each lingers for 32 s, so this is some
-/// 60 calls a second for ever; beyond it requests are answered 503 without state.
-pub(crate) const MAX_TRANSACTIONS: usize = 4096;
+/// How many requests of ours may be open: one for each phone of as many legs as there may be, and as many again within
+/// them. Beyond it nothing more is asked.
+pub(crate) const MAX_OURS: usize = 4096;
+/// How many requests of phones may be open, which is until the answer (or until the ACK, for an INVITE): several in each
+/// leg. Beyond it requests are answered 503 without state.
+pub(crate) const MAX_THEIRS: usize = 2048;
+/// How many of these may come from one source, so that no phone can shut the others out.
+pub(crate) const MAX_OF_SOURCE: usize = 512;
 
 /// One transaction. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TransactionId(u64);
-
-/// What became of a request offered to the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Absorbed {
-    /// A repeat, or the ACK of a refusal: dealt with.
-    Yes,
-    /// It belongs to nothing here.
-    No,
-}
 
 /// A client transaction that ended without a final answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +58,13 @@ struct Entry {
     machine: Machine,
 }
 
-/// The table of all open transactions, and the queue of bytes to send.
+impl Entry {
+    const fn is_ours(&self) -> bool {
+        matches!(self.machine, Machine::Client(_) | Machine::InviteClient(_))
+    }
+}
+
+/// The table of all open transactions, what is kept of the others, and the queue of bytes to send.
 ///
 /// The queue is drained after every input; one input adds a message per phone of a line at most, and a timeout one per
 /// open transaction.
@@ -67,6 +72,11 @@ struct Entry {
 pub(crate) struct Transactions {
     entries: BTreeMap<TransactionId, Entry>,
     by_key: BTreeMap<Key, TransactionId>,
+    /// How many of them are requests of ours.
+    ours: usize,
+    /// How many each source has sent.
+    theirs: BTreeMap<Source, usize>,
+    finished: Finished,
     alarms: Alarms<TransactionId>,
     output: VecDeque<(Flow, Vec<u8>)>,
     last: u64,
@@ -77,6 +87,9 @@ impl Transactions {
         Self {
             entries: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            ours: 0,
+            theirs: BTreeMap::new(),
+            finished: Finished::new(),
             alarms: Alarms::new(),
             output: VecDeque::new(),
             last: 0,
@@ -93,158 +106,37 @@ impl Transactions {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        self.alarms.next()
+        let alarms = [self.alarms.next(), self.finished.next_alarm()];
+        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Offers a request to the transaction it may be a repeat of, or to the refusal it may acknowledge.
-    pub(crate) fn absorb(
-        &mut self,
-        request: &Request,
-        essentials: &Essentials,
-        now: Instant,
-    ) -> Absorbed {
-        let Some(id) = self
-            .by_key
-            .get(&Key::of_request(request, essentials))
-            .copied()
-        else {
-            return Absorbed::No;
-        };
-        let is_ack = request.method == Method::Ack;
-        let mut absorbed = Absorbed::Yes;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteServer(server) if is_ack => {
-                if server.is_accepted() {
-                    // An old phone that keeps the branch in its ACK for a 200: the call's business.
-                    absorbed = Absorbed::No;
-                }
-                server.handle_ack(reach)
-            }
-            Machine::InviteServer(server) => server.handle_repeat(reach),
-            Machine::Server(server) => server.handle_repeat(reach),
-            Machine::Client(_) | Machine::InviteClient(_) => After::Stay,
-        });
-        absorbed
-    }
-
-    /// Opens a server transaction; answers go over `flow`. `None` if the table is full.
-    pub(crate) fn open(
-        &mut self,
-        request: &Request,
-        essentials: &Essentials,
-        flow: Flow,
-    ) -> Option<TransactionId> {
-        let machine = match request.method {
-            Method::Invite => Machine::InviteServer(InviteServer::new()),
-            _ => Machine::Server(Server::new()),
-        };
-        self.insert(Entry {
-            key: Key::of_request(request, essentials),
-            flow,
-            owner: None,
-            machine,
-        })
-    }
-
-    /// Says which leg a server transaction belongs to, for CANCEL.
+    /// Says which leg a transaction belongs to.
     pub(crate) fn set_owner(&mut self, id: TransactionId, owner: LegId) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.owner = Some(owner);
         }
     }
 
-    /// The INVITE that a CANCEL means (section 9.2).
-    pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<TransactionId> {
-        self.by_key.get(&Key::of_cancelled(cancel)).copied()
-    }
-
-    /// The leg that a transaction belongs to.
+    /// The leg that an open transaction belongs to.
     pub(crate) fn owner(&self, id: TransactionId) -> Option<LegId> {
         self.entries.get(&id).and_then(|entry| entry.owner)
     }
 
-    /// Answers. A provisional answer, the final one, or a 2xx to INVITE again.
-    pub(crate) fn respond(&mut self, id: TransactionId, response: &Response, now: Instant) {
-        let bytes = response.to_bytes();
-        let status = response.status;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteServer(server) => server.respond(status, bytes, reach),
-            Machine::Server(server) => server.respond(status, bytes, reach),
-            Machine::Client(_) | Machine::InviteClient(_) => After::Stay,
-        });
-    }
-
-    /// Sends a request and opens its client transaction. `None`, and nothing sent, if the table is full.
-    pub(crate) fn start(
-        &mut self,
-        request: Request,
-        flow: Flow,
-        owner: Option<LegId>,
-        now: Instant,
-    ) -> Option<TransactionId> {
-        let key = Key::of_own(&request)?;
-        let machine = match request.method {
-            Method::Invite => Machine::InviteClient(InviteClient::new(request)),
-            _ => Machine::Client(Client::new(request)),
-        };
-        let id = self.insert(Entry {
-            key,
-            flow,
-            owner,
-            machine,
-        })?;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteClient(client) => client.start(reach),
-            Machine::Client(client) => client.start(reach),
-            Machine::InviteServer(_) | Machine::Server(_) => After::Stay,
-        });
-        Some(id)
-    }
-
-    /// Offers a response to its transaction. Gives the owner if the response is news to it.
-    pub(crate) fn receive(
-        &mut self,
-        response: &Response,
-        essentials: &Essentials,
-        now: Instant,
-    ) -> Received {
-        let Some(id) = self.by_key.get(&Key::of_response(essentials)).copied() else {
-            return Received::Stray;
-        };
-        let owner = self.owner(id);
-        let mut is_news = false;
-        self.drive(id, now, |machine, reach| {
-            let (news, after) = match machine {
-                Machine::InviteClient(client) => client.handle_response(response, reach),
-                Machine::Client(client) => client.handle_response(response, reach),
-                Machine::InviteServer(_) | Machine::Server(_) => (false, After::Stay),
-            };
-            is_news = news;
-            after
-        });
-        match owner {
-            Some(owner) if is_news => Received::News(id, owner),
-            _ => Received::Done,
-        }
-    }
-
-    /// Forgets a transaction at once.
+    /// Forgets an open transaction at once.
     pub(crate) fn forget(&mut self, id: TransactionId) {
-        if let Some(entry) = self.entries.remove(&id) {
-            self.by_key.remove(&entry.key);
-        }
-        self.alarms.clear_all(id);
+        self.remove(id);
     }
 
     /// Handles the waits that have ended; gives the requests that got no final answer.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered> {
+        self.finished.handle_timeout(now);
         let mut unanswered = Vec::new();
         while let Some((transaction, timer)) = self.alarms.pop(now) {
             let owner = self.owner(transaction);
             let is_given_up = matches!(timer, Timer::B | Timer::F);
             self.drive(transaction, now, |machine, reach| match machine {
                 Machine::InviteServer(server) => server.handle_timer(timer, reach),
-                Machine::Server(_) => After::Over,
+                Machine::Server(_) => After::Stay,
                 Machine::InviteClient(client) => client.handle_timer(timer, reach),
                 Machine::Client(client) => client.handle_timer(timer, reach),
             });
@@ -258,31 +150,58 @@ impl Transactions {
     /// Drops everything on a closed stream; gives the requests that now stay unanswered.
     pub(crate) fn handle_flow_closed(&mut self, flow: Flow) -> Vec<Unanswered> {
         let on_flow = self.entries.iter().filter(|(_, entry)| entry.flow == flow);
-        let gone: Vec<(TransactionId, bool, Option<LegId>)> = on_flow
-            .map(|(id, entry)| {
-                let is_client =
-                    matches!(entry.machine, Machine::Client(_) | Machine::InviteClient(_));
-                (*id, is_client, entry.owner)
-            })
-            .collect();
-        for (id, ..) in &gone {
-            self.forget(*id);
-        }
-        let clients = gone.into_iter().filter(|(_, is_client, _)| *is_client);
-        clients
-            .map(|(transaction, _, owner)| Unanswered { transaction, owner })
+        let gone: Vec<TransactionId> = on_flow.map(|(id, _)| *id).collect();
+        let gone = gone
+            .into_iter()
+            .filter_map(|id| Some((id, self.remove(id)?)));
+        gone.filter(|(_, entry)| entry.is_ours())
+            .map(|(transaction, Entry { owner, .. })| Unanswered { transaction, owner })
             .collect()
     }
 
     fn insert(&mut self, entry: Entry) -> Option<TransactionId> {
-        if self.entries.len() >= MAX_TRANSACTIONS || self.by_key.contains_key(&entry.key) {
+        if !self.has_room(&entry) || self.by_key.contains_key(&entry.key) {
             return None;
         }
+        let count = match entry.is_ours() {
+            true => &mut self.ours,
+            false => self.theirs.entry(Source::of(entry.flow)).or_default(),
+        };
+        *count = count.saturating_add(1);
         self.last = self.last.saturating_add(1);
         let id = TransactionId(self.last);
-        self.by_key.insert(entry.key.clone(), id);
+        self.by_key.insert(entry.key, id);
         self.entries.insert(id, entry);
         Some(id)
+    }
+
+    fn has_room(&self, entry: &Entry) -> bool {
+        if entry.is_ours() {
+            return self.ours < MAX_OURS;
+        }
+        let theirs = self.entries.len().saturating_sub(self.ours);
+        let held = self.theirs.get(&Source::of(entry.flow)).copied();
+        theirs < MAX_THEIRS && held.unwrap_or_default() < MAX_OF_SOURCE
+    }
+
+    fn remove(&mut self, id: TransactionId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.by_key.remove(&entry.key);
+        self.alarms.clear_all(id);
+        self.uncount(&entry);
+        Some(entry)
+    }
+
+    fn uncount(&mut self, gone: &Entry) {
+        if gone.is_ours() {
+            self.ours = self.ours.saturating_sub(1);
+            return;
+        }
+        let source = Source::of(gone.flow);
+        match self.theirs.get_mut(&source) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            _ => drop(self.theirs.remove(&source)),
+        }
     }
 
     /// The one place where a machine is moved, and taken out when it is over.
@@ -303,122 +222,26 @@ impl Transactions {
             alarms: &mut self.alarms,
             output: &mut self.output,
         };
-        if step(&mut entry.machine, &mut reach) == After::Over {
-            self.forget(id);
+        match step(&mut entry.machine, &mut reach) {
+            After::Stay => {}
+            After::Over => drop(self.remove(id)),
+            After::Kept(again) => {
+                if let Some(Entry {
+                    key, flow, owner, ..
+                }) = self.remove(id)
+                {
+                    let kept = Kept {
+                        id,
+                        flow,
+                        owner,
+                        again,
+                    };
+                    self.finished.keep(key, kept, now);
+                }
+            }
         }
     }
-}
-
-/// What became of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// For this leg.
-    News(TransactionId, LegId),
-    /// A repeat, or an answer nobody waits for.
-    Done,
-    /// It answers no request of ours.
-    Stray,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::message::{Message, parse};
-    use crate::timers::{PATIENCE, some_instant};
-
-    fn flow() -> Flow {
-        Flow {
-            transport: crate::flow::Transport::Udp,
-            local: "127.0.0.1:5060".parse().unwrap(),
-            peer: "127.0.0.1:40001".parse().unwrap(),
-            connection: 0,
-        }
-    }
-
-    fn request(method: &str) -> Request {
-        let text = format!(
-            "{method} sip:1@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKq\r\nFrom: <sip:a@h>;tag=1\r\n\
-             To: <sip:1@h>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nContact: <sip:a@h>\r\n\r\n"
-        );
-        match parse(text.as_bytes()).unwrap() {
-            Message::Request(request) => request,
-            Message::Response(_) => unreachable!("a request was written"),
-        }
-    }
-
-    /// Lets all waits end; gives how often something was sent meanwhile.
-    fn wait(table: &mut Transactions, now: Instant) -> usize {
-        while let Some((at, _)) = table.next_alarm().filter(|(at, _)| *at <= now + PATIENCE) {
-            table.handle_timeout(at);
-        }
-        std::iter::from_fn(|| table.poll()).count()
-    }
-
-    #[test]
-    fn every_way_to_answer_a_phone_ends_with_an_empty_table() {
-        for (method, status) in [("INVITE", 200), ("INVITE", 486), ("OPTIONS", 200)] {
-            let (mut table, now) = (Transactions::new(), some_instant());
-            let request = request(method);
-            let (_, essentials) = request.validate().unwrap();
-            let id = table.open(&request, &essentials, flow()).unwrap();
-            assert_eq!(table.absorb(&request, &essentials, now), Absorbed::Yes);
-            table.respond(id, &Response::to(&request, status), now);
-            wait(&mut table, now);
-            assert!(
-                table.entries.is_empty() && table.by_key.is_empty(),
-                "{method} {status}"
-            );
-            assert_eq!(table.next_alarm(), None);
-        }
-    }
-
-    #[test]
-    fn every_way_a_phone_answers_ends_with_an_empty_table() {
-        for (method, status) in [
-            ("INVITE", 200),
-            ("INVITE", 486),
-            ("BYE", 200),
-            ("BYE", 0),
-            ("INVITE", 0),
-        ] {
-            let (mut table, now) = (Transactions::new(), some_instant());
-            let request = request(method);
-            table.start(request.clone(), flow(), None, now).unwrap();
-            if status > 0 {
-                let response = Response::to(&request, status);
-                let essentials = response.validate().unwrap();
-                assert_eq!(table.receive(&response, &essentials, now), Received::Done);
-            }
-            wait(&mut table, now);
-            assert!(
-                table.entries.is_empty() && table.by_key.is_empty(),
-                "{method} {status}"
-            );
-            assert_eq!(table.next_alarm(), None);
-        }
-    }
-
-    #[test]
-    fn repeats_follow_the_schedule_of_the_rfc() {
-        // An INVITE doubles its pause: 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s. Others stop doubling at 4 s.
-        for (method, times) in [("INVITE", 7), ("BYE", 11)] {
-            let (mut table, now) = (Transactions::new(), some_instant());
-            table.start(request(method), flow(), None, now).unwrap();
-            assert_eq!(wait(&mut table, now), times, "{method}");
-        }
-    }
-
-    #[test]
-    fn a_full_table_takes_nothing_more_and_forgets_nothing() {
-        let mut table = Transactions::new();
-        for number in 0..=MAX_TRANSACTIONS {
-            let mut request = request("OPTIONS");
-            let via = format!("SIP/2.0/UDP h;branch=z9hG4bK{number}");
-            request.headers.replace(crate::message::Name::Via, via);
-            let (_, essentials) = request.validate().unwrap();
-            let is_open = table.open(&request, &essentials, flow()).is_some();
-            assert_eq!(is_open, number < MAX_TRANSACTIONS);
-        }
-        assert_eq!(table.entries.len(), MAX_TRANSACTIONS);
-    }
-}
+mod tests;

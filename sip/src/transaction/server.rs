@@ -1,52 +1,36 @@
 //! A phone's request other than INVITE (RFC 3261 section 17.2.2).
 
+use super::kept::Again;
 use super::machine::{After, Reach};
-use crate::timers::{PATIENCE, Timer};
 
-#[derive(Debug)]
-enum State {
-    /// No answer yet: a repeat is swallowed.
-    Trying,
-    /// The last provisional answer is given again to a repeat.
-    Proceeding(Vec<u8>),
-    /// The final answer is given again to a repeat.
-    Completed(Vec<u8>),
-}
-
+/// A request without a final answer.
 #[derive(Debug)]
 pub(super) struct Server {
-    state: State,
+    /// The last provisional answer, which is given again to a repeat.
+    provisional: Option<Vec<u8>>,
 }
 
 impl Server {
     pub(super) const fn new() -> Self {
-        Self {
-            state: State::Trying,
-        }
+        Self { provisional: None }
     }
 
     pub(super) fn handle_repeat(&mut self, reach: &mut Reach<'_>) -> After {
-        match &self.state {
-            State::Trying => {}
-            State::Proceeding(bytes) | State::Completed(bytes) => reach.send(bytes),
+        if let Some(bytes) = &self.provisional {
+            reach.send(bytes);
         }
         After::Stay
     }
 
     pub(super) fn respond(&mut self, status: u16, bytes: Vec<u8>, reach: &mut Reach<'_>) -> After {
-        if matches!(self.state, State::Completed(_)) {
-            return After::Stay;
-        }
         reach.send(&bytes);
         if status < 200 {
-            self.state = State::Proceeding(bytes);
+            self.provisional = Some(bytes);
             return After::Stay;
         }
         if reach.is_reliable() {
             return After::Over;
         }
-        reach.set(Timer::J, PATIENCE);
-        self.state = State::Completed(bytes);
-        After::Stay
+        After::Kept(Again::Bytes(bytes.into()))
     }
 }

@@ -181,13 +181,17 @@ fn strangers_cost_no_memory() {
 
 #[test]
 fn calls_beyond_the_limit_are_turned_away() {
-    let (mut world, alice) = (World::new(), phone("alice", 40001));
-    for _ in 0..256 {
-        alice.dial(&mut world, "1", OFFER);
+    let mut world = World::new();
+    let (alice, bob) = (phone("alice", 40001), phone("bob", 40002));
+    // Each line has its half, whatever the other one does.
+    for phone in [&alice, &bob] {
+        for _ in 0..128 {
+            phone.dial(&mut world, "1", OFFER);
+        }
+        let invite = phone.request(&mut world, Method::Invite, "sip:1@127.0.0.1");
+        assert_eq!(phone.ask_proved(&mut world, &invite).status, 503);
     }
-    let invite = alice.request(&mut world, Method::Invite, "sip:1@127.0.0.1");
-    assert_eq!(alice.ask_proved(&mut world, &invite).status, 503);
-    assert_eq!(world.agent.counters().overloaded, 1);
+    assert_eq!(world.agent.counters().overloaded, 2);
 }
 
 const SAMPLE: &str = "INVITE sip:5550199@127.0.0.1;user=phone SIP/2.0

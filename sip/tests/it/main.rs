@@ -8,6 +8,7 @@
 mod bad_input;
 mod called;
 mod calling;
+mod capacity;
 mod in_call;
 mod loss;
 mod odd_phones;

@@ -17,7 +17,7 @@ use ringfence_sip::{Account, Password, User};
 use super::{
     World,
     book::new_identity,
-    handset::{Card, Handset, Notice},
+    handset::{Card, Handset, Make, Notice},
     seat::{LineCard, Seat, WORK_BITS},
     wires::in_house,
 };
@@ -180,7 +180,8 @@ impl World {
 
     /// The person at an engine edits the contacts, with a command beside it.
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
-        self.seats[engine].edit_contacts(edit);
+        self.seats[engine].edit_contacts(self.now, edit);
+        self.drain();
     }
 
     /// Plugs a phone in at a line of an engine and waits until it is registered.
@@ -276,7 +277,7 @@ impl World {
         };
         let directory = Directory::of(&seat.book, Vec::new());
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
-        fresh.handle_contacts(seat.contacts.clone(), 0);
+        fresh.handle_contacts(seat.contacts.clone(), 0, self.now);
         fresh.handle_ledger(seat.ledger.0.clone());
         seat.engine = fresh;
         seat.is_off = false;
@@ -308,6 +309,16 @@ impl World {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
     }
 
+    /// From now on a phone is of another make.
+    pub fn become_of_make(&mut self, phone: usize, make: Make) {
+        self.with_handset(phone, |handset, _| handset.become_of_make(make));
+    }
+
+    /// Registers a phone again.
+    pub fn register(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::register);
+    }
+
     /// Holds the call, or takes it back.
     pub fn hold(&mut self, phone: usize, is_held: bool) {
         self.with_handset(phone, |handset, now| handset.hold(is_held, now));
@@ -316,6 +327,11 @@ impl World {
     /// Presses a key that the phone tells of by INFO.
     pub fn press(&mut self, phone: usize, key: char) {
         self.with_handset(phone, |handset, now| handset.press(key, now));
+    }
+
+    /// Presses a key that the phone tells of within its sound, by its event number.
+    pub fn press_in_sound(&mut self, phone: usize, event: u8) {
+        self.with_handset(phone, |handset, _| handset.press_in_sound(event));
     }
 
     /// Dials without an offer.

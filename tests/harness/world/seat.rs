@@ -156,10 +156,10 @@ impl Seat {
     }
 
     /// The person at this machine edits the contacts, with a command beside the engine.
-    pub fn edit_contacts(&mut self, edit: impl FnOnce(&mut Contacts)) {
+    pub fn edit_contacts(&mut self, now: Instant, edit: impl FnOnce(&mut Contacts)) {
         edit(&mut self.contacts);
         self.engine
-            .handle_contacts(self.contacts.clone(), self.saved);
+            .handle_contacts(self.contacts.clone(), self.saved, now);
     }
 
     /// The figures of a call that is not over.
@@ -212,6 +212,9 @@ impl Seat {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.is_off {
+            return;
+        }
         let is_due = |alarm: Option<(Instant, _)>| alarm.is_some_and(|(at, _)| at <= now);
         if is_due(self.engine.next_alarm()) {
             self.engine.handle_timeout(now);
@@ -226,6 +229,9 @@ impl Seat {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+        if self.is_off {
+            return None;
+        }
         let sounds = self.sounds.values().chain(&self.closing);
         let talks = sounds.filter_map(|sound| sound.far.as_ref());
         talks

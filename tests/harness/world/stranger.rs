@@ -1,11 +1,14 @@
 //! What somebody can do who is nobody's engine: post to the relay whatever they like, with or without stolen keys; and
 //! what a test can do who holds all keys: open what was sealed.
 
+use std::time::Duration;
+
 use ringfence_engine::{
     Sealed,
     bucket::bucket,
     date::{Arrival as Moment, UnixTime},
     envelope::{Envelope, EventKey, Outside},
+    identity::Identity,
     ring::{
         BookView,
         incoming::{Listener, Opened, VerifiedRing, open},
@@ -87,7 +90,7 @@ impl World {
 
     /// Every ring that passed the relay, opened with the keys of whomever it was for.
     pub fn opened_rings(&self) -> Vec<VerifiedRing> {
-        let mut seen = Seen::new(self.moment(std::time::Duration::ZERO));
+        let mut seen = Seen::new(self.moment(Duration::ZERO));
         let lines = self.seats.iter().flat_map(|seat| &seat.lines);
         let identities: Vec<_> = lines.map(|line| line.identity()).collect();
         let book_key = self.phone_book.key();
@@ -100,22 +103,29 @@ impl World {
             .collect();
         let mut rings = Vec::new();
         for (at, sealed) in self.relay.passed() {
-            let Ok(envelope) = Envelope::from_bytes(&sealed.bytes) else {
-                continue;
-            };
-            let outside = Outside {
-                bucket: sealed.bucket,
-                event_key: sealed.event_key,
-            };
-            let opened = open(&listeners, &envelope, &outside, &mut seen, self.moment(*at));
-            if let Ok(Opened::Ring { ring, .. }) = opened {
+            let moment = self.moment(*at);
+            if let Some(Opened::Ring { ring, .. }) = opened(&listeners, sealed, &mut seen, moment) {
                 rings.push(*ring);
             }
         }
         rings
     }
 
-    fn moment(&self, at: std::time::Duration) -> Moment {
+    /// How many of these envelopes open with these keys.
+    pub fn opened_by(&self, identity: &Identity, passed: &[(Duration, Sealed)]) -> usize {
+        let mut seen = Seen::new(self.moment(Duration::ZERO));
+        let book_key = self.phone_book.key();
+        let listeners = [Listener {
+            identity,
+            book_key: &book_key,
+        }];
+        let opens = passed.iter().filter(|(at, sealed)| {
+            opened(&listeners, sealed, &mut seen, self.moment(*at)).is_some()
+        });
+        opens.count()
+    }
+
+    fn moment(&self, at: Duration) -> Moment {
         Moment {
             wall: UnixTime::from_seconds(BEGINNING).after(at),
             now: self.began + at,
@@ -127,4 +137,18 @@ impl World {
         self.rng.fill_bytes(&mut key);
         EventKey(key)
     }
+}
+
+fn opened(
+    listeners: &[Listener<'_>],
+    sealed: &Sealed,
+    seen: &mut Seen,
+    moment: Moment,
+) -> Option<Opened> {
+    let envelope = Envelope::from_bytes(&sealed.bytes).ok()?;
+    let outside = Outside {
+        bucket: sealed.bucket,
+        event_key: sealed.event_key,
+    };
+    open(listeners, &envelope, &outside, seen, moment).ok()
 }

@@ -1,6 +1,7 @@
 //! A handset's microphone and ear: 20 ms of PCMU in RTP (RFC 3550, RFC 3551), a tone out, a recording in.
 
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -28,6 +29,9 @@ pub(crate) struct Microphone {
     ssrc: u32,
     /// When the next packet is due, and where to.
     live: Option<(Instant, SocketAddr)>,
+    /// Packets of a key press that take the place of sound, and the timestamp of its beginning.
+    said: VecDeque<[u8; 4]>,
+    began: u32,
 }
 
 impl Microphone {
@@ -39,6 +43,8 @@ impl Microphone {
             timestamp: 77_000,
             ssrc,
             live: None,
+            said: VecDeque::new(),
+            began: 0,
         }
     }
 
@@ -52,17 +58,37 @@ impl Microphone {
         self.live = None;
     }
 
+    /// Says a key press: five packets, and its end three times (RFC 4733 section 2.5).
+    pub(crate) fn press(&mut self, event: u8) {
+        for count in 1..=8_u8 {
+            let end = if count > 5 { 0x80 } else { 0 };
+            let [high, low] = (u16::from(count.min(5)) * 160).to_be_bytes();
+            self.said.push_back([event, end | 10, high, low]);
+        }
+        self.began = self.timestamp;
+    }
+
     /// The packet that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
         self.live = Some((next + PAUSE, to));
-        let mut bytes = vec![0x80, PCMU];
+        let said = self.said.pop_front();
+        let (kind, timestamp) = match said {
+            Some(_) => (EVENTS, self.began),
+            None => (PCMU, self.timestamp),
+        };
+        let mut bytes = vec![0x80, kind];
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
-        bytes.extend_from_slice(&self.timestamp.to_be_bytes());
+        bytes.extend_from_slice(&timestamp.to_be_bytes());
         bytes.extend_from_slice(&self.ssrc.to_be_bytes());
-        let place = usize::from(self.sequence) * SAMPLES % self.wave.len();
-        let samples = self.wave.iter().cycle().skip(place).take(SAMPLES);
-        bytes.extend(samples);
+        match said {
+            Some(said) => bytes.extend_from_slice(&said),
+            None => {
+                let place = usize::from(self.sequence) * SAMPLES % self.wave.len();
+                let samples = self.wave.iter().cycle().skip(place).take(SAMPLES);
+                bytes.extend(samples);
+            }
+        }
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
         Some((to, bytes))

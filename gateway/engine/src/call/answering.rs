@@ -70,7 +70,7 @@ impl Answering {
         desk: &mut Desk<'_>,
     ) -> Phase {
         let agreed = Description::decode(ring.media()).ok().and_then(|remote| {
-            let chosen = choose(&remote.codecs, &offered(&offer))?;
+            let chosen = choose(&remote.codecs, &offered(&offer, call, desk))?;
             Some((remote, chosen))
         });
         let Some((remote, chosen)) = agreed else {

@@ -43,7 +43,7 @@ impl Calling {
         desk: &mut Desk<'_>,
     ) -> Phase {
         let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
-        let media = Description::of(&far, offered(&offer)).encode();
+        let media = Description::of(&far, offered(&offer, call, desk)).encode();
         let caller = caller(desk);
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -157,7 +157,7 @@ impl Calling {
             return Phase::Calling(self);
         };
         let agreed = Description::decode(&answer.media).ok().and_then(|remote| {
-            let chosen = choose(&offered(&self.offer), &remote.codecs)?;
+            let chosen = choose(&offered(&self.offer, call, desk), &remote.codecs)?;
             Some((remote, chosen))
         });
         desk.step(call, Step::AnswerOpened);
@@ -210,7 +210,13 @@ pub(super) fn say(
     });
 }
 
-/// The codecs that a phone offered, in its order.
-pub(super) fn offered(offer: &PhoneMedia) -> Vec<Codec> {
-    offer.codecs.iter().map(|(codec, _)| *codec).collect()
+/// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
+/// only (INFO) gets them translated.
+pub(super) fn offered(offer: &PhoneMedia, call: &Common, desk: &Desk<'_>) -> Vec<Codec> {
+    let mut codecs: Vec<Codec> = offer.codecs.iter().map(|(codec, _)| *codec).collect();
+    let takes_info = call.leg.is_some_and(|leg| desk.agent.lists_info(leg));
+    if takes_info && !codecs.iter().any(|codec| codec.is_events()) {
+        codecs.extend([Codec::Events8k, Codec::Events48k]);
+    }
+    codecs
 }

@@ -144,7 +144,7 @@ impl Ringing {
         let own = flow.and_then(|flow| self.offers.get(&flow));
         let answered = own.and_then(|own| read_answer(answer, own, desk.config.srtp));
         let agreed = answered.and_then(|(media, own)| {
-            let chosen = choose(&self.remote.codecs, &offered(&media))?;
+            let chosen = choose(&self.remote.codecs, &offered(&media, call, desk))?;
             Some((media, own, chosen))
         });
         let Some((media, own, chosen)) = agreed else {

@@ -136,6 +136,9 @@ impl Talking {
                     desk.media(call, MediaOrder::Control(frame.to_vec()));
                 }
             }
+            TalkEvent::Pressed { event, millis } => {
+                self.pressed_there(*event, *millis, call, desk);
+            }
             TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
             TalkEvent::Control(frame) => match Control::decode(frame) {
                 Ok(Control::HangUp) => return super::hung_up_there(call, desk),

@@ -14,13 +14,16 @@
 //! This module knows the frame and what is bound to it; what a body means is the business of `ring` and
 //! `session`, and the work on the event around it that of `work`.
 
+pub(crate) mod fields;
 pub(crate) mod noise;
 pub(crate) mod payload;
 mod primitives;
 
 use std::fmt;
 
+use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
+use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::hint::Hint;
 use crate::rejected::Rejected;
@@ -64,6 +67,15 @@ impl Envelope {
         bytes[HINT_AT..E_AT].copy_from_slice(&hint.0);
         bytes[E_AT..].copy_from_slice(sealed);
         Self(bytes)
+    }
+
+    /// An envelope that nobody can open, and that looks like every other: a decoy key and random bytes.
+    pub(crate) fn cover(rng: &mut impl CryptoRng) -> Self {
+        let mut sealed = [0; SEALED_LEN];
+        rng.fill_bytes(&mut sealed);
+        let decoy = PublicKey::from(&StaticSecret::random_from_rng(rng));
+        sealed[..32].copy_from_slice(decoy.as_bytes());
+        Self::frame(Hint::random(rng), &sealed)
     }
 
     /// The bytes that travel.

@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Text = 7,
     Confirm = 9,
     Missed = 10,
+    Presence = 11,
 }
 
 impl Kind {
@@ -34,6 +35,7 @@ impl Kind {
             7 => Ok(Self::Text),
             9 => Ok(Self::Confirm),
             10 => Ok(Self::Missed),
+            11 => Ok(Self::Presence),
             _ => Err(Rejected::Kind),
         }
     }

@@ -97,8 +97,11 @@ pub(crate) fn open(
             })
         }
         // Whatever is of use within a minute only has no business in an event that is kept.
-        Kind::Ring | Kind::Answer | Kind::Cancel | Kind::HangUp | Kind::Confirm => {
-            Err(Rejected::Kind)
-        }
+        Kind::Ring
+        | Kind::Answer
+        | Kind::Cancel
+        | Kind::HangUp
+        | Kind::Confirm
+        | Kind::Presence => Err(Rejected::Kind),
     }
 }

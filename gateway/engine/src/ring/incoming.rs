@@ -23,6 +23,8 @@ use crate::envelope::noise::{self, FirstOpened, NoiseFault};
 use crate::envelope::payload::{self, Kind, LATER_PAYLOAD};
 use crate::envelope::{Envelope, MAX_MEDIA, Outside};
 use crate::identity::Identity;
+use crate::presence::Word;
+use crate::presence::body::PresenceBody;
 use crate::rejected::Rejected;
 use crate::seen::{Candidate, Seen};
 use crate::session::Session;
@@ -54,6 +56,13 @@ pub enum Opened {
         id: RingId,
         /// Why.
         reason: CancelReason,
+    },
+    /// Somebody says how a line of theirs stands.
+    Presence {
+        /// Index of the listener.
+        line: usize,
+        /// What it says.
+        word: Word,
     },
 }
 
@@ -111,6 +120,16 @@ pub fn open(
                 line,
                 id,
                 reason: body.reason,
+            })
+        }
+        Kind::Presence => {
+            let body = PresenceBody::decode(body)?;
+            check_time(body.from.dated, arrival.wall)?;
+            let today = arrival.wall.day();
+            body.from.verify(&opened.caller, listener.book_key, today)?;
+            Ok(Opened::Presence {
+                line,
+                word: Word::of(&body),
             })
         }
         Kind::Answer | Kind::Confirm | Kind::HangUp | Kind::Text | Kind::Missed => {

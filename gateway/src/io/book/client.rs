@@ -10,18 +10,21 @@ use std::time::Duration;
 
 use reqwest::header::IF_NONE_MATCH;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use ringfence_phonebook::fetch::FetchError;
 use ringfence_phonebook::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
     Rotated, TurnCredentials, Verify,
 };
-use ringfence_phonebook::{NetworkSettings, Want};
+use ringfence_phonebook::{NetworkSettings, Root, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
 use super::skew::Skew;
 use super::{BookFault, Unreachable, check};
 use crate::clock;
 use crate::io::tls::TlsFault;
+use crate::io::watch::{Opened, Watch};
 use crate::secret::Secret;
 
 /// Longest time for a request and its answer: a tile over a slow line.
@@ -36,6 +39,7 @@ pub struct BookClient {
     http: reqwest::Client,
     base: Url,
     skew: Arc<Skew>,
+    watch: Watch,
 }
 
 impl BookClient {
@@ -72,7 +76,20 @@ impl BookClient {
             http,
             base,
             skew: Arc::default(),
+            watch: Watch::default(),
         })
+    }
+
+    /// The same, with somebody who sees every request.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// How far this machine's clock was from the book's at its last answer, and whether ours is behind; `None` if it told no time.
+    #[must_use]
+    pub fn clock_apart(&self) -> Option<(Duration, bool)> {
+        self.skew.last()
     }
 
     /// The book's URL, without a slash at its end.
@@ -88,6 +105,31 @@ impl BookClient {
     pub async fn network(&self) -> Result<NetworkSettings, BookFault> {
         let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
         check(self.json(response).await?)
+    }
+
+    /// The newest root and the settings that it names: what a book must show before it is told a code.
+    ///
+    /// # Errors
+    /// [`BookFault`], also when the two do not fit together.
+    pub async fn introduce(&self) -> Result<(NetworkSettings, Root), BookFault> {
+        for is_last in [false, true] {
+            let network = self.get(Want::Network, None).await?;
+            let network = network.ok_or(BookFault::Status(304))?;
+            let root = self.get(Want::Root, None).await?;
+            let root = root.ok_or(BookFault::Status(304))?;
+            let settings: NetworkSettings =
+                serde_json::from_slice(&network).map_err(|_| self.not_a_book())?;
+            let settings = check(settings)?;
+            let root = Root::decode(&root, &settings.book_key).map_err(FetchError::Root)?;
+            if <[u8; 32]>::from(Sha256::digest(&network)) == root.states().network {
+                return Ok((settings, root));
+            }
+            // Settings that change just now are in order at the second look.
+            if is_last {
+                break;
+            }
+        }
+        Err(FetchError::Network.into())
     }
 
     /// Redeems an activation code.
@@ -185,6 +227,7 @@ impl BookClient {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Response, BookFault> {
+        self.watch.note(|| Opened::Book);
         let response = request
             .send()
             .await
@@ -233,6 +276,22 @@ impl BookClient {
             why,
         }
     }
+}
+
+/// How far this machine's clock is from that of the server behind a `ws://` or `wss://` URL, by the answer to an ordinary request;
+/// `None` if there is none, or it tells no time. `true`: ours is behind.
+pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
+    crate::io::tls::settle_provider();
+    let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
+    let http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent("ringfence/1")
+        .build()
+        .ok()?;
+    let answer = http.get(url).send().await.ok()?;
+    super::skew::difference(answer.headers(), clock::since_epoch())
 }
 
 fn read_url(text: &str) -> Result<Url, BookFault> {

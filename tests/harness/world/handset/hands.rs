@@ -27,6 +27,11 @@ impl Handset {
         self.ask(request, false, now);
     }
 
+    /// Presses a key, and says so within its sound (RFC 4733).
+    pub(crate) fn press_in_sound(&mut self, event: u8) {
+        self.microphone.press(event);
+    }
+
     /// Hands the call to whoever this address means.
     pub(crate) fn refer(&mut self, to: &str, now: Instant) {
         let Some(mut request) = self.in_dialog(Method::Refer) else {

@@ -130,7 +130,7 @@ impl Handset {
         match method {
             Method::Register if response.status == 200 => self.notice(Notice::Registered, now),
             Method::Register => self.notice(Notice::NotRegistered(response.status), now),
-            Method::Invite => self.hear_outcome(response, now),
+            Method::Invite | Method::Update => self.hear_outcome(response, now),
             Method::Message => self.notice(Notice::TextDone(response.status), now),
             _ => {}
         }

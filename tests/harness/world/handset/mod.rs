@@ -18,7 +18,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_sip::{
     Password,
-    message::{Method, Name, Request, Response, Uri},
+    message::{Headers, Method, Name, Request, Response, Uri},
 };
 
 use self::paper::{branch, copy, cseq, remote_rtp};
@@ -98,6 +98,46 @@ pub struct Card {
     pub hz: f64,
 }
 
+/// How phones of different makes differ.
+#[derive(Clone, Copy, Debug)]
+pub struct Make {
+    /// What it lists in Allow-Events when it registers.
+    pub allow_events: Option<&'static str>,
+    /// What it lists in Allow when it calls or is called.
+    pub allow: Option<&'static str>,
+    /// What it answers to a NOTIFY that belongs to no call.
+    pub notify_status: u16,
+    /// Whether it knows telephone events (RFC 4733).
+    pub has_events: bool,
+    /// How it holds a call.
+    pub holds_by: Hold,
+    /// Whether it offers anew by UPDATE (RFC 3311) instead of re-INVITE.
+    pub offers_by_update: bool,
+}
+
+/// What the SDP of a phone says that holds a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// `a=sendonly` (RFC 3264 section 8.4): it may play music.
+    SendOnly,
+    /// `a=inactive`.
+    Inactive,
+    /// `c=IN IP4 0.0.0.0` (RFC 2543), and no direction.
+    ZeroAddress,
+}
+
+impl Make {
+    /// What every phone is at first.
+    pub const PLAIN: Self = Self {
+        allow_events: None,
+        allow: None,
+        notify_status: 200,
+        has_events: true,
+        holds_by: Hold::SendOnly,
+        offers_by_update: false,
+    };
+}
+
 /// What leaves a handset.
 #[derive(Debug)]
 pub(crate) enum HandsetOutput {
@@ -109,6 +149,7 @@ pub(crate) enum HandsetOutput {
 #[derive(Debug)]
 pub struct Handset {
     card: Card,
+    make: Make,
     rng: ChaCha20Rng,
     microphone: Microphone,
     ear: Ear,
@@ -168,6 +209,7 @@ impl Handset {
         let microphone = Microphone::new(card.hz, rng.next_u32());
         Self {
             card,
+            make: Make::PLAIN,
             rng,
             microphone,
             ear: Ear::default(),
@@ -234,7 +276,21 @@ impl Handset {
         let contact = Uri::sip(Some(&self.card.user), self.card.address);
         request.headers.push(Name::Contact, format!("<{contact}>"));
         request.headers.push(Name::Expires, "3600");
+        if let Some(packages) = self.make.allow_events {
+            request.headers.push(Name::AllowEvents, packages);
+        }
         self.ask(request, false, now);
+    }
+
+    pub(crate) fn become_of_make(&mut self, make: Make) {
+        self.make = make;
+    }
+
+    /// Allow, if it says what it takes.
+    fn add_allow(&self, headers: &mut Headers) {
+        if let Some(methods) = self.make.allow {
+            headers.push(Name::Allow, methods);
+        }
     }
 
     pub(crate) fn dial(&mut self, digits: &str, now: Instant) {
@@ -245,6 +301,7 @@ impl Handset {
         let them = format!("<{uri}>");
         let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
         self.add_sdp(&mut request.headers, &mut request.body, 1);
+        self.add_allow(&mut request.headers);
         if self.is_silent {
             request.body.clear();
         }
@@ -302,7 +359,12 @@ impl Handset {
     /// Offers its sound again in a running call: from another port, and perhaps on hold.
     pub(crate) fn reinvite(&mut self, rtp: SocketAddr, now: Instant) {
         self.card.rtp = rtp;
-        if let Some(mut request) = self.in_dialog(Method::Invite) {
+        let method = if self.make.offers_by_update {
+            Method::Update
+        } else {
+            Method::Invite
+        };
+        if let Some(mut request) = self.in_dialog(method) {
             self.add_sdp(&mut request.headers, &mut request.body, 2);
             self.ask(request, false, now);
         }
@@ -356,8 +418,11 @@ impl Handset {
     }
 
     fn talk(&mut self, remote: Option<SocketAddr>, now: Instant) {
-        if let Some(remote) = remote {
-            self.microphone.open(remote, now);
+        let is_mute = self.is_held && self.make.holds_by != Hold::SendOnly;
+        match remote.filter(|_| !is_mute) {
+            Some(remote) => self.microphone.open(remote, now),
+            None if is_mute => self.microphone.close(),
+            None => {}
         }
         let is_first = self
             .call

@@ -1,12 +1,15 @@
 //! What a handset writes: requests, answers and SDP, as phones write them.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Instant,
+};
 
 use rand_core::Rng as _;
 use ringfence_media::{OwnMedia, Srtp, sdp};
 use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
 
-use super::{Asked, Handset, HandsetOutput};
+use super::{Asked, Handset, HandsetOutput, Hold};
 
 impl Handset {
     pub(super) fn ask(&mut self, request: Request, is_proved: bool, now: Instant) {
@@ -60,6 +63,9 @@ impl Handset {
         let mut response = Response::to(&call.invite, status);
         response.headers.replace(Name::To, call.us.clone());
         response.headers.push(Name::Contact, format!("<{contact}>"));
+        if let Some(methods) = self.make.allow {
+            response.headers.push(Name::Allow, methods);
+        }
         if !body.is_empty() {
             response.headers.push(Name::ContentType, "application/sdp");
         }
@@ -109,11 +115,29 @@ impl Handset {
     fn sdp(&self, version: u32) -> Vec<u8> {
         let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let direction = if self.is_held { "sendonly" } else { "sendrecv" };
+        let nowhere: IpAddr = if ip.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let (hears_at, direction) = match self.make.holds_by {
+            _ if !self.is_held => (ip, "a=sendrecv\r\n"),
+            Hold::SendOnly => (ip, "a=sendonly\r\n"),
+            Hold::Inactive => (ip, "a=inactive\r\n"),
+            Hold::ZeroAddress => (nowhere, ""),
+        };
+        let (number, events) = if self.make.has_events {
+            (
+                " 101",
+                "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
+            )
+        } else {
+            ("", "")
+        };
         format!(
-            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na={direction}\r\n"
+            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
+             m=audio {port} RTP/AVP 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             {events}a=ptime:20\r\n{direction}"
         )
         .into_bytes()
     }

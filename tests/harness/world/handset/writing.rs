@@ -49,7 +49,7 @@ impl Handset {
     }
 
     pub(super) fn hear_lamp(&mut self, request: &Request, now: Instant) {
-        self.send(&Response::to(request, 200));
+        self.send(&Response::to(request, self.make.notify_status));
         let package = request.headers.text(&Name::Event).unwrap_or_default();
         let notice = Notice::Told {
             package: package.to_owned(),

@@ -1,10 +1,13 @@
-//! Lamps on phones: waiting messages (RFC 3842) and busy lines (RFC 4235), told to phones that subscribe.
+//! Lamps on phones: waiting messages (RFC 3842), busy lines (RFC 4235) and contacts (RFC 3856), told to phones that subscribe.
 //!
 //! A phone may watch its own line's messages, and the calls of any line of this engine. Whom a line talks with is told to phones of
-//! that very line only. Each notification is the full state. Presence (RFC 3856) is not done here.
+//! that very line only. Each notification is the full state. What is known of somebody's presence is the business of
+//! [`crate::presence`]; here it is only shown.
+
+mod document;
+mod unasked;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use ringfence_phonebook::Number;
@@ -14,11 +17,18 @@ use crate::call::{Call, Phase};
 use crate::engine::Engine;
 use crate::ledger::{News, Way};
 use crate::output::CallLabel;
+use crate::presence::Presence;
+use crate::presence::document::pidf;
+
+use document::{dialog_info, escape, summary};
+pub use unasked::UnaskedLamps;
 
 /// All lamps that are watched. The SIP side bounds how many.
 #[derive(Debug, Default)]
 pub(crate) struct Lamps {
     watches: BTreeMap<sip::WatchId, Watched>,
+    /// What phones of each line were told without having asked.
+    told: BTreeMap<usize, News>,
 }
 
 #[derive(Debug)]
@@ -39,12 +49,19 @@ enum Shows {
         about: String,
         is_own: bool,
     },
+    /// The presence of a number, named as the phone did, as far as this line may know it.
+    Presence {
+        line: usize,
+        of: Number,
+        about: String,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
     Messages(News),
     Calls(BTreeMap<CallLabel, Dialog>),
+    Presence(Option<Presence>),
 }
 
 /// A call as a lamp shows it.
@@ -84,7 +101,8 @@ impl Engine {
             }),
             // Also for numbers of others: what they do is nobody's business.
             (sip::Package::Dialog, _, None) => Err(404),
-            (sip::Package::Presence, ..) => Err(489),
+            (sip::Package::Presence, Some(own), _) => self.presence_asked(own, line, about),
+            (sip::Package::Presence, None, _) => Err(403),
         };
         match shows {
             Ok(shows) => {
@@ -98,6 +116,21 @@ impl Engine {
             }
             Err(status) => self.agent.refuse_watch(watch, status, now),
         }
+    }
+
+    /// Whoever may be dialled may be asked about, whether or not there is somebody, and whether or not they show anything.
+    fn presence_asked(&self, own: usize, line: Option<usize>, about: &str) -> Result<Shows, u16> {
+        let named = line.and_then(|line| self.lines.get(line));
+        let of = match named {
+            Some(line) => line.number,
+            None => about.parse().map_err(|_| 404_u16)?,
+        };
+        self.directory.plan().place(of).ok_or(404_u16)?;
+        Ok(Shows::Presence {
+            line: own,
+            of,
+            about: about.to_owned(),
+        })
     }
 
     pub(crate) fn handle_unsubscribed(&mut self, watch: sip::WatchId) {
@@ -120,7 +153,7 @@ impl Engine {
             changed = true;
         }
         self.lamps.watches = watches;
-        changed
+        self.tell_unasked(now) || changed
     }
 
     fn state(&self, shows: &Shows) -> State {
@@ -140,7 +173,21 @@ impl Engine {
                         .collect(),
                 )
             }
+            Shows::Presence { line, of, .. } => State::Presence(self.presence_shown(line, of)),
         }
+    }
+
+    fn presence_shown(&self, line: usize, of: Number) -> Option<Presence> {
+        let own = self.lines.get(line)?.number;
+        if own == of {
+            return self.presence_of(line);
+        }
+        self.presence_heard(own, of)
+    }
+
+    /// Whom a document is about, for an XML attribute.
+    fn entity(&self, about: &str) -> String {
+        format!("sip:{}@{}", escape(about), escape(&self.config.realm))
     }
 
     fn document(&self, watched: &Watched, state: &State) -> sip::Written {
@@ -150,17 +197,21 @@ impl Engine {
                     Some(State::Calls(before)) => before.keys().copied().collect(),
                     _ => BTreeSet::new(),
                 };
-                let entity = format!("sip:{}@{}", escape(about), escape(&self.config.realm));
                 dialog_info(
-                    &entity,
+                    &self.entity(about),
                     watched.version,
                     dialogs,
                     &before,
                     &self.config.realm,
                 )
             }
+            (State::Presence(presence), Shows::Presence { about, .. }) => sip::Written {
+                kind: "application/pidf+xml".to_owned(),
+                body: pidf(&self.entity(about), *presence),
+            },
             (State::Messages(news), _) => summary(*news),
-            (State::Calls(_), Shows::Messages(_)) => summary(News::default()),
+            // A lamp's state is of the kind that it shows.
+            (State::Calls(_) | State::Presence(_), _) => summary(News::default()),
         }
     }
 }
@@ -179,129 +230,4 @@ fn dialog(call: &Call, is_own: bool) -> Option<Dialog> {
         way: entry.way,
         remote: is_own.then_some(entry.number),
     })
-}
-
-/// RFC 3842 section 5.2: missed calls as voice messages, since phones have a lamp for these, and texts (RFC 3458).
-fn summary(news: News) -> sip::Written {
-    let waiting = if news == News::default() { "no" } else { "yes" };
-    let News { missed, texts } = news;
-    sip::Written {
-        kind: "application/simple-message-summary".to_owned(),
-        body: format!(
-            "Messages-Waiting: {waiting}\r\nVoice-Message: {missed}/0\r\nText-Message: {texts}/0\r\n"
-        )
-        .into_bytes(),
-    }
-}
-
-/// RFC 4235 section 4: the full state. Calls that are over since the last document are said to be so once, because some phones
-/// forget none that is merely left out.
-fn dialog_info(
-    entity: &str,
-    version: u32,
-    dialogs: &BTreeMap<CallLabel, Dialog>,
-    before: &BTreeSet<CallLabel>,
-    realm: &str,
-) -> sip::Written {
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" state=\"full\" entity=\"{entity}\">\r\n"
-    );
-    // Writing to a string never fails.
-    for (label, dialog) in dialogs {
-        let direction = match dialog.way {
-            Way::Out => "initiator",
-            Way::In => "recipient",
-        };
-        let state = dialog.state;
-        let _ = write!(
-            xml,
-            "<dialog id=\"{label}\" direction=\"{direction}\"><state>{state}</state>"
-        );
-        if let Some(number) = dialog.remote {
-            let realm = escape(realm);
-            let _ = write!(
-                xml,
-                "<remote><identity>sip:{number}@{realm}</identity></remote>"
-            );
-        }
-        xml.push_str("</dialog>\r\n");
-    }
-    for label in before.iter().filter(|label| !dialogs.contains_key(label)) {
-        let _ = write!(
-            xml,
-            "<dialog id=\"{label}\"><state>terminated</state></dialog>\r\n"
-        );
-    }
-    xml.push_str("</dialog-info>\r\n");
-    sip::Written {
-        kind: "application/dialog-info+xml".to_owned(),
-        body: xml.into_bytes(),
-    }
-}
-
-/// For XML text and attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            sign => escaped.push(sign),
-        }
-    }
-    escaped
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(written: &sip::Written) -> String {
-        String::from_utf8(written.body.clone()).expect("we wrote UTF-8")
-    }
-
-    #[test]
-    fn a_summary_says_whether_something_waits_and_how_much() {
-        assert!(text(&summary(News::default())).starts_with("Messages-Waiting: no\r\n"));
-        let some = text(&summary(News {
-            missed: 2,
-            texts: 1,
-        }));
-        assert_eq!(
-            some,
-            "Messages-Waiting: yes\r\nVoice-Message: 2/0\r\nText-Message: 1/0\r\n"
-        );
-    }
-
-    #[test]
-    fn a_call_that_is_over_is_said_to_be_so_once() {
-        let (over, on) = (CallLabel(1), CallLabel(2));
-        let dialog = Dialog {
-            state: "confirmed",
-            way: Way::In,
-            remote: None,
-        };
-        let dialogs = BTreeMap::from([(on, dialog)]);
-        let xml = text(&dialog_info(
-            "sip:a@b",
-            7,
-            &dialogs,
-            &BTreeSet::from([over, on]),
-            "b",
-        ));
-        assert!(xml.contains("version=\"7\" state=\"full\" entity=\"sip:a@b\""));
-        assert!(xml.contains(
-            "<dialog id=\"00000002\" direction=\"recipient\"><state>confirmed</state></dialog>"
-        ));
-        assert!(xml.contains("<dialog id=\"00000001\"><state>terminated</state></dialog>"));
-        assert_eq!(xml.matches("terminated").count(), 1);
-    }
-
-    #[test]
-    fn names_that_phones_choose_cannot_break_the_document() {
-        assert_eq!(escape("a<b>&'\""), "a&lt;b&gt;&amp;&apos;&quot;");
-    }
 }

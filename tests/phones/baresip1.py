@@ -10,7 +10,6 @@ import glob
 import json
 import os
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -28,8 +27,13 @@ STATES = {
     "CALL_CLOSED": "ended",
 }
 
-MODULES = ("g711", "g722", "opus", "aufile", "sndfile", "uuid")
-APPLICATIONS = ("menu", "ctrl_tcp")
+MODULES = ("g711", "g722", "opus", "aufile", "sndfile", "srtp", "uuid")
+APPLICATIONS = ("contact", "menu", "ctrl_tcp")
+
+SRTP = {"off": "", "optional": ";mediaenc=srtp", "required": ";mediaenc=srtp-mand"}
+
+# The recording is complete when baresip has put its call away, a moment after it told the end.
+FILE_CLOSED_AFTER = 0.2
 
 START_WITHIN = 10.0
 STOP_WITHIN = 3.0
@@ -61,12 +65,17 @@ class Baresip(Phone):
         self.process = None
         self.wire = None
         self.rest = b""
+        self.complete_at = None
+        self.told = set()
 
     def start(self):
+        if self.chosen.digits == "info":
+            raise SystemExit("baresip 1.0 sends no key presses by SIP INFO")
         port = free_tcp_port()
         os.makedirs(self.inside("sound"), exist_ok=True)
         with open(self.inside("config"), "w", encoding="ascii") as file:
             file.write(self.settings(port))
+        self.write_contacts()
         self.process = subprocess.Popen(
             ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
         )
@@ -77,9 +86,16 @@ class Baresip(Phone):
         self.order(
             "uanew",
             f"<{self.identity}{self.via}>;auth_user={self.chosen.user};auth_pass={self.chosen.password}"
-            f";audio_codecs={codecs};regint={self.chosen.expires}"
+            f";audio_codecs={codecs};regint={self.chosen.expires}{SRTP[self.chosen.srtp]}"
             f';outbound="sip:{self.chosen.server}{self.via}";answermode=manual',
         )
+
+    def write_contacts(self):
+        """It sends texts to the contact of its list that is chosen, and to nobody else."""
+        address = self.address_of(self.chosen.contact)
+        for name, text in (("contacts", f'"other" <{address}>\n'), ("current_contact", address)):
+            with open(self.inside(name), "w", encoding="ascii") as file:
+                file.write(text if self.chosen.contact else "")
 
     def settings(self, control_port):
         """The config file. aufile wants the microphone's own rate and channels named here."""
@@ -102,6 +118,8 @@ class Baresip(Phone):
             f"ctrl_tcp_listen 127.0.0.1:{control_port}",
             f"module_path {self.module_folder()}",
         ]
+        if self.chosen.ca:
+            lines.append(f"sip_cafile {self.chosen.ca}")
         lines += [f"module {name}.so" for name in MODULES]
         lines += [f"module_app {name}.so" for name in APPLICATIONS]
         return "\n".join(lines) + "\n"
@@ -130,6 +148,8 @@ class Baresip(Phone):
         self.wire.sendall(b"%d:%s," % (len(body), body))
 
     def turn(self):
+        if self.complete_at is not None and time.monotonic() > self.complete_at:
+            self.finish()
         try:
             chunk = self.wire.recv(65536)
         except TimeoutError:
@@ -139,6 +159,14 @@ class Baresip(Phone):
         objects, self.rest = cut_netstrings(self.rest + chunk)
         for body in objects:
             self.hear(json.loads(body.decode(errors="replace")))
+
+    def finish(self):
+        """baresip names its recordings; those that are new are the last call's."""
+        self.complete_at = None
+        there = sorted(glob.glob(self.inside("sound/dump-*-dec.wav")), key=os.path.getmtime)
+        self.recorded = [file for file in there if file not in self.told]
+        self.told.update(there)
+        self.tell_recordings()
 
     def hear(self, news):
         """One object from baresip: the answer to a command, or an event."""
@@ -153,11 +181,15 @@ class Baresip(Phone):
         elif kind == "CALL_DTMF_START":
             say("digit", digit=news.get("param", ""))
         elif kind in STATES:
+            if kind in ("CALL_OUTGOING", "CALL_RINGING", "CALL_INCOMING"):
+                self.complete_at = None  # first comes the new call
             facts = {"reason": news.get("param", "")} if kind == "CALL_CLOSED" else {}
             status = facts.get("reason", "").split(" ")[0]
             if status.isdigit():
                 facts["status"] = int(status)
             say("call", state=STATES[kind], **facts)
+            if kind == "CALL_CLOSED":
+                self.complete_at = time.monotonic() + FILE_CLOSED_AFTER
 
     def obey(self, verb, words):
         if verb == "call":
@@ -173,6 +205,10 @@ class Baresip(Phone):
             say("call", state="held" if verb == "hold" else "talking")
         elif verb == "digits":
             self.order("sndcode", words[0])
+        elif verb == "hand-over" and words:
+            self.order("transfer", self.address_of(words[0]))
+        elif verb == "text" and words[0] == self.chosen.contact:
+            self.order("message", " ".join(words[1:]))
         else:
             raise ValueError("unknown order")
 
@@ -189,10 +225,6 @@ class Baresip(Phone):
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        heard = sorted(glob.glob(self.inside("sound/dump-*-dec.wav")), key=os.path.getmtime)
-        if heard:
-            shutil.copy(heard[-1], self.inside("heard.wav"))
-            say("heard", file=self.inside("heard.wav"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+//! `ringfence activate`: redeems a code, for one more line of settings that are there already.
+
+use clap::Args;
+use ringfence_phonebook::ActivationCode;
+
+use super::{Failure, Place, begin_log, lines, open_store, say};
+use crate::activate::activate;
+use crate::io::book::BookClient;
+
+#[derive(Debug, Args)]
+pub(super) struct ActivateArgs {
+    /// URL of the phone book
+    #[arg(long, value_name = "URL")]
+    phonebook: String,
+    /// The activation code, as its operator gave it to you
+    #[arg(long, value_name = "CODE")]
+    code: String,
+    /// A name for the line; stays on this machine
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Encrypt the keys with a passphrase and ask for it (or set RINGFENCE_PASSPHRASE)
+    #[arg(long)]
+    passphrase: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Runs the command.
+pub(super) async fn run(args: ActivateArgs) -> Result<(), Failure> {
+    let config = args.place.config()?;
+    begin_log(&config.log, config.log_format);
+    let code: ActivationCode = args.code.parse()?;
+    let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
+    let mut store = open_store(&config, args.passphrase)?;
+    let line = activate(&mut store, &client, &code, args.name).await?;
+    if args.json {
+        return say(&lines::as_value(&line, &config, true).to_string());
+    }
+    say(&format!(
+        "Line {} is yours.\n\n{}",
+        line.number,
+        lines::table(std::slice::from_ref(&line), &config, true)
+    ))
+}

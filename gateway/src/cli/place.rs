@@ -1,0 +1,99 @@
+//! Where settings and keys are: what was typed, or else the usual places of the XDG base directory specification (0.8).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Config, ConfigError};
+
+/// Where settings and keys are.
+#[derive(Debug, Default, Args)]
+pub(super) struct Place {
+    /// File of settings (TOML); examples/ringfence.toml shows them all [default: ~/.config/ringfence/ringfence.toml, if there
+    /// is one and --state is not given]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Folder of the keys; goes over the setting `state` [default: ~/.local/share/ringfence]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(super) state: Option<PathBuf>,
+}
+
+impl Place {
+    /// The settings.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let config = match (self.file(), &self.state) {
+            (Some(file), _) => Config::read(&file)?,
+            (None, Some(state)) => return Ok(Config::with_state(state)),
+            (None, None) => Config::defaults()?,
+        };
+        Ok(match &self.state {
+            Some(state) => Config {
+                state: state.clone(),
+                ..config
+            },
+            None => config,
+        })
+    }
+
+    /// The file that is read, if any. A folder of keys that was typed is another engine's than the usual file's.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        match (&self.config, &self.state) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(_)) => None,
+            (None, None) => usual_file().filter(|file| file.exists()),
+        }
+    }
+}
+
+/// Where settings usually are; `None` without a home folder.
+pub(super) fn usual_file() -> Option<PathBuf> {
+    below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("ringfence/ringfence.toml"))
+}
+
+/// Where keys usually are.
+pub(super) fn usual_state() -> Option<PathBuf> {
+    below("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("ringfence"))
+}
+
+fn below(variable: &str, usual: &str) -> Option<PathBuf> {
+    choose(std::env::var_os(variable), std::env::var_os("HOME"), usual)
+}
+
+/// The specification has relative paths ignored.
+fn choose(named: Option<OsString>, home: Option<OsString>, usual: &str) -> Option<PathBuf> {
+    let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| {
+        let home = home.map(PathBuf::from).filter(|path| path.is_absolute());
+        Some(home?.join(usual))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_on_the_command_line_goes_over_the_settings() {
+        let place = Place {
+            config: None,
+            state: Some(PathBuf::from("/tmp/a")),
+        };
+        assert_eq!(place.config().unwrap().state, PathBuf::from("/tmp/a"));
+        assert_eq!(place.file(), None);
+    }
+
+    #[test]
+    fn the_usual_places_are_those_of_the_specification() {
+        let at = |named: Option<&str>, home: Option<&str>| {
+            choose(named.map(Into::into), home.map(Into::into), ".config")
+        };
+        assert_eq!(at(None, Some("/home/a")), Some("/home/a/.config".into()));
+        assert_eq!(at(Some("/c"), Some("/home/a")), Some("/c".into()));
+        assert_eq!(
+            at(Some("c"), Some("/home/a")),
+            Some("/home/a/.config".into())
+        );
+        assert_eq!(at(None, Some("")), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! The file of settings that `ringfence setup` writes: what was answered, and where the rest is explained.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ConfigError, raw};
+use crate::io::turn::TurnEndpoint;
+
+/// What was answered.
+#[derive(Debug, Default)]
+pub(super) struct Paper {
+    pub(super) state: PathBuf,
+    pub(super) relays: Vec<String>,
+    pub(super) listen: Vec<IpAddr>,
+    pub(super) udp_and_tcp: u16,
+    pub(super) tls: u16,
+    pub(super) turn: Vec<TurnEndpoint>,
+    pub(super) turn_secret: String,
+    pub(super) turn_ca: Option<PathBuf>,
+    pub(super) allow_private: bool,
+    pub(super) book_ca: Option<PathBuf>,
+}
+
+impl Paper {
+    /// The file's text.
+    pub(super) fn text(&self) -> String {
+        let path = |path: &Option<PathBuf>| quoted(path.as_deref().unwrap_or(Path::new("")));
+        let list = |texts: Vec<String>| {
+            let quoted: Vec<String> = texts.iter().map(quoted_text).collect();
+            format!("[{}]", quoted.join(", "))
+        };
+        let shown = |list: &[IpAddr]| list.iter().map(ToString::to_string).collect();
+        let turn = self.turn.iter().map(ToString::to_string).collect();
+        format!(
+            "# Written by `ringfence setup`. Settings that are not here have their defaults; examples/ringfence.toml explains them all.\n\
+             # A running engine reads this file again at SIGHUP.\n\n\
+             # Folder of the keys.\n\
+             state = {}\n\n\
+             # Nostr relays; empty: those which the phone book names.\n\
+             relays = {}\n\n\
+             [sip]\n\
+             # Addresses at which phones register.\n\
+             listen = {}\n\
+             udp_port = {}\n\
+             tcp_port = {}\n\
+             tls_port = {}\n\n\
+             [phonebook]\n\
+             # Certificates to trust beside the usual ones.\n\
+             ca_file = {}\n\n\
+             [turn]\n\
+             # TURN servers; empty: those which the phone book names, with logins from it.\n\
+             urls = {}\n\
+             secret = {}\n\
+             ca_file = {}\n\
+             allow_private = {}\n",
+            quoted(&self.state),
+            list(self.relays.clone()),
+            list(shown(&self.listen)),
+            self.udp_and_tcp,
+            self.udp_and_tcp,
+            self.tls,
+            path(&self.book_ca),
+            list(turn),
+            quoted_text(&self.turn_secret),
+            path(&self.turn_ca),
+            self.allow_private,
+        )
+    }
+
+    /// The settings that the file will hold, checked as when it is read.
+    pub(super) fn config(&self) -> Result<Config, ConfigError> {
+        let raw = raw::parse(&self.text()).map_err(|(line, message)| ConfigError::Syntax {
+            path: PathBuf::from("the answers"),
+            line,
+            message,
+        })?;
+        Config::try_from(raw)
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    quoted_text(&path.display().to_string())
+}
+
+fn quoted_text(text: impl AsRef<str>) -> String {
+    toml::Value::String(text.as_ref().to_owned()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back_as_it_was_answered() {
+        let paper = Paper {
+            state: "/home/a \"b\"/keys".into(),
+            relays: vec!["wss://relay.example.org".to_owned()],
+            listen: vec![[127, 0, 0, 1].into(), [192, 168, 1, 10].into()],
+            udp_and_tcp: 5070,
+            tls: 5071,
+            turn: vec!["turns:turn.example.org".parse().unwrap()],
+            turn_secret: "a\\b\"c".to_owned(),
+            allow_private: true,
+            ..Paper::default()
+        };
+        let config = paper.config().unwrap();
+        assert_eq!(config.state, paper.state);
+        assert_eq!(config.relays, paper.relays);
+        assert_eq!(config.sip.addresses, paper.listen);
+        assert_eq!((config.sip.tcp_port, config.sip.tls_port), (5070, 5071));
+        assert_eq!(config.turn.urls, paper.turn);
+        let login = crate::config::TurnLogin::Shared(crate::secret::Secret::new(paper.turn_secret));
+        assert_eq!(config.turn.login, login);
+        assert!(config.turn.allow_private && config.phonebook.ca_file.is_none());
+    }
+}

@@ -1,0 +1,47 @@
+//! A file that holds JSON of one version, sealed like a line's: what the contacts and the ledger have in common.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::sealed::Vault;
+use super::{KeystoreFault, file};
+
+/// The version of the JSON that is written, and the only one that is read.
+pub(super) const VERSION: u32 = 1;
+
+/// JSON that says its version.
+pub(super) trait Versioned {
+    fn version(&self) -> u32;
+}
+
+/// Reads what [`write_stored`] wrote, from a file of at most `most` bytes.
+pub(super) fn read_stored<T: DeserializeOwned + Versioned>(
+    path: &Path,
+    most: u64,
+    vault: &mut Vault,
+) -> Result<T, KeystoreFault> {
+    let sealed = file::read_private_up_to(path, most)?;
+    let json = vault.open(path, &sealed)?;
+    let stored: T = serde_json::from_slice(&json).map_err(|_| KeystoreFault::Malformed {
+        path: path.to_owned(),
+    })?;
+    if stored.version() != VERSION {
+        return Err(KeystoreFault::NewerFormat {
+            path: path.to_owned(),
+        });
+    }
+    Ok(stored)
+}
+
+/// Replaces the file in one step.
+pub(super) fn write_stored(
+    path: &Path,
+    stored: &impl Serialize,
+    vault: &mut Vault,
+) -> Result<(), KeystoreFault> {
+    let json = serde_json::to_vec(stored).expect("texts and numbers always become JSON");
+    file::write_private(path, &vault.seal(path, &Zeroizing::new(json))?)
+}

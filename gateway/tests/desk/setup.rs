@@ -1,0 +1,132 @@
+//! `ringfence setup`: from nothing to a line, once and again.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::shell::{Servers, Shell, free_port};
+
+/// Everything that a setup without a terminal needs.
+fn options<'a>(url: &'a str, code: &'a str, ports: [&'a str; 2]) -> Vec<&'a str> {
+    vec![
+        "setup",
+        "--phonebook",
+        url,
+        "--code",
+        code,
+        "--no-passphrase",
+        "--phones",
+        "here",
+        "--sip-port",
+        ports[0],
+        "--tls-port",
+        ports[1],
+        "--allow-private",
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_nothing_to_an_account_with_one_command_and_the_same_again() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let (url, code) = (servers.book.url(), servers.code().await);
+    let ports = [free_port(), free_port()];
+    let typed = options(&url, &code, [&ports[0], &ports[1]]);
+    let printed = shell.done(&typed);
+    for word in [
+        "number     2",
+        "Linphone",
+        ";auth_pass=",
+        "ringfence run",
+        "\u{2588}",
+    ] {
+        assert!(printed.contains(word), "{word} is not in {printed}");
+    }
+    let file = shell.path(".config/ringfence/ringfence.toml");
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let lines = || -> Value {
+        serde_json::from_str(&shell.done(&["lines", "--json", "--passwords"])).unwrap()
+    };
+    let first = lines();
+    assert_eq!(first[0]["udp"].to_string(), ports[0]);
+    assert!(shell.path(".local/share/ringfence/lines").exists());
+
+    // Stopped before it could print: the same code again is the same line, with the same password.
+    let again = ["setup", "--phonebook", &url, "--code", &code, "--json"];
+    let again: Value = serde_json::from_str(&shell.done(&again)).unwrap();
+    assert_eq!(again["lines"][0]["password"], first[0]["password"]);
+    assert_eq!(lines().as_array().unwrap().len(), 1);
+    // Without a code it says what there is.
+    assert!(shell.done(&["setup"]).contains("ringfence run"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setup_that_stops_half_way_goes_on_when_it_is_run_again() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let (url, code) = (servers.book.url(), servers.code().await);
+    let ports = [free_port(), free_port()];
+    let spent = "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ";
+    let refused = shell.fails(&options(&url, spent, [&ports[0], &ports[1]]), 1);
+    assert!(refused.contains("refused the activation code"), "{refused}");
+    let file = shell.path(".config/ringfence/ringfence.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let again = [
+        "setup",
+        "--phonebook",
+        &url,
+        "--code",
+        &code,
+        "--no-passphrase",
+    ];
+    assert!(shell.done(&again).contains("number     2"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_are_there_are_never_lost() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let (url, code) = (servers.book.url(), servers.code().await);
+    let ports = [free_port(), free_port()];
+    let folder = shell.path(".config/ringfence");
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ringfence.toml");
+    let old = "no_answer_seconds = 42\n";
+    std::fs::write(&file, old).unwrap();
+    let mut typed = options(&url, &code, [&ports[0], &ports[1]]);
+    let complaint = shell.fails(&typed, 2);
+    assert!(
+        complaint.contains("settings in") && complaint.contains("--replace"),
+        "{complaint}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), old);
+    typed.push("--replace");
+    shell.done(&typed);
+    let kept = std::fs::read_dir(&folder).unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        path.extension()
+            .is_some_and(|end| end == "old")
+            .then_some(path)
+    });
+    assert_eq!(std::fs::read_to_string(kept.unwrap()).unwrap(), old);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_is_told_before_the_code_is_sent() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let (url, code) = (servers.book.url(), servers.code().await);
+    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
+    let other = std::net::UdpSocket::bind(crate::shell::ANY_PORT).unwrap();
+    let [taken, free] = [other.local_addr().unwrap().port().to_string(), free_port()];
+    let told = shell.fails(&options(&url, &code, [&taken, &free]), 1);
+    assert!(told.contains(&taken) && told.contains("another"), "{told}");
+    let told = shell.fails(&options(&url, "hello", [&free, &free]), 2);
+    assert!(told.contains("nothing was sent"), "{told}");
+    let told = shell.fails(&options("http://127.0.0.1:9", &code, [&free, &free]), 1);
+    assert!(told.contains("no connection"), "{told}");
+    let no_code = ["setup", "--phonebook", &url];
+    assert!(shell.fails(&no_code, 2).contains("--code is needed"));
+    // None of that spent the code.
+    let ports = [free_port(), free_port()];
+    shell.done(&options(&url, &code, [&ports[0], &ports[1]]));
+}

@@ -1,0 +1,78 @@
+//! What phones are told that have subscribed to nothing: a NOTIFY outside any dialog (RFC 3842 leaves it to the two sides; RFC 6665
+//! does not have it, and many desk phones expect it). A phone that refuses it is told nothing more.
+
+use std::time::Instant;
+
+use super::board::Board;
+use super::reach::Reached;
+use super::{Answer, Leg};
+use crate::account::User;
+use crate::dialog::own_contact;
+use crate::event::{Caller, LegId, Package, Written};
+use crate::flow::Flow;
+use crate::message::{Method, Name};
+use crate::transaction::TransactionId;
+
+/// Such words on their way at once; one more is not sent.
+pub(crate) const MAX_UNASKED: usize = 256;
+
+/// A word on its way to the phones of a line.
+#[derive(Debug)]
+pub(crate) struct Unasked {
+    open: Vec<(TransactionId, Flow)>,
+}
+
+impl Unasked {
+    /// Tells these phones of their own line. `None` if none could be told.
+    pub(crate) fn new(
+        id: LegId,
+        phones: &[Reached],
+        user: &User,
+        (package, state): (Package, &Written),
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
+        let mailbox = Caller {
+            number: user.as_str().to_owned(),
+            name: None,
+        };
+        let mut open = Vec::new();
+        for phone in phones {
+            let mut notify = phone.request(Method::Notify, user, &mailbox, board);
+            let contact = own_contact(phone.flow, &notify.uri);
+            let headers = &mut notify.headers;
+            headers.push(Name::Contact, contact);
+            headers.push(Name::Event, package.as_str());
+            // There is no subscription, and this does not begin one.
+            headers.push(Name::SubscriptionState, "terminated;reason=noresource");
+            headers.push(Name::ContentType, state.kind.clone());
+            notify.body.clone_from(&state.body);
+            let started = board.transactions.start(notify, phone.flow, Some(id), now);
+            open.extend(started.map(|transaction| (transaction, phone.flow)));
+        }
+        (!open.is_empty()).then_some(Self { open })
+    }
+
+    pub(crate) fn handle_response(self, answer: &Answer<'_>, board: &mut Board) -> Option<Leg> {
+        match answer.response.status {
+            ..200 => Some(Leg::Unasked(self)),
+            status => self.handle_final(answer.transaction, status, board),
+        }
+    }
+
+    pub(crate) fn handle_final(
+        mut self,
+        transaction: TransactionId,
+        status: u16,
+        board: &mut Board,
+    ) -> Option<Leg> {
+        let is_refusal = matches!(status, 405 | 481 | 489 | 501);
+        let refused = self
+            .open
+            .iter()
+            .filter(|(each, _)| is_refusal && *each == transaction);
+        board.deaf.extend(refused.map(|(_, flow)| *flow));
+        self.open.retain(|(each, _)| *each != transaction);
+        (!self.open.is_empty()).then_some(Leg::Unasked(self))
+    }
+}

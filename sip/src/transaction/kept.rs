@@ -1,0 +1,165 @@
+//! Transactions that are over, kept for as long as a repeat may still come (RFC 3261 section 17: timers D, I, J and K; RFC
+//! 6026: L and M). What is kept is what a repeat gets, and no machine: a busy hour has many more of these than calls.
+//!
+//! All of them together are bounded in bytes. When there is no more room, the oldest one of the source that holds most
+//! leaves: a flood pushes out its own answers and nobody else's. A repeat that comes after that is treated as new: a
+//! REGISTER is challenged again, a request of a call that is over gets 481.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::TransactionId;
+use super::key::Key;
+use super::source::Source;
+use crate::event::LegId;
+use crate::flow::Flow;
+use crate::timers::PATIENCE;
+
+/// All that is kept, answers and places: 2,000 registrations a second for some 20 s, so that the first five repeats of
+/// a request (RFC 3261 section 17.1.2.1: after 0.5, 1.5, 3.5, 7.5 and 11.5 s) still find their answer.
+pub(super) const MOST_BYTES: usize = 32 << 20;
+/// What a place takes beside its bytes, in the map, the shelf, and on the heap. It also bounds their number: 131,072.
+const PLACE: usize = 256;
+/// Pause between two clearings of what is old.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a repeat gets.
+#[derive(Debug)]
+pub(super) enum Again {
+    /// Nothing: it is swallowed.
+    Silence,
+    /// The same bytes: the final answer, or our ACK for a refusal.
+    Bytes(Box<[u8]>),
+    /// An accepted INVITE: its repeat gets nothing, an ACK under the same branch is the call's business.
+    Call,
+    /// Our accepted INVITE: each 2xx is news, since our ACK may be lost, or another phone may answer too.
+    News,
+}
+
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) id: TransactionId,
+    pub(super) flow: Flow,
+    pub(super) owner: Option<LegId>,
+    pub(super) again: Again,
+}
+
+impl Kept {
+    fn cost(&self) -> usize {
+        match &self.again {
+            Again::Bytes(bytes) => bytes.len().saturating_add(PLACE),
+            Again::Silence | Again::Call | Again::News => PLACE,
+        }
+    }
+}
+
+/// What one source holds, the oldest first.
+#[derive(Debug, Default)]
+struct Shelf {
+    order: VecDeque<(Instant, Key)>,
+    bytes: usize,
+}
+
+/// All transactions that are over.
+#[derive(Debug)]
+pub(super) struct Finished {
+    kept: BTreeMap<Key, Kept>,
+    shelves: BTreeMap<Source, Shelf>,
+    /// The same shelves, the fullest last.
+    by_size: BTreeSet<(usize, Source)>,
+    bytes: usize,
+    next_clearing: Option<Instant>,
+}
+
+impl Finished {
+    pub(super) const fn new() -> Self {
+        Self {
+            kept: BTreeMap::new(),
+            shelves: BTreeMap::new(),
+            by_size: BTreeSet::new(),
+            bytes: 0,
+            next_clearing: None,
+        }
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Kept> {
+        self.kept.get(&key)
+    }
+
+    pub(super) fn keep(&mut self, key: Key, kept: Kept, now: Instant) {
+        let cost = kept.cost();
+        if cost > MOST_BYTES || self.kept.contains_key(&key) {
+            return;
+        }
+        while self.bytes > MOST_BYTES.saturating_sub(cost) && self.push_out() {}
+        let until = now + PATIENCE;
+        let source = Source::of(kept.flow);
+        let shelf = self.shelves.entry(source).or_default();
+        self.by_size.remove(&(shelf.bytes, source));
+        shelf.order.push_back((until, key));
+        shelf.bytes = shelf.bytes.saturating_add(cost);
+        self.by_size.insert((shelf.bytes, source));
+        self.bytes = self.bytes.saturating_add(cost);
+        self.kept.insert(key, kept);
+        self.next_clearing.get_or_insert(until);
+    }
+
+    pub(super) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+        Some((self.next_clearing?, "forget what was answered long ago"))
+    }
+
+    /// Clears away what no repeat can ask for any more, not more often than every second.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.next_clearing.is_none_or(|at| at > now) {
+            return;
+        }
+        for shelf in self.shelves.values_mut() {
+            while shelf.order.front().is_some_and(|(until, _)| *until <= now) {
+                self.bytes = self.bytes.saturating_sub(take_first(shelf, &mut self.kept));
+            }
+        }
+        self.shelves.retain(|_, shelf| !shelf.order.is_empty());
+        let sizes = self
+            .shelves
+            .iter()
+            .map(|(source, shelf)| (shelf.bytes, *source));
+        self.by_size = sizes.collect();
+        let fronts = self
+            .shelves
+            .values()
+            .filter_map(|shelf| shelf.order.front());
+        let soonest = fronts.map(|(until, _)| *until).min();
+        self.next_clearing = soonest.map(|until| until.max(now + PAUSE));
+    }
+
+    /// Takes the oldest one from the fullest shelf. False if there is none.
+    fn push_out(&mut self) -> bool {
+        let Some((_, source)) = self.by_size.pop_last() else {
+            return false;
+        };
+        let Some(shelf) = self.shelves.get_mut(&source) else {
+            return false;
+        };
+        self.bytes = self.bytes.saturating_sub(take_first(shelf, &mut self.kept));
+        if shelf.order.is_empty() {
+            self.shelves.remove(&source);
+        } else {
+            self.by_size.insert((shelf.bytes, source));
+        }
+        true
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+}
+
+/// Gives what is freed.
+fn take_first(shelf: &mut Shelf, kept: &mut BTreeMap<Key, Kept>) -> usize {
+    let first = shelf.order.pop_front();
+    let gone = first.and_then(|(_, key)| kept.remove(&key));
+    let cost = gone.map_or(0, |gone| gone.cost());
+    shelf.bytes = shelf.bytes.saturating_sub(cost);
+    cost
+}

@@ -1,0 +1,102 @@
+//! Any packets at an encrypted near socket, true ones among them, in any order, cut, changed or again: opening never
+//! panics, gives out nothing but what was sealed, and none of it twice.
+//!
+//! Packets of another kind (SRTCP) would be one more way to [`Wire::seal`] and [`Wire::open`].
+
+#![no_main]
+
+use std::collections::BTreeSet;
+
+use libfuzzer_sys::fuzz_target;
+use ringfence_media::rtp::Packet;
+use ringfence_media::srtp::{Key, Opener, Sealer, Suite};
+
+/// As many sealed packets are remembered.
+const KEPT: usize = 64;
+
+/// Both ends under one key, and what went between them.
+struct Wire {
+    sealer: Sealer,
+    opener: Opener,
+    sequence: u16,
+    /// What was sealed, plain and on the wire.
+    sent: Vec<(Vec<u8>, Vec<u8>)>,
+    opened: BTreeSet<Vec<u8>>,
+}
+
+impl Wire {
+    fn new(suite: Suite) -> Option<Self> {
+        // A key of zeros: one of these lengths is the suite's.
+        let key = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
+        Some(Self {
+            sealer: Sealer::new(&key),
+            opener: Opener::new(&key),
+            sequence: 0,
+            sent: Vec::new(),
+            opened: BTreeSet::new(),
+        })
+    }
+
+    /// The next packet, after a gap; no number comes twice.
+    fn seal(&mut self, gap: u8, payload: &[u8]) {
+        let Some(sequence) = self.sequence.checked_add(1 + u16::from(gap)) else {
+            return;
+        };
+        self.sequence = sequence;
+        let plain = Packet {
+            payload_type: 8,
+            marker: false,
+            sequence,
+            timestamp: u32::from(sequence) * 160,
+            ssrc: u32::from(gap & 3),
+            payload,
+        }
+        .to_bytes();
+        let mut wire = plain.clone();
+        assert!(self.sealer.seal(&mut wire), "our own packets are RTP");
+        if self.sent.len() < KEPT {
+            self.sent.push((plain, wire));
+        }
+    }
+
+    fn open(&mut self, bytes: &[u8]) {
+        let mut packet = bytes.to_vec();
+        if self.opener.open(&mut packet).is_ok() {
+            let is_ours = self.sent.iter().any(|(plain, wire)| *plain == packet && wire == bytes);
+            assert!(is_ours, "opened what was never sealed");
+            assert!(self.opened.insert(packet), "opened twice");
+        }
+    }
+
+    /// One that was sent, perhaps with a bit changed or an end cut off.
+    fn deliver(&mut self, which: u8, change: &[u8]) {
+        let Some((_, wire)) = self.sent.get(usize::from(which) % self.sent.len().max(1)) else {
+            return;
+        };
+        let mut wire = wire.clone();
+        match change {
+            [at, mask, ..] => {
+                let at = usize::from(*at) % wire.len();
+                wire[at] ^= mask;
+            }
+            [cut] => wire.truncate(wire.len().saturating_sub(usize::from(*cut))),
+            [] => {}
+        }
+        self.open(&wire);
+    }
+}
+
+fuzz_target!(|script: (u8, Vec<(u8, u8, Vec<u8>)>)| {
+    let (suite, acts) = script;
+    let Some(mut wire) = Wire::new(Suite::ALL[usize::from(suite) % Suite::ALL.len()]) else {
+        unreachable!("every suite has a length of key");
+    };
+    for (act, which, bytes) in acts.iter().take(200) {
+        let bytes = bytes.get(..bytes.len().min(1_200)).unwrap_or_default();
+        match act % 3 {
+            0 => wire.seal(*which, bytes),
+            1 => wire.deliver(*which, bytes),
+            _ => wire.open(bytes),
+        }
+    }
+});

@@ -1,0 +1,132 @@
+//! A phone holds its call and takes it back, in each of the ways that phones know (RFC 3264 section 8.4, RFC 2543, RFC 3311).
+
+use std::time::Duration;
+
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{
+        Pair, World,
+        handset::{Hold, Make},
+        wires::{Kind, Place},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Both talk; Alice's phone holds in this way.
+fn talking(seed: u64, holds_by: Hold, offers_by_update: bool) -> (World, Pair) {
+    let (mut world, pair) = World::of_two(seed);
+    for phone in [pair.alice, pair.bob] {
+        let make = Make {
+            holds_by,
+            offers_by_update,
+            ..Make::PLAIN
+        };
+        world.become_of_make(phone, make);
+    }
+    world.call(pair);
+    world.run_for(SECOND);
+    (world, pair)
+}
+
+/// Packets of sound that each phone hears within a second, after the last change has come through.
+fn heard(world: &mut World, pair: Pair) -> (usize, usize) {
+    let packets =
+        |world: &World| [pair.alice, pair.bob].map(|phone| world.handset(phone).ear().packets());
+    world.run_for(SECOND / 4);
+    let before = packets(world);
+    world.run_for(SECOND);
+    let after = packets(world);
+    (after[0] - before[0], after[1] - before[1])
+}
+
+/// The direction in the last SDP that an engine sent to a phone.
+fn answered(world: &World, engine: usize, phone: usize) -> String {
+    let ends = (Place::Engine(engine), Place::Phone(phone), Kind::Sip);
+    let mut messages = world.trace().iter().rev();
+    let last = messages.find_map(|passage| {
+        let text = String::from_utf8_lossy(&passage.bytes).into_owned();
+        let is_it = (passage.from, passage.to, passage.kind) == ends && text.contains("m=audio");
+        is_it.then_some(text)
+    });
+    let text = last.expect("it was answered");
+    let directions = ["sendrecv", "sendonly", "recvonly", "inactive"];
+    let found = text
+        .lines()
+        .find_map(|line| line.strip_prefix("a=").filter(|it| directions.contains(it)));
+    found.expect("a direction").to_owned()
+}
+
+/// A second has fifty packets.
+fn all(packets: usize) -> bool {
+    (48..=52).contains(&packets)
+}
+
+#[test]
+fn each_way_of_holding_is_answered_as_it_must_be_and_undone() {
+    let ways = [
+        (Hold::SendOnly, "recvonly", true),
+        (Hold::Inactive, "inactive", false),
+        (Hold::ZeroAddress, "sendrecv", false),
+    ];
+    for (way, direction, has_music) in ways {
+        for by_update in [false, true] {
+            let (mut world, pair) = talking(1, way, by_update);
+            world.hold(pair.alice, true);
+            let (alice, bob) = heard(&mut world, pair);
+            assert_eq!(answered(&world, pair.caller, pair.alice), direction);
+            assert_eq!(alice, 0, "{way:?}: a phone that holds hears nothing");
+            // What a phone plays to whom it holds comes through; where it plays nothing, there is nothing to be heard.
+            assert_eq!(all(bob), has_music, "{way:?} {bob}");
+            world.hold(pair.alice, false);
+            let (alice, bob) = heard(&mut world, pair);
+            assert_eq!(answered(&world, pair.caller, pair.alice), "sendrecv");
+            assert!(all(alice) && all(bob), "{way:?} {by_update}: {alice} {bob}");
+            assert!(world.handset(pair.bob).is_talking());
+        }
+    }
+}
+
+#[test]
+fn the_held_side_learns_nothing_by_sip_and_may_hold_as_well() {
+    for way in [Hold::SendOnly, Hold::Inactive, Hold::ZeroAddress] {
+        let (mut world, pair) = talking(2, way, false);
+        let before = world.trace().len();
+        world.hold(pair.alice, true);
+        world.run_for(SECOND);
+        let to_bob = (
+            Place::Engine(pair.callee),
+            Place::Phone(pair.bob),
+            Kind::Sip,
+        );
+        let told = world.trace()[before..]
+            .iter()
+            .filter(|passage| (passage.from, passage.to, passage.kind) == to_bob);
+        assert_eq!(told.count(), 0, "{way:?}");
+        // Held, he holds as well: nobody hears anything.
+        world.hold(pair.bob, true);
+        assert_eq!(heard(&mut world, pair), (0, 0), "{way:?}");
+        // Whoever takes it back first still hears nothing, or music, until the other does.
+        world.hold(pair.alice, false);
+        let (alice, bob) = heard(&mut world, pair);
+        assert_eq!((all(alice), bob), (way == Hold::SendOnly, 0), "{way:?}");
+        world.hold(pair.bob, false);
+        let (alice, bob) = heard(&mut world, pair);
+        assert!(all(alice) && all(bob), "{way:?}: {alice} {bob}");
+        for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+            assert!(world.handset(phone).ear().heard(hz).tone > SECOND);
+        }
+    }
+}
+
+#[test]
+fn a_call_may_be_ended_by_either_side_while_it_is_held() {
+    for who in [|pair: Pair| pair.alice, |pair: Pair| pair.bob] {
+        let (mut world, pair) = talking(3, Hold::Inactive, false);
+        world.hold(pair.alice, true);
+        world.run_for(SECOND);
+        world.hang_up(who(pair));
+        world.run_until_quiet(Duration::from_secs(5));
+        assert!(world.handset(pair.alice).is_free() && world.handset(pair.bob).is_free());
+    }
+}

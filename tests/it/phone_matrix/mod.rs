@@ -1,0 +1,216 @@
+//! The matrix of real phones: four models as caller and as callee, through two engines, coturn and an independent relay.
+//!
+//! The campaign (`tests/run --phones`) tries every feature over UDP, and a call with sound in every other way; it prints a
+//! table and writes `target/phones.json`. A part of it is among the ordinary tests. What a phone cannot do is told with the
+//! reason, and is no failure; [`scenes`] has the list.
+
+mod pair;
+mod scenes;
+mod table;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    thread,
+};
+
+use ringfence_tests::{
+    coturn::Coturn,
+    network::{Layout, Network},
+    nostr_relay::NostrRelay,
+    phone::Model,
+    program::{installed, real_time, skipped},
+};
+
+use pair::{Pair, Seats, Way};
+use scenes::Feature;
+use table::{Cell, Outcome};
+
+/// Pairs of phones that talk at the same time.
+const LANES: usize = 2;
+
+/// Over UDP everything is tried.
+const FULLY: (Way, &[Feature]) = (
+    Way {
+        transport: "udp",
+        srtp: "off",
+        codec: "PCMU",
+        digits: "rtp",
+    },
+    &[
+        Feature::Decline,
+        Feature::Message,
+        Feature::Cancel,
+        Feature::CallerHangsUp,
+        Feature::Hold,
+        Feature::Digits,
+        Feature::Transfer,
+        Feature::Attended,
+    ],
+);
+
+/// The other ways, with the other codecs among them; who hangs up changes.
+const BRIEFLY: [(Way, &[Feature]); 6] = [
+    (way("udp", "required", "PCMA"), &[Feature::CalleeHangsUp]),
+    (
+        Way {
+            digits: "info",
+            ..way("tcp", "off", "G722")
+        },
+        &[Feature::CallerHangsUp, Feature::Digits],
+    ),
+    (way("tcp", "required", "PCMU"), &[Feature::CalleeHangsUp]),
+    (way("tls", "off", "PCMA"), &[Feature::CallerHangsUp]),
+    (way("tls", "required", "PCMU"), &[Feature::CalleeHangsUp]),
+    (way("tls", "required", "opus"), &[Feature::CallerHangsUp]),
+];
+
+const fn way(transport: &'static str, srtp: &'static str, codec: &'static str) -> Way {
+    Way {
+        transport,
+        srtp,
+        codec,
+        digits: "rtp",
+    }
+}
+
+/// Two phones, how they reach their engines, and what they do.
+type Run = (Model, Model, Way, &'static [Feature]);
+
+#[test]
+fn each_phone_calls_one_and_is_called_by_one() {
+    let runs: [Run; 4] = [
+        (
+            Model::Linphone,
+            Model::Pjsua,
+            way("tls", "required", "PCMU"),
+            &[Feature::CallerHangsUp, Feature::Hold],
+        ),
+        (
+            Model::Pjsua,
+            Model::Baresip4,
+            way("udp", "off", "PCMU"),
+            &[Feature::Cancel, Feature::Transfer],
+        ),
+        (
+            Model::Baresip4,
+            Model::Baresip,
+            Way {
+                digits: "info",
+                ..way("tcp", "off", "PCMA")
+            },
+            &[Feature::CalleeHangsUp, Feature::Digits],
+        ),
+        (
+            Model::Baresip,
+            Model::Linphone,
+            way("udp", "required", "PCMU"),
+            &[Feature::Message, Feature::Digits, Feature::Decline],
+        ),
+    ];
+    let Some(network) = network() else { return };
+    let cells = runs.map(|run| try_all(&network, 0, run)).concat();
+    assert_none_failed(&cells);
+}
+
+#[test]
+#[ignore = "takes minutes: tests/run --phones"]
+fn every_phone_calls_every_phone_in_every_way() {
+    let Some(network) = network() else { return };
+    let pairs = || {
+        let callers = Model::ALL.into_iter();
+        callers.flat_map(|caller| Model::ALL.map(|callee| (caller, callee)))
+    };
+    let mut runs: Vec<Run> = Vec::new();
+    for (way, features) in [FULLY].into_iter().chain(BRIEFLY) {
+        let can = |model: Model| way.codec != "opus" || model != Model::Pjsua;
+        let able = pairs().filter(|&(caller, callee)| can(caller) && can(callee));
+        runs.extend(able.map(|(caller, callee)| (caller, callee, way, features)));
+    }
+    let mut cells: Vec<Cell> = Vec::new();
+    thread::scope(|scope| {
+        let lanes: Vec<_> = (0..LANES)
+            .map(|lane| {
+                let mine: Vec<Run> = runs.iter().skip(lane).step_by(LANES).copied().collect();
+                let network = &network;
+                scope.spawn(move || {
+                    let cells = mine.into_iter().map(|run| try_all(network, lane, run));
+                    cells.collect::<Vec<_>>().concat()
+                })
+            })
+            .collect();
+        for lane in lanes {
+            cells.extend(lane.join().expect("what fails in a scene is caught"));
+        }
+    });
+    table::print(&cells);
+    table::store(&cells);
+    assert_none_failed(&cells);
+}
+
+fn network() -> Option<Network> {
+    if !Model::installed(&Model::ALL) || !installed(&["turnserver"]) {
+        return None;
+    }
+    if !NostrRelay::path().is_file() {
+        skipped("the relay from PyPI is not in the target folder");
+        return None;
+    }
+    let layout = Layout {
+        // Each lane has a caller, a callee, and somebody to whom calls are handed over.
+        lines: [LANES, 2 * LANES],
+        settings: "no_answer_seconds = 5\n",
+    };
+    let alone = real_time();
+    Some(Network::lay_out(
+        alone,
+        NostrRelay::start(),
+        Coturn::start(),
+        &layout,
+    ))
+}
+
+/// One pair of phones, one thing after the other. After a failure they are started anew.
+fn try_all(network: &Network, lane: usize, (caller, callee, way, features): Run) -> Vec<Cell> {
+    let seats = Seats {
+        caller: network.line(0, lane),
+        callee: network.line(1, lane),
+        third: network.line(1, LANES + lane),
+    };
+    let mut pair = None;
+    let mut outcomes = Vec::new();
+    for &feature in features {
+        let outcome = match feature.beyond(caller, callee, way) {
+            Some(why) => Outcome::PhoneCannot(why),
+            None => {
+                let tried = catch_unwind(AssertUnwindSafe(|| {
+                    let pair = pair.get_or_insert_with(|| Pair::start(seats, caller, callee, way));
+                    feature.play(pair)
+                }));
+                tried.unwrap_or_else(|panic| {
+                    pair = None;
+                    Outcome::Failed(reason(panic.as_ref()))
+                })
+            }
+        };
+        outcomes.push(Cell {
+            caller,
+            callee,
+            way,
+            feature,
+            outcome,
+        });
+    }
+    outcomes
+}
+
+fn reason(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "it panicked without a word".to_owned())
+}
+
+fn assert_none_failed(cells: &[Cell]) {
+    let failed = cells.iter().filter(|cell| cell.has_failed());
+    let failed: Vec<_> = failed.map(ToString::to_string).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}

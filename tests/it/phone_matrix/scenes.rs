@@ -1,0 +1,245 @@
+//! What two phones do with each other, one scene each, and which phone cannot do what.
+
+use std::time::Duration;
+
+use ringfence_tests::{
+    phone::{Model, Phone},
+    tone::{self, HIGH, LOW},
+};
+
+use super::{
+    pair::{
+        Pair, SOON, TALK, THIRD, Way, answer, assert_carried, hang_up, heard_at_last, pause,
+        third_phone,
+    },
+    table::Outcome,
+};
+
+/// One thing that phones do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    /// The callee refuses; the caller learns no more than from one who does not answer.
+    Decline,
+    /// A SIP MESSAGE from the caller.
+    Message,
+    /// The caller gives up while it rings.
+    Cancel,
+    /// A call with sound both ways.
+    CallerHangsUp,
+    /// The same, ended by the other one.
+    CalleeHangsUp,
+    /// Each holds the call once and takes it back.
+    Hold,
+    /// Key presses, both ways.
+    Digits,
+    /// The caller hands the callee over to a number.
+    Transfer,
+    /// The caller joins the callee with whom it talked to meanwhile.
+    Attended,
+}
+
+const DIGITS: &str = "12#";
+/// How long after a hold, or after a transfer, sound is listened to.
+const AFTERWARDS: Duration = Duration::from_millis(1500);
+/// What is expected at the end of a recording: a bit less, as the phones' clocks and buffers differ.
+const AT_LAST: Duration = Duration::from_millis(1200);
+
+impl Feature {
+    /// Its name in the table.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Decline => "decline",
+            Self::Message => "message",
+            Self::Cancel => "cancel",
+            Self::CallerHangsUp => "call, caller ends",
+            Self::CalleeHangsUp => "call, callee ends",
+            Self::Hold => "hold",
+            Self::Digits => "digits",
+            Self::Transfer => "transfer",
+            Self::Attended => "attended transfer",
+        }
+    }
+
+    /// Why these phones cannot do it, if they cannot.
+    pub(super) fn beyond(self, caller: Model, callee: Model, way: Way) -> Option<&'static str> {
+        let is_info = way.digits == "info";
+        match (self, caller, callee) {
+            (Self::Message, Model::Baresip4, _) => Some("baresip 4 (Python) has no call for texts"),
+            (Self::Message, _, Model::Baresip4) => Some("baresip 4 refuses texts with 501"),
+            (Self::Digits, Model::Baresip, _) if is_info => {
+                Some("baresip 1.0 sends no key presses by INFO")
+            }
+            (Self::Attended, Model::Baresip, _) => {
+                Some("baresip 1.0 hands over to numbers, not to calls")
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets the phones do it.
+    ///
+    /// # Panics
+    /// With what went wrong.
+    pub(super) fn play(self, pair: &mut Pair<'_>) -> Outcome {
+        match self {
+            Self::Decline => decline(pair),
+            Self::Message => message(pair),
+            Self::Cancel => cancel(pair),
+            Self::CallerHangsUp => call(pair, false),
+            Self::CalleeHangsUp => call(pair, true),
+            Self::Hold => hold(pair),
+            Self::Digits => digits(pair),
+            Self::Transfer => transfer(pair),
+            Self::Attended => attended(pair),
+        }
+    }
+}
+
+fn decline(pair: &mut Pair<'_>) -> Outcome {
+    pair.ring();
+    pair.callee.order("refuse");
+    pair.callee.wait_call("ended", SOON);
+    let told = pair.caller.wait_call("ended", SOON);
+    let is_unavailable = told["status"] == 480
+        || told["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("Unavailable"));
+    assert!(is_unavailable, "the caller heard {told}");
+    match pair.models.1 {
+        Model::Baresip | Model::Baresip4 => Outcome::Fine("always with 486"),
+        _ => Outcome::Fine(""),
+    }
+}
+
+fn message(pair: &mut Pair<'_>) -> Outcome {
+    let to = &pair.seats.callee.number;
+    let words = format!("Grüße an {:?} von {:?}", pair.models.1, pair.models.0);
+    pair.caller.order(&format!("text {to} {words}"));
+    if pair.models.1 == Model::Baresip {
+        if pair.models.0 != Model::Baresip {
+            wait_taken(&mut pair.caller);
+        }
+        return Outcome::Fine("baresip 1.0 does not say what came");
+    }
+    pair.callee.wait("the text", SOON, |news| {
+        news["event"] == "text"
+            && news["words"] == words.as_str()
+            && news["from"] == pair.seats.caller.number.as_str()
+    });
+    Outcome::Fine("")
+}
+
+fn wait_taken(phone: &mut Phone) {
+    phone.wait("202", SOON, |news| {
+        news["event"] == "text-sent" && news["taken"] == true
+    });
+}
+
+fn cancel(pair: &mut Pair<'_>) -> Outcome {
+    pair.ring();
+    hang_up(&mut pair.caller, &mut pair.callee);
+    Outcome::Fine("")
+}
+
+fn call(pair: &mut Pair<'_>, by_callee: bool) -> Outcome {
+    pair.connect();
+    pause(TALK.as_secs_f64());
+    let (at_caller, at_callee) = pair.end(by_callee);
+    assert_carried("the caller", &at_caller, TALK);
+    assert_carried("the callee", &at_callee, TALK);
+    Outcome::Heard(at_caller, at_callee)
+}
+
+/// Whoever holds says `held`, and after the last resume both hear each other to the end.
+fn hold(pair: &mut Pair<'_>) -> Outcome {
+    pair.connect();
+    pause(0.3);
+    for phone in [&mut pair.caller, &mut pair.callee] {
+        phone.order("hold");
+        phone.wait_call("held", SOON);
+        pause(0.8);
+        phone.order("resume");
+        phone.wait_call("talking", SOON);
+        pause(AFTERWARDS.as_secs_f64());
+    }
+    hang_up(&mut pair.callee, &mut pair.caller);
+    let ears = [
+        (&mut pair.caller, pair.models.0, "the caller", HIGH),
+        (&mut pair.callee, pair.models.1, "the callee", LOW),
+    ];
+    for (phone, model, who, hz) in ears {
+        if model != Model::Baresip {
+            let heard = heard_at_last(phone, hz, AT_LAST);
+            assert_carried(who, &heard, AT_LAST);
+        } else if who == "the callee" {
+            // Its recording ends with its own hold: what it heard after the other's is more than what came before.
+            let heard = tone::listen(&phone.recording(), hz);
+            assert!(heard.tone > AT_LAST, "{who} heard {heard:?}");
+        }
+    }
+    match pair.models {
+        (Model::Baresip, _) | (_, Model::Baresip) => {
+            Outcome::Fine("baresip 1.0 records nothing after its own hold")
+        }
+        _ => Outcome::Fine(""),
+    }
+}
+
+fn digits(pair: &mut Pair<'_>) -> Outcome {
+    pair.connect();
+    pause(0.5);
+    let way_back = pair.models.1 != Model::Baresip || pair.models.0 != Model::Baresip;
+    press(&mut pair.caller, &mut pair.callee);
+    if way_back {
+        press(&mut pair.callee, &mut pair.caller);
+    }
+    hang_up(&mut pair.caller, &mut pair.callee);
+    Outcome::Fine("")
+}
+
+fn press(from: &mut Phone, to: &mut Phone) {
+    from.order(&format!("digits {DIGITS}"));
+    for wanted in DIGITS.chars() {
+        let heard = to.wait("a digit", SOON, |news| news["event"] == "digit");
+        assert_eq!(heard["digit"], wanted.to_string(), "of {DIGITS}");
+    }
+}
+
+fn transfer(pair: &mut Pair<'_>) -> Outcome {
+    let line = pair.seats.third;
+    let mut third = third_phone(line);
+    pair.connect();
+    pause(0.5);
+    pair.caller.order(&format!("hand-over {}", line.number));
+    third.wait_call("incoming", SOON);
+    third.order("answer");
+    third.wait_call("talking", SOON);
+    leave(pair, third)
+}
+
+fn attended(pair: &mut Pair<'_>) -> Outcome {
+    let line = pair.seats.third;
+    let mut third = third_phone(line);
+    pair.connect();
+    pause(0.5);
+    pair.caller.order("hold");
+    pair.caller.wait_call("held", SOON);
+    pair.caller.order(&format!("call {}", line.number));
+    third.wait_call("incoming", SOON);
+    answer(&mut third, &mut pair.caller);
+    pause(0.5);
+    pair.caller.order("hand-over");
+    leave(pair, third)
+}
+
+/// The caller is out of it; the two others hear each other until the third one hangs up.
+fn leave(pair: &mut Pair<'_>, mut third: Phone) -> Outcome {
+    pair.caller.wait_call("ended", SOON);
+    pause(AFTERWARDS.as_secs_f64());
+    hang_up(&mut third, &mut pair.callee);
+    let at_callee = heard_at_last(&mut pair.callee, THIRD, AT_LAST);
+    let at_third = heard_at_last(&mut third, HIGH, AT_LAST);
+    assert_carried("whoever was handed over", &at_callee, AT_LAST);
+    assert_carried("the third one", &at_third, AT_LAST);
+    Outcome::Fine("")
+}

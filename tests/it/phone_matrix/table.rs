@@ -1,0 +1,148 @@
+//! What came of it all: a table for people, and JSON for programs.
+
+use std::{fmt, fs};
+
+use ringfence_tests::{phone::Model, program::from_pypi, tone::Heard};
+use serde_json::{Value, json};
+
+use super::{pair::Way, scenes::Feature};
+
+/// How one scene went.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// As it should, with a remark.
+    Fine(&'static str),
+    /// As it should; what the caller heard, and the callee.
+    Heard(Heard, Heard),
+    /// The phone has no such thing.
+    PhoneCannot(&'static str),
+    /// Not as it should.
+    Failed(String),
+}
+
+/// One scene of two phones.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub(super) caller: Model,
+    pub(super) callee: Model,
+    pub(super) way: Way,
+    pub(super) feature: Feature,
+    pub(super) outcome: Outcome,
+}
+
+impl Cell {
+    pub(super) const fn has_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+
+    fn pair(&self) -> String {
+        format!("{:?} > {:?}", self.caller, self.callee)
+    }
+
+    /// What stands in the table; remarks are numbered among `notes`.
+    fn shown(&self, notes: &mut Vec<String>) -> String {
+        let mut note = |text: &str| {
+            let place = notes.iter().position(|known| known == text);
+            place.unwrap_or_else(|| {
+                notes.push(text.to_owned());
+                notes.len() - 1
+            }) + 1
+        };
+        match &self.outcome {
+            Outcome::Fine("") => "ok".to_owned(),
+            Outcome::Fine(remark) => format!("ok ({})", note(remark)),
+            Outcome::Heard(caller, callee) => {
+                let gap = caller.longest_gap.max(callee.longest_gap);
+                let [caller, callee] = [caller, callee].map(|heard| heard.tone.as_secs_f64());
+                format!("ok {caller:.2}/{callee:.2} s, {} ms", gap.as_millis())
+            }
+            Outcome::PhoneCannot(why) => format!("phone cannot ({})", note(why)),
+            Outcome::Failed(why) => {
+                format!("FAILED ({})", note(why.lines().next().unwrap_or_default()))
+            }
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let heard = |heard: &Heard| {
+            json!({
+                "tone_s": heard.tone.as_secs_f64(),
+                "longest_gap_ms": heard.longest_gap.as_millis(),
+            })
+        };
+        let (outcome, more) = match &self.outcome {
+            Outcome::Fine(remark) => ("ok", json!({ "remark": remark })),
+            Outcome::Heard(caller, callee) => (
+                "ok",
+                json!({ "caller_heard": heard(caller), "callee_heard": heard(callee) }),
+            ),
+            Outcome::PhoneCannot(why) => ("phone cannot", json!({ "why": why })),
+            Outcome::Failed(why) => ("failed", json!({ "why": why })),
+        };
+        json!({
+            "caller": format!("{:?}", self.caller),
+            "callee": format!("{:?}", self.callee),
+            "transport": self.way.transport,
+            "srtp": self.way.srtp,
+            "codec": self.way.codec,
+            "digits": self.way.digits,
+            "feature": self.feature.name(),
+            "outcome": outcome,
+            "more": more,
+        })
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pair, name) = (self.pair(), self.feature.name());
+        write!(f, "{pair}, {}, {name}: ", self.way)?;
+        match &self.outcome {
+            Outcome::Failed(why) => f.write_str(why),
+            fine => write!(f, "{fine:?}"),
+        }
+    }
+}
+
+/// One table for each way in which several things were tried, and one of the other ways.
+#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
+pub(super) fn print(cells: &[Cell]) {
+    let mut notes = Vec::new();
+    let mut rows: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for cell in cells {
+        let pair = cell.pair();
+        let column = format!("{}: {}", cell.way, cell.feature.name());
+        let entry = (column, cell.shown(&mut notes));
+        match rows.iter_mut().find(|(known, _)| *known == pair) {
+            Some((_, entries)) => entries.push(entry),
+            None => rows.push((pair, vec![entry])),
+        }
+    }
+    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for (pair, entries) in rows {
+        println!("\n{pair}");
+        for (column, shown) in entries {
+            println!("  {column:<34} {shown}");
+        }
+    }
+    println!();
+    for (place, note) in notes.iter().enumerate() {
+        println!("({}) {note}", place + 1);
+    }
+    let failed = cells.iter().filter(|cell| cell.has_failed()).count();
+    let beyond = |cell: &&Cell| matches!(cell.outcome, Outcome::PhoneCannot(_));
+    let beyond = cells.iter().filter(beyond).count();
+    println!(
+        "{} cells: {} ok, {beyond} beyond a phone, {failed} failed",
+        cells.len(),
+        cells.len() - beyond - failed
+    );
+}
+
+/// `phones.json` in the target folder.
+pub(super) fn store(cells: &[Cell]) {
+    let target = from_pypi("").join("../..");
+    let all: Vec<_> = cells.iter().map(Cell::to_json).collect();
+    let text = serde_json::to_string_pretty(&all).expect("texts and numbers become JSON");
+    fs::write(target.join("phones.json"), text).expect("the target folder can be written to");
+}
