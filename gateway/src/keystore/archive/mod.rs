@@ -52,8 +52,11 @@ pub struct Archive {
     pub made: u64,
     /// The file of settings, as it was.
     pub settings: Option<String>,
-    files: Vec<(PathBuf, Zeroizing<Vec<u8>>)>,
+    files: Vec<NamedBytes>,
 }
+
+/// A file by its path below the state folder.
+type NamedBytes = (PathBuf, Zeroizing<Vec<u8>>);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,7 +123,7 @@ impl Archive {
             .files
             .iter()
             .filter(|(path, _)| path.starts_with("lines"));
-        let number = |(path, _): &(PathBuf, _)| path.file_stem()?.to_str()?.parse().ok();
+        let number = |(path, _): &NamedBytes| path.file_stem()?.to_str()?.parse().ok();
         lines.filter_map(number).collect()
     }
 
@@ -238,7 +241,7 @@ fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, ArchiveFault> {
 }
 
 /// The last root of each book's copy, as the only one of its file.
-fn last_roots(state: &Path) -> Result<Vec<(PathBuf, Zeroizing<Vec<u8>>)>, ArchiveFault> {
+fn last_roots(state: &Path) -> Result<Vec<NamedBytes>, ArchiveFault> {
     let Ok(books) = std::fs::read_dir(state.join("book")) else {
         return Ok(Vec::new());
     };
