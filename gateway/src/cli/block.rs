@@ -46,7 +46,11 @@ pub(super) async fn carry_out(
             Ok(file.write(&ledger)?)
         }
         Err(KeystoreFault::InUse { .. }) => {
-            let act = if wanted.is_blocked { "block" } else { "unblock" };
+            let act = if wanted.is_blocked {
+                "block"
+            } else {
+                "unblock"
+            };
             for line in meant {
                 let done = visit::wish(&config.state, line, act, wanted.number).await;
                 done.map_err(|fault| match fault {
@@ -73,11 +77,15 @@ fn apply(ledger: &mut Ledger, line: Number, wanted: Wanted) -> Result<(), Failur
 }
 
 /// Blocked numbers with their lines, as the ledger has them.
-pub(super) fn list(config: &Config, secret: Option<Secret>) -> Result<Vec<(Number, Number)>, Failure> {
+pub(super) fn list(
+    config: &Config,
+    secret: Option<Secret>,
+) -> Result<Vec<(Number, Number)>, Failure> {
     let ledger = LedgerFile::open(&config.state, secret).read()?;
-    let pairs = ledger.habits.iter().flat_map(|(line, habits)| {
-        habits.blocked.iter().map(|number| (*line, *number))
-    });
+    let pairs = ledger
+        .habits
+        .iter()
+        .flat_map(|(line, habits)| habits.blocked.iter().map(|number| (*line, *number)));
     Ok(pairs.collect())
 }
 

@@ -196,11 +196,18 @@ fn safety_numbers(
 }
 
 /// The key of a number, as the copy on this machine has it: nobody is asked.
-fn listed(config: &Config, secret: &Option<Secret>, number: Number) -> Result<IdentityKey, Failure> {
+fn listed(
+    config: &Config,
+    secret: &Option<Secret>,
+    number: Number,
+) -> Result<IdentityKey, Failure> {
     let lines = Keystore::look(&config.state, secret.clone())?;
     let line = lines.first().ok_or(AssembleFault::NoLine)?;
-    let key = BookKey::from_bytes(&line.book_key).map_err(|_| AssembleFault::BadLine(line.number))?;
-    let snapshot = BookCopy::open(&config.state, key)?.snapshot().ok_or(Failure::NoBook)?;
+    let key =
+        BookKey::from_bytes(&line.book_key).map_err(|_| AssembleFault::BadLine(line.number))?;
+    let snapshot = BookCopy::open(&config.state, key)?
+        .snapshot()
+        .ok_or(Failure::NoBook)?;
     let now = UnixTime::from_seconds(clock::unix_seconds());
     let found = directory(&snapshot).look_up(number, now);
     found.map(|keys| keys.identity).map_err(Failure::NotListed)

@@ -73,7 +73,12 @@ impl Table {
     fn end(self) -> Result<ExitCode, Failure> {
         drop(self.progress);
         self.outcome?;
-        let count = |verdict| self.findings.iter().filter(|found| found.verdict == verdict).count();
+        let count = |verdict| {
+            self.findings
+                .iter()
+                .filter(|found| found.verdict == verdict)
+                .count()
+        };
         let (warnings, failures) = (count(Verdict::Warn), count(Verdict::Fail));
         if self.is_json {
             let findings: Vec<Value> = self.findings.iter().map(as_value).collect();

@@ -45,7 +45,9 @@ pub enum Failure {
     #[error(transparent)]
     Wish(#[from] WishFault),
     /// An engine runs and has no page to be asked over.
-    #[error("an engine runs on this state folder, and its page is turned off, so that it cannot be told")]
+    #[error(
+        "an engine runs on this state folder, and its page is turned off, so that it cannot be told"
+    )]
     NoPage,
     /// A number that the copy of the phone book does not have.
     #[error("the copy of the phone book on this machine cannot tell the key of this number: {0}")]

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::interval;
 
 use super::{Failure, Place, say, stop};
+use crate::calendar::span;
 use crate::page::visit;
 
 /// Between two looks.
@@ -36,7 +37,11 @@ pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     if !args.watch {
         return show(&visit::status(&config.state).await?, args.json, "");
     }
-    let top = if std::io::stdout().is_terminal() { TOP } else { "" };
+    let top = if std::io::stdout().is_terminal() {
+        TOP
+    } else {
+        ""
+    };
     let mut ticks = interval(PAUSE);
     let stopped = stop();
     tokio::pin!(stopped);
@@ -71,9 +76,22 @@ fn page(status: &Value) -> String {
         let _ = writeln!(text, "{name:<11} {says}");
     };
     let state = if status["ok"] == true { "well" } else { "ILL" };
-    row("engine", &format!("{state}, up for {}", span(number(&status["uptime_seconds"]))));
+    row(
+        "engine",
+        &format!(
+            "{state}, up for {}",
+            span(number(&status["uptime_seconds"]))
+        ),
+    );
     let relays = &status["relays"];
-    row("relays", &format!("{} of {} bring rings", number(&relays["listening"]), number(&relays["configured"])));
+    row(
+        "relays",
+        &format!(
+            "{} of {} bring rings",
+            number(&relays["listening"]),
+            number(&relays["configured"])
+        ),
+    );
     let turn = if status["turn"]["ready"] == true {
         "a relayed address is ready"
     } else {
@@ -85,17 +103,34 @@ fn page(status: &Value) -> String {
         row("phone book", "not downloaded yet");
     } else {
         let age = span(number(&book["age_seconds"]));
-        row("phone book", &format!("epoch {}, {age} old", number(&book["epoch"])));
+        row(
+            "phone book",
+            &format!("epoch {}, {age} old", number(&book["epoch"])),
+        );
     }
     for line in list(&status["lines"]) {
-        row(&format!("line {}", number(&line["number"])), &of_line(&line));
+        row(
+            &format!("line {}", number(&line["number"])),
+            &of_line(&line),
+        );
     }
     for call in list(&status["calls"]) {
         row("call", &of_call(&call));
     }
     for warning in list(&status["warnings"]) {
-        let grave = if warning["grave"] == true { "GRAVE" } else { "warning" };
-        row(grave, &format!("{} To do: {}", plain(&warning["what"]), plain(&warning["remedy"])));
+        let grave = if warning["grave"] == true {
+            "GRAVE"
+        } else {
+            "warning"
+        };
+        row(
+            grave,
+            &format!(
+                "{} To do: {}",
+                plain(&warning["what"]),
+                plain(&warning["remedy"])
+            ),
+        );
     }
     text.trim_end().to_owned()
 }
@@ -105,13 +140,22 @@ fn of_line(line: &Value) -> String {
         .as_array()
         .into_iter()
         .flatten()
-        .map(|phone| format!("{} over {}", plain(&phone["address"]), plain(&phone["transport"])))
+        .map(|phone| {
+            format!(
+                "{} over {}",
+                plain(&phone["address"]),
+                plain(&phone["transport"])
+            )
+        })
         .collect();
     let mut says = match phones.as_slice() {
         [] => "no phone is registered".to_owned(),
         phones => phones.join(", "),
     };
-    for (key, what) in [("missed_calls", "missed calls"), ("texts_waiting", "texts wait")] {
+    for (key, what) in [
+        ("missed_calls", "missed calls"),
+        ("texts_waiting", "texts wait"),
+    ] {
         if let Some(count) = line[key].as_u64().filter(|count| *count > 0) {
             says.push_str(&format!("; {count} {what}"));
         }
@@ -126,8 +170,14 @@ fn of_line(line: &Value) -> String {
 }
 
 fn of_call(call: &Value) -> String {
-    let arrow = if call["direction"] == "out" { "->" } else { "<-" };
-    let name = call["name"].as_str().map_or_else(String::new, |name| format!(" ({name})"));
+    let arrow = if call["direction"] == "out" {
+        "->"
+    } else {
+        "<-"
+    };
+    let name = call["name"]
+        .as_str()
+        .map_or_else(String::new, |name| format!(" ({name})"));
     let (line, number) = (&call["line"], &call["number"]);
     let mut says = format!("{line} {arrow} {number}{name}, {}", plain(&call["state"]));
     if let Some(mos) = call["to_phone"]["mos"].as_f64() {
@@ -138,15 +188,6 @@ fn of_call(call: &Value) -> String {
 
 fn plain(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }
 
 #[cfg(test)]

@@ -400,7 +400,10 @@ mod tests {
 
     #[test]
     fn a_good_call_is_good() {
-        assert_eq!(judge(&[heard(2_990, 3), heard(3_000, 0)], &good(), TALK), Ok(()));
+        assert_eq!(
+            judge(&[heard(2_990, 3), heard(3_000, 0)], &good(), TALK),
+            Ok(())
+        );
     }
 
     #[test]

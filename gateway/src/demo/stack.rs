@@ -15,8 +15,8 @@ use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use super::around::{Around, listed};
 pub use super::around::Outside;
+use super::around::{Around, listed};
 use super::report::{LineReport, SipReport, StackReport};
 use crate::activate::{ActivateFault, activate};
 use crate::assemble::{AssembleFault, assemble_watched};
@@ -34,7 +34,8 @@ use crate::page::board::Board;
 use crate::page::{Front, FrontError};
 use crate::secret::Secret;
 
-pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Tries for a port that is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
@@ -275,11 +276,7 @@ struct Enrolled {
     line: LineFile,
 }
 
-async fn enrol(
-    config: Config,
-    book: &PhoneBook,
-    watch: &Watch,
-) -> Result<Enrolled, StackFault> {
+async fn enrol(config: Config, book: &PhoneBook, watch: &Watch) -> Result<Enrolled, StackFault> {
     let issued = book.issue().await?;
     let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
     let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
@@ -292,11 +289,7 @@ async fn enrol(
     })
 }
 
-async fn start_end(
-    enrolled: Enrolled,
-    book: &PhoneBook,
-    watch: &Watch,
-) -> Result<End, StackFault> {
+async fn start_end(enrolled: Enrolled, book: &PhoneBook, watch: &Watch) -> Result<End, StackFault> {
     let Enrolled {
         config,
         client,

@@ -42,7 +42,9 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
     };
     let Some(line) = lines.first() else {
         let remedy = "ask a phone book's operator for an activation code and run: ringfence setup";
-        known.findings.push(Finding::fail("lines", "there is no line", remedy));
+        known
+            .findings
+            .push(Finding::fail("lines", "there is no line", remedy));
         return known;
     };
     let (client, outcome) = match download(config, line).await {
@@ -63,7 +65,9 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
             known.snapshot = old;
         }
     }
-    known.findings.extend(clock_of("phone book", client.clock_apart()));
+    known
+        .findings
+        .extend(clock_of("phone book", client.clock_apart()));
     known.client = Some(client);
     known
 }
@@ -182,7 +186,9 @@ fn own_records(config: &Config, lines: &[LineFile], snapshot: &Snapshot) -> Vec<
 fn is_new(config: &Config, number: u32) -> bool {
     let path = config.state.join("lines").join(format!("{number}.json"));
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
-    let modified = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = modified
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     modified.is_some_and(|at| clock::since_epoch().saturating_sub(at) < NEW_LINE)
 }
 
@@ -197,7 +203,9 @@ pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Fin
     let side = if is_behind { "behind" } else { "ahead" };
     Some(Finding::fail(
         area,
-        format!("this machine's clock is {seconds} s {side}: rings are believed for a minute either way"),
+        format!(
+            "this machine's clock is {seconds} s {side}: rings are believed for a minute either way"
+        ),
         "set the clock, for example with timedatectl set-ntp true; if it is right, tell the server's operator",
     ))
 }
@@ -213,7 +221,10 @@ mod tests {
         for (is_behind, word) in [(true, "3600 s behind"), (false, "3600 s ahead")] {
             let found = clock_of("phone book", Some((hour, is_behind))).unwrap();
             assert_eq!(found.verdict, Verdict::Fail);
-            assert!(found.says.contains(word) && found.remedy.contains("timedatectl"), "{found:?}");
+            assert!(
+                found.says.contains(word) && found.remedy.contains("timedatectl"),
+                "{found:?}"
+            );
         }
         let found = clock_of("a relay", Some((Duration::from_secs(2), true))).unwrap();
         assert_eq!(found.verdict, Verdict::Ok);

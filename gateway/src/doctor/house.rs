@@ -115,9 +115,7 @@ pub(super) fn sip_ports(config: &Config, is_running: bool) -> Finding {
             format!("{place}, and the running engine does not listen there"),
             "restart the engine: settings of [sip] hold from the next start",
         ),
-        (Some(error), _) => {
-            Finding::fail(AREA, error.to_string(), error.remedy())
-        }
+        (Some(error), _) => Finding::fail(AREA, error.to_string(), error.remedy()),
     }
 }
 

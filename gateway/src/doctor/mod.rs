@@ -51,7 +51,11 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
     listener.found(if is_running {
         Finding::ok("engine", "runs on this state folder")
     } else {
-        Finding::warn("engine", "does not run", "ringfence run, or: systemctl start ringfence")
+        Finding::warn(
+            "engine",
+            "does not run",
+            "ringfence run, or: systemctl start ringfence",
+        )
     });
     listener.found(house::sip_ports(config, is_running));
     if is_running {
@@ -69,7 +73,9 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
         snapshot,
         findings,
     } = book::look(config, &lines).await;
-    findings.into_iter().for_each(|finding| listener.found(finding));
+    findings
+        .into_iter()
+        .for_each(|finding| listener.found(finding));
     let Some(snapshot) = snapshot else {
         return;
     };
@@ -80,7 +86,9 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
     }
     for relay in &relays {
         let apart = clock_apart_from(relay).await;
-        book::clock_of(relay, apart).into_iter().for_each(|finding| listener.found(finding));
+        book::clock_of(relay, apart)
+            .into_iter()
+            .for_each(|finding| listener.found(finding));
     }
     listener.begins("Asking each TURN server for a relayed address");
     let login = ways::login(config, &lines, client.as_ref(), &snapshot.network).await;

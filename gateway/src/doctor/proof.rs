@@ -120,7 +120,11 @@ fn relayed(report: &CallReport, opened: &[Opened], allowed: &Allowed) -> Finding
     }
     match report.candidate_types.as_slice() {
         [_, _] => Finding::ok(AREA, "both sides used a relayed address and told no other"),
-        _ => Finding::warn(AREA, "nothing is known of it: there was no call", "see above"),
+        _ => Finding::warn(
+            AREA,
+            "nothing is known of it: there was no call",
+            "see above",
+        ),
     }
 }
 
@@ -130,10 +134,16 @@ fn looked_up(opened: &[Opened]) -> Finding {
     if opened.contains(&Opened::Book) {
         return broken(AREA, "a phone book was asked while there was a call");
     }
-    if opened.iter().any(|opened| matches!(opened, Opened::Name(_))) {
+    if opened
+        .iter()
+        .any(|opened| matches!(opened, Opened::Name(_)))
+    {
         return broken(AREA, "a name was looked up while there was a call");
     }
-    Finding::ok(AREA, "no phone book and no name server was asked from dialling to hanging up")
+    Finding::ok(
+        AREA,
+        "no phone book and no name server was asked from dialling to hanging up",
+    )
 }
 
 /// What the system says of this process's sockets.
@@ -145,7 +155,11 @@ fn witnessed(
     const AREA: &str = "promise: the system's word";
     let Some(seen) = seen else {
         let remedy = "run it on Linux with /proc";
-        return Finding::warn(AREA, "this system does not tell which sockets there are", remedy);
+        return Finding::warn(
+            AREA,
+            "this system does not tell which sockets there are",
+            remedy,
+        );
     };
     let strange: Vec<_> = seen
         .iter()
@@ -192,7 +206,7 @@ fn broken(area: &str, says: &str) -> Finding {
     Finding::fail(
         area,
         says,
-        "do not place calls with this machine, and report it with this line: the promise is not kept",
+        "run it again, because a relay that was lost and dialled anew in these seconds looks alike; if it stays so, do not place calls with this machine, and report it with this line",
     )
 }
 
@@ -212,7 +226,11 @@ async fn addresses_of(url: &str) -> BTreeSet<SocketAddr> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return BTreeSet::new();
     };
-    let usual = if matches!(scheme, "https" | "wss") { 443 } else { 80 };
+    let usual = if matches!(scheme, "https" | "wss") {
+        443
+    } else {
+        80
+    };
     let place = rest.split('/').next().unwrap_or_default();
     let (host, port) = match place.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(usual)),
@@ -242,8 +260,16 @@ mod tests {
 
     fn allowed() -> Allowed {
         Allowed {
-            servers: ["203.0.113.1:3478".parse().unwrap(), "203.0.113.2:443".parse().unwrap()].into(),
-            book: ["127.0.0.1:7420".parse().unwrap(), "203.0.113.3:443".parse().unwrap()].into(),
+            servers: [
+                "203.0.113.1:3478".parse().unwrap(),
+                "203.0.113.2:443".parse().unwrap(),
+            ]
+            .into(),
+            book: [
+                "127.0.0.1:7420".parse().unwrap(),
+                "203.0.113.3:443".parse().unwrap(),
+            ]
+            .into(),
         }
     }
 
@@ -282,10 +308,16 @@ mod tests {
             ..CallReport::default()
         };
         let elsewhere = Opened::Turn("198.51.100.7:3478".parse().unwrap());
-        assert_eq!(relayed(&report, &[elsewhere], &allowed()).verdict, Verdict::Fail);
+        assert_eq!(
+            relayed(&report, &[elsewhere], &allowed()).verdict,
+            Verdict::Fail
+        );
         assert_eq!(relayed(&report, &[], &allowed()).verdict, Verdict::Ok);
         assert_eq!(looked_up(&[Opened::Book]).verdict, Verdict::Fail);
-        assert_eq!(looked_up(&[Opened::Name("a".to_owned())]).verdict, Verdict::Fail);
+        assert_eq!(
+            looked_up(&[Opened::Name("a".to_owned())]).verdict,
+            Verdict::Fail
+        );
     }
 
     #[tokio::test]

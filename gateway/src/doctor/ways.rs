@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::finding::Finding;
+use super::finding::{Finding, Verdict};
 use crate::assemble::turn_servers;
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
@@ -42,6 +42,9 @@ const ROUND: Duration = Duration::from_secs(6);
 /// For the work on an envelope.
 const WORK: Duration = Duration::from_secs(60);
 
+/// Behind what is only tried to know another way.
+const NOT_IN_USE: &str = " (not in use)";
+
 /// Tries every relay, all at once.
 pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Finding> {
     if urls.is_empty() {
@@ -49,7 +52,8 @@ pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Fi
         return vec![Finding::fail("relay", "no Nostr relay is named", remedy)];
     }
     let mut tries = JoinSet::new();
-    for url in urls.iter().cloned() {
+    for url in urls {
+        let url = url.clone();
         let rules = (network.bucket_bits, network.work_bits);
         tries.spawn(async move {
             let area = format!("relay {url}");
@@ -58,7 +62,7 @@ pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Fi
                 Err(says) => Finding::fail(
                     area,
                     says,
-                    "check the address and the network, or set `relays` to others; one relay that works is enough",
+                    "check the address and the network, or set `relays` to others",
                 ),
             }
         });
@@ -71,8 +75,19 @@ async fn in_order(mut tries: JoinSet<Finding>) -> Vec<Finding> {
     while let Some(done) = tries.join_next().await {
         found.extend(done.ok());
     }
-    found.sort_by(|one, other| one.area.cmp(&other.area));
+    one_is_enough(&mut found);
+    found.sort_by_key(|row| (row.area.ends_with(NOT_IN_USE), row.area.clone()));
     found
+}
+
+/// Calls need one that works; others are worth a look.
+fn one_is_enough(found: &mut [Finding]) {
+    let works = |row: &Finding| row.verdict == Verdict::Ok && !row.area.ends_with(NOT_IN_USE);
+    if found.iter().any(works) {
+        for row in found.iter_mut().filter(|row| row.verdict == Verdict::Fail) {
+            row.verdict = Verdict::Warn;
+        }
+    }
 }
 
 /// There and back again: what is to be said, and how long an envelope took.
@@ -86,7 +101,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
-    let listening = timeout(LISTENING, async { listening.await.map(|state| *state).ok() }).await;
+    let listening = timeout(LISTENING, async {
+        listening.await.map(|state| *state).ok()
+    })
+    .await;
     if !matches!(listening, Ok(Some(_))) {
         let state = *relays.state().borrow();
         return Err(if state.connected > 0 {
@@ -98,7 +116,10 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let ready = start.elapsed();
     let (letter, bytes) = letter(&identity, place, stamp).ok_or("no envelope could be sealed")?;
     let sent = clock::now();
-    relays.publish(letter).await.map_err(|fault| fault.to_string())?;
+    relays
+        .publish(letter)
+        .await
+        .map_err(|fault| fault.to_string())?;
     let back = async {
         while let Some(incoming) = envelopes.recv().await {
             if incoming.bytes == bytes {
@@ -183,12 +204,15 @@ pub(super) async fn login(
         Ok(given) => {
             let purse = Purse::default();
             let logins = given.credentials.into_iter();
-            purse.put(logins.map(|login| (login.user, login.password)), given.expires);
+            purse.put(
+                logins.map(|login| (login.user, login.password)),
+                given.expires,
+            );
             Ok(TurnLogin::Book(purse))
         }
-        Err(BookFault::Status(404)) => {
-            Err(none("this phone book gives no logins, and the settings have none".to_owned()))
-        }
+        Err(BookFault::Status(404)) => Err(none(
+            "this phone book gives no logins, and the settings have none".to_owned(),
+        )),
         Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
     }
 }
@@ -197,7 +221,8 @@ pub(super) async fn login(
 pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
-        let remedy = "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
+        let remedy =
+            "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
         return vec![Finding::fail("TURN", "no TURN server is named", remedy)];
     }
     let mut tries = JoinSet::new();
@@ -217,10 +242,13 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
     for endpoint in others(&named) {
         let settings = settings.clone();
         tries.spawn(async move {
-            let area = format!("TURN {endpoint} (not in use)");
+            let area = format!("TURN {endpoint}{NOT_IN_USE}");
             match allocate(&endpoint, &settings).await {
                 Ok(took) => {
-                    let says = format!("works too, after {} ms; for networks that let nothing else out", took.as_millis());
+                    let says = format!(
+                        "works too, after {} ms; for networks that let nothing else out",
+                        took.as_millis()
+                    );
                     Finding::ok(area, says).after(took)
                 }
                 Err(_) => Finding::ok(area, "is not offered"),
@@ -239,7 +267,9 @@ fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
     for endpoint in named {
         for wire in [Wire::Udp, Wire::Tcp, Wire::Tls] {
             let port = match (endpoint.wire, wire) {
-                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => endpoint.port,
+                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => {
+                    endpoint.port
+                }
                 (_, Wire::Tls) => 5349,
                 (Wire::Tls, _) => 3478,
             };
@@ -274,6 +304,20 @@ async fn allocate(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_way_that_works_is_enough_if_it_is_in_use() {
+        let fail = || Finding::fail("relay a", "away", "look");
+        let verdicts = |other: Finding| {
+            let mut found = [fail(), other];
+            one_is_enough(&mut found);
+            found[0].verdict
+        };
+        assert_eq!(verdicts(Finding::ok("relay b", "well")), Verdict::Warn);
+        assert_eq!(verdicts(fail()), Verdict::Fail);
+        let beside = Finding::ok(format!("TURN b{NOT_IN_USE}"), "well");
+        assert_eq!(verdicts(beside), Verdict::Fail);
+    }
 
     #[test]
     fn a_server_is_tried_by_every_wire_once() {

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub(super) struct Socket {
 #[derive(Debug)]
 pub(super) struct Witness {
     done: Arc<AtomicBool>,
-    looking: JoinHandle<BTreeSet<Socket>>,
+    seen: Arc<Mutex<BTreeSet<Socket>>>,
+    looking: JoinHandle<()>,
 }
 
 impl Witness {
@@ -44,22 +45,34 @@ impl Witness {
     pub(super) fn begin() -> Option<Self> {
         sockets()?;
         let done = Arc::new(AtomicBool::new(false));
-        let end = Arc::clone(&done);
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let (end, tell) = (Arc::clone(&done), Arc::clone(&seen));
         let looking = std::thread::spawn(move || {
-            let mut seen = BTreeSet::new();
-            while !end.load(Ordering::Relaxed) && seen.len() < MOST {
-                seen.extend(sockets().unwrap_or_default());
+            while !end.load(Ordering::Relaxed) {
+                let found = sockets().unwrap_or_default();
+                let mut seen = tell.lock().unwrap_or_else(PoisonError::into_inner);
+                if seen.len() < MOST {
+                    seen.extend(found);
+                }
+                drop(seen);
                 std::thread::sleep(PAUSE);
             }
-            seen
         });
-        Some(Self { done, looking })
+        Some(Self {
+            done,
+            seen,
+            looking,
+        })
     }
 
-    /// What was seen.
+    /// What was seen, at the end.
     pub(super) fn tell(self) -> BTreeSet<Socket> {
         self.done.store(true, Ordering::Relaxed);
-        self.looking.join().unwrap_or_default()
+        let seen = Arc::clone(&self.seen);
+        // A thread that broke down has told what it saw.
+        drop(self.looking.join());
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *seen)
     }
 }
 
@@ -71,7 +84,10 @@ pub(super) fn sockets() -> Option<BTreeSet<Socket>> {
         // A system without IPv6 has no such tables.
         let text = std::fs::read_to_string(table).unwrap_or_default();
         let rows = text.lines().skip(1).filter_map(|line| row(line, is_udp));
-        found.extend(rows.filter(|(inode, _)| ours.contains(inode)).map(|(_, socket)| socket));
+        found.extend(
+            rows.filter(|(inode, _)| ours.contains(inode))
+                .map(|(_, socket)| socket),
+        );
     }
     Some(found)
 }
@@ -81,7 +97,10 @@ fn inodes() -> Option<BTreeSet<u64>> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;
     let number = |entry: std::fs::DirEntry| {
         let target = std::fs::read_link(entry.path()).ok()?;
-        let name = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        let name = target
+            .to_str()?
+            .strip_prefix("socket:[")?
+            .strip_suffix(']')?;
         name.parse().ok()
     };
     Some(entries.flatten().filter_map(number).collect())
@@ -137,21 +156,23 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the socket that is to be seen")]
-    fn a_socket_that_lives_for_a_moment_is_seen() {
+    fn a_socket_that_is_gone_at_the_end_was_seen() {
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let remote = other.local_addr().unwrap();
         let witness = Witness::begin().unwrap();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(remote).unwrap();
-        let local = socket.local_addr().unwrap();
-        std::thread::sleep(PAUSE * 10);
-        drop(socket);
-        let seen = witness.tell();
         let expected = Socket {
             is_udp: true,
-            local,
+            local: socket.local_addr().unwrap(),
             remote,
         };
-        assert!(seen.contains(&expected), "{seen:?}");
+        let start = crate::clock::now();
+        while !witness.seen.lock().unwrap().contains(&expected) {
+            assert!(start.elapsed() < Duration::from_secs(20), "it was not seen");
+            std::thread::yield_now();
+        }
+        drop(socket);
+        assert!(witness.tell().contains(&expected));
     }
 }

@@ -23,7 +23,9 @@ pub enum Opened {
 
 /// Somebody who watches, or nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Option<Arc<Mutex<Vec<(Instant, Opened)>>>>);
+pub struct Watch(Option<Arc<Notes>>);
+
+type Notes = Mutex<Vec<(Instant, Opened)>>;
 
 impl Watch {
     /// Begins to watch.

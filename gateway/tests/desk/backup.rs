@@ -1,7 +1,7 @@
 //! `ringfence backup` and `restore`, also when they are killed in the middle.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,15 +43,9 @@ fn state(folder: &Path, number: u32, beside: usize, passphrase: Option<&str>) {
         .create(&evidence)
         .unwrap();
     for at in 0..beside {
-        use std::os::unix::fs::OpenOptionsExt;
         let path = evidence.join(format!("{number}-{at}.txt"));
-        let mut options = std::fs::OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .unwrap();
+        std::fs::write(&path, [b'x'; 600]).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 }
 
@@ -227,7 +221,10 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
     let backup = typed("backup", &file, &source, &[]);
     let restore = typed("restore", &file, &target, &[]);
     let mut command = shell.command(&backup);
-    let output = command.env("RINGFENCE_BACKUP_PASSPHRASE", "sesame").output().unwrap();
+    let output = command
+        .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+        .output()
+        .unwrap();
     answer(&backup, &output);
     let mut command = std::process::Command::new("unshare");
     let output = command
@@ -242,13 +239,19 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     if output.status.code() == Some(77) || errors.starts_with("unshare: ") {
-        assert!(std::env::var_os("CI").is_none(), "no disk of our own: {errors}");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no disk of our own: {errors}"
+        );
         skipped("this system lets nobody make a small disk");
         return;
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(printed, "1 state 0\n", "{errors}");
-    assert!(errors.contains("no storage space") && errors.contains("has room"), "{errors}");
+    assert!(
+        errors.contains("no storage space") && errors.contains("has room"),
+        "{errors}"
+    );
 }
 
 #[expect(

@@ -52,7 +52,11 @@ async fn a_machine_that_is_well_is_found_well_and_the_promise_is_proved_beside_a
     ] {
         assert_eq!(find(&rows, area).0, "ok", "{area}: {rows:#?}");
     }
-    assert!(find(&rows, "ports").1.contains("the running engine has them"));
+    assert!(
+        find(&rows, "ports")
+            .1
+            .contains("the running engine has them")
+    );
     assert!(engine.is_running());
 }
 
@@ -64,9 +68,15 @@ async fn servers_that_are_away_are_named_with_what_to_do() {
     servers.turn.stop().await;
     let rows = examined(&shell, &["--no-call"], 1);
     let (verdict, says) = find(&rows, "relay ws://");
-    assert!(verdict == "fail" && says.contains("cannot be reached"), "{says}");
+    assert!(
+        verdict == "fail" && says.contains("cannot be reached"),
+        "{says}"
+    );
     let (verdict, says) = find(&rows, "TURN turn:");
-    assert!(verdict == "fail" && says.contains("that the server runs"), "{says}");
+    assert!(
+        verdict == "fail" && says.contains("that the server runs"),
+        "{says}"
+    );
     servers.book.stop().await;
     let rows = examined(&shell, &["--no-call"], 1);
     assert_eq!(find(&rows, "phone book").0, "fail");
@@ -85,7 +95,10 @@ async fn keys_that_others_can_read_and_a_home_without_a_line_are_failures() {
     let output = empty.run(&["doctor"]);
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("fail  key store") && text.contains("ringfence setup"), "{text}");
+    assert!(
+        text.contains("fail  key store") && text.contains("ringfence setup"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +109,10 @@ async fn an_engine_that_was_restored_gets_new_ring_keys_and_its_line_back() {
     let typed = ["backup", file.to_str().unwrap()];
     let sealed = |typed: &[&str]| {
         let mut command = shell.command(typed);
-        let output = command.env("RINGFENCE_BACKUP_PASSPHRASE", "sesame").output().unwrap();
+        let output = command
+            .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+            .output()
+            .unwrap();
         answer(typed, &output)
     };
     sealed(&typed);

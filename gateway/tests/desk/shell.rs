@@ -179,8 +179,14 @@ impl Engine {
         command.stderr(File::create(&log).unwrap());
         let engine = Self(command.spawn().unwrap());
         let start = Instant::now();
-        while !std::fs::read_to_string(&log).unwrap().contains("listening for rings") {
-            assert!(start.elapsed() < Duration::from_secs(30), "the engine does not start");
+        while !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("listening for rings")
+        {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "the engine does not start"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         engine
@@ -194,7 +200,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let pid = self.0.id().to_string();
-        drop(std::process::Command::new("kill").args(["-INT", &pid]).status());
+        drop(Command::new("kill").args(["-INT", &pid]).status());
         drop(self.0.wait());
     }
 }
