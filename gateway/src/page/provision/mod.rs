@@ -9,23 +9,17 @@ mod grandstream;
 mod linphone;
 mod office;
 mod plug;
+mod setup;
 mod snom;
 mod yealink;
 
-use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use ringfence_media::Srtp;
 use ringfence_phonebook::Number;
 use zeroize::Zeroizing;
-
-use super::board::{Board, BoardLine};
-use crate::io::certificate::authority_file;
 
 pub(super) use desks::Desks;
 pub(super) use office::{LIFE, Office, Redeemed};
 pub(super) use plug::answer;
+use setup::Setup;
 
 /// What is dialled for missed calls ([`ringfence_engine::star`]).
 const MAILBOX: &str = "*97";
@@ -56,7 +50,7 @@ pub(super) enum Wire {
 pub(super) enum Place {
     /// On this machine.
     Here,
-    /// On the network of the board.
+    /// On the network of the house.
     Lan,
 }
 
@@ -67,33 +61,6 @@ pub(super) struct Order {
     pub(super) model: Model,
     pub(super) place: Place,
     pub(super) wire: Wire,
-}
-
-/// A server as a phone's settings name it.
-pub(super) struct Server {
-    /// A name, or an address; IPv6 in brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-/// Everything that a phone must know.
-pub(super) struct Setup<'a> {
-    pub(super) line: &'a BoardLine,
-    /// Where it registers.
-    pub(super) server: Server,
-    /// Whether it is on this machine.
-    pub(super) is_here: bool,
-    pub(super) wire: Wire,
-    pub(super) srtp: Srtp,
-    pub(super) realm: String,
-    /// What the certificate of the engine is checked with: a file on this machine, or nothing but what the phone trusts anyhow.
-    pub(super) authority: Option<PathBuf>,
-    /// Whether the phone can check the certificate at all.
-    pub(super) checks: bool,
-    /// Where the phone fetches the authority's certificate, if it can.
-    pub(super) authority_url: Option<String>,
-    /// Other lines of the board, for lamps.
-    pub(super) others: Vec<&'a BoardLine>,
 }
 
 impl Model {
@@ -202,108 +169,6 @@ impl Place {
     }
 }
 
-impl Board {
-    /// Where phones in this place register over this wire.
-    pub(super) fn server(&self, place: Place, wire: Wire) -> Option<SocketAddr> {
-        let addresses = match wire {
-            Wire::Udp => &self.sip[0],
-            Wire::Tcp => &self.sip[1],
-            Wire::Tls => &self.sip[2],
-        };
-        let mut fitting = addresses.iter().filter(|address| match place {
-            Place::Here => address.ip().is_loopback(),
-            Place::Lan => !address.ip().is_loopback(),
-        });
-        let lan = self.lan.map(|lan| lan.ip());
-        let best = fitting.clone().find(|address| Some(address.ip()) == lan);
-        best.or_else(|| fitting.next()).copied()
-    }
-
-    /// What a phone must know for this order; `None` if there is no such line, or nothing listens in that place.
-    pub(super) fn setup(&self, order: &Order) -> Option<Setup<'_>> {
-        let line = self.line(order.number)?;
-        let is_here = order.place == Place::Here;
-        Some(Setup {
-            line,
-            server: self.named(self.server(order.place, order.wire)?, order),
-            is_here,
-            wire: order.wire,
-            srtp: self.srtp,
-            realm: ringfence_engine::Config::default().realm,
-            authority: (is_here && self.certificate.is_none()).then(|| authority_file(&self.state)),
-            checks: is_here || self.certificate.is_some(),
-            authority_url: self
-                .lan
-                .filter(|_| !is_here && !self.certificate.is_some())
-                .map(|lan| format!("http://{lan}/ca.pem")),
-            others: self
-                .lines
-                .iter()
-                .filter(|other| other.number != line.number)
-                .collect(),
-        })
-    }
-}
-
-impl Board {
-    /// As a phone is to write an address: by name where the certificate is the user's own, since it hardly names an address.
-    fn named(&self, address: SocketAddr, order: &Order) -> Server {
-        let is_named = order.place == Place::Lan && order.wire == Wire::Tls;
-        let name = self.own_name().filter(|_| is_named);
-        let host = name.map_or_else(
-            || match address {
-                SocketAddr::V4(v4) => v4.ip().to_string(),
-                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-            },
-            str::to_owned,
-        );
-        Server {
-            host,
-            port: address.port(),
-        }
-    }
-
-    /// What stands before the path of a link for the network.
-    pub(super) fn lan_base(&self) -> Option<String> {
-        let lan = self.lan?;
-        Some(match (&self.certificate, self.own_name()) {
-            (None, _) => format!("http://{lan}"),
-            (Some(_), None) => format!("https://{lan}"),
-            (Some(_), Some(name)) => format!("https://{name}:{}", lan.port()),
-        })
-    }
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl Setup<'_> {
-    /// Whether the phone's sound is to be encrypted: keys that travel in the clear (RFC 4568) are of use only where they must be.
-    pub(super) fn is_encrypted(&self) -> bool {
-        match self.srtp {
-            Srtp::Off => false,
-            Srtp::Optional => self.wire == Wire::Tls,
-            Srtp::Required => true,
-        }
-    }
-
-    /// Whether the phone may take sound in the clear.
-    pub(super) fn must_encrypt(&self) -> bool {
-        self.srtp == Srtp::Required
-    }
-
-    /// What the phone shows as its own name.
-    pub(super) fn title(&self) -> String {
-        self.line
-            .name
-            .clone()
-            .unwrap_or_else(|| self.line.number.to_string())
-    }
-}
-
 /// For XML text and attributes.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -331,8 +196,11 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_media::Srtp;
+
     use super::*;
     use crate::keystore::SipAccount;
+    use crate::page::board::{Board, BoardLine};
     use crate::secret::Secret;
 
     pub(super) fn board(srtp: Srtp) -> Board {
