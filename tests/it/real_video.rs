@@ -3,7 +3,8 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use ringfence_tests::{
-    phone::{Model, Phone},
+    network::Line,
+    phone::{Account, Model, Phone},
     tone::{HIGH, LOW},
 };
 
@@ -67,6 +68,37 @@ fn baresip_and_baresip_see_and_hear_each_other() {
         let heard = phone.quit_and_listen(hz);
         assert!(heard.carried(TALK), "{heard:?}");
     }
+}
+
+/// The callee's first pictures go nowhere, so that the caller sees what the callee sends when it is asked for a whole one:
+/// in SRTCP (RFC 3711 section 3.4), which another implementation has to open.
+#[test]
+fn baresip_and_baresip_see_each_other_encrypted() {
+    let Some(network) = network() else { return };
+    let start = |line: &Line| {
+        let account = Account {
+            transport: "tls",
+            ca: Some(&line.ca),
+            srtp: "required",
+            codecs: SEEING.codec,
+            ..Account::plain(&line.user, &line.password, line.tls)
+        };
+        Phone::start(Model::Baresip, &account)
+    };
+    let [first, second] = network.lines();
+    let (mut caller, mut callee) = (start(first), start(second));
+    caller.wait_registered();
+    callee.wait_registered();
+    connect(&network, &mut caller, &mut callee);
+    thread::sleep(TALK);
+    for phone in [&mut caller, &mut callee] {
+        let words = figures(phone)["words"].to_string();
+        assert!(words.contains("secure=yes"), "{words}");
+        let shown = shown(phone);
+        assert!(shown >= 60, "{phone:?} has shown {shown}: {words}");
+    }
+    caller.order("hang-up");
+    callee.wait_call("ended", SOON);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Each packet bears its index, so that no counter has to be guessed. Packets that are not encrypted, which the standard
 //! allows, are not taken: every suite that we speak encrypts.
 
+use std::fmt;
+
 use aws_lc_rs::aead::Aad;
 use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
@@ -14,14 +16,14 @@ use super::key::Key;
 use super::stream::{MOST_SOURCES, Source};
 
 /// Encrypts what goes to the phone.
-pub(crate) struct ControlSealer {
+pub struct ControlSealer {
     cipher: Cipher,
     /// The index of the next packet.
     next: u32,
 }
 
 /// Decrypts what comes from the phone.
-pub(crate) struct ControlOpener {
+pub struct ControlOpener {
     cipher: Cipher,
     sources: Vec<Source>,
 }
@@ -33,7 +35,9 @@ const WORD: usize = 4;
 const ENCRYPTED: u32 = 1 << 31;
 
 impl ControlSealer {
-    pub(crate) fn new(key: &Key) -> Self {
+    /// One that has sealed nothing yet.
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
         Self {
             cipher: Cipher::for_control(key),
             next: 1,
@@ -41,7 +45,7 @@ impl ControlSealer {
     }
 
     /// Encrypts a packet in place. False, with nothing to be sent, for what is no RTCP or when all indexes are spent.
-    pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+    pub fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some(ssrc) = sender(packet) else {
             return false;
         };
@@ -81,7 +85,9 @@ impl ControlSealer {
 }
 
 impl ControlOpener {
-    pub(crate) fn new(key: &Key) -> Self {
+    /// One that has opened nothing yet.
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
         Self {
             cipher: Cipher::for_control(key),
             sources: Vec::new(),
@@ -89,7 +95,10 @@ impl ControlOpener {
     }
 
     /// Verifies and decrypts a packet in place; after an error it is of no use.
-    pub(crate) fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
         let ssrc = sender(packet).ok_or(OpenError::Malformed)?;
         let tail = match &self.cipher {
             Cipher::Counter { tag_bytes, .. } => *tag_bytes,
@@ -115,6 +124,19 @@ impl ControlOpener {
             None => self.sources.push(Source::starting_with(ssrc, index.into())),
         }
         Ok(())
+    }
+}
+
+// Keys do not print.
+impl fmt::Debug for ControlSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ControlSealer(..)")
+    }
+}
+
+impl fmt::Debug for ControlOpener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ControlOpener(..)")
     }
 }
 

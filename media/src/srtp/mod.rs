@@ -11,7 +11,7 @@ mod derive;
 mod key;
 mod stream;
 
-pub(crate) use control::{ControlOpener, ControlSealer};
+pub use control::{ControlOpener, ControlSealer};
 pub use key::{Key, Suite};
 pub use stream::{Opener, Sealer};
 
