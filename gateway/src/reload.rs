@@ -113,6 +113,7 @@ impl Running<'_> {
             sip: old.sip.clone(),
             phonebook: old.phonebook.clone(),
             page: old.page,
+            provisioning: old.provisioning.clone(),
             metrics: old.metrics,
             ..new
         })
@@ -136,6 +137,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("sip", old.sip != new.sip),
         ("phonebook", old.phonebook != new.phonebook),
         ("page", old.page != new.page),
+        ("provisioning", old.provisioning != new.provisioning),
         ("metrics", old.metrics != new.metrics),
     ]
     .into_iter()

@@ -3,7 +3,7 @@
 //!
 //! Calls are measured on the SIP core with a socket and nothing behind it ([`Exchange`]): what a private call costs
 //! beyond that (ring, stamps, TURN, DTLS) has no counterpart in Kamailio. Registrations are measured there too, and on a
-//! whole engine. A transaction lingers for 32 s and their number is bounded, so each round is one burst that fits.
+//! whole engine. Rounds are long enough for what is kept for repeats to be there.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -28,12 +28,12 @@ use crate::{
     table::{self, Rounds, row},
 };
 
-/// Of a round: what fits into the table of transactions.
-const REGISTRATIONS: u32 = 1_000;
-const CALLS: u32 = 400;
+/// Of a round.
+const REGISTRATIONS: u32 = 10_000;
+const CALLS: u32 = 2_000;
 /// How many SIPp begins in a second.
-const REGISTRATIONS_PER_SECOND: u32 = 500;
-const CALLS_PER_SECOND: u32 = 200;
+const REGISTRATIONS_PER_SECOND: u32 = 2_000;
+const CALLS_PER_SECOND: u32 = 400;
 /// Most of them at one time.
 const AT_ONCE: u32 = 100;
 /// SIPp gives up after this.

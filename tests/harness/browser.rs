@@ -41,7 +41,7 @@ const WAITING: usize = 100;
 const RECORDING_LIMIT: usize = 8 << 20;
 
 /// Flags that keep it away from the network, from the disk and from a sound card.
-const FLAGS: [&str; 12] = [
+pub(crate) const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",

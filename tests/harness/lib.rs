@@ -6,6 +6,7 @@
 pub mod browser;
 pub mod browser_sdp;
 pub mod coturn;
+pub mod devtools;
 pub mod exchange;
 pub mod far_end;
 pub mod network;

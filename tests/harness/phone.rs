@@ -157,6 +157,16 @@ const NEWS_KEPT: usize = 1000;
 impl Phone {
     /// Starts a phone. It registers at once; [`Phone::wait_registered`] waits for that.
     pub fn start(model: Model, account: &Account<'_>) -> Self {
+        let told = ["--user", account.user, "--password", account.password];
+        Self::start_told(model, account, &told)
+    }
+
+    /// Starts a phone that knows nothing but where its settings are. The account says what the test needs to dial.
+    pub fn start_provisioned(model: Model, account: &Account<'_>, url: &str) -> Self {
+        Self::start_told(model, account, &["--provision", url])
+    }
+
+    fn start_told(model: Model, account: &Account<'_>, told: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let microphone = home.path().join("microphone.wav");
         tone::sine(account.microphone, 8_000, MICROPHONE_SECONDS)
@@ -173,7 +183,7 @@ impl Phone {
             .arg(home.path())
             .arg("--microphone")
             .arg(&microphone);
-        command.args(["--user", account.user, "--password", account.password]);
+        command.args(told);
         command.args([
             "--server",
             &account.server.to_string(),

@@ -67,7 +67,7 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
     let (mut world, pair) = World::of_two(4);
     world.ring(pair);
     // The answer gets through, and nothing of the caller's after it.
-    let caller = ringfence_tests::world::wires::Place::Engine(pair.caller);
+    let caller = Place::Engine(pair.caller);
     world.meddle(move |passage| passage.from != caller);
     world.answer(pair.bob);
     world.run_for(Duration::from_secs(15));

@@ -57,8 +57,9 @@ def options():
     """The command line of every phone."""
     parser = argparse.ArgumentParser(description="A SIP phone without a sound card, driven by a test.")
     parser.add_argument("--home", required=True, help="an empty folder for everything the phone writes")
-    parser.add_argument("--user", required=True)
-    parser.add_argument("--password", required=True)
+    parser.add_argument("--user", default="")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--provision", metavar="URL", help="where the phone fetches its account instead")
     parser.add_argument("--server", required=True, metavar="ADDRESS:PORT")
     parser.add_argument("--transport", choices=("udp", "tcp", "tls"), default="udp")
     parser.add_argument("--ca", metavar="PEM", help="what to trust over TLS")

@@ -106,15 +106,19 @@ class Linphone(Phone):
         config = self.linphone_factory_create_config(factory, self.inside("linphonerc").encode())
         self.core = self.linphone_factory_create_core_with_config_3(factory, config, None)
         self.listen(factory)
-        self.linphone_core_set_use_files(self.core, 1)
-        self.linphone_core_set_play_file(self.core, self.microphone.encode())
-        self.listen_anew()
+        self.use_files()
         outcome = self.linphone_core_start(self.core)
         if outcome != 0:
             raise SystemExit(f"liblinphone did not start: {outcome}")
         # Without this it would wait for a network interface that it likes.
         self.linphone_core_set_network_reachable(self.core, 1)
         say("ready", phone="liblinphone " + self.linphone_core_get_version().decode())
+
+    def use_files(self):
+        """In place of a sound card."""
+        self.linphone_core_set_use_files(self.core, 1)
+        self.linphone_core_set_play_file(self.core, self.microphone.encode())
+        self.listen_anew()
 
     def listen_anew(self):
         """Another file for what is heard; Linphone opens it when a call's sound begins, or goes on after a hold."""
@@ -143,6 +147,8 @@ class Linphone(Phone):
 
     def settings(self):
         """The linphonerc: one account, one transport on a free port, the wanted codecs and no others."""
+        if self.chosen.provision:
+            return f"[misc]\nconfig-uri={self.chosen.provision}\n"
         free, off = -1, 0
         beside = self.chosen.digits == "info"
         sections = {
@@ -210,6 +216,8 @@ class Linphone(Phone):
         """Called by Linphone."""
         name = self.linphone_registration_state_to_string(state).decode().removeprefix("LinphoneRegistration")
         if name == "Ok":
+            # Fetched settings have put the usual sounds back.
+            self.use_files()
             say("registered")
         elif name == "Failed":
             say("registration-failed", why=(message or b"").decode(errors="replace"))

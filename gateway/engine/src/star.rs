@@ -212,7 +212,9 @@ impl Engine {
             kind: "text/plain;charset=UTF-8".to_owned(),
             body: text.into_bytes(),
         };
-        let _ = self.agent.text(&line.account.user, &caller, &written, now);
+        let _ = self
+            .agent
+            .text(&line.account.user, &caller, (&written, None), now);
     }
 }
 

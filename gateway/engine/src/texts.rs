@@ -5,7 +5,7 @@
 //! and in the order in which they were written, until one has taken it; so a phone that is off, or a restart, loses none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ringfence_phonebook::Number;
 use ringfence_sip as sip;
@@ -296,7 +296,10 @@ impl Engine {
             body: first.text.as_bytes().to_vec(),
         };
         // Without a phone it waits for the next one that registers.
-        let text = self.agent.text(&line.account.user, &caller, &written, now);
+        // It is within days of our own clock: notes of another age are not taken.
+        let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(first.dated.seconds());
+        let written = (&written, Some(sent));
+        let text = self.agent.text(&line.account.user, &caller, written, now);
         text.ok().map(|text| (text, first.id))
     }
 

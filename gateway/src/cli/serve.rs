@@ -13,6 +13,7 @@ use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::house::{House, take_logins_of};
+use crate::page::board::Board;
 use crate::page::{self, Front};
 use crate::reload::Running;
 
@@ -64,13 +65,14 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
     Ok(Some(page::open(address, gateway.enquiry()).await?))
 }
 
+/// The user's page, and what phones on the network fetch.
 async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
     let Some(address) = house.config().page else {
         return Ok(None);
     };
     let gateway = house.gateway();
-    let shown = page::house::House::of(house.config(), house.lines(), gateway);
-    Ok(Some(Front::open(address, shown, gateway.enquiry()).await?))
+    let board = Board::of(house.config(), house.lines(), gateway);
+    Ok(Some(Front::open(address, board, gateway.enquiry()).await?))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.

@@ -73,6 +73,14 @@ pub enum ConfigError {
     /// A page for this machine alone that is not at a loopback address with a port.
     #[error("the setting `{0}` is {1:?}, which is no loopback address with a port")]
     Loopback(&'static str, String),
+    /// `provisioning.listen` is not where phones register.
+    #[error(
+        "the setting `provisioning.listen` is {0:?}, which is no port at an address of `sip.listen`"
+    )]
+    Provisioning(String),
+    /// A desk phone whose hardware address is none.
+    #[error("the setting `provisioning.phones` has the hardware address {0:?}, which is none")]
+    Mac(String),
     /// Both a secret and an account, or half an account.
     #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
     TurnLogin,
@@ -92,6 +100,13 @@ impl ConfigError {
                 "the setting `sip.listen` has something that is no IP address".to_owned()
             }
             Self::Loopback(setting, _) => format!("the setting `{setting}` is no loopback address"),
+            Self::Provisioning(_) => {
+                "the setting `provisioning.listen` is no port at an address of `sip.listen`"
+                    .to_owned()
+            }
+            Self::Mac(_) => {
+                "the setting `provisioning.phones` has a hardware address that is none".to_owned()
+            }
             Self::ListenEverywhere(_) => {
                 "the setting `sip.listen` has an address that stands for every network".to_owned()
             }
@@ -133,6 +148,12 @@ impl ConfigError {
             Self::Loopback(..) => {
                 "write for example listen = \"127.0.0.1:9422\", or leave it empty; the page is for this machine only"
                     .to_owned()
+            }
+            Self::Provisioning(_) => {
+                "write for example listen = \"192.168.1.10:5081\" when sip.listen has \"192.168.1.10\", or leave it empty".to_owned()
+            }
+            Self::Mac(_) => {
+                "write for example phones = [{ mac = \"00:15:65:aa:bb:cc\", line = 20417 }]; it is printed on the phone's back".to_owned()
             }
             Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
         }

@@ -5,6 +5,7 @@
 //! live in the key store.
 
 mod fault;
+mod provisioning;
 pub mod raw;
 mod sip;
 
@@ -20,6 +21,7 @@ use crate::io::relay;
 use crate::io::turn::TurnEndpoint;
 use crate::secret::Secret;
 pub use fault::ConfigError;
+pub use provisioning::{Mac, Provisioning};
 use raw::{RawConfig, RawTurn};
 pub use sip::SipListen;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub turn: TurnSettings,
     /// Loopback address of the user's page; `None`: there is none.
     pub page: Option<SocketAddr>,
+    /// How phones on the network are set up; `None`: they are not.
+    pub provisioning: Option<Provisioning>,
     /// Loopback address of the page for monitors; `None`: there is none.
     pub metrics: Option<SocketAddr>,
 }
@@ -186,6 +190,7 @@ impl TryFrom<RawConfig> for Config {
         for url in &raw.relays {
             relay::check_url(url).map_err(|_| ConfigError::Relay(url.clone()))?;
         }
+        let sip = SipListen::try_from(raw.sip)?;
         Ok(Self {
             state: expand_home(&raw.state, std::env::var_os("HOME").map(PathBuf::from))?,
             log: raw.log,
@@ -193,7 +198,8 @@ impl TryFrom<RawConfig> for Config {
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
-            sip: raw.sip.try_into()?,
+            provisioning: Provisioning::read(raw.provisioning, &sip.addresses)?,
+            sip,
             phonebook: BookSettings {
                 refresh: Some(raw.phonebook.refresh_minutes)
                     .filter(|minutes| *minutes > 0)

@@ -31,8 +31,32 @@ pub struct RawConfig {
     pub turn: RawTurn,
     /// `[page]`
     pub page: RawPage,
+    /// `[provisioning]`
+    pub provisioning: RawProvisioning,
     /// `[metrics]`
     pub metrics: RawMetrics,
+}
+
+/// `[provisioning]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawProvisioning {
+    /// Address and port on the network.
+    pub listen: String,
+    /// Whether phones are told by multicast.
+    pub plug_and_play: bool,
+    /// Desk phones.
+    pub phones: Vec<RawDesk>,
+}
+
+/// One of `provisioning.phones`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDesk {
+    /// Hardware address.
+    pub mac: String,
+    /// The number of its line.
+    pub line: u32,
 }
 
 /// `[page]`
@@ -150,6 +174,7 @@ impl Default for RawConfig {
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
             page: RawPage::default(),
+            provisioning: RawProvisioning::default(),
             metrics: RawMetrics::default(),
         }
     }

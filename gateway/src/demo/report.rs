@@ -13,6 +13,8 @@ const WIDTH: usize = 80;
 pub struct LineReport {
     /// The number.
     pub number: String,
+    /// The status page of its engine, with the key.
+    pub page: String,
     /// The SIP account.
     pub sip: SipReport,
 }
@@ -195,6 +197,7 @@ pub fn print_stack(stack: &StackReport) -> String {
     row("TURN", &stack.turn);
     for (line, name) in stack.lines.iter().zip(["line A", "line B"]) {
         row(name, &format!("number {}", line.number));
+        row("", &format!("page   {}", line.page));
         row(
             "",
             &format!("SIP    udp {}   tcp {}", line.sip.udp, line.sip.tcp),
@@ -256,6 +259,7 @@ mod tests {
     fn stack() -> StackReport {
         let line = |number: &str| LineReport {
             number: number.to_owned(),
+            page: "http://127.0.0.1:40006/?token=00".to_owned(),
             sip: SipReport {
                 udp: "127.0.0.1:40001".to_owned(),
                 tcp: "127.0.0.1:40001".to_owned(),
@@ -280,6 +284,7 @@ mod tests {
         for field in ["udp", "tcp", "tls", "ca", "user", "password"] {
             assert!(value["lines"][0]["sip"][field].is_string(), "{field}");
         }
+        assert!(value["lines"][0]["page"].is_string());
         for field in ["relay", "turn", "phonebook"] {
             assert!(value[field].is_string(), "{field}");
         }

@@ -14,3 +14,4 @@ pub(crate) mod spare;
 pub(crate) mod talk;
 pub mod tls;
 pub mod turn;
+pub mod watch;

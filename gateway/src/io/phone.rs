@@ -52,6 +52,20 @@ pub struct ListenError {
     pub error: io::Error,
 }
 
+impl ListenError {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port, sip.tcp_port and sip.tls_port to others",
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address: correct sip.listen",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose a higher one",
+            _ => "check the [sip] settings",
+        }
+        .to_owned()
+    }
+}
+
 /// Where to listen. A port of 0 takes a free one.
 #[derive(Clone, Debug)]
 pub struct Listen {

@@ -10,6 +10,7 @@
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           texts that wait, calls of the past; see `ledger`
 //!   page-token            the running engine's page and its key; see `page::key`
+//!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   restored              there after a restore, until the ring keys are renewed; see `archive`
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,14 +11,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use ringfence_phonebook::duty::page::{Page, PageError};
+use ringfence_phonebook::duty::page::{Page, PageError, Place};
 use tokio::task::spawn_blocking;
 
+use super::board::Board;
 use super::gate::{Gate, guard};
 use super::hand_out::{self, Provisioner};
-use super::house::House;
 use super::key::{self, Key};
-use super::provision::Office;
+use super::lan::Lan;
+use super::provision::{Desks, Office};
 use super::report::report;
 use super::rooms;
 use super::view::Scene;
@@ -35,6 +36,9 @@ pub enum FrontError {
     /// It cannot be opened.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// The network cannot be asked for its new phones.
+    #[error("cannot listen for new phones on the network: {0}")]
+    Plug(std::io::Error),
     /// Its key cannot be written down.
     #[error(transparent)]
     Key(#[from] KeystoreFault),
@@ -46,6 +50,7 @@ pub struct Front {
     key: Key,
     state: PathBuf,
     _page: Page,
+    _lan: Option<Lan>,
 }
 
 /// What every answer is made from.
@@ -66,7 +71,7 @@ impl Front {
     /// [`FrontError`].
     pub async fn open(
         address: SocketAddr,
-        house: House,
+        board: Board,
         enquiry: Enquiry,
     ) -> Result<Self, FrontError> {
         let place = Page::bind(address).await;
@@ -81,13 +86,32 @@ impl Front {
             place => place?,
         };
         let key = Key::draw(place.address());
-        let state = house.state.clone();
+        let state = board.state.clone();
+        let network = match board.provisioning.clone() {
+            Some(network) => Some((Place::on_network(network.listen).await?, network)),
+            None => None,
+        };
+        let mut board = board;
+        board.lan = network.as_ref().map(|(place, _)| place.address());
+        let secret = network.as_ref().map(|_| key::lasting(&state)).transpose()?;
+        let desks = network
+            .as_ref()
+            .zip(secret)
+            .map(|((_, network), secret)| Desks::new(secret, network.desks.clone()));
         let provisioner = Arc::new(Provisioner {
             office: Office::default(),
             here: format!("http://{}", place.address()),
-            lan: house.lan.map(|lan| format!("http://{lan}")),
-            house,
+            lan: board.lan.map(|lan| format!("http://{lan}")),
+            desks,
+            board,
         });
+        let lan = match network {
+            Some((place, network)) => {
+                let lan = Lan::open(place, network.plug_and_play, Arc::clone(&provisioner)).await;
+                Some(lan.map_err(FrontError::Plug)?)
+            }
+            None => None,
+        };
         let counter = Arc::new(Counter {
             enquiry,
             provisioner,
@@ -100,7 +124,14 @@ impl Front {
             key,
             state,
             _page: page,
+            _lan: lan,
         })
+    }
+
+    /// The state folder, where its key is.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// The address that opens it.
@@ -131,7 +162,7 @@ async fn status(State(counter): Shared) -> Response {
     match counter.look().await {
         Some((picture, evidence)) => {
             let uptime = counter.opened.elapsed().as_secs();
-            Json(report(&picture, counter.house(), &evidence, uptime)).into_response()
+            Json(report(&picture, counter.board(), &evidence, uptime)).into_response()
         }
         None => away(),
     }
@@ -150,15 +181,15 @@ impl Counter {
     /// The engine, and the evidence on the disk.
     pub(super) async fn look(&self) -> Option<(Box<Picture>, Vec<EvidenceFile>)> {
         let picture = self.enquiry.picture().await?;
-        let folder = EvidenceFolder::of(&self.house().state);
+        let folder = EvidenceFolder::of(&self.board().state);
         let evidence = spawn_blocking(move || folder.list()).await;
         // What cannot be read is said by `ringfence evidence`.
         let evidence = evidence.ok().and_then(Result::ok).unwrap_or_default();
         Some((picture, evidence))
     }
 
-    pub(super) fn house(&self) -> &House {
-        &self.provisioner.house
+    pub(super) fn board(&self) -> &Board {
+        &self.provisioner.board
     }
 
     pub(super) fn scene<'a>(
@@ -168,7 +199,7 @@ impl Counter {
     ) -> Scene<'a> {
         Scene {
             picture,
-            house: self.house(),
+            board: self.board(),
             evidence,
         }
     }

@@ -12,9 +12,9 @@ use ringfence_phonebook::Number;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::board::Board;
 use super::front::Shared;
-use super::house::House;
-use super::provision::{LIFE, Model, Office, Order, Place, Redeemed, Wire};
+use super::provision::{Desks, LIFE, Model, Office, Order, Place, Redeemed, Wire};
 use super::view;
 use crate::clock;
 use crate::secret::Secret;
@@ -22,11 +22,13 @@ use crate::secret::Secret;
 /// What hands settings out, on the page and on the network alike.
 #[derive(Debug)]
 pub(super) struct Provisioner {
-    pub(super) house: House,
+    pub(super) board: Board,
     pub(super) office: Office,
     /// Where links for this machine lead to, and those for the network.
     pub(super) here: String,
     pub(super) lan: Option<String>,
+    /// The desk phones of the network.
+    pub(super) desks: Option<Desks>,
 }
 
 /// What a form, or a program, says of a phone. What it leaves out is the usual.
@@ -60,7 +62,7 @@ impl Wanted {
 impl Provisioner {
     /// A new link; `None` if nothing could be handed out for the order.
     fn link(&self, order: Order) -> Option<Secret> {
-        self.house.setup(&order)?;
+        self.board.setup(&order)?;
         let base = match order.place {
             Place::Here => &self.here,
             Place::Lan => self.lan.as_ref()?,
@@ -70,7 +72,7 @@ impl Provisioner {
     }
 
     pub(super) fn hand(&self, order: &Order) -> Option<Response> {
-        let setup = self.house.setup(order)?;
+        let setup = self.board.setup(order)?;
         let text = order.model.write(&setup);
         let head = [
             (CONTENT_TYPE, order.model.kind()),
@@ -91,7 +93,7 @@ pub(super) async fn link(
         .and_then(|order| Some((order, counter.provisioner.link(order)?)));
     let page = |scene: &view::Scene<'_>| {
         let (order, url) = made?;
-        let own = scene.house.line(order.number)?;
+        let own = scene.board.line(order.number)?;
         Some(view::line::link(scene, own, &order, url.expose()))
     };
     counter.show(page).await
@@ -132,6 +134,40 @@ pub(super) async fn file(
             ([(CONTENT_DISPOSITION, name)], file).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// What desk phones fetch: below the secret path, by their own names. They check the engine's certificate when they register.
+pub(super) async fn desk(
+    State(provisioner): State<Arc<Provisioner>>,
+    Path((secret, file)): Path<(String, String)>,
+) -> Response {
+    let now = clock::now();
+    if provisioner.office.is_put_off(now) {
+        return StatusCode::TOO_MANY_REQUESTS.into_response();
+    }
+    let found = provisioner
+        .desks
+        .as_ref()
+        .and_then(|desks| desks.find(&secret, &file));
+    let handed = found.and_then(|(model, number)| {
+        let (place, wire) = (Place::Lan, Place::Lan.usual_wire());
+        provisioner.hand(&Order {
+            number,
+            model,
+            place,
+            wire,
+        })
+    });
+    match handed {
+        Some(file) => {
+            tracing::info!("a desk phone fetched the settings of a line");
+            file
+        }
+        None => {
+            provisioner.office.miss(now);
+            StatusCode::NOT_FOUND.into_response()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ringfence_engine::contacts::ShownBy;
 
-use super::house::House;
+use super::board::Board;
 use crate::keystore::EvidenceFile;
 use crate::picture::Picture;
 
@@ -38,12 +38,12 @@ fn mild(what: String, remedy: &str) -> Warning {
 /// Everything that is wrong, the worst first.
 pub(super) fn warnings(
     picture: &Picture,
-    house: &House,
+    board: &Board,
     evidence: &[EvidenceFile],
 ) -> Vec<Warning> {
     let mut warnings = trust(picture, evidence);
     warnings.extend(ways_out(picture));
-    warnings.extend(phones(picture, house));
+    warnings.extend(phones(picture, board));
     warnings.sort_by_key(|warning| !warning.is_grave);
     warnings
 }
@@ -108,10 +108,10 @@ fn ways_out(picture: &Picture) -> Vec<Warning> {
     warnings
 }
 
-fn phones(picture: &Picture, house: &House) -> Vec<Warning> {
+fn phones(picture: &Picture, board: &Board) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for line in &picture.lines {
-        let name = house
+        let name = board
             .line(line.number)
             .and_then(|line| line.name.as_deref());
         let who = name.map_or_else(

@@ -72,6 +72,20 @@ impl Key {
     }
 }
 
+/// The secret part of the path below which desk phones find their settings: drawn once, since phones keep it.
+pub(super) fn lasting(state: &Path) -> Result<Secret, KeystoreFault> {
+    let path = state.join("provisioning-path");
+    if !path.exists() {
+        let fresh = draw();
+        write_private(&path, fresh.expose().as_bytes())?;
+        return Ok(fresh);
+    }
+    let text = read_private(&path)?;
+    let found = str::from_utf8(&text).ok().filter(|text| text.len() == 64);
+    let found = found.map(|text| Secret::new(text.to_owned()));
+    found.ok_or(KeystoreFault::Malformed { path })
+}
+
 /// 256 random bits in hexadecimal.
 pub(super) fn draw() -> Secret {
     let mut bits = [0; 32];

@@ -7,12 +7,13 @@
 //! What the user changes goes through the running engine ([`crate::picture`]); nothing is decided here.
 
 mod act;
+pub mod board;
 mod front;
 mod gate;
 mod hand_out;
 mod health;
-pub mod house;
 pub mod key;
+mod lan;
 mod monitor;
 mod provision;
 mod report;

@@ -5,8 +5,8 @@ use ringfence_engine::ledger::Way;
 use ringfence_engine::{CallLabel, LiveState};
 use serde_json::{Value, json};
 
+use super::board::Board;
 use super::health::warnings;
-use super::house::House;
 use crate::keystore::EvidenceFile;
 use crate::picture::{CallPicture, PhonePicture, Picture, Quality};
 
@@ -16,12 +16,12 @@ const VERSION: u32 = 1;
 /// Everything at one moment. Times are Unix seconds, jitter is in milliseconds, losses are shares from 0 to 1.
 pub(super) fn report(
     picture: &Picture,
-    house: &House,
+    board: &Board,
     evidence: &[EvidenceFile],
     uptime: u64,
 ) -> Value {
     let relays = picture.status.relays;
-    let warnings = warnings(picture, house, evidence);
+    let warnings = warnings(picture, board, evidence);
     json!({
         "version": VERSION,
         "program": env!("CARGO_PKG_VERSION"),
@@ -45,11 +45,11 @@ pub(super) fn report(
             "period_seconds": book.period,
         })),
         "sip": {
-            "udp": house.sip[0],
-            "tcp": house.sip[1],
-            "tls": house.sip[2],
+            "udp": board.sip[0],
+            "tcp": board.sip[1],
+            "tls": board.sip[2],
         },
-        "lines": lines(picture, house),
+        "lines": lines(picture, board),
         "calls": picture.calls.iter().map(|call| live(call, picture)).collect::<Vec<_>>(),
         "contacts": picture.contacts.iter().count(),
         "changed_keys": picture.contacts.iter().filter(|contact| contact.other.is_some()).count(),
@@ -57,7 +57,7 @@ pub(super) fn report(
     })
 }
 
-fn lines(picture: &Picture, house: &House) -> Vec<Value> {
+fn lines(picture: &Picture, board: &Board) -> Vec<Value> {
     let ledger = &picture.ledger;
     let phone =
         |phone: &PhonePicture| json!({ "transport": phone.transport, "address": phone.address });
@@ -65,7 +65,7 @@ fn lines(picture: &Picture, house: &House) -> Vec<Value> {
         let news = ledger.news(line.number);
         json!({
             "number": line.number.value(),
-            "name": house.line(line.number).and_then(|line| line.name.as_deref()),
+            "name": board.line(line.number).and_then(|line| line.name.as_deref()),
             "phones": line.phones.iter().map(phone).collect::<Vec<_>>(),
             "do_not_disturb": ledger.is_undisturbed(line.number),
             "blocked": ledger.habits.get(&line.number).map_or_else(Vec::new, |habits| {

@@ -90,7 +90,7 @@ async fn line(State(counter): Shared, Path(number): Path<u32>) -> Response {
             .lines
             .iter()
             .find(|line| line.number == number)?;
-        Some(view::line::line(scene, line, scene.house.line(number)?))
+        Some(view::line::line(scene, line, scene.board.line(number)?))
     };
     counter.show(page).await
 }

@@ -10,6 +10,8 @@ mod examples;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod plug_and_play;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod program;
@@ -21,6 +23,8 @@ mod renewed_binding;
 mod service;
 #[cfg(test)]
 mod silence_in_logs;
+#[cfg(test)]
+mod status_page;
 #[cfg(test)]
 mod stopping;
 #[cfg(test)]

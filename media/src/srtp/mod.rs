@@ -12,7 +12,7 @@ mod key;
 mod stream;
 
 pub use key::{Key, Suite};
-pub(crate) use stream::{Opener, Sealer};
+pub use stream::{Opener, Sealer};
 
 /// Whether sound between phone and engine is encrypted: the setting `sip.srtp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,14 +36,19 @@ pub struct KeyPair {
 }
 
 /// Why a packet does not open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OpenError {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
     /// Too short to be SRTP, or a header that reaches beyond the end.
+    #[error("no SRTP packet")]
     Malformed,
     /// The key does not fit, or somebody changed the packet.
+    #[error("the key does not fit, or the packet was changed")]
     Forged,
     /// Opened before.
+    #[error("opened before")]
     Replayed,
     /// Too old to know whether it was opened before, or of one source too many.
+    #[error("too old, or of one source too many")]
     Late,
 }

@@ -4,6 +4,8 @@
 //! A sealer has one source, ours. An opener keeps a counter for each source of the phone, and only
 //! a packet that its key opens moves one.
 
+use std::fmt;
+
 use super::OpenError;
 use super::cipher::{Cipher, Place};
 use super::key::Key;
@@ -11,14 +13,14 @@ use crate::rtp;
 use crate::sequence::ahead;
 
 /// Encrypts what goes to the phone.
-pub(crate) struct Sealer {
+pub struct Sealer {
     cipher: Cipher,
     /// The highest index so far.
     newest: Option<u64>,
 }
 
 /// Decrypts what comes from the phone.
-pub(crate) struct Opener {
+pub struct Opener {
     cipher: Cipher,
     sources: Vec<Source>,
 }
@@ -32,7 +34,9 @@ struct Source {
 }
 
 impl Sealer {
-    pub(crate) fn new(key: &Key) -> Self {
+    /// Nothing was sent yet.
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
         Self {
             cipher: Cipher::new(key),
             newest: None,
@@ -42,7 +46,7 @@ impl Sealer {
     /// Encrypts a packet in place. The caller gives no sequence number of one source twice, or two
     /// packets would share a key stream (RFC 3711 section 9.1). False, with nothing to be sent, for
     /// what is no RTP or belongs before the beginning.
-    pub(crate) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+    pub fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some((header, ssrc, sequence)) = rtp::outline(packet) else {
             return false;
         };
@@ -63,7 +67,9 @@ impl Sealer {
 }
 
 impl Opener {
-    pub(crate) fn new(key: &Key) -> Self {
+    /// Nothing was opened yet.
+    #[must_use]
+    pub fn new(key: &Key) -> Self {
         Self {
             cipher: Cipher::new(key),
             sources: Vec::new(),
@@ -71,7 +77,10 @@ impl Opener {
     }
 
     /// Verifies and decrypts a packet in place; after an error it is of no use.
-    pub(crate) fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`] for what is no packet under this key, or not a new one.
+    pub fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
         let (header, ssrc, sequence) = rtp::outline(packet).ok_or(OpenError::Malformed)?;
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
         if known.is_none() && self.sources.len() >= MOST_SOURCES {
@@ -98,6 +107,18 @@ impl Opener {
             }),
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(..)")
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener(..)")
     }
 }
 

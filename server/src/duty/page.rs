@@ -69,7 +69,11 @@ impl Page {
         let failed = |cause| PageError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Place { address, listener })
+        Ok(Place {
+            is_here: true,
+            address,
+            listener,
+        })
     }
 
     /// Where it is.
@@ -82,11 +86,27 @@ impl Page {
 /// A place at which a page can be served.
 #[derive(Debug)]
 pub struct Place {
+    /// Whether only this machine is served.
+    is_here: bool,
     address: SocketAddr,
     listener: TcpListener,
 }
 
 impl Place {
+    /// A place that other machines of a network reach: for what is meant for them. Its routes decide who gets what.
+    ///
+    /// # Errors
+    /// [`PageError::Listen`].
+    pub async fn on_network(address: SocketAddr) -> Result<Self, PageError> {
+        let failed = |cause| PageError::Listen { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        Ok(Self {
+            is_here: false,
+            address: listener.local_addr().map_err(failed)?,
+            listener,
+        })
+    }
+
     /// Where it is.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -96,11 +116,17 @@ impl Place {
     /// Serves a page here.
     #[must_use]
     pub fn serve(self, routes: Router) -> Page {
-        let Self { address, listener } = self;
-        let routes = routes
+        let Self {
+            is_here,
+            address,
+            listener,
+        } = self;
+        let mut routes = routes
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(middleware::from_fn(in_time))
-            .layer(middleware::from_fn(from_here));
+            .layer(middleware::from_fn(in_time));
+        if is_here {
+            routes = routes.layer(middleware::from_fn(from_here));
+        }
         let serving = tokio::spawn(async move {
             // It never ends by itself: a connection that cannot be accepted is tried again.
             let door = Door::new(listener, Proxies::default());

@@ -3,7 +3,7 @@
 //! Who may send or watch is settled by digest, as for a call. What is said, to whom it goes on, and what there is to be
 //! seen is the caller's.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::Agent;
 use super::receive::Arrival;
@@ -21,7 +21,8 @@ use crate::leg::watch::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
 use crate::message::{Name, Scheme};
 
 impl Agent {
-    /// Sends a text to all phones of a line. `TextTaken` or `TextRefused` follows.
+    /// Sends a text to all phones of a line, with the moment at which it was written if that is known; whoever gives one sees to it that
+    /// it is before the year 9999. `TextTaken` or `TextRefused` follows.
     ///
     /// # Errors
     /// [`PlaceError`] if it could be sent to nobody.
@@ -29,7 +30,7 @@ impl Agent {
         &mut self,
         user: &User,
         caller: &Caller,
-        written: &Written,
+        (written, sent): (&Written, Option<SystemTime>),
         now: Instant,
     ) -> Result<TextId, PlaceError> {
         let is_text = |leg: &&Leg| matches!(leg, Leg::TextOut(_));
@@ -38,7 +39,14 @@ impl Agent {
         }
         let phones = self.reach(user, now)?;
         let id = self.board.new_leg();
-        let text = TextOut::new(id, &phones, (user, caller), written, &mut self.board, now);
+        let text = TextOut::new(
+            id,
+            &phones,
+            (user, caller),
+            (written, sent),
+            &mut self.board,
+            now,
+        );
         self.legs
             .insert(id, Leg::TextOut(text.ok_or(PlaceError::TooManyLegs)?));
         Ok(TextId(id))

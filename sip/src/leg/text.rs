@@ -3,7 +3,9 @@
 //! What a text says, and where it goes on to, is not known here. A phone's text is answered by whoever is told of it; if
 //! nobody does so in time, 480.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+use httpdate::fmt_http_date;
 
 use super::board::Board;
 use super::placed::rank;
@@ -80,7 +82,7 @@ impl TextOut {
         id: LegId,
         phones: &[Reached],
         (user, caller): (&User, &Caller),
-        written: &Written,
+        (written, sent): (&Written, Option<SystemTime>),
         board: &mut Board,
         now: Instant,
     ) -> Option<Self> {
@@ -90,6 +92,10 @@ impl TextOut {
             message
                 .headers
                 .push(Name::ContentType, written.kind.clone());
+            if let Some(sent) = sent {
+                // RFC 3261 section 20.17: when it was written, not when a phone takes it.
+                message.headers.push(Name::Date, fmt_http_date(sent));
+            }
             message.body.clone_from(&written.body);
             open.extend(board.transactions.start(message, phone.flow, Some(id), now));
         }

@@ -86,6 +86,7 @@ names! {
     RAck "RAck";
     SubscriptionState "Subscription-State";
     AssertedIdentity "P-Asserted-Identity";
+    Date "Date";
     InfoPackage "Info-Package";
     RecvInfo "Recv-Info";
 }

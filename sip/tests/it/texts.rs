@@ -1,6 +1,6 @@
 //! Texts (RFC 3428): from phones, and to all phones of a line.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ringfence_sip::message::{Method, Name, Request};
 use ringfence_sip::{Event, PlaceError, TextId, Written};
@@ -105,7 +105,10 @@ fn too_many_open_texts_are_turned_away() {
 
 fn send(world: &mut World) -> TextId {
     let (caller, written) = (caller(), written());
-    let sent = world.agent.text(&user("bob"), &caller, &written, world.now);
+    // The example of RFC 9110 section 5.6.7.
+    let written_at = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let letter = (&written, Some(written_at));
+    let sent = world.agent.text(&user("bob"), &caller, letter, world.now);
     world.drain();
     sent.unwrap()
 }
@@ -115,7 +118,7 @@ fn a_text_of_ours_goes_to_all_phones_and_one_that_takes_it_is_enough() {
     let (mut world, bob, desk) = (World::new(), phone("bob", 40002), phone("bob", 40003));
     let nobody = world
         .agent
-        .text(&user("bob"), &caller(), &written(), world.now);
+        .text(&user("bob"), &caller(), (&written(), None), world.now);
     assert_eq!(nobody, Err(PlaceError::NoPhone));
     bob.register(&mut world);
     desk.register(&mut world);
@@ -129,6 +132,8 @@ fn a_text_of_ours_goes_to_all_phones_and_one_that_takes_it_is_enough() {
         (&Method::Message, &b"hello"[..])
     );
     assert_eq!(first.headers.from().unwrap().uri.user().unwrap(), "5550100");
+    let date = first.headers.text(&Name::Date);
+    assert_eq!(date, Some("Sun, 06 Nov 1994 08:49:37 GMT"));
     assert_ne!(first.headers.call_id(), second.headers.call_id());
     // baresip 4 knows no MESSAGE.
     desk.answer(&mut world, &second, 501);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ringfence_sip::message::{Method, Name, Request, Response};
-use ringfence_sip::{Event, Package, WatchId, Written};
+use ringfence_sip::{Event, Package, Unasked, WatchId, Written};
 
-use crate::world::{Call, Phone, World, phone, tcp_phone};
+use crate::world::{Call, Phone, World, phone, tcp_phone, user};
 
 fn state(text: &str) -> Written {
     Written {
@@ -222,4 +222,82 @@ fn a_subscription_that_nobody_answers_ends() {
     world.advance(seconds(21));
     assert!(matches!(world.event(), Event::Unsubscribed { .. }));
     assert_eq!(world.statuses(alice.flow), [480]);
+}
+
+/// Registers a phone that lists these packages.
+fn register_listing(world: &mut World, phone: &Phone, packages: &str) {
+    let mut register = phone.register_request(world, 300);
+    register.headers.push(Name::AllowEvents, packages);
+    assert_eq!(phone.ask_proved(world, &register).status, 200);
+    world.events();
+}
+
+fn tell_unasked(world: &mut World, whom: Unasked) {
+    let word = state("Messages-Waiting: yes\r\n");
+    let package = (Package::MessageSummary, &word);
+    world
+        .agent
+        .tell_unasked(&user("alice"), package, whom, world.now);
+    world.drain();
+}
+
+#[test]
+fn a_phone_that_lists_a_package_is_told_of_it_without_a_subscription() {
+    let (mut world, desk, plain) = (World::new(), phone("alice", 40001), phone("alice", 40002));
+    register_listing(&mut world, &desk, "talk, message-summary");
+    plain.register(&mut world);
+    tell_unasked(&mut world, Unasked::Listing);
+    assert_eq!(world.inbox(plain.flow), []);
+    let notify = world.requests(desk.flow).remove(0);
+    assert_eq!(standing(&notify), "terminated;reason=noresource");
+    assert_eq!(notify.headers.text(&Name::Event), Some("message-summary"));
+    assert_eq!(notify.headers.to().unwrap().uri.user().unwrap(), "alice");
+    assert_eq!(notify.body, b"Messages-Waiting: yes\r\n");
+    desk.answer(&mut world, &notify, 200);
+    tell_unasked(&mut world, Unasked::All);
+    assert_eq!(world.requests(plain.flow).len(), 1);
+    assert_eq!(world.requests(desk.flow).len(), 1);
+}
+
+#[test]
+fn a_phone_that_refuses_what_it_did_not_ask_for_is_told_no_more_but_may_still_ask() {
+    for status in [405, 481, 489, 501] {
+        let (mut world, alice) = (World::new(), phone("alice", 40001));
+        register_listing(&mut world, &alice, "message-summary");
+        tell_unasked(&mut world, Unasked::Listing);
+        let notify = world.requests(alice.flow).remove(0);
+        alice.answer(&mut world, &notify, status);
+        // A renewed registration is no change of mind.
+        register_listing(&mut world, &alice, "message-summary");
+        world.inbox(alice.flow);
+        tell_unasked(&mut world, Unasked::All);
+        assert_eq!(world.inbox(alice.flow), [], "{status}");
+        watch(&mut world, &alice, "300");
+    }
+}
+
+#[test]
+fn a_phone_that_is_busy_or_silent_is_told_again_and_one_that_watches_is_not() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    register_listing(&mut world, &alice, "message-summary");
+    tell_unasked(&mut world, Unasked::Listing);
+    let notify = world.requests(alice.flow).remove(0);
+    alice.answer(&mut world, &notify, 480);
+    tell_unasked(&mut world, Unasked::Listing);
+    assert!(!world.requests(alice.flow).is_empty());
+    world.advance(seconds(33));
+    world.inbox(alice.flow);
+    watch(&mut world, &alice, "300");
+    tell_unasked(&mut world, Unasked::Listing);
+    assert_eq!(world.inbox(alice.flow), []);
+}
+
+#[test]
+fn what_a_phone_publishes_of_itself_is_not_taken() {
+    let (mut world, alice) = (World::new(), phone("alice", 40001));
+    let mut publish = alice.request(&mut world, Method::Publish, "sip:alice@127.0.0.1");
+    publish.headers.push(Name::Event, "presence");
+    let refused = alice.ask(&mut world, &publish);
+    assert_eq!(refused.status, 405);
+    assert!(!refused.headers.lists(&Name::Allow, "PUBLISH"));
 }

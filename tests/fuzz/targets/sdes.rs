@@ -28,7 +28,7 @@ fuzz_target!(|values: &[u8]| {
         let suite = read.suite().expect("RTP/SAVP has a key");
         let mut own = OwnMedia::plain(([127, 0, 0, 1], 4_000).into(), 1);
         // A key of zeros: one of these lengths is the suite's.
-        own.keys = (28..62).find_map(|length| Key::from_base64(suite, &"A".repeat(length))).into_iter().collect();
+        own.keys = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length))).into_iter().collect();
         let keys = read.terms(&own, &read.formats()).keys.expect("we have a key of that suite");
         assert_eq!(Key::from_base64(suite, &keys.theirs.to_base64()), Some(keys.theirs));
         let answer = write_answer(&own, &read, &read.formats());

@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
         if let Ok(offer) = read_offer(bytes, srtp) {
             // A key of zeros: one of these lengths is the suite's.
-            let key = |suite| (28..62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)));
+            let key = |suite| (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)));
             own.keys = offer.suite().and_then(key).into_iter().collect();
             let answer = write_answer(&own, &offer, &offer.formats());
             let read = read_offer(&answer, srtp).expect("what we write must be readable");

@@ -27,7 +27,7 @@ struct Wire {
 impl Wire {
     fn new(suite: Suite) -> Option<Self> {
         // A key of zeros: one of these lengths is the suite's.
-        let key = (28..62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
+        let key = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
         Some(Self {
             sealer: Sealer::new(&key),
             opener: Opener::new(&key),

@@ -14,6 +14,7 @@
 //! This module knows the frame and what is bound to it; what a body means is the business of `ring` and
 //! `session`, and the work on the event around it that of `work`.
 
+pub(crate) mod fields;
 pub(crate) mod noise;
 pub(crate) mod payload;
 mod primitives;

@@ -1,12 +1,12 @@
-//! The bodies of a text's piece and of a missed-call note as bytes. Tables with who sees what: PROTOCOL.md sections 4.6 and 4.7.
+//! The bodies of a text's piece and of a missed-call note as bytes. Tables with who sees what: PROTOCOL.md sections 4.7 and 4.8.
 
 use zeroize::Zeroizing;
 
 use super::{MOST_PIECES, PIECE};
 use crate::date::UnixTime;
+use crate::envelope::fields::{put_call, put_time, take, take_call, take_time};
 use crate::hint::CallId;
 use crate::rejected::Rejected;
-use crate::ring::body::take;
 use crate::ring::introduction::{INTRODUCTION_LEN, Introduction};
 
 /// One piece of a text: 202 bytes and up to [`PIECE`] of text. All pieces but the last are full.
@@ -65,18 +65,18 @@ pub(crate) struct MissedBody {
 impl MissedBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(MISSED_LEN));
-        out.extend_from_slice(self.call.as_bytes());
+        put_call(&mut out, &self.call);
         self.from.write(&mut out);
-        out.extend_from_slice(&self.rang.millis().to_be_bytes());
+        put_time(&mut out, self.rang);
         out
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
         let mut rest = body;
         let read = Self {
-            call: CallId::from_bytes(*take(&mut rest)?),
+            call: take_call(&mut rest)?,
             from: Introduction::read(&mut rest)?,
-            rang: UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?)),
+            rang: take_time(&mut rest)?,
         };
         if rest.is_empty() {
             Ok(read)

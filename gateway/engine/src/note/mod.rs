@@ -13,6 +13,8 @@ pub(crate) mod pieces;
 pub(crate) mod plain;
 pub(crate) mod sealing;
 
+pub use sealing::Draft;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -15,21 +15,23 @@ use crate::ring::introduction::Introduction;
 use crate::ring::outgoing::{Caller, Draw, first_payload, seal_first};
 
 /// A text that is to be sealed, piece by piece.
-pub(crate) struct Draft {
+pub struct Draft {
     id: [u8; 16],
     text: Zeroizing<Vec<u8>>,
 }
 
 impl Draft {
     /// Takes a text of 1 to [`super::MOST_TEXT`] bytes.
-    pub(crate) fn new(text: Zeroizing<Vec<u8>>, rng: &mut impl CryptoRng) -> Self {
+    #[must_use]
+    pub fn new(text: Zeroizing<Vec<u8>>, rng: &mut impl CryptoRng) -> Self {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
         Self { id, text }
     }
 
     /// How many envelopes it takes.
-    pub(crate) fn pieces(&self) -> usize {
+    #[must_use]
+    pub fn pieces(&self) -> usize {
         self.text.len().div_ceil(PIECE)
     }
 
@@ -37,7 +39,7 @@ impl Draft {
     ///
     /// # Errors
     /// [`SealError::CalleeKey`].
-    pub(crate) fn seal(
+    pub fn seal(
         &self,
         index: usize,
         caller: &Caller<'_>,

@@ -18,10 +18,17 @@ pub(crate) mod rounds;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use rand_core::CryptoRng;
 use ringfence_phonebook::{IdentityKey, Number};
 
 use crate::contacts::MOST_SHARED;
 use crate::date::UnixTime;
+use crate::directory::CalleeKeys;
+use crate::envelope::payload::Kind;
+use crate::envelope::{Envelope, Outside};
+use crate::ring::SealError;
+use crate::ring::introduction::Introduction;
+use crate::ring::outgoing::{Caller, Draw, first_payload, seal_first};
 use body::PresenceBody;
 use heard::Heard;
 use rounds::Rounds;
@@ -66,6 +73,36 @@ impl Word {
             presence: body.presence,
         }
     }
+}
+
+/// Seals a word for a contact.
+///
+/// # Errors
+/// [`SealError::CalleeKey`].
+pub fn seal(
+    caller: &Caller<'_>,
+    contact: &CalleeKeys,
+    presence: Presence,
+    outside: &Outside,
+    now: UnixTime,
+    rng: &mut impl CryptoRng,
+) -> Result<Envelope, SealError> {
+    let body = PresenceBody {
+        from: Introduction::of(caller, now),
+        presence,
+    };
+    let payload = first_payload(Kind::Presence, &body.encode())?;
+    let own = caller.identity.ring_secret().clone();
+    let key = *contact.ring_key.as_bytes();
+    let sealed = seal_first(
+        own,
+        key,
+        &contact.identity,
+        payload,
+        outside,
+        Draw::new(rng),
+    );
+    sealed.map(|(_, envelope)| envelope)
 }
 
 impl fmt::Debug for Word {

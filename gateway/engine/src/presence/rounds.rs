@@ -6,18 +6,15 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
-use super::body::PresenceBody;
-use super::{LONGEST_PAUSE, PLACES, Presence, SHORTEST_PAUSE};
+use super::{LONGEST_PAUSE, PLACES, Presence, SHORTEST_PAUSE, seal};
 use crate::bucket::{MAX_BUCKET_BITS, bucket};
 use crate::call::Phase;
 use crate::engine::Engine;
-use crate::envelope::payload::Kind;
 use crate::envelope::{Envelope, Outside};
 use crate::line::Line;
 use crate::output::{Output, Post, PostId};
 use crate::ring::BookView;
-use crate::ring::introduction::Introduction;
-use crate::ring::outgoing::{Caller, Draw, first_payload, seal_first};
+use crate::ring::outgoing::Caller;
 
 /// Where the round stands.
 #[derive(Debug, Default)]
@@ -110,16 +107,7 @@ impl Engine {
             binding: &line.binding,
             book: BookView::NONE,
         };
-        let body = PresenceBody {
-            from: Introduction::of(&caller, wall),
-            presence,
-        };
-        let payload = first_payload(Kind::Presence, &body.encode()).ok()?;
-        let own = line.identity.ring_secret().clone();
-        let key = *callee.ring_key.as_bytes();
-        let draw = Draw::new(&mut self.rng);
-        let sealed = seal_first(own, key, &identity, payload, outside, draw);
-        sealed.ok().map(|(_, envelope)| envelope)
+        seal(&caller, &callee, presence, outside, wall, &mut self.rng).ok()
     }
 
     /// How a line of this engine stands; `None` without a phone.

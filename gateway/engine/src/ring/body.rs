@@ -8,6 +8,7 @@ use super::introduction::Introduction;
 use super::{BookView, CancelReason};
 use crate::date::UnixTime;
 use crate::envelope::MAX_MEDIA;
+use crate::envelope::fields::{put_call, put_time, take, take_call, take_time};
 use crate::hint::CallId;
 use crate::rejected::Rejected;
 
@@ -22,7 +23,7 @@ pub(crate) struct RingBody {
 impl RingBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
-        out.extend_from_slice(self.call.as_bytes());
+        put_call(&mut out, &self.call);
         self.from.write(&mut out);
         write_book(&mut out, &self.book);
         out.extend_from_slice(&NO_FLAGS);
@@ -33,7 +34,7 @@ impl RingBody {
     pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
         let mut rest = body;
         let read = Self {
-            call: CallId::from_bytes(*take(&mut rest)?),
+            call: take_call(&mut rest)?,
             from: Introduction::read(&mut rest)?,
             book: read_book(&mut rest)?,
             media: read_media(&mut rest)?,
@@ -82,8 +83,8 @@ pub(crate) struct CancelBody {
 impl CancelBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(CANCEL_LEN));
-        out.extend_from_slice(self.call.as_bytes());
-        out.extend_from_slice(&self.dated.millis().to_be_bytes());
+        put_call(&mut out, &self.call);
+        put_time(&mut out, self.dated);
         out.push(match self.reason {
             CancelReason::GaveUp => 0,
             CancelReason::AnsweredElsewhere => 1,
@@ -94,8 +95,8 @@ impl CancelBody {
     /// A reason that this version does not know counts as "gave up": the ringing has to stop all the same.
     pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
         let mut rest = body;
-        let call = CallId::from_bytes(*take(&mut rest)?);
-        let dated = UnixTime::from_millis(u64::from_be_bytes(*take(&mut rest)?));
+        let call = take_call(&mut rest)?;
+        let dated = take_time(&mut rest)?;
         let [reason] = *take::<1>(&mut rest)?;
         if !rest.is_empty() {
             return Err(Rejected::Body);
@@ -128,12 +129,6 @@ fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
         return Err(Rejected::Body);
     }
     Ok(Zeroizing::new(rest.to_vec()))
-}
-
-pub(crate) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected> {
-    let (head, tail) = rest.split_first_chunk::<N>().ok_or(Rejected::Body)?;
-    *rest = tail;
-    Ok(head)
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];

@@ -8,9 +8,9 @@ use ringfence_phonebook::{
 };
 use zeroize::Zeroizing;
 
-use super::body::take;
 use super::outgoing::Caller;
 use crate::date::UnixTime;
+use crate::envelope::fields::{put_time, take, take_time};
 use crate::rejected::Rejected;
 
 /// Bytes of an introduction.
@@ -46,7 +46,7 @@ impl Introduction {
     }
 
     pub(crate) fn write(&self, out: &mut Zeroizing<Vec<u8>>) {
-        out.extend_from_slice(&self.dated.millis().to_be_bytes());
+        put_time(out, self.dated);
         out.extend_from_slice(&self.number.value().to_be_bytes());
         out.extend_from_slice(self.identity.as_bytes());
         out.extend_from_slice(&self.ring_key_id);
@@ -58,7 +58,7 @@ impl Introduction {
 
     pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Rejected> {
         Ok(Self {
-            dated: UnixTime::from_millis(u64::from_be_bytes(*take(rest)?)),
+            dated: take_time(rest)?,
             number: Number::new(u32::from_be_bytes(*take(rest)?)),
             identity: IdentityKey::from_bytes(take(rest)?).map_err(|_| Rejected::Body)?,
             ring_key_id: *take(rest)?,

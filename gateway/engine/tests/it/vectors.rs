@@ -10,9 +10,11 @@ use rand_core::{TryCryptoRng, TryRng};
 use ringfence_engine::date::UnixTime;
 use ringfence_engine::envelope::{Envelope, EventKey, Outside};
 use ringfence_engine::identity::Identity;
-use ringfence_engine::ring::CancelReason;
+use ringfence_engine::note::Draft;
+use ringfence_engine::presence::{self, Presence};
 use ringfence_engine::ring::incoming::Opened;
 use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::ring::{BookView, CancelReason};
 use ringfence_engine::safety::{Party, SafetyNumber};
 use ringfence_engine::session::Say;
 use ringfence_engine::work::{self, Mint};
@@ -136,6 +138,9 @@ fn vectors() -> Value {
     let hang_up = callee_side.seal(Say::HangUp, &at_hang_up, &mut script(&[&run::<32>(0xc0)]));
     assert_eq!(caller_side.open(&hang_up, &at_hang_up), Ok(Say::HangUp));
 
+    let notes = notes((&caller, &binding), &callee, &ring);
+    let word = word((&caller, &binding), &callee, &mut scene);
+
     json!({
         "protocol": "ringfence/1",
         "about": "See PROTOCOL.md. Bytes in hexadecimal. Draws are given where the sealing side draws them.",
@@ -163,8 +168,75 @@ fn vectors() -> Value {
             "from": "callee", "counter": 1, "draws": { "decoy_secret": hex::encode(run::<32>(0xc0)) },
             "sealed": described(&at_hang_up, &hang_up),
         },
+        "notes": notes,
+        "presence": word,
         "stamp": stamp(),
         "safety_numbers": safety(),
+    })
+}
+
+/// A text of two pieces, and word of the ring that nobody answered.
+fn notes(
+    (caller, binding): (&Identity, &Binding),
+    callee: &Identity,
+    ring: &OutgoingRing,
+) -> Value {
+    let who = Caller {
+        identity: caller,
+        binding,
+        book: BookView::NONE,
+    };
+    let text = zeroize::Zeroizing::new(run::<256>(0x20).map(|byte| b' ' + byte % 95).repeat(3));
+    let draft = Draft::new(text.clone(), &mut script(&[&run::<16>(0xe0)]));
+    let pieces: Vec<Value> = (0..2_u8)
+        .map(|index| {
+            let at = outside(0, 0x65 + index);
+            let (hint, secret) = (run::<16>(0x72 + index), run::<32>(0x82 + index));
+            let mut draws = script(&[&hint, &secret]);
+            let keys = keys_of(callee);
+            let piece = draft.seal(index.into(), &who, &keys, &at, NOW, &mut draws);
+            json!({
+                "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+                "sealed": described(&at, &piece.unwrap()),
+            })
+        })
+        .collect();
+    let at = outside(0, 0x67);
+    let (hint, secret) = (run::<16>(0x74), run::<32>(0x84));
+    let later = NOW.after(std::time::Duration::from_secs(30));
+    let missed = ring.seal_missed(&who, &at, later, &mut script(&[&hint, &secret]));
+    json!({
+        "text": {
+            "unix_ms": NOW.millis(), "draws": { "text_id": hex::encode(run::<16>(0xe0)) },
+            "text": std::str::from_utf8(&text).unwrap(), "pieces": pieces,
+        },
+        "missed_call": {
+            "unix_ms": later.millis(), "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+            "sealed": described(&at, &missed.unwrap()),
+        },
+    })
+}
+
+/// A word of presence, which the other side opens.
+fn word((caller, binding): (&Identity, &Binding), callee: &Identity, scene: &mut Scene) -> Value {
+    let who = Caller {
+        identity: caller,
+        binding,
+        book: BookView::NONE,
+    };
+    let at = outside(0, 0x68);
+    let (hint, secret) = (run::<16>(0x75), run::<32>(0x85));
+    let mut draws = script(&[&hint, &secret]);
+    let says = Presence::OnThePhone;
+    let word = presence::seal(&who, &keys_of(callee), says, &at, NOW, &mut draws).unwrap();
+    assert!(matches!(
+        scene.open(&word, &at),
+        Ok(Opened::Presence { .. })
+    ));
+    json!({
+        "unix_ms": NOW.millis(), "says": 2,
+        "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+        "sealed": described(&at, &word),
     })
 }
 

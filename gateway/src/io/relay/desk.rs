@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use nostr_sdk::prelude::{
     Alphabet, Client, Filter, Kind, MonitorNotification, RelayMessage, RelayPoolNotification,
-    RelayStatus, RelayUrl, SingleLetterTag, SubscriptionId, Timestamp,
+    RelayStatus, RelayUrl, ReqExitPolicy, SingleLetterTag, SubscribeAutoCloseOptions,
+    SubscriptionId, Timestamp,
 };
 use ringfence_engine::note;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::event::{Incoming, KIND, NOTE_KIND, STALE, read_event};
-use super::{RETRY, RelayState};
+use super::pages::Pages;
+use super::{INBOX, RETRY, RelayState};
 use crate::clock;
 
 /// A relay that was subscribed to and did not send EOSE is asked again after this time.
@@ -38,6 +40,8 @@ pub(super) struct Desk {
     pub(super) notes: SubscriptionId,
     /// Until when each relay was certainly heard, in seconds since 1970: from there on, notes are asked for again.
     pub(super) heard: BTreeMap<RelayUrl, u64>,
+    /// Notes that relays did not return at once.
+    pub(super) pages: Pages,
     pub(super) tags: BTreeMap<String, u16>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) tell: watch::Sender<RelayState>,
@@ -88,10 +92,24 @@ impl Desk {
             RelayPoolNotification::Message {
                 relay_url,
                 message: RelayMessage::EndOfStoredEvents(id),
-            } if *id == self.subscription => {
-                if let Some(line @ Line::Asked(_)) = self.relays.get_mut(&relay_url) {
+            } => {
+                let line = self.relays.get_mut(&relay_url);
+                if let Some(line @ Line::Asked(_)) = line.filter(|_| *id == self.subscription) {
                     *line = Line::Listening;
                 }
+                self.pages.end(&relay_url, &id);
+                true
+            }
+            RelayPoolNotification::Message {
+                relay_url,
+                message:
+                    RelayMessage::Event {
+                        subscription_id,
+                        event,
+                    },
+            } => {
+                let created_at = event.created_at.as_secs();
+                self.pages.saw(&relay_url, &subscription_id, created_at);
                 true
             }
             RelayPoolNotification::Message {
@@ -131,8 +149,10 @@ impl Desk {
             };
         }
         for url in to_ask {
+            let since = self.notes_since(&url);
+            self.pages.begin(&url, &self.notes, since);
             let asks = [
-                (self.notes.clone(), self.note_filter(&url)),
+                (self.notes.clone(), self.note_filter(since)),
                 (self.subscription.clone(), self.filter()),
             ];
             for (id, filter) in asks {
@@ -144,6 +164,7 @@ impl Desk {
                 );
             }
         }
+        self.turn_pages().await;
         let now = clock::unix_seconds();
         let listening = self
             .relays
@@ -154,11 +175,33 @@ impl Desk {
         }
     }
 
-    /// Notes since this relay was last heard, and some more: the engine knows those that it has. At the start, all of them.
-    fn note_filter(&self, url: &RelayUrl) -> Filter {
+    /// Asks for older notes where a relay may have more of them than it returned, as long as the engine keeps up.
+    async fn turn_pages(&mut self) {
+        if self.inbox.capacity() < INBOX / 2 {
+            return;
+        }
+        for page in self.pages.wanted() {
+            let filter = self
+                .note_filter(page.since)
+                .until(Timestamp::from(page.until));
+            let ends = SubscribeAutoCloseOptions::default().exit_policy(ReqExitPolicy::ExitOnEOSE);
+            // As above.
+            drop(
+                self.client
+                    .subscribe_with_id_to([page.url], page.id, filter, Some(ends))
+                    .await,
+            );
+        }
+    }
+
+    /// Since this relay was last heard, and some more: the engine knows the notes that it has. At the start, all of them.
+    fn notes_since(&self, url: &RelayUrl) -> u64 {
         let now = clock::unix_seconds();
         let heard = self.heard.get(url).map(|at| at.saturating_sub(OVERLAP));
-        let since = heard.unwrap_or_else(|| now.saturating_sub(note::LIFE.as_secs()));
+        heard.unwrap_or_else(|| now.saturating_sub(note::LIFE.as_secs()))
+    }
+
+    fn note_filter(&self, since: u64) -> Filter {
         Filter::new()
             .kind(Kind::from(NOTE_KIND))
             .custom_tags(SingleLetterTag::lowercase(Alphabet::T), self.tags.keys())

@@ -10,6 +10,7 @@
 
 mod desk;
 mod event;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::clock;
 use desk::{Desk, Line};
 pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter, NOTE_KIND};
 use event::{bucket_tag, write_event};
+use pages::Pages;
 
 /// Envelopes waiting for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. When more wait,
 /// someone floods and the newest are dropped.
@@ -116,6 +118,7 @@ impl Relays {
             client: client.clone(),
             relays: urls.iter().map(|url| (url.clone(), Line::Lost)).collect(),
             heard: BTreeMap::new(),
+            pages: Pages::default(),
             notes: SubscriptionId::generate(),
             subscription: SubscriptionId::generate(),
             tags: buckets
@@ -378,6 +381,59 @@ mod tests {
         let key = asked.key.public();
         let (_relays, mut incoming) = listen(&pushy_relay(unasked, asked), 5).await;
         assert_eq!(next(&mut incoming).await.event_key, key);
+    }
+
+    /// A relay that keeps these notes and returns the newest two of them that match.
+    fn stingy_relay(notes: Vec<Value>) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            while let Ok(message) = phone.read() {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let asked: Value = serde_json::from_str(&text).unwrap();
+                if asked[0] != "REQ" {
+                    continue;
+                }
+                let bound = |name: &str| asked[2][name].as_u64();
+                let kind = &asked[2]["kinds"][0];
+                let matches = |note: &&Value| {
+                    let at = note["created_at"].as_u64().unwrap();
+                    let until = bound("until").unwrap_or(u64::MAX);
+                    note["kind"] == *kind && (bound("since").unwrap_or(0)..=until).contains(&at)
+                };
+                for note in notes.iter().filter(matches).take(2) {
+                    let said = json!(["EVENT", asked[1], note]);
+                    phone.send(Message::text(said.to_string())).unwrap();
+                }
+                let end = json!(["EOSE", asked[1]]).to_string();
+                phone.send(Message::text(end)).unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_week_of_notes_comes_whole_from_a_relay_that_returns_two_at_once() {
+        let now = clock::unix_seconds();
+        let made = (0..7).map(|hours| {
+            let mut letter = letter(5);
+            letter.is_note = true;
+            write_event(&letter, 3, now - hours * 3_600).unwrap()
+        });
+        let events: Vec<_> = made.collect();
+        let notes = events
+            .iter()
+            .map(|event| serde_json::from_str(&event.as_json()).unwrap());
+        let (_relays, mut incoming) = listen(&stingy_relay(notes.collect()), 5).await;
+        let mut heard = BTreeSet::new();
+        while heard.len() < events.len() {
+            let got = timeout(Duration::from_secs(60), incoming.recv()).await;
+            heard.insert(got.unwrap().unwrap().event_key);
+        }
+        assert_eq!(heard.len(), 7);
     }
 
     #[tokio::test]

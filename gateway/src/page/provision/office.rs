@@ -64,21 +64,33 @@ impl Office {
 
     /// Takes a link.
     pub(in crate::page) fn redeem(&self, token: &str, now: Instant) -> Redeemed {
-        let mut desk = self.desk();
-        desk.tickets.retain(|ticket| now < ticket.until);
-        desk.misses.retain(|miss| now < *miss + MINUTE);
-        if desk.misses.len() >= MOST_MISSES {
+        if self.is_put_off(now) {
             return Redeemed::Later;
         }
+        let mut desk = self.desk();
+        desk.tickets.retain(|ticket| now < ticket.until);
         let token = Secret::new(token.to_owned());
         let place = desk.tickets.iter().position(|ticket| ticket.token == token);
         match place.and_then(|place| desk.tickets.remove(place)) {
             Some(ticket) => Redeemed::Good(ticket.order),
             None => {
-                desk.misses.push_back(now);
+                drop(desk);
+                self.miss(now);
                 Redeemed::Unknown
             }
         }
+    }
+
+    /// Whether too many fetches failed.
+    pub(in crate::page) fn is_put_off(&self, now: Instant) -> bool {
+        let mut desk = self.desk();
+        desk.misses.retain(|miss| now < *miss + MINUTE);
+        desk.misses.len() >= MOST_MISSES
+    }
+
+    /// A fetch failed.
+    pub(in crate::page) fn miss(&self, now: Instant) {
+        self.desk().misses.push_back(now);
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -25,7 +25,7 @@ pub(in crate::page) fn home(scene: &Scene<'_>) -> String {
 }
 
 fn alarms(scene: &Scene<'_>) -> Markup {
-    let warnings = warnings(scene.picture, scene.house, scene.evidence);
+    let warnings = warnings(scene.picture, scene.board, scene.evidence);
     html! {
         section #alarms aria-label="Warnings" data-live {
             @if warnings.is_empty() { p.well { "All is well." } }

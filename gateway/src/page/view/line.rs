@@ -6,12 +6,12 @@ use ringfence_phonebook::Number;
 use super::home::switch;
 use super::qr::code;
 use super::{Button, Scene, sheet};
-use crate::page::house::HouseLine;
+use crate::page::board::BoardLine;
 use crate::page::provision::{Model, Order, Place, Wire};
 use crate::picture::LinePicture;
 
 /// A line.
-pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &HouseLine) -> String {
+pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &BoardLine) -> String {
     let number = line.number;
     let body = html! {
         section #phones aria-labelledby="phones-title" data-live {
@@ -31,7 +31,7 @@ pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &HouseLi
     sheet(scene, "", &title(own), &body)
 }
 
-fn title(own: &HouseLine) -> String {
+fn title(own: &BoardLine) -> String {
     own.name.as_ref().map_or_else(
         || format!("Line {}", own.number),
         |name| format!("Line {} ({name})", own.number),
@@ -64,9 +64,9 @@ fn places(scene: &Scene<'_>) -> Vec<Place> {
     let has = |place: &Place| {
         Wire::ALL
             .into_iter()
-            .any(|wire| scene.house.server(*place, wire).is_some())
+            .any(|wire| scene.board.server(*place, wire).is_some())
     };
-    let lan = scene.house.lan.map(|_| Place::Lan);
+    let lan = scene.board.lan.map(|_| Place::Lan);
     [Some(Place::Here), lan]
         .into_iter()
         .flatten()
@@ -91,12 +91,12 @@ fn link_form(scene: &Scene<'_>, number: Number) -> Markup {
     }
 }
 
-fn by_hand(scene: &Scene<'_>, own: &HouseLine) -> Markup {
+fn by_hand(scene: &Scene<'_>, own: &BoardLine) -> Markup {
     let account = &own.account;
     let first = places(scene).into_iter().next().unwrap_or(Place::Here);
     let server = |wire| {
         scene
-            .house
+            .board
             .server(first, wire)
             .map_or_else(|| "-".to_owned(), |at| at.to_string())
     };
@@ -141,12 +141,12 @@ fn files(scene: &Scene<'_>, number: Number) -> Markup {
 /// The page of a new link.
 pub(in crate::page) fn link(
     scene: &Scene<'_>,
-    own: &HouseLine,
+    own: &BoardLine,
     order: &Order,
     url: &str,
 ) -> String {
     let unchecked =
-        order.place == Place::Lan && order.wire == Wire::Tls && !scene.house.own_certificate;
+        order.place == Place::Lan && order.wire == Wire::Tls && !scene.board.own_certificate;
     let body = html! {
         p { "Good once, for ten minutes. Whoever opens it can use the line: show it to nobody else." }
         @if let Some(picture) = code(url, "The link as a code to scan") { (picture) }

@@ -14,7 +14,7 @@ use ringfence_engine::date::UnixTime;
 use ringfence_engine::ledger::Way;
 use ringfence_phonebook::Number;
 
-use super::house::House;
+use super::board::Board;
 use crate::calendar::moment;
 use crate::keystore::EvidenceFile;
 use crate::picture::{CallPicture, Picture};
@@ -23,7 +23,7 @@ use crate::picture::{CallPicture, Picture};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scene<'a> {
     pub(super) picture: &'a Picture,
-    pub(super) house: &'a House,
+    pub(super) board: &'a Board,
     pub(super) evidence: &'a [EvidenceFile],
 }
 
@@ -129,7 +129,7 @@ impl Scene<'_> {
     /// One's own line.
     fn own(&self, number: Number) -> Markup {
         let name = self
-            .house
+            .board
             .line(number)
             .and_then(|line| line.name.as_deref());
         html! {

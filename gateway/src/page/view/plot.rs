@@ -1,20 +1,24 @@
-//! The curves of a call as small SVG pictures: one second is one step to the right, five minutes fill the picture. No style stands in
-//! them, so that the page's policy holds; the style sheet colours them.
+//! The curves of a call as small SVG pictures: one second is one step to the right; the picture is a minute wide, or as long as the
+//! call, up to five minutes. No style stands in them, so that the page's policy holds; the style sheet colours them.
 
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::picture::{Curve, MOST_SAMPLES, Quality};
+use crate::picture::{Curve, Quality};
 
 /// Height of a picture, in its own units; a second is one unit wide.
 const HEIGHT: f64 = 60.0;
+/// Seconds that a picture is wide at least.
+const LEAST_WIDTH: usize = 60;
 
 /// One picture: what it shows, between which values, and how a value is said.
 struct Plot {
     name: &'static str,
     least: f64,
     most: f64,
+    /// What lies between bottom and top.
+    axis: &'static str,
     read: fn(&Quality) -> Option<f64>,
     say: fn(f64) -> String,
 }
@@ -24,6 +28,7 @@ const PLOTS: [Plot; 3] = [
         name: "Quality (MOS)",
         least: 1.0,
         most: 4.5,
+        axis: "1 to 4.5",
         read: |quality| quality.mos,
         say: |value| format!("{value:.1}"),
     },
@@ -31,6 +36,7 @@ const PLOTS: [Plot; 3] = [
         name: "Lost",
         least: 0.0,
         most: 0.1,
+        axis: "0 to 10 %",
         read: |quality| Some(quality.lost),
         say: |value| format!("{:.1} %", value * 100.0),
     },
@@ -38,6 +44,7 @@ const PLOTS: [Plot; 3] = [
         name: "Jitter",
         least: 0.0,
         most: 0.06,
+        axis: "0 to 60 ms",
         read: |quality| Some(quality.jitter.as_secs_f64()),
         say: |value| format!("{:.1} ms", value * 1_000.0),
     },
@@ -56,6 +63,8 @@ impl Plot {
     fn picture(&self, curve: &Curve) -> Markup {
         let heard = self.last(curve.samples.back().map(|sample| &sample.to_phone));
         let said = self.last(curve.samples.back().map(|sample| &sample.from_phone));
+        let width = curve.samples.len().max(LEAST_WIDTH);
+        let span = format!("{}:{:02} min", width / 60, width % 60);
         let label = format!("{}: heard here {heard}, said here {said}", self.name);
         let lines = [
             (
@@ -74,10 +83,11 @@ impl Plot {
                     span.heard { "heard " b { (heard) } }
                     span.said { "said " b { (said) } }
                 }
-                svg.plot viewBox={ "0 0 " (MOST_SAMPLES) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(label) {
-                    line.grid x1="0" x2=(MOST_SAMPLES) y1=(HEIGHT / 2.0) y2=(HEIGHT / 2.0) {}
+                svg.plot viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(label) {
+                    line.grid x1="0" x2=(width) y1=(HEIGHT / 2.0) y2=(HEIGHT / 2.0) {}
                     @for (class, points) in &lines { polyline class=(class) points=(points) {} }
                 }
+                p.scale aria-hidden="true" { span { (self.axis) } span { (span) } }
             }
         }
     }
@@ -137,7 +147,7 @@ mod tests {
                 assert_eq!(points.split_whitespace().count(), seconds);
                 for point in points.split_whitespace() {
                     let (x, y) = point.split_once(',').unwrap();
-                    assert!(x.parse::<f64>().unwrap() < MOST_SAMPLES as f64);
+                    assert!(x.parse::<usize>().unwrap() < seconds.max(LEAST_WIDTH));
                     assert!((0.0..=HEIGHT).contains(&y.parse().unwrap()), "{point}");
                 }
             }

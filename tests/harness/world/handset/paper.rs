@@ -1,7 +1,7 @@
 //! What a handset writes: requests, answers and SDP, as phones write them.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Instant,
 };
 
@@ -115,11 +115,16 @@ impl Handset {
     fn sdp(&self, version: u32) -> Vec<u8> {
         let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let (ip, direction) = match self.make.holds_by {
+        let nowhere: IpAddr = if ip.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let (hears_at, direction) = match self.make.holds_by {
             _ if !self.is_held => (ip, "a=sendrecv\r\n"),
             Hold::SendOnly => (ip, "a=sendonly\r\n"),
             Hold::Inactive => (ip, "a=inactive\r\n"),
-            Hold::ZeroAddress => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), ""),
+            Hold::ZeroAddress => (nowhere, ""),
         };
         let (number, events) = if self.make.has_events {
             (
@@ -130,7 +135,7 @@ impl Handset {
             ("", "")
         };
         format!(
-            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+            "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
              {events}a=ptime:20\r\n{direction}"
         )

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 use ringfence_media::Srtp;
 use ringfence_phonebook::Number;
 
-use crate::config::Config;
+use crate::config::{Config, Provisioning};
 use crate::gateway::Gateway;
 use crate::keystore::{LineFile, SipAccount};
 
 /// The facts of a running engine.
 #[derive(Clone, Debug)]
-pub struct House {
+pub struct Board {
     /// The state folder.
     pub state: PathBuf,
     /// The lines.
-    pub lines: Vec<HouseLine>,
+    pub lines: Vec<BoardLine>,
     /// Where phones register over UDP, TCP and TLS.
     pub sip: [Vec<SocketAddr>; 3],
     /// Whether sound between phones and this machine is encrypted.
@@ -26,11 +26,13 @@ pub struct House {
     pub own_certificate: bool,
     /// Where phones on the network fetch their settings, if they may.
     pub lan: Option<SocketAddr>,
+    /// How they do.
+    pub provisioning: Option<Provisioning>,
 }
 
 /// What a line is called, and what a phone must know to register.
 #[derive(Clone, Debug)]
-pub struct HouseLine {
+pub struct BoardLine {
     /// Its number.
     pub number: Number,
     /// What the owner calls it.
@@ -39,11 +41,11 @@ pub struct HouseLine {
     pub account: SipAccount,
 }
 
-impl House {
-    /// The house of a gateway that was started with these settings and lines.
+impl Board {
+    /// The board of a gateway that was started with these settings and lines.
     #[must_use]
     pub fn of(config: &Config, lines: &[LineFile], gateway: &Gateway) -> Self {
-        let line = |line: &LineFile| HouseLine {
+        let line = |line: &LineFile| BoardLine {
             number: Number::new(line.number),
             name: line.name.clone(),
             account: line.account.clone(),
@@ -54,13 +56,14 @@ impl House {
             sip: [gateway.udp(), gateway.tcp(), gateway.tls()].map(<[SocketAddr]>::to_vec),
             srtp: config.sip.srtp,
             own_certificate: config.sip.certificate.is_some(),
-            lan: None,
+            lan: config.provisioning.as_ref().map(|network| network.listen),
+            provisioning: config.provisioning.clone(),
         }
     }
 
     /// The line with this number.
     #[must_use]
-    pub fn line(&self, number: Number) -> Option<&HouseLine> {
+    pub fn line(&self, number: Number) -> Option<&BoardLine> {
         self.lines.iter().find(|line| line.number == number)
     }
 }

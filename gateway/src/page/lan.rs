@@ -1,0 +1,137 @@
+//! What phones on the network are given, and nothing else: settings by one-time links, settings of desk phones below a secret path,
+//! and the certificate to trust. And, when it is switched on, the answer to phones that ask the whole network (`provision::plug`).
+//!
+//! It all travels as plain HTTP: a new phone trusts no certificate of ours, so that whoever listens to the network in that moment sees
+//! the password of a line. The log says so.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use rand::RngExt;
+use ringfence_phonebook::duty::page::{Page, Place};
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use super::hand_out::{self, Provisioner};
+use super::provision::answer;
+use crate::io::certificate::authority_file;
+
+/// Where new phones ask (IANA: "SIP", 224.0.1.75), at SIP's port.
+const ALL_SIP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 75);
+const SIP_PORT: u16 = 5_060;
+
+/// A question of a phone is below 1 kB.
+const DATAGRAM: usize = 4_096;
+
+/// The open service. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Lan {
+    _page: Page,
+    plug: Option<JoinHandle<()>>,
+}
+
+impl Lan {
+    /// Serves the network.
+    pub(super) async fn open(
+        place: Place,
+        plug_and_play: bool,
+        provisioner: Arc<Provisioner>,
+    ) -> std::io::Result<Self> {
+        let address = place.address();
+        tracing::warn!(
+            plug_and_play,
+            "phones on the network can fetch their settings, with passwords, unencrypted: whoever listens there when they do can use their lines"
+        );
+        let plug = if plug_and_play {
+            let sockets = Sockets::open(address.ip()).await?;
+            Some(tokio::spawn(
+                sockets.serve(Arc::clone(&provisioner), address),
+            ))
+        } else {
+            None
+        };
+        Ok(Self {
+            _page: place.serve(routes(provisioner)),
+            plug,
+        })
+    }
+}
+
+impl Drop for Lan {
+    fn drop(&mut self) {
+        if let Some(plug) = &self.plug {
+            plug.abort();
+        }
+    }
+}
+
+fn routes(provisioner: Arc<Provisioner>) -> Router {
+    let phones = hand_out::counter(Arc::clone(&provisioner));
+    Router::new()
+        .route("/p/{secret}/{file}", get(hand_out::desk))
+        .route("/ca.pem", get(authority))
+        .with_state(provisioner)
+        .merge(phones)
+}
+
+/// What phones are to trust. It is no secret.
+async fn authority(State(provisioner): State<Arc<Provisioner>>) -> Response {
+    let pem = tokio::fs::read(authority_file(&provisioner.board.state)).await;
+    match pem {
+        Ok(pem) => ([(CONTENT_TYPE, "application/x-pem-file")], pem).into_response(),
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// One socket that hears what is said to all, and one that answers in our own name.
+struct Sockets {
+    all: UdpSocket,
+    own: UdpSocket,
+}
+
+impl Sockets {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "sockets towards phones on the network, when the user has switched that on"
+    )]
+    async fn open(at: IpAddr) -> std::io::Result<Self> {
+        let IpAddr::V4(interface) = at else {
+            let why = "plug and play needs an IPv4 address in provisioning.listen";
+            return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why));
+        };
+        let all = UdpSocket::bind((ALL_SIP, SIP_PORT)).await?;
+        all.join_multicast_v4(ALL_SIP, interface)?;
+        let own = UdpSocket::bind((at, 0)).await?;
+        Ok(Self { all, own })
+    }
+
+    async fn serve(self, provisioner: Arc<Provisioner>, address: SocketAddr) {
+        let Self { all, own } = self;
+        let (Ok(local), base) = (own.local_addr(), format!("http://{address}")) else {
+            return;
+        };
+        let mut datagram = vec![0; DATAGRAM];
+        loop {
+            let Ok((length, phone)) = all.recv_from(&mut datagram).await else {
+                continue;
+            };
+            let mark = hex::encode(rand::rng().random::<[u8; 8]>());
+            let told = provisioner
+                .desks
+                .as_ref()
+                .and_then(|desks| answer(datagram.get(..length)?, desks, (local, &base), &mark));
+            if let Some(told) = told {
+                tracing::info!("a new desk phone was told where its settings are");
+                // Only to where it asks from; a phone that hears nothing asks again.
+                let _ = own.send_to(&told.accepted, phone).await;
+                let _ = own.send_to(&told.notice, phone).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The user's page of `ringfence run` as strangers find it: other programs and users of this machine, web sites that the user visits,
+//! and people who write to the user.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use ringfence::keystore::{ContactsFile, LedgerFile, LineFile};
+use ringfence::page::key::{self, Key};
+use ringfence::page::visit;
+use ringfence_engine::contacts::{Contacts, Learnt};
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::{Ledger, WaitingText};
+use ringfence_engine::note::NoteId;
+use ringfence_phonebook::{Day, Number};
+use zeroize::Zeroizing;
+
+use crate::program::{Program, settings};
+use crate::town::{SOON, Town};
+
+/// What somebody else may write.
+const HOSTILE: &str = "</p><script>alert(1)</script><img src=x onerror=alert(2)>\"'&";
+
+/// A running engine and its page.
+struct House {
+    program: Program,
+    state: PathBuf,
+    line: LineFile,
+    key: Key,
+    _town: Town,
+}
+
+/// An answer, as bytes came.
+#[derive(Debug, PartialEq, Eq)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl House {
+    /// An engine with a hostile contact and a hostile text.
+    async fn open() -> Self {
+        let town = Town::build().await;
+        let [house, other] = town.houses().await;
+        let (state, line) = (house.config.state.clone(), house.line.clone());
+        let number = Number::new(other.line.number);
+        drop((house, other));
+        let pin = |contacts: &mut Contacts| {
+            let identity = Identity::generate(Day::LAST, &mut rand::rng()).key();
+            contacts.learn(&Learnt::Pin {
+                number,
+                identity,
+                day: Day::new(20_000),
+            });
+            contacts.name(number, &HOSTILE[..60]).unwrap();
+        };
+        ContactsFile::open(&state, None).edit(pin).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.texts.push_back(WaitingText {
+            id: NoteId::from_bytes([7; 16]),
+            line: Number::new(line.number),
+            from: number,
+            dated: UnixTime::from_seconds(1_795_000_000),
+            text: Zeroizing::new(HOSTILE.to_owned()),
+        });
+        LedgerFile::open(&state, None).write(&ledger).unwrap();
+        let program = Program::start_with(
+            &state,
+            &(settings("", &[]) + "[page]\nlisten = \"127.0.0.1:0\"\n"),
+            |_| {},
+        );
+        Program::writes(&program.out, &["status page: http://"]).await;
+        let key = Key::read(&state).unwrap().expect("the page is open");
+        Self {
+            program,
+            state,
+            line,
+            key,
+            _town: town,
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a browser's connection, not the gateway's"
+    )]
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.key.address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        let host = self.key.address.to_string();
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            request += &format!("host: {host}\r\n");
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!(
+            "content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let plain = |line: &&str| !line.to_ascii_lowercase().starts_with("date:");
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.lines().filter(plain).collect::<Vec<_>>().join("\n"),
+            body: body.to_owned(),
+        }
+    }
+
+    /// The cookie of a first visit.
+    fn cookie(&self) -> String {
+        let first = self.ask(
+            "GET",
+            &format!("/?token={}", self.key.token.expose()),
+            &[],
+            "",
+        );
+        assert_eq!(first.status, 303);
+        let line = first
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("set-cookie: "))
+            .unwrap();
+        assert!(
+            line.contains("HttpOnly") && line.contains("SameSite=Strict"),
+            "{line}"
+        );
+        assert!(
+            !first.head.to_lowercase().contains(self.key.token.expose()),
+            "the cookie is not the key"
+        );
+        line.split(';').next().unwrap().to_owned()
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[("cookie", &self.cookie())], "")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_key_every_path_gets_one_and_the_same_answer() {
+    let house = House::open().await;
+    let line = house.line.number;
+    let reference = house.ask("GET", "/", &[], "");
+    assert_eq!(reference.status, 403);
+    let wrong = "0".repeat(64);
+    for path in [
+        "/",
+        "/nothing",
+        "/page.css",
+        "/calls",
+        "/contacts",
+        "/api/status",
+        &format!("/lines/{line}"),
+        &format!("/lines/{}", line + 1),
+        &format!("/?token={wrong}"),
+        &format!("/api/status?token={}", house.key.token.expose()),
+    ] {
+        assert_eq!(house.ask("GET", path, &[], ""), reference, "{path}");
+    }
+    let post = format!("/lines/{line}/wish");
+    assert_eq!(house.ask("POST", &post, &[], "act=undisturbed"), reference);
+    let bearer = format!("Bearer {wrong}");
+    assert_eq!(
+        house.ask("GET", "/api/status", &[("authorization", &bearer)], ""),
+        reference
+    );
+    assert!(
+        !reference.head.to_lowercase().contains("access-control"),
+        "{}",
+        reference.head
+    );
+    assert_eq!(house.get("/api/status").status, 200);
+    assert_eq!(house.get("/nothing").status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
+    let house = House::open().await;
+    let (cookie, port) = (house.cookie(), house.key.address.port());
+    for host in [
+        format!("evil.example:{port}"),
+        "127.0.0.1:1".to_owned(),
+        "127.0.0.1".to_owned(),
+    ] {
+        let headers = [("cookie", cookie.as_str()), ("host", host.as_str())];
+        assert_eq!(house.ask("GET", "/", &headers, "").status, 421, "{host}");
+    }
+    let line = house.line.number;
+    let post = format!("/lines/{line}/wish");
+    let own = format!("http://127.0.0.1:{port}");
+    let undisturbed = async || {
+        let status = visit::status(&house.state).await.unwrap();
+        status["lines"][0]["do_not_disturb"].as_bool().unwrap()
+    };
+    for origin in [
+        Some("http://evil.example"),
+        Some("null"),
+        Some("http://127.0.0.1:1"),
+        None,
+    ] {
+        let mut headers = vec![("cookie", cookie.as_str())];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        assert_eq!(
+            house.ask("POST", &post, &headers, "act=undisturbed").status,
+            403,
+            "{origin:?}"
+        );
+        assert!(!undisturbed().await);
+    }
+    let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
+    assert_eq!(
+        house
+            .ask(
+                "POST",
+                &post,
+                &headers,
+                "act=undisturbed&back=//evil.example"
+            )
+            .status,
+        303
+    );
+    assert!(undisturbed().await, "the page itself may");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_write_is_shown_and_never_run() {
+    let house = House::open().await;
+    for path in ["/", "/calls", "/contacts"] {
+        let page = house.get(path);
+        assert_eq!(page.status, 200);
+        for tag in ["<script>alert", "<img src=x", "</p><script"] {
+            assert!(!page.body.contains(tag), "{path}: {}", page.body);
+        }
+        let policy = page
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-security-policy: "))
+            .unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+    }
+    assert!(house.get("/calls").body.contains("&lt;script&gt;alert(1)"));
+    let status = visit::status(&house.state).await.unwrap();
+    assert_eq!(status["lines"][0]["texts_waiting"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_was_read_on_the_page_waits_no_more_after_a_restart() {
+    let mut house = House::open().await;
+    let (cookie, line) = (house.cookie(), house.line.number);
+    let own = format!("http://{}", house.key.address);
+    let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
+    let read = format!("act=read&back=/calls&text={}", "07".repeat(16));
+    let post = format!("/lines/{line}/wish");
+    assert_eq!(house.ask("POST", &post, &headers, &read).status, 303);
+    assert_eq!(
+        house.ask("POST", &post, &headers, &read).status,
+        409,
+        "it is gone"
+    );
+    assert_eq!(house.program.end("-TERM").await.0, Some(0));
+    assert!(
+        LedgerFile::open(&house.state, None)
+            .read()
+            .unwrap()
+            .texts
+            .is_empty()
+    );
+    assert!(
+        !key::file(&house.state).exists(),
+        "the key of a page that is closed is gone"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_for_a_phone_is_good_once_and_looking_ahead_does_not_use_it_up() {
+    let house = House::open().await;
+    let line = Number::new(house.line.number);
+    let link = visit::provision(&house.state, line).await.unwrap();
+    assert_eq!(link["expires_in_seconds"], 600);
+    let url = link["url"].as_str().unwrap();
+    let path = url
+        .strip_prefix(&format!("http://{}", house.key.address))
+        .unwrap();
+    assert_eq!(house.ask("HEAD", path, &[], "").status, 404);
+    let first = house.ask("GET", path, &[], "");
+    assert_eq!(first.status, 200);
+    assert!(first.body.contains("ha1"), "{}", first.body);
+    assert!(!first.body.contains(house.line.account.password.expose()));
+    let second = house.ask("GET", path, &[], "");
+    assert_eq!(second.status, 404);
+    assert_eq!(
+        house.ask("GET", &format!("/p/{}", "0".repeat(64)), &[], ""),
+        second,
+        "as one that never was"
+    );
+    assert!(
+        visit::provision(&house.state, Number::new(1))
+            .await
+            .is_err(),
+        "no such line"
+    );
+    let mut last = 0;
+    for _ in 0..40 {
+        last = house.ask("GET", "/p/guess", &[], "").status;
+    }
+    assert_eq!(last, 429, "whoever guesses is put off");
+}

@@ -1,0 +1,369 @@
+//! The status page in a real browser, while a real call goes on behind it: what is seen, said to a screen reader, done by keyboard,
+//! and that names of others stay names. And Linphone, set up with nothing typed.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::PathBuf,
+    time::Duration,
+};
+
+use ringfence::{
+    demo::{
+        phone::Phone,
+        stack::{End, Stack, StackOptions},
+    },
+    page::key::Key,
+    softphone::{PhoneEvent, Registration},
+};
+use ringfence_phonebook::Number;
+use ringfence_sip::{Password, User};
+use ringfence_tests::{
+    browser::CHROMIUM,
+    devtools::Devtools,
+    phone::{Account, Model, Phone as RealPhone},
+    program::{installed, real_time},
+    tone::{HIGH, LOW},
+};
+use serde_json::Value;
+use tokio::{runtime::Runtime, time::timeout};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A contact's name that would like to be a page.
+const HOSTILE: &str = "\"><img src=x onerror=alert(1)><b>Bob";
+
+/// Contrast of every text with what lies behind it (WCAG 2.2, 1.4.3): those below 4.5.
+const PALE: &str = r#"(() => {
+  const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const read = (text) => text.match(/[\d.]+/g).map(Number);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = read(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const pale = [];
+  for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.getClientRects().length || element.closest(".unseen, .skip, svg")) continue;
+    const [a, b] = [light(read(getComputedStyle(element).color)), light(behind(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) pale.push(`${element.tagName} ${element.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
+  }
+  return pale;
+})()"#;
+
+/// Whether a page is in order for those who do not see it: one `h1`, landmarks, no level of headings left out, and every table has heads.
+const ORDER: &str = r#"(() => {
+  const wrong = [];
+  for (const one of ["h1", "main", "header", "footer", "nav[aria-label]", "[role=status]", "html[lang]", "title"])
+    if (document.querySelectorAll(one).length !== 1) wrong.push(`not one ${one}`);
+  let level = 0;
+  for (const heading of document.querySelectorAll("h1, h2, h3, h4")) {
+    const own = Number(heading.tagName[1]);
+    if (own > level + 1) wrong.push(`after h${level} comes ${heading.outerHTML}`);
+    level = own;
+  }
+  for (const table of document.querySelectorAll("table"))
+    if ([...table.querySelectorAll("th")].some((head) => !head.scope)) wrong.push("a head without scope");
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push(`twice ${id}`);
+  for (const label of document.querySelectorAll("label")) if (!label.control) wrong.push(`label of nothing: ${label.textContent}`);
+  if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window");
+  return wrong;
+})()"#;
+
+/// Two engines with a phone each, and the browser.
+struct Scene {
+    runtime: Runtime,
+    stack: Stack,
+    phones: [Phone; 2],
+}
+
+impl Scene {
+    fn set() -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let (stack, phones) = runtime.block_on(async {
+            let stack = Stack::start(&StackOptions::default()).await.unwrap();
+            let [a, b] = &stack.ends;
+            let phones = [plug_in(a, LOW, HIGH).await, plug_in(b, HIGH, LOW).await];
+            (stack, phones)
+        });
+        Self {
+            runtime,
+            stack,
+            phones,
+        }
+    }
+
+    fn line(&self, side: usize) -> u32 {
+        self.stack.ends[side].line.number
+    }
+
+    /// The first phone calls the second, which picks up.
+    fn call(&mut self) {
+        let number = self.line(1).to_string();
+        let [a, b] = &mut self.phones;
+        self.runtime.block_on(async {
+            a.dial(&number).await;
+            sees(b, |event| matches!(event, PhoneEvent::Incoming { .. })).await;
+            b.pick_up().await;
+            sees(a, |event| matches!(event, PhoneEvent::Answered { .. })).await;
+        });
+    }
+
+    fn is_undisturbed(&self) -> bool {
+        let line = Number::new(self.line(0));
+        let enquiry = self.stack.ends[0].gateway.enquiry();
+        let picture = self.runtime.block_on(enquiry.picture()).unwrap();
+        picture.ledger.is_undisturbed(line)
+    }
+
+    fn end(self) {
+        self.runtime.block_on(self.stack.stop());
+    }
+}
+
+async fn plug_in(end: &End, says: f64, hears: f64) -> Phone {
+    let registration = Registration {
+        user: User::new(end.line.account.user.clone()),
+        password: Password::new(end.line.account.password.expose()),
+        line: end.gateway.udp()[0],
+    };
+    let mut relays = end.relays.clone();
+    let listening = relays.wait_for(|state| state.listening > 0);
+    timeout(SOON, listening).await.unwrap().unwrap();
+    let mut phone = Phone::plug_in(registration, says, hears).await.unwrap();
+    sees(&mut phone, |event| *event == PhoneEvent::Registered).await;
+    phone
+}
+
+async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool) {
+    let search = async {
+        while let Some((_, event)) = phone.event().await {
+            if wanted(&event) {
+                return;
+            }
+        }
+        panic!("the phone ended");
+    };
+    timeout(SOON, search).await.expect("the phone sees it soon");
+}
+
+/// Where pictures of the page are left for those who want to look.
+fn album() -> PathBuf {
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "target", "status-page"]
+        .iter()
+        .collect();
+    fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}
+
+/// Looks at a page with both eyes, and with none.
+fn inspect(browser: &mut Devtools, name: &str) {
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        assert_eq!(
+            browser.evaluate(PALE),
+            Value::Array(vec![]),
+            "{name}, {scheme}"
+        );
+        browser.picture(&album().join(format!("{name}-{scheme}.png")));
+    }
+    assert_eq!(browser.evaluate(ORDER), Value::Array(vec![]), "{name}");
+    for (role, label) in browser.accessible() {
+        let must_be_named = [
+            "button", "switch", "link", "textbox", "combobox", "image", "checkbox", "region",
+        ];
+        assert!(
+            !must_be_named.contains(&role.as_str()) || !label.is_empty(),
+            "{name} has a nameless {role}"
+        );
+    }
+}
+
+/// Steps from one thing to the next with the keyboard until this one has the focus.
+fn tab_to(browser: &mut Devtools, id: &str) {
+    for _ in 0..60 {
+        browser.press("Tab");
+        if browser.evaluate("document.activeElement?.id") == id {
+            return;
+        }
+    }
+    panic!("no keyboard gets to {id}");
+}
+
+const POINTS: &str = "(document.querySelector('polyline.heard')?.getAttribute('points') ?? '').trim().split(/\\s+/).filter(Boolean).length";
+
+/// The status with which an address answers.
+fn status_of(url: &str) -> String {
+    let (host, path) = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split_once('/')
+        .unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "GET /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
+    if !installed(&[CHROMIUM]) {
+        return;
+    }
+    let _alone = real_time();
+    let mut scene = Scene::set();
+    let mut browser = Devtools::open();
+    browser.go(scene.stack.ends[0].page.url().expose());
+    assert_eq!(
+        browser.evaluate("location.pathname + location.search"),
+        "/",
+        "the key has left the address bar"
+    );
+    assert_eq!(
+        browser.evaluate("document.cookie"),
+        "",
+        "no script sees the key"
+    );
+    browser.wait_for("document.getElementById('said').textContent === 'No call.'");
+
+    scene.call();
+    browser.wait_for(&format!("{POINTS} >= 2"));
+    let before = browser.evaluate(POINTS).as_u64().unwrap();
+    browser.wait_for(&format!("{POINTS} > {before} + 4"));
+    let said = format!("Talking with {}.", scene.line(1));
+    assert_eq!(
+        browser.evaluate("document.getElementById('said').textContent"),
+        said
+    );
+    browser.wait_for("parseFloat(document.querySelector('.plot-name + .heard b').textContent) > 4");
+
+    let switch = format!("dnd-{}", scene.line(0));
+    browser.evaluate("document.activeElement.blur()");
+    tab_to(&mut browser, &switch);
+    browser.press(" ");
+    browser.wait_for(&format!(
+        "document.getElementById('{switch}').getAttribute('aria-checked') === 'true'"
+    ));
+    browser.wait_for(&format!("document.activeElement.id === '{switch}'"));
+    assert!(scene.is_undisturbed());
+    inspect(&mut browser, "overview");
+
+    let contact = format!("/contacts/{}", scene.line(1));
+    let base = browser
+        .evaluate("location.origin")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    browser.go(&format!("{base}{contact}"));
+    tab_to(&mut browser, "name");
+    browser.write(HOSTILE);
+    browser.press("Enter");
+    browser.wait_for("document.querySelector('h1').textContent.includes('<img src=x')");
+    assert_eq!(
+        browser.evaluate("document.querySelectorAll('img[src=x], h1 b').length"),
+        0
+    );
+    inspect(&mut browser, "contact");
+    for (path, name) in [
+        ("/".to_owned(), "overview-named"),
+        ("/calls".to_owned(), "calls"),
+        ("/contacts".to_owned(), "contacts"),
+        (format!("/lines/{}", scene.line(0)), "line"),
+        ("/help".to_owned(), "help"),
+    ] {
+        browser.go(&format!("{base}{path}"));
+        inspect(&mut browser, name);
+    }
+    browser.resize(360, 740);
+    browser.go(&base);
+    browser.prefer("light");
+    browser.picture(&album().join("narrow.png"));
+    assert_eq!(
+        browser.evaluate(ORDER),
+        Value::Array(vec![]),
+        "on a narrow screen"
+    );
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    scene.end();
+}
+
+#[test]
+fn without_scripts_the_page_does_the_same() {
+    if !installed(&[CHROMIUM]) {
+        return;
+    }
+    let _alone = real_time();
+    let scene = Scene::set();
+    let mut browser = Devtools::open();
+    browser.run_scripts(false);
+    browser.go(scene.stack.ends[0].page.url().expose());
+    let switch = format!("dnd-{}", scene.line(0));
+    let pressed =
+        format!("document.getElementById('{switch}')?.getAttribute('aria-checked') === 'true'");
+    tab_to(&mut browser, &switch);
+    browser.press("Enter");
+    browser.wait_for(&pressed);
+    assert!(scene.is_undisturbed());
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+    scene.end();
+}
+
+#[test]
+fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
+    if !Model::installed(&[Model::Linphone]) {
+        return;
+    }
+    let _alone = real_time();
+    let mut scene = Scene::set();
+    let end = &scene.stack.ends[1];
+    let state = end.page.state().to_owned();
+    assert!(Key::read(&state).unwrap().is_some());
+    let link = ringfence::page::visit::provision(&state, Number::new(scene.line(1)));
+    let link = scene.runtime.block_on(link).unwrap();
+    let account = Account {
+        transport: "tcp",
+        codecs: "PCMU",
+        microphone: HIGH,
+        ..Account::plain("", "", end.gateway.tcp()[0])
+    };
+    let url = link["url"].as_str().unwrap();
+    let mut linphone = RealPhone::start_provisioned(Model::Linphone, &account, url);
+    linphone.wait_registered();
+    assert_eq!(status_of(url), "404", "the link is good once");
+    let number = scene.line(1).to_string();
+    let [caller, builtin] = &mut scene.phones;
+    scene.runtime.block_on(async {
+        caller.dial(&number).await;
+        sees(builtin, |event| {
+            matches!(event, PhoneEvent::Incoming { .. })
+        })
+        .await;
+    });
+    linphone.wait_call("incoming", SOON);
+    linphone.order("answer");
+    linphone.wait_call("talking", SOON);
+    let hears = async {
+        while caller.heard().tone < Duration::from_secs(1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    scene
+        .runtime
+        .block_on(async { timeout(SOON, hears).await })
+        .expect("the caller hears Linphone");
+    linphone.order("hang-up");
+    linphone.wait_call("ended", SOON);
+    scene.end();
+}
