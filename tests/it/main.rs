@@ -23,6 +23,7 @@ mod own_record;
 mod path_of_a_call;
 mod phone_matrix;
 mod pin_on_answer;
+#[cfg(test)]
 mod presence;
 mod reachable_within_ten_minutes;
 mod real_browser;
@@ -42,6 +43,7 @@ mod silence_in_logs;
 mod silent_rings;
 mod slow_wires;
 mod split_view;
+#[cfg(test)]
 mod status_page;
 mod texts;
 mod threats;

@@ -80,7 +80,7 @@ fn baresip_and_baresip_see_each_other_encrypted() {
             transport: "tls",
             ca: Some(&line.ca),
             srtp: "required",
-            codecs: SEEING.codec,
+            codecs: SEEING,
             ..Account::plain(&line.user, &line.password, line.tls)
         };
         Phone::start(Model::Baresip, &account)
