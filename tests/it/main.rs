@@ -40,6 +40,7 @@ mod silence_in_logs;
 mod silent_rings;
 mod slow_wires;
 mod split_view;
+mod srtp;
 mod status_page;
 mod texts;
 mod threats;

@@ -149,7 +149,10 @@ impl Handset {
                 .to_owned();
             call.target = contact(&response.headers);
             call.stage = Stage::Talking;
-            let remote = remote_rtp(&response.body, call.invite.body.is_empty());
+            let remote = match &mut self.lock {
+                Some(lock) => lock.hear_answer(&response.body),
+                None => remote_rtp(&response.body, call.invite.body.is_empty()),
+            };
             if !is_later {
                 self.ear = Ear::default();
             }
