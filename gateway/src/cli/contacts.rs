@@ -265,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn whoever_sees_a_line_is_shown_with_it() {
+        let (number, own) = (Number::new(20_002), Number::new(24_440));
+        let mut contacts = Contacts::default();
+        contacts.learn(&Learnt::Pin {
+            number,
+            identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
+            day: Day::new(20_416),
+        });
+        assert!(!table(&contacts).contains("24440"));
+        contacts.share(number, own).unwrap();
+        assert!(table(&contacts).contains("sees the presence of your line 24440"));
+        let value = as_value(contacts.get(number).unwrap());
+        assert_eq!(value["sees"], json!([24_440]));
+    }
+
+    #[test]
     fn sixty_digits_stand_in_three_rows() {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
         let party = |number| Party {
