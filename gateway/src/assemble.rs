@@ -25,6 +25,7 @@ use crate::io::phone::Listen;
 use crate::io::relay::{Incoming, RelayFault, Relays};
 use crate::io::tls::{self, TlsFault};
 use crate::io::turn::{TurnEndpoint, TurnFault, TurnTarget};
+use crate::io::watch::{Opened, Watch};
 use crate::keystore::LineFile;
 
 /// Why a gateway cannot be put together.
@@ -87,9 +88,22 @@ pub async fn assemble(
     files: &[LineFile],
     book: &Snapshot,
 ) -> Result<Parts, AssembleFault> {
+    assemble_watched(config, files, book, &Watch::default()).await
+}
+
+/// The same, with somebody who sees what is opened towards the world.
+///
+/// # Errors
+/// [`AssembleFault`].
+pub async fn assemble_watched(
+    config: &Config,
+    files: &[LineFile],
+    book: &Snapshot,
+    watch: &Watch,
+) -> Result<Parts, AssembleFault> {
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
-    let lobby = lobby(&config.turn, network).await?;
+    let lobby = lobby(&config.turn, network, watch).await?;
     let relays = relays(config, network, &buckets_of(&lines, network)).await?;
     let at = |port: u16| {
         config
@@ -111,6 +125,7 @@ pub async fn assemble(
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
             srtp: config.sip.srtp,
+            video: config.sip.video,
             unasked_lamps: config.sip.unasked_lamps,
             ..EngineConfig::default()
         },
@@ -138,7 +153,7 @@ pub async fn change(
     let lobby = if old.turn == new.turn {
         None
     } else {
-        Some(lobby(&new.turn, network).await?)
+        Some(lobby(&new.turn, network, &Watch::default()).await?)
     };
     let relays = if old.relays == new.relays {
         None
@@ -247,6 +262,7 @@ pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [
 pub async fn lobby(
     settings: &TurnSettings,
     network: &NetworkSettings,
+    watch: &Watch,
 ) -> Result<Lobby, AssembleFault> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
@@ -255,22 +271,23 @@ pub async fn lobby(
     if matches!(settings.login, TurnLogin::None) {
         return Err(AssembleFault::NoTurnLogin);
     }
-    let servers = resolve(&named, settings).await?;
-    Ok(Lobby::new(
-        servers,
-        settings.login.clone(),
-        settings.allow_private,
-    ))
+    let servers = resolve(&named, settings, watch).await?;
+    let lobby = Lobby::new(servers, settings.login.clone(), settings.allow_private);
+    Ok(lobby.watched(watch.clone()))
 }
 
 /// The servers whose names have an address; an error when there is none.
 async fn resolve(
     named: &[TurnEndpoint],
     settings: &TurnSettings,
+    watch: &Watch,
 ) -> Result<Vec<TurnTarget>, AssembleFault> {
     let tls = tls::client(settings.ca_file.as_deref())?;
     let (mut found, mut fault) = (Vec::new(), None);
     for (position, endpoint) in (1_usize..).zip(named) {
+        if endpoint.host.parse::<std::net::IpAddr>().is_err() {
+            watch.note(|| Opened::Name(endpoint.host.clone()));
+        }
         match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
             Ok(target) => found.push(target),
             Err(failed) => {

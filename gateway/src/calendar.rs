@@ -26,3 +26,13 @@ pub(crate) fn moment(at: UnixTime) -> String {
         },
     )
 }
+
+/// A span in words.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

@@ -70,7 +70,10 @@ impl House {
         let (client, mut copy) = open_book(&config, &lines)?;
         let snapshot = match copy.snapshot() {
             Some(snapshot) => snapshot,
-            None => copy.refresh(&client).await?,
+            None => {
+                tracing::info!("downloading the phone book for the first time");
+                copy.refresh(&client).await?
+            }
         };
         let network = snapshot.network.clone();
         let mut renewals = Renewals::new(store, client.clone(), network.book_key, lines);

@@ -17,6 +17,7 @@
 //! - [`page`]: pages for this machine alone: figures for a monitor, and what the user sees and changes.
 //! - [`picture`]: what the running engine shows of itself, and what it is told there.
 //! - [`tally`]: sums of what calls were.
+//! - [`doctor`]: whether everything that a call needs is well, and a proof of the promise by a call to itself.
 //! - [`softphone`]: a phone whose sound a program gives and takes.
 //! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
 //! - [`clock`]: the one place where the time of day is asked.
@@ -31,6 +32,7 @@ pub mod config;
 mod curve;
 pub mod demo;
 pub mod diary;
+pub mod doctor;
 pub mod gateway;
 pub mod house;
 pub mod io;

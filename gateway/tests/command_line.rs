@@ -453,4 +453,10 @@ fn it_prints_its_manual_and_its_completions() {
     print(&["man", text(folder.path())]);
     let page = std::fs::read_to_string(folder.path().join("ringfence-run.1")).unwrap();
     assert!(page.contains("SIGHUP"), "{page}");
+    for command in [
+        "setup", "status", "doctor", "backup", "restore", "lines", "contacts",
+    ] {
+        let page = folder.path().join(format!("ringfence-{command}.1"));
+        assert!(page.exists(), "{command} has no manual");
+    }
 }

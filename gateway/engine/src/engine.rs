@@ -254,6 +254,12 @@ impl Engine {
         self.agent.flows(&line.account.user).collect()
     }
 
+    /// Whether a phone is registered over a flow.
+    #[must_use]
+    pub fn is_registered(&self, flow: sip::Flow) -> bool {
+        self.agent.is_registered(flow)
+    }
+
     /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.
     #[must_use]
     pub fn takes_no_texts(&self, line: &Line) -> Option<u16> {

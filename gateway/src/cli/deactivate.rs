@@ -6,7 +6,9 @@ use clap::Args;
 use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Base64, Deactivate};
 use ringfence_phonebook::{BookKey, Challenge, Number};
+use serde_json::json;
 
+use super::progress::Progress;
 use super::{Failure, Place, begin_log, open_store, say};
 use crate::assemble::AssembleFault;
 use crate::io::book::BookClient;
@@ -19,6 +21,9 @@ pub(super) struct DeactivateArgs {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -36,10 +41,16 @@ pub(super) async fn run(args: &DeactivateArgs) -> Result<(), Failure> {
     if !args.yes && !confirmed(args.number)? {
         return Err(Failure::NotConfirmed);
     }
+    let progress = Progress::begin();
+    progress.say("Giving the number back");
     let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
     let form = form(&client, line).await?;
     client.deactivate(&form).await?;
     store.remove(line.number)?;
+    drop(progress);
+    if args.json {
+        return say(&json!({ "number": args.number.value(), "deactivated": true }).to_string());
+    }
     say(&format!(
         "Line {} is no longer yours. The phone book forgets its keys with one of its next epochs, and nobody gets the number for a year.",
         args.number

@@ -50,6 +50,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
             relay: args.relay,
             turn: args.turn.zip(args.turn_secret.map(Secret::new)),
             sip_port: args.sip_port,
+            ..StackOptions::default()
         },
     };
     // A demo whose report cannot be written runs on: its phones and its exit status are still of use.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_engine::contacts::ContactFault;
+use ringfence_engine::directory::LookupError;
+use ringfence_engine::wish::WishFault;
 use ringfence_phonebook::CodeError;
 use ringfence_phonebook::duty::page::PageError;
 
@@ -18,6 +20,7 @@ use crate::io::probe::ProbeFault;
 use crate::keystore::KeystoreFault;
 use crate::keystore::archive::ArchiveFault;
 use crate::page::FrontError;
+use crate::page::visit::VisitFault;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,26 @@ pub enum Failure {
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
+    /// The running engine.
+    #[error(transparent)]
+    Visit(#[from] VisitFault),
+    /// What is wanted of a line.
+    #[error(transparent)]
+    Wish(#[from] WishFault),
+    /// An engine runs and has no page to be asked over.
+    #[error(
+        "an engine runs on this state folder, and its page is turned off, so that it cannot be told"
+    )]
+    NoPage,
+    /// A number that the copy of the phone book does not have.
+    #[error("the copy of the phone book on this machine cannot tell the key of this number: {0}")]
+    NotListed(LookupError),
+    /// There is no copy of the phone book.
+    #[error("there is no copy of the phone book on this machine yet")]
+    NoBook,
+    /// A number that is a contact already.
+    #[error("this number is a contact already, and its key was not touched")]
+    IsContact,
     /// An edit of the contacts.
     #[error(transparent)]
     Contact(#[from] ContactFault),
@@ -116,11 +139,17 @@ impl Failure {
             Self::Keystore(fault) => fault.remedy(),
             Self::Archive(fault) => fault.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
+            Self::Visit(fault) => fault.remedy(),
+            Self::Wish(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
+            Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial *60 and *80".to_owned(),
+            Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within ten minutes".to_owned(),
+            Self::NoBook => "start the engine once: it downloads the phone book".to_owned(),
+            Self::IsContact => "`ringfence contacts name` names it; `ringfence contacts remove` forgets its key".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
             Self::Book(fault) => fault.remedy(),
             Self::Activate(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
-            Self::Listen(error) => listen_remedy(error),
+            Self::Listen(error) => error.remedy(),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
             Self::Front(FrontError::Key(fault)) => fault.remedy(),
             Self::Front(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
@@ -142,9 +171,10 @@ impl Failure {
         }
     }
 
-    /// 2 when the person has to type something else, 1 for everything that happened on the way.
+    /// 3 when no engine runs that could be asked, 2 when the person has to type something else, 1 for everything that happened on the way.
     fn status(&self) -> u8 {
         match self {
+            Self::Visit(VisitFault::NobodyHome) => 3,
             Self::Config(_)
             | Self::Code(_)
             | Self::Contact(_)
@@ -153,6 +183,8 @@ impl Failure {
             | Self::Missing(_)
             | Self::SettingsExist(_)
             | Self::NoNetwork
+            | Self::NotListed(_)
+            | Self::IsContact
             | Self::NoSuchLine
             | Self::WhichLine
             | Self::NotConfirmed
@@ -171,15 +203,6 @@ impl Failure {
     pub(super) fn tell(&self) -> ExitCode {
         eprintln!("{}", self.text());
         ExitCode::from(self.status())
-    }
-}
-
-fn listen_remedy(error: &ListenError) -> String {
-    match error.error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program (perhaps another ringfence) uses this port: stop it, or set sip.udp_port, sip.tcp_port and sip.tls_port to others".to_owned(),
-        std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address: correct sip.listen".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need special rights: choose a higher one".to_owned(),
-        _ => "check the [sip] settings".to_owned(),
     }
 }
 

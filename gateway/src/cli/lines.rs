@@ -3,18 +3,21 @@
 use std::io::IsTerminal;
 
 use clap::Args;
+use ringfence_phonebook::Number;
 use serde_json::{Value, json};
 
 use super::{Failure, Place, passphrase, qr, say};
 use crate::config::Config;
 use crate::keystore::{Keystore, LineFile};
+use crate::page::visit;
 
 #[derive(Debug, Args)]
 pub(super) struct LinesArgs {
     /// Print the SIP passwords too
     #[arg(long)]
     passwords: bool,
-    /// Print a QR code of each account's address
+    /// Print a QR code for each line: with a running engine, of a link that sets up a phone on this machine, once and within ten
+    /// minutes; without one, of the account's address
     #[arg(long, conflicts_with = "json")]
     qr: bool,
     /// Print JSON
@@ -25,7 +28,7 @@ pub(super) struct LinesArgs {
 }
 
 /// Runs the command.
-pub(super) fn run(args: &LinesArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: &LinesArgs) -> Result<(), Failure> {
     let config = args.place.config()?;
     let lines = Keystore::look(&config.state, passphrase(&config, false)?)?;
     if args.json {
@@ -37,7 +40,11 @@ pub(super) fn run(args: &LinesArgs) -> Result<(), Failure> {
     }
     say(&table(&lines, &config, args.passwords))?;
     for line in lines.iter().filter(|_| args.qr) {
-        say(&format!("\n{}", picture(line, &config)))?;
+        let shown = match link(line, &config).await {
+            Some(link) => drawn(&link),
+            None => picture(line, &config),
+        };
+        say(&format!("\n{shown}"))?;
     }
     Ok(())
 }
@@ -99,9 +106,19 @@ pub(super) fn ready_lines(line: &LineFile, config: &Config) -> String {
 
 /// The QR code of a line's address: it has no password in it, because whoever sees the screen could read it.
 pub(super) fn picture(line: &LineFile, config: &Config) -> String {
-    let address = address(line, config);
+    drawn(&address(line, config))
+}
+
+/// A text as a code with the text below it; the text alone where no code holds it.
+fn drawn(text: &str) -> String {
     let in_colour = std::io::stdout().is_terminal();
-    qr::code(&address, in_colour).map_or_else(String::new, |code| format!("{code}\n{address}"))
+    qr::code(text, in_colour).map_or_else(|| text.to_owned(), |code| format!("{code}\n{text}"))
+}
+
+/// From where a phone gets its settings, if the engine runs and has a page.
+async fn link(line: &LineFile, config: &Config) -> Option<String> {
+    let given = visit::provision(&config.state, Number::new(line.number)).await;
+    given.ok()?["url"].as_str().map(str::to_owned)
 }
 
 /// The address at which a phone registers (RFC 3261 section 19.1).

@@ -1,14 +1,16 @@
 //! What was typed. Each command has a file; this one names them and starts them.
 //!
 //! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
-//! settings are wrong.
+//! settings are wrong; 3 no engine runs that could be asked.
 
 mod activate;
 mod backup;
+mod block;
 mod calls;
 mod contacts;
 mod deactivate;
 mod demo;
+mod doctor;
 mod evidence;
 mod failure;
 mod lines;
@@ -18,6 +20,7 @@ mod progress;
 mod qr;
 mod serve;
 mod setup;
+mod status;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -42,7 +45,7 @@ use place::Place;
     name = "ringfence",
     version,
     max_term_width = 100,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong command line or settings, 3 no engine runs that could be asked."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -72,20 +75,31 @@ enum Command {
     /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once. SIGHUP reads the settings again;
     /// calls go on.
     Run(Place),
+    /// Show how the running engine is: lines, phones, relays, TURN, phone book, calls, warnings
+    ///
+    /// Exit status 0: it is well; 1: it is ill, and a warning says why; 3: no engine runs on this state folder.
+    Status(status::StatusArgs),
     /// List the lines of the state folder and their SIP accounts
     Lines(lines::LinesArgs),
     /// Give a number back: nobody can call it any more, and its keys are destroyed
     ///
     /// Stop the engine of the state folder first.
     Deactivate(deactivate::DeactivateArgs),
-    /// List the contacts, compare safety numbers, accept changed keys
+    /// List the contacts, add and name them, compare safety numbers, accept changed keys, block numbers
     ///
-    /// A number becomes a contact, and its key is pinned, when a call with it is first answered.
+    /// A number becomes a contact, and its key is pinned, when a call with it is first answered, or when it is added. A running engine
+    /// takes over what is changed here within seconds.
     Contacts(contacts::ContactsArgs),
     /// List the calls of the past, latest first
     ///
     /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
     Calls(calls::CallsArgs),
+    /// Look whether everything that a call needs is well, and prove the promise by a call to itself
+    ///
+    /// Looks at settings, rights of the keys, disk, ports, phone book, clock, each Nostr relay and each TURN server, then lets two
+    /// engines of its own call each other through them for 10 seconds and watches which names are looked up and which addresses are
+    /// connected. Works with and beside a running engine, and disturbs neither it nor its calls. Takes half a minute, and at most four.
+    Doctor(doctor::DoctorArgs),
     /// Write lines, contacts, calls and settings into one file under a passphrase
     ///
     /// Works beside a running engine. The passphrase is that of the keys if they have one; the environment variable
@@ -142,13 +156,15 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             serve::serve(&place, config, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Lines(args) => lines::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => status::run(&args).await,
+        Command::Lines(args) => lines::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Deactivate(args) => {
             deactivate::run(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Contacts(args) => contacts::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
         Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(&args).await,
         Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
         Command::Restore(args) => backup::bring_back(&args).map(|()| ExitCode::SUCCESS),
         Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),

@@ -24,6 +24,11 @@ impl Progress {
         self.put(&format!("{FRESH}{text} ..."));
     }
 
+    /// Takes it away, before something is printed.
+    pub(super) fn clear(&self) {
+        self.put(FRESH);
+    }
+
     fn put(&self, text: &str) {
         if self.is_seen {
             let mut out = std::io::stderr().lock();
@@ -35,6 +40,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.put(FRESH);
+        self.clear();
     }
 }

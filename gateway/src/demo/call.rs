@@ -83,16 +83,23 @@ struct Scene<'a> {
     watches: [broadcast::Receiver<Happening>; 2],
     timeline: Timeline,
     report: CallReport,
+    talk: Duration,
 }
 
 /// Places the call. The report says whether all of it held; the timeline has whatever happened.
 pub async fn place(stack: &Stack) -> (CallReport, Timeline) {
+    place_for(stack, TALK).await
+}
+
+/// The same with a talk of this length.
+pub async fn place_for(stack: &Stack, talk: Duration) -> (CallReport, Timeline) {
     let [a, b] = &stack.ends;
     let mut scene = Scene {
         stack,
         watches: [a.gateway.watch(), b.gateway.watch()],
         timeline: Timeline::default(),
         report: CallReport::default(),
+        talk,
     };
     let outcome = scene.run().await;
     scene.hear_engines();
@@ -125,7 +132,7 @@ impl Scene<'_> {
         let answered = self.connect(&mut phone_a, &mut phone_b).await?;
         let heard = self.talk(&phone_a, &phone_b, answered).await;
         self.end(&mut phone_a, &mut phone_b).await?;
-        judge(&heard?, &self.report)
+        judge(&heard?, &self.report, self.talk)
     }
 
     /// Dials, rings, answers. Returns the moment of the answer.
@@ -205,7 +212,7 @@ impl Scene<'_> {
             .add(at_b, Actor::CalledPhone, format!("hears {low} Hz"));
         self.report.answer_to_audio_ms =
             Some(tenths(at_a.max(at_b).saturating_duration_since(answered)));
-        tokio::time::sleep(TALK).await;
+        tokio::time::sleep(self.talk).await;
         let heard = [phone_a.heard(), phone_b.heard()];
         self.report.tone_s = heard
             .each_ref()
@@ -347,9 +354,9 @@ fn describe(event: &PhoneEvent) -> String {
 }
 
 /// Whether what was promised was heard.
-fn judge(heard: &[Heard; 2], report: &CallReport) -> Result<(), CallFault> {
+fn judge(heard: &[Heard; 2], report: &CallReport, talk: Duration) -> Result<(), CallFault> {
     for (heard, name) in heard.iter().zip(['A', 'B']) {
-        if heard.tone < TALK.mul_f64(LEAST_TONE) {
+        if heard.tone < talk.mul_f64(LEAST_TONE) {
             return Err(CallFault::Tone(name));
         }
         if heard.longest_gap > LONGEST_GAP {
@@ -393,29 +400,32 @@ mod tests {
 
     #[test]
     fn a_good_call_is_good() {
-        assert_eq!(judge(&[heard(2_990, 3), heard(3_000, 0)], &good()), Ok(()));
+        assert_eq!(
+            judge(&[heard(2_990, 3), heard(3_000, 0)], &good(), TALK),
+            Ok(())
+        );
     }
 
     #[test]
     fn silence_gaps_loss_and_direct_paths_are_failures() {
         let fine = heard(3_000, 0);
         assert_eq!(
-            judge(&[fine.clone(), heard(1_000, 0)], &good()),
+            judge(&[fine.clone(), heard(1_000, 0)], &good(), TALK),
             Err(CallFault::Tone('B'))
         );
         assert_eq!(
-            judge(&[heard(3_000, 300), fine.clone()], &good()),
+            judge(&[heard(3_000, 300), fine.clone()], &good(), TALK),
             Err(CallFault::Gap('A'))
         );
         let both = [fine.clone(), fine];
         assert_eq!(
-            judge(&both, &CallReport { lost: 4, ..good() }),
+            judge(&both, &CallReport { lost: 4, ..good() }, TALK),
             Err(CallFault::Loss)
         );
         let direct = CallReport {
             candidate_types: vec!["relay".to_owned(), "host".to_owned()],
             ..good()
         };
-        assert_eq!(judge(&both, &direct), Err(CallFault::Path));
+        assert_eq!(judge(&both, &direct, TALK), Err(CallFault::Path));
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is simulated. The servers are small embedded ones, everything else is what `ringfence run` is made of; the built-in
 //! phones speak SIP and RTP through real sockets, so any other phone can take their place.
 
+mod around;
 pub mod call;
 pub mod phone;
 pub mod report;

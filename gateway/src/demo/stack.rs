@@ -7,33 +7,35 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use rand::RngExt;
 use ringfence_phonebook::NumberPlan;
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
 use ringfence_phonebook::service::{PhoneBook, ServiceError, StartError};
-use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
+pub use super::around::Outside;
+use super::around::{Around, listed};
 use super::report::{LineReport, SipReport, StackReport};
 use crate::activate::{ActivateFault, activate};
-use crate::assemble::{AssembleFault, assemble};
-use crate::config::{Config, SipListen, TurnLogin, TurnSettings};
+use crate::assemble::{AssembleFault, assemble_watched};
+use crate::config::{Config, SipListen, TurnSettings};
 use crate::gateway::Gateway;
 use crate::io::book::{BookClient, BookCopy, BookFault};
 use crate::io::certificate::authority_file;
 use crate::io::phone::ListenError;
 use crate::io::probe::{ProbeFault, probe};
 use crate::io::relay::RelayState;
-use crate::io::turn::{TurnEndpoint, Wire};
+use crate::io::turn::TurnEndpoint;
+use crate::io::watch::Watch;
 use crate::keystore::{Keystore, LineFile};
 use crate::page::board::Board;
 use crate::page::{Front, FrontError};
 use crate::secret::Secret;
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Tries for a port that is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
@@ -50,6 +52,10 @@ pub struct StackOptions {
     pub turn: Option<(TurnEndpoint, Secret)>,
     /// SIP port of the first line, UDP and TCP; free ones when not given.
     pub sip_port: Option<u16>,
+    /// Real servers instead of all embedded ones but the phone book.
+    pub outside: Option<Outside>,
+    /// Who sees what the engines open towards the world.
+    pub watch: Watch,
 }
 
 /// Why the stack does not stand.
@@ -155,42 +161,47 @@ impl Stack {
     /// [`StackFault`] naming the part that failed.
     pub async fn start(options: &StackOptions) -> Result<Self, StackFault> {
         let folder = TempDir::with_prefix("ringfence-demo-").map_err(StackFault::Folder)?;
-        let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
-        let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
+        let around = match &options.outside {
+            Some(outside) => Around::real(outside.clone()),
+            None => Around::start(options).await?,
+        };
         let book = PhoneBook::start(ringfence_phonebook::config::Config {
             listen: ANY_PORT,
             database: Database::File(folder.path().join("phonebook.sqlite")),
             plan: NumberPlan::new(FIRST_NUMBER, TILES)
                 .expect("two tiles end far below the last number"),
-            relays: vec![relay_url.clone()],
-            turn: vec![endpoint.to_string()],
+            relays: around.servers.relays.clone(),
+            work_bits: around.servers.work_bits,
+            bucket_bits: around.servers.bucket_bits,
             ..Default::default()
         })
         .await?;
+        let watch = &options.watch;
         let enrol = |name: &str, port| {
-            let config = settings(&folder.path().join(name), port, secret.clone());
-            enrol(config, &book)
+            let turn = around.servers.turn.clone();
+            let config = settings(&folder.path().join(name), port, turn);
+            enrol(config, &book, watch)
         };
         // Both numbers are in the book before anybody downloads it.
         let first = enrol("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
         let second = enrol("b", free_port().unwrap_or(0)).await?;
         book.close_epoch_now().await?;
         let (first, second) = (
-            start_end(first, &book).await?,
-            start_end(second, &book).await?,
+            start_end(first, &book, watch).await?,
+            start_end(second, &book, watch).await?,
         );
         let report = StackReport {
             lines: vec![first.report(), second.report()],
-            relay: relay_url,
-            turn: endpoint.to_string(),
+            relay: around.servers.relays.join(", "),
+            turn: listed(&around.servers.turn.urls),
             phonebook: book.url(),
         };
         Ok(Self {
             ends: [first, second],
             report,
             book,
-            relay,
-            turn,
+            relay: around.relay,
+            turn: around.turn,
             _folder: folder,
         })
     }
@@ -241,40 +252,8 @@ fn free_port() -> Option<u16> {
     })
 }
 
-async fn start_relay(
-    external: Option<&str>,
-) -> Result<(Option<EmbeddedRelay>, String), StackFault> {
-    match external {
-        Some(url) => Ok((None, url.to_owned())),
-        None => {
-            let relay = EmbeddedRelay::start(ANY_PORT).await?;
-            let url = relay.url();
-            Ok((Some(relay), url))
-        }
-    }
-}
-
-async fn start_turn(
-    external: Option<&(TurnEndpoint, Secret)>,
-) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackFault> {
-    match external {
-        Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
-        None => {
-            let secret = hex::encode(rand::rng().random::<[u8; 16]>());
-            let turn = EmbeddedTurn::start(ANY_PORT, TurnSecret::new(secret.clone()), true).await?;
-            let addr = turn.local_addr();
-            let endpoint = TurnEndpoint {
-                host: addr.ip().to_string(),
-                port: addr.port(),
-                wire: Wire::Udp,
-            };
-            Ok((Some(turn), endpoint, Secret::new(secret)))
-        }
-    }
-}
-
-/// The settings of one engine, as a file would give them. Relays and TURN servers come from the phone book.
-fn settings(state: &Path, sip_port: u16, turn_secret: Secret) -> Config {
+/// The settings of one engine, as a file would give them. Relays come from the phone book.
+fn settings(state: &Path, sip_port: u16, turn: TurnSettings) -> Config {
     Config {
         state: state.to_owned(),
         sip: SipListen {
@@ -284,12 +263,7 @@ fn settings(state: &Path, sip_port: u16, turn_secret: Secret) -> Config {
             tls_port: 0,
             ..Config::with_state(state).sip
         },
-        turn: TurnSettings {
-            urls: Vec::new(),
-            login: TurnLogin::Shared(turn_secret),
-            ca_file: None,
-            allow_private: true,
-        },
+        turn,
         ..Config::with_state(state)
     }
 }
@@ -302,9 +276,9 @@ struct Enrolled {
     line: LineFile,
 }
 
-async fn enrol(config: Config, book: &PhoneBook) -> Result<Enrolled, StackFault> {
+async fn enrol(config: Config, book: &PhoneBook, watch: &Watch) -> Result<Enrolled, StackFault> {
     let issued = book.issue().await?;
-    let client = BookClient::new(&book.url(), None)?;
+    let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
     let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
     Ok(Enrolled {
@@ -315,7 +289,7 @@ async fn enrol(config: Config, book: &PhoneBook) -> Result<Enrolled, StackFault>
     })
 }
 
-async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFault> {
+async fn start_end(enrolled: Enrolled, book: &PhoneBook, watch: &Watch) -> Result<End, StackFault> {
     let Enrolled {
         config,
         client,
@@ -325,7 +299,8 @@ async fn start_end(enrolled: Enrolled, book: &PhoneBook) -> Result<End, StackFau
     let snapshot = BookCopy::open(&config.state, book.book_key())?
         .refresh(&client)
         .await?;
-    let parts = assemble(&config, std::slice::from_ref(&line), &snapshot).await?;
+    let lines = std::slice::from_ref(&line);
+    let parts = assemble_watched(&config, lines, &snapshot, watch).await?;
     probe(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;

@@ -11,6 +11,7 @@ use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
 use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
 use super::turn::{TurnSocket, TurnTarget, Wire};
+use super::watch::{Opened, Watch};
 use crate::clock;
 use crate::config::TurnLogin;
 
@@ -24,6 +25,7 @@ pub struct Lobby {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
     private_relays: bool,
+    watch: Watch,
 }
 
 impl Lobby {
@@ -35,7 +37,14 @@ impl Lobby {
             servers: servers.into(),
             login,
             private_relays,
+            watch: Watch::default(),
         }
+    }
+
+    /// The same, with somebody who sees which servers are dialled.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
     }
 
     /// Dials the first server that answers. `None` when none does: then there is no call,
@@ -43,6 +52,7 @@ impl Lobby {
     pub(crate) async fn enter(&self) -> Option<(TurnSocket, FarConfig)> {
         for (position, target) in (1_usize..).zip(self.servers.iter()) {
             let (username, password) = self.credentials()?;
+            self.watch.note(|| Opened::Turn(target.addr()));
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
                     let config = FarConfig {

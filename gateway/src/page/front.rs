@@ -101,7 +101,7 @@ impl Front {
         let provisioner = Arc::new(Provisioner {
             office: Office::default(),
             here: format!("http://{}", place.address()),
-            lan: board.lan.map(|lan| format!("http://{lan}")),
+            lan: board.lan_base(),
             desks,
             board,
         });

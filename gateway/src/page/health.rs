@@ -3,6 +3,7 @@
 use ringfence_engine::contacts::ShownBy;
 
 use super::board::Board;
+pub(super) use crate::calendar::span;
 use crate::keystore::EvidenceFile;
 use crate::picture::Picture;
 
@@ -133,14 +134,4 @@ fn phones(picture: &Picture, board: &Board) -> Vec<Warning> {
         }
     }
     warnings
-}
-
-/// A span in words.
-pub(super) fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use ringfence_phonebook::Number;
 use serde_json::Value;
 
@@ -60,23 +61,48 @@ pub async fn provision(state: &Path, line: Number) -> Result<Value, VisitFault> 
     ask(state, Method::POST, &format!("/api/lines/{line}/provision")).await
 }
 
+/// Something is wanted of a line, as by the buttons of the page: `block`, `unblock`. It is on the disk when this returns.
+///
+/// # Errors
+/// [`VisitFault`].
+pub async fn wish(state: &Path, line: Number, act: &str, number: Number) -> Result<(), VisitFault> {
+    let form = [("act", act.to_owned()), ("number", number.to_string())];
+    let path = format!("/lines/{line}/wish");
+    let build = |request: RequestBuilder| request.form(&form);
+    send(state, Method::POST, &path, build).await.map(drop)
+}
+
 async fn ask(state: &Path, method: Method, path: &str) -> Result<Value, VisitFault> {
+    let answer = send(state, method, path, |request| request).await?;
+    answer.json().await.map_err(|_| VisitFault::Garbled)
+}
+
+async fn send(
+    state: &Path,
+    method: Method,
+    path: &str,
+    build: impl FnOnce(RequestBuilder) -> RequestBuilder,
+) -> Result<Response, VisitFault> {
     let key = Key::read(state)?.ok_or(VisitFault::NobodyHome)?;
     // A proxy has no business with it.
-    let client = Client::builder().no_proxy().timeout(PATIENCE).build();
+    let client = Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .timeout(PATIENCE)
+        .build();
     let client = client.map_err(|_| VisitFault::Garbled)?;
     let request = client
         .request(method, format!("http://{}{path}", key.address))
         .bearer_auth(key.token.expose());
-    let answer: Response = request.send().await.map_err(|fault| {
+    let answer: Response = build(request).send().await.map_err(|fault| {
         if fault.is_connect() {
             VisitFault::NobodyHome
         } else {
             VisitFault::Garbled
         }
     })?;
-    if !answer.status().is_success() {
+    if !answer.status().is_success() && !answer.status().is_redirection() {
         return Err(VisitFault::Refused(answer.status()));
     }
-    answer.json().await.map_err(|_| VisitFault::Garbled)
+    Ok(answer)
 }

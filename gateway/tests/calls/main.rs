@@ -10,6 +10,8 @@ mod examples;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod plug_and_play;
+#[cfg(test)]
 mod processes;
 #[cfg(test)]
 mod program;

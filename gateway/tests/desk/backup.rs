@@ -1,7 +1,7 @@
 //! `ringfence backup` and `restore`, also when they are killed in the middle.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,15 +43,9 @@ fn state(folder: &Path, number: u32, beside: usize, passphrase: Option<&str>) {
         .create(&evidence)
         .unwrap();
     for at in 0..beside {
-        use std::os::unix::fs::OpenOptionsExt;
         let path = evidence.join(format!("{number}-{at}.txt"));
-        let mut options = std::fs::OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .unwrap();
+        std::fs::write(&path, [b'x'; 600]).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 }
 
@@ -202,6 +196,70 @@ fn a_restore_that_is_killed_leaves_the_old_state_or_the_new_one_and_can_be_repea
             .any(|path| path != source && path.is_dir() && path.join("lines/20009.json").exists())
     );
     assert!(!folders().any(|path| path.join("unfinished").exists()));
+}
+
+/// Restores onto a disk that has no room for it, then makes room and tries again.
+const FULL_DISK: &str = r#"
+mount -t tmpfs -o size=200k none "$1" || exit 77
+mkdir "$1/state"
+shift
+"$@" >/dev/null
+first=$?
+rest=$(ls -A "$DISK" | tr '\n' ' ')
+mount -o remount,size=16m "$DISK"
+"$@" >&2
+echo "$first $rest$?"
+"#;
+
+#[test]
+fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
+    let shell = Shell::open();
+    let (source, file, disk) = (shell.path("source"), shell.path("b"), shell.path("disk"));
+    state(&source, 20_001, 120, None);
+    std::fs::create_dir(&disk).unwrap();
+    let target = disk.join("state");
+    let backup = typed("backup", &file, &source, &[]);
+    let restore = typed("restore", &file, &target, &[]);
+    let mut command = shell.command(&backup);
+    let output = command
+        .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+        .output()
+        .unwrap();
+    answer(&backup, &output);
+    let mut command = std::process::Command::new("unshare");
+    let output = command
+        .args(["-rm", "sh", "-c", FULL_DISK, "sh"])
+        .arg(&disk)
+        .arg(crate::shell::PROGRAM)
+        .args(&restore)
+        .env("DISK", &disk)
+        .env("HOME", shell.home.path())
+        .env("RINGFENCE_BACKUP_PASSPHRASE", "sesame")
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(77) || errors.starts_with("unshare: ") {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no disk of our own: {errors}"
+        );
+        skipped("this system lets nobody make a small disk");
+        return;
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(printed, "1 state 0\n", "{errors}");
+    assert!(
+        errors.contains("no storage space") && errors.contains("has room"),
+        "{errors}"
+    );
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests must see what was not tested"
+)]
+fn skipped(why: &str) {
+    eprintln!("\n*** SKIPPED: {why} ***\n");
 }
 
 /// Until the moment has come or the program has ended.

@@ -1,8 +1,10 @@
 //! A shell without a terminal, in a home of its own.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::turn::TurnSecret;
@@ -31,11 +33,20 @@ impl Shell {
         self.home.path().join(name)
     }
 
-    /// The command, to be started in this home.
+    /// The command, to be started in this home, without a terminal to ask at.
     pub(crate) fn command(&self, typed: &[&str]) -> Command {
         let mut command = Command::new("setsid");
+        command.args(["--wait", PROGRAM]);
+        self.in_this_home(command, typed)
+    }
+
+    /// The same as a child that can be told to end.
+    pub(crate) fn alone(&self, typed: &[&str]) -> Command {
+        self.in_this_home(Command::new(PROGRAM), typed)
+    }
+
+    fn in_this_home(&self, mut command: Command, typed: &[&str]) -> Command {
         command
-            .args(["--wait", PROGRAM])
             .args(typed)
             .env("HOME", self.home.path())
             .stdin(Stdio::null());
@@ -130,5 +141,66 @@ pub(crate) fn free_port() -> String {
         if std::net::UdpSocket::bind(addr).is_ok() {
             return addr.port().to_string();
         }
+    }
+}
+
+/// A home in which a setup was done, and the book lists its line.
+pub(crate) async fn settled(servers: &Servers) -> Shell {
+    let shell = Shell::open();
+    let (url, code) = (servers.book.url(), servers.code().await);
+    let (sip, tls) = (free_port(), free_port());
+    shell.done(&[
+        "setup",
+        "--phonebook",
+        &url,
+        "--code",
+        &code,
+        "--no-passphrase",
+        "--phones",
+        "here",
+        "--sip-port",
+        &sip,
+        "--tls-port",
+        &tls,
+        "--allow-private",
+    ]);
+    servers.book.close_epoch_now().await.unwrap();
+    shell
+}
+
+/// A running engine; told to end when the test does.
+pub(crate) struct Engine(Child);
+
+impl Engine {
+    pub(crate) fn start(shell: &Shell) -> Self {
+        let log = shell.path("log");
+        let mut command = shell.alone(&["run"]);
+        command.stdout(Stdio::null());
+        command.stderr(File::create(&log).unwrap());
+        let engine = Self(command.spawn().unwrap());
+        let start = Instant::now();
+        while !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("listening for rings")
+        {
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "the engine does not start"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        engine
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        drop(Command::new("kill").args(["-INT", &pid]).status());
+        drop(self.0.wait());
     }
 }

@@ -130,6 +130,7 @@ impl World {
         let config = Config {
             work_bits: WORK_BITS,
             srtp,
+            video: self.video,
             ..Config::default()
         };
         let mut seed = [0; 32];
@@ -224,6 +225,21 @@ impl World {
             world.handset(index).noticed(&Notice::Registered).is_some()
         });
         index
+    }
+
+    /// A phone gets a camera, which says VP8 under this number.
+    pub fn give_camera(&mut self, phone: usize, payload_type: u8) {
+        self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
+    }
+
+    /// A phone has lost track of the other side's pictures, and says so.
+    pub fn lose_track(&mut self, phone: usize) {
+        self.with_handset(phone, |handset, _| handset.lose_track());
+    }
+
+    /// Takes the pictures out of the call, or into it again.
+    pub fn turn_camera(&mut self, phone: usize, is_on: bool) {
+        self.with_handset(phone, |handset, now| handset.turn_camera(is_on, now));
     }
 
     /// What the person at a phone does.

@@ -266,7 +266,7 @@ fn finish(
         "ringfence run".to_owned()
     };
     say(&format!(
-        "\nThe settings are in {}. Start the engine with: {run}\nOthers can call a new number within ten minutes. `ringfence doctor` looks whether all is well.",
+        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nOthers can call a new number within ten minutes. `ringfence doctor` looks whether all is well.",
         file.display()
     ))
 }

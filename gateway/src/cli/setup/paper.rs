@@ -79,7 +79,7 @@ impl Paper {
 }
 
 fn quoted(path: &Path) -> String {
-    quoted_text(&path.display().to_string())
+    quoted_text(path.display().to_string())
 }
 
 fn quoted_text(text: impl AsRef<str>) -> String {

@@ -17,6 +17,7 @@ use crate::config::{Config, TurnLogin};
 use crate::io::ports::{network_address, taken};
 use crate::io::probe::probe;
 use crate::io::turn::{TurnEndpoint, TurnUrlError};
+use crate::io::watch::Watch;
 use crate::keystore::{make_folder, write_private};
 
 /// Where the phones are.
@@ -209,7 +210,7 @@ async fn check_way_out(
     }
     let progress = Progress::begin();
     progress.say("Asking the TURN server for a relayed address");
-    let outcome = probe(&lobby(&config.turn, network).await?).await;
+    let outcome = probe(&lobby(&config.turn, network, &Watch::default()).await?).await;
     drop(progress);
     match outcome {
         Err(fault) if fault.is_final() => Err(fault.into()),

@@ -24,6 +24,7 @@ use super::skew::Skew;
 use super::{BookFault, Unreachable, check};
 use crate::clock;
 use crate::io::tls::TlsFault;
+use crate::io::watch::{Opened, Watch};
 use crate::secret::Secret;
 
 /// Longest time for a request and its answer: a tile over a slow line.
@@ -38,6 +39,7 @@ pub struct BookClient {
     http: reqwest::Client,
     base: Url,
     skew: Arc<Skew>,
+    watch: Watch,
 }
 
 impl BookClient {
@@ -74,7 +76,20 @@ impl BookClient {
             http,
             base,
             skew: Arc::default(),
+            watch: Watch::default(),
         })
+    }
+
+    /// The same, with somebody who sees every request.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// How far this machine's clock was from the book's at its last answer, and whether ours is behind; `None` if it told no time.
+    #[must_use]
+    pub fn clock_apart(&self) -> Option<(Duration, bool)> {
+        self.skew.last()
     }
 
     /// The book's URL, without a slash at its end.
@@ -212,6 +227,7 @@ impl BookClient {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Response, BookFault> {
+        self.watch.note(|| Opened::Book);
         let response = request
             .send()
             .await
@@ -260,6 +276,22 @@ impl BookClient {
             why,
         }
     }
+}
+
+/// How far this machine's clock is from that of the server behind a `ws://` or `wss://` URL, by the answer to an ordinary request;
+/// `None` if there is none, or it tells no time. `true`: ours is behind.
+pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
+    crate::io::tls::settle_provider();
+    let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
+    let http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent("ringfence/1")
+        .build()
+        .ok()?;
+    let answer = http.get(url).send().await.ok()?;
+    super::skew::difference(answer.headers(), clock::since_epoch())
 }
 
 fn read_url(text: &str) -> Result<Url, BookFault> {

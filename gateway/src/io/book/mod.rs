@@ -19,8 +19,9 @@ use ringfence_phonebook::timetable::next_look;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use client::BookClient;
+pub use client::{BookClient, clock_apart_from};
 pub use copy::{BookCopy, Snapshot};
+pub(crate) use skew::TOLERANCE;
 
 use super::tls::TlsFault;
 use crate::clock;

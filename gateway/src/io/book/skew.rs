@@ -4,17 +4,19 @@
 //! call, without any other sign. Nothing is corrected here: the book is not trusted with the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{DATE, HeaderMap};
 
 /// Less than the minute in which a ring is believed; more than an answer may take on its way.
-const TOLERANCE: Duration = Duration::from_secs(45);
+pub(crate) const TOLERANCE: Duration = Duration::from_secs(45);
 
 /// Says once that the clocks differ, and again when they did so after having agreed.
 #[derive(Debug, Default)]
 pub(super) struct Skew {
     told: AtomicBool,
+    last: Mutex<Option<(Duration, bool)>>,
 }
 
 impl Skew {
@@ -23,6 +25,7 @@ impl Skew {
         let Some((apart, behind)) = difference(headers, now) else {
             return;
         };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((apart, behind));
         let differs = apart > TOLERANCE;
         if self.told.swap(differs, Ordering::Relaxed) || !differs {
             return;
@@ -38,8 +41,15 @@ impl Skew {
     }
 }
 
+impl Skew {
+    /// What the last answer with a date said.
+    pub(super) fn last(&self) -> Option<(Duration, bool)> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// How far apart the clocks are, and whether ours is behind; `None` for an answer without a date that can be read.
-fn difference(headers: &HeaderMap, now: Duration) -> Option<(Duration, bool)> {
+pub(super) fn difference(headers: &HeaderMap, now: Duration) -> Option<(Duration, bool)> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     let there = date.duration_since(UNIX_EPOCH).ok()?;
     Some((now.abs_diff(there), now < there))

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
+use ringfence_engine::work::Stamp;
 use ringfence_engine::{Post, note};
 use zeroize::Zeroizing;
 
@@ -78,11 +79,8 @@ impl From<Post> for Letter {
             ..
         } = post;
         Self {
-            key: EventKey {
-                secret: stamp.event_secret,
-                public: stamp.event_key.0,
-            },
             work_nonce: stamp.nonce,
+            key: stamp.into(),
             bucket,
             bytes: envelope.as_bytes().to_vec(),
             is_note,
@@ -94,6 +92,15 @@ impl From<Post> for Letter {
 pub struct EventKey {
     secret: Zeroizing<[u8; 32]>,
     public: [u8; 32],
+}
+
+impl From<Stamp> for EventKey {
+    fn from(stamp: Stamp) -> Self {
+        Self {
+            secret: stamp.event_secret,
+            public: stamp.event_key.0,
+        }
+    }
 }
 
 impl EventKey {

@@ -39,6 +39,8 @@ const MOST_BYTES: u64 = 48 * 1024 * 1024;
 const MOST_SEALED: u64 = 128 * 1024 * 1024;
 /// The name to which a backup is bound, whatever its file is called.
 const NAME: &str = "ringfence-backup";
+/// Files that mean something only while an engine runs.
+const PASSING: [&str; 2] = ["lock", "page-token"];
 const FOLDERS: [&str; 3] = ["lines", "pending", "evidence"];
 /// The last root of a book's copy, at the end of its file.
 const ROOT: usize = ringfence_phonebook::root::ROOT_BYTES;
@@ -226,7 +228,8 @@ fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, ArchiveFault> {
         let passing = ["lock", "new"];
         let ends = |end: &str| path.extension().is_some_and(|found| found == end);
         let is_file = entry.file_type().map_err(fault)?.is_file();
-        if is_file && path != Path::new("lock") && !passing.into_iter().any(ends) {
+        let is_passing = PASSING.iter().any(|name| path == Path::new(name));
+        if is_file && !is_passing && !passing.into_iter().any(ends) {
             found.push(path);
         }
     }
@@ -261,7 +264,7 @@ fn fits(path: &Path) -> bool {
     let is_in = |folder: &str| first.is_some_and(|first| first == folder);
     plain
         && match parts.len() {
-            1 => !is_in("lock"),
+            1 => !PASSING.into_iter().any(is_in),
             2 => FOLDERS.into_iter().any(is_in),
             3 => is_in("book") && path.ends_with("roots"),
             _ => false,

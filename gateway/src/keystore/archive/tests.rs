@@ -19,6 +19,7 @@ fn state(folder: &Path) -> PathBuf {
         ("contacts.json", "contacts"),
         ("lock", ""),
         ("contacts.lock", ""),
+        ("page-token", "http://"),
         ("lines/20002.json.0a1b.new", "half"),
         ("book/0011/tile-0000", "a tile"),
     ] {
@@ -48,6 +49,7 @@ fn what_cannot_be_had_again_comes_back_and_nothing_else() {
     assert_eq!(read("lines/20001.json").as_deref(), Some(&b"a line"[..]));
     assert_eq!(read("book/0011/roots").as_deref(), Some(&[2; ROOT][..]));
     for left_out in [
+        "page-token",
         "contacts.lock",
         "lines/20002.json.0a1b.new",
         "book/0011/tile-0000",

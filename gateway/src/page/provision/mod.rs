@@ -12,6 +12,7 @@ mod plug;
 mod snom;
 mod yealink;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -68,11 +69,20 @@ pub(super) struct Order {
     pub(super) wire: Wire,
 }
 
+/// A server as a phone's settings name it.
+pub(super) struct Server {
+    /// A name, or an address; IPv6 in brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
 /// Everything that a phone must know.
 pub(super) struct Setup<'a> {
     pub(super) line: &'a BoardLine,
     /// Where it registers.
-    pub(super) server: SocketAddr,
+    pub(super) server: Server,
+    /// Whether it is on this machine.
+    pub(super) is_here: bool,
     pub(super) wire: Wire,
     pub(super) srtp: Srtp,
     pub(super) realm: String,
@@ -215,15 +225,16 @@ impl Board {
         let is_here = order.place == Place::Here;
         Some(Setup {
             line,
-            server: self.server(order.place, order.wire)?,
+            server: self.named(self.server(order.place, order.wire)?, order),
+            is_here,
             wire: order.wire,
             srtp: self.srtp,
             realm: ringfence_engine::Config::default().realm,
-            authority: (is_here && !self.own_certificate).then(|| authority_file(&self.state)),
-            checks: is_here || self.own_certificate,
+            authority: (is_here && self.certificate.is_none()).then(|| authority_file(&self.state)),
+            checks: is_here || self.certificate.is_some(),
             authority_url: self
                 .lan
-                .filter(|_| !is_here && !self.own_certificate)
+                .filter(|_| !is_here && !self.certificate.is_some())
                 .map(|lan| format!("http://{lan}/ca.pem")),
             others: self
                 .lines
@@ -231,6 +242,41 @@ impl Board {
                 .filter(|other| other.number != line.number)
                 .collect(),
         })
+    }
+}
+
+impl Board {
+    /// As a phone is to write an address: by name where the certificate is the user's own, since it hardly names an address.
+    fn named(&self, address: SocketAddr, order: &Order) -> Server {
+        let is_named = order.place == Place::Lan && order.wire == Wire::Tls;
+        let name = self.own_name().filter(|_| is_named);
+        let host = name.map_or_else(
+            || match address {
+                SocketAddr::V4(v4) => v4.ip().to_string(),
+                SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+            },
+            str::to_owned,
+        );
+        Server {
+            host,
+            port: address.port(),
+        }
+    }
+
+    /// What stands before the path of a link for the network.
+    pub(super) fn lan_base(&self) -> Option<String> {
+        let lan = self.lan?;
+        Some(match (&self.certificate, self.own_name()) {
+            (None, _) => format!("http://{lan}"),
+            (Some(_), None) => format!("https://{lan}"),
+            (Some(_), Some(name)) => format!("https://{name}:{}", lan.port()),
+        })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -309,10 +355,20 @@ mod tests {
             lines: vec![line(20_417, "Desk\n<&\"evil"), line(20_418, "Hall")],
             sip: [at(5060), at(5060), at(5061)],
             srtp,
-            own_certificate: false,
+            certificate: None,
+            names: Vec::new(),
             lan: Some(([192, 168, 1, 10], 5081).into()),
             provisioning: None,
         }
+    }
+
+    fn certificate() -> std::sync::Arc<tokio_rustls::rustls::ServerConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let source = crate::io::certificate::Source::Own {
+            folder: folder.path().to_owned(),
+            names: crate::io::certificate::Names::default(),
+        };
+        crate::io::certificate::server(&source).unwrap()
     }
 
     fn order(model: Model, place: Place, wire: Wire) -> Order {
@@ -341,6 +397,26 @@ mod tests {
             ..board
         };
         assert_eq!(alone.server(Place::Lan, Wire::Udp), None);
+    }
+
+    #[test]
+    fn a_certificate_of_the_users_own_is_for_names() {
+        let config = certificate();
+        let board = Board {
+            certificate: Some(config),
+            names: vec!["sip.example.org".to_owned()],
+            ..board(Srtp::Optional)
+        };
+        assert_eq!(board.lan_base().unwrap(), "https://sip.example.org:5081");
+        let setup = board
+            .setup(&order(Model::Yealink, Place::Lan, Wire::Tls))
+            .unwrap();
+        assert_eq!(setup.server.to_string(), "sip.example.org:5061");
+        assert!(setup.checks && setup.authority_url.is_none());
+        let here = board
+            .setup(&order(Model::Yealink, Place::Here, Wire::Tcp))
+            .unwrap();
+        assert_eq!(here.server.to_string(), "127.0.0.1:5060");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
 //! is not answered, and keeps a list of what its person notices. A second caller hears 486.
 
+mod camera;
 mod hands;
 mod hearing;
 mod lock;
@@ -24,11 +25,14 @@ use ringfence_sip::{
     message::{Headers, Method, Name, Request, Response, Uri},
 };
 
-use self::lock::Lock;
-use self::paper::{branch, copy, cseq, remote_rtp};
 pub use self::{
+    camera::{Camera, Screen},
     make::{Hold, Make},
     notice::Notice,
+};
+use self::{
+    lock::Lock,
+    paper::{branch, copy, cseq, remote},
 };
 
 use super::{
@@ -58,6 +62,7 @@ pub struct Card {
 pub(crate) enum HandsetOutput {
     Sip(Vec<u8>),
     Sound { to: SocketAddr, bytes: Vec<u8> },
+    Video { to: SocketAddr, bytes: Vec<u8> },
 }
 
 /// A phone.
@@ -81,6 +86,7 @@ pub struct Handset {
     out: VecDeque<HandsetOutput>,
     sequence: u32,
     is_held: bool,
+    camera: Option<Camera>,
     /// Makes no offer when it dials.
     is_silent: bool,
     /// The call that the next one it dials takes the place of.
@@ -140,6 +146,7 @@ impl Handset {
             out: VecDeque::new(),
             sequence: 0,
             is_held: false,
+            camera: None,
             is_silent: false,
             replaces: None,
         }
@@ -169,6 +176,11 @@ impl Handset {
     /// The SRTP keys of both directions as SDP writes them, if it encrypts its sound.
     pub fn keys(&self) -> Vec<String> {
         self.lock.as_ref().map_or_else(Vec::new, Lock::keys)
+    }
+
+    /// Its camera, if it has one.
+    pub fn camera(&self) -> Option<&Camera> {
+        self.camera.as_ref()
     }
 
     /// It rings at this moment.
@@ -253,8 +265,9 @@ impl Handset {
         self.respond_with_sdp(now);
         let Some(call) = &mut self.call else { return };
         call.stage = Stage::Talking;
-        let remote = remote_rtp(&call.invite.body, true);
+        let (remote, video) = remote(&call.invite.body, true);
         self.talk(remote, now);
+        self.show(video, now);
     }
 
     pub(crate) fn decline(&mut self, status: u16, now: Instant) {
@@ -267,6 +280,9 @@ impl Handset {
     /// Puts the receiver down, whatever the state of the call.
     pub(crate) fn hang_up(&mut self, now: Instant) {
         self.microphone.close();
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         match self.stage() {
             Some(Stage::Dialling) => self.cancel(now),
             Some(Stage::Ringing) => self.decline(603, now),
@@ -318,16 +334,24 @@ impl Handset {
     }
 
     pub(crate) fn handle_sound(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
-        if to != self.card.rtp {
-            return;
-        }
-        match &mut self.lock {
-            None => self.ear.hear(bytes, now),
-            Some(lock) => {
-                if let Some(packet) = lock.open(bytes) {
-                    self.ear.hear(&packet, now);
+        if to == self.card.rtp {
+            match &mut self.lock {
+                None => self.ear.hear(bytes, now),
+                Some(lock) => {
+                    if let Some(packet) = lock.open(bytes) {
+                        self.ear.hear(&packet, now);
+                    }
                 }
             }
+        }
+        if let Some(camera) = &mut self.camera
+            && [0, 1]
+                .map(|step| camera.rtp.port() + step)
+                .contains(&to.port())
+            && to.ip() == camera.rtp.ip()
+            && to.port() != self.card.rtp.port()
+        {
+            camera.handle(bytes);
         }
     }
 
@@ -341,6 +365,13 @@ impl Handset {
             }
             self.out.push_back(HandsetOutput::Sound { to, bytes });
         }
+        for (to, bytes) in self
+            .camera
+            .as_mut()
+            .map_or(Vec::new(), |camera| camera.due(now))
+        {
+            self.out.push_back(HandsetOutput::Video { to, bytes });
+        }
     }
 
     pub(crate) fn poll(&mut self) -> Option<HandsetOutput> {
@@ -348,7 +379,12 @@ impl Handset {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        let alarms = [self.repeats.next_alarm(), self.microphone.next_alarm()];
+        let camera = self.camera.as_ref().and_then(Camera::next_alarm);
+        let alarms = [
+            self.repeats.next_alarm(),
+            self.microphone.next_alarm(),
+            camera,
+        ];
         alarms.into_iter().flatten().min()
     }
 
@@ -368,8 +404,17 @@ impl Handset {
         }
     }
 
+    fn show(&mut self, remote: Option<SocketAddr>, now: Instant) {
+        if let Some(camera) = &mut self.camera {
+            camera.open(remote, now);
+        }
+    }
+
     fn over(&mut self) {
         self.microphone.close();
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         if let Some(call) = &mut self.call {
             call.stage = Stage::Over;
         }

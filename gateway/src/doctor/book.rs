@@ -1,0 +1,233 @@
+//! The phone book: reached, signed, following from what this engine knows, with this engine's own keys in it, and the clock by which it
+//! tells the time.
+//!
+//! A copy of the engine's copy is brought up to date in a folder of its own, so that a running engine is not disturbed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
+use ringfence_phonebook::{BookKey, Listing, Number};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::finding::Finding;
+use crate::clock;
+use crate::config::Config;
+use crate::io::book::{BookClient, BookCopy, BookFault, Snapshot, TOLERANCE};
+use crate::keystore::LineFile;
+
+const AREA: &str = "phone book";
+
+/// A whole book over a slow line.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A new line appears with one of the next epochs; after an hour it should have.
+const NEW_LINE: Duration = Duration::from_secs(3_600);
+
+/// What is known of the book afterwards.
+pub(super) struct Known {
+    pub(super) client: Option<BookClient>,
+    pub(super) snapshot: Option<Snapshot>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// Looks at the book of these lines.
+pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
+    let mut known = Known {
+        client: None,
+        snapshot: None,
+        findings: Vec::new(),
+    };
+    let Some(line) = lines.first() else {
+        let remedy = "ask a phone book's operator for an activation code and run: ringfence setup";
+        known
+            .findings
+            .push(Finding::fail("lines", "there is no line", remedy));
+        return known;
+    };
+    let (client, outcome) = match download(config, line).await {
+        Ok(found) => found,
+        Err(fault) => {
+            known.findings.push(told(&fault));
+            return known;
+        }
+    };
+    match outcome {
+        Ok((snapshot, before)) => {
+            known.findings.push(fresh(&snapshot, before));
+            known.findings.extend(own_records(config, lines, &snapshot));
+            known.snapshot = Some(snapshot);
+        }
+        Err((fault, old)) => {
+            known.findings.push(told(&fault));
+            known.snapshot = old;
+        }
+    }
+    known
+        .findings
+        .extend(clock_of("phone book", client.clock_apart()));
+    known.client = Some(client);
+    known
+}
+
+fn told(fault: &BookFault) -> Finding {
+    Finding::fail(AREA, fault.to_string(), fault.remedy())
+}
+
+/// The newest book and the epoch from which it was followed, or why not, and what there was.
+type Outcome = Result<(Snapshot, Option<u32>), (BookFault, Option<Snapshot>)>;
+
+async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outcome), BookFault> {
+    let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
+    let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookFault::KeyChanged)?;
+    let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
+    copy_book(&config.state.join("book"), &folder.path().join("book"))
+        .map_err(|error| disk(&error))?;
+    let mut copy = BookCopy::open(folder.path(), key)?;
+    let old = copy.snapshot();
+    let before = old.as_ref().map(|old| old.book.root().states().epoch);
+    let outcome = match timeout(LIMIT, copy.refresh(&client)).await {
+        Ok(Ok(snapshot)) => Ok((snapshot, before)),
+        Ok(Err(fault)) => Err((fault, old)),
+        Err(_) => {
+            let why = crate::io::book::Unreachable::Timeout;
+            let url = client.url().to_owned();
+            Err((BookFault::Unreachable { url, why }, old))
+        }
+    };
+    Ok((client, outcome))
+}
+
+fn disk(error: &std::io::Error) -> BookFault {
+    BookFault::Disk(crate::keystore::KeystoreFault::Disk {
+        act: "write",
+        path: std::env::temp_dir(),
+        kind: error.kind(),
+    })
+}
+
+/// Copies what is there. What changes meanwhile does not fit, and is downloaded.
+fn copy_book(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let make = |path: &Path| std::fs::DirBuilder::new().mode(0o700).create(path);
+    make(to)?;
+    let Ok(books) = std::fs::read_dir(from) else {
+        return Ok(());
+    };
+    for book in books.flatten().filter(|book| book.path().is_dir()) {
+        let target = to.join(book.file_name());
+        make(&target)?;
+        for file in std::fs::read_dir(book.path())?.flatten() {
+            std::fs::copy(file.path(), target.join(file.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn fresh(snapshot: &Snapshot, before: Option<u32>) -> Finding {
+    let root = snapshot.book.root().states();
+    let age = clock::unix_seconds().saturating_sub(root.closed);
+    let chain = before.map_or_else(
+        || "downloaded for the first time".to_owned(),
+        |before| format!("it follows from epoch {before}, which this engine has"),
+    );
+    let says = format!(
+        "signature right, epoch {} is {age} s old; {chain}",
+        root.epoch
+    );
+    if age > u64::from(root.period).saturating_mul(4) {
+        let remedy = "the book's operator should look at it: new numbers and keys do not appear";
+        return Finding::warn(AREA, says, remedy);
+    }
+    Finding::ok(AREA, says)
+}
+
+/// Whether the book lists this engine's own keys.
+fn own_records(config: &Config, lines: &[LineFile], snapshot: &Snapshot) -> Vec<Finding> {
+    let directory = Directory::of(&snapshot.book, Vec::new());
+    lines
+        .iter()
+        .map(|line| {
+            let area = format!("line {}", line.number);
+            let Ok(identity) = Identity::from_bytes(&line.identity) else {
+                let remedy = "restore it from a backup: ringfence restore FILE --replace";
+                return Finding::fail(area, "its keys are damaged", remedy);
+            };
+            let record = directory.record(Number::new(line.number));
+            let listing = record.and_then(|record| Listing::decode(record).ok());
+            let is_ours = |listing: &Listing| *listing.identity() == identity.key();
+            match listing {
+                Some(listing) if is_ours(&listing) && identity.has_ring_key(listing.ring_key()) => {
+                    Finding::ok(area, "the phone book lists it with this engine's keys")
+                }
+                Some(listing) if is_ours(&listing) => Finding::warn(
+                    area,
+                    "the phone book lists it with a ring key that this engine does not have: calls do not reach it yet",
+                    "start the engine if a backup was restored; if another engine runs with this line, stop it",
+                ),
+                _ if is_new(config, line.number) => Finding::warn(
+                    area,
+                    "the phone book does not list it yet",
+                    "wait: a new line appears within ten minutes",
+                ),
+                _ => Finding::fail(
+                    area,
+                    "the phone book lists it with keys that are not this engine's: whoever calls it reaches somebody else",
+                    "do not trust this phone book before its operator has explained it (ringfence evidence)",
+                ),
+            }
+        })
+        .collect()
+}
+
+/// Whether the line's file is younger than the time that a book has.
+fn is_new(config: &Config, number: u32) -> bool {
+    let path = config.state.join("lines").join(format!("{number}.json"));
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    let modified = modified
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    modified.is_some_and(|at| clock::since_epoch().saturating_sub(at) < NEW_LINE)
+}
+
+/// The clock by somebody's time; nothing if they told none.
+pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Finding> {
+    let (apart, is_behind) = apart?;
+    let area = format!("clock ({who})");
+    let seconds = apart.as_secs();
+    if apart <= TOLERANCE {
+        return Some(Finding::ok(area, format!("within {} s", seconds.max(1))));
+    }
+    let side = if is_behind { "behind" } else { "ahead" };
+    Some(Finding::fail(
+        area,
+        format!(
+            "this machine's clock is {seconds} s {side}: rings are believed for a minute either way"
+        ),
+        "set the clock, for example with timedatectl set-ntp true; if it is right, tell the server's operator",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+
+    #[test]
+    fn a_clock_that_is_an_hour_off_fails_on_either_side_and_silence_says_nothing() {
+        let hour = Duration::from_secs(3_600);
+        for (is_behind, word) in [(true, "3600 s behind"), (false, "3600 s ahead")] {
+            let found = clock_of("phone book", Some((hour, is_behind))).unwrap();
+            assert_eq!(found.verdict, Verdict::Fail);
+            assert!(
+                found.says.contains(word) && found.remedy.contains("timedatectl"),
+                "{found:?}"
+            );
+        }
+        let found = clock_of("a relay", Some((Duration::from_secs(2), true))).unwrap();
+        assert_eq!(found.verdict, Verdict::Ok);
+        assert_eq!(clock_of("a relay", None), None);
+    }
+}

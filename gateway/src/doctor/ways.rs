@@ -1,0 +1,329 @@
+//! The ways out: each Nostr relay takes an envelope and gives it back, each TURN server gives a relayed address.
+//!
+//! The envelope is a ring like any other, from a key that was drawn for it to that same key, in its own bucket, with the work that
+//! the network asks for: a relay cannot tell it from a call.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringfence_engine::bucket::bucket;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::directory::CalleeKeys;
+use ringfence_engine::envelope::Outside;
+use ringfence_engine::identity::Identity;
+use ringfence_engine::ring::BookView;
+use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::work::Stamp;
+use ringfence_phonebook::membership::digest;
+use ringfence_phonebook::{Binding, Day, NetworkSettings, Number};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::finding::{Finding, Verdict};
+use crate::assemble::turn_servers;
+use crate::clock;
+use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::io::book::{BookClient, BookFault};
+use crate::io::lobby::Lobby;
+use crate::io::probe::probe;
+use crate::io::purse::Purse;
+use crate::io::relay::{Letter, Relays};
+use crate::io::tls;
+use crate::io::turn::{TurnEndpoint, Wire};
+use crate::keystore::LineFile;
+use crate::mint;
+
+/// For a connection, its TLS, and the relay's word that it listens.
+const LISTENING: Duration = Duration::from_secs(10);
+/// For an envelope there and back.
+const ROUND: Duration = Duration::from_secs(6);
+/// For the work on an envelope.
+const WORK: Duration = Duration::from_secs(60);
+
+/// Behind what is only tried to know another way.
+const NOT_IN_USE: &str = " (not in use)";
+
+/// Tries every relay, all at once.
+pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Finding> {
+    if urls.is_empty() {
+        let remedy = "set `relays`, or ask the phone book's operator for some";
+        return vec![Finding::fail("relay", "no Nostr relay is named", remedy)];
+    }
+    let mut tries = JoinSet::new();
+    for url in urls {
+        let url = url.clone();
+        let rules = (network.bucket_bits, network.work_bits);
+        tries.spawn(async move {
+            let area = format!("relay {url}");
+            match relay(&url, rules).await {
+                Ok((says, took)) => Finding::ok(area, says).after(took),
+                Err(says) => Finding::fail(
+                    area,
+                    says,
+                    "check the address and the network, or set `relays` to others",
+                ),
+            }
+        });
+    }
+    in_order(tries).await
+}
+
+async fn in_order(mut tries: JoinSet<Finding>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    while let Some(done) = tries.join_next().await {
+        found.extend(done.ok());
+    }
+    one_is_enough(&mut found);
+    found.sort_by_key(|row| (row.area.ends_with(NOT_IN_USE), row.area.clone()));
+    found
+}
+
+/// Calls need one that works; others are worth a look.
+fn one_is_enough(found: &mut [Finding]) {
+    let works = |row: &Finding| row.verdict == Verdict::Ok && !row.area.ends_with(NOT_IN_USE);
+    if found.iter().any(works) {
+        for row in found.iter_mut().filter(|row| row.verdict == Verdict::Fail) {
+            row.verdict = Verdict::Warn;
+        }
+    }
+}
+
+/// There and back again: what is to be said, and how long an envelope took.
+async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), String> {
+    let identity = Identity::generate(Day::LAST, &mut rand::rng());
+    let place = bucket(&identity.key(), bits);
+    let stamp = stamp(work).await.ok_or("the proof of work took too long")?;
+    let start = clock::now();
+    let urls = [url.to_owned()];
+    let connected = Relays::connect(&urls, bits, &BTreeSet::from([place])).await;
+    let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
+    let mut state = relays.state();
+    let listening = state.wait_for(|state| state.listening > 0);
+    let listening = timeout(LISTENING, async {
+        listening.await.map(|state| *state).ok()
+    })
+    .await;
+    if !matches!(listening, Ok(Some(_))) {
+        let state = *relays.state().borrow();
+        return Err(if state.connected > 0 {
+            "it is connected and does not confirm that it passes envelopes on (EOSE)".to_owned()
+        } else {
+            format!("it cannot be reached within {} s", LISTENING.as_secs())
+        });
+    }
+    let ready = start.elapsed();
+    let (letter, bytes) = letter(&identity, place, stamp).ok_or("no envelope could be sealed")?;
+    let sent = clock::now();
+    relays
+        .publish(letter)
+        .await
+        .map_err(|fault| fault.to_string())?;
+    let back = async {
+        while let Some(incoming) = envelopes.recv().await {
+            if incoming.bytes == bytes {
+                return Some(sent.elapsed());
+            }
+        }
+        None
+    };
+    let took = timeout(ROUND, back).await.ok().flatten();
+    let took = took.ok_or("it took an envelope and did not pass it on")?;
+    let says = format!(
+        "listening after {} ms, an envelope there and back in {} ms",
+        ready.as_millis(),
+        took.as_millis()
+    );
+    relays.close().await;
+    Ok((says, took))
+}
+
+async fn stamp(bits: u8) -> Option<Stamp> {
+    let (deliver, mut delivered) = mpsc::channel(1);
+    mint::order(1, bits, deliver);
+    timeout(WORK, delivered.recv()).await.ok().flatten()
+}
+
+/// A ring from a key to itself, and its sealed bytes.
+fn letter(identity: &Identity, bucket: u16, stamp: Stamp) -> Option<(Letter, Vec<u8>)> {
+    let number = Number::new(0);
+    let outside = Outside {
+        bucket,
+        event_key: stamp.event_key,
+    };
+    let binding = Binding::from_parts(number, identity.key(), Day::LAST, [0; 64]);
+    let caller = Caller {
+        identity,
+        binding: &binding,
+        book: BookView::of(None),
+    };
+    let callee = CalleeKeys {
+        number,
+        identity: identity.key(),
+        ring_key: *identity.listing().ring_key(),
+    };
+    let now = UnixTime::from_seconds(clock::unix_seconds());
+    let sealed = OutgoingRing::seal(caller, &callee, &[], &outside, now, &mut rand::rng());
+    let bytes = sealed.ok()?.1.as_bytes().to_vec();
+    let letter = Letter {
+        work_nonce: stamp.nonce,
+        key: stamp.into(),
+        bucket,
+        bytes: bytes.clone(),
+        is_note: false,
+    };
+    Some((letter, bytes))
+}
+
+/// The login to TURN servers as a running engine has it: that of the settings, or logins of the phone book.
+pub(super) async fn login(
+    config: &Config,
+    lines: &[LineFile],
+    client: Option<&BookClient>,
+    network: &NetworkSettings,
+) -> Result<TurnLogin, Finding> {
+    if !matches!(config.turn.login, TurnLogin::None) {
+        return Ok(config.turn.login.clone());
+    }
+    let area = "TURN logins";
+    let none = |says: String| {
+        let remedy = "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password";
+        Finding::fail(area, says, remedy)
+    };
+    let tokens = lines.iter().filter_map(|line| line.members.as_ref());
+    let mut good = tokens.filter(|token| digest(token.expose()) == network.members.0);
+    let (Some(token), Some(client)) = (good.next(), client) else {
+        return Err(Finding::warn(
+            area,
+            "there is no token of this month for the phone book's logins, so that TURN servers were not tried",
+            "start the engine: it fetches one",
+        ));
+    };
+    match client.turn_credentials(token).await {
+        Ok(given) => {
+            let purse = Purse::default();
+            let logins = given.credentials.into_iter();
+            purse.put(
+                logins.map(|login| (login.user, login.password)),
+                given.expires,
+            );
+            Ok(TurnLogin::Book(purse))
+        }
+        Err(BookFault::Status(404)) => Err(none(
+            "this phone book gives no logins, and the settings have none".to_owned(),
+        )),
+        Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
+    }
+}
+
+/// Tries every TURN server that is in use, and tells which other ways each of them has.
+pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
+    let named = turn_servers(settings, network);
+    if named.is_empty() {
+        let remedy =
+            "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]";
+        return vec![Finding::fail("TURN", "no TURN server is named", remedy)];
+    }
+    let mut tries = JoinSet::new();
+    for endpoint in &named {
+        let (endpoint, settings) = (endpoint.clone(), settings.clone());
+        tries.spawn(async move {
+            let area = format!("TURN {endpoint}");
+            match allocate(&endpoint, &settings).await {
+                Ok(took) => {
+                    let says = format!("gives a relayed address after {} ms", took.as_millis());
+                    Finding::ok(area, says).after(took)
+                }
+                Err((says, remedy)) => Finding::fail(area, says, remedy),
+            }
+        });
+    }
+    for endpoint in others(&named) {
+        let settings = settings.clone();
+        tries.spawn(async move {
+            let area = format!("TURN {endpoint}{NOT_IN_USE}");
+            match allocate(&endpoint, &settings).await {
+                Ok(took) => {
+                    let says = format!(
+                        "works too, after {} ms; for networks that let nothing else out",
+                        took.as_millis()
+                    );
+                    Finding::ok(area, says).after(took)
+                }
+                Err(_) => Finding::ok(area, "is not offered"),
+            }
+        });
+    }
+    in_order(tries).await
+}
+
+/// The same servers by the wires that are not named.
+fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
+    let is_new = |endpoint: &TurnEndpoint, found: &[TurnEndpoint]| {
+        !named.contains(endpoint) && !found.contains(endpoint)
+    };
+    let mut found = Vec::new();
+    for endpoint in named {
+        for wire in [Wire::Udp, Wire::Tcp, Wire::Tls] {
+            let port = match (endpoint.wire, wire) {
+                (Wire::Tls, Wire::Tls) | (Wire::Udp | Wire::Tcp, Wire::Udp | Wire::Tcp) => {
+                    endpoint.port
+                }
+                (_, Wire::Tls) => 5349,
+                (Wire::Tls, _) => 3478,
+            };
+            let other = TurnEndpoint {
+                host: endpoint.host.clone(),
+                port,
+                wire,
+            };
+            if is_new(&other, &found) {
+                found.push(other);
+            }
+        }
+    }
+    found
+}
+
+async fn allocate(
+    endpoint: &TurnEndpoint,
+    settings: &TurnSettings,
+) -> Result<Duration, (String, String)> {
+    let tls = tls::client(settings.ca_file.as_deref())
+        .map_err(|fault| (fault.to_string(), "correct turn.ca_file".to_owned()))?;
+    let target = endpoint.resolve(Arc::clone(&tls)).await.map_err(|fault| {
+        let remedy = "check turn.urls and this machine's name server";
+        (fault.to_string(), remedy.to_owned())
+    })?;
+    let lobby = Lobby::new(vec![target], settings.login.clone(), settings.allow_private);
+    let tried = probe(&lobby).await;
+    tried.map_err(|fault| (fault.to_string(), fault.remedy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_way_that_works_is_enough_if_it_is_in_use() {
+        let fail = || Finding::fail("relay a", "away", "look");
+        let verdicts = |other: Finding| {
+            let mut found = [fail(), other];
+            one_is_enough(&mut found);
+            found[0].verdict
+        };
+        assert_eq!(verdicts(Finding::ok("relay b", "well")), Verdict::Warn);
+        assert_eq!(verdicts(fail()), Verdict::Fail);
+        let beside = Finding::ok(format!("TURN b{NOT_IN_USE}"), "well");
+        assert_eq!(verdicts(beside), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_server_is_tried_by_every_wire_once() {
+        let read = |url: &str| url.parse::<TurnEndpoint>().unwrap();
+        let named = [read("turn:a:3478"), read("turns:a:443")];
+        let texts: Vec<String> = others(&named).iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["turn:a:3478?transport=tcp", "turns:a:5349"]);
+    }
+}

@@ -1,0 +1,186 @@
+//! Commands beside a running engine, and without one: status, lines, contacts; and what a start says when it cannot be.
+
+use serde_json::Value;
+
+use crate::shell::{Engine, Servers, Shell, settled};
+
+fn json(shell: &Shell, typed: &[&str]) -> Value {
+    serde_json::from_str(&shell.done(typed)).unwrap()
+}
+
+fn number(shell: &Shell) -> String {
+    json(shell, &["lines", "--json"])[0]["number"].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_status_says_by_its_exit_whether_an_engine_is_well_ill_or_not_there() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let told = shell.fails(&["status"], 3);
+    assert!(
+        told.contains("no engine runs") && told.contains("ringfence run"),
+        "{told}"
+    );
+    let engine = Engine::start(&shell);
+    let status = json(&shell, &["status", "--json"]);
+    assert_eq!(status["ok"], true, "{status}");
+    let text = shell.done(&["status"]);
+    for words in [
+        "engine      well",
+        "1 of 1 bring rings",
+        "no phone is registered",
+    ] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    servers.relay.stop();
+    let mut ill = shell.run(&["status", "--json"]);
+    for _ in 0..100 {
+        if ill.status.code() == Some(1) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        ill = shell.run(&["status", "--json"]);
+    }
+    assert_eq!(ill.status.code(), Some(1));
+    let status: Value = serde_json::from_slice(&ill.stdout).unwrap();
+    assert_eq!(status["warnings"][0]["grave"], true);
+    drop(engine);
+    shell.fails(&["status", "--json"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_is_blocked_with_and_without_a_running_engine() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    shell.done(&["contacts", "block", "20100"]);
+    assert!(shell.done(&["contacts"]).contains("blocked    20100"));
+    let blocked = || json(&shell, &["status", "--json"])["lines"][0]["blocked"].clone();
+    {
+        let _engine = Engine::start(&shell);
+        assert_eq!(blocked(), serde_json::json!([20_100]));
+        shell.done(&["contacts", "unblock", "20100"]);
+        shell.done(&["contacts", "block", "20101", "--line", &number(&shell)]);
+        assert_eq!(blocked(), serde_json::json!([20_101]));
+    }
+    let text = shell.done(&["contacts"]);
+    assert!(
+        text.contains("blocked    20101") && !text.contains("20100"),
+        "{text}"
+    );
+    let told = shell.fails(&["contacts", "block", "20101", "--line", "20999"], 2);
+    assert!(told.contains("ringfence lines"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_is_added_before_it_is_called_and_a_running_engine_knows_it() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let told = shell.fails(&["contacts", "add", "20100"], 1);
+    assert!(told.contains("start the engine once"), "{told}");
+    let _engine = Engine::start(&shell);
+    let added = json(
+        &shell,
+        &["contacts", "add", "20100", "--name", "Bob", "--json"],
+    );
+    assert_eq!(
+        (&added[0]["name"], &added[0]["verified"]),
+        (&"Bob".into(), &false.into())
+    );
+    assert_eq!(added[0]["identity"].as_str().unwrap().len(), 64);
+    assert!(
+        shell
+            .fails(&["contacts", "add", "20100"], 2)
+            .contains("a contact already")
+    );
+    assert!(
+        shell
+            .fails(&["contacts", "add", "19999"], 2)
+            .contains("check the number")
+    );
+    let mut known = 0;
+    for _ in 0..100 {
+        known = json(&shell, &["status", "--json"])["contacts"]
+            .as_u64()
+            .unwrap();
+        if known == 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(known, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_engine_gives_the_link_that_sets_a_phone_up() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let picture = shell.done(&["lines", "--qr"]);
+    assert!(
+        picture.contains("\nsip:") && picture.contains('\u{2588}'),
+        "{picture}"
+    );
+    let _engine = Engine::start(&shell);
+    let picture = shell.done(&["lines", "--qr"]);
+    assert!(
+        picture.contains("http://127.0.0.1:") && picture.contains('\u{2588}'),
+        "{picture}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
+    let servers = Servers::start().await;
+    let shell = settled(&servers).await;
+    let port = json(&shell, &["lines", "--json"])[0]["udp"].to_string();
+    let place = format!("127.0.0.1:{port}");
+    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
+    let other = std::net::UdpSocket::bind(&place).unwrap();
+    let told = shell.fails(&["run"], 1);
+    assert!(
+        told.contains(&place) && told.contains("another program"),
+        "{told}"
+    );
+    drop(other);
+    let _engine = Engine::start(&shell);
+    let (url, code) = (servers.book.url(), servers.code().await);
+    for typed in [
+        vec!["run"],
+        vec!["setup", "--phonebook", &url, "--code", &code],
+        vec!["activate", "--phonebook", &url, "--code", &code],
+    ] {
+        let told = shell.fails(&typed, 1);
+        assert!(
+            told.contains("another ringfence is using") && told.contains("stop it first"),
+            "{told}"
+        );
+    }
+    let spent = [
+        "activate",
+        "--phonebook",
+        &url,
+        "--code",
+        "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ",
+        "--state",
+    ];
+    let elsewhere = shell.path("elsewhere");
+    let told = shell.fails(&[&spent[..], &[elsewhere.to_str().unwrap()]].concat(), 1);
+    assert!(
+        told.contains("refused the activation code") && told.contains("a code works once"),
+        "{told}"
+    );
+    // The code of the refused commands is still good.
+    let state = [
+        "activate",
+        "--phonebook",
+        &url,
+        "--code",
+        &code,
+        "--json",
+        "--state",
+    ];
+    let line = json(
+        &shell,
+        &[&state[..], &[elsewhere.to_str().unwrap()]].concat(),
+    );
+    assert!(line["password"].is_string());
+}
