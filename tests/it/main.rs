@@ -43,6 +43,7 @@ mod silence_in_logs;
 mod silent_rings;
 mod slow_wires;
 mod split_view;
+mod srtp;
 #[cfg(test)]
 mod status_page;
 mod texts;

@@ -206,6 +206,7 @@ impl Engine {
     /// Ends every call and begins none. The engine is done when [`Self::is_idle`].
     pub fn shut_down(&mut self, now: Instant) {
         self.closing = true;
+        self.plan_round(now);
         for label in self.labels() {
             self.tell(label, Happening::ShutDown, now);
         }

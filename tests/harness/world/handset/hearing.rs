@@ -149,7 +149,10 @@ impl Handset {
                 .to_owned();
             call.target = contact(&response.headers);
             call.stage = Stage::Talking;
-            let (remote, video) = remote(&response.body, call.invite.body.is_empty());
+            let (mut remote, video) = remote(&response.body, call.invite.body.is_empty());
+            if let Some(lock) = &mut self.lock {
+                remote = lock.hear_answer(&response.body);
+            }
             if !is_later {
                 self.ear = Ear::default();
             }

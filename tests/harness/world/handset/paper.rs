@@ -135,10 +135,14 @@ impl Handset {
         } else {
             ("", "")
         };
+        let (protocol, crypto) = match &self.lock {
+            None => ("RTP/AVP", String::new()),
+            Some(lock) => ("RTP/SAVP", lock.line()),
+        };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             {events}a=ptime:20\r\n{direction}{}",
+             m=audio {port} {protocol} 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             {events}{crypto}a=ptime:20\r\n{direction}{}",
             self.video_lines(offer, direction)
         )
         .into_bytes()
