@@ -69,7 +69,7 @@ impl Board {
             checks: is_here || self.certificate.is_some(),
             authority_url: self
                 .lan
-                .filter(|_| !is_here && !self.certificate.is_some())
+                .filter(|_| !is_here && self.certificate.is_none())
                 .map(|lan| format!("http://{lan}/ca.pem")),
             others: self
                 .lines
