@@ -125,6 +125,7 @@ pub async fn assemble_watched(
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
             srtp: config.sip.srtp,
+            video: config.sip.video,
             unasked_lamps: config.sip.unasked_lamps,
             ..EngineConfig::default()
         },

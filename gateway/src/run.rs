@@ -222,6 +222,9 @@ impl Loop {
         match input {
             PhoneInput::Message(flow, bytes) => {
                 self.engine.handle_phone(flow, &bytes, clock::now());
+                if flow.transport.is_reliable() {
+                    self.phones.note(flow, self.engine.is_registered(flow));
+                }
             }
             PhoneInput::Closed(flow) => self.engine.handle_flow_closed(flow, clock::now()),
         }

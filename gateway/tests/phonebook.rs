@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 use ringfence::activate::{ActivateFault, activate};
@@ -63,10 +63,6 @@ impl Scene {
     }
 }
 
-fn files(folder: &Path) -> usize {
-    std::fs::read_dir(folder).unwrap().count()
-}
-
 fn listed(snapshot: &Snapshot, number: Number) -> Listing {
     Listing::decode(snapshot.book.record(number).unwrap()).unwrap()
 }
@@ -77,7 +73,12 @@ async fn an_activated_line_is_kept_and_stands_in_the_book() {
     let line = scene.activate().await;
     let kept = scene.store.lines().unwrap();
     assert_eq!((kept.len(), kept[0].number), (1, line.number));
-    assert_eq!(files(&scene.folder.path().join("pending")), 0);
+    // The keys of the attempt are gone; what is left says which line the code gave.
+    let left: Vec<_> = std::fs::read_dir(scene.folder.path().join("pending"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().extension().map(OsStr::to_owned))
+        .collect();
+    assert_eq!(left, [Some("done".into())]);
     let binding = Binding::decode(&line.binding).unwrap();
     let snapshot = scene.copy().refresh(&scene.client).await.unwrap();
     let listing = listed(&snapshot, binding.number());
@@ -89,11 +90,19 @@ async fn a_code_works_once_and_an_unknown_one_never() {
     let mut scene = scene().await;
     let issued = scene.book.issue().await.unwrap();
     let unknown = ActivationCode::draw(&mut rand::rng());
-    activate(&mut scene.store, &scene.client, &issued.code, None)
+    let line = activate(&mut scene.store, &scene.client, &issued.code, None)
         .await
         .unwrap();
+    let again = activate(&mut scene.store, &scene.client, &issued.code, None).await;
+    let again = again.unwrap();
+    assert_eq!(
+        (again.number, &again.identity),
+        (line.number, &line.identity)
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut store = Keystore::open(elsewhere.path(), None).unwrap();
     for code in [issued.code, unknown] {
-        let refused = activate(&mut scene.store, &scene.client, &code, None).await;
+        let refused = activate(&mut store, &scene.client, &code, None).await;
         assert_eq!(
             refused.unwrap_err(),
             ActivateFault::Book(BookFault::CodeRefused)

@@ -1,11 +1,10 @@
 //! What happened to a call's packets, in numbers.
 //!
-//! Losses and jitter are reckoned as RFC 3550 appendix A.3 and A.8 do, for our own eyes: no report
-//! is sent to anybody. No figure holds an address, and none is kept after the call.
+//! Losses and jitter are reckoned as RFC 3550 appendix A.3 and A.8 do, for our own eyes and for the phone: no report
+//! of ours goes further. No figure holds an address, and none is kept after the call.
 
 use std::time::{Duration, Instant};
 
-use crate::codec::Codec;
 use crate::rewrite::{Arrival, Rewritten};
 
 /// The figures of one call.
@@ -15,6 +14,10 @@ pub struct Figures {
     pub from_phone: Way,
     /// From the other engine to the phone.
     pub to_phone: Way,
+    /// Moving pictures from the phone to the other engine.
+    pub video_from_phone: Way,
+    /// Moving pictures from the other engine to the phone.
+    pub video_to_phone: Way,
     /// When the far leg was connected.
     pub connected: Option<Instant>,
     /// The ICE candidate types in use, ours and theirs, once connected. The far leg has no others
@@ -54,6 +57,10 @@ pub struct Dropped {
     pub duplicate: u64,
     /// Too old, or too far from its neighbours to be believed.
     pub late: u64,
+    /// More payload than fits a datagram through a TURN server.
+    pub oversized: u64,
+    /// Beyond the rate that moving pictures may have.
+    pub throttled: u64,
     /// The microphone was not open yet, or the phone does not want to hear.
     pub muted: u64,
     /// No phone attached, no address known, or the far leg not connected.
@@ -80,10 +87,13 @@ impl Dropped {
             format,
             duplicate,
             late,
+            oversized,
+            throttled,
             muted,
             nowhere,
         } = self;
-        malformed + rtcp + forged + stranger + format + duplicate + late + muted + nowhere
+        let refused = malformed + rtcp + forged + stranger + format + oversized + throttled;
+        refused + duplicate + late + muted + nowhere
     }
 
     fn counter(&mut self, reason: Reason) -> &mut u64 {
@@ -95,6 +105,8 @@ impl Dropped {
             Reason::Format => &mut self.format,
             Reason::Duplicate => &mut self.duplicate,
             Reason::Late => &mut self.late,
+            Reason::Oversized => &mut self.oversized,
+            Reason::Throttled => &mut self.throttled,
             Reason::Muted => &mut self.muted,
             Reason::Nowhere => &mut self.nowhere,
         }
@@ -111,6 +123,8 @@ pub(crate) enum Reason {
     Format,
     Duplicate,
     Late,
+    Oversized,
+    Throttled,
     Muted,
     Nowhere,
 }
@@ -133,8 +147,8 @@ struct Transit {
 }
 
 impl Meter {
-    /// Counts a packet that goes on.
-    pub(crate) fn passed(&mut self, packet: Rewritten, codec: Codec, now: Instant) {
+    /// Counts a packet that goes on; `clock` is that of its timestamps, if they tell when it was due.
+    pub(crate) fn passed(&mut self, packet: Rewritten, clock: Option<u32>, now: Instant) {
         self.way.passed += 1;
         self.way.first.get_or_insert(now);
         match packet.arrival {
@@ -142,10 +156,8 @@ impl Meter {
             Arrival::Next { skipped } => self.way.lost += u64::from(skipped),
             Arrival::Late => self.way.lost = self.way.lost.saturating_sub(1),
         }
-        // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is
-        // no jitter.
-        if !codec.is_events() {
-            self.note_transit(packet.timestamp, codec.clock(), now);
+        if let Some(clock) = clock {
+            self.note_transit(packet.timestamp, clock, now);
         }
     }
 
@@ -154,6 +166,11 @@ impl Meter {
         outcome
             .map_err(|reason| *self.way.dropped.counter(reason) += 1)
             .ok()
+    }
+
+    /// The jitter in ticks of the clock, as reports have it.
+    pub(crate) fn jitter(&self) -> u32 {
+        u32::try_from(self.jitter / 16).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn way(&self) -> Way {
@@ -212,7 +229,7 @@ mod tests {
             let timestamp = u32::MAX.wrapping_add(count as u32 * 160);
             meter.passed(
                 packet(timestamp, kind),
-                Codec::Pcma,
+                Some(8_000),
                 start + Duration::from_millis(arrival),
             );
         }
@@ -236,8 +253,8 @@ mod tests {
     fn late_packets_are_no_longer_lost() {
         let mut meter = meter([0]);
         let now = some_time();
-        meter.passed(packet(0, Arrival::Next { skipped: 3 }), Codec::Opus, now);
-        meter.passed(packet(0, Arrival::Late), Codec::Opus, now);
+        meter.passed(packet(0, Arrival::Next { skipped: 3 }), Some(48_000), now);
+        meter.passed(packet(0, Arrival::Late), Some(48_000), now);
         assert_eq!((meter.way().passed, meter.way().lost), (3, 2));
     }
 
@@ -247,7 +264,7 @@ mod tests {
         for later in 1..10 {
             meter.passed(
                 packet(0, Arrival::Next { skipped: 0 }),
-                Codec::Events8k,
+                None,
                 start + Duration::from_secs(later),
             );
         }

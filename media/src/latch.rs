@@ -64,6 +64,13 @@ impl Latch {
         known
     }
 
+    /// Whether something that is not RTP, from another port perhaps, is from where the phone is.
+    pub(crate) fn is_near(&self, from: SocketAddr) -> bool {
+        let ip = from.ip().to_canonical();
+        let is_there = |known: SocketAddr| known.ip().to_canonical() == ip;
+        self.source.is_some_and(is_there) || self.may_be_phone(from)
+    }
+
     /// Where to send the phone its sound, if that is known.
     pub(crate) fn target(&self) -> Option<SocketAddr> {
         let said = Some(self.said).filter(|said| !said.ip().is_unspecified() && said.port() != 0);

@@ -43,7 +43,7 @@ pub enum RtpError {
     /// A packet without sound; some phones keep a NAT open with these.
     #[error("RTP without payload")]
     Empty,
-    /// More payload than [`MAX_PAYLOAD`].
+    /// More payload than [`MAX_PAYLOAD`], or whatever the limit is.
     #[error("RTP with too much payload")]
     TooLong,
 }
@@ -54,6 +54,11 @@ impl<'a> Datagram<'a> {
     /// # Errors
     /// Whatever is neither, with the reason.
     pub fn read(bytes: &'a [u8]) -> Result<Self, RtpError> {
+        Self::read_within(bytes, MAX_PAYLOAD)
+    }
+
+    /// The same with another limit to the payload.
+    pub(crate) fn read_within(bytes: &'a [u8], most_bytes: usize) -> Result<Self, RtpError> {
         let (fixed, rest) =
             bytes
                 .split_first_chunk::<HEADER_BYTES>()
@@ -78,7 +83,7 @@ impl<'a> Datagram<'a> {
             .ok_or(RtpError::Truncated)?;
         match payload.len() {
             0 => Err(RtpError::Empty),
-            1..=MAX_PAYLOAD => Ok(Self::Rtp(Packet {
+            length if length <= most_bytes => Ok(Self::Rtp(Packet {
                 payload_type: kind & 0x7f,
                 marker: kind & 0x80 != 0,
                 sequence: u16::from_be_bytes([s0, s1]),
@@ -127,6 +132,11 @@ fn is_rtcp(second: &u8) -> bool {
     (192..=223).contains(second)
 }
 
+/// Whether a datagram is RTCP rather than RTP, encrypted or not.
+pub(crate) fn is_control(bytes: &[u8]) -> bool {
+    matches!(bytes, [flags, kind, ..] if flags >> 6 == VERSION && is_rtcp(kind)) && bytes.len() >= 8
+}
+
 fn skip_sources(rest: &[u8], flags: u8) -> Option<&[u8]> {
     rest.get(usize::from(flags & 0x0f) * 4..)
 }
@@ -155,6 +165,9 @@ fn cut_padding(rest: &[u8], flags: u8) -> Option<&[u8]> {
 /// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN
 /// server unbroken.
 pub const MAX_PAYLOAD: usize = 1_200;
+/// The most payload in one packet of moving pictures. With the header of RTP, the tag of SRTP, a channel's header and
+/// those of UDP and IPv6 that makes 1,468 bytes, which Ethernet carries unbroken.
+pub const MAX_VIDEO_PAYLOAD: usize = 1_388;
 const HEADER_BYTES: usize = 12;
 const VERSION: u8 = 2;
 

@@ -18,6 +18,8 @@ use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role
 use crate::figures::Figures;
 use crate::near::{Microphone, NearLeg, NearTerms};
 use crate::overheard::Pressed;
+use crate::rtp::is_control;
+use crate::video::is_far_payload_type;
 
 /// A call's media.
 pub struct Talk {
@@ -42,7 +44,14 @@ pub enum TalkOutput {
     ToPhone {
         /// Where the phone hears.
         to: SocketAddr,
-        /// One RTP packet.
+        /// One packet of RTP or RTCP.
+        bytes: Vec<u8>,
+    },
+    /// A datagram from the near socket for moving pictures to the phone.
+    VideoToPhone {
+        /// Where the phone sees.
+        to: SocketAddr,
+        /// One packet.
         bytes: Vec<u8>,
     },
     /// Something for the owner of the call.
@@ -117,15 +126,26 @@ impl Talk {
     /// counted and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        let microphone = match self.connected {
-            None => Microphone::Nowhere,
-            Some(_) if self.ended => Microphone::Nowhere,
-            Some(_) if !self.microphone_open => Microphone::Muted,
-            Some(_) => Microphone::Open,
-        };
-        if let Some(packet) = self.near.hear(from, bytes, microphone, now) {
+        if let Some(packet) = self.near.hear(from, bytes, self.microphone(), now) {
             self.far.write_rtp(packet, now);
         }
+    }
+
+    /// A datagram from the port beside the near socket, where a phone's RTCP comes that does not look where we want it.
+    pub fn handle_rtcp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        if is_control(bytes) {
+            self.handle_rtp(from, bytes, now);
+        }
+    }
+
+    /// A datagram from the near socket for moving pictures, or from the one beside it for RTCP. The camera is open
+    /// when the microphone is.
+    pub fn handle_video(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
+        self.now = Some(now);
+        if let Some(packet) = self.near.see(from, bytes, self.microphone(), now) {
+            self.far.write_rtp(packet, now);
+        }
+        self.wish(now);
     }
 
     /// Time has passed: to be called at the latest at [`Talk::next_alarm`].
@@ -138,6 +158,7 @@ impl Talk {
     pub fn attach_phone(&mut self, near: NearTerms, now: Instant) {
         self.now = Some(now);
         self.near.attach(near);
+        self.wish(now);
     }
 
     /// Connects to the other engine, in the given role.
@@ -158,6 +179,7 @@ impl Talk {
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
+        self.begin_pictures();
     }
 
     /// Says a key press to the phone within its sound (RFC 4733): an event from 0 to 15, and its length in milliseconds.
@@ -187,6 +209,9 @@ impl Talk {
             return Some(TalkOutput::Event(TalkEvent::FirstSound));
         }
         loop {
+            if let Some(output) = self.tell_phone() {
+                return Some(output);
+            }
             let event = match self.far.poll()? {
                 FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
@@ -200,24 +225,67 @@ impl Talk {
     /// When to call [`Talk::handle_timeout`], and why.
     #[must_use]
     pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        self.far.next_alarm()
+        let near = self.near.next_alarm().filter(|_| !self.ended);
+        let near = near.map(|at| (at, "reports to the phone"));
+        let alarms = [self.far.next_alarm(), near];
+        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What happened so far.
     #[must_use]
     pub fn figures(&self) -> Figures {
         let (from_phone, to_phone) = self.near.figures();
+        let (video_from_phone, video_to_phone) = self.near.video_figures();
         Figures {
             from_phone,
             to_phone,
+            video_from_phone,
+            video_to_phone,
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),
+        }
+    }
+
+    /// What the phone is to be told about its streams.
+    fn tell_phone(&mut self) -> Option<TalkOutput> {
+        let now = self.now.filter(|_| !self.ended)?;
+        if let Some((to, bytes)) = self.near.poll_sound(now) {
+            return Some(TalkOutput::ToPhone { to, bytes });
+        }
+        let (to, bytes) = self.near.poll_video(now)?;
+        Some(TalkOutput::VideoToPhone { to, bytes })
+    }
+
+    /// Pictures that the phone has sent so far are lost, and the next ones build on them.
+    fn begin_pictures(&mut self) {
+        if self.microphone() == Microphone::Open {
+            self.near.ask_picture();
+        }
+    }
+
+    /// Tells the other side that the phone needs a whole picture, once anything of the phone's may be told.
+    fn wish(&mut self, now: Instant) {
+        if self.microphone() == Microphone::Open && self.near.takes_wish(now) {
+            self.far.want_picture(now);
+        }
+    }
+
+    const fn microphone(&self) -> Microphone {
+        match self.connected {
+            None => Microphone::Nowhere,
+            Some(_) if self.ended => Microphone::Nowhere,
+            Some(_) if !self.microphone_open => Microphone::Muted,
+            Some(_) => Microphone::Open,
         }
     }
 
     fn pass(&mut self, event: FarEvent) -> Option<TalkOutput> {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
+            FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
+                let (to, bytes) = self.near.show(&packet, self.now?)?;
+                return Some(TalkOutput::VideoToPhone { to, bytes });
+            }
             FarEvent::Rtp(packet) => {
                 if let Some(Pressed { event, millis }) = self.near.overhear(&packet) {
                     return Some(TalkOutput::Event(TalkEvent::Pressed { event, millis }));
@@ -230,6 +298,7 @@ impl Talk {
             }
             FarEvent::Connected => {
                 self.connected = self.now;
+                self.begin_pictures();
                 TalkEvent::Connected
             }
             FarEvent::Failed(fault) => {
@@ -237,6 +306,10 @@ impl Talk {
                 TalkEvent::Failed(fault)
             }
             FarEvent::Allocated(local) => TalkEvent::Allocated(local),
+            FarEvent::PictureWanted => {
+                self.near.ask_picture();
+                return None;
+            }
             FarEvent::ControlOpen => TalkEvent::ControlOpen,
             FarEvent::Control(bytes) => TalkEvent::Control(bytes),
             FarEvent::Closed => TalkEvent::Closed,
@@ -258,6 +331,7 @@ impl fmt::Debug for TalkOutput {
         match self {
             Self::ToServer(bytes) => write!(f, "ToServer({} bytes)", bytes.len()),
             Self::ToPhone { bytes, .. } => write!(f, "ToPhone({} bytes)", bytes.len()),
+            Self::VideoToPhone { bytes, .. } => write!(f, "VideoToPhone({} bytes)", bytes.len()),
             Self::Event(event) => write!(f, "Event({event:?})"),
         }
     }

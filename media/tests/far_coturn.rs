@@ -267,6 +267,7 @@ impl Call {
             fingerprint,
             ssrc,
             relay,
+            ..
         } = self.local(leg);
         Description {
             ufrag,
@@ -275,6 +276,7 @@ impl Call {
             ssrc,
             relays: vec![relay],
             codecs: vec![Codec::Opus],
+            video: None,
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ringfence_media::far::{FarConfig, FarLeg, FarLocal, Role, Secret, TurnServer, TurnTransport};
 use ringfence_media::rtp::{Datagram, Packet};
 use ringfence_media::{
-    Codec, Description, OwnMedia, Srtp, Talk, TalkEvent, TalkOutput, choose, sdp,
+    Codec, Description, OwnMedia, OwnVideo, Srtp, Talk, TalkEvent, TalkOutput, VideoFormat, choose,
+    sdp,
 };
 use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Server;
@@ -18,6 +19,8 @@ use turn_server_proto::types::{Instant as TurnInstant, TransportType};
 const SERVER: &str = "127.0.0.1:3478";
 /// One way, between an engine and the TURN server.
 const WIRE: Duration = Duration::from_millis(5);
+/// Where both phones have their pictures.
+const CAMERA: &str = "127.0.0.1:9078";
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
@@ -34,6 +37,10 @@ struct End {
     local: Option<FarLocal>,
     events: Vec<TalkEvent>,
     heard: Vec<Vec<u8>>,
+    /// RTCP about its sound.
+    reports: Vec<Vec<u8>>,
+    /// What came for the phone's pictures, and at which port.
+    seen: Vec<(u16, Vec<u8>)>,
 }
 
 /// Everything, with a clock moved by hand.
@@ -45,6 +52,8 @@ struct World {
     ends: [End; 2],
     wire: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sent: u64,
+    /// Bytes of the longest datagram to the TURN server.
+    longest: usize,
 }
 
 impl End {
@@ -69,6 +78,8 @@ impl End {
             local: None,
             events: Vec::new(),
             heard: Vec::new(),
+            reports: Vec::new(),
+            seen: Vec::new(),
         }
     }
 
@@ -115,6 +126,7 @@ impl World {
             ends: [End::new(0, now), End::new(1, now)],
             wire: BTreeMap::new(),
             sent: 0,
+            longest: 0,
         };
         world.drain();
         world
@@ -122,6 +134,18 @@ impl World {
 
     /// Two phones in a call, both microphones open unless said otherwise.
     fn call(callee_microphone: bool) -> Self {
+        Self::call_with("", callee_microphone)
+    }
+
+    /// Two phones that have pictures as well.
+    fn seeing_call() -> Self {
+        let port = CAMERA.rsplit(':').next().unwrap();
+        let lines = format!("m=video {port} RTP/AVP 100\r\na=rtpmap:100 VP8/90000\r\n");
+        Self::call_with(&lines, true)
+    }
+
+    /// The phones' SDP ends with these lines.
+    fn call_with(lines: &str, callee_microphone: bool) -> Self {
         let mut world = Self::new();
         world.run(Duration::from_millis(300));
         let caller_sdp = world.ends[CALLER].sdp(&[
@@ -129,14 +153,22 @@ impl World {
             (Codec::Pcma, 8),
             (Codec::Events48k, 97),
             (Codec::Events8k, 98),
-        ]);
+        ]) + lines;
         let caller = sdp::read_offer(caller_sdp.as_bytes(), Srtp::Off).unwrap();
-        let offer = world.describe(CALLER, caller.formats());
+        let offer = world.describe(CALLER, caller.formats(), caller.pictures());
         let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
-        let own = [CALLER, CALLEE].map(|end| OwnMedia::plain(world.ends[end].near, 1));
+        let callee_sdp = callee_sdp + lines;
+        let own = [CALLER, CALLEE].map(|end| OwnMedia {
+            video: Some(OwnVideo {
+                port: 41_000,
+                keys: Vec::new(),
+                formats: vec![VideoFormat::Vp8],
+            }),
+            ..OwnMedia::plain(world.ends[end].near, 1)
+        });
         let callee = sdp::read_answer(callee_sdp.as_bytes(), &own[CALLEE]).unwrap();
         let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
-        let answer = world.describe(CALLEE, chosen.clone());
+        let answer = world.describe(CALLEE, chosen.clone(), callee.pictures());
         assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
         let now = world.now;
         let terms = [
@@ -163,12 +195,13 @@ impl World {
     }
 
     /// What an end tells the other, by way of its bytes.
-    fn describe(&self, end: usize, codecs: Vec<Codec>) -> Description {
+    fn describe(&self, end: usize, codecs: Vec<Codec>, video: Vec<VideoFormat>) -> Description {
         let local = self.ends[end]
             .local
             .as_ref()
             .expect("a relay within 300 ms");
-        Description::decode(&Description::of(local, codecs).encode()).unwrap()
+        let said = Description::of(local, codecs).with_video(local, video);
+        Description::decode(&said.encode()).unwrap()
     }
 
     /// A phone says something, 20 ms after it said the last thing.
@@ -268,11 +301,21 @@ impl World {
             while let Some(output) = self.ends[end].talk.poll() {
                 match output {
                     TalkOutput::ToServer(bytes) => {
+                        self.longest = self.longest.max(bytes.len());
                         self.send(self.ends[end].turn_client, at(SERVER), bytes)
                     }
                     TalkOutput::ToPhone { to, bytes } => {
-                        assert_eq!(to, self.ends[end].phone);
-                        self.ends[end].heard.push(bytes);
+                        let phone = self.ends[end].phone;
+                        if to.port() == phone.port() + 1 {
+                            self.ends[end].reports.push(bytes);
+                        } else {
+                            assert_eq!(to, phone);
+                            self.ends[end].heard.push(bytes);
+                        }
+                    }
+                    TalkOutput::VideoToPhone { to, bytes } => {
+                        assert_eq!(to.ip(), self.ends[end].phone.ip());
+                        self.ends[end].seen.push((to.port(), bytes));
                     }
                     TalkOutput::Event(event) => {
                         if let TalkEvent::Allocated(local) = &event {
@@ -426,4 +469,136 @@ fn nothing_passes_after_the_end() {
     let figures = world.ends[CALLER].talk.figures();
     assert_eq!(figures.from_phone.dropped.nowhere, 1);
     assert!(figures.connected.is_some(), "figures outlive the call");
+}
+
+impl World {
+    /// A camera sends a packet of so many bytes of picture.
+    fn shoot(&mut self, end: usize, sequence: u16, bytes: usize) {
+        let packet = Packet {
+            payload_type: 100,
+            marker: true,
+            sequence,
+            timestamp: 7,
+            ssrc: 0xca3e_4a00,
+            payload: &vec![3; bytes],
+        };
+        let now = self.now;
+        let talk = &mut self.ends[end].talk;
+        talk.handle_video(at(CAMERA), &packet.to_bytes(), now);
+        self.run(Duration::from_millis(20));
+    }
+
+    /// Lengths of the packets of pictures that a phone was given.
+    fn seen(&self, end: usize) -> Vec<usize> {
+        let seen = self.ends[end].seen.iter();
+        let rtp = seen.filter(|(port, _)| at(CAMERA).port() == *port);
+        rtp.map(|(_, bytes)| bytes.len()).collect()
+    }
+}
+
+#[test]
+fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
+    let mut world = World::seeing_call();
+    for (sequence, bytes) in (1..).zip([1_388, 1_389, 100]) {
+        world.shoot(CALLER, sequence, bytes);
+    }
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.seen(CALLEE), [12 + 1_388, 12 + 100]);
+    let figures = world.ends[CALLER].talk.figures();
+    assert_eq!(figures.video_from_phone.dropped.oversized, 1);
+    // Below it are 20 or 40 bytes of IP and 8 of UDP.
+    assert!(
+        (1_400..=1_452).contains(&world.longest),
+        "{}",
+        world.longest
+    );
+}
+
+#[test]
+fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
+    let mut world = World::seeing_call();
+    world.shoot(CALLEE, 1, 100);
+    world.run(Duration::from_secs(1));
+    let asked = |world: &World| {
+        world.ends[CALLEE]
+            .seen
+            .iter()
+            .filter(|(port, _)| *port == 9_079)
+            .count()
+    };
+    let before = asked(&world);
+    assert_eq!(before, 1, "it is asked when the microphone opens");
+    // Full intra request alone, as some phones send it.
+    let wish = [
+        &[0x84, 206, 0, 4][..],
+        &[1; 4],
+        &[0; 4],
+        &[2; 4],
+        &[1, 0, 0, 0],
+    ]
+    .concat();
+    let now = world.now;
+    world.ends[CALLER].talk.handle_video(at(CAMERA), &wish, now);
+    world.run(Duration::from_secs(1));
+    assert_eq!(asked(&world), before + 1);
+}
+
+#[test]
+fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
+    let mut world = World::call(true);
+    world.shoot(CALLER, 1, 100);
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.ends[CALLEE].seen.len(), 0);
+    assert_eq!(world.ends[CALLER].talk.figures().video_from_phone.passed, 0);
+}
+
+#[test]
+fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
+    let mut world = World::call(true);
+    // A tenth of the caller's packets is lost before it is here.
+    for sequence in (1..=300u16).filter(|sequence| sequence % 10 != 5) {
+        world.speak(CALLER, 96, sequence, b"voice");
+        world.speak(CALLEE, 121, sequence, b"other voice");
+    }
+    let reports = &world.ends[CALLER].reports;
+    // 2.5 and 7.5 seconds after the first; each speaks every 40 ms.
+    assert_eq!(reports.len(), 2);
+    let word = |report: &[u8], at: usize| u32::from_be_bytes(*report[at..].first_chunk().unwrap());
+    for report in reports {
+        assert_eq!(
+            report[..4],
+            [0x81, 200, 0, 12],
+            "a report of a sender with one block"
+        );
+        assert_eq!(word(report, 28), 0x5eed_0000, "whose packets it is about");
+        // 3 in 30 are 25 in 256.
+        assert!((20..=30).contains(&report[32]), "{}", report[32]);
+        assert_eq!(word(report, 4), world.ends[CALLER].packets()[0].ssrc);
+    }
+    // After 187 packets, which are nine tenths of 208.
+    let last = &reports[1];
+    assert!(
+        (20..=21).contains(&(word(last, 32) & 0xff_ffff)),
+        "lost in all"
+    );
+    assert!(
+        (206..=210).contains(&word(last, 36)),
+        "the highest of its own numbers"
+    );
+    let packets = word(last, 20);
+    assert!((184..=188).contains(&packets), "{packets} packets sent");
+    assert_eq!(word(last, 24), packets * 11, "bytes of payload");
+}
+
+#[test]
+fn while_nothing_passes_nothing_is_told() {
+    let mut world = World::call(true);
+    for sequence in 1..=10 {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    world.run(Duration::from_secs(12));
+    let told = world.ends[CALLER].reports.len();
+    assert!((1..=2).contains(&told), "{told}");
+    world.run(Duration::from_secs(12));
+    assert_eq!(world.ends[CALLER].reports.len(), told);
 }

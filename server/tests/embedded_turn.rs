@@ -103,6 +103,7 @@ impl Party {
                 ssrc: local.ssrc,
                 relays: vec![local.relay],
                 codecs: vec![Codec::Pcma],
+                video: None,
             }),
             _ => None,
         })

@@ -156,6 +156,12 @@ impl Registrar {
         }
     }
 
+    /// Whether a phone of any line is reached over this flow.
+    pub(crate) fn knows(&self, flow: Flow) -> bool {
+        let mut phones = self.lines.values().flatten();
+        phones.any(|binding| binding.flow == flow)
+    }
+
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
         let soonest = self
             .lines

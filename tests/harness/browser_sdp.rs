@@ -111,6 +111,7 @@ pub fn read(sdp: &str) -> Description {
             .expect("an SSRC is a number"),
         relays,
         codecs: codecs(sdp),
+        video: None,
     }
 }
 

@@ -44,6 +44,7 @@ impl Devtools {
             data.as_str(),
             "--remote-debugging-port=0",
             "--lang=en",
+            "--hide-scrollbars",
             "about:blank",
         ];
         let arguments: Vec<&str> = FLAGS.into_iter().chain(further).collect();

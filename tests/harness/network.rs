@@ -305,7 +305,10 @@ fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
 }
 
 /// One of our programs, built from the sources as they are.
-fn binary(name: &str) -> String {
+///
+/// # Panics
+/// When they cannot be built.
+pub fn binary(name: &str) -> String {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build

@@ -178,6 +178,7 @@ fn describe(local: FarLocal) -> Description {
         ssrc: local.ssrc,
         relays: vec![local.relay],
         codecs: vec![Codec::Pcmu],
+        video: None,
     }
 }
 

@@ -1,31 +1,21 @@
 //! The whole thing as its users have it: two engines in two processes, each with a phone of its own, a phone book, an
-//! independent Nostr relay and coturn. The phones' sound is judged at the phones.
+//! independent Nostr relay and coturn. The phones' sound is judged at the phones. `phone_matrix` has more phones and ways.
 
-use std::{thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use ringfence_tests::{
     coturn::Coturn,
-    network::{Line, Network},
+    network::{Line, Network, binary},
     nostr_relay::NostrRelay,
     phone::{Account, Model, Phone},
-    program::{installed, real_time, skipped},
+    program::{Program, installed, real_time, skipped},
     tone::{HIGH, LOW},
 };
+use serde_json::Value;
 
 /// Enough for a ring over a relay that stores every event first.
-const SOON: Duration = Duration::from_secs(10);
-const TALK: Duration = Duration::from_secs(4);
-
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    transport: &'static str,
-    codec: &'static str,
-}
-
-const USUAL: Way = Way {
-    transport: "udp",
-    codec: "PCMU",
-};
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+pub(crate) const TALK: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Copy, Debug)]
 enum Side {
@@ -36,45 +26,21 @@ enum Side {
 #[test]
 fn linphone_calls_baresip_through_two_engines() {
     let Some(network) = network() else { return };
-    call(
-        &network,
-        Model::Linphone,
-        Model::Baresip,
-        USUAL,
-        Side::Caller,
-    );
-    call(
-        &network,
-        Model::Linphone,
-        Model::Baresip,
-        USUAL,
-        Side::Callee,
-    );
+    call(&network, Model::Linphone, Model::Baresip, Side::Caller);
+    call(&network, Model::Linphone, Model::Baresip, Side::Callee);
 }
 
 #[test]
 fn baresip_calls_linphone_through_two_engines() {
     let Some(network) = network() else { return };
-    call(
-        &network,
-        Model::Baresip,
-        Model::Linphone,
-        USUAL,
-        Side::Caller,
-    );
-    call(
-        &network,
-        Model::Baresip,
-        Model::Linphone,
-        USUAL,
-        Side::Callee,
-    );
+    call(&network, Model::Baresip, Model::Linphone, Side::Caller);
+    call(&network, Model::Baresip, Model::Linphone, Side::Callee);
 }
 
 #[test]
 fn a_caller_who_gives_up_stops_the_ringing_behind_the_other_engine() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip, USUAL);
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip);
     caller.order(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
     caller.order("hang-up");
@@ -84,7 +50,7 @@ fn a_caller_who_gives_up_stops_the_ringing_behind_the_other_engine() {
 #[test]
 fn an_engine_that_is_stopped_hangs_up_for_both_phones() {
     let Some(mut network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Baresip, Model::Linphone, USUAL);
+    let (mut caller, mut callee) = phones(&network, Model::Baresip, Model::Linphone);
     connect(&network, &mut caller, &mut callee);
     let took = network.stop_first_engine();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
@@ -95,7 +61,7 @@ fn an_engine_that_is_stopped_hangs_up_for_both_phones() {
 #[test]
 fn digits_and_a_hold_cross_both_engines() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip, USUAL);
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip);
     connect(&network, &mut caller, &mut callee);
     thread::sleep(Duration::from_secs(1));
     caller.order("digits 1#");
@@ -123,7 +89,7 @@ fn digits_and_a_hold_cross_both_engines() {
 #[test]
 fn linphone_sends_a_text_to_linphone_through_two_engines() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Linphone, USUAL);
+    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Linphone);
     let (from, to) = (&network.lines()[0].number, &network.lines()[1].number);
     caller.order(&format!("text {to} Grüße aus dem Norden"));
     callee.wait("a text", SOON, |news| {
@@ -137,29 +103,33 @@ fn linphone_sends_a_text_to_linphone_through_two_engines() {
 }
 
 #[test]
-#[ignore = "takes minutes: tests/run --phones"]
-fn every_phone_with_every_codec_over_every_transport() {
-    let Some(network) = network() else { return };
-    let models = [Model::Linphone, Model::Baresip];
-    for (caller, callee) in models
-        .into_iter()
-        .flat_map(|caller| models.map(|callee| (caller, callee)))
-    {
-        for transport in ["udp", "tcp"] {
-            for codec in ["PCMU", "PCMA", "G722", "opus"] {
-                call(
-                    &network,
-                    caller,
-                    callee,
-                    Way { transport, codec },
-                    Side::Caller,
-                );
-            }
-        }
+fn linphone_registers_over_tls_by_what_the_demo_prints_and_not_without_its_authority() {
+    if !Model::installed(&[Model::Linphone]) {
+        return;
     }
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["demo", "--json", "--no-call"];
+    let mut demo = Program::start(&binary("ringfence"), &arguments, folder.path());
+    let said = demo.wait_until_said("\n");
+    let said: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    let told = |field: &str| said["lines"][0]["sip"][field].as_str().unwrap();
+    let ca = Path::new(told("ca"));
+    let account = Account {
+        transport: "tls",
+        ca: Some(ca),
+        ..Account::plain(told("user"), told("password"), told("tls").parse().unwrap())
+    };
+    Phone::start(Model::Linphone, &account).wait_registered();
+    let distrustful = Account {
+        ca: None,
+        ..account
+    };
+    Phone::start(Model::Linphone, &distrustful).wait("a refusal", SOON, |news| {
+        news["event"] == "registration-failed"
+    });
 }
 
-fn network() -> Option<Network> {
+pub(crate) fn network() -> Option<Network> {
     if !Model::installed(&[Model::Linphone, Model::Baresip]) || !installed(&["turnserver"]) {
         return None;
     }
@@ -171,18 +141,23 @@ fn network() -> Option<Network> {
     Some(Network::start(alone, NostrRelay::start(), Coturn::start()))
 }
 
-fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone, Phone) {
+fn phones(network: &Network, calling: Model, called: Model) -> (Phone, Phone) {
+    phones_with(network, calling, called, "PCMU")
+}
+
+/// Two phones that have these codecs alone.
+pub(crate) fn phones_with(
+    network: &Network,
+    calling: Model,
+    called: Model,
+    codecs: &str,
+) -> (Phone, Phone) {
     let [first, second] = network.lines();
     let start = |model, line: &Line, microphone| {
-        let server = match way.transport {
-            "udp" => line.udp,
-            _ => line.tcp,
-        };
         let account = Account {
-            transport: way.transport,
-            codecs: way.codec,
             microphone,
-            ..Account::plain(&line.user, &line.password, server)
+            codecs,
+            ..Account::plain(&line.user, &line.password, line.udp)
         };
         Phone::start(model, &account)
     };
@@ -192,7 +167,7 @@ fn phones(network: &Network, calling: Model, called: Model, way: Way) -> (Phone,
     (caller, callee)
 }
 
-fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
+pub(crate) fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
     caller.order(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
     caller.wait_call("ringing", SOON);
@@ -201,8 +176,8 @@ fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
     caller.wait_call("talking", SOON);
 }
 
-fn call(network: &Network, calling: Model, called: Model, way: Way, ends: Side) {
-    let (mut caller, mut callee) = phones(network, calling, called, way);
+fn call(network: &Network, calling: Model, called: Model, ends: Side) {
+    let (mut caller, mut callee) = phones(network, calling, called);
     connect(network, &mut caller, &mut callee);
     thread::sleep(TALK);
     let (ending, other) = match ends {
@@ -215,10 +190,10 @@ fn call(network: &Network, calling: Model, called: Model, way: Way, ends: Side) 
     let (at_caller, at_callee) = (caller.quit_and_listen(HIGH), callee.quit_and_listen(LOW));
     assert!(
         at_caller.carried(TALK),
-        "{calling:?} calls {called:?}, {way:?}: the caller heard {at_caller:?}"
+        "{calling:?} calls {called:?}, the caller heard {at_caller:?}"
     );
     assert!(
         at_callee.carried(TALK),
-        "{calling:?} calls {called:?}, {way:?}: the callee heard {at_callee:?}"
+        "{calling:?} calls {called:?}, the callee heard {at_callee:?}"
     );
 }

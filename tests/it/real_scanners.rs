@@ -26,10 +26,9 @@ fn svmap_and_svwar_find_a_server_and_no_line() {
     assert!(found.contains(&line.udp.to_string()), "{found}");
     let names = ["100", "admin", &line.user, "20000", "99999"].join("\n");
     let dictionary = scene.write("names", &names);
-    for method in ["REGISTER", "INVITE", "OPTIONS"] {
+    for method in ["REGISTER", "INVITE"] {
         let port = line.udp.port().to_string();
-        let mut arguments = vec!["-p", &port, "-m", method, "--force", "-d", &dictionary];
-        arguments.push("-v");
+        let arguments = ["-p", &port, "-m", method, "--force", "-d", &dictionary];
         let found = scene.run("svwar", &arguments);
         assert!(found.contains("found nothing"), "{method}: {found}");
     }
@@ -58,8 +57,8 @@ fn svcrack_is_slowed_down_after_ten_guesses() {
 }
 
 #[test]
-fn odd_and_useless_requests_have_their_answers_over_udp_and_tcp() {
-    let Some(scene) = scene(&["sipp"]) else {
+fn odd_requests_have_their_answers_and_floods_change_nothing() {
+    let Some(scene) = scene(&["sipp", "sipsak"]) else {
         return;
     };
     for transport in ["u1", "t1"] {
@@ -71,14 +70,6 @@ fn odd_and_useless_requests_have_their_answers_over_udp_and_tcp() {
             scene.sipp(scenario, transport, count);
         }
     }
-    scene.assert_unmoved();
-}
-
-#[test]
-fn sipsak_floods_in_vain() {
-    let Some(scene) = scene(&["sipsak", "sipp"]) else {
-        return;
-    };
     let to = format!("sip:{}@{}", scene.line().user, scene.line().udp);
     scene.run("sipsak", &["-s", &to]);
     scene.run("sipsak", &["-F", "-e", "500", "-s", &to]);

@@ -286,6 +286,10 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
         browser.go(&format!("{base}{path}"));
         inspect(&mut browser, name);
     }
+    browser.go(&format!("{base}/lines/{}", scene.line(0)));
+    browser.evaluate("document.querySelector('form[action$=provision] button').click()");
+    browser.wait_for("document.querySelector('svg.qr') !== null");
+    inspect(&mut browser, "link");
     browser.resize(360, 740);
     browser.go(&base);
     browser.prefer("light");
@@ -296,6 +300,44 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
         "on a narrow screen"
     );
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    scene.end();
+}
+
+#[test]
+#[ignore = "makes the README's picture anew: a minute of a call, in examples/status-page.png"]
+fn the_picture_of_the_readme() {
+    let mut scene = Scene::set();
+    scene.call();
+    let mut browser = Devtools::open();
+    browser.resize(860, 700);
+    browser.go(scene.stack.ends[0].page.url().expose());
+    let base = browser
+        .evaluate("location.origin")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    browser.go(&format!("{base}/contacts/{}", scene.line(1)));
+    tab_to(&mut browser, "name");
+    browser.write("Ana");
+    browser.press("Enter");
+    browser.wait_for("document.querySelector('h1').textContent.startsWith('Ana')");
+    browser.evaluate("[...document.querySelectorAll('button')].find((one) => one.textContent.includes('verified')).click()");
+    browser.wait_for("document.querySelector('.mark') !== null");
+    browser.go(&base);
+    for _ in 0..3 {
+        // Half a minute is as long as anything is waited for.
+        let before = browser.evaluate(POINTS).as_u64().unwrap();
+        browser.wait_for(&format!("{POINTS} > {before} + 17"));
+    }
+    let file: PathBuf = [
+        env!("CARGO_MANIFEST_DIR"),
+        "..",
+        "examples",
+        "status-page.png",
+    ]
+    .iter()
+    .collect();
+    browser.picture(&file);
     scene.end();
 }
 

@@ -35,6 +35,16 @@ SRTP = {"off": "", "optional": ";mediaenc=srtp", "required": ";mediaenc=srtp-man
 # The recording is complete when baresip has put its call away, a moment after it told the end.
 FILE_CLOSED_AFTER = 0.2
 
+# A camera and a screen without hardware; what came is looked at by way of a snapshot.
+VIDEO_MODULES = ("vp8", "fakevideo", "snapshot")
+VIDEO_SETTINGS = (
+    "video_source fakevideo,nil",
+    "video_display fakevideo,nil",
+    "video_size 352x288",
+    "video_fps 25",
+    "video_bitrate 500000",
+)
+
 START_WITHIN = 10.0
 STOP_WITHIN = 3.0
 
@@ -76,13 +86,16 @@ class Baresip(Phone):
         with open(self.inside("config"), "w", encoding="ascii") as file:
             file.write(self.settings(port))
         self.write_contacts()
+        # Snapshots are written where it was started.
         self.process = subprocess.Popen(
-            ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+            ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, cwd=self.home
         )
         self.wire = self.dial_control(port)
         self.wire.settimeout(0.01)
         say("ready", phone="baresip")
         codecs = ",".join(CODECS[codec] for codec in self.codecs)
+        if self.has_video:
+            codecs += ";video_codecs=vp8"
         self.order(
             "uanew",
             f"<{self.identity}{self.via}>;auth_user={self.chosen.user};auth_pass={self.chosen.password}"
@@ -120,7 +133,11 @@ class Baresip(Phone):
         ]
         if self.chosen.ca:
             lines.append(f"sip_cafile {self.chosen.ca}")
-        lines += [f"module {name}.so" for name in MODULES]
+        modules = MODULES
+        if self.has_video:
+            modules += VIDEO_MODULES
+            lines += VIDEO_SETTINGS
+        lines += [f"module {name}.so" for name in modules]
         lines += [f"module_app {name}.so" for name in APPLICATIONS]
         return "\n".join(lines) + "\n"
 
@@ -174,6 +191,8 @@ class Baresip(Phone):
         if news.get("response"):
             if not news.get("ok"):
                 say("fault", why=news.get("data", ""))
+            elif "VIDEO" in news.get("data", "").upper():
+                say("figures", words=news.get("data", ""))
         elif kind == "REGISTER_OK":
             say("registered")
         elif kind == "REGISTER_FAIL":
@@ -205,6 +224,10 @@ class Baresip(Phone):
             say("call", state="held" if verb == "hold" else "talking")
         elif verb == "digits":
             self.order("sndcode", words[0])
+        elif verb == "look":
+            self.order("snapshot_recv", self.inside("seen.png"))
+        elif verb == "figures":
+            self.order("video_debug")
         elif verb == "hand-over" and words:
             self.order("transfer", self.address_of(words[0]))
         elif verb == "text" and words[0] == self.chosen.contact:

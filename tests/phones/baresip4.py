@@ -57,6 +57,7 @@ class Baresip4(Phone):
         await self.runtime.start(self.settings())
         self.agent = await UserAgent.create(self.runtime, self.account())
         self.agent.on_incoming(self.call_came)
+        self.agent.on(self.happened)  # a call may ring before there is an object for it
         say("ready", phone="baresip 4")
         self.attempt(self.register())
 
@@ -121,30 +122,28 @@ class Baresip4(Phone):
         say("call", state="incoming")
 
     def follow(self, call):
-        """Tells what becomes of a call."""
+        """A call of ours from now on."""
         if self.finishing is not None:
             self.finishing.cancel()  # first comes the new call
         if not self.calls:
             self.listen_anew()
         self.calls.append(call)
 
-        def happened(event):
-            if event.event in (Event.CALL_HOLD, Event.CALL_RESUME):
-                self.listen_anew()
-            if event.event is Event.CALL_DTMF_START:
-                say("digit", digit=event.text)
-            told = STATES.get(event.event)
-            if told == "ended":
-                self.ended(call, event.text or "")
-            elif told:
-                say("call", state=told)
+    def happened(self, event):
+        """Called by baresip: tells what becomes of calls."""
+        if event.event in (Event.CALL_HOLD, Event.CALL_RESUME):
+            self.listen_anew()
+        if event.event is Event.CALL_DTMF_START:
+            say("digit", digit=event.text)
+        told = STATES.get(event.event)
+        if told == "ended":
+            self.ended(event.call, event.text or "")
+        elif told:
+            say("call", state=told)
 
-        call.on(happened)
-
-    def ended(self, call, reason):
+    def ended(self, handle, reason):
         """A call is over; its recordings are complete in a moment."""
-        if call in self.calls:
-            self.calls.remove(call)
+        self.calls = [call for call in self.calls if call.handle != handle]
         status = reason.split(" ")[0]
         say("call", state="ended", reason=reason, **({"status": int(status)} if status.isdigit() else {}))
         if not self.calls:

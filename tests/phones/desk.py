@@ -4,7 +4,7 @@ A driver is a subclass of `Phone`, one process per phone. `serve(Subclass)` read
 event loop between orders and ends when it is told to, when standard input closes (the test died) or on SIGTERM.
 
 Orders, one a line:    call NUMBER | answer | refuse [STATUS] | hang-up | hold | resume | digits 12# |
-                       hand-over [NUMBER] | text NUMBER WORDS... | quit
+                       hand-over [NUMBER] | text NUMBER WORDS... | look | figures | quit
     Orders mean the newest call. A second `call` leaves the first as it is (hold it before); `hand-over` without a
     number joins those two.
 Lines out, one object: {"at": seconds, "event": ...} where event is one of
@@ -13,6 +13,7 @@ Lines out, one object: {"at": seconds, "event": ...} where event is one of
     digit         a key press was heard              handed-over   how a transfer stands, where the phone says so
     text          one came: from, words              text-sent     what became of ours: taken or not
     heard         once the last call is over: its recordings, `files`, a new one for what came after a hold
+    figures       what it says of its pictures, in its own words (`look` writes what it sees to seen.png in its folder)
     fault         an order failed: why                gone    the last line
 Nothing but the standard library is used.
 """
@@ -24,6 +25,8 @@ import os
 import select
 import signal
 import time
+
+VIDEO = "vp8"
 
 _BEGUN = time.monotonic()
 _TO_TEST = os.fdopen(os.dup(1), "w")
@@ -66,7 +69,7 @@ def options():
     parser.add_argument("--srtp", choices=("off", "optional", "required"), default="off")
     parser.add_argument("--digits", choices=("rtp", "info"), default="rtp", help="how key presses are sent")
     parser.add_argument("--contact", default="", help="the number of the one who is sent texts")
-    parser.add_argument("--codecs", default="PCMU", help="of PCMU, PCMA, G722, opus; only these, best first")
+    parser.add_argument("--codecs", default="PCMU", help="of PCMU, PCMA, G722, opus; only these, best first; and VP8 for pictures")
     parser.add_argument("--microphone", required=True, metavar="WAV", help="16 bit, one channel")
     parser.add_argument("--expires", type=int, default=120)
     return parser.parse_args()
@@ -79,7 +82,9 @@ class Phone:
         self.chosen = chosen
         self.home = os.path.abspath(chosen.home)
         self.microphone = os.path.abspath(chosen.microphone)
-        self.codecs = [name.strip().lower() for name in chosen.codecs.split(",")]
+        names = [name.strip().lower() for name in chosen.codecs.split(",")]
+        self.codecs = [name for name in names if name != VIDEO]
+        self.has_video = VIDEO in names
         self.via = ";transport=" + chosen.transport
         self.identity = f"sip:{chosen.user}@{chosen.server}"
         self.recordings = 0

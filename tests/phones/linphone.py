@@ -12,6 +12,7 @@ import time
 from desk import Phone, say, serve
 
 POINTER, NUMBER, TEXT, NOTHING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, None
+REAL = ctypes.c_float
 
 # Every function used, once: its result and its arguments.
 FUNCTIONS = {
@@ -45,6 +46,8 @@ FUNCTIONS = {
     "linphone_call_pause": (NUMBER, [POINTER]),
     "linphone_call_resume": (NUMBER, [POINTER]),
     "linphone_call_send_dtmfs": (NUMBER, [POINTER, TEXT]),
+    "linphone_call_get_current_params": (POINTER, [POINTER]),
+    "linphone_call_params_get_received_framerate": (REAL, [POINTER]),
     "linphone_call_transfer_to": (NUMBER, [POINTER, POINTER]),
     "linphone_call_transfer_to_another": (NUMBER, [POINTER, POINTER]),
     "linphone_call_get_error_info": (POINTER, [POINTER]),
@@ -64,6 +67,18 @@ STATES = {
     "PausedByRemote": "held",
     "Error": "ended",
     "End": "ended",
+}
+
+# A camera that shows one picture for ever, once a second, and a screen that is none.
+VIDEO = {
+    "enabled": 1,
+    "capture": 1,
+    "display": 1,
+    "automatically_initiate": 1,
+    "automatically_accept": 1,
+    "device": "StaticImage: Static picture",
+    "displaytype": "MSVoidSink",
+    "size": "cif",
 }
 
 # Its names, clock rates and channels of the codecs.
@@ -179,10 +194,13 @@ class Linphone(Phone):
             "auth_info_0": {"username": self.chosen.user, "passwd": self.chosen.password},
             "rtp": {"audio_rtp_port": free, "bind_address": "127.0.0.1"},
             "sound": {"echocancellation": 0, "agc": 0, "noisegate": 0},
-            "video": {"enabled": 0},
+            "video": VIDEO if self.has_video else {"enabled": 0},
             "net": {"firewall_policy": 0, "enable_adaptive_rate": 0},
             "misc": {"add_missing_audio_codecs": 0},
         }
+        if self.has_video:
+            sections["rtp"]["video_rtp_port"] = free
+            sections["video_codec_0"] = {"mime": "VP8", "rate": 90000, "enabled": 1}
         if self.chosen.ca:
             sections["sip"]["root_ca"] = self.chosen.ca
         for place, codec in enumerate(self.codecs):
@@ -312,6 +330,11 @@ class Linphone(Phone):
             return self.linphone_call_decline(call, REASONS[status])
         if verb == "digits":
             return self.linphone_call_send_dtmfs(call, words[0].encode())
+        if verb == "figures":
+            params = self.linphone_call_get_current_params(call)
+            framerate = self.linphone_call_params_get_received_framerate(params)
+            say("figures", words=f"{framerate:.1f} pictures a second", framerate=framerate)
+            return 0
         if verb == "hand-over" and words:
             return self.linphone_call_transfer_to(call, self.address(words[0]))
         if verb == "hand-over":

@@ -216,6 +216,10 @@ impl Engine {
             [] => Ok(silent_phone()),
             sdp => sdp::read_offer(sdp, self.config.srtp),
         };
+        let offer = offer.map(|mut offer| {
+            offer.video = offer.video.filter(|_| self.config.video);
+            offer
+        });
         let (status, end) = match (callee, offer) {
             _ if self.closing => (503, End::ShutDown),
             _ if self.busy() >= MAX_CALLS => (503, End::TooMany),

@@ -19,6 +19,8 @@ pub struct Config {
     pub digest: ringfence_sip::Algorithms,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Whether moving pictures pass where both phones have them.
+    pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unasked_lamps: UnaskedLamps,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
@@ -33,6 +35,7 @@ impl Default for Config {
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
+            video: true,
             unasked_lamps: UnaskedLamps::default(),
             no_answer: Duration::from_secs(30),
         }

@@ -206,6 +206,7 @@ impl Engine {
     /// Ends every call and begins none. The engine is done when [`Self::is_idle`].
     pub fn shut_down(&mut self, now: Instant) {
         self.closing = true;
+        self.plan_round(now);
         for label in self.labels() {
             self.tell(label, Happening::ShutDown, now);
         }
@@ -251,6 +252,12 @@ impl Engine {
     #[must_use]
     pub fn flows(&self, line: &Line) -> Vec<sip::Flow> {
         self.agent.flows(&line.account.user).collect()
+    }
+
+    /// Whether a phone is registered over a flow.
+    #[must_use]
+    pub fn is_registered(&self, flow: sip::Flow) -> bool {
+        self.agent.is_registered(flow)
     }
 
     /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.

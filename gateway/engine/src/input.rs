@@ -10,12 +10,21 @@ use crate::envelope::EventKey;
 /// News of one call's sound.
 #[derive(Debug)]
 pub enum MediaEvent {
-    /// The phone's RTP ports are bound, one at each address; these go into the phones' SDP.
-    Near(Vec<SocketAddr>),
+    /// The phone's RTP ports are bound, at each address; these go into the phones' SDP.
+    Near(Vec<NearPort>),
     /// The call's media machine says something.
     Talk(TalkEvent),
     /// An order could not be carried out; the call cannot have sound.
     Refused(MediaFault),
+}
+
+/// Where a phone sends its RTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NearPort {
+    /// Sound.
+    pub sound: SocketAddr,
+    /// The port for moving pictures at the same address, if one was asked for and could be bound.
+    pub video: Option<u16>,
 }
 
 /// Why the shell could not carry out a media order.

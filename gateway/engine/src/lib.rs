@@ -68,7 +68,7 @@ pub use census::Census;
 pub use config::Config;
 pub use counters::Counters;
 pub use engine::Engine;
-pub use input::{MediaEvent, MediaFault, Sealed};
+pub use input::{MediaEvent, MediaFault, NearPort, Sealed};
 pub use lamps::UnaskedLamps;
 pub use line::{BindingFault, Line};
 pub use output::{CallLabel, MediaOrder, Output, Post, PostId};

@@ -54,10 +54,14 @@ pub struct Post {
 /// What to do with a call's sound. Orders for one call are carried out in their order.
 #[derive(Debug)]
 pub enum MediaOrder {
-    /// Bind a local port for the phone's RTP at each of these addresses, where phones of the line
-    /// registered, and report [`crate::MediaEvent::Near`]. Those that are not the one of
+    /// Bind local ports for the phone's RTP, and report [`crate::MediaEvent::Near`]. Those that are not the one of
     /// [`Self::Attach`] may be closed then. Nothing leaves the machine.
-    OpenNear(Vec<IpAddr>),
+    OpenNear {
+        /// Addresses where phones of the line registered.
+        at: Vec<IpAddr>,
+        /// Whether moving pictures need a port as well.
+        video: bool,
+    },
     /// Dial the TURN server and report the allocation.
     OpenFar,
     /// The phone's side of the sound; again whenever the phone changes it.

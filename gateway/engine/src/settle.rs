@@ -31,7 +31,6 @@ impl Engine {
         if std::mem::take(&mut self.ledger_changed) {
             self.out.push_back(Output::Ledger);
         }
-        self.plan_round(now);
         self.order_stamps(now);
     }
 

@@ -14,6 +14,7 @@ impl Engine {
     /// start, and whenever the user has edited them.
     pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64, now: Instant) {
         self.address_book.replace(contacts, saved);
+        self.plan_round(now);
         self.settle(now);
     }
 

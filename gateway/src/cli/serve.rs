@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::gateway::{Enquiry, Gateway, Status};
 use crate::house::{House, take_logins_of};
 use crate::page::board::Board;
-use crate::page::{self, Front};
+use crate::page::{self, Front, key};
 use crate::reload::Running;
 
 /// Relays may take this long to connect before it is worth a warning.
@@ -36,7 +36,7 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     // Phones are served all the same when nobody can be told.
     drop(say(&ready(gateway, house.lines().len())));
     if let Some(front) = &front {
-        drop(say(&format!("status page: {}", front.url().expose())));
+        drop(say(&status_page(front)));
     }
     if let Some(page) = &page {
         drop(say(&format!("for monitors: http://{}", page.address())));
@@ -63,6 +63,19 @@ async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, F
         return Ok(None);
     };
     Ok(Some(page::open(address, gateway.enquiry()).await?))
+}
+
+/// Where the page is. A journal is read by others than the user, and gets no key.
+fn status_page(front: &Front) -> String {
+    if std::env::var_os("JOURNAL_STREAM").is_some() {
+        let file = key::file(front.state());
+        return format!(
+            "status page: http://{}; its address with the key is in {}",
+            front.address(),
+            file.display()
+        );
+    }
+    format!("status page: {}", front.url().expose())
 }
 
 /// The user's page, and what phones on the network fetch.

@@ -78,6 +78,9 @@ pub enum ConfigError {
         "the setting `provisioning.listen` is {0:?}, which is no port at an address of `sip.listen`"
     )]
     Provisioning(String),
+    /// `provisioning.listen` without the status page.
+    #[error("the setting `provisioning.listen` needs the status page, and `page.listen` is empty")]
+    ProvisioningAlone,
     /// A desk phone whose hardware address is none.
     #[error("the setting `provisioning.phones` has the hardware address {0:?}, which is none")]
     Mac(String),
@@ -152,6 +155,7 @@ impl ConfigError {
             Self::Provisioning(_) => {
                 "write for example listen = \"192.168.1.10:5081\" when sip.listen has \"192.168.1.10\", or leave it empty".to_owned()
             }
+            Self::ProvisioningAlone => "set page.listen too, for example \"127.0.0.1:5080\"".to_owned(),
             Self::Mac(_) => {
                 "write for example phones = [{ mac = \"00:15:65:aa:bb:cc\", line = 20417 }]; it is printed on the phone's back".to_owned()
             }

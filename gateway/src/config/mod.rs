@@ -191,6 +191,9 @@ impl TryFrom<RawConfig> for Config {
             relay::check_url(url).map_err(|_| ConfigError::Relay(url.clone()))?;
         }
         let sip = SipListen::try_from(raw.sip)?;
+        if raw.page.listen.is_empty() && !raw.provisioning.listen.is_empty() {
+            return Err(ConfigError::ProvisioningAlone);
+        }
         Ok(Self {
             state: expand_home(&raw.state, std::env::var_os("HOME").map(PathBuf::from))?,
             log: raw.log,

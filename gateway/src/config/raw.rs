@@ -97,6 +97,8 @@ pub struct RawSip {
     pub tls_port: u16,
     /// Whether sound is encrypted.
     pub srtp: RawSrtp,
+    /// Whether moving pictures pass.
+    pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unsolicited_mwi: RawUnasked,
     /// Host names.
@@ -188,6 +190,7 @@ impl Default for RawSip {
             tcp_port: 5060,
             tls_port: 5061,
             srtp: RawSrtp::default(),
+            video: true,
             unsolicited_mwi: RawUnasked::default(),
             names: Vec::new(),
             certificate: String::new(),

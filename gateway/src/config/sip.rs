@@ -1,4 +1,4 @@
-//! `[sip]`: where phones register, what certificate they see, and whether their sound is encrypted.
+//! `[sip]`: where phones register, what certificate they see, whether their sound is encrypted, and whether pictures pass.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ pub struct SipListen {
     pub tls_port: u16,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
+    /// Whether moving pictures pass where both phones have them.
+    pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unasked_lamps: UnaskedLamps,
     /// Host names of this machine that phones may dial.
@@ -52,6 +54,7 @@ impl TryFrom<RawSip> for SipListen {
                 RawSrtp::Optional => Srtp::Optional,
                 RawSrtp::Required => Srtp::Required,
             },
+            video: raw.video,
             unasked_lamps: match raw.unsolicited_mwi {
                 RawUnasked::Auto => UnaskedLamps::Auto,
                 RawUnasked::Always => UnaskedLamps::Always,

@@ -4,6 +4,7 @@ pub mod book;
 pub mod certificate;
 mod idle;
 pub mod lobby;
+mod near;
 mod patience;
 pub mod phone;
 pub mod ports;

@@ -1,15 +1,15 @@
 //! The sockets that phones talk to: SIP over UDP, TCP and TLS (RFC 3261 18), bytes only.
 //!
 //! What a message means is the engine's business. This room opens the sockets and brings bytes to
-//! the flow that they are for; `stream` serves connections.
+//! the flow that they are for; `stream` serves connections, `seats` counts them.
 
+mod seats;
 mod stream;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use ringfence_sip::{Flow, Transport};
 use tokio::net::{TcpListener, UdpSocket};
@@ -19,14 +19,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::patience::patiently;
+use seats::{MOST_CONNECTIONS, Seats};
 use stream::Reception;
 
 /// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a
 /// full socket buffer would (phones repeat them), and TCP connections wait.
 const INBOX: usize = 1_024;
-
-/// TCP connections at one time: every phone of a large office, with room to spare.
-const MOST_CONNECTIONS: usize = 512;
 
 /// Largest UDP datagram.
 const DATAGRAM: usize = 65_535;
@@ -86,6 +84,7 @@ pub(crate) struct PhoneSockets {
     tcp: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     connections: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
+    seats: Arc<Seats>,
     opened: mpsc::Receiver<(u64, mpsc::Sender<Vec<u8>>)>,
     inbox: mpsc::Receiver<PhoneInput>,
     tasks: Vec<JoinHandle<()>>,
@@ -101,6 +100,7 @@ impl PhoneSockets {
             tcp: Vec::new(),
             tls: Vec::new(),
             connections: BTreeMap::new(),
+            seats: Arc::default(),
             opened,
             inbox,
             tasks: Vec::new(),
@@ -116,7 +116,7 @@ impl PhoneSockets {
         let reception = Reception {
             into,
             tell,
-            ids: Arc::new(AtomicU64::new(1)),
+            seats: Arc::clone(&sockets.seats),
         };
         for addr in &listen.tcp {
             let refused = |error| refused("tcp", *addr, error);
@@ -188,6 +188,11 @@ impl PhoneSockets {
                 }
             }
         }
+    }
+
+    /// Notes whether a phone is registered over a flow: then its connection is the last to go.
+    pub(crate) fn note(&self, flow: Flow, is_registered: bool) {
+        self.seats.note(flow.connection, is_registered);
     }
 
     /// Closes a phone's connection. Dropping its outbox ends the task that serves it.

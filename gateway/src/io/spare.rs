@@ -335,6 +335,7 @@ mod tests {
             ssrc: other.ssrc,
             relays: vec![other.relay],
             codecs: vec![Codec::Pcmu],
+            video: None,
         };
         let now = clock::now();
         spare.leg.connect(&remote, role, now).unwrap();

@@ -3,23 +3,18 @@
 //!
 //! No packet leaves this task for another one: what comes in is handled and sent on at once.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
 use ringfence_media::far::FarLeg;
 use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::lobby::Lobby;
-use super::patience::patiently;
+use super::near::{NearPorts, Pair, recv};
 use super::spare::{Shelf, Spare};
 use super::turn::TurnSocket;
-
-/// Tries for an even RTP port whose odd neighbour is free too (RFC 3550 11).
-const PORT_TRIES: usize = 64;
 
 /// Largest packet of sound that is read: Ethernet's size, with room for a jumbo phone.
 const PACKET: usize = 2_048;
@@ -49,15 +44,6 @@ pub(crate) struct Studio {
     pub(crate) words: mpsc::Sender<Word>,
 }
 
-/// The phone's two ports. What comes to the second is RTCP, which ends here: it names the
-/// phone.
-#[derive(Debug)]
-struct NearPorts {
-    local: SocketAddr,
-    rtp: UdpSocket,
-    rtcp: Option<UdpSocket>,
-}
-
 #[derive(Debug)]
 struct Sound {
     talk: Talk,
@@ -71,7 +57,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
     let mut near: Vec<NearPorts> = Vec::new();
     let mut sound: Option<Sound> = None;
     let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
-    let mut aside = [0; PACKET];
+    let (mut aside, mut seen, mut reported) = ([0; PACKET], [0; PACKET], [0; PACKET]);
     let mut glance = now() + GLANCE;
     loop {
         if let Some(sound) = &mut sound
@@ -84,24 +70,38 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
-                Some(MediaOrder::OpenNear(at)) => near = open_near(&at, call, &studio).await,
+                Some(MediaOrder::OpenNear { at, video }) => {
+                    near = NearPorts::open(&at, video).await;
+                    tell(call, &studio, opened(&at, &near)).await;
+                }
                 Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
                 Some(order) => {
                     if let MediaOrder::Attach(terms) = &order {
-                        near.retain(|ports| ports.local == terms.local);
+                        near.retain(|ports| ports.local() == terms.local);
                     }
                     if let Some(fault) = obey(order, sound.as_mut()) {
                         tell(call, &studio, MediaEvent::Refused(fault)).await;
                     }
                 }
             },
-            packet = recv_near(near.first().map(|near| &near.rtp), &mut from_phone) => {
+            packet = recv(near.first().map(|near| &near.sound.rtp), &mut from_phone) => {
                 let (length, from) = packet;
                 if let (Some(bytes), Some(sound)) = (from_phone.get(..length), &mut sound) {
                     sound.talk.handle_rtp(from, bytes, now());
                 }
             }
-            _ = recv_near(near.first().and_then(|near| near.rtcp.as_ref()), &mut aside) => {}
+            packet = recv(near.first().and_then(|near| near.sound.rtcp.as_ref()), &mut aside) => {
+                let (length, from) = packet;
+                if let (Some(bytes), Some(sound)) = (aside.get(..length), &mut sound) {
+                    sound.talk.handle_rtcp(from, bytes, now());
+                }
+            }
+            packet = recv(video(&near).map(|video| &video.rtp), &mut seen) => {
+                see(packet, &seen, sound.as_mut());
+            }
+            packet = recv(video(&near).and_then(|video| video.rtcp.as_ref()), &mut reported) => {
+                see(packet, &reported, sound.as_mut());
+            }
             open = recv_turn(sound.as_mut().map(|sound| &mut sound.turn), &mut from_turn) => {
                 if let Some(sound) = &mut sound {
                     if open {
@@ -208,10 +208,10 @@ async fn drain(
             }
             TalkOutput::ToPhone { to, bytes } => {
                 // Lost sound is not sent again.
-                let sent = near.map(|near| near.rtp.try_send_to(&bytes, to));
-                if !matches!(sent, Some(Ok(_))) {
-                    tracing::trace!("a packet for the phone was lost");
-                }
+                send(near.map(|near| &near.sound), &bytes, to);
+            }
+            TalkOutput::VideoToPhone { to, bytes } => {
+                send(near.and_then(|near| near.video.as_ref()), &bytes, to);
             }
             TalkOutput::Event(event) => {
                 if !tell(call, studio, MediaEvent::Talk(event)).await {
@@ -221,21 +221,6 @@ async fn drain(
         }
     }
     true
-}
-
-async fn open_near(at: &[IpAddr], call: CallLabel, studio: &Studio) -> Vec<NearPorts> {
-    let mut opened = Vec::with_capacity(at.len());
-    for ip in at {
-        // An address that this machine has lost: phones there are not reached in any case.
-        opened.extend(bind_pair(*ip).await.ok());
-    }
-    let event = if opened.is_empty() && !at.is_empty() {
-        MediaEvent::Refused(MediaFault::NoPort)
-    } else {
-        MediaEvent::Near(opened.iter().map(|ports| ports.local).collect())
-    };
-    tell(call, studio, event).await;
-    opened
 }
 
 /// Takes the spare, whose relay the engine hears of at once, or dials; then the relay comes later.
@@ -261,40 +246,32 @@ async fn tell(call: CallLabel, studio: &Studio, event: MediaEvent) -> bool {
     studio.words.send(Word::Event(call, event)).await.is_ok()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the phone's own port, on the address it registers at"
-)]
-async fn bind_pair(ip: IpAddr) -> io::Result<NearPorts> {
-    for _ in 0..PORT_TRIES {
-        let rtp = UdpSocket::bind((ip, 0)).await?;
-        let local = rtp.local_addr()?;
-        let port = local.port();
-        if port % 2 == 0
-            && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
-        {
-            rtp.writable().await?;
-            return Ok(NearPorts {
-                local,
-                rtp,
-                rtcp: Some(rtcp),
-            });
-        }
+/// What the engine hears of ports that were to be bound.
+fn opened(at: &[IpAddr], near: &[NearPorts]) -> MediaEvent {
+    if near.is_empty() && !at.is_empty() {
+        MediaEvent::Refused(MediaFault::NoPort)
+    } else {
+        MediaEvent::Near(near.iter().map(NearPorts::named).collect())
     }
-    // Nearly all ports are taken: sound matters more than an RTCP port that only discards.
-    let rtp = UdpSocket::bind((ip, 0)).await?;
-    rtp.writable().await?;
-    Ok(NearPorts {
-        local: rtp.local_addr()?,
-        rtp,
-        rtcp: None,
-    })
 }
 
-async fn recv_near(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
-    match socket {
-        Some(socket) => patiently(socket, || socket.try_recv_from(buffer)).await,
-        None => std::future::pending().await,
+/// The ports for moving pictures, if the call may have some.
+fn video(near: &[NearPorts]) -> Option<&Pair> {
+    near.first()?.video.as_ref()
+}
+
+/// Takes a packet of moving pictures, or about them.
+fn see((length, from): (usize, SocketAddr), buffer: &[u8], sound: Option<&mut Sound>) {
+    if let (Some(bytes), Some(sound)) = (buffer.get(..length), sound) {
+        sound.talk.handle_video(from, bytes, now());
+    }
+}
+
+/// Sends the phone a packet. What is lost is not sent again.
+fn send(ports: Option<&Pair>, bytes: &[u8], to: SocketAddr) {
+    let sent = ports.map(|ports| ports.rtp.try_send_to(bytes, to));
+    if !matches!(sent, Some(Ok(_))) {
+        tracing::trace!("a packet for the phone was lost");
     }
 }
 

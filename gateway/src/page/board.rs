@@ -3,12 +3,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ringfence_media::Srtp;
 use ringfence_phonebook::Number;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Provisioning};
 use crate::gateway::Gateway;
+use crate::io::certificate;
 use crate::keystore::{LineFile, SipAccount};
 
 /// The facts of a running engine.
@@ -22,8 +25,10 @@ pub struct Board {
     pub sip: [Vec<SocketAddr>; 3],
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
-    /// Whether phones see a certificate of the user's own, which they may trust by themselves.
-    pub own_certificate: bool,
+    /// A certificate of the user's own, which phones may trust by themselves.
+    pub certificate: Option<Arc<ServerConfig>>,
+    /// Host names of this machine that phones dial.
+    pub names: Vec<String>,
     /// Where phones on the network fetch their settings, if they may.
     pub lan: Option<SocketAddr>,
     /// How they do.
@@ -55,10 +60,19 @@ impl Board {
             lines: lines.iter().map(line).collect(),
             sip: [gateway.udp(), gateway.tcp(), gateway.tls()].map(<[SocketAddr]>::to_vec),
             srtp: config.sip.srtp,
-            own_certificate: config.sip.certificate.is_some(),
+            certificate: own_certificate(config),
+            names: config.sip.names.clone(),
             lan: config.provisioning.as_ref().map(|network| network.listen),
             provisioning: config.provisioning.clone(),
         }
+    }
+
+    /// The name for which the user's own certificate is.
+    pub(super) fn own_name(&self) -> Option<&str> {
+        self.names
+            .first()
+            .filter(|_| self.certificate.is_some())
+            .map(String::as_str)
     }
 
     /// The line with this number.
@@ -66,4 +80,10 @@ impl Board {
     pub fn line(&self, number: Number) -> Option<&BoardLine> {
         self.lines.iter().find(|line| line.number == number)
     }
+}
+
+/// It was read when phones were first listened to, so that it can be read.
+fn own_certificate(config: &Config) -> Option<Arc<ServerConfig>> {
+    config.sip.certificate.as_ref()?;
+    certificate::server(&config.certificate()).ok()
 }

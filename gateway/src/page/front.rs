@@ -74,44 +74,10 @@ impl Front {
         board: Board,
         enquiry: Enquiry,
     ) -> Result<Self, FrontError> {
-        let place = Page::bind(address).await;
-        let place = match place {
-            Err(PageError::Listen { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
-                tracing::warn!(
-                    port = address.port(),
-                    "the port of the status page is taken, perhaps by another ringfence: the page is at a free one. To do: set page.listen"
-                );
-                Page::bind(SocketAddr::new(address.ip(), 0)).await?
-            }
-            place => place?,
-        };
+        let place = take_place(address).await?;
         let key = Key::draw(place.address());
         let state = board.state.clone();
-        let network = match board.provisioning.clone() {
-            Some(network) => Some((Place::on_network(network.listen).await?, network)),
-            None => None,
-        };
-        let mut board = board;
-        board.lan = network.as_ref().map(|(place, _)| place.address());
-        let secret = network.as_ref().map(|_| key::lasting(&state)).transpose()?;
-        let desks = network
-            .as_ref()
-            .zip(secret)
-            .map(|((_, network), secret)| Desks::new(secret, network.desks.clone()));
-        let provisioner = Arc::new(Provisioner {
-            office: Office::default(),
-            here: format!("http://{}", place.address()),
-            lan: board.lan.map(|lan| format!("http://{lan}")),
-            desks,
-            board,
-        });
-        let lan = match network {
-            Some((place, network)) => {
-                let lan = Lan::open(place, network.plug_and_play, Arc::clone(&provisioner)).await;
-                Some(lan.map_err(FrontError::Plug)?)
-            }
-            None => None,
-        };
+        let (provisioner, lan) = open_office(&place, board).await?;
         let counter = Arc::new(Counter {
             enquiry,
             provisioner,
@@ -134,11 +100,56 @@ impl Front {
         &self.state
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.key.address
+    }
+
     /// The address that opens it.
     #[must_use]
     pub fn url(&self) -> Secret {
         self.key.url()
     }
+}
+
+/// The place of the page, or another one if that is taken.
+async fn take_place(address: SocketAddr) -> Result<Place, PageError> {
+    match Page::bind(address).await {
+        Err(PageError::Listen { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
+            tracing::warn!(
+                port = address.port(),
+                "the port of the status page is taken, perhaps by another ringfence: the page is at a free one. To do: set page.listen"
+            );
+            Page::bind(SocketAddr::new(address.ip(), 0)).await
+        }
+        place => place,
+    }
+}
+
+/// What hands settings to phones: on the page, and on the network if that is switched on.
+async fn open_office(
+    page: &Place,
+    mut board: Board,
+) -> Result<(Arc<Provisioner>, Option<Lan>), FrontError> {
+    let provisioner = |board: Board, desks| {
+        Arc::new(Provisioner {
+            office: Office::default(),
+            here: format!("http://{}", page.address()),
+            lan: board.lan_base(),
+            desks,
+            board,
+        })
+    };
+    let Some(network) = board.provisioning.clone() else {
+        return Ok((provisioner(board, None), None));
+    };
+    let place = Place::on_network(network.listen).await?;
+    board.lan = Some(place.address());
+    let desks = Desks::new(key::lasting(&board.state)?, network.desks);
+    let provisioner = provisioner(board, Some(desks));
+    let lan = Lan::open(place, network.plug_and_play, Arc::clone(&provisioner)).await;
+    Ok((provisioner, Some(lan.map_err(FrontError::Plug)?)))
 }
 
 impl Drop for Front {

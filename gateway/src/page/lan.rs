@@ -1,10 +1,10 @@
 //! What phones on the network are given, and nothing else: settings by one-time links, settings of desk phones below a secret path,
 //! and the certificate to trust. And, when it is switched on, the answer to phones that ask the whole network (`provision::plug`).
 //!
-//! It all travels as plain HTTP: a new phone trusts no certificate of ours, so that whoever listens to the network in that moment sees
-//! the password of a line. The log says so.
+//! With a certificate of the user's own it is HTTPS alone. Otherwise it travels as plain HTTP, since a new phone trusts no certificate of
+//! the engine's making: whoever listens to the network in that moment sees the password of a line. The log says so.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -43,23 +43,22 @@ impl Lan {
         plug_and_play: bool,
         provisioner: Arc<Provisioner>,
     ) -> std::io::Result<Self> {
-        let address = place.address();
-        tracing::warn!(
-            plug_and_play,
-            "phones on the network can fetch their settings, with passwords, unencrypted: whoever listens there when they do can use their lines"
-        );
+        let (board, at) = (&provisioner.board, place.address().ip());
+        let certificate = board.certificate.clone();
+        let base = board.lan_base().unwrap_or_default();
+        tell(plug_and_play, certificate.is_some());
         let plug = if plug_and_play {
-            let sockets = Sockets::open(address.ip()).await?;
-            Some(tokio::spawn(
-                sockets.serve(Arc::clone(&provisioner), address),
-            ))
+            let sockets = Sockets::open(at).await?;
+            Some(tokio::spawn(sockets.serve(Arc::clone(&provisioner), base)))
         } else {
             None
         };
-        Ok(Self {
-            _page: place.serve(routes(provisioner)),
-            plug,
-        })
+        let routes = routes(provisioner);
+        let page = match certificate {
+            Some(certificate) => place.serve_secured(routes, certificate),
+            None => place.serve(routes),
+        };
+        Ok(Self { _page: page, plug })
     }
 }
 
@@ -68,6 +67,22 @@ impl Drop for Lan {
         if let Some(plug) = &self.plug {
             plug.abort();
         }
+    }
+}
+
+/// What is exposed, so that nobody has to guess.
+fn tell(plug_and_play: bool, is_secured: bool) {
+    if is_secured {
+        tracing::warn!("phones on the network can fetch their settings, with passwords, over TLS");
+    } else {
+        tracing::warn!(
+            "phones on the network can fetch their settings, with passwords, unencrypted: whoever listens there when they do can use their lines"
+        );
+    }
+    if plug_and_play {
+        tracing::warn!(
+            "whoever sends the hardware address of a desk phone of the settings is told where its password is. To do: switch plug_and_play off when all phones are set up"
+        );
     }
 }
 
@@ -111,9 +126,9 @@ impl Sockets {
         Ok(Self { all, own })
     }
 
-    async fn serve(self, provisioner: Arc<Provisioner>, address: SocketAddr) {
+    async fn serve(self, provisioner: Arc<Provisioner>, base: String) {
         let Self { all, own } = self;
-        let (Ok(local), base) = (own.local_addr(), format!("http://{address}")) else {
+        let Ok(local) = own.local_addr() else {
             return;
         };
         let mut datagram = vec![0; DATAGRAM];
@@ -133,5 +148,38 @@ impl Sockets {
                 let _ = own.send_to(&told.notice, phone).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::certificate::{Names, Source, server};
+
+    #[tokio::test]
+    async fn with_a_certificate_nothing_is_served_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Own {
+            folder: folder.path().to_owned(),
+            names: Names::default(),
+        };
+        let config = server(&source).unwrap();
+        let place = Place::on_network(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = place.address();
+        let routes = Router::new().route("/", get(async || "well"));
+        let _page = place.serve_secured(routes, config);
+        let pem = std::fs::read(authority_file(folder.path())).unwrap();
+        let trusted = reqwest::Certificate::from_pem(&pem).unwrap();
+        let client = reqwest::Client::builder().no_proxy();
+        let client = client.add_root_certificate(trusted).build().unwrap();
+        let answer = client.get(format!("https://{address}/")).send().await;
+        assert_eq!(answer.unwrap().text().await.unwrap(), "well");
+        assert!(
+            client
+                .get(format!("http://{address}/"))
+                .send()
+                .await
+                .is_err()
+        );
     }
 }

@@ -175,6 +175,7 @@ impl FarLeg {
             pwd: self.credentials.pwd.clone(),
             fingerprint: certificate.fingerprint(),
             ssrc: self.ssrc,
+            video_ssrc: self.video_ssrc,
             relay,
         };
         self.relay = Some(relay);
@@ -244,6 +245,7 @@ impl FarLeg {
             PeerOutput::Connected => self.connected(now),
             PeerOutput::ControlOpen => self.say(FarEvent::ControlOpen),
             PeerOutput::Rtp(packet) => self.say(FarEvent::Rtp(packet)),
+            PeerOutput::PictureWanted => self.say(FarEvent::PictureWanted),
             // SCTP takes no longer ones today; what passes here must not hang on a library's setting.
             PeerOutput::Control(bytes) if bytes.len() > MAX_CONTROL => self.counters.overlong += 1,
             PeerOutput::Control(bytes) => self.say(FarEvent::Control(bytes)),

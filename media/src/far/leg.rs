@@ -47,6 +47,7 @@ pub struct FarLeg {
     pub(super) credentials: Credentials,
     pub(super) certificate: Option<Certificate>,
     pub(super) ssrc: u32,
+    pub(super) video_ssrc: u32,
     pub(super) relay: Option<SocketAddr>,
     pub(super) allocation: Allocation,
     pub(super) gate: Gate,
@@ -89,6 +90,8 @@ impl FarLeg {
         seed.zeroize();
         let credentials = Credentials::draw(&mut rng);
         let ssrc = rng.next_u32();
+        // Another one than the sound's, whatever is drawn.
+        let video_ssrc = ssrc.wrapping_add(rng.next_u32() | 1);
         let mut leg = Self {
             private_relays: config.private_relays,
             own_ip: config.local.ip(),
@@ -97,6 +100,7 @@ impl FarLeg {
             credentials,
             certificate: Certificate::generate(),
             ssrc,
+            video_ssrc,
             relay: None,
             allocation: Allocation::new(&config, now),
             gate: Gate::default(),
@@ -201,7 +205,12 @@ impl FarLeg {
         if !is_ufrag(&remote.ufrag) || !is_password(&remote.pwd) {
             return Err(FarError::Credentials);
         }
-        if remote.ssrc == self.ssrc {
+        let theirs = [
+            Some(remote.ssrc),
+            remote.video.as_ref().map(|video| video.ssrc),
+        ];
+        let is_ours = |ssrc: &u32| *ssrc == self.ssrc || *ssrc == self.video_ssrc;
+        if theirs.iter().flatten().any(is_ours) || theirs[0] == theirs[1] {
             return Err(FarError::SameStream);
         }
         let remote_relays = relays::accept(&remote.relays, relay, self.private_relays)?;
@@ -213,6 +222,7 @@ impl FarLeg {
                 pwd: &self.credentials.pwd,
                 certificate,
                 ssrc: self.ssrc,
+                video_ssrc: self.video_ssrc,
                 relay,
                 remote,
                 remote_relays: &remote_relays,
@@ -240,13 +250,20 @@ impl FarLeg {
         Ok(())
     }
 
-    /// Sends one packet of sound; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped and
+    /// Sends one packet of sound or moving pictures; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped and
     /// counted: sound that is late is worth nothing.
     pub fn write_rtp(&mut self, packet: RtpPacket, now: Instant) {
         if self.with_peer(now, |peer, now| peer.write_rtp(packet, now)) == Some(true) {
             self.settle(now);
         } else {
             self.counters.unsent += 1;
+        }
+    }
+
+    /// Asks the other side for a whole picture. Without moving pictures in the call nothing happens.
+    pub fn want_picture(&mut self, now: Instant) {
+        if self.with_peer(now, |peer, now| peer.want_picture(now)) == Some(true) {
+            self.settle(now);
         }
     }
 

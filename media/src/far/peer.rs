@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use str0m::channel::ChannelId;
-use str0m::media::Pt;
+use str0m::media::{KeyframeRequestKind, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
@@ -16,6 +16,7 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 use super::MAX_CONTROL;
 use super::setup::{self, PeerTerms};
 use super::terms::{FarFault, Role, RtpPacket};
+use crate::video;
 
 /// Times so far ahead mean "never" to str0m.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
@@ -39,8 +40,10 @@ pub(super) enum PeerOutput {
     Connected,
     /// The data channel is open.
     ControlOpen,
-    /// The other engine's sound.
+    /// The other engine's sound or moving pictures.
     Rtp(RtpPacket),
+    /// The other engine wants a whole picture.
+    PictureWanted,
     /// A message on the data channel.
     Control(Vec<u8>),
     /// It cannot go on.
@@ -64,30 +67,48 @@ enum Stage {
 pub(super) struct Peer {
     rtc: Rtc,
     relay: SocketAddr,
-    ssrc: u32,
-    remote_ssrc: u32,
+    sound: Stream,
+    video: Option<Stream>,
     caller: bool,
     stage: Stage,
     channel: ChannelId,
     control_open: bool,
-    sequence: Option<u64>,
     alarm: Option<Instant>,
+}
+
+/// One stream each way.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    ssrc: u32,
+    remote_ssrc: u32,
+    /// The index of the newest packet that was sent.
+    sequence: Option<u64>,
+}
+
+impl Stream {
+    const fn new(ssrc: u32, remote_ssrc: u32) -> Self {
+        Self {
+            ssrc,
+            remote_ssrc,
+            sequence: None,
+        }
+    }
 }
 
 impl Peer {
     /// Sets up the connection and makes ready to send the first checks.
     pub(super) fn new(terms: &PeerTerms<'_>, now: Instant) -> Result<Self, FarFault> {
         let (rtc, channel) = setup::build(terms, now)?;
+        let video = terms.remote.video.as_ref();
         let mut peer = Self {
             rtc,
             relay: terms.relay,
-            ssrc: terms.ssrc,
-            remote_ssrc: terms.remote.ssrc,
+            sound: Stream::new(terms.ssrc, terms.remote.ssrc),
+            video: video.map(|video| Stream::new(terms.video_ssrc, video.ssrc)),
             caller: terms.role == Role::Caller,
             stage: Stage::Checking,
             channel,
             control_open: false,
-            sequence: None,
             alarm: None,
         };
         peer.handle_timeout(now)?;
@@ -117,16 +138,21 @@ impl Peer {
             .map_err(|error| setup::fault(&error))
     }
 
-    /// Sends a packet of sound; false if it is not one that this leg can carry, or too early.
+    /// Sends a packet of sound or moving pictures; false if it is not one that this leg can carry, or too early.
     pub(super) fn write_rtp(&mut self, packet: RtpPacket, now: Instant) -> Result<bool, FarFault> {
-        if self.stage != Stage::Connected || !setup::is_payload_type(packet.payload_type) {
+        let stream = match packet.payload_type {
+            pt if setup::is_sound(pt) => Some(&mut self.sound),
+            pt if video::is_far_payload_type(pt) => self.video.as_mut(),
+            _ => None,
+        };
+        let Some(ours) = stream.filter(|_| self.stage == Stage::Connected) else {
             return Ok(false);
-        }
-        let Some(sequence) = extend(self.sequence, packet.sequence) else {
+        };
+        let Some(sequence) = extend(ours.sequence, packet.sequence) else {
             return Ok(false);
         };
         let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx(&self.ssrc.into()) else {
+        let Some(stream) = api.stream_tx(&ours.ssrc.into()) else {
             return Ok(false);
         };
         let write = RtpWrite::new(
@@ -137,8 +163,22 @@ impl Peer {
             packet.payload,
         );
         stream.write_rtp(write.marker(packet.marker));
-        self.sequence = self.sequence.max(Some(sequence));
+        ours.sequence = ours.sequence.max(Some(sequence));
         // str0m only stamps the packet here; it leaves when the time is told.
+        self.handle_timeout(now)?;
+        Ok(true)
+    }
+
+    /// Asks the other engine for a whole picture (RFC 4585 section 6.3.1); false if there are none.
+    pub(super) fn want_picture(&mut self, now: Instant) -> Result<bool, FarFault> {
+        let Some(video) = self.video.filter(|_| self.stage == Stage::Connected) else {
+            return Ok(false);
+        };
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_rx(&video.remote_ssrc.into()) else {
+            return Ok(false);
+        };
+        stream.request_keyframe(KeyframeRequestKind::Pli);
         self.handle_timeout(now)?;
         Ok(true)
     }
@@ -253,6 +293,8 @@ impl Peer {
                 Some(PeerOutput::Failed(FarFault::Ice))
             }
             Event::RtpPacket(packet) => self.hear_rtp(&packet).map(PeerOutput::Rtp),
+            // Only what we send can be asked for: str0m says this of its own streams alone.
+            Event::KeyframeRequest(_) => self.video.map(|_| PeerOutput::PictureWanted),
             Event::ChannelOpen(id, _) if id == self.channel => {
                 self.control_open = true;
                 Some(PeerOutput::ControlOpen)
@@ -277,7 +319,14 @@ impl Peer {
 
     fn hear_rtp(&self, packet: &Str0mPacket) -> Option<RtpPacket> {
         let header = &packet.header;
-        (*header.ssrc == self.remote_ssrc).then(|| RtpPacket {
+        let is_video = video::is_far_payload_type(*header.payload_type);
+        let stream = if is_video {
+            self.video.as_ref()
+        } else {
+            Some(&self.sound)
+        };
+        let is_theirs = stream.is_some_and(|stream| *header.ssrc == stream.remote_ssrc);
+        is_theirs.then(|| RtpPacket {
             payload_type: *header.payload_type,
             marker: header.marker,
             sequence: header.sequence_number,

@@ -1,11 +1,12 @@
 //! How a WebRTC connection is set up: str0m's configuration, and the typed values that SDP would otherwise carry.
 //!
-//! One audio stream each way and one data channel with the number 0, agreed on beforehand (RFC 8832 section 5.1 does not
+//! One stream of sound each way, one of moving pictures if both sides have them, and one data channel with the number 0, agreed on beforehand (RFC 8832 section 5.1 does not
 //! happen). Exactly one candidate is ours: the relay.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use str0m::change::DirectApi;
 use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::config::Fingerprint;
 use str0m::format::{Codec as Str0mCodec, FormatParams};
@@ -16,6 +17,7 @@ use super::MAX_CONTROL;
 use super::dtls::{self, Certificate};
 use super::terms::{FarFault, Role};
 use crate::description::Description;
+use crate::video::{FIRST_PAYLOAD_TYPE, LAST_PAYLOAD_TYPE};
 
 /// First repetition of a lost ICE check. str0m's 250 ms is for paths that may not exist; this one does.
 const CHECK_TIMEOUT: Duration = Duration::from_millis(50);
@@ -51,6 +53,8 @@ pub(super) struct PeerTerms<'a> {
     pub(super) pwd: &'a str,
     pub(super) certificate: &'a Certificate,
     pub(super) ssrc: u32,
+    /// Of moving pictures, which are sent if the description has them as well.
+    pub(super) video_ssrc: u32,
     pub(super) relay: SocketAddr,
     pub(super) remote: &'a Description,
     pub(super) remote_relays: &'a [SocketAddr],
@@ -66,7 +70,6 @@ pub(super) fn build(terms: &PeerTerms<'_>, now: Instant) -> Result<(Rtc, Channel
         Candidate::relayed(terms.relay, terms.relay, "udp").map_err(|_| FarFault::Relay)?,
     );
     let caller = terms.role == Role::Caller;
-    let mid = Mid::from("0");
     let mut api = rtc.direct_api();
     api.set_ice_controlling(caller);
     api.set_remote_ice_credentials(IceCreds {
@@ -77,10 +80,11 @@ pub(super) fn build(terms: &PeerTerms<'_>, now: Instant) -> Result<(Rtc, Channel
         hash_func: "sha-256".to_owned(),
         bytes: terms.remote.fingerprint.to_vec(),
     });
-    api.declare_media(mid, MediaKind::Audio);
-    api.declare_stream_tx(terms.ssrc.into(), None, mid, None);
-    api.expect_stream_rx(terms.remote.ssrc.into(), None, mid, None)
-        .suppress_nack(true);
+    let remote = terms.remote;
+    declare(&mut api, MediaKind::Audio, terms.ssrc, remote.ssrc);
+    if let Some(video) = &remote.video {
+        declare(&mut api, MediaKind::Video, terms.video_ssrc, video.ssrc);
+    }
     if !caller {
         api.start_dtls(false).map_err(|error| fault(&error))?;
         api.start_sctp(false);
@@ -97,8 +101,18 @@ pub(super) fn build(terms: &PeerTerms<'_>, now: Instant) -> Result<(Rtc, Channel
     Ok((rtc, channel))
 }
 
-/// Whether a payload type is one of the far leg's.
-pub(super) fn is_payload_type(payload_type: u8) -> bool {
+/// One stream each way.
+fn declare(api: &mut DirectApi<'_>, kind: MediaKind, ours: u32, theirs: u32) {
+    let mid = Mid::from(if kind.is_audio() { "0" } else { "1" });
+    api.declare_media(mid, kind);
+    api.declare_stream_tx(ours.into(), None, mid, None);
+    // Nothing is sent again: who has lost part of a picture asks for a whole one.
+    api.expect_stream_rx(theirs.into(), None, mid, None)
+        .suppress_nack(true);
+}
+
+/// Whether a payload type is one of the far leg's sound.
+pub(super) fn is_sound(payload_type: u8) -> bool {
     PAYLOADS.iter().any(|(pt, ..)| *pt == payload_type)
 }
 
@@ -124,12 +138,17 @@ fn config(terms: &PeerTerms<'_>) -> RtcConfig {
         .clear_codecs()
         .set_rtp_mode(true)
         .set_send_buffer_audio(KEPT_PACKETS)
+        .set_send_buffer_video(KEPT_PACKETS)
         .set_sctp_max_buffered_amount(MAX_BUFFERED)
         .set_sctp_max_message_size(MAX_CONTROL as u32);
     config.set_initial_stun_rto(CHECK_TIMEOUT);
     config.set_max_stun_rto(LONGEST_CHECK_TIMEOUT);
     config.set_max_stun_retransmits(CHECKS);
-    for (pt, codec, clock) in PAYLOADS {
+    let video = terms.remote.video.iter().flat_map(|_| {
+        (FIRST_PAYLOAD_TYPE..=LAST_PAYLOAD_TYPE)
+            .map(|pt| (pt, video_codec(pt), Frequency::NINETY_KHZ))
+    });
+    for (pt, codec, clock) in PAYLOADS.into_iter().chain(video) {
         config.codec_config().add_config(
             Pt::from(pt),
             None,
@@ -140,4 +159,12 @@ fn config(terms: &PeerTerms<'_>) -> RtcConfig {
         );
     }
     config
+}
+
+/// str0m does not look into packets; that these have names keeps its report intervals right.
+fn video_codec(payload_type: u8) -> Str0mCodec {
+    match payload_type {
+        FIRST_PAYLOAD_TYPE => Str0mCodec::Vp8,
+        _ => Str0mCodec::H264,
+    }
 }

@@ -88,7 +88,8 @@ pub enum Role {
     Callee,
 }
 
-/// One RTP packet without its SSRC: the far leg has one stream each way (RFC 3550 section 5.1).
+/// One RTP packet without its SSRC: the far leg has one stream of sound each way (RFC 3550 section 5.1), and perhaps one
+/// of moving pictures, which its payload types tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RtpPacket {
     /// Payload type of the far leg, 0 to 127.
@@ -112,8 +113,10 @@ pub struct FarLocal {
     pub pwd: String,
     /// SHA-256 of this call's DTLS certificate.
     pub fingerprint: [u8; 32],
-    /// SSRC of the stream that this leg sends.
+    /// SSRC of the sound that this leg sends.
     pub ssrc: u32,
+    /// SSRC of the moving pictures that this leg sends, if it comes to that.
+    pub video_ssrc: u32,
     /// The relayed transport address: the only address of ours that exists outside.
     pub relay: SocketAddr,
 }
@@ -143,8 +146,10 @@ pub enum FarEvent {
     Connected,
     /// The data channel is open.
     ControlOpen,
-    /// A packet of the other side's sound.
+    /// A packet of the other side's sound or moving pictures.
     Rtp(RtpPacket),
+    /// The other side has lost track of our pictures and wants a whole one.
+    PictureWanted,
     /// A message on the data channel.
     Control(Vec<u8>),
     /// The leg is dead; nothing but `Closed` follows.
@@ -204,7 +209,7 @@ pub enum FarError {
     /// The ICE credentials are not what RFC 8445 section 5.3 allows.
     #[error("the description's ICE credentials are malformed")]
     Credentials,
-    /// The description names our own SSRC.
+    /// The description names an SSRC of ours, or one for both of its streams.
     #[error("the description names our own stream")]
     SameStream,
 }

@@ -3,23 +3,28 @@
 //!
 //! A phone's text is read into [`PhoneMedia`] and never passed on: what we say is written anew, in
 //! our own lines, with nothing in `o=` and `s=` that tells who wrote it. One stream of sound is
-//! taken, plain or with keys in the SDP (RFC 4568); every other stream is answered with port 0. What
+//! taken, plain or with keys in the SDP (RFC 4568), and beside it one of moving pictures where both
+//! phones have them; every other stream is answered with port 0. What
 //! a phone says of ICE and DTLS is left unanswered, so that it does without (RFC 8839 section 4.2.5).
 //! Names are not resolved: an address must be a number.
 
 mod crypto;
+mod draft;
 mod read;
 mod stream;
+mod video;
 mod write;
 
 use std::net::SocketAddr;
 
 pub use read::{read_answer, read_offer};
+pub use video::{Feedback, OwnVideo, PhoneVideo};
 pub use write::{write_answer, write_offer, write_reoffer};
 
 use crate::codec::Codec;
-use crate::near::NearTerms;
+use crate::near::{NearTerms, RtcpAt};
 use crate::srtp::{Key, KeyPair, Suite};
+use crate::video::VideoFormat;
 use crypto::Crypto;
 use stream::Stream;
 
@@ -42,6 +47,8 @@ pub struct OwnMedia {
     pub session: u64,
     /// Counts up within the session, from 1, whenever what we say differs (RFC 3264 section 8).
     pub version: u64,
+    /// Moving pictures, if we offer them or have agreed to them. Without, a phone's are refused by port 0.
+    pub video: Option<OwnVideo>,
 }
 
 impl OwnMedia {
@@ -53,6 +60,7 @@ impl OwnMedia {
             keys: Vec::new(),
             session,
             version: 1,
+            video: None,
         }
     }
 
@@ -77,6 +85,8 @@ pub struct PhoneMedia {
     pub codecs: Vec<(Codec, u8)>,
     /// Which ways sound shall flow, seen from the phone.
     pub direction: Direction,
+    /// Moving pictures, if it has them in a format that we carry, and as well encrypted as its sound.
+    pub video: Option<PhoneVideo>,
     /// The phone's key, if its sound is encrypted.
     crypto: Option<Crypto>,
     /// Every `m=` line in order, because an answer has to have as many.
@@ -99,6 +109,7 @@ impl PhoneMedia {
             rtcp_mux: false,
             codecs: numbered.collect(),
             direction: Direction::SendRecv,
+            video: None,
             crypto: None,
             streams: vec![Stream {
                 kind: stream::Kind::Audio,
@@ -142,13 +153,24 @@ impl PhoneMedia {
             .copied()
             .filter(|(codec, _)| chosen.contains(codec))
             .collect();
+        let video = self.video.as_ref().zip(own.video.as_ref());
+        let video = video.and_then(|(video, ours)| video.terms(ours, own.rtp, self.is_holding()));
         NearTerms {
             local: own.rtp,
             remote: self.rtp,
             codecs,
             hears: !self.is_holding(),
+            rtcp: RtcpAt::of(self.rtcp_mux, self.rtcp),
             keys,
+            video,
         }
+    }
+
+    /// The formats of moving pictures, in the phone's order: what an offer tells the other engine.
+    #[must_use]
+    pub fn pictures(&self) -> Vec<VideoFormat> {
+        let formats = self.video.iter().flat_map(|video| &video.formats);
+        formats.map(|(format, _)| *format).collect()
     }
 }
 

@@ -39,6 +39,11 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         name_of(&Self::NAMES, self)
     }
+
+    /// Whether a call may carry it.
+    pub(super) fn is_carried(self) -> bool {
+        matches!(self, Self::Audio | Self::Video)
+    }
 }
 
 /// The transports that phones name; every RTP profile that has keys counts as secure.

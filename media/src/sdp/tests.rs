@@ -744,3 +744,224 @@ proptest! {
         prop_assert_eq!(read.formats(), codecs);
     }
 }
+
+/// A soft phone with pictures in three formats, two of which we carry, and feedback beside plain RTP.
+const SEEING_PHONE: &str = "v=0\r
+o=anna 3301 1187 IN IP4 192.0.2.33\r
+s=Conversation\r
+c=IN IP4 192.0.2.33\r
+b=AS:1500\r
+t=0 0\r
+m=audio 41236 RTP/AVP 8\r
+m=video 41240 RTP/AVP 97 99 98 100\r
+b=AS:1200\r
+a=rtpmap:97 VP9/90000\r
+a=fmtp:99 profile-level-id=42801F; packetization-mode=1\r
+a=rtpmap:99 H264/90000\r
+a=rtpmap:98 VP8/90000\r
+a=rtpmap:100 H264/90000\r
+a=fmtp:100 profile-level-id=428014; packetization-mode=1\r
+a=rtcp:41251\r
+a=rtcp-fb:* trr-int 5000\r
+a=rtcp-fb:98 nack pli\r
+a=rtcp-fb:98 nack sli\r
+a=recvonly\r
+";
+
+const H264: VideoFormat = VideoFormat::H264 {
+    profile: crate::video::Profile::Baseline,
+    level: 31,
+    packets: crate::video::Packets::NonInterleaved,
+};
+
+fn seeing(formats: &[VideoFormat]) -> OwnMedia {
+    OwnMedia {
+        video: Some(OwnVideo {
+            port: 47_002,
+            keys: Vec::new(),
+            formats: formats.to_vec(),
+        }),
+        ..own(77, 1)
+    }
+}
+
+#[test]
+fn pictures_of_a_phone_are_read() {
+    let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
+    assert_eq!(media.pictures(), [H264, VideoFormat::Vp8]);
+    let video = media.video.clone().unwrap();
+    assert_eq!(video.formats, [(H264, 99), (VideoFormat::Vp8, 98)]);
+    assert_eq!(video.rtp, "192.0.2.33:41240".parse().unwrap());
+    assert_eq!(video.direction, Direction::RecvOnly);
+    assert!(video.feedback.pli && !video.feedback.fir);
+    let terms = media
+        .terms(&seeing(&[VideoFormat::Vp8]), &[Pcma])
+        .video
+        .unwrap();
+    assert_eq!(terms.format, (VideoFormat::Vp8, 98));
+    assert_eq!(terms.local, SocketAddr::new(own(1, 1).rtp.ip(), 47_002));
+    assert_eq!(
+        terms.rtcp,
+        RtcpAt::Elsewhere("192.0.2.33:41251".parse().unwrap())
+    );
+    assert!(terms.sees);
+}
+
+#[test]
+fn agreed_pictures_are_answered_in_one_format_and_with_the_feedback_that_was_offered() {
+    let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
+    let answer = write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]);
+    let text = String::from_utf8(answer.clone()).unwrap();
+    let video = text.split_once("m=video").unwrap().1;
+    assert_eq!(
+        video,
+        " 47002 RTP/AVP 98\r\nb=AS:1000\r\na=rtpmap:98 VP8/90000\r\na=rtcp-fb:* nack pli\r\n\
+         a=rtcp:47002\r\na=sendonly\r\n"
+    );
+    let lower = VideoFormat::H264 {
+        profile: crate::video::Profile::Baseline,
+        level: 12,
+        packets: crate::video::Packets::NonInterleaved,
+    };
+    let answer = write_answer(&seeing(&[lower]), &media, &[Pcma]);
+    assert!(lines(&answer).contains(&"a=fmtp:99 profile-level-id=42800c;packetization-mode=1"));
+}
+
+#[test]
+fn pictures_that_are_not_agreed_are_refused_and_the_rest_is_the_same_to_the_byte() {
+    let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
+    let (with, without) = (
+        write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]),
+        write_answer(&own(77, 1), &media, &[Pcma]),
+    );
+    let refused = "m=video 0 RTP/AVP 0\r\n";
+    let without = String::from_utf8(without).unwrap();
+    let sound = without.strip_suffix(refused).unwrap();
+    assert!(with.starts_with(sound.as_bytes()));
+    let other = VideoFormat::H264 {
+        profile: crate::video::Profile::High,
+        level: 31,
+        packets: crate::video::Packets::NonInterleaved,
+    };
+    let answer = write_answer(&seeing(&[other]), &media, &[Pcma]);
+    assert_eq!(answer, without.as_bytes());
+    assert_eq!(media.terms(&own(77, 1), &[Pcma]).video, None);
+}
+
+#[test]
+fn pictures_on_hold_are_held_with_the_sound() {
+    for (sound, sees) in [("sendrecv", true), ("sendonly", false), ("inactive", false)] {
+        let text = SEEING_PHONE.replace("RTP/AVP 8\r\n", &format!("RTP/AVP 8\r\na={sound}\r\n"));
+        let media = read_offer(text.as_bytes(), Srtp::Off).unwrap();
+        let terms = media.terms(&seeing(&[VideoFormat::Vp8]), &[Pcma]);
+        assert_eq!(terms.video.unwrap().sees, sees, "{sound}");
+    }
+}
+
+#[test]
+fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
+    let ours = seeing(&[VideoFormat::Vp8, H264]);
+    let text = write_offer(&ours, &[Pcma]);
+    assert!(lines(&text).contains(&"m=video 47002 RTP/AVP 112 119"));
+    assert!(lines(&text).contains(&"a=rtcp-fb:* ccm fir"));
+    let phone = read_offer(&text, Srtp::Off).unwrap();
+    assert_eq!(phone.pictures(), [VideoFormat::Vp8, H264]);
+    let answered = |video: &str| {
+        let text = format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{video}");
+        read_answer(text.as_bytes(), &ours).unwrap().pictures()
+    };
+    let vp8 = "m=video 11 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n";
+    assert_eq!(answered(vp8), [VideoFormat::Vp8]);
+    assert_eq!(answered(""), []);
+    assert_eq!(
+        answered("m=video 0 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n"),
+        []
+    );
+    assert_eq!(
+        answered("m=video 11 RTP/SAVP 112\r\na=rtpmap:112 VP8/90000\r\n"),
+        []
+    );
+    let uninvited = read_answer(
+        format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{vp8}").as_bytes(),
+        &own(77, 1),
+    );
+    assert_eq!(uninvited.unwrap().pictures(), []);
+}
+
+#[test]
+fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
+    let crypto = |tag, text| format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{text}\r\n");
+    let sound = format!("m=audio 9 RTP/SAVP 8\r\n{}", crypto(1, KEY));
+    let maps = "a=rtpmap:98 VP8/90000\r\n";
+    let secure = format!(
+        "{sound}m=video 11 RTP/SAVP 98\r\n{maps}{}",
+        crypto(4, OTHER_KEY)
+    );
+    let media = offer(&secure, Srtp::Optional).unwrap();
+    let mut ours = seeing(&[VideoFormat::Vp8]);
+    ours.keys = vec![key(Suite::AesCm128Sha1Tag80, KEY)];
+    assert_eq!(media.terms(&ours, &[Pcma]).video, None, "no key of ours");
+    if let Some(video) = &mut ours.video {
+        video.keys = vec![key(Suite::AesCm128Sha1Tag80, OTHER_KEY)];
+    }
+    let keys = media.terms(&ours, &[Pcma]).video.unwrap().keys.unwrap();
+    assert_eq!(keys.theirs, key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+    let answer = write_answer(&ours, &media, &[Pcma]);
+    assert!(lines(&answer).contains(&"m=video 47002 RTP/SAVP 98"));
+    assert!(answer.ends_with(crypto(4, OTHER_KEY).as_bytes()));
+    // What would give away in clear what the sound hides, or the other way round, is not taken.
+    let mixed = format!("{sound}m=video 11 RTP/AVP 98\r\n{maps}");
+    assert_eq!(offer(&mixed, Srtp::Optional).unwrap().video, None);
+    let mixed = format!(
+        "m=audio 9 RTP/AVP 8\r\nm=video 11 RTP/SAVP 98\r\n{maps}{}",
+        crypto(1, KEY)
+    );
+    assert_eq!(offer(&mixed, Srtp::Optional).unwrap().video, None);
+}
+
+#[test]
+fn pictures_before_the_sound_stay_before_it() {
+    let (head, sound) = SEEING_PHONE.split_once("m=audio").unwrap();
+    let (sound, video) = sound.split_once("m=video").unwrap();
+    let text = format!("{head}m=video{video}m=audio{sound}");
+    let media = read_offer(text.as_bytes(), Srtp::Off).unwrap();
+    let answer = write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]);
+    let streams: Vec<_> = lines(&answer)
+        .into_iter()
+        .filter(|line| line.starts_with("m="))
+        .collect();
+    assert_eq!(
+        streams,
+        ["m=video 47002 RTP/AVP 98", "m=audio 47000 RTP/AVP 8"]
+    );
+}
+
+proptest! {
+    #[test]
+    fn damaged_sdp_with_pictures_is_read_without_panic_and_answered(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = SEEING_PHONE.as_bytes().to_vec();
+        for (at, to) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+        }
+        if let Ok(media) = read_offer(&bytes, Srtp::Off) {
+            let ours = seeing(&media.pictures());
+            let answer = write_answer(&ours, &media, &media.formats());
+            let read = read_offer(&answer, Srtp::Off).unwrap();
+            prop_assert_eq!(read.pictures(), media.pictures());
+            prop_assert_eq!(read.codecs, media.codecs);
+        }
+    }
+
+    #[test]
+    fn made_up_lines_about_pictures_are_read_without_panic(lines in prop::collection::vec(
+        prop_oneof!["m=video [0-9]{1,6} RTP/S?AVPF?( [0-9]{1,3}){0,5}", "a=rtpmap:[0-9]{0,3} ?(H264|VP8)/[0-9]{0,6}",
+            "a=fmtp:[0-9]{0,3} ?(profile-level-id=[0-9a-f]{0,7})?;?(packetization-mode=[0-9]?)?", "a=rtcp-fb:[0-9*]{0,3} ?[a-z ]{0,9}"], 0..12)
+    ) {
+        let text = format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{}", lines.join("\r\n"));
+        let media = read_offer(text.as_bytes(), Srtp::Off);
+        prop_assert!(media.is_err() || media.unwrap().pictures().len() <= 8);
+    }
+}

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use super::crypto::{self, Crypto};
 use super::stream::{Kind, Protocol, Stream};
+use super::video::{PhoneVideo, VideoAnswer};
 use super::{Direction, OwnMedia, PhoneMedia};
 use crate::codec::Codec;
 
@@ -36,6 +37,10 @@ pub fn write_offer(own: &OwnMedia, codecs: &[Codec]) -> Vec<u8> {
     for (tag, key) in (1..).zip(&own.keys) {
         text.push_str(&crypto::line(tag, key));
     }
+    if let Some(video) = &own.video {
+        let lines = VideoAnswer::offer(video);
+        text.push_str(&lines.lines(Kind::Video.name(), stream.protocol.name()));
+    }
     text.into_bytes()
 }
 
@@ -48,6 +53,7 @@ pub fn write_reoffer(own: &OwnMedia, media: &PhoneMedia, chosen: &[Codec]) -> Ve
     let asking = PhoneMedia {
         direction: Direction::SendRecv,
         crypto: crypto.map(|crypto| Crypto { tag: 1, ..crypto }),
+        video: media.video.clone().map(PhoneVideo::asked_again),
         ..media.clone()
     };
     write_answer(own, &asking, chosen)
@@ -86,11 +92,19 @@ pub fn write_answer(own: &OwnMedia, offer: &PhoneMedia, chosen: &[Codec]) -> Vec
             if let (Some(crypto), Some(key)) = (&offer.crypto, key) {
                 text.push_str(&crypto::line(crypto.tag, key));
             }
+        } else if let Some(video) = agreed_video(own, offer, at) {
+            text.push_str(&video.lines(stream.kind.name(), stream.protocol.name()));
         } else {
             text.push_str(&refused_line(*stream));
         }
     }
     text.into_bytes()
+}
+
+/// The moving pictures that are agreed to, if that is this line.
+fn agreed_video(own: &OwnMedia, offer: &PhoneMedia, at: usize) -> Option<VideoAnswer> {
+    let video = offer.video.as_ref().filter(|video| video.at == at)?;
+    video.answer(own.video.as_ref()?)
 }
 
 fn session_lines(own: &OwnMedia) -> String {

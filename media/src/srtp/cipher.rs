@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
 
 use super::OpenError;
-use super::derive::{Derived, apply, counter_mode, derive};
+use super::derive::{Derived, apply, counter_mode, derive, derive_control};
 use super::key::{Key, Suite};
 
 /// What is told of a packet beside its bytes.
@@ -38,10 +38,15 @@ pub(super) enum Cipher {
 
 impl Cipher {
     pub(super) fn new(key: &Key) -> Self {
-        Self::from_session_keys(key.suite(), &derive(key))
+        Self::from_session_keys(key.suite(), &derive(key), key.suite().tag_bytes())
     }
 
-    fn from_session_keys(suite: Suite, keys: &Derived) -> Self {
+    /// For RTCP, whose tags are never short (RFC 4568 section 6.2).
+    pub(super) fn for_control(key: &Key) -> Self {
+        Self::from_session_keys(key.suite(), &derive_control(key), CONTROL_TAG_BYTES)
+    }
+
+    pub(super) fn from_session_keys(suite: Suite, keys: &Derived, tag_bytes: usize) -> Self {
         let galois = |algorithm| {
             let key = UnboundKey::new(algorithm, &keys.encryption)
                 .expect("a suite's session key has the length of its cipher's");
@@ -60,7 +65,7 @@ impl Cipher {
                     &keys.authentication,
                 )),
                 salt: leading(&keys.salt),
-                tag_bytes: suite.tag_bytes(),
+                tag_bytes,
             },
         }
     }
@@ -141,13 +146,14 @@ fn tag_of(mac: &hmac::Key, packet: &[u8], index: u64) -> hmac::Tag {
 }
 
 /// RFC 3711 section 4.1.1: salt, SSRC and index, each in its place, above 16 bits of counter.
-fn counter_iv(salt: &[u8; 16], place: Place) -> [u8; 16] {
+pub(super) fn counter_iv(salt: &[u8; 16], place: Place) -> [u8; 16] {
     let value = (u128::from(place.ssrc) << 64) | (u128::from(place.index) << 16);
     (u128::from_be_bytes(*salt) ^ value).to_be_bytes()
 }
 
-/// RFC 7714 section 8.1: two zero bytes, SSRC, roll-over counter and sequence number, over the salt.
-fn galois_nonce(salt: &[u8; 12], place: Place) -> Nonce {
+/// RFC 7714 section 8.1: two zero bytes, SSRC, roll-over counter and sequence number, over the salt; in its section 9.1
+/// the index of RTCP stands in their place.
+pub(super) fn galois_nonce(salt: &[u8; 12], place: Place) -> Nonce {
     let value = (u128::from(place.ssrc) << 48) | u128::from(place.index);
     let mut nonce = *salt;
     for (byte, other) in nonce
@@ -167,6 +173,9 @@ fn leading<const N: usize>(bytes: &[u8]) -> [u8; N] {
     }
     whole
 }
+
+/// Bytes of a tag of RTCP with HMAC-SHA1.
+const CONTROL_TAG_BYTES: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +203,7 @@ mod tests {
             authentication: Zeroizing::new(Vec::new()),
             salt: Zeroizing::new(hex("517569642070726f2071756f")),
         };
-        Cipher::from_session_keys(suite, &derived)
+        Cipher::from_session_keys(suite, &derived, suite.tag_bytes())
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(super) enum Label {
     Encryption = 0,
     Authentication = 1,
     Salt = 2,
+    ControlEncryption = 3,
+    ControlAuthentication = 4,
+    ControlSalt = 5,
 }
 
 /// Bytes of a key for HMAC-SHA1 (RFC 3711 section 5.2).
@@ -26,12 +29,27 @@ pub(super) struct Derived {
     pub(super) salt: Zeroizing<Vec<u8>>,
 }
 
+/// Those for RTP.
 pub(super) fn derive(key: &Key) -> Derived {
+    drawn(key, [Label::Encryption, Label::Authentication, Label::Salt])
+}
+
+/// Those for RTCP.
+pub(super) fn derive_control(key: &Key) -> Derived {
+    let labels = [
+        Label::ControlEncryption,
+        Label::ControlAuthentication,
+        Label::ControlSalt,
+    ];
+    drawn(key, labels)
+}
+
+fn drawn(key: &Key, [encryption, authentication, salt]: [Label; 3]) -> Derived {
     let suite = key.suite();
     Derived {
-        encryption: draw(key, Label::Encryption, suite.key_bytes()),
-        authentication: draw(key, Label::Authentication, MAC_KEY_BYTES),
-        salt: draw(key, Label::Salt, suite.salt_bytes()),
+        encryption: draw(key, encryption, suite.key_bytes()),
+        authentication: draw(key, authentication, MAC_KEY_BYTES),
+        salt: draw(key, salt, suite.salt_bytes()),
     }
 }
 

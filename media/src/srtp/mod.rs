@@ -4,13 +4,14 @@
 //! 256-bit keys) and RFC 7714 (AES-GCM). Keys travel in SDP, which [`sdp`](crate::sdp) reads and
 //! writes; this room turns them into session keys, and packets into packets. Neither re-keying by
 //! lifetime nor MKI nor a key derivation rate is spoken: a call is over long before 2^48 packets.
-//! SRTCP is not read: a phone's reports end at the near leg, unopened.
 
 mod cipher;
+mod control;
 mod derive;
 mod key;
 mod stream;
 
+pub use control::{ControlOpener, ControlSealer};
 pub use key::{Key, Suite};
 pub use stream::{Opener, Sealer};
 

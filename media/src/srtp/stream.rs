@@ -26,8 +26,8 @@ pub struct Opener {
 }
 
 /// One SSRC of the phone.
-struct Source {
-    ssrc: u32,
+pub(super) struct Source {
+    pub(super) ssrc: u32,
     newest: u64,
     /// Bit `n` stands for the index `newest - n`.
     seen: u128,
@@ -100,11 +100,7 @@ impl Opener {
         self.cipher.open(packet, place)?;
         match source {
             Some(source) => source.note(index),
-            None => self.sources.push(Source {
-                ssrc,
-                newest: index,
-                seen: 1,
-            }),
+            None => self.sources.push(Source::starting_with(ssrc, index)),
         }
         Ok(())
     }
@@ -123,7 +119,16 @@ impl fmt::Debug for Opener {
 }
 
 impl Source {
-    fn check(&self, index: u64) -> Result<(), OpenError> {
+    /// A source whose first packet this is.
+    pub(super) const fn starting_with(ssrc: u32, index: u64) -> Self {
+        Self {
+            ssrc,
+            newest: index,
+            seen: 1,
+        }
+    }
+
+    pub(super) fn check(&self, index: u64) -> Result<(), OpenError> {
         match self.newest.checked_sub(index) {
             None => Ok(()),
             Some(behind) if behind >= WINDOW => Err(OpenError::Late),
@@ -132,7 +137,7 @@ impl Source {
         }
     }
 
-    fn note(&mut self, index: u64) {
+    pub(super) fn note(&mut self, index: u64) {
         match index.checked_sub(self.newest) {
             Some(ahead) => {
                 let step = u32::try_from(ahead).unwrap_or(u32::MAX);
@@ -159,7 +164,7 @@ fn index_of(newest: Option<u64>, sequence: u16) -> Option<u64> {
 const WINDOW: u64 = 128;
 /// Sources of one phone under one key: a new one each time that it holds and resumes, and no more.
 /// None is forgotten, since whatever it said could then be replayed.
-const MOST_SOURCES: usize = 64;
+pub(super) const MOST_SOURCES: usize = 64;
 
 #[cfg(test)]
 mod tests {

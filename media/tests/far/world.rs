@@ -209,6 +209,7 @@ impl World {
             ssrc: local.ssrc,
             relays: vec![local.relay],
             codecs: vec![Codec::Pcmu, Codec::Events8k],
+            video: None,
         }
     }
 

@@ -9,3 +9,4 @@ pub mod log;
 pub mod notice;
 pub mod page;
 pub mod papers;
+mod secured;

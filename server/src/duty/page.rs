@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +16,9 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::ServerConfig;
 
+use super::secured::Secured;
 use crate::config::Proxies;
 use crate::http::door::Door;
 
@@ -116,23 +119,32 @@ impl Place {
     /// Serves a page here.
     #[must_use]
     pub fn serve(self, routes: Router) -> Page {
-        let Self {
-            is_here,
-            address,
-            listener,
-        } = self;
-        let mut routes = routes
+        let (address, routes) = (self.address, self.limited(routes));
+        let door = Door::new(self.listener, Proxies::default());
+        // It never ends by itself: a connection that cannot be accepted is tried again.
+        let serving = tokio::spawn(async move { drop(axum::serve(door, routes).await) });
+        Page { address, serving }
+    }
+
+    /// Serves a page here to those who speak TLS, and to nobody else.
+    #[must_use]
+    pub fn serve_secured(self, routes: Router, config: Arc<ServerConfig>) -> Page {
+        let (address, routes) = (self.address, self.limited(routes));
+        let door = Door::new(self.listener, Proxies::default());
+        let door = Secured::new(door, address, config);
+        let serving = tokio::spawn(async move { drop(axum::serve(door, routes).await) });
+        Page { address, serving }
+    }
+
+    fn limited(&self, routes: Router) -> Router {
+        let routes = routes
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(middleware::from_fn(in_time));
-        if is_here {
-            routes = routes.layer(middleware::from_fn(from_here));
+        if self.is_here {
+            routes.layer(middleware::from_fn(from_here))
+        } else {
+            routes
         }
-        let serving = tokio::spawn(async move {
-            // It never ends by itself: a connection that cannot be accepted is tried again.
-            let door = Door::new(listener, Proxies::default());
-            drop(axum::serve(door, routes).await);
-        });
-        Page { address, serving }
     }
 }
 

@@ -621,7 +621,7 @@ mod tests {
         message.add_attribute(&sound).unwrap();
         let (frame, relay) = (message.finish(), caller.relay.unwrap());
         let (mut out, mut back) = (0, 0);
-        for _ in 0..100 {
+        for _ in 0..500 {
             caller
                 .machine
                 .handle_client(caller.flow, &frame, caller.now);
@@ -639,7 +639,7 @@ mod tests {
         let rate = TurnLimits::DEFAULT.bytes_per_second as usize;
         assert_eq!((out, back), (rate / frame.len(), rate / 1000));
         let cut = caller.machine.counters().cut;
-        assert_eq!(cut, (200 - out - back) as u64);
+        assert_eq!(cut, (1_000 - out - back) as u64);
     }
 
     #[test]

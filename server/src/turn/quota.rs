@@ -18,12 +18,13 @@ pub struct TurnLimits {
 }
 
 impl TurnLimits {
-    /// Enough for some two hundred engines and a hundred calls; a call of G.711 needs about 11,000 bytes a second.
+    /// Enough for some two hundred engines and a hundred calls. A call of G.711 needs about 11,000 bytes a second, and one with
+    /// moving pictures up to 220,000; with less for it than that, its sound would be cut as well.
     pub const DEFAULT: Self = Self {
         relays: 400,
         relays_per_user: 8,
         relays_per_address: 64,
-        bytes_per_second: 40_000,
+        bytes_per_second: 240_000,
     };
 
     /// Bytes a second that all relays together may carry, each way.

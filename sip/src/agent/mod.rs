@@ -229,6 +229,11 @@ impl Agent {
         self.legs.values().filter(|leg| leg.is_call()).count()
     }
 
+    /// Whether a phone is registered over this flow.
+    pub fn is_registered(&self, flow: Flow) -> bool {
+        self.registrar.knows(flow)
+    }
+
     /// Calls that phones of this line have begun or accepted.
     fn calls_of(&self, user: &User) -> usize {
         let legs = self.legs.values();

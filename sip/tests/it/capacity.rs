@@ -1,6 +1,6 @@
 //! Many phones, and one that means harm: what a repeat gets under load, and what is left for the others.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ringfence_sip::Output;
@@ -56,6 +56,9 @@ impl Refreshing {
     }
 }
 
+/// Which phone said what, and what it was answered.
+type Said = (usize, Vec<u8>, Vec<u8>);
+
 fn status(bytes: &[u8]) -> u16 {
     match parse(bytes).unwrap() {
         Message::Response(response) => response.status,
@@ -78,7 +81,7 @@ fn two_thousand_registrations_a_second_go_on_and_their_repeats_get_the_same_byte
         4
     };
     // What is said again later: when, who, the request and the answer it had.
-    let mut repeats: BTreeMap<Duration, VecDeque<(usize, Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+    let mut repeats: BTreeMap<Duration, Vec<Said>> = BTreeMap::new();
     let start = world.now;
     let mut repeated = 0;
     for number in 0..2_000 * seconds {
@@ -90,7 +93,7 @@ fn two_thousand_registrations_a_second_go_on_and_their_repeats_get_the_same_byte
             for pause in [500, 1_500, 3_500, 7_500, 11_500] {
                 let at = world.now.duration_since(start) + Duration::from_millis(pause);
                 let item = (which, request.clone(), answer.clone());
-                repeats.entry(at).or_default().push_back(item);
+                repeats.entry(at).or_default().push(item);
             }
         }
         world.advance(Duration::from_micros(500));

@@ -8,19 +8,7 @@ use ringfence_sip::{Event, LegId};
 use crate::world::{ANSWER, Call, OFFER, Phone, World, caller, phone, user};
 
 fn dial(world: &mut World, phone: &Phone, sdp: &[u8]) -> (Request, LegId) {
-    let mut invite = phone.request(world, Method::Invite, "sip:5550199@127.0.0.1");
-    invite.headers.push(Name::Require, "100rel");
-    if !sdp.is_empty() {
-        invite.headers.push(Name::ContentType, "application/sdp");
-        invite.body = sdp.to_vec();
-    }
-    let challenge = phone.ask(world, &invite);
-    let proved = phone.prove(world, &invite, &challenge, 1);
-    assert_eq!(phone.ask(world, &proved).status, 100);
-    let Event::Incoming { leg, .. } = world.event() else {
-        panic!("no call")
-    };
-    (proved, leg)
+    phone.dial_with(world, &[(Name::Require, "100rel")], sdp)
 }
 
 fn prack(

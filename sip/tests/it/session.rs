@@ -10,22 +10,10 @@ use crate::world::{ANSWER, Call, OFFER, Phone, World, caller, phone, user};
 
 /// A phone dials with these headers and is answered.
 fn dial(world: &mut World, phone: &Phone, extra: &[(Name, &str)]) -> (Call, LegId, Response) {
-    let mut invite = phone.request(world, Method::Invite, "sip:5550199@127.0.0.1");
-    for (name, value) in extra {
-        invite.headers.push(name.clone(), *value);
-    }
-    invite.headers.push(Name::ContentType, "application/sdp");
-    invite.body = OFFER.to_vec();
-    assert_eq!(phone.ask_proved(world, &invite).status, 100);
-    let Event::Incoming { leg, .. } = world.event() else {
-        panic!("no call")
-    };
+    let (invite, leg) = phone.dial_with(world, extra, OFFER);
     world.agent.answer(leg, ANSWER.to_vec(), world.now);
     world.drain();
     let ok = world.responses(phone.flow).remove(0);
-    invite
-        .headers
-        .replace(Name::CSeq, ok.headers.text(&Name::CSeq).unwrap());
     let mut call = Call::of(&invite, &ok);
     let ack = call.ack(phone, world);
     phone.send(world, &ack);

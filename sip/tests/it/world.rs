@@ -334,6 +334,30 @@ impl Phone {
         (Call::of(&proved, &trying), leg)
     }
 
+    /// Dials with these headers; the INVITE that was taken, and its leg.
+    pub(crate) fn dial_with(
+        &self,
+        world: &mut World,
+        extra: &[(Name, &str)],
+        sdp: &[u8],
+    ) -> (Request, LegId) {
+        let mut invite = self.request(world, Method::Invite, "sip:5550199@127.0.0.1");
+        for (name, value) in extra {
+            invite.headers.push(name.clone(), *value);
+        }
+        if !sdp.is_empty() {
+            invite.headers.push(Name::ContentType, "application/sdp");
+            invite.body = sdp.to_vec();
+        }
+        let challenge = self.ask(world, &invite);
+        let proved = self.prove(world, &invite, &challenge, 1);
+        assert_eq!(self.ask(world, &proved).status, 100);
+        let Event::Incoming { leg, .. } = world.event() else {
+            panic!("no call")
+        };
+        (proved, leg)
+    }
+
     /// Answers an INVITE from the agent.
     pub(crate) fn answer(&self, world: &mut World, invite: &Request, status: u16) -> Response {
         let response = self.response(invite, status);

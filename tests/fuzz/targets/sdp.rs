@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_media::sdp::{OwnMedia, read_answer, read_offer, write_answer};
+use ringfence_media::sdp::{OwnMedia, OwnVideo, read_answer, read_offer, write_answer};
 use ringfence_media::srtp::{Key, Srtp};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -14,9 +14,16 @@ fuzz_target!(|bytes: &[u8]| {
             // A key of zeros: one of these lengths is the suite's.
             let key = |suite| (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)));
             own.keys = offer.suite().and_then(key).into_iter().collect();
+            own.video = offer.video.as_ref().map(|video| OwnVideo {
+                port: 4_002,
+                keys: video.suite().and_then(key).into_iter().collect(),
+                formats: offer.pictures(),
+            });
             let answer = write_answer(&own, &offer, &offer.formats());
             let read = read_offer(&answer, srtp).expect("what we write must be readable");
             assert_eq!(read.suite(), offer.suite());
+            assert_eq!(read.pictures(), offer.pictures());
+            let _ = offer.terms(&own, &offer.formats());
         }
     }
 });

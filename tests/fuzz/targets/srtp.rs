@@ -1,7 +1,5 @@
 //! Any packets at an encrypted near socket, true ones among them, in any order, cut, changed or again: opening never
-//! panics, gives out nothing but what was sealed, and none of it twice.
-//!
-//! Packets of another kind (SRTCP) would be one more way to [`Wire::seal`] and [`Wire::open`].
+//! panics, gives out nothing but what was sealed, and none of it twice. Packets are SRTP or SRTCP.
 
 #![no_main]
 
@@ -9,28 +7,35 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_media::rtp::Packet;
-use ringfence_media::srtp::{Key, Opener, Sealer, Suite};
+use ringfence_media::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
 
 /// As many sealed packets are remembered.
 const KEPT: usize = 64;
 
 /// Both ends under one key, and what went between them.
 struct Wire {
-    sealer: Sealer,
-    opener: Opener,
+    ends: Ends,
     sequence: u16,
     /// What was sealed, plain and on the wire.
     sent: Vec<(Vec<u8>, Vec<u8>)>,
     opened: BTreeSet<Vec<u8>>,
 }
 
+enum Ends {
+    Packets(Sealer, Opener),
+    Control(ControlSealer, ControlOpener),
+}
+
 impl Wire {
-    fn new(suite: Suite) -> Option<Self> {
+    fn new(suite: Suite, is_control: bool) -> Option<Self> {
         // A key of zeros: one of these lengths is the suite's.
         let key = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
         Some(Self {
-            sealer: Sealer::new(&key),
-            opener: Opener::new(&key),
+            ends: if is_control {
+                Ends::Control(ControlSealer::new(&key), ControlOpener::new(&key))
+            } else {
+                Ends::Packets(Sealer::new(&key), Opener::new(&key))
+            },
             sequence: 0,
             sent: Vec::new(),
             opened: BTreeSet::new(),
@@ -43,17 +48,28 @@ impl Wire {
             return;
         };
         self.sequence = sequence;
-        let plain = Packet {
+        let packet = Packet {
             payload_type: 8,
             marker: false,
             sequence,
             timestamp: u32::from(sequence) * 160,
             ssrc: u32::from(gap & 3),
             payload,
-        }
-        .to_bytes();
+        };
+        let plain = match self.ends {
+            Ends::Packets(..) => packet.to_bytes(),
+            // No two are alike, as with packets.
+            Ends::Control(..) => {
+                let [high, low] = sequence.to_be_bytes();
+                [&[0x80, 201, 0, 1, 0, 0, 0, gap & 3, high, low][..], payload].concat()
+            }
+        };
         let mut wire = plain.clone();
-        assert!(self.sealer.seal(&mut wire), "our own packets are RTP");
+        let is_sealed = match &mut self.ends {
+            Ends::Packets(sealer, _) => sealer.seal(&mut wire),
+            Ends::Control(sealer, _) => sealer.seal(&mut wire),
+        };
+        assert!(is_sealed, "our own packets are RTP and RTCP");
         if self.sent.len() < KEPT {
             self.sent.push((plain, wire));
         }
@@ -61,7 +77,11 @@ impl Wire {
 
     fn open(&mut self, bytes: &[u8]) {
         let mut packet = bytes.to_vec();
-        if self.opener.open(&mut packet).is_ok() {
+        let opened = match &mut self.ends {
+            Ends::Packets(_, opener) => opener.open(&mut packet),
+            Ends::Control(_, opener) => opener.open(&mut packet),
+        };
+        if opened.is_ok() {
             let is_ours = self.sent.iter().any(|(plain, wire)| *plain == packet && wire == bytes);
             assert!(is_ours, "opened what was never sealed");
             assert!(self.opened.insert(packet), "opened twice");
@@ -88,7 +108,8 @@ impl Wire {
 
 fuzz_target!(|script: (u8, Vec<(u8, u8, Vec<u8>)>)| {
     let (suite, acts) = script;
-    let Some(mut wire) = Wire::new(Suite::ALL[usize::from(suite) % Suite::ALL.len()]) else {
+    let chosen = Suite::ALL[usize::from(suite >> 1) % Suite::ALL.len()];
+    let Some(mut wire) = Wire::new(chosen, suite & 1 != 0) else {
         unreachable!("every suite has a length of key");
     };
     for (act, which, bytes) in acts.iter().take(200) {

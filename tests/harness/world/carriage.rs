@@ -242,14 +242,30 @@ impl World {
                 self.send((us, Place::Engine(engine), Kind::Sip), &bytes, arrival);
             }
             HandsetOutput::Sound { to, bytes } => {
-                let arrival = Arrival::SoundToEngine {
-                    engine,
-                    ends: (handset.card().rtp, to),
-                    bytes: bytes.clone(),
-                };
-                self.send((us, Place::Engine(engine), Kind::Sound), &bytes, arrival);
+                let ends = (handset.card().rtp, to);
+                self.send_sound((phone, engine), ends, bytes);
+            }
+            HandsetOutput::Video { to, bytes } => {
+                let camera = handset.camera().expect("only a camera has pictures");
+                let ends = (camera.rtp, to);
+                self.send_sound((phone, engine), ends, bytes);
             }
         }
+    }
+
+    fn send_sound(
+        &mut self,
+        (phone, engine): (usize, usize),
+        ends: (SocketAddr, SocketAddr),
+        bytes: Vec<u8>,
+    ) {
+        let arrival = Arrival::SoundToEngine {
+            engine,
+            ends,
+            bytes: bytes.clone(),
+        };
+        let path = (Place::Phone(phone), Place::Engine(engine), Kind::Sound);
+        self.send(path, &bytes, arrival);
     }
 
     fn send_from_turn(&mut self, output: TurnHouseOutput) {

@@ -54,6 +54,8 @@ pub type Meddler = Box<dyn FnMut(&Passage) -> bool>;
 pub struct World {
     /// How the wires behave; may be changed at any time.
     pub wires: Wires,
+    /// Whether engines that are opened from now on let moving pictures pass.
+    pub video: bool,
     /// The Nostr relay.
     pub relay: Relay,
     /// The TURN server.
@@ -97,6 +99,7 @@ impl World {
         rng.fill_bytes(&mut book_seed);
         Self {
             wires: Wires::default(),
+            video: true,
             relay: Relay::default(),
             turn: TurnHouse::new(now, BEGINNING),
             phone_book: PhoneBook::new(book_seed, BEGINNING),

@@ -11,6 +11,7 @@ use ringfence_engine::{
     Config, Engine, Line, Step, bucket::bucket, contacts::Contacts, directory::Directory,
     identity::Identity,
 };
+use ringfence_media::Srtp;
 use ringfence_phonebook::{Day, Fetched, Number, book::LISTING_VALID_UNTIL};
 use ringfence_sip::{Account, Password, User};
 
@@ -86,15 +87,20 @@ impl World {
     /// Opens an engine with some lines: keys are drawn, codes issued and activated, and every engine renews its copy of
     /// the book.
     pub fn open_engine(&mut self, lines: usize) -> usize {
-        self.open(lines, true)
+        self.open(lines, true, Srtp::default())
+    }
+
+    /// The same, with another rule for the sound of its phones.
+    pub fn open_engine_with(&mut self, lines: usize, srtp: Srtp) -> usize {
+        self.open(lines, true, srtp)
     }
 
     /// The same, but the book has not ended the epoch in which the lines were activated.
     pub fn open_engine_early(&mut self, lines: usize) -> usize {
-        self.open(lines, false)
+        self.open(lines, false, Srtp::default())
     }
 
-    fn open(&mut self, lines: usize, is_listed: bool) -> usize {
+    fn open(&mut self, lines: usize, is_listed: bool, srtp: Srtp) -> usize {
         let index = self.seats.len();
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
         let (mut own, mut cards) = (Vec::new(), Vec::new());
@@ -123,6 +129,8 @@ impl World {
         }
         let config = Config {
             work_bits: WORK_BITS,
+            srtp,
+            video: self.video,
             ..Config::default()
         };
         let mut seed = [0; 32];
@@ -217,6 +225,21 @@ impl World {
             world.handset(index).noticed(&Notice::Registered).is_some()
         });
         index
+    }
+
+    /// A phone gets a camera, which says VP8 under this number.
+    pub fn give_camera(&mut self, phone: usize, payload_type: u8) {
+        self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
+    }
+
+    /// A phone has lost track of the other side's pictures, and says so.
+    pub fn lose_track(&mut self, phone: usize) {
+        self.with_handset(phone, |handset, _| handset.lose_track());
+    }
+
+    /// Takes the pictures out of the call, or into it again.
+    pub fn turn_camera(&mut self, phone: usize, is_on: bool) {
+        self.with_handset(phone, |handset, now| handset.turn_camera(is_on, now));
     }
 
     /// What the person at a phone does.

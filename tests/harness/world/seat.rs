@@ -10,7 +10,8 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use ringfence_engine::{
-    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, Output, Post, Sealed, Step,
+    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post,
+    Sealed, Step,
     contacts::Contacts,
     date::UnixTime,
     envelope::EventKey,
@@ -37,6 +38,7 @@ const SIP_PORT: u16 = 5060;
 
 /// The first port for phones' sound, and the first for TURN sockets; both count up.
 const FIRST_NEAR_PORT: u16 = 16_384;
+const FIRST_VIDEO_PORT: u16 = 24_576;
 const FIRST_TURN_PORT: u16 = 40_000;
 
 /// One line of an engine, as its owner knows it.
@@ -108,6 +110,7 @@ pub struct Seat {
 #[derive(Debug, Default)]
 struct Sound {
     near: Option<SocketAddr>,
+    video: Option<SocketAddr>,
     far: Option<(SocketAddr, Talk)>,
 }
 
@@ -192,8 +195,18 @@ impl Seat {
         let sound = self
             .sounds
             .values_mut()
-            .find(|sound| sound.near == Some(to));
-        if let Some((_, talk)) = sound.and_then(|sound| sound.far.as_mut()) {
+            .find(|sound| sound.near == Some(to) || sound.video == Some(to));
+        let Some(Sound {
+            video,
+            far: Some((_, talk)),
+            ..
+        }) = sound
+        else {
+            return;
+        };
+        if *video == Some(to) {
+            talk.handle_video(from, bytes, now);
+        } else {
             talk.handle_rtp(from, bytes, now);
         }
     }
@@ -327,11 +340,21 @@ impl Seat {
         out: &mut Vec<SeatOutput>,
     ) {
         match order {
-            MediaOrder::OpenNear(at) => {
+            MediaOrder::OpenNear { at, video } => {
                 self.calls += 1;
                 let port = FIRST_NEAR_PORT + 2 * self.calls;
-                let near: Vec<_> = at.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-                self.sounds.entry(call).or_default().near = near.first().copied();
+                let video = video.then_some(FIRST_VIDEO_PORT + 2 * self.calls);
+                let near = at.iter().map(|ip| NearPort {
+                    sound: SocketAddr::new(*ip, port),
+                    video,
+                });
+                let near: Vec<_> = near.collect();
+                let sound = self.sounds.entry(call).or_default();
+                sound.near = near.first().map(|near| near.sound);
+                sound.video = sound
+                    .near
+                    .zip(video)
+                    .map(|(near, port)| SocketAddr::new(near.ip(), port));
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
             MediaOrder::OpenFar => self.open_far(call, now),
@@ -363,7 +386,7 @@ impl Seat {
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
-            MediaOrder::OpenNear(_) | MediaOrder::OpenFar | MediaOrder::Close => {}
+            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar | MediaOrder::Close => {}
         }
     }
 
@@ -429,7 +452,7 @@ fn drain_sound(sound: &mut Sound, out: &mut Vec<SeatOutput>, mut tell: impl FnMu
                 from: *local,
                 bytes,
             }),
-            TalkOutput::ToPhone { to, bytes } => {
+            TalkOutput::ToPhone { to, bytes } | TalkOutput::VideoToPhone { to, bytes } => {
                 out.push(SeatOutput::Sound { to, bytes });
             }
             TalkOutput::Event(event) => tell(MediaEvent::Talk(event)),

@@ -142,7 +142,7 @@ fn every_phone_calls_every_phone_in_every_way() {
             cells.extend(lane.join().expect("what fails in a scene is caught"));
         }
     });
-    table::print(&cells);
+    table::print(&cells, FULLY.0);
     table::store(&cells);
     assert_none_failed(&cells);
 }

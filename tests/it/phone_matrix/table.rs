@@ -1,6 +1,6 @@
 //! What came of it all: a table for people, and JSON for programs.
 
-use std::{fmt, fs};
+use std::{collections::BTreeMap, fmt, fs};
 
 use ringfence_tests::{phone::Model, program::from_pypi, tone::Heard};
 use serde_json::{Value, json};
@@ -50,15 +50,15 @@ impl Cell {
         };
         match &self.outcome {
             Outcome::Fine("") => "ok".to_owned(),
-            Outcome::Fine(remark) => format!("ok ({})", note(remark)),
+            Outcome::Fine(remark) => format!("ok({})", note(remark)),
             Outcome::Heard(caller, callee) => {
                 let gap = caller.longest_gap.max(callee.longest_gap);
                 let [caller, callee] = [caller, callee].map(|heard| heard.tone.as_secs_f64());
-                format!("ok {caller:.2}/{callee:.2} s, {} ms", gap.as_millis())
+                format!("{caller:.2}/{callee:.2} s {} ms", gap.as_millis())
             }
-            Outcome::PhoneCannot(why) => format!("phone cannot ({})", note(why)),
+            Outcome::PhoneCannot(why) => format!("phone cannot({})", note(why)),
             Outcome::Failed(why) => {
-                format!("FAILED ({})", note(why.lines().next().unwrap_or_default()))
+                format!("FAILED({})", note(why.lines().next().unwrap_or_default()))
             }
         }
     }
@@ -104,27 +104,23 @@ impl fmt::Display for Cell {
     }
 }
 
-/// One table for each way in which several things were tried, and one of the other ways.
+/// A table of what was tried over UDP, and one of the other ways.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
-pub(super) fn print(cells: &[Cell]) {
+pub(super) fn print(cells: &[Cell], fully: Way) {
     let mut notes = Vec::new();
-    let mut rows: Vec<(String, Vec<(String, String)>)> = Vec::new();
-    for cell in cells {
-        let pair = cell.pair();
-        let column = format!("{}: {}", cell.way, cell.feature.name());
-        let entry = (column, cell.shown(&mut notes));
-        match rows.iter_mut().find(|(known, _)| *known == pair) {
-            Some((_, entries)) => entries.push(entry),
-            None => rows.push((pair, vec![entry])),
-        }
-    }
-    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
-    for (pair, entries) in rows {
-        println!("\n{pair}");
-        for (column, shown) in entries {
-            println!("  {column:<34} {shown}");
-        }
-    }
+    let (first, others): (Vec<_>, Vec<_>) = cells.iter().partition(|cell| cell.way == fully);
+    println!("\n{fully}: tone that the caller/callee heard, and the longest gap");
+    grid(&first, &mut notes, |cell| cell.feature.name().to_owned());
+    println!("\nthe other ways");
+    grid(&others, &mut notes, |cell| match cell.feature {
+        Feature::Digits => format!(
+            "{}: {} by {}",
+            cell.way,
+            cell.feature.name(),
+            cell.way.digits
+        ),
+        _ => cell.way.to_string(),
+    });
     println!();
     for (place, note) in notes.iter().enumerate() {
         println!("({}) {note}", place + 1);
@@ -137,6 +133,45 @@ pub(super) fn print(cells: &[Cell]) {
         cells.len(),
         cells.len() - beyond - failed
     );
+}
+
+/// A row for each pair of phones, a column for each name that `column` gives.
+#[expect(clippy::print_stdout, reason = "a part of the table")]
+fn grid(cells: &[&Cell], notes: &mut Vec<String>, column: impl Fn(&Cell) -> String) {
+    let mut rows: BTreeMap<String, BTreeMap<usize, String>> = BTreeMap::new();
+    let mut columns: Vec<String> = Vec::new();
+    for cell in cells {
+        let name = column(cell);
+        let known = columns.iter().position(|known| *known == name);
+        let place = known.unwrap_or_else(|| {
+            columns.push(name);
+            columns.len() - 1
+        });
+        let row = rows.entry(cell.pair()).or_default();
+        row.insert(place, cell.shown(notes));
+    }
+    let width = |place: usize, name: &String| {
+        let shown = rows.values().filter_map(|row| row.get(&place));
+        let widths = shown.chain([name]).map(|text| text.chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let widths: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(place, name)| width(place, name))
+        .collect();
+    let line = |pair: &str, texts: &dyn Fn(usize) -> String| {
+        let texts: Vec<_> = widths
+            .iter()
+            .enumerate()
+            .map(|(place, width)| format!("{:<width$}", texts(place)))
+            .collect();
+        println!("  {pair:<20} {}", texts.join("  ").trim_end());
+    };
+    line("", &|place| columns[place].clone());
+    for (pair, row) in &rows {
+        line(pair, &|place| row.get(&place).cloned().unwrap_or_default());
+    }
 }
 
 /// `phones.json` in the target folder.

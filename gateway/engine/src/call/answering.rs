@@ -2,22 +2,19 @@
 //! stays closed until the caller's confirmation proves that the ring was no replay and its
 //! sender holds the keys it claims.
 
-use std::net::SocketAddr;
-
-use ringfence_media::{
-    Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
-};
+use ringfence_media::{Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
 use ringfence_sip as sip;
 
+use super::agreed::Agreed;
 use super::calling::{offered, say};
-use super::phone_side::{PhoneSide, sdp_session};
+use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
 use crate::config::CONNECT;
 use crate::control::Control;
 use crate::desk::Desk;
 use crate::envelope::{Envelope, Outside};
-use crate::input::MediaEvent;
+use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
@@ -65,19 +62,20 @@ impl Answering {
     pub(super) fn by_glare(
         ring: VerifiedRing,
         offer: PhoneMedia,
-        (near, far): (SocketAddr, FarLocal),
+        (near, far): (NearPort, FarLocal),
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
-        let agreed = Description::decode(ring.media()).ok().and_then(|remote| {
-            let chosen = choose(&remote.codecs, &offered(&offer, call, desk))?;
-            Some((remote, chosen))
-        });
-        let Some((remote, chosen)) = agreed else {
+        // Our phone's offer stands for its answer; it has no pictures where they are switched off.
+        let remote = Description::decode(ring.media()).ok();
+        let ours = (offered(&offer, call, desk), offer.pictures());
+        let agreed = remote.and_then(|remote| Agreed::by_phone(remote, ours));
+        let Some(agreed) = agreed else {
             return super::refuse(488, End::NoCodec, call, desk);
         };
         desk.step(call, Step::RingOpened);
-        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let own = agreed.own(near, desk.rng);
+        let Agreed { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, desk);
         phone.greet(call, desk);
         Self::allocating(ring, remote, phone, Some(far), call, desk)
@@ -201,7 +199,8 @@ impl Answering {
         else {
             return super::hang_up(End::NoMedia, call, desk);
         };
-        let media = Description::of(&far, phone.chosen().to_vec()).encode();
+        let media = Description::of(&far, phone.chosen().to_vec());
+        let media = media.with_video(&far, phone.pictures()).encode();
         let view = desk.book_view();
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
             ring.answer(&media, view, outside, rng)

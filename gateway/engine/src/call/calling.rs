@@ -1,21 +1,18 @@
 //! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
 //! an answer or, after 30 s, that there was none.
 
-use std::net::SocketAddr;
-
-use ringfence_media::{
-    Codec, Description, OwnMedia, PhoneMedia, TalkEvent, choose, far::FarLocal, far::Role,
-};
+use ringfence_media::{Codec, Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
 use ringfence_sip as sip;
 
+use super::agreed::Agreed;
 use super::answering::Answering;
-use super::phone_side::{PhoneSide, sdp_session};
+use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
 use crate::envelope::{Envelope, Outside};
-use crate::input::MediaEvent;
+use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::ring::outgoing::{Caller, OutgoingRing};
 use crate::ring::{CancelReason, SealError};
@@ -29,7 +26,7 @@ pub(crate) struct Calling {
     post: PostId,
     offer: PhoneMedia,
     peer: Peer,
-    near: SocketAddr,
+    near: NearPort,
     far: FarLocal,
 }
 
@@ -38,12 +35,16 @@ impl Calling {
     pub(super) fn start(
         offer: PhoneMedia,
         callee: &CalleeKeys,
-        (near, far): (SocketAddr, FarLocal),
+        (near, far): (NearPort, FarLocal),
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
         let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
-        let media = Description::of(&far, offered(&offer, call, desk)).encode();
+        let pictures = near.video.map(|_| offer.pictures());
+        let media = Description::of(&far, offered(&offer, call, desk));
+        let media = media
+            .with_video(&far, pictures.unwrap_or_default())
+            .encode();
         let caller = caller(desk);
         let wall = desk.wall;
         let sealed = desk.post(call, peer.bucket, |outside, rng| {
@@ -156,22 +157,22 @@ impl Calling {
         let Ok((answer, mut session)) = self.ring.open_answer(envelope, outside) else {
             return Phase::Calling(self);
         };
-        let agreed = Description::decode(&answer.media).ok().and_then(|remote| {
-            let chosen = choose(&offered(&self.offer, call, desk), &remote.codecs)?;
-            Some((remote, chosen))
-        });
+        let remote = Description::decode(&answer.media).ok();
+        let offered = (offered(&self.offer, call, desk), self.offer.pictures());
+        let agreed = remote.and_then(|remote| Agreed::by_callee(offered, remote));
         desk.step(call, Step::AnswerOpened);
         desk.pin(&self.peer);
         desk.compare(&answer.book);
         let Self {
             offer, peer, near, ..
         } = *self;
-        let Some((remote, chosen)) = agreed else {
+        let Some(agreed) = agreed else {
             say(&mut session, Say::HangUp, &peer, call, desk);
             return super::refuse(488, End::NoCodec, call, desk);
         };
         say(&mut session, Say::Confirm, &peer, call, desk);
-        let own = OwnMedia::plain(near, sdp_session(desk.rng));
+        let own = agreed.own(near, desk.rng);
+        let Agreed { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, desk);
         desk.media(call, MediaOrder::Attach(phone.terms()));
         desk.media(
@@ -213,7 +214,7 @@ pub(super) fn say(
 /// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
 /// only (INFO) gets them translated.
 pub(super) fn offered(offer: &PhoneMedia, call: &Common, desk: &Desk<'_>) -> Vec<Codec> {
-    let mut codecs: Vec<Codec> = offer.codecs.iter().map(|(codec, _)| *codec).collect();
+    let mut codecs = offer.formats();
     let takes_info = call.leg.is_some_and(|leg| desk.agent.lists_info(leg));
     if takes_info && !codecs.iter().any(|codec| codec.is_events()) {
         codecs.extend([Codec::Events8k, Codec::Events48k]);

@@ -1,8 +1,6 @@
 //! Caller, before the ring: the phone has dialled; a local port, a relayed address and stamps
 //! are on their way. Nothing has been sent to anybody but the TURN server.
 
-use std::net::SocketAddr;
-
 use ringfence_media::{PhoneMedia, TalkEvent, far::FarLocal};
 use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
@@ -13,7 +11,7 @@ use super::{Common, Happening, News, Phase};
 use crate::config::SET_UP;
 use crate::desk::Desk;
 use crate::directory::CalleeKeys;
-use crate::input::MediaEvent;
+use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
@@ -25,7 +23,7 @@ use crate::stock::PER_OUTGOING;
 pub(crate) struct Dialling {
     offer: PhoneMedia,
     callee: CalleeKeys,
-    near: Option<SocketAddr>,
+    near: Option<NearPort>,
     far: Option<FarLocal>,
     /// A ring of the very person who is being dialled. It is answered, and none is sent.
     met: Option<Box<VerifiedRing>>,
@@ -43,7 +41,14 @@ impl Dialling {
         let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
         // A call that is to be joined with another one hears it where that one is.
         let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
-        desk.media(call, MediaOrder::OpenNear(vec![at]));
+        let video = offer.video.is_some();
+        desk.media(
+            call,
+            MediaOrder::OpenNear {
+                at: vec![at],
+                video,
+            },
+        );
         desk.media(call, MediaOrder::OpenFar);
         desk.patience(call, SET_UP, "TURN server or stamps are late");
         Phase::Dialling(Box::new(Self {

@@ -8,6 +8,7 @@
 //! Every state takes an event by value and gives the next phase, so that a call cannot be in
 //! two states, and what belongs to a state (a Noise handshake, a pending offer) ends with it.
 
+mod agreed;
 mod answering;
 mod calling;
 mod dialling;

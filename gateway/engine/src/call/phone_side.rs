@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand_core::Rng;
 use ringfence_media::srtp::{Key, Suite};
-use ringfence_media::{Codec, NearTerms, OwnMedia, PhoneMedia, SdpError, Srtp, sdp};
+use ringfence_media::{
+    Codec, NearTerms, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp, VideoFormat, sdp,
+};
 use ringfence_sip as sip;
 
 use super::{Common, News};
@@ -47,11 +49,11 @@ impl PhoneSide {
 
     /// Keeps our key for as long as the phone keeps its suite, and draws one when that changes.
     fn fit_key(&mut self, rng: &mut impl Rng) {
-        let suite = self.media.suite();
-        let keys = &mut self.own.keys;
-        keys.retain(|key| Some(key.suite()) == suite);
-        if let (Some(suite), true) = (suite, keys.is_empty()) {
-            keys.push(Key::random(suite, rng));
+        fit(&mut self.own.keys, self.media.suite(), rng);
+        let suite = self.media.video.as_ref().map(|video| video.suite());
+        // A phone that drops its pictures for a while may come back to them with the key that it had.
+        if let (Some(own), Some(suite)) = (&mut self.own.video, suite) {
+            fit(&mut own.keys, suite, rng);
         }
     }
 
@@ -101,7 +103,14 @@ impl PhoneSide {
         };
         self.media = media;
         self.is_silent = false;
-        self.own = OwnMedia::plain(self.near(), sdp_session(desk.rng));
+        let video = self.own.video.take().map(|video| OwnVideo {
+            keys: Vec::new(),
+            ..video
+        });
+        self.own = OwnMedia {
+            video,
+            ..OwnMedia::plain(self.near(), sdp_session(desk.rng))
+        };
         self.fit_key(desk.rng);
         true
     }
@@ -119,6 +128,12 @@ impl PhoneSide {
     /// The codecs of this call.
     pub(crate) fn chosen(&self) -> &[Codec] {
         &self.chosen
+    }
+
+    /// The format of the call's moving pictures, if it has any.
+    pub(super) fn pictures(&self) -> Vec<VideoFormat> {
+        let video = self.own.video.iter();
+        video.flat_map(|video| video.formats.clone()).collect()
     }
 
     /// What the phone says of its sound in the running call: an offer, or an answer to ours.
@@ -169,6 +184,14 @@ impl PhoneSide {
         self.own.version += 1;
         desk.media(call, MediaOrder::Attach(self.terms()));
         desk.answer_phone(call, self.answer());
+    }
+}
+
+/// Keeps the key for this suite alone, and draws one if there is none.
+fn fit(keys: &mut Vec<Key>, suite: Option<Suite>, rng: &mut impl Rng) {
+    keys.retain(|key| Some(key.suite()) == suite);
+    if let (Some(suite), true) = (suite, keys.is_empty()) {
+        keys.push(Key::random(suite, rng));
     }
 }
 

@@ -2,12 +2,12 @@
 //! person picks up: not an answer, not a refusal, not a TURN allocation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
-use ringfence_media::{Codec, Description, OwnMedia, PhoneMedia, Srtp, TalkEvent, choose, sdp};
+use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, TalkEvent, sdp};
 use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
+use super::agreed::Agreed;
 use super::answering::Answering;
 use super::calling::offered;
 use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
@@ -15,7 +15,7 @@ use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
 use crate::config::RING_LIFE;
 use crate::desk::Desk;
-use crate::input::MediaEvent;
+use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::ring::RingId;
 use crate::ring::incoming::VerifiedRing;
@@ -34,14 +34,16 @@ pub(crate) struct Ringing {
 impl Ringing {
     pub(crate) fn start(
         ring: VerifiedRing,
-        remote: Description,
+        mut remote: Description,
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
+        remote.video = remote.video.take().filter(|_| desk.config.video);
         desk.step(call, Step::RingOpened);
         let flows = desk.agent.flows(&desk.line.account.user);
         let at: BTreeSet<_> = flows.map(|flow| flow.local.ip()).collect();
-        desk.media(call, MediaOrder::OpenNear(at.into_iter().collect()));
+        let (at, video) = (at.into_iter().collect(), remote.video.is_some());
+        desk.media(call, MediaOrder::OpenNear { at, video });
         desk.patience(call, RING_LIFE, "nobody picked up");
         Phase::Ringing(Box::new(Self {
             ring,
@@ -101,7 +103,7 @@ impl Ringing {
 
     fn ring_phones(
         mut self: Box<Self>,
-        near: &[SocketAddr],
+        near: &[NearPort],
         call: &mut Common,
         desk: &mut Desk<'_>,
     ) -> Phase {
@@ -114,10 +116,21 @@ impl Ringing {
         let Self { remote, offers, .. } = &mut *self;
         let (srtp, rng) = (desk.config.srtp, &mut *desk.rng);
         let offer = |flow: sip::Flow| {
-            let rtp = near.iter().find(|rtp| rtp.ip() == flow.local.ip())?;
-            let mut own = OwnMedia::plain(*rtp, sdp_session(rng));
+            let near = near
+                .iter()
+                .find(|near| near.sound.ip() == flow.local.ip())?;
+            let mut own = OwnMedia::plain(near.sound, sdp_session(rng));
+            let video = near.video.zip(remote.video.as_ref());
+            own.video = video.map(|(port, video)| OwnVideo {
+                port,
+                keys: Vec::new(),
+                formats: video.formats.clone(),
+            });
             if srtp != Srtp::Off {
                 own.keys = keys_to_offer(rng);
+                if let Some(video) = &mut own.video {
+                    video.keys = keys_to_offer(rng);
+                }
             }
             let offer = offer_to(flow, &own, &remote.codecs, srtp);
             offers.insert(flow, own);
@@ -143,16 +156,27 @@ impl Ringing {
         let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
         let own = flow.and_then(|flow| self.offers.get(&flow));
         let answered = own.and_then(|own| read_answer(answer, own, desk.config.srtp));
+        let Self { ring, remote, .. } = *self;
         let agreed = answered.and_then(|(media, own)| {
-            let chosen = choose(&self.remote.codecs, &offered(&media, call, desk))?;
-            Some((media, own, chosen))
+            let ours = (offered(&media, call, desk), media.pictures());
+            let agreed = Agreed::by_phone(remote, ours)?;
+            Some((media, own, agreed))
         });
-        let Some((media, own, chosen)) = agreed else {
+        let Some((media, mut own, agreed)) = agreed else {
             return super::hang_up(End::NoCodec, call, desk);
         };
+        let Agreed {
+            remote,
+            chosen,
+            video,
+        } = agreed;
+        own.video = own.video.zip(video).map(|(own, format)| OwnVideo {
+            formats: vec![format],
+            ..own
+        });
         let phone = PhoneSide::new(media, own, chosen, desk);
         desk.media(call, MediaOrder::OpenFar);
-        Answering::start(self.ring, self.remote, phone, call, desk)
+        Answering::start(ring, remote, phone, call, desk)
     }
 }
 
@@ -180,5 +204,12 @@ fn read_answer(answer: &[u8], own: &OwnMedia, srtp: Srtp) -> Option<(PhoneMedia,
 }
 
 fn without_keys(own: &OwnMedia) -> OwnMedia {
-    OwnMedia::plain(own.rtp, own.session)
+    let video = own.video.clone().map(|video| OwnVideo {
+        keys: Vec::new(),
+        ..video
+    });
+    OwnMedia {
+        video,
+        ..OwnMedia::plain(own.rtp, own.session)
+    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Lamps {
     watches: BTreeMap<sip::WatchId, Watched>,
     /// What phones of each line were told without having asked.
     told: BTreeMap<usize, News>,
+    /// A phone has joined a line since.
+    has_joined: bool,
 }
 
 #[derive(Debug)]

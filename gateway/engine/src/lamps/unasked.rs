@@ -29,6 +29,11 @@ impl Engine {
             UnaskedLamps::Always => sip::Unasked::All,
             UnaskedLamps::Never => return false,
         };
+        // Asked after every input, so only looked at when something can have changed.
+        let has_joined = std::mem::take(&mut self.lamps.has_joined);
+        if !has_joined && !self.ledger_changed {
+            return false;
+        }
         let mut changed = false;
         for (index, line) in self.lines.iter().enumerate() {
             let news = self.ledger.news(line.number);
@@ -51,5 +56,6 @@ impl Engine {
         if let Some(told) = line.and_then(|line| self.lamps.told.get_mut(&line)) {
             *told = News::default();
         }
+        self.lamps.has_joined = true;
     }
 }

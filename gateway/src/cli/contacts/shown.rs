@@ -176,4 +176,20 @@ mod tests {
         assert_eq!(rows.lines().count(), 3);
         assert_eq!(rows.split_whitespace().map(str::len).sum::<usize>(), 60);
     }
+
+    #[test]
+    fn whoever_sees_a_line_is_shown_with_it() {
+        let (number, own) = (Number::new(20_002), Number::new(24_440));
+        let mut contacts = Contacts::default();
+        contacts.learn(&Learnt::Pin {
+            number,
+            identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
+            day: Day::new(20_416),
+        });
+        assert!(!table(&contacts).contains("24440"));
+        contacts.share(number, own).unwrap();
+        assert!(table(&contacts).contains("sees the presence of your line 24440"));
+        let value = as_value(contacts.get(number).unwrap());
+        assert_eq!(value["sees"], json!([24_440]));
+    }
 }

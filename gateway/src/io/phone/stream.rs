@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ringfence_sip::{Flow, Frame, Framer, Transport};
@@ -16,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::{MOST_CONNECTIONS, PhoneInput};
+use super::PhoneInput;
+use super::seats::{Seat, Seats};
 
 /// Messages that may wait for a phone that does not read. Then the connection is closed.
 const OUTBOX: usize = 64;
@@ -34,7 +34,7 @@ pub(super) struct Reception {
     pub(super) into: mpsc::Sender<PhoneInput>,
     /// Where to write to each new connection.
     pub(super) tell: mpsc::Sender<(u64, mpsc::Sender<Vec<u8>>)>,
-    pub(super) ids: Arc<AtomicU64>,
+    pub(super) seats: Arc<Seats>,
 }
 
 impl Reception {
@@ -51,17 +51,25 @@ impl Reception {
             let Ok(local) = stream.local_addr() else {
                 continue;
             };
-            if served.len() >= MOST_CONNECTIONS {
+            let Some(seat) = self.seats.take(peer.ip()) else {
                 tracing::warn!("too many connections of phones: one refused");
                 continue;
-            }
+            };
             // Losing this only costs latency.
             drop(stream.set_nodelay(true));
             match &tls {
-                None => served.spawn(self.clone().greet(stream, Transport::Tcp, local, peer)),
+                None => {
+                    served.spawn(
+                        self.clone()
+                            .greet(stream, seat, Transport::Tcp, (local, peer)),
+                    )
+                }
                 Some(acceptor) => {
                     let acceptor = acceptor.clone();
-                    served.spawn(self.clone().shake_hands(acceptor, stream, local, peer))
+                    served.spawn(
+                        self.clone()
+                            .shake_hands(acceptor, stream, seat, (local, peer)),
+                    )
                 }
             };
         }
@@ -71,11 +79,15 @@ impl Reception {
         self,
         acceptor: TlsAcceptor,
         stream: TcpStream,
-        local: SocketAddr,
-        peer: SocketAddr,
+        mut seat: Seat,
+        ends: (SocketAddr, SocketAddr),
     ) {
-        match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.greet(stream, Transport::Tls, local, peer).await,
+        let accepted = tokio::select! {
+            accepted = timeout(HANDSHAKE, acceptor.accept(stream)) => accepted,
+            () = seat.lost() => return,
+        };
+        match accepted {
+            Ok(Ok(stream)) => self.greet(stream, seat, Transport::Tls, ends).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a phone does not agree on TLS; does it trust our certificate?");
             }
@@ -83,23 +95,23 @@ impl Reception {
         }
     }
 
-    /// Gives a connection its number and serves it.
+    /// Tells of a connection and serves it.
     async fn greet(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
+        seat: Seat,
         transport: Transport,
-        local: SocketAddr,
-        peer: SocketAddr,
+        (local, peer): (SocketAddr, SocketAddr),
     ) {
         let flow = Flow {
             transport,
             local,
             peer,
-            connection: self.ids.fetch_add(1, Ordering::Relaxed),
+            connection: seat.number,
         };
         let (outbox, letters) = mpsc::channel(OUTBOX);
         if self.tell.send((flow.connection, outbox)).await.is_ok() {
-            serve(stream, flow, self.into, letters).await;
+            serve(stream, (flow, seat), self.into, letters).await;
         }
     }
 }
@@ -107,7 +119,7 @@ impl Reception {
 /// One connection, until either side ends it.
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    flow: Flow,
+    (flow, mut seat): (Flow, Seat),
     into: mpsc::Sender<PhoneInput>,
     mut letters: mpsc::Receiver<Vec<u8>>,
 ) {
@@ -115,6 +127,10 @@ async fn serve(
     let mut buffer = vec![0; 16 * 1024];
     loop {
         tokio::select! {
+            () = seat.lost() => {
+                tracing::debug!("a connection without a registered phone gives its seat to another");
+                break;
+            }
             letter = letters.recv() => {
                 let Some(letter) = letter else { break };
                 if !write(&mut stream, &letter).await { break }

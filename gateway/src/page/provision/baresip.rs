@@ -3,7 +3,7 @@
 use super::{EXPIRES, MAILBOX, Setup, Wire, one_line};
 
 pub(super) fn write(setup: &Setup<'_>) -> String {
-    let (server, account) = (setup.server, &setup.line.account);
+    let (server, account) = (&setup.server, &setup.line.account);
     let name = one_line(&setup.title()).replace(['"', '\\', '<', '>', ';', '&'], "'");
     let media = match (setup.is_encrypted(), setup.must_encrypt()) {
         (_, true) => ";mediaenc=srtp-mand",
@@ -29,7 +29,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
             file.display()
         ));
     }
-    if setup.server.ip().is_loopback() {
+    if setup.is_here {
         text.push_str("# baresip passes loopback over by itself.\nnet_interface 127.0.0.1\n");
     }
     text

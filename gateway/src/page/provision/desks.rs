@@ -1,4 +1,4 @@
-//! Desk phones of the board: which line each gets, and under which names they ask for their settings. What they fetch holds the
+//! Desk phones of the house: which line each gets, and under which names they ask for their settings. What they fetch holds the
 //! password of the line, behind a path that nobody guesses and that stays the same, because phones keep it.
 
 use ringfence_phonebook::Number;

@@ -6,7 +6,7 @@ use ringfence_media::Srtp;
 use super::{EXPIRES, MAILBOX, Setup, Wire, escape};
 
 pub(super) fn write(setup: &Setup<'_>) -> String {
-    let (account, server) = (&setup.line.account, setup.server);
+    let (account, server) = (&setup.line.account, &setup.server);
     let transport = match setup.wire {
         Wire::Udp => "0",
         Wire::Tcp => "1",

@@ -57,7 +57,7 @@ fn sections<'a>(setup: &Setup<'_>) -> Sections<'a> {
 }
 
 fn proxy<'a>(setup: &Setup<'_>) -> Vec<(&'a str, String)> {
-    let (server, user) = (setup.server, &setup.line.account.user);
+    let (server, user) = (&setup.server, &setup.line.account.user);
     let route = format!("<sip:{server};transport={}>", setup.wire.word());
     let name = setup.title().replace(['"', '\\'], "'");
     vec![

@@ -9,22 +9,17 @@ mod grandstream;
 mod linphone;
 mod office;
 mod plug;
+mod setup;
 mod snom;
 mod yealink;
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
-use ringfence_media::Srtp;
 use ringfence_phonebook::Number;
 use zeroize::Zeroizing;
-
-use super::board::{Board, BoardLine};
-use crate::io::certificate::authority_file;
 
 pub(super) use desks::Desks;
 pub(super) use office::{LIFE, Office, Redeemed};
 pub(super) use plug::answer;
+use setup::Setup;
 
 /// What is dialled for missed calls ([`ringfence_engine::star`]).
 const MAILBOX: &str = "*97";
@@ -55,7 +50,7 @@ pub(super) enum Wire {
 pub(super) enum Place {
     /// On this machine.
     Here,
-    /// On the network of the board.
+    /// On the network of the house.
     Lan,
 }
 
@@ -66,24 +61,6 @@ pub(super) struct Order {
     pub(super) model: Model,
     pub(super) place: Place,
     pub(super) wire: Wire,
-}
-
-/// Everything that a phone must know.
-pub(super) struct Setup<'a> {
-    pub(super) line: &'a BoardLine,
-    /// Where it registers.
-    pub(super) server: SocketAddr,
-    pub(super) wire: Wire,
-    pub(super) srtp: Srtp,
-    pub(super) realm: String,
-    /// What the certificate of the engine is checked with: a file on this machine, or nothing but what the phone trusts anyhow.
-    pub(super) authority: Option<PathBuf>,
-    /// Whether the phone can check the certificate at all.
-    pub(super) checks: bool,
-    /// Where the phone fetches the authority's certificate, if it can.
-    pub(super) authority_url: Option<String>,
-    /// Other lines of the board, for lamps.
-    pub(super) others: Vec<&'a BoardLine>,
 }
 
 impl Model {
@@ -192,72 +169,6 @@ impl Place {
     }
 }
 
-impl Board {
-    /// Where phones in this place register over this wire.
-    pub(super) fn server(&self, place: Place, wire: Wire) -> Option<SocketAddr> {
-        let addresses = match wire {
-            Wire::Udp => &self.sip[0],
-            Wire::Tcp => &self.sip[1],
-            Wire::Tls => &self.sip[2],
-        };
-        let mut fitting = addresses.iter().filter(|address| match place {
-            Place::Here => address.ip().is_loopback(),
-            Place::Lan => !address.ip().is_loopback(),
-        });
-        let lan = self.lan.map(|lan| lan.ip());
-        let best = fitting.clone().find(|address| Some(address.ip()) == lan);
-        best.or_else(|| fitting.next()).copied()
-    }
-
-    /// What a phone must know for this order; `None` if there is no such line, or nothing listens in that place.
-    pub(super) fn setup(&self, order: &Order) -> Option<Setup<'_>> {
-        let line = self.line(order.number)?;
-        let is_here = order.place == Place::Here;
-        Some(Setup {
-            line,
-            server: self.server(order.place, order.wire)?,
-            wire: order.wire,
-            srtp: self.srtp,
-            realm: ringfence_engine::Config::default().realm,
-            authority: (is_here && !self.own_certificate).then(|| authority_file(&self.state)),
-            checks: is_here || self.own_certificate,
-            authority_url: self
-                .lan
-                .filter(|_| !is_here && !self.own_certificate)
-                .map(|lan| format!("http://{lan}/ca.pem")),
-            others: self
-                .lines
-                .iter()
-                .filter(|other| other.number != line.number)
-                .collect(),
-        })
-    }
-}
-
-impl Setup<'_> {
-    /// Whether the phone's sound is to be encrypted: keys that travel in the clear (RFC 4568) are of use only where they must be.
-    pub(super) fn is_encrypted(&self) -> bool {
-        match self.srtp {
-            Srtp::Off => false,
-            Srtp::Optional => self.wire == Wire::Tls,
-            Srtp::Required => true,
-        }
-    }
-
-    /// Whether the phone may take sound in the clear.
-    pub(super) fn must_encrypt(&self) -> bool {
-        self.srtp == Srtp::Required
-    }
-
-    /// What the phone shows as its own name.
-    pub(super) fn title(&self) -> String {
-        self.line
-            .name
-            .clone()
-            .unwrap_or_else(|| self.line.number.to_string())
-    }
-}
-
 /// For XML text and attributes.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -285,8 +196,11 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_media::Srtp;
+
     use super::*;
     use crate::keystore::SipAccount;
+    use crate::page::board::{Board, BoardLine};
     use crate::secret::Secret;
 
     pub(super) fn board(srtp: Srtp) -> Board {
@@ -309,10 +223,20 @@ mod tests {
             lines: vec![line(20_417, "Desk\n<&\"evil"), line(20_418, "Hall")],
             sip: [at(5060), at(5060), at(5061)],
             srtp,
-            own_certificate: false,
+            certificate: None,
+            names: Vec::new(),
             lan: Some(([192, 168, 1, 10], 5081).into()),
             provisioning: None,
         }
+    }
+
+    fn certificate() -> std::sync::Arc<tokio_rustls::rustls::ServerConfig> {
+        let folder = tempfile::tempdir().unwrap();
+        let source = crate::io::certificate::Source::Own {
+            folder: folder.path().to_owned(),
+            names: crate::io::certificate::Names::default(),
+        };
+        crate::io::certificate::server(&source).unwrap()
     }
 
     fn order(model: Model, place: Place, wire: Wire) -> Order {
@@ -341,6 +265,26 @@ mod tests {
             ..board
         };
         assert_eq!(alone.server(Place::Lan, Wire::Udp), None);
+    }
+
+    #[test]
+    fn a_certificate_of_the_users_own_is_for_names() {
+        let config = certificate();
+        let board = Board {
+            certificate: Some(config),
+            names: vec!["sip.example.org".to_owned()],
+            ..board(Srtp::Optional)
+        };
+        assert_eq!(board.lan_base().unwrap(), "https://sip.example.org:5081");
+        let setup = board
+            .setup(&order(Model::Yealink, Place::Lan, Wire::Tls))
+            .unwrap();
+        assert_eq!(setup.server.to_string(), "sip.example.org:5061");
+        assert!(setup.checks && setup.authority_url.is_none());
+        let here = board
+            .setup(&order(Model::Yealink, Place::Here, Wire::Tcp))
+            .unwrap();
+        assert_eq!(here.server.to_string(), "127.0.0.1:5060");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{EXPIRES, MAILBOX, Setup, Wire, escape};
 const MOST_LAMPS: usize = 9;
 
 pub(super) fn write(setup: &Setup<'_>) -> String {
-    let (account, server) = (&setup.line.account, setup.server);
+    let (account, server) = (&setup.line.account, &setup.server);
     let savp = match setup.srtp {
         Srtp::Required => "mandatory",
         Srtp::Optional if setup.is_encrypted() => "optional",
@@ -48,7 +48,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
         let label = escape(&other.name.clone().unwrap_or_else(|| number.to_string()));
         xml.push_str(&format!(
             "  <fkey idx=\"{key}\" context=\"1\" label=\"{label}\" perm=\"RW\">blf sip:{number}@{}</fkey>\n",
-            server.ip()
+            server.host
         ));
     }
     xml.push_str(" </functionKeys>\n");

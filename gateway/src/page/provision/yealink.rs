@@ -12,7 +12,7 @@ const MOST_LAMPS: usize = 9;
 const BUSY_LAMP: u8 = 16;
 
 pub(super) fn write(setup: &Setup<'_>) -> String {
-    let (account, server) = (&setup.line.account, setup.server);
+    let (account, server) = (&setup.line.account, &setup.server);
     let title = one_line(&setup.title());
     let transport = match setup.wire {
         Wire::Udp => 0,
@@ -44,8 +44,8 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
          static.security.trust_certificates = {check}\n",
         user = account.user,
         password = account.password.expose(),
-        ip = server.ip(),
-        port = server.port(),
+        ip = server.host,
+        port = server.port,
         check = u8::from(setup.wire == Wire::Tls),
     );
     if let Some(url) = setup

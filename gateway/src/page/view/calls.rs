@@ -58,7 +58,7 @@ fn missed(scene: &Scene<'_>) -> Markup {
             h2 #missed-title { "Missed calls" }
             @if news.is_empty() { p { "No missed call that you have not seen." } }
             @for (line, missed) in news {
-                p {
+                div.row {
                     (missed) " on line " (scene.own(line)) " "
                     (Button { line, act: "seen", field: None, back: "/calls", id: &format!("seen-{line}"), words: "Mark as seen",
                         about: &format!("the missed calls of line {line}") }.form())

@@ -92,7 +92,7 @@ pub(in crate::page) fn contact(scene: &Scene<'_>, contact: &Contact) -> String {
         section #blocking aria-labelledby="block-title" data-live {
             h2 #block-title { "Calls and texts from it" }
             @for line in &scene.picture.lines {
-                p { "On line " (scene.own(line.number)) ": "
+                div.row { "On line " (scene.own(line.number)) ": "
                     @if scene.picture.ledger.is_blocked(line.number, number) { "blocked " } @else { "welcome " }
                     (block(scene, line.number, number, &format!("/contacts/{number}"))) }
             }

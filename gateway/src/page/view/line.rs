@@ -21,7 +21,7 @@ pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &BoardLi
         }
         section #wishes aria-labelledby="wishes-title" data-live {
             h2 #wishes-title { "Do not disturb" }
-            p { (switch(scene, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
+            div.row { (switch(scene, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
             (blocked(scene, number))
         }
         (link_form(scene, number))
@@ -146,7 +146,7 @@ pub(in crate::page) fn link(
     url: &str,
 ) -> String {
     let unchecked =
-        order.place == Place::Lan && order.wire == Wire::Tls && !scene.board.own_certificate;
+        order.place == Place::Lan && order.wire == Wire::Tls && scene.board.certificate.is_none();
     let body = html! {
         p { "Good once, for ten minutes. Whoever opens it can use the line: show it to nobody else." }
         @if let Some(picture) = code(url, "The link as a code to scan") { (picture) }

@@ -95,7 +95,7 @@ mod tests {
             "no-multicast-peers",
             "total-quota=400",
             "user-quota=8",
-            "bps-capacity=32000000",
+            "bps-capacity=192000000",
             "denied-peer-ip=10.0.0.0-10.255.255.255",
             "denied-peer-ip=127.0.0.0-127.255.255.255",
             "denied-peer-ip=169.254.0.0-169.254.255.255",

@@ -1,16 +1,42 @@
 //! What a person does with a call beside taking and ending it: hold, keys, handing it over, dialling like a machine that
 //! makes no offer.
 
-use std::time::Instant;
+use std::{net::SocketAddr, time::Instant};
 
+use rand_core::Rng as _;
 use ringfence_sip::message::{Method, Name};
 
-use super::{Handset, Notice};
+use super::{Camera, Handset, HandsetOutput, Notice};
+
+/// Where cameras are.
+const CAMERA_PORT: u16 = 9_078;
 
 impl Handset {
     /// Holds the call, or takes it back.
     pub(crate) fn hold(&mut self, is_held: bool, now: Instant) {
         self.is_held = is_held;
+        let rtp = self.card.rtp;
+        self.reinvite(rtp, now);
+    }
+
+    /// Gets a camera.
+    pub(crate) fn give_camera(&mut self, payload_type: u8) {
+        let rtp = SocketAddr::new(self.card.rtp.ip(), CAMERA_PORT);
+        self.camera = Some(Camera::new(rtp, payload_type, self.rng.next_u32()));
+    }
+
+    /// Says that it needs a whole picture.
+    pub(crate) fn lose_track(&mut self) {
+        let wish = self.camera.as_ref().and_then(Camera::wish);
+        self.out
+            .extend(wish.map(|(to, bytes)| HandsetOutput::Video { to, bytes }));
+    }
+
+    /// Takes the pictures out of the call, or into it again.
+    pub(crate) fn turn_camera(&mut self, is_on: bool, now: Instant) {
+        if let Some(camera) = &mut self.camera {
+            camera.is_on = is_on;
+        }
         let rtp = self.card.rtp;
         self.reinvite(rtp, now);
     }

@@ -10,7 +10,7 @@ use ringfence_sip::{
 use super::super::talkie::Ear;
 use super::{
     Asked, Call, Handset, HandsetOutput, Notice, Stage,
-    paper::{branch, contact, copy, cseq, remote_rtp},
+    paper::{branch, contact, copy, cseq, remote},
 };
 
 impl Handset {
@@ -149,11 +149,15 @@ impl Handset {
                 .to_owned();
             call.target = contact(&response.headers);
             call.stage = Stage::Talking;
-            let remote = remote_rtp(&response.body, call.invite.body.is_empty());
+            let (mut remote, video) = remote(&response.body, call.invite.body.is_empty());
+            if let Some(lock) = &mut self.lock {
+                remote = lock.hear_answer(&response.body);
+            }
             if !is_later {
                 self.ear = Ear::default();
             }
             self.talk(remote, now);
+            self.show(video, now);
         } else if !is_later {
             call.stage = Stage::Over;
         }

@@ -3,8 +3,12 @@
 //! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
 //! is not answered, and keeps a list of what its person notices. A second caller hears 486.
 
+mod camera;
 mod hands;
 mod hearing;
+mod lock;
+mod make;
+mod notice;
 mod paper;
 mod writing;
 
@@ -21,65 +25,20 @@ use ringfence_sip::{
     message::{Headers, Method, Name, Request, Response, Uri},
 };
 
-use self::paper::{branch, copy, cseq, remote_rtp};
+pub use self::{
+    camera::{Camera, Screen},
+    make::{Hold, Make},
+    notice::Notice,
+};
+use self::{
+    lock::Lock,
+    paper::{branch, copy, cseq, remote},
+};
 
 use super::{
     repeats::Repeats,
     talkie::{Ear, Microphone},
 };
-
-/// Something that the person with the handset sees or hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// "Registered" on the display.
-    Registered,
-    /// The server refused the registration.
-    NotRegistered(u16),
-    /// It rings, and the display shows this caller.
-    Rings {
-        /// The user part of From.
-        caller: String,
-    },
-    /// It no longer rings: CANCEL, with the Reason header if there is one.
-    Stopped {
-        /// RFC 3326.
-        reason: Option<String>,
-    },
-    /// Ringback.
-    HearsRingback,
-    /// The call is answered, by this person or by the other one.
-    Talks,
-    /// The call was refused with this status.
-    Refused(u16),
-    /// The other side has hung up.
-    HungUp,
-    /// A re-INVITE of this phone was accepted.
-    Renewed,
-    /// A re-INVITE of this phone was refused.
-    NotRenewed(u16),
-    /// A text came.
-    Text {
-        /// The user part of From.
-        from: String,
-        /// The display name in From.
-        name: Option<String>,
-        /// What it says.
-        body: String,
-    },
-    /// What became of a text of this phone.
-    TextDone(u16),
-    /// A lamp changed, or something else that this phone watches.
-    Told {
-        /// The event package.
-        package: String,
-        /// The document.
-        body: String,
-    },
-    /// How the transfer stands that its person asked for: a status line.
-    Transfer(String),
-    /// A key was pressed on the other side, told by INFO: its body.
-    Key(String),
-}
 
 /// Who a handset is.
 #[derive(Clone, Debug)]
@@ -98,51 +57,12 @@ pub struct Card {
     pub hz: f64,
 }
 
-/// How phones of different makes differ.
-#[derive(Clone, Copy, Debug)]
-pub struct Make {
-    /// What it lists in Allow-Events when it registers.
-    pub allow_events: Option<&'static str>,
-    /// What it lists in Allow when it calls or is called.
-    pub allow: Option<&'static str>,
-    /// What it answers to a NOTIFY that belongs to no call.
-    pub notify_status: u16,
-    /// Whether it knows telephone events (RFC 4733).
-    pub has_events: bool,
-    /// How it holds a call.
-    pub holds_by: Hold,
-    /// Whether it offers anew by UPDATE (RFC 3311) instead of re-INVITE.
-    pub offers_by_update: bool,
-}
-
-/// What the SDP of a phone says that holds a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// `a=sendonly` (RFC 3264 section 8.4): it may play music.
-    SendOnly,
-    /// `a=inactive`.
-    Inactive,
-    /// `c=IN IP4 0.0.0.0` (RFC 2543), and no direction.
-    ZeroAddress,
-}
-
-impl Make {
-    /// What every phone is at first.
-    pub const PLAIN: Self = Self {
-        allow_events: None,
-        allow: None,
-        notify_status: 200,
-        has_events: true,
-        holds_by: Hold::SendOnly,
-        offers_by_update: false,
-    };
-}
-
 /// What leaves a handset.
 #[derive(Debug)]
 pub(crate) enum HandsetOutput {
     Sip(Vec<u8>),
     Sound { to: SocketAddr, bytes: Vec<u8> },
+    Video { to: SocketAddr, bytes: Vec<u8> },
 }
 
 /// A phone.
@@ -150,6 +70,8 @@ pub(crate) enum HandsetOutput {
 pub struct Handset {
     card: Card,
     make: Make,
+    /// Of the sound that it encrypts.
+    lock: Option<Lock>,
     rng: ChaCha20Rng,
     microphone: Microphone,
     ear: Ear,
@@ -164,6 +86,7 @@ pub struct Handset {
     out: VecDeque<HandsetOutput>,
     sequence: u32,
     is_held: bool,
+    camera: Option<Camera>,
     /// Makes no offer when it dials.
     is_silent: bool,
     /// The call that the next one it dials takes the place of.
@@ -210,6 +133,7 @@ impl Handset {
         Self {
             card,
             make: Make::PLAIN,
+            lock: None,
             rng,
             microphone,
             ear: Ear::default(),
@@ -222,6 +146,7 @@ impl Handset {
             out: VecDeque::new(),
             sequence: 0,
             is_held: false,
+            camera: None,
             is_silent: false,
             replaces: None,
         }
@@ -246,6 +171,16 @@ impl Handset {
     /// What came out of its speaker.
     pub fn ear(&self) -> &Ear {
         &self.ear
+    }
+
+    /// The SRTP keys of both directions as SDP writes them, if it encrypts its sound.
+    pub fn keys(&self) -> Vec<String> {
+        self.lock.as_ref().map_or_else(Vec::new, Lock::keys)
+    }
+
+    /// Its camera, if it has one.
+    pub fn camera(&self) -> Option<&Camera> {
+        self.camera.as_ref()
     }
 
     /// It rings at this moment.
@@ -284,6 +219,7 @@ impl Handset {
 
     pub(crate) fn become_of_make(&mut self, make: Make) {
         self.make = make;
+        self.lock = make.offers_savp.then(|| Lock::new(&mut self.rng));
     }
 
     /// Allow, if it says what it takes.
@@ -329,8 +265,9 @@ impl Handset {
         self.respond_with_sdp(now);
         let Some(call) = &mut self.call else { return };
         call.stage = Stage::Talking;
-        let remote = remote_rtp(&call.invite.body, true);
+        let (remote, video) = remote(&call.invite.body, true);
         self.talk(remote, now);
+        self.show(video, now);
     }
 
     pub(crate) fn decline(&mut self, status: u16, now: Instant) {
@@ -343,6 +280,9 @@ impl Handset {
     /// Puts the receiver down, whatever the state of the call.
     pub(crate) fn hang_up(&mut self, now: Instant) {
         self.microphone.close();
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         match self.stage() {
             Some(Stage::Dialling) => self.cancel(now),
             Some(Stage::Ringing) => self.decline(603, now),
@@ -395,7 +335,23 @@ impl Handset {
 
     pub(crate) fn handle_sound(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
         if to == self.card.rtp {
-            self.ear.hear(bytes, now);
+            match &mut self.lock {
+                None => self.ear.hear(bytes, now),
+                Some(lock) => {
+                    if let Some(packet) = lock.open(bytes) {
+                        self.ear.hear(&packet, now);
+                    }
+                }
+            }
+        }
+        if let Some(camera) = &mut self.camera
+            && [0, 1]
+                .map(|step| camera.rtp.port() + step)
+                .contains(&to.port())
+            && to.ip() == camera.rtp.ip()
+            && to.port() != self.card.rtp.port()
+        {
+            camera.handle(bytes);
         }
     }
 
@@ -403,8 +359,18 @@ impl Handset {
         for bytes in self.repeats.due(now) {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }
-        while let Some((to, bytes)) = self.microphone.due(now) {
+        while let Some((to, mut bytes)) = self.microphone.due(now) {
+            if let Some(lock) = &mut self.lock {
+                lock.seal(&mut bytes);
+            }
             self.out.push_back(HandsetOutput::Sound { to, bytes });
+        }
+        for (to, bytes) in self
+            .camera
+            .as_mut()
+            .map_or(Vec::new(), |camera| camera.due(now))
+        {
+            self.out.push_back(HandsetOutput::Video { to, bytes });
         }
     }
 
@@ -413,7 +379,12 @@ impl Handset {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
-        let alarms = [self.repeats.next_alarm(), self.microphone.next_alarm()];
+        let camera = self.camera.as_ref().and_then(Camera::next_alarm);
+        let alarms = [
+            self.repeats.next_alarm(),
+            self.microphone.next_alarm(),
+            camera,
+        ];
         alarms.into_iter().flatten().min()
     }
 
@@ -433,8 +404,17 @@ impl Handset {
         }
     }
 
+    fn show(&mut self, remote: Option<SocketAddr>, now: Instant) {
+        if let Some(camera) = &mut self.camera {
+            camera.open(remote, now);
+        }
+    }
+
     fn over(&mut self) {
         self.microphone.close();
+        if let Some(camera) = &mut self.camera {
+            camera.close();
+        }
         if let Some(call) = &mut self.call {
             call.stage = Stage::Over;
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rand_core::Rng as _;
-use ringfence_media::{OwnMedia, Srtp, sdp};
+use ringfence_media::{OwnMedia, OwnVideo, Srtp, VideoFormat, sdp};
 use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
 
 use super::{Asked, Handset, HandsetOutput, Hold};
@@ -82,7 +82,8 @@ impl Handset {
     }
 
     pub(super) fn respond_with_sdp(&mut self, now: Instant) {
-        let body = self.sdp(1);
+        let offer = self.call.as_ref().map(|call| call.invite.body.clone());
+        let body = self.sdp(1, offer.as_deref());
         self.say(200, body);
         self.repeat_final(now);
     }
@@ -108,11 +109,11 @@ impl Handset {
         let contact = Uri::sip(Some(&self.card.user), self.card.address);
         headers.replace(Name::Contact, format!("<{contact}>"));
         headers.push(Name::ContentType, "application/sdp");
-        *body = self.sdp(version);
+        *body = self.sdp(version, None);
     }
 
     /// As phones write it: with a user name, a session name and an address that are nobody's business.
-    fn sdp(&self, version: u32) -> Vec<u8> {
+    fn sdp(&self, version: u32, offer: Option<&[u8]>) -> Vec<u8> {
         let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
         let nowhere: IpAddr = if ip.is_ipv4() {
@@ -134,12 +135,34 @@ impl Handset {
         } else {
             ("", "")
         };
+        let (protocol, crypto) = match &self.lock {
+            None => ("RTP/AVP", String::new()),
+            Some(lock) => ("RTP/SAVP", lock.line()),
+        };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             {events}a=ptime:20\r\n{direction}"
+             m=audio {port} {protocol} 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             {events}{crypto}a=ptime:20\r\n{direction}{}",
+            self.video_lines(offer, direction)
         )
         .into_bytes()
+    }
+
+    /// Pictures, if it has a camera and they are not unasked for; a refusal if it is asked and has none.
+    fn video_lines(&self, offer: Option<&[u8]>, direction: &str) -> String {
+        let is_asked = offer.is_none_or(|offer| offer.windows(8).any(|line| line == b"m=video "));
+        match &self.camera {
+            Some(camera) if is_asked => {
+                let port = if camera.is_on { camera.rtp.port() } else { 0 };
+                let number = camera.payload_type;
+                format!(
+                    "m=video {port} RTP/AVP {number}\r\nb=AS:800\r\na=rtpmap:{number} VP8/90000\r\n\
+                     a=rtcp-fb:* nack pli\r\n{direction}"
+                )
+            }
+            None if offer.is_some() && is_asked => "m=video 0 RTP/AVP 112\r\n".to_owned(),
+            _ => String::new(),
+        }
     }
 
     pub(super) fn address_of_record(&self) -> Uri {
@@ -190,11 +213,23 @@ pub(super) fn copy(invite: &Request, to: &mut Request) {
     }
 }
 
-pub(super) fn remote_rtp(body: &[u8], is_offer: bool) -> Option<SocketAddr> {
+/// Where the other side takes sound, and where pictures.
+pub(super) fn remote(body: &[u8], is_offer: bool) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let media = if is_offer {
         sdp::read_offer(body, Srtp::Off)
     } else {
-        sdp::read_answer(body, &OwnMedia::plain(([127, 0, 0, 1], 0).into(), 1))
+        let mut own = OwnMedia::plain(([127, 0, 0, 1], 0).into(), 1);
+        own.video = Some(OwnVideo {
+            port: 0,
+            keys: Vec::new(),
+            formats: vec![VideoFormat::Vp8],
+        });
+        sdp::read_answer(body, &own)
     };
-    media.ok().map(|media| media.rtp)
+    let media = media.ok();
+    let video = media.as_ref().and_then(|media| media.video.as_ref());
+    (
+        media.as_ref().map(|media| media.rtp),
+        video.map(|video| video.rtp),
+    )
 }

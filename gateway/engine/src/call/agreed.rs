@@ -1,0 +1,64 @@
+//! What the two phones of a call have in common: sound, or there is no call, and perhaps moving pictures.
+//!
+//! Each side reckons for itself, from the same two lists. Pictures are agreed once, when the call is answered; a phone
+//! may drop them later and take them up again, but not begin with them.
+
+use rand_core::Rng;
+use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, VideoFormat, choose, choose_video};
+
+use super::phone_side::sdp_session;
+use crate::input::NearPort;
+
+/// What a call will carry.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// What the other engine said of itself, without pictures if there will be none.
+    pub(super) remote: Description,
+    /// Sound and key presses.
+    pub(super) chosen: Vec<Codec>,
+    pub(super) video: Option<VideoFormat>,
+}
+
+/// What our phone takes: sound and key presses, and pictures.
+pub(super) type Formats = (Vec<Codec>, Vec<VideoFormat>);
+
+impl Agreed {
+    /// The other side's phone has answered what ours offered.
+    pub(super) fn by_callee((sound, video): Formats, remote: Description) -> Option<Self> {
+        let chosen = choose(&sound, &remote.codecs)?;
+        let video = choose_video(&video, pictures(&remote));
+        Some(Self::new(remote, chosen, video))
+    }
+
+    /// Our phone has answered what the other side's offered.
+    pub(super) fn by_phone(remote: Description, (sound, video): Formats) -> Option<Self> {
+        let chosen = choose(&remote.codecs, &sound)?;
+        let video = choose_video(pictures(&remote), &video);
+        Some(Self::new(remote, chosen, video))
+    }
+
+    fn new(mut remote: Description, chosen: Vec<Codec>, video: Option<VideoFormat>) -> Self {
+        remote.video = remote.video.take().filter(|_| video.is_some());
+        Self {
+            remote,
+            chosen,
+            video,
+        }
+    }
+
+    /// What we say of ourselves to a phone that hears us first.
+    pub(super) fn own(&self, near: NearPort, rng: &mut impl Rng) -> OwnMedia {
+        let mut own = OwnMedia::plain(near.sound, sdp_session(rng));
+        own.video = near.video.zip(self.video).map(|(port, format)| OwnVideo {
+            port,
+            keys: Vec::new(),
+            formats: vec![format],
+        });
+        own
+    }
+}
+
+fn pictures(remote: &Description) -> &[VideoFormat] {
+    let video = remote.video.as_ref();
+    video.map_or(&[], |video| &video.formats)
+}

@@ -1,0 +1,222 @@
+//! What one engine tells the other about its media, and its bytes.
+//!
+//! It travels sealed in ring and answer, in place of the SDP of RFC 3264: typed values only, so
+//! that nothing that a phone wrote can cross by accident. The bytes are canonical: each description
+//! has one encoding and each accepted string of bytes one description. It does not say whether a
+//! relay's address may be used (public or private): that is the far leg's to judge.
+
+mod bytes;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use zeroize::Zeroize;
+
+use crate::codec::Codec;
+use crate::far::FarLocal;
+use crate::video::{MAX_FORMATS, VideoFormat};
+use bytes::{
+    MAX_PWD, MAX_RELAYS, MAX_UFRAG, MIN_PWD, MIN_UFRAG, Rest, codecs, ice_text, put_address,
+    put_counted, relays, video,
+};
+
+/// What the far leg of one engine looks like to the other.
+///
+/// Fields may hold anything while it is being put together; only what keeps every limit survives
+/// [`Description::decode`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct Description {
+    /// ICE user name fragment, 4 to 32 ICE characters (RFC 8839 section 5.4).
+    /// Seen by the other engine, and in clear in connectivity checks by both TURN servers.
+    pub ufrag: String,
+    /// ICE password, 22 to 64 ICE characters (RFC 8839 section 5.4). Seen by the other engine
+    /// alone; wiped on drop.
+    pub pwd: String,
+    /// SHA-256 of the DTLS certificate that this call uses and no other (RFC 8122 section 5). Seen
+    /// by the other engine alone.
+    pub fingerprint: [u8; 32],
+    /// The RTP source that will carry sound (RFC 3550 section 5.1). Seen by the other engine, and
+    /// in clear by both TURN servers.
+    pub ssrc: u32,
+    /// Relayed transport addresses of a TURN server, 1 to 4 different ones. Seen by the other
+    /// engine and by both TURN servers.
+    pub relays: Vec<SocketAddr>,
+    /// Formats that the phone behind takes, best first, no format twice and at least one for sound.
+    /// Seen by the other engine alone; payload types on the wire tell the TURN servers which one
+    /// was chosen.
+    pub codecs: Vec<Codec>,
+    /// Moving pictures, if the phone behind has them too. Seen by the other engine alone, but for the SSRC and the payload
+    /// type of those that flow.
+    pub video: Option<Video>,
+}
+
+/// What one engine tells the other about moving pictures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// The RTP source that will carry them; another one than the sound's. Seen by both TURN servers.
+    pub ssrc: u32,
+    /// Formats that the phone behind takes, best first, 1 to [`MAX_FORMATS`] different ones; one in an answer. Seen by
+    /// the other engine alone.
+    pub formats: Vec<VideoFormat>,
+}
+
+/// Why bytes are not a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DescriptionError {
+    /// The bytes end before the description does.
+    #[error("the description is cut short")]
+    Truncated,
+    /// Bytes follow the description.
+    #[error("bytes follow the description")]
+    Trailing,
+    /// The first byte names a layout that we do not speak.
+    #[error("unknown layout of a description")]
+    Version,
+    /// User name fragment or password of a wrong length or with other than ICE characters.
+    #[error("not an ICE user name fragment or password")]
+    Credentials,
+    /// None or too many relays, one twice, or an address that cannot be a relay's.
+    #[error("not a list of relays")]
+    Relays,
+    /// An unknown format, one twice, or none for sound.
+    #[error("not a list of formats")]
+    Codecs,
+    /// No format of moving pictures, too many, an unknown one or one twice, or the SSRC of the sound.
+    #[error("not a list of formats of moving pictures")]
+    Video,
+}
+
+impl Description {
+    /// The longest encoding, with four IPv6 relays, every format of sound and eight of pictures.
+    pub const MAX_BYTES: usize = 1
+        + (1 + MAX_UFRAG)
+        + (1 + MAX_PWD)
+        + 32
+        + 4
+        + (1 + MAX_RELAYS * 19)
+        + (1 + Codec::ALL.len())
+        + 4
+        + (1 + MAX_FORMATS * 3);
+
+    /// Describes a far leg that has its relay, and what the phone behind it takes.
+    #[must_use]
+    pub fn of(local: &FarLocal, codecs: Vec<Codec>) -> Self {
+        Self {
+            ufrag: local.ufrag.clone(),
+            pwd: local.pwd.clone(),
+            fingerprint: local.fingerprint,
+            ssrc: local.ssrc,
+            relays: vec![local.relay],
+            codecs,
+            video: None,
+        }
+    }
+
+    /// The same with moving pictures in these formats; without any if there are none.
+    #[must_use]
+    pub fn with_video(mut self, local: &FarLocal, formats: Vec<VideoFormat>) -> Self {
+        self.video = Some(Video {
+            ssrc: local.video_ssrc,
+            formats,
+        })
+        .filter(|video| !video.formats.is_empty());
+        self
+    }
+
+    /// The bytes of this description.
+    ///
+    /// A description that breaks a limit still encodes to a bounded number of bytes, which
+    /// [`Description::decode`] refuses.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::MAX_BYTES);
+        out.push(match self.video {
+            None => SOUND,
+            Some(_) => SOUND_AND_VIDEO,
+        });
+        put_counted(&mut out, self.ufrag.bytes().take(MAX_UFRAG + 1));
+        put_counted(&mut out, self.pwd.bytes().take(MAX_PWD + 1));
+        out.extend_from_slice(&self.fingerprint);
+        out.extend_from_slice(&self.ssrc.to_be_bytes());
+        let relays = self.relays.iter().take(MAX_RELAYS + 1);
+        out.push(relays.len() as u8);
+        relays.for_each(|relay| put_address(&mut out, relay));
+        put_counted(
+            &mut out,
+            self.codecs
+                .iter()
+                .take(Codec::ALL.len() + 1)
+                .map(|codec| codec.code()),
+        );
+        if let Some(Video { ssrc, formats }) = &self.video {
+            out.extend_from_slice(&ssrc.to_be_bytes());
+            let formats = formats.iter().take(MAX_FORMATS + 1);
+            out.push(formats.len() as u8);
+            out.extend(formats.flat_map(|format| format.code()));
+        }
+        out
+    }
+
+    /// Reads what [`Description::encode`] wrote.
+    ///
+    /// # Errors
+    /// Whatever is not the one encoding of a description within its limits.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DescriptionError> {
+        let mut rest = Rest(bytes);
+        let has_video = match rest.byte()? {
+            SOUND => false,
+            SOUND_AND_VIDEO => true,
+            _ => return Err(DescriptionError::Version),
+        };
+        let ufrag = ice_text(rest.counted()?, MIN_UFRAG..=MAX_UFRAG)?;
+        let pwd = ice_text(rest.counted()?, MIN_PWD..=MAX_PWD)?;
+        let fingerprint = rest.array()?;
+        let ssrc = u32::from_be_bytes(rest.array()?);
+        let relays = relays(&mut rest)?;
+        let codecs = codecs(rest.counted()?)?;
+        let video = match has_video {
+            true => Some(video(&mut rest)?),
+            false => None,
+        };
+        if !rest.is_empty() {
+            return Err(DescriptionError::Trailing);
+        }
+        if video.as_ref().is_some_and(|video| video.ssrc == ssrc) {
+            return Err(DescriptionError::Video);
+        }
+        Ok(Self {
+            ufrag,
+            pwd,
+            fingerprint,
+            ssrc,
+            relays,
+            codecs,
+            video,
+        })
+    }
+}
+
+impl fmt::Debug for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Description")
+            .field("pwd", &"Secret(..)")
+            .field("relays", &self.relays.len())
+            .field("codecs", &self.codecs)
+            .field("video", &self.video.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        self.pwd.zeroize();
+    }
+}
+
+/// The layouts: without moving pictures and with them. A description without has the one encoding that it always had.
+const SOUND: u8 = 1;
+const SOUND_AND_VIDEO: u8 = 2;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! A handset that encrypts its sound: SRTP with keys in SDP (RFC 4568), one suite, offered when it dials.
+
+use std::{fmt, net::SocketAddr};
+
+use rand_core::Rng;
+use ringfence_media::srtp::{Key, Opener, Sealer, Suite};
+
+const SUITE: Suite = Suite::AesCm128Sha1Tag80;
+
+/// Both directions of a handset's sound.
+pub(crate) struct Lock {
+    ours: Key,
+    sealer: Sealer,
+    theirs: Option<(Key, Opener)>,
+}
+
+impl Lock {
+    pub(super) fn new(rng: &mut impl Rng) -> Self {
+        let ours = Key::random(SUITE, rng);
+        Self {
+            sealer: Sealer::new(&ours),
+            ours,
+            theirs: None,
+        }
+    }
+
+    /// The line that offers our key.
+    pub(super) fn line(&self) -> String {
+        let key = self.ours.to_base64();
+        format!("a=crypto:1 {} inline:{}\r\n", SUITE.name(), *key)
+    }
+
+    /// Both keys as SDP writes them.
+    pub(super) fn keys(&self) -> Vec<String> {
+        let theirs = self.theirs.as_ref().map(|(key, _)| key);
+        let keys = [Some(&self.ours), theirs];
+        keys.into_iter()
+            .flatten()
+            .map(|key| key.to_base64().to_string())
+            .collect()
+    }
+
+    /// Reads the answer: where its sound goes, and the key of what comes back.
+    pub(super) fn hear_answer(&mut self, body: &[u8]) -> Option<SocketAddr> {
+        let text = std::str::from_utf8(body).ok()?;
+        let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+        let ip = line("c=IN IP4 ")
+            .or_else(|| line("c=IN IP6 "))?
+            .parse()
+            .ok()?;
+        let (port, formats) = line("m=audio ")?.split_once(' ')?;
+        let (_, inline) = line("a=crypto:1 ")?.split_once("inline:")?;
+        let key = Key::from_base64(SUITE, inline.split('|').next()?.trim())?;
+        let opener = Opener::new(&key);
+        self.theirs = Some((key, opener));
+        let is_secure = formats.starts_with("RTP/SAVP ");
+        is_secure.then_some(SocketAddr::new(ip, port.parse().ok()?))
+    }
+
+    pub(super) fn seal(&mut self, bytes: &mut Vec<u8>) {
+        assert!(self.sealer.seal(bytes), "a handset writes RTP");
+    }
+
+    /// The packet inside, if it is one of the other side's.
+    pub(super) fn open(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut packet = bytes.to_vec();
+        let (_, opener) = self.theirs.as_mut()?;
+        opener.open(&mut packet).is_ok().then_some(packet)
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock(..)")
+    }
+}

@@ -1,0 +1,275 @@
+//! Moving pictures pass where both phones have them, and as sound does: under fresh numbers, not before the callee's
+//! microphone opens, and of RTCP nothing but the wish for a whole picture.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringfence_engine::Step;
+use ringfence_tests::{
+    tone::{HIGH, LOW},
+    world::{
+        Pair, World,
+        handset::{Camera, Notice},
+        wires::{Kind, Place},
+    },
+};
+
+const ALICES: u8 = 100;
+const BOBS: u8 = 101;
+
+/// Two phones with cameras.
+fn seeing(seed: u64) -> (World, Pair) {
+    let (mut world, pair) = World::of_two(seed);
+    world.give_camera(pair.alice, ALICES);
+    world.give_camera(pair.bob, BOBS);
+    (world, pair)
+}
+
+fn camera(world: &World, phone: usize) -> &Camera {
+    world.handset(phone).camera().expect("it was given one")
+}
+
+/// Packets of pictures that a phone has been given.
+fn seen(world: &World, phone: usize) -> usize {
+    camera(world, phone).screen().packets.len()
+}
+
+/// Whole pictures' packets.
+fn whole(world: &World, phone: usize) -> usize {
+    camera(world, phone).screen().whole()
+}
+
+#[track_caller]
+fn assert_sound(world: &World, pair: Pair) {
+    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+        let heard = world.handset(phone).ear().heard(hz);
+        assert!(heard.tone > Duration::from_secs(1), "{heard:?}\n{world:?}");
+    }
+}
+
+/// Whether any SIP body since then named pictures.
+fn is_named(world: &World, since: usize, to: usize) -> bool {
+    let mut sip = world.trace()[since..]
+        .iter()
+        .filter(|passage| passage.kind == Kind::Sip && passage.to == Place::Phone(to));
+    sip.any(|passage| passage.bytes.windows(8).any(|line| line == b"m=video "))
+}
+
+#[test]
+fn pictures_cross_both_ways_beside_the_sound() {
+    let (mut world, pair) = seeing(1);
+    world.call(pair);
+    world.run_for(Duration::from_secs(3));
+    assert_sound(&world, pair);
+    for (phone, number) in [(pair.alice, ALICES), (pair.bob, BOBS)] {
+        let packets = &camera(&world, phone).screen().packets;
+        assert!(packets.len() > 300, "{}", packets.len());
+        assert!(packets.iter().all(|packet| packet[1] & 0x7f == number));
+        assert!(packets.iter().all(|packet| packet.len() == 912));
+        let marks = packets.iter().filter(|packet| packet[1] & 0x80 != 0);
+        assert!(marks.count().abs_diff(packets.len() / 5) <= 1);
+    }
+}
+
+#[test]
+fn nothing_of_a_camera_crosses_but_its_pictures() {
+    let (mut world, pair) = seeing(2);
+    world.call(pair);
+    world.run_for(Duration::from_secs(2));
+    for (from, to) in [(pair.alice, pair.bob), (pair.bob, pair.alice)] {
+        let ssrc = camera(&world, from).ssrc().to_be_bytes();
+        let packets = &camera(&world, to).screen().packets;
+        assert!(packets.iter().all(|packet| packet[8..12] != ssrc));
+        // Numbers begin at 9,000 and 55,000 at every camera.
+        let first = &packets[0];
+        let sequence = u16::from_be_bytes([first[2], first[3]]);
+        let timestamp = u32::from_be_bytes([first[4], first[5], first[6], first[7]]);
+        assert!(!(9_000..9_500).contains(&sequence));
+        assert!(!(55_000..500_000).contains(&timestamp));
+    }
+    let sources: Vec<_> = [pair.alice, pair.bob]
+        .map(|phone| camera(&world, phone).screen().packets[0][8..12].to_vec())
+        .into();
+    assert_ne!(sources[0], sources[1]);
+}
+
+#[test]
+fn both_begin_with_a_whole_picture() {
+    let (mut world, pair) = seeing(3);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    for phone in [pair.alice, pair.bob] {
+        let screen = camera(&world, phone).screen();
+        let first = screen.packets.iter().take(20);
+        let begins = first.filter(|packet| packet[12] == b'W').count();
+        assert!(begins >= 5, "{begins} of the first 20 packets");
+    }
+}
+
+#[test]
+fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
+    let (mut world, pair) = seeing(4);
+    world.call(pair);
+    world.run_for(Duration::from_secs(2));
+    let (wishes, pictures) = (
+        camera(&world, pair.bob).screen().wishes,
+        whole(&world, pair.alice),
+    );
+    let before = world.trace().len();
+    world.lose_track(pair.alice);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(camera(&world, pair.bob).screen().wishes, wishes + 1);
+    assert_eq!(whole(&world, pair.alice), pictures + 5);
+    let to_bob = world.trace()[before..].iter();
+    let mut to_bob = to_bob.filter(|passage| passage.to == Place::Phone(pair.bob));
+    assert!(!to_bob.any(|passage| passage.bytes.windows(4).any(|part| part == b"anna")));
+}
+
+#[test]
+fn many_wishes_are_one_wish() {
+    let (mut world, pair) = seeing(5);
+    world.call(pair);
+    world.run_for(Duration::from_secs(2));
+    let wishes = camera(&world, pair.bob).screen().wishes;
+    for _ in 0..100 {
+        world.lose_track(pair.alice);
+        world.run_for(Duration::from_millis(10));
+    }
+    let more = camera(&world, pair.bob).screen().wishes - wishes;
+    assert!((3..=5).contains(&more), "{more} in a second");
+}
+
+#[test]
+fn a_phone_that_holds_sees_nothing_and_begins_anew_with_a_whole_picture() {
+    let (mut world, pair) = seeing(6);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    world.hold(pair.alice, true);
+    world.run_for(Duration::from_millis(200));
+    let held = seen(&world, pair.alice);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(seen(&world, pair.alice), held);
+    world.hold(pair.alice, false);
+    world.run_for(Duration::from_secs(1));
+    let packets = &camera(&world, pair.alice).screen().packets[held..];
+    assert!(packets.len() > 80, "{}", packets.len());
+    assert!(packets.iter().take(30).any(|packet| packet[12] == b'W'));
+}
+
+#[test]
+fn with_one_camera_the_call_has_sound_alone() {
+    for owner in [0, 1] {
+        let (mut world, pair) = World::of_two(7);
+        let phone = [pair.alice, pair.bob][owner];
+        world.give_camera(phone, ALICES);
+        world.call(pair);
+        world.run_for(Duration::from_secs(2));
+        assert_sound(&world, pair);
+        assert_eq!(seen(&world, phone), 0);
+        // A phone that rings is asked whether it has a camera if the caller has one, and only then.
+        assert_eq!(is_named(&world, 0, pair.bob), owner == 0);
+        let answer = &world.seat(pair.caller).heard_of()[0];
+        assert_eq!(answer.video, None);
+    }
+}
+
+#[test]
+fn switched_off_at_either_side_the_call_has_sound_alone() {
+    for off in [0, 1] {
+        let mut world = World::new(8);
+        let engines = [0, 1].map(|engine| {
+            world.video = engine != off;
+            world.open_engine(1)
+        });
+        let phones = engines.map(|engine| world.plug_in(engine, 0));
+        let pair = Pair {
+            caller: engines[0],
+            callee: engines[1],
+            alice: phones[0],
+            bob: phones[1],
+        };
+        world.give_camera(pair.alice, ALICES);
+        world.give_camera(pair.bob, BOBS);
+        world.call(pair);
+        world.run_for(Duration::from_secs(2));
+        assert_sound(&world, pair);
+        assert_eq!(seen(&world, pair.alice) + seen(&world, pair.bob), 0);
+        assert!(!is_named(&world, 0, pair.bob));
+        for engine in engines {
+            let heard = world.seat(engine).heard_of();
+            assert!(heard.iter().all(|heard| heard.video.is_none()));
+        }
+    }
+}
+
+#[test]
+fn without_a_confirmation_nobody_sees_the_callee() {
+    let (mut world, pair) = seeing(9);
+    let us = Place::Engine(pair.caller);
+    let connected = Rc::new(Cell::new(false));
+    let (mut posts, cut) = (0, Rc::clone(&connected));
+    world.meddle(move |passage| {
+        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+        posts += usize::from(is_post);
+        (!is_post || posts == 1) && !(cut.get() && passage.kind == Kind::Dtls)
+    });
+    world.ring(pair);
+    world.answer(pair.bob);
+    world.run_until("connected", Duration::from_secs(2), |world| {
+        world.has_taken(pair.callee, Step::Connected)
+            && world.has_taken(pair.caller, Step::Connected)
+    });
+    connected.set(true);
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(seen(&world, pair.alice), 0);
+    assert!(seen(&world, pair.bob) > 300, "the way was open");
+    let spoke = world
+        .trace()
+        .iter()
+        .filter(|passage| passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp);
+    assert_eq!(spoke.count(), 0);
+}
+
+#[test]
+fn pictures_may_be_dropped_and_taken_up_again() {
+    let (mut world, pair) = seeing(10);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    world.turn_camera(pair.alice, false);
+    world.run_for(Duration::from_millis(200));
+    let before = [pair.alice, pair.bob].map(|phone| seen(&world, phone));
+    world.run_for(Duration::from_secs(1));
+    let after = [pair.alice, pair.bob].map(|phone| seen(&world, phone));
+    assert_eq!(before, after);
+    world.turn_camera(pair.alice, true);
+    world.run_for(Duration::from_secs(1));
+    for (phone, before) in [(pair.alice, before[0]), (pair.bob, before[1])] {
+        let more = &camera(&world, phone).screen().packets[before..];
+        assert!(more.len() > 80, "{}", more.len());
+    }
+    assert!(whole(&world, pair.alice) > 0);
+}
+
+#[test]
+fn pictures_that_come_up_in_a_running_call_are_refused_and_the_call_goes_on() {
+    let (mut world, pair) = World::of_two(11);
+    world.call(pair);
+    world.run_for(Duration::from_secs(1));
+    world.give_camera(pair.alice, ALICES);
+    world.turn_camera(pair.alice, true);
+    world.run_for(Duration::from_secs(2));
+    assert!(
+        world
+            .handset(pair.alice)
+            .notices()
+            .contains(&&Notice::Renewed)
+    );
+    assert_sound(&world, pair);
+    let refused = world.trace().iter().any(|passage| {
+        let line = b"m=video 0 RTP/AVP";
+        passage.to == Place::Phone(pair.alice)
+            && passage.bytes.windows(line.len()).any(|part| part == line)
+    });
+    assert!(refused);
+}
