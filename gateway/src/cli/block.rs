@@ -3,15 +3,23 @@
 //! The ledger belongs to the running engine, which is asked over its page; when none runs, it is changed here, under the lock that
 //! would keep an engine out.
 
+use std::time::Duration;
+
 use ringfence_engine::ledger::{Habits, Ledger, MOST_BLOCKED};
 use ringfence_engine::wish::WishFault;
 use ringfence_phonebook::Number;
+use tokio::time::sleep;
 
 use super::Failure;
+use crate::clock;
 use crate::config::Config;
 use crate::keystore::{Keystore, KeystoreFault, LedgerFile};
 use crate::page::visit::{self, VisitFault};
 use crate::secret::Secret;
+
+/// How long a running engine may take to write something down, and how often that is looked at.
+const SAVING: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +44,7 @@ pub(super) async fn carry_out(
     if meant.is_empty() {
         return Err(Failure::NoSuchLine);
     }
-    match Keystore::open(&config.state, secret) {
+    match Keystore::open(&config.state, secret.clone()) {
         Ok(store) => {
             let mut file = store.ledger();
             let mut ledger = file.read()?;
@@ -51,17 +59,31 @@ pub(super) async fn carry_out(
             } else {
                 "unblock"
             };
-            for line in meant {
+            for line in meant.iter().copied() {
                 let done = visit::wish(&config.state, line, act, wanted.number).await;
                 done.map_err(|fault| match fault {
                     VisitFault::NobodyHome => Failure::NoPage,
                     fault => fault.into(),
                 })?;
             }
-            Ok(())
+            saved(LedgerFile::open(&config.state, secret), &meant, wanted).await
         }
         Err(fault) => Err(fault.into()),
     }
+}
+
+/// Waits until the engine has written it down: it answers before that.
+async fn saved(mut file: LedgerFile, meant: &[Number], wanted: Wanted) -> Result<(), Failure> {
+    let start = clock::now();
+    while start.elapsed() < SAVING {
+        let ledger = file.read()?;
+        let is_done = |line: &Number| ledger.is_blocked(*line, wanted.number) == wanted.is_blocked;
+        if meant.iter().all(is_done) {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
+    Err(Failure::NotSaved)
 }
 
 fn apply(ledger: &mut Ledger, line: Number, wanted: Wanted) -> Result<(), Failure> {

@@ -49,6 +49,9 @@ pub enum Failure {
         "an engine runs on this state folder, and its page is turned off, so that it cannot be told"
     )]
     NoPage,
+    /// The engine knows it and has not saved it.
+    #[error("the running engine took it over, and has not written it down")]
+    NotSaved,
     /// A number that the copy of the phone book does not have.
     #[error("the copy of the phone book on this machine cannot tell the key of this number: {0}")]
     NotListed(LookupError),
@@ -142,6 +145,7 @@ impl Failure {
             Self::Visit(fault) => fault.remedy(),
             Self::Wish(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
             Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial *60 and *80".to_owned(),
+            Self::NotSaved => "check that its disk has room, and look again: ringfence contacts".to_owned(),
             Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within ten minutes".to_owned(),
             Self::NoBook => "start the engine once: it downloads the phone book".to_owned(),
             Self::IsContact => "`ringfence contacts name` names it; `ringfence contacts remove` forgets its key".to_owned(),

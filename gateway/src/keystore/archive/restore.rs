@@ -50,6 +50,8 @@ pub fn restore(
     let mut mark = [0; 4];
     rand::rng().fill_bytes(&mut mark);
     let fresh = beside(state, &format!("restoring-{}", hex::encode(mark)));
+    // Chosen before anything changes: what could fail afterwards would be told as if nothing had.
+    let old = free_name(state, now);
     let made = write(archive, &fresh, state).and_then(|()| trade(&fresh, state).map_err(swap));
     if let Err(fault) = made {
         // The first fault is the one that is told.
@@ -61,7 +63,6 @@ pub fn restore(
         std::fs::remove_dir_all(&fresh).map_err(swap)?;
         return Ok(Kept::Nothing);
     }
-    let old = beside(state, &format!("before-{now}"));
     std::fs::rename(&fresh, &old).map_err(swap)?;
     Ok(Kept::At(old))
 }
@@ -130,6 +131,14 @@ fn take_leftovers_away(state: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A name for the old state that nothing has yet: two restores may happen within one second.
+fn free_name(state: &Path, now: u64) -> PathBuf {
+    let first = beside(state, &format!("before-{now}"));
+    let more = (2..=u32::MAX).map(|count| beside(state, &format!("before-{now}-{count}")));
+    let mut names = std::iter::once(first.clone()).chain(more);
+    names.find(|name| !name.exists()).unwrap_or(first)
 }
 
 fn beside(state: &Path, end: &str) -> PathBuf {
