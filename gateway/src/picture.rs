@@ -1,5 +1,6 @@
 //! What a running engine shows to the user of this machine, with the names and numbers that a monitor does not get, and what the
-//! user changes there. All of it passes through the one loop, and what is changed is on the disk when the user hears so.
+//! user changes there. All of it passes through the one loop. What is changed of contacts is on the disk when the user
+//! hears so, what is changed of a line a moment later.
 
 use std::net::SocketAddr;
 

@@ -47,6 +47,9 @@ const GOODBYE: Duration = Duration::from_millis(2_500);
 const LAST_POSTS: Duration = Duration::from_millis(300);
 const LAST_SPARE: Duration = Duration::from_millis(450);
 
+/// How long the disk may take for the last changes: they are what a person did, and a start does not bring them back.
+const LAST_ENTRIES: Duration = Duration::from_secs(5);
+
 /// How often the wall clock is read again, so that a corrected clock is noticed.
 const WALL: Duration = Duration::from_secs(30);
 
@@ -184,7 +187,7 @@ impl Loop {
         self.sounds.clear();
         let written = self.diary.take().map(|open| {
             drop((open.entries, open.saved));
-            timeout(LAST_POSTS, open.task)
+            timeout(LAST_ENTRIES, open.task)
         });
         drop(self.posted.into);
         let last_posts = async { while self.posted.out.recv().await.is_some() {} };
@@ -195,7 +198,7 @@ impl Loop {
             None => drop(last_posts.await),
         }
         if let Some(written) = written {
-            // A disk that takes longer has the next start learn it anew.
+            // Mostly it has written everything already.
             drop(written.await);
         }
     }

@@ -1,5 +1,5 @@
-//! Grandstream (GXP, GRP): a `cfgMAC.xml` of P values, as in the maker's configuration templates. Lamps on keys differ from model to
-//! model and are set by hand.
+//! Grandstream (GXP, GRP): a `cfgMAC.xml` of P values. Not tried on hardware. Lamps on keys differ from model to model and are
+//! set by hand.
 
 use ringfence_media::Srtp;
 

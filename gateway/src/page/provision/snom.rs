@@ -1,4 +1,4 @@
-//! Snom (D1, D3, D7, D8 series): settings as XML, as in the maker's auto-provisioning guide.
+//! Snom (D1, D3, D7, D8 series): settings as XML. Not tried on hardware.
 
 use ringfence_media::Srtp;
 

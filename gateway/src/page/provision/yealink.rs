@@ -1,4 +1,4 @@
-//! Yealink (T2, T3, T4, T5 series): a `MAC.cfg`, one parameter a line, as in the maker's auto-provisioning guide.
+//! Yealink (T2, T3, T4, T5 series): a `MAC.cfg`, one parameter a line. Not tried on hardware.
 
 use ringfence_media::Srtp;
 
