@@ -106,11 +106,7 @@ fn heard(report: &CallReport) -> Finding {
             format!("{error}; {says}"),
             "on a busy machine, try again; if it stays, look at the network and at the TURN servers' load",
         ),
-        Some(error) => Finding::fail(
-            AREA,
-            error.clone(),
-            "look at relays and TURN servers above",
-        ),
+        Some(error) => Finding::fail(AREA, error.clone(), "look at relays and TURN servers above"),
     }
 }
 
