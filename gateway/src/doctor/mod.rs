@@ -1,4 +1,4 @@
-//! Looks whether everything that a call needs is well, and proves the promise of privacy by a call to itself ([`proof`]).
+//! Looks whether everything that a call needs is well, and proves the promise of privacy by a call to itself (`proof`).
 //!
 //! It disturbs no running engine: files are read, the phone book's copy is copied first, ports are looked at, and the call is one
 //! between two engines of its own. Everything is bounded in time.

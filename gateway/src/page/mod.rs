@@ -2,7 +2,7 @@
 //!
 //! - for a monitor, where `metrics.listen` says: `/health` and `/metrics`, open to every program of this machine and therefore
 //!   without a name in them;
-//! - for the user, where `page.listen` says: everything, behind a key ([`key`], [`gate`]). `GET /api/status` is the same for programs.
+//! - for the user, where `page.listen` says: everything, behind a key ([`key`], `gate`). `GET /api/status` is the same for programs.
 //!
 //! What the user changes goes through the running engine ([`crate::picture`]); nothing is decided here.
 
