@@ -53,3 +53,4 @@ mod turn_refuses;
 mod two_calls;
 mod units;
 mod video;
+mod wishes;

@@ -8,8 +8,12 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_engine::{
-    Config, Engine, Line, Step, bucket::bucket, contacts::Contacts, directory::Directory,
+    Config, Engine, Line, Step,
+    bucket::bucket,
+    contacts::Contacts,
+    directory::Directory,
     identity::Identity,
+    wish::{Wish, WishFault},
 };
 use ringfence_media::Srtp;
 use ringfence_phonebook::{Day, Fetched, Number, book::LISTING_VALID_UNTIL};
@@ -190,6 +194,16 @@ impl World {
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
         self.seats[engine].edit_contacts(self.now, edit);
         self.drain();
+    }
+
+    /// Somebody wants something of a line, at a screen.
+    ///
+    /// # Errors
+    /// [`WishFault`].
+    pub fn wish(&mut self, engine: usize, line: Number, wish: Wish) -> Result<(), WishFault> {
+        let told = self.seats[engine].engine.handle_wish(line, wish, self.now);
+        self.drain();
+        told
     }
 
     /// Plugs a phone in at a line of an engine and waits until it is registered.
