@@ -4,7 +4,7 @@
 #![no_main]
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_sip::digest::{Challenge, answer};
@@ -209,7 +209,7 @@ impl Town {
                     keep(&mut self.legs, leg);
                 }
             }
-            (1, _) => drop(self.agent.text(&user, &caller, &written, now)),
+            (1, _) => drop(self.agent.text(&user, &caller, (&written, Some(SystemTime::UNIX_EPOCH)), now)),
             (2, Some(leg)) => self.agent.ring(leg, now),
             (3, Some(leg)) => self.agent.answer(leg, sdp, now),
             (4, Some(leg)) => self.agent.refuse(leg, 488, now),
