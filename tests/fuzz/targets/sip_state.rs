@@ -10,8 +10,8 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_sip::digest::{Challenge, answer};
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 use ringfence_sip::{
-    Account, Agent, Algorithms, Caller, Config, Digit, Event, Flow, HangUp, LegId, Output, Password,
-    TextId, Transport, User, WatchId, Written,
+    Account, Agent, Algorithms, Caller, Config, Digit, Event, Flow, HangUp, LegId, Output,
+    Password, TextId, Transport, User, WatchId, Written,
 };
 
 /// As many things of each kind are remembered; older ones can no longer be meant.
@@ -84,7 +84,11 @@ impl Town {
     fn flow(choice: u8) -> Flow {
         let is_stream = choice & 4 != 0;
         Flow {
-            transport: if is_stream { Transport::Tcp } else { Transport::Udp },
+            transport: if is_stream {
+                Transport::Tcp
+            } else {
+                Transport::Udp
+            },
             local: ([127, 0, 0, 1], 5060).into(),
             peer: ([127, 0, 0, 1], 5070 + u16::from(choice & 3)).into(),
             connection: u64::from(is_stream),
@@ -99,15 +103,29 @@ impl Town {
         let uri = Uri::parse(b"sip:5550199@127.0.0.1").expect("a URI");
         let mut request = Request::new(method.clone(), &uri);
         let headers = &mut request.headers;
-        headers.push(Name::Via, format!("SIP/2.0/UDP h;rport;branch=z9hG4bK{count}"));
+        headers.push(
+            Name::Via,
+            format!("SIP/2.0/UDP h;rport;branch=z9hG4bK{count}"),
+        );
         headers.push(Name::Contact, "<sip:alice@127.0.0.1:5070>");
         headers.push(Name::CSeq, format!("{count} {method}"));
         match &before {
             Some((_, first, answer)) => {
-                headers.push(Name::From, first.headers.get(&Name::From).unwrap_or_default());
-                let to = answer.as_ref().and_then(|answer| answer.headers.get(&Name::To));
-                headers.push(Name::To, to.or(first.headers.get(&Name::To)).unwrap_or_default());
-                headers.push(Name::CallId, first.headers.get(&Name::CallId).unwrap_or_default());
+                headers.push(
+                    Name::From,
+                    first.headers.get(&Name::From).unwrap_or_default(),
+                );
+                let to = answer
+                    .as_ref()
+                    .and_then(|answer| answer.headers.get(&Name::To));
+                headers.push(
+                    Name::To,
+                    to.or(first.headers.get(&Name::To)).unwrap_or_default(),
+                );
+                headers.push(
+                    Name::CallId,
+                    first.headers.get(&Name::CallId).unwrap_or_default(),
+                );
             }
             None => {
                 headers.push(Name::From, format!("<sip:alice@127.0.0.1>;tag=f{count}"));
@@ -159,12 +177,15 @@ impl Town {
         };
         let (password, uri) = (Password::new("secret"), request.uri.clone());
         let method = request.method.clone();
-        let value = answer(&challenge, "alice", &password, &method, &uri, "c", self.count);
+        let value = answer(
+            &challenge, "alice", &password, &method, &uri, "c", self.count,
+        );
         request.headers.push(Name::Authorization, value);
     }
 
     fn send(&mut self, flow: Flow, request: Request) {
-        self.agent.handle_packet(flow, &request.to_bytes(), self.now);
+        self.agent
+            .handle_packet(flow, &request.to_bytes(), self.now);
         keep(&mut self.said, (flow, request, None));
         self.drain();
     }
@@ -174,20 +195,31 @@ impl Town {
             return;
         };
         let mut response = Response::to(&request, status);
-        if let Some(to) = request.headers.text(&Name::To).filter(|to| !to.contains("tag=")) {
+        if let Some(to) = request
+            .headers
+            .text(&Name::To)
+            .filter(|to| !to.contains("tag="))
+        {
             let tag = option & 3;
-            response.headers.replace(Name::To, format!("{to};tag=t{tag}"));
+            response
+                .headers
+                .replace(Name::To, format!("{to};tag=t{tag}"));
         }
-        response.headers.push(Name::Contact, "<sip:alice@127.0.0.1:5070>");
+        response
+            .headers
+            .push(Name::Contact, "<sip:alice@127.0.0.1:5070>");
         if option & 4 != 0 {
             response.headers.push(Name::Require, "100rel");
             response.headers.push(Name::RSeq, (option >> 5).to_string());
         }
         if option & 8 != 0 {
-            response.headers.push(Name::SessionExpires, "90;refresher=uac");
+            response
+                .headers
+                .push(Name::SessionExpires, "90;refresher=uac");
             response.headers.push(Name::MinSe, "200");
         }
-        self.agent.handle_packet(flow, &response.to_bytes(), self.now);
+        self.agent
+            .handle_packet(flow, &response.to_bytes(), self.now);
         self.drain();
     }
 
@@ -209,7 +241,12 @@ impl Town {
                     keep(&mut self.legs, leg);
                 }
             }
-            (1, _) => drop(self.agent.text(&user, &caller, (&written, Some(SystemTime::UNIX_EPOCH)), now)),
+            (1, _) => drop(self.agent.text(
+                &user,
+                &caller,
+                (&written, Some(SystemTime::UNIX_EPOCH)),
+                now,
+            )),
             (2, Some(leg)) => self.agent.ring(leg, now),
             (3, Some(leg)) => self.agent.answer(leg, sdp, now),
             (4, Some(leg)) => self.agent.refuse(leg, 488, now),
@@ -259,13 +296,15 @@ impl Town {
     fn drain(&mut self) {
         while let Some(output) = self.agent.poll() {
             match output {
-                Output::Send { flow, bytes } => match parse(&bytes).expect("what we send is readable") {
-                    Message::Request(request) => {
-                        assert!(request.validate().is_ok(), "our requests are of good form");
-                        keep(&mut self.asked, (flow, request));
+                Output::Send { flow, bytes } => {
+                    match parse(&bytes).expect("what we send is readable") {
+                        Message::Request(request) => {
+                            assert!(request.validate().is_ok(), "our requests are of good form");
+                            keep(&mut self.asked, (flow, request));
+                        }
+                        Message::Response(response) => self.note(response),
                     }
-                    Message::Response(response) => self.note(response),
-                },
+                }
                 Output::Event(event) => match event {
                     Event::Incoming { leg, .. } => keep(&mut self.legs, leg),
                     Event::Text { text, .. } => keep(&mut self.texts, text),
@@ -278,8 +317,15 @@ impl Town {
     }
 
     fn note(&mut self, response: Response) {
-        let same = |request: &Request| request.headers.get(&Name::CSeq) == response.headers.get(&Name::CSeq);
-        if let Some((.., answer)) = self.said.iter_mut().rev().find(|(_, request, _)| same(request)) {
+        let same = |request: &Request| {
+            request.headers.get(&Name::CSeq) == response.headers.get(&Name::CSeq)
+        };
+        if let Some((.., answer)) = self
+            .said
+            .iter_mut()
+            .rev()
+            .find(|(_, request, _)| same(request))
+        {
             *answer = Some(response);
         }
     }
@@ -293,11 +339,16 @@ fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
                 let method = METHODS[usize::from(act / 4) % METHODS.len()].clone();
                 town.ask(method, which, option);
             }
-            1 => town.reply(which, STATUSES[usize::from(act / 4) % STATUSES.len()], option),
+            1 => town.reply(
+                which,
+                STATUSES[usize::from(act / 4) % STATUSES.len()],
+                option,
+            ),
             2 => town.command(act / 4, which),
             _ => {
                 if let Some((flow, request, _)) = pick(&town.said, which) {
-                    town.agent.handle_packet(flow, &request.to_bytes(), town.now);
+                    town.agent
+                        .handle_packet(flow, &request.to_bytes(), town.now);
                     town.drain();
                 }
             }
@@ -310,5 +361,8 @@ fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
         town.drain();
     }
     town.wait(Duration::from_secs(2 * 86_400));
-    assert!(town.agent.next_alarm().is_none(), "something waits for ever");
+    assert!(
+        town.agent.next_alarm().is_none(),
+        "something waits for ever"
+    );
 });
