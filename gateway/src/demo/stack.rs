@@ -7,6 +7,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use ringfence_phonebook::NumberPlan;
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
@@ -39,6 +40,8 @@ pub(super) const ANY_PORT: SocketAddr =
 
 /// Tries for a port that is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
+/// Linux hands out ports from 32,768 on, others from 49,152 (RFC 6335 section 6).
+const OWN_PORTS: std::ops::Range<u16> = 16_384..32_768;
 /// The demo's numbers: few, so that the book is made and downloaded in a moment.
 const FIRST_NUMBER: u32 = 20_000;
 const TILES: u16 = 2;
@@ -239,16 +242,18 @@ impl End {
     }
 }
 
-/// A port that UDP and TCP have free at this moment, so that both are the same and easier to type.
+/// A port that UDP and TCP have free at this moment, so that both are the same and easier to type. It is below those which the system
+/// hands out by itself: no socket that is opened before the phones' takes it.
 #[expect(
     clippy::disallowed_methods,
     reason = "a port towards phones, on loopback, closed at once"
 )]
 fn free_port() -> Option<u16> {
     (0..PORT_TRIES).find_map(|_| {
-        let tcp = std::net::TcpListener::bind(ANY_PORT).ok()?;
-        let addr = tcp.local_addr().ok()?;
-        std::net::UdpSocket::bind(addr).ok().map(|_| addr.port())
+        let port = rand::rng().random_range(OWN_PORTS);
+        let addr = (Ipv4Addr::LOCALHOST, port);
+        let _tcp = std::net::TcpListener::bind(addr).ok()?;
+        std::net::UdpSocket::bind(addr).ok().map(|_| port)
     })
 }
 
