@@ -179,14 +179,9 @@ const CONTROL_TAG_BYTES: usize = 10;
 
 #[cfg(test)]
 mod tests {
+    use super::super::vector::hex;
     use super::*;
     use zeroize::Zeroizing;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        digits.chunks(2).map(byte).collect()
-    }
 
     /// The packet of RFC 7714 section 16, whose roll-over counter is 0.
     const PACKET: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 \

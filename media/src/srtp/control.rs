@@ -218,17 +218,12 @@ fn word_before(packet: &[u8], tail: usize) -> Option<[u8; WORD]> {
 mod tests {
     use super::super::derive::Derived;
     use super::super::key::Suite;
+    use super::super::vector::hex;
     use super::*;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
     use zeroize::Zeroizing;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        digits.chunks(2).map(byte).collect()
-    }
 
     /// The packet of RFC 7714 section 17, whose index is 0x5d4.
     const PACKET: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 \

@@ -85,13 +85,8 @@ fn draw(key: &Key, label: Label, length: usize) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::super::key::Suite;
+    use super::super::vector::hex;
     use super::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-        digits.chunks(2).map(byte).collect()
-    }
 
     #[test]
     fn the_key_stream_is_that_of_rfc_3711_b_2() {

@@ -10,6 +10,8 @@ mod control;
 mod derive;
 mod key;
 mod stream;
+#[cfg(test)]
+mod vector;
 
 pub use control::{ControlOpener, ControlSealer};
 pub use key::{Key, Suite};

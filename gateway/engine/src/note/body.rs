@@ -91,30 +91,15 @@ const MISSED_LEN: usize = 16 + INTRODUCTION_LEN + 8;
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
-    use ringfence_phonebook::{Day, IdentityKey, Number};
 
     use super::*;
     use crate::envelope::payload::{FIRST_PAYLOAD, Kind, encode};
 
-    fn introduction() -> Introduction {
-        Introduction {
-            dated: UnixTime::from_millis(2),
-            number: Number::new(3),
-            identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
-            ring_key_id: [5; 4],
-            valid_until: Day::new(6),
-            listing_signature: [7; 64],
-            binding_expires: Day::new(8),
-            binding_signature: [9; 64],
-        }
-    }
-
     fn text(index: u8, count: u8, length: usize) -> TextBody {
         TextBody {
             id: [1; 16],
-            from: introduction(),
+            from: Introduction::sample(),
             index,
             count,
             piece: Zeroizing::new(vec![b'x'; length]),
@@ -155,7 +140,7 @@ mod tests {
     fn a_missed_call_note_has_the_length_that_the_protocol_says() {
         let body = MissedBody {
             call: CallId::from_bytes([1; 16]),
-            from: introduction(),
+            from: Introduction::sample(),
             rang: UnixTime::from_millis(9),
         };
         let mut bytes = body.encode().to_vec();

@@ -108,8 +108,6 @@ impl std::fmt::Debug for Pieces {
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::SigningKey;
-    use ringfence_phonebook::{Day, IdentityKey};
 
     use super::*;
     use crate::ring::introduction::Introduction;
@@ -122,12 +120,7 @@ mod tests {
             from: Introduction {
                 dated: NOW,
                 number: Number::new(sender),
-                identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
-                ring_key_id: [5; 4],
-                valid_until: Day::new(6),
-                listing_signature: [7; 64],
-                binding_expires: Day::new(8),
-                binding_signature: [9; 64],
+                ..Introduction::sample()
             },
             index,
             count,

@@ -139,23 +139,12 @@ const CANCEL_LEN: usize = 25;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ed25519_dalek::SigningKey;
     use proptest::prelude::*;
-    use ringfence_phonebook::{Day, IdentityKey, Number};
 
     fn ring_body(media: Vec<u8>) -> RingBody {
         RingBody {
             call: CallId::from_bytes([1; 16]),
-            from: Introduction {
-                dated: UnixTime::from_millis(2),
-                number: Number::new(3),
-                identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
-                ring_key_id: [5; 4],
-                valid_until: Day::new(6),
-                listing_signature: [7; 64],
-                binding_expires: Day::new(8),
-                binding_signature: [9; 64],
-            },
+            from: Introduction::sample(),
             book: BookView::from_bytes([10; 217]),
             media: Zeroizing::new(media),
         }

@@ -29,6 +29,25 @@ pub(crate) struct Introduction {
     pub(crate) binding_signature: [u8; 64],
 }
 
+#[cfg(test)]
+impl Introduction {
+    /// One whose fields can be told apart; its signatures prove nothing.
+    pub(crate) fn sample() -> Self {
+        use ed25519_dalek::SigningKey;
+
+        Self {
+            dated: UnixTime::from_millis(2),
+            number: Number::new(3),
+            identity: IdentityKey::from(&SigningKey::from_bytes(&[4; 32])),
+            ring_key_id: [5; 4],
+            valid_until: Day::new(6),
+            listing_signature: [7; 64],
+            binding_expires: Day::new(8),
+            binding_signature: [9; 64],
+        }
+    }
+}
+
 impl Introduction {
     /// Introduces one of our lines.
     pub(crate) fn of(caller: &Caller<'_>, dated: UnixTime) -> Self {
