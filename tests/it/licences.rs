@@ -1,12 +1,12 @@
-//! What everything is linked from: licences that let people use, change and pass on the whole, one public registry, and no second
-//! TLS library. Expressions are those of SPDX.
+//! Every package in the lock file has a licence that permits use, change and distribution, comes from one public registry, and is no
+//! second TLS library. Licences are SPDX expressions.
 
 use std::process::Command;
 
 use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
 
-/// Licences that ask for no more than a notice, or for the source of the very files (MPL).
+/// Licences that require no more than a notice, or the source of the licensed files themselves (MPL).
 const ALLOWED: [&str; 12] = [
     "Apache-2.0",
     "BSD-2-Clause",
@@ -22,7 +22,7 @@ const ALLOWED: [&str; 12] = [
     "Zlib",
 ];
 
-/// Libraries that may not come in at any depth, with the one that does their work here.
+/// Libraries that are forbidden at any depth, each with the library that is used instead.
 const BANNED: [(&str, &str); 4] = [
     ("native-tls", "rustls"),
     ("openssl", "rustls"),
@@ -40,10 +40,10 @@ fn is_allowed(expression: &str) -> bool {
     parsed.is_ok_and(|parsed| parsed.evaluate(may))
 }
 
-/// Name, licence and source of each package in the lock file.
+/// Name, licence and source of each package in the lock file. Cargo fetches those of other platforms if they are missing.
 fn packages() -> Vec<(String, String, Option<String>)> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs: it runs this test");
