@@ -4,7 +4,7 @@
 //! A call-second is one second of one call: 50 packets of G.711 each way. Ours is the mean of both engines, as is
 //! rtpengine's; coturn is shown beside them, because it serves both engines.
 
-use ringfence_tests::{network::Network, program::installed};
+use ringfence_tests::{deployment::Network, program::installed};
 
 use crate::{
     Plan,

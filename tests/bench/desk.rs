@@ -15,7 +15,7 @@ use ringfence_sip::{
     Password, User,
     message::{Message, Method, parse},
 };
-use ringfence_tests::network::Line;
+use ringfence_tests::deployment::Line;
 
 use crate::flow::{self, End};
 

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use ringfence_tests::network::Network;
+use ringfence_tests::deployment::Network;
 
 use crate::{
     Plan,

@@ -2,7 +2,7 @@
 
 use ringfence_tests::{
     coturn::Coturn,
-    network::Network,
+    deployment::Network,
     nostr_relay::NostrRelay,
     program::{installed, real_time, skipped},
 };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ringfence::io::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
-use ringfence_tests::network::Network;
+use ringfence_tests::deployment::Network;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
 use crate::{

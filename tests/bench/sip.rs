@@ -15,8 +15,8 @@ use std::{
 use ringfence::softphone::ua::{PhoneEvent, Registration, Say, Ua};
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
-    exchange::Exchange,
-    network::{Line, Network},
+    b2bua::Exchange,
+    deployment::{Line, Network},
     program::{Program, installed},
 };
 

@@ -27,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{program::Program, wav::Sound};
+use crate::{audio_file::Sound, program::Program};
 
 /// Debian's browser.
 pub const CHROMIUM: &str = "chromium";

@@ -18,8 +18,8 @@ use ringfence_media::{
 };
 
 use crate::{
+    audio_file::Sound,
     tone::{self, from_mu_law, to_mu_law},
-    wav::Sound,
 };
 
 /// Not where the server and the browser are, so that it is recognised wherever it should not be.

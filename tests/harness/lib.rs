@@ -3,17 +3,17 @@
 //! Every fixture takes free ports and a temporary folder, is ready when its constructor returns, and is gone when it
 //! is dropped. Nothing here waits without a bound.
 
+pub mod audio_file;
+pub mod b2bua;
 pub mod browser;
 pub mod browser_sdp;
 pub mod coturn;
+pub mod deployment;
 pub mod devtools;
-pub mod exchange;
 pub mod far_end;
-pub mod network;
 pub mod nostr_relay;
-pub mod phone;
 pub mod ports;
 pub mod program;
+pub mod real_phone;
 pub mod tone;
-pub mod wav;
 pub mod world;

@@ -6,7 +6,7 @@ use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     World,
     handset::Notice,
-    wires::{Kind, Place},
+    links::{Kind, Place},
 };
 
 #[test]

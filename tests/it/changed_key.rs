@@ -12,7 +12,7 @@ use ringfence_phonebook::Day;
 use ringfence_tests::world::{
     Pair, World,
     handset::Notice,
-    wires::{Kind, Place},
+    links::{Kind, Place},
 };
 
 /// Two people who have talked.
@@ -51,7 +51,7 @@ fn a_call_to_a_changed_key_is_refused_with_a_reason_on_the_display() {
     assert!(world.has_taken(pair.caller, Step::Ended(End::KeyChanged)));
     // Nothing left the machine: neither a ring nor an allocation.
     let left = |passage: &&_| -> bool {
-        let passage: &ringfence_tests::world::wires::Passage = passage;
+        let passage: &ringfence_tests::world::links::Passage = passage;
         passage.from == Place::Engine(pair.caller) && passage.kind != Kind::Sip
     };
     assert_eq!(world.trace()[before..].iter().filter(left).count(), 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
-use ringfence_tests::world::{World, handset::Notice, wires::Place};
+use ringfence_tests::world::{World, handset::Notice, links::Place};
 
 #[test]
 fn a_refusal_is_silence_to_everybody_outside() {

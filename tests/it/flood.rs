@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_tests::world::{World, handset::Notice, wires::Place};
+use ringfence_tests::world::{World, handset::Notice, links::Place};
 
 #[test]
 fn a_call_works_in_a_flood_of_garbage() {

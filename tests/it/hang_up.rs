@@ -6,7 +6,7 @@ use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     Pair, World,
     handset::Notice,
-    wires::{Kind, Place},
+    links::{Kind, Place},
 };
 
 const SOON: Duration = Duration::from_secs(3);

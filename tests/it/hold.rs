@@ -7,7 +7,7 @@ use ringfence_tests::{
     world::{
         Pair, World,
         handset::{Hold, Make},
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 

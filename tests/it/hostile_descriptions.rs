@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use ringfence_engine::Step;
 use ringfence_media::Description;
-use ringfence_tests::world::{Pair, World, frames::Stun, turn::TURN_IP, wires::Place};
+use ringfence_tests::world::{Pair, World, links::Place, turn::TURN_IP, turn_packets::Stun};
 
 /// A ring of Alice's engine in which the relays are replaced.
 fn ring_naming(world: &mut World, pair: Pair, relays: &[&str]) {

@@ -7,7 +7,7 @@ use ringfence_tests::{
     world::{
         Pair, World,
         handset::{Make, Notice},
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 

@@ -9,7 +9,7 @@ use ringfence_tests::{
     world::{
         World,
         handset::Notice,
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 

@@ -11,7 +11,7 @@ use ringfence_tests::{
     world::{
         World,
         handset::Notice,
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 
@@ -121,6 +121,6 @@ fn run_to(world: &mut World, engine: usize, step: Step) {
     });
 }
 
-fn is_from(passage: &ringfence_tests::world::wires::Passage, engine: usize) -> bool {
+fn is_from(passage: &ringfence_tests::world::links::Passage, engine: usize) -> bool {
     passage.from == Place::Engine(engine)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::{Step, contacts::Standing};
-use ringfence_tests::world::{Pair, World, wires::Place};
+use ringfence_tests::world::{Pair, World, links::Place};
 
 fn pinned(world: &World, engine: usize) -> usize {
     let contacts = world.seat(engine).engine.contacts();

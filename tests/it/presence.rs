@@ -6,7 +6,7 @@ use ringfence_phonebook::Number;
 use ringfence_tests::world::{
     Pair, World,
     handset::Notice,
-    wires::{Kind, Passage, Place},
+    links::{Kind, Passage, Place},
 };
 
 /// The longest round: eight places, three minutes each; and the time a word takes.

@@ -5,10 +5,10 @@ use std::{path::Path, thread, time::Duration};
 
 use ringfence_tests::{
     coturn::Coturn,
-    network::{Line, Network, binary},
+    deployment::{Line, Network, binary},
     nostr_relay::NostrRelay,
-    phone::{Account, Model, Phone},
     program::{Program, installed, real_time, skipped},
+    real_phone::{Account, Model, Phone},
     tone::{HIGH, LOW},
 };
 use serde_json::Value;

@@ -10,7 +10,7 @@ use std::{
 
 use ringfence_tests::{
     coturn::Coturn,
-    network::{Line, Network},
+    deployment::{Line, Network},
     nostr_relay::NostrRelay,
     program::{installed, real_time, skipped},
 };

@@ -3,9 +3,9 @@
 use std::{thread, time::Duration};
 
 use ringfence_tests::{
-    exchange::Exchange,
-    phone::{Account, Model, Phone},
+    b2bua::Exchange,
     program::real_time,
+    real_phone::{Account, Model, Phone},
     tone::{HIGH, LOW},
 };
 

@@ -3,8 +3,8 @@
 use std::{fs, path::Path, thread, time::Duration};
 
 use ringfence_tests::{
-    network::Line,
-    phone::{Account, Model, Phone},
+    deployment::Line,
+    real_phone::{Account, Model, Phone},
     tone::{HIGH, LOW},
 };
 

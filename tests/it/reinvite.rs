@@ -48,8 +48,8 @@ fn the_other_side_learns_nothing_of_it() {
     world.reinvite(pair.alice, rtp);
     world.run_for(Duration::from_secs(2));
     let sip = world.trace()[before..].iter().filter(|passage| {
-        passage.to == ringfence_tests::world::wires::Place::Phone(pair.bob)
-            && passage.kind == ringfence_tests::world::wires::Kind::Sip
+        passage.to == ringfence_tests::world::links::Place::Phone(pair.bob)
+            && passage.kind == ringfence_tests::world::links::Kind::Sip
     });
     assert_eq!(sip.count(), 0);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringfence_engine::{End, Step};
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{World, handset::Notice, wires::Place},
+    world::{World, handset::Notice, links::Place},
 };
 
 #[test]

@@ -12,9 +12,9 @@ use std::{
 use ringfence_media::Description;
 use ringfence_tests::world::{
     Pair, World,
-    frames::{Stun, carried},
+    links::{Kind, Passage, Place},
     turn::TURN_IP,
-    wires::{Kind, Passage, Place},
+    turn_packets::{Stun, carried},
 };
 
 /// A whole call: set up, talked, hung up.

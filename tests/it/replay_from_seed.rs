@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_tests::world::{World, wires::Kind};
+use ringfence_tests::world::{World, links::Kind};
 
 /// A call over bad wires.
 fn life(seed: u64) -> World {

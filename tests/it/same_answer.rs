@@ -8,7 +8,7 @@ use ringfence_phonebook::Number;
 use ringfence_tests::world::{
     World,
     handset::Notice,
-    wires::{Kind, Place},
+    links::{Kind, Place},
 };
 
 /// Since the caller dialled; from, to, what, how many bytes.

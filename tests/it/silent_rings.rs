@@ -7,7 +7,7 @@ use ringfence_media::Description;
 use ringfence_tests::world::{
     Pair, World,
     handset::Notice,
-    wires::{Kind, Place},
+    links::{Kind, Place},
 };
 
 /// Whether the callee's engine said anything to anybody since, or its phone rang.

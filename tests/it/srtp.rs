@@ -8,7 +8,7 @@ use ringfence_tests::{
     world::{
         World,
         handset::{Make, Notice},
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 

@@ -22,8 +22,8 @@ use ringfence_sip::{Password, User};
 use ringfence_tests::{
     browser::CHROMIUM,
     devtools::Devtools,
-    phone::{Account, Model, Phone as RealPhone},
     program::{installed, real_time},
+    real_phone::{Account, Model, Phone as RealPhone},
     tone::{HIGH, LOW},
 };
 use serde_json::Value;

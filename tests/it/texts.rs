@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::{Sealed, date::UnixTime};
-use ringfence_tests::world::{World, handset::Notice, wires::Place};
+use ringfence_tests::world::{World, handset::Notice, links::Place};
 
 const SOON: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use ringfence_tests::{
     world::{
         Pair, World,
         handset::{Camera, Notice},
-        wires::{Kind, Place},
+        links::{Kind, Place},
     },
 };
 

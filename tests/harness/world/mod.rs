@@ -4,19 +4,19 @@
 //! Everything random follows from the seed, but what DTLS draws from the system by itself (see
 //! [`Passage::replayable`]); so a world run twice from one seed has the same trace.
 
+mod actions;
+mod attacker;
+pub mod audio;
 pub mod book;
-mod carriage;
-pub mod frames;
+mod delivery;
+mod dishonest_book;
+pub mod engine_host;
 pub mod handset;
-mod lies;
-mod people;
+pub mod links;
 pub mod relay;
-mod repeats;
-pub mod seat;
-mod stranger;
-pub mod talkie;
+mod retransmissions;
 pub mod turn;
-pub mod wires;
+pub mod turn_packets;
 
 use std::{
     collections::BTreeMap,
@@ -30,15 +30,15 @@ use ringfence_engine::{CallLabel, Step, date::UnixTime};
 use ringfence_media::Figures;
 use ringfence_phonebook::Number;
 
-pub use self::people::Pair;
+pub use self::actions::Pair;
 use self::{
     book::PhoneBook,
-    carriage::Arrival,
+    delivery::Arrival,
+    engine_host::Seat,
     handset::Handset,
+    links::{Kind, Passage, Place, Weather, Wires},
     relay::Relay,
-    seat::Seat,
     turn::TurnHouse,
-    wires::{Kind, Passage, Place, Weather, Wires},
 };
 
 /// 22 November 2026, noon: when every world begins.

@@ -15,10 +15,10 @@ use std::{
 
 use ringfence_tests::{
     coturn::Coturn,
-    network::{Layout, Network},
+    deployment::{Layout, Network},
     nostr_relay::NostrRelay,
-    phone::Model,
     program::{installed, real_time, skipped},
+    real_phone::Model,
 };
 
 use pair::{Pair, Seats, Way};

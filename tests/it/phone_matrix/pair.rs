@@ -3,8 +3,8 @@
 use std::{fmt, thread, time::Duration};
 
 use ringfence_tests::{
-    network::Line,
-    phone::{Account, Model, Phone},
+    deployment::Line,
+    real_phone::{Account, Model, Phone},
     tone::{self, HIGH, Heard, LOW},
 };
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_tests::{
-    phone::{Model, Phone},
+    real_phone::{Model, Phone},
     tone::{self, HIGH, LOW},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, fs};
 
-use ringfence_tests::{phone::Model, program::from_pypi, tone::Heard};
+use ringfence_tests::{program::from_pypi, real_phone::Model, tone::Heard};
 use serde_json::{Value, json};
 
 use super::{pair::Way, scenes::Feature};

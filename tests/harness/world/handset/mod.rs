@@ -3,14 +3,14 @@
 //! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
 //! is not answered, and keeps a list of what its person notices. A second caller hears 486.
 
+mod behaviour;
+mod call_features;
 mod camera;
-mod hands;
-mod hearing;
-mod lock;
-mod make;
-mod notice;
-mod paper;
-mod writing;
+mod event;
+mod receive;
+mod send;
+mod srtp;
+mod text_and_notify;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,18 +26,18 @@ use ringfence_sip::{
 };
 
 pub use self::{
+    behaviour::{Hold, Make},
     camera::{Camera, Screen},
-    make::{Hold, Make},
-    notice::Notice,
+    event::Notice,
 };
 use self::{
-    lock::Lock,
-    paper::{branch, copy, cseq, remote},
+    send::{branch, copy, cseq, remote},
+    srtp::Lock,
 };
 
 use super::{
-    repeats::Repeats,
-    talkie::{Ear, Microphone},
+    audio::{Ear, Microphone},
+    retransmissions::Repeats,
 };
 
 /// Who a handset is.

@@ -21,7 +21,7 @@ use ringfence_phonebook::{
 
 use rand_core::Rng as _;
 
-use super::{World, book::new_identity, seat::mint};
+use super::{World, book::new_identity, engine_host::mint};
 
 impl World {
     /// Keys that nobody has yet.

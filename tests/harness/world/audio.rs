@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
+    audio_file::Sound,
     tone::{self, Heard, from_mu_law, to_mu_law},
-    wav::Sound,
 };
 
 const RATE: u32 = 8_000;

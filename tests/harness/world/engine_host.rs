@@ -28,7 +28,7 @@ use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
-use super::{turn::TURN_ADDRESS, wires::in_house};
+use super::{links::in_house, turn::TURN_ADDRESS};
 
 /// Leading zero bits of a stamp in this world: some work, so that it is checked, but no waiting.
 pub const WORK_BITS: u8 = 4;

@@ -22,9 +22,9 @@ use ringfence_sip::{Account, Password, User};
 use super::{
     World,
     book::new_identity,
+    engine_host::{LineCard, Seat, WORK_BITS},
     handset::{Card, Handset, Make, Notice},
-    seat::{LineCard, Seat, WORK_BITS},
-    wires::in_house,
+    links::in_house,
 };
 use crate::tone;
 

@@ -7,11 +7,11 @@ use ringfence_engine::{Post, PostId, Sealed, date::UnixTime};
 
 use super::{
     Taken, World,
-    frames::{kind_of, kind_of_inner},
+    engine_host::SeatOutput,
     handset::HandsetOutput,
-    seat::SeatOutput,
+    links::{Kind, Passage, Place, Wire},
     turn::TurnHouseOutput,
-    wires::{Kind, Passage, Place, Wire},
+    turn_packets::{kind_of, kind_of_inner},
 };
 
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use ringfence_sip::{
     message::{CSeq, Message, Method, Name, Request, Response, Uri, parse},
 };
 
-use super::super::talkie::Ear;
+use super::super::audio::Ear;
 use super::{
     Asked, Call, Handset, HandsetOutput, Notice, Stage,
-    paper::{branch, contact, copy, cseq, remote},
+    send::{branch, contact, copy, cseq, remote},
 };
 
 impl Handset {

@@ -15,9 +15,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    audio_file::Sound,
     program::{from_pypi, installed, leashed, skipped, spawn, stop, wait_for_end},
     tone::{self, Heard},
-    wav::Sound,
 };
 
 /// The phones that can be driven.

@@ -22,9 +22,9 @@ use rand_core::Rng as _;
 
 use super::{
     BEGINNING, World,
-    carriage::Arrival,
-    seat::mint,
-    wires::{Kind, Place},
+    delivery::Arrival,
+    engine_host::mint,
+    links::{Kind, Place},
 };
 
 impl World {
