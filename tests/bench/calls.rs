@@ -4,7 +4,7 @@
 //! A call-second is one second of one call: 50 packets of G.711 each way. Ours is the mean of both engines, as is
 //! rtpengine's; coturn is shown beside them, because it serves both engines.
 
-use ringfence_tests::{deployment::Network, program::installed};
+use ringfence_tests::{deployment::Deployment, program::installed};
 
 use crate::{
     Plan,
@@ -18,7 +18,7 @@ use crate::{
 
 /// A line's phones ring one after the other here, so any number of calls fits into one line.
 struct Ours<'a> {
-    network: &'a Network,
+    network: &'a Deployment,
     desks: [Desk; 2],
 }
 
@@ -39,7 +39,7 @@ struct Figures {
 }
 
 /// Measures and prints.
-pub(crate) fn measure(pair: &Network, plan: &Plan) {
+pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let [a, b] = pair.lines();
     let mut ours = Ours {
         network: pair,

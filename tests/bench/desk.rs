@@ -15,7 +15,7 @@ use ringfence_sip::{
     Password, User,
     message::{Message, Method, parse},
 };
-use ringfence_tests::deployment::Line;
+use ringfence_tests::deployment::InstalledLine;
 
 use crate::flow::{self, End};
 
@@ -48,7 +48,7 @@ pub(crate) struct Call {
 
 impl Desk {
     /// Registers a phone to the line.
-    pub(crate) fn open(line: &Line) -> Self {
+    pub(crate) fn open(line: &InstalledLine) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         socket.connect(line.udp).expect("loopback is reachable");
         socket

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use ringfence_tests::deployment::Network;
+use ringfence_tests::deployment::Deployment;
 
 use crate::{
     Plan,
@@ -15,7 +15,7 @@ use crate::{
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Measures and prints. There is no peer: what counts is that it is next to nothing.
-pub(crate) fn measure(pair: &Network, plan: &Plan) {
+pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let _desks = pair.lines().each_ref().map(Desk::open);
     let watch = Duration::from_secs(plan.idle);
     thread::sleep(SETTLE.min(watch));

@@ -46,7 +46,7 @@ pub(crate) struct Outcome {
 
 /// What the receiving thread counts.
 #[derive(Debug)]
-struct Heard {
+struct ToneMeasurement {
     received: u64,
     reordered: u64,
     latency: Latency,
@@ -128,14 +128,18 @@ fn speak(
 }
 
 /// Receives until it is over, and counts what was sent within the window.
-fn listen(mut ears: Vec<UdpSocket>, window: &Range<Duration>, over: &AtomicBool) -> Heard {
+fn listen(
+    mut ears: Vec<UdpSocket>,
+    window: &Range<Duration>,
+    over: &AtomicBool,
+) -> ToneMeasurement {
     let mut poll = Poll::new().expect("the kernel has epoll");
     for (index, ear) in ears.iter_mut().enumerate() {
         poll.registry()
             .register(ear, Token(index), Interest::READABLE)
             .expect("a socket can be waited for");
     }
-    let mut heard = Heard {
+    let mut heard = ToneMeasurement {
         received: 0,
         reordered: 0,
         latency: Latency::new(),
@@ -159,7 +163,7 @@ fn listen(mut ears: Vec<UdpSocket>, window: &Range<Duration>, over: &AtomicBool)
     heard
 }
 
-impl Heard {
+impl ToneMeasurement {
     fn count(&mut self, stamp: Stamp, latest: &mut BTreeMap<u32, u32>) {
         self.received += 1;
         let last = latest.entry(stamp.flow).or_insert(0);

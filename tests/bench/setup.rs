@@ -10,7 +10,7 @@ use std::{
 };
 
 use ringfence::io::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
-use ringfence_tests::deployment::Network;
+use ringfence_tests::deployment::Deployment;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
 use crate::{
@@ -34,7 +34,7 @@ struct Post {
 }
 
 /// Measures and prints.
-pub(crate) fn measure(pair: &Network, plan: &Plan) {
+pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let mut desks = pair.lines().each_ref().map(Desk::open);
     let number = &pair.lines()[1].number;
     let mut post = Post::open(&pair.relay());

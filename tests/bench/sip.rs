@@ -1,7 +1,7 @@
 //! What the phones' side of SIP costs: registrations and calls, each with digest, from SIPp (Debian `sip-tester`), in
 //! turns with Kamailio (Debian) as registrar and stateful proxy.
 //!
-//! Calls are measured on the SIP core with a socket and nothing behind it ([`Exchange`]): what a private call costs
+//! Calls are measured on the SIP core with a socket and nothing behind it ([`B2bua`]): what a private call costs
 //! beyond that (ring, stamps, TURN, DTLS) has no counterpart in Kamailio. Registrations are measured there too, and on a
 //! whole engine. Rounds are long enough for what is kept for repeats to be there.
 
@@ -15,8 +15,8 @@ use std::{
 use ringfence::softphone::ua::{PhoneEvent, Registration, Say, Ua};
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
-    b2bua::Exchange,
-    deployment::{Line, Network},
+    b2bua::B2bua,
+    deployment::{Deployment, InstalledLine},
     program::{Program, installed},
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct Server {
 }
 
 /// Measures and prints.
-pub(crate) fn measure(pair: &Network, plan: &Plan) {
+pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     if installed(&["sipp"]) {
         let beside = !plan.alone && installed(&["kamailio"]);
         registrations(pair, beside.then(Kamailio::start).as_ref(), plan);
@@ -57,7 +57,7 @@ pub(crate) fn measure(pair: &Network, plan: &Plan) {
     registered::measure();
 }
 
-fn registrations(pair: &Network, kamailio: Option<&Kamailio>, plan: &Plan) {
+fn registrations(pair: &Deployment, kamailio: Option<&Kamailio>, plan: &Plan) {
     let (mut engine, mut core, mut theirs) =
         (Rounds::default(), Rounds::default(), Rounds::default());
     for (line, id) in pair.lines().iter().zip(pair.engines()) {
@@ -69,9 +69,9 @@ fn registrations(pair: &Network, kamailio: Option<&Kamailio>, plan: &Plan) {
         ));
     }
     for _ in 0..plan.rounds {
-        let exchange = Exchange::open(&["callee"]);
+        let b2bua = B2bua::open(&["callee"]);
         core.push(per_core(
-            &Server::core(&exchange),
+            &Server::core(&b2bua),
             "register.xml",
             REGISTRATIONS,
             plan,
@@ -103,11 +103,11 @@ fn registrations(pair: &Network, kamailio: Option<&Kamailio>, plan: &Plan) {
 fn calls(beside: bool, plan: &Plan) {
     let (mut core, mut theirs) = (Rounds::default(), Rounds::default());
     for _ in 0..plan.rounds {
-        let exchange = Exchange::open(&["caller", "callee"]);
-        let callee = Callee::plug_in(&Server::core(&exchange));
+        let b2bua = B2bua::open(&["caller", "callee"]);
+        let callee = Callee::plug_in(&Server::core(&b2bua));
         let server = Server {
-            password: Exchange::password("caller"),
-            ..Server::core(&exchange)
+            password: B2bua::password("caller"),
+            ..Server::core(&b2bua)
         };
         core.push(per_core(&server, "caller.xml", CALLS, plan));
         drop(callee);
@@ -226,7 +226,7 @@ pub(crate) fn file(name: &str) -> PathBuf {
 }
 
 impl Server {
-    fn engine(line: &Line, id: u32) -> Self {
+    fn engine(line: &InstalledLine, id: u32) -> Self {
         Self {
             address: line.udp,
             user: line.user.clone(),
@@ -235,12 +235,12 @@ impl Server {
         }
     }
 
-    /// The exchange is a thread of this process, which does nothing else meanwhile.
-    fn core(exchange: &Exchange) -> Self {
+    /// The b2bua is a thread of this process, which does nothing else meanwhile.
+    fn core(b2bua: &B2bua) -> Self {
         Self {
-            address: exchange.address(),
+            address: b2bua.address(),
             user: "callee".into(),
-            password: Exchange::password("callee"),
+            password: B2bua::password("callee"),
             processes: vec![Process(std::process::id())],
         }
     }

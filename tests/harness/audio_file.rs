@@ -1,20 +1,20 @@
-//! WAV files (RIFF, 16-bit PCM), as the driven phones play and record them.
+//! WAV files (RIFF, 16-bit PCM), which real phones play and record.
 //!
-//! Reads the first channel only. A phone that is stopped in a hurry leaves a header whose sizes are zero or too large:
-//! such a file is read as far as it goes. Compressed formats are not read.
+//! Only the first channel is read. A phone that is killed leaves a header whose sizes are zero or too large; such a file is read
+//! to its end. Compressed formats are not supported.
 
 use std::{fs, io, path::Path};
 
-/// One channel of sound.
+/// One channel of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sound {
+pub struct AudioClip {
     /// Samples per second.
     pub rate: u32,
     /// The samples, in order.
     pub samples: Vec<i16>,
 }
 
-/// Why a file could not be read as sound.
+/// Why a file could not be read as audio.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WavError {
@@ -27,7 +27,7 @@ pub enum WavError {
 const PCM: u16 = 1;
 const EXTENSIBLE: u16 = 0xfffe;
 
-impl Sound {
+impl AudioClip {
     /// Writes a one-channel file.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let data: Vec<u8> = self
@@ -129,7 +129,7 @@ impl Format {
 mod tests {
     use super::*;
 
-    fn stored(sound: &Sound) -> Vec<u8> {
+    fn stored(sound: &AudioClip) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sound.wav");
         sound.write(&path).unwrap();
@@ -138,34 +138,34 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let sound = Sound {
+        let sound = AudioClip {
             rate: 16_000,
             samples: vec![0, 1, -1, i16::MAX, i16::MIN],
         };
-        assert_eq!(Sound::parse(&stored(&sound)).unwrap(), sound);
+        assert_eq!(AudioClip::parse(&stored(&sound)).unwrap(), sound);
     }
 
     #[test]
     fn a_header_that_was_never_completed_does_not_hide_the_sound() {
-        let sound = Sound {
+        let sound = AudioClip {
             rate: 8_000,
             samples: vec![7; 100],
         };
         let mut file = stored(&sound);
         file[40..44].fill(0);
-        assert_eq!(Sound::parse(&file).unwrap(), sound);
+        assert_eq!(AudioClip::parse(&file).unwrap(), sound);
         file[40..44].fill(0xff);
-        assert_eq!(Sound::parse(&file).unwrap(), sound);
+        assert_eq!(AudioClip::parse(&file).unwrap(), sound);
     }
 
     #[test]
     fn a_file_cut_anywhere_is_no_panic() {
-        let file = stored(&Sound {
+        let file = stored(&AudioClip {
             rate: 8_000,
             samples: vec![7; 10],
         });
         for length in 0..file.len() {
-            let _ = Sound::parse(&file[..length]);
+            let _ = AudioClip::parse(&file[..length]);
         }
     }
 }

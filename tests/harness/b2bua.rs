@@ -1,7 +1,7 @@
-//! A telephone exchange of one room: the SIP core with a UDP socket, connecting whoever dials with whoever is dialled.
+//! A back-to-back user agent: the SIP core with a UDP socket, which connects a caller with the user that it dials.
 //!
-//! Bodies go through untouched, so the phones' sound flows directly between them. It shows what real phones make of the
-//! SIP core alone, with no engine, relay or WebRTC in between. A re-offer is refused: nothing here would pass it on.
+//! SDP is passed on unchanged, so RTP flows directly between the phones. It tests real phones with the SIP core alone, without
+//! engine, relay and WebRTC. New offers in a call are refused, because nothing here would pass them on.
 
 use std::{
     collections::BTreeMap,
@@ -28,16 +28,16 @@ const BAD_EVENT: u16 = 489;
 const DECLINE: u16 = 603;
 const NOT_ACCEPTABLE_HERE: u16 = 488;
 
-/// A running exchange.
+/// A running back-to-back user agent.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct B2bua {
     address: SocketAddr,
     closing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Exchange {
-    /// Opens it for these users; the password of each is [`Exchange::password`].
+impl B2bua {
+    /// Starts it for these users. [`B2bua::password`] gives their passwords.
     pub fn open(users: &[&str]) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = socket.local_addr().expect("it is bound");
@@ -71,13 +71,13 @@ impl Exchange {
         self.address
     }
 
-    /// The password that belongs to a user.
+    /// The password of a user.
     pub fn password(user: &str) -> String {
         format!("password of {user}").replace(' ', "-")
     }
 }
 
-impl Drop for Exchange {
+impl Drop for B2bua {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
@@ -90,7 +90,7 @@ struct Desk {
     agent: Agent,
     socket: UdpSocket,
     address: SocketAddr,
-    /// Both legs of every call, each pointing at the other.
+    /// The other leg of each leg.
     other: BTreeMap<LegId, LegId>,
 }
 
@@ -175,7 +175,7 @@ impl Desk {
                     self.agent.press(other, digit, now);
                 }
             }
-            // An exchange hands nothing over, and carries no texts.
+            // Transfers, texts and subscriptions are refused.
             Event::Transfer { leg, .. } => self.agent.transfer(leg, DECLINE, now),
             Event::Text { text, .. } => self.agent.answer_text(text, NOT_ALLOWED, now),
             Event::Subscribed { watch, .. } => self.agent.refuse_watch(watch, BAD_EVENT, now),

@@ -1,7 +1,7 @@
-//! A headless Chromium showing the page `tests/browser/call.html`: an independent WebRTC stack as a call's other end.
+//! A headless Chromium with the page `tests/browser/call.html`: an independent WebRTC stack as the other end of a call.
 //!
-//! The page is served, told what to do and listened to over HTTP on loopback, so that no browser protocol is needed:
-//! `GET /order` waits for the next order, `POST /news` says what happened, `POST /recording` brings sound.
+//! The page is served and controlled over HTTP on loopback, so no browser protocol is needed: `GET /command` waits for the next
+//! command, `POST /event` reports an event, `POST /recording` delivers audio.
 
 use std::{
     collections::VecDeque,
@@ -27,20 +27,20 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{audio_file::Sound, program::Program};
+use crate::{audio_file::AudioClip, program::Program};
 
 /// Debian's browser.
 pub const CHROMIUM: &str = "chromium";
 
 const PAGE: &str = include_str!("../browser/call.html");
-/// How long a request for an order is left hanging; the page asks again.
+/// How long a request for a command waits; then the page asks again.
 const HANGING: Duration = Duration::from_secs(20);
-/// Orders and news under way; a whole test has a few dozen.
+/// Commands and events in the queues; a test has a few dozen.
 const WAITING: usize = 100;
 /// A minute of recording at 48 kHz is 5.8 MB.
 const RECORDING_LIMIT: usize = 8 << 20;
 
-/// Flags that keep it away from the network, from the disk and from a sound card.
+/// Flags that keep it from using the network, the disk and a sound card.
 pub(crate) const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
@@ -56,11 +56,11 @@ pub(crate) const FLAGS: [&str; 12] = [
     "--disable-audio-output",
 ];
 
-/// A browser that shows the page.
+/// A browser with the page.
 pub struct Browser {
-    orders: line::Sender<Value>,
-    news: mpsc::Receiver<Value>,
-    recordings: mpsc::Receiver<Sound>,
+    commands: line::Sender<Value>,
+    events: mpsc::Receiver<Value>,
+    recordings: mpsc::Receiver<AudioClip>,
     unread: VecDeque<Value>,
     _program: Program,
     _runtime: Runtime,
@@ -68,10 +68,10 @@ pub struct Browser {
 }
 
 #[derive(Clone)]
-struct Desk {
-    orders: Arc<Mutex<line::Receiver<Value>>>,
-    news: mpsc::SyncSender<Value>,
-    recordings: mpsc::SyncSender<Sound>,
+struct PageState {
+    commands: Arc<Mutex<line::Receiver<Value>>>,
+    events: mpsc::SyncSender<Value>,
+    recordings: mpsc::SyncSender<AudioClip>,
 }
 
 impl Browser {
@@ -79,15 +79,15 @@ impl Browser {
     pub fn open() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = Runtime::new().expect("a runtime");
-        let (orders, waiting) = line::channel(WAITING);
-        let (news_in, news) = mpsc::sync_channel(WAITING);
+        let (commands, waiting) = line::channel(WAITING);
+        let (events_in, events) = mpsc::sync_channel(WAITING);
         let (recordings_in, recordings) = mpsc::sync_channel(1);
-        let desk = Desk {
-            orders: Arc::new(Mutex::new(waiting)),
-            news: news_in,
+        let state = PageState {
+            commands: Arc::new(Mutex::new(waiting)),
+            events: events_in,
             recordings: recordings_in,
         };
-        let address = runtime.block_on(serve(desk));
+        let address = runtime.block_on(serve(state));
         let profile = format!(
             "--user-data-dir={}",
             folder.path().join("profile").display()
@@ -99,43 +99,43 @@ impl Browser {
             .collect();
         let program = Program::start(CHROMIUM, &arguments, folder.path());
         let mut browser = Self {
-            orders,
-            news,
+            commands,
+            events,
             recordings,
             unread: VecDeque::new(),
             _program: program,
             _runtime: runtime,
             _folder: folder,
         };
-        browser.hear("loaded", crate::program::READY_WITHIN);
+        browser.wait("loaded", crate::program::READY_WITHIN);
         browser
     }
 
-    /// Gives the page an order: a verb and what belongs to it.
-    pub fn tell(&self, verb: &str, mut facts: Value) {
+    /// Sends the page a command with its parameters.
+    pub fn send(&self, verb: &str, mut facts: Value) {
         facts["verb"] = json!(verb);
-        self.orders
+        self.commands
             .try_send(facts)
-            .expect("the page takes its orders");
+            .expect("the page takes its commands");
     }
 
-    /// Waits for the page to say something of this kind; other news is kept for later.
+    /// Waits for an event of this kind; other events are kept for later.
     ///
     /// # Panics
-    /// When it does not come in time, or the page reports a fault.
-    pub fn hear(&mut self, kind: &str, patience: Duration) -> Value {
+    /// When it does not come in time, or the page reports an error.
+    pub fn wait(&mut self, kind: &str, patience: Duration) -> Value {
         let give_up = Instant::now() + patience;
-        if let Some(place) = self.unread.iter().position(|news| news["kind"] == kind) {
-            return self.unread.remove(place).expect("the place was just found");
+        if let Some(index) = self.unread.iter().position(|event| event["kind"] == kind) {
+            return self.unread.remove(index).expect("the index was just found");
         }
         loop {
             match self
-                .news
+                .events
                 .recv_timeout(give_up.saturating_duration_since(Instant::now()))
             {
-                Ok(news) if news["kind"] == kind => return news,
-                Ok(news) if news["kind"] == "fault" => panic!("the page: {news}"),
-                Ok(news) => self.unread.push_back(news),
+                Ok(event) if event["kind"] == kind => return event,
+                Ok(event) if event["kind"] == "error" => panic!("the page: {event}"),
+                Ok(event) => self.unread.push_back(event),
                 Err(_) => panic!(
                     "the page did not say {kind:?} in {patience:?}, but {:?}",
                     self.unread
@@ -144,9 +144,9 @@ impl Browser {
         }
     }
 
-    /// What the page heard since it was told to `record`.
-    pub fn play_back(&self) -> Sound {
-        self.tell("play_back", json!({}));
+    /// What the page has recorded since the command `record`.
+    pub fn play_back(&self) -> AudioClip {
+        self.send("play_back", json!({}));
         self.recordings
             .recv_timeout(Duration::from_secs(10))
             .expect("the page sends its recording")
@@ -159,34 +159,34 @@ impl fmt::Debug for Browser {
     }
 }
 
-async fn serve(desk: Desk) -> SocketAddr {
+async fn serve(state: PageState) -> SocketAddr {
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/order", get(order))
-        .route("/news", post(news))
+        .route("/command", get(command))
+        .route("/event", post(event))
         .route("/recording", post(recording))
         .layer(DefaultBodyLimit::max(RECORDING_LIMIT))
-        .with_state(desk);
+        .with_state(state);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
 
-async fn order(State(desk): State<Desk>) -> Json<Value> {
-    let mut orders = desk.orders.lock().await;
-    let next = timeout(HANGING, orders.recv()).await;
+async fn command(State(state): State<PageState>) -> Json<Value> {
+    let mut commands = state.commands.lock().await;
+    let next = timeout(HANGING, commands.recv()).await;
     Json(next.map_or_else(
         |_| json!({ "verb": "wait" }),
-        |order| order.unwrap_or_else(|| json!({ "verb": "end" })),
+        |command| command.unwrap_or_else(|| json!({ "verb": "end" })),
     ))
 }
 
-async fn news(State(desk): State<Desk>, Json(news): Json<Value>) {
-    let _ = desk.news.try_send(news);
+async fn event(State(state): State<PageState>, Json(event): Json<Value>) {
+    let _ = state.events.try_send(event);
 }
 
-async fn recording(State(desk): State<Desk>, RawQuery(query): RawQuery, body: Bytes) {
+async fn recording(State(state): State<PageState>, RawQuery(query): RawQuery, body: Bytes) {
     let rate = query
         .as_deref()
         .and_then(|query| query.strip_prefix("rate=")?.parse().ok())
@@ -195,5 +195,5 @@ async fn recording(State(desk): State<Desk>, RawQuery(query): RawQuery, body: By
         .chunks_exact(2)
         .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
         .collect();
-    let _ = desk.recordings.try_send(Sound { rate, samples });
+    let _ = state.recordings.try_send(AudioClip { rate, samples });
 }

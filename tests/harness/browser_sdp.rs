@@ -1,18 +1,18 @@
-//! A [`Description`] as the SDP that a browser wants (RFC 8829, 8839, 8843), and back.
+//! Converts a [`Description`] to the SDP that a browser expects (RFC 8829, 8839, 8843), and back.
 //!
-//! Two engines never exchange SDP: this exists because a browser takes nothing else. One audio section and one data
-//! section in one bundle. Reading takes the few lines that matter and trusts the rest: the writer is our own browser.
+//! Engines never exchange SDP; a browser needs it. It has one audio section and one data section in one bundle. Only the needed
+//! lines are parsed and the rest is trusted, since the test's own browser writes it.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
 use ringfence_media::{Codec, Description};
 
-/// Which side of an offer the description is.
+/// Whether the description is an offer or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Controls ICE. Written for an engine that calls, it is the DTLS client as well.
+    /// The controlling ICE agent. An engine that calls is the DTLS client as well.
     Offer,
-    /// An engine that is called: the DTLS server.
+    /// The controlled ICE agent. An engine that is called is the DTLS server.
     Answer,
 }
 
@@ -80,7 +80,7 @@ fn transport(description: &Description, side: Side, mid: u8) -> Vec<String> {
     lines
 }
 
-/// Reads what the browser wrote.
+/// Parses the browser's SDP.
 ///
 /// # Panics
 /// When a line that a call needs is missing.
@@ -115,7 +115,7 @@ pub fn read(sdp: &str) -> Description {
     }
 }
 
-/// The address of a relayed candidate; of no other kind.
+/// The address of a relay candidate; `None` for other candidates.
 fn relay(candidate: &str) -> Option<SocketAddr> {
     let words: Vec<_> = candidate.split(' ').collect();
     let &[_, "1", "udp", _, ip, port, "typ", "relay", ..] = words.as_slice() else {

@@ -1,7 +1,7 @@
-//! coturn, the TURN server that operators really run (RFC 8656), on loopback with time-limited REST credentials
+//! coturn, the TURN server that most operators use (RFC 8656), on loopback with time-limited REST credentials
 //! (draft-uberti-behave-turn-rest-00).
 //!
-//! The credentials are computed here and not by the code under test, so that both are checked.
+//! The credentials are computed here and not by the code under test, so both are checked.
 
 use std::{
     fs,
@@ -18,18 +18,18 @@ use crate::{ports, program::Program};
 
 /// A running coturn.
 #[derive(Debug)]
-pub struct Coturn {
+pub struct CoturnServer {
     address: SocketAddr,
     secret: String,
     program: Program,
     _folder: TempDir,
 }
 
-/// How many seconds the credentials of these tests are good for.
+/// How many seconds the credentials of these tests are valid.
 const CREDENTIAL_LIFE: u64 = 3600;
 
-impl Coturn {
-    /// Starts it for UDP and TCP, without TLS; it relays to loopback addresses, which a server on the internet must not.
+impl CoturnServer {
+    /// Starts it for UDP and TCP, without TLS. It relays to loopback addresses, which a public server must not do.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let address = ports::free_pair();
@@ -79,12 +79,12 @@ impl Coturn {
         self.address
     }
 
-    /// The secret shared with whoever hands out credentials.
+    /// The secret from which credentials are computed.
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// A user name and password that are good for an hour. `user` makes them differ from others of the same second.
+    /// A user name and password that are valid for an hour. `user` distinguishes them from others of the same second.
     pub fn credentials(&self, user: &str) -> (String, String) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -99,7 +99,7 @@ impl Coturn {
     }
 }
 
-/// Sends a STUN Binding request (RFC 8489 section 5) and sees whether its transaction comes back.
+/// Sends a STUN Binding request (RFC 8489 section 5) and checks the transaction id of the response.
 fn answers_binding_request(socket: &UdpSocket, server: SocketAddr) -> bool {
     const REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42are you up..";
     let mut answer = [0; 512];

@@ -1,5 +1,5 @@
-//! Ringfence as it is installed: the phone book and two engines as processes of their own, set up by the commands that
-//! an operator and two people would type, with an independent relay and coturn between them.
+//! A real deployment on loopback: the phone book and two engines as processes, set up by the commands that an operator and two
+//! users would type, with an independent Nostr relay and coturn.
 
 use std::{
     env, fs,
@@ -14,12 +14,12 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{coturn::Coturn, nostr_relay::NostrRelay, ports, program::Program};
+use crate::{coturn::CoturnServer, nostr_relay::NostrRelay, ports, program::Program};
 
 /// A line of an engine, and how a phone registers to it.
 #[derive(Clone, Debug)]
-pub struct Line {
-    /// What others dial.
+pub struct InstalledLine {
+    /// The line's number.
     pub number: String,
     /// SIP user name.
     pub user: String,
@@ -31,20 +31,20 @@ pub struct Line {
     pub tcp: SocketAddr,
     /// The engine's SIP server for TLS.
     pub tls: SocketAddr,
-    /// PEM file of the authority that phones are to trust over TLS.
+    /// PEM file of the certificate authority that phones have to trust.
     pub ca: PathBuf,
 }
 
-/// What the engines have.
+/// Lines and settings of the engines.
 #[derive(Clone, Copy, Debug)]
-pub struct Layout {
+pub struct DeploymentConfig {
     /// Lines of each engine, at least one.
     pub lines: [usize; 2],
-    /// Settings of both engines that stand before the first section, in TOML.
+    /// Settings of both engines before the first TOML section.
     pub settings: &'static str,
 }
 
-impl Default for Layout {
+impl Default for DeploymentConfig {
     fn default() -> Self {
         Self {
             lines: [1, 1],
@@ -53,37 +53,37 @@ impl Default for Layout {
     }
 }
 
-/// Two engines with a line each, or several, and everything between them.
+/// Two engines with one or more lines each, and the servers between them.
 #[derive(Debug)]
-pub struct Network {
-    lines: [Line; 2],
-    more: [Vec<Line>; 2],
+pub struct Deployment {
+    lines: [InstalledLine; 2],
+    more: [Vec<InstalledLine>; 2],
     engines: Vec<Program>,
     _book: Program,
     relay: NostrRelay,
-    coturn: Coturn,
+    coturn: CoturnServer,
     _folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
-impl Network {
-    /// Starts it all: phone book, two activations, two engines that listen for rings and for phones.
+impl Deployment {
+    /// Starts the phone book, activates a line for each engine, and starts both engines.
     ///
     /// # Panics
-    /// With what the failing command said.
-    pub fn start(alone: MutexGuard<'static, ()>, relay: NostrRelay, coturn: Coturn) -> Self {
-        Self::lay_out(alone, relay, coturn, &Layout::default())
+    /// With the output of the command that failed.
+    pub fn start(alone: MutexGuard<'static, ()>, relay: NostrRelay, coturn: CoturnServer) -> Self {
+        Self::start_with(alone, relay, coturn, &DeploymentConfig::default())
     }
 
-    /// The same with more lines, or other settings.
+    /// The same with other lines or settings.
     ///
     /// # Panics
-    /// Like [`Network::start`], and when an engine is to have no line.
-    pub fn lay_out(
+    /// Like [`Deployment::start`], and when an engine has no line.
+    pub fn start_with(
         alone: MutexGuard<'static, ()>,
         relay: NostrRelay,
-        coturn: Coturn,
-        layout: &Layout,
+        coturn: CoturnServer,
+        layout: &DeploymentConfig,
     ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [operator, one, two] = ["operator", "one", "two"].map(|name| {
@@ -100,7 +100,7 @@ impl Network {
                 activate(&operator, home, &url);
             }
         }
-        // All lines are in the book before an engine downloads it.
+        // The book has to hold all lines before an engine downloads it.
         wait_until_published(&operator);
         let [(first, more, engine_one), (second, more_there, engine_two)] = homes.map(|home| {
             let (mut lines, engine) = start_engine(&home);
@@ -118,16 +118,16 @@ impl Network {
         }
     }
 
-    /// The line of each engine.
-    pub const fn lines(&self) -> &[Line; 2] {
+    /// The first line of each engine.
+    pub const fn lines(&self) -> &[InstalledLine; 2] {
         &self.lines
     }
 
-    /// A line of an engine; the first is in [`Network::lines`] too.
+    /// A line of an engine; the first is in [`Deployment::lines`] too.
     ///
     /// # Panics
-    /// When the engine has not so many.
-    pub fn line(&self, engine: usize, index: usize) -> &Line {
+    /// When the engine has fewer lines.
+    pub fn line(&self, engine: usize, index: usize) -> &InstalledLine {
         match index.checked_sub(1) {
             None => &self.lines[engine],
             Some(index) => &self.more[engine][index],
@@ -142,7 +142,7 @@ impl Network {
     /// Process ids of the engines.
     ///
     /// # Panics
-    /// When one of them was stopped.
+    /// When one of them has been stopped.
     pub fn engines(&self) -> [u32; 2] {
         let ids: Vec<_> = self.engines.iter().map(Program::id).collect();
         ids.try_into().expect("both engines run")
@@ -158,7 +158,7 @@ impl Network {
         self.relay.url()
     }
 
-    /// Ends the first engine as Ctrl-C does, and says how long that took.
+    /// Stops the first engine as Ctrl-C does. Returns how long that took.
     ///
     /// # Panics
     /// When it has to be killed.
@@ -167,7 +167,7 @@ impl Network {
     }
 }
 
-/// A number is issued, and becomes a line.
+/// Issues a number and activates it as a line.
 fn activate(operator: &Path, home: &Path, url: &str) {
     let issued = run(
         operator,
@@ -204,11 +204,11 @@ fn wait_until_published(operator: &Path) {
     }
 }
 
-fn serve_book(home: &Path, relay: &NostrRelay, coturn: &Coturn) -> (Program, String) {
+fn serve_book(home: &Path, relay: &NostrRelay, coturn: &CoturnServer) -> (Program, String) {
     let address = ports::free_pair().to_string();
     let turn = format!("turn:{}?transport=udp", coturn.address());
     let program = binary("ringfence-phonebook");
-    // Nobody waits five minutes for a number here.
+    // The default epoch of five minutes would be too long here.
     let settings = "database = \"book.sqlite\"\nepoch_seconds = 1\n";
     fs::write(home.join("phonebook.toml"), settings).expect("the folder is ours");
     let arguments = [
@@ -224,12 +224,12 @@ fn serve_book(home: &Path, relay: &NostrRelay, coturn: &Coturn) -> (Program, Str
     ];
     let mut book = Program::start(&program, &arguments, home);
     let url = format!("http://{address}");
-    book.wait_until_said(&url);
+    book.wait_for_output(&url);
     (book, url)
 }
 
-/// Ports are free ones; relays and TURN servers are those that the phone book names.
-fn settings(coturn: &Coturn) -> String {
+/// The system chooses the ports; relays and TURN servers are those of the phone book.
+fn settings(coturn: &CoturnServer) -> String {
     [
         "state = \"state\"",
         "[sip]",
@@ -244,7 +244,7 @@ fn settings(coturn: &Coturn) -> String {
     .join("\n")
 }
 
-fn start_engine(home: &Path) -> (Vec<Line>, Program) {
+fn start_engine(home: &Path) -> (Vec<InstalledLine>, Program) {
     let accounts = run(
         home,
         "ringfence",
@@ -255,9 +255,9 @@ fn start_engine(home: &Path) -> (Vec<Line>, Program) {
         &["run", "--config", "ringfence.toml"],
         home,
     );
-    engine.wait_until_said("listening for rings");
-    let ready = engine.wait_until_said("phones register at");
-    let line = |account: &str| Line {
+    engine.wait_for_output("listening for rings");
+    let ready = engine.wait_for_output("phones register at");
+    let line = |account: &str| InstalledLine {
         number: word_after(account, "number"),
         user: word_after(account, "user"),
         password: word_after(account, "password"),
@@ -287,7 +287,7 @@ fn address_after(text: &str, name: &str) -> SocketAddr {
         .unwrap_or_else(|_| panic!("no address after {name} in:\n{text}"))
 }
 
-/// Runs one of our commands to its end and gives what it printed.
+/// Runs one of our commands and returns what it printed.
 fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(binary(program))
         .args(arguments)
@@ -304,7 +304,7 @@ fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
     said
 }
 
-/// One of our programs, built from the sources as they are.
+/// The path of one of our programs, built from the current sources.
 ///
 /// # Panics
 /// When they cannot be built.
@@ -315,7 +315,7 @@ pub fn binary(name: &str) -> String {
             .args(["build", "--quiet", "--workspace", "--bins"])
             .args((!cfg!(debug_assertions)).then_some("--release"))
             .current_dir(env!("CARGO_MANIFEST_DIR"));
-        // Build scripts look at what `cargo test` says about this package, and would take it for a change.
+        // `cargo test` sets variables of this package. Build scripts would take them for a change and run again.
         for (name, _) in env::vars_os() {
             if ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_"]
                 .iter()
@@ -329,7 +329,7 @@ pub fn binary(name: &str) -> String {
             build.is_ok_and(|status| status.success()),
             "our programs could not be built"
         );
-        // This test is target/debug/deps/it-..., a benchmark is in target/release/deps.
+        // This test is target/debug/deps/it-..., a benchmark is below target/release/deps.
         let this = env::current_exe().expect("the test knows where it is");
         this.ancestors()
             .nth(2)

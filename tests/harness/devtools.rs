@@ -1,5 +1,5 @@
-//! A headless Chromium that is driven as a person drives one: addresses, keys, and eyes. It speaks the DevTools protocol over one
-//! WebSocket on loopback, and remembers everything that the browser complained about.
+//! A headless Chromium that is controlled as a user controls one, by addresses, keys and screenshots. It uses the DevTools
+//! protocol over one WebSocket on loopback, and keeps every error that the browser reports.
 
 use std::{
     fmt, fs,
@@ -19,9 +19,9 @@ use crate::{
     program::Program,
 };
 
-/// A browser answers at once, on a machine that has other things to do.
+/// How long a response may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at something that is awaited.
+/// The interval between two checks of a condition.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// A browser with one page.
@@ -103,10 +103,10 @@ impl Devtools {
         self.ask("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Asks for something and waits for the answer; what the browser says meanwhile is noted.
+    /// Sends a request and waits for the response. Events that arrive meanwhile are recorded.
     ///
     /// # Panics
-    /// When it refuses, or does not answer in time.
+    /// When the request fails, or there is no response in time.
     pub fn ask(&mut self, method: &str, params: Value) -> Value {
         self.asked += 1;
         let id = self.asked;
@@ -146,9 +146,9 @@ impl Devtools {
         self.complaints.push(complaint.to_string());
     }
 
-    /// Everything that the browser complained about: errors of scripts, violations of the page's policy, dialogs.
+    /// All reported errors: of scripts, violations of the content security policy, dialogs.
     pub fn complaints(&mut self) -> &[String] {
-        // What is under way comes before the next answer.
+        // Events that are under way arrive before the next response.
         self.evaluate("0");
         &self.complaints
     }
@@ -159,7 +159,7 @@ impl Devtools {
         self.wait_for("document.readyState === 'complete' && location.protocol === 'http:'");
     }
 
-    /// What an expression of JavaScript is.
+    /// The value of a JavaScript expression.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let asked =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -207,12 +207,12 @@ impl Devtools {
         }
     }
 
-    /// Types a text into what has the focus.
+    /// Types a text into the focused element.
     pub fn write(&mut self, text: &str) {
         self.ask("Input.insertText", json!({ "text": text }));
     }
 
-    /// Prefers `light` or `dark`.
+    /// Sets the preferred colour scheme, `light` or `dark`.
     pub fn prefer(&mut self, scheme: &str) {
         let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
         self.ask(
@@ -221,7 +221,7 @@ impl Devtools {
         );
     }
 
-    /// Lets pages run scripts, or not.
+    /// Allows or forbids scripts.
     pub fn run_scripts(&mut self, on: bool) {
         self.ask(
             "Emulation.setScriptExecutionDisabled",
@@ -229,7 +229,7 @@ impl Devtools {
         );
     }
 
-    /// What a screen reader is told of the page: roles and names.
+    /// The accessibility tree of the page: roles and names.
     pub fn accessible(&mut self) -> Vec<(String, String)> {
         let tree = self.ask("Accessibility.getFullAXTree", json!({}));
         let nodes = tree["nodes"].as_array().expect("a tree has nodes");
@@ -245,7 +245,7 @@ impl Devtools {
             .collect()
     }
 
-    /// Writes what the page looks like into a PNG file.
+    /// Writes a screenshot to a PNG file.
     pub fn picture(&mut self, file: &Path) {
         let shot = self.ask(
             "Page.captureScreenshot",

@@ -1,6 +1,7 @@
-//! Our far leg with a real socket, a tone for a microphone and a recording for an ear: half a gateway, without phones.
+//! A WebRTC leg with a real socket that sends a tone and records what it receives: half a gateway, without phones.
 //!
-//! One thread drives it as the shell does: wait, one input, drain, act. Every datagram that left is kept for the test.
+//! One thread drives it as the shell does: wait for one input, handle it, poll all output. Every sent datagram is kept for the
+//! test.
 
 use std::{
     mem,
@@ -18,31 +19,31 @@ use ringfence_media::{
 };
 
 use crate::{
-    audio_file::Sound,
+    audio_file::AudioClip,
     tone::{self, from_mu_law, to_mu_law},
 };
 
-/// Not where the server and the browser are, so that it is recognised wherever it should not be.
+/// Neither the server nor the browser has this address, so it is recognised wherever it leaks.
 pub const LOCAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 93);
 
 const SAMPLES_PER_PACKET: usize = 160;
 const PACKET_EVERY: Duration = Duration::from_millis(20);
 const RATE: u32 = 8_000;
 const TONE_SECONDS: u32 = 60;
-/// How long the loop may sleep although nothing is due, so that orders are seen.
+/// The longest sleep of the loop, so that commands are seen.
 const LONGEST_NAP: Duration = Duration::from_millis(5);
-/// Not a UDP datagram longer than this comes from a TURN server.
+/// The longest UDP datagram of a TURN server.
 const DATAGRAM: usize = 2_048;
 
 enum Order {
     Connect(Description, mpsc::Sender<Result<(), FarError>>),
     Control(Vec<u8>, mpsc::Sender<bool>),
     Record,
-    PlayBack(mpsc::Sender<Sound>),
+    PlayBack(mpsc::Sender<AudioClip>),
     Close,
 }
 
-/// A far leg at work.
+/// A running WebRTC leg.
 #[derive(Debug)]
 pub struct FarEnd {
     orders: mpsc::Sender<Order>,
@@ -52,7 +53,7 @@ pub struct FarEnd {
 }
 
 impl FarEnd {
-    /// Dials the TURN server over UDP; the microphone will pick up `hz`.
+    /// Connects to the TURN server over UDP; the leg will send a tone of `hz`.
     pub fn dial(turn: TurnServer, role: Role, hz: f64) -> Self {
         let socket =
             UdpSocket::bind((LOCAL_ADDRESS, 0)).expect("any loopback address can be bound");
@@ -88,10 +89,10 @@ impl FarEnd {
         }
     }
 
-    /// Waits for an event that `wanted` turns into something.
+    /// Waits for an event for which `wanted` returns a value.
     ///
     /// # Panics
-    /// When it does not come in time, or the leg fails.
+    /// When there is none in time, or the leg fails.
     pub fn wait<T>(
         &self,
         what: &str,
@@ -115,7 +116,7 @@ impl FarEnd {
         }
     }
 
-    /// Waits for the relay.
+    /// Waits for the allocation.
     pub fn allocated(&self) -> FarLocal {
         self.wait("relay", Duration::from_secs(5), |event| match event {
             FarEvent::Allocated(local) => Some(local.clone()),
@@ -123,7 +124,7 @@ impl FarEnd {
         })
     }
 
-    /// Hands over the other side's description.
+    /// Connects to the other side.
     pub fn connect(&self, remote: Description) -> Result<(), FarError> {
         self.ask(|reply| Order::Connect(remote, reply))
     }
@@ -138,17 +139,17 @@ impl FarEnd {
         let _ = self.orders.send(Order::Record);
     }
 
-    /// What was heard since [`FarEnd::record`].
-    pub fn play_back(&self) -> Sound {
+    /// The audio received since [`FarEnd::record`].
+    pub fn play_back(&self) -> AudioClip {
         self.ask(Order::PlayBack)
     }
 
-    /// Ends the leg.
+    /// Closes the leg.
     pub fn close(&self) {
         let _ = self.orders.send(Order::Close);
     }
 
-    /// Every datagram that left for the TURN server so far.
+    /// Every datagram sent to the TURN server so far.
     pub fn sent(&self) -> Vec<Vec<u8>> {
         self.sent.lock().expect("no holder panics").clone()
     }
@@ -174,7 +175,7 @@ impl Drop for FarEnd {
     }
 }
 
-/// Different for every leg, and the same for nobody else on this machine.
+/// A seed that no other leg on this machine has.
 fn seed_of(local: SocketAddr) -> [u8; 32] {
     let mut seed = [0; 32];
     seed[..2].copy_from_slice(&local.port().to_be_bytes());
@@ -191,7 +192,7 @@ struct Run {
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     microphone: Microphone,
     heard: Vec<i16>,
-    /// When the next packet of sound is due; `None` until connected.
+    /// When the next audio packet is due; `None` until connected.
     talking: Option<Instant>,
 }
 
@@ -246,7 +247,7 @@ impl Run {
             }
             Order::Record => self.heard.clear(),
             Order::PlayBack(reply) => {
-                let _ = reply.send(Sound {
+                let _ = reply.send(AudioClip {
                     rate: RATE,
                     samples: mem::take(&mut self.heard),
                 });
@@ -282,9 +283,9 @@ impl Run {
     }
 }
 
-/// A tone, cut into packets of 20 ms of PCMU (RFC 3551 section 4.5.14).
+/// A tone in packets of 20 ms of PCMU (RFC 3551 section 4.5.14).
 struct Microphone {
-    sound: Sound,
+    sound: AudioClip,
     sequence: u16,
 }
 

@@ -1,7 +1,8 @@
-//! What the tests stand on: real programs started on loopback and judged by what they hear.
+//! Fixtures of the tests: the simulated network ([`world`]), and real programs on loopback (phones, browser, relay, TURN server,
+//! our own programs).
 //!
-//! Every fixture takes free ports and a temporary folder, is ready when its constructor returns, and is gone when it
-//! is dropped. Nothing here waits without a bound.
+//! Every fixture uses free ports and a temporary folder, is ready when its constructor returns, and stops when it is dropped.
+//! Every wait has a limit.
 
 pub mod audio_file;
 pub mod b2bua;

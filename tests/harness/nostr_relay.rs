@@ -1,7 +1,7 @@
 //! An independent Nostr relay: `nostr-relay` from PyPI (Python, SQLite), on loopback.
 //!
-//! `tests/run` puts it into a virtual environment below the target folder. It keeps ephemeral events for minutes,
-//! which makes it a good stand-in for relays that do not do as NIP-01 asks.
+//! `tests/run` installs it into a virtual environment below the target folder. It keeps ephemeral events for minutes, so it
+//! stands for relays that do not follow NIP-01.
 
 use std::{
     fs,
@@ -27,7 +27,7 @@ pub struct NostrRelay {
 }
 
 impl NostrRelay {
-    /// Where `tests/run` installs the program.
+    /// The path to which `tests/run` installs the program.
     pub fn path() -> PathBuf {
         from_pypi("nostr-relay")
     }
@@ -75,7 +75,7 @@ impl NostrRelay {
     }
 }
 
-/// Asks for the relay's information document (NIP-11): a listening socket alone does not mean that it works.
+/// Requests the relay's information document (NIP-11), because a listening socket does not prove that the relay works.
 fn answers_http(address: SocketAddr) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;

@@ -1,5 +1,5 @@
-//! Ports on loopback that were free a moment ago, for programs that cannot choose one themselves and say which. They are below those
-//! which the system hands out by itself (on Linux from 32,768 on): no socket of another test takes one meanwhile.
+//! Free ports on loopback for programs that cannot choose one themselves and report it. They are below the range from which the
+//! system chooses (on Linux from 32,768 on), so no socket of another test takes one meanwhile.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -9,7 +9,7 @@ const ATTEMPTS: usize = 100;
 const FIRST: u16 = 16_384;
 const COUNT: u64 = 16_383;
 
-/// A port free for TCP and for UDP, with the next one free as well: coturn takes both.
+/// A port that is free for TCP and UDP, as is the next one: coturn uses both.
 pub fn free_pair() -> SocketAddr {
     let claim = |port| {
         Some((
@@ -18,7 +18,7 @@ pub fn free_pair() -> SocketAddr {
         ))
     };
     for _ in 0..ATTEMPTS {
-        // The keys of a hasher are the randomness that the standard library has.
+        // The keys of a hasher are the only random numbers in the standard library.
         let drawn = RandomState::new().build_hasher().finish() % COUNT;
         let first = FIRST + u16::try_from(drawn).expect("below the count");
         if claim(first).is_some() && claim(first + 1).is_some() {

@@ -1,8 +1,8 @@
-//! A real program beside a test: started in a folder of its own, ended with the test.
+//! A program that runs in a folder of its own and is stopped with the test.
 //!
-//! The kernel kills it when this process dies, however that happens: it is started through util-linux's `setpriv
-//! --pdeathsig`, from one thread that lives as long as the process, because the kernel means the parent *thread*.
-//! In CI a missing program is a failure; elsewhere its tests are skipped and say so.
+//! The kernel kills it when this process ends in any way: it is started by util-linux's `setpriv --pdeathsig`, from one thread
+//! that lives as long as the process, because the signal depends on the parent *thread*. In CI a missing program is a failure;
+//! elsewhere its tests are skipped with a message.
 
 use std::{
     env, fs,
@@ -16,9 +16,9 @@ use std::{
 
 /// How long a program may take to be ready.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long it may take to end when asked to, before it is killed.
+/// How long it may take to end after SIGTERM, before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
-/// Between two looks at something that is awaited.
+/// The interval between two checks of a condition.
 const GLANCE: Duration = Duration::from_millis(10);
 
 type Request = (Command, mpsc::Sender<io::Result<Child>>);
@@ -57,14 +57,14 @@ pub fn installed(programs: &[&str]) -> bool {
     false
 }
 
-/// Held by a test that talks in real time: two at once would take the processor from each other's phones.
+/// A lock for tests with calls in real time: two such tests at once would take processor time from each other's phones.
 pub fn real_time() -> MutexGuard<'static, ()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    // A test that failed while holding it is no reason for the others to fail.
+    // A test that failed with the lock must not make the others fail.
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says loudly that a test is not run, and why.
+/// Reports that a test is skipped, and why.
 ///
 /// # Panics
 /// In CI (`CI` is set), where nothing may be skipped.
@@ -107,7 +107,7 @@ impl Program {
         let log = folder.join("output");
         let output = fs::File::create(&log).expect("the fixture's own folder is writable");
         let errors = output.try_clone().expect("a file can be shared");
-        let mut command = leashed(program, arguments);
+        let mut command = tied_to_this_process(program, arguments);
         command
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -139,27 +139,27 @@ impl Program {
                 "{}: {}:\n{}",
                 self.name,
                 if late { "not ready" } else { "ended" },
-                self.last_words()
+                self.output_tail()
             );
             thread::sleep(GLANCE);
         }
     }
 
-    /// Waits until it has printed these words, and gives everything that it has printed.
+    /// Waits until it has printed these words. Returns everything that it has printed.
     ///
     /// # Panics
     /// Like [`Program::wait_until_ready`].
-    pub fn wait_until_said(&mut self, words: &str) -> String {
+    pub fn wait_for_output(&mut self, words: &str) -> String {
         let log = self.log.clone();
         let said = || fs::read_to_string(&log).unwrap_or_default();
         self.wait_until_ready(|| said().contains(words));
         said()
     }
 
-    /// Asks it to end and says how long that took.
+    /// Sends SIGTERM and waits for the end. Returns how long that took.
     ///
     /// # Panics
-    /// When it has to be killed, or says that it failed.
+    /// When it has to be killed, or its exit status is not 0.
     pub fn end(mut self) -> Duration {
         let asked = Instant::now();
         ask_to_end(&self.child);
@@ -174,13 +174,13 @@ impl Program {
     /// Everything it has printed so far.
     ///
     /// # Panics
-    /// When the file of it is gone.
+    /// When the file of its output is gone.
     pub fn output(&self) -> String {
         let output = fs::read(&self.log).expect("the fixture's folder is there as long as it");
         String::from_utf8_lossy(&output).into_owned()
     }
 
-    fn last_words(&self) -> String {
+    fn output_tail(&self) -> String {
         let mut text = String::new();
         let read = fs::File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text));
         if read.is_err() {
@@ -198,14 +198,14 @@ impl Drop for Program {
     )]
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("the last words of {}:\n{}", self.name, self.last_words());
+            eprintln!("the last words of {}:\n{}", self.name, self.output_tail());
         }
         stop(&mut self.child);
     }
 }
 
-/// A command that dies with this process.
-pub(crate) fn leashed(program: &str, arguments: &[&str]) -> Command {
+/// A command that is killed when this process ends.
+pub(crate) fn tied_to_this_process(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL", "--", program])
@@ -213,7 +213,7 @@ pub(crate) fn leashed(program: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Starts a command from the thread that never ends.
+/// Starts a command from the thread that lives as long as the process.
 pub(crate) fn spawn(command: Command) -> Child {
     let program = format!("{command:?}");
     let (reply, answer) = mpsc::channel();
@@ -232,7 +232,7 @@ fn ask_to_end(child: &Child) {
         .status();
 }
 
-/// Asks a child to end, then makes it.
+/// Sends SIGTERM to a child, and SIGKILL if it does not end.
 pub(crate) fn stop(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;

@@ -1,4 +1,4 @@
-//! A real SIP phone, driven through its script in `tests/phones/` (orders in, JSON lines out; see `desk.py` there).
+//! A real SIP phone, controlled through its script in `tests/phones/` (commands in, JSON lines out; see `driver.py` there).
 
 use std::{
     fmt,
@@ -15,15 +15,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    audio_file::Sound,
-    program::{from_pypi, installed, leashed, skipped, spawn, stop, wait_for_end},
-    tone::{self, Heard},
+    audio_file::AudioClip,
+    program::{from_pypi, installed, skipped, spawn, stop, tied_to_this_process, wait_for_end},
+    tone::{self, ToneMeasurement},
 };
 
-/// The phones that can be driven.
+/// The phones that can be controlled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Model {
-    /// liblinphone 5.1 (Debian `liblinphone10`, which `linphone-cli` pulls in).
+pub enum PhoneModel {
+    /// liblinphone 5.1 (Debian `liblinphone10`, on which `linphone-cli` depends).
     Linphone,
     /// baresip 1.0 (Debian `baresip-core`).
     Baresip,
@@ -33,11 +33,11 @@ pub enum Model {
     Baresip4,
 }
 
-impl Model {
+impl PhoneModel {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Linphone, Self::Baresip, Self::Pjsua, Self::Baresip4];
 
-    /// Whether all these phones are there; `false` asks the test to return.
+    /// Whether all these phones are installed; `false` asks the test to return.
     ///
     /// # Panics
     /// In CI, like [`installed`].
@@ -54,7 +54,7 @@ impl Model {
         })
     }
 
-    /// The Debian program that comes with the phone.
+    /// A program of the phone's Debian package.
     const fn program(self) -> Option<&'static str> {
         match self {
             Self::Linphone => Some("linphonec"),
@@ -63,7 +63,7 @@ impl Model {
         }
     }
 
-    /// The module from PyPI that is the phone.
+    /// The phone's Python module from PyPI.
     const fn module(self) -> Option<&'static str> {
         match self {
             Self::Linphone | Self::Baresip => None,
@@ -95,9 +95,9 @@ fn has_module(module: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// How a phone reaches its server and what it sounds like.
+/// A phone's account and media settings.
 #[derive(Clone, Debug)]
-pub struct Account<'a> {
+pub struct PhoneAccount<'a> {
     /// SIP user name.
     pub user: &'a str,
     /// SIP password.
@@ -106,22 +106,22 @@ pub struct Account<'a> {
     pub server: SocketAddr,
     /// `udp`, `tcp` or `tls`.
     pub transport: &'a str,
-    /// PEM file of what to trust over TLS.
+    /// PEM file of the certificates to trust over TLS.
     pub ca: Option<&'a Path>,
     /// `off`, `optional` or `required`.
     pub srtp: &'a str,
-    /// Of `PCMU`, `PCMA`, `G722`, `opus`: only these, the best first, separated by commas.
+    /// The codecs to use, of `PCMU`, `PCMA`, `G722`, `opus`, separated by commas, the preferred one first.
     pub codecs: &'a str,
     /// How key presses are sent: `rtp` (RFC 4733) or `info` (SIP INFO).
     pub digits: &'a str,
-    /// Whom it will send texts to; baresip 1.0 has to know beforehand.
+    /// The recipient of its texts, which baresip 1.0 needs in advance.
     pub contact: &'a str,
-    /// Frequency that its microphone picks up.
+    /// The frequency of the tone that it sends.
     pub microphone: f64,
 }
 
-impl<'a> Account<'a> {
-    /// An account over UDP with G.711 and nothing special.
+impl<'a> PhoneAccount<'a> {
+    /// An account over UDP with G.711 and default settings.
     pub const fn plain(user: &'a str, password: &'a str, server: SocketAddr) -> Self {
         Self {
             user,
@@ -139,7 +139,7 @@ impl<'a> Account<'a> {
 }
 
 /// A running phone.
-pub struct Phone {
+pub struct RealPhone {
     name: String,
     child: Child,
     orders: ChildStdin,
@@ -148,25 +148,25 @@ pub struct Phone {
     home: TempDir,
 }
 
-/// Length of the microphone's sound; longer than any call of these tests.
+/// Length of the tone; longer than any call of these tests.
 const MICROPHONE_SECONDS: u32 = 60;
 const QUIT_WITHIN: Duration = Duration::from_secs(10);
-/// Lines from a phone that wait to be read; it says a few dozen in a call.
+/// Most unread lines of a phone; it prints a few dozen in a call.
 const NEWS_KEPT: usize = 1000;
 
-impl Phone {
-    /// Starts a phone. It registers at once; [`Phone::wait_registered`] waits for that.
-    pub fn start(model: Model, account: &Account<'_>) -> Self {
+impl RealPhone {
+    /// Starts a phone. It registers at once; [`RealPhone::wait_registered`] waits for that.
+    pub fn start(model: PhoneModel, account: &PhoneAccount<'_>) -> Self {
         let told = ["--user", account.user, "--password", account.password];
         Self::start_told(model, account, &told)
     }
 
-    /// Starts a phone that knows nothing but where its settings are. The account says what the test needs to dial.
-    pub fn start_provisioned(model: Model, account: &Account<'_>, url: &str) -> Self {
+    /// Starts a phone that is given only the URL of its settings. The account holds what the test itself needs.
+    pub fn start_provisioned(model: PhoneModel, account: &PhoneAccount<'_>, url: &str) -> Self {
         Self::start_told(model, account, &["--provision", url])
     }
 
-    fn start_told(model: Model, account: &Account<'_>, told: &[&str]) -> Self {
+    fn start_told(model: PhoneModel, account: &PhoneAccount<'_>, told: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let microphone = home.path().join("microphone.wav");
         tone::sine(account.microphone, 8_000, MICROPHONE_SECONDS)
@@ -175,8 +175,8 @@ impl Phone {
         let script: PathBuf = [env!("CARGO_MANIFEST_DIR"), "phones", model.script()]
             .iter()
             .collect();
-        // -B: nothing is written beside the scripts.
-        let mut command = leashed(&model.python().to_string_lossy(), &["-B"]);
+        // -B: Python must not write bytecode beside the scripts.
+        let mut command = tied_to_this_process(&model.python().to_string_lossy(), &["-B"]);
         command
             .arg(script)
             .arg("--home")
@@ -224,9 +224,9 @@ impl Phone {
         }
     }
 
-    /// Gives an order (the list is in `desk.py`).
-    pub fn order(&mut self, words: &str) {
-        self.try_order(words).unwrap_or_else(|error| {
+    /// Sends a command (`driver.py` has the list).
+    pub fn command(&mut self, words: &str) {
+        self.try_command(words).unwrap_or_else(|error| {
             panic!(
                 "{}: cannot be told to {words}: {error}: {}",
                 self.name,
@@ -235,31 +235,31 @@ impl Phone {
         });
     }
 
-    fn try_order(&mut self, words: &str) -> std::io::Result<()> {
+    fn try_command(&mut self, words: &str) -> std::io::Result<()> {
         self.orders.write_all(words.as_bytes())?;
         self.orders.write_all(b"\n")?;
         self.orders.flush()
     }
 
-    /// Waits for the registrar's yes.
+    /// Waits until it is registered.
     pub fn wait_registered(&mut self) {
         self.wait("a registration", Duration::from_secs(10), |news| {
             news["event"] == "registered"
         });
     }
 
-    /// Waits until its call is in a state: `dialling`, `ringing`, `incoming`, `talking`, `held`, `ended`. Looks only at
-    /// what the phone says from here on, and at what was not read yet.
+    /// Waits until its call is in a state: `dialling`, `ringing`, `incoming`, `talking`, `held`, `ended`. Only events that were
+    /// not read before count.
     pub fn wait_call(&mut self, state: &str, patience: Duration) -> Value {
         self.wait(state, patience, |news| {
             news["event"] == "call" && news["state"] == state
         })
     }
 
-    /// Waits for a line for which `wanted` holds.
+    /// Waits for an event for which `wanted` holds.
     ///
     /// # Panics
-    /// With everything that the phone said, when it does not come in time.
+    /// With all events of the phone, when there is none in time.
     pub fn wait(
         &mut self,
         what: &str,
@@ -288,18 +288,18 @@ impl Phone {
         }
     }
 
-    /// Everything it has said so far, one object a line.
+    /// All events so far, one object a line.
     fn story(&self) -> String {
         self.seen.iter().map(|news| format!("\n  {news}")).collect()
     }
 
-    /// What it heard in the call that has ended; after a hold, what it heard since then.
+    /// The recording of the call that has ended, from the last hold on.
     ///
     /// # Panics
     /// When there is no recording.
-    pub fn recording(&mut self) -> Sound {
-        let is_told = |news: &Value| news["event"] == "heard";
-        // What came before the end was of calls before.
+    pub fn recording(&mut self) -> AudioClip {
+        let is_told = |news: &Value| news["event"] == "recordings";
+        // Recordings before the end belong to earlier calls.
         let mut by_call = self.seen.rsplit(|news| news["state"] == "ended");
         let since_end = by_call.next().unwrap_or_default();
         let news = match since_end.iter().find(|news| is_told(news)) {
@@ -310,13 +310,13 @@ impl Phone {
         let Some(file) = files.and_then(Value::as_str) else {
             panic!("{}: recorded nothing: {}", self.name, self.story())
         };
-        Sound::read(Path::new(file))
+        AudioClip::read(Path::new(file))
             .unwrap_or_else(|error| panic!("{}: {file}: {error:?}", self.name))
     }
 
-    /// How much of a tone it heard in the call that has ended; the phone is put away.
-    pub fn quit_and_listen(mut self, hz: f64) -> Heard {
-        tone::listen(&self.recording(), hz)
+    /// How much of a tone it recorded in the call that has ended. The phone quits.
+    pub fn quit_and_measure(mut self, hz: f64) -> ToneMeasurement {
+        tone::measure(&self.recording(), hz)
     }
 
     /// Where the phone keeps its files.
@@ -325,15 +325,15 @@ impl Phone {
     }
 }
 
-impl fmt::Debug for Phone {
+impl fmt::Debug for RealPhone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Phone({})", self.name)
+        write!(f, "RealPhone({})", self.name)
     }
 }
 
-impl Drop for Phone {
+impl Drop for RealPhone {
     fn drop(&mut self) {
-        let _ = self.try_order("quit");
+        let _ = self.try_command("quit");
         if !wait_for_end(&mut self.child, QUIT_WITHIN) {
             stop(&mut self.child);
         }

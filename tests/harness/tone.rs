@@ -1,59 +1,59 @@
-//! Tones: made for one end of a call, looked for at the other.
+//! Tones: generated at one end of a call, measured at the other.
 //!
-//! The search is Goertzel's, over frames of 20 ms: a frame holds the tone when it is loud enough and most of its energy
-//! is at that one frequency. A call is judged by seconds of tone and by the longest hole, not by "no hole at all":
-//! phones conceal and skip single frames of their own accord on a busy machine.
-//! G.711 mu-law (ITU-T G.711, table 2) is here for the ends that are played by the test itself.
+//! Detection is by Goertzel's algorithm over frames of 20 ms: a frame holds the tone when it is loud enough and most of its
+//! energy is at that frequency. A call is judged by the duration of the tone and the longest gap. It may have gaps, because
+//! phones conceal and skip single frames on a busy machine. G.711 mu-law (ITU-T G.711, table 2) is here for the ends that the
+//! tests simulate.
 
 use std::{f64::consts::TAU, time::Duration};
 
-use crate::wav::Sound;
+use crate::audio_file::AudioClip;
 
-/// What a caller's microphone plays in these tests.
+/// The tone of a caller in these tests.
 pub const LOW: f64 = 440.0;
-/// What a callee's microphone plays.
+/// The tone of a callee.
 pub const HIGH: f64 = 1000.0;
 
 const FRAMES_PER_SECOND: u32 = 50;
 const FRAME: Duration = Duration::from_millis(20);
-/// Root mean square below which a frame counts as silence; the generator's is 8,485.
+/// Root mean square below which a frame counts as silence; that of the generated tone is 8,485.
 const QUIET: f64 = 100.0;
-/// Share of a frame's energy that must be at the frequency.
+/// Smallest share of a frame's energy at the frequency.
 const PURE: f64 = 0.8;
 
-/// A sine at a bit more than a third of full scale.
-pub fn sine(hz: f64, rate: u32, seconds: u32) -> Sound {
+/// A sine wave at a bit more than a third of full scale.
+pub fn sine(hz: f64, rate: u32, seconds: u32) -> AudioClip {
     let step = TAU * hz / f64::from(rate);
     let samples = (0..rate * seconds).map(|n| (12_000.0 * (step * f64::from(n)).sin()) as i16);
-    Sound {
+    AudioClip {
         rate,
         samples: samples.collect(),
     }
 }
 
-/// How much of a tone a recording holds.
+/// How much of a tone a recording contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ToneMeasurement {
     /// Length of the recording.
     pub recorded: Duration,
-    /// All frames with the tone together.
+    /// Total duration of all frames with the tone.
     pub tone: Duration,
-    /// The longest hole between the first and the last frame with the tone.
+    /// The longest gap between the first and the last frame with the tone.
     pub longest_gap: Duration,
 }
 
-impl Heard {
-    /// Holes below this are the phones' own, on a busy machine.
+impl ToneMeasurement {
+    /// Shorter gaps are caused by the phones themselves on a busy machine.
     pub const TOLERATED_GAP: Duration = Duration::from_millis(200);
 
-    /// Whether a call of this length was heard: more than 85 % of it, without a long hole.
+    /// Whether the tone was received for a call of this length: more than 85 % of it, without a long gap.
     pub fn carried(&self, call: Duration) -> bool {
         self.tone > call.mul_f64(0.85) && self.longest_gap < Self::TOLERATED_GAP
     }
 }
 
-/// Looks for one frequency in a recording.
-pub fn listen(sound: &Sound, hz: f64) -> Heard {
+/// Measures one frequency in a recording.
+pub fn measure(sound: &AudioClip, hz: f64) -> ToneMeasurement {
     let frame = (sound.rate / FRAMES_PER_SECOND).max(1) as usize;
     let (mut frames, mut with_tone, mut gap, mut longest) = (0, 0, 0, 0);
     for samples in sound.samples.chunks_exact(frame) {
@@ -66,7 +66,7 @@ pub fn listen(sound: &Sound, hz: f64) -> Heard {
             gap += 1;
         }
     }
-    Heard {
+    ToneMeasurement {
         recorded: FRAME * frames,
         tone: FRAME * with_tone,
         longest_gap: FRAME * longest,
@@ -118,8 +118,8 @@ mod tests {
     fn a_tone_is_found_at_its_own_frequency_and_at_no_other() {
         for rate in [8_000, 16_000, 48_000] {
             let sound = sine(LOW, rate, 2);
-            assert_eq!(listen(&sound, LOW).tone, Duration::from_secs(2));
-            assert_eq!(listen(&sound, HIGH).tone, Duration::ZERO);
+            assert_eq!(measure(&sound, LOW).tone, Duration::from_secs(2));
+            assert_eq!(measure(&sound, HIGH).tone, Duration::ZERO);
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
         sound.samples[4_000..6_400].fill(0);
         sound.samples.splice(0..0, [0; 8_000]);
         sound.samples.extend([0; 8_000]);
-        let heard = listen(&sound, HIGH);
+        let heard = measure(&sound, HIGH);
         assert_eq!(heard.longest_gap, Duration::from_millis(300));
         assert_eq!(heard.tone, Duration::from_millis(1_700));
         assert!(!heard.carried(Duration::from_secs(2)));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_call_that_stopped_early_was_not_carried() {
-        let heard = listen(&sine(LOW, 8_000, 2), LOW);
+        let heard = measure(&sine(LOW, 8_000, 2), LOW);
         assert!(heard.carried(Duration::from_secs(2)));
         assert!(!heard.carried(Duration::from_secs(3)));
     }
@@ -167,6 +167,6 @@ mod tests {
         for sample in &mut sound.samples {
             *sample = from_mu_law(to_mu_law(*sample));
         }
-        assert!(listen(&sound, HIGH).carried(Duration::from_secs(1)));
+        assert!(measure(&sound, HIGH).carried(Duration::from_secs(1)));
     }
 }

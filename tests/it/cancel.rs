@@ -1,12 +1,12 @@
-//! The caller gives up before anybody answers.
+//! The caller cancels before the callee answers.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     World,
-    handset::Notice,
-    links::{Kind, Place},
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
 #[test]
@@ -19,16 +19,16 @@ fn the_other_phone_stops_as_soon_as_the_relay_delivers() {
     world.run_until("the phone stops", Duration::from_secs(1), |world| {
         !world.handset(pair.bob).is_ringing()
     });
-    assert!(world.clock() - gave_up < 3 * world.wires.relay.delay);
+    assert!(world.clock() - gave_up < 3 * world.links.relay.delay);
     world.run_until_quiet(Duration::from_secs(10));
     assert!(
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::Refused(487))
+            .events()
+            .contains(&&HandsetEvent::Refused(487))
     );
-    assert!(world.has_taken(pair.caller, Step::Ended(End::Cancelled)));
-    assert!(world.has_taken(pair.callee, Step::Ended(End::Cancelled)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::Cancelled)));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::Cancelled)));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
     let (mut world, pair) = World::of_two(2);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("dialled", Duration::from_secs(1), |world| {
-        world.has_taken(pair.caller, Step::Dialled)
+        world.has_reached(pair.caller, Step::Dialled)
     });
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(10));
@@ -44,13 +44,13 @@ fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
         let envelopes = world
             .trace()
             .iter()
-            .filter(|passage| passage.kind == Kind::Envelope);
+            .filter(|packet| packet.kind == PacketKind::Envelope);
         envelopes.count()
     };
     assert_eq!(posted(&world), 0);
     assert_eq!(
         world
-            .sip(Place::Engine(pair.callee), Place::Phone(pair.bob))
+            .sip(Endpoint::Engine(pair.callee), Endpoint::Phone(pair.bob))
             .len(),
         2
     );
@@ -58,7 +58,7 @@ fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
 
 #[test]
 fn a_cancel_that_crosses_the_answer_leaves_no_phone_off_the_hook() {
-    // The caller gives up in each of the milliseconds in which the answer is under way.
+    // The caller cancels in each of the milliseconds in which the answer is under way.
     for millis in 0..60 {
         let (mut world, pair) = World::of_two(3);
         world.ring(pair);

@@ -1,5 +1,5 @@
-//! A number that answered once stands for its key. When the phone book gives it another one, no call is placed and no phone rings
-//! until the user has accepted that.
+//! A number that has answered once is pinned to its key. When the phone book lists another key, no call is placed and no phone
+//! rings until the user has accepted it.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use ringfence_engine::{
 };
 use ringfence_phonebook::Day;
 use ringfence_tests::world::{
-    Pair, World,
-    handset::Notice,
-    links::{Kind, Place},
+    CallPair, World,
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
-/// Two people who have talked.
-fn acquainted(seed: u64) -> (World, Pair) {
+/// Two parties that have had a call with each other.
+fn acquainted(seed: u64) -> (World, CallPair) {
     let (mut world, pair) = World::of_two(seed);
     talk(&mut world, pair);
     (world, pair)
 }
 
-fn talk(world: &mut World, pair: Pair) {
+fn talk(world: &mut World, pair: CallPair) {
     world.call(pair);
     world.run_for(Duration::from_secs(1));
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
 }
 
-/// The phone book lists the callee with keys of somebody else, and the caller dials.
-fn dial_changed(world: &mut World, pair: Pair) -> Identity {
+/// The phone book lists the callee with another party's keys, and the caller dials.
+fn dial_changed(world: &mut World, pair: CallPair) -> Identity {
     let (number, thief) = (world.number(pair.callee, 0), world.new_keys());
     world.show_book(pair.caller, (2, 0), &[(number, thief.listing())]);
     world.dial(pair.alice, number);
@@ -43,19 +43,19 @@ fn a_call_to_a_changed_key_is_refused_with_a_reason_on_the_display() {
     let (mut world, pair) = acquainted(1);
     let before = world.trace().len();
     let thief = dial_changed(&mut world, pair);
-    let display = world.handset(pair.alice).notices();
-    assert_eq!(display.last(), Some(&&Notice::Refused(403)));
-    let said = world.sip(Place::Engine(pair.caller), Place::Phone(pair.alice));
+    let display = world.handset(pair.alice).events();
+    assert_eq!(display.last(), Some(&&HandsetEvent::Refused(403)));
+    let said = world.sip(Endpoint::Engine(pair.caller), Endpoint::Phone(pair.alice));
     let reason = "SIP/2.0 403 Key changed - see ringfence contacts";
     assert!(said.iter().any(|line| line == reason), "{said:?}");
-    assert!(world.has_taken(pair.caller, Step::Ended(End::KeyChanged)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::KeyChanged)));
     // Nothing left the machine: neither a ring nor an allocation.
-    let left = |passage: &&_| -> bool {
-        let passage: &ringfence_tests::world::links::Passage = passage;
-        passage.from == Place::Engine(pair.caller) && passage.kind != Kind::Sip
+    let left = |packet: &&_| -> bool {
+        let packet: &ringfence_tests::world::links::TracedPacket = packet;
+        packet.from == Endpoint::Engine(pair.caller) && packet.kind != PacketKind::Sip
     };
     assert_eq!(world.trace()[before..].iter().filter(left).count(), 0);
-    let contacts = &world.seat(pair.caller).contacts;
+    let contacts = &world.host(pair.caller).contacts;
     let contact = contacts.get(world.number(pair.callee, 0)).unwrap();
     let other = contact.other.unwrap();
     assert_eq!(
@@ -77,7 +77,7 @@ fn the_user_can_accept_the_new_key() {
     let posted = world.steps_of(pair.caller);
     let posted = posted.iter().filter(|step| **step == Step::RingPosted);
     assert_eq!(posted.count(), 2);
-    let contacts = world.seat(pair.caller).engine.contacts();
+    let contacts = world.host(pair.caller).engine.contacts();
     assert_eq!(contacts.standing(number, &thief.key()), Standing::Pinned);
 }
 
@@ -97,16 +97,16 @@ fn a_ring_with_a_changed_key_rings_no_phone_and_is_noted() {
     world.ring_as(&thief, claimed, callee);
     assert!(!world.handset(pair.bob).is_ringing());
     assert_eq!(opened(&world), before);
-    assert_eq!(world.seat(pair.callee).engine.counters().changed_keys, 1);
-    let contact = world.seat(pair.callee).contacts.get(claimed).unwrap();
+    assert_eq!(world.host(pair.callee).engine.counters().changed_keys, 1);
+    let contact = world.host(pair.callee).contacts.get(claimed).unwrap();
     let other = contact.other.unwrap();
     assert_eq!(
         (other.identity, other.shown_by),
         (thief.key(), ShownBy::Ring)
     );
-    // The one who had the number before is heard as ever.
+    // Calls with the pinned key work as before.
     talk(&mut world, pair);
-    // The same ring would have rung if nobody had been known by that number.
+    // The same ring makes the phone ring when its number is not pinned to another key.
     let stranger = world.unassigned();
     world.ring_as(&thief, stranger, callee);
     assert!(world.handset(pair.bob).is_ringing());
@@ -121,14 +121,14 @@ fn a_renewed_ring_key_is_no_change() {
     talk(&mut world, pair);
     assert!(
         world
-            .seat(pair.caller)
+            .host(pair.caller)
             .contacts
             .get(number)
             .unwrap()
             .other
             .is_none()
     );
-    // Whoever has yesterday's book still reaches the line with the ring key of before, for seven days.
+    // Callers with an old copy of the book can use the previous ring key for seven days.
     assert!(!renewed.forget_old_keys(today.plus(7)));
     assert!(renewed.forget_old_keys(Day::new(today.count() + 8)));
 }

@@ -1,5 +1,5 @@
-//! People do anything at any moment over bad wires: nothing panics, nobody talks to nobody, and in the end nothing is
-//! left of any call.
+//! Random actions at random times over bad links: nothing panics, no phone is left in a call without a peer, and in the end no
+//! call is left.
 
 use std::time::Duration;
 
@@ -29,13 +29,13 @@ fn live(seed: u64) {
     let mut phones = Vec::new();
     for engine in engines.iter().copied() {
         for line in [0, 0, 1] {
-            phones.push(world.plug_in(engine, line));
+            phones.push(world.add_phone(engine, line));
         }
     }
     for wire in [
-        &mut world.wires.sip,
-        &mut world.wires.turn,
-        &mut world.wires.relay,
+        &mut world.links.sip,
+        &mut world.links.turn,
+        &mut world.links.relay,
     ] {
         wire.jitter = Duration::from_millis(20);
         wire.loss = 0.01 * f64::from(rng.next_u32() % 4);
@@ -48,7 +48,7 @@ fn live(seed: u64) {
     for phone in &phones {
         world.hang_up(*phone);
     }
-    // Rings that nobody cancelled, 200s that nobody acknowledged: half a minute each.
+    // Rings that were not cancelled and 200s that were not acknowledged time out after half a minute.
     world.run_for(Duration::from_secs(100));
     for phone in phones {
         assert!(
@@ -58,12 +58,12 @@ fn live(seed: u64) {
     }
     for engine in engines {
         assert!(
-            world.seat(engine).engine.is_idle(),
+            world.host(engine).engine.is_idle(),
             "seed {seed}, engine {engine}\n{world:?}"
         );
     }
     assert_eq!(world.turn.relays(), 0, "seed {seed}\n{world:?}");
-    assert_eq!(world.turn.astray(), []);
+    assert_eq!(world.turn.misdirected(), []);
 }
 
 fn act(world: &mut World, rng: &mut ChaCha20Rng, phone: usize) {
@@ -78,7 +78,7 @@ fn act(world: &mut World, rng: &mut ChaCha20Rng, phone: usize) {
         (2, true, _) => world.decline(phone, 486),
         (0, _, true) => world.hang_up(phone),
         (1, _, true) => {
-            let mut rtp = world.handset(phone).card().rtp;
+            let mut rtp = world.handset(phone).config().rtp;
             rtp.set_port(rtp.port() + 2);
             world.reinvite(phone, rtp);
         }

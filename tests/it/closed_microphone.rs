@@ -7,34 +7,33 @@ use std::time::Duration;
 use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     World,
-    handset::Notice,
-    links::{Kind, Place},
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
 #[test]
 fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
     let (mut world, pair) = World::of_two(1);
-    let us = Place::Engine(pair.caller);
+    let us = Endpoint::Engine(pair.caller);
     let connected = Rc::new(Cell::new(false));
     let (mut posts, cut) = (0, Rc::clone(&connected));
-    world.meddle(move |passage| {
-        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+    world.filter_packets(move |packet| {
+        let is_post = packet.from == us && packet.kind == PacketKind::Envelope;
         posts += usize::from(is_post);
-        // The ring passes, what follows it does not; nor does the data channel, which would say
-        // it again.
-        (!is_post || posts == 1) && !(cut.get() && passage.kind == Kind::Dtls)
+        // The ring passes. What follows is dropped, also on the data channel, which would repeat the confirmation.
+        (!is_post || posts == 1) && !(cut.get() && packet.kind == PacketKind::Dtls)
     });
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("connected", Duration::from_secs(2), |world| {
-        world.has_taken(pair.callee, Step::Connected)
-            && world.has_taken(pair.caller, Step::Connected)
+        world.has_reached(pair.callee, Step::Connected)
+            && world.has_reached(pair.caller, Step::Connected)
     });
     connected.set(true);
     world.run_until_quiet(Duration::from_secs(20));
     let spoke = |engine| {
-        let sound = world.trace().iter().filter(move |passage| {
-            passage.from == Place::Engine(engine) && passage.kind == Kind::Srtp
+        let sound = world.trace().iter().filter(move |packet| {
+            packet.from == Endpoint::Engine(engine) && packet.kind == PacketKind::Srtp
         });
         sound.count()
     };
@@ -44,13 +43,13 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
         "the way was open: {}",
         spoke(pair.caller)
     );
-    assert_eq!(world.handset(pair.alice).ear().packets(), 0);
-    assert!(!world.has_taken(pair.callee, Step::Confirmed));
-    assert!(world.has_taken(pair.callee, Step::Ended(End::NotConfirmed)));
+    assert_eq!(world.handset(pair.alice).received_audio().packets(), 0);
+    assert!(!world.has_reached(pair.callee, Step::Confirmed));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::NotConfirmed)));
     for phone in [pair.alice, pair.bob] {
         assert_eq!(
-            world.handset(phone).notices().last(),
-            Some(&&Notice::HungUp)
+            world.handset(phone).events().last(),
+            Some(&&HandsetEvent::HungUp)
         );
     }
 }
@@ -58,20 +57,21 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
 #[test]
 fn a_confirmation_that_the_relay_lost_comes_over_the_data_channel() {
     let (mut world, pair) = World::of_two(3);
-    let us = Place::Engine(pair.caller);
+    let us = Endpoint::Engine(pair.caller);
     let mut posts = 0;
-    world.meddle(move |passage| {
-        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+    world.filter_packets(move |packet| {
+        let is_post = packet.from == us && packet.kind == PacketKind::Envelope;
         posts += usize::from(is_post);
         !is_post || posts == 1
     });
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("confirmed", Duration::from_secs(3), |world| {
-        world.has_taken(pair.callee, Step::Confirmed)
+        world.has_reached(pair.callee, Step::Confirmed)
     });
     world.run_until("sound both ways", Duration::from_secs(2), |world| {
-        world.handset(pair.alice).ear().packets() > 0 && world.handset(pair.bob).ear().packets() > 0
+        world.handset(pair.alice).received_audio().packets() > 0
+            && world.handset(pair.bob).received_audio().packets() > 0
     });
 }
 
@@ -81,10 +81,9 @@ fn sound_flows_from_the_confirmation_on() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("sound", Duration::from_secs(2), |world| {
-        world
-            .trace()
-            .iter()
-            .any(|passage| passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp)
+        world.trace().iter().any(|packet| {
+            packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Srtp
+        })
     });
-    assert!(world.has_taken(pair.callee, Step::Confirmed));
+    assert!(world.has_reached(pair.callee, Step::Confirmed));
 }

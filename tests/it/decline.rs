@@ -1,9 +1,9 @@
-//! The callee refuses: nothing of that leaves the house.
+//! When the callee refuses, no packet about it leaves the LAN.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
-use ringfence_tests::world::{World, handset::Notice, links::Place};
+use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
 #[test]
 fn a_refusal_is_silence_to_everybody_outside() {
@@ -13,26 +13,26 @@ fn a_refusal_is_silence_to_everybody_outside() {
         let before = world.trace().len();
         world.decline(pair.bob, status);
         world.run_until("declined", Duration::from_secs(1), |world| {
-            world.has_taken(pair.callee, Step::Ended(End::Declined))
+            world.has_reached(pair.callee, Step::Ended(End::Declined))
         });
         world.run_for(Duration::from_secs(10));
-        let us = Place::Engine(pair.callee);
-        let outside = [Place::Relay, Place::Turn];
+        let us = Endpoint::Engine(pair.callee);
+        let outside = [Endpoint::Relay, Endpoint::Turn];
         let left = world.trace()[before..]
             .iter()
-            .find(|passage| passage.from == us && outside.contains(&passage.to));
+            .find(|packet| packet.from == us && outside.contains(&packet.to));
         assert_eq!(left, None);
         assert!(
             !world
                 .handset(pair.alice)
-                .notices()
+                .events()
                 .iter()
-                .any(|notice| { matches!(notice, Notice::Refused(_)) })
+                .any(|notice| { matches!(notice, HandsetEvent::Refused(_)) })
         );
         world.run_until_quiet(Duration::from_secs(30));
         assert_eq!(
-            world.handset(pair.alice).notices().last(),
-            Some(&&Notice::Refused(480))
+            world.handset(pair.alice).events().last(),
+            Some(&&HandsetEvent::Refused(480))
         );
     }
 }

@@ -1,15 +1,15 @@
-//! Two people dial each other at the same moment: one call.
+//! Two parties that dial each other at the same time get one call.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{Pair, World, handset::Notice},
+    world::{CallPair, World, handset::HandsetEvent},
 };
 
 /// Alice dials, and this much later Bob does.
-fn dial_each_other(seed: u64, apart: Duration) -> (World, Pair) {
+fn dial_each_other(seed: u64, apart: Duration) -> (World, CallPair) {
     let (mut world, pair) = World::of_two(seed);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_for(apart);
@@ -17,16 +17,16 @@ fn dial_each_other(seed: u64, apart: Duration) -> (World, Pair) {
     (world, pair)
 }
 
-fn assert_one_call(world: &mut World, pair: Pair) {
+fn assert_one_call(world: &mut World, pair: CallPair) {
     let talk = Duration::from_secs(3);
     world.run_until("both talk", Duration::from_secs(5), |world| {
         [pair.alice, pair.bob]
             .into_iter()
-            .all(|phone| world.handset(phone).ear().packets() > 0)
+            .all(|phone| world.handset(phone).received_audio().packets() > 0)
     });
     world.run_for(talk);
     for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).ear().heard(hz);
+        let heard = world.handset(phone).received_audio().heard(hz);
         assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
     }
     assert_eq!(world.turn.relays(), 2, "{world:?}");
@@ -57,7 +57,7 @@ fn however_little_one_is_ahead_they_talk() {
 #[test]
 fn who_dials_back_while_it_rings_picks_up() {
     let (mut world, pair) = World::of_two(1);
-    let other = world.plug_in(pair.callee, 0);
+    let other = world.add_phone(pair.callee, 0);
     world.ring(pair);
     world.run_for(Duration::from_secs(4));
     let posts = |world: &World| world.relay.passed().len();
@@ -66,18 +66,18 @@ fn who_dials_back_while_it_rings_picks_up() {
     world.run_until("both talk", Duration::from_secs(2), |world| {
         [pair.alice, other]
             .into_iter()
-            .all(|phone| world.handset(phone).ear().packets() > 0)
+            .all(|phone| world.handset(phone).received_audio().packets() > 0)
     });
-    // The phone that rang stops, and shows no missed call.
-    let Some(Notice::Stopped {
+    // The phone that rang stops ringing and shows no missed call.
+    let Some(HandsetEvent::Cancelled {
         reason: Some(reason),
-    }) = world.handset(pair.bob).notices().last()
+    }) = world.handset(pair.bob).events().last()
     else {
         panic!("it still rings\n{world:?}");
     };
     assert!(reason.contains("cause=200"), "{reason}");
-    assert!(world.has_taken(pair.callee, Step::Ended(End::DialledBack)));
-    // No second ring was sent: an answer and a confirmation.
+    assert!(world.has_reached(pair.callee, Step::Ended(End::DialledBack)));
+    // No second ring was sent, only an answer and a confirmation.
     assert_eq!(posts(&world), 3);
     world.hang_up(other);
     world.run_until_quiet(Duration::from_secs(5));
@@ -89,7 +89,7 @@ fn a_caller_who_gives_up_while_the_other_dials_back_is_called() {
     world.ring(pair);
     world.hang_up(pair.alice);
     world.run_for(Duration::from_millis(20));
-    // The withdrawal is under way.
+    // The cancellation is under way.
     world.dial(pair.bob, world.number(pair.caller, 0));
     world.run_until("rings", Duration::from_secs(2), |world| {
         world.handset(pair.alice).is_ringing()

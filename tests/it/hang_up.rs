@@ -1,12 +1,12 @@
-//! Either side hangs up, at any moment: the other phone hears it, and nothing is left.
+//! Either side hangs up at any moment: the other phone is told, and nothing is left of the call.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
-    Pair, World,
-    handset::Notice,
-    links::{Kind, Place},
+    CallPair, World,
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
 const SOON: Duration = Duration::from_secs(3);
@@ -19,11 +19,11 @@ fn the_callee_hangs_up() {
     world.hang_up(pair.bob);
     world.run_until_quiet(Duration::from_secs(5));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::HungUp)
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::HungUp)
     );
-    assert!(world.has_taken(pair.callee, Step::Ended(End::HungUpHere)));
-    assert!(world.has_taken(pair.caller, Step::Ended(End::HungUpThere)));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::HungUpHere)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::HungUpThere)));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_hang_up_goes_over_the_data_channel_and_no_relay_hears_of_it() {
     world.run_until_quiet(Duration::from_secs(5));
     let posted = world.trace()[before..]
         .iter()
-        .find(|passage| passage.kind == Kind::Envelope);
+        .find(|packet| packet.kind == PacketKind::Envelope);
     assert_eq!(posted, None);
 }
 
@@ -71,13 +71,13 @@ fn the_callee_hangs_up_before_the_data_channel_is_open() {
     hang_up_at(Step::Connected, |pair| (pair.callee, pair.bob, pair.alice));
 }
 
-/// Hangs a phone up as soon as its engine has taken a step, and says what is left in the end.
-fn hang_up_at(step: Step, who: impl Fn(Pair) -> (usize, usize, usize)) {
+/// Hangs a phone up as soon as its engine has reached a step, and checks that nothing is left in the end.
+fn hang_up_at(step: Step, who: impl Fn(CallPair) -> (usize, usize, usize)) {
     let (mut world, pair) = World::of_two(4);
     let (engine, phone, other) = who(pair);
     world.ring(pair);
     world.answer(pair.bob);
-    world.run_until("the step", SOON, |world| world.has_taken(engine, step));
+    world.run_until("the step", SOON, |world| world.has_reached(engine, step));
     // The phone itself must know that it is in a call.
     world.run_until("the phone talks", SOON, |world| {
         world.handset(phone).is_talking()
@@ -86,12 +86,12 @@ fn hang_up_at(step: Step, who: impl Fn(Pair) -> (usize, usize, usize)) {
     world.run_until("the other phone knows", Duration::from_secs(31), |world| {
         let handset = world.handset(other);
         handset
-            .notices()
+            .events()
             .iter()
-            .any(|notice| matches!(notice, Notice::HungUp | Notice::Refused(_)))
+            .any(|notice| matches!(notice, HandsetEvent::HungUp | HandsetEvent::Refused(_)))
     });
     world.run_until_quiet(Duration::from_secs(35));
     assert!(!world.handset(other).is_talking());
-    let bye = world.sip(Place::Phone(phone), Place::Engine(engine));
+    let bye = world.sip(Endpoint::Phone(phone), Endpoint::Engine(engine));
     assert!(bye.iter().any(|line| line.starts_with("BYE")), "{step:?}");
 }

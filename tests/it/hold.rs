@@ -1,38 +1,39 @@
-//! A phone holds its call and takes it back, in each of the ways that phones know (RFC 3264 section 8.4, RFC 2543, RFC 3311).
+//! A phone holds its call and resumes it, in each of the ways that phones use (RFC 3264 section 8.4, RFC 2543, RFC 3311).
 
 use std::time::Duration;
 
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
-        Pair, World,
-        handset::{Hold, Make},
-        links::{Kind, Place},
+        CallPair, World,
+        handset::{HandsetBehaviour, Hold},
+        links::{Endpoint, PacketKind},
     },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Both talk; Alice's phone holds in this way.
-fn talking(seed: u64, holds_by: Hold, offers_by_update: bool) -> (World, Pair) {
+fn talking(seed: u64, holds_by: Hold, offers_by_update: bool) -> (World, CallPair) {
     let (mut world, pair) = World::of_two(seed);
     for phone in [pair.alice, pair.bob] {
-        let make = Make {
+        let make = HandsetBehaviour {
             holds_by,
             offers_by_update,
-            ..Make::PLAIN
+            ..HandsetBehaviour::PLAIN
         };
-        world.become_of_make(phone, make);
+        world.set_behaviour(phone, make);
     }
     world.call(pair);
     world.run_for(SECOND);
     (world, pair)
 }
 
-/// Packets of sound that each phone hears within a second, after the last change has come through.
-fn heard(world: &mut World, pair: Pair) -> (usize, usize) {
-    let packets =
-        |world: &World| [pair.alice, pair.bob].map(|phone| world.handset(phone).ear().packets());
+/// Audio packets that each phone receives in a second, after the last change has taken effect.
+fn heard(world: &mut World, pair: CallPair) -> (usize, usize) {
+    let packets = |world: &World| {
+        [pair.alice, pair.bob].map(|phone| world.handset(phone).received_audio().packets())
+    };
     world.run_for(SECOND / 4);
     let before = packets(world);
     world.run_for(SECOND);
@@ -42,11 +43,15 @@ fn heard(world: &mut World, pair: Pair) -> (usize, usize) {
 
 /// The direction in the last SDP that an engine sent to a phone.
 fn answered(world: &World, engine: usize, phone: usize) -> String {
-    let ends = (Place::Engine(engine), Place::Phone(phone), Kind::Sip);
+    let ends = (
+        Endpoint::Engine(engine),
+        Endpoint::Phone(phone),
+        PacketKind::Sip,
+    );
     let mut messages = world.trace().iter().rev();
-    let last = messages.find_map(|passage| {
-        let text = String::from_utf8_lossy(&passage.bytes).into_owned();
-        let is_it = (passage.from, passage.to, passage.kind) == ends && text.contains("m=audio");
+    let last = messages.find_map(|packet| {
+        let text = String::from_utf8_lossy(&packet.bytes).into_owned();
+        let is_it = (packet.from, packet.to, packet.kind) == ends && text.contains("m=audio");
         is_it.then_some(text)
     });
     let text = last.expect("it was answered");
@@ -76,7 +81,7 @@ fn each_way_of_holding_is_answered_as_it_must_be_and_undone() {
             let (alice, bob) = heard(&mut world, pair);
             assert_eq!(answered(&world, pair.caller, pair.alice), direction);
             assert_eq!(alice, 0, "{way:?}: a phone that holds hears nothing");
-            // What a phone plays to whom it holds comes through; where it plays nothing, there is nothing to be heard.
+            // Music of the holding phone is passed on; a phone that sends nothing is not heard.
             assert_eq!(all(bob), has_music, "{way:?} {bob}");
             world.hold(pair.alice, false);
             let (alice, bob) = heard(&mut world, pair);
@@ -95,18 +100,18 @@ fn the_held_side_learns_nothing_by_sip_and_may_hold_as_well() {
         world.hold(pair.alice, true);
         world.run_for(SECOND);
         let to_bob = (
-            Place::Engine(pair.callee),
-            Place::Phone(pair.bob),
-            Kind::Sip,
+            Endpoint::Engine(pair.callee),
+            Endpoint::Phone(pair.bob),
+            PacketKind::Sip,
         );
         let told = world.trace()[before..]
             .iter()
-            .filter(|passage| (passage.from, passage.to, passage.kind) == to_bob);
+            .filter(|packet| (packet.from, packet.to, packet.kind) == to_bob);
         assert_eq!(told.count(), 0, "{way:?}");
-        // Held, he holds as well: nobody hears anything.
+        // The held side holds as well: neither hears anything.
         world.hold(pair.bob, true);
         assert_eq!(heard(&mut world, pair), (0, 0), "{way:?}");
-        // Whoever takes it back first still hears nothing, or music, until the other does.
+        // The side that resumes first still hears nothing, or music, until the other side resumes too.
         world.hold(pair.alice, false);
         let (alice, bob) = heard(&mut world, pair);
         assert_eq!((all(alice), bob), (way == Hold::SendOnly, 0), "{way:?}");
@@ -114,14 +119,14 @@ fn the_held_side_learns_nothing_by_sip_and_may_hold_as_well() {
         let (alice, bob) = heard(&mut world, pair);
         assert!(all(alice) && all(bob), "{way:?}: {alice} {bob}");
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            assert!(world.handset(phone).ear().heard(hz).tone > SECOND);
+            assert!(world.handset(phone).received_audio().heard(hz).tone > SECOND);
         }
     }
 }
 
 #[test]
 fn a_call_may_be_ended_by_either_side_while_it_is_held() {
-    for who in [|pair: Pair| pair.alice, |pair: Pair| pair.bob] {
+    for who in [|pair: CallPair| pair.alice, |pair: CallPair| pair.bob] {
         let (mut world, pair) = talking(3, Hold::Inactive, false);
         world.hold(pair.alice, true);
         world.run_for(SECOND);

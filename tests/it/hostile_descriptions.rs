@@ -1,13 +1,13 @@
-//! A caller with genuine keys names addresses that are no relays: nothing is ever sent there.
+//! A caller with valid keys names addresses that are no relayed addresses: nothing is ever sent there.
 
 use std::{net::SocketAddr, time::Duration};
 
 use ringfence_engine::Step;
 use ringfence_media::Description;
-use ringfence_tests::world::{Pair, World, links::Place, turn::TURN_IP, turn_packets::Stun};
+use ringfence_tests::world::{CallPair, World, links::Endpoint, turn::TURN_IP, turn_packets::Stun};
 
-/// A ring of Alice's engine in which the relays are replaced.
-fn ring_naming(world: &mut World, pair: Pair, relays: &[&str]) {
+/// A ring of Alice's engine in which the relayed addresses are replaced.
+fn ring_naming(world: &mut World, pair: CallPair, relays: &[&str]) {
     world.ring(pair);
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
@@ -51,12 +51,12 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
                 world.answer(pair.bob);
             }
             world.run_until_quiet(Duration::from_secs(40));
-            assert!(!world.has_taken(pair.callee, Step::Connected), "{house}");
+            assert!(!world.has_reached(pair.callee, Step::Connected), "{house}");
             assert!(!world.handset(pair.bob).is_talking(), "{house}");
-            assert_eq!(world.turn.astray(), [], "{house}");
+            assert_eq!(world.turn.misdirected(), [], "{house}");
             let ip = house.parse::<SocketAddr>().expect("an address").ip();
-            let named = world.trace().iter().any(|passage| {
-                let stun = Stun::read(&passage.bytes).filter(|_| passage.to == Place::Turn);
+            let named = world.trace().iter().any(|packet| {
+                let stun = Stun::read(&packet.bytes).filter(|_| packet.to == Endpoint::Turn);
                 stun.is_some_and(|stun| {
                     stun.addresses()
                         .iter()

@@ -1,28 +1,28 @@
-//! What a phone does in a running call: hold, keys told beside the sound; and calls of phones that make no offer.
+//! What a phone does in a call: hold, key presses in INFO and as RTP events; and INVITEs without an offer.
 
 use std::time::Duration;
 
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
-        Pair, World,
-        handset::{Make, Notice},
-        links::{Kind, Place},
+        CallPair, World,
+        handset::{HandsetBehaviour, HandsetEvent},
+        links::{Endpoint, PacketKind},
     },
 };
 
-/// A phone that knows nothing of RFC 4733 and takes INFO.
-const BESIDE: Make = Make {
+/// A phone that does not support RFC 4733 and accepts INFO.
+const BESIDE: HandsetBehaviour = HandsetBehaviour {
     allow: Some("INVITE, ACK, BYE, CANCEL, OPTIONS, INFO"),
     has_events: false,
-    ..Make::PLAIN
+    ..HandsetBehaviour::PLAIN
 };
 
-/// What a phone was told of keys by INFO.
+/// The bodies of INFOs that a phone received.
 fn told(world: &World, phone: usize) -> Vec<String> {
-    let notices = world.handset(phone).notices().into_iter();
+    let notices = world.handset(phone).events().into_iter();
     let keys = notices.filter_map(|notice| match notice {
-        Notice::Key(body) => Some(body.clone()),
+        HandsetEvent::Key(body) => Some(body.clone()),
         _ => None,
     });
     keys.collect()
@@ -35,12 +35,12 @@ fn a_phone_that_holds_hears_nothing_until_it_takes_the_call_back() {
     world.run_for(Duration::from_secs(1));
     world.hold(pair.alice, true);
     world.run_for(Duration::from_millis(200));
-    let before = world.handset(pair.alice).ear().packets();
+    let before = world.handset(pair.alice).received_audio().packets();
     world.run_for(Duration::from_secs(2));
-    assert_eq!(world.handset(pair.alice).ear().packets(), before);
+    assert_eq!(world.handset(pair.alice).received_audio().packets(), before);
     world.hold(pair.alice, false);
     world.run_for(Duration::from_secs(2));
-    assert!(world.handset(pair.alice).ear().packets() > before + 80);
+    assert!(world.handset(pair.alice).received_audio().packets() > before + 80);
     assert!(world.handset(pair.bob).is_talking());
 }
 
@@ -55,29 +55,29 @@ fn a_key_told_by_info_is_heard_as_an_event() {
     }
     world.press(pair.bob, '0');
     world.run_for(Duration::from_secs(1));
-    assert_eq!(world.handset(pair.bob).ear().keys(), [5, 11, 11]);
-    assert_eq!(world.handset(pair.alice).ear().keys(), [0]);
+    assert_eq!(world.handset(pair.bob).received_audio().keys(), [5, 11, 11]);
+    assert_eq!(world.handset(pair.alice).received_audio().keys(), [0]);
 }
 
 #[test]
 fn a_phone_that_makes_no_offer_is_offered_what_the_other_one_took() {
     let (mut world, pair) = World::of_two(3);
     let number = world.number(pair.callee, 0);
-    world.dial_silently(pair.alice, number);
+    world.dial_without_offer(pair.alice, number);
     world.run_until("Bob's phone rings", Duration::from_secs(3), |world| {
         world.handset(pair.bob).is_ringing()
     });
     assert!(
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::HearsRingback)
+            .events()
+            .contains(&&HandsetEvent::Ringback)
     );
     world.answer(pair.bob);
     let talk = Duration::from_secs(3);
     world.run_for(talk);
     for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).ear().heard(hz);
+        let heard = world.handset(phone).received_audio().heard(hz);
         assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
     }
     world.hang_up(pair.alice);
@@ -87,21 +87,21 @@ fn a_phone_that_makes_no_offer_is_offered_what_the_other_one_took() {
 
 #[test]
 fn a_key_within_the_sound_is_told_once_to_a_phone_that_takes_info_only() {
-    let both: [fn(Pair) -> (usize, usize); 2] =
+    let both: [fn(CallPair) -> (usize, usize); 2] =
         [|pair| (pair.alice, pair.bob), |pair| (pair.bob, pair.alice)];
     for who in both {
         let (mut world, pair) = World::of_two(4);
         let (presses, hears) = who(pair);
-        world.become_of_make(hears, BESIDE);
+        world.set_behaviour(hears, BESIDE);
         world.call(pair);
         world.run_for(Duration::from_secs(1));
         for event in [5, 11, 11] {
-            world.press_in_sound(presses, event);
+            world.press_by_rtp_event(presses, event);
             world.run_for(Duration::from_millis(500));
         }
         let body = |key| format!("Signal={key}\r\nDuration=100");
         assert_eq!(told(&world, hears), ["5", "#", "#"].map(body), "{world:?}");
-        assert!(world.handset(hears).ear().keys().is_empty());
+        assert!(world.handset(hears).received_audio().keys().is_empty());
     }
 }
 
@@ -109,38 +109,38 @@ fn a_key_within_the_sound_is_told_once_to_a_phone_that_takes_info_only() {
 fn a_phone_that_knows_events_hears_them_and_is_told_nothing_beside() {
     let (mut world, pair) = World::of_two(5);
     let allow = BESIDE.allow;
-    world.become_of_make(
+    world.set_behaviour(
         pair.bob,
-        Make {
+        HandsetBehaviour {
             allow,
-            ..Make::PLAIN
+            ..HandsetBehaviour::PLAIN
         },
     );
     world.call(pair);
     world.run_for(Duration::from_secs(1));
-    world.press_in_sound(pair.alice, 7);
+    world.press_by_rtp_event(pair.alice, 7);
     world.run_for(Duration::from_secs(1));
-    assert_eq!(world.handset(pair.bob).ear().keys(), [7]);
+    assert_eq!(world.handset(pair.bob).received_audio().keys(), [7]);
     assert_eq!(told(&world, pair.bob), Vec::<String>::new());
 }
 
 #[test]
 fn a_phone_that_takes_keys_in_no_way_is_not_promised_for() {
     let (mut world, pair) = World::of_two(6);
-    let make = Make {
+    let make = HandsetBehaviour {
         has_events: false,
         allow: Some("INVITE, ACK, BYE, CANCEL"),
-        ..Make::PLAIN
+        ..HandsetBehaviour::PLAIN
     };
-    world.become_of_make(pair.bob, make);
+    world.set_behaviour(pair.bob, make);
     world.call(pair);
-    let answers = world.trace().iter().filter(|passage| {
-        let ends = (passage.from, passage.to, passage.kind);
+    let answers = world.trace().iter().filter(|packet| {
+        let ends = (packet.from, packet.to, packet.kind);
         ends == (
-            Place::Engine(pair.caller),
-            Place::Phone(pair.alice),
-            Kind::Sip,
-        ) && passage.first_line() == "SIP/2.0 200 OK"
+            Endpoint::Engine(pair.caller),
+            Endpoint::Phone(pair.alice),
+            PacketKind::Sip,
+        ) && packet.first_line() == "SIP/2.0 200 OK"
     });
     let events =
         answers.filter(|answer| String::from_utf8_lossy(&answer.bytes).contains("telephone-event"));

@@ -1,8 +1,8 @@
-//! The cores carry no runtime: what Cargo would link into them is read from `cargo tree`.
+//! The cores link no runtime: `cargo tree` lists what Cargo links into them.
 
 use std::process::Command;
 
-/// What no core may depend on, at any depth: runtimes, sockets, HTTP, databases, Nostr.
+/// Packages that no core may depend on at any depth: runtimes, sockets, HTTP, databases, Nostr.
 const FORBIDDEN: [&str; 9] = [
     "async-std",
     "axum",

@@ -1,5 +1,4 @@
-//! Wires lose packets: calls are set up all the same, sound has holes only where packets were lost, and no phone is left
-//! off the hook.
+//! Links lose packets: calls are still set up, audio has gaps only where packets were lost, and no phone is left in a call.
 
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
         World,
-        handset::Notice,
-        links::{Kind, Place},
+        handset::HandsetEvent,
+        links::{Endpoint, PacketKind},
     },
 };
 
@@ -17,19 +16,19 @@ use ringfence_tests::{
 fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
     for seed in 0..10 {
         let (mut world, pair) = World::of_two(seed);
-        world.wires.turn.loss = 0.1;
-        world.wires.turn.jitter = Duration::from_millis(15);
+        world.links.turn.loss = 0.1;
+        world.links.turn.jitter = Duration::from_millis(15);
         world.ring(pair);
         world.answer(pair.bob);
         world.run_until("both hear", Duration::from_secs(10), |world| {
             let handsets = [pair.alice, pair.bob].map(|phone| world.handset(phone));
             handsets
                 .into_iter()
-                .all(|handset| handset.ear().packets() > 0)
+                .all(|handset| handset.received_audio().packets() > 0)
         });
         world.run_for(Duration::from_secs(10));
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            let heard = world.handset(phone).ear().heard(hz);
+            let heard = world.handset(phone).received_audio().heard(hz);
             let share = heard.tone.div_duration_f64(heard.recorded);
             assert!((0.7..0.9).contains(&share), "seed {seed}: {heard:?}");
         }
@@ -44,7 +43,7 @@ fn a_fifth_of_all_packets_lost_on_the_way_through_both_turn_wires() {
 fn a_fifth_of_all_sip_datagrams_lost() {
     for seed in 0..20 {
         let (mut world, pair) = World::of_two(seed);
-        world.wires.sip.loss = 0.2;
+        world.links.sip.loss = 0.2;
         world.dial(pair.alice, world.number(pair.callee, 0));
         world.run_until("the other phone rings", Duration::from_secs(32), |world| {
             world.handset(pair.bob).is_ringing()
@@ -54,7 +53,7 @@ fn a_fifth_of_all_sip_datagrams_lost() {
             let handsets = [pair.alice, pair.bob].map(|phone| world.handset(phone));
             handsets
                 .into_iter()
-                .all(|handset| handset.ear().packets() > 50)
+                .all(|handset| handset.received_audio().packets() > 50)
         });
         world.hang_up(pair.bob);
         world.run_until("the other phone knows", Duration::from_secs(35), |world| {
@@ -66,12 +65,12 @@ fn a_fifth_of_all_sip_datagrams_lost() {
 #[test]
 fn an_ack_that_is_lost_twice_is_asked_for_again() {
     let (mut world, pair) = World::of_two(1);
-    let us = Place::Phone(pair.alice);
+    let us = Endpoint::Phone(pair.alice);
     let mut left = 2;
-    world.meddle(move |passage| {
-        let is_ack = passage.from == us && passage.first_line().starts_with("ACK");
+    world.filter_packets(move |packet| {
+        let is_ack = packet.from == us && packet.first_line().starts_with("ACK");
         // The first ACK answers the 401.
-        let answers_200 = is_ack && !String::from_utf8_lossy(&passage.bytes).contains("CSeq: 3 ");
+        let answers_200 = is_ack && !String::from_utf8_lossy(&packet.bytes).contains("CSeq: 3 ");
         if answers_200 && left > 0 {
             left -= 1;
             return false;
@@ -81,7 +80,7 @@ fn an_ack_that_is_lost_twice_is_asked_for_again() {
     world.call(pair);
     world.run_for(Duration::from_secs(40));
     assert!(world.handset(pair.alice).is_talking());
-    let ok = world.sip(Place::Engine(pair.caller), us);
+    let ok = world.sip(Endpoint::Engine(pair.caller), us);
     let oks = ok
         .iter()
         .filter(|line| line.starts_with("SIP/2.0 200"))
@@ -92,19 +91,20 @@ fn an_ack_that_is_lost_twice_is_asked_for_again() {
 #[test]
 fn a_call_whose_ack_never_comes_is_hung_up() {
     let (mut world, pair) = World::of_two(1);
-    let us = Place::Phone(pair.bob);
-    world.meddle(move |passage| !(passage.to == us && passage.first_line().starts_with("ACK")));
+    let us = Endpoint::Phone(pair.bob);
+    world
+        .filter_packets(move |packet| !(packet.to == us && packet.first_line().starts_with("ACK")));
     world.call(pair);
-    world.leave_alone();
-    // The callee's phone repeats its 200 and is acknowledged again.
+    world.remove_filter();
+    // The callee's phone retransmits its 200, and gets another ACK.
     world.run_for(Duration::from_secs(40));
     assert!(world.handset(pair.bob).is_talking());
 
     let (mut world, pair) = World::of_two(2);
-    let us = Place::Phone(pair.alice);
-    world.meddle(move |passage| {
-        let is_ack = passage.from == us && passage.first_line().starts_with("ACK");
-        !is_ack || String::from_utf8_lossy(&passage.bytes).contains("CSeq: 3 ")
+    let us = Endpoint::Phone(pair.alice);
+    world.filter_packets(move |packet| {
+        let is_ack = packet.from == us && packet.first_line().starts_with("ACK");
+        !is_ack || String::from_utf8_lossy(&packet.bytes).contains("CSeq: 3 ")
     });
     world.call(pair);
     world.run_until_quiet(Duration::from_secs(40));
@@ -114,10 +114,10 @@ fn a_call_whose_ack_never_comes_is_hung_up() {
         "64 times T1 (RFC 3261 13.3.1.4): {waited:?}"
     );
     assert_eq!(
-        world.handset(pair.bob).notices().last(),
-        Some(&&Notice::HungUp)
+        world.handset(pair.bob).events().last(),
+        Some(&&HandsetEvent::HungUp)
     );
-    assert!(world.has_taken(pair.caller, Step::Ended(End::HungUpHere)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::HungUpHere)));
 }
 
 #[test]
@@ -125,13 +125,13 @@ fn lost_sound_is_counted() {
     let (mut world, pair) = World::of_two(5);
     world.call(pair);
     let mut number = 0;
-    world.meddle(move |passage| {
-        let is_sound = passage.from == Place::Engine(0) && passage.kind == Kind::Srtp;
+    world.filter_packets(move |packet| {
+        let is_sound = packet.from == Endpoint::Engine(0) && packet.kind == PacketKind::Srtp;
         number += u64::from(is_sound);
         !is_sound || !number.is_multiple_of(10)
     });
     world.run_for(Duration::from_secs(10));
-    world.leave_alone();
+    world.remove_filter();
     world.run_for(Duration::from_secs(1));
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));

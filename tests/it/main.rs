@@ -1,5 +1,5 @@
-//! Tests of the whole; begin with `path_of_a_call`. Most run in the simulated world of the harness, without socket or sleep;
-//! `real_*` need programs that `tests/run` installs.
+//! Tests of the whole system; begin with `path_of_a_call`. Most run in the simulated network of the harness, without sockets and
+//! sleeps; `real_*` need programs that `tests/run` installs.
 
 mod cancel;
 mod changed_key;
@@ -14,6 +14,7 @@ mod hostile_descriptions;
 mod in_call;
 mod layers;
 mod licences;
+mod line_commands;
 mod lost_packets;
 mod missed_calls;
 mod no_answer;
@@ -41,7 +42,7 @@ mod several_phones;
 mod shut_down;
 mod silence_in_logs;
 mod silent_rings;
-mod slow_wires;
+mod slow_links;
 mod split_view;
 mod srtp;
 #[cfg(test)]
@@ -53,4 +54,3 @@ mod turn_refuses;
 mod two_calls;
 mod units;
 mod video;
-mod wishes;

@@ -1,4 +1,4 @@
-//! Calls that nobody answered, and how the callee learns of them: the history, lamps, and star codes.
+//! Missed calls, and how the callee learns of them: call history, message waiting (MWI) and feature codes.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use ringfence_engine::{
     ledger::{PastCall, Way},
 };
 use ringfence_tests::world::{
-    Pair, World,
-    handset::{Make, Notice},
+    CallPair, World,
+    handset::{HandsetBehaviour, HandsetEvent},
 };
 
 const SOON: Duration = Duration::from_secs(5);
 
 fn calls(world: &World, engine: usize) -> Vec<PastCall> {
-    world.seat(engine).ledger.0.calls.iter().copied().collect()
+    world.host(engine).ledger.0.calls.iter().copied().collect()
 }
 
 fn missed(world: &World, engine: usize) -> usize {
@@ -24,8 +24,8 @@ fn missed(world: &World, engine: usize) -> usize {
         .count()
 }
 
-/// Alice lets it ring for a while and gives up.
-fn ring_in_vain(world: &mut World, pair: Pair) {
+/// Alice lets it ring for a while and cancels.
+fn ring_in_vain(world: &mut World, pair: CallPair) {
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_for(Duration::from_secs(8));
     world.hang_up(pair.alice);
@@ -37,20 +37,20 @@ fn dial_code(world: &mut World, phone: usize, code: &str) -> u16 {
     world.run_for(SOON);
     match world
         .handset(phone)
-        .notices()
+        .events()
         .into_iter()
         .rev()
-        .find(|notice| matches!(notice, Notice::Refused(_)))
+        .find(|notice| matches!(notice, HandsetEvent::Refused(_)))
     {
-        Some(Notice::Refused(status)) => *status,
+        Some(HandsetEvent::Refused(status)) => *status,
         other => panic!("not refused: {other:?}"),
     }
 }
 
 fn last_told(world: &World, phone: usize) -> String {
-    let notices = world.handset(phone).notices();
+    let notices = world.handset(phone).events();
     let mut told = notices.into_iter().rev().filter_map(|notice| match notice {
-        Notice::Told { body, .. } => Some(body.clone()),
+        HandsetEvent::Notified { body, .. } => Some(body.clone()),
         _ => None,
     });
     told.next().expect("a lamp")
@@ -116,7 +116,7 @@ fn a_declined_call_is_no_news() {
 #[test]
 fn the_lamp_of_waiting_calls_goes_on_and_star_97_puts_it_out() {
     let (mut world, pair) = World::of_two(4);
-    let user = world.handset(pair.bob).card().user.clone();
+    let user = world.handset(pair.bob).config().user.clone();
     world.watch(pair.bob, "message-summary", &user);
     world.run_for(SOON);
     assert!(last_told(&world, pair.bob).contains("Messages-Waiting: no"));
@@ -125,8 +125,8 @@ fn the_lamp_of_waiting_calls_goes_on_and_star_97_puts_it_out() {
     assert_eq!(dial_code(&mut world, pair.bob, "*97"), 603);
     assert!(last_told(&world, pair.bob).contains("Messages-Waiting: no"));
     let alice = world.number(pair.caller, 0).to_string();
-    let told = world.handset(pair.bob).notices().into_iter().any(
-        |notice| matches!(notice, Notice::Text { from, body, .. } if from == "*97" && body.contains(&alice)),
+    let told = world.handset(pair.bob).events().into_iter().any(
+        |notice| matches!(notice, HandsetEvent::Text { from, body, .. } if from == "*97" && body.contains(&alice)),
     );
     assert!(told);
 }
@@ -161,14 +161,14 @@ fn do_not_disturb_is_silence_and_the_caller_cannot_tell() {
     assert!(
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::HearsRingback)
+            .events()
+            .contains(&&HandsetEvent::Ringback)
     );
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(480))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(480))
     );
-    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
     assert_eq!(missed(&world, pair.callee), 1);
     assert_eq!(dial_code(&mut world, pair.bob, "*79"), 603);
     world.ring(pair);
@@ -181,14 +181,14 @@ fn a_blocked_number_is_not_heard_of_until_it_is_unblocked() {
     assert_eq!(dial_code(&mut world, pair.bob, "*60"), 603);
     let before = calls(&world, pair.callee).len();
     ring_in_vain(&mut world, pair);
-    world.write(pair.alice, world.number(pair.callee, 0), "hello?");
+    world.send_text(pair.alice, world.number(pair.callee, 0), "hello?");
     world.run_for(SOON);
     assert_eq!(calls(&world, pair.callee).len(), before);
-    let texts = |notice: &&Notice| matches!(notice, Notice::Text { body, .. } if body == "hello?");
+    let texts = |notice: &&HandsetEvent| matches!(notice, HandsetEvent::Text { body, .. } if body == "hello?");
     assert_eq!(
         world
             .handset(pair.bob)
-            .notices()
+            .events()
             .into_iter()
             .filter(texts)
             .count(),
@@ -209,9 +209,9 @@ fn an_unknown_star_code_is_not_dialled() {
 fn busy_lamps_show_a_call_and_its_number_to_phones_of_the_same_line_only() {
     let mut world = World::new(9);
     let (here, there) = (world.open_engine(1), world.open_engine(2));
-    let alice = world.plug_in(here, 0);
-    let bob = world.plug_in(there, 0);
-    let (beside, other) = (world.plug_in(there, 0), world.plug_in(there, 1));
+    let alice = world.add_phone(here, 0);
+    let bob = world.add_phone(there, 0);
+    let (beside, other) = (world.add_phone(there, 0), world.add_phone(there, 1));
     let line = world.number(there, 0);
     for phone in [beside, other] {
         world.watch(phone, "dialog", &line.to_string());
@@ -236,28 +236,28 @@ fn busy_lamps_show_a_call_and_its_number_to_phones_of_the_same_line_only() {
 #[test]
 fn a_phone_that_lists_the_lamp_is_told_without_having_asked_until_it_refuses() {
     let (mut world, pair) = World::of_two(10);
-    let plain = world.plug_in(pair.callee, 0);
-    let make = Make {
+    let plain = world.add_phone(pair.callee, 0);
+    let make = HandsetBehaviour {
         allow_events: Some("talk, hold, message-summary"),
-        ..Make::PLAIN
+        ..HandsetBehaviour::PLAIN
     };
-    world.become_of_make(pair.bob, make);
+    world.set_behaviour(pair.bob, make);
     world.register(pair.bob);
     world.run_for(SOON);
     ring_in_vain(&mut world, pair);
     assert!(last_told(&world, pair.bob).contains("Voice-Message: 1/0"));
-    // Not to a phone that lists nothing, and only once to each.
+    // A phone that lists no event packages gets none, and every other phone gets one.
     let told = |world: &World, phone: usize| {
-        let notices = world.handset(phone).notices().into_iter();
-        let told = notices.filter(|notice| matches!(notice, Notice::Told { .. }));
+        let notices = world.handset(phone).events().into_iter();
+        let told = notices.filter(|notice| matches!(notice, HandsetEvent::Notified { .. }));
         told.count()
     };
     assert_eq!((told(&world, pair.bob), told(&world, plain)), (1, 0));
-    let refusing = Make {
+    let refusing = HandsetBehaviour {
         notify_status: 481,
         ..make
     };
-    world.become_of_make(pair.bob, refusing);
+    world.set_behaviour(pair.bob, refusing);
     for expected in [2, 2] {
         ring_in_vain(&mut world, pair);
         assert_eq!(told(&world, pair.bob), expected);
@@ -267,20 +267,20 @@ fn a_phone_that_lists_the_lamp_is_told_without_having_asked_until_it_refuses() {
 #[test]
 fn a_phone_that_has_subscribed_is_not_told_twice() {
     let (mut world, pair) = World::of_two(11);
-    let make = Make {
+    let make = HandsetBehaviour {
         allow_events: Some("message-summary"),
-        ..Make::PLAIN
+        ..HandsetBehaviour::PLAIN
     };
-    world.become_of_make(pair.bob, make);
+    world.set_behaviour(pair.bob, make);
     world.register(pair.bob);
-    let user = world.handset(pair.bob).card().user.clone();
+    let user = world.handset(pair.bob).config().user.clone();
     world.watch(pair.bob, "message-summary", &user);
     world.run_for(SOON);
-    let before = world.handset(pair.bob).notices().len();
+    let before = world.handset(pair.bob).events().len();
     ring_in_vain(&mut world, pair);
-    let notices = world.handset(pair.bob).notices();
+    let notices = world.handset(pair.bob).events();
     let told = notices[before..]
         .iter()
-        .filter(|notice| matches!(notice, Notice::Told { .. }));
+        .filter(|notice| matches!(notice, HandsetEvent::Notified { .. }));
     assert_eq!(told.count(), 1);
 }

@@ -1,9 +1,9 @@
-//! Nobody picks up: after 30 s the caller hears 480, and the callee's phone stops.
+//! The callee does not answer: after 30 s the caller gets 480, and the callee's phone stops ringing.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
-use ringfence_tests::world::{World, handset::Notice};
+use ringfence_tests::world::{World, handset::HandsetEvent};
 
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
@@ -11,18 +11,18 @@ const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 fn after_half_a_minute_the_caller_hears_480_and_the_other_phone_stops() {
     let (mut world, pair) = World::of_two(1);
     world.ring(pair);
-    let began = noticed(&world, pair.alice, &Notice::HearsRingback);
+    let began = time_of(&world, pair.alice, &HandsetEvent::Ringback);
     world.run_until_quiet(Duration::from_secs(40));
-    let refused = noticed(&world, pair.alice, &Notice::Refused(480));
+    let refused = time_of(&world, pair.alice, &HandsetEvent::Refused(480));
     let waited = refused - began;
     assert!(
         waited.abs_diff(HALF_A_MINUTE) < Duration::from_millis(50),
         "{waited:?}"
     );
-    let stopped = Notice::Stopped { reason: None };
-    assert!(world.handset(pair.bob).notices().contains(&&stopped));
-    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
-    assert!(world.has_taken(pair.callee, Step::Ended(End::Cancelled)));
+    let stopped = HandsetEvent::Cancelled { reason: None };
+    assert!(world.handset(pair.bob).events().contains(&&stopped));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::Cancelled)));
 }
 
 #[test]
@@ -32,8 +32,8 @@ fn a_phone_whose_caller_cannot_say_goodbye_stops_by_itself() {
     world.relay.is_down = true;
     world.run_until_quiet(Duration::from_secs(60));
     assert!(!world.handset(pair.bob).is_ringing());
-    assert!(world.has_taken(pair.callee, Step::Ended(End::NoAnswer)));
-    let rang = noticed(&world, pair.bob, &Notice::Stopped { reason: None });
+    assert!(world.has_reached(pair.callee, Step::Ended(End::NoAnswer)));
+    let rang = time_of(&world, pair.bob, &HandsetEvent::Cancelled { reason: None });
     assert!(rang < Duration::from_secs(40), "{rang:?}");
 }
 
@@ -45,7 +45,7 @@ fn a_phone_can_call_again_after_nobody_answered() {
     world.call(pair);
 }
 
-fn noticed(world: &World, phone: usize, notice: &Notice) -> Duration {
-    let at = world.handset(phone).noticed(notice);
-    world.since(at.unwrap_or_else(|| panic!("phone {phone} never noticed {notice:?}\n{world:?}")))
+fn time_of(world: &World, phone: usize, notice: &HandsetEvent) -> Duration {
+    let at = world.handset(phone).time_of(notice);
+    world.since(at.unwrap_or_else(|| panic!("phone {phone} never time_of {notice:?}\n{world:?}")))
 }

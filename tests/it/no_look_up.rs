@@ -1,4 +1,4 @@
-//! The phone book hears nothing of calls: no question is asked between dialling and hanging up, by either side.
+//! The phone book learns nothing of calls: neither side sends it a request between dialling and hanging up.
 
 use std::time::Duration;
 

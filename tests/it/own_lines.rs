@@ -1,20 +1,20 @@
-//! Two lines of one engine call each other: the same path, through relay and TURN server, as if they were strangers.
+//! Two lines of one engine call each other over the relay and the TURN server, on the same path as lines of two engines.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{Pair, World, handset::Notice},
+    world::{CallPair, World, handset::HandsetEvent},
 };
 
-fn one_house(seed: u64) -> (World, Pair) {
+fn one_house(seed: u64) -> (World, CallPair) {
     let mut world = World::new(seed);
     let house = world.open_engine(2);
-    // A second engine, so that Bob's number is not the only one there is.
+    // A second engine, so that Bob's number is not the only one in the book.
     world.open_engine(1);
-    let (alice, bob) = (world.plug_in(house, 0), world.plug_in(house, 1));
-    let pair = Pair {
+    let (alice, bob) = (world.add_phone(house, 0), world.add_phone(house, 1));
+    let pair = CallPair {
         caller: house,
         callee: house,
         alice,
@@ -34,15 +34,15 @@ fn one_line_calls_the_other() {
     let talk = Duration::from_secs(3);
     world.run_for(talk);
     for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).ear().heard(hz);
+        let heard = world.handset(phone).received_audio().heard(hz);
         assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
     }
     assert_eq!(world.turn.relays(), 2);
     world.hang_up(pair.bob);
     world.run_until_quiet(Duration::from_secs(5));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::HungUp)
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::HungUp)
     );
 }
 
@@ -52,10 +52,10 @@ fn a_line_that_calls_itself_harms_nothing() {
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until_quiet(Duration::from_secs(40));
     assert!(!world.handset(pair.alice).is_talking());
-    assert!(world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
-    // Its own phone was busy with dialling.
+    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
+    // The line's own phone was busy dialling.
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(480))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(480))
     );
 }

@@ -1,4 +1,4 @@
-//! Each engine looks its own numbers up in every page that it is shown: nobody else can tell that a record of theirs is false.
+//! Each engine checks its own numbers in every root of the book, because no other engine can tell that a record of them is false.
 
 use ringfence_phonebook::root::TilesHash;
 use ringfence_tests::world::World;
@@ -8,15 +8,16 @@ fn a_false_record_of_ones_own_is_an_alarm_with_the_proof() {
     let (mut world, pair) = World::of_two(1);
     let (number, thief) = (world.number(pair.callee, 0), world.new_keys());
     world.show_book(pair.callee, (1, 0), &[]);
-    assert!(world.seat(pair.callee).false_records.is_empty());
+    assert!(world.host(pair.callee).false_records.is_empty());
     for engine in [pair.caller, pair.callee] {
         world.show_book(engine, (2, 0), &[(number, thief.listing())]);
     }
-    assert!(world.seat(pair.caller).false_records.is_empty());
-    let [found] = &world.seat(pair.callee).false_records[..] else {
+    assert!(world.host(pair.caller).false_records.is_empty());
+    let [found] = &world.host(pair.callee).false_records[..] else {
         panic!("one alarm");
     };
-    // What anybody can check: the root names the hashes, they name the tile, the tile has the record.
+    // The proof can be checked by any third party: the root commits to the hashes, the hashes to the tile, and the tile contains
+    // the record.
     let states = found.root.states();
     assert_eq!(found.number, number);
     assert_eq!(
@@ -32,7 +33,7 @@ fn a_false_record_of_ones_own_is_an_alarm_with_the_proof() {
 fn a_line_that_was_never_listed_is_waited_for() {
     let mut world = World::new(2);
     let early = world.open_engine_early(1);
-    let alarms = |world: &World| world.seat(early).false_records.len();
+    let alarms = |world: &World| world.host(early).false_records.len();
     for ahead in 1..12 {
         world.show_book(early, (ahead, 0), &[]);
         assert_eq!(alarms(&world), 0);
@@ -48,7 +49,7 @@ fn a_line_is_listed_with_the_next_epoch() {
     // Opening another engine ends the epoch.
     world.open_engine(1);
     world.show_book(early, (1, 0), &[]);
-    assert!(world.seat(early).false_records.is_empty());
+    assert!(world.host(early).false_records.is_empty());
 }
 
 #[test]
@@ -59,5 +60,5 @@ fn a_rotated_ring_key_may_be_listed_a_little_later() {
     let renewed = world.renew_ring_key(pair.callee, 0, today);
     world.show_book(pair.callee, (2, 0), &[]);
     world.show_book(pair.callee, (3, 0), &[(number, renewed.listing())]);
-    assert!(world.seat(pair.callee).false_records.is_empty());
+    assert!(world.host(pair.callee).false_records.is_empty());
 }

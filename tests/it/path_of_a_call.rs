@@ -1,7 +1,7 @@
-//! The path of a call, from one handset to the other, as DESIGN draws it. Read this test first: each paragraph is one
-//! stretch of the path, and names the place in the code where it happens.
+//! The path of a call from one phone to the other. Read this test first: each paragraph is one part of the path, with the place
+//! in the code where it happens. The README's table has the functions.
 //!
-//! Everything is real but the wires and the clock: SIP, sealed rings, TURN, ICE, DTLS, SRTP.
+//! Only the links and the clock are simulated; SIP, sealed rings, TURN, ICE, DTLS and SRTP are real.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
         World,
-        handset::Notice,
-        links::{Kind, Place},
+        handset::HandsetEvent,
+        links::{Endpoint, PacketKind},
     },
 };
 
@@ -19,74 +19,77 @@ const SOON: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
-    // Two houses, each with an engine (`gateway/engine/`), one line and one phone. Numbers and keys came from the phone
-    // book by activation codes, and both engines hold a copy of all of it (`server/src/book.rs`).
+    // Two LANs, each with an engine (`gateway/engine/`) with one line and one phone. The phone book assigned the numbers by
+    // activation codes, and both engines have a copy of the whole book (`server/book/`).
     let mut world = World::new(1);
     let (caller, callee) = (world.open_engine(1), world.open_engine(1));
-    let (alice, bob) = (world.plug_in(caller, 0), world.plug_in(callee, 0));
+    let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
     let questions = world.phone_book.requests();
 
-    // Alice dials. Her INVITE is challenged, repeated with a digest, and becomes a leg (`sip/src/agent/`); the leg becomes
-    // an outgoing call (`gateway/engine/src/call/dialling.rs`), which takes a relayed address from the TURN server.
+    // Alice dials. Her phone's INVITE is challenged, sent again with a digest, and becomes a leg (`sip/src/agent/`). The leg
+    // becomes an outgoing call (`gateway/engine/src/call/`), which allocates a relayed address at the TURN server.
     world.dial(alice, world.number(callee, 0));
     run_to(&mut world, caller, Step::Dialled);
     run_to(&mut world, caller, Step::Allocated);
 
-    // The number is looked up in the copy, the ring sealed to the keys found there (`ring/outgoing.rs`) and posted to the
-    // relay. Alice's phone hears ringback that was made on her side.
+    // The number is looked up in the copy of the book, the ring is sealed to the keys found there (`gateway/engine/src/sealed/`)
+    // and published on the relay. Alice's engine tells her phone that it rings.
     run_to(&mut world, caller, Step::RingPosted);
     run_to(&mut world, caller, Step::RingAccepted);
     assert!(
         world
             .handset(alice)
-            .notices()
-            .contains(&&Notice::HearsRingback)
+            .events()
+            .contains(&&HandsetEvent::Ringback)
     );
 
-    // Bob's engine opens the envelope, checks signatures, binding, time and replay (`ring/incoming.rs`, `seen.rs`), and
-    // rings his phone, which shows Alice's number. Nothing leaves the house yet.
+    // Bob's engine opens the envelope, checks signatures, binding, time and replay (`gateway/engine/src/sealed/`), and rings his
+    // phone, which shows Alice's number. Nothing leaves Bob's LAN yet.
     run_to(&mut world, callee, Step::RingOpened);
     run_to(&mut world, callee, Step::PhoneRings);
     let caller_shown = world.number(caller, 0).to_string();
-    let rings = Notice::Rings {
+    let rings = HandsetEvent::Ringing {
         caller: caller_shown,
     };
-    assert!(world.handset(bob).notices().contains(&&rings));
+    assert!(world.handset(bob).events().contains(&&rings));
     assert!(world.never(Duration::from_secs(3), |world| {
-        let outside = |to| to == Place::Turn || to == Place::Relay;
-        let left = |passage: &&_| is_from(passage, callee) && outside(passage.to);
-        world.trace().iter().any(|passage| left(&passage))
+        let outside = |to| to == Endpoint::Turn || to == Endpoint::Relay;
+        let left = |packet: &&_| is_from(packet, callee) && outside(packet.to);
+        world.trace().iter().any(|packet| left(&packet))
     }));
 
-    // Bob picks up. His engine takes a relayed address of its own, seals the answer to the ring's session and posts it
-    // (`call/answering.rs`); his microphone stays shut.
+    // Bob answers. His engine allocates a relayed address of its own, seals the answer with the ring's session and publishes it.
+    // His microphone stays closed.
     world.answer(bob);
     run_to(&mut world, callee, Step::PickedUp);
     run_to(&mut world, callee, Step::AnswerAllocated);
     run_to(&mut world, callee, Step::AnswerPosted);
 
-    // Alice's engine opens the answer, confirms, and answers her phone; the confirmation opens Bob's microphone.
+    // Alice's engine opens the answer, sends a confirmation, and answers her phone's INVITE. The confirmation opens Bob's
+    // microphone.
     run_to(&mut world, caller, Step::AnswerOpened);
     run_to(&mut world, callee, Step::Confirmed);
     assert!(world.handset(alice).is_talking());
 
-    // The engines meet, relayed address to relayed address: ICE, DTLS, SRTP (`media/src/far/`), and each bridges it to its
-    // phone's RTP, packet by packet (`media/src/talk.rs`).
+    // The engines connect, from relayed address to relayed address, with ICE, DTLS and SRTP (`media/src/`). Each bridges this to
+    // its phone's RTP, packet by packet.
     run_to(&mut world, caller, Step::Connected);
     run_to(&mut world, callee, Step::Connected);
     run_to(&mut world, caller, Step::FirstSound);
     run_to(&mut world, callee, Step::FirstSound);
     run_to(&mut world, caller, Step::ControlOpen);
 
-    // They talk. Each hears the other's tone and no hole in it.
+    // They talk. Each hears the other's tone without a gap.
     let talk = Duration::from_secs(5);
     world.run_for(talk);
-    let (hers, his) = (world.handset(alice).ear(), world.handset(bob).ear());
+    let (hers, his) = (
+        world.handset(alice).received_audio(),
+        world.handset(bob).received_audio(),
+    );
     assert!(hers.heard(HIGH).carried(talk), "{:?}", hers.heard(HIGH));
     assert!(his.heard(LOW).carried(talk), "{:?}", his.heard(LOW));
 
-    // Alice hangs up. The word goes over the call's own data channel (`call/ending.rs`), Bob's phone hears BYE, and both
-    // relayed addresses are given back.
+    // Alice hangs up. Her engine says so on the call's data channel, Bob's phone gets a BYE, and both allocations are released.
     world.hang_up(alice);
     run_to(&mut world, caller, Step::Ended(End::HungUpHere));
     run_to(&mut world, callee, Step::Ended(End::HungUpThere));
@@ -94,20 +97,23 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
         "nothing is left of the call",
         Duration::from_secs(5),
         |world| {
-            world.seat(caller).engine.is_idle()
-                && world.seat(callee).engine.is_idle()
+            world.host(caller).engine.is_idle()
+                && world.host(callee).engine.is_idle()
                 && world.turn.relays() == 0
         },
     );
-    assert_eq!(world.handset(bob).notices().last(), Some(&&Notice::HungUp));
+    assert_eq!(
+        world.handset(bob).events().last(),
+        Some(&&HandsetEvent::HungUp)
+    );
 
-    // Nobody asked the phone book anything, and nothing unknown ran on a wire.
+    // The phone book had no request, and no packet of an unknown kind was sent.
     assert_eq!(world.phone_book.requests(), questions);
     assert!(
         world
             .trace()
             .iter()
-            .all(|passage| passage.kind != Kind::Unknown)
+            .all(|packet| packet.kind != PacketKind::Unknown)
     );
     for (_, _, figures) in world.figures() {
         assert_eq!(figures.candidate_types, Some(("relay", "relay")));
@@ -117,10 +123,10 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
 
 fn run_to(world: &mut World, engine: usize, step: Step) {
     world.run_until(&step.to_string(), SOON, |world| {
-        world.has_taken(engine, step)
+        world.has_reached(engine, step)
     });
 }
 
-fn is_from(passage: &ringfence_tests::world::links::Passage, engine: usize) -> bool {
-    passage.from == Place::Engine(engine)
+fn is_from(packet: &ringfence_tests::world::links::TracedPacket, engine: usize) -> bool {
+    packet.from == Endpoint::Engine(engine)
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ringfence_engine::{Step, contacts::Standing};
-use ringfence_tests::world::{Pair, World, links::Place};
+use ringfence_tests::world::{CallPair, World, links::Endpoint};
 
 fn pinned(world: &World, engine: usize) -> usize {
-    let contacts = world.seat(engine).engine.contacts();
-    assert_eq!(contacts, &world.seat(engine).contacts, "all of it is saved");
+    let contacts = world.host(engine).engine.contacts();
+    assert_eq!(contacts, &world.host(engine).contacts, "all of it is saved");
     contacts.iter().count()
 }
 
@@ -20,7 +20,7 @@ fn looking_up_and_ringing_pin_nothing() {
     world.ring(pair);
     world.decline(pair.bob, 603);
     world.run_until_quiet(Duration::from_secs(40));
-    assert!(world.has_taken(pair.callee, Step::RingOpened));
+    assert!(world.has_reached(pair.callee, Step::RingOpened));
     assert_eq!(
         (pinned(&world, pair.caller), pinned(&world, pair.callee)),
         (0, 0)
@@ -52,8 +52,8 @@ fn an_answered_call_pins_each_for_the_other() {
     world.call(pair);
     for (engine, other) in [(pair.caller, pair.callee), (pair.callee, pair.caller)] {
         assert_eq!(pinned(&world, engine), 1);
-        let line = &world.seat(other).lines[0];
-        let contacts = world.seat(engine).engine.contacts();
+        let line = &world.host(other).lines[0];
+        let contacts = world.host(engine).engine.contacts();
         let standing = contacts.standing(line.number, &line.identity().key());
         assert_eq!(standing, Standing::Pinned);
         let contact = contacts.get(line.number).unwrap();
@@ -66,13 +66,13 @@ fn an_answered_call_pins_each_for_the_other() {
 fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
     let (mut world, pair) = World::of_two(4);
     world.ring(pair);
-    // The answer gets through, and nothing of the caller's after it.
-    let caller = Place::Engine(pair.caller);
-    world.meddle(move |passage| passage.from != caller);
+    // The answer gets through, but nothing that the caller sends after it.
+    let caller = Endpoint::Engine(pair.caller);
+    world.filter_packets(move |packet| packet.from != caller);
     world.answer(pair.bob);
     world.run_for(Duration::from_secs(15));
-    assert!(world.has_taken(pair.caller, Step::AnswerOpened));
-    assert!(!world.has_taken(pair.callee, Step::Confirmed));
+    assert!(world.has_reached(pair.caller, Step::AnswerOpened));
+    assert!(!world.has_reached(pair.callee, Step::Confirmed));
     assert_eq!(
         (pinned(&world, pair.caller), pinned(&world, pair.callee)),
         (1, 0)
@@ -83,8 +83,8 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
 fn lines_of_one_house_are_contacts_like_others() {
     let mut world = World::new(5);
     let house = world.open_engine(2);
-    let (alice, bob) = (world.plug_in(house, 0), world.plug_in(house, 1));
-    let pair = Pair {
+    let (alice, bob) = (world.add_phone(house, 0), world.add_phone(house, 1));
+    let pair = CallPair {
         caller: house,
         callee: house,
         alice,
@@ -111,8 +111,8 @@ fn a_ring_shows_the_name_of_the_contact_in_both_headers_that_phones_read() {
     });
     let before = world.trace().len();
     world.ring(pair);
-    let invite = world.trace()[before..].iter().find(|passage| {
-        passage.to == Place::Phone(pair.bob) && passage.first_line().starts_with("INVITE ")
+    let invite = world.trace()[before..].iter().find(|packet| {
+        packet.to == Endpoint::Phone(pair.bob) && packet.first_line().starts_with("INVITE ")
     });
     let text = String::from_utf8_lossy(&invite.expect("it rings").bytes).into_owned();
     for header in ["From", "P-Asserted-Identity"] {

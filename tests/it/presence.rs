@@ -1,22 +1,22 @@
-//! Presence: seen by contacts who were named and by nobody else, and said at moments that tell nothing.
+//! Presence is shown only to named contacts, and is sent at times that reveal nothing.
 
 use std::time::Duration;
 
 use ringfence_phonebook::Number;
 use ringfence_tests::world::{
-    Pair, World,
-    handset::Notice,
-    links::{Kind, Passage, Place},
+    CallPair, World,
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind, TracedPacket},
 };
 
-/// The longest round: eight places, three minutes each; and the time a word takes.
+/// The longest round: eight slots of three minutes each, plus the delivery.
 const ROUND: Duration = Duration::from_secs(8 * 180 + 1);
-/// How long a word is believed.
+/// How long a presence message is valid.
 const GOOD_FOR: Duration = Duration::from_secs(2_400);
 const SOON: Duration = Duration::from_secs(2);
 
-/// Two people who have talked, each of whom watches the other.
-fn acquainted(seed: u64) -> (World, Pair) {
+/// Two parties that have had a call, and that subscribe to each other's presence.
+fn acquainted(seed: u64) -> (World, CallPair) {
     let (mut world, pair) = World::of_two(seed);
     world.call(pair);
     world.hang_up(pair.alice);
@@ -28,7 +28,7 @@ fn acquainted(seed: u64) -> (World, Pair) {
     (world, pair)
 }
 
-fn numbers(world: &World, pair: Pair) -> (Number, Number) {
+fn numbers(world: &World, pair: CallPair) -> (Number, Number) {
     (world.number(pair.caller, 0), world.number(pair.callee, 0))
 }
 
@@ -37,11 +37,11 @@ fn share(world: &mut World, engine: usize, with: Number) {
     world.edit_contacts(engine, |contacts| contacts.share(with, line).unwrap());
 }
 
-/// What a phone was shown of presence, in order.
+/// The presence states that a phone was shown, in order.
 fn shown(world: &World, phone: usize) -> Vec<String> {
-    let notices = world.handset(phone).notices().into_iter();
+    let notices = world.handset(phone).events().into_iter();
     let told = notices.filter_map(|notice| match notice {
-        Notice::Told { package, body } if package == "presence" => Some(body.clone()),
+        HandsetEvent::Notified { package, body } if package == "presence" => Some(body.clone()),
         _ => None,
     });
     told.collect()
@@ -57,14 +57,18 @@ fn run_until_shown(world: &mut World, phone: usize, what: &str) {
     });
 }
 
-/// When an engine posted something, and how long that was.
+/// Time and size of everything that an engine published.
 fn posts(world: &World, engine: usize) -> Vec<(Duration, usize)> {
-    let is_post = |passage: &&Passage| {
-        let ends = (passage.from, passage.to, passage.kind);
-        ends == (Place::Engine(engine), Place::Relay, Kind::Envelope)
+    let is_post = |packet: &&TracedPacket| {
+        let ends = (packet.from, packet.to, packet.kind);
+        ends == (
+            Endpoint::Engine(engine),
+            Endpoint::Relay,
+            PacketKind::Envelope,
+        )
     };
     let posts = world.trace().iter().filter(is_post);
-    posts.map(|passage| (passage.at, passage.size)).collect()
+    posts.map(|packet| (packet.at, packet.size)).collect()
 }
 
 #[test]
@@ -105,7 +109,7 @@ fn whoever_may_not_see_cannot_tell_why() {
     let (alice, _) = numbers(&world, pair);
     let nobody = world.unassigned();
     world.watch(pair.bob, "presence", &nobody.to_string());
-    // Bob shares, Alice does not.
+    // Bob shares presence, Alice does not.
     share(&mut world, pair.callee, alice);
     world.run_for(ROUND);
     let unnamed = |number: Number| {
@@ -119,7 +123,7 @@ fn whoever_may_not_see_cannot_tell_why() {
     };
     assert_eq!(unnamed(alice), unnamed(nobody));
     assert_eq!(unnamed(alice).len(), 1);
-    // Nor do relays hear anything of an engine that shares nothing.
+    // An engine that shares nothing publishes nothing.
     assert_eq!(
         posts(&world, pair.caller).len(),
         posts_of_the_call(&world, pair)
@@ -127,8 +131,8 @@ fn whoever_may_not_see_cannot_tell_why() {
     assert!(last(&world, pair.alice).contains("<basic>open</basic>"));
 }
 
-/// What Alice's engine posted before anybody shared anything.
-fn posts_of_the_call(world: &World, pair: Pair) -> usize {
+/// What Alice's engine published before presence was shared.
+fn posts_of_the_call(world: &World, pair: CallPair) -> usize {
     let posts = posts(world, pair.caller).into_iter();
     posts
         .filter(|(at, _)| *at < Duration::from_secs(60))
@@ -209,7 +213,7 @@ fn another_key_is_told_nothing_and_believed_nothing() {
     let (alice, bob) = numbers(&world, pair);
     share(&mut world, pair.caller, bob);
     run_until_shown(&mut world, pair.bob, "<basic>open</basic>");
-    // Bob's engine pins another key for Alice: what was heard of the old one no longer counts.
+    // Bob's engine pins another key for Alice: presence under the old key is discarded.
     let other = world.new_keys().key();
     world.edit_contacts(pair.callee, |contacts| {
         let mut changed = contacts.get(alice).unwrap().clone();
@@ -221,8 +225,8 @@ fn another_key_is_told_nothing_and_believed_nothing() {
     let told = shown(&world, pair.bob).len();
     world.run_for(ROUND);
     assert_eq!(shown(&world, pair.bob).len(), told);
-    assert!(world.seat(pair.callee).engine.counters().changed_keys > 0);
-    // The book shows Alice's engine another key for Bob: whoever has it hears nothing.
+    assert!(world.host(pair.callee).engine.counters().changed_keys > 0);
+    // The book shows Alice's engine another key for Bob: the holder of that key is told nothing.
     let thief = world.new_keys();
     world.show_book(pair.caller, (2, 0), &[(bob, thief.listing())]);
     let before = world.relay.passed().len();

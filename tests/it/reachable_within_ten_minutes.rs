@@ -1,5 +1,5 @@
-//! A newly activated number can be rung by everybody within ten minutes: the book ends its epochs when they are due, and engines look
-//! at it at the times that they choose by themselves. Simulated time; everything downloaded is verified.
+//! Every engine can ring a newly activated number within ten minutes: the book ends its epochs when they are due, and engines
+//! download at times that they draw themselves. The time is simulated; every download is verified.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -7,19 +7,19 @@ use ringfence_engine::identity::Identity;
 use ringfence_phonebook::{
     Number, VerifiedBook, book::LISTING_VALID_UNTIL, listing::LISTING_BYTES, timetable::next_look,
 };
-use ringfence_tests::world::book::PhoneBook;
+use ringfence_tests::world::book::SimulatedBook;
 
 const BEGINNING: u64 = 1_795_348_800;
 const SIX_HOURS: u64 = 6 * 60 * 60;
 
-/// How often the server looks whether an epoch is over, in seconds.
+/// How often the server checks whether an epoch is over, in seconds.
 const SERVER_LOOKS: u64 = 5;
 
-/// An engine, as far as the book concerns it.
+/// The part of an engine that downloads the book.
 struct Engine {
     book: Option<VerifiedBook>,
     looks_at: u64,
-    /// How wrong its clock is, in seconds. One that is more than a minute wrong cannot ring anybody.
+    /// The error of its clock in seconds. With more than a minute, an engine cannot ring any number.
     wrong: i64,
 }
 
@@ -32,7 +32,7 @@ struct Newcomer {
 }
 
 impl Engine {
-    fn look(&mut self, book: &mut PhoneBook, now: u64, die: f64) {
+    fn look(&mut self, book: &mut SimulatedBook, now: u64, die: f64) {
         if let Some(fetched) = book.download(self.book.clone()) {
             self.book = Some(fetched.copy);
         }
@@ -57,7 +57,7 @@ fn die(rng: &mut ChaCha20Rng) -> f64 {
 #[test]
 fn everybody_can_ring_a_new_number_within_ten_minutes_for_a_megabyte_a_day() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    let mut book = PhoneBook::new([1; 32], BEGINNING);
+    let mut book = SimulatedBook::new([1; 32], BEGINNING);
     let mut engines: Vec<Engine> = [-60, -20, 0, 0, 0, 0, 20, 60]
         .into_iter()
         .map(|wrong| Engine {
@@ -103,7 +103,7 @@ fn everybody_can_ring_a_new_number_within_ten_minutes_for_a_megabyte_a_day() {
     assert!(waits.len() > 40);
     let longest = waits.iter().max().unwrap();
     assert!(*longest <= 600, "{longest} s");
-    // It is not met by chance of short epochs: some wait for more than one period.
+    // The result does not depend on short epochs: some engines wait for more than one period.
     assert!(*longest > 300);
 
     let a_day =

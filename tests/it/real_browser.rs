@@ -1,5 +1,5 @@
-//! A browser on the other end of our far leg: another implementation of ICE, DTLS, SRTP and SCTP agrees with ours,
-//! through coturn, and neither end uses or names anything but its relay.
+//! A browser at the other end of our WebRTC leg: an independent implementation of ICE, DTLS, SRTP and SCTP interoperates with
+//! ours through coturn, and neither end uses or names any address but its relayed one.
 
 use std::{net::SocketAddr, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use ringfence_media::{
 use ringfence_tests::{
     browser::{Browser, CHROMIUM},
     browser_sdp::{self, Side},
-    coturn::Coturn,
+    coturn::CoturnServer,
     far_end::{FarEnd, LOCAL_ADDRESS},
     program::{installed, real_time},
     tone::{self, HIGH, LOW},
@@ -18,7 +18,7 @@ use ringfence_tests::{
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(10);
-/// As the wire and the browser write it (RFC 9147 section 5.3).
+/// DTLS 1.2 as the handshake and the browser write it (RFC 9147 section 5.3).
 const DTLS_1_3: &str = "FEFC";
 /// How long both ends talk.
 const TALK: Duration = Duration::from_secs(3);
@@ -30,10 +30,10 @@ fn a_browser_calls_and_both_hear_each_other() {
     }
     let _alone = real_time();
     let mut call = Call::prepare(Role::Callee);
-    call.browser.tell("offer", json!({}));
-    let offer = sdp(&call.browser.hear("offer", SOON));
+    call.browser.send("offer", json!({}));
+    let offer = sdp(&call.browser.wait("offer", SOON));
     call.far.connect(browser_sdp::read(&offer)).unwrap();
-    call.browser.tell(
+    call.browser.send(
         "accept",
         json!({ "sdp": browser_sdp::write(&call.ours, Side::Answer) }),
     );
@@ -47,11 +47,11 @@ fn a_browser_is_called_and_both_hear_each_other() {
     }
     let _alone = real_time();
     let mut call = Call::prepare(Role::Caller);
-    call.browser.tell(
+    call.browser.send(
         "answer",
         json!({ "sdp": browser_sdp::write(&call.ours, Side::Offer) }),
     );
-    let answer = sdp(&call.browser.hear("answer", SOON));
+    let answer = sdp(&call.browser.wait("answer", SOON));
     call.far.connect(browser_sdp::read(&answer)).unwrap();
     call.talk_both_ways();
 }
@@ -61,12 +61,12 @@ struct Call {
     far: FarEnd,
     ours: Description,
     relay: SocketAddr,
-    _coturn: Coturn,
+    _coturn: CoturnServer,
 }
 
 impl Call {
     fn prepare(role: Role) -> Self {
-        let coturn = Coturn::start();
+        let coturn = CoturnServer::start();
         let (username, password) = coturn.credentials("far");
         let turn = TurnServer {
             addr: coturn.address(),
@@ -80,7 +80,7 @@ impl Call {
         let browser = Browser::open();
         let (username, credential) = coturn.credentials("browser");
         let server = format!("turn:{}?transport=udp", coturn.address());
-        browser.tell(
+        browser.send(
             "begin",
             json!({
                 "servers": [{ "urls": server, "username": username, "credential": credential }],
@@ -102,16 +102,16 @@ impl Call {
         self.far.wait("connection", SOON, |event| {
             (*event == FarEvent::Connected).then_some(())
         });
-        self.browser.hear("channel-open", SOON);
+        self.browser.wait("channel-open", SOON);
         self.far.wait("data channel", SOON, |event| {
             (*event == FarEvent::ControlOpen).then_some(())
         });
 
         self.far.record();
-        self.browser.tell("record", json!({}));
+        self.browser.send("record", json!({}));
         thread::sleep(TALK);
-        let in_browser = tone::listen(&self.browser.play_back(), LOW);
-        let at_ours = tone::listen(&self.far.play_back(), HIGH);
+        let in_browser = tone::measure(&self.browser.play_back(), LOW);
+        let at_ours = tone::measure(&self.far.play_back(), HIGH);
         assert!(
             in_browser.carried(TALK),
             "the browser heard of us {in_browser:?}"
@@ -120,17 +120,17 @@ impl Call {
 
         assert!(self.far.control(b"from the engine"));
         assert_eq!(
-            self.browser.hear("message", SOON)["text"],
+            self.browser.wait("message", SOON)["text"],
             "from the engine"
         );
         self.browser
-            .tell("send", json!({ "text": "from the browser" }));
+            .send("send", json!({ "text": "from the browser" }));
         self.far.wait("message", SOON, |event| {
             (*event == FarEvent::Control(b"from the browser".to_vec())).then_some(())
         });
 
-        self.browser.tell("figures", json!({}));
-        let figures = self.browser.hear("figures", SOON);
+        self.browser.send("figures", json!({}));
+        let figures = self.browser.wait("figures", SOON);
         assert_eq!(
             (&figures["local"], &figures["remote"]),
             (&json!("relay"), &json!("relay")),
@@ -147,7 +147,7 @@ impl Call {
         self.our_address_is_nowhere();
     }
 
-    /// Neither as it is nor as STUN's XOR-MAPPED-ADDRESS writes it (RFC 8489 section 14.2).
+    /// Neither in clear nor in STUN's XOR-MAPPED-ADDRESS (RFC 8489 section 14.2).
     fn our_address_is_nowhere(&self) {
         const MAGIC_COOKIE: u32 = 0x2112_a442;
         let plain = LOCAL_ADDRESS.octets();
@@ -182,8 +182,8 @@ fn describe(local: FarLocal) -> Description {
     }
 }
 
-fn sdp(news: &Value) -> String {
-    news["sdp"]
+fn sdp(event: &Value) -> String {
+    event["sdp"]
         .as_str()
         .expect("the page sends its SDP")
         .to_owned()

@@ -1,19 +1,19 @@
-//! The whole thing as its users have it: two engines in two processes, each with a phone of its own, a phone book, an
-//! independent Nostr relay and coturn. The phones' sound is judged at the phones. `phone_matrix` has more phones and ways.
+//! The whole system as users run it: two engines in two processes, each with a real phone, a phone book, an independent Nostr
+//! relay and coturn. Audio is measured at the phones. `phone_matrix` has more phones and settings.
 
 use std::{path::Path, thread, time::Duration};
 
 use ringfence_tests::{
-    coturn::Coturn,
-    deployment::{Line, Network, binary},
+    coturn::CoturnServer,
+    deployment::{Deployment, InstalledLine, binary},
     nostr_relay::NostrRelay,
     program::{Program, installed, real_time, skipped},
-    real_phone::{Account, Model, Phone},
+    real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
 use serde_json::Value;
 
-/// Enough for a ring over a relay that stores every event first.
+/// Long enough for a ring over a relay that stores every event first.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) const TALK: Duration = Duration::from_secs(4);
 
@@ -26,31 +26,51 @@ enum Side {
 #[test]
 fn linphone_calls_baresip_through_two_engines() {
     let Some(network) = network() else { return };
-    call(&network, Model::Linphone, Model::Baresip, Side::Caller);
-    call(&network, Model::Linphone, Model::Baresip, Side::Callee);
+    call(
+        &network,
+        PhoneModel::Linphone,
+        PhoneModel::Baresip,
+        Side::Caller,
+    );
+    call(
+        &network,
+        PhoneModel::Linphone,
+        PhoneModel::Baresip,
+        Side::Callee,
+    );
 }
 
 #[test]
 fn baresip_calls_linphone_through_two_engines() {
     let Some(network) = network() else { return };
-    call(&network, Model::Baresip, Model::Linphone, Side::Caller);
-    call(&network, Model::Baresip, Model::Linphone, Side::Callee);
+    call(
+        &network,
+        PhoneModel::Baresip,
+        PhoneModel::Linphone,
+        Side::Caller,
+    );
+    call(
+        &network,
+        PhoneModel::Baresip,
+        PhoneModel::Linphone,
+        Side::Callee,
+    );
 }
 
 #[test]
 fn a_caller_who_gives_up_stops_the_ringing_behind_the_other_engine() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip);
-    caller.order(&format!("call {}", network.lines()[1].number));
+    let (mut caller, mut callee) = phones(&network, PhoneModel::Linphone, PhoneModel::Baresip);
+    caller.command(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
-    caller.order("hang-up");
+    caller.command("hang-up");
     callee.wait_call("ended", SOON);
 }
 
 #[test]
 fn an_engine_that_is_stopped_hangs_up_for_both_phones() {
     let Some(mut network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Baresip, Model::Linphone);
+    let (mut caller, mut callee) = phones(&network, PhoneModel::Baresip, PhoneModel::Linphone);
     connect(&network, &mut caller, &mut callee);
     let took = network.stop_first_engine();
     assert!(took < Duration::from_secs(3), "it took {took:?}");
@@ -61,25 +81,25 @@ fn an_engine_that_is_stopped_hangs_up_for_both_phones() {
 #[test]
 fn digits_and_a_hold_cross_both_engines() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Baresip);
+    let (mut caller, mut callee) = phones(&network, PhoneModel::Linphone, PhoneModel::Baresip);
     connect(&network, &mut caller, &mut callee);
     thread::sleep(Duration::from_secs(1));
-    caller.order("digits 1#");
+    caller.command("digits 1#");
     for digit in ["1", "#"] {
         callee.wait("digit", SOON, |news| {
             news["event"] == "digit" && news["digit"] == digit
         });
     }
-    caller.order("hold");
+    caller.command("hold");
     caller.wait_call("held", SOON);
     thread::sleep(Duration::from_secs(1));
-    caller.order("resume");
+    caller.command("resume");
     caller.wait_call("talking", SOON);
     thread::sleep(TALK);
-    caller.order("hang-up");
+    caller.command("hang-up");
     callee.wait_call("ended", SOON);
     // Linphone does not record while it holds.
-    let heard = caller.quit_and_listen(HIGH);
+    let heard = caller.quit_and_measure(HIGH);
     assert!(
         heard.carried(TALK),
         "after the hold the caller heard {heard:?}"
@@ -89,9 +109,9 @@ fn digits_and_a_hold_cross_both_engines() {
 #[test]
 fn linphone_sends_a_text_to_linphone_through_two_engines() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones(&network, Model::Linphone, Model::Linphone);
+    let (mut caller, mut callee) = phones(&network, PhoneModel::Linphone, PhoneModel::Linphone);
     let (from, to) = (&network.lines()[0].number, &network.lines()[1].number);
-    caller.order(&format!("text {to} Grüße aus dem Norden"));
+    caller.command(&format!("text {to} Grüße aus dem Norden"));
     callee.wait("a text", SOON, |news| {
         news["event"] == "text"
             && news["words"] == "Grüße aus dem Norden"
@@ -104,33 +124,35 @@ fn linphone_sends_a_text_to_linphone_through_two_engines() {
 
 #[test]
 fn linphone_registers_over_tls_by_what_the_demo_prints_and_not_without_its_authority() {
-    if !Model::installed(&[Model::Linphone]) {
+    if !PhoneModel::installed(&[PhoneModel::Linphone]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["demo", "--json", "--no-call"];
     let mut demo = Program::start(&binary("ringfence"), &arguments, folder.path());
-    let said = demo.wait_until_said("\n");
+    let said = demo.wait_for_output("\n");
     let said: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     let told = |field: &str| said["lines"][0]["sip"][field].as_str().unwrap();
     let ca = Path::new(told("ca"));
-    let account = Account {
+    let account = PhoneAccount {
         transport: "tls",
         ca: Some(ca),
-        ..Account::plain(told("user"), told("password"), told("tls").parse().unwrap())
+        ..PhoneAccount::plain(told("user"), told("password"), told("tls").parse().unwrap())
     };
-    Phone::start(Model::Linphone, &account).wait_registered();
-    let distrustful = Account {
+    RealPhone::start(PhoneModel::Linphone, &account).wait_registered();
+    let distrustful = PhoneAccount {
         ca: None,
         ..account
     };
-    Phone::start(Model::Linphone, &distrustful).wait("a refusal", SOON, |news| {
+    RealPhone::start(PhoneModel::Linphone, &distrustful).wait("a refusal", SOON, |news| {
         news["event"] == "registration-failed"
     });
 }
 
-pub(crate) fn network() -> Option<Network> {
-    if !Model::installed(&[Model::Linphone, Model::Baresip]) || !installed(&["turnserver"]) {
+pub(crate) fn network() -> Option<Deployment> {
+    if !PhoneModel::installed(&[PhoneModel::Linphone, PhoneModel::Baresip])
+        || !installed(&["turnserver"])
+    {
         return None;
     }
     if !NostrRelay::path().is_file() {
@@ -138,28 +160,32 @@ pub(crate) fn network() -> Option<Network> {
         return None;
     }
     let alone = real_time();
-    Some(Network::start(alone, NostrRelay::start(), Coturn::start()))
+    Some(Deployment::start(
+        alone,
+        NostrRelay::start(),
+        CoturnServer::start(),
+    ))
 }
 
-fn phones(network: &Network, calling: Model, called: Model) -> (Phone, Phone) {
+fn phones(network: &Deployment, calling: PhoneModel, called: PhoneModel) -> (RealPhone, RealPhone) {
     phones_with(network, calling, called, "PCMU")
 }
 
-/// Two phones that have these codecs alone.
+/// Two phones with only these codecs.
 pub(crate) fn phones_with(
-    network: &Network,
-    calling: Model,
-    called: Model,
+    network: &Deployment,
+    calling: PhoneModel,
+    called: PhoneModel,
     codecs: &str,
-) -> (Phone, Phone) {
+) -> (RealPhone, RealPhone) {
     let [first, second] = network.lines();
-    let start = |model, line: &Line, microphone| {
-        let account = Account {
+    let start = |model, line: &InstalledLine, microphone| {
+        let account = PhoneAccount {
             microphone,
             codecs,
-            ..Account::plain(&line.user, &line.password, line.udp)
+            ..PhoneAccount::plain(&line.user, &line.password, line.udp)
         };
-        Phone::start(model, &account)
+        RealPhone::start(model, &account)
     };
     let (mut caller, mut callee) = (start(calling, first, LOW), start(called, second, HIGH));
     caller.wait_registered();
@@ -167,16 +193,16 @@ pub(crate) fn phones_with(
     (caller, callee)
 }
 
-pub(crate) fn connect(network: &Network, caller: &mut Phone, callee: &mut Phone) {
-    caller.order(&format!("call {}", network.lines()[1].number));
+pub(crate) fn connect(network: &Deployment, caller: &mut RealPhone, callee: &mut RealPhone) {
+    caller.command(&format!("call {}", network.lines()[1].number));
     callee.wait_call("incoming", SOON);
     caller.wait_call("ringing", SOON);
-    callee.order("answer");
+    callee.command("answer");
     callee.wait_call("talking", SOON);
     caller.wait_call("talking", SOON);
 }
 
-fn call(network: &Network, calling: Model, called: Model, ends: Side) {
+fn call(network: &Deployment, calling: PhoneModel, called: PhoneModel, ends: Side) {
     let (mut caller, mut callee) = phones(network, calling, called);
     connect(network, &mut caller, &mut callee);
     thread::sleep(TALK);
@@ -184,10 +210,10 @@ fn call(network: &Network, calling: Model, called: Model, ends: Side) {
         Side::Caller => (&mut caller, &mut callee),
         Side::Callee => (&mut callee, &mut caller),
     };
-    ending.order("hang-up");
+    ending.command("hang-up");
     ending.wait_call("ended", SOON);
     other.wait_call("ended", SOON);
-    let (at_caller, at_callee) = (caller.quit_and_listen(HIGH), callee.quit_and_listen(LOW));
+    let (at_caller, at_callee) = (caller.quit_and_measure(HIGH), callee.quit_and_measure(LOW));
     assert!(
         at_caller.carried(TALK),
         "{calling:?} calls {called:?}, the caller heard {at_caller:?}"

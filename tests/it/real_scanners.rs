@@ -1,6 +1,6 @@
-//! What people point at SIP servers, against a running engine: sipvicious (svmap, svwar, svcrack) to find lines and guess
-//! their passwords, sipsak to flood, SIPp with scenarios of our own (`tests/sipp/`) to be odd. Afterwards the engine serves
-//! phones as before, and has logged nothing of it.
+//! Common attack tools against a running engine: sipvicious (svmap, svwar, svcrack) finds lines and guesses passwords, sipsak
+//! floods, SIPp plays unusual scenarios (`tests/sipp/`). Afterwards the engine serves phones as before, and its log contains
+//! nothing of the requests.
 
 use std::{
     fs,
@@ -9,8 +9,8 @@ use std::{
 };
 
 use ringfence_tests::{
-    coturn::Coturn,
-    deployment::{Line, Network},
+    coturn::CoturnServer,
+    deployment::{Deployment, InstalledLine},
     nostr_relay::NostrRelay,
     program::{installed, real_time, skipped},
 };
@@ -47,10 +47,10 @@ fn svcrack_is_slowed_down_after_ten_guesses() {
         let (port, user) = (scene.line().udp.port().to_string(), &scene.line().user);
         scene.run("svcrack", &["-p", &port, "-u", user, "-d", &dictionary])
     };
-    // It can guess: whoever has the password within ten tries has it.
+    // Guessing works if the password is among the first ten tries.
     let found = crack(3);
     assert!(found.contains(&scene.line().password), "{found}");
-    // The right one comes too soon after the tenth wrong one, and is refused unseen.
+    // The right password comes too soon after the tenth wrong one, and is refused without being checked.
     let found = crack(11);
     assert!(!found.contains(&scene.line().password), "{found}");
     scene.assert_unmoved();
@@ -73,14 +73,14 @@ fn odd_requests_have_their_answers_and_floods_change_nothing() {
     let to = format!("sip:{}@{}", scene.line().user, scene.line().udp);
     scene.run("sipsak", &["-s", &to]);
     scene.run("sipsak", &["-F", "-e", "500", "-s", &to]);
-    // It may damage its own request beyond an answer, and says that it got none.
+    // sipsak may damage its own request so much that it gets no response, which it reports as a failure.
     scene.try_to("sipsak", &["-R", "-t", "200", "-s", &to]);
     scene.assert_unmoved();
 }
 
-/// A running engine and a folder for the programs that are pointed at it.
+/// A running engine, and a folder for the attack tools.
 struct Scene {
-    network: Network,
+    network: Deployment,
     folder: TempDir,
 }
 
@@ -94,13 +94,13 @@ fn scene(programs: &[&str]) -> Option<Scene> {
     }
     let alone = real_time();
     Some(Scene {
-        network: Network::start(alone, NostrRelay::start(), Coturn::start()),
+        network: Deployment::start(alone, NostrRelay::start(), CoturnServer::start()),
         folder: tempfile::tempdir().expect("a temporary folder"),
     })
 }
 
 impl Scene {
-    fn line(&self) -> &Line {
+    fn line(&self) -> &InstalledLine {
         &self.network.lines()[0]
     }
 
@@ -110,7 +110,7 @@ impl Scene {
         file.display().to_string()
     }
 
-    /// Runs a program to its end, which has to be a good one, and gives what it printed.
+    /// Runs a program, which must succeed, and returns what it printed.
     fn run(&self, program: &str, arguments: &[&str]) -> String {
         let (good, said) = self.try_to(program, arguments);
         assert!(good, "{program} {arguments:?}: {said}");
@@ -118,7 +118,7 @@ impl Scene {
     }
 
     fn try_to(&self, program: &str, arguments: &[&str]) -> (bool, String) {
-        // `timeout` is of coreutils: none of them may hang the tests.
+        // `timeout` of coreutils, so that no tool can block the tests.
         let mut command = Command::new("timeout");
         command.args(["60", program]).args(arguments);
         if program.starts_with("sv") {
@@ -149,7 +149,7 @@ impl Scene {
         let (server, count, file) = (server.to_string(), count.to_string(), scenario_of(scenario));
         arguments[1] = &file;
         arguments.extend([&server, "-i", "127.0.0.1", "-t", transport, "-m", &count]);
-        // It takes the digest's URI from here, and would say the server's otherwise.
+        // The URI of the digest; SIPp's default is that of the server.
         if scenario == "given_up" {
             arguments.extend(["-auth_uri", &called]);
         }
@@ -160,7 +160,7 @@ impl Scene {
         assert!(good, "{scenario} over {transport}: {errors:?}");
     }
 
-    /// The engine serves a phone as before, and its log says no word of what happened.
+    /// The engine serves a phone as before, and its log does not mention the attack.
     fn assert_unmoved(&self) {
         self.sipp("registration", "u1", 1);
         let log = self.network.log(0);

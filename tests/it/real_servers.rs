@@ -1,9 +1,9 @@
-//! The real servers start, answer and go away.
+//! The real servers start, answer and stop.
 
 use std::{net::TcpStream, time::Duration};
 
 use ringfence_tests::{
-    coturn::Coturn,
+    coturn::CoturnServer,
     nostr_relay::NostrRelay,
     program::{installed, skipped},
 };
@@ -13,7 +13,7 @@ fn coturn_answers_and_ends_with_the_test() {
     if !installed(&["turnserver"]) {
         return;
     }
-    let coturn = Coturn::start();
+    let coturn = CoturnServer::start();
     let address = coturn.address();
     assert!(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok());
     drop(coturn);

@@ -1,11 +1,11 @@
-//! Real phones on the SIP core alone: what they register, call, cancel, refuse and hang up works both ways.
+//! Real phones with the SIP core alone: registering, calling, cancelling, refusing and hanging up work in both directions.
 
 use std::{thread, time::Duration};
 
 use ringfence_tests::{
-    b2bua::Exchange,
+    b2bua::B2bua,
     program::real_time,
-    real_phone::{Account, Model, Phone},
+    real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
 
@@ -17,35 +17,43 @@ const CALLEE: &str = "20002";
 
 #[test]
 fn linphone_calls_baresip_and_both_hear_each_other() {
-    with_phones(Model::Linphone, Model::Baresip, |mut caller, mut callee| {
-        talk(&mut caller, &mut callee);
-        caller.order("hang-up");
-        callee.wait_call("ended", SOON);
-        both_heard(caller, callee);
-    });
+    with_phones(
+        PhoneModel::Linphone,
+        PhoneModel::Baresip,
+        |mut caller, mut callee| {
+            talk(&mut caller, &mut callee);
+            caller.command("hang-up");
+            callee.wait_call("ended", SOON);
+            both_heard(caller, callee);
+        },
+    );
 }
 
 #[test]
 fn baresip_calls_linphone_and_both_hear_each_other() {
-    with_phones(Model::Baresip, Model::Linphone, |mut caller, mut callee| {
-        talk(&mut caller, &mut callee);
-        callee.order("hang-up");
-        caller.wait_call("ended", SOON);
-        both_heard(caller, callee);
-    });
+    with_phones(
+        PhoneModel::Baresip,
+        PhoneModel::Linphone,
+        |mut caller, mut callee| {
+            talk(&mut caller, &mut callee);
+            callee.command("hang-up");
+            caller.wait_call("ended", SOON);
+            both_heard(caller, callee);
+        },
+    );
 }
 
 #[test]
 fn a_call_given_up_while_ringing_stops_the_ringing() {
     for (calling, called) in [
-        (Model::Linphone, Model::Baresip),
-        (Model::Baresip, Model::Linphone),
+        (PhoneModel::Linphone, PhoneModel::Baresip),
+        (PhoneModel::Baresip, PhoneModel::Linphone),
     ] {
         with_phones(calling, called, |mut caller, mut callee| {
-            caller.order(&format!("call {CALLEE}"));
+            caller.command(&format!("call {CALLEE}"));
             callee.wait_call("incoming", SOON);
             caller.wait_call("ringing", SOON);
-            caller.order("hang-up");
+            caller.command("hang-up");
             callee.wait_call("ended", SOON);
             caller.wait_call("ended", SOON);
         });
@@ -55,13 +63,13 @@ fn a_call_given_up_while_ringing_stops_the_ringing() {
 #[test]
 fn a_refusal_reaches_the_caller() {
     for (calling, called) in [
-        (Model::Linphone, Model::Baresip),
-        (Model::Baresip, Model::Linphone),
+        (PhoneModel::Linphone, PhoneModel::Baresip),
+        (PhoneModel::Baresip, PhoneModel::Linphone),
     ] {
         with_phones(calling, called, |mut caller, mut callee| {
-            caller.order(&format!("call {CALLEE}"));
+            caller.command(&format!("call {CALLEE}"));
             callee.wait_call("incoming", SOON);
-            callee.order("refuse");
+            callee.command("refuse");
             assert_eq!(caller.wait_call("ended", SOON)["status"], 486);
             callee.wait_call("ended", SOON);
         });
@@ -70,14 +78,14 @@ fn a_refusal_reaches_the_caller() {
 
 #[test]
 fn a_wrong_password_is_refused() {
-    for model in [Model::Linphone, Model::Baresip] {
-        if !Model::installed(&[model]) {
+    for model in [PhoneModel::Linphone, PhoneModel::Baresip] {
+        if !PhoneModel::installed(&[model]) {
             return;
         }
-        let exchange = Exchange::open(&[CALLER]);
-        let mut phone = Phone::start(
+        let exchange = B2bua::open(&[CALLER]);
+        let mut phone = RealPhone::start(
             model,
-            &Account {
+            &PhoneAccount {
                 password: "guess",
                 ..account(&exchange, CALLER, "", LOW)
             },
@@ -89,27 +97,27 @@ fn a_wrong_password_is_refused() {
 }
 
 fn account<'a>(
-    exchange: &Exchange,
+    exchange: &B2bua,
     user: &'a str,
     password: &'a str,
     microphone: f64,
-) -> Account<'a> {
-    Account {
+) -> PhoneAccount<'a> {
+    PhoneAccount {
         microphone,
-        ..Account::plain(user, password, exchange.address())
+        ..PhoneAccount::plain(user, password, exchange.address())
     }
 }
 
-fn with_phones(calling: Model, called: Model, call: impl FnOnce(Phone, Phone)) {
-    if !Model::installed(&[calling, called]) {
+fn with_phones(calling: PhoneModel, called: PhoneModel, call: impl FnOnce(RealPhone, RealPhone)) {
+    if !PhoneModel::installed(&[calling, called]) {
         return;
     }
     let _alone = real_time();
-    let exchange = Exchange::open(&[CALLER, CALLEE]);
+    let exchange = B2bua::open(&[CALLER, CALLEE]);
     let start = |model, user, microphone| {
-        Phone::start(
+        RealPhone::start(
             model,
-            &account(&exchange, user, &Exchange::password(user), microphone),
+            &account(&exchange, user, &B2bua::password(user), microphone),
         )
     };
     let (mut caller, mut callee) = (start(calling, CALLER, LOW), start(called, CALLEE, HIGH));
@@ -118,17 +126,17 @@ fn with_phones(calling: Model, called: Model, call: impl FnOnce(Phone, Phone)) {
     call(caller, callee);
 }
 
-fn talk(caller: &mut Phone, callee: &mut Phone) {
-    caller.order(&format!("call {CALLEE}"));
+fn talk(caller: &mut RealPhone, callee: &mut RealPhone) {
+    caller.command(&format!("call {CALLEE}"));
     callee.wait_call("incoming", SOON);
-    callee.order("answer");
+    callee.command("answer");
     callee.wait_call("talking", SOON);
     caller.wait_call("talking", SOON);
     thread::sleep(TALK);
 }
 
-fn both_heard(caller: Phone, callee: Phone) {
-    let (at_caller, at_callee) = (caller.quit_and_listen(HIGH), callee.quit_and_listen(LOW));
+fn both_heard(caller: RealPhone, callee: RealPhone) {
+    let (at_caller, at_callee) = (caller.quit_and_measure(HIGH), callee.quit_and_measure(LOW));
     assert!(at_caller.carried(TALK), "the caller heard {at_caller:?}");
     assert!(at_callee.carried(TALK), "the callee heard {at_callee:?}");
 }

@@ -1,16 +1,16 @@
-//! Real phones see each other through two engines: VP8 that baresip encodes is decoded by another one (RFC 7741).
+//! Video between real phones through two engines: VP8 that one baresip encodes is decoded by another (RFC 7741).
 
 use std::{fs, path::Path, thread, time::Duration};
 
 use ringfence_tests::{
-    deployment::Line,
-    real_phone::{Account, Model, Phone},
+    deployment::InstalledLine,
+    real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
 
 use crate::real_phones::{SOON, TALK, connect, network, phones_with};
 
-/// What phones with a camera have.
+/// The codecs of phones with a camera.
 const SEEING: &str = "PCMU,VP8";
 
 /// Width and height of a PNG file (its first chunk is IHDR).
@@ -20,12 +20,12 @@ fn size(picture: &Path) -> Option<(u32, u32)> {
     (bytes.get(..8)? == b"\x89PNG\r\n\x1a\n").then_some((number(16)?, number(20)?))
 }
 
-/// What a phone sees at this moment.
-fn look(phone: &mut Phone) -> Option<(u32, u32)> {
+/// The current video frame at a phone.
+fn look(phone: &mut RealPhone) -> Option<(u32, u32)> {
     let seen = phone.home().join("seen.png");
     let _ = fs::remove_file(&seen);
-    phone.order("look");
-    // It is written with the next picture.
+    phone.command("snapshot");
+    // The snapshot is written with the next frame.
     for _ in 0..50 {
         thread::sleep(Duration::from_millis(100));
         if let Some(size) = size(&seen) {
@@ -35,14 +35,16 @@ fn look(phone: &mut Phone) -> Option<(u32, u32)> {
     None
 }
 
-/// What a phone says of the pictures that it shows.
-fn figures(phone: &mut Phone) -> serde_json::Value {
-    phone.order("figures");
-    phone.wait("figures", SOON, |news| news["event"] == "figures")
+/// A phone's statistics of received video.
+fn figures(phone: &mut RealPhone) -> serde_json::Value {
+    phone.command("video-stats");
+    phone.wait("video statistics", SOON, |news| {
+        news["event"] == "video-stats"
+    })
 }
 
-/// Pictures that baresip has decoded: the last word of a line in its own words.
-fn shown(phone: &mut Phone) -> u32 {
+/// Frames that baresip has decoded: the last word of a line of its statistics.
+fn shown(phone: &mut RealPhone) -> u32 {
     let figures = figures(phone);
     let words = figures["words"].as_str().unwrap_or_default();
     let line = words.lines().find(|line| line.contains("vidisp"));
@@ -53,37 +55,38 @@ fn shown(phone: &mut Phone) -> u32 {
 #[test]
 fn baresip_and_baresip_see_and_hear_each_other() {
     let Some(network) = network() else { return };
-    let (mut caller, mut callee) = phones_with(&network, Model::Baresip, Model::Baresip, SEEING);
+    let (mut caller, mut callee) =
+        phones_with(&network, PhoneModel::Baresip, PhoneModel::Baresip, SEEING);
     connect(&network, &mut caller, &mut callee);
     thread::sleep(TALK);
     for phone in [&mut caller, &mut callee] {
-        // Of 25 a second.
+        // Of 25 frames a second.
         let shown = shown(phone);
         assert!(shown >= 60, "{phone:?} has shown {shown}");
         assert_eq!(look(phone), Some((352, 288)), "{phone:?}");
     }
-    caller.order("hang-up");
+    caller.command("hang-up");
     callee.wait_call("ended", SOON);
     for (phone, hz) in [(caller, HIGH), (callee, LOW)] {
-        let heard = phone.quit_and_listen(hz);
+        let heard = phone.quit_and_measure(hz);
         assert!(heard.carried(TALK), "{heard:?}");
     }
 }
 
-/// The callee's first pictures go nowhere, so that the caller sees what the callee sends when it is asked for a whole one:
-/// in SRTCP (RFC 3711 section 3.4), which another implementation has to open.
+/// The callee's first frames are lost, so the caller sees video only after it has requested a keyframe, in SRTCP (RFC 3711
+/// section 3.4) that another implementation has to open.
 #[test]
 fn baresip_and_baresip_see_each_other_encrypted() {
     let Some(network) = network() else { return };
-    let start = |line: &Line| {
-        let account = Account {
+    let start = |line: &InstalledLine| {
+        let account = PhoneAccount {
             transport: "tls",
             ca: Some(&line.ca),
             srtp: "required",
             codecs: SEEING,
-            ..Account::plain(&line.user, &line.password, line.tls)
+            ..PhoneAccount::plain(&line.user, &line.password, line.tls)
         };
-        Phone::start(Model::Baresip, &account)
+        RealPhone::start(PhoneModel::Baresip, &account)
     };
     let [first, second] = network.lines();
     let (mut caller, mut callee) = (start(first), start(second));
@@ -97,7 +100,7 @@ fn baresip_and_baresip_see_each_other_encrypted() {
         let shown = shown(phone);
         assert!(shown >= 60, "{phone:?} has shown {shown}: {words}");
     }
-    caller.order("hang-up");
+    caller.command("hang-up");
     callee.wait_call("ended", SOON);
 }
 
@@ -105,15 +108,15 @@ fn baresip_and_baresip_see_each_other_encrypted() {
 fn linphone_and_baresip_see_each_other() {
     let Some(network) = network() else { return };
     let ways = [
-        (Model::Linphone, Model::Baresip),
-        (Model::Baresip, Model::Linphone),
+        (PhoneModel::Linphone, PhoneModel::Baresip),
+        (PhoneModel::Baresip, PhoneModel::Linphone),
     ];
     for (calling, called) in ways {
         let (mut caller, mut callee) = phones_with(&network, calling, called, SEEING);
         connect(&network, &mut caller, &mut callee);
         thread::sleep(TALK);
         let (linphone, baresip) = match calling {
-            Model::Linphone => (&mut caller, &mut callee),
+            PhoneModel::Linphone => (&mut caller, &mut callee),
             _ => (&mut callee, &mut caller),
         };
         let rate = figures(linphone)["framerate"].as_f64();
@@ -121,14 +124,14 @@ fn linphone_and_baresip_see_each_other() {
             rate.is_some_and(|rate| rate > 10.0),
             "{calling:?} calls: {rate:?}"
         );
-        // Linphone's camera has one picture, and sends it once a second.
+        // Linphone's camera sends one still image once a second.
         let is_shown = (0..10).any(|_| {
             thread::sleep(Duration::from_secs(1));
             shown(baresip) >= 2
         });
         assert!(is_shown, "{calling:?} calls: {}", figures(baresip)["words"]);
         assert!(look(baresip).is_some());
-        caller.order("hang-up");
+        caller.command("hang-up");
         callee.wait_call("ended", SOON);
     }
 }

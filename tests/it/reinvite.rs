@@ -1,20 +1,20 @@
-//! A phone offers its sound again in a running call: from another port, right after the answer.
+//! A phone sends a new offer in a call, with another port, right after the answer.
 
 use std::{net::SocketAddr, time::Duration};
 
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{Pair, World, handset::Notice},
+    world::{CallPair, World, handset::HandsetEvent},
 };
 
 fn moved(world: &World, phone: usize) -> SocketAddr {
-    let rtp = world.handset(phone).card().rtp;
+    let rtp = world.handset(phone).config().rtp;
     SocketAddr::new(rtp.ip(), rtp.port() + 20)
 }
 
 #[test]
 fn sound_follows_a_phone_that_moves_right_after_the_answer() {
-    let both: [fn(Pair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
+    let both: [fn(CallPair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
     for phone in both {
         let (mut world, pair) = World::of_two(1);
         let phone = phone(pair);
@@ -27,12 +27,15 @@ fn sound_follows_a_phone_that_moves_right_after_the_answer() {
         world.run_for(Duration::from_millis(1));
         world.reinvite(phone, rtp);
         world.run_until("accepted", Duration::from_secs(2), |world| {
-            world.handset(phone).notices().contains(&&Notice::Renewed)
+            world
+                .handset(phone)
+                .events()
+                .contains(&&HandsetEvent::ReofferAccepted)
         });
         let talk = Duration::from_secs(3);
         world.run_for(talk);
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            let heard = world.handset(phone).ear().heard(hz);
+            let heard = world.handset(phone).received_audio().heard(hz);
             assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
         }
     }
@@ -47,9 +50,9 @@ fn the_other_side_learns_nothing_of_it() {
     let rtp = moved(&world, pair.alice);
     world.reinvite(pair.alice, rtp);
     world.run_for(Duration::from_secs(2));
-    let sip = world.trace()[before..].iter().filter(|passage| {
-        passage.to == ringfence_tests::world::links::Place::Phone(pair.bob)
-            && passage.kind == ringfence_tests::world::links::Kind::Sip
+    let sip = world.trace()[before..].iter().filter(|packet| {
+        packet.to == ringfence_tests::world::links::Endpoint::Phone(pair.bob)
+            && packet.kind == ringfence_tests::world::links::PacketKind::Sip
     });
     assert_eq!(sip.count(), 0);
 }

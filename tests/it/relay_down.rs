@@ -1,11 +1,11 @@
-//! The Nostr relay is gone: the caller hears so at once, a running call does not notice.
+//! The Nostr relay is down: a caller gets an error at once, and a running call goes on.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{World, handset::Notice, links::Place},
+    world::{World, handset::HandsetEvent, links::Endpoint},
 };
 
 #[test]
@@ -16,10 +16,10 @@ fn a_caller_without_a_relay_hears_503_at_once() {
     world.run_until("refused", Duration::from_secs(1), |world| {
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::Refused(503))
+            .events()
+            .contains(&&HandsetEvent::Refused(503))
     });
-    assert!(world.has_taken(pair.caller, Step::Ended(End::NoRelay)));
+    assert!(world.has_reached(pair.caller, Step::Ended(End::NoRelay)));
     world.run_until_quiet(Duration::from_secs(5));
     world.relay.is_down = false;
     world.call(pair);
@@ -32,13 +32,16 @@ fn an_answer_that_cannot_be_posted_hangs_up_the_phone_that_gave_it() {
     world.relay.is_down = true;
     world.answer(pair.bob);
     world.run_until("hung up", Duration::from_secs(5), |world| {
-        world.handset(pair.bob).notices().contains(&&Notice::HungUp)
+        world
+            .handset(pair.bob)
+            .events()
+            .contains(&&HandsetEvent::HungUp)
     });
-    assert!(world.has_taken(pair.callee, Step::Ended(End::NoRelay)));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::NoRelay)));
     world.run_until_quiet(Duration::from_secs(40));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(480))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(480))
     );
 }
 
@@ -49,18 +52,30 @@ fn a_running_call_needs_no_relay() {
     world.relay.is_down = true;
     let talk = Duration::from_secs(60);
     world.run_for(talk);
-    assert!(world.handset(pair.alice).ear().heard(HIGH).carried(talk));
-    assert!(world.handset(pair.bob).ear().heard(LOW).carried(talk));
+    assert!(
+        world
+            .handset(pair.alice)
+            .received_audio()
+            .heard(HIGH)
+            .carried(talk)
+    );
+    assert!(
+        world
+            .handset(pair.bob)
+            .received_audio()
+            .heard(LOW)
+            .carried(talk)
+    );
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
     assert_eq!(
-        world.handset(pair.bob).notices().last(),
-        Some(&&Notice::HungUp)
+        world.handset(pair.bob).events().last(),
+        Some(&&HandsetEvent::HungUp)
     );
     let posts = world
         .trace()
         .iter()
-        .filter(|passage| passage.to == Place::Relay);
+        .filter(|packet| packet.to == Endpoint::Relay);
     assert_eq!(posts.count(), 3, "ring, answer, confirmation");
 }
 
@@ -69,9 +84,9 @@ fn a_post_of_one_call_that_no_relay_took_ends_no_other() {
     let mut world = World::new(4);
     let (here, there) = (world.open_engine(1), world.open_engine(2));
     let (alice, bob, carol) = (
-        world.plug_in(here, 0),
-        world.plug_in(there, 0),
-        world.plug_in(there, 1),
+        world.add_phone(here, 0),
+        world.add_phone(there, 0),
+        world.add_phone(there, 1),
     );
     world.dial(alice, world.number(there, 0));
     world.run_until("rings", Duration::from_secs(2), |world| {
@@ -79,17 +94,16 @@ fn a_post_of_one_call_that_no_relay_took_ends_no_other() {
     });
     world.answer(bob);
     world.run_until("answered", Duration::from_secs(2), |world| {
-        world.has_taken(here, Step::AnswerOpened)
+        world.has_reached(here, Step::AnswerOpened)
     });
-    // From here the confirmation can only come over the data channel, while another phone of
-    // the answering engine dials in vain.
+    // From now on the confirmation can only come over the data channel, and calls of other phones fail.
     world.relay.is_down = true;
     world.dial(carol, world.number(here, 0));
     world.run_until("refused", Duration::from_secs(1), |world| {
         world
             .handset(carol)
-            .notices()
-            .contains(&&Notice::Refused(503))
+            .events()
+            .contains(&&HandsetEvent::Refused(503))
     });
     world.run_for(Duration::from_secs(3));
     assert!(world.handset(alice).is_talking() && world.handset(bob).is_talking());

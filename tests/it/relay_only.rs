@@ -1,8 +1,7 @@
-//! Relay-only, watched from outside: in everything that leaves an engine in a whole call, the TURN server's is the only
-//! address. Not in a packet's destination, not in a STUN attribute behind its XOR, not in an opened envelope.
+//! Relay-only, checked from outside: in everything that an engine sends in a whole call, the only address is the TURN server's.
+//! That holds for the destinations of packets, for STUN attributes without their XOR, and for opened envelopes.
 //!
-//! There is no `raddr` to look at: a description holds relayed addresses and nothing else, and the candidate made of it on
-//! the other side has none.
+//! There is no `raddr` to check: a description contains only relayed addresses, and the receiver's candidates have none.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -11,14 +10,14 @@ use std::{
 
 use ringfence_media::Description;
 use ringfence_tests::world::{
-    Pair, World,
-    links::{Kind, Passage, Place},
+    CallPair, World,
+    links::{Endpoint, PacketKind, TracedPacket},
     turn::TURN_IP,
     turn_packets::{Stun, carried},
 };
 
-/// A whole call: set up, talked, hung up.
-fn whole_call() -> (World, Pair) {
+/// A whole call, from setup to hanging up.
+fn whole_call() -> (World, CallPair) {
     let (mut world, pair) = World::of_two(1);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
@@ -33,7 +32,7 @@ fn descriptions_name_the_turn_server_alone() {
     let rings = world.opened_rings();
     assert_eq!(rings.len(), 1);
     let rung = Description::decode(rings[0].media()).expect("our engine wrote it");
-    let heard = [pair.caller, pair.callee].map(|engine| world.seat(engine).heard_of());
+    let heard = [pair.caller, pair.callee].map(|engine| world.host(engine).heard_of());
     assert_eq!(heard[1], [rung]);
     for described in heard {
         assert_eq!(described.len(), 1);
@@ -53,17 +52,17 @@ fn packets_leave_for_the_turn_server_and_the_relay_alone() {
         let sent = world
             .trace()
             .iter()
-            .filter(|passage| passage.from == Place::Engine(engine));
-        for passage in sent {
-            let is_home = passage.to == Place::Phone(phone);
+            .filter(|packet| packet.from == Endpoint::Engine(engine));
+        for packet in sent {
+            let is_home = packet.to == Endpoint::Phone(phone);
             assert!(
-                is_home || matches!(passage.to, Place::Turn | Place::Relay),
-                "{passage:?}"
+                is_home || matches!(packet.to, Endpoint::Turn | Endpoint::Relay),
+                "{packet:?}"
             );
-            assert_ne!(passage.kind, Kind::Unknown);
+            assert_ne!(packet.kind, PacketKind::Unknown);
         }
     }
-    assert_eq!(world.turn.astray(), []);
+    assert_eq!(world.turn.misdirected(), []);
     for (_, _, figures) in world.figures() {
         assert_eq!(figures.candidate_types, Some(("relay", "relay")));
     }
@@ -74,20 +73,20 @@ fn no_address_of_a_house_leaves_it() {
     let (world, _) = whole_call();
     let secrets = secrets(&world);
     let mut checked = 0;
-    for passage in world.trace().iter().filter(|passage| leaves(passage)) {
+    for packet in world.trace().iter().filter(|packet| leaves(packet)) {
         checked += 1;
         assert_eq!(
-            find(&passage.bytes, &secrets, !is_sealed(passage.kind)),
+            find(&packet.bytes, &secrets, !is_sealed(packet.kind)),
             None,
-            "{passage:?}"
+            "{packet:?}"
         );
-        let inner = carried(&passage.bytes).unwrap_or(&passage.bytes);
-        for stun in [Stun::read(&passage.bytes), Stun::read(inner)]
+        let inner = carried(&packet.bytes).unwrap_or(&packet.bytes);
+        for stun in [Stun::read(&packet.bytes), Stun::read(inner)]
             .into_iter()
             .flatten()
         {
             for address in stun.addresses() {
-                assert_eq!(address.ip(), IpAddr::from(TURN_IP), "{passage:?}");
+                assert_eq!(address.ip(), IpAddr::from(TURN_IP), "{packet:?}");
             }
         }
     }
@@ -98,21 +97,21 @@ fn no_address_of_a_house_leaves_it() {
 fn this_search_would_find_an_address() {
     let (world, pair) = whole_call();
     let secrets = secrets(&world);
-    // In the houses the addresses are everywhere.
+    // In the LANs the addresses are in many packets.
     let at_home = [(pair.caller, pair.alice), (pair.callee, pair.bob)];
     for (engine, phone) in at_home {
-        let invite = world.trace().iter().find(|passage| {
-            let ends = [passage.from, passage.to];
-            passage.kind == Kind::Sip
-                && ends.contains(&Place::Engine(engine))
-                && ends.contains(&Place::Phone(phone))
+        let invite = world.trace().iter().find(|packet| {
+            let ends = [packet.from, packet.to];
+            packet.kind == PacketKind::Sip
+                && ends.contains(&Endpoint::Engine(engine))
+                && ends.contains(&Endpoint::Phone(phone))
         });
         assert!(find(&invite.expect("the phone registered").bytes, &secrets, true).is_some());
     }
-    // And the TURN server tells its client from where it was reached, behind an XOR.
-    let [_, provider] = world.seat(pair.caller).addresses();
-    let mapped = world.trace().iter().any(|passage| {
-        let stun = Stun::read(&passage.bytes).filter(|_| passage.to == Place::Engine(pair.caller));
+    // And the TURN server sends its client the client's address, with an XOR.
+    let [_, provider] = world.host(pair.caller).addresses();
+    let mapped = world.trace().iter().any(|packet| {
+        let stun = Stun::read(&packet.bytes).filter(|_| packet.to == Endpoint::Engine(pair.caller));
         stun.is_some_and(|stun| {
             stun.addresses()
                 .iter()
@@ -124,24 +123,27 @@ fn this_search_would_find_an_address() {
     assert!(find(&[9, 9, 10, 77, 0, 1, 9], &[binary], true).is_some());
 }
 
-fn leaves(passage: &Passage) -> bool {
-    let outside = [Place::Turn, Place::Relay, Place::Relayed];
-    outside.contains(&passage.to)
+fn leaves(packet: &TracedPacket) -> bool {
+    let outside = [Endpoint::Turn, Endpoint::Relay, Endpoint::Relayed];
+    outside.contains(&packet.to)
 }
 
-/// Ciphertext under keys of this call: four bytes of an address turn up in it by chance.
-fn is_sealed(kind: Kind) -> bool {
-    matches!(kind, Kind::Srtp | Kind::Srtcp | Kind::Dtls | Kind::Envelope)
+/// Ciphertext, in which the four bytes of an address may occur by chance.
+fn is_sealed(kind: PacketKind) -> bool {
+    matches!(
+        kind,
+        PacketKind::Srtp | PacketKind::Srtcp | PacketKind::Dtls | PacketKind::Envelope
+    )
 }
 
 /// The addresses of all engines and phones.
 fn secrets(world: &World) -> Vec<IpAddr> {
-    let engines = (0..2).flat_map(|engine| world.seat(engine).addresses());
-    let phones = (0..2).map(|phone| world.handset(phone).card().address.ip());
+    let engines = (0..2).flat_map(|engine| world.host(engine).addresses());
+    let phones = (0..2).map(|phone| world.handset(phone).config().address.ip());
     engines.chain(phones).collect()
 }
 
-/// The first of these addresses that is in the bytes: as text, or in binary (IPv4 only where that is no accident).
+/// The first of these addresses that occurs in the bytes, as text or in binary (IPv4 only where it cannot occur by chance).
 fn find(bytes: &[u8], secrets: &[IpAddr], short_too: bool) -> Option<IpAddr> {
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     secrets.iter().copied().find(|secret| {

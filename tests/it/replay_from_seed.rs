@@ -1,16 +1,16 @@
-//! A world is its seed: the same seed gives the same trace, to the nanosecond and the byte count.
+//! A world is determined by its seed: the same seed gives the same trace, with the same times and sizes.
 
 use std::time::Duration;
 
-use ringfence_tests::world::{World, links::Kind};
+use ringfence_tests::world::{World, links::PacketKind};
 
-/// A call over bad wires.
+/// A call over bad links.
 fn life(seed: u64) -> World {
     let (mut world, pair) = World::of_two(seed);
     for wire in [
-        &mut world.wires.turn,
-        &mut world.wires.sip,
-        &mut world.wires.relay,
+        &mut world.links.turn,
+        &mut world.links.sip,
+        &mut world.links.relay,
     ] {
         wire.loss = 0.05;
         wire.jitter = Duration::from_millis(8);
@@ -31,12 +31,12 @@ fn a_seed_gives_the_same_world_again() {
         assert_eq!(one.replayable(), other.replayable());
     }
     assert_eq!(first.trace().len(), second.trace().len());
-    assert!(first.trace().iter().any(|passage| passage.lost));
+    assert!(first.trace().iter().any(|packet| packet.lost));
     assert!(
         first
             .trace()
             .iter()
-            .any(|passage| passage.kind == Kind::Srtp)
+            .any(|packet| packet.kind == PacketKind::Srtp)
     );
 }
 
@@ -44,8 +44,8 @@ fn a_seed_gives_the_same_world_again() {
 fn another_seed_gives_another_world() {
     let (first, second) = (life(11), life(12));
     let lost = |world: &World| -> Vec<Duration> {
-        let lost = world.trace().iter().filter(|passage| passage.lost);
-        lost.map(|passage| passage.at).collect()
+        let lost = world.trace().iter().filter(|packet| packet.lost);
+        lost.map(|packet| packet.at).collect()
     };
     assert_ne!(lost(&first), lost(&second));
 }

@@ -1,36 +1,36 @@
-//! What a caller can find out about a number: nothing. A number that nobody has, one whose owner ignores the call, refuses
-//! it, has no phone plugged in or is switched off: the same packets of the same sizes at the same moments on every wire
-//! outside the callee's house, and the same SIP at the caller's phone.
+//! A caller can find out nothing about a number. Whether it is unassigned, not answered, refused, without a phone, or on a
+//! machine that is off: every link outside the callee's LAN has the same packets of the same sizes at the same times, and the
+//! caller's phone gets the same SIP.
 
 use std::time::Duration;
 
 use ringfence_phonebook::Number;
 use ringfence_tests::world::{
     World,
-    handset::Notice,
-    links::{Kind, Place},
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
-/// Since the caller dialled; from, to, what, how many bytes.
-type Seen = (Duration, Place, Place, Kind, usize);
+/// A packet: time since the caller dialled, sender, receiver, kind, size.
+type Seen = (Duration, Endpoint, Endpoint, PacketKind, usize);
 
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
-/// Calls, waits until the caller hears a final answer and everything is over, and says what could be seen outside the
-/// callee's house.
+/// Calls, runs until the caller has a final response and everything is over. Returns what could be observed outside the callee's
+/// LAN.
 fn seen(prepare: impl Fn(&mut World) -> Number, act: impl Fn(&mut World)) -> Vec<Seen> {
     let mut world = World::new(7);
     for wire in [
-        &mut world.wires.sip,
-        &mut world.wires.turn,
-        &mut world.wires.relay,
+        &mut world.links.sip,
+        &mut world.links.turn,
+        &mut world.links.relay,
     ] {
         wire.jitter = Duration::from_micros(700);
     }
     world.open_engine(1);
     world.open_engine(1);
-    let alice = world.plug_in(CALLER, 0);
+    let alice = world.add_phone(CALLER, 0);
     let number = prepare(&mut world);
     assert_eq!(number.to_string().len(), 5);
     let (before, dialled) = (world.trace().len(), world.clock());
@@ -39,18 +39,18 @@ fn seen(prepare: impl Fn(&mut World) -> Number, act: impl Fn(&mut World)) -> Vec
     act(&mut world);
     world.run_for(Duration::from_secs(60));
     assert_eq!(
-        world.handset(alice).notices()[1..],
-        [&Notice::HearsRingback, &Notice::Refused(480)]
+        world.handset(alice).events()[1..],
+        [&HandsetEvent::Ringback, &HandsetEvent::Refused(480)]
     );
-    assert!(world.seat(CALLER).engine.is_idle() && world.seat(CALLEE).engine.is_idle());
-    let at_home = |place| matches!(place, Place::Phone(phone) if phone != alice);
+    assert!(world.host(CALLER).engine.is_idle() && world.host(CALLEE).engine.is_idle());
+    let at_home = |place| matches!(place, Endpoint::Phone(phone) if phone != alice);
     let outside = world.trace()[before..]
         .iter()
-        .filter(|passage| !at_home(passage.from) && !at_home(passage.to));
+        .filter(|packet| !at_home(packet.from) && !at_home(packet.to));
     outside
-        .map(|passage| {
-            let since = passage.at - dialled;
-            (since, passage.from, passage.to, passage.kind, passage.size)
+        .map(|packet| {
+            let since = packet.at - dialled;
+            (since, packet.from, packet.to, packet.kind, packet.size)
         })
         .collect()
 }
@@ -67,7 +67,7 @@ fn theirs(world: &mut World) -> Number {
 fn a_phone_that_nobody_picks_up_looks_like_no_phone() {
     let ignored = seen(
         |world| {
-            world.plug_in(CALLEE, 0);
+            world.add_phone(CALLEE, 0);
             theirs(world)
         },
         |world| assert!(world.handset(1).is_ringing()),
@@ -80,7 +80,7 @@ fn a_phone_that_nobody_picks_up_looks_like_no_phone() {
 fn a_refusal_looks_like_no_phone() {
     let refused = seen(
         |world| {
-            world.plug_in(CALLEE, 0);
+            world.add_phone(CALLEE, 0);
             theirs(world)
         },
         |world| world.decline(1, 603),
@@ -102,9 +102,9 @@ fn an_engine_that_is_off_looks_like_no_engine_to_the_caller() {
         },
         |_| {},
     );
-    // The relay sees who listens; the caller does not.
+    // The relay sees its subscribers; the caller does not.
     let of_caller = |seen: Vec<Seen>| -> Vec<Seen> {
-        let theirs = Place::Engine(CALLEE);
+        let theirs = Endpoint::Engine(CALLEE);
         seen.into_iter()
             .filter(|(_, from, to, ..)| *from != theirs && *to != theirs)
             .collect()
@@ -114,7 +114,7 @@ fn an_engine_that_is_off_looks_like_no_engine_to_the_caller() {
 
 #[test]
 fn an_answered_call_does_look_different() {
-    // The comparison would notice: here the callee's engine says something.
+    // The comparison detects a difference: here the callee's engine sends something.
     let (mut world, pair) = World::of_two(7);
     world.ring(pair);
     let before = world.trace().len();
@@ -122,6 +122,6 @@ fn an_answered_call_does_look_different() {
     world.run_for(Duration::from_secs(1));
     let spoke = world.trace()[before..]
         .iter()
-        .any(|passage| passage.from == Place::Engine(pair.callee) && passage.to == Place::Relay);
+        .any(|packet| packet.from == Endpoint::Engine(pair.callee) && packet.to == Endpoint::Relay);
     assert!(spoke);
 }

@@ -1,12 +1,12 @@
-//! An engine is told to stop: calls end in good order, on both sides.
+//! When an engine shuts down, its calls end properly on both sides.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     World,
-    handset::Notice,
-    links::{Kind, Place},
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
 #[test]
@@ -20,11 +20,11 @@ fn a_talking_engine_hangs_up_both_phones_within_three_seconds() {
         world.run_until_quiet(Duration::from_secs(3));
         for phone in [pair.alice, pair.bob] {
             assert_eq!(
-                world.handset(phone).notices().last(),
-                Some(&&Notice::HungUp)
+                world.handset(phone).events().last(),
+                Some(&&HandsetEvent::HungUp)
             );
         }
-        assert!(world.has_taken(engine, Step::Ended(End::ShutDown)));
+        assert!(world.has_reached(engine, Step::Ended(End::ShutDown)));
     }
 }
 
@@ -35,8 +35,8 @@ fn a_calling_engine_takes_its_ring_back() {
     world.shut_down(pair.caller);
     world.run_until_quiet(Duration::from_secs(3));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(503))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(503))
     );
     assert!(!world.handset(pair.bob).is_ringing());
 }
@@ -51,13 +51,13 @@ fn a_ringing_engine_goes_in_silence() {
         !world.handset(pair.bob).is_ringing()
     });
     world.run_until_quiet(Duration::from_secs(40));
-    let us = Place::Engine(pair.callee);
+    let us = Endpoint::Engine(pair.callee);
     let left = world.trace()[before..]
         .iter()
-        .find(|passage| passage.from == us && passage.kind != Kind::Sip);
+        .find(|packet| packet.from == us && packet.kind != PacketKind::Sip);
     assert_eq!(left, None);
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(480))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(480))
     );
 }

@@ -1,8 +1,8 @@
-//! Logs above DEBUG name nobody: no number, user name, password, key, address, SDP. Watched over whole calls, and over
-//! everything that goes wrong.
+//! Logs above DEBUG contain no number, user name, password, key, address or SDP. This is checked over whole calls, and over
+//! failures of all kinds.
 //!
-//! Libraries are held to it at WARN: turn-client-proto names addresses at INFO, and the shell shows libraries to nobody
-//! who does not ask for them.
+//! Libraries are checked from WARN on: turn-client-proto logs addresses at INFO, and the shell logs libraries below WARN only
+//! when asked to.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ringfence_tests::world::{Pair, World};
+use ringfence_tests::world::{CallPair, World};
 use tracing::{
     Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
@@ -28,14 +28,13 @@ use tracing_subscriber::{
 type Log = Vec<(Level, String)>;
 
 thread_local! {
-    /// What this thread has logged since it is watched.
+    /// What this thread has logged since it is recorded.
     static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
 }
 
-/// Notes every event and every span of the threads that are watched, whatever its level.
+/// Records every event and span of the recorded threads, at every level.
 ///
-/// There is one for the process: a subscriber for one thread alone may miss what the caches of `tracing` have turned off
-/// for the others.
+/// There is one for the process: a subscriber of a single thread may miss what the caches of `tracing` have disabled for others.
 struct Notary;
 
 struct Line(String);
@@ -74,7 +73,7 @@ impl<S: Subscriber> Layer<S> for Notary {
     }
 }
 
-/// What was logged while this life was led, and what must not be in it.
+/// What was logged during this scenario, and what must not be in it.
 fn logged(life: impl FnOnce() -> World) -> (Log, Vec<String>) {
     static NOTARY: Once = Once::new();
     NOTARY.call_once(|| {
@@ -95,7 +94,7 @@ fn assert_silent(life: impl FnOnce() -> World) {
         }
         assert_eq!(address_in(line), None, "{level} {line}");
     }
-    // What a call does is said at DEBUG: the notary does hear.
+    // Calls are logged at DEBUG, so the recorder works.
     assert!(
         log.iter().any(|(_, line)| line.starts_with("ringfence")),
         "nothing was logged"
@@ -125,18 +124,18 @@ fn a_call_names_nobody() {
 
 #[test]
 fn calls_that_fail_name_nobody() {
-    let failures: [fn(&mut World, Pair); 8] = [
-        |world, _| world.wires.turn.loss = 1.0,
+    let failures: [fn(&mut World, CallPair); 8] = [
+        |world, _| world.links.turn.loss = 1.0,
         |world, _| world.relay.is_down = true,
         |world, pair| world.take_credentials(pair.caller),
         |world, pair| world.take_credentials(pair.callee),
         |world, pair| world.disconnect(pair.callee),
-        |world, _| world.wires.sip.loss = 0.5,
-        |world, _| world.wires.turn.loss = 0.4,
+        |world, _| world.links.sip.loss = 0.5,
+        |world, _| world.links.turn.loss = 0.4,
         |world, _| {
             let mut posts = 0;
-            world.meddle(move |passage| {
-                posts += usize::from(passage.size == 1024);
+            world.filter_packets(move |packet| {
+                posts += usize::from(packet.size == 1024);
                 posts < 9
             });
         },
@@ -199,9 +198,9 @@ fn what_strangers_send_is_not_quoted() {
         let (_, ring) = world.relay.passed()[0].clone();
         let number = world.number(pair.callee, 0);
         let wall = world.wall();
-        world.post_again(ring.clone());
-        world.post_as_stranger(0, ring.bytes);
-        world.post_as_stranger(0, b"m=audio 20001 RTP/AVP 0".to_vec());
+        world.repost(ring.clone());
+        world.post_as_attacker(0, ring.bytes);
+        world.post_as_attacker(0, b"m=audio 20001 RTP/AVP 0".to_vec());
         world.ring_with_keys_of(pair.caller, number, b"o=somebody 192.0.2.1", wall);
         world.ring_with_keys_of(
             pair.caller,
@@ -240,7 +239,7 @@ fn this_search_would_find_a_name() {
     );
 }
 
-/// Every personal thing in a world, as it might be written.
+/// All personal data of a world, in the forms in which it could be logged.
 fn secrets(world: &World) -> Vec<String> {
     let mut secrets: Vec<String> = [
         "m=audio",
@@ -254,22 +253,22 @@ fn secrets(world: &World) -> Vec<String> {
     .map(str::to_owned)
     .into();
     for engine in 0..2 {
-        let seat = world.seat(engine);
-        for line in &seat.lines {
+        let host = world.host(engine);
+        for line in &host.lines {
             secrets.push(line.number.to_string());
             secrets.extend(writings(line.identity().key().as_bytes()));
             secrets.extend(writings(line.identity().listing().ring_key().as_bytes()));
         }
-        for description in seat.heard_of() {
+        for description in host.heard_of() {
             secrets.extend([description.ufrag.clone(), description.pwd.clone()]);
             secrets.extend(writings(&description.fingerprint));
         }
-        secrets.extend(seat.addresses().map(|address| address.to_string()));
+        secrets.extend(host.addresses().map(|address| address.to_string()));
     }
     secrets
 }
 
-/// The beginning of a key as programs write keys.
+/// The beginning of a key, in the usual encodings.
 fn writings(key: &[u8; 32]) -> [String; 3] {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let hex: String = key[..6].iter().map(|byte| format!("{byte:02x}")).collect();

@@ -1,20 +1,20 @@
-//! Rings that are replayed, stale, forged or garbled: silence, inside the house and outside.
+//! Rings that are replayed, stale, forged or damaged have no effect, neither in the LAN nor outside.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_media::Description;
 use ringfence_tests::world::{
-    Pair, World,
-    handset::Notice,
-    links::{Kind, Place},
+    CallPair, World,
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
-/// Whether the callee's engine said anything to anybody since, or its phone rang.
-fn stirred(world: &World, pair: Pair, since: usize) -> bool {
+/// Whether the callee's engine has sent anything since, or its phone has rung.
+fn stirred(world: &World, pair: CallPair, since: usize) -> bool {
     world.trace()[since..]
         .iter()
-        .any(|passage| passage.from == Place::Engine(pair.callee))
+        .any(|packet| packet.from == Endpoint::Engine(pair.callee))
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn a_ring_that_is_replayed_rings_no_second_time() {
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
     let before = world.trace().len();
-    // At once, and until long after it has become stale.
+    // At once, and until long after the ring has become stale.
     for _ in 0..30 {
-        world.post_again(ring.clone());
+        world.repost(ring.clone());
         world.run_for(Duration::from_secs(9));
     }
     assert!(!stirred(&world, pair, before), "{world:?}");
@@ -44,11 +44,11 @@ fn a_ring_under_another_event_key_or_in_another_bucket_does_not_open() {
     lose_rings(&mut world, pair);
     let (_, ring) = world.relay.passed()[0].clone();
     let before = world.trace().len();
-    world.post_as_stranger(ring.bucket, ring.bytes.clone());
-    world.post_as_stranger(ring.bucket ^ 1, ring.bytes);
+    world.post_as_attacker(ring.bucket, ring.bytes.clone());
+    world.post_as_attacker(ring.bucket ^ 1, ring.bytes);
     world.run_for(Duration::from_secs(5));
     assert!(!stirred(&world, pair, before), "{world:?}");
-    assert!(world.seat(pair.callee).engine.counters().not_ours > 0);
+    assert!(world.host(pair.callee).engine.counters().not_ours > 0);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_ring_that_comes_more_than_a_minute_late_is_stale() {
         let (_, ring) = world.relay.passed()[0].clone();
         world.run_for(Duration::from_secs(late));
         let before = world.trace().len();
-        world.post_again(ring);
+        world.repost(ring);
         world.run_for(Duration::from_secs(1));
         assert_eq!(stirred(&world, pair, before), rings, "{late} s late");
     }
@@ -89,11 +89,11 @@ fn envelopes_that_were_touched_do_not_open() {
         bytes[at] ^= 1 << (at % 8);
         let mut touched = ring.clone();
         touched.bytes = bytes;
-        world.post_again(touched);
+        world.repost(touched);
         world.run_for(Duration::from_millis(50));
     }
     for length in [0, 1, 48, 1023, 1025, 65_536] {
-        world.post_as_stranger(ring.bucket, vec![1; length]);
+        world.post_as_attacker(ring.bucket, vec![1; length]);
         world.run_for(Duration::from_millis(50));
     }
     assert!(!stirred(&world, pair, before), "{world:?}");
@@ -113,7 +113,7 @@ fn a_ring_with_no_readable_description_is_dropped() {
         world.run_for(Duration::from_secs(1));
     }
     assert!(!stirred(&world, pair, before), "{world:?}");
-    assert_eq!(world.seat(pair.callee).engine.counters().forged, 3);
+    assert_eq!(world.host(pair.callee).engine.counters().forged, 3);
 }
 
 #[test]
@@ -122,42 +122,42 @@ fn a_forged_answer_spoils_nothing() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("answered", Duration::from_secs(1), |world| {
-        world.has_taken(pair.callee, Step::AnswerPosted)
+        world.has_reached(pair.callee, Step::AnswerPosted)
     });
-    // Before the answer is there, somebody at the relay posts it with another end, under the same hint.
-    let answer = world.trace().iter().rev().find(|passage| {
-        passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Envelope
+    // Before the answer arrives, an attacker at the relay publishes it with a changed end, under the same routing tag.
+    let answer = world.trace().iter().rev().find(|packet| {
+        packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Envelope
     });
     let mut forged = answer.expect("it was posted").bytes.clone();
     forged[1000] ^= 0xff;
-    world.wires.relay.delay = Duration::from_millis(1);
-    world.post_as_stranger(0, forged);
+    world.links.relay.delay = Duration::from_millis(1);
+    world.post_as_attacker(0, forged);
     world.run_until("both hear", Duration::from_secs(3), |world| {
         [pair.alice, pair.bob]
             .into_iter()
-            .all(|phone| world.handset(phone).ear().packets() > 10)
+            .all(|phone| world.handset(phone).received_audio().packets() > 10)
     });
-    assert!(!world.has_taken(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(!world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
 }
 
-/// Alice rings Bob, but the relay keeps the ring for itself; she gives up.
-fn lose_rings(world: &mut World, pair: Pair) {
-    world.meddle(|passage| passage.from != Place::Relay);
+/// Alice rings Bob, but the relay holds the ring back; Alice cancels.
+fn lose_rings(world: &mut World, pair: CallPair) {
+    world.filter_packets(|packet| packet.from != Endpoint::Relay);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("posted", Duration::from_secs(1), |world| {
-        world.has_taken(pair.caller, Step::RingAccepted)
+        world.has_reached(pair.caller, Step::RingAccepted)
     });
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
-    world.leave_alone();
+    world.remove_filter();
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(487))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(487))
     );
 }
 
-/// What a genuine engine would say of itself.
-fn some_description(world: &mut World, pair: Pair) -> Vec<u8> {
+/// A description that a genuine engine would send.
+fn some_description(world: &mut World, pair: CallPair) -> Vec<u8> {
     world.ring(pair);
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));

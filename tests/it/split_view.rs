@@ -1,4 +1,4 @@
-//! A phone book that shows two people different pages is caught when they call each other, and both then hold the proof.
+//! A phone book that shows two parties different roots is detected when they call each other, and both then have the proof.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use ringfence_engine::roots::SplitView;
 use ringfence_phonebook::Root;
 use ringfence_tests::{
     tone::HIGH,
-    world::{Pair, World},
+    world::{CallPair, World},
 };
 
-fn split_views(world: &World, pair: Pair) -> [Vec<SplitView>; 2] {
-    [pair.caller, pair.callee].map(|engine| world.seat(engine).split_views.clone())
+fn split_views(world: &World, pair: CallPair) -> [Vec<SplitView>; 2] {
+    [pair.caller, pair.callee].map(|engine| world.host(engine).split_views.clone())
 }
 
-/// Both roots, as anybody can check them who has the book's key.
+/// Both roots, verified with the book's key.
 fn is_proof(world: &World, split: &SplitView) -> bool {
     let key = world.phone_book.key();
     let genuine = |root: &Root| Root::decode(&root.encode(), &key) == Ok(*root);
@@ -32,8 +32,8 @@ fn two_pages_of_one_epoch_are_an_alarm_on_both_sides_and_the_call_goes_on() {
     }
     let talk = Duration::from_secs(2);
     world.run_for(talk);
-    assert!(world.handset(pair.alice).ear().heard(HIGH).tone > talk.mul_f64(0.9));
-    // It is told once, not with every call.
+    assert!(world.handset(pair.alice).received_audio().heard(HIGH).tone > talk.mul_f64(0.9));
+    // It is reported once, not with every call.
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));
     world.call(pair);

@@ -1,5 +1,5 @@
-//! The status page in a real browser, while a real call goes on behind it: what is seen, said to a screen reader, done by keyboard,
-//! and that names of others stay names. And Linphone, set up with nothing typed.
+//! The status page in a real browser during a real call: what is visible, what a screen reader is given, what works by keyboard,
+//! and that contacts' names are not interpreted as HTML. And Linphone, which is set up without typing anything.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use ringfence_tests::{
     browser::CHROMIUM,
     devtools::Devtools,
     program::{installed, real_time},
-    real_phone::{Account, Model, Phone as RealPhone},
+    real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
 use serde_json::Value;
@@ -31,10 +31,10 @@ use tokio::{runtime::Runtime, time::timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A contact's name that would like to be a page.
+/// A contact's name that contains HTML.
 const HOSTILE: &str = "\"><img src=x onerror=alert(1)><b>Bob";
 
-/// Contrast of every text with what lies behind it (WCAG 2.2, 1.4.3): those below 4.5.
+/// Texts whose contrast with their background is below 4.5 (WCAG 2.2, 1.4.3).
 const PALE: &str = r#"(() => {
   const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
@@ -57,7 +57,7 @@ const PALE: &str = r#"(() => {
   return pale;
 })()"#;
 
-/// Whether a page is in order for those who do not see it: one `h1`, landmarks, no level of headings left out, and every table has heads.
+/// Whether a page is accessible to screen readers: one `h1`, landmarks, no skipped level of headings, and heads for every table.
 const ORDER: &str = r#"(() => {
   const wrong = [];
   for (const one of ["h1", "main", "header", "footer", "nav[aria-label]", "[role=status]", "html[lang]", "title"])
@@ -104,7 +104,7 @@ impl Scene {
         self.stack.ends[side].line.number
     }
 
-    /// The first phone calls the second, which picks up.
+    /// The first phone calls the second, which answers.
     fn call(&mut self) {
         let number = self.line(1).to_string();
         let [a, b] = &mut self.phones;
@@ -154,7 +154,7 @@ async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool) {
     timeout(SOON, search).await.expect("the phone sees it soon");
 }
 
-/// Where pictures of the page are left for those who want to look.
+/// The folder for screenshots of the page.
 fn album() -> PathBuf {
     let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "target", "status-page"]
         .iter()
@@ -163,7 +163,7 @@ fn album() -> PathBuf {
     folder
 }
 
-/// Looks at a page with both eyes, and with none.
+/// Checks a page in both colour schemes and its accessibility.
 fn inspect(browser: &mut Devtools, name: &str) {
     for scheme in ["light", "dark"] {
         browser.prefer(scheme);
@@ -186,7 +186,7 @@ fn inspect(browser: &mut Devtools, name: &str) {
     }
 }
 
-/// Steps from one thing to the next with the keyboard until this one has the focus.
+/// Presses Tab until this element has the focus.
 fn tab_to(browser: &mut Devtools, id: &str) {
     for _ in 0..60 {
         browser.press("Tab");
@@ -199,7 +199,7 @@ fn tab_to(browser: &mut Devtools, id: &str) {
 
 const POINTS: &str = "(document.querySelector('polyline.heard')?.getAttribute('points') ?? '').trim().split(/\\s+/).filter(Boolean).length";
 
-/// The status with which an address answers.
+/// The HTTP status of an address.
 fn status_of(url: &str) -> String {
     let (host, path) = url
         .strip_prefix("http://")
@@ -325,7 +325,7 @@ fn the_picture_of_the_readme() {
     browser.wait_for("document.querySelector('.mark') !== null");
     browser.go(&base);
     for _ in 0..3 {
-        // Half a minute is as long as anything is waited for.
+        // Every wait lasts at most half a minute.
         let before = browser.evaluate(POINTS).as_u64().unwrap();
         browser.wait_for(&format!("{POINTS} > {before} + 17"));
     }
@@ -364,7 +364,7 @@ fn without_scripts_the_page_does_the_same() {
 
 #[test]
 fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
-    if !Model::installed(&[Model::Linphone]) {
+    if !PhoneModel::installed(&[PhoneModel::Linphone]) {
         return;
     }
     let _alone = real_time();
@@ -374,14 +374,14 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
     assert!(Key::read(&state).unwrap().is_some());
     let link = ringfence::page::visit::provision(&state, Number::new(scene.line(1)));
     let link = scene.runtime.block_on(link).unwrap();
-    let account = Account {
+    let account = PhoneAccount {
         transport: "tcp",
         codecs: "PCMU",
         microphone: HIGH,
-        ..Account::plain("", "", end.gateway.tcp()[0])
+        ..PhoneAccount::plain("", "", end.gateway.tcp()[0])
     };
     let url = link["url"].as_str().unwrap();
-    let mut linphone = RealPhone::start_provisioned(Model::Linphone, &account, url);
+    let mut linphone = RealPhone::start_provisioned(PhoneModel::Linphone, &account, url);
     linphone.wait_registered();
     assert_eq!(status_of(url), "404", "the link is good once");
     let number = scene.line(1).to_string();
@@ -394,7 +394,7 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
         .await;
     });
     linphone.wait_call("incoming", SOON);
-    linphone.order("answer");
+    linphone.command("answer");
     linphone.wait_call("talking", SOON);
     let hears = async {
         while caller.heard().tone < Duration::from_secs(1) {
@@ -405,7 +405,7 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
         .runtime
         .block_on(async { timeout(SOON, hears).await })
         .expect("the caller hears Linphone");
-    linphone.order("hang-up");
+    linphone.command("hang-up");
     linphone.wait_call("ended", SOON);
     scene.end();
 }

@@ -1,11 +1,11 @@
-//! `tests/THREATS.md` names a test for each threat; here it is checked that they are there.
+//! `tests/THREATS.md` names a test for each threat. This test checks that they exist.
 
 use std::fs;
 use std::path::Path;
 
 const THREATS: &str = include_str!("../THREATS.md");
 
-/// The proofs of all threats: what stands in the last column of a table's rows.
+/// The proofs of all threats: the last column of all table rows.
 fn proofs(text: &str) -> Vec<&str> {
     let rows = text.lines().filter(|line| line.starts_with('|'));
     let cells = rows.filter_map(|row| row.trim_end_matches('|').rsplit('|').next());
@@ -15,7 +15,7 @@ fn proofs(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// What is wrong with a proof, if anything.
+/// What is wrong with a proof; `None` if nothing is.
 fn flaw(proof: &str) -> Option<String> {
     let named = proof
         .strip_prefix('`')
@@ -30,7 +30,7 @@ fn flaw(proof: &str) -> Option<String> {
     let Some(at) = source.find(&format!("fn {function}(")) else {
         return Some(format!("{file} has no {function}"));
     };
-    // Its attribute stands within the lines before.
+    // The attribute is within the lines before the function.
     let mut before = source[..at].lines().rev().take(6);
     let is_test = before.any(|line| line.contains("#[test]") || line.contains("#[tokio::test"));
     (!is_test).then(|| format!("{function} is no test"))

@@ -1,19 +1,19 @@
-//! A phone hands its private call over: to a number, or to somebody it already talks to. Whose sound reaches whom, what
-//! is told to the phone, and what the two outside learn of each other.
+//! A phone transfers its private call to a number, or to a party that it already talks to. The tests check whose audio reaches
+//! whom, what the phone is told, and what the two outside parties learn of each other.
 
 use std::time::Duration;
 
 use ringfence_engine::Step;
 use ringfence_tests::{
     tone::LOW,
-    world::{Pair, World, handset::Notice},
+    world::{CallPair, World, handset::HandsetEvent},
 };
 
-/// Alice and Bob talk; Carol, with another engine, waits for a call. All phones with an even index say a low tone, the
-/// others a high one, so that Bob (1) and Carol (2) tell each other from Alice (0).
+/// Alice and Bob talk; Carol, with another engine, has no call. Phones with an even index send a low tone, the others a high one,
+/// so that Bob (1) and Carol (2) can be distinguished.
 struct Party {
     world: World,
-    pair: Pair,
+    pair: CallPair,
     carol: usize,
     carols: usize,
 }
@@ -21,7 +21,7 @@ struct Party {
 fn party(seed: u64) -> Party {
     let (mut world, pair) = World::of_two(seed);
     let carols = world.open_engine(1);
-    let carol = world.plug_in(carols, 0);
+    let carol = world.add_phone(carols, 0);
     world.run_for(Duration::from_secs(1));
     world.call(pair);
     world.run_for(Duration::from_secs(1));
@@ -34,7 +34,7 @@ fn party(seed: u64) -> Party {
 }
 
 impl Party {
-    /// One of the two hands the other one to Carol, who answers; gives who was handed over.
+    /// One of the two transfers the other to Carol, who answers. Returns the transferred party's phone.
     fn hand_over(&mut self, from: usize) -> usize {
         let Self {
             world, carol, pair, ..
@@ -56,11 +56,11 @@ impl Party {
     }
 
     fn assert_hear_each_other(&mut self, one: usize, other: usize) {
-        let before = [one, other].map(|phone| self.world.handset(phone).ear().packets());
+        let before = [one, other].map(|phone| self.world.handset(phone).received_audio().packets());
         let talk = Duration::from_secs(2);
         self.world.run_for(talk);
         for (phone, before) in [one, other].into_iter().zip(before) {
-            let packets = self.world.handset(phone).ear().packets() - before;
+            let packets = self.world.handset(phone).received_audio().packets() - before;
             assert!(packets > 90, "{phone} heard {packets}\n{:?}", self.world);
         }
     }
@@ -68,17 +68,17 @@ impl Party {
 
 #[test]
 fn a_blind_transfer_joins_the_two_others_whoever_had_called() {
-    let both: [fn(Pair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
+    let both: [fn(CallPair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
     for (seed, from) in both.into_iter().enumerate() {
         let mut party = party(seed as u64);
         let from = from(party.pair);
         let left = party.hand_over(from);
-        let course: Vec<&Notice> = party.world.handset(from).notices();
-        let told: Vec<&&Notice> = course
+        let course: Vec<&HandsetEvent> = party.world.handset(from).events();
+        let told: Vec<&&HandsetEvent> = course
             .iter()
-            .filter(|notice| matches!(notice, Notice::Transfer(_)))
+            .filter(|notice| matches!(notice, HandsetEvent::TransferStatus(_)))
             .collect();
-        let line = |text: &str| Notice::Transfer(text.to_owned());
+        let line = |text: &str| HandsetEvent::TransferStatus(text.to_owned());
         assert_eq!(
             told,
             [
@@ -89,15 +89,19 @@ fn a_blind_transfer_joins_the_two_others_whoever_had_called() {
         );
         let carol = party.carol;
         party.assert_hear_each_other(left, carol);
-        // The far tone, and not only some packets.
+        // The other party's tone, and not only some packets.
         let teller = if left == 1 {
             (carol, ringfence_tests::tone::HIGH)
         } else {
             (carol, LOW)
         };
-        let heard = party.world.handset(teller.0).ear().heard(teller.1);
+        let heard = party
+            .world
+            .handset(teller.0)
+            .received_audio()
+            .heard(teller.1);
         assert!(heard.tone > Duration::from_secs(1), "{heard:?}");
-        // Whoever hangs up ends both calls.
+        // Either party ends both calls by hanging up.
         party.world.hang_up(left);
         party.world.run_for(Duration::from_secs(3));
         assert!(party.world.handset(carol).is_free());
@@ -112,17 +116,17 @@ fn the_two_outside_learn_nothing_of_each_other() {
     party.hand_over(alice);
     party.world.run_for(Duration::from_secs(2));
     let world = &party.world;
-    // Carol's display shows who handed the call over, and Bob's engine heard of nobody but Alice's.
+    // Carol's display shows the transferring party, and Bob's engine learnt only of Alice's.
     let shown = world.number(party.pair.caller, 0).to_string();
-    let rings = Notice::Rings { caller: shown };
-    assert!(world.handset(party.carol).notices().contains(&&rings));
-    assert_eq!(world.seat(party.pair.callee).heard_of().len(), 1);
-    assert_eq!(world.seat(party.carols).heard_of().len(), 1);
-    let theirs = world.seat(party.pair.callee).heard_of()[0].encode();
-    assert_ne!(theirs, world.seat(party.carols).heard_of()[0].encode());
-    assert!(!world.handset(bob).notices().contains(&&Notice::HungUp));
-    assert!(world.has_taken(party.pair.caller, Step::HandedOver));
-    assert!(!world.has_taken(party.pair.callee, Step::HandedOver));
+    let rings = HandsetEvent::Ringing { caller: shown };
+    assert!(world.handset(party.carol).events().contains(&&rings));
+    assert_eq!(world.host(party.pair.callee).heard_of().len(), 1);
+    assert_eq!(world.host(party.carols).heard_of().len(), 1);
+    let theirs = world.host(party.pair.callee).heard_of()[0].encode();
+    assert_ne!(theirs, world.host(party.carols).heard_of()[0].encode());
+    assert!(!world.handset(bob).events().contains(&&HandsetEvent::HungUp));
+    assert!(world.has_reached(party.pair.caller, Step::HandedOver));
+    assert!(!world.has_reached(party.pair.callee, Step::HandedOver));
 }
 
 #[test]
@@ -132,10 +136,10 @@ fn a_transfer_that_nobody_takes_gives_the_call_back() {
     let number = party.world.number(party.carols, 0).to_string();
     party.world.transfer(alice, &number);
     party.world.run_for(Duration::from_secs(32));
-    let last = Notice::Transfer("SIP/2.0 480 Temporarily Unavailable".to_owned());
-    assert!(party.world.handset(alice).notices().contains(&&last));
+    let last = HandsetEvent::TransferStatus("SIP/2.0 480 Temporarily Unavailable".to_owned());
+    assert!(party.world.handset(alice).events().contains(&&last));
     party.assert_hear_each_other(alice, bob);
-    // To nobody, and to somebody all the same.
+    // First to a number that does not exist, then to one that does.
     party.world.transfer(alice, "99");
     party.world.run_for(Duration::from_secs(1));
     party.assert_hear_each_other(alice, bob);
@@ -190,8 +194,8 @@ fn who_is_handed_over_may_hang_up_meanwhile() {
 fn an_attended_transfer_joins_two_running_calls() {
     let mut party = party(9);
     let (alice, bob, carol) = (party.pair.alice, party.pair.bob, party.carol);
-    // A second phone of Alice's line asks Carol first.
-    let second = party.world.plug_in(party.pair.caller, 0);
+    // A second phone of Alice's line calls Carol first.
+    let second = party.world.add_phone(party.pair.caller, 0);
     party.world.run_for(Duration::from_secs(1));
     let number = party.world.number(party.carols, 0);
     party.world.dial(second, number);
@@ -218,8 +222,8 @@ fn an_attended_transfer_joins_two_running_calls() {
 fn a_call_of_another_line_is_no_call_to_be_joined_with() {
     let mut world = World::new(1);
     let (here, there) = (world.open_engine(2), world.open_engine(2));
-    let phones = [world.plug_in(here, 0), world.plug_in(there, 0)];
-    let others = [world.plug_in(here, 1), world.plug_in(there, 1)];
+    let phones = [world.add_phone(here, 0), world.add_phone(there, 0)];
+    let others = [world.add_phone(here, 1), world.add_phone(there, 1)];
     for (line, [from, to]) in [phones, others].into_iter().enumerate() {
         world.dial(from, world.number(there, line));
         world.run_until("it rings", Duration::from_secs(3), |world| {
@@ -237,8 +241,8 @@ fn a_call_of_another_line_is_no_call_to_be_joined_with() {
     assert!(
         world
             .handset(phones[1])
-            .notices()
-            .contains(&&Notice::Refused(481))
+            .events()
+            .contains(&&HandsetEvent::Refused(481))
     );
 }
 
@@ -246,7 +250,7 @@ fn a_call_of_another_line_is_no_call_to_be_joined_with() {
 fn another_phone_of_the_line_takes_a_call_over() {
     let mut party = party(10);
     let (alice, bob) = (party.pair.alice, party.pair.bob);
-    let second = party.world.plug_in(party.pair.caller, 0);
+    let second = party.world.add_phone(party.pair.caller, 0);
     party.world.run_for(Duration::from_secs(1));
     party.world.take_over(second, alice);
     party.world.run_for(Duration::from_secs(1));
@@ -254,8 +258,8 @@ fn another_phone_of_the_line_takes_a_call_over() {
         party
             .world
             .handset(alice)
-            .notices()
-            .contains(&&Notice::HungUp)
+            .events()
+            .contains(&&HandsetEvent::HungUp)
     );
     party.assert_hear_each_other(second, bob);
     party.world.hang_up(second);

@@ -1,12 +1,12 @@
-//! No relayed address, no call: never another path.
+//! Without an allocation there is no call, and never another path.
 
 use std::time::Duration;
 
 use ringfence_engine::{End, Step};
 use ringfence_tests::world::{
     World,
-    handset::Notice,
-    links::{Kind, Place},
+    handset::HandsetEvent,
+    links::{Endpoint, PacketKind},
 };
 
 #[test]
@@ -14,15 +14,15 @@ fn wrong_credentials_are_told_to_the_caller_at_once() {
     let mut world = World::new(1);
     world.turn.forget_secret();
     let caller = world.open_engine(1);
-    let alice = world.plug_in(caller, 0);
+    let alice = world.add_phone(caller, 0);
     world.dial(alice, world.unassigned());
     world.run_until("refused", Duration::from_secs(1), |world| {
         world
             .handset(alice)
-            .notices()
-            .contains(&&Notice::Refused(503))
+            .events()
+            .contains(&&HandsetEvent::Refused(503))
     });
-    assert!(world.has_taken(caller, Step::Ended(End::NoMedia)));
+    assert!(world.has_reached(caller, Step::Ended(End::NoMedia)));
     assert_nothing_was_rung(&world);
 }
 
@@ -33,14 +33,14 @@ fn without_credentials_the_turn_server_is_not_even_asked() {
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until_quiet(Duration::from_secs(1));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(503))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(503))
     );
     assert!(
         !world
             .trace()
             .iter()
-            .any(|passage| passage.to == Place::Turn)
+            .any(|packet| packet.to == Endpoint::Turn)
     );
     assert_nothing_was_rung(&world);
 }
@@ -48,13 +48,13 @@ fn without_credentials_the_turn_server_is_not_even_asked() {
 #[test]
 fn a_server_that_does_not_answer_is_given_up_within_seconds() {
     let (mut world, pair) = World::of_two(3);
-    world.wires.turn.loss = 1.0;
+    world.links.turn.loss = 1.0;
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("refused", Duration::from_secs(7), |world| {
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::Refused(503))
+            .events()
+            .contains(&&HandsetEvent::Refused(503))
     });
     assert_nothing_was_rung(&world);
 }
@@ -66,13 +66,16 @@ fn a_callee_who_gets_no_relayed_address_is_hung_up_and_the_caller_waits_in_vain(
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("hung up", Duration::from_secs(2), |world| {
-        world.handset(pair.bob).notices().contains(&&Notice::HungUp)
+        world
+            .handset(pair.bob)
+            .events()
+            .contains(&&HandsetEvent::HungUp)
     });
-    assert!(world.has_taken(pair.callee, Step::Ended(End::NoMedia)));
+    assert!(world.has_reached(pair.callee, Step::Ended(End::NoMedia)));
     world.run_until_quiet(Duration::from_secs(40));
     assert_eq!(
-        world.handset(pair.alice).notices().last(),
-        Some(&&Notice::Refused(480))
+        world.handset(pair.alice).events().last(),
+        Some(&&HandsetEvent::Refused(480))
     );
 }
 
@@ -80,7 +83,7 @@ fn a_callee_who_gets_no_relayed_address_is_hung_up_and_the_caller_waits_in_vain(
 fn a_call_whose_turn_server_dies_ends_on_both_sides() {
     let (mut world, pair) = World::of_two(5);
     world.call(pair);
-    world.wires.turn.loss = 1.0;
+    world.links.turn.loss = 1.0;
     world.run_until("both phones know", Duration::from_secs(30), |world| {
         [pair.alice, pair.bob]
             .into_iter()
@@ -93,6 +96,6 @@ fn assert_nothing_was_rung(world: &World) {
         !world
             .trace()
             .iter()
-            .any(|passage| passage.kind == Kind::Envelope)
+            .any(|packet| packet.kind == PacketKind::Envelope)
     );
 }

@@ -1,4 +1,4 @@
-//! Two calls at once between the same two engines: each pair of phones hears its own.
+//! Two calls at once between the same two engines: each phone hears only its own peer.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use ringfence_tests::{
 fn two_calls_at_once_keep_apart() {
     let mut world = World::new(1);
     let (here, there) = (world.open_engine(2), world.open_engine(2));
-    // Phones with an even index say a low tone, the others a high one.
-    let low = [world.plug_in(here, 0), world.plug_in(there, 1)];
-    let callers = [low[0], world.plug_in(here, 1)];
-    let high = world.plug_in(there, 0);
+    // Phones with an even index send a low tone, the others a high one.
+    let low = [world.add_phone(here, 0), world.add_phone(there, 1)];
+    let callers = [low[0], world.add_phone(here, 1)];
+    let high = world.add_phone(there, 0);
     let ears = [(callers[0], callers[1]), (low[1], high)];
     assert_ne!(ears[0].0 % 2, ears[1].0 % 2);
     world.dial(callers[0], world.number(there, 1));
@@ -34,7 +34,7 @@ fn two_calls_at_once_keep_apart() {
         (callers[1], high),
         (high, callers[1]),
     ] {
-        let heard = world.handset(phone).ear().heard(tone(other));
+        let heard = world.handset(phone).received_audio().heard(tone(other));
         assert!(
             heard.tone > talk.mul_f64(0.85),
             "{phone} hears {other}: {heard:?}"

@@ -1,4 +1,4 @@
-//! The systemd units: what they let the programs do is little, says systemd itself, and systemd understands all of it.
+//! The systemd units restrict the programs, as systemd's own analysis confirms, and systemd accepts every line of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use ringfence_tests::program::installed;
 
 const UNITS: [&str; 2] = ["ringfence.service", "ringfence-phonebook.service"];
 
-/// What `systemd-analyze security` may say at most, in tenths; 100 is a service without any limits. `examples/OPERATING.md` and
-/// the README tell the figure.
+/// The highest permitted result of `systemd-analyze security`, in tenths; 100 is a service without restrictions.
+/// `examples/OPERATING.md` states the figure.
 const EXPOSURE: &str = "11";
 
 fn folder() -> PathBuf {

@@ -1,5 +1,5 @@
-//! Moving pictures pass where both phones have them, and as sound does: under fresh numbers, not before the callee's
-//! microphone opens, and of RTCP nothing but the wish for a whole picture.
+//! Video passes if both phones support it, in the same way as audio: with new RTP numbers, and not before the callee's microphone
+//! opens. Of RTCP only keyframe requests pass.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,9 +9,9 @@ use ringfence_engine::Step;
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
-        Pair, World,
-        handset::{Camera, Notice},
-        links::{Kind, Place},
+        CallPair, World,
+        handset::{Camera, HandsetEvent},
+        links::{Endpoint, PacketKind},
     },
 };
 
@@ -19,7 +19,7 @@ const ALICES: u8 = 100;
 const BOBS: u8 = 101;
 
 /// Two phones with cameras.
-fn seeing(seed: u64) -> (World, Pair) {
+fn seeing(seed: u64) -> (World, CallPair) {
     let (mut world, pair) = World::of_two(seed);
     world.give_camera(pair.alice, ALICES);
     world.give_camera(pair.bob, BOBS);
@@ -30,30 +30,30 @@ fn camera(world: &World, phone: usize) -> &Camera {
     world.handset(phone).camera().expect("it was given one")
 }
 
-/// Packets of pictures that a phone has been given.
+/// Video packets that a phone received.
 fn seen(world: &World, phone: usize) -> usize {
-    camera(world, phone).screen().packets.len()
+    camera(world, phone).received_video().packets.len()
 }
 
-/// Whole pictures' packets.
+/// Packets of keyframes that a phone received.
 fn whole(world: &World, phone: usize) -> usize {
-    camera(world, phone).screen().whole()
+    camera(world, phone).received_video().keyframe_packets()
 }
 
 #[track_caller]
-fn assert_sound(world: &World, pair: Pair) {
+fn assert_sound(world: &World, pair: CallPair) {
     for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-        let heard = world.handset(phone).ear().heard(hz);
+        let heard = world.handset(phone).received_audio().heard(hz);
         assert!(heard.tone > Duration::from_secs(1), "{heard:?}\n{world:?}");
     }
 }
 
-/// Whether any SIP body since then named pictures.
+/// Whether any SIP body since then offered video.
 fn is_named(world: &World, since: usize, to: usize) -> bool {
     let mut sip = world.trace()[since..]
         .iter()
-        .filter(|passage| passage.kind == Kind::Sip && passage.to == Place::Phone(to));
-    sip.any(|passage| passage.bytes.windows(8).any(|line| line == b"m=video "))
+        .filter(|packet| packet.kind == PacketKind::Sip && packet.to == Endpoint::Phone(to));
+    sip.any(|packet| packet.bytes.windows(8).any(|line| line == b"m=video "))
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn pictures_cross_both_ways_beside_the_sound() {
     world.run_for(Duration::from_secs(3));
     assert_sound(&world, pair);
     for (phone, number) in [(pair.alice, ALICES), (pair.bob, BOBS)] {
-        let packets = &camera(&world, phone).screen().packets;
+        let packets = &camera(&world, phone).received_video().packets;
         assert!(packets.len() > 300, "{}", packets.len());
         assert!(packets.iter().all(|packet| packet[1] & 0x7f == number));
         assert!(packets.iter().all(|packet| packet.len() == 912));
@@ -79,9 +79,9 @@ fn nothing_of_a_camera_crosses_but_its_pictures() {
     world.run_for(Duration::from_secs(2));
     for (from, to) in [(pair.alice, pair.bob), (pair.bob, pair.alice)] {
         let ssrc = camera(&world, from).ssrc().to_be_bytes();
-        let packets = &camera(&world, to).screen().packets;
+        let packets = &camera(&world, to).received_video().packets;
         assert!(packets.iter().all(|packet| packet[8..12] != ssrc));
-        // Numbers begin at 9,000 and 55,000 at every camera.
+        // Sequence numbers and timestamps of every camera begin at 9,000 and 55,000.
         let first = &packets[0];
         let sequence = u16::from_be_bytes([first[2], first[3]]);
         let timestamp = u32::from_be_bytes([first[4], first[5], first[6], first[7]]);
@@ -89,7 +89,7 @@ fn nothing_of_a_camera_crosses_but_its_pictures() {
         assert!(!(55_000..500_000).contains(&timestamp));
     }
     let sources: Vec<_> = [pair.alice, pair.bob]
-        .map(|phone| camera(&world, phone).screen().packets[0][8..12].to_vec())
+        .map(|phone| camera(&world, phone).received_video().packets[0][8..12].to_vec())
         .into();
     assert_ne!(sources[0], sources[1]);
 }
@@ -100,7 +100,7 @@ fn both_begin_with_a_whole_picture() {
     world.call(pair);
     world.run_for(Duration::from_secs(1));
     for phone in [pair.alice, pair.bob] {
-        let screen = camera(&world, phone).screen();
+        let screen = camera(&world, phone).received_video();
         let first = screen.packets.iter().take(20);
         let begins = first.filter(|packet| packet[12] == b'W').count();
         assert!(begins >= 5, "{begins} of the first 20 packets");
@@ -113,17 +113,20 @@ fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
     world.call(pair);
     world.run_for(Duration::from_secs(2));
     let (wishes, pictures) = (
-        camera(&world, pair.bob).screen().wishes,
+        camera(&world, pair.bob).received_video().keyframe_requests,
         whole(&world, pair.alice),
     );
     let before = world.trace().len();
-    world.lose_track(pair.alice);
+    world.request_keyframe(pair.alice);
     world.run_for(Duration::from_secs(1));
-    assert_eq!(camera(&world, pair.bob).screen().wishes, wishes + 1);
+    assert_eq!(
+        camera(&world, pair.bob).received_video().keyframe_requests,
+        wishes + 1
+    );
     assert_eq!(whole(&world, pair.alice), pictures + 5);
     let to_bob = world.trace()[before..].iter();
-    let mut to_bob = to_bob.filter(|passage| passage.to == Place::Phone(pair.bob));
-    assert!(!to_bob.any(|passage| passage.bytes.windows(4).any(|part| part == b"anna")));
+    let mut to_bob = to_bob.filter(|packet| packet.to == Endpoint::Phone(pair.bob));
+    assert!(!to_bob.any(|packet| packet.bytes.windows(4).any(|part| part == b"anna")));
 }
 
 #[test]
@@ -131,12 +134,12 @@ fn many_wishes_are_one_wish() {
     let (mut world, pair) = seeing(5);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
-    let wishes = camera(&world, pair.bob).screen().wishes;
+    let wishes = camera(&world, pair.bob).received_video().keyframe_requests;
     for _ in 0..100 {
-        world.lose_track(pair.alice);
+        world.request_keyframe(pair.alice);
         world.run_for(Duration::from_millis(10));
     }
-    let more = camera(&world, pair.bob).screen().wishes - wishes;
+    let more = camera(&world, pair.bob).received_video().keyframe_requests - wishes;
     assert!((3..=5).contains(&more), "{more} in a second");
 }
 
@@ -152,7 +155,7 @@ fn a_phone_that_holds_sees_nothing_and_begins_anew_with_a_whole_picture() {
     assert_eq!(seen(&world, pair.alice), held);
     world.hold(pair.alice, false);
     world.run_for(Duration::from_secs(1));
-    let packets = &camera(&world, pair.alice).screen().packets[held..];
+    let packets = &camera(&world, pair.alice).received_video().packets[held..];
     assert!(packets.len() > 80, "{}", packets.len());
     assert!(packets.iter().take(30).any(|packet| packet[12] == b'W'));
 }
@@ -167,9 +170,9 @@ fn with_one_camera_the_call_has_sound_alone() {
         world.run_for(Duration::from_secs(2));
         assert_sound(&world, pair);
         assert_eq!(seen(&world, phone), 0);
-        // A phone that rings is asked whether it has a camera if the caller has one, and only then.
+        // A ringing phone is offered video only if the caller has a camera.
         assert_eq!(is_named(&world, 0, pair.bob), owner == 0);
-        let answer = &world.seat(pair.caller).heard_of()[0];
+        let answer = &world.host(pair.caller).heard_of()[0];
         assert_eq!(answer.video, None);
     }
 }
@@ -182,8 +185,8 @@ fn switched_off_at_either_side_the_call_has_sound_alone() {
             world.video = engine != off;
             world.open_engine(1)
         });
-        let phones = engines.map(|engine| world.plug_in(engine, 0));
-        let pair = Pair {
+        let phones = engines.map(|engine| world.add_phone(engine, 0));
+        let pair = CallPair {
             caller: engines[0],
             callee: engines[1],
             alice: phones[0],
@@ -197,7 +200,7 @@ fn switched_off_at_either_side_the_call_has_sound_alone() {
         assert_eq!(seen(&world, pair.alice) + seen(&world, pair.bob), 0);
         assert!(!is_named(&world, 0, pair.bob));
         for engine in engines {
-            let heard = world.seat(engine).heard_of();
+            let heard = world.host(engine).heard_of();
             assert!(heard.iter().all(|heard| heard.video.is_none()));
         }
     }
@@ -206,28 +209,27 @@ fn switched_off_at_either_side_the_call_has_sound_alone() {
 #[test]
 fn without_a_confirmation_nobody_sees_the_callee() {
     let (mut world, pair) = seeing(9);
-    let us = Place::Engine(pair.caller);
+    let us = Endpoint::Engine(pair.caller);
     let connected = Rc::new(Cell::new(false));
     let (mut posts, cut) = (0, Rc::clone(&connected));
-    world.meddle(move |passage| {
-        let is_post = passage.from == us && passage.kind == Kind::Envelope;
+    world.filter_packets(move |packet| {
+        let is_post = packet.from == us && packet.kind == PacketKind::Envelope;
         posts += usize::from(is_post);
-        (!is_post || posts == 1) && !(cut.get() && passage.kind == Kind::Dtls)
+        (!is_post || posts == 1) && !(cut.get() && packet.kind == PacketKind::Dtls)
     });
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("connected", Duration::from_secs(2), |world| {
-        world.has_taken(pair.callee, Step::Connected)
-            && world.has_taken(pair.caller, Step::Connected)
+        world.has_reached(pair.callee, Step::Connected)
+            && world.has_reached(pair.caller, Step::Connected)
     });
     connected.set(true);
     world.run_for(Duration::from_secs(5));
     assert_eq!(seen(&world, pair.alice), 0);
     assert!(seen(&world, pair.bob) > 300, "the way was open");
-    let spoke = world
-        .trace()
-        .iter()
-        .filter(|passage| passage.from == Place::Engine(pair.callee) && passage.kind == Kind::Srtp);
+    let spoke = world.trace().iter().filter(|packet| {
+        packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Srtp
+    });
     assert_eq!(spoke.count(), 0);
 }
 
@@ -236,16 +238,16 @@ fn pictures_may_be_dropped_and_taken_up_again() {
     let (mut world, pair) = seeing(10);
     world.call(pair);
     world.run_for(Duration::from_secs(1));
-    world.turn_camera(pair.alice, false);
+    world.set_camera(pair.alice, false);
     world.run_for(Duration::from_millis(200));
     let before = [pair.alice, pair.bob].map(|phone| seen(&world, phone));
     world.run_for(Duration::from_secs(1));
     let after = [pair.alice, pair.bob].map(|phone| seen(&world, phone));
     assert_eq!(before, after);
-    world.turn_camera(pair.alice, true);
+    world.set_camera(pair.alice, true);
     world.run_for(Duration::from_secs(1));
     for (phone, before) in [(pair.alice, before[0]), (pair.bob, before[1])] {
-        let more = &camera(&world, phone).screen().packets[before..];
+        let more = &camera(&world, phone).received_video().packets[before..];
         assert!(more.len() > 80, "{}", more.len());
     }
     assert!(whole(&world, pair.alice) > 0);
@@ -257,19 +259,19 @@ fn pictures_that_come_up_in_a_running_call_are_refused_and_the_call_goes_on() {
     world.call(pair);
     world.run_for(Duration::from_secs(1));
     world.give_camera(pair.alice, ALICES);
-    world.turn_camera(pair.alice, true);
+    world.set_camera(pair.alice, true);
     world.run_for(Duration::from_secs(2));
     assert!(
         world
             .handset(pair.alice)
-            .notices()
-            .contains(&&Notice::Renewed)
+            .events()
+            .contains(&&HandsetEvent::ReofferAccepted)
     );
     assert_sound(&world, pair);
-    let refused = world.trace().iter().any(|passage| {
+    let refused = world.trace().iter().any(|packet| {
         let line = b"m=video 0 RTP/AVP";
-        passage.to == Place::Phone(pair.alice)
-            && passage.bytes.windows(line.len()).any(|part| part == line)
+        packet.to == Endpoint::Phone(pair.alice)
+            && packet.bytes.windows(line.len()).any(|part| part == line)
     });
     assert!(refused);
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""baresip as a driven phone: Debian's program in a folder of its own, spoken to over its ctrl_tcp module.
+"""Driver of baresip 1: Debian's program in a folder of its own, controlled over its module ctrl_tcp.
 
-ctrl_tcp carries JSON objects as netstrings ("LENGTH:OBJECT,"). The account is added once that connection is open: an
-account from the configuration would register before anybody could hear of it. The microphone is a WAV file (module
-aufile); what the phone hears is written by module sndfile. Works with baresip 1.0.
+ctrl_tcp carries JSON objects as netstrings ("LENGTH:OBJECT,"). The account is added when that connection is open: an
+account from the configuration would register before this driver could see it. Audio is read from a WAV file (module
+aufile); received audio is written by module sndfile. Works with baresip 1.0.
 """
 
 import glob
@@ -15,7 +15,7 @@ import subprocess
 import time
 import wave
 
-from desk import Phone, die_with_parent, say, serve
+from driver import Phone, die_with_parent, report, serve
 
 CODECS = {"pcmu": "PCMU/8000/1", "pcma": "PCMA/8000/1", "g722": "G722/16000/1", "opus": "opus/48000/2"}
 
@@ -32,10 +32,10 @@ APPLICATIONS = ("contact", "menu", "ctrl_tcp")
 
 SRTP = {"off": "", "optional": ";mediaenc=srtp", "required": ";mediaenc=srtp-mand"}
 
-# The recording is complete when baresip has put its call away, a moment after it told the end.
+# The recording is complete when baresip has freed the call, shortly after it reports the end.
 FILE_CLOSED_AFTER = 0.2
 
-# A camera and a screen without hardware; what came is looked at by way of a snapshot.
+# A camera and a display without hardware; received video is checked by a snapshot.
 VIDEO_MODULES = ("vp8", "fakevideo", "snapshot")
 VIDEO_SETTINGS = (
     "video_source fakevideo,nil",
@@ -50,7 +50,7 @@ STOP_WITHIN = 3.0
 
 
 def free_tcp_port():
-    """A port that was free a moment ago."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -73,7 +73,7 @@ class Baresip(Phone):
     def __init__(self, chosen):
         super().__init__(chosen)
         self.process = None
-        self.wire = None
+        self.control = None
         self.rest = b""
         self.complete_at = None
         self.told = set()
@@ -86,17 +86,17 @@ class Baresip(Phone):
         with open(self.inside("config"), "w", encoding="ascii") as file:
             file.write(self.settings(port))
         self.write_contacts()
-        # Snapshots are written where it was started.
+        # Snapshots are written to the working directory.
         self.process = subprocess.Popen(
             ["baresip", "-4", "-f", self.home], stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, cwd=self.home
         )
-        self.wire = self.dial_control(port)
-        self.wire.settimeout(0.01)
-        say("ready", phone="baresip")
+        self.control = self.dial_control(port)
+        self.control.settimeout(0.01)
+        report("ready", phone="baresip")
         codecs = ",".join(CODECS[codec] for codec in self.codecs)
         if self.has_video:
             codecs += ";video_codecs=vp8"
-        self.order(
+        self.send_command(
             "uanew",
             f"<{self.identity}{self.via}>;auth_user={self.chosen.user};auth_pass={self.chosen.password}"
             f";audio_codecs={codecs};regint={self.chosen.expires}{SRTP[self.chosen.srtp]}"
@@ -104,14 +104,14 @@ class Baresip(Phone):
         )
 
     def write_contacts(self):
-        """It sends texts to the contact of its list that is chosen, and to nobody else."""
+        """baresip sends texts only to the current contact of its list."""
         address = self.address_of(self.chosen.contact)
         for name, text in (("contacts", f'"other" <{address}>\n'), ("current_contact", address)):
             with open(self.inside(name), "w", encoding="ascii") as file:
                 file.write(text if self.chosen.contact else "")
 
     def settings(self, control_port):
-        """The config file. aufile wants the microphone's own rate and channels named here."""
+        """The config file. aufile needs the rate and channels of the WAV file."""
         with wave.open(self.microphone) as sound:
             rate, channels = sound.getframerate(), sound.getnchannels()
         first_media_port = random.randrange(20000, 30000, 2)
@@ -143,14 +143,14 @@ class Baresip(Phone):
 
     @staticmethod
     def module_folder():
-        """Where Debian puts the modules."""
+        """The folder of Debian's modules."""
         for folder in ("/usr/lib/baresip/modules", *glob.glob("/usr/lib/*/baresip/modules")):
             if os.path.isdir(folder):
                 return folder
         raise SystemExit("no folder of baresip modules was found: is baresip-core installed?")
 
     def dial_control(self, port):
-        """The control connection, once the program is ready for it."""
+        """Connects to the control port as soon as it is open."""
         give_up = time.monotonic() + START_WITHIN
         while time.monotonic() < give_up and self.process.poll() is None:
             try:
@@ -159,90 +159,90 @@ class Baresip(Phone):
                 time.sleep(0.02)
         raise SystemExit("baresip did not open its control port")
 
-    def order(self, command, words=""):
+    def send_command(self, command, words=""):
         """Sends one command of baresip's menu."""
         body = json.dumps({"command": command, "params": words}).encode()
-        self.wire.sendall(b"%d:%s," % (len(body), body))
+        self.control.sendall(b"%d:%s," % (len(body), body))
 
-    def turn(self):
+    def poll(self):
         if self.complete_at is not None and time.monotonic() > self.complete_at:
             self.finish()
         try:
-            chunk = self.wire.recv(65536)
+            chunk = self.control.recv(65536)
         except TimeoutError:
             return
         if not chunk:
-            raise SystemExit("baresip went away")
+            raise SystemExit("baresip has ended")
         objects, self.rest = cut_netstrings(self.rest + chunk)
         for body in objects:
-            self.hear(json.loads(body.decode(errors="replace")))
+            self.handle(json.loads(body.decode(errors="replace")))
 
     def finish(self):
-        """baresip names its recordings; those that are new are the last call's."""
+        """Reports the new recordings, which belong to the last call. baresip chooses their names."""
         self.complete_at = None
         there = sorted(glob.glob(self.inside("sound/dump-*-dec.wav")), key=os.path.getmtime)
         self.recorded = [file for file in there if file not in self.told]
         self.told.update(there)
-        self.tell_recordings()
+        self.report_recordings()
 
-    def hear(self, news):
-        """One object from baresip: the answer to a command, or an event."""
-        kind = news.get("type", "")
-        if news.get("response"):
-            if not news.get("ok"):
-                say("fault", why=news.get("data", ""))
-            elif "VIDEO" in news.get("data", "").upper():
-                say("figures", words=news.get("data", ""))
+    def handle(self, message):
+        """Handles one object from baresip: the response to a command, or an event."""
+        kind = message.get("type", "")
+        if message.get("response"):
+            if not message.get("ok"):
+                report("error", why=message.get("data", ""))
+            elif "VIDEO" in message.get("data", "").upper():
+                report("video-stats", words=message.get("data", ""))
         elif kind == "REGISTER_OK":
-            say("registered")
+            report("registered")
         elif kind == "REGISTER_FAIL":
-            say("registration-failed", why=news.get("param", ""))
+            report("registration-failed", why=message.get("param", ""))
         elif kind == "CALL_DTMF_START":
-            say("digit", digit=news.get("param", ""))
+            report("digit", digit=message.get("param", ""))
         elif kind in STATES:
             if kind in ("CALL_OUTGOING", "CALL_RINGING", "CALL_INCOMING"):
-                self.complete_at = None  # first comes the new call
-            facts = {"reason": news.get("param", "")} if kind == "CALL_CLOSED" else {}
+                self.complete_at = None  # the new call has to end first
+            facts = {"reason": message.get("param", "")} if kind == "CALL_CLOSED" else {}
             status = facts.get("reason", "").split(" ")[0]
             if status.isdigit():
                 facts["status"] = int(status)
-            say("call", state=STATES[kind], **facts)
+            report("call", state=STATES[kind], **facts)
             if kind == "CALL_CLOSED":
                 self.complete_at = time.monotonic() + FILE_CLOSED_AFTER
 
-    def obey(self, verb, words):
+    def execute(self, verb, words):
         if verb == "call":
-            self.order("dial", self.address_of(words[0]))
+            self.send_command("dial", self.address_of(words[0]))
         elif verb == "answer":
-            self.order("accept")
+            self.send_command("accept")
         elif verb in ("refuse", "hang-up"):
             if words and words[0] != "486":
                 raise ValueError("baresip always refuses with 486")
-            self.order("hangup")
+            self.send_command("hangup")
         elif verb in ("hold", "resume"):
-            self.order(verb)
-            say("call", state="held" if verb == "hold" else "talking")
+            self.send_command(verb)
+            report("call", state="held" if verb == "hold" else "talking")
         elif verb == "digits":
-            self.order("sndcode", words[0])
-        elif verb == "look":
-            self.order("snapshot_recv", self.inside("seen.png"))
-        elif verb == "figures":
-            self.order("video_debug")
-        elif verb == "hand-over" and words:
-            self.order("transfer", self.address_of(words[0]))
+            self.send_command("sndcode", words[0])
+        elif verb == "snapshot":
+            self.send_command("snapshot_recv", self.inside("seen.png"))
+        elif verb == "video-stats":
+            self.send_command("video_debug")
+        elif verb == "transfer" and words:
+            self.send_command("transfer", self.address_of(words[0]))
         elif verb == "text" and words[0] == self.chosen.contact:
-            self.order("message", " ".join(words[1:]))
+            self.send_command("message", " ".join(words[1:]))
         else:
-            raise ValueError("unknown order")
+            raise ValueError("unknown command")
 
     def stop(self):
         if self.process is None:
             return
-        if self.wire is not None:
+        if self.control is not None:
             try:
-                self.order("quit")
+                self.send_command("quit")
             except OSError:
-                pass  # it is gone already
+                pass  # it has ended already
         try:
             self.process.wait(STOP_WITHIN)
         except subprocess.TimeoutExpired:

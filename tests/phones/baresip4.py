@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""baresip 4 as a driven phone: the library within PyPI's baresip-python, whose calls are coroutines.
+"""Driver of baresip 4: the library in PyPI's baresip-python, whose functions are coroutines.
 
-The event loop turns between orders. The microphone is a WAV file, the ear another one (both module aufile): the ear's
-path is a link, pointed at another file for each call and each part of one. Works with baresip 4.10.
+The event loop runs between commands. Audio is read from and written to WAV files (module aufile). The output path is a
+symbolic link, which is set to another file for each call and after each hold. Works with baresip 4.10.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from baresip import Account, Config, Runtime, UserAgent
 from baresip.errors import BaresipError
 from baresip.events import Event
 
-from desk import Phone, say, serve
+from driver import Phone, report, serve
 
 CODECS = {"pcmu": "pcmu/8000/1", "pcma": "pcma/8000/1", "g722": "g722/16000/1", "opus": "opus/48000/2"}
 
@@ -29,9 +29,9 @@ STATES = {
 DIGITS = {"rtp": "rtpevent", "info": "info"}
 
 TURN = 0.01
-# A file of sound is complete when baresip has put its player away, a moment after the call.
+# A recording is complete when baresip has closed its player, shortly after the call.
 FILE_CLOSED_AFTER = 0.2
-GOODBYE_WITHIN = 3.0
+SHUTDOWN_WITHIN = 3.0
 
 
 class Baresip4(Phone):
@@ -51,18 +51,18 @@ class Baresip4(Phone):
         self.loop.run_until_complete(self.open())
 
     async def open(self):
-        """The library, the account, its registration."""
-        self.listen_anew()
+        """Starts the library, the account and its registration."""
+        self.next_recording()
         self.runtime = Runtime()
         await self.runtime.start(self.settings())
         self.agent = await UserAgent.create(self.runtime, self.account())
-        self.agent.on_incoming(self.call_came)
-        self.agent.on(self.happened)  # a call may ring before there is an object for it
-        say("ready", phone="baresip 4")
+        self.agent.on_incoming(self.incoming_call)
+        self.agent.on(self.happened)  # a call may ring before it has an object
+        report("ready", phone="baresip 4")
         self.attempt(self.register())
 
     def settings(self):
-        """aufile wants the microphone's own rate and channels named here."""
+        """The settings. aufile needs the rate and channels of the WAV file."""
         with wave.open(self.microphone) as sound:
             rate, channels = sound.getframerate(), sound.getnchannels()
         first_media_port = random.randrange(20000, 30000, 2)
@@ -79,7 +79,7 @@ class Baresip4(Phone):
         return Config(
             net_interface="127.0.0.1",
             audio_source="aufile," + self.microphone,
-            audio_player="aufile," + self.inside("ear.wav"),
+            audio_player="aufile," + self.inside("received.wav"),
             max_concurrent_calls=8,
             native_log_level="info",
             sip_trace=True,
@@ -102,89 +102,89 @@ class Baresip4(Phone):
         )
 
     async def register(self):
-        """The registrar's word."""
+        """Registers and reports the result."""
         try:
             await self.agent.register()
-            say("registered")
-        except BaresipError as fault:
-            say("registration-failed", why=str(fault))
+            report("registered")
+        except BaresipError as error:
+            report("registration-failed", why=str(error))
 
-    def listen_anew(self):
-        """Another file for what is heard from the next start of baresip's player on."""
-        link = self.inside("ear.wav")
+    def next_recording(self):
+        """Sets the file of the next recording, which begins when baresip starts its player."""
+        link = self.inside("received.wav")
         if os.path.islink(link):
             os.unlink(link)
         os.symlink(self.new_recording(), link)
 
-    def call_came(self, call):
+    def incoming_call(self, call):
         """Called by baresip."""
         self.follow(call)
-        say("call", state="incoming")
+        report("call", state="incoming")
 
     def follow(self, call):
-        """A call of ours from now on."""
+        """Adds a call."""
         if self.finishing is not None:
-            self.finishing.cancel()  # first comes the new call
+            self.finishing.cancel()  # the new call has to end first
         if not self.calls:
-            self.listen_anew()
+            self.next_recording()
         self.calls.append(call)
 
     def happened(self, event):
-        """Called by baresip: tells what becomes of calls."""
+        """Called by baresip: reports events of calls."""
         if event.event in (Event.CALL_HOLD, Event.CALL_RESUME):
-            self.listen_anew()
+            self.next_recording()
         if event.event is Event.CALL_DTMF_START:
-            say("digit", digit=event.text)
+            report("digit", digit=event.text)
         told = STATES.get(event.event)
         if told == "ended":
             self.ended(event.call, event.text or "")
         elif told:
-            say("call", state=told)
+            report("call", state=told)
 
     def ended(self, handle, reason):
-        """A call is over; its recordings are complete in a moment."""
+        """A call has ended; its recordings will be complete shortly."""
         self.calls = [call for call in self.calls if call.handle != handle]
         status = reason.split(" ")[0]
-        say("call", state="ended", reason=reason, **({"status": int(status)} if status.isdigit() else {}))
+        report("call", state="ended", reason=reason, **({"status": int(status)} if status.isdigit() else {}))
         if not self.calls:
-            self.finishing = self.loop.call_later(FILE_CLOSED_AFTER, self.tell_recordings)
+            self.finishing = self.loop.call_later(FILE_CLOSED_AFTER, self.report_recordings)
 
-    def attempt(self, course):
-        """Runs a coroutine beside the orders; what goes wrong is told."""
+    def attempt(self, coroutine):
+        """Runs a coroutine in the background and reports its errors."""
 
         async def run():
             try:
-                await course
-            except (BaresipError, ValueError) as fault:
-                say("fault", why=f"{type(fault).__name__}: {fault}")
+                await coroutine
+            except (BaresipError, ValueError) as error:
+                report("error", why=f"{type(error).__name__}: {error}")
 
         task = self.loop.create_task(run())
         self.pending.add(task)
         task.add_done_callback(self.pending.discard)
 
-    def turn(self):
+    def poll(self):
         self.loop.run_until_complete(asyncio.sleep(TURN))
 
     async def dial(self, number):
-        """A call of ours."""
+        """Dials a number."""
         self.follow(await self.agent.dial(self.address_of(number)))
-        say("call", state="dialling")
+        report("call", state="dialling")
 
     async def hold(self, call, is_on):
-        """The newest call waits, or goes on in another recording."""
+        """Holds or resumes the newest call; a new recording begins when it resumes."""
         if is_on:
             await call.hold()
         else:
-            self.listen_anew()
+            self.next_recording()
             await call.resume()
-        say("call", state="held" if is_on else "talking")
+        report("call", state="held" if is_on else "talking")
 
-    def obey(self, verb, words):
+    def execute(self, verb, words):
         if verb == "call":
             self.attempt(self.dial(words[0]))
             return
         if verb == "text":
-            raise ValueError("baresip-python has no call for texts")
+            raise ValueError("baresip-python has no function for texts")
         if not self.calls:
             raise ValueError("there is no call")
         call = self.calls[-1]
@@ -200,12 +200,12 @@ class Baresip4(Phone):
             self.attempt(self.hold(call, verb == "hold"))
         elif verb == "digits":
             self.attempt(call.send_dtmf(words[0]))
-        elif verb == "hand-over" and words:
+        elif verb == "transfer" and words:
             self.attempt(call.transfer(self.address_of(words[0])))
-        elif verb == "hand-over":
+        elif verb == "transfer":
             self.attempt(self.calls[-2].attended_transfer(call))
         else:
-            raise ValueError("unknown order")
+            raise ValueError("unknown command")
 
     def stop(self):
         if self.runtime is None:
@@ -213,13 +213,13 @@ class Baresip4(Phone):
         self.loop.run_until_complete(self.close())
 
     async def close(self):
-        """Hangs up, takes the registration back, ends the library."""
+        """Hangs up, unregisters, stops the library."""
         for call in list(self.calls):
             self.attempt(call.hangup())
         try:
-            await asyncio.wait_for(self.agent.unregister(), GOODBYE_WITHIN)
+            await asyncio.wait_for(self.agent.unregister(), SHUTDOWN_WITHIN)
         except (BaresipError, TimeoutError):
-            pass  # the server is gone
+            pass  # the server has ended
         await self.runtime.close()
 
 

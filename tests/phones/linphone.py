@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Linphone as a driven phone: liblinphone, the engine of the desktop and mobile programs, called through ctypes.
+"""Driver of Linphone: liblinphone, the library of its desktop and mobile programs, called through ctypes.
 
-The account is written as a linphonerc, with the keys that Linphone's remote provisioning sets. Sound comes from and
-goes to WAV files, so no sound card is needed. Works with Debian 12's liblinphone10 (5.1).
+The account is written as a linphonerc, with the keys that Linphone's remote provisioning sets. Audio is read from and
+written to WAV files, so no sound card is needed. Works with Debian 12's liblinphone10 (5.1).
 """
 
 import ctypes
 import os
 import time
 
-from desk import Phone, say, serve
+from driver import Phone, report, serve
 
 POINTER, NUMBER, TEXT, NOTHING = ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, None
 REAL = ctypes.c_float
 
-# Every function used, once: its result and its arguments.
+# Every function that is used, with the types of its result and arguments.
 FUNCTIONS = {
     "linphone_factory_get": (POINTER, []),
     "linphone_factory_create_core_cbs": (POINTER, [POINTER]),
@@ -57,7 +57,7 @@ FUNCTIONS = {
     "linphone_registration_state_to_string": (TEXT, [NUMBER]),
 }
 
-# Linphone's names of a call's states, in our words; the states between them are not told.
+# States of a call as the test knows them, by Linphone's names. Other states are not reported.
 STATES = {
     "OutgoingInit": "dialling",
     "OutgoingRinging": "ringing",
@@ -69,7 +69,7 @@ STATES = {
     "End": "ended",
 }
 
-# A camera that shows one picture for ever, once a second, and a screen that is none.
+# A camera that sends one still image once a second, and no display.
 VIDEO = {
     "enabled": 1,
     "capture": 1,
@@ -81,22 +81,22 @@ VIDEO = {
     "size": "cif",
 }
 
-# Its names, clock rates and channels of the codecs.
+# Names, clock rates and channels of the codecs.
 CODECS = {"pcmu": ("PCMU", 8000, 1), "pcma": ("PCMA", 8000, 1), "g722": ("G722", 8000, 1), "opus": ("opus", 48000, 2)}
 
-# Orders that take the call and nothing else.
-PLAIN_ORDERS = {
+# Commands whose function takes only the call.
+PLAIN_COMMANDS = {
     "hang-up": "linphone_call_terminate",
     "hold": "linphone_call_pause",
     "resume": "linphone_call_resume",
 }
 
-# SIP status -> LinphoneReason, the only form in which a refusal can be asked for.
+# SIP status -> LinphoneReason, without which a call cannot be refused.
 REASONS = {486: 6, 603: 3, 480: 16}
 
 ONLY_ERRORS = 8
 
-# LinphoneChatMessageState: in between is "in progress".
+# LinphoneChatMessageState: other states mean "in progress".
 DELIVERED, NOT_DELIVERED = 2, 3
 
 
@@ -107,11 +107,11 @@ class Linphone(Phone):
         super().__init__(chosen)
         self.calls = []
         self.core = None
-        self.texts = []  # on their way
-        self.kept = []  # callbacks that C holds must not be collected
+        self.texts = []  # in progress
+        self.kept = []  # callbacks that C calls must not be garbage collected
 
     def start(self):
-        self.live_in_own_home()
+        self.use_own_home()
         self.load()
         factory = self.linphone_factory_get()
         self.factory = factory
@@ -125,22 +125,22 @@ class Linphone(Phone):
         outcome = self.linphone_core_start(self.core)
         if outcome != 0:
             raise SystemExit(f"liblinphone did not start: {outcome}")
-        # Without this it would wait for a network interface that it likes.
+        # Otherwise it waits for a network interface other than loopback.
         self.linphone_core_set_network_reachable(self.core, 1)
-        say("ready", phone="liblinphone " + self.linphone_core_get_version().decode())
+        report("ready", phone="liblinphone " + self.linphone_core_get_version().decode())
 
     def use_files(self):
-        """In place of a sound card."""
+        """Uses files in place of a sound card."""
         self.linphone_core_set_use_files(self.core, 1)
         self.linphone_core_set_play_file(self.core, self.microphone.encode())
-        self.listen_anew()
+        self.next_recording()
 
-    def listen_anew(self):
-        """Another file for what is heard; Linphone opens it when a call's sound begins, or goes on after a hold."""
+    def next_recording(self):
+        """Sets the next recording; Linphone opens it when audio begins or resumes after a hold."""
         self.linphone_core_set_record_file(self.core, self.new_recording().encode())
 
-    def live_in_own_home(self):
-        """It opens no SIP port when it cannot keep its database below these folders."""
+    def use_own_home(self):
+        """Sets its folders. Linphone opens no SIP port when it cannot write its database there."""
         for variable, folder in (
             ("HOME", ""),
             ("XDG_CONFIG_HOME", "config"),
@@ -161,7 +161,7 @@ class Linphone(Phone):
             setattr(self, name, function)
 
     def settings(self):
-        """The linphonerc: one account, one transport on a free port, the wanted codecs and no others."""
+        """The linphonerc: one account, one transport on a free port, only the wanted codecs."""
         if self.chosen.provision:
             return f"[misc]\nconfig-uri={self.chosen.provision}\n"
         free, off = -1, 0
@@ -213,13 +213,13 @@ class Linphone(Phone):
         return "\n".join(lines) + "\n"
 
     def listen(self, factory):
-        """Hooks up the callbacks: registration, calls, digits."""
+        """Registers the callbacks."""
         callbacks = self.linphone_factory_create_core_cbs(factory)
         for setter, kinds, method in (
             ("account_registration_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.registration_changed),
             ("call_state_changed", [POINTER, POINTER, NUMBER, TEXT], self.call_changed),
-            ("dtmf_received", [POINTER, POINTER, NUMBER], self.digit_heard),
-            ("message_received", [POINTER, POINTER, POINTER], self.text_came),
+            ("dtmf_received", [POINTER, POINTER, NUMBER], self.digit_received),
+            ("message_received", [POINTER, POINTER, POINTER], self.text_received),
             ("transfer_state_changed", [POINTER, POINTER, NUMBER], self.transfer_changed),
         ):
             kind = ctypes.CFUNCTYPE(None, *kinds)
@@ -234,11 +234,11 @@ class Linphone(Phone):
         """Called by Linphone."""
         name = self.linphone_registration_state_to_string(state).decode().removeprefix("LinphoneRegistration")
         if name == "Ok":
-            # Fetched settings have put the usual sounds back.
+            # Fetched settings have reset the files.
             self.use_files()
-            say("registered")
+            report("registered")
         elif name == "Failed":
-            say("registration-failed", why=(message or b"").decode(errors="replace"))
+            report("registration-failed", why=(message or b"").decode(errors="replace"))
 
     def call_changed(self, _core, call, state, message):
         """Called by Linphone."""
@@ -246,66 +246,66 @@ class Linphone(Phone):
         told = STATES.get(name)
         facts = {}
         if told == "ended":
-            fault = self.linphone_call_get_error_info(call)
-            facts["status"] = self.linphone_error_info_get_protocol_code(fault)
-            phrase = self.linphone_error_info_get_phrase(fault) or message or b""
+            error = self.linphone_call_get_error_info(call)
+            facts["status"] = self.linphone_error_info_get_protocol_code(error)
+            phrase = self.linphone_error_info_get_phrase(error) or message or b""
             facts["reason"] = phrase.decode(errors="replace")
         if told in ("dialling", "incoming"):
             self.calls.append(call)
         if told == "held":
-            self.listen_anew()
+            self.next_recording()
         if name == "Released" and call in self.calls:
             self.calls.remove(call)
             if not self.calls:
-                self.tell_recordings()
-                self.listen_anew()
+                self.report_recordings()
+                self.next_recording()
         if told:
-            say("call", state=told, **facts)
+            report("call", state=told, **facts)
 
     def name_of(self, state):
-        """Linphone's word for a call's state."""
+        """Linphone's name of a call's state."""
         name = self.linphone_call_state_to_string(state).decode()
         return name.removeprefix("LinphoneCall").removeprefix("State")
 
     def transfer_changed(self, _core, _call, state):
         """Called by Linphone."""
-        say("handed-over", status=self.name_of(state))
+        report("transfer", status=self.name_of(state))
 
-    def digit_heard(self, _core, _call, digit):
+    def digit_received(self, _core, _call, digit):
         """Called by Linphone."""
-        say("digit", digit=chr(digit))
+        report("digit", digit=chr(digit))
 
-    def text_came(self, _core, _room, message):
+    def text_received(self, _core, _room, message):
         """Called by Linphone."""
         sender = self.linphone_address_get_username(self.linphone_chat_message_get_from_address(message))
         words = self.linphone_chat_message_get_utf8_text(message) or b""
-        say("text", words=words.decode(errors="replace"), **{"from": (sender or b"").decode()})
+        report("text", words=words.decode(errors="replace"), **{"from": (sender or b"").decode()})
 
     def send_text(self, number, words):
-        """Its outcome is told when it is known."""
+        """Sends a text; `follow_texts` reports the result."""
         room = self.linphone_core_get_chat_room_from_uri(self.core, self.address_of(number).encode())
         message = self.linphone_chat_room_create_message_from_utf8(room, words.encode())
         self.linphone_chat_message_send(message)
         self.texts.append(message)
 
     def follow_texts(self):
-        """Tells what became of texts."""
+        """Reports the results of sent texts."""
         for message in list(self.texts):
             state = self.linphone_chat_message_get_state(message)
             if state in (DELIVERED, NOT_DELIVERED):
                 self.texts.remove(message)
-                say("text-sent", taken=state == DELIVERED)
+                report("text-sent", taken=state == DELIVERED)
 
-    def turn(self):
+    def poll(self):
         self.linphone_core_iterate(self.core)
         self.follow_texts()
         time.sleep(0.01)
 
     def address(self, number):
-        """A number as Linphone wants it."""
+        """A number as an address of Linphone."""
         return self.linphone_factory_create_address(self.factory, self.address_of(number).encode())
 
-    def obey(self, verb, words):
+    def execute(self, verb, words):
         if verb == "call":
             if not self.linphone_core_invite_address(self.core, self.address(words[0])):
                 raise ValueError("Linphone did not place the call")
@@ -317,38 +317,38 @@ class Linphone(Phone):
             raise ValueError("there is no call")
         outcome = self.change(self.calls[-1], verb, words)
         if outcome != 0:
-            raise ValueError(f"Linphone answered {outcome}")
+            raise ValueError(f"Linphone returned {outcome}")
 
     def change(self, call, verb, words):
-        """One order about a call, and Linphone's answer to it."""
+        """Executes one command of a call; returns Linphone's result."""
         if verb == "answer":
             return self.linphone_call_accept(call)
         if verb == "refuse":
             status = int(words[0]) if words else 486
             if status not in REASONS:
-                raise ValueError(f"Linphone cannot be made to refuse with {status}")
+                raise ValueError(f"Linphone cannot refuse with {status}")
             return self.linphone_call_decline(call, REASONS[status])
         if verb == "digits":
             return self.linphone_call_send_dtmfs(call, words[0].encode())
-        if verb == "figures":
+        if verb == "video-stats":
             params = self.linphone_call_get_current_params(call)
             framerate = self.linphone_call_params_get_received_framerate(params)
-            say("figures", words=f"{framerate:.1f} pictures a second", framerate=framerate)
+            report("video-stats", words=f"{framerate:.1f} frames a second", framerate=framerate)
             return 0
-        if verb == "hand-over" and words:
+        if verb == "transfer" and words:
             return self.linphone_call_transfer_to(call, self.address(words[0]))
-        if verb == "hand-over":
+        if verb == "transfer":
             return self.linphone_call_transfer_to_another(self.calls[-2], call)
-        if verb in PLAIN_ORDERS:
-            return getattr(self, PLAIN_ORDERS[verb])(call)
-        raise ValueError("unknown order")
+        if verb in PLAIN_COMMANDS:
+            return getattr(self, PLAIN_COMMANDS[verb])(call)
+        raise ValueError("unknown command")
 
     def stop(self):
         if self.core is None:
             return
         self.linphone_core_terminate_all_calls(self.core)
         for _ in range(30):
-            self.turn()
+            self.poll()
         self.linphone_core_stop(self.core)
 
 

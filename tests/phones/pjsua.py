@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""pjsua as a driven phone: PJSIP's own Python binding (PyPI pjsua2-python), with a null sound device.
+"""Driver of pjsua: PJSIP's Python binding (PyPI pjsua2-python), with a null sound device.
 
-The microphone is its WAV player, the ear its WAV recorder, both plugged into each call's port. Everything runs on this
-thread: PJSIP calls back only while it is asked for events. Works with PJSIP 2.15.
+A WAV player and a WAV recorder are connected to the audio port of each call. Everything runs on this thread: PJSIP
+calls back only while it is polled. Works with PJSIP 2.15.
 """
 
 import os
 
 import pjsua2 as pj
 
-from desk import Phone, say, serve
+from driver import Phone, report, serve
 
 TRANSPORTS = {"udp": pj.PJSIP_TRANSPORT_UDP, "tcp": pj.PJSIP_TRANSPORT_TCP, "tls": pj.PJSIP_TRANSPORT_TLS}
 
@@ -22,27 +22,27 @@ STATES = {
     pj.PJSIP_INV_STATE_DISCONNECTED: "ended",
 }
 
-SOUND_FLOWS = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
+AUDIO_FLOWS = (pj.PJSUA_CALL_MEDIA_ACTIVE, pj.PJSUA_CALL_MEDIA_REMOTE_HOLD)
 
-TURN_MILLISECONDS = 10
-GOODBYE_TURNS = 40
+POLL_MILLISECONDS = 10
+SHUTDOWN_POLLS = 40
 
 
 def outcome(status=0):
-    """What PJSIP wants with every order about a call: the settings of old, and a status."""
+    """The parameters of an operation on a call: default settings and a status."""
     options = pj.CallOpParam(True)
     options.statusCode = status
     return options
 
 
 class Call(pj.Call):
-    """One call: it plugs microphone and ear in, and tells what happens."""
+    """One call: connects player and recorder, and reports events."""
 
     def __init__(self, phone, number=pj.PJSUA_INVALID_ID):
         super().__init__(phone.account, number)
         self.phone = phone
         self.microphone = None
-        self.ear = None
+        self.recorder = None
         self.is_held = False
 
     def onCallState(self, _told):
@@ -52,52 +52,52 @@ class Call(pj.Call):
         if now.state == pj.PJSIP_INV_STATE_EARLY and now.role == pj.PJSIP_ROLE_UAC:
             told = "ringing"
         if told == "ended":
-            self.unplug()
+            self.disconnect_audio()
             self.phone.calls.remove(self)
-            say("call", state=told, status=now.lastStatusCode, reason=now.lastReason)
+            report("call", state=told, status=now.lastStatusCode, reason=now.lastReason)
             if not self.phone.calls:
-                self.phone.tell_recordings()
-        elif told and told != "incoming":  # which is told when the call comes
-            say("call", state=told)
+                self.phone.report_recordings()
+        elif told and told != "incoming":  # reported by onIncomingCall
+            report("call", state=told)
 
     def onCallMediaState(self, _told):
-        """Called by PJSIP when sound begins, pauses and goes on: each time another recording."""
-        now = self.getInfo()  # owns what it lists
+        """Called by PJSIP when audio begins, pauses and resumes; each time with a new recording."""
+        now = self.getInfo()  # must outlive the media that it lists
         media = [each for each in now.media if each.type == pj.PJMEDIA_TYPE_AUDIO]
         if not media:
             return
         is_held = media[0].status == pj.PJSUA_CALL_MEDIA_LOCAL_HOLD
         if is_held != self.is_held:
             self.is_held = is_held
-            say("call", state="held" if is_held else "talking")
-        self.unplug()
-        if media[0].status in SOUND_FLOWS:
-            self.plug_in(self.getAudioMedia(media[0].index))
+            report("call", state="held" if is_held else "talking")
+        self.disconnect_audio()
+        if media[0].status in AUDIO_FLOWS:
+            self.connect_audio(self.getAudioMedia(media[0].index))
 
-    def plug_in(self, sound):
-        """Microphone and ear."""
+    def connect_audio(self, sound):
+        """Connects player and recorder."""
         self.microphone = pj.AudioMediaPlayer()
         self.microphone.createPlayer(self.phone.microphone)
         self.microphone.startTransmit(sound)
-        self.ear = pj.AudioMediaRecorder()
-        self.ear.createRecorder(self.phone.new_recording())
-        sound.startTransmit(self.ear)
+        self.recorder = pj.AudioMediaRecorder()
+        self.recorder.createRecorder(self.phone.new_recording())
+        sound.startTransmit(self.recorder)
 
-    def unplug(self):
-        """The recording is complete once nobody holds the recorder."""
-        self.microphone = self.ear = None
+    def disconnect_audio(self):
+        """The recording is complete when the recorder is released."""
+        self.microphone = self.recorder = None
 
     def onDtmfDigit(self, told):
         """Called by PJSIP."""
-        say("digit", digit=told.digit)
+        report("digit", digit=told.digit)
 
     def onCallTransferStatus(self, told):
         """Called by PJSIP."""
-        say("handed-over", status=told.statusCode, final=bool(told.finalNotify))
+        report("transfer", status=told.statusCode, final=bool(told.finalNotify))
 
 
 class Account(pj.Account):
-    """The account: its registration, and what comes in from outside of calls."""
+    """The account: registration, incoming calls and texts."""
 
     def __init__(self, phone):
         super().__init__()
@@ -106,24 +106,24 @@ class Account(pj.Account):
     def onRegState(self, told):
         """Called by PJSIP."""
         if told.code // 100 == 2 and told.expiration > 0:
-            say("registered")
+            report("registered")
         elif told.code // 100 != 2:
-            say("registration-failed", why=f"{told.code} {told.reason}")
+            report("registration-failed", why=f"{told.code} {told.reason}")
 
     def onIncomingCall(self, told):
         """Called by PJSIP."""
         call = Call(self.phone, told.callId)
         self.phone.calls.append(call)
         call.answer(outcome(pj.PJSIP_SC_RINGING))
-        say("call", state="incoming")
+        report("call", state="incoming")
 
     def onInstantMessage(self, told):
         """Called by PJSIP."""
-        say("text", words=told.msgBody, **{"from": told.fromUri.partition(":")[2].partition("@")[0]})
+        report("text", words=told.msgBody, **{"from": told.fromUri.partition(":")[2].partition("@")[0]})
 
     def onInstantMessageStatus(self, told):
         """Called by PJSIP."""
-        say("text-sent", taken=told.code // 100 == 2)
+        report("text-sent", taken=told.code // 100 == 2)
 
 
 class Pjsua(Phone):
@@ -134,7 +134,7 @@ class Pjsua(Phone):
         self.endpoint = None
         self.account = None
         self.calls = []
-        self.addressees = []  # PJSIP must find them when their answers come
+        self.buddies = []  # must outlive the responses to their texts
 
     def start(self):
         self.endpoint = pj.Endpoint()
@@ -146,10 +146,10 @@ class Pjsua(Phone):
         self.choose_codecs()
         self.account = Account(self)
         self.account.create(self.account_settings())
-        say("ready", phone="pjsua " + self.endpoint.libVersion().full)
+        report("ready", phone="pjsua " + self.endpoint.libVersion().full)
 
     def settings(self):
-        """No threads of its own for SIP, no processing of the sound."""
+        """No threads for SIP, no processing of audio."""
         chosen = pj.EpConfig()
         chosen.uaConfig.threadCnt = 0
         chosen.uaConfig.mainThreadOnly = True
@@ -172,7 +172,7 @@ class Pjsua(Phone):
         return chosen
 
     def choose_codecs(self):
-        """The wanted ones in their order, and no others."""
+        """Only the wanted codecs, in their order."""
         there = [codec.codecId for codec in self.endpoint.codecEnum2()]
         for codec in there:
             self.endpoint.codecSetPriority(codec, 0)
@@ -197,17 +197,17 @@ class Pjsua(Phone):
         chosen.mediaConfig.transportConfig.publicAddress = "127.0.0.1"
         return chosen
 
-    def turn(self):
-        self.endpoint.libHandleEvents(TURN_MILLISECONDS)
+    def poll(self):
+        self.endpoint.libHandleEvents(POLL_MILLISECONDS)
 
-    def obey(self, verb, words):
+    def execute(self, verb, words):
         try:
             self.try_to(verb, words)
-        except pj.Error as fault:
-            raise ValueError(fault.info().replace("\n", " ")) from fault
+        except pj.Error as error:
+            raise ValueError(error.info().replace("\n", " ")) from error
 
     def try_to(self, verb, words):
-        """One order; PJSIP raises errors of its own."""
+        """Executes one command; raises errors of PJSIP."""
         if verb == "call":
             call = Call(self)
             self.calls.append(call)
@@ -233,15 +233,15 @@ class Pjsua(Phone):
             call.reinvite(again)
         elif verb == "digits":
             self.press(call, words[0])
-        elif verb == "hand-over" and words:
+        elif verb == "transfer" and words:
             call.xfer(self.address_of(words[0]), pj.CallOpParam())
-        elif verb == "hand-over":
+        elif verb == "transfer":
             self.calls[-2].xferReplaces(call, pj.CallOpParam())
         else:
-            raise ValueError("unknown order")
+            raise ValueError("unknown command")
 
     def press(self, call, digits):
-        """Key presses, within the sound or beside it."""
+        """Key presses as RTP events or in INFO."""
         keys = pj.CallSendDtmfParam()
         beside = self.chosen.digits == "info"
         keys.method = pj.PJSUA_DTMF_METHOD_SIP_INFO if beside else pj.PJSUA_DTMF_METHOD_RFC2833
@@ -249,15 +249,15 @@ class Pjsua(Phone):
         call.sendDtmf(keys)
 
     def send_text(self, number, words):
-        """PJSIP sends texts to "buddies"."""
+        """Sends a text; PJSIP needs a "buddy" for it."""
         settings = pj.BuddyConfig()
         settings.uri = self.address_of(number)
-        addressee = pj.Buddy()
-        addressee.create(self.account, settings)
-        self.addressees.append(addressee)
+        buddy = pj.Buddy()
+        buddy.create(self.account, settings)
+        self.buddies.append(buddy)
         message = pj.SendInstantMessageParam()
         message.content = words
-        addressee.sendInstantMessage(message)
+        buddy.sendInstantMessage(message)
 
     def stop(self):
         if self.endpoint is None:
@@ -265,10 +265,10 @@ class Pjsua(Phone):
         self.endpoint.hangupAllCalls()
         if self.account is not None:
             self.account.setRegistration(False)
-        for _ in range(GOODBYE_TURNS):
-            self.turn()
-        say("gone")
-        # Its objects do not survive Python's own order of tidying up.
+        for _ in range(SHUTDOWN_POLLS):
+            self.poll()
+        report("gone")
+        # PJSIP crashes when Python destroys its objects in another order.
         os._exit(0)
 
 

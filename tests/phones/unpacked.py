@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A desk phone that was just unpacked: it knows its hardware address and asks the whole network for its settings.
+"""A new desk phone, which knows only its hardware address and asks the network for its settings by multicast.
 
 Usage: unpacked.py OWN-ADDRESS MAC VENDOR. Sends SUBSCRIBE for ua-profile to 224.0.1.75:5060 as such phones do, answers the NOTIFY,
-fetches what it names and prints one line of JSON: the status of the answer, the URL, and the file. Nothing but the standard library.
+fetches the URL in it and prints one line of JSON: the status of the response, the URL, and the file. Uses only the standard library.
 """
 
 import json
@@ -17,7 +17,7 @@ PATIENCE = 5
 
 
 def main():
-    """Asks, listens, fetches."""
+    """Subscribes, waits for the NOTIFY, fetches."""
     own, mac, vendor = sys.argv[1:]
     phone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     phone.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))

@@ -1,4 +1,4 @@
-//! What people do in the world: they open engines, plug phones in, dial, pick up, hang up, pull plugs.
+//! What the users of the simulated network do: dial, answer, hold, transfer, hang up, send messages.
 
 use std::{
     net::SocketAddr,
@@ -22,18 +22,18 @@ use ringfence_sip::{Account, Password, User};
 use super::{
     World,
     book::new_identity,
-    engine_host::{LineCard, Seat, WORK_BITS},
-    handset::{Card, Handset, Make, Notice},
-    links::in_house,
+    engine_host::{EngineHost, LineSecrets, WORK_BITS},
+    handset::{Handset, HandsetBehaviour, HandsetConfig, HandsetEvent},
+    links::lan_address,
 };
 use crate::tone;
 
-/// TURN credentials that an engine fetches ahead: more than any test has calls.
+/// TURN credentials that an engine has in advance: more than any test has calls.
 const CREDENTIALS: usize = 64;
 
-/// Two people who can call each other: engines and phones by their indices in the world.
+/// Two parties who can call each other. Engines and phones are named by their indices in the world.
 #[derive(Clone, Copy, Debug)]
-pub struct Pair {
+pub struct CallPair {
     /// The caller's engine.
     pub caller: usize,
     /// The callee's engine.
@@ -46,11 +46,11 @@ pub struct Pair {
 
 impl World {
     /// Two engines with a line and a phone each.
-    pub fn of_two(seed: u64) -> (Self, Pair) {
+    pub fn of_two(seed: u64) -> (Self, CallPair) {
         let mut world = Self::new(seed);
         let (caller, callee) = (world.open_engine(1), world.open_engine(1));
-        let (alice, bob) = (world.plug_in(caller, 0), world.plug_in(callee, 0));
-        let pair = Pair {
+        let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
+        let pair = CallPair {
             caller,
             callee,
             alice,
@@ -59,42 +59,42 @@ impl World {
         (world, pair)
     }
 
-    /// Alice dials Bob, and his phone rings.
-    pub fn ring(&mut self, pair: Pair) {
+    /// Alice dials Bob; runs until Bob's phone rings.
+    pub fn ring(&mut self, pair: CallPair) {
         self.dial(pair.alice, self.number(pair.callee, 0));
         self.run_until("the other phone rings", Duration::from_secs(20), |world| {
             world.handset(pair.bob).is_ringing()
         });
     }
 
-    /// Alice calls Bob, he picks up, and both hear each other.
-    pub fn call(&mut self, pair: Pair) {
+    /// Alice calls Bob, Bob answers; runs until both hear each other.
+    pub fn call(&mut self, pair: CallPair) {
         self.ring(pair);
         self.answer(pair.bob);
         self.run_until("both talk", Duration::from_secs(20), |world| {
             [pair.caller, pair.callee].into_iter().all(|engine| {
-                world.has_taken(engine, Step::FirstSound)
-                    && world.has_taken(engine, Step::ControlOpen)
+                world.has_reached(engine, Step::FirstSound)
+                    && world.has_reached(engine, Step::ControlOpen)
             })
         });
     }
 
-    /// Runs until no engine has a call, no relayed address is left, and nothing is on any wire.
+    /// Runs until no engine has a call, no allocation is left, and no packet is on any link.
     pub fn run_until_quiet(&mut self, limit: Duration) {
         self.run_until("nothing is left of any call", limit, |world| {
             world.is_silent()
                 && world.turn.relays() == 0
-                && world.seats.iter().all(|seat| seat.engine.is_idle())
+                && world.hosts.iter().all(|host| host.engine.is_idle())
         });
     }
 
-    /// Opens an engine with some lines: keys are drawn, codes issued and activated, and every engine renews its copy of
-    /// the book.
+    /// Opens an engine with this many lines. Their keys are generated, their codes issued and activated, and every engine updates
+    /// its copy of the book.
     pub fn open_engine(&mut self, lines: usize) -> usize {
         self.open(lines, true, Srtp::default())
     }
 
-    /// The same, with another rule for the sound of its phones.
+    /// The same, with another SRTP setting towards its phones.
     pub fn open_engine_with(&mut self, lines: usize, srtp: Srtp) -> usize {
         self.open(lines, true, srtp)
     }
@@ -105,7 +105,7 @@ impl World {
     }
 
     fn open(&mut self, lines: usize, is_listed: bool, srtp: Srtp) -> usize {
-        let index = self.seats.len();
+        let index = self.hosts.len();
         let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
         let (mut own, mut cards) = (Vec::new(), Vec::new());
         for line in 0..lines {
@@ -114,7 +114,7 @@ impl World {
             let user = format!("nightingale-{index}-{line}");
             let password = Password::new(format!("hush-{index}-{line}"));
             self.relay.subscribe(index, bucket(&identity.key(), 0));
-            cards.push(LineCard {
+            cards.push(LineSecrets {
                 number,
                 binding,
                 user: user.clone(),
@@ -152,75 +152,77 @@ impl World {
             seed,
             (self.wall(), self.now),
         );
-        let mut seat = Seat::new(engine, copy, (cards, index), rng);
+        let mut host = EngineHost::new(engine, copy, (cards, index), rng);
         for _ in 0..CREDENTIALS {
             let pair = self.turn.credentials(self.wall().seconds(), &mut self.rng);
-            seat.credentials.push_back(pair);
+            host.credentials.push_back(pair);
         }
-        self.seats.push(seat);
+        self.hosts.push(host);
         self.renew_books();
         self.drain();
         index
     }
 
-    /// Every engine downloads the book again.
+    /// Every engine updates its copy of the book.
     pub fn renew_books(&mut self) {
-        for seat in &mut self.seats {
-            let Some(fetched) = self.phone_book.download(Some(seat.book.clone())) else {
+        for host in &mut self.hosts {
+            let Some(fetched) = self.phone_book.download(Some(host.book.clone())) else {
                 continue;
             };
             let directory = Directory::of(&fetched.copy, fetched.roots);
-            seat.book = fetched.copy;
-            seat.engine.handle_directory(directory);
+            host.book = fetched.copy;
+            host.engine.handle_directory(directory);
         }
     }
 
-    /// A line draws a new ring key and goes on with it; the line's keys afterwards.
+    /// Gives a line a new ring key. Returns the line's keys afterwards.
     ///
     /// # Panics
     /// When the engine has no such line.
     pub fn renew_ring_key(&mut self, engine: usize, line: usize, today: Day) -> Identity {
-        let seat = &mut self.seats[engine];
-        let card = &mut seat.lines[line];
-        let mut identity = card.identity();
+        let host = &mut self.hosts[engine];
+        let secrets = &mut host.lines[line];
+        let mut identity = secrets.identity();
         identity.renew(LISTING_VALID_UNTIL, today, &mut self.rng);
-        card.identity = identity.to_bytes();
-        let taken = seat.engine.handle_identity(card.number, card.identity());
+        secrets.identity = identity.to_bytes();
+        let taken = host
+            .engine
+            .handle_identity(secrets.number, secrets.identity());
         taken.expect("it is the line's own identity");
         identity
     }
 
-    /// The person at an engine edits the contacts, with a command beside it.
+    /// Edits an engine's contacts, as a command line beside the running engine does.
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
-        self.seats[engine].edit_contacts(self.now, edit);
+        self.hosts[engine].edit_contacts(self.now, edit);
         self.drain();
     }
 
-    /// Somebody wants something of a line, at a screen.
+    /// Gives an engine a line command, as the status page and the command line do.
     ///
     /// # Errors
     /// [`WishFault`].
     pub fn wish(&mut self, engine: usize, line: Number, wish: Wish) -> Result<(), WishFault> {
-        let told = self.seats[engine].engine.handle_wish(line, wish, self.now);
+        let told = self.hosts[engine].engine.handle_wish(line, wish, self.now);
         self.drain();
         told
     }
 
-    /// Plugs a phone in at a line of an engine and waits until it is registered.
+    /// Adds a phone to a line of an engine and runs until it is registered.
     ///
     /// # Panics
     /// When it is not registered within a minute.
-    pub fn plug_in(&mut self, engine: usize, line: usize) -> usize {
+    pub fn add_phone(&mut self, engine: usize, line: usize) -> usize {
         let index = self.handsets.len();
-        let address = in_house(
+        let address = lan_address(
             engine,
             u8::try_from(100 + index).expect("a world has few phones"),
         );
-        let seat = &self.seats[engine];
-        let card = Card {
-            user: seat.lines[line].user.clone(),
-            password: seat.lines[line].password.clone(),
-            server: seat.sip(),
+        let host = &self.hosts[engine];
+        let config = HandsetConfig {
+            user: host.lines[line].user.clone(),
+            password: host.lines[line].password.clone(),
+            server: host.sip(),
             address: SocketAddr::new(address, 5060),
             rtp: SocketAddr::new(address, 7078),
             hz: if index.is_multiple_of(2) {
@@ -231,53 +233,56 @@ impl World {
         };
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
-        let mut handset = Handset::new(card, seed);
+        let mut handset = Handset::new(config, seed);
         handset.register(self.now);
         self.handsets.push((handset, engine));
         self.drain();
         self.run_until("a phone is registered", Duration::from_secs(60), |world| {
-            world.handset(index).noticed(&Notice::Registered).is_some()
+            world
+                .handset(index)
+                .time_of(&HandsetEvent::Registered)
+                .is_some()
         });
         index
     }
 
-    /// A phone gets a camera, which says VP8 under this number.
+    /// Gives a phone a camera that offers VP8 under this payload type.
     pub fn give_camera(&mut self, phone: usize, payload_type: u8) {
         self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
     }
 
-    /// A phone has lost track of the other side's pictures, and says so.
-    pub fn lose_track(&mut self, phone: usize) {
-        self.with_handset(phone, |handset, _| handset.lose_track());
+    /// Makes a phone request a keyframe.
+    pub fn request_keyframe(&mut self, phone: usize) {
+        self.with_handset(phone, |handset, _| handset.request_keyframe());
     }
 
-    /// Takes the pictures out of the call, or into it again.
-    pub fn turn_camera(&mut self, phone: usize, is_on: bool) {
-        self.with_handset(phone, |handset, now| handset.turn_camera(is_on, now));
+    /// Removes video from the call, or adds it again.
+    pub fn set_camera(&mut self, phone: usize, is_on: bool) {
+        self.with_handset(phone, |handset, now| handset.set_camera(is_on, now));
     }
 
-    /// What the person at a phone does.
+    /// Dials a number.
     pub fn dial(&mut self, phone: usize, number: Number) {
         self.dial_digits(phone, &number.to_string());
     }
 
-    /// Dials whatever the person typed.
+    /// Dials these digits.
     pub fn dial_digits(&mut self, phone: usize, digits: &str) {
         self.with_handset(phone, |handset, now| handset.dial(digits, now));
     }
 
-    /// Writes a text to a number.
-    pub fn write(&mut self, phone: usize, to: Number, text: &str) {
+    /// Sends a text to a number.
+    pub fn send_text(&mut self, phone: usize, to: Number, text: &str) {
         let plain = "text/plain;charset=UTF-8";
-        self.write_as(phone, &to.to_string(), (plain, text.as_bytes()));
+        self.send_text_as(phone, &to.to_string(), (plain, text.as_bytes()));
     }
 
-    /// Writes whatever to whatever the person typed.
-    pub fn write_as(&mut self, phone: usize, to: &str, written: (&str, &[u8])) {
-        self.with_handset(phone, |handset, now| handset.write_text(to, written, now));
+    /// Sends a MESSAGE with this type and body to this user part.
+    pub fn send_text_as(&mut self, phone: usize, to: &str, written: (&str, &[u8])) {
+        self.with_handset(phone, |handset, now| handset.send_text(to, written, now));
     }
 
-    /// Watches an event package of somebody.
+    /// Subscribes to an event package of a user.
     pub fn watch(&mut self, phone: usize, package: &str, about: &str) {
         self.with_handset(phone, |handset, now| handset.watch(package, about, now));
     }
@@ -287,37 +292,37 @@ impl World {
         self.with_handset(phone, |handset, _| handset.answer_texts(status));
     }
 
-    /// The machine of an engine is switched off: all that it has not saved is gone.
+    /// Switches an engine's machine off. State that was not saved is lost.
     pub fn switch_off(&mut self, engine: usize) {
-        self.seats[engine].is_off = true;
+        self.hosts[engine].is_off = true;
     }
 
-    /// A machine is switched on again: its engine starts with what was saved, fetches what relays kept, and its phones
+    /// Switches a machine on again. Its engine starts with the saved state and fetches what the relay stored; its phones
     /// register.
     pub fn switch_on(&mut self, engine: usize) {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let moment = (self.wall(), self.now);
-        let (key, seat) = (self.phone_book.key(), &mut self.seats[engine]);
-        let lines = seat.lines.iter().map(|card| Line {
-            number: card.number,
-            identity: card.identity(),
-            binding: card.binding,
+        let (key, host) = (self.phone_book.key(), &mut self.hosts[engine]);
+        let lines = host.lines.iter().map(|secrets| Line {
+            number: secrets.number,
+            identity: secrets.identity(),
+            binding: secrets.binding,
             account: Account {
-                user: User::new(card.user.clone()),
-                password: card.password.clone(),
+                user: User::new(secrets.user.clone()),
+                password: secrets.password.clone(),
             },
         });
         let config = Config {
             work_bits: WORK_BITS,
             ..Config::default()
         };
-        let directory = Directory::of(&seat.book, Vec::new());
+        let directory = Directory::of(&host.book, Vec::new());
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
-        fresh.handle_contacts(seat.contacts.clone(), 0, self.now);
-        fresh.handle_ledger(seat.ledger.0.clone());
-        seat.engine = fresh;
-        seat.is_off = false;
+        fresh.handle_contacts(host.contacts.clone(), 0, self.now);
+        fresh.handle_ledger(host.ledger.0.clone());
+        host.engine = fresh;
+        host.is_off = false;
         self.fetch_notes(engine);
         let now = self.now;
         for (handset, _) in self.handsets.iter_mut().filter(|(_, home)| *home == engine) {
@@ -326,29 +331,29 @@ impl World {
         self.drain();
     }
 
-    /// Picks up.
+    /// Answers the ringing call.
     pub fn answer(&mut self, phone: usize) {
         self.with_handset(phone, Handset::answer);
     }
 
-    /// Refuses with this status.
+    /// Refuses the ringing call with this status.
     pub fn decline(&mut self, phone: usize, status: u16) {
         self.with_handset(phone, |handset, now| handset.decline(status, now));
     }
 
-    /// Puts the receiver down: gives up, refuses or hangs up, whatever fits.
+    /// Cancels, refuses or ends the phone's call, depending on its state.
     pub fn hang_up(&mut self, phone: usize) {
         self.with_handset(phone, Handset::hang_up);
     }
 
-    /// Moves the phone's sound to another port in the running call.
+    /// Moves the phone's RTP to another port by a re-INVITE.
     pub fn reinvite(&mut self, phone: usize, rtp: SocketAddr) {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
     }
 
-    /// From now on a phone is of another make.
-    pub fn become_of_make(&mut self, phone: usize, make: Make) {
-        self.with_handset(phone, |handset, _| handset.become_of_make(make));
+    /// Changes how a phone behaves from now on.
+    pub fn set_behaviour(&mut self, phone: usize, behaviour: HandsetBehaviour) {
+        self.with_handset(phone, |handset, _| handset.set_behaviour(behaviour));
     }
 
     /// Registers a phone again.
@@ -356,44 +361,44 @@ impl World {
         self.with_handset(phone, Handset::register);
     }
 
-    /// Holds the call, or takes it back.
+    /// Holds the call, or resumes it.
     pub fn hold(&mut self, phone: usize, is_held: bool) {
         self.with_handset(phone, |handset, now| handset.hold(is_held, now));
     }
 
-    /// Presses a key that the phone tells of by INFO.
+    /// Presses a key; the phone sends an INFO.
     pub fn press(&mut self, phone: usize, key: char) {
         self.with_handset(phone, |handset, now| handset.press(key, now));
     }
 
-    /// Presses a key that the phone tells of within its sound, by its event number.
-    pub fn press_in_sound(&mut self, phone: usize, event: u8) {
-        self.with_handset(phone, |handset, _| handset.press_in_sound(event));
+    /// Presses a key; the phone sends an RTP event (RFC 4733) of this number.
+    pub fn press_by_rtp_event(&mut self, phone: usize, event: u8) {
+        self.with_handset(phone, |handset, _| handset.press_by_rtp_event(event));
     }
 
     /// Dials without an offer.
-    pub fn dial_silently(&mut self, phone: usize, number: Number) {
+    pub fn dial_without_offer(&mut self, phone: usize, number: Number) {
         self.with_handset(phone, |handset, now| {
-            handset.dial_silently(&number.to_string(), now);
+            handset.dial_without_offer(&number.to_string(), now);
         });
     }
 
-    /// Hands the phone's call to a number.
+    /// Transfers the phone's call to a number.
     pub fn transfer(&mut self, phone: usize, digits: &str) {
-        let to = format!("<sip:{digits}@{}>", self.handsets[phone].0.card().server);
+        let to = format!("<sip:{digits}@{}>", self.handsets[phone].0.config().server);
         self.with_handset(phone, |handset, now| handset.refer(&to, now));
     }
 
-    /// Hands the phone's call to whom another phone of this world talks to.
+    /// Transfers the phone's call to the party that another phone of this world talks to.
     pub fn transfer_to_call_of(&mut self, phone: usize, other: usize) {
         let replaces = self.handsets[other].0.replaces().expect("it is in a call");
         let replaces = replaces.replace(';', "%3B").replace('=', "%3D");
-        let server = self.handsets[phone].0.card().server;
+        let server = self.handsets[phone].0.config().server;
         let to = format!("<sip:1@{server}?Replaces={replaces}>");
         self.with_handset(phone, |handset, now| handset.refer(&to, now));
     }
 
-    /// Takes over the call that another phone is in.
+    /// Takes over another phone's call (RFC 3891).
     pub fn take_over(&mut self, phone: usize, other: usize) {
         let replaces = self.handsets[other].0.replaces().expect("it is in a call");
         self.with_handset(phone, |handset, now| handset.take_over(&replaces, now));
@@ -404,20 +409,20 @@ impl World {
         self.drain();
     }
 
-    /// Ends an engine's calls as when its machine is told to stop.
+    /// Shuts an engine down, which ends its calls.
     pub fn shut_down(&mut self, engine: usize) {
         let now = self.now;
-        self.seats[engine].engine.shut_down(now);
+        self.hosts[engine].engine.shut_down(now);
         self.drain();
     }
 
-    /// An engine no longer hears the relay.
+    /// Disconnects an engine from the relay.
     pub fn disconnect(&mut self, engine: usize) {
         self.relay.unsubscribe(engine);
     }
 
-    /// An engine has no TURN credentials left.
+    /// Takes all TURN credentials from an engine.
     pub fn take_credentials(&mut self, engine: usize) {
-        self.seats[engine].credentials.clear();
+        self.hosts[engine].credentials.clear();
     }
 }

@@ -1,5 +1,5 @@
-//! What somebody can do who is nobody's engine: post to the relay whatever they like, with or without stolen keys; and
-//! what a test can do who holds all keys: open what was sealed.
+//! What an attacker can do: publish any event on the relay, with or without stolen keys. And what a test can do because it holds
+//! all keys: open sealed envelopes.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use rand_core::Rng as _;
 
 use super::{
     BEGINNING, World,
-    delivery::Arrival,
+    delivery::Delivery,
     engine_host::mint,
-    links::{Kind, Place},
+    links::{Endpoint, PacketKind},
 };
 
 impl World {
-    /// Posts these bytes under a fresh stamp.
-    pub fn post_as_stranger(&mut self, bucket: u16, bytes: Vec<u8>) {
+    /// Publishes these bytes with a valid proof of work.
+    pub fn post_as_attacker(&mut self, bucket: u16, bytes: Vec<u8>) {
         let stamp = mint(self.event_key(), self.wall());
-        self.post_again(Sealed {
+        self.repost(Sealed {
             bucket,
             event_key: stamp.event_key,
             nonce: stamp.nonce,
@@ -40,21 +40,21 @@ impl World {
         });
     }
 
-    /// Posts an event that somebody made before.
-    pub fn post_again(&mut self, sealed: Sealed) {
-        let ends = (Place::Stranger, Place::Relay, Kind::Envelope);
+    /// Publishes an event that was seen or made before.
+    pub fn repost(&mut self, sealed: Sealed) {
+        let ends = (Endpoint::Attacker, Endpoint::Relay, PacketKind::Envelope);
         let bytes = sealed.bytes.clone();
         self.send(
             ends,
             &bytes,
-            Arrival::ToRelay {
+            Delivery::ToRelay {
                 poster: None,
                 sealed,
             },
         );
     }
 
-    /// Rings a number with the keys of an engine's first line, but with a description of one's own, and dated as one likes.
+    /// Rings a number with the keys of an engine's first line, but with any media description and any date.
     pub fn ring_with_keys_of(
         &mut self,
         engine: usize,
@@ -63,7 +63,7 @@ impl World {
         dated: UnixTime,
     ) {
         let stamp = mint(self.event_key(), self.wall());
-        let line = &self.seats[engine].lines[0];
+        let line = &self.hosts[engine].lines[0];
         let keys = self.phone_book.directory().look_up(callee, self.wall());
         let keys = keys.expect("every number of the plan is listed");
         let bucket = bucket(&keys.identity, 0);
@@ -79,7 +79,7 @@ impl World {
         };
         let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");
-        self.post_again(Sealed {
+        self.repost(Sealed {
             bucket,
             event_key: stamp.event_key,
             nonce: stamp.nonce,
@@ -88,10 +88,10 @@ impl World {
         });
     }
 
-    /// Every ring that passed the relay, opened with the keys of whomever it was for.
+    /// Every ring that passed the relay, opened with its recipient's keys.
     pub fn opened_rings(&self) -> Vec<VerifiedRing> {
         let mut seen = Seen::new(self.moment(Duration::ZERO));
-        let lines = self.seats.iter().flat_map(|seat| &seat.lines);
+        let lines = self.hosts.iter().flat_map(|host| &host.lines);
         let identities: Vec<_> = lines.map(|line| line.identity()).collect();
         let book_key = self.phone_book.key();
         let listeners: Vec<_> = identities
@@ -111,7 +111,7 @@ impl World {
         rings
     }
 
-    /// How many of these envelopes open with these keys.
+    /// How many of these envelopes can be opened with these keys.
     pub fn opened_by(&self, identity: &Identity, passed: &[(Duration, Sealed)]) -> usize {
         let mut seen = Seen::new(self.moment(Duration::ZERO));
         let book_key = self.phone_book.key();

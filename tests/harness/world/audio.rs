@@ -1,4 +1,4 @@
-//! A handset's microphone and ear: 20 ms of PCMU in RTP (RFC 3550, RFC 3551), a tone out, a recording in.
+//! A handset's audio in packets of 20 ms of PCMU (RFC 3550, RFC 3551): it sends a tone and records what it receives.
 
 use std::{
     collections::VecDeque,
@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    audio_file::Sound,
-    tone::{self, Heard, from_mu_law, to_mu_law},
+    audio_file::AudioClip,
+    tone::{self, ToneMeasurement, from_mu_law, to_mu_law},
 };
 
 const RATE: u32 = 8_000;
@@ -17,24 +17,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PCMU: u8 = 0;
 const EVENTS: u8 = 101;
 const HEADER: usize = 12;
-/// Longest hole that is filled with silence in a recording.
+/// Most lost packets in a row that a recording replaces by silence.
 const HOLE: u16 = 500;
 
-/// A microphone that hears one tone for ever.
+/// Sends one tone without end.
 #[derive(Debug)]
-pub(crate) struct Microphone {
+pub(crate) struct ToneSource {
     wave: Vec<u8>,
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
-    /// When the next packet is due, and where to.
+    /// When the next packet is due, and its destination.
     live: Option<(Instant, SocketAddr)>,
-    /// Packets of a key press that take the place of sound, and the timestamp of its beginning.
-    said: VecDeque<[u8; 4]>,
+    /// Packets of a key press, which replace audio, and the timestamp of the first.
+    key_packets: VecDeque<[u8; 4]>,
     began: u32,
 }
 
-impl Microphone {
+impl ToneSource {
     pub(crate) fn new(hz: f64, ssrc: u32) -> Self {
         let second = tone::sine(hz, RATE, 1);
         Self {
@@ -43,12 +43,12 @@ impl Microphone {
             timestamp: 77_000,
             ssrc,
             live: None,
-            said: VecDeque::new(),
+            key_packets: VecDeque::new(),
             began: 0,
         }
     }
 
-    /// Talks to this address from now on.
+    /// Sends to this address from now on.
     pub(crate) fn open(&mut self, to: SocketAddr, now: Instant) {
         let next = self.live.map_or(now, |(next, _)| next);
         self.live = Some((next, to));
@@ -58,12 +58,12 @@ impl Microphone {
         self.live = None;
     }
 
-    /// Says a key press: five packets, and its end three times (RFC 4733 section 2.5).
+    /// Sends a key press: five packets, and three more that mark its end (RFC 4733 section 2.5).
     pub(crate) fn press(&mut self, event: u8) {
         for count in 1..=8_u8 {
             let end = if count > 5 { 0x80 } else { 0 };
             let [high, low] = (u16::from(count.min(5)) * 160).to_be_bytes();
-            self.said.push_back([event, end | 10, high, low]);
+            self.key_packets.push_back([event, end | 10, high, low]);
         }
         self.began = self.timestamp;
     }
@@ -72,8 +72,8 @@ impl Microphone {
     pub(crate) fn due(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         let (next, to) = self.live.filter(|(next, _)| *next <= now)?;
         self.live = Some((next + PAUSE, to));
-        let said = self.said.pop_front();
-        let (kind, timestamp) = match said {
+        let key_packets = self.key_packets.pop_front();
+        let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),
             None => (PCMU, self.timestamp),
         };
@@ -81,8 +81,8 @@ impl Microphone {
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
         bytes.extend_from_slice(&timestamp.to_be_bytes());
         bytes.extend_from_slice(&self.ssrc.to_be_bytes());
-        match said {
-            Some(said) => bytes.extend_from_slice(&said),
+        match key_packets {
+            Some(key_packets) => bytes.extend_from_slice(&key_packets),
             None => {
                 let place = usize::from(self.sequence) * SAMPLES % self.wave.len();
                 let samples = self.wave.iter().cycle().skip(place).take(SAMPLES);
@@ -99,9 +99,9 @@ impl Microphone {
     }
 }
 
-/// What came out of a handset's speaker.
+/// The audio that a handset received.
 #[derive(Clone, Debug, Default)]
-pub struct Ear {
+pub struct ReceivedAudio {
     samples: Vec<i16>,
     last: Option<u16>,
     packets: usize,
@@ -109,33 +109,33 @@ pub struct Ear {
     keys: Vec<(u32, u8)>,
 }
 
-impl Ear {
-    /// Keys that were heard as RFC 4733 events: each once, by its event number.
+impl ReceivedAudio {
+    /// Keys that were received as RFC 4733 events, each once, by event number.
     pub fn keys(&self) -> Vec<u8> {
         self.keys.iter().map(|(_, event)| *event).collect()
     }
 
-    /// Packets of sound that arrived.
+    /// Audio packets that arrived.
     pub fn packets(&self) -> usize {
         self.packets
     }
 
-    /// When the first packet of sound arrived.
+    /// When the first audio packet arrived.
     pub fn first(&self) -> Option<Instant> {
         self.first
     }
 
-    /// How much of a tone was heard.
-    pub fn heard(&self, hz: f64) -> Heard {
-        let sound = Sound {
+    /// How much of a tone the received audio contains.
+    pub fn heard(&self, hz: f64) -> ToneMeasurement {
+        let sound = AudioClip {
             rate: RATE,
             samples: self.samples.clone(),
         };
-        tone::listen(&sound, hz)
+        tone::measure(&sound, hz)
     }
 
-    /// One packet. What is no PCMU is not heard; what comes late neither.
-    pub(crate) fn hear(&mut self, bytes: &[u8], now: Instant) {
+    /// Takes one packet. Packets that are late or not PCMU are ignored.
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) {
         let Some((header, payload)) = bytes.split_at_checked(HEADER) else {
             return;
         };

@@ -1,5 +1,5 @@
-//! The phone book of the simulated world: the real book over its store in memory, asked directly instead of by HTTP, and
-//! a count of the questions. Engines verify what they are given, as in the real world.
+//! The phone book of the simulated network: the real book over its memory store, called directly instead of by HTTP, with a count
+//! of the requests. Engines verify its answers as they do in production.
 
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
@@ -14,22 +14,22 @@ use ringfence_phonebook::{
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// The first number of the plan, and how many tiles of 256 it has.
+/// The first number of the plan, and its tiles of 256 numbers.
 const PLAN: (u32, u16) = (20_000, 1);
 
-/// The settings that this book serves; engines of the simulated world have theirs from the test.
+/// The network settings that this book publishes. Simulated engines do not read them.
 const NETWORK: &[u8] = b"{}";
 
-/// The book and who asked it.
+/// The book, and how often it was asked.
 #[derive(Debug)]
-pub struct PhoneBook {
+pub struct SimulatedBook {
     book: Book,
     signing: SigningKey,
     requests: usize,
     bytes: usize,
 }
 
-impl PhoneBook {
+impl SimulatedBook {
     /// A book at the end of its first epoch, `unix` seconds after 1970.
     ///
     /// # Panics
@@ -62,24 +62,24 @@ impl PhoneBook {
             .expect("nobody else closes it");
     }
 
-    /// Ends the epoch if it is time.
+    /// Ends the epoch if it is due.
     pub fn tick(&mut self, unix: u64) {
         if self.book.due(unix) {
             self.close_epoch(unix);
         }
     }
 
-    /// The secret key of the book: for what only a dishonest book does.
+    /// The book's secret signing key, for tests in which the book is dishonest.
     pub fn signing_key(&self) -> &SigningKey {
         &self.signing
     }
 
-    /// How often anybody asked the book anything.
+    /// How many requests the book has had.
     pub fn requests(&self) -> usize {
         self.requests
     }
 
-    /// How many bytes it gave to engines.
+    /// How many bytes engines have downloaded.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -95,7 +95,7 @@ impl PhoneBook {
         published.root().map_or(0, |root| root.states().epoch)
     }
 
-    /// A number of the plan that nobody has.
+    /// A number of the plan that is not assigned.
     pub fn unassigned(&self, taken: &[Number]) -> Number {
         self.plan()
             .numbers()
@@ -103,7 +103,8 @@ impl PhoneBook {
             .expect("the plan is larger than the world")
     }
 
-    /// The operator issues a number with a code, and the owner of the identity activates it. Everybody knows it after the epoch.
+    /// The operator issues a number with a code, and the owner of the identity activates it. The book publishes it at the end of
+    /// the epoch.
     ///
     /// # Panics
     /// When no number is left.
@@ -133,19 +134,19 @@ impl PhoneBook {
         (issue.number, binding)
     }
 
-    /// The numbers.
+    /// The number plan.
     pub fn plan(&self) -> NumberPlan {
         self.book.published().plan()
     }
 
-    /// The tiles as they are, without asking for them.
+    /// The published tiles, without a request being counted.
     pub(crate) fn tiles(&self) -> Vec<Tile> {
         let published = self.book.published();
         let tiles = (0..published.plan().tiles()).filter_map(|index| published.tile(index));
         tiles.map(|tile| tile.tile().clone()).collect()
     }
 
-    /// The book as it is, without asking for it.
+    /// The published book, without a request being counted.
     pub(crate) fn directory(&self) -> Directory {
         let mut directory = Directory::new(self.plan());
         for (index, tile) in (0..).zip(self.tiles()) {
@@ -154,7 +155,7 @@ impl PhoneBook {
         directory
     }
 
-    /// What is new for an engine that has this copy, as it downloads it ahead of its calls.
+    /// What an engine that has this copy downloads to have the newest book.
     ///
     /// # Panics
     /// When the book is not honest.
@@ -185,7 +186,7 @@ impl PhoneBook {
     }
 }
 
-/// A charter that the world has drawn, and the signing key that a book derives from it.
+/// The book's seed and admin token, and the signing key that the book derives from the seed.
 fn charter(seed: [u8; 32]) -> (Charter, SigningKey) {
     let mut rng = ChaCha20Rng::from_seed(seed);
     let admin = AdminToken::draw(&mut rng).digest();
@@ -197,7 +198,7 @@ fn charter(seed: [u8; 32]) -> (Charter, SigningKey) {
     (Charter { seed, admin }, SigningKey::from_bytes(&key))
 }
 
-/// A new line's keys, as the shell draws them for this book.
+/// A new line's keys, as the shell generates them for this book.
 pub(crate) fn new_identity(rng: &mut impl rand_core::CryptoRng) -> Identity {
     Identity::generate(LISTING_VALID_UNTIL, rng)
 }

@@ -1,21 +1,21 @@
-//! How things get from place to place in the world: what leaves one machine goes into the calendar, and what is due comes
-//! out of it at another.
+//! How packets get from one endpoint to another: what an endpoint sends is put into the queue of deliveries with its time of
+//! arrival, and handed to the receiver when that time comes.
 
 use std::{net::SocketAddr, time::Instant};
 
 use ringfence_engine::{Post, PostId, Sealed, date::UnixTime};
 
 use super::{
-    Taken, World,
-    engine_host::SeatOutput,
+    StepRecord, World,
+    engine_host::HostOutput,
     handset::HandsetOutput,
-    links::{Kind, Passage, Place, Wire},
-    turn::TurnHouseOutput,
+    links::{Endpoint, Link, PacketKind, TracedPacket},
+    turn::SimulatedTurnOutput,
     turn_packets::{kind_of, kind_of_inner},
 };
 
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(super) enum Delivery {
     SipToEngine {
         engine: usize,
         from: SocketAddr,
@@ -25,12 +25,12 @@ pub(super) enum Arrival {
         phone: usize,
         bytes: Vec<u8>,
     },
-    SoundToEngine {
+    RtpToEngine {
         engine: usize,
         ends: (SocketAddr, SocketAddr),
         bytes: Vec<u8>,
     },
-    SoundToPhone {
+    RtpToPhone {
         phone: usize,
         to: SocketAddr,
         bytes: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) enum Arrival {
         engine: usize,
         sealed: Sealed,
     },
-    Taken {
+    Posted {
         engine: usize,
         post: PostId,
         relays: usize,
@@ -65,49 +65,49 @@ pub(super) enum Arrival {
 impl World {
     pub(super) fn deliver_first(&mut self) {
         let now = self.now;
-        let Some((_, arrival)) = self.calendar.pop_first() else {
+        let Some((_, arrival)) = self.deliveries.pop_first() else {
             return;
         };
         match arrival {
-            Arrival::SipToEngine {
+            Delivery::SipToEngine {
                 engine,
                 from,
                 bytes,
             } => {
-                if !self.seats[engine].is_off {
-                    self.seats[engine].handle_sip(from, &bytes, now);
+                if !self.hosts[engine].is_off {
+                    self.hosts[engine].handle_sip(from, &bytes, now);
                 }
             }
-            Arrival::SipToPhone { phone, bytes } => self.handsets[phone].0.handle_sip(&bytes, now),
-            Arrival::SoundToEngine {
+            Delivery::SipToPhone { phone, bytes } => self.handsets[phone].0.handle_sip(&bytes, now),
+            Delivery::RtpToEngine {
                 engine,
                 ends,
                 bytes,
             } => {
-                self.seats[engine].handle_sound(ends, &bytes, now);
+                self.hosts[engine].handle_rtp(ends, &bytes, now);
             }
-            Arrival::SoundToPhone { phone, to, bytes } => {
-                self.handsets[phone].0.handle_sound(to, &bytes, now);
+            Delivery::RtpToPhone { phone, to, bytes } => {
+                self.handsets[phone].0.handle_rtp(to, &bytes, now);
             }
-            Arrival::ToTurn { client, bytes } => self.turn.handle_client(client, &bytes, now),
-            Arrival::FromTurn { client, bytes } => {
+            Delivery::ToTurn { client, bytes } => self.turn.handle_client(client, &bytes, now),
+            Delivery::FromTurn { client, bytes } => {
                 if let Some(engine) = self.engine_at(client) {
-                    self.seats[engine].handle_turn(client, &bytes, now);
+                    self.hosts[engine].handle_turn(client, &bytes, now);
                 }
             }
-            Arrival::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
-            Arrival::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
-            Arrival::FromRelay { engine, sealed } => {
-                if !self.seats[engine].is_off {
-                    self.seats[engine].handle_envelope(&sealed, now);
+            Delivery::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
+            Delivery::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
+            Delivery::FromRelay { engine, sealed } => {
+                if !self.hosts[engine].is_off {
+                    self.hosts[engine].handle_envelope(&sealed, now);
                 }
             }
-            Arrival::Taken {
+            Delivery::Posted {
                 engine,
                 post,
                 relays,
             } => {
-                self.seats[engine].engine.handle_posted(post, relays, now);
+                self.hosts[engine].engine.handle_posted(post, relays, now);
             }
         }
     }
@@ -115,12 +115,12 @@ impl World {
     fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &Sealed) {
         let listeners = self.relay.take(sealed, self.clock());
         if let Some((engine, post)) = poster {
-            // The word that it was taken, or the refused connection.
+            // The relay's acceptance, or the refused connection.
             let relays = usize::from(!self.relay.is_down);
-            let at = self.now + self.wires.relay.delay;
+            let at = self.now + self.links.relay.delay;
             self.schedule(
                 at,
-                Arrival::Taken {
+                Delivery::Posted {
                     engine,
                     post,
                     relays,
@@ -128,8 +128,12 @@ impl World {
             );
         }
         for engine in listeners {
-            let ends = (Place::Relay, Place::Engine(engine), Kind::Envelope);
-            let arrival = Arrival::FromRelay {
+            let ends = (
+                Endpoint::Relay,
+                Endpoint::Engine(engine),
+                PacketKind::Envelope,
+            );
+            let arrival = Delivery::FromRelay {
                 engine,
                 sealed: sealed.clone(),
             };
@@ -137,12 +141,12 @@ impl World {
         }
     }
 
-    /// Lets everybody act until all is quiet.
+    /// Handles all pending output of engines, phones and the TURN server.
     pub(super) fn drain(&mut self) {
         let (now, wall) = (self.now, self.wall());
-        for engine in 0..self.seats.len() {
-            for output in self.seats[engine].drain(wall, now) {
-                self.carry_out(engine, output);
+        for engine in 0..self.hosts.len() {
+            for output in self.hosts[engine].drain(wall, now) {
+                self.handle_host_output(engine, output);
             }
         }
         for phone in 0..self.handsets.len() {
@@ -155,60 +159,72 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, engine: usize, output: SeatOutput) {
-        let us = Place::Engine(engine);
+    fn handle_host_output(&mut self, engine: usize, output: HostOutput) {
+        let us = Endpoint::Engine(engine);
         match output {
-            SeatOutput::Sip { to, bytes } => {
+            HostOutput::Sip { to, bytes } => {
                 if let Some(phone) = self.phone_at(to) {
-                    let arrival = Arrival::SipToPhone {
+                    let arrival = Delivery::SipToPhone {
                         phone,
                         bytes: bytes.clone(),
                     };
-                    self.send((us, Place::Phone(phone), Kind::Sip), &bytes, arrival);
+                    self.send(
+                        (us, Endpoint::Phone(phone), PacketKind::Sip),
+                        &bytes,
+                        arrival,
+                    );
                 }
             }
-            SeatOutput::Sound { to, bytes, .. } => {
+            HostOutput::Rtp { to, bytes, .. } => {
                 if let Some(phone) = self.phone_at(to) {
-                    let arrival = Arrival::SoundToPhone {
+                    let arrival = Delivery::RtpToPhone {
                         phone,
                         to,
                         bytes: bytes.clone(),
                     };
-                    self.send((us, Place::Phone(phone), Kind::Sound), &bytes, arrival);
+                    self.send(
+                        (us, Endpoint::Phone(phone), PacketKind::Rtp),
+                        &bytes,
+                        arrival,
+                    );
                 }
             }
-            SeatOutput::ToTurn { from, bytes } => {
-                let arrival = Arrival::ToTurn {
+            HostOutput::ToTurn { from, bytes } => {
+                let arrival = Delivery::ToTurn {
                     client: from,
                     bytes: bytes.clone(),
                 };
-                self.send((us, Place::Turn, kind_of(&bytes)), &bytes, arrival);
+                self.send((us, Endpoint::Turn, kind_of(&bytes)), &bytes, arrival);
             }
-            SeatOutput::Post(post) => self.post(engine, &post),
-            SeatOutput::Step(call, step) => {
+            HostOutput::Post(post) => self.post(engine, &post),
+            HostOutput::Step(call, step) => {
                 let at = self.clock();
-                self.steps.push(Taken {
+                self.steps.push(StepRecord {
                     at,
                     engine,
                     call,
                     step,
                 });
             }
-            SeatOutput::Over(call, figures) => self.figures.push((engine, call, *figures)),
+            HostOutput::Over(call, figures) => self.figures.push((engine, call, *figures)),
         }
     }
 
-    /// A relay gives an engine what it kept, as after every new connection.
+    /// The relay sends an engine the notes that it stored, as it does after every new connection.
     pub fn fetch_notes(&mut self, engine: usize) {
         for sealed in self.relay.kept(engine) {
-            let ends = (Place::Relay, Place::Engine(engine), Kind::Envelope);
+            let ends = (
+                Endpoint::Relay,
+                Endpoint::Engine(engine),
+                PacketKind::Envelope,
+            );
             let bytes = sealed.bytes.clone();
-            self.send(ends, &bytes, Arrival::FromRelay { engine, sealed });
+            self.send(ends, &bytes, Delivery::FromRelay { engine, sealed });
         }
     }
 
     fn post(&mut self, engine: usize, post: &Post) {
-        // The shell rounds the time of an event down.
+        // As the shell does, which rounds the time of an event down.
         let made = self.wall().seconds() / 10 * 10;
         let sealed = Sealed {
             bucket: post.bucket,
@@ -218,12 +234,16 @@ impl World {
             note_made: post.is_note.then(|| UnixTime::from_seconds(made)),
         };
         let bytes = sealed.bytes.clone();
-        let arrival = Arrival::ToRelay {
+        let arrival = Delivery::ToRelay {
             poster: Some((engine, post.id)),
             sealed,
         };
         self.send(
-            (Place::Engine(engine), Place::Relay, Kind::Envelope),
+            (
+                Endpoint::Engine(engine),
+                Endpoint::Relay,
+                PacketKind::Envelope,
+            ),
             &bytes,
             arrival,
         );
@@ -231,74 +251,82 @@ impl World {
 
     fn send_from_phone(&mut self, phone: usize, output: HandsetOutput) {
         let (handset, engine) = &self.handsets[phone];
-        let (engine, us) = (*engine, Place::Phone(phone));
+        let (engine, us) = (*engine, Endpoint::Phone(phone));
         match output {
             HandsetOutput::Sip(bytes) => {
-                let arrival = Arrival::SipToEngine {
+                let arrival = Delivery::SipToEngine {
                     engine,
-                    from: handset.card().address,
+                    from: handset.config().address,
                     bytes: bytes.clone(),
                 };
-                self.send((us, Place::Engine(engine), Kind::Sip), &bytes, arrival);
+                self.send(
+                    (us, Endpoint::Engine(engine), PacketKind::Sip),
+                    &bytes,
+                    arrival,
+                );
             }
-            HandsetOutput::Sound { to, bytes } => {
-                let ends = (handset.card().rtp, to);
-                self.send_sound((phone, engine), ends, bytes);
+            HandsetOutput::Rtp { to, bytes } => {
+                let ends = (handset.config().rtp, to);
+                self.send_rtp((phone, engine), ends, bytes);
             }
             HandsetOutput::Video { to, bytes } => {
                 let camera = handset.camera().expect("only a camera has pictures");
                 let ends = (camera.rtp, to);
-                self.send_sound((phone, engine), ends, bytes);
+                self.send_rtp((phone, engine), ends, bytes);
             }
         }
     }
 
-    fn send_sound(
+    fn send_rtp(
         &mut self,
         (phone, engine): (usize, usize),
         ends: (SocketAddr, SocketAddr),
         bytes: Vec<u8>,
     ) {
-        let arrival = Arrival::SoundToEngine {
+        let arrival = Delivery::RtpToEngine {
             engine,
             ends,
             bytes: bytes.clone(),
         };
-        let path = (Place::Phone(phone), Place::Engine(engine), Kind::Sound);
+        let path = (
+            Endpoint::Phone(phone),
+            Endpoint::Engine(engine),
+            PacketKind::Rtp,
+        );
         self.send(path, &bytes, arrival);
     }
 
-    fn send_from_turn(&mut self, output: TurnHouseOutput) {
+    fn send_from_turn(&mut self, output: SimulatedTurnOutput) {
         match output {
-            TurnHouseOutput::ToClient { client, bytes } => {
+            SimulatedTurnOutput::ToClient { client, bytes } => {
                 if let Some(engine) = self.engine_at(client) {
-                    let arrival = Arrival::FromTurn {
+                    let arrival = Delivery::FromTurn {
                         client,
                         bytes: bytes.clone(),
                     };
-                    let ends = (Place::Turn, Place::Engine(engine), kind_of(&bytes));
+                    let ends = (Endpoint::Turn, Endpoint::Engine(engine), kind_of(&bytes));
                     self.send(ends, &bytes, arrival);
                 }
             }
-            TurnHouseOutput::Relayed { from, to, bytes } => {
-                let arrival = Arrival::Relayed {
+            SimulatedTurnOutput::Relayed { from, to, bytes } => {
+                let arrival = Delivery::Relayed {
                     ends: (from, to),
                     bytes: bytes.clone(),
                 };
-                let ends = (Place::Relayed, Place::Relayed, kind_of_inner(&bytes));
+                let ends = (Endpoint::Relayed, Endpoint::Relayed, kind_of_inner(&bytes));
                 self.send(ends, &bytes, arrival);
             }
         }
     }
 
-    /// Puts a packet on its wire, and in the trace.
+    /// Puts a packet on its link, and into the trace.
     pub(super) fn send(
         &mut self,
-        (from, to, kind): (Place, Place, Kind),
+        (from, to, kind): (Endpoint, Endpoint, PacketKind),
         bytes: &[u8],
-        arrival: Arrival,
+        arrival: Delivery,
     ) {
-        let mut passage = Passage {
+        let mut packet = TracedPacket {
             at: self.clock(),
             from,
             to,
@@ -307,43 +335,40 @@ impl World {
             lost: false,
             bytes: bytes.to_vec(),
         };
-        let wire = self.wire(from, to, kind);
-        let at = self.weather.arrival((from, to, kind), &wire, self.now);
-        let passes = self
-            .meddler
-            .as_mut()
-            .is_none_or(|meddler| meddler(&passage));
+        let link = self.link(from, to, kind);
+        let at = self.impairments.arrival((from, to, kind), &link, self.now);
+        let passes = self.filter.as_mut().is_none_or(|filter| filter(&packet));
         match at.filter(|_| passes) {
             Some(at) => self.schedule(at, arrival),
-            None => passage.lost = true,
+            None => packet.lost = true,
         }
-        self.trace.push(passage);
+        self.trace.push(packet);
     }
 
-    fn schedule(&mut self, at: Instant, arrival: Arrival) {
+    fn schedule(&mut self, at: Instant, arrival: Delivery) {
         self.sent += 1;
-        self.calendar.insert((at, self.sent), arrival);
+        self.deliveries.insert((at, self.sent), arrival);
     }
 
-    fn wire(&self, from: Place, to: Place, kind: Kind) -> Wire {
+    fn link(&self, from: Endpoint, to: Endpoint, kind: PacketKind) -> Link {
         match (from, to, kind) {
-            (_, _, Kind::Sip) => self.wires.sip,
-            (_, _, Kind::Sound) => self.wires.sound,
-            (_, _, Kind::Envelope) => self.wires.relay,
-            (Place::Relayed, ..) => self.wires.relayed,
-            _ => self.wires.turn,
+            (_, _, PacketKind::Sip) => self.links.sip,
+            (_, _, PacketKind::Rtp) => self.links.rtp,
+            (_, _, PacketKind::Envelope) => self.links.relay,
+            (Endpoint::Relayed, ..) => self.links.relayed,
+            _ => self.links.turn,
         }
     }
 
     fn phone_at(&self, address: SocketAddr) -> Option<usize> {
         self.handsets
             .iter()
-            .position(|(handset, _)| handset.card().address.ip() == address.ip())
+            .position(|(handset, _)| handset.config().address.ip() == address.ip())
     }
 
     fn engine_at(&self, address: SocketAddr) -> Option<usize> {
-        self.seats
+        self.hosts
             .iter()
-            .position(|seat| seat.addresses().contains(&address.ip()))
+            .position(|host| host.addresses().contains(&address.ip()))
     }
 }

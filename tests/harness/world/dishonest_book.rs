@@ -1,5 +1,5 @@
-//! What a dishonest phone book can do: show an engine another page than the others, or list a number with keys of its own choice. It
-//! signs everything properly, because the key is its own.
+//! What a dishonest phone book can do: show one engine another book than the others, or list a number with keys of its own
+//! choice. All its signatures are valid.
 
 use std::time::Duration;
 
@@ -24,12 +24,13 @@ use rand_core::Rng as _;
 use super::{World, book::new_identity, engine_host::mint};
 
 impl World {
-    /// Keys that nobody has yet.
+    /// Keys that no line has yet.
     pub fn new_keys(&mut self) -> Identity {
         new_identity(&mut self.rng)
     }
 
-    /// Shows an engine a book of an epoch ahead in which these numbers have these listings; `mark` makes its root another one.
+    /// Shows an engine a book of a later epoch in which these numbers have these listings. `mark` distinguishes its root from
+    /// other roots of that epoch.
     pub fn show_book(
         &mut self,
         engine: usize,
@@ -58,11 +59,11 @@ impl World {
         for (index, tile) in (0..).zip(tiles) {
             directory.insert(index, tile);
         }
-        self.seats[engine].engine.handle_directory(directory);
+        self.hosts[engine].engine.handle_directory(directory);
         self.drain();
     }
 
-    /// Rings a number with keys that the book has bound to somebody else's number.
+    /// Rings a number with keys that the book has bound to another party's number.
     pub fn ring_as(&mut self, thief: &Identity, claimed: Number, callee: Number) {
         let today = self.wall().day();
         let key = self.phone_book.signing_key();
@@ -85,7 +86,7 @@ impl World {
         let wall = self.wall();
         let ring = OutgoingRing::seal(caller, &keys, &media, &outside, wall, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");
-        self.post_again(Sealed {
+        self.repost(Sealed {
             bucket: outside.bucket,
             event_key: stamp.event_key,
             nonce: stamp.nonce,
@@ -95,7 +96,7 @@ impl World {
         self.run_for(Duration::from_secs(2));
     }
 
-    /// What an honest engine would say of its media.
+    /// A media description that an honest engine sent.
     fn a_description(&self) -> Vec<u8> {
         let rings = self.opened_rings();
         let ring = rings.first().expect("somebody has rung before");

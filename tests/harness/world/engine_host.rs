@@ -1,5 +1,5 @@
-//! One engine of the simulated world and what its shell would do for it: ports, TURN sockets, stamps. The sibling of the
-//! real shell (`gateway/src/run.rs`, `gateway/src/io/talk.rs`), with addresses instead of sockets.
+//! One simulated engine, and what its shell does for it: ports, TURN sockets, proofs of work. It does the work of the real shell
+//! (`gateway/src/run/`), with addresses instead of sockets.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,97 +28,97 @@ use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 
-use super::{links::in_house, turn::TURN_ADDRESS};
+use super::{links::lan_address, turn::TURN_ADDRESS};
 
-/// Leading zero bits of a stamp in this world: some work, so that it is checked, but no waiting.
+/// Leading zero bits of a proof of work in this world: enough that it is checked, but found at once.
 pub const WORK_BITS: u8 = 4;
 
 /// Where engines listen for phones (RFC 3261 section 19.1.2).
 const SIP_PORT: u16 = 5060;
 
-/// The first port for phones' sound, and the first for TURN sockets; both count up.
+/// The first ports for phones' audio and video and for TURN sockets; all count up.
 const FIRST_NEAR_PORT: u16 = 16_384;
 const FIRST_VIDEO_PORT: u16 = 24_576;
 const FIRST_TURN_PORT: u16 = 40_000;
 
-/// One line of an engine, as its owner knows it.
+/// One line of an engine with its secrets.
 #[derive(Debug)]
-pub struct LineCard {
-    /// The number in the book.
+pub struct LineSecrets {
+    /// The line's number.
     pub number: Number,
-    /// The book's word for it.
+    /// The book's binding of number and key.
     pub binding: Binding,
     /// SIP user name.
     pub user: String,
     /// SIP password.
     pub password: Password,
-    /// The line's keys as the keystore writes them.
+    /// The line's keys as the key store writes them.
     pub identity: Zeroizing<Vec<u8>>,
 }
 
-impl LineCard {
-    /// The line's keys, once more: for a test that opens what was sealed to them.
+impl LineSecrets {
+    /// A copy of the line's keys, for tests that open envelopes sealed to them.
     pub fn identity(&self) -> Identity {
         Identity::from_bytes(&self.identity).expect("it was written by an identity")
     }
 }
 
-/// What a seat wants to leave the machine, or be known.
+/// What a host sends, or reports to the world.
 #[derive(Debug)]
-pub(crate) enum SeatOutput {
+pub(crate) enum HostOutput {
     Sip { to: SocketAddr, bytes: Vec<u8> },
-    Sound { to: SocketAddr, bytes: Vec<u8> },
+    Rtp { to: SocketAddr, bytes: Vec<u8> },
     ToTurn { from: SocketAddr, bytes: Vec<u8> },
     Post(Post),
     Step(CallLabel, Step),
     Over(CallLabel, Box<Figures>),
 }
 
-/// An engine on its machine.
+/// A machine that runs an engine.
 #[derive(Debug)]
-pub struct Seat {
-    /// The machine.
+pub struct EngineHost {
+    /// The engine's core.
     pub engine: Engine,
     /// Its lines.
-    pub lines: Vec<LineCard>,
-    /// Credentials for the TURN server, fetched ahead of calls. Without any there is no call.
+    pub lines: Vec<LineSecrets>,
+    /// Credentials for the TURN server, fetched before calls. Without any, a call fails.
     pub(crate) credentials: VecDeque<(String, String)>,
-    /// The copy of the phone book on this machine.
+    /// This machine's copy of the phone book.
     pub(crate) book: VerifiedBook,
-    /// The contacts as this machine has saved them.
+    /// The contacts that this machine has saved.
     pub contacts: Contacts,
-    /// The ledger as this machine has saved it, and how often.
+    /// The state that this machine has saved, and how often it was saved.
     pub ledger: (Ledger, usize),
-    /// Its machine is off: it hears no relay.
+    /// The machine is off: it receives nothing.
     pub(crate) is_off: bool,
-    /// Split views of the phone book that the engine found.
+    /// Split views of the phone book that the engine reported.
     pub split_views: Vec<SplitView>,
-    /// False records of its own lines that the engine found.
+    /// False records of its own lines that the engine reported.
     pub false_records: Vec<FalseRecord>,
-    /// How much of what the engine learnt is saved.
+    /// Up to which change the engine's contacts are saved.
     saved: u64,
     lan: IpAddr,
     wan: Ipv4Addr,
-    sounds: BTreeMap<CallLabel, Sound>,
-    /// Sounds that are giving their relayed addresses back.
-    closing: Vec<Sound>,
+    media: BTreeMap<CallLabel, CallMedia>,
+    /// Ended calls that are still releasing their allocations.
+    closing: Vec<CallMedia>,
     heard_of: Vec<Description>,
     calls: u16,
     rng: ChaCha20Rng,
 }
 
 #[derive(Debug, Default)]
-struct Sound {
+struct CallMedia {
     near: Option<SocketAddr>,
     video: Option<SocketAddr>,
     far: Option<(SocketAddr, Talk)>,
 }
 
-impl Seat {
+impl EngineHost {
     pub(crate) fn new(
         engine: Engine,
         book: VerifiedBook,
-        (lines, index): (Vec<LineCard>, usize),
+        (lines, index): (Vec<LineSecrets>, usize),
         rng: ChaCha20Rng,
     ) -> Self {
         let provider = u8::try_from(index).expect("a world has few engines");
@@ -133,9 +133,9 @@ impl Seat {
             split_views: Vec::new(),
             false_records: Vec::new(),
             saved: 0,
-            lan: in_house(index, 1),
+            lan: lan_address(index, 1),
             wan: Ipv4Addr::new(12, 34, 56, 100 + provider),
-            sounds: BTreeMap::new(),
+            media: BTreeMap::new(),
             closing: Vec::new(),
             heard_of: Vec::new(),
             calls: 0,
@@ -143,37 +143,37 @@ impl Seat {
         }
     }
 
-    /// Where its phones register.
+    /// The SIP server at which its phones register.
     pub fn sip(&self) -> SocketAddr {
         SocketAddr::new(self.lan, SIP_PORT)
     }
 
-    /// The addresses that nobody outside may learn: inside the house, and at its provider.
+    /// The addresses that other parties must not learn: in the LAN, and at the provider.
     pub fn addresses(&self) -> [IpAddr; 2] {
         [self.lan, self.wan.into()]
     }
 
-    /// What other engines said of themselves in rings and answers that were opened here.
+    /// The descriptions in rings and answers of other engines that were opened here.
     pub fn heard_of(&self) -> &[Description] {
         &self.heard_of
     }
 
-    /// The person at this machine edits the contacts, with a command beside the engine.
+    /// Edits the contacts, as a command line beside the engine does.
     pub fn edit_contacts(&mut self, now: Instant, edit: impl FnOnce(&mut Contacts)) {
         edit(&mut self.contacts);
         self.engine
             .handle_contacts(self.contacts.clone(), self.saved, now);
     }
 
-    /// The figures of a call that is not over.
+    /// The figures of a running call.
     pub fn figures(&self, call: CallLabel) -> Option<Figures> {
-        let (_, talk) = self.sounds.get(&call)?.far.as_ref()?;
+        let (_, talk) = self.media.get(&call)?.far.as_ref()?;
         Some(talk.figures())
     }
 
-    /// Calls whose sound is set up.
-    pub fn sounds(&self) -> usize {
-        self.sounds.len()
+    /// How many calls have media.
+    pub fn media(&self) -> usize {
+        self.media.len()
     }
 
     pub(crate) fn handle_sip(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
@@ -186,21 +186,21 @@ impl Seat {
         self.engine.handle_phone(flow, bytes, now);
     }
 
-    pub(crate) fn handle_sound(
+    pub(crate) fn handle_rtp(
         &mut self,
         (from, to): (SocketAddr, SocketAddr),
         bytes: &[u8],
         now: Instant,
     ) {
-        let sound = self
-            .sounds
+        let media = self
+            .media
             .values_mut()
-            .find(|sound| sound.near == Some(to) || sound.video == Some(to));
-        let Some(Sound {
+            .find(|media| media.near == Some(to) || media.video == Some(to));
+        let Some(CallMedia {
             video,
             far: Some((_, talk)),
             ..
-        }) = sound
+        }) = media
         else {
             return;
         };
@@ -212,7 +212,7 @@ impl Seat {
     }
 
     pub(crate) fn handle_turn(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
-        let talks = self.all_sounds().filter_map(|sound| sound.far.as_mut());
+        let talks = self.all_media().filter_map(|media| media.far.as_mut());
         for (local, talk) in talks {
             if *local == to {
                 talk.handle_turn(bytes, now);
@@ -232,8 +232,8 @@ impl Seat {
         if is_due(self.engine.next_alarm()) {
             self.engine.handle_timeout(now);
         }
-        for sound in self.all_sounds() {
-            if let Some((_, talk)) = &mut sound.far
+        for media in self.all_media() {
+            if let Some((_, talk)) = &mut media.far
                 && is_due(talk.next_alarm())
             {
                 talk.handle_timeout(now);
@@ -245,40 +245,40 @@ impl Seat {
         if self.is_off {
             return None;
         }
-        let sounds = self.sounds.values().chain(&self.closing);
-        let talks = sounds.filter_map(|sound| sound.far.as_ref());
+        let media = self.media.values().chain(&self.closing);
+        let talks = media.filter_map(|media| media.far.as_ref());
         talks
             .filter_map(|(_, talk)| talk.next_alarm())
             .chain(self.engine.next_alarm())
             .min_by_key(|(at, _)| *at)
     }
 
-    fn all_sounds(&mut self) -> impl Iterator<Item = &mut Sound> {
-        self.sounds.values_mut().chain(&mut self.closing)
+    fn all_media(&mut self) -> impl Iterator<Item = &mut CallMedia> {
+        self.media.values_mut().chain(&mut self.closing)
     }
 
-    /// Lets engine and sounds work until all have nothing more to say.
-    pub(crate) fn drain(&mut self, wall: UnixTime, now: Instant) -> Vec<SeatOutput> {
+    /// Handles all pending output of the engine and of all media.
+    pub(crate) fn drain(&mut self, wall: UnixTime, now: Instant) -> Vec<HostOutput> {
         let mut out = Vec::new();
         loop {
-            self.drain_sounds(now, &mut out);
+            self.drain_media(now, &mut out);
             let Some(output) = self.engine.poll() else {
                 return out;
             };
             match output {
-                Output::Phone { flow, bytes } => out.push(SeatOutput::Sip {
+                Output::Phone { flow, bytes } => out.push(HostOutput::Sip {
                     to: flow.peer,
                     bytes,
                 }),
                 Output::HangUpFlow(_) => {}
-                Output::Post(post) => out.push(SeatOutput::Post(post)),
+                Output::Post(post) => out.push(HostOutput::Post(post)),
                 Output::WantStamps(count) => {
                     for _ in 0..count {
                         let stamp = self.mint(wall);
                         self.engine.handle_stamp(stamp, now);
                     }
                 }
-                Output::Media { call, order } => self.obey(call, order, now, &mut out),
+                Output::Media { call, order } => self.handle_order(call, order, now, &mut out),
                 Output::Learnt { count, learnt } => {
                     self.contacts.learn(&learnt);
                     self.saved = count;
@@ -288,27 +288,23 @@ impl Seat {
                 }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),
-                Output::Step { call, step } => out.push(SeatOutput::Step(call, step)),
+                Output::Step { call, step } => out.push(HostOutput::Step(call, step)),
             }
         }
     }
 
-    fn drain_sounds(&mut self, now: Instant, out: &mut Vec<SeatOutput>) {
+    fn drain_media(&mut self, now: Instant, out: &mut Vec<HostOutput>) {
         let mut events = Vec::new();
-        let ports: Vec<_> = self
-            .sounds
-            .values()
-            .filter_map(|sound| sound.near)
-            .collect();
+        let ports: Vec<_> = self.media.values().filter_map(|media| media.near).collect();
         let mut inside = Vec::new();
-        for (call, sound) in &mut self.sounds {
-            let (from, before) = (sound.near, out.len());
-            drain_sound(sound, out, |event| events.push((*call, event)));
-            // From one call to another that it is joined with: it does not leave the machine.
+        for (call, media) in &mut self.media {
+            let (from, before) = (media.near, out.len());
+            drain_call_media(media, out, |event| events.push((*call, event)));
+            // Packets between two calls that a transfer has joined do not leave the machine.
             let said = out.split_off(before);
             for output in said {
                 match (output, from) {
-                    (SeatOutput::Sound { to, bytes }, Some(from)) if ports.contains(&to) => {
+                    (HostOutput::Rtp { to, bytes }, Some(from)) if ports.contains(&to) => {
                         inside.push((from, to, bytes));
                     }
                     (output, _) => out.push(output),
@@ -316,15 +312,15 @@ impl Seat {
             }
         }
         for (from, to, bytes) in &inside {
-            self.handle_sound((*from, *to), bytes, now);
+            self.handle_rtp((*from, *to), bytes, now);
         }
         if !inside.is_empty() {
-            self.drain_sounds(now, out);
+            self.drain_media(now, out);
         }
-        self.closing.retain_mut(|sound| {
-            drain_sound(sound, out, |_| {});
-            // A far leg that is closed waits for nothing any more.
-            let far = sound.far.as_ref();
+        self.closing.retain_mut(|media| {
+            drain_call_media(media, out, |_| {});
+            // A closed WebRTC leg has no timer.
+            let far = media.far.as_ref();
             far.is_some_and(|(_, talk)| talk.next_alarm().is_some())
         });
         for (call, event) in events {
@@ -332,12 +328,12 @@ impl Seat {
         }
     }
 
-    fn obey(
+    fn handle_order(
         &mut self,
         call: CallLabel,
         order: MediaOrder,
         now: Instant,
-        out: &mut Vec<SeatOutput>,
+        out: &mut Vec<HostOutput>,
     ) {
         match order {
             MediaOrder::OpenNear { at, video } => {
@@ -349,9 +345,9 @@ impl Seat {
                     video,
                 });
                 let near: Vec<_> = near.collect();
-                let sound = self.sounds.entry(call).or_default();
-                sound.near = near.first().map(|near| near.sound);
-                sound.video = sound
+                let media = self.media.entry(call).or_default();
+                media.near = near.first().map(|near| near.sound);
+                media.video = media
                     .near
                     .zip(video)
                     .map(|(near, port)| SocketAddr::new(near.ip(), port));
@@ -359,16 +355,16 @@ impl Seat {
             }
             MediaOrder::OpenFar => self.open_far(call, now),
             MediaOrder::Close => self.close(call, now, out),
-            order => self.obey_talking(call, order, now),
+            order => self.handle_call_order(call, order, now),
         }
     }
 
-    fn obey_talking(&mut self, call: CallLabel, order: MediaOrder, now: Instant) {
+    fn handle_call_order(&mut self, call: CallLabel, order: MediaOrder, now: Instant) {
         if let MediaOrder::Connect { remote, .. } = &order {
             self.heard_of.push(remote.clone());
         }
-        let sound = self.sounds.get_mut(&call);
-        let Some((_, talk)) = sound.and_then(|sound| sound.far.as_mut()) else {
+        let media = self.media.get_mut(&call);
+        let Some((_, talk)) = media.and_then(|media| media.far.as_mut()) else {
             return;
         };
         match order {
@@ -409,18 +405,18 @@ impl Seat {
         };
         let far = FarLeg::new(config, self.seed(), now);
         let talk = Talk::new(far, self.seed());
-        self.sounds.entry(call).or_default().far = Some((local, talk));
+        self.media.entry(call).or_default().far = Some((local, talk));
     }
 
-    /// The call is over for the engine; its far leg lives on until its relayed address is given back.
-    fn close(&mut self, call: CallLabel, now: Instant, out: &mut Vec<SeatOutput>) {
-        let Some(mut sound) = self.sounds.remove(&call) else {
+    /// The call is over for the engine. Its WebRTC leg stays until its allocation is released.
+    fn close(&mut self, call: CallLabel, now: Instant, out: &mut Vec<HostOutput>) {
+        let Some(mut media) = self.media.remove(&call) else {
             return;
         };
-        if let Some((_, talk)) = &mut sound.far {
+        if let Some((_, talk)) = &mut media.far {
             talk.close(now);
-            out.push(SeatOutput::Over(call, Box::new(talk.figures())));
-            self.closing.push(sound);
+            out.push(HostOutput::Over(call, Box::new(talk.figures())));
+            self.closing.push(media);
         }
     }
 
@@ -435,25 +431,29 @@ impl Seat {
     }
 }
 
-/// A stamp for an event key. Simulated events are not signed: any 32 bytes are a key.
+/// A proof of work for an event key. Simulated events are not signed, so any 32 bytes are a key.
 pub(crate) fn mint(event_key: EventKey, wall: UnixTime) -> Stamp {
     Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
         .mint_some(u32::MAX)
         .expect("four bits of work are soon found")
 }
 
-fn drain_sound(sound: &mut Sound, out: &mut Vec<SeatOutput>, mut tell: impl FnMut(MediaEvent)) {
-    let Some((local, talk)) = &mut sound.far else {
+fn drain_call_media(
+    media: &mut CallMedia,
+    out: &mut Vec<HostOutput>,
+    mut tell: impl FnMut(MediaEvent),
+) {
+    let Some((local, talk)) = &mut media.far else {
         return;
     };
     while let Some(output) = talk.poll() {
         match output {
-            TalkOutput::ToServer(bytes) => out.push(SeatOutput::ToTurn {
+            TalkOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
                 from: *local,
                 bytes,
             }),
             TalkOutput::ToPhone { to, bytes } | TalkOutput::VideoToPhone { to, bytes } => {
-                out.push(SeatOutput::Sound { to, bytes });
+                out.push(HostOutput::Rtp { to, bytes });
             }
             TalkOutput::Event(event) => tell(MediaEvent::Talk(event)),
         }

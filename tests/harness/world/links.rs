@@ -1,8 +1,7 @@
-//! The wires of the simulated world: what runs on them, how long it takes, how much of it is lost, and the trace of it all.
+//! The links of the simulated network: what is sent over them, with which delay, jitter and loss, and the trace of it.
 //!
-//! Every pair of places has its own random sequence per kind of wire, drawn from the world's seed: traffic on one wire
-//! cannot change the fate of a packet on another. A stream never loses and never overtakes; what a lost segment costs
-//! it is time.
+//! Every pair of endpoints has its own random sequence, derived from the world's seed, so traffic on one link cannot change what
+//! happens to a packet on another. A stream loses nothing and keeps the order; a lost segment delays it.
 
 use std::{
     collections::BTreeMap,
@@ -14,64 +13,64 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
-/// What a lost segment costs a stream: the least retransmission timeout of common TCPs (RFC 6298 asks for more).
+/// How long a lost segment delays a stream: the shortest retransmission timeout of common TCPs (RFC 6298 asks for more).
 const RETRANSMISSION: Duration = Duration::from_millis(200);
 
-/// Where a wire ends.
+/// One end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
-    /// A SIP phone, by the order in which it was plugged in.
+pub enum Endpoint {
+    /// A SIP phone, numbered in the order in which phones were added.
     Phone(usize),
-    /// An engine, by the order in which it was opened.
+    /// An engine, numbered in the order in which engines were opened.
     Engine(usize),
     /// The Nostr relay.
     Relay,
-    /// The TURN server, seen from its clients.
+    /// The TURN server, on the side of its clients.
     Turn,
-    /// The TURN server's relayed addresses, seen from each other.
+    /// The TURN server's relayed addresses, on the side of the peers.
     Relayed,
-    /// Somebody who is nobody's engine and posts to the relay.
-    Stranger,
+    /// An attacker, who is no engine and publishes on the relay.
+    Attacker,
 }
 
-/// What runs on a wire.
+/// What is sent over a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum PacketKind {
     /// A SIP message between phone and engine.
     Sip,
     /// A phone's RTP in clear, between phone and engine.
-    Sound,
+    Rtp,
     /// A TURN request, or its answer (RFC 8656).
     Turn,
     /// An ICE check or its answer, inside TURN (RFC 8445).
     Check,
     /// DTLS, inside TURN: the handshake, and the data channel.
     Dtls,
-    /// Sealed sound, inside TURN (RFC 3711).
+    /// SRTP inside TURN (RFC 3711).
     Srtp,
-    /// Sealed reports about sound, inside TURN. They hold none of it.
+    /// SRTCP inside TURN.
     Srtcp,
-    /// Something else inside TURN. Nothing of ours.
+    /// Anything else inside TURN. Engines send no such packets.
     Unknown,
     /// A sealed envelope on its way to the relay or from it.
     Envelope,
 }
 
-/// How a kind of wire behaves.
+/// Delay, jitter and loss of a kind of link.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wire {
-    /// The least time from one end to the other.
+pub struct Link {
+    /// The shortest time from one end to the other.
     pub delay: Duration,
-    /// Up to this much is added, differently for each packet.
+    /// The most that is added to the delay, at random for each packet.
     pub jitter: Duration,
-    /// Share of packets that are lost, 0 to 1.
+    /// The share of packets that is lost, 0 to 1.
     pub loss: f64,
     /// A stream loses nothing and keeps the order.
     pub is_stream: bool,
 }
 
-impl Wire {
-    /// A wire for datagrams that loses nothing.
+impl Link {
+    /// A link for datagrams, without loss.
     pub const fn datagrams(delay: Duration) -> Self {
         Self {
             delay,
@@ -92,71 +91,80 @@ impl Wire {
     }
 }
 
-/// All kinds of wire in a world. A test changes what it is about.
+/// The links of a world.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wires {
+pub struct Links {
     /// SIP between a phone and its engine.
-    pub sip: Wire,
+    pub sip: Link,
     /// RTP between a phone and its engine.
-    pub sound: Wire,
+    pub rtp: Link,
     /// Between an engine and the TURN server.
-    pub turn: Wire,
+    pub turn: Link,
     /// Between two relayed addresses.
-    pub relayed: Wire,
+    pub relayed: Link,
     /// Between an engine and the Nostr relay.
-    pub relay: Wire,
+    pub relay: Link,
 }
 
-impl Default for Wires {
-    /// A house, a country, a data centre: nothing is lost.
+impl Default for Links {
+    /// Delays of a LAN, of a country and of a data centre; no loss.
     fn default() -> Self {
         Self {
-            sip: Wire::datagrams(Duration::from_micros(300)),
-            sound: Wire::datagrams(Duration::from_micros(300)),
-            turn: Wire::datagrams(Duration::from_millis(10)),
-            relayed: Wire::datagrams(Duration::from_micros(50)),
-            relay: Wire::stream(Duration::from_millis(15)),
+            sip: Link::datagrams(Duration::from_micros(300)),
+            rtp: Link::datagrams(Duration::from_micros(300)),
+            turn: Link::datagrams(Duration::from_millis(10)),
+            relayed: Link::datagrams(Duration::from_micros(50)),
+            relay: Link::stream(Duration::from_millis(15)),
         }
     }
 }
 
-/// One packet or message, as somebody beside the wire could note it.
+/// One packet or message, as an observer of the link sees it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Passage {
+pub struct TracedPacket {
     /// Since the world began.
     pub at: Duration,
-    /// Who sent it.
-    pub from: Place,
-    /// To whom.
-    pub to: Place,
-    /// What it was.
-    pub kind: Kind,
-    /// How long, in bytes.
+    /// Who sends it.
+    pub from: Endpoint,
+    /// Who receives it.
+    pub to: Endpoint,
+    /// Its kind.
+    pub kind: PacketKind,
+    /// Its length in bytes.
     pub size: usize,
-    /// Whether the wire lost it.
+    /// Whether the link lost it.
     pub lost: bool,
-    /// What it was in bytes.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
-impl Passage {
+impl TracedPacket {
     /// The first line of a SIP message.
     pub fn first_line(&self) -> String {
         let line = self.bytes.split(|byte| *byte == b'\r').next();
         String::from_utf8_lossy(line.unwrap_or_default()).into_owned()
     }
 
-    /// What must be the same whenever the world is replayed from its seed.
+    /// What must be equal whenever the world is replayed from its seed.
     ///
     /// The size of DTLS is left out, and nothing else: a certificate and the signature of a handshake hold ECDSA
     /// signatures in DER, each 70 to 72 bytes long, and neither the key nor the nonce behind them can be seeded.
-    pub fn replayable(&self) -> (Duration, Place, Place, Kind, Option<usize>, bool) {
-        let size = (self.kind != Kind::Dtls).then_some(self.size);
+    pub fn replayable(
+        &self,
+    ) -> (
+        Duration,
+        Endpoint,
+        Endpoint,
+        PacketKind,
+        Option<usize>,
+        bool,
+    ) {
+        let size = (self.kind != PacketKind::Dtls).then_some(self.size);
         (self.at, self.from, self.to, self.kind, size, self.lost)
     }
 }
 
-impl fmt::Debug for Passage {
+impl fmt::Debug for TracedPacket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             at,
@@ -172,85 +180,85 @@ impl fmt::Debug for Passage {
     }
 }
 
-/// When packets arrive, if they do.
+/// Decides whether packets arrive, and when.
 #[derive(Debug)]
-pub(crate) struct Weather {
+pub(crate) struct Impairments {
     seed: u64,
-    wires: BTreeMap<(Place, Place, bool), Lane>,
+    links: BTreeMap<(Endpoint, Endpoint, bool), LinkState>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct LinkState {
     rng: ChaCha20Rng,
     last: Option<Instant>,
 }
 
-impl Weather {
+impl Impairments {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
-            wires: BTreeMap::new(),
+            links: BTreeMap::new(),
         }
     }
 
     /// When something sent at `now` arrives; `None` if it is lost.
     pub(crate) fn arrival(
         &mut self,
-        (from, to, kind): (Place, Place, Kind),
-        wire: &Wire,
+        (from, to, kind): (Endpoint, Endpoint, PacketKind),
+        link: &Link,
         now: Instant,
     ) -> Option<Instant> {
-        let is_sound = kind == Kind::Sound;
+        let is_rtp = kind == PacketKind::Rtp;
         let seed = self.seed;
-        let lane = self
-            .wires
-            .entry((from, to, is_sound))
-            .or_insert_with(|| Lane {
-                rng: ChaCha20Rng::from_seed(lane_seed(seed, from, to, is_sound)),
+        let state = self
+            .links
+            .entry((from, to, is_rtp))
+            .or_insert_with(|| LinkState {
+                rng: ChaCha20Rng::from_seed(link_seed(seed, from, to, is_rtp)),
                 last: None,
             });
-        let lost = share(&mut lane.rng) < wire.loss;
-        let mut arrival = now + wire.delay + wire.jitter.mul_f64(share(&mut lane.rng));
-        if wire.is_stream {
+        let lost = share(&mut state.rng) < link.loss;
+        let mut arrival = now + link.delay + link.jitter.mul_f64(share(&mut state.rng));
+        if link.is_stream {
             if lost {
                 arrival += RETRANSMISSION;
             }
-            arrival = lane.last.map_or(arrival, |last| last.max(arrival));
-            lane.last = Some(arrival);
+            arrival = state.last.map_or(arrival, |last| last.max(arrival));
+            state.last = Some(arrival);
             return Some(arrival);
         }
         (!lost).then_some(arrival)
     }
 }
 
-/// From 0 up to, not including, 1.
+/// From 0 to 1, 1 excluded.
 fn share(rng: &mut ChaCha20Rng) -> f64 {
     f64::from(rng.next_u32()) / (f64::from(u32::MAX) + 1.0)
 }
 
-fn lane_seed(seed: u64, from: Place, to: Place, is_sound: bool) -> [u8; 32] {
+fn link_seed(seed: u64, from: Endpoint, to: Endpoint, is_rtp: bool) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    bytes[8..16].copy_from_slice(&place_number(from).to_be_bytes());
-    bytes[16..24].copy_from_slice(&place_number(to).to_be_bytes());
-    bytes[24] = u8::from(is_sound);
+    bytes[8..16].copy_from_slice(&endpoint_number(from).to_be_bytes());
+    bytes[16..24].copy_from_slice(&endpoint_number(to).to_be_bytes());
+    bytes[24] = u8::from(is_rtp);
     bytes
 }
 
-fn place_number(place: Place) -> u64 {
+fn endpoint_number(place: Endpoint) -> u64 {
     let (kind, number) = match place {
-        Place::Phone(number) => (1, number),
-        Place::Engine(number) => (2, number),
-        Place::Relay => (3, 0),
-        Place::Turn => (4, 0),
-        Place::Relayed => (5, 0),
-        Place::Stranger => (6, 0),
+        Endpoint::Phone(number) => (1, number),
+        Endpoint::Engine(number) => (2, number),
+        Endpoint::Relay => (3, 0),
+        Endpoint::Turn => (4, 0),
+        Endpoint::Relayed => (5, 0),
+        Endpoint::Attacker => (6, 0),
     };
     (kind << 32) | number as u64
 }
 
-/// An address inside the house of an engine: IPv4 in every second one, IPv6 in the others.
-pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
+/// An address in the LAN of an engine: IPv4 for every second engine, IPv6 for the others.
+pub(crate) fn lan_address(engine: usize, host: u8) -> IpAddr {
     let house = u8::try_from(engine).expect("a world has few engines");
     if engine.is_multiple_of(2) {
         Ipv4Addr::new(10, 77, house, host).into()
@@ -264,42 +272,44 @@ pub(crate) fn in_house(engine: usize, host: u8) -> IpAddr {
 mod tests {
     use super::*;
 
-    const ENDS: (Place, Place, Kind) = (Place::Engine(0), Place::Turn, Kind::Srtp);
+    const ENDS: (Endpoint, Endpoint, PacketKind) =
+        (Endpoint::Engine(0), Endpoint::Turn, PacketKind::Srtp);
 
-    fn thousand(weather: &mut Weather, wire: &Wire) -> Vec<Option<Duration>> {
+    fn thousand(impairments: &mut Impairments, link: &Link) -> Vec<Option<Duration>> {
         let start = Instant::now();
         (0..1000)
             .map(|number| {
                 let sent = start + Duration::from_millis(number);
-                let arrival = weather.arrival(ENDS, wire, sent)?;
+                let arrival = impairments.arrival(ENDS, link, sent)?;
                 Some(arrival.saturating_duration_since(start))
             })
             .collect()
     }
 
     #[test]
-    fn a_lossy_wire_loses_its_share_and_the_same_packets_every_time() {
-        let wire = Wire {
+    fn a_lossy_link_loses_its_share_and_the_same_packets_every_time() {
+        let link = Link {
             loss: 0.2,
             jitter: Duration::from_millis(30),
-            ..Wire::datagrams(Duration::from_millis(10))
+            ..Link::datagrams(Duration::from_millis(10))
         };
-        let first = thousand(&mut Weather::new(7), &wire);
+        let first = thousand(&mut Impairments::new(7), &link);
         let lost = first.iter().filter(|arrival| arrival.is_none()).count();
         assert!((150..250).contains(&lost), "{lost} of 1000");
-        assert_eq!(first, thousand(&mut Weather::new(7), &wire));
-        assert_ne!(first, thousand(&mut Weather::new(8), &wire));
+        assert_eq!(first, thousand(&mut Impairments::new(7), &link));
+        assert_ne!(first, thousand(&mut Impairments::new(8), &link));
     }
 
     #[test]
     fn a_stream_loses_nothing_and_keeps_the_order() {
-        let wire = Wire {
+        let link = Link {
             loss: 0.2,
             jitter: Duration::from_millis(30),
-            ..Wire::stream(Duration::from_millis(10))
+            ..Link::stream(Duration::from_millis(10))
         };
-        let arrivals: Option<Vec<Duration>> =
-            thousand(&mut Weather::new(7), &wire).into_iter().collect();
+        let arrivals: Option<Vec<Duration>> = thousand(&mut Impairments::new(7), &link)
+            .into_iter()
+            .collect();
         assert!(arrivals.expect("a stream loses nothing").is_sorted());
     }
 }

@@ -1,8 +1,8 @@
-//! The world in a box: engines, phones, a phone book, a Nostr relay and a TURN server on simulated wires under one clock
-//! that only the world moves. No socket, no thread, no sleep: a call of a minute takes some milliseconds.
+//! The simulated network ("world"): engines, phones, a phone book, a Nostr relay and a TURN server on simulated links under one
+//! simulated clock. There is no socket, no thread and no sleep, so a call of a minute takes some milliseconds.
 //!
-//! Everything random follows from the seed, but what DTLS draws from the system by itself (see
-//! [`Passage::replayable`]); so a world run twice from one seed has the same trace.
+//! Everything random follows from the seed, except what DTLS takes from the system (see [`TracedPacket::replayable`]), so two
+//! runs from one seed have the same trace.
 
 mod actions;
 mod attacker;
@@ -30,56 +30,56 @@ use ringfence_engine::{CallLabel, Step, date::UnixTime};
 use ringfence_media::Figures;
 use ringfence_phonebook::Number;
 
-pub use self::actions::Pair;
+pub use self::actions::CallPair;
 use self::{
-    book::PhoneBook,
-    delivery::Arrival,
-    engine_host::Seat,
+    book::SimulatedBook,
+    delivery::Delivery,
+    engine_host::EngineHost,
     handset::Handset,
-    links::{Kind, Passage, Place, Weather, Wires},
+    links::{Endpoint, Impairments, Links, PacketKind, TracedPacket},
     relay::Relay,
-    turn::TurnHouse,
+    turn::SimulatedTurn,
 };
 
-/// 22 November 2026, noon: when every world begins.
+/// Every world begins at noon on 22 November 2026.
 const BEGINNING: u64 = 1_795_348_800;
 
-/// Alarms that may go off at one instant before the world is taken to stand still.
+/// Timeouts that may be handled at one instant. More mean that a component asks for a timeout without making progress.
 const STANDSTILL: usize = 10_000;
 
-/// Decides about a packet before it enters its wire: `true` lets it pass.
-pub type Meddler = Box<dyn FnMut(&Passage) -> bool>;
+/// Decides about a packet before it enters its link: `true` lets it pass.
+pub type PacketFilter = Box<dyn FnMut(&TracedPacket) -> bool>;
 
-/// Everything there is.
+/// The simulated network.
 pub struct World {
-    /// How the wires behave; may be changed at any time.
-    pub wires: Wires,
-    /// Whether engines that are opened from now on let moving pictures pass.
+    /// Delay, jitter and loss of the links; may be changed at any time.
+    pub links: Links,
+    /// Whether engines that are opened from now on allow video.
     pub video: bool,
     /// The Nostr relay.
     pub relay: Relay,
     /// The TURN server.
-    pub turn: TurnHouse,
+    pub turn: SimulatedTurn,
     /// The phone book.
-    pub phone_book: PhoneBook,
+    pub phone_book: SimulatedBook,
     began: Instant,
     now: Instant,
     rng: ChaCha20Rng,
-    seats: Vec<Seat>,
+    hosts: Vec<EngineHost>,
     handsets: Vec<(Handset, usize)>,
-    weather: Weather,
-    calendar: BTreeMap<(Instant, u64), Arrival>,
+    impairments: Impairments,
+    deliveries: BTreeMap<(Instant, u64), Delivery>,
     sent: u64,
-    trace: Vec<Passage>,
-    steps: Vec<Taken>,
+    trace: Vec<TracedPacket>,
+    steps: Vec<StepRecord>,
     figures: Vec<(usize, CallLabel, Figures)>,
-    meddler: Option<Meddler>,
+    filter: Option<PacketFilter>,
     alarms_at_once: usize,
 }
 
 /// A step of a call, as an engine announced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
+pub struct StepRecord {
     /// Since the world began.
     pub at: Duration,
     /// Which engine.
@@ -91,47 +91,47 @@ pub struct Taken {
 }
 
 impl World {
-    /// An empty world: a phone book, a relay, a TURN server, and nobody.
+    /// A world with a phone book, a relay and a TURN server, without engines and phones.
     pub fn new(seed: u64) -> Self {
         let now = Instant::now();
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         let mut book_seed = [0; 32];
         rng.fill_bytes(&mut book_seed);
         Self {
-            wires: Wires::default(),
+            links: Links::default(),
             video: true,
             relay: Relay::default(),
-            turn: TurnHouse::new(now, BEGINNING),
-            phone_book: PhoneBook::new(book_seed, BEGINNING),
+            turn: SimulatedTurn::new(now, BEGINNING),
+            phone_book: SimulatedBook::new(book_seed, BEGINNING),
             began: now,
             now,
             rng,
-            seats: Vec::new(),
+            hosts: Vec::new(),
             handsets: Vec::new(),
-            weather: Weather::new(seed),
-            calendar: BTreeMap::new(),
+            impairments: Impairments::new(seed),
+            deliveries: BTreeMap::new(),
             sent: 0,
             trace: Vec::new(),
             steps: Vec::new(),
             figures: Vec::new(),
-            meddler: None,
+            filter: None,
             alarms_at_once: 0,
         }
     }
 
-    /// Lets somebody decide about every packet before it enters its wire.
-    pub fn meddle(&mut self, meddler: impl FnMut(&Passage) -> bool + 'static) {
-        self.meddler = Some(Box::new(meddler));
+    /// Lets a filter decide about every packet before it enters its link.
+    pub fn filter_packets(&mut self, filter: impl FnMut(&TracedPacket) -> bool + 'static) {
+        self.filter = Some(Box::new(filter));
     }
 
-    /// Nobody meddles any more.
-    pub fn leave_alone(&mut self) {
-        self.meddler = None;
+    /// Removes the filter.
+    pub fn remove_filter(&mut self) {
+        self.filter = None;
     }
 
-    /// Lets the next thing happen; false if nothing will ever happen again.
+    /// Handles the next arrival or timeout; false if there is none.
     pub fn step(&mut self) -> bool {
-        let arrival = self.calendar.first_key_value().map(|((at, _), _)| *at);
+        let arrival = self.deliveries.first_key_value().map(|((at, _), _)| *at);
         let alarm = self.next_alarm();
         match (arrival, alarm) {
             (Some(at), alarm) if alarm.is_none_or(|(alarm, _)| at <= alarm) => {
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// Runs for this long, whatever happens.
+    /// Runs for this long.
     pub fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         while self.next_event().is_some_and(|next| next <= end) {
@@ -178,7 +178,7 @@ impl World {
         self.advance(end);
     }
 
-    /// Whether `wanted` never holds for this long.
+    /// Runs for this long; whether `unwanted` never held.
     pub fn never(&mut self, span: Duration, unwanted: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + span;
         while self.next_event().is_some_and(|next| next <= end) {
@@ -196,40 +196,40 @@ impl World {
         &self.handsets[phone].0
     }
 
-    /// An engine on its machine.
-    pub fn seat(&self, engine: usize) -> &Seat {
-        &self.seats[engine]
+    /// A machine that runs an engine.
+    pub fn host(&self, engine: usize) -> &EngineHost {
+        &self.hosts[engine]
     }
 
     /// The number of an engine's line.
     pub fn number(&self, engine: usize, line: usize) -> Number {
-        self.seats[engine].lines[line].number
+        self.hosts[engine].lines[line].number
     }
 
-    /// A number of the plan that nobody has.
+    /// A number of the plan that is not assigned.
     pub fn unassigned(&self) -> Number {
-        let lines = self.seats.iter().flat_map(|seat| &seat.lines);
+        let lines = self.hosts.iter().flat_map(|host| &host.lines);
         let taken: Vec<_> = lines.map(|line| line.number).collect();
         self.phone_book.unassigned(&taken)
     }
 
-    /// Everything that went over any wire, in order.
-    pub fn trace(&self) -> &[Passage] {
+    /// Every packet on every link, in order.
+    pub fn trace(&self) -> &[TracedPacket] {
         &self.trace
     }
 
     /// Every step of every call, in order.
-    pub fn steps(&self) -> &[Taken] {
+    pub fn steps(&self) -> &[StepRecord] {
         &self.steps
     }
 
-    /// The first lines of all SIP messages from one place to another.
-    pub fn sip(&self, from: Place, to: Place) -> Vec<String> {
+    /// The first lines of all SIP messages from one endpoint to another.
+    pub fn sip(&self, from: Endpoint, to: Endpoint) -> Vec<String> {
         let messages = self
             .trace
             .iter()
-            .filter(|passage| (passage.from, passage.to, passage.kind) == (from, to, Kind::Sip));
-        messages.map(Passage::first_line).collect()
+            .filter(|packet| (packet.from, packet.to, packet.kind) == (from, to, PacketKind::Sip));
+        messages.map(TracedPacket::first_line).collect()
     }
 
     /// The steps of one engine's calls, in order.
@@ -239,7 +239,7 @@ impl World {
     }
 
     /// Whether an engine has announced this step.
-    pub fn has_taken(&self, engine: usize, step: Step) -> bool {
+    pub fn has_reached(&self, engine: usize, step: Step) -> bool {
         self.steps
             .iter()
             .any(|taken| taken.engine == engine && taken.step == step)
@@ -260,29 +260,29 @@ impl World {
         at.saturating_duration_since(self.began)
     }
 
-    /// Whether nothing is on any wire.
+    /// Whether no packet is on any link.
     pub fn is_silent(&self) -> bool {
-        self.calendar.is_empty()
+        self.deliveries.is_empty()
     }
 
-    /// The wall clock, right for everybody.
+    /// The wall clock, which is correct on all machines.
     pub fn wall(&self) -> UnixTime {
         UnixTime::from_seconds(BEGINNING).after(self.clock())
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let arrival = self.calendar.first_key_value().map(|((at, _), _)| *at);
+        let arrival = self.deliveries.first_key_value().map(|((at, _), _)| *at);
         let alarm = self.next_alarm().map(|(at, _)| at);
         [arrival, alarm].into_iter().flatten().min()
     }
 
     fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let seats = self.seats.iter().filter_map(Seat::next_alarm);
+        let hosts = self.hosts.iter().filter_map(EngineHost::next_alarm);
         let handsets = self
             .handsets
             .iter()
             .filter_map(|(handset, _)| handset.next_alarm());
-        seats
+        hosts
             .chain(self.turn.next_alarm())
             .chain(handsets.map(|at| (at, "a phone's repetition or microphone")))
             .min_by_key(|(at, _)| *at)
@@ -297,8 +297,8 @@ impl World {
 
     fn ring_alarms(&mut self) {
         let now = self.now;
-        for seat in &mut self.seats {
-            seat.handle_timeout(now);
+        for host in &mut self.hosts {
+            host.handle_timeout(now);
         }
         for (handset, _) in &mut self.handsets {
             handset.handle_timeout(now);
@@ -308,10 +308,10 @@ impl World {
 }
 
 impl fmt::Debug for World {
-    /// What a failing test shows: the steps, what the phones noticed, and the end of the trace.
+    /// What a failing test prints: the steps, the phones' events, and the end of the trace.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "the world after {:?}", self.clock())?;
-        for Taken {
+        for StepRecord {
             at,
             engine,
             call,
@@ -321,13 +321,13 @@ impl fmt::Debug for World {
             writeln!(f, "  {at:>12.3?} engine {engine} {call} {step}")?;
         }
         for (index, (handset, _)) in self.handsets.iter().enumerate() {
-            writeln!(f, "  phone {index} {:?}", handset.notices())?;
+            writeln!(f, "  phone {index} {:?}", handset.events())?;
         }
-        for (index, seat) in self.seats.iter().enumerate() {
-            writeln!(f, "  engine {index} {:?}", seat.engine.counters())?;
+        for (index, host) in self.hosts.iter().enumerate() {
+            writeln!(f, "  engine {index} {:?}", host.engine.counters())?;
         }
-        for passage in self.trace.iter().rev().take(40).rev() {
-            writeln!(f, "  {passage:?}")?;
+        for packet in self.trace.iter().rev().take(40).rev() {
+            writeln!(f, "  {packet:?}")?;
         }
         Ok(())
     }

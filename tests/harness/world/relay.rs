@@ -1,12 +1,12 @@
-//! The Nostr relay of the simulated world: it hands every envelope to everybody who listens to its bucket, the sender
-//! included, keeps notes for those who come later, and can be down. Events themselves, their JSON and signatures are the shell's business and not simulated.
+//! The Nostr relay of the simulated network. It sends every envelope to all engines that are subscribed to its bucket, the sender
+//! included, stores notes, and can be down. JSON and signatures of events belong to the shell and are not simulated.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use ringfence_engine::Sealed;
 
-/// A relay for ephemeral events (NIP-01), which it only passes on, and for notes, which it keeps as long as the world lasts: longer
-/// than it should, so that receivers have to judge their age.
+/// A relay that passes ephemeral events on (NIP-01) and stores notes for ever. That is longer than it should, so receivers have
+/// to check their age.
 #[derive(Debug, Default)]
 pub struct Relay {
     /// Whether it refuses connections.
@@ -20,7 +20,7 @@ impl Relay {
         self.listeners.insert((bucket, engine));
     }
 
-    /// What it kept for these buckets, in the order in which it came: what a relay gives out at the start of a subscription.
+    /// The stored notes of an engine's buckets in their order of arrival: what a relay sends at the start of a subscription.
     pub(crate) fn kept(&self, engine: usize) -> Vec<Sealed> {
         let hears = |sealed: &Sealed| self.listeners.contains(&(sealed.bucket, engine));
         let passed = self.passed.iter().map(|(_, sealed)| sealed);
@@ -30,12 +30,12 @@ impl Relay {
             .collect()
     }
 
-    /// An engine's connection is gone, as when its machine is switched off.
+    /// Ends an engine's subscriptions.
     pub(crate) fn unsubscribe(&mut self, engine: usize) {
         self.listeners.retain(|(_, listener)| *listener != engine);
     }
 
-    /// Takes an envelope and says who gets it.
+    /// Accepts an envelope and returns the engines that receive it.
     pub(crate) fn take(&mut self, sealed: &Sealed, at: Duration) -> Vec<usize> {
         if self.is_down {
             return Vec::new();
@@ -48,7 +48,7 @@ impl Relay {
             .collect()
     }
 
-    /// Everything that it took, and when, since the world began.
+    /// Every envelope that it accepted, with the time since the world began.
     pub fn passed(&self) -> &[(Duration, Sealed)] {
         &self.passed
     }

@@ -1,4 +1,4 @@
-//! What a phone says again until it is answered (RFC 3261 section 17.1, and 13.3.1.4 for the 200 of an INVITE).
+//! Messages that a phone retransmits until they are answered (RFC 3261 section 17.1, and 13.3.1.4 for the 200 to an INVITE).
 
 use std::{
     collections::BTreeMap,
@@ -7,19 +7,19 @@ use std::{
 
 /// RFC 3261 table 4: estimate of a round trip.
 const T1: Duration = Duration::from_millis(500);
-/// RFC 3261 table 4: the longest pause between two repetitions, an INVITE's excepted.
+/// RFC 3261 table 4: the longest interval between retransmissions, except those of an INVITE.
 const T2: Duration = Duration::from_secs(4);
-/// After this the other side is taken for gone (timers B, F and H).
+/// After this the transaction fails (timers B, F and H).
 const GIVE_UP: Duration = Duration::from_secs(32);
 
-/// Messages that wait for something, under a name by which the wait ends.
+/// Messages that wait for an answer, by the name of the transaction.
 #[derive(Debug, Default)]
-pub(crate) struct Repeats {
-    waiting: BTreeMap<String, Repeat>,
+pub(crate) struct Retransmissions {
+    waiting: BTreeMap<String, Retransmission>,
 }
 
 #[derive(Debug)]
-struct Repeat {
+struct Retransmission {
     bytes: Vec<u8>,
     pause: Duration,
     longest: Duration,
@@ -27,19 +27,19 @@ struct Repeat {
     until: Instant,
 }
 
-impl Repeats {
-    /// Repeats an INVITE: the pauses double without end.
+impl Retransmissions {
+    /// Retransmits an INVITE; the intervals double without limit.
     pub(crate) fn start_invite(&mut self, name: String, bytes: Vec<u8>, now: Instant) {
         self.put(name, bytes, GIVE_UP, now);
     }
 
-    /// Repeats anything else.
+    /// Retransmits any other message.
     pub(crate) fn start(&mut self, name: String, bytes: Vec<u8>, now: Instant) {
         self.put(name, bytes, T2, now);
     }
 
     fn put(&mut self, name: String, bytes: Vec<u8>, longest: Duration, now: Instant) {
-        let repeat = Repeat {
+        let repeat = Retransmission {
             bytes,
             pause: T1,
             longest,
@@ -49,12 +49,12 @@ impl Repeats {
         self.waiting.insert(name, repeat);
     }
 
-    /// It was answered; false if nothing waited under this name.
+    /// The message was answered; false if none waited under this name.
     pub(crate) fn stop(&mut self, name: &str) -> bool {
         self.waiting.remove(name).is_some()
     }
 
-    /// What is to be said again now. What was said for too long is dropped.
+    /// The messages to retransmit now. Those that were retransmitted for too long are dropped.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
         self.waiting.retain(|_, repeat| repeat.until > now);
         let mut due = Vec::new();

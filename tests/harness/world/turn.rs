@@ -1,4 +1,4 @@
-//! The TURN server of the simulated world: the phone book's own [`TurnMachine`], with addresses instead of sockets.
+//! The TURN server of the simulated network: the community box's [`TurnMachine`], with addresses instead of sockets.
 
 use std::{
     collections::BTreeMap,
@@ -12,31 +12,31 @@ use ringfence_phonebook::turn::{
     TurnSettings, rest_credentials,
 };
 
-/// A public address: documentation addresses are no relays, neither for the far leg nor for the server.
+/// A public address. Addresses for documentation are refused as relayed addresses by both the WebRTC leg and the server.
 pub const TURN_IP: Ipv4Addr = Ipv4Addr::new(11, 22, 33, 44);
 
 /// Where the server listens (RFC 8656 section 7).
 pub const TURN_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(TURN_IP), 3478);
 
-/// The first relayed port (RFC 8656 section 7.2 wants them from 49152 on).
+/// The first relayed port (RFC 8656 section 7.2: from 49152 on).
 const FIRST_PORT: u16 = 49_152;
 
-/// How long credentials are good.
+/// How long credentials are valid.
 const CREDENTIALS: Duration = Duration::from_secs(3600);
 
-/// A server and its relayed addresses.
+/// The server and its relayed addresses.
 #[derive(Debug)]
-pub struct TurnHouse {
+pub struct SimulatedTurn {
     machine: TurnMachine,
     secret: TurnSecret,
     addresses: BTreeMap<RelayId, SocketAddr>,
     next_port: u16,
-    astray: Vec<SocketAddr>,
+    misdirected: Vec<SocketAddr>,
 }
 
-/// What leaves the server.
+/// What the server sends.
 #[derive(Debug)]
-pub(crate) enum TurnHouseOutput {
+pub(crate) enum SimulatedTurnOutput {
     ToClient {
         client: SocketAddr,
         bytes: Vec<u8>,
@@ -48,7 +48,7 @@ pub(crate) enum TurnHouseOutput {
     },
 }
 
-impl TurnHouse {
+impl SimulatedTurn {
     pub(crate) fn new(now: Instant, unix: u64) -> Self {
         let secret = TurnSecret::new("lighthouse".into());
         let settings = TurnSettings {
@@ -62,16 +62,16 @@ impl TurnHouse {
             secret,
             addresses: BTreeMap::new(),
             next_port: FIRST_PORT,
-            astray: Vec::new(),
+            misdirected: Vec::new(),
         }
     }
 
-    /// A user name and its password, as somebody fetched them ahead of calls.
+    /// A user name and its password.
     pub(crate) fn credentials(&self, unix: u64, rng: &mut impl CryptoRng) -> (String, String) {
         rest_credentials(&self.secret, CREDENTIALS, unix, rng)
     }
 
-    /// Issues credentials of another server from now on: the server refuses them.
+    /// Issues credentials of another secret from now on, which the server refuses.
     pub fn forget_secret(&mut self) {
         self.secret = TurnSecret::new("another lighthouse".into());
     }
@@ -81,9 +81,9 @@ impl TurnHouse {
         self.addresses.len()
     }
 
-    /// Where clients sent something that is no address of this server.
-    pub fn astray(&self) -> &[SocketAddr] {
-        &self.astray
+    /// Destinations of packets that are not addresses of this server.
+    pub fn misdirected(&self) -> &[SocketAddr] {
+        &self.misdirected
     }
 
     pub(crate) fn handle_client(&mut self, client: SocketAddr, bytes: &[u8], now: Instant) {
@@ -99,9 +99,9 @@ impl TurnHouse {
         let relay = self.addresses.iter().find(|(_, address)| **address == to);
         match relay.map(|(relay, _)| *relay) {
             Some(relay) => self.machine.handle_peer(relay, from, bytes, now),
-            // The other side has gone, as it may.
+            // The other side has released its allocation.
             None if to.ip() == TURN_IP => {}
-            None => self.astray.push(to),
+            None => self.misdirected.push(to),
         }
     }
 
@@ -113,17 +113,17 @@ impl TurnHouse {
         self.machine.next_alarm()
     }
 
-    pub(crate) fn drain(&mut self, now: Instant) -> Vec<TurnHouseOutput> {
+    pub(crate) fn drain(&mut self, now: Instant) -> Vec<SimulatedTurnOutput> {
         let mut out = Vec::new();
         while let Some(output) = self.machine.poll() {
             match output {
-                TurnOutput::ToClient { client, bytes } => out.push(TurnHouseOutput::ToClient {
+                TurnOutput::ToClient { client, bytes } => out.push(SimulatedTurnOutput::ToClient {
                     client: client.addr,
                     bytes,
                 }),
                 TurnOutput::ToPeer { relay, peer, bytes } => {
                     if let Some(from) = self.addresses.get(&relay) {
-                        out.push(TurnHouseOutput::Relayed {
+                        out.push(SimulatedTurnOutput::Relayed {
                             from: *from,
                             to: peer,
                             bytes,

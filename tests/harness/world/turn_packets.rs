@@ -1,9 +1,9 @@
-//! What a packet on a TURN wire is, and what is inside it: enough of RFC 8489, RFC 8656 and RFC 7983 to tell a check from a
-//! handshake from sound, written apart from the code under test.
+//! Classifies packets on TURN links and what they carry: enough of RFC 8489, RFC 8656 and RFC 7983 to distinguish connectivity
+//! checks, DTLS and SRTP. It is written independently of the code under test.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::links::Kind;
+use super::links::PacketKind;
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const HEADER: usize = 20;
@@ -15,7 +15,7 @@ const PLAIN: [u16; 8] = [0x01, 0x02, 0x04, 0x05, 0x0b, 0x8023, 0x802b, 0x802c];
 /// ...and behind an XOR (RFC 8489, RFC 8656, and the number XOR-MAPPED-ADDRESS had in drafts).
 const XORED: [u16; 4] = [0x12, 0x16, 0x20, 0x8020];
 
-/// A STUN message taken apart.
+/// A parsed STUN message.
 #[derive(Clone, Debug)]
 pub struct Stun<'a> {
     /// Method and class (RFC 8489 section 5).
@@ -26,7 +26,7 @@ pub struct Stun<'a> {
 }
 
 impl<'a> Stun<'a> {
-    /// Reads a whole message; `None` if it is none.
+    /// Parses a whole message; `None` if it is not STUN.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let (header, mut rest) = bytes.split_at_checked(HEADER)?;
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -47,7 +47,7 @@ impl<'a> Stun<'a> {
         })
     }
 
-    /// Every address in it, with the XOR of RFC 8489 section 14.2 taken off where there is one.
+    /// Every address in it, with the XOR of RFC 8489 section 14.2 removed.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let addresses = self.attributes.iter().map(|(kind, value)| {
             if PLAIN.contains(kind) {
@@ -83,7 +83,7 @@ fn read_address(value: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-/// What a TURN packet carries for the other side, if anything.
+/// The data for the peer that a TURN packet carries, if any.
 pub fn carried(bytes: &[u8]) -> Option<&[u8]> {
     if let Some(stun) = Stun::read(bytes) {
         let is_data = matches!(stun.kind, SEND_INDICATION | DATA_INDICATION);
@@ -102,24 +102,24 @@ pub fn carried(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What a packet between a client and its TURN server is.
-pub fn kind_of(bytes: &[u8]) -> Kind {
+/// The kind of a packet between a client and its TURN server.
+pub fn kind_of(bytes: &[u8]) -> PacketKind {
     match carried(bytes) {
         Some(inner) => kind_of_inner(inner),
-        None if Stun::read(bytes).is_some() => Kind::Turn,
-        None => Kind::Unknown,
+        None if Stun::read(bytes).is_some() => PacketKind::Turn,
+        None => PacketKind::Unknown,
     }
 }
 
-/// What a packet between two relayed addresses is (RFC 7983 section 7).
-pub fn kind_of_inner(bytes: &[u8]) -> Kind {
+/// The kind of a packet between two relayed addresses (RFC 7983 section 7).
+pub fn kind_of_inner(bytes: &[u8]) -> PacketKind {
     match bytes.first() {
-        Some(0..=3) if Stun::read(bytes).is_some() => Kind::Check,
-        Some(20..=63) => Kind::Dtls,
+        Some(0..=3) if Stun::read(bytes).is_some() => PacketKind::Check,
+        Some(20..=63) => PacketKind::Dtls,
         // RFC 5761 section 4.
-        Some(128..=191) if matches!(bytes.get(1), Some(192..=223)) => Kind::Srtcp,
-        Some(128..=191) => Kind::Srtp,
-        _ => Kind::Unknown,
+        Some(128..=191) if matches!(bytes.get(1), Some(192..=223)) => PacketKind::Srtcp,
+        Some(128..=191) => PacketKind::Srtp,
+        _ => PacketKind::Unknown,
     }
 }
 
@@ -139,15 +139,15 @@ mod tests {
         let stun = Stun::read(&RESPONSE).expect("the RFC's own example");
         let expected: SocketAddr = "192.0.2.1:32853".parse().expect("an address");
         assert!(stun.addresses().contains(&expected));
-        assert_eq!(kind_of(&RESPONSE), Kind::Turn);
-        assert_eq!(kind_of_inner(&RESPONSE), Kind::Check);
+        assert_eq!(kind_of(&RESPONSE), PacketKind::Turn);
+        assert_eq!(kind_of_inner(&RESPONSE), PacketKind::Check);
     }
 
     #[test]
     fn channel_data_is_told_by_what_is_in_it() {
-        assert_eq!(kind_of(&[0x40, 0, 0, 2, 0x80, 0]), Kind::Srtp);
-        assert_eq!(kind_of(&[0x40, 0, 0, 2, 22, 0]), Kind::Dtls);
-        assert_eq!(kind_of(&[0x40, 0, 0, 9, 22, 0]), Kind::Unknown);
-        assert_eq!(kind_of(b"hello"), Kind::Unknown);
+        assert_eq!(kind_of(&[0x40, 0, 0, 2, 0x80, 0]), PacketKind::Srtp);
+        assert_eq!(kind_of(&[0x40, 0, 0, 2, 22, 0]), PacketKind::Dtls);
+        assert_eq!(kind_of(&[0x40, 0, 0, 9, 22, 0]), PacketKind::Unknown);
+        assert_eq!(kind_of(b"hello"), PacketKind::Unknown);
     }
 }

@@ -1,8 +1,8 @@
-//! The matrix of real phones: four models as caller and as callee, through two engines, coturn and an independent relay.
+//! The matrix of real phones: four models as caller and as callee, through two engines, coturn and an independent Nostr relay.
 //!
-//! The campaign (`tests/run --phones`) tries every feature over UDP, and a call with sound in every other way; it prints a
-//! table and writes `target/phones.json`. A part of it is among the ordinary tests. What a phone cannot do is told with the
-//! reason, and is no failure; [`scenes`] has the list.
+//! `tests/run --phones` tries every feature over UDP, and a call with audio in every other setting; it prints a table and writes
+//! `target/phones.json`. A part of it is among the ordinary tests. What a phone does not support is reported with the reason and
+//! is no failure; [`scenes`] has the list.
 
 mod pair;
 mod scenes;
@@ -14,21 +14,21 @@ use std::{
 };
 
 use ringfence_tests::{
-    coturn::Coturn,
-    deployment::{Layout, Network},
+    coturn::CoturnServer,
+    deployment::{Deployment, DeploymentConfig},
     nostr_relay::NostrRelay,
     program::{installed, real_time, skipped},
-    real_phone::Model,
+    real_phone::PhoneModel,
 };
 
 use pair::{Pair, Seats, Way};
 use scenes::Feature;
 use table::{Cell, Outcome};
 
-/// Pairs of phones that talk at the same time.
+/// Pairs of phones that have calls at the same time.
 const LANES: usize = 2;
 
-/// Over UDP everything is tried.
+/// Every feature is tried over UDP.
 const FULLY: (Way, &[Feature]) = (
     Way {
         transport: "udp",
@@ -48,7 +48,7 @@ const FULLY: (Way, &[Feature]) = (
     ],
 );
 
-/// The other ways, with the other codecs among them; who hangs up changes.
+/// The other settings, with the other codecs among them. Caller and callee hang up in turn.
 const BRIEFLY: [(Way, &[Feature]); 6] = [
     (way("udp", "required", "PCMA"), &[Feature::CalleeHangsUp]),
     (
@@ -73,27 +73,27 @@ const fn way(transport: &'static str, srtp: &'static str, codec: &'static str) -
     }
 }
 
-/// Two phones, how they reach their engines, and what they do.
-type Run = (Model, Model, Way, &'static [Feature]);
+/// Two phones, their settings, and the features to try.
+type Run = (PhoneModel, PhoneModel, Way, &'static [Feature]);
 
 #[test]
 fn each_phone_calls_one_and_is_called_by_one() {
     let runs: [Run; 4] = [
         (
-            Model::Linphone,
-            Model::Pjsua,
+            PhoneModel::Linphone,
+            PhoneModel::Pjsua,
             way("tls", "required", "PCMU"),
             &[Feature::CallerHangsUp, Feature::Hold],
         ),
         (
-            Model::Pjsua,
-            Model::Baresip4,
+            PhoneModel::Pjsua,
+            PhoneModel::Baresip4,
             way("udp", "off", "PCMU"),
             &[Feature::Cancel, Feature::Transfer],
         ),
         (
-            Model::Baresip4,
-            Model::Baresip,
+            PhoneModel::Baresip4,
+            PhoneModel::Baresip,
             Way {
                 digits: "info",
                 ..way("tcp", "off", "PCMA")
@@ -101,8 +101,8 @@ fn each_phone_calls_one_and_is_called_by_one() {
             &[Feature::CalleeHangsUp, Feature::Digits],
         ),
         (
-            Model::Baresip,
-            Model::Linphone,
+            PhoneModel::Baresip,
+            PhoneModel::Linphone,
             way("udp", "required", "PCMU"),
             &[Feature::Message, Feature::Digits, Feature::Decline],
         ),
@@ -117,12 +117,12 @@ fn each_phone_calls_one_and_is_called_by_one() {
 fn every_phone_calls_every_phone_in_every_way() {
     let Some(network) = network() else { return };
     let pairs = || {
-        let callers = Model::ALL.into_iter();
-        callers.flat_map(|caller| Model::ALL.map(|callee| (caller, callee)))
+        let callers = PhoneModel::ALL.into_iter();
+        callers.flat_map(|caller| PhoneModel::ALL.map(|callee| (caller, callee)))
     };
     let mut runs: Vec<Run> = Vec::new();
     for (way, features) in [FULLY].into_iter().chain(BRIEFLY) {
-        let can = |model: Model| way.codec != "opus" || model != Model::Pjsua;
+        let can = |model: PhoneModel| way.codec != "opus" || model != PhoneModel::Pjsua;
         let able = pairs().filter(|&(caller, callee)| can(caller) && can(callee));
         runs.extend(able.map(|(caller, callee)| (caller, callee, way, features)));
     }
@@ -147,30 +147,30 @@ fn every_phone_calls_every_phone_in_every_way() {
     assert_none_failed(&cells);
 }
 
-fn network() -> Option<Network> {
-    if !Model::installed(&Model::ALL) || !installed(&["turnserver"]) {
+fn network() -> Option<Deployment> {
+    if !PhoneModel::installed(&PhoneModel::ALL) || !installed(&["turnserver"]) {
         return None;
     }
     if !NostrRelay::path().is_file() {
         skipped("the relay from PyPI is not in the target folder");
         return None;
     }
-    let layout = Layout {
-        // Each lane has a caller, a callee, and somebody to whom calls are handed over.
+    let layout = DeploymentConfig {
+        // Each lane has a caller, a callee, and a third party to which calls are transferred.
         lines: [LANES, 2 * LANES],
         settings: "no_answer_seconds = 5\n",
     };
     let alone = real_time();
-    Some(Network::lay_out(
+    Some(Deployment::start_with(
         alone,
         NostrRelay::start(),
-        Coturn::start(),
+        CoturnServer::start(),
         &layout,
     ))
 }
 
-/// One pair of phones, one thing after the other. After a failure they are started anew.
-fn try_all(network: &Network, lane: usize, (caller, callee, way, features): Run) -> Vec<Cell> {
+/// Tries the features of one pair of phones in turn. After a failure the phones are started again.
+fn try_all(network: &Deployment, lane: usize, (caller, callee, way, features): Run) -> Vec<Cell> {
     let seats = Seats {
         caller: network.line(0, lane),
         callee: network.line(1, lane),

@@ -1,9 +1,9 @@
-//! What two phones do with each other, one scene each, and which phone cannot do what.
+//! The features that are tried, one function each, and what each phone does not support.
 
 use std::time::Duration;
 
 use ringfence_tests::{
-    real_phone::{Model, Phone},
+    real_phone::{PhoneModel, RealPhone},
     tone::{self, HIGH, LOW},
 };
 
@@ -15,33 +15,33 @@ use super::{
     table::Outcome,
 };
 
-/// One thing that phones do.
+/// A feature of phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Feature {
-    /// The callee refuses; the caller learns no more than from one who does not answer.
+    /// The callee refuses; the caller gets the same response as from a callee that does not answer.
     Decline,
     /// A SIP MESSAGE from the caller.
     Message,
-    /// The caller gives up while it rings.
+    /// The caller cancels while it rings.
     Cancel,
-    /// A call with sound both ways.
+    /// A call with audio in both directions.
     CallerHangsUp,
-    /// The same, ended by the other one.
+    /// The same, ended by the callee.
     CalleeHangsUp,
-    /// Each holds the call once and takes it back.
+    /// Each holds the call once and resumes it.
     Hold,
-    /// Key presses, both ways.
+    /// Key presses in both directions.
     Digits,
-    /// The caller hands the callee over to a number.
+    /// The caller transfers the callee to a number.
     Transfer,
-    /// The caller joins the callee with whom it talked to meanwhile.
+    /// The caller transfers the callee to a party that it has called meanwhile.
     Attended,
 }
 
 const DIGITS: &str = "12#";
-/// How long after a hold, or after a transfer, sound is listened to.
+/// How long audio is recorded after a hold or transfer.
 const AFTERWARDS: Duration = Duration::from_millis(1500);
-/// What is expected at the end of a recording: a bit less, as the phones' clocks and buffers differ.
+/// How much of it has to be good: a bit less, because the phones' clocks and buffers differ.
 const AT_LAST: Duration = Duration::from_millis(1200);
 
 impl Feature {
@@ -60,26 +60,33 @@ impl Feature {
         }
     }
 
-    /// Why these phones cannot do it, if they cannot.
-    pub(super) fn beyond(self, caller: Model, callee: Model, way: Way) -> Option<&'static str> {
+    /// Why these phones do not support it; `None` if they do.
+    pub(super) fn beyond(
+        self,
+        caller: PhoneModel,
+        callee: PhoneModel,
+        way: Way,
+    ) -> Option<&'static str> {
         let is_info = way.digits == "info";
         match (self, caller, callee) {
-            (Self::Message, Model::Baresip4, _) => Some("baresip 4 (Python) has no call for texts"),
-            (Self::Message, _, Model::Baresip4) => Some("baresip 4 refuses texts with 501"),
-            (Self::Digits, Model::Baresip, _) if is_info => {
+            (Self::Message, PhoneModel::Baresip4, _) => {
+                Some("baresip 4 (Python) has no call for texts")
+            }
+            (Self::Message, _, PhoneModel::Baresip4) => Some("baresip 4 refuses texts with 501"),
+            (Self::Digits, PhoneModel::Baresip, _) if is_info => {
                 Some("baresip 1.0 sends no key presses by INFO")
             }
-            (Self::Attended, Model::Baresip, _) => {
+            (Self::Attended, PhoneModel::Baresip, _) => {
                 Some("baresip 1.0 hands over to numbers, not to calls")
             }
             _ => None,
         }
     }
 
-    /// Lets the phones do it.
+    /// Tries it.
     ///
     /// # Panics
-    /// With what went wrong.
+    /// When the phones fail.
     pub(super) fn play(self, pair: &mut Pair<'_>) -> Outcome {
         match self {
             Self::Decline => decline(pair),
@@ -97,7 +104,7 @@ impl Feature {
 
 fn decline(pair: &mut Pair<'_>) -> Outcome {
     pair.ring();
-    pair.callee.order("refuse");
+    pair.callee.command("refuse");
     pair.callee.wait_call("ended", SOON);
     let told = pair.caller.wait_call("ended", SOON);
     let is_unavailable = told["status"] == 480
@@ -106,7 +113,7 @@ fn decline(pair: &mut Pair<'_>) -> Outcome {
             .is_some_and(|reason| reason.contains("Unavailable"));
     assert!(is_unavailable, "the caller heard {told}");
     match pair.models.1 {
-        Model::Baresip | Model::Baresip4 => Outcome::Fine("always with 486"),
+        PhoneModel::Baresip | PhoneModel::Baresip4 => Outcome::Fine("always with 486"),
         _ => Outcome::Fine(""),
     }
 }
@@ -114,9 +121,9 @@ fn decline(pair: &mut Pair<'_>) -> Outcome {
 fn message(pair: &mut Pair<'_>) -> Outcome {
     let to = &pair.seats.callee.number;
     let words = format!("Grüße an {:?} von {:?}", pair.models.1, pair.models.0);
-    pair.caller.order(&format!("text {to} {words}"));
-    if pair.models.1 == Model::Baresip {
-        if pair.models.0 != Model::Baresip {
+    pair.caller.command(&format!("text {to} {words}"));
+    if pair.models.1 == PhoneModel::Baresip {
+        if pair.models.0 != PhoneModel::Baresip {
             wait_taken(&mut pair.caller);
         }
         return Outcome::Fine("baresip 1.0 does not say what came");
@@ -129,7 +136,7 @@ fn message(pair: &mut Pair<'_>) -> Outcome {
     Outcome::Fine("")
 }
 
-fn wait_taken(phone: &mut Phone) {
+fn wait_taken(phone: &mut RealPhone) {
     phone.wait("202", SOON, |news| {
         news["event"] == "text-sent" && news["taken"] == true
     });
@@ -147,18 +154,18 @@ fn call(pair: &mut Pair<'_>, by_callee: bool) -> Outcome {
     let (at_caller, at_callee) = pair.end(by_callee);
     assert_carried("the caller", &at_caller, TALK);
     assert_carried("the callee", &at_callee, TALK);
-    Outcome::Heard(at_caller, at_callee)
+    Outcome::Measured(at_caller, at_callee)
 }
 
-/// Whoever holds says `held`, and after the last resume both hear each other to the end.
+/// The holding phone reports `held`, and after the last resume both hear each other to the end.
 fn hold(pair: &mut Pair<'_>) -> Outcome {
     pair.connect();
     pause(0.3);
     for phone in [&mut pair.caller, &mut pair.callee] {
-        phone.order("hold");
+        phone.command("hold");
         phone.wait_call("held", SOON);
         pause(0.8);
-        phone.order("resume");
+        phone.command("resume");
         phone.wait_call("talking", SOON);
         pause(AFTERWARDS.as_secs_f64());
     }
@@ -168,17 +175,17 @@ fn hold(pair: &mut Pair<'_>) -> Outcome {
         (&mut pair.callee, pair.models.1, "the callee", LOW),
     ];
     for (phone, model, who, hz) in ears {
-        if model != Model::Baresip {
+        if model != PhoneModel::Baresip {
             let heard = heard_at_last(phone, hz, AT_LAST);
             assert_carried(who, &heard, AT_LAST);
         } else if who == "the callee" {
-            // Its recording ends with its own hold: what it heard after the other's is more than what came before.
-            let heard = tone::listen(&phone.recording(), hz);
+            // Its recording ends with its own hold, so this is what it heard after the other's.
+            let heard = tone::measure(&phone.recording(), hz);
             assert!(heard.tone > AT_LAST, "{who} heard {heard:?}");
         }
     }
     match pair.models {
-        (Model::Baresip, _) | (_, Model::Baresip) => {
+        (PhoneModel::Baresip, _) | (_, PhoneModel::Baresip) => {
             Outcome::Fine("baresip 1.0 records nothing after its own hold")
         }
         _ => Outcome::Fine(""),
@@ -188,7 +195,7 @@ fn hold(pair: &mut Pair<'_>) -> Outcome {
 fn digits(pair: &mut Pair<'_>) -> Outcome {
     pair.connect();
     pause(0.5);
-    let way_back = pair.models.1 != Model::Baresip || pair.models.0 != Model::Baresip;
+    let way_back = pair.models.1 != PhoneModel::Baresip || pair.models.0 != PhoneModel::Baresip;
     press(&mut pair.caller, &mut pair.callee);
     if way_back {
         press(&mut pair.callee, &mut pair.caller);
@@ -197,8 +204,8 @@ fn digits(pair: &mut Pair<'_>) -> Outcome {
     Outcome::Fine("")
 }
 
-fn press(from: &mut Phone, to: &mut Phone) {
-    from.order(&format!("digits {DIGITS}"));
+fn press(from: &mut RealPhone, to: &mut RealPhone) {
+    from.command(&format!("digits {DIGITS}"));
     for wanted in DIGITS.chars() {
         let heard = to.wait("a digit", SOON, |news| news["event"] == "digit");
         assert_eq!(heard["digit"], wanted.to_string(), "of {DIGITS}");
@@ -210,9 +217,9 @@ fn transfer(pair: &mut Pair<'_>) -> Outcome {
     let mut third = third_phone(line);
     pair.connect();
     pause(0.5);
-    pair.caller.order(&format!("hand-over {}", line.number));
+    pair.caller.command(&format!("transfer {}", line.number));
     third.wait_call("incoming", SOON);
-    third.order("answer");
+    third.command("answer");
     third.wait_call("talking", SOON);
     leave(pair, third)
 }
@@ -222,18 +229,18 @@ fn attended(pair: &mut Pair<'_>) -> Outcome {
     let mut third = third_phone(line);
     pair.connect();
     pause(0.5);
-    pair.caller.order("hold");
+    pair.caller.command("hold");
     pair.caller.wait_call("held", SOON);
-    pair.caller.order(&format!("call {}", line.number));
+    pair.caller.command(&format!("call {}", line.number));
     third.wait_call("incoming", SOON);
     answer(&mut third, &mut pair.caller);
     pause(0.5);
-    pair.caller.order("hand-over");
+    pair.caller.command("transfer");
     leave(pair, third)
 }
 
-/// The caller is out of it; the two others hear each other until the third one hangs up.
-fn leave(pair: &mut Pair<'_>, mut third: Phone) -> Outcome {
+/// The caller has left the call; the two others hear each other until the third one hangs up.
+fn leave(pair: &mut Pair<'_>, mut third: RealPhone) -> Outcome {
     pair.caller.wait_call("ended", SOON);
     pause(AFTERWARDS.as_secs_f64());
     hang_up(&mut third, &mut pair.callee);

@@ -1,30 +1,30 @@
-//! What came of it all: a table for people, and JSON for programs.
+//! The results: a table, and JSON for programs.
 
 use std::{collections::BTreeMap, fmt, fs};
 
-use ringfence_tests::{program::from_pypi, real_phone::Model, tone::Heard};
+use ringfence_tests::{program::from_pypi, real_phone::PhoneModel, tone::ToneMeasurement};
 use serde_json::{Value, json};
 
 use super::{pair::Way, scenes::Feature};
 
-/// How one scene went.
+/// The result of one feature.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    /// As it should, with a remark.
+    /// It worked, with a remark.
     Fine(&'static str),
-    /// As it should; what the caller heard, and the callee.
-    Heard(Heard, Heard),
-    /// The phone has no such thing.
+    /// It worked; what the caller and the callee heard.
+    Measured(ToneMeasurement, ToneMeasurement),
+    /// The phone does not support it.
     PhoneCannot(&'static str),
-    /// Not as it should.
+    /// It failed.
     Failed(String),
 }
 
-/// One scene of two phones.
+/// One feature of two phones.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
-    pub(super) caller: Model,
-    pub(super) callee: Model,
+    pub(super) caller: PhoneModel,
+    pub(super) callee: PhoneModel,
     pub(super) way: Way,
     pub(super) feature: Feature,
     pub(super) outcome: Outcome,
@@ -39,7 +39,7 @@ impl Cell {
         format!("{:?} > {:?}", self.caller, self.callee)
     }
 
-    /// What stands in the table; remarks are numbered among `notes`.
+    /// The text in the table; remarks are numbered in `notes`.
     fn shown(&self, notes: &mut Vec<String>) -> String {
         let mut note = |text: &str| {
             let place = notes.iter().position(|known| known == text);
@@ -51,7 +51,7 @@ impl Cell {
         match &self.outcome {
             Outcome::Fine("") => "ok".to_owned(),
             Outcome::Fine(remark) => format!("ok({})", note(remark)),
-            Outcome::Heard(caller, callee) => {
+            Outcome::Measured(caller, callee) => {
                 let gap = caller.longest_gap.max(callee.longest_gap);
                 let [caller, callee] = [caller, callee].map(|heard| heard.tone.as_secs_f64());
                 format!("{caller:.2}/{callee:.2} s {} ms", gap.as_millis())
@@ -64,7 +64,7 @@ impl Cell {
     }
 
     fn to_json(&self) -> Value {
-        let heard = |heard: &Heard| {
+        let heard = |heard: &ToneMeasurement| {
             json!({
                 "tone_s": heard.tone.as_secs_f64(),
                 "longest_gap_ms": heard.longest_gap.as_millis(),
@@ -72,7 +72,7 @@ impl Cell {
         };
         let (outcome, more) = match &self.outcome {
             Outcome::Fine(remark) => ("ok", json!({ "remark": remark })),
-            Outcome::Heard(caller, callee) => (
+            Outcome::Measured(caller, callee) => (
                 "ok",
                 json!({ "caller_heard": heard(caller), "callee_heard": heard(callee) }),
             ),
@@ -104,7 +104,7 @@ impl fmt::Display for Cell {
     }
 }
 
-/// A table of what was tried over UDP, and one of the other ways.
+/// Prints a table of the features over UDP, and one of the other settings.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 pub(super) fn print(cells: &[Cell], fully: Way) {
     let mut notes = Vec::new();

@@ -1,25 +1,25 @@
-//! What phones differ in.
+//! What phones do differently.
 
-/// How phones of different makes differ.
+/// The differences between phones that matter to an engine.
 #[derive(Clone, Copy, Debug)]
-pub struct Make {
-    /// What it lists in Allow-Events when it registers.
+pub struct HandsetBehaviour {
+    /// Allow-Events in REGISTER.
     pub allow_events: Option<&'static str>,
-    /// What it lists in Allow when it calls or is called.
+    /// Allow in INVITE and its responses.
     pub allow: Option<&'static str>,
-    /// What it answers to a NOTIFY that belongs to no call.
+    /// The status of its response to a NOTIFY outside a call.
     pub notify_status: u16,
-    /// Whether it knows telephone events (RFC 4733).
+    /// Whether it supports telephone events (RFC 4733).
     pub has_events: bool,
     /// How it holds a call.
     pub holds_by: Hold,
-    /// Whether it offers its sound encrypted only (RTP/SAVP, as Linphone does first).
+    /// Whether it offers RTP/SAVP only, as Linphone does at first.
     pub offers_savp: bool,
-    /// Whether it offers anew by UPDATE (RFC 3311) instead of re-INVITE.
+    /// Whether it sends new offers in UPDATE (RFC 3311) instead of re-INVITE.
     pub offers_by_update: bool,
 }
 
-/// What the SDP of a phone says that holds a call.
+/// How the SDP of a phone says that it holds a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// `a=sendonly` (RFC 3264 section 8.4): it may play music.
@@ -30,8 +30,8 @@ pub enum Hold {
     ZeroAddress,
 }
 
-impl Make {
-    /// What every phone is at first.
+impl HandsetBehaviour {
+    /// How every phone behaves at first.
     pub const PLAIN: Self = Self {
         allow_events: None,
         allow: None,

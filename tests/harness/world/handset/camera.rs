@@ -1,7 +1,6 @@
-//! A handset's camera and screen: pictures in RTP (RFC 3550) that are no real ones, and the wish for a whole one
-//! (RFC 4585 section 6.3.1).
+//! A handset's video: RTP (RFC 3550) with fake frames, and keyframe requests (PLI, RFC 4585 section 6.3.1).
 //!
-//! A picture is five packets every 40 ms; a whole one begins every payload with `W`, one that builds on it with `p`.
+//! A frame is five packets every 40 ms. Payloads of a keyframe begin with `W`, those of other frames with `p`.
 
 use std::{
     net::SocketAddr,
@@ -14,10 +13,10 @@ const HEADER: usize = 12;
 const PAYLOAD: usize = 900;
 const TICKS: u32 = 3_600;
 
-/// A camera, and the screen beside it.
+/// A source of video, and what the handset received.
 #[derive(Clone, Debug)]
 pub struct Camera {
-    /// Where it sends from and takes pictures.
+    /// Its RTP address.
     pub rtp: SocketAddr,
     /// Its payload type for VP8.
     pub payload_type: u8,
@@ -25,25 +24,25 @@ pub struct Camera {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
-    is_whole_wanted: bool,
+    keyframe_is_wanted: bool,
     live: Option<(Instant, SocketAddr)>,
-    screen: Screen,
+    received_video: ReceivedVideo,
 }
 
-/// What came for the screen.
+/// The video that the handset received.
 #[derive(Clone, Debug, Default)]
-pub struct Screen {
-    /// Whole packets of RTP, as they came.
+pub struct ReceivedVideo {
+    /// Received RTP packets with their headers.
     pub packets: Vec<Vec<u8>>,
-    /// Wishes of the other side for a whole picture.
-    pub wishes: usize,
+    /// Keyframe requests of the other side.
+    pub keyframe_requests: usize,
 }
 
-impl Screen {
-    /// Packets of whole pictures.
-    pub fn whole(&self) -> usize {
-        let is_whole = |packet: &&Vec<u8>| packet.get(HEADER) == Some(&b'W');
-        self.packets.iter().filter(is_whole).count()
+impl ReceivedVideo {
+    /// Received packets that belong to keyframes.
+    pub fn keyframe_packets(&self) -> usize {
+        let is_keyframe = |packet: &&Vec<u8>| packet.get(HEADER) == Some(&b'W');
+        self.packets.iter().filter(is_keyframe).count()
     }
 }
 
@@ -56,18 +55,18 @@ impl Camera {
             sequence: 9_000,
             timestamp: 55_000,
             ssrc,
-            is_whole_wanted: true,
+            keyframe_is_wanted: true,
             live: None,
-            screen: Screen::default(),
+            received_video: ReceivedVideo::default(),
         }
     }
 
-    /// What came for the screen.
-    pub fn screen(&self) -> &Screen {
-        &self.screen
+    /// The video that the handset received.
+    pub fn received_video(&self) -> &ReceivedVideo {
+        &self.received_video
     }
 
-    /// Who sends, in its packets.
+    /// The SSRC of its packets.
     pub fn ssrc(&self) -> u32 {
         self.ssrc
     }
@@ -85,15 +84,15 @@ impl Camera {
         self.live.map(|(next, _)| next)
     }
 
-    /// The packets of the picture that is due.
+    /// The packets of the frame that is due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
         let Some((next, to)) = self.live.filter(|(next, _)| *next <= now) else {
             return Vec::new();
         };
         self.live = Some((next + PAUSE, to));
         self.timestamp = self.timestamp.wrapping_add(TICKS);
-        let kind = if self.is_whole_wanted { b'W' } else { b'p' };
-        self.is_whole_wanted = false;
+        let kind = if self.keyframe_is_wanted { b'W' } else { b'p' };
+        self.keyframe_is_wanted = false;
         (1..=PACKETS)
             .map(|packet| (to, self.packet(kind, packet == PACKETS)))
             .collect()
@@ -110,8 +109,8 @@ impl Camera {
         bytes
     }
 
-    /// Says that a whole picture is needed, with a name that is nobody's business.
-    pub(super) fn wish(&self) -> Option<(SocketAddr, Vec<u8>)> {
+    /// A keyframe request, with a CNAME that must not leave the LAN.
+    pub(super) fn keyframe_request(&self) -> Option<(SocketAddr, Vec<u8>)> {
         let (_, to) = self.live?;
         let ssrc = self.ssrc.to_be_bytes();
         let mut bytes = [&[0x80, 201, 0, 1][..], &ssrc].concat();
@@ -122,12 +121,12 @@ impl Camera {
 
     pub(super) fn handle(&mut self, bytes: &[u8]) {
         let is_rtcp = bytes.get(1).is_some_and(|kind| (192..=223).contains(kind));
-        let is_wish = bytes.windows(4).any(|part| part == [0x81, 206, 0, 2]);
+        let is_keyframe_request = bytes.windows(4).any(|part| part == [0x81, 206, 0, 2]);
         if !is_rtcp {
-            self.screen.packets.push(bytes.to_vec());
-        } else if is_wish {
-            self.screen.wishes += 1;
-            self.is_whole_wanted = true;
+            self.received_video.packets.push(bytes.to_vec());
+        } else if is_keyframe_request {
+            self.received_video.keyframe_requests += 1;
+            self.keyframe_is_wanted = true;
         }
     }
 }

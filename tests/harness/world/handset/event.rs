@@ -1,54 +1,54 @@
-//! What the person with a handset notices.
+//! What happens at a handset.
 
-/// Something that the person with the handset sees or hears.
+/// Something that the user of the handset sees or hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum HandsetEvent {
     /// "Registered" on the display.
     Registered,
     /// The server refused the registration.
     NotRegistered(u16),
-    /// It rings, and the display shows this caller.
-    Rings {
+    /// It rings and displays this caller.
+    Ringing {
         /// The user part of From.
         caller: String,
     },
-    /// It no longer rings: CANCEL, with the Reason header if there is one.
-    Stopped {
+    /// The caller has cancelled, with this Reason header.
+    Cancelled {
         /// RFC 3326.
         reason: Option<String>,
     },
     /// Ringback.
-    HearsRingback,
-    /// The call is answered, by this person or by the other one.
-    Talks,
+    Ringback,
+    /// The call was answered, here or there.
+    Answered,
     /// The call was refused with this status.
     Refused(u16),
     /// The other side has hung up.
     HungUp,
-    /// A re-INVITE of this phone was accepted.
-    Renewed,
-    /// A re-INVITE of this phone was refused.
-    NotRenewed(u16),
-    /// A text came.
+    /// This phone's new offer was accepted.
+    ReofferAccepted,
+    /// This phone's new offer was refused with this status.
+    ReofferRefused(u16),
+    /// A text arrived.
     Text {
         /// The user part of From.
         from: String,
         /// The display name in From.
         name: Option<String>,
-        /// What it says.
+        /// The text.
         body: String,
     },
-    /// What became of a text of this phone.
-    TextDone(u16),
-    /// A lamp changed, or something else that this phone watches.
-    Told {
+    /// The final status of this phone's text.
+    TextStatus(u16),
+    /// A NOTIFY of a subscription.
+    Notified {
         /// The event package.
         package: String,
         /// The document.
         body: String,
     },
-    /// How the transfer stands that its person asked for: a status line.
-    Transfer(String),
-    /// A key was pressed on the other side, told by INFO: its body.
+    /// Progress of this phone's transfer: a status line.
+    TransferStatus(String),
+    /// The other side pressed a key: the body of the INFO.
     Key(String),
 }

@@ -1,7 +1,10 @@
-//! A SIP phone of the simulated world: told bytes and time, and by the test what its person does.
+//! A simulated SIP phone. It is given bytes, the time, and from the test the actions of its user.
 //!
-//! It does what a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and digits), repeats what
-//! is not answered, and keeps a list of what its person notices. A second caller hears 486.
+//! It behaves as a plain desk phone does (RFC 3261 user agent, digest, RFC 3264 with PCMU, PCMA and telephone events),
+//! retransmits, records events, and answers a second caller with 486.
+//! It is deliberately independent of the SIP client in `ringfence-sip`, which the softphone uses: it shares only the message
+//! parser and writer, so that a mistake in one is not repeated in the other. The tests of `ringfence-sip` have a third, still
+//! simpler one.
 
 mod behaviour;
 mod call_features;
@@ -26,95 +29,95 @@ use ringfence_sip::{
 };
 
 pub use self::{
-    behaviour::{Hold, Make},
-    camera::{Camera, Screen},
-    event::Notice,
+    behaviour::{HandsetBehaviour, Hold},
+    camera::{Camera, ReceivedVideo},
+    event::HandsetEvent,
 };
 use self::{
     send::{branch, copy, cseq, remote},
-    srtp::Lock,
+    srtp::SdesMedia,
 };
 
 use super::{
-    audio::{Ear, Microphone},
-    retransmissions::Repeats,
+    audio::{ReceivedAudio, ToneSource},
+    retransmissions::Retransmissions,
 };
 
-/// Who a handset is.
+/// The account and addresses of a handset.
 #[derive(Clone, Debug)]
-pub struct Card {
+pub struct HandsetConfig {
     /// SIP user name.
     pub user: String,
     /// SIP password.
     pub password: Password,
-    /// The engine.
+    /// The engine's SIP server.
     pub server: SocketAddr,
-    /// Where it sends SIP from.
+    /// Its SIP address.
     pub address: SocketAddr,
-    /// Where it hears RTP.
+    /// Its RTP address.
     pub rtp: SocketAddr,
-    /// What its microphone picks up.
+    /// The frequency of the tone that it sends.
     pub hz: f64,
 }
 
-/// What leaves a handset.
+/// What a handset sends.
 #[derive(Debug)]
 pub(crate) enum HandsetOutput {
     Sip(Vec<u8>),
-    Sound { to: SocketAddr, bytes: Vec<u8> },
+    Rtp { to: SocketAddr, bytes: Vec<u8> },
     Video { to: SocketAddr, bytes: Vec<u8> },
 }
 
 /// A phone.
 #[derive(Debug)]
 pub struct Handset {
-    card: Card,
-    make: Make,
-    /// Of the sound that it encrypts.
-    lock: Option<Lock>,
+    config: HandsetConfig,
+    behaviour: HandsetBehaviour,
+    /// The SRTP session, if it uses SRTP.
+    sdes: Option<SdesMedia>,
     rng: ChaCha20Rng,
-    microphone: Microphone,
-    ear: Ear,
-    repeats: Repeats,
-    asked: BTreeMap<String, Asked>,
+    audio: ToneSource,
+    received_audio: ReceivedAudio,
+    retransmissions: Retransmissions,
+    pending: BTreeMap<String, PendingRequest>,
     call: Option<Call>,
-    /// A call that rang when its person dialled.
-    aside: Option<Call>,
-    notices: Vec<(Instant, Notice)>,
-    /// What it answers texts with.
+    /// A call that was ringing when the user dialled.
+    waiting_call: Option<Call>,
+    events: Vec<(Instant, HandsetEvent)>,
+    /// The status of its responses to texts.
     text_status: u16,
     out: VecDeque<HandsetOutput>,
     sequence: u32,
     is_held: bool,
     camera: Option<Camera>,
-    /// Makes no offer when it dials.
-    is_silent: bool,
-    /// The call that the next one it dials takes the place of.
+    /// Whether it dials without an offer.
+    dials_without_offer: bool,
+    /// The Replaces header of the next call that it dials.
     replaces: Option<String>,
 }
 
-/// A request that was not finally answered yet.
+/// A request without a final response.
 #[derive(Debug)]
-struct Asked {
+struct PendingRequest {
     request: Request,
-    is_proved: bool,
+    is_authenticated: bool,
 }
 
 #[derive(Debug)]
 struct Call {
     id: String,
-    /// Our From, with its tag; in requests of ours.
+    /// This side's From with its tag.
     us: String,
-    /// The other side's To, with its tag once there is one.
+    /// The other side's To, with its tag when it is known.
     them: String,
     target: Option<Uri>,
     stage: Stage,
     has_talked: bool,
-    /// The INVITE that opened it.
+    /// The INVITE that began it.
     invite: Request,
-    /// The last answer that we gave to it.
+    /// The last response to that INVITE.
     said: Option<Response>,
-    /// The ACK of our INVITE, for a 200 that comes again.
+    /// The ACK of this phone's INVITE, sent again if the 200 is retransmitted.
     ack: Option<Vec<u8>>,
 }
 
@@ -127,55 +130,55 @@ enum Stage {
 }
 
 impl Handset {
-    pub(crate) fn new(card: Card, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(config: HandsetConfig, seed: [u8; 32]) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let microphone = Microphone::new(card.hz, rng.next_u32());
+        let audio = ToneSource::new(config.hz, rng.next_u32());
         Self {
-            card,
-            make: Make::PLAIN,
-            lock: None,
+            config,
+            behaviour: HandsetBehaviour::PLAIN,
+            sdes: None,
             rng,
-            microphone,
-            ear: Ear::default(),
-            repeats: Repeats::default(),
-            asked: BTreeMap::new(),
+            audio,
+            received_audio: ReceivedAudio::default(),
+            retransmissions: Retransmissions::default(),
+            pending: BTreeMap::new(),
             call: None,
-            aside: None,
-            notices: Vec::new(),
+            waiting_call: None,
+            events: Vec::new(),
             text_status: 200,
             out: VecDeque::new(),
             sequence: 0,
             is_held: false,
             camera: None,
-            is_silent: false,
+            dials_without_offer: false,
             replaces: None,
         }
     }
 
-    /// Who it is.
-    pub fn card(&self) -> &Card {
-        &self.card
+    /// Its account and addresses.
+    pub fn config(&self) -> &HandsetConfig {
+        &self.config
     }
 
-    /// Everything its person noticed, in order.
-    pub fn notices(&self) -> Vec<&Notice> {
-        self.notices.iter().map(|(_, notice)| notice).collect()
+    /// All events in order.
+    pub fn events(&self) -> Vec<&HandsetEvent> {
+        self.events.iter().map(|(_, event)| event).collect()
     }
 
-    /// When its person first noticed this.
-    pub fn noticed(&self, wanted: &Notice) -> Option<Instant> {
-        let found = self.notices.iter().find(|(_, notice)| notice == wanted)?;
+    /// When this event first happened.
+    pub fn time_of(&self, wanted: &HandsetEvent) -> Option<Instant> {
+        let found = self.events.iter().find(|(_, event)| event == wanted)?;
         Some(found.0)
     }
 
-    /// What came out of its speaker.
-    pub fn ear(&self) -> &Ear {
-        &self.ear
+    /// The audio that it received.
+    pub fn received_audio(&self) -> &ReceivedAudio {
+        &self.received_audio
     }
 
-    /// The SRTP keys of both directions as SDP writes them, if it encrypts its sound.
+    /// The SRTP keys of both directions in base64, if it uses SRTP.
     pub fn keys(&self) -> Vec<String> {
-        self.lock.as_ref().map_or_else(Vec::new, Lock::keys)
+        self.sdes.as_ref().map_or_else(Vec::new, SdesMedia::keys)
     }
 
     /// Its camera, if it has one.
@@ -183,17 +186,17 @@ impl Handset {
         self.camera.as_ref()
     }
 
-    /// It rings at this moment.
+    /// Whether it is ringing.
     pub fn is_ringing(&self) -> bool {
         self.stage() == Some(Stage::Ringing)
     }
 
-    /// It is in no call, and none rings.
+    /// Whether it has no call, not even a ringing one.
     pub fn is_free(&self) -> bool {
         self.stage().is_none_or(|stage| stage == Stage::Over)
     }
 
-    /// It is in a call that was answered.
+    /// Whether it is in an answered call.
     pub fn is_talking(&self) -> bool {
         self.stage() == Some(Stage::Talking)
     }
@@ -203,49 +206,49 @@ impl Handset {
     }
 
     pub(crate) fn register(&mut self, now: Instant) {
-        let server = Uri::sip(None, self.card.server);
+        let server = Uri::sip(None, self.config.server);
         let us = self.address_of_record();
         let from = format!("<{us}>;tag={}", self.token());
         let id = self.token();
         let mut request = self.request(Method::Register, &server, (&from, &format!("<{us}>"), &id));
-        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        let contact = Uri::sip(Some(&self.config.user), self.config.address);
         request.headers.push(Name::Contact, format!("<{contact}>"));
         request.headers.push(Name::Expires, "3600");
-        if let Some(packages) = self.make.allow_events {
+        if let Some(packages) = self.behaviour.allow_events {
             request.headers.push(Name::AllowEvents, packages);
         }
-        self.ask(request, false, now);
+        self.send_request(request, false, now);
     }
 
-    pub(crate) fn become_of_make(&mut self, make: Make) {
-        self.make = make;
-        self.lock = make.offers_savp.then(|| Lock::new(&mut self.rng));
+    pub(crate) fn set_behaviour(&mut self, behaviour: HandsetBehaviour) {
+        self.behaviour = behaviour;
+        self.sdes = behaviour.offers_savp.then(|| SdesMedia::new(&mut self.rng));
     }
 
-    /// Allow, if it says what it takes.
+    /// Adds Allow if this phone sends it.
     fn add_allow(&self, headers: &mut Headers) {
-        if let Some(methods) = self.make.allow {
+        if let Some(methods) = self.behaviour.allow {
             headers.push(Name::Allow, methods);
         }
     }
 
     pub(crate) fn dial(&mut self, digits: &str, now: Instant) {
-        let uri = Uri::sip(Some(digits), self.card.server);
+        let uri = Uri::sip(Some(digits), self.config.server);
         let (tag, id) = (self.token(), self.token());
-        let (user, us) = (&self.card.user, self.address_of_record());
+        let (user, us) = (&self.config.user, self.address_of_record());
         let us = format!("\"Handset of {user}\" <{us}>;tag={tag}");
         let them = format!("<{uri}>");
         let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
         self.add_sdp(&mut request.headers, &mut request.body, 1);
         self.add_allow(&mut request.headers);
-        if self.is_silent {
+        if self.dials_without_offer {
             request.body.clear();
         }
         if let Some(replaces) = self.replaces.take() {
             request.headers.push(Name::Replaces, replaces);
         }
-        // Like a desk phone with two line keys: what rings goes on ringing, behind the new call.
-        self.aside = self.call.take().filter(|call| call.stage == Stage::Ringing);
+        // As on a desk phone with two line keys, a ringing call goes on ringing beside the new one.
+        self.waiting_call = self.call.take().filter(|call| call.stage == Stage::Ringing);
         self.call = Some(Call {
             id,
             us,
@@ -257,29 +260,29 @@ impl Handset {
             said: None,
             ack: None,
         });
-        self.ask(request, false, now);
+        self.send_request(request, false, now);
     }
 
     pub(crate) fn answer(&mut self, now: Instant) {
-        self.ear = Ear::default();
+        self.received_audio = ReceivedAudio::default();
         self.respond_with_sdp(now);
         let Some(call) = &mut self.call else { return };
         call.stage = Stage::Talking;
         let (remote, video) = remote(&call.invite.body, true);
-        self.talk(remote, now);
-        self.show(video, now);
+        self.start_audio(remote, now);
+        self.start_video(video, now);
     }
 
     pub(crate) fn decline(&mut self, status: u16, now: Instant) {
-        self.say_final(status, now);
+        self.respond_finally(status, now);
         if let Some(call) = &mut self.call {
             call.stage = Stage::Over;
         }
     }
 
-    /// Puts the receiver down, whatever the state of the call.
+    /// Ends the call in whatever state it is.
     pub(crate) fn hang_up(&mut self, now: Instant) {
-        self.microphone.close();
+        self.audio.close();
         if let Some(camera) = &mut self.camera {
             camera.close();
         }
@@ -288,31 +291,31 @@ impl Handset {
             Some(Stage::Ringing) => self.decline(603, now),
             Some(Stage::Talking) => {
                 if let Some(request) = self.in_dialog(Method::Bye) {
-                    self.ask(request, false, now);
+                    self.send_request(request, false, now);
                 }
-                self.over();
+                self.end_call();
             }
             _ => {}
         }
     }
 
-    /// Offers its sound again in a running call: from another port, and perhaps on hold.
+    /// Sends a new offer in a call, from another port or with hold.
     pub(crate) fn reinvite(&mut self, rtp: SocketAddr, now: Instant) {
-        self.card.rtp = rtp;
-        let method = if self.make.offers_by_update {
+        self.config.rtp = rtp;
+        let method = if self.behaviour.offers_by_update {
             Method::Update
         } else {
             Method::Invite
         };
         if let Some(mut request) = self.in_dialog(method) {
             self.add_sdp(&mut request.headers, &mut request.body, 2);
-            self.ask(request, false, now);
+            self.send_request(request, false, now);
         }
     }
 
     fn cancel(&mut self, now: Instant) {
         let Some(call) = &self.call else { return };
-        let asked = self.asked.values().find(|asked| {
+        let asked = self.pending.values().find(|asked| {
             asked.request.method == Method::Invite
                 && asked.request.headers.call_id() == Some(&call.id)
         });
@@ -329,17 +332,17 @@ impl Handset {
             .replace(Name::CSeq, cseq(number, Method::Cancel));
         let name = format!("{} CANCEL", branch(&invite.headers));
         let bytes = cancel.to_bytes();
-        self.repeats.start(name, bytes.clone(), now);
+        self.retransmissions.start(name, bytes.clone(), now);
         self.out.push_back(HandsetOutput::Sip(bytes));
     }
 
-    pub(crate) fn handle_sound(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
-        if to == self.card.rtp {
-            match &mut self.lock {
-                None => self.ear.hear(bytes, now),
-                Some(lock) => {
-                    if let Some(packet) = lock.open(bytes) {
-                        self.ear.hear(&packet, now);
+    pub(crate) fn handle_rtp(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
+        if to == self.config.rtp {
+            match &mut self.sdes {
+                None => self.received_audio.receive(bytes, now),
+                Some(sdes) => {
+                    if let Some(packet) = sdes.open(bytes) {
+                        self.received_audio.receive(&packet, now);
                     }
                 }
             }
@@ -349,21 +352,21 @@ impl Handset {
                 .map(|step| camera.rtp.port() + step)
                 .contains(&to.port())
             && to.ip() == camera.rtp.ip()
-            && to.port() != self.card.rtp.port()
+            && to.port() != self.config.rtp.port()
         {
             camera.handle(bytes);
         }
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        for bytes in self.repeats.due(now) {
+        for bytes in self.retransmissions.due(now) {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }
-        while let Some((to, mut bytes)) = self.microphone.due(now) {
-            if let Some(lock) = &mut self.lock {
-                lock.seal(&mut bytes);
+        while let Some((to, mut bytes)) = self.audio.due(now) {
+            if let Some(sdes) = &mut self.sdes {
+                sdes.seal(&mut bytes);
             }
-            self.out.push_back(HandsetOutput::Sound { to, bytes });
+            self.out.push_back(HandsetOutput::Rtp { to, bytes });
         }
         for (to, bytes) in self
             .camera
@@ -381,18 +384,18 @@ impl Handset {
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let camera = self.camera.as_ref().and_then(Camera::next_alarm);
         let alarms = [
-            self.repeats.next_alarm(),
-            self.microphone.next_alarm(),
+            self.retransmissions.next_alarm(),
+            self.audio.next_alarm(),
             camera,
         ];
         alarms.into_iter().flatten().min()
     }
 
-    fn talk(&mut self, remote: Option<SocketAddr>, now: Instant) {
-        let is_mute = self.is_held && self.make.holds_by != Hold::SendOnly;
+    fn start_audio(&mut self, remote: Option<SocketAddr>, now: Instant) {
+        let is_mute = self.is_held && self.behaviour.holds_by != Hold::SendOnly;
         match remote.filter(|_| !is_mute) {
-            Some(remote) => self.microphone.open(remote, now),
-            None if is_mute => self.microphone.close(),
+            Some(remote) => self.audio.open(remote, now),
+            None if is_mute => self.audio.close(),
             None => {}
         }
         let is_first = self
@@ -400,18 +403,18 @@ impl Handset {
             .as_mut()
             .is_some_and(|call| !std::mem::replace(&mut call.has_talked, true));
         if is_first {
-            self.notice(Notice::Talks, now);
+            self.record(HandsetEvent::Answered, now);
         }
     }
 
-    fn show(&mut self, remote: Option<SocketAddr>, now: Instant) {
+    fn start_video(&mut self, remote: Option<SocketAddr>, now: Instant) {
         if let Some(camera) = &mut self.camera {
             camera.open(remote, now);
         }
     }
 
-    fn over(&mut self) {
-        self.microphone.close();
+    fn end_call(&mut self) {
+        self.audio.close();
         if let Some(camera) = &mut self.camera {
             camera.close();
         }
@@ -420,7 +423,7 @@ impl Handset {
         }
     }
 
-    fn notice(&mut self, notice: Notice, now: Instant) {
-        self.notices.push((now, notice));
+    fn record(&mut self, event: HandsetEvent, now: Instant) {
+        self.events.push((now, event));
     }
 }

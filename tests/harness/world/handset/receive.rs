@@ -1,4 +1,4 @@
-//! What a handset does about what it is told: requests of the engine, and answers to its own.
+//! How a handset handles requests of the engine and responses to its own requests.
 
 use std::time::Instant;
 
@@ -7,9 +7,9 @@ use ringfence_sip::{
     message::{CSeq, Message, Method, Name, Request, Response, Uri, parse},
 };
 
-use super::super::audio::Ear;
+use super::super::audio::ReceivedAudio;
 use super::{
-    Asked, Call, Handset, HandsetOutput, Notice, Stage,
+    Call, Handset, HandsetEvent, HandsetOutput, PendingRequest, Stage,
     send::{branch, contact, copy, cseq, remote},
 };
 
@@ -28,43 +28,43 @@ impl Handset {
         let is_ours = self.call.as_ref().is_some_and(|call| call.id == id);
         match request.method {
             Method::Invite if !is_ours => self.ring(request, now),
-            // Again, because an answer was lost.
-            Method::Invite => self.say_again(),
+            // A retransmission: the response was lost.
+            Method::Invite => self.repeat_response(),
             Method::Ack => {
-                self.repeats.stop(&format!("final {id}"));
+                self.retransmissions.stop(&format!("final {id}"));
             }
-            Method::Cancel if self.aside.as_ref().is_some_and(|call| call.id == id) => {
+            Method::Cancel if self.waiting_call.as_ref().is_some_and(|call| call.id == id) => {
                 self.send(&Response::to(&request, 200));
-                let call = std::mem::replace(&mut self.call, self.aside.take());
-                self.say_final(487, now);
+                let call = std::mem::replace(&mut self.call, self.waiting_call.take());
+                self.respond_finally(487, now);
                 self.call = call;
                 let reason = request.headers.text(&Name::Reason).map(str::to_owned);
-                self.notice(Notice::Stopped { reason }, now);
+                self.record(HandsetEvent::Cancelled { reason }, now);
             }
             Method::Cancel => {
                 self.send(&Response::to(&request, 200));
                 if is_ours && self.is_ringing() {
-                    self.say_final(487, now);
+                    self.respond_finally(487, now);
                     let reason = request.headers.text(&Name::Reason).map(str::to_owned);
-                    self.notice(Notice::Stopped { reason }, now);
-                    self.over();
+                    self.record(HandsetEvent::Cancelled { reason }, now);
+                    self.end_call();
                 }
             }
             Method::Bye => {
                 self.send(&Response::to(&request, if is_ours { 200 } else { 481 }));
                 if is_ours && self.is_talking() {
-                    self.repeats.stop(&format!("final {id}"));
-                    self.notice(Notice::HungUp, now);
-                    self.over();
+                    self.retransmissions.stop(&format!("final {id}"));
+                    self.record(HandsetEvent::HungUp, now);
+                    self.end_call();
                 }
             }
-            Method::Message => self.hear_text(&request, now),
+            Method::Message => self.handle_message(&request, now),
             Method::Options => self.send(&Response::to(&request, 200)),
             Method::Notify | Method::Info if is_ours => {
                 self.send(&Response::to(&request, 200));
-                self.notice_word(&request.method, &request.body, now);
+                self.record_body(&request.method, &request.body, now);
             }
-            Method::Notify => self.hear_lamp(&request, now),
+            Method::Notify => self.handle_notify(&request, now),
             _ => self.send(&Response::to(&request, 501)),
         }
     }
@@ -97,8 +97,8 @@ impl Handset {
             return self.send(&busy);
         }
         self.call = Some(call);
-        self.say(180, Vec::new());
-        self.notice(Notice::Rings { caller }, now);
+        self.respond(180, Vec::new());
+        self.record(HandsetEvent::Ringing { caller }, now);
     }
 
     fn handle_response(&mut self, response: &Response, now: Instant) {
@@ -107,37 +107,39 @@ impl Handset {
         };
         let name = branch(&response.headers);
         if method == Method::Cancel {
-            self.repeats.stop(&format!("{name} CANCEL"));
+            self.retransmissions.stop(&format!("{name} CANCEL"));
             return;
         }
         if response.status >= 200 || method == Method::Invite {
-            self.repeats.stop(&name);
+            self.retransmissions.stop(&name);
         }
         if response.status < 200 {
             if response.status == 180 && self.stage() == Some(Stage::Dialling) {
-                self.notice(Notice::HearsRingback, now);
+                self.record(HandsetEvent::Ringback, now);
             }
             return;
         }
-        let asked = self.asked.remove(&name);
+        let asked = self.pending.remove(&name);
         if method == Method::Invite {
             self.acknowledge(response, asked.as_ref());
         }
         let Some(asked) = asked else { return };
-        if response.status == 401 && !asked.is_proved {
-            return self.prove(asked.request, response, now);
+        if response.status == 401 && !asked.is_authenticated {
+            return self.authenticate(asked.request, response, now);
         }
         match method {
-            Method::Register if response.status == 200 => self.notice(Notice::Registered, now),
-            Method::Register => self.notice(Notice::NotRegistered(response.status), now),
-            Method::Invite | Method::Update => self.hear_outcome(response, now),
-            Method::Message => self.notice(Notice::TextDone(response.status), now),
+            Method::Register if response.status == 200 => {
+                self.record(HandsetEvent::Registered, now)
+            }
+            Method::Register => self.record(HandsetEvent::NotRegistered(response.status), now),
+            Method::Invite | Method::Update => self.handle_outcome(response, now),
+            Method::Message => self.record(HandsetEvent::TextStatus(response.status), now),
             _ => {}
         }
     }
 
-    /// The final answer to an INVITE of ours, the first or a later one.
-    fn hear_outcome(&mut self, response: &Response, now: Instant) {
+    /// The final response to the first or a later INVITE, or to an UPDATE.
+    fn handle_outcome(&mut self, response: &Response, now: Instant) {
         let is_later = self.is_talking();
         let Some(call) = &mut self.call else { return };
         let is_ok = response.status < 300;
@@ -150,34 +152,34 @@ impl Handset {
             call.target = contact(&response.headers);
             call.stage = Stage::Talking;
             let (mut remote, video) = remote(&response.body, call.invite.body.is_empty());
-            if let Some(lock) = &mut self.lock {
-                remote = lock.hear_answer(&response.body);
+            if let Some(sdes) = &mut self.sdes {
+                remote = sdes.read_answer(&response.body);
             }
             if !is_later {
-                self.ear = Ear::default();
+                self.received_audio = ReceivedAudio::default();
             }
-            self.talk(remote, now);
-            self.show(video, now);
+            self.start_audio(remote, now);
+            self.start_video(video, now);
         } else if !is_later {
             call.stage = Stage::Over;
         }
-        self.notice_outcome(response.status, is_later, now);
+        self.record_outcome(response.status, is_later, now);
     }
 
-    fn notice_outcome(&mut self, status: u16, is_later: bool, now: Instant) {
+    fn record_outcome(&mut self, status: u16, is_later: bool, now: Instant) {
         match (is_later, status < 300) {
-            (true, true) => self.notice(Notice::Renewed, now),
-            (true, false) => self.notice(Notice::NotRenewed(status), now),
+            (true, true) => self.record(HandsetEvent::ReofferAccepted, now),
+            (true, false) => self.record(HandsetEvent::ReofferRefused(status), now),
             (false, true) => {}
-            (false, false) => self.notice(Notice::Refused(status), now),
+            (false, false) => self.record(HandsetEvent::Refused(status), now),
         }
     }
 
-    /// ACK: of a refusal in the same transaction, of a 200 in a new one (RFC 3261 sections 17.1.1.3 and 13.2.2.4).
-    fn acknowledge(&mut self, response: &Response, asked: Option<&Asked>) {
+    /// Sends the ACK: of a failure in the same transaction, of a 200 in a new one (RFC 3261 sections 17.1.1.3 and 13.2.2.4).
+    fn acknowledge(&mut self, response: &Response, asked: Option<&PendingRequest>) {
         let number = response.headers.cseq().map_or(0, |cseq| cseq.number);
         let Some(asked) = asked else {
-            // Again, because our ACK was lost.
+            // A retransmission: the ACK was lost.
             let ack = self.call.as_ref().and_then(|call| call.ack.clone());
             if let Some(bytes) = ack {
                 self.out.push_back(HandsetOutput::Sip(bytes));
@@ -209,8 +211,8 @@ impl Handset {
         self.out.push_back(HandsetOutput::Sip(bytes));
     }
 
-    /// Asks again with digest credentials.
-    fn prove(&mut self, mut request: Request, response: &Response, now: Instant) {
+    /// Sends the request again with digest credentials.
+    fn authenticate(&mut self, mut request: Request, response: &Response, now: Instant) {
         let challenge = response
             .headers
             .get(&Name::WwwAuthenticate)
@@ -219,8 +221,8 @@ impl Handset {
         let cnonce = self.token();
         let credentials = answer(
             &challenge,
-            &self.card.user,
-            &self.card.password,
+            &self.config.user,
+            &self.config.password,
             &request.method,
             &request.uri,
             &cnonce,
@@ -234,6 +236,6 @@ impl Handset {
             .headers
             .replace(Name::CSeq, cseq(self.sequence, method));
         request.headers.replace(Name::Authorization, credentials);
-        self.ask(request, true, now);
+        self.send_request(request, true, now);
     }
 }

@@ -1,4 +1,4 @@
-//! What a handset writes: requests, answers and SDP, as phones write them.
+//! The requests, responses and SDP that a handset sends.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,19 +9,26 @@ use rand_core::Rng as _;
 use ringfence_media::{OwnMedia, OwnVideo, Srtp, VideoFormat, sdp};
 use ringfence_sip::message::{CSeq, Headers, Method, Name, NameAddr, Request, Response, Uri};
 
-use super::{Asked, Handset, HandsetOutput, Hold};
+use super::{Handset, HandsetOutput, Hold, PendingRequest};
 
 impl Handset {
-    pub(super) fn ask(&mut self, request: Request, is_proved: bool, now: Instant) {
+    pub(super) fn send_request(&mut self, request: Request, is_authenticated: bool, now: Instant) {
         let name = branch(&request.headers);
         let bytes = request.to_bytes();
         if request.method == Method::Invite {
-            self.repeats.start_invite(name.clone(), bytes.clone(), now);
+            self.retransmissions
+                .start_invite(name.clone(), bytes.clone(), now);
         } else {
-            self.repeats.start(name.clone(), bytes.clone(), now);
+            self.retransmissions.start(name.clone(), bytes.clone(), now);
         }
         self.out.push_back(HandsetOutput::Sip(bytes));
-        self.asked.insert(name, Asked { request, is_proved });
+        self.pending.insert(
+            name,
+            PendingRequest {
+                request,
+                is_authenticated,
+            },
+        );
     }
 
     pub(super) fn request(
@@ -42,7 +49,7 @@ impl Handset {
         headers.push(Name::CSeq, cseq(self.sequence, method));
         headers.push(
             Name::UserAgent,
-            format!("Handset/1.0 ({})", self.card.address.ip()),
+            format!("Handset/1.0 ({})", self.config.address.ip()),
         );
         request
     }
@@ -52,18 +59,18 @@ impl Handset {
         let (us, them, id) = (call.us.clone(), call.them.clone(), call.id.clone());
         let target = call.target.clone()?;
         let mut request = self.request(method, &target, (&us, &them, &id));
-        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        let contact = Uri::sip(Some(&self.config.user), self.config.address);
         request.headers.push(Name::Contact, format!("<{contact}>"));
         Some(request)
     }
 
-    pub(super) fn say(&mut self, status: u16, body: Vec<u8>) {
-        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+    pub(super) fn respond(&mut self, status: u16, body: Vec<u8>) {
+        let contact = Uri::sip(Some(&self.config.user), self.config.address);
         let Some(call) = &mut self.call else { return };
         let mut response = Response::to(&call.invite, status);
         response.headers.replace(Name::To, call.us.clone());
         response.headers.push(Name::Contact, format!("<{contact}>"));
-        if let Some(methods) = self.make.allow {
+        if let Some(methods) = self.behaviour.allow {
             response.headers.push(Name::Allow, methods);
         }
         if !body.is_empty() {
@@ -74,7 +81,7 @@ impl Handset {
         self.send(&response);
     }
 
-    pub(super) fn say_again(&mut self) {
+    pub(super) fn repeat_response(&mut self) {
         let said = self.call.as_ref().and_then(|call| call.said.clone());
         if let Some(response) = said {
             self.send(&response);
@@ -84,12 +91,12 @@ impl Handset {
     pub(super) fn respond_with_sdp(&mut self, now: Instant) {
         let offer = self.call.as_ref().map(|call| call.invite.body.clone());
         let body = self.sdp(1, offer.as_deref());
-        self.say(200, body);
+        self.respond(200, body);
         self.repeat_final(now);
     }
 
-    pub(super) fn say_final(&mut self, status: u16, now: Instant) {
-        self.say(status, Vec::new());
+    pub(super) fn respond_finally(&mut self, status: u16, now: Instant) {
+        self.respond(status, Vec::new());
         self.repeat_final(now);
     }
 
@@ -97,7 +104,7 @@ impl Handset {
         let Some(call) = &self.call else { return };
         if let Some(said) = &call.said {
             let name = format!("final {}", call.id);
-            self.repeats.start(name, said.to_bytes(), now);
+            self.retransmissions.start(name, said.to_bytes(), now);
         }
     }
 
@@ -106,28 +113,32 @@ impl Handset {
     }
 
     pub(super) fn add_sdp(&self, headers: &mut Headers, body: &mut Vec<u8>, version: u32) {
-        let contact = Uri::sip(Some(&self.card.user), self.card.address);
+        let contact = Uri::sip(Some(&self.config.user), self.config.address);
         headers.replace(Name::Contact, format!("<{contact}>"));
         headers.push(Name::ContentType, "application/sdp");
         *body = self.sdp(version, None);
     }
 
-    /// As phones write it: with a user name, a session name and an address that are nobody's business.
+    /// SDP as phones write it, with a user name, a session name and an address that must not leave the LAN.
     fn sdp(&self, version: u32, offer: Option<&[u8]>) -> Vec<u8> {
-        let (user, ip, port) = (&self.card.user, self.card.rtp.ip(), self.card.rtp.port());
+        let (user, ip, port) = (
+            &self.config.user,
+            self.config.rtp.ip(),
+            self.config.rtp.port(),
+        );
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
         let nowhere: IpAddr = if ip.is_ipv4() {
             Ipv4Addr::UNSPECIFIED.into()
         } else {
             Ipv6Addr::UNSPECIFIED.into()
         };
-        let (hears_at, direction) = match self.make.holds_by {
+        let (hears_at, direction) = match self.behaviour.holds_by {
             _ if !self.is_held => (ip, "a=sendrecv\r\n"),
             Hold::SendOnly => (ip, "a=sendonly\r\n"),
             Hold::Inactive => (ip, "a=inactive\r\n"),
             Hold::ZeroAddress => (nowhere, ""),
         };
-        let (number, events) = if self.make.has_events {
+        let (number, events) = if self.behaviour.has_events {
             (
                 " 101",
                 "a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n",
@@ -135,9 +146,9 @@ impl Handset {
         } else {
             ("", "")
         };
-        let (protocol, crypto) = match &self.lock {
+        let (protocol, crypto) = match &self.sdes {
             None => ("RTP/AVP", String::new()),
-            Some(lock) => ("RTP/SAVP", lock.line()),
+            Some(sdes) => ("RTP/SAVP", sdes.line()),
         };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
@@ -148,7 +159,7 @@ impl Handset {
         .into_bytes()
     }
 
-    /// Pictures, if it has a camera and they are not unasked for; a refusal if it is asked and has none.
+    /// The video section: an offer or acceptance if the phone has a camera, a refusal if it is offered video and has none.
     fn video_lines(&self, offer: Option<&[u8]>, direction: &str) -> String {
         let is_asked = offer.is_none_or(|offer| offer.windows(8).any(|line| line == b"m=video "));
         match &self.camera {
@@ -166,14 +177,14 @@ impl Handset {
     }
 
     pub(super) fn address_of_record(&self) -> Uri {
-        Uri::sip(Some(&self.card.user), self.card.server)
+        Uri::sip(Some(&self.config.user), self.config.server)
     }
 
     pub(super) fn via(&mut self) -> String {
         let token = self.token();
         format!(
             "SIP/2.0/UDP {};rport;branch=z9hG4bK{token}",
-            self.card.address
+            self.config.address
         )
     }
 
@@ -197,7 +208,7 @@ pub(super) fn contact(headers: &Headers) -> Option<Uri> {
     contacts.into_iter().next().map(|contact| contact.uri)
 }
 
-/// What CANCEL and ACK have in common with their INVITE.
+/// Copies the headers that CANCEL and ACK have in common with their INVITE.
 pub(super) fn copy(invite: &Request, to: &mut Request) {
     for name in [
         Name::Via,
@@ -213,7 +224,7 @@ pub(super) fn copy(invite: &Request, to: &mut Request) {
     }
 }
 
-/// Where the other side takes sound, and where pictures.
+/// The other side's RTP addresses for audio and for video.
 pub(super) fn remote(body: &[u8], is_offer: bool) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let media = if is_offer {
         sdp::read_offer(body, Srtp::Off)

@@ -1,4 +1,4 @@
-//! A handset that encrypts its sound: SRTP with keys in SDP (RFC 4568), one suite, offered when it dials.
+//! SRTP of a handset with keys in SDP (RFC 4568): one suite, offered when it dials.
 
 use std::{fmt, net::SocketAddr};
 
@@ -7,14 +7,14 @@ use ringfence_media::srtp::{Key, Opener, Sealer, Suite};
 
 const SUITE: Suite = Suite::AesCm128Sha1Tag80;
 
-/// Both directions of a handset's sound.
-pub(crate) struct Lock {
+/// The SRTP contexts of both directions.
+pub(crate) struct SdesMedia {
     ours: Key,
     sealer: Sealer,
     theirs: Option<(Key, Opener)>,
 }
 
-impl Lock {
+impl SdesMedia {
     pub(super) fn new(rng: &mut impl Rng) -> Self {
         let ours = Key::random(SUITE, rng);
         Self {
@@ -24,13 +24,13 @@ impl Lock {
         }
     }
 
-    /// The line that offers our key.
+    /// The `a=crypto` line that offers this phone's key.
     pub(super) fn line(&self) -> String {
         let key = self.ours.to_base64();
         format!("a=crypto:1 {} inline:{}\r\n", SUITE.name(), *key)
     }
 
-    /// Both keys as SDP writes them.
+    /// Both keys in base64.
     pub(super) fn keys(&self) -> Vec<String> {
         let theirs = self.theirs.as_ref().map(|(key, _)| key);
         let keys = [Some(&self.ours), theirs];
@@ -40,8 +40,8 @@ impl Lock {
             .collect()
     }
 
-    /// Reads the answer: where its sound goes, and the key of what comes back.
-    pub(super) fn hear_answer(&mut self, body: &[u8]) -> Option<SocketAddr> {
+    /// Reads the answer: the destination of RTP, and the key of the other direction.
+    pub(super) fn read_answer(&mut self, body: &[u8]) -> Option<SocketAddr> {
         let text = std::str::from_utf8(body).ok()?;
         let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
         let ip = line("c=IN IP4 ")
@@ -61,7 +61,7 @@ impl Lock {
         assert!(self.sealer.seal(bytes), "a handset writes RTP");
     }
 
-    /// The packet inside, if it is one of the other side's.
+    /// The decrypted packet, if it is valid.
     pub(super) fn open(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut packet = bytes.to_vec();
         let (_, opener) = self.theirs.as_mut()?;
@@ -69,8 +69,8 @@ impl Lock {
     }
 }
 
-impl fmt::Debug for Lock {
+impl fmt::Debug for SdesMedia {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lock(..)")
+        f.write_str("SdesMedia(..)")
     }
 }

@@ -1,4 +1,4 @@
-//! Far away, over wires that shake packets out of order: everything takes longer, nothing breaks.
+//! Links with long delays that reorder packets: everything takes longer, nothing fails.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use ringfence_tests::{
 fn a_call_over_half_a_second_of_wires() {
     for seed in 0..5 {
         let (mut world, pair) = World::of_two(seed);
-        world.wires.turn.delay = Duration::from_millis(120);
-        world.wires.turn.jitter = Duration::from_millis(60);
-        world.wires.relay.delay = Duration::from_millis(400);
-        world.wires.relay.jitter = Duration::from_millis(200);
-        world.wires.sip.delay = Duration::from_millis(40);
-        world.wires.sip.jitter = Duration::from_millis(40);
+        world.links.turn.delay = Duration::from_millis(120);
+        world.links.turn.jitter = Duration::from_millis(60);
+        world.links.relay.delay = Duration::from_millis(400);
+        world.links.relay.jitter = Duration::from_millis(200);
+        world.links.sip.delay = Duration::from_millis(40);
+        world.links.sip.jitter = Duration::from_millis(40);
         world.call(pair);
         world.run_for(Duration::from_secs(10));
         for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
-            let packets = world.handset(phone).ear().packets();
+            let packets = world.handset(phone).received_audio().packets();
             assert!(packets > 450, "seed {seed}: {packets} of 500");
-            // A plain ear drops what comes too late; a phone's buffer would not.
-            let heard = world.handset(phone).ear().heard(hz);
+            // The handset drops late packets; a phone with a jitter buffer would not.
+            let heard = world.handset(phone).received_audio().heard(hz);
             assert!(
                 heard.tone > heard.recorded.mul_f64(0.3),
                 "seed {seed}: {heard:?}"

@@ -1,23 +1,23 @@
-//! What somebody wants of a line at a screen (the status page, the command line) holds for calls and texts as star codes do.
+//! Line commands of the status page and the command line have the same effect on calls and texts as feature codes.
 
 use std::time::Duration;
 
 use ringfence_engine::wish::{Wish, WishFault};
-use ringfence_tests::world::{Pair, World, handset::Notice};
+use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 const SOON: Duration = Duration::from_secs(5);
 
-fn called(world: &World, pair: Pair) -> ringfence_phonebook::Number {
+fn called(world: &World, pair: CallPair) -> ringfence_phonebook::Number {
     world.number(pair.callee, 0)
 }
 
-fn wish(world: &mut World, pair: Pair, wish: Wish) {
+fn wish(world: &mut World, pair: CallPair, wish: Wish) {
     let line = called(world, pair);
     world.wish(pair.callee, line, wish).expect("it can be done");
 }
 
-/// Alice rings until she gives up; whether Bob's phone rang.
-fn rings(world: &mut World, pair: Pair) -> bool {
+/// Alice calls and cancels; whether Bob's phone rang.
+fn rings(world: &mut World, pair: CallPair) -> bool {
     world.dial(pair.alice, called(world, pair));
     let silent = world.never(SOON, |world: &World| world.handset(pair.bob).is_ringing());
     world.hang_up(pair.alice);
@@ -26,13 +26,8 @@ fn rings(world: &mut World, pair: Pair) -> bool {
 }
 
 fn texts(world: &World, phone: usize) -> usize {
-    let is_text = |notice: &&&Notice| matches!(notice, Notice::Text { .. });
-    world
-        .handset(phone)
-        .notices()
-        .iter()
-        .filter(is_text)
-        .count()
+    let is_text = |notice: &&&HandsetEvent| matches!(notice, HandsetEvent::Text { .. });
+    world.handset(phone).events().iter().filter(is_text).count()
 }
 
 #[test]
@@ -50,7 +45,7 @@ fn a_number_can_be_blocked_that_has_never_rung_and_unblocked() {
     let alice = world.number(pair.caller, 0);
     wish(&mut world, pair, Wish::Block(alice));
     assert!(!rings(&mut world, pair));
-    world.write(pair.alice, called(&world, pair), "hello?");
+    world.send_text(pair.alice, called(&world, pair), "hello?");
     world.run_for(SOON);
     assert_eq!(texts(&world, pair.bob), 0);
     wish(&mut world, pair, Wish::Unblock(alice));
@@ -62,7 +57,7 @@ fn missed_calls_that_were_seen_are_new_no_more() {
     let (mut world, pair) = World::of_two(3);
     assert!(rings(&mut world, pair));
     let new = |world: &World| {
-        let calls = &world.seat(pair.callee).ledger.0.calls;
+        let calls = &world.host(pair.callee).ledger.0.calls;
         calls.iter().filter(|call| call.is_new).count()
     };
     assert_eq!(new(&world), 1);
@@ -74,12 +69,12 @@ fn missed_calls_that_were_seen_are_new_no_more() {
 fn a_text_that_was_read_at_a_screen_waits_for_no_phone() {
     let mut world = World::new(4);
     let (here, there) = (world.open_engine(1), world.open_engine(1));
-    let alice = world.plug_in(here, 0);
+    let alice = world.add_phone(here, 0);
     let line = world.number(there, 0);
-    world.write(alice, line, "read me");
+    world.send_text(alice, line, "read me");
     world.run_for(SOON);
     let waiting = world
-        .seat(there)
+        .host(there)
         .engine
         .ledger()
         .texts
@@ -93,7 +88,7 @@ fn a_text_that_was_read_at_a_screen_waits_for_no_phone() {
         world.wish(there, line, Wish::TextRead(id)),
         Err(WishFault::NoSuchText)
     );
-    let bob = world.plug_in(there, 0);
+    let bob = world.add_phone(there, 0);
     world.run_for(SOON);
     assert_eq!(texts(&world, bob), 0);
 }
