@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use ringfence::clock;
 use ringfence::config::Config;
-use ringfence::house::House;
-use ringfence::keystore::Keystore;
+use ringfence::node::House;
 use ringfence::softphone::tape::{Recorder, Tape};
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
+use ringfence::state::keystore::Keystore;
 use tokio::time::{Instant, sleep_until};
 
 /// How long it rings before the machine answers.

@@ -11,10 +11,10 @@ use std::error::Error;
 use std::path::Path;
 
 use ringfence::config::Config;
-use ringfence::gateway::Happening;
-use ringfence::house::House;
-use ringfence::keystore::Keystore;
-use ringfence::secret::Secret;
+use ringfence::node::House;
+use ringfence::run::gateway::Happening;
+use ringfence::state::keystore::Keystore;
+use ringfence::state::secret::Secret;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -11,7 +11,7 @@
 
 use std::error::Error;
 
-use ringfence::io::book::{BookClient, BookCopy};
+use ringfence::net::book::{BookClient, BookCopy};
 use ringfence_phonebook::{Listing, Number};
 
 #[tokio::main]

@@ -13,10 +13,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringfence::config::Config;
-use ringfence::house::House;
-use ringfence::keystore::Keystore;
+use ringfence::node::House;
 use ringfence::softphone::tape::Tape;
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
+use ringfence::state::keystore::Keystore;
 
 /// How often it is looked whether all was said.
 const GLANCE: Duration = Duration::from_millis(20);

@@ -5,48 +5,36 @@
 //!
 //! # Rooms
 //! - [`cli`]: what was typed, and the way an error is told to a person.
-//! - [`house`]: an engine with all that keeps it going; where a program that embeds it begins.
-//! - [`gateway`]: the running engine as its owner sees it; the one loop behind it is in `run`.
+//! - [`node`]: an engine with all that keeps it going; where a program that embeds it begins.
+//! - [`run`]: the running engine: event loop, media tasks, its handle for the owner, start and reload.
 //! - [`config`]: a TOML file becomes settings that hold together.
-//! - [`activate`], [`renew`]: a code becomes a line, and the phone book's word for it is kept fresh.
-//! - [`news`]: what follows from a download of the phone book while the engine runs.
-//! - [`assemble`]: settings, lines and the copy of the phone book become the parts of a gateway.
-//! - [`keystore`]: the lines of this engine at rest: keys, bindings, SIP accounts.
-//! - [`io`]: each file knows one neighbour: the phone book, the Nostr relays, the TURN server.
-//! - [`reload`]: other settings while it runs, without dropping calls.
+//! - [`net`]: phones, Nostr relays, the phone book: each file knows one neighbour.
+//! - [`turn`]: TURN servers, logins, allocations.
+//! - [`lines`]: a code becomes a line, and its binding and ring key are kept fresh.
+//! - [`state`]: keys, contacts, saved state and backups on the disk.
+//! - [`stats`]: what the running engine shows of itself.
 //! - [`page`]: pages for this machine alone: figures for a monitor, and what the user sees and changes.
-//! - [`picture`]: what the running engine shows of itself, and what it is told there.
-//! - [`tally`]: sums of what calls were.
+//! - `provisioning`: settings for phones.
 //! - [`doctor`]: whether everything that a call needs is well, and a proof of the promise by a call to itself.
+//! - [`selfcall`]: two engines and two phones in one process that call each other.
 //! - [`softphone`]: a phone whose sound a program gives and takes.
-//! - [`demo`]: the whole system in one process, with two built-in phones that call each other.
+//! - [`demo`]: the whole system in one process, printed.
 //! - [`clock`]: the one place where the time of day is asked.
-//! - [`secret`]: a string that is never printed and wiped when dropped.
 
-pub mod activate;
-pub mod assemble;
 mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
-mod curve;
 pub mod demo;
-pub mod diary;
 pub mod doctor;
-pub mod gateway;
-pub mod house;
-pub mod io;
-pub mod keystore;
-pub mod news;
+pub mod lines;
+pub mod net;
+pub mod node;
 pub mod page;
-pub mod picture;
-mod refill;
-pub mod reload;
-pub mod renew;
-mod rotate;
-pub mod secret;
+mod provisioning;
+pub mod run;
+pub mod selfcall;
 pub mod softphone;
-pub mod tally;
-
-mod mint;
-mod run;
+pub mod state;
+pub mod stats;
+pub mod turn;

@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use ringfence::keystore::{Keystore, LineFile, SipAccount};
-use ringfence::secret::Secret;
+use ringfence::state::keystore::{Keystore, LineFile, SipAccount};
+use ringfence::state::secret::Secret;
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::{NumberPlan, PhoneBook};
 use zeroize::Zeroizing;

@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use ringfence::activate::activate;
-use ringfence::io::book::{BookClient, BookCopy};
-use ringfence::keystore::{Keystore, LineFile};
+use ringfence::lines::activate::activate;
+use ringfence::net::book::{BookClient, BookCopy};
+use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::{Binding, Listing, NumberPlan, PhoneBook};
 

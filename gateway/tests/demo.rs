@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use ringfence::demo::stack::StackOptions;
 use ringfence::demo::{self, DemoOptions};
+use ringfence::selfcall::stack::StackOptions;
 use serde_json::Value;
 
 async fn run(options: DemoOptions, stop: impl Future<Output = ()>) -> (bool, Vec<Value>) {

@@ -6,10 +6,10 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ringfence::activate::{ActivateFault, activate};
-use ringfence::io::book::{BookClient, BookCopy, BookFault, Snapshot, Unreachable};
-use ringfence::keystore::{Keystore, LineFile};
-use ringfence::renew::{Renewals, renew_bindings};
+use ringfence::lines::activate::{ActivateFault, activate};
+use ringfence::lines::renew::{Renewals, renew_bindings};
+use ringfence::net::book::{BookClient, BookCopy, BookFault, Snapshot, Unreachable};
+use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_engine::identity::Identity;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::{

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ringfence::config::TurnLogin;
-use ringfence::io::lobby::Lobby;
-use ringfence::io::probe::{ProbeFault, probe};
-use ringfence::io::tls;
-use ringfence::io::turn::{Sent, TurnEndpoint, TurnFault, TurnSocket, TurnTarget};
-use ringfence::secret::Secret;
+use ringfence::net::tls;
+use ringfence::state::secret::Secret;
+use ringfence::turn::probe::{ProbeFault, probe};
+use ringfence::turn::servers::Lobby;
+use ringfence::turn::{Sent, TurnEndpoint, TurnFault, TurnSocket, TurnTarget};
 use ringfence_media::far::FarFault;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence::io::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
+use ringfence::net::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
 use ringfence_tests::deployment::Deployment;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 

@@ -4,8 +4,8 @@ use clap::Args;
 use ringfence_phonebook::ActivationCode;
 
 use super::{Failure, Place, begin_log, lines, open_store, say};
-use crate::activate::activate;
-use crate::io::book::BookClient;
+use crate::lines::activate::activate;
+use crate::net::book::BookClient;
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {

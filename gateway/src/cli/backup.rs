@@ -11,9 +11,9 @@ use super::{Failure, Place, passphrase, place, say};
 use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
-use crate::keystore::archive::{Archive, ArchiveFault, Kept, restore};
-use crate::keystore::{ContactsFile, Keystore, LedgerFile, write_private};
-use crate::secret::Secret;
+use crate::state::backup::{Archive, ArchiveFault, Kept, restore};
+use crate::state::keystore::{ContactsFile, Keystore, LedgerFile, write_private};
+use crate::state::secret::Secret;
 
 /// Goes before everything else, because the passphrase of the keys may be another one.
 const VARIABLE: &str = "RINGFENCE_BACKUP_PASSPHRASE";
@@ -183,7 +183,7 @@ fn put_settings(args: &RestoreArgs, archive: &Archive) -> Result<Option<PathBuf>
     }
     let folder = file.parent().filter(|folder| *folder != Path::new(""));
     if let Some(folder) = folder.filter(|folder| !folder.exists()) {
-        crate::keystore::make_folder(folder)?;
+        crate::state::keystore::make_folder(folder)?;
     }
     write_private(&file, text.as_bytes())?;
     Ok(Some(file))

@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use super::Failure;
 use crate::clock;
 use crate::config::Config;
-use crate::keystore::{Keystore, KeystoreFault, LedgerFile};
 use crate::page::visit::{self, VisitFault};
-use crate::secret::Secret;
+use crate::state::keystore::{Keystore, KeystoreFault, LedgerFile};
+use crate::state::secret::Secret;
 
 /// How long a running engine may take to write something down, and how often that is looked at.
 const SAVING: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, passphrase, say};
 use crate::calendar::moment;
-use crate::keystore::LedgerFile;
+use crate::state::keystore::LedgerFile;
 
 #[derive(Debug, Args)]
 pub(super) struct CallsArgs {

@@ -12,12 +12,12 @@ use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
 
 use super::block::{self, Wanted};
 use super::{Failure, Place, passphrase};
-use crate::assemble::{AssembleFault, directory};
 use crate::clock;
 use crate::config::Config;
-use crate::io::book::BookCopy;
-use crate::keystore::{ContactsFile, Keystore, LineFile};
-use crate::secret::Secret;
+use crate::net::book::BookCopy;
+use crate::run::assemble::{AssembleFault, directory};
+use crate::state::keystore::{ContactsFile, Keystore, LineFile};
+use crate::state::secret::Secret;
 use shown::{show, show_safety};
 
 #[derive(Debug, Args)]

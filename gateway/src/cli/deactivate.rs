@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::progress::Progress;
 use super::{Failure, Place, begin_log, open_store, say};
-use crate::assemble::AssembleFault;
-use crate::io::book::BookClient;
-use crate::keystore::LineFile;
+use crate::net::book::BookClient;
+use crate::run::assemble::AssembleFault;
+use crate::state::keystore::LineFile;
 
 #[derive(Debug, Args)]
 pub(super) struct DeactivateArgs {

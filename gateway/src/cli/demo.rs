@@ -6,10 +6,10 @@ use clap::Args;
 use ringfence_phonebook::duty::log::Format;
 
 use super::{Failure, begin_log, say, stop};
-use crate::demo::stack::StackOptions;
 use crate::demo::{self, DemoOptions};
-use crate::io::turn::TurnEndpoint;
-use crate::secret::Secret;
+use crate::selfcall::stack::StackOptions;
+use crate::state::secret::Secret;
+use crate::turn::TurnEndpoint;
 
 /// Log of the demo: its output is the report.
 const LOG: &str = "ringfence=error";

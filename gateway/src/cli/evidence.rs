@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Failure, Place, say};
 use crate::calendar::day_text;
-use crate::keystore::EvidenceFolder;
+use crate::state::keystore::EvidenceFolder;
 
 #[derive(Debug, Args)]
 pub(super) struct EvidenceArgs {

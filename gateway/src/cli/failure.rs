@@ -9,18 +9,18 @@ use ringfence_engine::wish::WishFault;
 use ringfence_phonebook::CodeError;
 use ringfence_phonebook::duty::page::PageError;
 
-use crate::activate::ActivateFault;
-use crate::assemble::AssembleFault;
 use crate::config::ConfigError;
-use crate::demo::stack::StackFault;
-use crate::house::HouseFault;
-use crate::io::book::BookFault;
-use crate::io::phone::ListenError;
-use crate::io::probe::ProbeFault;
-use crate::keystore::KeystoreFault;
-use crate::keystore::archive::ArchiveFault;
+use crate::lines::activate::ActivateFault;
+use crate::net::book::BookFault;
+use crate::net::phone::ListenError;
+use crate::node::HouseFault;
 use crate::page::FrontError;
 use crate::page::visit::VisitFault;
+use crate::run::assemble::AssembleFault;
+use crate::selfcall::stack::StackFault;
+use crate::state::backup::ArchiveFault;
+use crate::state::keystore::KeystoreFault;
+use crate::turn::probe::ProbeFault;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, passphrase, qr, say};
 use crate::config::Config;
-use crate::keystore::{Keystore, LineFile};
 use crate::page::visit;
+use crate::state::keystore::{Keystore, LineFile};
 
 #[derive(Debug, Args)]
 pub(super) struct LinesArgs {
@@ -141,8 +141,8 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::keystore::SipAccount;
-    use crate::secret::Secret;
+    use crate::state::keystore::SipAccount;
+    use crate::state::secret::Secret;
 
     fn line() -> LineFile {
         LineFile {

@@ -31,8 +31,8 @@ use ringfence_phonebook::duty::log::{self, Dial, Format};
 use ringfence_phonebook::duty::papers::{self, Shell};
 
 use crate::config::Config;
-use crate::keystore::Keystore;
-use crate::secret::Secret;
+use crate::state::keystore::Keystore;
+use crate::state::secret::Secret;
 pub use failure::Failure;
 use place::Place;
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::secret::Secret;
+use crate::state::secret::Secret;
 
 /// The name under which a service manager hands it over (systemd: `LoadCredential=ringfence.passphrase`).
 const CREDENTIAL: &str = "ringfence.passphrase";

@@ -11,11 +11,11 @@ use tokio::time::interval;
 
 use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
-use crate::gateway::{Enquiry, Gateway, Status};
-use crate::house::{House, take_logins_of};
+use crate::node::{House, take_logins_of};
 use crate::page::board::Board;
 use crate::page::{self, Front, key};
-use crate::reload::Running;
+use crate::run::gateway::{Enquiry, Gateway, Status};
+use crate::run::reload::Running;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);

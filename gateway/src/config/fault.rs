@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use crate::io::turn::TurnUrlError;
+use crate::turn::TurnUrlError;
 
 /// Why settings cannot be used. Each names the file or the setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use ringfence_phonebook::duty::log::{self, Format};
 
-use crate::io::certificate::{Names, Source};
-use crate::io::purse::Purse;
-use crate::io::relay;
-use crate::io::turn::TurnEndpoint;
-use crate::secret::Secret;
+use crate::net::phone::certificate::{Names, Source};
+use crate::net::relay;
+use crate::state::secret::Secret;
+use crate::turn::TurnEndpoint;
+use crate::turn::credentials::Purse;
 pub use fault::ConfigError;
 pub use provisioning::{Mac, Provisioning};
 use raw::{RawConfig, RawTurn};
@@ -290,7 +290,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::io::turn::TurnUrlError;
+    use crate::turn::TurnUrlError;
 
     fn read(text: &str) -> Result<Config, ConfigError> {
         let file = tempfile::NamedTempFile::new().unwrap();

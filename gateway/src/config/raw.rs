@@ -5,7 +5,7 @@
 use ringfence_phonebook::duty::log::Format;
 use serde::Deserialize;
 
-use crate::secret::Secret;
+use crate::state::secret::Secret;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]

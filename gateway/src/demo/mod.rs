@@ -3,14 +3,8 @@
 //! Nothing is simulated. The servers are small embedded ones, everything else is what `ringfence run` is made of; the built-in
 //! phones speak SIP and RTP through real sockets, so any other phone can take their place.
 
-mod around;
-pub mod call;
-pub mod phone;
-pub mod report;
-pub mod stack;
-pub mod tone;
-
-use stack::{Stack, StackFault, StackOptions};
+use crate::selfcall::stack::{Stack, StackFault, StackOptions};
+use crate::selfcall::{call, report};
 
 /// What the demo is asked to do.
 #[derive(Clone, Debug, Default)]

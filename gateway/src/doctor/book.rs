@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
-use crate::io::book::{BookClient, BookCopy, BookFault, Snapshot, TOLERANCE};
-use crate::keystore::LineFile;
+use crate::net::book::{BookClient, BookCopy, BookFault, Snapshot, TOLERANCE};
+use crate::state::keystore::LineFile;
 
 const AREA: &str = "phone book";
 
@@ -92,7 +92,7 @@ async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outco
         Ok(Ok(snapshot)) => Ok((snapshot, before)),
         Ok(Err(fault)) => Err((fault, old)),
         Err(_) => {
-            let why = crate::io::book::Unreachable::Timeout;
+            let why = crate::net::book::Unreachable::Timeout;
             let url = client.url().to_owned();
             Err((BookFault::Unreachable { url, why }, old))
         }
@@ -101,7 +101,7 @@ async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outco
 }
 
 fn disk(error: &std::io::Error) -> BookFault {
-    BookFault::Disk(crate::keystore::KeystoreFault::Disk {
+    BookFault::Disk(crate::state::keystore::KeystoreFault::Disk {
         act: "write",
         path: std::env::temp_dir(),
         kind: error.kind(),

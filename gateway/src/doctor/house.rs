@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
 use crate::config::Config;
-use crate::io::ports;
+use crate::net::ports;
 
 /// Less room than this lets a disk run full within weeks.
 const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
@@ -123,7 +123,7 @@ pub(super) fn sip_ports(config: &Config, is_running: bool) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Verdict;
-    use crate::keystore::{Keystore, write_private};
+    use crate::state::keystore::{Keystore, write_private};
 
     #[test]
     fn one_file_that_others_can_read_is_found_and_named() {

@@ -13,12 +13,12 @@ mod witness;
 
 pub use finding::{Finding, Verdict};
 
-use crate::assemble::{relay_urls, turn_servers};
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::demo::stack::Outside;
-use crate::io::book::{Snapshot, clock_apart_from};
-use crate::keystore::{Keystore, KeystoreFault, LineFile};
-use crate::secret::Secret;
+use crate::net::book::{Snapshot, clock_apart_from};
+use crate::run::assemble::{relay_urls, turn_servers};
+use crate::selfcall::stack::Outside;
+use crate::state::keystore::{Keystore, KeystoreFault, LineFile};
+use crate::state::secret::Secret;
 
 /// Whom the doctor looks at.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //! other through the real relays and TURN servers, and two witnesses watch what is opened meanwhile.
 //!
 //! - Our own code notes each name that it looks up, each TURN server that it dials and each request to a phone book where it does
-//!   so ([`crate::io::watch`]).
+//!   so ([`crate::net::watch`]).
 //! - The system tells which sockets this process has ([`super::witness`]).
 //!
 //! It covers what this program does on this machine. It does not cover what relays and TURN servers do with what they see, what other
@@ -20,10 +20,10 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use super::witness::{Socket, Witness, sockets};
 use crate::clock;
-use crate::demo::call::place_for;
-use crate::demo::report::CallReport;
-use crate::demo::stack::{Outside, Stack, StackOptions};
-use crate::io::watch::{Opened, Watch};
+use crate::net::watch::{Opened, Watch};
+use crate::selfcall::call::place_for;
+use crate::selfcall::report::CallReport;
+use crate::selfcall::stack::{Outside, Stack, StackOptions};
 
 /// How long both ends talk.
 const TALK: Duration = Duration::from_secs(10);

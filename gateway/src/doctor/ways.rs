@@ -22,18 +22,18 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::finding::{Finding, Verdict};
-use crate::assemble::turn_servers;
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::io::book::{BookClient, BookFault};
-use crate::io::lobby::Lobby;
-use crate::io::probe::probe;
-use crate::io::purse::Purse;
-use crate::io::relay::{Letter, Relays};
-use crate::io::tls;
-use crate::io::turn::{TurnEndpoint, Wire};
-use crate::keystore::LineFile;
-use crate::mint;
+use crate::net::book::{BookClient, BookFault};
+use crate::net::relay::{Letter, Relays};
+use crate::net::tls;
+use crate::run::assemble::turn_servers;
+use crate::run::pow_worker;
+use crate::state::keystore::LineFile;
+use crate::turn::credentials::Purse;
+use crate::turn::probe::probe;
+use crate::turn::servers::Lobby;
+use crate::turn::{TurnEndpoint, Wire};
 
 /// For a connection, its TLS, and the relay's word that it listens.
 const LISTENING: Duration = Duration::from_secs(10);
@@ -141,7 +141,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
 
 async fn stamp(bits: u8) -> Option<Stamp> {
     let (deliver, mut delivered) = mpsc::channel(1);
-    mint::order(1, bits, deliver);
+    pow_worker::order(1, bits, deliver);
     timeout(WORK, delivered.recv()).await.ok().flatten()
 }
 

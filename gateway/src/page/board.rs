@@ -10,9 +10,9 @@ use ringfence_phonebook::Number;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Provisioning};
-use crate::gateway::Gateway;
-use crate::io::certificate;
-use crate::keystore::{LineFile, SipAccount};
+use crate::net::phone::certificate;
+use crate::run::gateway::Gateway;
+use crate::state::keystore::{LineFile, SipAccount};
 
 /// The facts of a running engine.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl Board {
     }
 
     /// The name for which the user's own certificate is.
-    pub(super) fn own_name(&self) -> Option<&str> {
+    pub(crate) fn own_name(&self) -> Option<&str> {
         self.names
             .first()
             .filter(|_| self.certificate.is_some())

@@ -19,15 +19,15 @@ use super::gate::{Gate, guard};
 use super::hand_out::{self, Provisioner};
 use super::key::{self, Key};
 use super::lan::Lan;
-use super::provision::{Desks, Office};
 use super::report::report;
 use super::rooms;
 use super::view::Scene;
 use crate::clock;
-use crate::gateway::Enquiry;
-use crate::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
-use crate::picture::Picture;
-use crate::secret::Secret;
+use crate::provisioning::{Desks, Office};
+use crate::run::gateway::Enquiry;
+use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
+use crate::state::secret::Secret;
+use crate::stats::snapshot::Picture;
 
 /// Why the page is not there.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::key::draw;
-use crate::secret::Secret;
+use crate::state::secret::Secret;
 
 /// Said to whoever has no key, whatever was asked for.
 const CLOSED: &str = "This page opens with its key. `ringfence run` prints the address that has it; the key is another one after each start.\n";

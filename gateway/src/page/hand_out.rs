@@ -14,10 +14,10 @@ use serde_json::json;
 
 use super::board::Board;
 use super::front::Shared;
-use super::provision::{Desks, LIFE, Model, Office, Order, Place, Redeemed, Wire};
 use super::view;
 use crate::clock;
-use crate::secret::Secret;
+use crate::provisioning::{Desks, LIFE, Model, Office, Order, Place, Redeemed, Wire};
+use crate::state::secret::Secret;
 
 /// What hands settings out, on the page and on the network alike.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use ringfence_engine::contacts::ShownBy;
 
 use super::board::Board;
 pub(super) use crate::calendar::span;
-use crate::keystore::EvidenceFile;
-use crate::picture::Picture;
+use crate::state::keystore::EvidenceFile;
+use crate::stats::snapshot::Picture;
 
 /// A phone book that missed so many epochs is old.
 const LATE_EPOCHS: u64 = 3;

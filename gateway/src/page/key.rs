@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rand::Rng;
 
-use crate::keystore::{KeystoreFault, read_private, write_private};
-use crate::secret::Secret;
+use crate::state::keystore::{KeystoreFault, read_private, write_private};
+use crate::state::secret::Secret;
 
 /// Where a running engine's page is, and what opens it.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ pub(super) fn lasting(state: &Path) -> Result<Secret, KeystoreFault> {
 }
 
 /// 256 random bits in hexadecimal.
-pub(super) fn draw() -> Secret {
+pub(crate) fn draw() -> Secret {
     let mut bits = [0; 32];
     rand::rng().fill_bytes(&mut bits);
     Secret::new(hex::encode(bits))

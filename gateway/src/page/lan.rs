@@ -19,8 +19,8 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::hand_out::{self, Provisioner};
-use super::provision::answer;
-use crate::io::certificate::authority_file;
+use crate::net::phone::certificate::authority_file;
+use crate::provisioning::answer;
 
 /// Where new phones ask (IANA: "SIP", 224.0.1.75), at SIP's port.
 const ALL_SIP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 75);
@@ -154,7 +154,7 @@ impl Sockets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::certificate::{Names, Source, server};
+    use crate::net::phone::certificate::{Names, Source, server};
 
     #[tokio::test]
     async fn with_a_certificate_nothing_is_served_in_the_clear() {

@@ -4,7 +4,7 @@
 //!   without a name in them;
 //! - for the user, where `page.listen` says: everything, behind a key ([`key`], `gate`). `GET /api/status` is the same for programs.
 //!
-//! What the user changes goes through the running engine ([`crate::picture`]); nothing is decided here.
+//! What the user changes goes through the running engine ([`crate::stats::snapshot`]); nothing is decided here.
 
 mod act;
 pub mod board;
@@ -15,7 +15,6 @@ mod health;
 pub mod key;
 mod lan;
 mod monitor;
-mod provision;
 mod report;
 mod rooms;
 mod sheet;
@@ -26,7 +25,7 @@ use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
-use crate::gateway::Enquiry;
+use crate::run::gateway::Enquiry;
 pub use front::{Front, FrontError};
 
 /// Opens the monitor's page of a running engine. Dropping it closes it.

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::board::Board;
 use super::health::warnings;
-use crate::keystore::EvidenceFile;
-use crate::picture::{CallPicture, PhonePicture, Picture, Quality};
+use crate::state::keystore::EvidenceFile;
+use crate::stats::snapshot::{CallPicture, PhonePicture, Picture, Quality};
 
 /// Changes when a field is taken away or means something else.
 const VERSION: u32 = 1;
@@ -61,7 +61,7 @@ fn lines(picture: &Picture, board: &Board) -> Vec<Value> {
     let ledger = &picture.ledger;
     let phone =
         |phone: &PhonePicture| json!({ "transport": phone.transport, "address": phone.address });
-    let line = |line: &crate::picture::LinePicture| {
+    let line = |line: &crate::stats::snapshot::LinePicture| {
         let news = ledger.news(line.number);
         json!({
             "number": line.number.value(),

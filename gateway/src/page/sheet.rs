@@ -3,8 +3,8 @@
 use ringfence_engine::Counters;
 use ringfence_phonebook::duty::figures::{Sheet, Spread};
 
-use crate::gateway::Status;
-use crate::tally::Tally;
+use crate::run::gateway::Status;
+use crate::stats::totals::Tally;
 
 /// The figures of this moment.
 pub(super) fn sheet(status: &Status) -> Sheet {

@@ -9,7 +9,7 @@ use ringfence_phonebook::Number;
 use serde_json::Value;
 
 use super::key::Key;
-use crate::keystore::KeystoreFault;
+use crate::state::keystore::KeystoreFault;
 
 /// The engine is on this machine.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use ringfence::demo::tone::{Ear, Tone};
+use ringfence::selfcall::tone::{Ear, Tone};
 use ringfence::softphone::{FRAME, FRAME_TIME, RATE};
 
 use crate::program::{settings, write_settings};

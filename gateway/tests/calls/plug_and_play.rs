@@ -4,7 +4,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence::io::book::BookCopy;
+use ringfence::net::book::BookCopy;
 use serde_json::Value;
 
 use crate::town::{SOON, Town};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence::io::book::BookCopy;
+use ringfence::net::book::BookCopy;
 use ringfence_phonebook::{Binding, Day};
 use serde_json::Value;
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence::demo::phone::Phone;
-use ringfence::keystore::LineFile;
+use ringfence::selfcall::phone::Phone;
 use ringfence::softphone::PhoneEvent;
+use ringfence::state::keystore::LineFile;
 
 use crate::town::{SOON, TURN_SECRET, plug_in, sees};
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence::demo::phone::Phone;
+use ringfence::selfcall::phone::Phone;
 use ringfence_phonebook::EmbeddedRelay;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
@@ -33,7 +33,8 @@ async fn programs(town: &Town) -> ([Program; 2], [House; 2], Vec<String>) {
         let state = house.config.state.clone();
         // The program wants the lock of the key store.
         house.store =
-            ringfence::keystore::Keystore::open(&state.with_extension("aside"), None).unwrap();
+            ringfence::state::keystore::Keystore::open(&state.with_extension("aside"), None)
+                .unwrap();
         Program::start(&state, &[])
     });
     (programs, houses, told)

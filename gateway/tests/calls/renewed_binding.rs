@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ringfence::io::book::{BookCopy, Freshness};
-use ringfence::news::pass_on;
-use ringfence::renew::Renewals;
+use ringfence::lines::news::pass_on;
+use ringfence::lines::renew::Renewals;
+use ringfence::net::book::{BookCopy, Freshness};
 use ringfence_engine::BindingFault;
 use ringfence_phonebook::{Binding, BindingError, Day};
 use tokio::sync::watch;

@@ -19,7 +19,7 @@ fn vacant(
     house: House,
 ) -> (
     std::path::PathBuf,
-    ringfence::keystore::LineFile,
+    ringfence::state::keystore::LineFile,
     Vec<String>,
 ) {
     let secrets = secrets(&house);

@@ -5,9 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use ringfence::keystore::{ContactsFile, LedgerFile, LineFile};
 use ringfence::page::key::{self, Key};
 use ringfence::page::visit;
+use ringfence::state::keystore::{ContactsFile, LedgerFile, LineFile};
 use ringfence_engine::contacts::{Contacts, Learnt};
 use ringfence_engine::date::UnixTime;
 use ringfence_engine::identity::Identity;

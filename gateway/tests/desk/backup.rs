@@ -5,8 +5,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ringfence::keystore::{Keystore, LineFile, SipAccount};
-use ringfence::secret::Secret;
+use ringfence::state::keystore::{Keystore, LineFile, SipAccount};
+use ringfence::state::secret::Secret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use super::Failure;
 use crate::cli::passphrase;
-use crate::secret::Secret;
+use crate::state::secret::Secret;
 
 /// Tries at one question.
 pub(super) const TRIES: usize = 5;

@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::{Failure, Place, lines, passphrase, place, say};
-use crate::activate::{ActivateFault, activate};
 use crate::config::{Config, ConfigError};
-use crate::io::book::{BookClient, BookFault};
-use crate::io::turn::TurnEndpoint;
-use crate::keystore::{Keystore, LineFile};
-use crate::secret::Secret;
+use crate::lines::activate::{ActivateFault, activate};
+use crate::net::book::{BookClient, BookFault};
+use crate::state::keystore::{Keystore, LineFile};
+use crate::state::secret::Secret;
+use crate::turn::TurnEndpoint;
 use clerk::{Clerk, TRIES};
 use settings::Phones;
 

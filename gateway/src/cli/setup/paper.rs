@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, raw};
-use crate::io::turn::TurnEndpoint;
+use crate::turn::TurnEndpoint;
 
 /// What was answered.
 #[derive(Debug, Default)]
@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(config.sip.addresses, paper.listen);
         assert_eq!((config.sip.tcp_port, config.sip.tls_port), (5070, 5071));
         assert_eq!(config.turn.urls, paper.turn);
-        let login = crate::config::TurnLogin::Shared(crate::secret::Secret::new(paper.turn_secret));
+        let login =
+            crate::config::TurnLogin::Shared(crate::state::secret::Secret::new(paper.turn_secret));
         assert_eq!(config.turn.login, login);
         assert!(config.turn.allow_private && config.phonebook.ca_file.is_none());
     }

@@ -10,15 +10,15 @@ use ringfence_phonebook::NetworkSettings;
 use super::clerk::{Clerk, TRIES};
 use super::paper::Paper;
 use super::{Failure, SetupArgs};
-use crate::assemble::lobby;
 use crate::cli::progress::Progress;
 use crate::clock;
 use crate::config::{Config, TurnLogin};
-use crate::io::ports::{network_address, taken};
-use crate::io::probe::probe;
-use crate::io::turn::{TurnEndpoint, TurnUrlError};
-use crate::io::watch::Watch;
-use crate::keystore::{make_folder, write_private};
+use crate::net::ports::{network_address, taken};
+use crate::net::watch::Watch;
+use crate::run::assemble::lobby;
+use crate::state::keystore::{make_folder, write_private};
+use crate::turn::probe::probe;
+use crate::turn::{TurnEndpoint, TurnUrlError};
 
 /// Where the phones are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

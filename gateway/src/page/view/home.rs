@@ -7,7 +7,7 @@ use super::plot::plots;
 use super::{Button, Scene, arrow, minutes, sheet};
 use crate::page::health::{span, warnings};
 use crate::page::report::state;
-use crate::picture::{CallPicture, LinePicture};
+use crate::stats::snapshot::{CallPicture, LinePicture};
 
 /// The overview.
 pub(in crate::page) fn home(scene: &Scene<'_>) -> String {

@@ -7,8 +7,8 @@ use super::home::switch;
 use super::qr::code;
 use super::{Button, Scene, sheet};
 use crate::page::board::BoardLine;
-use crate::page::provision::{Model, Order, Place, Wire};
-use crate::picture::LinePicture;
+use crate::provisioning::{Model, Order, Place, Wire};
+use crate::stats::snapshot::LinePicture;
 
 /// A line.
 pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &BoardLine) -> String {

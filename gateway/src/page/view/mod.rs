@@ -16,8 +16,8 @@ use ringfence_phonebook::Number;
 
 use super::board::Board;
 use crate::calendar::moment;
-use crate::keystore::EvidenceFile;
-use crate::picture::{CallPicture, Picture};
+use crate::state::keystore::EvidenceFile;
+use crate::stats::snapshot::{CallPicture, Picture};
 
 /// What every page shows from.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::picture::{Curve, Quality};
+use crate::stats::snapshot::{Curve, Quality};
 
 /// Height of a picture, in its own units; a second is one unit wide.
 const HEIGHT: f64 = 60.0;
@@ -119,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::picture::Sample;
+    use crate::stats::snapshot::Sample;
 
     fn curve(seconds: usize) -> Curve {
         let quality = |jitter| Quality {

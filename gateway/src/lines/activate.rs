@@ -1,0 +1,211 @@
+//! Redeeming an activation code: keys are drawn and kept, the book binds a number to them, a line is saved.
+//!
+//! The keys are on the disk before the code is sent. When the answer is lost, the same command sends the same keys again.
+
+use rand::Rng;
+use ringfence_engine::identity::Identity;
+use ringfence_phonebook::wire::{Activate, Activated, Base64, Curve, Jwk};
+use ringfence_phonebook::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::lines::rotate::next_renewal;
+use crate::net::book::{BookClient, BookFault};
+use crate::state::keystore::{Keystore, KeystoreFault, LineFile, SipAccount};
+use crate::state::secret::Secret;
+
+/// Bytes of the code's hash that name the pending keys.
+const PENDING_NAME: usize = 8;
+/// Letters of a SIP password: none that look alike, because it is typed into desk phones.
+const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
+/// 20 letters of 5 bits: 100 bits.
+const PASSWORD: usize = 20;
+
+/// Why a line was not activated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ActivateFault {
+    /// The phone book's, or the way to it.
+    #[error(transparent)]
+    Book(#[from] BookFault),
+    /// The disk's.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreFault),
+    /// The state folder has lines of another phone book.
+    #[error("the lines in this state folder belong to another phone book ({0})")]
+    OtherBook(String),
+}
+
+impl ActivateFault {
+    /// What failed and why without naming a server, a file or a number: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Book(fault) => fault.unnamed(),
+            Self::Keystore(fault) => fault.unnamed(),
+            Self::OtherBook(_) => "the lines belong to another phone book".to_owned(),
+        }
+    }
+
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Book(fault) => fault.remedy(),
+            Self::Keystore(fault) => fault.remedy(),
+            Self::OtherBook(_) => {
+                "choose another folder with --state: an engine serves one phone book".to_owned()
+            }
+        }
+    }
+}
+
+/// Redeems `code` at the phone book and saves the new line.
+///
+/// # Errors
+/// [`ActivateFault`]. Unless the code was refused, the same call may be repeated. After a success it gives the same line again.
+pub async fn activate(
+    store: &mut Keystore,
+    client: &BookClient,
+    code: &ActivationCode,
+    name: Option<String>,
+) -> Result<LineFile, ActivateFault> {
+    let network = client.network().await?;
+    // Also tells a wrong passphrase before a code is spent.
+    let lines = store.lines()?;
+    if let Some(other) = lines
+        .iter()
+        .find(|line| line.book_key != *network.book_key.as_bytes())
+    {
+        return Err(ActivateFault::OtherBook(other.book_url.clone()));
+    }
+    let digest = code.digest();
+    // An earlier attempt came to its end, and its answer to the person did not.
+    if let Some(number) = store.redeemed(pending_name(&digest))?
+        && let Some(line) = lines.into_iter().find(|line| line.number == number)
+    {
+        return Ok(line);
+    }
+    let identity = identity_for(store, &digest, network.listing_valid_until)?;
+    let answer = client.activate(&form(code, &identity, &network)).await?;
+    let (number, binding) = read_answer(&answer, &identity, &network)?;
+    let line = LineFile {
+        number: number.value(),
+        identity: identity.to_bytes(),
+        binding: binding.encode().to_vec(),
+        book_url: client.url().to_owned(),
+        book_key: *network.book_key.as_bytes(),
+        account: SipAccount {
+            user: number.to_string(),
+            password: draw_password(),
+        },
+        name,
+        ring_key_due: Some(next_renewal(clock::unix_seconds())),
+        members: Some(Secret::new(answer.members)),
+    };
+    store.save(&line)?;
+    store.mark_redeemed(pending_name(&digest), line.number)?;
+    store.forget_pending(pending_name(&digest))?;
+    Ok(line)
+}
+
+/// The keys of an earlier attempt with this code, or new ones, which are kept first.
+fn identity_for(
+    store: &mut Keystore,
+    code: &CodeDigest,
+    valid_until: Day,
+) -> Result<Identity, KeystoreFault> {
+    let name = pending_name(code);
+    let earlier = store
+        .pending(name)?
+        .and_then(|bytes| Identity::from_bytes(&bytes).ok());
+    if let Some(identity) = earlier.filter(|identity| identity.valid_until() == valid_until) {
+        return Ok(identity);
+    }
+    let identity = Identity::generate(valid_until, &mut rand::rng());
+    store.keep_pending(name, &identity.to_bytes())?;
+    Ok(identity)
+}
+
+fn pending_name(code: &CodeDigest) -> &[u8] {
+    code.as_bytes().get(..PENDING_NAME).unwrap_or_default()
+}
+
+fn form(code: &ActivationCode, identity: &Identity, network: &NetworkSettings) -> Activate {
+    let listing = identity.listing();
+    let proof = identity.prove_possession(&code.digest(), &network.book_key, &network.proof_key);
+    Activate {
+        code: code.text(),
+        signing_key: Jwk::new(Curve::Ed25519, *listing.identity().as_bytes()),
+        encryption_key: Jwk::new(Curve::X25519, *listing.ring_key().as_bytes()),
+        valid_until: listing.valid_until(),
+        listing_signature: Base64(*listing.signature()),
+        signature: Base64(proof.signature),
+        ring_key_proof: Base64(proof.ring_key_proof),
+    }
+}
+
+/// The number and the book's word for it, if the word is genuine and about these keys.
+fn read_answer(
+    answer: &Activated,
+    identity: &Identity,
+    network: &NetworkSettings,
+) -> Result<(Number, Binding), BookFault> {
+    let number = network
+        .plan
+        .read(&answer.number)
+        .map_err(|_| BookFault::WrongBinding)?;
+    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookFault::WrongBinding)?;
+    let genuine = binding
+        .verify(&network.book_key, Day::of_unix(clock::unix_seconds()))
+        .is_ok();
+    if genuine && binding.number() == number && *binding.identity() == identity.key() {
+        Ok((number, binding))
+    } else {
+        Err(BookFault::WrongBinding)
+    }
+}
+
+fn draw_password() -> Secret {
+    let mut dice = Zeroizing::new([0; PASSWORD]);
+    rand::rng().fill_bytes(&mut *dice);
+    let letter = |die: &u8| char::from(LETTERS.get(usize::from(die % 32)).copied().unwrap_or(b'a'));
+    Secret::new(dice.iter().map(letter).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn passwords_differ_and_can_be_typed() {
+        let drawn: BTreeSet<String> = (0..100)
+            .map(|_| draw_password().expose().to_owned())
+            .collect();
+        assert_eq!(drawn.len(), 100);
+        for password in drawn {
+            assert!(
+                password.len() == PASSWORD && password.bytes().all(|byte| LETTERS.contains(&byte))
+            );
+        }
+    }
+
+    #[test]
+    fn a_repeated_attempt_sends_the_same_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Keystore::open(folder.path(), None).unwrap();
+        let code = ActivationCode::draw(&mut rand::rng()).digest();
+        let first = identity_for(&mut store, &code, Day::new(30_000)).unwrap();
+        let second = identity_for(&mut store, &code, Day::new(30_000)).unwrap();
+        assert_eq!(first.key(), second.key());
+        let other = ActivationCode::draw(&mut rand::rng()).digest();
+        assert_ne!(
+            identity_for(&mut store, &other, Day::new(30_000))
+                .unwrap()
+                .key(),
+            first.key()
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! HTTP towards the phone book. The only file that knows the HTTP library.
+//!
+//! Answers are read up to a limit, redirects are not followed (they would carry an activation code elsewhere), and plain HTTP is
+//! spoken on this machine, on private networks and to onion names only.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::IF_NONE_MATCH;
+use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use ringfence_phonebook::fetch::FetchError;
+use ringfence_phonebook::wire::{
+    Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
+    Rotated, TurnCredentials, Verify,
+};
+use ringfence_phonebook::{NetworkSettings, Root, Want};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use super::skew::Skew;
+use super::{BookFault, Unreachable, check};
+use crate::clock;
+use crate::net::tls::TlsFault;
+use crate::net::watch::{Opened, Watch};
+use crate::state::secret::Secret;
+
+/// Longest time for a request and its answer: a tile over a slow line.
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Largest JSON answer: network settings with many relays take about 2 kB.
+const MOST_JSON: usize = 64 * 1024;
+
+/// A phone book to be asked.
+#[derive(Clone, Debug)]
+pub struct BookClient {
+    http: reqwest::Client,
+    base: Url,
+    skew: Arc<Skew>,
+    watch: Watch,
+}
+
+impl BookClient {
+    /// Prepares to ask the phone book at `url`. `ca_file` names certificates to trust beside the usual ones.
+    ///
+    /// # Errors
+    /// [`BookFault::BadUrl`], [`BookFault::Insecure`], [`BookFault::Tls`].
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookFault> {
+        let base = read_url(url)?;
+        crate::net::tls::settle_provider();
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            // One name for all engines: what else it would say only tells them apart.
+            .user_agent("ringfence/1");
+        if is_near(&base) {
+            builder = builder.no_proxy();
+        }
+        if let Some(path) = ca_file {
+            let unusable = || TlsFault::NoCertificate {
+                path: path.to_owned(),
+            };
+            for certificate in crate::net::tls::certificates(path)? {
+                builder = builder.add_root_certificate(
+                    Certificate::from_der(&certificate).map_err(|_| unusable())?,
+                );
+            }
+        }
+        let http = builder
+            .build()
+            .map_err(|_| BookFault::BadUrl(url.to_owned()))?;
+        Ok(Self {
+            http,
+            base,
+            skew: Arc::default(),
+            watch: Watch::default(),
+        })
+    }
+
+    /// The same, with somebody who sees every request.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// How far this machine's clock was from the book's at its last answer, and whether ours is behind; `None` if it told no time.
+    #[must_use]
+    pub fn clock_apart(&self) -> Option<(Duration, bool)> {
+        self.skew.last()
+    }
+
+    /// The book's URL, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Asks for what an engine must know to be part of this book's network.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn network(&self) -> Result<NetworkSettings, BookFault> {
+        let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
+        check(self.json(response).await?)
+    }
+
+    /// The newest root and the settings that it names: what a book must show before it is told a code.
+    ///
+    /// # Errors
+    /// [`BookFault`], also when the two do not fit together.
+    pub async fn introduce(&self) -> Result<(NetworkSettings, Root), BookFault> {
+        for is_last in [false, true] {
+            let network = self.get(Want::Network, None).await?;
+            let network = network.ok_or(BookFault::Status(304))?;
+            let root = self.get(Want::Root, None).await?;
+            let root = root.ok_or(BookFault::Status(304))?;
+            let settings: NetworkSettings =
+                serde_json::from_slice(&network).map_err(|_| self.not_a_book())?;
+            let settings = check(settings)?;
+            let root = Root::decode(&root, &settings.book_key).map_err(FetchError::Root)?;
+            if <[u8; 32]>::from(Sha256::digest(&network)) == root.states().network {
+                return Ok((settings, root));
+            }
+            // Settings that change just now are in order at the second look.
+            if is_last {
+                break;
+            }
+        }
+        Err(FetchError::Network.into())
+    }
+
+    /// Redeems an activation code.
+    ///
+    /// # Errors
+    /// [`BookFault::CodeRefused`] and the faults of any request.
+    pub async fn activate(&self, request: &Activate) -> Result<Activated, BookFault> {
+        match self.post("/api/activate", request).await {
+            Err(BookFault::Status(400..=428)) => Err(BookFault::CodeRefused),
+            other => other,
+        }
+    }
+
+    /// Asks for a challenge to sign.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn challenge(&self) -> Result<Challenged, BookFault> {
+        self.post("/api/auth/challenge", &AskChallenge::default())
+            .await
+    }
+
+    /// Answers a challenge for a fresh binding and the members' token.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn renew(&self, request: &Verify) -> Result<Renewed, BookFault> {
+        self.post("/api/v1/bindings", request).await
+    }
+
+    /// Has a number listed with another ring key.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn rotate(&self, request: &Rotate) -> Result<Rotated, BookFault> {
+        self.post("/api/v1/keys/rotate", request).await
+    }
+
+    /// Gives a number up.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn deactivate(&self, request: &Deactivate) -> Result<Done, BookFault> {
+        self.post("/api/v1/numbers/deactivate", request).await
+    }
+
+    /// Asks for TURN logins, as any member of the book's network.
+    ///
+    /// # Errors
+    /// [`BookFault`].
+    pub async fn turn_credentials(&self, members: &Secret) -> Result<TurnCredentials, BookFault> {
+        let request = AskTurn {
+            members: members.expose().to_owned(),
+        };
+        self.post("/api/v1/turn-credentials", &request).await
+    }
+
+    /// Asks for something that the book has for everybody; `None` when it is still the one with this entity tag.
+    pub(super) async fn get(
+        &self,
+        want: Want,
+        etag: Option<&str>,
+    ) -> Result<Option<Vec<u8>>, BookFault> {
+        let path = match want {
+            Want::Root => "/api/v1/root".to_owned(),
+            Want::Roots(block) => format!("/api/v1/roots/{block}"),
+            Want::Delta(epoch) => format!("/api/v1/deltas/{epoch}"),
+            Want::Tile(index) => format!("/api/v1/tiles/{index}"),
+            Want::Network => "/api/v1/network".to_owned(),
+        };
+        let mut request = self.http.get(self.at(&path));
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        match self.ask(request).await {
+            Err(BookFault::Status(304)) => Ok(None),
+            Err(fault) => Err(fault),
+            Ok(response) => self.body(response, want.most()).await.map(Some),
+        }
+    }
+
+    async fn post<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &Q,
+    ) -> Result<A, BookFault> {
+        let response = self
+            .ask(self.http.post(self.at(path)).json(request))
+            .await?;
+        self.json(response).await
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url())
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, BookFault> {
+        self.watch.note(|| Opened::Book);
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        self.skew.note(response.headers(), clock::since_epoch());
+        match response.status() {
+            StatusCode::OK => Ok(response),
+            other => Err(BookFault::Status(other.as_u16())),
+        }
+    }
+
+    async fn json<A: DeserializeOwned>(&self, response: Response) -> Result<A, BookFault> {
+        let bytes = self.body(response, MOST_JSON).await?;
+        serde_json::from_slice(&bytes).map_err(|_| self.not_a_book())
+    }
+
+    async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, BookFault> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
+            if bytes.len() + chunk.len() > most {
+                return Err(self.not_a_book());
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn not_a_book(&self) -> BookFault {
+        BookFault::NotABook(self.url().to_owned())
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> BookFault {
+        let why = if error.is_timeout() {
+            Unreachable::Timeout
+        } else if error.is_connect() {
+            Unreachable::Connect
+        } else {
+            Unreachable::Broken
+        };
+        BookFault::Unreachable {
+            url: self.url().to_owned(),
+            why,
+        }
+    }
+}
+
+/// How far this machine's clock is from that of the server behind a `ws://` or `wss://` URL, by the answer to an ordinary request;
+/// `None` if there is none, or it tells no time. `true`: ours is behind.
+pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
+    crate::net::tls::settle_provider();
+    let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
+    let http = reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent("ringfence/1")
+        .build()
+        .ok()?;
+    let answer = http.get(url).send().await.ok()?;
+    super::skew::difference(answer.headers(), clock::since_epoch())
+}
+
+fn read_url(text: &str) -> Result<Url, BookFault> {
+    let bad = || BookFault::BadUrl(text.to_owned());
+    let url = Url::parse(text.trim()).map_err(|_| bad())?;
+    let plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    match url.scheme() {
+        "https" if plain && url.has_host() => Ok(url),
+        "http" if plain && url.has_host() => {
+            if is_near(&url) {
+                Ok(url)
+            } else {
+                Err(BookFault::Insecure(text.to_owned()))
+            }
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// This machine, a private network, or an onion name, which is encrypted by itself.
+fn is_near(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost") || host.ends_with(".onion"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_near_hosts_only() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://localhost/",
+            "http://192.168.1.2",
+            "http://[::1]:1",
+            "http://abc.onion",
+            "https://book.example.org/sub",
+        ] {
+            assert!(read_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "http://book.example.org",
+            "http://93.184.216.34",
+            "http://localhost.example.org",
+        ] {
+            assert_eq!(read_url(url), Err(BookFault::Insecure(url.to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_book_is_refused() {
+        for url in [
+            "",
+            "book.example.org",
+            "ftp://a",
+            "https://",
+            "https://user:pw@a",
+            "https://a?b",
+            "file:///etc/passwd",
+        ] {
+            assert_eq!(
+                read_url(url),
+                Err(BookFault::BadUrl(url.to_owned())),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_are_put_after_the_url_whether_or_not_it_ends_in_a_slash() {
+        for url in ["https://a.example/x", "https://a.example/x/"] {
+            let client = BookClient::new(url, None).unwrap();
+            assert_eq!(
+                client.at("/api/activate"),
+                "https://a.example/x/api/activate"
+            );
+        }
+    }
+}

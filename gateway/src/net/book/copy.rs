@@ -1,0 +1,264 @@
+//! The copy of the phone book on this machine.
+//!
+//! ```text
+//! STATE/book/<16 hexadecimal digits of the book's key>/
+//!   network.json      the settings, byte for byte as the root names them
+//!   roots             the roots of the last days, 217 bytes each, the newest last
+//!   deltas            what changed since the tiles were written
+//!   tile-0000 ...     48 kB each, as they were some epochs ago
+//! ```
+//! A download in each epoch adds one root and one delta and leaves the tiles alone; they are written anew every 64 epochs. Read again,
+//! tiles and deltas must give what the last root says, just as when they were downloaded; what does not is downloaded again.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ringfence_phonebook::root::ROOT_BYTES;
+use ringfence_phonebook::{
+    BookKey, Delta, Fetch, Fetched, NetworkSettings, Root, Tile, VerifiedBook, Want,
+};
+use sha2::{Digest, Sha256};
+
+use super::{BookClient, BookFault, check};
+use crate::state::keystore::{KeystoreFault, make_folder, write_private};
+
+/// Roots that are kept: eight days at five minutes each.
+const MOST_ROOTS: usize = 2_304;
+
+/// Deltas after which the tiles are written anew.
+const MOST_DELTAS: usize = 64;
+
+/// The whole book at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What an engine must know to be part of the book's network.
+    pub network: NetworkSettings,
+    /// All tiles and the root that describes them. Tiles are shared, because a book has megabytes.
+    pub book: VerifiedBook,
+    /// The roots of the last days, the oldest first; the last one is the book's.
+    pub roots: Arc<[Root]>,
+}
+
+/// The copy on this machine.
+#[derive(Debug)]
+pub struct BookCopy {
+    folder: PathBuf,
+    key: BookKey,
+    network: Option<(NetworkSettings, [u8; 32])>,
+    book: Option<VerifiedBook>,
+    roots: Vec<Root>,
+    /// Deltas on the disk.
+    deltas: usize,
+}
+
+impl BookCopy {
+    /// Reads the copy of the book with this key below the state folder; an empty one when there is none yet.
+    ///
+    /// # Errors
+    /// [`BookFault::Disk`] when the folder cannot be made.
+    pub fn open(state: &Path, key: BookKey) -> Result<Self, BookFault> {
+        let name = hex::encode(key.as_bytes().get(..8).unwrap_or_default());
+        let books = state.join("book");
+        make_folder(&books)?;
+        let folder = books.join(name);
+        make_folder(&folder)?;
+        let mut copy = Self {
+            folder,
+            key,
+            network: None,
+            book: None,
+            roots: Vec::new(),
+            deltas: 0,
+        };
+        copy.load();
+        Ok(copy)
+    }
+
+    /// The whole book, if all of it is here.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Snapshot> {
+        Some(Snapshot {
+            network: self.network.as_ref()?.0.clone(),
+            book: self.book.clone()?,
+            roots: self.roots.as_slice().into(),
+        })
+    }
+
+    /// Brings the copy up to date.
+    ///
+    /// # Errors
+    /// [`BookFault`]; what was there before stays.
+    pub async fn refresh(&mut self, client: &BookClient) -> Result<Snapshot, BookFault> {
+        let known = self.network.as_ref().map(|(_, hash)| *hash);
+        let mut fetch =
+            Fetch::new(self.key, self.book.clone(), known).after(self.roots.last().copied());
+        while let Some(want) = fetch.wants() {
+            let bytes = self.bring(client, want).await?;
+            fetch.hear(&bytes)?;
+        }
+        if let Some(fetched) = fetch.finish()? {
+            self.keep(fetched)?;
+        }
+        self.snapshot()
+            .ok_or_else(|| BookFault::NotABook(client.url().to_owned()))
+    }
+
+    /// From the book, or from here what the book says is the same: its entity tags are hashes of the bytes.
+    async fn bring(&self, client: &BookClient, want: Want) -> Result<Vec<u8>, BookFault> {
+        let known = match want {
+            Want::Tile(index) => self.tile(index),
+            _ => None,
+        };
+        let etag = known.as_ref().map(|tile| {
+            let hash = tile.hash();
+            format!("\"{}\"", hex::encode(hash.get(..16).unwrap_or_default()))
+        });
+        let fresh = client.get(want, etag.as_deref()).await?;
+        fresh
+            .or_else(|| known.map(|tile| tile.as_bytes().to_vec()))
+            .ok_or(BookFault::Status(304))
+    }
+
+    fn tile(&self, index: u16) -> Option<Arc<Tile>> {
+        let tiles = self.book.as_ref()?.tiles();
+        tiles.get(usize::from(index)).cloned()
+    }
+
+    /// Writes what is new, so that the next start finds it whole: what is there meanwhile is either the old copy or the new one, or
+    /// something that does not fit and is downloaded again.
+    fn keep(&mut self, fetched: Fetched) -> Result<(), BookFault> {
+        let Fetched {
+            copy,
+            roots,
+            deltas,
+            network,
+        } = fetched;
+        if let Some(json) = network {
+            let settings: NetworkSettings = serde_json::from_slice(&json)
+                .map_err(|_| BookFault::NotABook("the phone book".to_owned()))?;
+            let settings = check(settings)?;
+            if settings.book_key != self.key {
+                return Err(BookFault::KeyChanged);
+            }
+            self.write("network.json", &json)?;
+            self.network = Some((settings, Sha256::digest(&json).into()));
+        }
+        let is_step = self.book.is_some() && self.deltas + deltas.len() <= MOST_DELTAS;
+        let follows = deltas.len() == roots.len();
+        self.roots.extend(&roots);
+        if is_step && follows {
+            let bytes: Vec<u8> = deltas.iter().flat_map(Delta::encode).collect();
+            self.append("deltas", &bytes)?;
+            let bytes: Vec<u8> = roots.iter().flat_map(Root::encode).collect();
+            self.append("roots", &bytes)?;
+            self.deltas += deltas.len();
+        } else {
+            self.write_whole(&copy)?;
+        }
+        if self.roots.len() > MOST_ROOTS {
+            self.roots.drain(..self.roots.len() - MOST_ROOTS);
+        }
+        self.book = Some(copy);
+        Ok(())
+    }
+
+    /// All tiles, then no deltas, then the roots.
+    fn write_whole(&mut self, copy: &VerifiedBook) -> Result<(), BookFault> {
+        for (index, tile) in (0..).zip(copy.tiles()) {
+            let known = self.deltas == 0 && self.tile(index).is_some_and(|known| known == *tile);
+            if !known {
+                self.write(&tile_name(index), tile.as_bytes())?;
+            }
+        }
+        self.write("deltas", &[])?;
+        self.deltas = 0;
+        let kept = self.roots.len().saturating_sub(MOST_ROOTS);
+        let roots = self.roots.iter().skip(kept);
+        let bytes: Vec<u8> = roots.flat_map(Root::encode).collect();
+        self.write("roots", &bytes)
+    }
+
+    /// Takes what is there and makes sense; the rest will be downloaded.
+    fn load(&mut self) {
+        let Some(newest) = self.load_roots() else {
+            return;
+        };
+        self.network = self.load_network();
+        let tiles: Option<Vec<Arc<Tile>>> = (0..newest.states().plan.tiles())
+            .map(|index| {
+                let bytes = std::fs::read(self.folder.join(tile_name(index))).ok()?;
+                Tile::decode(&bytes).map(Arc::new).ok()
+            })
+            .collect();
+        let (Some(tiles), Some(deltas)) = (tiles, self.load_deltas()) else {
+            return;
+        };
+        self.book = settle(tiles, &self.roots, &deltas);
+        self.deltas = deltas.len();
+    }
+
+    fn load_roots(&mut self) -> Option<Root> {
+        let bytes = std::fs::read(self.folder.join("roots")).ok()?;
+        let (parts, _) = bytes.as_chunks::<ROOT_BYTES>();
+        let kept = parts.len().saturating_sub(MOST_ROOTS);
+        for part in parts.iter().skip(kept) {
+            let root = Root::decode(part, &self.key).ok()?;
+            if self.roots.last().is_some_and(|last| !root.follows(last)) {
+                self.roots.clear();
+            }
+            self.roots.push(root);
+        }
+        self.roots.last().copied()
+    }
+
+    fn load_network(&self) -> Option<(NetworkSettings, [u8; 32])> {
+        let json = std::fs::read(self.folder.join("network.json")).ok()?;
+        let network: NetworkSettings = serde_json::from_slice(&json).ok()?;
+        let network = check(network).ok()?;
+        (network.book_key == self.key).then(|| (network, Sha256::digest(&json).into()))
+    }
+
+    fn load_deltas(&self) -> Option<Vec<Delta>> {
+        let bytes = std::fs::read(self.folder.join("deltas")).ok()?;
+        let (mut rest, mut deltas) = (bytes.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let (delta, after) = Delta::decode_first(rest).ok()?;
+            deltas.push(delta);
+            rest = after;
+        }
+        Some(deltas)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BookFault> {
+        Ok(write_private(&self.folder.join(name), bytes)?)
+    }
+
+    /// Adds bytes to a file. A crash in the middle leaves something that does not fit.
+    fn append(&self, name: &str, bytes: &[u8]) -> Result<(), BookFault> {
+        let path = self.folder.join(name);
+        let written = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()));
+        written.map_err(|error| {
+            let kind = error.kind();
+            let act = "write";
+            KeystoreFault::Disk { act, path, kind }.into()
+        })
+    }
+}
+
+/// The book of these tiles after these deltas, which lead to the last of these roots.
+fn settle(tiles: Vec<Arc<Tile>>, roots: &[Root], deltas: &[Delta]) -> Option<VerifiedBook> {
+    let first = roots.len().checked_sub(deltas.len() + 1)?;
+    VerifiedBook::settle(tiles, roots.get(first..)?, deltas).ok()
+}
+
+fn tile_name(index: u16) -> String {
+    format!("tile-{index:04}")
+}

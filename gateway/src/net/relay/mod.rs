@@ -1,0 +1,454 @@
+//! Nostr relays (NIP-01, NIP-40): the only folder that knows nostr-sdk.
+//!
+//! Rings travel as events of one ephemeral kind with nothing in them but a bucket tag, a stamp's nonce and 1,024 sealed bytes.
+//! Every event is signed by a key made for it alone. What the library does that a telephone cannot use is undone here:
+//! it reconnects after 1-2 s instead of 10; a relay counts as listening only once it sent EOSE, and is asked again when it did
+//! not; an event goes to relays that are connected at that moment, and a relay that does not confirm it is dropped together
+//! with its queue, so that a ring given up by its caller is not delivered by a later connection.
+//!
+//! It does not open envelopes, judge stamps or remember what was seen: the engine does.
+
+mod event;
+mod pages;
+mod subscriptions;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nostr_sdk::prelude::{Client, ClientOptions, Monitor, RelayOptions, RelayUrl, SubscriptionId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock;
+pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter, NOTE_KIND};
+use event::{bucket_tag, write_event};
+use pages::Pages;
+use subscriptions::{Desk, Line};
+
+/// Envelopes waiting for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. When more wait,
+/// someone floods and the newest are dropped.
+const INBOX: usize = 4_096;
+/// Time between attempts to reach a lost relay. Short: while it lasts, nobody can ring this phone.
+const RETRY: Duration = Duration::from_secs(1);
+/// A relay that did not confirm an event in this time is dropped with its queue and dialled anew.
+const CONFIRM_LIMIT: Duration = Duration::from_secs(4);
+/// Changes of connections waiting to be read; a lost one is made good within a second.
+const MONITOR_QUEUE: usize = 256;
+/// Relays per engine. Every ring goes to all of them.
+pub const MOST_RELAYS: usize = 8;
+
+/// How many relays are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelayState {
+    /// Relays in the settings.
+    pub configured: usize,
+    /// Relays with an open connection: rings go out through these.
+    pub connected: usize,
+    /// Relays that confirmed the subscription: rings come in through these.
+    pub listening: usize,
+}
+
+/// Why relays cannot be used at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RelayFault {
+    /// No relay is named.
+    #[error("no Nostr relay is named")]
+    NoRelay,
+    /// More relays than an engine talks to.
+    #[error("{0} Nostr relays are named; at most {MOST_RELAYS} are used")]
+    TooMany(usize),
+    /// Not a `ws://` or `wss://` URL.
+    #[error("{0} is not the URL of a Nostr relay")]
+    BadUrl(String),
+}
+
+/// Why an envelope did not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishFault {
+    /// The caller of this function handed something that is not 1,024 bytes.
+    #[error("the envelope is not {ENVELOPE} bytes")]
+    Misuse,
+    /// No relay is connected at this moment.
+    #[error("no Nostr relay is connected")]
+    NotConnected,
+    /// Every connected relay refused the event or said nothing.
+    #[error("no Nostr relay confirmed the event")]
+    NotConfirmed,
+}
+
+/// The relays of one engine.
+#[derive(Debug)]
+pub struct Relays {
+    client: Client,
+    bucket_bits: u8,
+    state: watch::Receiver<RelayState>,
+    watching: JoinHandle<()>,
+}
+
+impl Relays {
+    /// Starts connecting to `urls` and listening for `buckets` (numbers of `bucket_bits` bits). Returns at once; connections come and
+    /// go by themselves and show in [`state`](Self::state). Envelopes arrive on the returned channel.
+    ///
+    /// # Errors
+    /// [`RelayFault`] when the list of relays cannot be used.
+    pub async fn connect(
+        urls: &[String],
+        bucket_bits: u8,
+        buckets: &BTreeSet<u16>,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), RelayFault> {
+        let urls = read_urls(urls)?;
+        crate::net::tls::settle_provider();
+        let monitor = Monitor::new(MONITOR_QUEUE);
+        // No signer and no login (NIP-42): it would give this engine one lasting name at the relay.
+        let options = ClientOptions::new().automatic_authentication(false);
+        let client = Client::builder()
+            .opts(options)
+            .monitor(monitor.clone())
+            .build();
+        let (tell, state) = watch::channel(RelayState {
+            configured: urls.len(),
+            ..RelayState::default()
+        });
+        let (inbox, incoming) = mpsc::channel(INBOX);
+        let desk = Desk {
+            client: client.clone(),
+            relays: urls.iter().map(|url| (url.clone(), Line::Lost)).collect(),
+            heard: BTreeMap::new(),
+            pages: Pages::default(),
+            notes: SubscriptionId::generate(),
+            subscription: SubscriptionId::generate(),
+            tags: buckets
+                .iter()
+                .map(|bucket| (bucket_tag(bucket_bits, *bucket), *bucket))
+                .collect(),
+            inbox,
+            tell,
+        };
+        let (events, changes) = (client.notifications(), monitor.subscribe());
+        for url in &urls {
+            dial(&client, url).await;
+        }
+        let watching = tokio::spawn(desk.run(events, changes));
+        Ok((
+            Self {
+                client,
+                bucket_bits,
+                state,
+                watching,
+            },
+            incoming,
+        ))
+    }
+
+    /// The state of the connections, and a way to wait for its next change.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<RelayState> {
+        self.state.clone()
+    }
+
+    /// Publishes an envelope on every relay that is connected now, and returns when the first one confirms it.
+    ///
+    /// # Errors
+    /// [`PublishFault`] when none is connected, or none confirmed within 4 s. The event is then not delivered later.
+    pub async fn publish(&self, letter: Letter) -> Result<(), PublishFault> {
+        let event = Arc::new(write_event(
+            &letter,
+            self.bucket_bits,
+            clock::unix_seconds(),
+        )?);
+        let mut asked = 0;
+        let (tell, mut answers) = mpsc::channel(MOST_RELAYS);
+        for (url, relay) in self.client.relays().await {
+            if !relay.is_connected() {
+                continue;
+            }
+            asked += 1;
+            let (event, client, tell) = (Arc::clone(&event), self.client.clone(), tell.clone());
+            tokio::spawn(async move {
+                let confirmed = match timeout(CONFIRM_LIMIT, relay.send_event(&event)).await {
+                    Ok(answer) => answer.is_ok(),
+                    Err(_) => {
+                        // The event may still wait in this relay's queue: away with both, or it rings when nobody waits any more.
+                        forget(&client, &url).await;
+                        dial(&client, &url).await;
+                        false
+                    }
+                };
+                // Nobody listens any more once another relay was faster.
+                let _ = tell.send(confirmed).await;
+            });
+        }
+        drop(tell);
+        while let Some(confirmed) = answers.recv().await {
+            if confirmed {
+                return Ok(());
+            }
+        }
+        Err(if asked == 0 {
+            PublishFault::NotConnected
+        } else {
+            PublishFault::NotConfirmed
+        })
+    }
+
+    /// Closes all connections and waits until they are closed. Dropping closes them too, a little later.
+    pub async fn close(self) {
+        self.client.shutdown().await;
+    }
+}
+
+impl Drop for Relays {
+    fn drop(&mut self) {
+        // The desk holds the last other handle of the client, which closes its connections when it goes.
+        self.watching.abort();
+    }
+}
+
+fn read_urls(urls: &[String]) -> Result<Vec<RelayUrl>, RelayFault> {
+    match urls.len() {
+        0 => return Err(RelayFault::NoRelay),
+        many if many > MOST_RELAYS => return Err(RelayFault::TooMany(many)),
+        _ => {}
+    }
+    urls.iter()
+        .map(|url| RelayUrl::parse(url).map_err(|_| RelayFault::BadUrl(url.clone())))
+        .collect()
+}
+
+/// Checks a relay's URL without connecting.
+///
+/// # Errors
+/// [`RelayFault::BadUrl`] when it is not a `ws://` or `wss://` URL.
+pub fn check_url(url: &str) -> Result<(), RelayFault> {
+    RelayUrl::parse(url)
+        .map(drop)
+        .map_err(|_| RelayFault::BadUrl(url.to_owned()))
+}
+
+async fn dial(client: &Client, url: &RelayUrl) {
+    // The client's own options do not reach relays that are added through the pool.
+    let options = RelayOptions::new()
+        .retry_interval(RETRY)
+        .adjust_retry_interval(false)
+        .verify_subscriptions(true);
+    // Both fail only for a pool that is shut down or a URL that is not in it: then there is nothing to connect.
+    drop(client.pool().add_relay(url, options).await);
+    drop(client.connect_relay(url).await);
+}
+
+async fn forget(client: &Client, url: &RelayUrl) {
+    // Fails only when it is gone already.
+    drop(client.force_remove_relay(url).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use nostr_sdk::prelude::JsonUtil;
+    use ringfence_phonebook::EmbeddedRelay;
+    use serde_json::{Value, json};
+    use tungstenite::Message;
+
+    use super::*;
+
+    fn letter(bucket: u16) -> Letter {
+        Letter {
+            key: EventKey::generate(),
+            work_nonce: 7,
+            bucket,
+            bytes: vec![bucket.to_be_bytes()[1]; ENVELOPE],
+            is_note: false,
+        }
+    }
+
+    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<Incoming>) {
+        let buckets = BTreeSet::from([bucket]);
+        let (relays, incoming) = Relays::connect(&[url.to_owned()], 3, &buckets)
+            .await
+            .unwrap();
+        wait(&relays, |state| state.listening == 1).await;
+        (relays, incoming)
+    }
+
+    async fn wait(relays: &Relays, wanted: impl FnMut(&RelayState) -> bool) {
+        let mut state = relays.state();
+        timeout(Duration::from_secs(20), state.wait_for(wanted))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    async fn next(incoming: &mut mpsc::Receiver<Incoming>) -> Incoming {
+        timeout(Duration::from_secs(5), incoming.recv())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    async fn any_port() -> EmbeddedRelay {
+        EmbeddedRelay::start(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_envelope_reaches_its_bucket_and_no_other() {
+        let relay = any_port().await;
+        let (sender, _unread) = listen(&relay.url(), 1).await;
+        let (_five, mut at_five) = listen(&relay.url(), 5).await;
+        let (_six, mut at_six) = listen(&relay.url(), 6).await;
+        let letter = letter(5);
+        let key = letter.key.public();
+        sender.publish(letter).await.unwrap();
+        let got = next(&mut at_five).await;
+        assert_eq!((got.event_key, got.bucket, got.work_nonce), (key, 5, 7));
+        assert!(at_six.try_recv().is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn without_a_connection_nothing_is_published_then_or_later() {
+        let relay = any_port().await;
+        let (url, address) = (relay.url(), relay.address());
+        let (sender, _unread) = listen(&url, 1).await;
+        let (listener, mut incoming) = listen(&url, 5).await;
+        relay.stop();
+        wait(&sender, |state| state.connected == 0).await;
+        assert_eq!(
+            sender.publish(letter(5)).await,
+            Err(PublishFault::NotConnected)
+        );
+        let _again = EmbeddedRelay::start(address).await.unwrap();
+        wait(&sender, |state| state.listening == 1).await;
+        wait(&listener, |state| state.listening == 1).await;
+        sender.publish(letter(5)).await.unwrap();
+        next(&mut incoming).await;
+        assert!(
+            incoming.try_recv().is_err(),
+            "the first letter came after all"
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn dropped_relays_are_left_in_peace() {
+        let relay = any_port().await;
+        let (relays, mut incoming) = listen(&relay.url(), 5).await;
+        let mut state = relays.state();
+        state.mark_unchanged();
+        drop(relays);
+        let end = timeout(Duration::from_secs(5), async {
+            while state.changed().await.is_ok() {}
+        });
+        assert!(end.await.is_ok(), "somebody still watches the relays");
+        assert_eq!(incoming.recv().await, None);
+    }
+
+    /// A relay that answers a subscription with `first` under an id that nobody asked for, then with `second` under the right one.
+    fn pushy_relay(first: Letter, second: Letter) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            while let Ok(message) = phone.read() {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let asked: Value = serde_json::from_str(&text).unwrap();
+                if asked[0] != "REQ" {
+                    continue;
+                }
+                let event = |letter: &Letter| -> Value {
+                    let event = write_event(letter, 3, clock::unix_seconds()).unwrap();
+                    serde_json::from_str(&event.as_json()).unwrap()
+                };
+                for said in [
+                    json!(["EOSE", asked[1]]),
+                    json!(["EVENT", "unasked", event(&first)]),
+                    json!(["EVENT", asked[1], event(&second)]),
+                ] {
+                    phone.send(Message::text(said.to_string())).unwrap();
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_relay_sends_unasked_is_not_heard() {
+        let (unasked, asked) = (letter(5), letter(5));
+        let key = asked.key.public();
+        let (_relays, mut incoming) = listen(&pushy_relay(unasked, asked), 5).await;
+        assert_eq!(next(&mut incoming).await.event_key, key);
+    }
+
+    /// A relay that keeps these notes and returns the newest two of them that match.
+    fn stingy_relay(notes: Vec<Value>) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            while let Ok(message) = phone.read() {
+                let Message::Text(text) = message else {
+                    continue;
+                };
+                let asked: Value = serde_json::from_str(&text).unwrap();
+                if asked[0] != "REQ" {
+                    continue;
+                }
+                let bound = |name: &str| asked[2][name].as_u64();
+                let kind = &asked[2]["kinds"][0];
+                let matches = |note: &&Value| {
+                    let at = note["created_at"].as_u64().unwrap();
+                    let until = bound("until").unwrap_or(u64::MAX);
+                    note["kind"] == *kind && (bound("since").unwrap_or(0)..=until).contains(&at)
+                };
+                for note in notes.iter().filter(matches).take(2) {
+                    let said = json!(["EVENT", asked[1], note]);
+                    phone.send(Message::text(said.to_string())).unwrap();
+                }
+                let end = json!(["EOSE", asked[1]]).to_string();
+                phone.send(Message::text(end)).unwrap();
+            }
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_week_of_notes_comes_whole_from_a_relay_that_returns_two_at_once() {
+        let now = clock::unix_seconds();
+        let made = (0..7).map(|hours| {
+            let mut letter = letter(5);
+            letter.is_note = true;
+            write_event(&letter, 3, now - hours * 3_600).unwrap()
+        });
+        let events: Vec<_> = made.collect();
+        let notes = events
+            .iter()
+            .map(|event| serde_json::from_str(&event.as_json()).unwrap());
+        let (_relays, mut incoming) = listen(&stingy_relay(notes.collect()), 5).await;
+        let mut heard = BTreeSet::new();
+        while heard.len() < events.len() {
+            let got = timeout(Duration::from_secs(60), incoming.recv()).await;
+            heard.insert(got.unwrap().unwrap().event_key);
+        }
+        assert_eq!(heard.len(), 7);
+    }
+
+    #[tokio::test]
+    async fn lists_of_relays_that_cannot_be_used_are_refused() {
+        let connect =
+            async |urls: &[String]| Relays::connect(urls, 0, &BTreeSet::new()).await.map(drop);
+        assert_eq!(connect(&[]).await, Err(RelayFault::NoRelay));
+        assert_eq!(
+            connect(&vec!["ws://a".to_owned(); 9]).await,
+            Err(RelayFault::TooMany(9))
+        );
+        let bad = "https://a".to_owned();
+        assert_eq!(
+            connect(std::slice::from_ref(&bad)).await,
+            Err(RelayFault::BadUrl(bad))
+        );
+    }
+}

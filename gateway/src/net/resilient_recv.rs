@@ -1,0 +1,80 @@
+//! Receiving datagrams in spite of errors.
+//!
+//! An error of a UDP socket tells of an earlier datagram (ICMP: no such port, no route, too long for the path;
+//! RFC 8085 5.2), or of a trouble of this machine that may pass. None of them means that nothing will come any more, so
+//! none ends the waiting; a pause keeps an error that stays from taking the processor.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::time::sleep;
+
+/// Between an error and the next try: one packet of sound.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Receives with `receive`, one of the socket's `try_recv` functions, as often as it takes. May be cancelled without
+/// loss.
+pub(crate) async fn patiently<T>(
+    socket: &UdpSocket,
+    mut receive: impl FnMut() -> io::Result<T>,
+) -> T {
+    loop {
+        match socket.readable().await.and_then(|()| receive()) {
+            Ok(received) => return received,
+            // Somebody else's news, or a datagram with a wrong checksum.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => {
+                tracing::trace!(kind = ?error.kind(), "nothing was received");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Linux: too long for the path.
+    const EMSGSIZE: i32 = 90;
+
+    /// A socket at which something waits for ever.
+    #[expect(clippy::disallowed_methods, reason = "a socket that hears only itself")]
+    async fn readable() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.send_to(b"x", own).await.unwrap();
+        socket.readable().await.unwrap();
+        socket
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_error_ends_the_waiting() {
+        let socket = readable().await;
+        let mut news = vec![
+            Ok(7),
+            Err(ErrorKind::NetworkUnreachable.into()),
+            Err(io::Error::from_raw_os_error(EMSGSIZE)),
+            Err(ErrorKind::ConnectionRefused.into()),
+        ];
+        let start = Instant::now();
+        assert_eq!(patiently(&socket, || news.pop().unwrap()).await, 7);
+        assert!(start.elapsed() >= 3 * PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_that_stays_costs_a_try_every_pause() {
+        let socket = readable().await;
+        let mut tries = 0;
+        let receive = || -> io::Result<()> {
+            tries += 1;
+            Err(ErrorKind::Other.into())
+        };
+        let waiting = timeout(50 * PAUSE, patiently(&socket, receive));
+        assert!(waiting.await.is_err());
+        assert!((2..=51).contains(&tries), "{tries} tries in a second");
+    }
+}

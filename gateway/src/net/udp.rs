@@ -1,0 +1,103 @@
+//! The ports where a phone sends its sound and its moving pictures.
+//!
+//! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11): a phone says there how it fares, and that it needs
+//! a whole picture.
+
+use std::future::pending;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use ringfence_engine::NearPort;
+use tokio::net::UdpSocket;
+
+use super::resilient_recv::patiently;
+
+/// Tries for an even RTP port whose odd neighbour is free too.
+const PORT_TRIES: usize = 64;
+
+/// The ports of one call at one address.
+#[derive(Debug)]
+pub(crate) struct NearPorts {
+    local: SocketAddr,
+    pub(crate) sound: Pair,
+    pub(crate) video: Option<Pair>,
+}
+
+/// Two neighbours.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    port: u16,
+    pub(crate) rtp: UdpSocket,
+    /// Absent when nearly all ports are taken.
+    pub(crate) rtcp: Option<UdpSocket>,
+}
+
+impl NearPorts {
+    /// Binds ports at each of these addresses. One that this machine has lost is left out: phones there are not reached
+    /// in any case. Without a port for pictures a call has sound alone.
+    pub(crate) async fn open(at: &[IpAddr], video: bool) -> Vec<Self> {
+        let mut opened = Vec::with_capacity(at.len());
+        for ip in at {
+            let Ok(sound) = Pair::bind(*ip).await else {
+                continue;
+            };
+            let video = match video {
+                true => Pair::bind(*ip).await.ok(),
+                false => None,
+            };
+            opened.push(Self {
+                local: SocketAddr::new(*ip, sound.port),
+                sound,
+                video,
+            });
+        }
+        opened
+    }
+
+    /// Where the sound is heard.
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What the engine is told.
+    pub(crate) fn named(&self) -> NearPort {
+        NearPort {
+            sound: self.local,
+            video: self.video.as_ref().map(|video| video.port),
+        }
+    }
+}
+
+impl Pair {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the phone's own port, on the address it registers at"
+    )]
+    async fn bind(ip: IpAddr) -> io::Result<Self> {
+        for _ in 0..PORT_TRIES {
+            let rtp = UdpSocket::bind((ip, 0)).await?;
+            let port = rtp.local_addr()?.port();
+            if port % 2 == 0
+                && let Ok(rtcp) = UdpSocket::bind((ip, port + 1)).await
+            {
+                return Self::ready(rtp, Some(rtcp)).await;
+            }
+        }
+        // Nearly all ports are taken: sound matters more than a port for RTCP.
+        Self::ready(UdpSocket::bind((ip, 0)).await?, None).await
+    }
+
+    async fn ready(rtp: UdpSocket, rtcp: Option<UdpSocket>) -> io::Result<Self> {
+        rtp.writable().await?;
+        let port = rtp.local_addr()?.port();
+        Ok(Self { port, rtp, rtcp })
+    }
+}
+
+/// The next packet of a socket, if there is one.
+pub(crate) async fn recv(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
+    match socket {
+        Some(socket) => patiently(socket, || socket.try_recv_from(buffer)).await,
+        None => pending().await,
+    }
+}

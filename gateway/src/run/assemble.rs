@@ -1,0 +1,305 @@
+//! From settings, lines and a copy of the phone book to the parts of a gateway.
+//!
+//! Everything that may fail at a start fails here, with its name: no line, no relay, no TURN server. Names are resolved here,
+//! ahead of calls.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use ringfence_engine::bucket::bucket;
+use ringfence_engine::contacts::Contacts;
+use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
+use ringfence_engine::ledger::Ledger;
+use ringfence_engine::{Config as EngineConfig, Line};
+use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
+use ringfence_sip::{Account, Password, User};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::net::book::Snapshot;
+use crate::net::phone::Listen;
+use crate::net::phone::certificate::{self, CertificateFault};
+use crate::net::relay::{Incoming, RelayFault, Relays};
+use crate::net::tls::{self, TlsFault};
+use crate::net::watch::{Opened, Watch};
+use crate::run::gateway::{Change, Parts};
+use crate::state::keystore::LineFile;
+use crate::turn::servers::Lobby;
+use crate::turn::{TurnEndpoint, TurnFault, TurnTarget};
+
+/// Why a gateway cannot be put together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssembleFault {
+    /// The state folder has no line.
+    #[error("there is no line in the state folder")]
+    NoLine,
+    /// A line file passed its checks but its contents make no sense.
+    #[error("the keys of line {0} are damaged")]
+    BadLine(u32),
+    /// Lines of two phone books lie in one state folder.
+    #[error("the lines in the state folder belong to more than one phone book")]
+    TwoBooks,
+    /// The relays cannot be used.
+    #[error(transparent)]
+    Relay(#[from] RelayFault),
+    /// Neither the settings nor the phone book name a TURN server.
+    #[error("no TURN server is named, neither in the settings nor by the phone book")]
+    NoTurn,
+    /// No way to log in to the TURN server.
+    #[error("there is no secret and no account for the TURN server")]
+    NoTurnLogin,
+    /// None of the TURN servers' names has an address.
+    #[error(transparent)]
+    Turn(#[from] TurnFault),
+    /// The extra certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+    /// There is no certificate to show to phones.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
+}
+
+impl AssembleFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoLine => "ask a phone book's operator for a code and run: ringfence activate --phonebook URL --code CODE".to_owned(),
+            Self::BadLine(_) => "restore its file from a backup, or move it away and activate again".to_owned(),
+            Self::TwoBooks => "run one engine per phone book, each with its own --state".to_owned(),
+            Self::Relay(_) => "correct the setting `relays`; when it is empty, ask the phone book's operator for relays".to_owned(),
+            Self::NoTurn => "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned(),
+            Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
+            Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
+            Self::Tls(_) => "correct turn.ca_file".to_owned(),
+            Self::Certificate(fault) => fault.remedy(),
+        }
+    }
+}
+
+/// Puts a gateway together; its relays begin to connect.
+///
+/// # Errors
+/// [`AssembleFault`].
+pub async fn assemble(
+    config: &Config,
+    files: &[LineFile],
+    book: &Snapshot,
+) -> Result<Parts, AssembleFault> {
+    assemble_watched(config, files, book, &Watch::default()).await
+}
+
+/// The same, with somebody who sees what is opened towards the world.
+///
+/// # Errors
+/// [`AssembleFault`].
+pub async fn assemble_watched(
+    config: &Config,
+    files: &[LineFile],
+    book: &Snapshot,
+    watch: &Watch,
+) -> Result<Parts, AssembleFault> {
+    let network = &book.network;
+    let lines = lines(files, &network.book_key)?;
+    let lobby = lobby(&config.turn, network, watch).await?;
+    let relays = relays(config, network, &buckets_of(&lines, network)).await?;
+    let at = |port: u16| {
+        config
+            .sip
+            .addresses
+            .iter()
+            .map(move |ip| SocketAddr::new(*ip, port))
+            .collect()
+    };
+    Ok(Parts {
+        listen: Listen {
+            udp: at(config.sip.udp_port),
+            tcp: at(config.sip.tcp_port),
+            tls: at(config.sip.tls_port),
+            certificate: certificate::server(&config.certificate())?,
+        },
+        engine: EngineConfig {
+            work_bits: work_bits(config, network),
+            bucket_bits: network.bucket_bits,
+            no_answer: config.no_answer,
+            srtp: config.sip.srtp,
+            video: config.sip.video,
+            unasked_lamps: config.sip.unasked_lamps,
+            ..EngineConfig::default()
+        },
+        lines,
+        book_key: network.book_key,
+        directory: directory(book),
+        relays,
+        lobby,
+        contacts: Contacts::default(),
+        ledger: Ledger::default(),
+        diary: None,
+    })
+}
+
+/// What a running gateway takes over when its settings become `new`: only what differs is made anew.
+///
+/// # Errors
+/// [`AssembleFault`]; nothing has changed then.
+pub async fn change(
+    old: &Config,
+    new: &Config,
+    buckets: &BTreeSet<u16>,
+    network: &NetworkSettings,
+) -> Result<Change, AssembleFault> {
+    let lobby = if old.turn == new.turn {
+        None
+    } else {
+        Some(lobby(&new.turn, network, &Watch::default()).await?)
+    };
+    let relays = if old.relays == new.relays {
+        None
+    } else {
+        Some(relays(new, network, buckets).await?)
+    };
+    Ok(Change {
+        work_bits: work_bits(new, network),
+        no_answer: new.no_answer,
+        relays,
+        lobby,
+    })
+}
+
+fn work_bits(config: &Config, network: &NetworkSettings) -> u8 {
+    config.work_bits.unwrap_or(network.work_bits)
+}
+
+/// The buckets in which these lines look for rings.
+///
+/// # Errors
+/// [`AssembleFault`] of the lines.
+pub fn buckets(
+    files: &[LineFile],
+    network: &NetworkSettings,
+) -> Result<BTreeSet<u16>, AssembleFault> {
+    Ok(buckets_of(&lines(files, &network.book_key)?, network))
+}
+
+fn buckets_of(lines: &[Line], network: &NetworkSettings) -> BTreeSet<u16> {
+    let keys = lines.iter().map(|line| line.identity.key());
+    keys.map(|key| bucket(&key, network.bucket_bits)).collect()
+}
+
+async fn relays(
+    config: &Config,
+    network: &NetworkSettings,
+    buckets: &BTreeSet<u16>,
+) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayFault> {
+    let urls = relay_urls(config, network);
+    Relays::connect(urls, network.bucket_bits, buckets).await
+}
+
+/// The book as the engine reads it.
+#[must_use]
+pub fn directory(book: &Snapshot) -> Directory {
+    Directory::of(&book.book, book.roots.to_vec())
+}
+
+fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleFault> {
+    if files.is_empty() {
+        return Err(AssembleFault::NoLine);
+    }
+    if files.iter().any(|file| file.book_key != *book.as_bytes()) {
+        return Err(AssembleFault::TwoBooks);
+    }
+    files
+        .iter()
+        .map(|file| line(file).ok_or(AssembleFault::BadLine(file.number)))
+        .collect()
+}
+
+fn line(file: &LineFile) -> Option<Line> {
+    let identity = Identity::from_bytes(&file.identity).ok()?;
+    let binding = Binding::decode(&file.binding).ok()?;
+    let number = Number::new(file.number);
+    let fits = binding.number() == number && *binding.identity() == identity.key();
+    let account = Account {
+        user: User::new(file.account.user.clone()),
+        password: Password::new(file.account.password.expose()),
+    };
+    fits.then_some(Line {
+        number,
+        identity,
+        binding,
+        account,
+    })
+}
+
+/// The TURN servers in use: those of the settings, or else those that the phone book names.
+#[must_use]
+pub fn turn_servers(settings: &TurnSettings, network: &NetworkSettings) -> Vec<TurnEndpoint> {
+    if settings.urls.is_empty() {
+        // The phone book may name servers in a form of a later version: those are left out.
+        let urls = network.turn.iter();
+        urls.filter_map(|url| url.parse().ok()).collect()
+    } else {
+        settings.urls.clone()
+    }
+}
+
+/// The relays in use: those of the settings, or else those that the phone book names.
+#[must_use]
+pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [String] {
+    if config.relays.is_empty() {
+        &network.relays
+    } else {
+        &config.relays
+    }
+}
+
+/// The way out for sound.
+///
+/// # Errors
+/// [`AssembleFault`]: no server, no login, or no server whose name has an address.
+pub async fn lobby(
+    settings: &TurnSettings,
+    network: &NetworkSettings,
+    watch: &Watch,
+) -> Result<Lobby, AssembleFault> {
+    let named = turn_servers(settings, network);
+    if named.is_empty() {
+        return Err(AssembleFault::NoTurn);
+    }
+    if matches!(settings.login, TurnLogin::None) {
+        return Err(AssembleFault::NoTurnLogin);
+    }
+    let servers = resolve(&named, settings, watch).await?;
+    let lobby = Lobby::new(servers, settings.login.clone(), settings.allow_private);
+    Ok(lobby.watched(watch.clone()))
+}
+
+/// The servers whose names have an address; an error when there is none.
+async fn resolve(
+    named: &[TurnEndpoint],
+    settings: &TurnSettings,
+    watch: &Watch,
+) -> Result<Vec<TurnTarget>, AssembleFault> {
+    let tls = tls::client(settings.ca_file.as_deref())?;
+    let (mut found, mut fault) = (Vec::new(), None);
+    for (position, endpoint) in (1_usize..).zip(named) {
+        if endpoint.host.parse::<std::net::IpAddr>().is_err() {
+            watch.note(|| Opened::Name(endpoint.host.clone()));
+        }
+        match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
+            Ok(target) => found.push(target),
+            Err(failed) => {
+                tracing::debug!(%failed, "a TURN server is left out");
+                let (all, why) = (named.len(), failed.unnamed());
+                tracing::warn!("TURN server {position} of {all} is left out: {why}");
+                fault = Some(failed);
+            }
+        }
+    }
+    match fault {
+        Some(fault) if found.is_empty() => Err(fault.into()),
+        _ => Ok(found),
+    }
+}

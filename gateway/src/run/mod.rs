@@ -1,0 +1,9 @@
+//! The running engine: the event loop, its handle for the owner, how both are put together and take over new settings. Nothing
+//! here knows files or the command line.
+
+pub mod assemble;
+pub(crate) mod event_loop;
+pub mod gateway;
+pub(crate) mod media_task;
+pub(crate) mod pow_worker;
+pub mod reload;

@@ -1,0 +1,100 @@
+//! What is around the two engines of a stack: embedded servers, or real ones.
+
+use rand::RngExt;
+use ringfence_phonebook::relay::EmbeddedRelay;
+use ringfence_phonebook::turn::TurnSecret;
+use ringfence_phonebook::turn::service::EmbeddedTurn;
+
+use super::stack::{ANY_PORT, StackFault, StackOptions};
+use crate::config::{TurnLogin, TurnSettings};
+use crate::state::secret::Secret;
+use crate::turn::{TurnEndpoint, Wire};
+
+/// The servers of an engine's settings, and the rules of its network.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// Nostr relays.
+    pub relays: Vec<String>,
+    /// TURN servers and logins.
+    pub turn: TurnSettings,
+    /// Work that a ring must show, in bits.
+    pub work_bits: u8,
+    /// Bits of the bucket in the relay tag.
+    pub bucket_bits: u8,
+}
+
+/// What is around the two engines.
+pub(super) struct Around {
+    pub(super) servers: Outside,
+    pub(super) relay: Option<EmbeddedRelay>,
+    pub(super) turn: Option<EmbeddedTurn>,
+}
+
+impl Around {
+    pub(super) fn real(servers: Outside) -> Self {
+        Self {
+            servers,
+            relay: None,
+            turn: None,
+        }
+    }
+
+    pub(super) async fn start(options: &StackOptions) -> Result<Self, StackFault> {
+        let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
+        let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
+        let usual = ringfence_phonebook::config::Config::default();
+        let servers = Outside {
+            relays: vec![relay_url],
+            turn: TurnSettings {
+                urls: vec![endpoint],
+                login: TurnLogin::Shared(secret),
+                ca_file: None,
+                allow_private: true,
+            },
+            work_bits: usual.work_bits,
+            bucket_bits: usual.bucket_bits,
+        };
+        Ok(Self {
+            servers,
+            relay,
+            turn,
+        })
+    }
+}
+
+pub(super) fn listed(servers: &[TurnEndpoint]) -> String {
+    let texts: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}
+
+async fn start_relay(
+    external: Option<&str>,
+) -> Result<(Option<EmbeddedRelay>, String), StackFault> {
+    match external {
+        Some(url) => Ok((None, url.to_owned())),
+        None => {
+            let relay = EmbeddedRelay::start(ANY_PORT).await?;
+            let url = relay.url();
+            Ok((Some(relay), url))
+        }
+    }
+}
+
+async fn start_turn(
+    external: Option<&(TurnEndpoint, Secret)>,
+) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackFault> {
+    match external {
+        Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
+        None => {
+            let secret = hex::encode(rand::rng().random::<[u8; 16]>());
+            let turn = EmbeddedTurn::start(ANY_PORT, TurnSecret::new(secret.clone()), true).await?;
+            let addr = turn.local_addr();
+            let endpoint = TurnEndpoint {
+                host: addr.ip().to_string(),
+                port: addr.port(),
+                wire: Wire::Udp,
+            };
+            Ok((Some(turn), endpoint, Secret::new(secret)))
+        }
+    }
+}

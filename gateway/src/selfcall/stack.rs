@@ -1,0 +1,321 @@
+//! Everything that a private call needs, in one process on loopback: phone book, Nostr relay, TURN server, two engines.
+//!
+//! The engines are real: each redeems its own activation code over HTTP, keeps its keys in its own folder, downloads the whole
+//! book and listens for phones on its own ports. Only the servers around them are small embedded ones, and external servers can
+//! take their place.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use rand::RngExt;
+use ringfence_phonebook::NumberPlan;
+use ringfence_phonebook::config::Database;
+use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
+use ringfence_phonebook::service::{PhoneBook, ServiceError, StartError};
+use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::report::{LineReport, SipReport, StackReport};
+pub use super::servers::Outside;
+use super::servers::{Around, listed};
+use crate::config::{Config, SipListen, TurnSettings};
+use crate::lines::activate::{ActivateFault, activate};
+use crate::net::book::{BookClient, BookCopy, BookFault};
+use crate::net::phone::ListenError;
+use crate::net::phone::certificate::authority_file;
+use crate::net::relay::RelayState;
+use crate::net::watch::Watch;
+use crate::page::board::Board;
+use crate::page::{Front, FrontError};
+use crate::run::assemble::{AssembleFault, assemble_watched};
+use crate::run::gateway::Gateway;
+use crate::state::keystore::{Keystore, LineFile};
+use crate::state::secret::Secret;
+use crate::turn::TurnEndpoint;
+use crate::turn::probe::{ProbeFault, probe};
+
+pub(super) const ANY_PORT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Tries for a port that is free for UDP and TCP alike.
+const PORT_TRIES: usize = 16;
+/// Linux hands out ports from 32,768 on, others from 49,152 (RFC 6335 section 6).
+const OWN_PORTS: std::ops::Range<u16> = 16_384..32_768;
+/// The demo's numbers: few, so that the book is made and downloaded in a moment.
+const FIRST_NUMBER: u32 = 20_000;
+const TILES: u16 = 2;
+
+/// What may be external, and where phones register.
+#[derive(Clone, Debug, Default)]
+pub struct StackOptions {
+    /// URL of an external Nostr relay.
+    pub relay: Option<String>,
+    /// An external TURN server and the secret shared with it.
+    pub turn: Option<(TurnEndpoint, Secret)>,
+    /// SIP port of the first line, UDP and TCP; free ones when not given.
+    pub sip_port: Option<u16>,
+    /// Real servers instead of all embedded ones but the phone book.
+    pub outside: Option<Outside>,
+    /// Who sees what the engines open towards the world.
+    pub watch: Watch,
+}
+
+/// Why the stack does not stand.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackFault {
+    /// No temporary folder.
+    #[error("cannot make a temporary folder: {0}")]
+    Folder(std::io::Error),
+    /// The embedded phone book.
+    #[error(transparent)]
+    Book(#[from] StartError),
+    /// The embedded phone book issued no number.
+    #[error(transparent)]
+    Issue(#[from] ServiceError),
+    /// The embedded relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The embedded TURN server.
+    #[error(transparent)]
+    Turn(#[from] TurnStartError),
+    /// A line could not be activated.
+    #[error(transparent)]
+    Activate(#[from] ActivateFault),
+    /// The book could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] BookFault),
+    /// An engine could not be put together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleFault),
+    /// The TURN server gives no relayed address.
+    #[error(transparent)]
+    Probe(#[from] ProbeFault),
+    /// An engine could not listen for phones.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An engine could not open its page.
+    #[error(transparent)]
+    Page(#[from] FrontError),
+}
+
+impl StackFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Folder(_) => "set TMPDIR to a folder that this user may write to".to_owned(),
+            Self::Book(_)
+            | Self::Issue(_)
+            | Self::Relay(_)
+            | Self::Turn(_)
+            | Self::Page(_) => {
+                "free ports and a writable temporary folder are all it needs: try again".to_owned()
+            }
+            Self::Activate(fault) => fault.remedy(),
+            Self::Download(fault) => fault.remedy(),
+            Self::Assemble(fault) => fault.remedy(),
+            Self::Probe(_) => {
+                "check --turn and --turn-secret, and that the server may relay between its own addresses".to_owned()
+            }
+            Self::Listen(_) => {
+                "choose another port with --sip-port, or leave it out for a free one".to_owned()
+            }
+        }
+    }
+}
+
+/// One engine with one line.
+#[derive(Debug)]
+pub struct End {
+    /// The line.
+    pub line: LineFile,
+    /// The running engine.
+    pub gateway: Gateway,
+    /// Its relays.
+    pub relays: watch::Receiver<RelayState>,
+    /// Its status page.
+    pub page: Front,
+    /// Holds the lock of its state folder.
+    _keystore: Keystore,
+    /// What phones are to trust.
+    ca: PathBuf,
+}
+
+/// All of it, running.
+#[derive(Debug)]
+pub struct Stack {
+    /// The caller's engine and the callee's.
+    pub ends: [End; 2],
+    /// What to print.
+    pub report: StackReport,
+    book: PhoneBook,
+    relay: Option<EmbeddedRelay>,
+    turn: Option<EmbeddedTurn>,
+    /// Databases and keys of the demo; removed at its end.
+    _folder: TempDir,
+}
+
+impl Stack {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// [`StackFault`] naming the part that failed.
+    pub async fn start(options: &StackOptions) -> Result<Self, StackFault> {
+        let folder = TempDir::with_prefix("ringfence-demo-").map_err(StackFault::Folder)?;
+        let around = match &options.outside {
+            Some(outside) => Around::real(outside.clone()),
+            None => Around::start(options).await?,
+        };
+        let book = PhoneBook::start(ringfence_phonebook::config::Config {
+            listen: ANY_PORT,
+            database: Database::File(folder.path().join("phonebook.sqlite")),
+            plan: NumberPlan::new(FIRST_NUMBER, TILES)
+                .expect("two tiles end far below the last number"),
+            relays: around.servers.relays.clone(),
+            work_bits: around.servers.work_bits,
+            bucket_bits: around.servers.bucket_bits,
+            ..Default::default()
+        })
+        .await?;
+        let watch = &options.watch;
+        let enrol = |name: &str, port| {
+            let turn = around.servers.turn.clone();
+            let config = settings(&folder.path().join(name), port, turn);
+            enrol(config, &book, watch)
+        };
+        // Both numbers are in the book before anybody downloads it.
+        let first = enrol("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
+        let second = enrol("b", free_port().unwrap_or(0)).await?;
+        book.close_epoch_now().await?;
+        let (first, second) = (
+            start_end(first, &book, watch).await?,
+            start_end(second, &book, watch).await?,
+        );
+        let report = StackReport {
+            lines: vec![first.report(), second.report()],
+            relay: around.servers.relays.join(", "),
+            turn: listed(&around.servers.turn.urls),
+            phonebook: book.url(),
+        };
+        Ok(Self {
+            ends: [first, second],
+            report,
+            book,
+            relay: around.relay,
+            turn: around.turn,
+            _folder: folder,
+        })
+    }
+
+    /// Hangs up calls and stops everything, engines first.
+    pub async fn stop(self) {
+        let [first, second] = self.ends;
+        tokio::join!(first.gateway.stop(), second.gateway.stop());
+        if let Some(turn) = self.turn {
+            turn.stop().await;
+        }
+        if let Some(relay) = self.relay {
+            relay.stop();
+        }
+        self.book.stop().await;
+    }
+}
+
+impl End {
+    fn report(&self) -> LineReport {
+        let shown =
+            |addrs: &[SocketAddr]| addrs.first().map(ToString::to_string).unwrap_or_default();
+        LineReport {
+            number: self.line.number.to_string(),
+            page: self.page.url().expose().to_owned(),
+            sip: SipReport {
+                udp: shown(self.gateway.udp()),
+                tcp: shown(self.gateway.tcp()),
+                tls: shown(self.gateway.tls()),
+                ca: self.ca.display().to_string(),
+                user: self.line.account.user.clone(),
+                password: self.line.account.password.expose().to_owned(),
+            },
+        }
+    }
+}
+
+/// A port that UDP and TCP have free at this moment, so that both are the same and easier to type. It is below those which the system
+/// hands out by itself: no socket that is opened before the phones' takes it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a port towards phones, on loopback, closed at once"
+)]
+fn free_port() -> Option<u16> {
+    (0..PORT_TRIES).find_map(|_| {
+        let port = rand::rng().random_range(OWN_PORTS);
+        let addr = (Ipv4Addr::LOCALHOST, port);
+        let _tcp = std::net::TcpListener::bind(addr).ok()?;
+        std::net::UdpSocket::bind(addr).ok().map(|_| port)
+    })
+}
+
+/// The settings of one engine, as a file would give them. Relays come from the phone book.
+fn settings(state: &Path, sip_port: u16, turn: TurnSettings) -> Config {
+    Config {
+        state: state.to_owned(),
+        sip: SipListen {
+            addresses: vec![Ipv4Addr::LOCALHOST.into()],
+            udp_port: sip_port,
+            tcp_port: sip_port,
+            tls_port: 0,
+            ..Config::with_state(state).sip
+        },
+        turn,
+        ..Config::with_state(state)
+    }
+}
+
+/// A line that has its number, and an engine that does not run yet.
+struct Enrolled {
+    config: Config,
+    client: BookClient,
+    keystore: Keystore,
+    line: LineFile,
+}
+
+async fn enrol(config: Config, book: &PhoneBook, watch: &Watch) -> Result<Enrolled, StackFault> {
+    let issued = book.issue().await?;
+    let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
+    let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
+    let line = activate(&mut keystore, &client, &issued.code, None).await?;
+    Ok(Enrolled {
+        config,
+        client,
+        keystore,
+        line,
+    })
+}
+
+async fn start_end(enrolled: Enrolled, book: &PhoneBook, watch: &Watch) -> Result<End, StackFault> {
+    let Enrolled {
+        config,
+        client,
+        keystore,
+        line,
+    } = enrolled;
+    let snapshot = BookCopy::open(&config.state, book.book_key())?
+        .refresh(&client)
+        .await?;
+    let lines = std::slice::from_ref(&line);
+    let parts = assemble_watched(&config, lines, &snapshot, watch).await?;
+    probe(&parts.lobby).await?;
+    let relays = parts.relays.0.state();
+    let gateway = Gateway::start(parts).await?;
+    let board = Board::of(&config, std::slice::from_ref(&line), &gateway);
+    Ok(End {
+        page: Front::open(ANY_PORT, board, gateway.enquiry()).await?,
+        gateway,
+        line,
+        relays,
+        _keystore: keystore,
+        ca: authority_file(&config.state),
+    })
+}

@@ -1,0 +1,333 @@
+//! The contacts at rest: one file, sealed like a line's, with JSON in it.
+//!
+//! A running engine and the commands beside it share it without talking to each other: whoever changes it holds a lock for that
+//! moment, reads, changes, and replaces the file in one step; whoever only reads finds a whole file at any time. The engine looks
+//! every few seconds whether the file is another one than it last saw. No socket, no protocol, nothing to be asked by strangers; and
+//! the commands work alike whether or not an engine runs.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ringfence_engine::contacts::{Contact, Contacts, OtherKey, ShownBy};
+use ringfence_phonebook::{Day, IdentityKey, Number};
+use serde::{Deserialize, Serialize};
+
+use super::sealed::Vault;
+use super::stored::{self, Versioned, read_stored, write_stored};
+use super::{KeystoreFault, file};
+use crate::state::secret::Secret;
+
+/// Largest file: 4,096 contacts with the longest names, twice in base64, have 3 MB.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    contacts: Vec<StoredContact>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredContact {
+    number: u32,
+    identity: String,
+    since: Day,
+    verified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    other: Option<StoredKey>,
+    /// Own lines whose presence the contact sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sees: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredKey {
+    identity: String,
+    since: Day,
+    shown_by: StoredPlace,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredPlace {
+    Book,
+    Ring,
+}
+
+impl Versioned for Stored {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+/// Which file it was that was read: another one has another inode, or at least another time or length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edition {
+    inode: u64,
+    modified: (i64, i64),
+    length: u64,
+}
+
+/// The file of the contacts.
+#[derive(Debug)]
+pub struct ContactsFile {
+    path: PathBuf,
+    vault: Vault,
+}
+
+impl ContactsFile {
+    /// The contacts in this state folder.
+    #[must_use]
+    pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
+        Self::new(state, Vault::new(passphrase))
+    }
+
+    pub(super) fn new(state: &Path, vault: Vault) -> Self {
+        Self {
+            path: state.join("contacts.json"),
+            vault,
+        }
+    }
+
+    /// The contacts as they are; none when there is no file yet.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`].
+    pub fn read(&mut self) -> Result<Contacts, KeystoreFault> {
+        if !self.path.exists() {
+            return Ok(Contacts::default());
+        }
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        let malformed = || KeystoreFault::Malformed {
+            path: self.path.clone(),
+        };
+        let mut contacts = Contacts::default();
+        for stored in stored.contacts {
+            let room = stored
+                .read()
+                .is_some_and(|contact| contacts.insert(contact));
+            if !room {
+                return Err(malformed());
+            }
+        }
+        Ok(contacts)
+    }
+
+    /// Reads, lets `change` change, and writes if the contacts are others then. Waits for whoever does the same at this moment.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`]; the file is as it was.
+    pub fn edit<T>(
+        &mut self,
+        change: impl FnOnce(&mut Contacts) -> T,
+    ) -> Result<(Contacts, T), KeystoreFault> {
+        let _lock: File = file::wait_for_lock(&self.path.with_extension("lock"))?;
+        let mut contacts = self.read()?;
+        let before = contacts.clone();
+        let outcome = change(&mut contacts);
+        if contacts != before {
+            self.write(&contacts)?;
+        }
+        Ok((contacts, outcome))
+    }
+
+    /// Which file is there now.
+    pub(crate) fn edition(&self) -> Option<Edition> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some(Edition {
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            length: metadata.len(),
+        })
+    }
+
+    fn write(&mut self, contacts: &Contacts) -> Result<(), KeystoreFault> {
+        let stored = Stored {
+            version: stored::VERSION,
+            contacts: contacts.iter().map(StoredContact::of).collect(),
+        };
+        write_stored(&self.path, &stored, &mut self.vault)
+    }
+}
+
+impl StoredContact {
+    fn of(contact: &Contact) -> Self {
+        Self {
+            number: contact.number.value(),
+            identity: STANDARD.encode(contact.identity.as_bytes()),
+            since: contact.since,
+            verified: contact.verified,
+            name: contact.name.clone(),
+            other: contact.other.map(|other| StoredKey {
+                identity: STANDARD.encode(other.identity.as_bytes()),
+                since: other.since,
+                shown_by: match other.shown_by {
+                    ShownBy::Book => StoredPlace::Book,
+                    ShownBy::Ring => StoredPlace::Ring,
+                },
+            }),
+            sees: contact.sees.iter().map(|line| line.value()).collect(),
+        }
+    }
+
+    fn read(self) -> Option<Contact> {
+        let other = match self.other {
+            None => None,
+            Some(other) => Some(OtherKey {
+                identity: key(&other.identity)?,
+                since: other.since,
+                shown_by: match other.shown_by {
+                    StoredPlace::Book => ShownBy::Book,
+                    StoredPlace::Ring => ShownBy::Ring,
+                },
+            }),
+        };
+        Some(Contact {
+            number: Number::new(self.number),
+            identity: key(&self.identity)?,
+            since: self.since,
+            verified: self.verified,
+            name: self.name,
+            other,
+            sees: self.sees.into_iter().map(Number::new).collect(),
+        })
+    }
+}
+
+fn key(text: &str) -> Option<IdentityKey> {
+    let bytes = STANDARD.decode(text).ok()?;
+    IdentityKey::from_bytes(bytes.as_slice().try_into().ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use ringfence_engine::contacts::Learnt;
+    use ringfence_engine::identity::Identity;
+
+    use super::*;
+
+    const NUMBER: Number = Number::new(20_001);
+
+    fn key_of(seed: u8) -> IdentityKey {
+        use rand_chacha::rand_core::SeedableRng;
+        let mut rng = rand_chacha::ChaCha20Rng::from_seed([seed; 32]);
+        Identity::generate(Day::LAST, &mut rng).key()
+    }
+
+    fn contacts(folder: &Path, passphrase: Option<&str>) -> ContactsFile {
+        let passphrase = passphrase.map(|text| Secret::new(text.to_owned()));
+        ContactsFile::new(folder, Vault::quick(passphrase))
+    }
+
+    fn pin(contacts: &mut Contacts) {
+        contacts.learn(&Learnt::Pin {
+            number: NUMBER,
+            identity: key_of(1),
+            day: Day::new(7),
+        });
+        contacts.learn(&Learnt::Other {
+            number: NUMBER,
+            key: OtherKey {
+                identity: key_of(2),
+                since: Day::new(8),
+                shown_by: ShownBy::Ring,
+            },
+        });
+        contacts.name(NUMBER, "Bob").unwrap();
+        contacts.share(NUMBER, Number::new(30_000)).unwrap();
+    }
+
+    #[test]
+    fn contacts_come_back_with_and_without_a_passphrase() {
+        for passphrase in [None, Some("correct horse")] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut file = contacts(folder.path(), passphrase);
+            assert_eq!(file.read().unwrap(), Contacts::default());
+            let (saved, ()) = file.edit(pin).unwrap();
+            assert_eq!(contacts(folder.path(), passphrase).read().unwrap(), saved);
+            assert_eq!(saved.iter().count(), 1);
+        }
+    }
+
+    #[test]
+    fn with_a_passphrase_nobody_can_read_whom_one_calls() {
+        let folder = tempfile::tempdir().unwrap();
+        contacts(folder.path(), Some("correct horse"))
+            .edit(pin)
+            .unwrap();
+        let text = std::fs::read_to_string(folder.path().join("contacts.json")).unwrap();
+        for word in ["20001", "Bob"] {
+            assert!(!text.contains(word) && !text.contains(&STANDARD.encode(word)));
+        }
+        let fault = contacts(folder.path(), Some("battery")).read().unwrap_err();
+        assert!(matches!(fault, KeystoreFault::WrongPassphrase { .. }));
+        let fault = contacts(folder.path(), None).read().unwrap_err();
+        assert!(matches!(fault, KeystoreFault::PassphraseNeeded { .. }));
+    }
+
+    #[test]
+    fn an_edit_that_changes_nothing_writes_nothing_and_every_other_is_another_edition() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = contacts(folder.path(), None);
+        assert_eq!(file.edition(), None);
+        file.edit(pin).unwrap();
+        let first = file.edition();
+        file.edit(|_| ()).unwrap();
+        assert_eq!(file.edition(), first);
+        file.edit(|contacts| contacts.verify(NUMBER).unwrap())
+            .unwrap();
+        assert_ne!(file.edition(), first);
+    }
+
+    #[test]
+    fn two_who_edit_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        std::thread::scope(|scope| {
+            for at in 0..4 {
+                scope.spawn(move || {
+                    for step in 0..10 {
+                        let learnt = Learnt::Pin {
+                            number: Number::new(at * 100 + step),
+                            identity: key_of(1),
+                            day: Day::new(1),
+                        };
+                        contacts(path, None)
+                            .edit(|contacts| contacts.learn(&learnt))
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(contacts(path, None).read().unwrap().iter().count(), 40);
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_a_damaged_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = contacts(folder.path(), None);
+        let path = file.path.clone();
+        let mut put = |json: &str| {
+            let sealed = file.vault.seal(&path, json.as_bytes()).unwrap();
+            file::write_private(&path, &sealed).unwrap();
+            file.read().unwrap_err()
+        };
+        let later = put(r#"{"version":2,"contacts":[]}"#);
+        assert_eq!(later, KeystoreFault::NewerFormat { path: path.clone() });
+        let malformed = KeystoreFault::Malformed { path: path.clone() };
+        for json in [
+            "",
+            "[]",
+            r#"{"version":1,"contacts":[{"number":1,"identity":"AA==","since":1,"verified":false}]}"#,
+        ] {
+            assert_eq!(put(json), malformed);
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Files that nobody else may read: made with their mode, replaced in one step, never followed through a looser one.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+use zeroize::Zeroizing;
+
+use super::KeystoreFault;
+
+/// Largest file that is read. A line takes about 1 kB; a tile of the phone book 48 kB.
+const MOST_BYTES: u64 = 256 * 1024;
+
+fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> KeystoreFault + 'a {
+    move |error| KeystoreFault::Disk {
+        act,
+        path: path.to_owned(),
+        kind: error.kind(),
+    }
+}
+
+/// Makes the state folder with mode 0700, and its parents. One that exists may be looser, as long as nobody else can change what
+/// is in it: the keys lie in folders of their own.
+pub(in crate::state) fn make_state_folder(path: &Path) -> Result<(), KeystoreFault> {
+    make(path)?;
+    closed_to_others(
+        path,
+        &std::fs::metadata(path).map_err(disk("read", path))?,
+        0o022,
+    )
+}
+
+/// Makes a folder with mode 0700. One that exists must not be open to others.
+pub(crate) fn make_folder(path: &Path) -> Result<(), KeystoreFault> {
+    make(path)?;
+    closed_to_others(
+        path,
+        &std::fs::metadata(path).map_err(disk("read", path))?,
+        0o077,
+    )
+}
+
+fn make(path: &Path) -> Result<(), KeystoreFault> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(disk("make the folder", path))
+}
+
+fn closed_to_others(
+    path: &Path,
+    metadata: &std::fs::Metadata,
+    forbidden: u32,
+) -> Result<(), KeystoreFault> {
+    let open = metadata.permissions().mode() & forbidden != 0;
+    if open {
+        Err(KeystoreFault::TooOpen {
+            path: path.to_owned(),
+        })
+    } else {
+        Ok(())
+    }
+}
+
+/// Takes the lock of a state folder; it is held as long as the file lives, also through a crash of the process.
+pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreFault> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(disk("write", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(KeystoreFault::InUse {
+            path: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(disk("lock", &path)(error)),
+    }
+}
+
+/// Waits for the lock of one file that is read, changed and written in one go, by an engine and by commands beside it.
+pub(in crate::state) fn wait_for_lock(path: &Path) -> Result<File, KeystoreFault> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(disk("write", path))?;
+    file.lock().map_err(disk("lock", path))?;
+    Ok(file)
+}
+
+/// The `.json` files of a folder, by name; none when there is no folder.
+pub(in crate::state) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(disk("read", folder)(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(disk("read", folder))?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a file that must not be open to others.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+    read_private_up_to(path, MOST_BYTES)
+}
+
+/// As [`read_private`], of at most so many bytes.
+pub(in crate::state) fn read_private_up_to(
+    path: &Path,
+    most: u64,
+) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+    let file = File::open(path).map_err(disk("read", path))?;
+    let metadata = file.metadata().map_err(disk("read", path))?;
+    closed_to_others(path, &metadata, 0o077)?;
+    if metadata.len() > most {
+        return Err(KeystoreFault::Malformed {
+            path: path.to_owned(),
+        });
+    }
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(metadata.len()).unwrap_or(0) + 1,
+    ));
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(disk("read", path))?;
+    Ok(bytes)
+}
+
+/// Writes a file with mode 0600 from its first byte, in one step: a new file is written and synced beside it, then renamed over
+/// it, then the folder is synced.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreFault> {
+    let mut mark = [0; 4];
+    rand::rng().fill_bytes(&mut mark);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", hex::encode(mark)));
+    let fresh = PathBuf::from(name);
+    let written = write_fresh(&fresh, bytes)
+        .and_then(|()| std::fs::rename(&fresh, path))
+        .and_then(|()| sync_folder(path));
+    if written.is_err() {
+        // The failure that is reported is the first one; a leftover is harmless and has mode 0600.
+        drop(std::fs::remove_file(&fresh));
+    }
+    written.map_err(disk("write", path))
+}
+
+/// Removes a file.
+pub(in crate::state) fn remove(path: &Path) -> Result<(), KeystoreFault> {
+    std::fs::remove_file(path)
+        .and_then(|()| sync_folder(path))
+        .map_err(disk("remove", path))
+}
+
+fn write_fresh(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_enter_is_refused() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("open");
+        DirBuilder::new().mode(0o755).create(&folder).unwrap();
+        assert!(make_state_folder(&folder).is_ok());
+        assert_eq!(
+            make_folder(&folder),
+            Err(KeystoreFault::TooOpen {
+                path: folder.clone()
+            })
+        );
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o722)).unwrap();
+        assert_eq!(
+            make_state_folder(&folder),
+            Err(KeystoreFault::TooOpen { path: folder })
+        );
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_private(&path, b"old").unwrap();
+        let occupied = folder.path().join("b.json");
+        std::fs::create_dir(&occupied).unwrap();
+        assert!(matches!(
+            write_private(&occupied, b"new"),
+            Err(KeystoreFault::Disk { act: "write", .. })
+        ));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_private(&path, b"").unwrap();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(MOST_BYTES + 1)
+            .unwrap();
+        assert_eq!(read_private(&path), Err(KeystoreFault::Malformed { path }));
+    }
+}

@@ -1,0 +1,329 @@
+//! The ledger at rest: texts that wait, notes that were taken, calls of the past, and the lines' settings, in one file that is sealed
+//! like a line's, with JSON in it.
+//!
+//! Only a running engine writes it; commands beside it read a whole file at any time, because it is replaced in one step.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ringfence_engine::date::UnixTime;
+use ringfence_engine::ledger::{
+    Habits, Ledger, MOST_BLOCKED, MOST_CALLS, MOST_NOTES, MOST_TEXTS, PastCall, TakenNote,
+    WaitingText, Way,
+};
+use ringfence_engine::note::NoteId;
+use ringfence_phonebook::Number;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::KeystoreFault;
+use super::sealed::Vault;
+use super::stored::{self, Versioned, read_stored, write_stored};
+use crate::state::secret::Secret;
+
+/// Largest file: 256 of the longest texts, with every sign escaped and then in base64, have 12 MB, all the rest 2 MB.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    notes: Vec<StoredNote>,
+    texts: Vec<StoredText>,
+    calls: Vec<StoredCall>,
+    habits: Vec<StoredHabits>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredNote {
+    id: String,
+    until: u64,
+    sender: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredText {
+    id: String,
+    line: u32,
+    from: u32,
+    dated: u64,
+    #[serde(serialize_with = "write_text", deserialize_with = "read_text")]
+    text: Zeroizing<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCall {
+    line: u32,
+    number: u32,
+    way: StoredWay,
+    began: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    talked: Option<u64>,
+    is_new: bool,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredWay {
+    Out,
+    In,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredHabits {
+    line: u32,
+    is_undisturbed: bool,
+    blocked: Vec<u32>,
+}
+
+impl Versioned for Stored {
+    fn version(&self) -> u32 {
+        self.version
+    }
+}
+
+/// The file of the ledger.
+#[derive(Debug)]
+pub struct LedgerFile {
+    path: PathBuf,
+    vault: Vault,
+}
+
+impl LedgerFile {
+    /// The ledger in this state folder.
+    #[must_use]
+    pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
+        Self::new(state, Vault::new(passphrase))
+    }
+
+    pub(super) fn new(state: &Path, vault: Vault) -> Self {
+        Self {
+            path: state.join("ledger.json"),
+            vault,
+        }
+    }
+
+    /// The ledger as it was saved; an empty one when there is no file yet.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`].
+    pub fn read(&mut self) -> Result<Ledger, KeystoreFault> {
+        if !self.path.exists() {
+            return Ok(Ledger::default());
+        }
+        let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
+        stored.read().ok_or_else(|| KeystoreFault::Malformed {
+            path: self.path.clone(),
+        })
+    }
+
+    /// Replaces what was saved.
+    ///
+    /// # Errors
+    /// [`KeystoreFault`]; the file is as it was.
+    pub fn write(&mut self, ledger: &Ledger) -> Result<(), KeystoreFault> {
+        write_stored(&self.path, &Stored::of(ledger), &mut self.vault)
+    }
+}
+
+impl Stored {
+    fn of(ledger: &Ledger) -> Self {
+        let id = |id: &NoteId| STANDARD.encode(id.as_bytes());
+        Self {
+            version: stored::VERSION,
+            notes: ledger
+                .notes
+                .iter()
+                .map(|(name, note)| StoredNote {
+                    id: id(name),
+                    until: note.until.millis(),
+                    sender: note.sender.value(),
+                })
+                .collect(),
+            texts: ledger
+                .texts
+                .iter()
+                .map(|text| StoredText {
+                    id: id(&text.id),
+                    line: text.line.value(),
+                    from: text.from.value(),
+                    dated: text.dated.millis(),
+                    text: text.text.clone(),
+                })
+                .collect(),
+            calls: ledger.calls.iter().map(StoredCall::of).collect(),
+            habits: ledger
+                .habits
+                .iter()
+                .map(|(line, habits)| StoredHabits {
+                    line: line.value(),
+                    is_undisturbed: habits.is_undisturbed,
+                    blocked: habits.blocked.iter().map(|number| number.value()).collect(),
+                })
+                .collect(),
+        }
+    }
+
+    /// `None` when there is more of something than an engine writes.
+    fn read(self) -> Option<Ledger> {
+        let counts = [
+            (self.notes.len(), MOST_NOTES),
+            (self.texts.len(), MOST_TEXTS),
+            (self.calls.len(), MOST_CALLS),
+            (self.habits.len(), super::MOST_LINES),
+        ];
+        if counts.iter().any(|(count, most)| count > most) {
+            return None;
+        }
+        let mut ledger = Ledger::default();
+        for note in self.notes {
+            let taken = TakenNote {
+                until: UnixTime::from_millis(note.until),
+                sender: Number::new(note.sender),
+            };
+            ledger.notes.insert(note_id(&note.id)?, taken);
+        }
+        for text in self.texts {
+            ledger.texts.push_back(WaitingText {
+                id: note_id(&text.id)?,
+                line: Number::new(text.line),
+                from: Number::new(text.from),
+                dated: UnixTime::from_millis(text.dated),
+                text: text.text,
+            });
+        }
+        ledger.calls = self.calls.into_iter().map(StoredCall::read).collect();
+        for habits in self.habits {
+            let blocked: Vec<_> = habits.blocked.into_iter().map(Number::new).collect();
+            if blocked.len() > MOST_BLOCKED {
+                return None;
+            }
+            let read = Habits {
+                is_undisturbed: habits.is_undisturbed,
+                blocked,
+            };
+            ledger.habits.insert(Number::new(habits.line), read);
+        }
+        Some(ledger)
+    }
+}
+
+impl StoredCall {
+    fn of(call: &PastCall) -> Self {
+        Self {
+            line: call.line.value(),
+            number: call.number.value(),
+            way: match call.way {
+                Way::Out => StoredWay::Out,
+                Way::In => StoredWay::In,
+            },
+            began: call.began.millis(),
+            talked: call.talked.map(|span| span.as_secs()),
+            is_new: call.is_new,
+        }
+    }
+
+    fn read(self) -> PastCall {
+        PastCall {
+            line: Number::new(self.line),
+            number: Number::new(self.number),
+            way: match self.way {
+                StoredWay::Out => Way::Out,
+                StoredWay::In => Way::In,
+            },
+            began: UnixTime::from_millis(self.began),
+            talked: self.talked.map(Duration::from_secs),
+            is_new: self.is_new,
+        }
+    }
+}
+
+fn write_text<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(from).map(Zeroizing::new)
+}
+
+fn note_id(text: &str) -> Option<NoteId> {
+    let bytes = STANDARD.decode(text).ok()?;
+    Some(NoteId::from_bytes(bytes.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::default();
+        let (id, number) = (NoteId::from_bytes([7; 16]), Number::new(20_001));
+        let note = TakenNote {
+            until: UnixTime::from_millis(5),
+            sender: number,
+        };
+        ledger.notes.insert(id, note);
+        ledger.texts.push_back(WaitingText {
+            id,
+            line: number,
+            from: Number::new(20_002),
+            dated: UnixTime::from_millis(4),
+            text: Zeroizing::new("gr\u{fc}\u{df} \"dich\"".to_owned()),
+        });
+        ledger.calls.push_back(PastCall {
+            line: number,
+            number: Number::new(20_002),
+            way: Way::In,
+            began: UnixTime::from_millis(3),
+            talked: Some(Duration::from_secs(61)),
+            is_new: false,
+        });
+        let habits = Habits {
+            is_undisturbed: true,
+            blocked: vec![Number::new(20_009), Number::new(20_003)],
+        };
+        ledger.habits.insert(number, habits);
+        ledger
+    }
+
+    #[test]
+    fn a_ledger_comes_back_as_it_was_written_and_nobody_else_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = LedgerFile::open(folder.path(), None);
+        assert_eq!(file.read().unwrap(), Ledger::default());
+        file.write(&ledger()).unwrap();
+        assert_eq!(file.read().unwrap(), ledger());
+        let mode = std::fs::metadata(folder.path().join("ledger.json")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn with_a_passphrase_neither_texts_nor_numbers_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = || Vault::quick(Some(Secret::new("open sesame".to_owned())));
+        LedgerFile::new(folder.path(), vault())
+            .write(&ledger())
+            .unwrap();
+        let bytes = std::fs::read(folder.path().join("ledger.json")).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("dich") && !text.contains("20002"));
+        let read = LedgerFile::new(folder.path(), vault()).read();
+        assert_eq!(read.unwrap(), ledger());
+    }
+
+    #[test]
+    fn more_than_an_engine_writes_is_refused() {
+        let mut stored = Stored::of(&ledger());
+        let habits = &mut stored.habits[0];
+        habits.blocked = (0..=u32::try_from(MOST_BLOCKED).unwrap()).collect();
+        assert!(stored.read().is_none());
+    }
+}

@@ -1,0 +1,5 @@
+//! What the engine shows of itself: a snapshot for pages and programs, sums over all calls, the quality of each call by the second.
+
+pub(crate) mod quality_history;
+pub mod snapshot;
+pub mod totals;

@@ -1,0 +1,14 @@
+//! TURN, seen from the client (RFC 8656): servers and logins, sockets, allocations that are kept ready for the next call. What goes
+//! through an allocation is the business of `ringfence-media`.
+
+pub(crate) mod allocation_io;
+pub mod credentials;
+mod endpoint;
+pub(crate) mod pool;
+pub mod probe;
+pub(crate) mod replenish;
+pub mod servers;
+mod socket;
+
+pub use endpoint::{TurnEndpoint, TurnUrlError, Wire};
+pub use socket::{Sent, TurnFault, TurnSocket, TurnTarget};

@@ -1,0 +1,423 @@
+//! The one socket through which media leaves for the world: a TURN server over UDP (RFC 8656), TCP or TLS (RFC 7065 URIs).
+//!
+//! `TurnSocket` is connected to exactly one server, so a stray packet from elsewhere never reaches the engine and nothing can
+//! be sent anywhere else. It moves bytes only: what they mean is the far leg's business. Names are resolved ahead of calls by
+//! [`TurnEndpoint::resolve`], because a look-up at the moment of dialling would tell the name server when a call is made.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::endpoint::{TurnEndpoint, Wire};
+use crate::net::resilient_recv::patiently;
+
+/// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
+/// than a caller's patience.
+const DIAL_LIMIT: Duration = Duration::from_secs(5);
+/// A write that moves nothing for so long means a dead connection.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+/// Messages waiting for a slow TCP connection: 1.3 s of 50 packets a second. More than that would arrive too late to be heard.
+const WRITE_QUEUE: usize = 64;
+/// Bytes taken from a stream at once.
+const READ_CHUNK: usize = 16 * 1024;
+
+/// Why the TURN server cannot be reached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnFault {
+    /// The name has no address.
+    #[error("the name of the TURN server {0} has no address")]
+    NoSuchName(String),
+    /// Nobody answered at that address and port.
+    #[error("the TURN server {server} cannot be reached: {kind}")]
+    Unreachable {
+        /// The server as it was configured.
+        server: String,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// The server's certificate is not trusted, or it does not speak TLS.
+    #[error("the TURN server {0} failed the TLS handshake")]
+    Tls(String),
+}
+
+impl TurnFault {
+    /// What failed without naming the server: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::NoSuchName(_) => "its name has no address".to_owned(),
+            Self::Unreachable { kind, .. } => format!("it cannot be reached: {kind}"),
+            Self::Tls(_) => "the TLS handshake failed".to_owned(),
+        }
+    }
+}
+
+/// A TURN server whose name has been looked up, ready to be dialled at any moment.
+#[derive(Clone)]
+pub struct TurnTarget {
+    endpoint: TurnEndpoint,
+    addr: SocketAddr,
+    tls: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for TurnTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TurnTarget")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TurnTarget {
+    /// The server's address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// How it is reached.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        self.endpoint.wire
+    }
+}
+
+impl TurnEndpoint {
+    /// Looks the name up. To be called ahead of calls and repeated now and then, never at the moment of dialling.
+    ///
+    /// # Errors
+    /// [`TurnFault::NoSuchName`] when there is no address within 5 s.
+    pub async fn resolve(&self, tls: Arc<ClientConfig>) -> Result<TurnTarget, TurnFault> {
+        let no_name = || TurnFault::NoSuchName(self.to_string());
+        let addr = if let Ok(ip) = self.host.parse::<IpAddr>() {
+            SocketAddr::new(ip, self.port)
+        } else {
+            let found = timeout(DIAL_LIMIT, lookup_host((self.host.as_str(), self.port)))
+                .await
+                .map_err(|_| no_name())?
+                .map_err(|_| no_name())?;
+            // IPv4 first: more TURN servers relay it, and both sides need a relay of the same family.
+            let mut found: Vec<SocketAddr> = found.collect();
+            found.sort_by_key(SocketAddr::is_ipv6);
+            found.first().copied().ok_or_else(no_name)?
+        };
+        Ok(TurnTarget {
+            endpoint: self.clone(),
+            addr,
+            tls,
+        })
+    }
+}
+
+/// What became of a message handed to [`TurnSocket::send`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is on its way.
+    Yes,
+    /// The wire is full or gone; the message is lost, as a datagram may be. A closed wire is told by [`TurnSocket::recv`].
+    Dropped,
+}
+
+/// The wire to one TURN server. The only socket of the process that carries media towards the world.
+#[derive(Debug)]
+pub struct TurnSocket {
+    local: SocketAddr,
+    peer: SocketAddr,
+    path: Path,
+}
+
+#[derive(Debug)]
+enum Path {
+    Datagrams(UdpSocket),
+    Stream {
+        reading: ReadHalf,
+        writing: mpsc::Sender<Vec<u8>>,
+        writer: JoinHandle<()>,
+    },
+}
+
+type Reading = Box<dyn AsyncRead + Send + Sync + Unpin>;
+struct ReadHalf(Reading);
+
+impl std::fmt::Debug for ReadHalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadHalf(..)")
+    }
+}
+
+impl TurnSocket {
+    /// Connects. Takes at most 10 s (TCP and TLS), usually one or two round trips; UDP asks nobody.
+    ///
+    /// # Errors
+    /// [`TurnFault`] when the server does not accept the connection or its certificate is not trusted.
+    pub async fn dial(target: &TurnTarget) -> Result<Self, TurnFault> {
+        match target.endpoint.wire {
+            Wire::Udp => Self::dial_udp(target).await,
+            Wire::Tcp => {
+                let stream = connect(target).await?;
+                let (local, peer) = ends(target, &stream)?;
+                Ok(Self::over_stream(local, peer, stream))
+            }
+            Wire::Tls => {
+                let stream = connect(target).await?;
+                let (local, peer) = ends(target, &stream)?;
+                let fault = || TurnFault::Tls(target.endpoint.to_string());
+                let name =
+                    ServerName::try_from(target.endpoint.host.clone()).map_err(|_| fault())?;
+                let handshake = TlsConnector::from(Arc::clone(&target.tls)).connect(name, stream);
+                let stream = timeout(DIAL_LIMIT, handshake)
+                    .await
+                    .map_err(|_| fault())?
+                    .map_err(|_| fault())?;
+                Ok(Self::over_stream(local, peer, stream))
+            }
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place where a media socket is opened towards the world"
+    )]
+    async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnFault> {
+        let fault = |error: std::io::Error| unreachable_server(target, &error);
+        let any: SocketAddr = if target.addr.is_ipv4() {
+            ([0, 0, 0, 0], 0).into()
+        } else {
+            (Ipv6Addr::UNSPECIFIED, 0).into()
+        };
+        let socket = UdpSocket::bind(any).await.map_err(fault)?;
+        socket.connect(target.addr).await.map_err(fault)?;
+        // Tokio learns that a socket can be written to from its first event; `try_send` would refuse before.
+        socket.writable().await.map_err(fault)?;
+        let local = socket.local_addr().map_err(fault)?;
+        Ok(Self {
+            local,
+            peer: target.addr,
+            path: Path::Datagrams(socket),
+        })
+    }
+
+    fn over_stream<S>(local: SocketAddr, peer: SocketAddr, stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Sync + 'static,
+    {
+        let (reading, mut wire) = tokio::io::split(stream);
+        let (writing, mut waiting) = mpsc::channel::<Vec<u8>>(WRITE_QUEUE);
+        let writer = tokio::spawn(async move {
+            while let Some(message) = waiting.recv().await {
+                let moved = timeout(WRITE_LIMIT, wire.write_all(&message)).await;
+                if !matches!(moved, Ok(Ok(()))) {
+                    break;
+                }
+            }
+            // Best effort: the other side sees the end of the stream anyway.
+            drop(timeout(WRITE_LIMIT, wire.shutdown()).await);
+        });
+        let reading = ReadHalf(Box::new(reading));
+        Self {
+            local,
+            peer,
+            path: Path::Stream {
+                reading,
+                writing,
+                writer,
+            },
+        }
+    }
+
+    /// This end of the wire. Told to nobody; the far leg needs it to label its packets.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The server's end of the wire.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Sends one TURN message. Returns at once; when the wire is full the message is dropped, because sound that waits is of no use.
+    pub fn send(&self, message: &[u8]) -> Sent {
+        let sent = match &self.path {
+            Path::Datagrams(socket) => socket.try_send(message).is_ok(),
+            Path::Stream { writing, .. } => writing.try_send(message.to_vec()).is_ok(),
+        };
+        if sent { Sent::Yes } else { Sent::Dropped }
+    }
+
+    /// Waits for bytes from the server and puts them into `buffer` (cleared first): one datagram, or whatever the stream gave.
+    /// Returns `false` when a stream has closed; datagrams have no end. May be cancelled without loss.
+    pub async fn recv(&mut self, buffer: &mut Vec<u8>) -> bool {
+        buffer.clear();
+        match &mut self.path {
+            Path::Datagrams(socket) => {
+                buffer.reserve(READ_CHUNK);
+                // The server may be back in a moment, and the far leg keeps its own time.
+                patiently(socket, || socket.try_recv_buf(buffer)).await;
+                true
+            }
+            Path::Stream { reading, .. } => {
+                buffer.reserve(READ_CHUNK);
+                matches!(reading.0.read_buf(buffer).await, Ok(count) if count > 0)
+            }
+        }
+    }
+
+    /// Lets what was handed to [`send`](Self::send) leave, then closes. Takes at most `limit`.
+    pub async fn close(self, limit: Duration) {
+        if let Path::Stream {
+            writing,
+            mut writer,
+            ..
+        } = self.path
+        {
+            drop(writing);
+            if timeout(limit, &mut writer).await.is_err() {
+                writer.abort();
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place where a media socket is opened towards the world"
+)]
+async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnFault> {
+    let stream = timeout(DIAL_LIMIT, TcpStream::connect(target.addr))
+        .await
+        .map_err(|_| unreachable_server(target, &std::io::ErrorKind::TimedOut.into()))?
+        .map_err(|error| unreachable_server(target, &error))?;
+    // Packets of sound are small and late ones worthless: they must not wait for each other.
+    stream
+        .set_nodelay(true)
+        .map_err(|error| unreachable_server(target, &error))?;
+    Ok(stream)
+}
+
+fn ends(target: &TurnTarget, stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), TurnFault> {
+    let local = stream
+        .local_addr()
+        .map_err(|error| unreachable_server(target, &error))?;
+    Ok((local, target.addr))
+}
+
+fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnFault {
+    TurnFault::Unreachable {
+        server: target.endpoint.to_string(),
+        kind: error.kind(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn target(text: &str) -> TurnTarget {
+        let tls = crate::net::tls::client(None).unwrap();
+        text.parse::<TurnEndpoint>()
+            .unwrap()
+            .resolve(tls)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test stands in for the server"
+    )]
+    async fn a_datagram_from_elsewhere_never_arrives() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&format!("turn:{}", server.local_addr().unwrap())).await;
+        let mut socket = TurnSocket::dial(&target).await.unwrap();
+        assert_eq!(socket.send(b"hello"), Sent::Yes);
+        let mut buffer = [0; 64];
+        let (count, from) = server.recv_from(&mut buffer).await.unwrap();
+        assert_eq!(
+            (&buffer[..count], from),
+            (&b"hello"[..], socket.local_addr())
+        );
+
+        stranger.send_to(b"stray", from).await.unwrap();
+        server.send_to(b"answer", from).await.unwrap();
+        let mut got = Vec::new();
+        assert!(socket.recv(&mut got).await);
+        assert_eq!(got, b"answer");
+    }
+
+    #[tokio::test]
+    async fn a_stream_carries_bytes_both_ways_and_its_end_is_told() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&format!(
+            "turn:{}?transport=tcp",
+            server.local_addr().unwrap()
+        ))
+        .await;
+        let (socket, accepted) = tokio::join!(TurnSocket::dial(&target), server.accept());
+        let (mut socket, (mut stream, _)) = (socket.unwrap(), accepted.unwrap());
+        assert_eq!(socket.send(b"hello"), Sent::Yes);
+        let mut hello = [0; 5];
+        stream.read_exact(&mut hello).await.unwrap();
+        assert_eq!(&hello, b"hello");
+        stream.write_all(b"answer").await.unwrap();
+        drop(stream);
+        let mut got = Vec::new();
+        assert!(socket.recv(&mut got).await);
+        assert_eq!(got, b"answer");
+        assert!(!socket.recv(&mut got).await);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_never_read_drops_messages_instead_of_waiting() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = target(&format!(
+            "turn:{}?transport=tcp",
+            server.local_addr().unwrap()
+        ))
+        .await;
+        let (socket, accepted) = tokio::join!(TurnSocket::dial(&target), server.accept());
+        let (socket, _unread) = (socket.unwrap(), accepted.unwrap());
+        let message = vec![0; 60_000];
+        let dropped = (0..WRITE_QUEUE * 4)
+            .filter(|_| socket.send(&message) == Sent::Dropped)
+            .count();
+        assert!(dropped > 0);
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_and_a_server_without_tls_are_told_apart() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = server.local_addr().unwrap();
+        let secure = target(&format!("turns:{addr}")).await;
+        let (socket, _) = tokio::join!(TurnSocket::dial(&secure), async {
+            let (mut stream, _) = server.accept().await.unwrap();
+            stream.write_all(b"220 this is not TLS\r\n").await.unwrap();
+        });
+        assert!(matches!(socket.unwrap_err(), TurnFault::Tls(_)));
+        drop(server);
+        let plain = target(&format!("turn:{addr}?transport=tcp")).await;
+        let fault = TurnSocket::dial(&plain).await.unwrap_err();
+        assert!(matches!(
+            fault,
+            TurnFault::Unreachable {
+                kind: std::io::ErrorKind::ConnectionRefused,
+                ..
+            }
+        ));
+    }
+}
