@@ -12,7 +12,7 @@ use std::path::Path;
 
 use ringfence::config::Config;
 use ringfence::node::House;
-use ringfence::run::gateway::Happening;
+use ringfence::run::event::Happening;
 use ringfence::state::keystore::Keystore;
 use ringfence::state::secret::Secret;
 

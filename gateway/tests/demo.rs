@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use ringfence::demo::{self, DemoOptions};
-use ringfence::selfcall::stack::StackOptions;
+use ringfence::selfcall::StackOptions;
 use serde_json::Value;
 
 async fn run(options: DemoOptions, stop: impl Future<Output = ()>) -> (bool, Vec<Value>) {

@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ringfence::lines::activate::{ActivateFault, activate};
+use ringfence::lines::ActivateFault;
+use ringfence::lines::activate::activate;
 use ringfence::lines::renew::{Renewals, renew_bindings};
 use ringfence::net::book::{BookClient, BookCopy, BookFault, Snapshot, Unreachable};
 use ringfence::state::keystore::{Keystore, LineFile};

@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringfence::selfcall::StackOptions;
 use ringfence::selfcall::call::place;
 use ringfence::selfcall::report::CallReport;
-use ringfence::selfcall::stack::{Stack, StackOptions};
+use ringfence::selfcall::stack::Stack;
 use ringfence::state::secret::Secret;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;

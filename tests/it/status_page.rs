@@ -10,11 +10,12 @@ use std::{
 };
 
 use ringfence::{
-    demo::{
-        phone::Phone,
-        stack::{End, Stack, StackOptions},
-    },
     page::key::Key,
+    selfcall::{
+        StackOptions,
+        phone::Phone,
+        stack::{End, Stack},
+    },
     softphone::{PhoneEvent, Registration},
 };
 use ringfence_phonebook::Number;

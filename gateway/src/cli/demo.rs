@@ -7,7 +7,7 @@ use ringfence_phonebook::duty::log::Format;
 
 use super::{Failure, begin_log, say, stop};
 use crate::demo::{self, DemoOptions};
-use crate::selfcall::stack::StackOptions;
+use crate::selfcall::StackOptions;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 

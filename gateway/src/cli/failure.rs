@@ -10,14 +10,14 @@ use ringfence_phonebook::CodeError;
 use ringfence_phonebook::duty::page::PageError;
 
 use crate::config::ConfigError;
-use crate::lines::activate::ActivateFault;
+use crate::lines::ActivateFault;
 use crate::net::book::BookFault;
 use crate::net::phone::ListenError;
 use crate::node::HouseFault;
 use crate::page::FrontError;
 use crate::page::visit::VisitFault;
 use crate::run::assemble::AssembleFault;
-use crate::selfcall::stack::StackFault;
+use crate::selfcall::StackFault;
 use crate::state::backup::ArchiveFault;
 use crate::state::keystore::KeystoreFault;
 use crate::turn::probe::ProbeFault;

@@ -14,8 +14,10 @@ use crate::config::Config;
 use crate::node::{House, take_logins_of};
 use crate::page::board::Board;
 use crate::page::{self, Front, key};
-use crate::run::gateway::{Enquiry, Gateway, Status};
+use crate::run::gateway::Gateway;
+use crate::run::handle::Enquiry;
 use crate::run::reload::Running;
+use crate::stats::snapshot::Status;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);

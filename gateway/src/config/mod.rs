@@ -19,7 +19,7 @@ use crate::net::phone::certificate::{Names, Source};
 use crate::net::relay;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
-use crate::turn::credentials::Purse;
+pub use crate::turn::credentials::TurnLogin;
 pub use fault::ConfigError;
 pub use provisioning::{Mac, Provisioning};
 use raw::{RawConfig, RawTurn};
@@ -82,24 +82,6 @@ pub struct TurnSettings {
     pub ca_file: Option<PathBuf>,
     /// Whether relayed addresses on loopback and private networks are accepted.
     pub allow_private: bool,
-}
-
-/// How the engine logs in to the TURN server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TurnLogin {
-    /// Nothing is set.
-    None,
-    /// Logins that the phone book gives in bulk, each used once.
-    Book(Purse),
-    /// A secret shared with the server, from which one-use credentials are made (draft-uberti-behave-turn-rest).
-    Shared(Secret),
-    /// One fixed account. The server can then tell this engine's calls from others'.
-    Fixed {
-        /// User name.
-        user: String,
-        /// Password.
-        password: Secret,
-    },
 }
 
 impl Config {

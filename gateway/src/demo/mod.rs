@@ -3,8 +3,8 @@
 //! Nothing is simulated. The servers are small embedded ones, everything else is what `ringfence run` is made of; the built-in
 //! phones speak SIP and RTP through real sockets, so any other phone can take their place.
 
-use crate::selfcall::stack::{Stack, StackFault, StackOptions};
-use crate::selfcall::{call, report};
+use crate::selfcall::stack::Stack;
+use crate::selfcall::{StackFault, StackOptions, call, report};
 
 /// What the demo is asked to do.
 #[derive(Clone, Debug, Default)]

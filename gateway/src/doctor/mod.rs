@@ -16,7 +16,7 @@ pub use finding::{Finding, Verdict};
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{Snapshot, clock_apart_from};
 use crate::run::assemble::{relay_urls, turn_servers};
-use crate::selfcall::stack::Outside;
+use crate::selfcall::Outside;
 use crate::state::keystore::{Keystore, KeystoreFault, LineFile};
 use crate::state::secret::Secret;
 

@@ -23,7 +23,8 @@ use crate::clock;
 use crate::net::watch::{Opened, Watch};
 use crate::selfcall::call::place_for;
 use crate::selfcall::report::CallReport;
-use crate::selfcall::stack::{Outside, Stack, StackOptions};
+use crate::selfcall::stack::Stack;
+use crate::selfcall::{Outside, StackOptions};
 
 /// How long both ends talk.
 const TALK: Duration = Duration::from_secs(10);

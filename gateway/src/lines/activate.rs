@@ -8,8 +8,8 @@ use ringfence_phonebook::wire::{Activate, Activated, Base64, Curve, Jwk};
 use ringfence_phonebook::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
 use zeroize::Zeroizing;
 
+use super::{ActivateFault, next_renewal};
 use crate::clock;
-use crate::lines::rotate::next_renewal;
 use crate::net::book::{BookClient, BookFault};
 use crate::state::keystore::{Keystore, KeystoreFault, LineFile, SipAccount};
 use crate::state::secret::Secret;
@@ -20,45 +20,6 @@ const PENDING_NAME: usize = 8;
 const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
 /// 20 letters of 5 bits: 100 bits.
 const PASSWORD: usize = 20;
-
-/// Why a line was not activated.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ActivateFault {
-    /// The phone book's, or the way to it.
-    #[error(transparent)]
-    Book(#[from] BookFault),
-    /// The disk's.
-    #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
-    /// The state folder has lines of another phone book.
-    #[error("the lines in this state folder belong to another phone book ({0})")]
-    OtherBook(String),
-}
-
-impl ActivateFault {
-    /// What failed and why without naming a server, a file or a number: for the log.
-    #[must_use]
-    pub fn unnamed(&self) -> String {
-        match self {
-            Self::Book(fault) => fault.unnamed(),
-            Self::Keystore(fault) => fault.unnamed(),
-            Self::OtherBook(_) => "the lines belong to another phone book".to_owned(),
-        }
-    }
-
-    /// What the person can do.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Book(fault) => fault.remedy(),
-            Self::Keystore(fault) => fault.remedy(),
-            Self::OtherBook(_) => {
-                "choose another folder with --state: an engine serves one phone book".to_owned()
-            }
-        }
-    }
-}
 
 /// Redeems `code` at the phone book and saves the new line.
 ///

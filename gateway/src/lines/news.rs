@@ -5,13 +5,13 @@
 use ringfence_phonebook::NetworkSettings;
 use tokio::sync::watch;
 
+use super::renew::{Renewals, Renewed};
+use super::turn_logins::refill;
 use crate::clock;
-use crate::lines::renew::{Renewals, Renewed};
 use crate::net::book::{BookFault, Freshness};
 use crate::run::assemble::directory;
 use crate::run::gateway::Gateway;
 use crate::turn::credentials::Purse;
-use crate::turn::replenish::refill;
 
 /// Hands every new copy of the book to the engine, and what was renewed after its download. Never returns: it is to be
 /// dropped when the gateway stops.

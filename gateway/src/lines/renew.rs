@@ -9,9 +9,9 @@ use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Hex, Verify};
 use ringfence_phonebook::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
 
+use super::ActivateFault;
+use super::rotate::rotate;
 use crate::clock;
-use crate::lines::activate::ActivateFault;
-use crate::lines::rotate::rotate;
 use crate::net::book::{BookClient, BookFault};
 use crate::state::keystore::{EvidenceFolder, Keystore, LineFile};
 use crate::state::secret::Secret;

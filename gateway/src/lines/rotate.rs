@@ -7,11 +7,10 @@
 //! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
 
 use ringfence_engine::identity::Identity;
-use ringfence_phonebook::churn::{self, RING_KEY_LIFE};
 use ringfence_phonebook::wire::{Base64, Rotate};
 use ringfence_phonebook::{Challenge, Day, NetworkSettings, Number};
 
-use crate::lines::activate::ActivateFault;
+use super::{ActivateFault, next_renewal};
 use crate::net::book::{BookClient, BookFault};
 use crate::state::keystore::{Keystore, LineFile};
 
@@ -22,11 +21,6 @@ pub(crate) struct Rotated {
     pub(crate) identities: Vec<(Number, Identity)>,
     /// The first thing that went wrong.
     pub(crate) fault: Option<ActivateFault>,
-}
-
-/// When a ring key that is drawn `now` is to be renewed. Both in Unix seconds.
-pub(crate) fn next_renewal(now: u64) -> u64 {
-    now.saturating_add(churn::wait(RING_KEY_LIFE, &mut rand::rng()).as_secs())
 }
 
 /// Replaces what is due, and destroys what has had its time. `now` in Unix seconds.

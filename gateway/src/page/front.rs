@@ -24,7 +24,7 @@ use super::rooms;
 use super::view::Scene;
 use crate::clock;
 use crate::provisioning::{Desks, Office};
-use crate::run::gateway::Enquiry;
+use crate::run::handle::Enquiry;
 use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
 use crate::state::secret::Secret;
 use crate::stats::snapshot::Picture;

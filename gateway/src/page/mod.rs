@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
-use crate::run::gateway::Enquiry;
+use crate::run::handle::Enquiry;
 pub use front::{Front, FrontError};
 
 /// Opens the monitor's page of a running engine. Dropping it closes it.

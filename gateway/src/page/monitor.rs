@@ -12,7 +12,8 @@ use ringfence_phonebook::duty::figures;
 use tokio::time::timeout;
 
 use super::sheet::sheet;
-use crate::run::gateway::{Enquiry, Status};
+use crate::run::handle::Enquiry;
+use crate::stats::snapshot::Status;
 
 /// An engine that does not say how it is within this is not well.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use ringfence_engine::Counters;
 use ringfence_phonebook::duty::figures::{Sheet, Spread};
 
-use crate::run::gateway::Status;
+use crate::stats::snapshot::Status;
 use crate::stats::totals::Tally;
 
 /// The figures of this moment.

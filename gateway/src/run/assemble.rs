@@ -23,7 +23,7 @@ use crate::net::phone::certificate::{self, CertificateFault};
 use crate::net::relay::{Incoming, RelayFault, Relays};
 use crate::net::tls::{self, TlsFault};
 use crate::net::watch::{Opened, Watch};
-use crate::run::gateway::{Change, Parts};
+use crate::run::parts::{Change, Parts};
 use crate::state::keystore::LineFile;
 use crate::turn::servers::Lobby;
 use crate::turn::{TurnEndpoint, TurnFault, TurnTarget};

@@ -22,12 +22,14 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::command::Request;
+use super::event::Happening;
+use super::media_task::{self, Studio, Word};
+use super::parts::Parts;
+use super::pow_worker;
 use crate::clock;
 use crate::net::phone::{PhoneInput, PhoneSockets};
 use crate::net::relay::{Incoming, Relays};
-use crate::run::gateway::{Change, Happening, Parts, Request};
-use crate::run::media_task::{self, Studio, Word};
-use crate::run::pow_worker;
 use crate::state::keystore::Evidence;
 use crate::state::writer::{self, Entry, OpenDiary, Saved};
 use crate::stats::quality_history::Curves;
@@ -54,21 +56,21 @@ const LAST_ENTRIES: Duration = Duration::from_secs(5);
 const WALL: Duration = Duration::from_secs(30);
 
 /// The loop's own things.
-pub(crate) struct Loop {
-    pub(crate) engine: Engine,
+pub(super) struct Loop {
+    pub(super) engine: Engine,
     phones: PhoneSockets,
-    pub(crate) relays: Arc<Relays>,
-    envelopes: mpsc::Receiver<Incoming>,
-    studio: Studio,
-    pub(crate) spare: Option<Keeping>,
-    pub(crate) diary: Option<OpenDiary>,
+    pub(super) relays: Arc<Relays>,
+    pub(super) envelopes: mpsc::Receiver<Incoming>,
+    pub(super) studio: Studio,
+    pub(super) spare: Option<Keeping>,
+    pub(super) diary: Option<OpenDiary>,
     words: mpsc::Receiver<Word>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
     stamps: Pipe<Stamp>,
-    work_bits: u8,
-    pub(crate) tally: Tally,
-    pub(crate) curves: Curves,
+    pub(super) work_bits: u8,
+    pub(super) tally: Tally,
+    pub(super) curves: Curves,
     watch: broadcast::Sender<Happening>,
 }
 
@@ -86,7 +88,7 @@ impl<T> Pipe<T> {
 }
 
 impl Loop {
-    pub(crate) fn new(
+    pub(super) fn new(
         parts: Parts,
         phones: PhoneSockets,
         watch: broadcast::Sender<Happening>,
@@ -128,7 +130,7 @@ impl Loop {
         }
     }
 
-    pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
         let mut wall_clock = tokio::time::interval(WALL);
         let mut goodbye: Option<Instant> = None;
         let mut giving_back = None;
@@ -154,26 +156,12 @@ impl Loop {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
                 request = asked.recv(), if goodbye.is_none() => match request {
-                    Some(Request::Book(directory)) => self.engine.handle_directory(directory),
-                    Some(Request::Binding(binding, tell)) => {
-                        // Whoever asked may have gone; the binding counts all the same.
-                        let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
-                    }
-                    Some(Request::Change(change)) => self.change(*change),
-                    Some(Request::Identity(number, identity, tell)) => {
-                        let _ = tell.send(self.engine.handle_identity(number, *identity));
-                    }
-                    Some(Request::Status(tell)) => drop(tell.send(self.status())),
-                    Some(Request::Picture(tell)) => drop(tell.send(Box::new(self.picture()))),
-                    Some(Request::Wish(line, wish, tell)) => {
-                        let _ = tell.send(self.engine.handle_wish(line, wish, clock::now()));
-                    }
-                    Some(Request::Edit(number, edit, tell)) => self.edit(number, edit, tell),
-                    Some(Request::Stop) | None => {
+                    None | Some(Request::Stop) => {
                         goodbye = Some(clock::now() + GOODBYE);
                         giving_back = self.spare.take().map(Keeping::end);
                         self.engine.shut_down(clock::now());
                     }
+                    Some(request) => self.handle_request(request),
                 },
                 _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
                 () = until(wake) => self.engine.handle_timeout(clock::now()),
@@ -200,24 +188,6 @@ impl Loop {
         if let Some(written) = written {
             // Mostly it has written everything already.
             drop(written.await);
-        }
-    }
-
-    /// Takes other settings over. Calls that are up keep the way out that they have.
-    fn change(&mut self, change: Change) {
-        self.work_bits = change.work_bits;
-        self.engine
-            .handle_rules(change.work_bits, change.no_answer, clock::now());
-        if let Some((relays, envelopes)) = change.relays {
-            // Posts under way hold the old ones until they are confirmed.
-            (self.relays, self.envelopes) = (Arc::new(relays), envelopes);
-        }
-        if let Some(lobby) = change.lobby {
-            // The old spare goes back to its server meanwhile.
-            drop(self.spare.take().map(Keeping::end));
-            let (spare, shelf) = pool::keep(lobby.clone());
-            self.spare = Some(spare);
-            (self.studio.shelf, self.studio.lobby) = (shelf, lobby);
         }
     }
 

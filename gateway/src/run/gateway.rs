@@ -3,91 +3,27 @@
 //! The work is done in `run`, in a task of its own.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
-use ringfence_engine::contacts::{Contacts, Edit};
+use ringfence_engine::BindingFault;
 use ringfence_engine::directory::Directory;
 use ringfence_engine::identity::Identity;
-use ringfence_engine::ledger::Ledger;
-use ringfence_engine::wish::{Wish, WishFault};
-use ringfence_engine::{BindingFault, CallLabel, Census, Config, Counters, Line, Step};
-use ringfence_media::Figures;
-use ringfence_phonebook::{Binding, BookKey, Number};
+use ringfence_phonebook::{Binding, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::net::phone::{Listen, ListenError, PhoneSockets};
-use crate::net::relay::{Incoming, RelayState, Relays};
-use crate::run::event_loop::Loop;
-use crate::state::writer::{Diary, EditFault};
-use crate::stats::snapshot::Picture;
-use crate::stats::totals::Tally;
-use crate::turn::servers::Lobby;
+use super::command::Request;
+use super::event::Happening;
+use super::event_loop::Loop;
+use super::handle::Enquiry;
+use super::parts::{Change, Parts};
+use crate::net::phone::{ListenError, PhoneSockets};
+use crate::stats::snapshot::Status;
 
 /// Happenings that a slow watcher may be behind; then it misses some.
 const WATCH: usize = 1_024;
 
 /// Requests of the owner that wait for the loop.
 const REQUESTS: usize = 16;
-
-/// Everything a gateway is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Where phones register.
-    pub listen: Listen,
-    /// The engine's settings.
-    pub engine: Config,
-    /// The lines, all of one phone book.
-    pub lines: Vec<Line>,
-    /// The phone book's key.
-    pub book_key: BookKey,
-    /// The downloaded book.
-    pub directory: Directory,
-    /// The relays, connecting, and what comes from them.
-    pub relays: (Relays, mpsc::Receiver<Incoming>),
-    /// The way out for sound.
-    pub lobby: Lobby,
-    /// The contacts at the start.
-    pub contacts: Contacts,
-    /// Texts that wait, notes that were taken, calls of the past and the lines' settings at the start.
-    pub ledger: Ledger,
-    /// Where contacts, ledger and evidence are kept; without it all is forgotten at the end.
-    pub diary: Option<Diary>,
-}
-
-/// What a running gateway can take over: other rules, and, if they changed, other relays and another way out for sound.
-#[derive(Debug)]
-pub struct Change {
-    /// Leading zero bits of stamps.
-    pub work_bits: u8,
-    /// How long a caller waits for an answer.
-    pub no_answer: Duration,
-    /// The relays, connecting, and what comes from them.
-    pub relays: Option<(Relays, mpsc::Receiver<Incoming>)>,
-    /// The way out for sound.
-    pub lobby: Option<Lobby>,
-}
-
-/// What a watcher sees. No number, key or address.
-#[derive(Clone, Debug)]
-pub enum Happening {
-    /// A call came one step further.
-    Step {
-        /// Which call.
-        call: CallLabel,
-        /// What happened.
-        step: Step,
-        /// When.
-        at: Instant,
-    },
-    /// A call's sound is over.
-    Figures {
-        /// Which call.
-        call: CallLabel,
-        /// What it was.
-        figures: Box<Figures>,
-    },
-}
 
 /// A running gateway.
 #[derive(Debug)]
@@ -98,55 +34,6 @@ pub struct Gateway {
     watch: broadcast::Sender<Happening>,
     requests: mpsc::Sender<Request>,
     running: JoinHandle<()>,
-}
-
-/// What the owner asks of the loop.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Book(Directory),
-    Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
-    Change(Box<Change>),
-    Identity(
-        Number,
-        Box<Identity>,
-        oneshot::Sender<Result<(), BindingFault>>,
-    ),
-    Status(oneshot::Sender<Status>),
-    Picture(oneshot::Sender<Box<Picture>>),
-    Wish(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
-    Edit(Number, Edit, oneshot::Sender<Result<(), EditFault>>),
-    Stop,
-}
-
-/// Asks a running gateway how it is. Does not keep it running.
-#[derive(Clone, Debug)]
-pub struct Enquiry(pub(crate) mpsc::WeakSender<Request>);
-
-impl Enquiry {
-    /// How it is; `None` once it has stopped.
-    pub async fn status(&self) -> Option<Status> {
-        let (tell, told) = oneshot::channel();
-        let requests = self.0.upgrade()?;
-        requests.send(Request::Status(tell)).await.ok()?;
-        told.await.ok()
-    }
-}
-
-/// What a gateway says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// How many phones are registered, line by line.
-    pub phones: Vec<usize>,
-    /// Calls by state.
-    pub calls: Census,
-    /// The connections to the relays.
-    pub relays: RelayState,
-    /// Whether a relayed address is ready for the next call. For some seconds after each call there is none; it then dials.
-    pub turn_ready: bool,
-    /// What the engine dropped in silence.
-    pub counters: Counters,
-    /// What calls were.
-    pub sound: Tally,
 }
 
 impl Gateway {

@@ -2,8 +2,13 @@
 //! here knows files or the command line.
 
 pub mod assemble;
-pub(crate) mod event_loop;
+pub(crate) mod command;
+pub mod event;
+mod event_loop;
 pub mod gateway;
-pub(crate) mod media_task;
+pub mod handle;
+mod media_task;
+pub mod parts;
 pub(crate) mod pow_worker;
 pub mod reload;
+mod requests;

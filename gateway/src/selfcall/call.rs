@@ -11,7 +11,7 @@ use super::phone::{Heard, Phone};
 use super::report::{Actor, CallReport, Timeline, tenths};
 use super::stack::{End, Stack};
 use crate::clock;
-use crate::run::gateway::Happening;
+use crate::run::event::Happening;
 use crate::softphone::{PhoneEvent, Registration};
 
 /// What phone A says and phone B listens for, and the other way round, in hertz.

@@ -5,23 +5,10 @@ use ringfence_phonebook::relay::EmbeddedRelay;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
 
-use super::stack::{ANY_PORT, StackFault, StackOptions};
+use super::{ANY_PORT, Outside, StackFault, StackOptions};
 use crate::config::{TurnLogin, TurnSettings};
 use crate::state::secret::Secret;
 use crate::turn::{TurnEndpoint, Wire};
-
-/// The servers of an engine's settings, and the rules of its network.
-#[derive(Clone, Debug)]
-pub struct Outside {
-    /// Nostr relays.
-    pub relays: Vec<String>,
-    /// TURN servers and logins.
-    pub turn: TurnSettings,
-    /// Work that a ring must show, in bits.
-    pub work_bits: u8,
-    /// Bits of the bucket in the relay tag.
-    pub bucket_bits: u8,
-}
 
 /// What is around the two engines.
 pub(super) struct Around {

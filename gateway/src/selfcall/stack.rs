@@ -10,33 +10,28 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use ringfence_phonebook::NumberPlan;
 use ringfence_phonebook::config::Database;
-use ringfence_phonebook::relay::{EmbeddedRelay, RelayError};
-use ringfence_phonebook::service::{PhoneBook, ServiceError, StartError};
-use ringfence_phonebook::turn::service::{EmbeddedTurn, TurnStartError};
+use ringfence_phonebook::relay::EmbeddedRelay;
+use ringfence_phonebook::service::PhoneBook;
+use ringfence_phonebook::turn::service::EmbeddedTurn;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::report::{LineReport, SipReport, StackReport};
-pub use super::servers::Outside;
 use super::servers::{Around, listed};
+use super::{ANY_PORT, StackFault, StackOptions};
 use crate::config::{Config, SipListen, TurnSettings};
-use crate::lines::activate::{ActivateFault, activate};
-use crate::net::book::{BookClient, BookCopy, BookFault};
-use crate::net::phone::ListenError;
+use crate::lines::ActivateFault;
+use crate::lines::activate::activate;
+use crate::net::book::{BookClient, BookCopy};
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
 use crate::net::watch::Watch;
+use crate::page::Front;
 use crate::page::board::Board;
-use crate::page::{Front, FrontError};
-use crate::run::assemble::{AssembleFault, assemble_watched};
+use crate::run::assemble::assemble_watched;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{Keystore, LineFile};
-use crate::state::secret::Secret;
-use crate::turn::TurnEndpoint;
-use crate::turn::probe::{ProbeFault, probe};
-
-pub(super) const ANY_PORT: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+use crate::turn::probe::probe;
 
 /// Tries for a port that is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
@@ -45,86 +40,6 @@ const OWN_PORTS: std::ops::Range<u16> = 16_384..32_768;
 /// The demo's numbers: few, so that the book is made and downloaded in a moment.
 const FIRST_NUMBER: u32 = 20_000;
 const TILES: u16 = 2;
-
-/// What may be external, and where phones register.
-#[derive(Clone, Debug, Default)]
-pub struct StackOptions {
-    /// URL of an external Nostr relay.
-    pub relay: Option<String>,
-    /// An external TURN server and the secret shared with it.
-    pub turn: Option<(TurnEndpoint, Secret)>,
-    /// SIP port of the first line, UDP and TCP; free ones when not given.
-    pub sip_port: Option<u16>,
-    /// Real servers instead of all embedded ones but the phone book.
-    pub outside: Option<Outside>,
-    /// Who sees what the engines open towards the world.
-    pub watch: Watch,
-}
-
-/// Why the stack does not stand.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StackFault {
-    /// No temporary folder.
-    #[error("cannot make a temporary folder: {0}")]
-    Folder(std::io::Error),
-    /// The embedded phone book.
-    #[error(transparent)]
-    Book(#[from] StartError),
-    /// The embedded phone book issued no number.
-    #[error(transparent)]
-    Issue(#[from] ServiceError),
-    /// The embedded relay.
-    #[error(transparent)]
-    Relay(#[from] RelayError),
-    /// The embedded TURN server.
-    #[error(transparent)]
-    Turn(#[from] TurnStartError),
-    /// A line could not be activated.
-    #[error(transparent)]
-    Activate(#[from] ActivateFault),
-    /// The book could not be downloaded.
-    #[error(transparent)]
-    Download(#[from] BookFault),
-    /// An engine could not be put together.
-    #[error(transparent)]
-    Assemble(#[from] AssembleFault),
-    /// The TURN server gives no relayed address.
-    #[error(transparent)]
-    Probe(#[from] ProbeFault),
-    /// An engine could not listen for phones.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// An engine could not open its page.
-    #[error(transparent)]
-    Page(#[from] FrontError),
-}
-
-impl StackFault {
-    /// What the person can do.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Folder(_) => "set TMPDIR to a folder that this user may write to".to_owned(),
-            Self::Book(_)
-            | Self::Issue(_)
-            | Self::Relay(_)
-            | Self::Turn(_)
-            | Self::Page(_) => {
-                "free ports and a writable temporary folder are all it needs: try again".to_owned()
-            }
-            Self::Activate(fault) => fault.remedy(),
-            Self::Download(fault) => fault.remedy(),
-            Self::Assemble(fault) => fault.remedy(),
-            Self::Probe(_) => {
-                "check --turn and --turn-secret, and that the server may relay between its own addresses".to_owned()
-            }
-            Self::Listen(_) => {
-                "choose another port with --sip-port, or leave it out for a free one".to_owned()
-            }
-        }
-    }
-}
 
 /// One engine with one line.
 #[derive(Debug)]

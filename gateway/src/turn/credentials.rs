@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ringfence_media::far::Secret;
+use crate::state::secret::Secret;
 
 /// A login is used only when it is good for so many seconds more: a server that checks the end on every refresh must not end a call.
 const LEAST_LIFE: u64 = 4 * 60 * 60;
@@ -18,10 +18,28 @@ const LOW: usize = 24;
 /// Logins that are kept: two deliveries.
 const MOST: usize = 128;
 
+/// How the engine logs in to the TURN server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnLogin {
+    /// Nothing is set.
+    None,
+    /// Logins that the phone book gives in bulk, each used once.
+    Book(Purse),
+    /// A secret shared with the server, from which one-use credentials are made (draft-uberti-behave-turn-rest).
+    Shared(Secret),
+    /// One fixed account. The server can then tell this engine's calls from others'.
+    Fixed {
+        /// User name.
+        user: String,
+        /// Password.
+        password: Secret,
+    },
+}
+
 #[derive(Debug)]
 struct Login {
     user: String,
-    password: Secret<String>,
+    password: Secret,
     expires: u64,
 }
 
@@ -55,7 +73,7 @@ impl Purse {
     }
 
     /// The next login, once; `now` in Unix seconds.
-    pub(crate) fn take(&self, now: u64) -> Option<(String, Secret<String>)> {
+    pub(crate) fn take(&self, now: u64) -> Option<(String, Secret)> {
         let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         purse.retain(|login| login.expires > now.saturating_add(LEAST_LIFE));
         let login = purse.pop_front()?;

@@ -6,7 +6,6 @@ pub mod credentials;
 mod endpoint;
 pub(crate) mod pool;
 pub mod probe;
-pub(crate) mod replenish;
 pub mod servers;
 mod socket;
 

@@ -272,10 +272,10 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::config::TurnLogin;
     use crate::net::tls;
     use crate::state::secret::Secret;
     use crate::turn::TurnEndpoint;
+    use crate::turn::credentials::TurnLogin;
 
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 

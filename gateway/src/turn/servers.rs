@@ -10,9 +10,9 @@ use std::time::Duration;
 use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
 use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
+use super::credentials::TurnLogin;
 use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
-use crate::config::TurnLogin;
 use crate::net::watch::{Opened, Watch};
 
 /// How long a login is good for. The longest call plus the time a spare allocation may wait:
@@ -83,7 +83,10 @@ impl Lobby {
     fn credentials(&self) -> Option<(String, Secret<String>)> {
         match &self.login {
             TurnLogin::None => None,
-            TurnLogin::Book(purse) => purse.take(clock::unix_seconds()),
+            TurnLogin::Book(purse) => {
+                let (user, password) = purse.take(clock::unix_seconds())?;
+                Some((user, Secret::new(password.expose().to_owned())))
+            }
             TurnLogin::Fixed { user, password } => {
                 Some((user.clone(), Secret::new(password.expose().to_owned())))
             }

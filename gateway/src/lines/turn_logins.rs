@@ -6,9 +6,9 @@
 use ringfence_phonebook::membership::digest;
 use ringfence_phonebook::{Day, NetworkSettings};
 
+use super::ActivateFault;
+use super::renew::Renewals;
 use crate::clock;
-use crate::lines::activate::ActivateFault;
-use crate::lines::renew::Renewals;
 use crate::net::book::BookFault;
 use crate::state::secret::Secret;
 use crate::turn::credentials::Purse;

@@ -1,0 +1,31 @@
+//! What the owner of a gateway, its background tasks and the status page ask of the event loop.
+
+use ringfence_engine::BindingFault;
+use ringfence_engine::contacts::Edit;
+use ringfence_engine::directory::Directory;
+use ringfence_engine::identity::Identity;
+use ringfence_engine::wish::{Wish, WishFault};
+use ringfence_phonebook::{Binding, Number};
+use tokio::sync::oneshot;
+
+use super::parts::Change;
+use crate::state::writer::EditFault;
+use crate::stats::snapshot::{Picture, Status};
+
+/// What the owner asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Book(Directory),
+    Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    Change(Box<Change>),
+    Identity(
+        Number,
+        Box<Identity>,
+        oneshot::Sender<Result<(), BindingFault>>,
+    ),
+    Status(oneshot::Sender<Status>),
+    Picture(oneshot::Sender<Box<Picture>>),
+    Wish(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
+    Edit(Number, Edit, oneshot::Sender<Result<(), EditFault>>),
+    Stop,
+}

@@ -1,0 +1,77 @@
+//! Why the servers or engines of a self-call do not start, and what the person can do.
+
+use ringfence_phonebook::relay::RelayError;
+use ringfence_phonebook::service::{ServiceError, StartError};
+use ringfence_phonebook::turn::service::TurnStartError;
+
+use crate::lines::ActivateFault;
+use crate::net::book::BookFault;
+use crate::net::phone::ListenError;
+use crate::page::FrontError;
+use crate::run::assemble::AssembleFault;
+use crate::turn::probe::ProbeFault;
+
+/// Why the stack does not stand.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StackFault {
+    /// No temporary folder.
+    #[error("cannot make a temporary folder: {0}")]
+    Folder(std::io::Error),
+    /// The embedded phone book.
+    #[error(transparent)]
+    Book(#[from] StartError),
+    /// The embedded phone book issued no number.
+    #[error(transparent)]
+    Issue(#[from] ServiceError),
+    /// The embedded relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The embedded TURN server.
+    #[error(transparent)]
+    Turn(#[from] TurnStartError),
+    /// A line could not be activated.
+    #[error(transparent)]
+    Activate(#[from] ActivateFault),
+    /// The book could not be downloaded.
+    #[error(transparent)]
+    Download(#[from] BookFault),
+    /// An engine could not be put together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleFault),
+    /// The TURN server gives no relayed address.
+    #[error(transparent)]
+    Probe(#[from] ProbeFault),
+    /// An engine could not listen for phones.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// An engine could not open its page.
+    #[error(transparent)]
+    Page(#[from] FrontError),
+}
+
+impl StackFault {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Folder(_) => "set TMPDIR to a folder that this user may write to".to_owned(),
+            Self::Book(_)
+            | Self::Issue(_)
+            | Self::Relay(_)
+            | Self::Turn(_)
+            | Self::Page(_) => {
+                "free ports and a writable temporary folder are all it needs: try again".to_owned()
+            }
+            Self::Activate(fault) => fault.remedy(),
+            Self::Download(fault) => fault.remedy(),
+            Self::Assemble(fault) => fault.remedy(),
+            Self::Probe(_) => {
+                "check --turn and --turn-secret, and that the server may relay between its own addresses".to_owned()
+            }
+            Self::Listen(_) => {
+                "choose another port with --sip-port, or leave it out for a free one".to_owned()
+            }
+        }
+    }
+}
