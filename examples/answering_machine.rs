@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use ringfence::clock;
 use ringfence::config::Config;
-use ringfence::node::House;
+use ringfence::node::Node;
 use ringfence::softphone::tape::{Recorder, Tape};
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
 use ringfence::state::keystore::Keystore;
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(messages)?;
     let config = Config::read(settings)?;
     let store = Keystore::open(&config.state, None)?;
-    let house = House::open(config, store).await?;
+    let house = Node::open(config, store).await?;
     let line = house.lines().first().ok_or("no line")?.number;
     let registration = house.registration(line).ok_or("no UDP port")?;
     let (tape, recorder) = Tape::new(greeting, LONGEST);

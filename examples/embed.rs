@@ -11,8 +11,8 @@ use std::error::Error;
 use std::path::Path;
 
 use ringfence::config::Config;
-use ringfence::node::House;
-use ringfence::run::event::Happening;
+use ringfence::node::Node;
+use ringfence::run::event::Event;
 use ringfence::state::keystore::Keystore;
 use ringfence::state::secret::Secret;
 
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::read(Path::new(&settings))?;
     let passphrase = std::env::var("RINGFENCE_PASSPHRASE").ok().map(Secret::new);
     let store = Keystore::open(&config.state, passphrase)?;
-    let house = House::open(config, store).await?;
+    let house = Node::open(config, store).await?;
     for line in house.lines() {
         println!("line {} is open", line.number);
     }
@@ -33,8 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     loop {
         tokio::select! {
             happening = watch.recv() => match happening? {
-                Happening::Step { call, step, .. } => println!("call {call}: {step:?}"),
-                Happening::Figures { call, figures } => println!("call {call}: {} packets lost", figures.to_phone.lost),
+                Event::Step { call, step, .. } => println!("call {call}: {step:?}"),
+                Event::Figures { call, figures } => println!("call {call}: {} packets lost", figures.to_phone.lost),
             },
             _ = tokio::signal::ctrl_c() => break,
         }

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringfence::config::Config;
-use ringfence::node::House;
+use ringfence::node::Node;
 use ringfence::softphone::tape::Tape;
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
 use ringfence::state::keystore::Keystore;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let message = samples(Path::new(file))?;
     let config = Config::read(Path::new(settings))?;
     let store = Keystore::open(&config.state, None)?;
-    let house = House::open(config, store).await?;
+    let house = Node::open(config, store).await?;
     let line = house.lines().first().ok_or("no line")?.number;
     let registration = house.registration(line).ok_or("no UDP port")?;
     // What the other side says is not kept.
@@ -60,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     outcome
 }
 
-async fn listens(house: &House) {
+async fn listens(house: &Node) {
     while house
         .gateway()
         .status()

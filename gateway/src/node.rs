@@ -15,32 +15,32 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, TurnLogin};
 use crate::lines::news::{pass_on, renew};
 use crate::lines::renew::Renewals;
-use crate::net::book::{BookClient, BookCopy, BookFault, Freshness, keep_fresh};
+use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
 use crate::net::phone::ListenError;
-use crate::run::assemble::{AssembleFault, assemble, buckets};
+use crate::run::assemble::{AssembleError, assemble, buckets};
 use crate::run::gateway::Gateway;
 use crate::softphone::Registration;
-use crate::state::keystore::{Keystore, KeystoreFault, LineFile};
-use crate::turn::credentials::Purse;
-use crate::turn::probe::{ProbeFault, probe};
-use crate::turn::servers::Lobby;
+use crate::state::keystore::{Keystore, KeystoreError, LineFile};
+use crate::turn::credentials::CredentialPool;
+use crate::turn::probe::{TurnProbeError, probe};
+use crate::turn::servers::TurnServers;
 
 /// Why a household cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HouseFault {
+pub enum NodeError {
     /// The lines' keys cannot be read.
     #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
+    Keystore(#[from] KeystoreError),
     /// There is no copy of the phone book, and none can be had.
     #[error(transparent)]
-    Book(#[from] BookFault),
+    Book(#[from] BookError),
     /// The parts do not fit together.
     #[error(transparent)]
-    Assemble(#[from] AssembleFault),
+    Assemble(#[from] AssembleError),
     /// The TURN server refuses the login.
     #[error(transparent)]
-    Turn(#[from] ProbeFault),
+    Turn(#[from] TurnProbeError),
     /// Phones cannot be listened to.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -48,24 +48,24 @@ pub enum HouseFault {
 
 /// A running household. To be [stopped](Self::stop): dropping it ends calls without a word to the other sides.
 #[derive(Debug)]
-pub struct House {
+pub struct Node {
     gateway: Arc<Gateway>,
     lines: Vec<LineFile>,
     config: Config,
     buckets: BTreeSet<u16>,
     network: NetworkSettings,
-    purse: Option<Purse>,
+    purse: Option<CredentialPool>,
     fresh: watch::Receiver<Freshness>,
     chores: Vec<JoinHandle<()>>,
 }
 
-impl House {
+impl Node {
     /// Opens everything: reads the lines, renews what is due, downloads the phone book if there is no copy, tries the TURN
     /// server, and listens for phones. A TURN server that is away for now is a warning in the log.
     ///
     /// # Errors
-    /// [`HouseFault`], which names the part; nothing runs then.
-    pub async fn open(mut config: Config, mut store: Keystore) -> Result<Self, HouseFault> {
+    /// [`NodeError`], which names the part; nothing runs then.
+    pub async fn open(mut config: Config, mut store: Keystore) -> Result<Self, NodeError> {
         let lines = store.lines()?;
         let (client, mut copy) = open_book(&config, &lines)?;
         let snapshot = match copy.snapshot() {
@@ -77,7 +77,7 @@ impl House {
         };
         let network = snapshot.network.clone();
         let mut renewals = Renewals::new(store, client.clone(), network.book_key, lines);
-        let purse = matches!(config.turn.login, TurnLogin::None).then(Purse::default);
+        let purse = matches!(config.turn.login, TurnLogin::None).then(CredentialPool::default);
         // A fault was told; the old bindings may still be good.
         drop(renew(&mut renewals, &network, purse.as_ref()).await);
         take_logins_of(
@@ -144,7 +144,7 @@ impl House {
     }
 
     /// Logins from the phone book, if they come from there.
-    pub(crate) fn purse(&self) -> Option<&Purse> {
+    pub(crate) fn purse(&self) -> Option<&CredentialPool> {
         self.purse.as_ref()
     }
 
@@ -171,7 +171,7 @@ impl House {
 }
 
 /// Settings that name no login use those of the phone book.
-pub(crate) fn take_logins_of(purse: Option<&Purse>, config: &mut Config) {
+pub(crate) fn take_logins_of(purse: Option<&CredentialPool>, config: &mut Config) {
     if let Some(purse) = purse
         && matches!(config.turn.login, TurnLogin::None)
     {
@@ -179,16 +179,16 @@ pub(crate) fn take_logins_of(purse: Option<&Purse>, config: &mut Config) {
     }
 }
 
-fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), HouseFault> {
-    let first = lines.first().ok_or(AssembleFault::NoLine)?;
+fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), NodeError> {
+    let first = lines.first().ok_or(AssembleError::NoLine)?;
     let key =
-        BookKey::from_bytes(&first.book_key).map_err(|_| AssembleFault::BadLine(first.number))?;
+        BookKey::from_bytes(&first.book_key).map_err(|_| AssembleError::BadLine(first.number))?;
     let client = BookClient::new(&first.book_url, config.phonebook.ca_file.as_deref())?;
     Ok((client, BookCopy::open(&config.state, key)?))
 }
 
 /// Wrong credentials end the start; a server that is away may come back.
-async fn check_turn(lobby: &Lobby) -> Result<(), ProbeFault> {
+async fn check_turn(lobby: &TurnServers) -> Result<(), TurnProbeError> {
     match probe(lobby).await {
         Ok(took) => tracing::info!(?took, "the TURN server relays"),
         Err(fault) if fault.is_final() => return Err(fault),

@@ -6,10 +6,10 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ringfence::lines::ActivateFault;
+use ringfence::lines::LineError;
 use ringfence::lines::activate::activate;
 use ringfence::lines::renew::{Renewals, renew_bindings};
-use ringfence::net::book::{BookClient, BookCopy, BookFault, Snapshot, Unreachable};
+use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_engine::identity::Identity;
 use ringfence_phonebook::config::{Config, Database};
@@ -64,7 +64,7 @@ impl Scene {
     }
 }
 
-fn listed(snapshot: &Snapshot, number: Number) -> Listing {
+fn listed(snapshot: &BookSnapshot, number: Number) -> Listing {
     Listing::decode(snapshot.book.record(number).unwrap()).unwrap()
 }
 
@@ -106,7 +106,7 @@ async fn a_code_works_once_and_an_unknown_one_never() {
         let refused = activate(&mut store, &scene.client, &code, None).await;
         assert_eq!(
             refused.unwrap_err(),
-            ActivateFault::Book(BookFault::CodeRefused)
+            LineError::Book(BookError::CodeRefused)
         );
     }
 }
@@ -147,7 +147,7 @@ async fn an_engine_starts_from_its_copy_while_the_book_is_away() {
     assert_eq!(kept.book.tiles(), fresh.book.tiles());
     assert_eq!(kept.roots, fresh.roots);
     let url = scene.client.url().to_owned();
-    let fault = BookFault::Unreachable {
+    let fault = BookError::Unreachable {
         url,
         why: Unreachable::Connect,
     };
@@ -202,7 +202,7 @@ async fn a_book_that_signs_with_another_key_is_not_believed() {
     let impostor = BookClient::new(&other.url(), None).unwrap();
     assert_eq!(
         copy.refresh(&impostor).await.unwrap_err(),
-        BookFault::KeyChanged
+        BookError::KeyChanged
     );
     assert!(copy.snapshot().is_none());
 }
@@ -217,10 +217,7 @@ async fn lines_of_two_books_do_not_share_a_folder() {
     let refused = activate(&mut scene.store, &client, &issued.code, None)
         .await
         .unwrap_err();
-    assert_eq!(
-        refused,
-        ActivateFault::OtherBook(scene.client.url().to_owned())
-    );
+    assert_eq!(refused, LineError::OtherBook(scene.client.url().to_owned()));
 }
 
 #[tokio::test]
@@ -287,10 +284,7 @@ async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
     for _ in 0..2 {
         let fault = renewals.look(&network, now).await.fault;
         assert!(
-            matches!(
-                fault,
-                Some(ActivateFault::Book(BookFault::Unreachable { .. }))
-            ),
+            matches!(fault, Some(LineError::Book(BookError::Unreachable { .. }))),
             "{fault:?}"
         );
     }
@@ -395,17 +389,17 @@ async fn answers_that_are_not_a_books_are_told_apart_and_never_fill_the_memory()
         (client.network().await.unwrap_err(), client.url().to_owned())
     };
     let (fault, url) = ask(text("200 OK", "<html>hello</html>")).await;
-    assert_eq!(fault, BookFault::NotABook(url));
+    assert_eq!(fault, BookError::NotABook(url));
     let (fault, url) = ask(text("200 OK", &"[".repeat(1_000_000))).await;
-    assert_eq!(fault, BookFault::NotABook(url));
+    assert_eq!(fault, BookError::NotABook(url));
     let (fault, _) = ask(text("503 Service Unavailable", "")).await;
-    assert_eq!(fault, BookFault::Status(503));
+    assert_eq!(fault, BookError::Status(503));
     let (fault, _) = ask(text("302 Found", "")).await;
-    assert_eq!(fault, BookFault::Status(302));
+    assert_eq!(fault, BookError::Status(302));
     let (fault, url) = ask(b"SSH-2.0-OpenSSH\r\n".to_vec()).await;
     assert_eq!(
         fault,
-        BookFault::Unreachable {
+        BookError::Unreachable {
             url,
             why: Unreachable::Broken
         }

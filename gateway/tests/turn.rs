@@ -10,9 +10,9 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ringfence::config::TurnLogin;
 use ringfence::net::tls;
 use ringfence::state::secret::Secret;
-use ringfence::turn::probe::{ProbeFault, probe};
-use ringfence::turn::servers::Lobby;
-use ringfence::turn::{Sent, TurnEndpoint, TurnFault, TurnSocket, TurnTarget};
+use ringfence::turn::probe::{TurnProbeError, probe};
+use ringfence::turn::servers::TurnServers;
+use ringfence::turn::{SendOutcome, TurnDialError, TurnEndpoint, TurnSocket, TurnTarget};
 use ringfence_media::far::FarFault;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
@@ -33,9 +33,9 @@ async fn target(url: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
         .unwrap()
 }
 
-async fn lobby(url: &str, secret: &str, private: bool) -> Lobby {
+async fn lobby(url: &str, secret: &str, private: bool) -> TurnServers {
     let login = TurnLogin::Shared(Secret::new(secret.to_owned()));
-    Lobby::new(vec![target(url, None).await], login, private)
+    TurnServers::new(vec![target(url, None).await], login, private)
 }
 
 async fn turn() -> EmbeddedTurn {
@@ -69,7 +69,7 @@ async fn a_private_relayed_address_is_refused_unless_allowed() {
     let turn = turn().await;
     let url = format!("turn:{}", turn.local_addr());
     let fault = probe(&lobby(&url, "right", false).await).await.unwrap_err();
-    assert_eq!(fault, ProbeFault::Refused(FarFault::Relay));
+    assert_eq!(fault, TurnProbeError::Refused(FarFault::Relay));
     assert!(!fault.is_final());
 }
 
@@ -80,7 +80,7 @@ async fn a_closed_port_is_unreachable() {
     drop(listener);
     assert_eq!(
         probe(&lobby(&url, "right", true).await).await,
-        Err(ProbeFault::Unreachable)
+        Err(TurnProbeError::Unreachable)
     );
 }
 
@@ -122,7 +122,7 @@ async fn bytes_cross_tls_when_the_certificate_is_trusted() {
     )
     .await;
     let mut socket = TurnSocket::dial(&target).await.unwrap();
-    assert_eq!(socket.send(b"hello"), Sent::Yes);
+    assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
     let mut got = Vec::new();
     assert!(socket.recv(&mut got).await);
     assert_eq!(got, b"hello");
@@ -136,11 +136,11 @@ async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
     let unknown = target(&format!("turns:localhost:{}", addr.port()), None).await;
     assert!(matches!(
         TurnSocket::dial(&unknown).await.unwrap_err(),
-        TurnFault::Tls(_)
+        TurnDialError::Tls(_)
     ));
     let misnamed = target(&format!("turns:{addr}"), Some(file.path())).await;
     assert!(matches!(
         TurnSocket::dial(&misnamed).await.unwrap_err(),
-        TurnFault::Tls(_)
+        TurnDialError::Tls(_)
     ));
 }

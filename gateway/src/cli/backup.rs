@@ -11,7 +11,7 @@ use super::{Failure, Place, passphrase, place, say};
 use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
-use crate::state::backup::{Archive, ArchiveFault, Kept, restore};
+use crate::state::backup::{Backup, BackupError, PreviousState, restore};
 use crate::state::keystore::{ContactsFile, Keystore, LedgerFile, write_private};
 use crate::state::secret::Secret;
 
@@ -50,7 +50,7 @@ pub(super) struct RestoreArgs {
 pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
     let config = args.place.config()?;
     if args.file.exists() && !args.replace {
-        return Err(ArchiveFault::Exists(args.file.clone()).into());
+        return Err(BackupError::Exists(args.file.clone()).into());
     }
     let progress = Progress::begin();
     let keys = passphrase(&config, false)?;
@@ -65,7 +65,7 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
         }
         None => None,
     };
-    let archive = Archive::collect(&config.state, settings, clock::unix_seconds())?;
+    let archive = Backup::collect(&config.state, settings, clock::unix_seconds())?;
     drop(progress);
     let secret = match (from_environment(), keys) {
         (Some(secret), _) | (None, Some(secret)) => secret,
@@ -97,7 +97,7 @@ pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
     };
     let progress = Progress::begin();
     progress.say("Opening the backup");
-    let archive = Archive::open(&args.file, secret)?;
+    let archive = Backup::open(&args.file, secret)?;
     let state = state(args, &archive)?;
     progress.say("Writing");
     let kept = restore(&archive, &state, args.replace, clock::unix_seconds())?;
@@ -106,8 +106,8 @@ pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
     let numbers = archive.numbers();
     if args.json {
         let kept = match &kept {
-            Kept::Nothing => None,
-            Kept::At(path) => Some(path),
+            PreviousState::Nothing => None,
+            PreviousState::At(path) => Some(path),
         };
         let value = json!({ "state": state, "lines": numbers, "kept": kept, "settings": settings, "made": archive.made });
         return say(&value.to_string());
@@ -119,7 +119,7 @@ pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
         if numbers.len() == 1 { "is" } else { "are" },
         state.display()
     );
-    if let Kept::At(path) = kept {
+    if let PreviousState::At(path) = kept {
         text.push_str(&format!("\nWhat was there is now in {}.", path.display()));
     }
     if let Some(path) = settings {
@@ -147,7 +147,7 @@ fn counted(lines: usize) -> String {
 }
 
 /// Where the backup goes: what was typed, what the settings here say, what those in the backup say.
-fn state(args: &RestoreArgs, archive: &Archive) -> Result<PathBuf, Failure> {
+fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, Failure> {
     if let Some(state) = &args.place.state {
         return Ok(state.clone());
     }
@@ -163,7 +163,7 @@ fn state(args: &RestoreArgs, archive: &Archive) -> Result<PathBuf, Failure> {
 }
 
 /// Settings go where there are none; beside others that differ. Where they are, if they were written.
-fn put_settings(args: &RestoreArgs, archive: &Archive) -> Result<Option<PathBuf>, Failure> {
+fn put_settings(args: &RestoreArgs, archive: &Backup) -> Result<Option<PathBuf>, Failure> {
     let place = match (&args.place.config, &args.place.state) {
         (Some(file), _) => Some(file.clone()),
         (None, None) => place::usual_file(),

@@ -14,7 +14,7 @@ use super::Failure;
 use crate::clock;
 use crate::config::Config;
 use crate::page::visit::{self, VisitFault};
-use crate::state::keystore::{Keystore, KeystoreFault, LedgerFile};
+use crate::state::keystore::{Keystore, KeystoreError, LedgerFile};
 use crate::state::secret::Secret;
 
 /// How long a running engine may take to write something down, and how often that is looked at.
@@ -53,7 +53,7 @@ pub(super) async fn carry_out(
             }
             Ok(file.write(&ledger)?)
         }
-        Err(KeystoreFault::InUse { .. }) => {
+        Err(KeystoreError::InUse { .. }) => {
             let act = if wanted.is_blocked {
                 "block"
             } else {

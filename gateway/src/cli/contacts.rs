@@ -15,7 +15,7 @@ use super::{Failure, Place, passphrase};
 use crate::clock;
 use crate::config::Config;
 use crate::net::book::BookCopy;
-use crate::run::assemble::{AssembleFault, directory};
+use crate::run::assemble::{AssembleError, directory};
 use crate::state::keystore::{ContactsFile, Keystore, LineFile};
 use crate::state::secret::Secret;
 use shown::{show, show_safety};
@@ -180,7 +180,7 @@ fn safety_numbers(
     let mut numbers = Vec::new();
     for line in lines {
         let identity = Identity::from_bytes(&line.identity)
-            .map_err(|_| AssembleFault::BadLine(line.number))?
+            .map_err(|_| AssembleError::BadLine(line.number))?
             .key();
         let own = Party {
             number: Number::new(line.number),
@@ -202,9 +202,9 @@ fn listed(
     number: Number,
 ) -> Result<IdentityKey, Failure> {
     let lines = Keystore::look(&config.state, secret.clone())?;
-    let line = lines.first().ok_or(AssembleFault::NoLine)?;
+    let line = lines.first().ok_or(AssembleError::NoLine)?;
     let key =
-        BookKey::from_bytes(&line.book_key).map_err(|_| AssembleFault::BadLine(line.number))?;
+        BookKey::from_bytes(&line.book_key).map_err(|_| AssembleError::BadLine(line.number))?;
     let snapshot = BookCopy::open(&config.state, key)?
         .snapshot()
         .ok_or(Failure::NoBook)?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{Failure, Place, begin_log, open_store, say};
 use crate::net::book::BookClient;
-use crate::run::assemble::AssembleFault;
+use crate::run::assemble::AssembleError;
 use crate::state::keystore::LineFile;
 
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ pub(super) async fn run(args: &DeactivateArgs) -> Result<(), Failure> {
 }
 
 async fn form(client: &BookClient, line: &LineFile) -> Result<Deactivate, Failure> {
-    let damaged = || AssembleFault::BadLine(line.number);
+    let damaged = || AssembleError::BadLine(line.number);
     let key = BookKey::from_bytes(&line.book_key).map_err(|_| damaged())?;
     let identity = Identity::from_bytes(&line.identity).map_err(|_| damaged())?;
     let asked = client.challenge().await?;

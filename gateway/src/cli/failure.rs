@@ -10,17 +10,17 @@ use ringfence_phonebook::CodeError;
 use ringfence_phonebook::duty::page::PageError;
 
 use crate::config::ConfigError;
-use crate::lines::ActivateFault;
-use crate::net::book::BookFault;
+use crate::lines::LineError;
+use crate::net::book::BookError;
 use crate::net::phone::ListenError;
-use crate::node::HouseFault;
+use crate::node::NodeError;
 use crate::page::FrontError;
 use crate::page::visit::VisitFault;
-use crate::run::assemble::AssembleFault;
+use crate::run::assemble::AssembleError;
 use crate::selfcall::StackFault;
-use crate::state::backup::ArchiveFault;
-use crate::state::keystore::KeystoreFault;
-use crate::turn::probe::ProbeFault;
+use crate::state::backup::BackupError;
+use crate::state::keystore::KeystoreError;
+use crate::turn::probe::TurnProbeError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +31,10 @@ pub enum Failure {
     Config(#[from] ConfigError),
     /// The key store.
     #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
+    Keystore(#[from] KeystoreError),
     /// A backup.
     #[error(transparent)]
-    Archive(#[from] ArchiveFault),
+    Archive(#[from] BackupError),
     /// The typed activation code.
     #[error("this is not an activation code: {0}")]
     Code(#[from] CodeError),
@@ -66,13 +66,13 @@ pub enum Failure {
     Contact(#[from] ContactFault),
     /// The phone book.
     #[error(transparent)]
-    Book(#[from] BookFault),
+    Book(#[from] BookError),
     /// An activation.
     #[error(transparent)]
-    Activate(#[from] ActivateFault),
+    Activate(#[from] LineError),
     /// The parts of an engine.
     #[error(transparent)]
-    Assemble(#[from] AssembleFault),
+    Assemble(#[from] AssembleError),
     /// The sockets towards phones.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -90,7 +90,7 @@ pub enum Failure {
     Papers(std::io::ErrorKind),
     /// The TURN server.
     #[error(transparent)]
-    Turn(#[from] ProbeFault),
+    Turn(#[from] TurnProbeError),
     /// The demo.
     #[error(transparent)]
     Demo(#[from] StackFault),
@@ -123,14 +123,14 @@ pub enum Failure {
     System(std::io::ErrorKind),
 }
 
-impl From<HouseFault> for Failure {
-    fn from(fault: HouseFault) -> Self {
+impl From<NodeError> for Failure {
+    fn from(fault: NodeError) -> Self {
         match fault {
-            HouseFault::Keystore(fault) => fault.into(),
-            HouseFault::Book(fault) => fault.into(),
-            HouseFault::Assemble(fault) => fault.into(),
-            HouseFault::Turn(fault) => fault.into(),
-            HouseFault::Listen(error) => error.into(),
+            NodeError::Keystore(fault) => fault.into(),
+            NodeError::Book(fault) => fault.into(),
+            NodeError::Assemble(fault) => fault.into(),
+            NodeError::Turn(fault) => fault.into(),
+            NodeError::Listen(error) => error.into(),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Failure {
             | Self::Code(_)
             | Self::Contact(_)
             | Self::NoPassphrase
-            | Self::Archive(ArchiveFault::Exists(_) | ArchiveFault::LinesThere(_))
+            | Self::Archive(BackupError::Exists(_) | BackupError::LinesThere(_))
             | Self::Missing(_)
             | Self::SettingsExist(_)
             | Self::NoNetwork
@@ -192,7 +192,7 @@ impl Failure {
             | Self::NoSuchLine
             | Self::WhichLine
             | Self::NotConfirmed
-            | Self::Book(BookFault::BadUrl(_) | BookFault::Insecure(_)) => 2,
+            | Self::Book(BookError::BadUrl(_) | BookError::Insecure(_)) => 2,
             _ => 1,
         }
     }
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn a_failure_is_one_paragraph_that_says_what_why_and_what_to_do() {
         let failures = [
-            Failure::from(BookFault::CodeRefused),
-            Failure::from(AssembleFault::NoLine),
-            Failure::from(KeystoreFault::InUse {
+            Failure::from(BookError::CodeRefused),
+            Failure::from(AssembleError::NoLine),
+            Failure::from(KeystoreError::InUse {
                 path: "/tmp/state".into(),
             }),
             Failure::from(ListenError {
@@ -242,6 +242,6 @@ mod tests {
     #[test]
     fn what_must_be_typed_differently_has_a_status_of_its_own() {
         assert_eq!(Failure::from(ConfigError::NoHome).status(), 2);
-        assert_eq!(Failure::from(BookFault::BadUrl("x".to_owned())).status(), 2);
+        assert_eq!(Failure::from(BookError::BadUrl("x".to_owned())).status(), 2);
     }
 }

@@ -11,13 +11,13 @@ use tokio::time::interval;
 
 use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
-use crate::node::{House, take_logins_of};
+use crate::node::{Node, take_logins_of};
 use crate::page::board::Board;
 use crate::page::{self, Front, key};
 use crate::run::gateway::Gateway;
-use crate::run::handle::Enquiry;
-use crate::run::reload::Running;
-use crate::stats::snapshot::Status;
+use crate::run::handle::GatewayHandle;
+use crate::run::reload::Reloader;
+use crate::stats::snapshot::GatewayStatus;
 
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     // From here on: without it, the signal would end the program while it starts.
     let hang_ups = signal(SignalKind::hangup()).map_err(|error| Failure::System(error.kind()))?;
     let store = open_store(&config, false)?;
-    let house = House::open(config, store).await?;
+    let house = Node::open(config, store).await?;
     let gateway = house.gateway();
     let page = open_page(house.config(), gateway).await?;
     tell_exposed(house.config());
@@ -81,7 +81,7 @@ fn status_page(front: &Front) -> String {
 }
 
 /// The user's page, and what phones on the network fetch.
-async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
+async fn open_front(house: &Node) -> Result<Option<Front>, Failure> {
     let Some(address) = house.config().page else {
         return Ok(None);
     };
@@ -91,11 +91,11 @@ async fn open_front(house: &House) -> Result<Option<Front>, Failure> {
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.
-async fn read_again(place: &Place, dial: &Dial, house: &House, mut hang_ups: Signal) {
+async fn read_again(place: &Place, dial: &Dial, house: &Node, mut hang_ups: Signal) {
     let mut config = house.config().clone();
     while hang_ups.recv().await.is_some() {
         notice::reloading();
-        let running = Running {
+        let running = Reloader {
             gateway: house.gateway(),
             dial,
             buckets: house.buckets(),
@@ -125,7 +125,7 @@ async fn read_again(place: &Place, dial: &Dial, house: &House, mut hang_ups: Sig
 }
 
 /// How an engine is, for the service manager.
-fn in_a_line(status: &Status) -> String {
+fn in_a_line(status: &GatewayStatus) -> String {
     let phones: usize = status.phones.iter().sum();
     let talking = status.calls.talking;
     let relays = status.relays;
@@ -178,7 +178,7 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
 }
 
 /// Says when rings can get through and when they cannot. Asks the gateway, whose relays may be replaced.
-async fn watch_relays(enquiry: Enquiry) {
+async fn watch_relays(enquiry: GatewayHandle) {
     let (mut told, mut down) = (None, Duration::ZERO);
     let mut ticks = interval(GLANCE);
     while let Some(status) = enquiry.status().await {

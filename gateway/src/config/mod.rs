@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use ringfence_phonebook::duty::log::{self, Format};
 
-use crate::net::phone::certificate::{Names, Source};
+use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
@@ -109,15 +109,15 @@ impl Config {
 
     /// The certificate that phones see.
     #[must_use]
-    pub fn certificate(&self) -> Source {
+    pub fn certificate(&self) -> CertificateSource {
         match &self.sip.certificate {
-            Some((certificate, key)) => Source::Files {
+            Some((certificate, key)) => CertificateSource::Files {
                 certificate: certificate.clone(),
                 key: key.clone(),
             },
-            None => Source::Own {
+            None => CertificateSource::Own {
                 folder: self.state.clone(),
-                names: Names {
+                names: CertificateNames {
                     addresses: self.sip.addresses.clone(),
                     hosts: self.sip.names.clone(),
                 },

@@ -100,7 +100,7 @@ pub struct RawSip {
     /// Whether moving pictures pass.
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
-    pub unsolicited_mwi: RawUnasked,
+    pub unsolicited_mwi: RawUnsolicitedMwi,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -125,7 +125,7 @@ pub enum RawSrtp {
 /// `sip.unsolicited_mwi`
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RawUnasked {
+pub enum RawUnsolicitedMwi {
     /// `"auto"`
     #[default]
     Auto,
@@ -191,7 +191,7 @@ impl Default for RawSip {
             tls_port: 5061,
             srtp: RawSrtp::default(),
             video: true,
-            unsolicited_mwi: RawUnasked::default(),
+            unsolicited_mwi: RawUnsolicitedMwi::default(),
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

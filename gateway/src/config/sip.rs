@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ringfence_engine::UnaskedLamps;
 use ringfence_media::Srtp;
 
-use super::raw::{RawSip, RawSrtp, RawUnasked};
+use super::raw::{RawSip, RawSrtp, RawUnsolicitedMwi};
 use super::{ConfigError, optional_path};
 
 /// Most addresses at which phones are served: more than a machine has networks with phones.
@@ -56,9 +56,9 @@ impl TryFrom<RawSip> for SipListen {
             },
             video: raw.video,
             unasked_lamps: match raw.unsolicited_mwi {
-                RawUnasked::Auto => UnaskedLamps::Auto,
-                RawUnasked::Always => UnaskedLamps::Always,
-                RawUnasked::Never => UnaskedLamps::Never,
+                RawUnsolicitedMwi::Auto => UnaskedLamps::Auto,
+                RawUnsolicitedMwi::Always => UnaskedLamps::Always,
+                RawUnsolicitedMwi::Never => UnaskedLamps::Never,
             },
             names: raw.names,
             certificate,

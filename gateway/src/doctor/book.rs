@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
-use crate::net::book::{BookClient, BookCopy, BookFault, Snapshot, TOLERANCE};
+use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot, TOLERANCE};
 use crate::state::keystore::LineFile;
 
 const AREA: &str = "phone book";
@@ -29,7 +29,7 @@ const NEW_LINE: Duration = Duration::from_secs(3_600);
 /// What is known of the book afterwards.
 pub(super) struct Known {
     pub(super) client: Option<BookClient>,
-    pub(super) snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<BookSnapshot>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -72,16 +72,16 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
     known
 }
 
-fn told(fault: &BookFault) -> Finding {
+fn told(fault: &BookError) -> Finding {
     Finding::fail(AREA, fault.to_string(), fault.remedy())
 }
 
 /// The newest book and the epoch from which it was followed, or why not, and what there was.
-type Outcome = Result<(Snapshot, Option<u32>), (BookFault, Option<Snapshot>)>;
+type Outcome = Result<(BookSnapshot, Option<u32>), (BookError, Option<BookSnapshot>)>;
 
-async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outcome), BookFault> {
+async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outcome), BookError> {
     let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
-    let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookFault::KeyChanged)?;
+    let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookError::KeyChanged)?;
     let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
     copy_book(&config.state.join("book"), &folder.path().join("book"))
         .map_err(|error| disk(&error))?;
@@ -94,14 +94,14 @@ async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outco
         Err(_) => {
             let why = crate::net::book::Unreachable::Timeout;
             let url = client.url().to_owned();
-            Err((BookFault::Unreachable { url, why }, old))
+            Err((BookError::Unreachable { url, why }, old))
         }
     };
     Ok((client, outcome))
 }
 
-fn disk(error: &std::io::Error) -> BookFault {
-    BookFault::Disk(crate::state::keystore::KeystoreFault::Disk {
+fn disk(error: &std::io::Error) -> BookError {
+    BookError::Disk(crate::state::keystore::KeystoreError::Disk {
         act: "write",
         path: std::env::temp_dir(),
         kind: error.kind(),
@@ -126,7 +126,7 @@ fn copy_book(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn fresh(snapshot: &Snapshot, before: Option<u32>) -> Finding {
+fn fresh(snapshot: &BookSnapshot, before: Option<u32>) -> Finding {
     let root = snapshot.book.root().states();
     let age = clock::unix_seconds().saturating_sub(root.closed);
     let chain = before.map_or_else(
@@ -145,7 +145,7 @@ fn fresh(snapshot: &Snapshot, before: Option<u32>) -> Finding {
 }
 
 /// Whether the book lists this engine's own keys.
-fn own_records(config: &Config, lines: &[LineFile], snapshot: &Snapshot) -> Vec<Finding> {
+fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> Vec<Finding> {
     let directory = Directory::of(&snapshot.book, Vec::new());
     lines
         .iter()

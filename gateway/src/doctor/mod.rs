@@ -14,10 +14,10 @@ mod witness;
 pub use finding::{Finding, Verdict};
 
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::net::book::{Snapshot, clock_apart_from};
+use crate::net::book::{BookSnapshot, clock_apart_from};
 use crate::run::assemble::{relay_urls, turn_servers};
 use crate::selfcall::Outside;
-use crate::state::keystore::{Keystore, KeystoreFault, LineFile};
+use crate::state::keystore::{Keystore, KeystoreError, LineFile};
 use crate::state::secret::Secret;
 
 /// Whom the doctor looks at.
@@ -116,7 +116,7 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
     }
 }
 
-fn settings_with(config: &Config, login: TurnLogin, snapshot: &Snapshot) -> TurnSettings {
+fn settings_with(config: &Config, login: TurnLogin, snapshot: &BookSnapshot) -> TurnSettings {
     TurnSettings {
         urls: turn_servers(&config.turn, &snapshot.network),
         login,
@@ -128,7 +128,7 @@ fn settings_with(config: &Config, login: TurnLogin, snapshot: &Snapshot) -> Turn
 fn is_running(config: &Config) -> bool {
     matches!(
         Keystore::open(&config.state, None),
-        Err(KeystoreFault::InUse { .. })
+        Err(KeystoreError::InUse { .. })
     )
 }
 

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use super::witness::{Socket, Witness, sockets};
 use crate::clock;
-use crate::net::watch::{Opened, Watch};
+use crate::net::watch::{AuditEntry, ConnectionAudit};
 use crate::selfcall::call::place_for;
 use crate::selfcall::report::CallReport;
 use crate::selfcall::stack::Stack;
@@ -48,7 +48,7 @@ pub(super) async fn prove(outside: Outside, book: &str) -> Vec<Finding> {
         servers: servers(&outside).await,
         book: addresses_of(book).await,
     };
-    let watch = Watch::begin();
+    let watch = ConnectionAudit::begin();
     let options = StackOptions {
         outside: Some(outside),
         watch: watch.clone(),
@@ -62,7 +62,7 @@ pub(super) async fn prove(outside: Outside, book: &str) -> Vec<Finding> {
     outcome
 }
 
-async fn call(options: &StackOptions, watch: &Watch, allowed: &Allowed) -> Vec<Finding> {
+async fn call(options: &StackOptions, watch: &ConnectionAudit, allowed: &Allowed) -> Vec<Finding> {
     let stack = match Stack::start(options).await {
         Ok(stack) => stack,
         Err(fault) => {
@@ -112,10 +112,10 @@ fn heard(report: &CallReport) -> Finding {
 }
 
 /// Sound went through TURN servers of the settings alone.
-fn relayed(report: &CallReport, opened: &[Opened], allowed: &Allowed) -> Finding {
+fn relayed(report: &CallReport, opened: &[AuditEntry], allowed: &Allowed) -> Finding {
     const AREA: &str = "promise: relayed only";
-    let dialled = |opened: &Opened| match opened {
-        Opened::Turn(address) => !allowed.servers.contains(address),
+    let dialled = |opened: &AuditEntry| match opened {
+        AuditEntry::Turn(address) => !allowed.servers.contains(address),
         _ => false,
     };
     if report.candidate_types.iter().any(|kind| kind != "relay") || opened.iter().any(dialled) {
@@ -132,14 +132,14 @@ fn relayed(report: &CallReport, opened: &[Opened], allowed: &Allowed) -> Finding
 }
 
 /// Nobody was asked for anything because of the call.
-fn looked_up(opened: &[Opened]) -> Finding {
+fn looked_up(opened: &[AuditEntry]) -> Finding {
     const AREA: &str = "promise: no look-up";
-    if opened.contains(&Opened::Book) {
+    if opened.contains(&AuditEntry::Book) {
         return broken(AREA, "a phone book was asked while there was a call");
     }
     if opened
         .iter()
-        .any(|opened| matches!(opened, Opened::Name(_)))
+        .any(|opened| matches!(opened, AuditEntry::Name(_)))
     {
         return broken(AREA, "a name was looked up while there was a call");
     }
@@ -310,15 +310,15 @@ mod tests {
             candidate_types: vec!["relay".to_owned(); 2],
             ..CallReport::default()
         };
-        let elsewhere = Opened::Turn("198.51.100.7:3478".parse().unwrap());
+        let elsewhere = AuditEntry::Turn("198.51.100.7:3478".parse().unwrap());
         assert_eq!(
             relayed(&report, &[elsewhere], &allowed()).verdict,
             Verdict::Fail
         );
         assert_eq!(relayed(&report, &[], &allowed()).verdict, Verdict::Ok);
-        assert_eq!(looked_up(&[Opened::Book]).verdict, Verdict::Fail);
+        assert_eq!(looked_up(&[AuditEntry::Book]).verdict, Verdict::Fail);
         assert_eq!(
-            looked_up(&[Opened::Name("a".to_owned())]).verdict,
+            looked_up(&[AuditEntry::Name("a".to_owned())]).verdict,
             Verdict::Fail
         );
     }

@@ -24,15 +24,15 @@ use tokio::time::timeout;
 use super::finding::{Finding, Verdict};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::net::book::{BookClient, BookFault};
+use crate::net::book::{BookClient, BookError};
 use crate::net::relay::{Letter, Relays};
 use crate::net::tls;
 use crate::run::assemble::turn_servers;
 use crate::run::pow_worker;
 use crate::state::keystore::LineFile;
-use crate::turn::credentials::Purse;
+use crate::turn::credentials::CredentialPool;
 use crate::turn::probe::probe;
-use crate::turn::servers::Lobby;
+use crate::turn::servers::TurnServers;
 use crate::turn::{TurnEndpoint, Wire};
 
 /// For a connection, its TLS, and the relay's word that it listens.
@@ -202,7 +202,7 @@ pub(super) async fn login(
     };
     match client.turn_credentials(token).await {
         Ok(given) => {
-            let purse = Purse::default();
+            let purse = CredentialPool::default();
             let logins = given.credentials.into_iter();
             purse.put(
                 logins.map(|login| (login.user, login.password)),
@@ -210,7 +210,7 @@ pub(super) async fn login(
             );
             Ok(TurnLogin::Book(purse))
         }
-        Err(BookFault::Status(404)) => Err(none(
+        Err(BookError::Status(404)) => Err(none(
             "this phone book gives no logins, and the settings have none".to_owned(),
         )),
         Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
@@ -296,7 +296,7 @@ async fn allocate(
         let remedy = "check turn.urls and this machine's name server";
         (fault.to_string(), remedy.to_owned())
     })?;
-    let lobby = Lobby::new(vec![target], settings.login.clone(), settings.allow_private);
+    let lobby = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private);
     let tried = probe(&lobby).await;
     tried.map_err(|fault| (fault.to_string(), fault.remedy()))
 }

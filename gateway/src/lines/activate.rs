@@ -8,10 +8,10 @@ use ringfence_phonebook::wire::{Activate, Activated, Base64, Curve, Jwk};
 use ringfence_phonebook::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
 use zeroize::Zeroizing;
 
-use super::{ActivateFault, next_renewal};
+use super::{LineError, next_renewal};
 use crate::clock;
-use crate::net::book::{BookClient, BookFault};
-use crate::state::keystore::{Keystore, KeystoreFault, LineFile, SipAccount};
+use crate::net::book::{BookClient, BookError};
+use crate::state::keystore::{Keystore, KeystoreError, LineFile, SipAccount};
 use crate::state::secret::Secret;
 
 /// Bytes of the code's hash that name the pending keys.
@@ -24,13 +24,13 @@ const PASSWORD: usize = 20;
 /// Redeems `code` at the phone book and saves the new line.
 ///
 /// # Errors
-/// [`ActivateFault`]. Unless the code was refused, the same call may be repeated. After a success it gives the same line again.
+/// [`LineError`]. Unless the code was refused, the same call may be repeated. After a success it gives the same line again.
 pub async fn activate(
     store: &mut Keystore,
     client: &BookClient,
     code: &ActivationCode,
     name: Option<String>,
-) -> Result<LineFile, ActivateFault> {
+) -> Result<LineFile, LineError> {
     let network = client.network().await?;
     // Also tells a wrong passphrase before a code is spent.
     let lines = store.lines()?;
@@ -38,7 +38,7 @@ pub async fn activate(
         .iter()
         .find(|line| line.book_key != *network.book_key.as_bytes())
     {
-        return Err(ActivateFault::OtherBook(other.book_url.clone()));
+        return Err(LineError::OtherBook(other.book_url.clone()));
     }
     let digest = code.digest();
     // An earlier attempt came to its end, and its answer to the person did not.
@@ -75,7 +75,7 @@ fn identity_for(
     store: &mut Keystore,
     code: &CodeDigest,
     valid_until: Day,
-) -> Result<Identity, KeystoreFault> {
+) -> Result<Identity, KeystoreError> {
     let name = pending_name(code);
     let earlier = store
         .pending(name)?
@@ -111,19 +111,19 @@ fn read_answer(
     answer: &Activated,
     identity: &Identity,
     network: &NetworkSettings,
-) -> Result<(Number, Binding), BookFault> {
+) -> Result<(Number, Binding), BookError> {
     let number = network
         .plan
         .read(&answer.number)
-        .map_err(|_| BookFault::WrongBinding)?;
-    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookFault::WrongBinding)?;
+        .map_err(|_| BookError::WrongBinding)?;
+    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookError::WrongBinding)?;
     let genuine = binding
         .verify(&network.book_key, Day::of_unix(clock::unix_seconds()))
         .is_ok();
     if genuine && binding.number() == number && *binding.identity() == identity.key() {
         Ok((number, binding))
     } else {
-        Err(BookFault::WrongBinding)
+        Err(BookError::WrongBinding)
     }
 }
 

@@ -9,25 +9,25 @@ mod turn_logins;
 
 use ringfence_phonebook::churn::{self, RING_KEY_LIFE};
 
-use crate::net::book::BookFault;
-use crate::state::keystore::KeystoreFault;
+use crate::net::book::BookError;
+use crate::state::keystore::KeystoreError;
 
 /// Why a line was not activated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ActivateFault {
+pub enum LineError {
     /// The phone book's, or the way to it.
     #[error(transparent)]
-    Book(#[from] BookFault),
+    Book(#[from] BookError),
     /// The disk's.
     #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
+    Keystore(#[from] KeystoreError),
     /// The state folder has lines of another phone book.
     #[error("the lines in this state folder belong to another phone book ({0})")]
     OtherBook(String),
 }
 
-impl ActivateFault {
+impl LineError {
     /// What failed and why without naming a server, a file or a number: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {

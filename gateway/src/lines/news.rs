@@ -5,13 +5,13 @@
 use ringfence_phonebook::NetworkSettings;
 use tokio::sync::watch;
 
-use super::renew::{Renewals, Renewed};
+use super::renew::{RenewalOutcome, Renewals};
 use super::turn_logins::refill;
 use crate::clock;
-use crate::net::book::{BookFault, Freshness};
+use crate::net::book::{BookError, Freshness};
 use crate::run::assemble::directory;
 use crate::run::gateway::Gateway;
-use crate::turn::credentials::Purse;
+use crate::turn::credentials::CredentialPool;
 
 /// Hands every new copy of the book to the engine, and what was renewed after its download. Never returns: it is to be
 /// dropped when the gateway stops.
@@ -19,13 +19,13 @@ pub async fn pass_on(
     gateway: &Gateway,
     mut fresh: watch::Receiver<Freshness>,
     renewals: &mut Renewals,
-    purse: Option<&Purse>,
+    purse: Option<&CredentialPool>,
 ) {
     while fresh.changed().await.is_ok() {
         let Freshness { snapshot, fault } = fresh.borrow_and_update().clone();
         match (fault, snapshot) {
-            (Some(BookFault::Lie(lie)), _) => renewals.diary().keep(&(*lie).into()),
-            (Some(fault @ BookFault::KeyChanged), _) => {
+            (Some(BookError::Lie(lie)), _) => renewals.diary().keep(&(*lie).into()),
+            (Some(fault @ BookError::KeyChanged), _) => {
                 tracing::error!("{fault}. To do: {}", fault.remedy())
             }
             (Some(fault), _) => tracing::warn!(
@@ -34,7 +34,7 @@ pub async fn pass_on(
             ),
             (None, Some(snapshot)) => {
                 gateway.renew_book(directory(&snapshot)).await;
-                let Renewed {
+                let RenewalOutcome {
                     bindings,
                     identities,
                     ..
@@ -61,8 +61,8 @@ pub async fn pass_on(
 pub async fn renew(
     renewals: &mut Renewals,
     network: &NetworkSettings,
-    purse: Option<&Purse>,
-) -> Renewed {
+    purse: Option<&CredentialPool>,
+) -> RenewalOutcome {
     let mut renewed = renewals.look(network, clock::now()).await;
     if let Some(fault) = renewed.fault.take() {
         tracing::debug!(%fault, "a binding or a ring key was not renewed");

@@ -9,13 +9,13 @@ use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Hex, Verify};
 use ringfence_phonebook::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
 
-use super::ActivateFault;
+use super::LineError;
 use super::rotate::rotate;
 use crate::clock;
-use crate::net::book::{BookClient, BookFault};
+use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{EvidenceFolder, Keystore, LineFile};
 use crate::state::secret::Secret;
-use crate::state::writer::Diary;
+use crate::state::writer::StateWriter;
 
 /// Bindings are renewed when fewer days are left: half of the 30 for which the book gives them.
 const DAYS_LEFT: u32 = 15;
@@ -35,13 +35,13 @@ pub struct Renewals {
 
 /// What came of a renewal.
 #[derive(Debug, Default)]
-pub struct Renewed {
+pub struct RenewalOutcome {
     /// The fresh bindings.
     pub bindings: Vec<Binding>,
     /// Lines whose ring keys are others now.
     pub identities: Vec<(Number, Identity)>,
     /// The first thing that went wrong.
-    pub fault: Option<ActivateFault>,
+    pub fault: Option<LineError>,
 }
 
 impl Renewals {
@@ -65,9 +65,9 @@ impl Renewals {
 
     /// The diary beside these lines.
     #[must_use]
-    pub fn diary(&self) -> Diary {
+    pub fn diary(&self) -> StateWriter {
         let evidence = EvidenceFolder::of(self.store.folder());
-        Diary::new(
+        StateWriter::new(
             (self.store.contacts(), self.store.ledger()),
             evidence,
             self.key,
@@ -92,18 +92,18 @@ impl Renewals {
     }
 
     /// Asks for the members' token, which comes with a fresh binding.
-    pub(crate) async fn new_members(&mut self, today: Day) -> Result<Secret, ActivateFault> {
-        let line = self.lines.first_mut().ok_or(BookFault::WrongBinding)?;
+    pub(crate) async fn new_members(&mut self, today: Day) -> Result<Secret, LineError> {
+        let line = self.lines.first_mut().ok_or(BookError::WrongBinding)?;
         renew(&self.client, &self.key, line, today).await?;
         self.store.save(line)?;
         let token = line.members.clone();
-        Ok(token.ok_or(BookFault::WrongBinding)?)
+        Ok(token.ok_or(BookError::WrongBinding)?)
     }
 
     /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.
-    pub async fn look(&mut self, network: &NetworkSettings, now: Instant) -> Renewed {
+    pub async fn look(&mut self, network: &NetworkSettings, now: Instant) -> RenewalOutcome {
         if self.rest.is_some_and(|until| now < until) {
-            return Renewed::default();
+            return RenewalOutcome::default();
         }
         let (store, client) = (&mut self.store, &self.client);
         let mut renewed = renew_bindings(store, client, &self.key, &mut self.lines).await;
@@ -123,7 +123,7 @@ impl Renewals {
         }
         renewed.fault = renewed.fault.or(fault);
         self.rest = match &renewed.fault {
-            None | Some(ActivateFault::Book(BookFault::Unreachable { .. })) => None,
+            None | Some(LineError::Book(BookError::Unreachable { .. })) => None,
             Some(_) => Some(now + REST),
         };
         renewed
@@ -137,11 +137,11 @@ pub async fn renew_bindings(
     client: &BookClient,
     key: &BookKey,
     lines: &mut [LineFile],
-) -> Renewed {
+) -> RenewalOutcome {
     let today = Day::of_unix(clock::unix_seconds());
-    let mut renewed = Renewed::default();
+    let mut renewed = RenewalOutcome::default();
     for line in lines.iter_mut().filter(|line| ends_soon(line, today)) {
-        let fault: ActivateFault = match renew(client, key, line, today).await {
+        let fault: LineError = match renew(client, key, line, today).await {
             Ok(binding) => {
                 renewed.bindings.push(binding);
                 match store.save(line) {
@@ -161,10 +161,10 @@ pub async fn renew_bindings(
 }
 
 /// Whether the next line may fare better: the book has looked at the request and does not like it.
-fn concerns_one_line(fault: &ActivateFault) -> bool {
+fn concerns_one_line(fault: &LineError) -> bool {
     matches!(
         fault,
-        ActivateFault::Book(BookFault::Status(400 | 401 | 403 | 404) | BookFault::WrongBinding)
+        LineError::Book(BookError::Status(400 | 401 | 403 | 404) | BookError::WrongBinding)
     )
 }
 
@@ -177,8 +177,8 @@ async fn renew(
     key: &BookKey,
     line: &mut LineFile,
     today: Day,
-) -> Result<Binding, BookFault> {
-    let identity = Identity::from_bytes(&line.identity).map_err(|_| BookFault::WrongBinding)?;
+) -> Result<Binding, BookError> {
+    let identity = Identity::from_bytes(&line.identity).map_err(|_| BookError::WrongBinding)?;
     let asked = client.challenge().await?;
     // The text is made here from the book's key and nonce: nothing else is ever signed.
     let challenge = Challenge::new(*key, asked.nonce.0);
@@ -191,7 +191,7 @@ async fn renew(
             signature,
         })
         .await?;
-    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookFault::WrongBinding)?;
+    let binding = Binding::decode(&answer.binding.0).map_err(|_| BookError::WrongBinding)?;
     let fits = binding.number().value() == line.number && *binding.identity() == identity.key();
     match binding.verify(key, today) {
         Ok(()) if fits => {
@@ -199,6 +199,6 @@ async fn renew(
             line.members = Some(Secret::new(answer.members));
             Ok(binding)
         }
-        _ => Err(BookFault::WrongBinding),
+        _ => Err(BookError::WrongBinding),
     }
 }

@@ -10,17 +10,17 @@ use ringfence_engine::identity::Identity;
 use ringfence_phonebook::wire::{Base64, Rotate};
 use ringfence_phonebook::{Challenge, Day, NetworkSettings, Number};
 
-use super::{ActivateFault, next_renewal};
-use crate::net::book::{BookClient, BookFault};
+use super::{LineError, next_renewal};
+use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 
 /// What came of a look at the ring keys.
 #[derive(Debug, Default)]
-pub(crate) struct Rotated {
+pub(crate) struct RotationOutcome {
     /// Lines whose keys are others now, for the engine.
     pub(crate) identities: Vec<(Number, Identity)>,
     /// The first thing that went wrong.
-    pub(crate) fault: Option<ActivateFault>,
+    pub(crate) fault: Option<LineError>,
 }
 
 /// Replaces what is due, and destroys what has had its time. `now` in Unix seconds.
@@ -30,8 +30,8 @@ pub(crate) async fn rotate(
     network: &NetworkSettings,
     lines: &mut [LineFile],
     now: u64,
-) -> Rotated {
-    let mut rotated = Rotated::default();
+) -> RotationOutcome {
+    let mut rotated = RotationOutcome::default();
     for line in lines {
         let Ok(mut identity) = Identity::from_bytes(&line.identity) else {
             continue;
@@ -55,7 +55,7 @@ async fn look(
     network: &NetworkSettings,
     (line, identity): (&mut LineFile, &mut Identity),
     now: u64,
-) -> Result<bool, ActivateFault> {
+) -> Result<bool, LineError> {
     let today = Day::of_unix(now);
     let forgotten = identity.forget_old_keys(today);
     // A line of an earlier version has drawn nothing yet. A wait without memory may begin at any time.
@@ -77,11 +77,7 @@ async fn look(
     Ok(is_due || forgotten)
 }
 
-fn save(
-    store: &mut Keystore,
-    line: &mut LineFile,
-    identity: &Identity,
-) -> Result<(), ActivateFault> {
+fn save(store: &mut Keystore, line: &mut LineFile, identity: &Identity) -> Result<(), LineError> {
     line.identity = identity.to_bytes();
     Ok(store.save(line)?)
 }
@@ -91,11 +87,11 @@ async fn ask(
     network: &NetworkSettings,
     number: Number,
     identity: &Identity,
-) -> Result<(), BookFault> {
+) -> Result<(), BookError> {
     let asked = client.challenge().await?;
     let challenge = Challenge::new(network.book_key, asked.nonce.0);
     let proved = identity.prove_rotation(number, &challenge, &network.proof_key);
-    let (listing, proof) = proved.ok_or(BookFault::WrongBinding)?;
+    let (listing, proof) = proved.ok_or(BookError::WrongBinding)?;
     let form = Rotate {
         number: number.to_string(),
         challenge_id: asked.challenge_id,

@@ -6,22 +6,22 @@
 use ringfence_phonebook::membership::digest;
 use ringfence_phonebook::{Day, NetworkSettings};
 
-use super::ActivateFault;
+use super::LineError;
 use super::renew::Renewals;
 use crate::clock;
-use crate::net::book::BookFault;
+use crate::net::book::BookError;
 use crate::state::secret::Secret;
-use crate::turn::credentials::Purse;
+use crate::turn::credentials::CredentialPool;
 
 /// Fetches logins when few are left. A book that has none to give is no fault.
 ///
 /// # Errors
-/// [`ActivateFault`]; what is left stays.
+/// [`LineError`]; what is left stays.
 pub(crate) async fn refill(
     renewals: &mut Renewals,
     network: &NetworkSettings,
-    purse: &Purse,
-) -> Result<(), ActivateFault> {
+    purse: &CredentialPool,
+) -> Result<(), LineError> {
     let now = clock::unix_seconds();
     if !purse.is_low(now) {
         return Ok(());
@@ -32,10 +32,10 @@ pub(crate) async fn refill(
         None => renewals.new_members(Day::of_unix(now)).await?,
     };
     if !is_common(&members) {
-        return Err(BookFault::OwnToken.into());
+        return Err(BookError::OwnToken.into());
     }
     let given = match renewals.client().turn_credentials(&members).await {
-        Err(BookFault::Status(404)) => return Ok(()),
+        Err(BookError::Status(404)) => return Ok(()),
         other => other?,
     };
     let logins = given.credentials.into_iter();

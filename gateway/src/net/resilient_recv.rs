@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Receives with `receive`, one of the socket's `try_recv` functions, as often as it takes. May be cancelled without
 /// loss.
-pub(crate) async fn patiently<T>(
+pub(crate) async fn recv_resilient<T>(
     socket: &UdpSocket,
     mut receive: impl FnMut() -> io::Result<T>,
 ) -> T {
@@ -61,7 +61,7 @@ mod tests {
             Err(ErrorKind::ConnectionRefused.into()),
         ];
         let start = Instant::now();
-        assert_eq!(patiently(&socket, || news.pop().unwrap()).await, 7);
+        assert_eq!(recv_resilient(&socket, || news.pop().unwrap()).await, 7);
         assert!(start.elapsed() >= 3 * PAUSE);
     }
 
@@ -73,7 +73,7 @@ mod tests {
             tries += 1;
             Err(ErrorKind::Other.into())
         };
-        let waiting = timeout(50 * PAUSE, patiently(&socket, receive));
+        let waiting = timeout(50 * PAUSE, recv_resilient(&socket, receive));
         assert!(waiting.await.is_err());
         assert!((2..=51).contains(&tries), "{tries} tries in a second");
     }

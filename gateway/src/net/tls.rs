@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 /// Why a file of certificates cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsFault {
+pub enum TlsFileError {
     /// The file cannot be read.
     #[error("cannot read the certificates in {}: {kind}", path.display())]
     Unreadable {
@@ -40,16 +40,16 @@ pub fn settle_provider() {
 /// Reads the certificates of a PEM file.
 ///
 /// # Errors
-/// [`TlsFault`] when the file is unreadable or holds none.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let text = std::fs::read(path).map_err(|error| TlsFault::Unreadable {
+/// [`TlsFileError`] when the file is unreadable or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let text = std::fs::read(path).map_err(|error| TlsFileError::Unreadable {
         path: path.to_owned(),
         kind: error.kind(),
     })?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match found {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(TlsFault::NoCertificate {
+        _ => Err(TlsFileError::NoCertificate {
             path: path.to_owned(),
         }),
     }
@@ -58,8 +58,8 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFaul
 /// A TLS 1.2/1.3 client that trusts the compiled-in roots and those of `extra`.
 ///
 /// # Errors
-/// [`TlsFault`] when `extra` cannot be used.
-pub fn client(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
+/// [`TlsFileError`] when `extra` cannot be used.
+pub fn client(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFileError> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };
@@ -67,7 +67,7 @@ pub fn client(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFault> {
         for certificate in certificates(path)? {
             roots
                 .add(certificate)
-                .map_err(|_| TlsFault::NoCertificate {
+                .map_err(|_| TlsFileError::NoCertificate {
                     path: path.to_owned(),
                 })?;
         }
@@ -95,7 +95,7 @@ mod tests {
         std::fs::write(file.path(), "no certificate here").unwrap();
         assert_eq!(
             client(Some(file.path())).unwrap_err(),
-            TlsFault::NoCertificate {
+            TlsFileError::NoCertificate {
                 path: file.path().to_owned()
             }
         );

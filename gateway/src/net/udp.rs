@@ -10,39 +10,39 @@ use std::net::{IpAddr, SocketAddr};
 use ringfence_engine::NearPort;
 use tokio::net::UdpSocket;
 
-use super::resilient_recv::patiently;
+use super::resilient_recv::recv_resilient;
 
 /// Tries for an even RTP port whose odd neighbour is free too.
 const PORT_TRIES: usize = 64;
 
 /// The ports of one call at one address.
 #[derive(Debug)]
-pub(crate) struct NearPorts {
+pub(crate) struct RtpPorts {
     local: SocketAddr,
-    pub(crate) sound: Pair,
-    pub(crate) video: Option<Pair>,
+    pub(crate) sound: PortPair,
+    pub(crate) video: Option<PortPair>,
 }
 
 /// Two neighbours.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub(crate) struct PortPair {
     port: u16,
     pub(crate) rtp: UdpSocket,
     /// Absent when nearly all ports are taken.
     pub(crate) rtcp: Option<UdpSocket>,
 }
 
-impl NearPorts {
+impl RtpPorts {
     /// Binds ports at each of these addresses. One that this machine has lost is left out: phones there are not reached
     /// in any case. Without a port for pictures a call has sound alone.
     pub(crate) async fn open(at: &[IpAddr], video: bool) -> Vec<Self> {
         let mut opened = Vec::with_capacity(at.len());
         for ip in at {
-            let Ok(sound) = Pair::bind(*ip).await else {
+            let Ok(sound) = PortPair::bind(*ip).await else {
                 continue;
             };
             let video = match video {
-                true => Pair::bind(*ip).await.ok(),
+                true => PortPair::bind(*ip).await.ok(),
                 false => None,
             };
             opened.push(Self {
@@ -68,7 +68,7 @@ impl NearPorts {
     }
 }
 
-impl Pair {
+impl PortPair {
     #[expect(
         clippy::disallowed_methods,
         reason = "the phone's own port, on the address it registers at"
@@ -97,7 +97,7 @@ impl Pair {
 /// The next packet of a socket, if there is one.
 pub(crate) async fn recv(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
     match socket {
-        Some(socket) => patiently(socket, || socket.try_recv_from(buffer)).await,
+        Some(socket) => recv_resilient(socket, || socket.try_recv_from(buffer)).await,
         None => pending().await,
     }
 }

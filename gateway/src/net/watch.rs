@@ -12,7 +12,7 @@ const MOST_NOTES: usize = 4_096;
 
 /// One thing that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened {
+pub enum AuditEntry {
     /// A name server was asked for this name.
     Name(String),
     /// A TURN server at this address was dialled.
@@ -23,11 +23,11 @@ pub enum Opened {
 
 /// Somebody who watches, or nobody.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Option<Arc<Notes>>);
+pub struct ConnectionAudit(Option<Arc<Notes>>);
 
-type Notes = Mutex<Vec<(Instant, Opened)>>;
+type Notes = Mutex<Vec<(Instant, AuditEntry)>>;
 
-impl Watch {
+impl ConnectionAudit {
     /// Begins to watch.
     #[must_use]
     pub fn begin() -> Self {
@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// Notes what is about to be opened.
-    pub(crate) fn note(&self, opened: impl FnOnce() -> Opened) {
+    pub(crate) fn note(&self, opened: impl FnOnce() -> AuditEntry) {
         if let Some(notes) = &self.0 {
             let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
             if notes.len() < MOST_NOTES {
@@ -46,7 +46,7 @@ impl Watch {
 
     /// What was opened from `start` on.
     #[must_use]
-    pub fn since(&self, start: Instant) -> Vec<Opened> {
+    pub fn since(&self, start: Instant) -> Vec<AuditEntry> {
         let Some(notes) = &self.0 else {
             return Vec::new();
         };
@@ -62,15 +62,15 @@ mod tests {
 
     #[test]
     fn only_what_came_later_is_told_and_nothing_to_nobody() {
-        let (watch, nobody) = (Watch::begin(), Watch::default());
+        let (watch, nobody) = (ConnectionAudit::begin(), ConnectionAudit::default());
         for watch in [&watch, &nobody] {
-            watch.note(|| Opened::Name("early".to_owned()));
+            watch.note(|| AuditEntry::Name("early".to_owned()));
         }
         let start = clock::now();
         for watch in [&watch, &nobody] {
-            watch.note(|| Opened::Book);
+            watch.note(|| AuditEntry::Book);
         }
-        assert_eq!(watch.since(start), [Opened::Book]);
+        assert_eq!(watch.since(start), [AuditEntry::Book]);
         assert!(nobody.since(start).is_empty());
     }
 }

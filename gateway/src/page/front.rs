@@ -24,10 +24,10 @@ use super::rooms;
 use super::view::Scene;
 use crate::clock;
 use crate::provisioning::{Desks, Office};
-use crate::run::handle::Enquiry;
-use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreFault};
+use crate::run::handle::GatewayHandle;
+use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreError};
 use crate::state::secret::Secret;
-use crate::stats::snapshot::Picture;
+use crate::stats::snapshot::Snapshot;
 
 /// Why the page is not there.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum FrontError {
     Plug(std::io::Error),
     /// Its key cannot be written down.
     #[error(transparent)]
-    Key(#[from] KeystoreFault),
+    Key(#[from] KeystoreError),
 }
 
 /// The open page. Dropping it closes it, and its key is gone.
@@ -56,7 +56,7 @@ pub struct Front {
 /// What every answer is made from.
 #[derive(Debug)]
 pub(super) struct Counter {
-    pub(super) enquiry: Enquiry,
+    pub(super) enquiry: GatewayHandle,
     pub(super) provisioner: Arc<Provisioner>,
     opened: Instant,
 }
@@ -72,7 +72,7 @@ impl Front {
     pub async fn open(
         address: SocketAddr,
         board: Board,
-        enquiry: Enquiry,
+        enquiry: GatewayHandle,
     ) -> Result<Self, FrontError> {
         let place = take_place(address).await?;
         let key = Key::draw(place.address());
@@ -190,7 +190,7 @@ pub(super) fn away() -> Response {
 
 impl Counter {
     /// The engine, and the evidence on the disk.
-    pub(super) async fn look(&self) -> Option<(Box<Picture>, Vec<EvidenceFile>)> {
+    pub(super) async fn look(&self) -> Option<(Box<Snapshot>, Vec<EvidenceFile>)> {
         let picture = self.enquiry.picture().await?;
         let folder = EvidenceFolder::of(&self.board().state);
         let evidence = spawn_blocking(move || folder.list()).await;
@@ -205,7 +205,7 @@ impl Counter {
 
     pub(super) fn scene<'a>(
         &'a self,
-        picture: &'a Picture,
+        picture: &'a Snapshot,
         evidence: &'a [EvidenceFile],
     ) -> Scene<'a> {
         Scene {

@@ -5,7 +5,7 @@ use ringfence_engine::contacts::ShownBy;
 use super::board::Board;
 pub(super) use crate::calendar::span;
 use crate::state::keystore::EvidenceFile;
-use crate::stats::snapshot::Picture;
+use crate::stats::snapshot::Snapshot;
 
 /// A phone book that missed so many epochs is old.
 const LATE_EPOCHS: u64 = 3;
@@ -38,7 +38,7 @@ fn mild(what: String, remedy: &str) -> Warning {
 
 /// Everything that is wrong, the worst first.
 pub(super) fn warnings(
-    picture: &Picture,
+    picture: &Snapshot,
     board: &Board,
     evidence: &[EvidenceFile],
 ) -> Vec<Warning> {
@@ -49,7 +49,7 @@ pub(super) fn warnings(
     warnings
 }
 
-fn trust(picture: &Picture, evidence: &[EvidenceFile]) -> Vec<Warning> {
+fn trust(picture: &Snapshot, evidence: &[EvidenceFile]) -> Vec<Warning> {
     let changed = picture
         .contacts
         .iter()
@@ -74,7 +74,7 @@ fn trust(picture: &Picture, evidence: &[EvidenceFile]) -> Vec<Warning> {
     warnings
 }
 
-fn ways_out(picture: &Picture) -> Vec<Warning> {
+fn ways_out(picture: &Snapshot) -> Vec<Warning> {
     let (relays, mut warnings) = (picture.status.relays, Vec::new());
     if relays.listening == 0 {
         warnings.push(grave(
@@ -109,7 +109,7 @@ fn ways_out(picture: &Picture) -> Vec<Warning> {
     warnings
 }
 
-fn phones(picture: &Picture, board: &Board) -> Vec<Warning> {
+fn phones(picture: &Snapshot, board: &Board) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for line in &picture.lines {
         let name = board

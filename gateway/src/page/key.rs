@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rand::Rng;
 
-use crate::state::keystore::{KeystoreFault, read_private, write_private};
+use crate::state::keystore::{KeystoreError, read_private, write_private};
 use crate::state::secret::Secret;
 
 /// Where a running engine's page is, and what opens it.
@@ -31,19 +31,19 @@ impl Key {
     /// The key of the engine that runs on this state folder; `None` if none runs, or its page is turned off.
     ///
     /// # Errors
-    /// [`KeystoreFault`]: the file is open to others, or the disk refuses.
-    pub fn read(state: &Path) -> Result<Option<Self>, KeystoreFault> {
+    /// [`KeystoreError`]: the file is open to others, or the disk refuses.
+    pub fn read(state: &Path) -> Result<Option<Self>, KeystoreError> {
         let path = file(state);
         if !path.exists() {
             return Ok(None);
         }
         let text = read_private(&path)?;
         let found = str::from_utf8(&text).ok().and_then(Self::parse);
-        found.map(Some).ok_or(KeystoreFault::Malformed { path })
+        found.map(Some).ok_or(KeystoreError::Malformed { path })
     }
 
     /// Puts it where [`Self::read`] finds it.
-    pub(super) fn write(&self, state: &Path) -> Result<(), KeystoreFault> {
+    pub(super) fn write(&self, state: &Path) -> Result<(), KeystoreError> {
         write_private(
             &file(state),
             format!("{}\n", self.url().expose()).as_bytes(),
@@ -73,7 +73,7 @@ impl Key {
 }
 
 /// The secret part of the path below which desk phones find their settings: drawn once, since phones keep it.
-pub(super) fn lasting(state: &Path) -> Result<Secret, KeystoreFault> {
+pub(super) fn lasting(state: &Path) -> Result<Secret, KeystoreError> {
     let path = state.join("provisioning-path");
     if !path.exists() {
         let fresh = draw();
@@ -83,7 +83,7 @@ pub(super) fn lasting(state: &Path) -> Result<Secret, KeystoreFault> {
     let text = read_private(&path)?;
     let found = str::from_utf8(&text).ok().filter(|text| text.len() == 64);
     let found = found.map(|text| Secret::new(text.to_owned()));
-    found.ok_or(KeystoreFault::Malformed { path })
+    found.ok_or(KeystoreError::Malformed { path })
 }
 
 /// 256 random bits in hexadecimal.
@@ -123,7 +123,7 @@ mod tests {
         std::fs::write(file(folder.path()), "http://evil").unwrap();
         assert!(matches!(
             Key::read(folder.path()),
-            Err(KeystoreFault::Malformed { .. })
+            Err(KeystoreError::Malformed { .. })
         ));
     }
 }

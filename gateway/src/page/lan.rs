@@ -154,14 +154,14 @@ impl Sockets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::phone::certificate::{Names, Source, server};
+    use crate::net::phone::certificate::{CertificateNames, CertificateSource, server};
 
     #[tokio::test]
     async fn with_a_certificate_nothing_is_served_in_the_clear() {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source::Own {
+        let source = CertificateSource::Own {
             folder: folder.path().to_owned(),
-            names: Names::default(),
+            names: CertificateNames::default(),
         };
         let config = server(&source).unwrap();
         let place = Place::on_network(([127, 0, 0, 1], 0).into()).await.unwrap();

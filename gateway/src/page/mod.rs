@@ -25,13 +25,13 @@ use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
-use crate::run::handle::Enquiry;
+use crate::run::handle::GatewayHandle;
 pub use front::{Front, FrontError};
 
 /// Opens the monitor's page of a running engine. Dropping it closes it.
 ///
 /// # Errors
 /// [`PageError`]: not a loopback address, or one that is taken.
-pub async fn open(address: SocketAddr, enquiry: Enquiry) -> Result<Page, PageError> {
+pub async fn open(address: SocketAddr, enquiry: GatewayHandle) -> Result<Page, PageError> {
     Page::open(address, monitor::routes(enquiry)).await
 }

@@ -12,28 +12,28 @@ use ringfence_phonebook::duty::figures;
 use tokio::time::timeout;
 
 use super::sheet::sheet;
-use crate::run::handle::Enquiry;
-use crate::stats::snapshot::Status;
+use crate::run::handle::GatewayHandle;
+use crate::stats::snapshot::GatewayStatus;
 
 /// An engine that does not say how it is within this is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pages of a monitor.
-pub(super) fn routes(enquiry: Enquiry) -> Router {
+pub(super) fn routes(enquiry: GatewayHandle) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .with_state(enquiry)
 }
 
-async fn health(State(enquiry): State<Enquiry>) -> Response {
+async fn health(State(enquiry): State<GatewayHandle>) -> Response {
     match complaint(ask(&enquiry).await.as_ref()) {
         None => "ok\n".into_response(),
         Some(words) => (StatusCode::SERVICE_UNAVAILABLE, format!("{words}\n")).into_response(),
     }
 }
 
-async fn metrics(State(enquiry): State<Enquiry>) -> Response {
+async fn metrics(State(enquiry): State<GatewayHandle>) -> Response {
     match ask(&enquiry).await {
         Some(status) => {
             let text = sheet(&status).text();
@@ -43,13 +43,13 @@ async fn metrics(State(enquiry): State<Enquiry>) -> Response {
     }
 }
 
-async fn ask(enquiry: &Enquiry) -> Option<Status> {
+async fn ask(enquiry: &GatewayHandle) -> Option<GatewayStatus> {
     timeout(PATIENCE, enquiry.status()).await.ok().flatten()
 }
 
 /// Why nobody can be called or call; `None` when the engine is well. A relayed address that is not ready is no complaint: after
 /// every call there is none for some seconds, and the next call dials.
-fn complaint(status: Option<&Status>) -> Option<&'static str> {
+fn complaint(status: Option<&GatewayStatus>) -> Option<&'static str> {
     match status {
         None => Some("the engine does not answer"),
         Some(status) if status.relays.listening == 0 => Some("no Nostr relay brings rings"),
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_nobody_can_ring_is_not_well() {
-        let mut status = Status::default();
+        let mut status = GatewayStatus::default();
         assert_eq!(
             complaint(Some(&status)),
             Some("no Nostr relay brings rings")

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::health::warnings;
 use crate::state::keystore::EvidenceFile;
-use crate::stats::snapshot::{CallPicture, PhonePicture, Picture, Quality};
+use crate::stats::snapshot::{CallSnapshot, PhoneSnapshot, Quality, Snapshot};
 
 /// Changes when a field is taken away or means something else.
 const VERSION: u32 = 1;
 
 /// Everything at one moment. Times are Unix seconds, jitter is in milliseconds, losses are shares from 0 to 1.
 pub(super) fn report(
-    picture: &Picture,
+    picture: &Snapshot,
     board: &Board,
     evidence: &[EvidenceFile],
     uptime: u64,
@@ -57,11 +57,11 @@ pub(super) fn report(
     })
 }
 
-fn lines(picture: &Picture, board: &Board) -> Vec<Value> {
+fn lines(picture: &Snapshot, board: &Board) -> Vec<Value> {
     let ledger = &picture.ledger;
     let phone =
-        |phone: &PhonePicture| json!({ "transport": phone.transport, "address": phone.address });
-    let line = |line: &crate::stats::snapshot::LinePicture| {
+        |phone: &PhoneSnapshot| json!({ "transport": phone.transport, "address": phone.address });
+    let line = |line: &crate::stats::snapshot::LineSnapshot| {
         let news = ledger.news(line.number);
         json!({
             "number": line.number.value(),
@@ -78,7 +78,7 @@ fn lines(picture: &Picture, board: &Board) -> Vec<Value> {
     picture.lines.iter().map(line).collect()
 }
 
-fn live(CallPicture { call, curve }: &CallPicture, picture: &Picture) -> Value {
+fn live(CallSnapshot { call, curve }: &CallSnapshot, picture: &Snapshot) -> Value {
     let contact = picture.contacts.get(call.number);
     let last = curve.samples.back();
     json!({

@@ -3,11 +3,11 @@
 use ringfence_engine::Counters;
 use ringfence_phonebook::duty::figures::{Sheet, Spread};
 
-use crate::stats::snapshot::Status;
-use crate::stats::totals::Tally;
+use crate::stats::snapshot::GatewayStatus;
+use crate::stats::totals::CallTotals;
 
 /// The figures of this moment.
-pub(super) fn sheet(status: &Status) -> Sheet {
+pub(super) fn sheet(status: &GatewayStatus) -> Sheet {
     let mut sheet = Sheet::new("ringfence");
     phones_and_calls(&mut sheet, status);
     ways_out(&mut sheet, status);
@@ -16,7 +16,7 @@ pub(super) fn sheet(status: &Status) -> Sheet {
     sheet
 }
 
-fn phones_and_calls(sheet: &mut Sheet, status: &Status) {
+fn phones_and_calls(sheet: &mut Sheet, status: &GatewayStatus) {
     let lines = status.phones.len() as u64;
     sheet.gauge("lines", "Lines of this engine", lines);
     let phones: usize = status.phones.iter().sum();
@@ -45,7 +45,7 @@ fn phones_and_calls(sheet: &mut Sheet, status: &Status) {
     sheet.gauges("calls", "Calls at this moment, by state", "state", &states);
 }
 
-fn ways_out(sheet: &mut Sheet, status: &Status) {
+fn ways_out(sheet: &mut Sheet, status: &GatewayStatus) {
     let relays = status.relays;
     let states = [
         ("configured", relays.configured),
@@ -92,7 +92,7 @@ fn envelopes(sheet: &mut Sheet, counters: &Counters) {
     );
 }
 
-fn sound(sheet: &mut Sheet, tally: &Tally) {
+fn sound(sheet: &mut Sheet, tally: &CallTotals) {
     sheet.counter(
         "calls_over",
         "Calls that had sound and are over",

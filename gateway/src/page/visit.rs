@@ -9,7 +9,7 @@ use ringfence_phonebook::Number;
 use serde_json::Value;
 
 use super::key::Key;
-use crate::state::keystore::KeystoreFault;
+use crate::state::keystore::KeystoreError;
 
 /// The engine is on this machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub enum VisitFault {
     /// The file of the key cannot be read.
     #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
+    Keystore(#[from] KeystoreError),
     /// No engine runs on this state folder, or its page is turned off.
     #[error("no engine runs on this state folder, or its page is turned off")]
     NobodyHome,

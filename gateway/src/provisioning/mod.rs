@@ -232,9 +232,9 @@ mod tests {
 
     fn certificate() -> std::sync::Arc<tokio_rustls::rustls::ServerConfig> {
         let folder = tempfile::tempdir().unwrap();
-        let source = crate::net::phone::certificate::Source::Own {
+        let source = crate::net::phone::certificate::CertificateSource::Own {
             folder: folder.path().to_owned(),
-            names: crate::net::phone::certificate::Names::default(),
+            names: crate::net::phone::certificate::CertificateNames::default(),
         };
         crate::net::phone::certificate::server(&source).unwrap()
     }

@@ -17,21 +17,21 @@ use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::net::book::Snapshot;
+use crate::net::book::BookSnapshot;
 use crate::net::phone::Listen;
-use crate::net::phone::certificate::{self, CertificateFault};
-use crate::net::relay::{Incoming, RelayFault, Relays};
-use crate::net::tls::{self, TlsFault};
-use crate::net::watch::{Opened, Watch};
-use crate::run::parts::{Change, Parts};
+use crate::net::phone::certificate::{self, CertificateError};
+use crate::net::relay::{Incoming, RelayListError, Relays};
+use crate::net::tls::{self, TlsFileError};
+use crate::net::watch::{AuditEntry, ConnectionAudit};
+use crate::run::parts::{GatewayParts, SettingsChange};
 use crate::state::keystore::LineFile;
-use crate::turn::servers::Lobby;
-use crate::turn::{TurnEndpoint, TurnFault, TurnTarget};
+use crate::turn::servers::TurnServers;
+use crate::turn::{TurnDialError, TurnEndpoint, TurnTarget};
 
 /// Why a gateway cannot be put together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum AssembleFault {
+pub enum AssembleError {
     /// The state folder has no line.
     #[error("there is no line in the state folder")]
     NoLine,
@@ -43,7 +43,7 @@ pub enum AssembleFault {
     TwoBooks,
     /// The relays cannot be used.
     #[error(transparent)]
-    Relay(#[from] RelayFault),
+    Relay(#[from] RelayListError),
     /// Neither the settings nor the phone book name a TURN server.
     #[error("no TURN server is named, neither in the settings nor by the phone book")]
     NoTurn,
@@ -52,16 +52,16 @@ pub enum AssembleFault {
     NoTurnLogin,
     /// None of the TURN servers' names has an address.
     #[error(transparent)]
-    Turn(#[from] TurnFault),
+    Turn(#[from] TurnDialError),
     /// The extra certificates cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsFault),
+    Tls(#[from] TlsFileError),
     /// There is no certificate to show to phones.
     #[error(transparent)]
-    Certificate(#[from] CertificateFault),
+    Certificate(#[from] CertificateError),
 }
 
-impl AssembleFault {
+impl AssembleError {
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -82,25 +82,25 @@ impl AssembleFault {
 /// Puts a gateway together; its relays begin to connect.
 ///
 /// # Errors
-/// [`AssembleFault`].
+/// [`AssembleError`].
 pub async fn assemble(
     config: &Config,
     files: &[LineFile],
-    book: &Snapshot,
-) -> Result<Parts, AssembleFault> {
-    assemble_watched(config, files, book, &Watch::default()).await
+    book: &BookSnapshot,
+) -> Result<GatewayParts, AssembleError> {
+    assemble_watched(config, files, book, &ConnectionAudit::default()).await
 }
 
 /// The same, with somebody who sees what is opened towards the world.
 ///
 /// # Errors
-/// [`AssembleFault`].
+/// [`AssembleError`].
 pub async fn assemble_watched(
     config: &Config,
     files: &[LineFile],
-    book: &Snapshot,
-    watch: &Watch,
-) -> Result<Parts, AssembleFault> {
+    book: &BookSnapshot,
+    watch: &ConnectionAudit,
+) -> Result<GatewayParts, AssembleError> {
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
     let lobby = lobby(&config.turn, network, watch).await?;
@@ -113,7 +113,7 @@ pub async fn assemble_watched(
             .map(move |ip| SocketAddr::new(*ip, port))
             .collect()
     };
-    Ok(Parts {
+    Ok(GatewayParts {
         listen: Listen {
             udp: at(config.sip.udp_port),
             tcp: at(config.sip.tcp_port),
@@ -143,24 +143,24 @@ pub async fn assemble_watched(
 /// What a running gateway takes over when its settings become `new`: only what differs is made anew.
 ///
 /// # Errors
-/// [`AssembleFault`]; nothing has changed then.
+/// [`AssembleError`]; nothing has changed then.
 pub async fn change(
     old: &Config,
     new: &Config,
     buckets: &BTreeSet<u16>,
     network: &NetworkSettings,
-) -> Result<Change, AssembleFault> {
+) -> Result<SettingsChange, AssembleError> {
     let lobby = if old.turn == new.turn {
         None
     } else {
-        Some(lobby(&new.turn, network, &Watch::default()).await?)
+        Some(lobby(&new.turn, network, &ConnectionAudit::default()).await?)
     };
     let relays = if old.relays == new.relays {
         None
     } else {
         Some(relays(new, network, buckets).await?)
     };
-    Ok(Change {
+    Ok(SettingsChange {
         work_bits: work_bits(new, network),
         no_answer: new.no_answer,
         relays,
@@ -175,11 +175,11 @@ fn work_bits(config: &Config, network: &NetworkSettings) -> u8 {
 /// The buckets in which these lines look for rings.
 ///
 /// # Errors
-/// [`AssembleFault`] of the lines.
+/// [`AssembleError`] of the lines.
 pub fn buckets(
     files: &[LineFile],
     network: &NetworkSettings,
-) -> Result<BTreeSet<u16>, AssembleFault> {
+) -> Result<BTreeSet<u16>, AssembleError> {
     Ok(buckets_of(&lines(files, &network.book_key)?, network))
 }
 
@@ -192,27 +192,27 @@ async fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
-) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayFault> {
+) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayListError> {
     let urls = relay_urls(config, network);
     Relays::connect(urls, network.bucket_bits, buckets).await
 }
 
 /// The book as the engine reads it.
 #[must_use]
-pub fn directory(book: &Snapshot) -> Directory {
+pub fn directory(book: &BookSnapshot) -> Directory {
     Directory::of(&book.book, book.roots.to_vec())
 }
 
-fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleFault> {
+fn lines(files: &[LineFile], book: &BookKey) -> Result<Vec<Line>, AssembleError> {
     if files.is_empty() {
-        return Err(AssembleFault::NoLine);
+        return Err(AssembleError::NoLine);
     }
     if files.iter().any(|file| file.book_key != *book.as_bytes()) {
-        return Err(AssembleFault::TwoBooks);
+        return Err(AssembleError::TwoBooks);
     }
     files
         .iter()
-        .map(|file| line(file).ok_or(AssembleFault::BadLine(file.number)))
+        .map(|file| line(file).ok_or(AssembleError::BadLine(file.number)))
         .collect()
 }
 
@@ -258,21 +258,21 @@ pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [
 /// The way out for sound.
 ///
 /// # Errors
-/// [`AssembleFault`]: no server, no login, or no server whose name has an address.
+/// [`AssembleError`]: no server, no login, or no server whose name has an address.
 pub async fn lobby(
     settings: &TurnSettings,
     network: &NetworkSettings,
-    watch: &Watch,
-) -> Result<Lobby, AssembleFault> {
+    watch: &ConnectionAudit,
+) -> Result<TurnServers, AssembleError> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
-        return Err(AssembleFault::NoTurn);
+        return Err(AssembleError::NoTurn);
     }
     if matches!(settings.login, TurnLogin::None) {
-        return Err(AssembleFault::NoTurnLogin);
+        return Err(AssembleError::NoTurnLogin);
     }
     let servers = resolve(&named, settings, watch).await?;
-    let lobby = Lobby::new(servers, settings.login.clone(), settings.allow_private);
+    let lobby = TurnServers::new(servers, settings.login.clone(), settings.allow_private);
     Ok(lobby.watched(watch.clone()))
 }
 
@@ -280,13 +280,13 @@ pub async fn lobby(
 async fn resolve(
     named: &[TurnEndpoint],
     settings: &TurnSettings,
-    watch: &Watch,
-) -> Result<Vec<TurnTarget>, AssembleFault> {
+    watch: &ConnectionAudit,
+) -> Result<Vec<TurnTarget>, AssembleError> {
     let tls = tls::client(settings.ca_file.as_deref())?;
     let (mut found, mut fault) = (Vec::new(), None);
     for (position, endpoint) in (1_usize..).zip(named) {
         if endpoint.host.parse::<std::net::IpAddr>().is_err() {
-            watch.note(|| Opened::Name(endpoint.host.clone()));
+            watch.note(|| AuditEntry::Name(endpoint.host.clone()));
         }
         match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
             Ok(target) => found.push(target),

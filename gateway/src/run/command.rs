@@ -8,24 +8,24 @@ use ringfence_engine::wish::{Wish, WishFault};
 use ringfence_phonebook::{Binding, Number};
 use tokio::sync::oneshot;
 
-use super::parts::Change;
-use crate::state::writer::EditFault;
-use crate::stats::snapshot::{Picture, Status};
+use super::parts::SettingsChange;
+use crate::state::writer::EditError;
+use crate::stats::snapshot::{GatewayStatus, Snapshot};
 
 /// What the owner asks of the loop.
 #[derive(Debug)]
-pub(crate) enum Request {
+pub(crate) enum GatewayCommand {
     Book(Directory),
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
-    Change(Box<Change>),
+    Change(Box<SettingsChange>),
     Identity(
         Number,
         Box<Identity>,
         oneshot::Sender<Result<(), BindingFault>>,
     ),
-    Status(oneshot::Sender<Status>),
-    Picture(oneshot::Sender<Box<Picture>>),
+    Status(oneshot::Sender<GatewayStatus>),
+    Snapshot(oneshot::Sender<Box<Snapshot>>),
     Wish(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
-    Edit(Number, Edit, oneshot::Sender<Result<(), EditFault>>),
+    Edit(Number, Edit, oneshot::Sender<Result<(), EditError>>),
     Stop,
 }

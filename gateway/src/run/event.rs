@@ -7,7 +7,7 @@ use ringfence_media::Figures;
 
 /// What a watcher sees. No number, key or address.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum Event {
     /// A call came one step further.
     Step {
         /// Which call.

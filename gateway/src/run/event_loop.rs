@@ -22,19 +22,19 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::command::Request;
-use super::event::Happening;
-use super::media_task::{self, Studio, Word};
-use super::parts::Parts;
+use super::command::GatewayCommand;
+use super::event::Event;
+use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
+use super::parts::GatewayParts;
 use super::pow_worker;
 use crate::clock;
 use crate::net::phone::{PhoneInput, PhoneSockets};
 use crate::net::relay::{Incoming, Relays};
 use crate::state::keystore::Evidence;
-use crate::state::writer::{self, Entry, OpenDiary, Saved};
-use crate::stats::quality_history::Curves;
-use crate::stats::totals::Tally;
-use crate::turn::pool::{self, Keeping};
+use crate::state::writer::{self, RunningWriter, SavedContacts, StateChange};
+use crate::stats::quality_history::QualityHistories;
+use crate::stats::totals::CallTotals;
+use crate::turn::pool::{self, AllocationPool};
 
 /// Words of all calls' sound that wait for the loop. Tasks wait when it is full.
 const WORDS: usize = 1_024;
@@ -56,22 +56,22 @@ const LAST_ENTRIES: Duration = Duration::from_secs(5);
 const WALL: Duration = Duration::from_secs(30);
 
 /// The loop's own things.
-pub(super) struct Loop {
+pub(super) struct EventLoop {
     pub(super) engine: Engine,
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
     pub(super) envelopes: mpsc::Receiver<Incoming>,
-    pub(super) studio: Studio,
-    pub(super) spare: Option<Keeping>,
-    pub(super) diary: Option<OpenDiary>,
-    words: mpsc::Receiver<Word>,
+    pub(super) studio: MediaTaskContext,
+    pub(super) spare: Option<AllocationPool>,
+    pub(super) diary: Option<RunningWriter>,
+    words: mpsc::Receiver<MediaTaskEvent>,
     sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
     stamps: Pipe<Stamp>,
     pub(super) work_bits: u8,
-    pub(super) tally: Tally,
-    pub(super) curves: Curves,
-    watch: broadcast::Sender<Happening>,
+    pub(super) totals: CallTotals,
+    pub(super) curves: QualityHistories,
+    watch: broadcast::Sender<Event>,
 }
 
 /// Both ends of a way back into the loop.
@@ -87,11 +87,11 @@ impl<T> Pipe<T> {
     }
 }
 
-impl Loop {
+impl EventLoop {
     pub(super) fn new(
-        parts: Parts,
+        parts: GatewayParts,
         phones: PhoneSockets,
-        watch: broadcast::Sender<Happening>,
+        watch: broadcast::Sender<Event>,
     ) -> Self {
         let (say, words) = mpsc::channel(WORDS);
         let (relays, envelopes) = parts.relays;
@@ -112,7 +112,7 @@ impl Loop {
             phones,
             relays: Arc::new(relays),
             envelopes,
-            studio: Studio {
+            studio: MediaTaskContext {
                 shelf,
                 lobby: parts.lobby,
                 words: say,
@@ -124,13 +124,13 @@ impl Loop {
             posted: Pipe::new(WORDS),
             stamps: Pipe::new(WORDS),
             work_bits,
-            tally: Tally::default(),
-            curves: Curves::default(),
+            totals: CallTotals::default(),
+            curves: QualityHistories::default(),
             watch,
         }
     }
 
-    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Request>) {
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<GatewayCommand>) {
         let mut wall_clock = tokio::time::interval(WALL);
         let mut goodbye: Option<Instant> = None;
         let mut giving_back = None;
@@ -156,9 +156,9 @@ impl Loop {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
                 request = asked.recv(), if goodbye.is_none() => match request {
-                    None | Some(Request::Stop) => {
+                    None | Some(GatewayCommand::Stop) => {
                         goodbye = Some(clock::now() + GOODBYE);
-                        giving_back = self.spare.take().map(Keeping::end);
+                        giving_back = self.spare.take().map(AllocationPool::end);
                         self.engine.shut_down(clock::now());
                     }
                     Some(request) => self.handle_request(request),
@@ -203,15 +203,17 @@ impl Loop {
         }
     }
 
-    fn hear_sound(&mut self, word: Word) {
+    fn hear_sound(&mut self, word: MediaTaskEvent) {
         match word {
-            Word::Event(call, event) => self.engine.handle_media(call, event, clock::now()),
-            Word::Glance(call, figures) => self.curves.add(call, &figures),
-            Word::Over(call, figures) => {
+            MediaTaskEvent::Event(call, event) => {
+                self.engine.handle_media(call, event, clock::now())
+            }
+            MediaTaskEvent::Glance(call, figures) => self.curves.add(call, &figures),
+            MediaTaskEvent::Over(call, figures) => {
                 self.curves.end(call);
-                self.tally.add(&figures);
+                self.totals.add(&figures);
                 // Nobody watching is fine.
-                drop(self.watch.send(Happening::Figures { call, figures }));
+                drop(self.watch.send(Event::Figures { call, figures }));
             }
         }
     }
@@ -228,25 +230,25 @@ impl Loop {
                 }
                 Output::Media { call, order } => self.order(call, order),
                 Output::Learnt { count, learnt } => {
-                    self.write_down(Entry::Learnt { count, learnt })
+                    self.write_down(StateChange::Learnt { count, learnt })
                 }
                 Output::Ledger => {
                     let ledger = Box::new(self.engine.ledger().clone());
-                    self.write_down(Entry::Ledger(ledger));
+                    self.write_down(StateChange::Ledger(ledger));
                 }
-                Output::SplitView(split) => self.write_down(Entry::Evidence((*split).into())),
+                Output::SplitView(split) => self.write_down(StateChange::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
-                    self.write_down(Entry::Evidence(Evidence::Record(Box::new(record))));
+                    self.write_down(StateChange::Evidence(Evidence::Record(Box::new(record))));
                 }
                 Output::Step { call, step } => {
                     let at = clock::now();
-                    drop(self.watch.send(Happening::Step { call, step, at }));
+                    drop(self.watch.send(Event::Step { call, step, at }));
                 }
             }
         }
     }
 
-    fn write_down(&self, entry: Entry) {
+    fn write_down(&self, entry: StateChange) {
         let Some(open) = &self.diary else {
             return;
         };
@@ -319,7 +321,7 @@ async fn until(alarm: Option<Instant>) {
 }
 
 /// The contacts, when they are others on the disk; never, when there is none.
-async fn edited(diary: &mut Option<OpenDiary>) -> Option<Saved> {
+async fn edited(diary: &mut Option<RunningWriter>) -> Option<SavedContacts> {
     match diary {
         Some(open) => open.saved.recv().await,
         None => None,

@@ -11,13 +11,13 @@ use ringfence_phonebook::{Binding, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::command::Request;
-use super::event::Happening;
-use super::event_loop::Loop;
-use super::handle::Enquiry;
-use super::parts::{Change, Parts};
+use super::command::GatewayCommand;
+use super::event::Event;
+use super::event_loop::EventLoop;
+use super::handle::GatewayHandle;
+use super::parts::{GatewayParts, SettingsChange};
 use crate::net::phone::{ListenError, PhoneSockets};
-use crate::stats::snapshot::Status;
+use crate::stats::snapshot::GatewayStatus;
 
 /// Happenings that a slow watcher may be behind; then it misses some.
 const WATCH: usize = 1_024;
@@ -31,8 +31,8 @@ pub struct Gateway {
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
-    watch: broadcast::Sender<Happening>,
-    requests: mpsc::Sender<Request>,
+    watch: broadcast::Sender<Event>,
+    requests: mpsc::Sender<GatewayCommand>,
     running: JoinHandle<()>,
 }
 
@@ -41,12 +41,12 @@ impl Gateway {
     ///
     /// # Errors
     /// [`ListenError`] when an address cannot be listened at.
-    pub async fn start(parts: Parts) -> Result<Self, ListenError> {
+    pub async fn start(parts: GatewayParts) -> Result<Self, ListenError> {
         let phones = PhoneSockets::listen(&parts.listen).await?;
         let (udp, tcp, tls) = (phones.udp_addrs(), phones.tcp_addrs(), phones.tls_addrs());
         let (watch, _) = broadcast::channel(WATCH);
         let (requests, asked) = mpsc::channel(REQUESTS);
-        let looped = Loop::new(parts, phones, watch.clone());
+        let looped = EventLoop::new(parts, phones, watch.clone());
         let running = tokio::spawn(looped.run(asked));
         Ok(Self {
             udp,
@@ -78,14 +78,14 @@ impl Gateway {
 
     /// Everything that happens from here on.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Happening> {
+    pub fn watch(&self) -> broadcast::Receiver<Event> {
         self.watch.subscribe()
     }
 
     /// Hands a newer copy of the phone book to the engine.
     pub async fn renew_book(&self, directory: Directory) {
         // A gateway that has stopped needs no book.
-        drop(self.requests.send(Request::Book(directory)).await);
+        drop(self.requests.send(GatewayCommand::Book(directory)).await);
     }
 
     /// Hands the phone book's renewed word for a line to the engine, which checks it again.
@@ -97,16 +97,20 @@ impl Gateway {
         // A gateway that has stopped needs no binding.
         drop(
             self.requests
-                .send(Request::Binding(Box::new(binding), tell))
+                .send(GatewayCommand::Binding(Box::new(binding), tell))
                 .await,
         );
         told.await.unwrap_or(Ok(()))
     }
 
     /// Hands other settings to the loop. Calls that are up go on.
-    pub async fn change(&self, change: Change) {
+    pub async fn change(&self, change: SettingsChange) {
         // A gateway that has stopped needs none.
-        drop(self.requests.send(Request::Change(Box::new(change))).await);
+        drop(
+            self.requests
+                .send(GatewayCommand::Change(Box::new(change)))
+                .await,
+        );
     }
 
     /// Hands a line's keys to the engine, after its ring key was replaced.
@@ -122,27 +126,27 @@ impl Gateway {
         // A gateway that has stopped needs no keys.
         drop(
             self.requests
-                .send(Request::Identity(number, Box::new(identity), tell))
+                .send(GatewayCommand::Identity(number, Box::new(identity), tell))
                 .await,
         );
         told.await.unwrap_or(Ok(()))
     }
 
     /// How it is; `None` once it has stopped.
-    pub async fn status(&self) -> Option<Status> {
+    pub async fn status(&self) -> Option<GatewayStatus> {
         self.enquiry().status().await
     }
 
     /// A way to ask it for those who do not own it.
     #[must_use]
-    pub fn enquiry(&self) -> Enquiry {
-        Enquiry(self.requests.downgrade())
+    pub fn enquiry(&self) -> GatewayHandle {
+        GatewayHandle(self.requests.downgrade())
     }
 
     /// Hangs up every call, tells the other sides, and stops: within 3 s.
     pub async fn stop(self) {
         // Already stopped is as good.
-        drop(self.requests.send(Request::Stop).await);
+        drop(self.requests.send(GatewayCommand::Stop).await);
         drop(self.running.await);
     }
 }

@@ -5,48 +5,48 @@ use ringfence_engine::wish::{Wish, WishFault};
 use ringfence_phonebook::Number;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::Request;
-use crate::state::writer::EditFault;
-use crate::stats::snapshot::{Picture, Status};
+use super::command::GatewayCommand;
+use crate::state::writer::EditError;
+use crate::stats::snapshot::{GatewayStatus, Snapshot};
 
 /// Asks a running gateway how it is. Does not keep it running.
 #[derive(Clone, Debug)]
-pub struct Enquiry(pub(super) mpsc::WeakSender<Request>);
+pub struct GatewayHandle(pub(super) mpsc::WeakSender<GatewayCommand>);
 
-impl Enquiry {
+impl GatewayHandle {
     /// How it is; `None` once it has stopped.
-    pub async fn status(&self) -> Option<Status> {
+    pub async fn status(&self) -> Option<GatewayStatus> {
         let (tell, told) = oneshot::channel();
-        self.ask(Request::Status(tell)).await?;
+        self.ask(GatewayCommand::Status(tell)).await?;
         told.await.ok()
     }
 
     /// How everything looks; `None` once the gateway has stopped.
-    pub async fn picture(&self) -> Option<Box<Picture>> {
+    pub async fn picture(&self) -> Option<Box<Snapshot>> {
         let (tell, told) = oneshot::channel();
-        self.ask(Request::Picture(tell)).await?;
+        self.ask(GatewayCommand::Snapshot(tell)).await?;
         told.await.ok()
     }
 
     /// Tells the engine what the user wants of a line; `None` once the gateway has stopped.
     pub async fn wish(&self, line: Number, wish: Wish) -> Option<Result<(), WishFault>> {
         let (tell, told) = oneshot::channel();
-        self.ask(Request::Wish(line, wish, tell)).await?;
+        self.ask(GatewayCommand::Wish(line, wish, tell)).await?;
         told.await.ok()
     }
 
     /// Tells the engine what the user decided about a contact.
     ///
     /// # Errors
-    /// [`EditFault`]; nothing has changed then.
-    pub async fn edit(&self, number: Number, edit: Edit) -> Result<(), EditFault> {
+    /// [`EditError`]; nothing has changed then.
+    pub async fn edit(&self, number: Number, edit: Edit) -> Result<(), EditError> {
         let (tell, told) = oneshot::channel();
-        let asked = self.ask(Request::Edit(number, edit, tell)).await;
-        asked.ok_or(EditFault::Away)?;
-        told.await.unwrap_or(Err(EditFault::Away))
+        let asked = self.ask(GatewayCommand::Edit(number, edit, tell)).await;
+        asked.ok_or(EditError::Away)?;
+        told.await.unwrap_or(Err(EditError::Away))
     }
 
-    async fn ask(&self, request: Request) -> Option<()> {
+    async fn ask(&self, request: GatewayCommand) -> Option<()> {
         self.0.upgrade()?.send(request).await.ok()
     }
 }

@@ -11,10 +11,10 @@ use ringfence_media::far::FarLeg;
 use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
 use tokio::sync::mpsc;
 
-use crate::net::udp::{NearPorts, Pair, recv};
+use crate::net::udp::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
-use crate::turn::pool::{Shelf, Spare};
-use crate::turn::servers::Lobby;
+use crate::turn::pool::{AllocationPoolHandle, WarmAllocation};
+use crate::turn::servers::TurnServers;
 
 /// Largest packet of sound that is read: Ethernet's size, with room for a jumbo phone.
 const PACKET: usize = 2_048;
@@ -24,7 +24,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 
 /// What a call's task tells the loop.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum MediaTaskEvent {
     /// Something for the engine.
     Event(CallLabel, MediaEvent),
     /// What a call's sound is so far.
@@ -35,13 +35,13 @@ pub(crate) enum Word {
 
 /// Everything the tasks of all calls share.
 #[derive(Clone, Debug)]
-pub(crate) struct Studio {
+pub(crate) struct MediaTaskContext {
     /// Where a relayed address is ready.
-    pub(crate) shelf: Shelf,
+    pub(crate) shelf: AllocationPoolHandle,
     /// Where relayed addresses come from when none is ready.
-    pub(crate) lobby: Lobby,
+    pub(crate) lobby: TurnServers,
     /// To the loop.
-    pub(crate) words: mpsc::Sender<Word>,
+    pub(crate) words: mpsc::Sender<MediaTaskEvent>,
 }
 
 #[derive(Debug)]
@@ -51,10 +51,14 @@ struct Sound {
 }
 
 /// Serves one call until its orders end.
-pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Receiver<MediaOrder>) {
+pub(crate) async fn serve(
+    call: CallLabel,
+    studio: MediaTaskContext,
+    mut orders: mpsc::Receiver<MediaOrder>,
+) {
     // One at each address where phones of the line registered, until it is known which phone has
     // the call. Only then is there something to be heard at others than the first.
-    let mut near: Vec<NearPorts> = Vec::new();
+    let mut near: Vec<RtpPorts> = Vec::new();
     let mut sound: Option<Sound> = None;
     let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
     let (mut aside, mut seen, mut reported) = ([0; PACKET], [0; PACKET], [0; PACKET]);
@@ -71,7 +75,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
                 Some(MediaOrder::OpenNear { at, video }) => {
-                    near = NearPorts::open(&at, video).await;
+                    near = RtpPorts::open(&at, video).await;
                     tell(call, &studio, opened(&at, &near)).await;
                 }
                 Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
@@ -121,7 +125,7 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
             glance = now() + GLANCE;
             let figures = Box::new(sound.talk.figures());
             // A loop with so much to hear draws no curves.
-            drop(studio.words.try_send(Word::Glance(call, figures)));
+            drop(studio.words.try_send(MediaTaskEvent::Glance(call, figures)));
         }
     }
     finish(call, &studio, near, sound).await;
@@ -129,7 +133,12 @@ pub(crate) async fn serve(call: CallLabel, studio: Studio, mut orders: mpsc::Rec
 
 /// Ends the far leg in good order: the goodbye leaves, and the relayed address is given back,
 /// even one that was only asked for yet. The far leg itself bounds how long that may take.
-async fn finish(call: CallLabel, studio: &Studio, near: Vec<NearPorts>, sound: Option<Sound>) {
+async fn finish(
+    call: CallLabel,
+    studio: &MediaTaskContext,
+    near: Vec<RtpPorts>,
+    sound: Option<Sound>,
+) {
     // No more sound for the phone.
     drop(near);
     let Some(mut sound) = sound else {
@@ -138,7 +147,7 @@ async fn finish(call: CallLabel, studio: &Studio, near: Vec<NearPorts>, sound: O
     sound.talk.close(now());
     let figures = Box::new(sound.talk.figures());
     // The loop may be gone already; the sound is over all the same.
-    drop(studio.words.send(Word::Over(call, figures)).await);
+    drop(studio.words.send(MediaTaskEvent::Over(call, figures)).await);
     let mut from_turn = Vec::with_capacity(PACKET);
     loop {
         say_last_words(&mut sound);
@@ -197,9 +206,9 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) -> Option<MediaFault> {
 /// Carries out all that the media core asks. False when there is nobody left to tell.
 async fn drain(
     sound: &mut Sound,
-    near: Option<&NearPorts>,
+    near: Option<&RtpPorts>,
     call: CallLabel,
-    studio: &Studio,
+    studio: &MediaTaskContext,
 ) -> bool {
     while let Some(output) = sound.talk.poll() {
         match output {
@@ -224,8 +233,8 @@ async fn drain(
 }
 
 /// Takes the spare, whose relay the engine hears of at once, or dials; then the relay comes later.
-async fn open_far(call: CallLabel, studio: &Studio) -> Option<Sound> {
-    if let Some(Spare { leg, turn, local }) = studio.shelf.take().await {
+async fn open_far(call: CallLabel, studio: &MediaTaskContext) -> Option<Sound> {
+    if let Some(WarmAllocation { leg, turn, local }) = studio.shelf.take().await {
         let allocated = MediaEvent::Talk(TalkEvent::Allocated(local));
         tell(call, studio, allocated).await;
         let talk = Talk::new(leg, rand::random());
@@ -242,21 +251,25 @@ async fn open_far(call: CallLabel, studio: &Studio) -> Option<Sound> {
     })
 }
 
-async fn tell(call: CallLabel, studio: &Studio, event: MediaEvent) -> bool {
-    studio.words.send(Word::Event(call, event)).await.is_ok()
+async fn tell(call: CallLabel, studio: &MediaTaskContext, event: MediaEvent) -> bool {
+    studio
+        .words
+        .send(MediaTaskEvent::Event(call, event))
+        .await
+        .is_ok()
 }
 
 /// What the engine hears of ports that were to be bound.
-fn opened(at: &[IpAddr], near: &[NearPorts]) -> MediaEvent {
+fn opened(at: &[IpAddr], near: &[RtpPorts]) -> MediaEvent {
     if near.is_empty() && !at.is_empty() {
         MediaEvent::Refused(MediaFault::NoPort)
     } else {
-        MediaEvent::Near(near.iter().map(NearPorts::named).collect())
+        MediaEvent::Near(near.iter().map(RtpPorts::named).collect())
     }
 }
 
 /// The ports for moving pictures, if the call may have some.
-fn video(near: &[NearPorts]) -> Option<&Pair> {
+fn video(near: &[RtpPorts]) -> Option<&PortPair> {
     near.first()?.video.as_ref()
 }
 
@@ -268,7 +281,7 @@ fn see((length, from): (usize, SocketAddr), buffer: &[u8], sound: Option<&mut So
 }
 
 /// Sends the phone a packet. What is lost is not sent again.
-fn send(ports: Option<&Pair>, bytes: &[u8], to: SocketAddr) {
+fn send(ports: Option<&PortPair>, bytes: &[u8], to: SocketAddr) {
     let sent = ports.map(|ports| ports.rtp.try_send_to(bytes, to));
     if !matches!(sent, Some(Ok(_))) {
         tracing::trace!("a packet for the phone was lost");

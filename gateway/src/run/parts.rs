@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 
 use crate::net::phone::Listen;
 use crate::net::relay::{Incoming, Relays};
-use crate::state::writer::Diary;
-use crate::turn::servers::Lobby;
+use crate::state::writer::StateWriter;
+use crate::turn::servers::TurnServers;
 
 /// Everything a gateway is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub struct GatewayParts {
     /// Where phones register.
     pub listen: Listen,
     /// The engine's settings.
@@ -30,18 +30,18 @@ pub struct Parts {
     /// The relays, connecting, and what comes from them.
     pub relays: (Relays, mpsc::Receiver<Incoming>),
     /// The way out for sound.
-    pub lobby: Lobby,
+    pub lobby: TurnServers,
     /// The contacts at the start.
     pub contacts: Contacts,
     /// Texts that wait, notes that were taken, calls of the past and the lines' settings at the start.
     pub ledger: Ledger,
     /// Where contacts, ledger and evidence are kept; without it all is forgotten at the end.
-    pub diary: Option<Diary>,
+    pub diary: Option<StateWriter>,
 }
 
 /// What a running gateway can take over: other rules, and, if they changed, other relays and another way out for sound.
 #[derive(Debug)]
-pub struct Change {
+pub struct SettingsChange {
     /// Leading zero bits of stamps.
     pub work_bits: u8,
     /// How long a caller waits for an answer.
@@ -49,5 +49,5 @@ pub struct Change {
     /// The relays, connecting, and what comes from them.
     pub relays: Option<(Relays, mpsc::Receiver<Incoming>)>,
     /// The way out for sound.
-    pub lobby: Option<Lobby>,
+    pub lobby: Option<TurnServers>,
 }

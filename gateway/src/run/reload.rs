@@ -11,9 +11,9 @@ use ringfence_phonebook::duty::log::{Dial, FilterError};
 use tokio::time::timeout;
 
 use crate::config::{Config, ConfigError};
-use crate::run::assemble::{AssembleFault, change};
+use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
-use crate::turn::probe::{ProbeFault, probe};
+use crate::turn::probe::{TurnProbeError, probe};
 
 /// New relays may take this long to listen before they replace the old ones, so that no ring falls between them.
 const OVERLAP: Duration = Duration::from_secs(5);
@@ -21,27 +21,27 @@ const OVERLAP: Duration = Duration::from_secs(5);
 /// Why new settings are not taken over. Everything stays as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReloadFault {
+pub enum ReloadError {
     /// The settings themselves.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// What they name cannot be used.
     #[error(transparent)]
-    Assemble(#[from] AssembleFault),
+    Assemble(#[from] AssembleError),
     /// The TURN server refuses the login.
     #[error(transparent)]
-    Turn(#[from] ProbeFault),
+    Turn(#[from] TurnProbeError),
 }
 
-impl ReloadFault {
+impl ReloadError {
     /// What is wrong without the name of a file, a server or a line: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
         match self {
             Self::Config(error) => error.unnamed(),
-            Self::Assemble(AssembleFault::Turn(fault)) => fault.unnamed(),
-            Self::Assemble(AssembleFault::Relay(_)) => "the relays cannot be used".to_owned(),
-            Self::Assemble(AssembleFault::Tls(_)) => {
+            Self::Assemble(AssembleError::Turn(fault)) => fault.unnamed(),
+            Self::Assemble(AssembleError::Relay(_)) => "the relays cannot be used".to_owned(),
+            Self::Assemble(AssembleError::Tls(_)) => {
                 "the extra certificates cannot be used".to_owned()
             }
             Self::Assemble(fault) => fault.to_string(),
@@ -62,7 +62,7 @@ impl ReloadFault {
 
 /// A running engine whose settings change.
 #[derive(Debug)]
-pub struct Running<'a> {
+pub struct Reloader<'a> {
     /// The engine.
     pub gateway: &'a Gateway,
     /// What its log hears.
@@ -73,13 +73,13 @@ pub struct Running<'a> {
     pub network: &'a NetworkSettings,
 }
 
-impl Running<'_> {
+impl Reloader<'_> {
     /// Takes `new` over and returns the settings that hold from now on: those that need a restart are still the old ones, and
     /// are named in the log.
     ///
     /// # Errors
-    /// [`ReloadFault`]; nothing has changed then.
-    pub async fn take_over(&self, old: &Config, new: Config) -> Result<Config, ReloadFault> {
+    /// [`ReloadError`]; nothing has changed then.
+    pub async fn take_over(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
         let change = change(old, &new, self.buckets, self.network).await?;
         if let Some(lobby) = &change.lobby {
             match probe(lobby).await {
@@ -150,7 +150,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::net::relay::RelayFault;
+    use crate::net::relay::RelayListError;
 
     #[test]
     fn what_needs_a_restart_is_named_and_nothing_else() {
@@ -173,13 +173,13 @@ mod tests {
     #[test]
     fn the_log_is_told_no_name_of_a_file_or_a_server() {
         let path = "/home/alice/ringfence.toml".into();
-        let faults: [ReloadFault; 3] = [
+        let faults: [ReloadError; 3] = [
             ConfigError::Unreadable {
                 path,
                 kind: std::io::ErrorKind::NotFound,
             }
             .into(),
-            AssembleFault::Relay(RelayFault::BadUrl("wss://alice.example".to_owned())).into(),
+            AssembleError::Relay(RelayListError::BadUrl("wss://alice.example".to_owned())).into(),
             ConfigError::Listen("192.168.1.300".to_owned()).into(),
         ];
         for fault in faults {

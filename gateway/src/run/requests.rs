@@ -7,39 +7,39 @@ use ringfence_engine::contacts::Edit;
 use ringfence_engine::date::UnixTime;
 use ringfence_phonebook::Number;
 
-use super::command::Request;
-use super::event_loop::Loop;
-use super::parts::Change;
+use super::command::GatewayCommand;
+use super::event_loop::EventLoop;
+use super::parts::SettingsChange;
 use crate::clock;
-use crate::state::writer::{Asker, EditFault, Entry, Saved};
-use crate::stats::snapshot::{CallPicture, LinePicture, PhonePicture, Picture, Status};
-use crate::turn::pool::{self, Keeping};
+use crate::state::writer::{EditError, EditReply, SavedContacts, StateChange};
+use crate::stats::snapshot::{CallSnapshot, GatewayStatus, LineSnapshot, PhoneSnapshot, Snapshot};
+use crate::turn::pool::{self, AllocationPool};
 
-impl Loop {
-    /// Carries out one request. [`Request::Stop`] concerns the loop itself and does not get here.
-    pub(super) fn handle_request(&mut self, request: Request) {
+impl EventLoop {
+    /// Carries out one request. [`GatewayCommand::Stop`] concerns the loop itself and does not get here.
+    pub(super) fn handle_request(&mut self, request: GatewayCommand) {
         // Whoever asked may have gone; what was asked counts all the same.
         match request {
-            Request::Book(directory) => self.engine.handle_directory(directory),
-            Request::Binding(binding, tell) => {
+            GatewayCommand::Book(directory) => self.engine.handle_directory(directory),
+            GatewayCommand::Binding(binding, tell) => {
                 let _ = tell.send(self.engine.handle_binding(*binding, clock::now()));
             }
-            Request::Change(change) => self.change(*change),
-            Request::Identity(number, identity, tell) => {
+            GatewayCommand::Change(change) => self.change(*change),
+            GatewayCommand::Identity(number, identity, tell) => {
                 let _ = tell.send(self.engine.handle_identity(number, *identity));
             }
-            Request::Status(tell) => drop(tell.send(self.status())),
-            Request::Picture(tell) => drop(tell.send(Box::new(self.picture()))),
-            Request::Wish(line, wish, tell) => {
+            GatewayCommand::Status(tell) => drop(tell.send(self.status())),
+            GatewayCommand::Snapshot(tell) => drop(tell.send(Box::new(self.picture()))),
+            GatewayCommand::Wish(line, wish, tell) => {
                 let _ = tell.send(self.engine.handle_wish(line, wish, clock::now()));
             }
-            Request::Edit(number, edit, tell) => self.edit(number, edit, tell),
-            Request::Stop => {}
+            GatewayCommand::Edit(number, edit, tell) => self.edit(number, edit, tell),
+            GatewayCommand::Stop => {}
         }
     }
 
     /// Takes other settings over. Calls that are up keep the way out that they have.
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: SettingsChange) {
         self.work_bits = change.work_bits;
         self.engine
             .handle_rules(change.work_bits, change.no_answer, clock::now());
@@ -49,28 +49,28 @@ impl Loop {
         }
         if let Some(lobby) = change.lobby {
             // The old spare goes back to its server meanwhile.
-            drop(self.spare.take().map(Keeping::end));
+            drop(self.spare.take().map(AllocationPool::end));
             let (spare, shelf) = pool::keep(lobby.clone());
             self.spare = Some(spare);
             (self.studio.shelf, self.studio.lobby) = (shelf, lobby);
         }
     }
 
-    fn status(&self) -> Status {
+    fn status(&self) -> GatewayStatus {
         let lines = self.engine.lines().iter();
-        Status {
+        GatewayStatus {
             phones: lines.map(|line| self.engine.phones(line)).collect(),
             calls: self.engine.census(),
             relays: *self.relays.state().borrow(),
-            turn_ready: self.spare.as_ref().is_some_and(Keeping::is_ready),
+            turn_ready: self.spare.as_ref().is_some_and(AllocationPool::is_ready),
             counters: self.engine.counters(),
-            sound: self.tally.clone(),
+            sound: self.totals.clone(),
         }
     }
 
-    fn picture(&self) -> Picture {
+    fn picture(&self) -> Snapshot {
         let calls = self.engine.live_calls().into_iter();
-        Picture {
+        Snapshot {
             at: UnixTime::from_seconds(clock::unix_seconds()),
             status: self.status(),
             book: self.engine.book_age(),
@@ -81,7 +81,7 @@ impl Loop {
                 .map(|line| self.line(line))
                 .collect(),
             calls: calls
-                .map(|call| CallPicture {
+                .map(|call| CallSnapshot {
                     call,
                     curve: self.curves.of(call.label),
                 })
@@ -91,13 +91,13 @@ impl Loop {
         }
     }
 
-    fn line(&self, line: &Line) -> LinePicture {
+    fn line(&self, line: &Line) -> LineSnapshot {
         let flows = self.engine.flows(line).into_iter();
-        LinePicture {
+        LineSnapshot {
             number: line.number,
             identity: line.identity.key(),
             phones: flows
-                .map(|flow| PhonePicture {
+                .map(|flow| PhoneSnapshot {
                     transport: flow.transport.via_name(),
                     address: flow.peer,
                 })
@@ -107,26 +107,29 @@ impl Loop {
     }
 
     /// Has an edit of the user written down; whoever asked hears of it from [`Self::hear_diary`].
-    fn edit(&mut self, number: Number, edit: Edit, asker: Asker) {
+    fn edit(&mut self, number: Number, edit: Edit, asker: EditReply) {
         let Some(open) = &self.diary else {
             // Nothing is kept here.
             let mut contacts = self.engine.contacts().clone();
             let outcome = contacts.edit(number, &edit);
             self.engine
                 .handle_contacts(contacts, u64::MAX, clock::now());
-            drop(asker.send(outcome.map_err(EditFault::Contact)));
+            drop(asker.send(outcome.map_err(EditError::Contact)));
             return;
         };
         // Dropped, the question tells whoever asked that there is no answer.
-        drop(open.entries.try_send(Entry::Edit(number, edit, asker)));
+        drop(
+            open.entries
+                .try_send(StateChange::Edit(number, edit, asker)),
+        );
     }
 
     /// The contacts are others on the disk.
-    pub(super) fn hear_diary(&mut self, saved: Saved) {
+    pub(super) fn hear_diary(&mut self, saved: SavedContacts) {
         self.engine
             .handle_contacts(saved.contacts, saved.count, clock::now());
         for (asker, outcome) in saved.told {
-            drop(asker.send(outcome.map_err(EditFault::Contact)));
+            drop(asker.send(outcome.map_err(EditError::Contact)));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::phone::{Heard, Phone};
 use super::report::{Actor, CallReport, Timeline, tenths};
 use super::stack::{End, Stack};
 use crate::clock;
-use crate::run::event::Happening;
+use crate::run::event::Event;
 use crate::softphone::{PhoneEvent, Registration};
 
 /// What phone A says and phone B listens for, and the other way round, in hertz.
@@ -80,7 +80,7 @@ pub enum CallFault {
 /// A call under way.
 struct Scene<'a> {
     stack: &'a Stack,
-    watches: [broadcast::Receiver<Happening>; 2],
+    watches: [broadcast::Receiver<Event>; 2],
     timeline: Timeline,
     report: CallReport,
     talk: Duration,
@@ -272,10 +272,8 @@ impl Scene<'_> {
         let search = async {
             loop {
                 match watch.recv().await {
-                    Ok(Happening::Step { step, at, .. }) => {
-                        timeline.add(at, actor, step.to_string())
-                    }
-                    Ok(Happening::Figures { figures, .. }) => return Some(*figures),
+                    Ok(Event::Step { step, at, .. }) => timeline.add(at, actor, step.to_string()),
+                    Ok(Event::Figures { figures, .. }) => return Some(*figures),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
@@ -289,11 +287,10 @@ impl Scene<'_> {
         for (index, watch) in self.watches.iter_mut().enumerate() {
             loop {
                 match watch.try_recv() {
-                    Ok(Happening::Step { step, at, .. }) => {
+                    Ok(Event::Step { step, at, .. }) => {
                         self.timeline.add(at, engine(index), step.to_string())
                     }
-                    Ok(Happening::Figures { .. })
-                    | Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                    Ok(Event::Figures { .. }) | Err(broadcast::error::TryRecvError::Lagged(_)) => {}
                     Err(_) => break,
                 }
             }

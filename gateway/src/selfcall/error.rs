@@ -4,12 +4,12 @@ use ringfence_phonebook::relay::RelayError;
 use ringfence_phonebook::service::{ServiceError, StartError};
 use ringfence_phonebook::turn::service::TurnStartError;
 
-use crate::lines::ActivateFault;
-use crate::net::book::BookFault;
+use crate::lines::LineError;
+use crate::net::book::BookError;
 use crate::net::phone::ListenError;
 use crate::page::FrontError;
-use crate::run::assemble::AssembleFault;
-use crate::turn::probe::ProbeFault;
+use crate::run::assemble::AssembleError;
+use crate::turn::probe::TurnProbeError;
 
 /// Why the stack does not stand.
 #[derive(Debug, thiserror::Error)]
@@ -32,16 +32,16 @@ pub enum StackFault {
     Turn(#[from] TurnStartError),
     /// A line could not be activated.
     #[error(transparent)]
-    Activate(#[from] ActivateFault),
+    Activate(#[from] LineError),
     /// The book could not be downloaded.
     #[error(transparent)]
-    Download(#[from] BookFault),
+    Download(#[from] BookError),
     /// An engine could not be put together.
     #[error(transparent)]
-    Assemble(#[from] AssembleFault),
+    Assemble(#[from] AssembleError),
     /// The TURN server gives no relayed address.
     #[error(transparent)]
-    Probe(#[from] ProbeFault),
+    Probe(#[from] TurnProbeError),
     /// An engine could not listen for phones.
     #[error(transparent)]
     Listen(#[from] ListenError),

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::TurnSettings;
-use crate::net::watch::Watch;
+use crate::net::watch::ConnectionAudit;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 
@@ -22,7 +22,7 @@ pub struct StackOptions {
     /// Real servers instead of all embedded ones but the phone book.
     pub outside: Option<Outside>,
     /// Who sees what the engines open towards the world.
-    pub watch: Watch,
+    pub watch: ConnectionAudit,
 }
 
 /// The servers of an engine's settings, and the rules of its network.

@@ -20,12 +20,12 @@ use super::report::{LineReport, SipReport, StackReport};
 use super::servers::{Around, listed};
 use super::{ANY_PORT, StackFault, StackOptions};
 use crate::config::{Config, SipListen, TurnSettings};
-use crate::lines::ActivateFault;
+use crate::lines::LineError;
 use crate::lines::activate::activate;
 use crate::net::book::{BookClient, BookCopy};
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
-use crate::net::watch::Watch;
+use crate::net::watch::ConnectionAudit;
 use crate::page::Front;
 use crate::page::board::Board;
 use crate::run::assemble::assemble_watched;
@@ -196,10 +196,14 @@ struct Enrolled {
     line: LineFile,
 }
 
-async fn enrol(config: Config, book: &PhoneBook, watch: &Watch) -> Result<Enrolled, StackFault> {
+async fn enrol(
+    config: Config,
+    book: &PhoneBook,
+    watch: &ConnectionAudit,
+) -> Result<Enrolled, StackFault> {
     let issued = book.issue().await?;
     let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
-    let mut keystore = Keystore::open(&config.state, None).map_err(ActivateFault::from)?;
+    let mut keystore = Keystore::open(&config.state, None).map_err(LineError::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
     Ok(Enrolled {
         config,
@@ -209,7 +213,11 @@ async fn enrol(config: Config, book: &PhoneBook, watch: &Watch) -> Result<Enroll
     })
 }
 
-async fn start_end(enrolled: Enrolled, book: &PhoneBook, watch: &Watch) -> Result<End, StackFault> {
+async fn start_end(
+    enrolled: Enrolled,
+    book: &PhoneBook,
+    watch: &ConnectionAudit,
+) -> Result<End, StackFault> {
     let Enrolled {
         config,
         client,

@@ -13,7 +13,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::state::keystore::{ContactsFile, Evidence, EvidenceFolder, KeystoreFault, LedgerFile};
+use crate::state::keystore::{ContactsFile, Evidence, EvidenceFolder, KeystoreError, LedgerFile};
 
 /// How often the file of the contacts is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -24,14 +24,14 @@ const WAITING: usize = 256;
 
 /// Where a gateway writes.
 #[derive(Debug)]
-pub struct Diary {
+pub struct StateWriter {
     contacts: ContactsFile,
     ledger: LedgerFile,
     evidence: EvidenceFolder,
     book: BookKey,
 }
 
-impl Diary {
+impl StateWriter {
     /// The diary in a state folder, for the book with this key.
     #[must_use]
     pub fn new(
@@ -50,16 +50,16 @@ impl Diary {
     /// The contacts as they are.
     ///
     /// # Errors
-    /// [`KeystoreFault`]: an engine that forgot whose keys it knows would trust anybody anew.
-    pub fn contacts(&mut self) -> Result<Contacts, KeystoreFault> {
+    /// [`KeystoreError`]: an engine that forgot whose keys it knows would trust anybody anew.
+    pub fn contacts(&mut self) -> Result<Contacts, KeystoreError> {
         self.contacts.read()
     }
 
     /// The ledger as it is.
     ///
     /// # Errors
-    /// [`KeystoreFault`]: an engine that forgot what it has taken would show texts twice.
-    pub fn ledger(&mut self) -> Result<Ledger, KeystoreFault> {
+    /// [`KeystoreError`]: an engine that forgot what it has taken would show texts twice.
+    pub fn ledger(&mut self) -> Result<Ledger, KeystoreError> {
         self.ledger.read()
     }
 
@@ -84,7 +84,7 @@ impl Diary {
 
 /// Something to be written down.
 #[derive(Debug)]
-pub(crate) enum Entry {
+pub(crate) enum StateChange {
     Learnt {
         count: u64,
         learnt: Learnt,
@@ -93,22 +93,22 @@ pub(crate) enum Entry {
     /// All of it; a later one replaces it.
     Ledger(Box<Ledger>),
     /// The user has decided something about a contact. Whoever asked is told when the engine knows.
-    Edit(Number, Edit, Asker),
+    Edit(Number, Edit, EditReply),
 }
 
 /// Where the outcome of an edit is waited for.
-pub(crate) type Asker = oneshot::Sender<Result<(), EditFault>>;
+pub(crate) type EditReply = oneshot::Sender<Result<(), EditError>>;
 
 /// Why an edit is not in the contacts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum EditFault {
+pub enum EditError {
     /// It makes no sense.
     #[error(transparent)]
     Contact(#[from] ContactFault),
     /// It could not be saved; the contacts are as they were.
     #[error("it could not be saved: {}. To do: {}", .0.unnamed(), .0.remedy())]
-    Disk(#[from] KeystoreFault),
+    Disk(#[from] KeystoreError),
     /// The engine has stopped, or its disk is too slow.
     #[error("the engine does not answer")]
     Away,
@@ -116,40 +116,44 @@ pub enum EditFault {
 
 /// The contacts as they are on the disk, with everything learnt up to `count`.
 #[derive(Debug)]
-pub(crate) struct Saved {
+pub(crate) struct SavedContacts {
     pub(crate) contacts: Contacts,
     pub(crate) count: u64,
     /// Edits that are in it, or were refused.
-    pub(crate) told: Vec<(Asker, Result<(), ContactFault>)>,
+    pub(crate) told: Vec<(EditReply, Result<(), ContactFault>)>,
 }
 
 /// The open diary of a running gateway.
 #[derive(Debug)]
-pub(crate) struct OpenDiary {
-    pub(crate) entries: mpsc::Sender<Entry>,
-    pub(crate) saved: mpsc::Receiver<Saved>,
+pub(crate) struct RunningWriter {
+    pub(crate) entries: mpsc::Sender<StateChange>,
+    pub(crate) saved: mpsc::Receiver<SavedContacts>,
     pub(crate) task: JoinHandle<()>,
 }
 
 /// Begins to write. The task ends, with everything written, when nobody can bring entries any more.
-pub(crate) fn open(diary: Diary) -> OpenDiary {
+pub(crate) fn open(diary: StateWriter) -> RunningWriter {
     let (entries, brought) = mpsc::channel(WAITING);
     let (tell, saved) = mpsc::channel(1);
-    let page = Page {
+    let page = WriterTask {
         edition: diary.contacts.edition(),
         diary,
         waiting: Vec::new(),
         count: 0,
         complained: false,
     };
-    OpenDiary {
+    RunningWriter {
         entries,
         saved,
         task: tokio::spawn(write(page, brought, tell)),
     }
 }
 
-async fn write(mut page: Page, mut brought: mpsc::Receiver<Entry>, tell: mpsc::Sender<Saved>) {
+async fn write(
+    mut page: WriterTask,
+    mut brought: mpsc::Receiver<StateChange>,
+    tell: mpsc::Sender<SavedContacts>,
+) {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_open = true;
@@ -181,34 +185,34 @@ async fn write(mut page: Page, mut brought: mpsc::Receiver<Entry>, tell: mpsc::S
 
 /// The diary in the hands of the task that writes.
 #[derive(Debug)]
-struct Page {
-    diary: Diary,
-    edition: Option<crate::state::keystore::Edition>,
-    waiting: Vec<Entry>,
+struct WriterTask {
+    diary: StateWriter,
+    edition: Option<crate::state::keystore::FileIdentity>,
+    waiting: Vec<StateChange>,
     count: u64,
     complained: bool,
 }
 
-impl Page {
+impl WriterTask {
     /// Writes what waits, and reads what others wrote. The contacts, if they are others than before.
-    fn turn(&mut self) -> Option<Saved> {
+    fn turn(&mut self) -> Option<SavedContacts> {
         let (mut learnt, mut ledger, mut edits) = (Vec::new(), None, Vec::new());
         for entry in std::mem::take(&mut self.waiting) {
             match entry {
-                Entry::Evidence(evidence) => self.diary.keep(&evidence),
-                Entry::Ledger(newer) => ledger = Some(newer),
-                Entry::Learnt {
+                StateChange::Evidence(evidence) => self.diary.keep(&evidence),
+                StateChange::Ledger(newer) => ledger = Some(newer),
+                StateChange::Learnt {
                     count,
                     learnt: about,
                 } => learnt.push((count, about)),
-                Entry::Edit(number, edit, asker) => edits.push((number, edit, asker)),
+                StateChange::Edit(number, edit, asker) => edits.push((number, edit, asker)),
             }
         }
         if let Some(ledger) = ledger
             && let Err(fault) = self.diary.ledger.write(&ledger)
         {
             self.complain(&fault);
-            self.waiting.push(Entry::Ledger(ledger));
+            self.waiting.push(StateChange::Ledger(ledger));
         }
         let edition = self.diary.contacts.edition();
         if learnt.is_empty() && edits.is_empty() && edition == self.edition {
@@ -228,7 +232,7 @@ impl Page {
                 self.complained = false;
                 self.edition = self.diary.contacts.edition();
                 self.count = learnt.last().map_or(self.count, |(count, _)| *count);
-                Some(Saved {
+                Some(SavedContacts {
                     contacts,
                     count: self.count,
                     told: edits
@@ -242,19 +246,19 @@ impl Page {
                 self.complain(&fault);
                 for (.., asker) in edits {
                     // Whoever asked may have gone.
-                    drop(asker.send(Err(EditFault::Disk(fault.clone()))));
+                    drop(asker.send(Err(EditError::Disk(fault.clone()))));
                 }
                 learnt.truncate(WAITING);
                 let again = learnt
                     .into_iter()
-                    .map(|(count, learnt)| Entry::Learnt { count, learnt });
+                    .map(|(count, learnt)| StateChange::Learnt { count, learnt });
                 self.waiting.extend(again);
                 None
             }
         }
     }
 
-    fn complain(&mut self, fault: &KeystoreFault) {
+    fn complain(&mut self, fault: &KeystoreError) {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!(
                 "contacts or ledger cannot be saved or read, and are tried again: {}. To do: {}",
@@ -276,12 +280,12 @@ mod tests {
 
     const NUMBER: Number = Number::new(20_001);
 
-    fn diary(folder: &Path) -> Diary {
+    fn diary(folder: &Path) -> StateWriter {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
         let ledger = LedgerFile::open(folder, None);
-        Diary::new((contacts, ledger), EvidenceFolder::of(folder), key)
+        StateWriter::new((contacts, ledger), EvidenceFolder::of(folder), key)
     }
 
     fn pin() -> Learnt {
@@ -297,7 +301,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut open = open(diary(folder.path()));
         let learnt = pin();
-        let entry = Entry::Learnt { count: 1, learnt };
+        let entry = StateChange::Learnt { count: 1, learnt };
         open.entries.send(entry).await.unwrap();
         let saved = open.saved.recv().await.unwrap();
         assert_eq!((saved.contacts.iter().count(), saved.count), (1, 1));
@@ -318,9 +322,9 @@ mod tests {
         let mut open = open(diary(folder.path()));
         let learnt = pin();
         let entries = [
-            Entry::Learnt { count: 1, learnt },
-            Entry::Edit(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
-            Entry::Edit(Number::new(7), Edit::Remove, oneshot::channel().0),
+            StateChange::Learnt { count: 1, learnt },
+            StateChange::Edit(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
+            StateChange::Edit(Number::new(7), Edit::Remove, oneshot::channel().0),
         ];
         for entry in entries {
             open.entries.send(entry).await.unwrap();
@@ -342,7 +346,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for line in 0..3 {
             ledger.habits.entry(Number::new(line)).or_default();
-            let entry = Entry::Ledger(Box::new(ledger.clone()));
+            let entry = StateChange::Ledger(Box::new(ledger.clone()));
             open.entries.send(entry).await.unwrap();
         }
         drop((open.entries, open.saved));
@@ -354,7 +358,7 @@ mod tests {
     async fn the_last_entries_are_written_before_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let open = open(diary(folder.path()));
-        let entry = Entry::Learnt {
+        let entry = StateChange::Learnt {
             count: 1,
             learnt: pin(),
         };

@@ -15,19 +15,19 @@ const PACKET: Duration = Duration::from_millis(20);
 
 /// The curves of all calls that have sound.
 #[derive(Debug, Default)]
-pub(crate) struct Curves(BTreeMap<CallLabel, Curve>);
+pub(crate) struct QualityHistories(BTreeMap<CallLabel, QualityHistory>);
 
 /// One call, second by second.
 #[derive(Clone, Debug, Default)]
-pub struct Curve {
+pub struct QualityHistory {
     /// The last samples, oldest first.
-    pub samples: VecDeque<Sample>,
+    pub samples: VecDeque<QualitySample>,
     last: Figures,
 }
 
 /// One second of both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sample {
+pub struct QualitySample {
     /// What the phone here says.
     pub from_phone: Quality,
     /// What the phone here hears.
@@ -48,7 +48,7 @@ pub struct Quality {
     pub mos: Option<f64>,
 }
 
-impl Curves {
+impl QualityHistories {
     /// The figures of a call so far, a second after the last ones.
     pub(crate) fn add(&mut self, call: CallLabel, figures: &Figures) {
         if figures.connected.is_none() {
@@ -59,7 +59,7 @@ impl Curves {
         if curve.samples.len() >= MOST_SAMPLES {
             curve.samples.pop_front();
         }
-        curve.samples.push_back(Sample {
+        curve.samples.push_back(QualitySample {
             from_phone: Quality::between(&last.from_phone, &figures.from_phone),
             to_phone: Quality::between(&last.to_phone, &figures.to_phone),
         });
@@ -71,7 +71,7 @@ impl Curves {
     }
 
     /// What is known of a call.
-    pub(crate) fn of(&self, call: CallLabel) -> Curve {
+    pub(crate) fn of(&self, call: CallLabel) -> QualityHistory {
         self.0.get(&call).cloned().unwrap_or_default()
     }
 }

@@ -10,22 +10,22 @@ use ringfence_engine::{BookAge, Census, Counters, LiveCall};
 use ringfence_phonebook::{IdentityKey, Number};
 
 use crate::net::relay::RelayState;
-pub use crate::stats::quality_history::{Curve, MOST_SAMPLES, Quality, Sample};
-use crate::stats::totals::Tally;
+pub use crate::stats::quality_history::{MOST_SAMPLES, Quality, QualityHistory, QualitySample};
+use crate::stats::totals::CallTotals;
 
 /// The engine at one moment.
 #[derive(Clone, Debug)]
-pub struct Picture {
+pub struct Snapshot {
     /// When.
     pub at: UnixTime,
     /// The numbers-only part.
-    pub status: Status,
+    pub status: GatewayStatus,
     /// The copy of the phone book; `None` while there is none.
     pub book: Option<BookAge>,
     /// The lines, in their order.
-    pub lines: Vec<LinePicture>,
+    pub lines: Vec<LineSnapshot>,
     /// The calls that are not over.
-    pub calls: Vec<CallPicture>,
+    pub calls: Vec<CallSnapshot>,
     /// Whose key each number stands for.
     pub contacts: Contacts,
     /// Calls of the past, texts that wait, what lines were told.
@@ -34,20 +34,20 @@ pub struct Picture {
 
 /// One line.
 #[derive(Clone, Debug)]
-pub struct LinePicture {
+pub struct LineSnapshot {
     /// Its number.
     pub number: Number,
     /// Its key.
     pub identity: IdentityKey,
     /// The phones that are registered.
-    pub phones: Vec<PhonePicture>,
+    pub phones: Vec<PhoneSnapshot>,
     /// The status with which they refuse texts, if they do.
     pub takes_no_texts: Option<u16>,
 }
 
 /// One registered phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhonePicture {
+pub struct PhoneSnapshot {
     /// `UDP`, `TCP` or `TLS`.
     pub transport: &'static str,
     /// Where it is.
@@ -56,16 +56,16 @@ pub struct PhonePicture {
 
 /// One call.
 #[derive(Clone, Debug)]
-pub struct CallPicture {
+pub struct CallSnapshot {
     /// Who and how far.
     pub call: LiveCall,
     /// How good.
-    pub curve: Curve,
+    pub curve: QualityHistory,
 }
 
 /// What a gateway says of itself.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub struct GatewayStatus {
     /// How many phones are registered, line by line.
     pub phones: Vec<usize>,
     /// Calls by state.
@@ -77,5 +77,5 @@ pub struct Status {
     /// What the engine dropped in silence.
     pub counters: Counters,
     /// What calls were.
-    pub sound: Tally,
+    pub sound: CallTotals,
 }

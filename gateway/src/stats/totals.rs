@@ -1,4 +1,4 @@
-//! Sums of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
+//! DirectionTotals of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
 //! nothing of a single call is kept.
 
 use ringfence_media::Figures;
@@ -9,20 +9,20 @@ const JITTER_BOUNDS: [u64; 9] = [
     1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
 ];
 
-/// Sums over all calls whose sound is over, since the start.
+/// DirectionTotals over all calls whose sound is over, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct CallTotals {
     /// Calls whose far leg was connected.
     pub calls: u64,
     /// From phones to other engines.
-    pub from_phones: Sums,
+    pub from_phones: DirectionTotals,
     /// From other engines to phones.
-    pub to_phones: Sums,
+    pub to_phones: DirectionTotals,
 }
 
-/// Sums over one way of all calls.
+/// DirectionTotals over one way of all calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct DirectionTotals {
     /// Packets of sound and digits that were passed on.
     pub passed: u64,
     /// Packets that their sender numbered and that never arrived.
@@ -35,7 +35,7 @@ pub struct Sums {
     jitter_micros: u64,
 }
 
-impl Tally {
+impl CallTotals {
     /// Adds a call whose sound is over. One that was never connected had none.
     pub(crate) fn add(&mut self, figures: &Figures) {
         if figures.connected.is_none() {
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-impl Sums {
+impl DirectionTotals {
     fn add(&mut self, way: &Way) {
         self.passed += way.passed;
         self.lost += way.lost;
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn calls_add_up_and_each_jitter_has_its_bucket() {
-        let mut tally = Tally::default();
+        let mut tally = CallTotals::default();
         for millis in [1, 3, 3, 500] {
             tally.add(&call(millis));
         }
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_call_that_was_never_connected_is_none() {
-        let mut tally = Tally::default();
+        let mut tally = CallTotals::default();
         tally.add(&Figures {
             connected: None,
             ..call(1)
         });
-        assert_eq!(tally, Tally::default());
+        assert_eq!(tally, CallTotals::default());
     }
 }

@@ -24,7 +24,7 @@ pub enum TurnLogin {
     /// Nothing is set.
     None,
     /// Logins that the phone book gives in bulk, each used once.
-    Book(Purse),
+    Book(CredentialPool),
     /// A secret shared with the server, from which one-use credentials are made (draft-uberti-behave-turn-rest).
     Shared(Secret),
     /// One fixed account. The server can then tell this engine's calls from others'.
@@ -45,18 +45,18 @@ struct Login {
 
 /// The logins that are left.
 #[derive(Clone, Debug, Default)]
-pub struct Purse(Arc<Mutex<VecDeque<Login>>>);
+pub struct CredentialPool(Arc<Mutex<VecDeque<Login>>>);
 
 /// The same purse, not one with the same logins in it.
-impl PartialEq for Purse {
+impl PartialEq for CredentialPool {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Purse {}
+impl Eq for CredentialPool {}
 
-impl Purse {
+impl CredentialPool {
     /// Puts logins in that end at `expires`, Unix seconds. When it is full, the oldest go.
     pub fn put(&self, logins: impl IntoIterator<Item = (String, String)>, expires: u64) {
         let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,8 +102,8 @@ mod tests {
 
     const DAY: u64 = 24 * 60 * 60;
 
-    fn filled(count: usize, expires: u64) -> Purse {
-        let purse = Purse::default();
+    fn filled(count: usize, expires: u64) -> CredentialPool {
+        let purse = CredentialPool::default();
         let login = |at: usize| (format!("{expires}:{at}"), "secret".to_owned());
         purse.put((0..count).map(login), expires);
         purse
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn more_are_fetched_when_few_are_left_or_when_they_grow_old() {
-        assert!(Purse::default().is_low(0));
+        assert!(CredentialPool::default().is_low(0));
         let purse = filled(LOW, DAY);
         assert!(!purse.is_low(0));
         assert!(purse.is_low(DAY - GOOD_LIFE));

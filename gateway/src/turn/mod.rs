@@ -10,4 +10,4 @@ pub mod servers;
 mod socket;
 
 pub use endpoint::{TurnEndpoint, TurnUrlError, Wire};
-pub use socket::{Sent, TurnFault, TurnSocket, TurnTarget};
+pub use socket::{SendOutcome, TurnDialError, TurnSocket, TurnTarget};

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::TurnSocket;
 use super::allocation_io::{give_back, send, step};
-use super::servers::Lobby;
+use super::servers::TurnServers;
 use crate::clock;
 
 /// Calls that ask in the same moment. One gets the spare; whoever finds no room dials.
@@ -49,11 +49,11 @@ struct Pace {
 }
 
 /// A call that wants the spare. When it is dropped, there is none.
-type Ask = oneshot::Sender<Spare>;
+type Ask = oneshot::Sender<WarmAllocation>;
 
 /// An allocated far leg, its wire, and what the other engine must be told about it.
 #[derive(Debug)]
-pub(crate) struct Spare {
+pub(crate) struct WarmAllocation {
     pub(crate) leg: FarLeg,
     pub(crate) turn: TurnSocket,
     pub(crate) local: FarLocal,
@@ -61,11 +61,11 @@ pub(crate) struct Spare {
 
 /// Where calls find the spare.
 #[derive(Clone, Debug)]
-pub(crate) struct Shelf(mpsc::WeakSender<Ask>);
+pub(crate) struct AllocationPoolHandle(mpsc::WeakSender<Ask>);
 
 /// Keeps a spare on the shelf until it is ended or dropped.
 #[derive(Debug)]
-pub(crate) struct Keeping {
+pub(crate) struct AllocationPool {
     asks: mpsc::Sender<Ask>,
     ready: Arc<AtomicBool>,
     task: JoinHandle<()>,
@@ -80,13 +80,13 @@ enum Fate {
 }
 
 /// Begins to keep a spare.
-pub(crate) fn keep(lobby: Lobby) -> (Keeping, Shelf) {
+pub(crate) fn keep(lobby: TurnServers) -> (AllocationPool, AllocationPoolHandle) {
     keep_at(PACE, lobby)
 }
 
-fn keep_at(pace: Pace, lobby: Lobby) -> (Keeping, Shelf) {
+fn keep_at(pace: Pace, lobby: TurnServers) -> (AllocationPool, AllocationPoolHandle) {
     let (asks, asked) = mpsc::channel(ASKING);
-    let shelf = Shelf(asks.downgrade());
+    let shelf = AllocationPoolHandle(asks.downgrade());
     let ready = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&ready);
     let task = tokio::spawn(async move {
@@ -94,19 +94,19 @@ fn keep_at(pace: Pace, lobby: Lobby) -> (Keeping, Shelf) {
         // It only ends with the gateway.
         let _ = keep_one(&pace, &lobby, &mut asked, &tell).await;
     });
-    (Keeping { asks, ready, task }, shelf)
+    (AllocationPool { asks, ready, task }, shelf)
 }
 
-impl Shelf {
+impl AllocationPoolHandle {
     /// The spare, if there is one. Does not wait for the network.
-    pub(crate) async fn take(&self) -> Option<Spare> {
+    pub(crate) async fn take(&self) -> Option<WarmAllocation> {
         let (give, given) = oneshot::channel();
         self.0.upgrade()?.try_send(give).ok()?;
         given.await.ok()
     }
 }
 
-impl Keeping {
+impl AllocationPool {
     /// Whether a spare is on the shelf.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
@@ -122,7 +122,7 @@ impl Keeping {
 /// Keeps one spare after the other. `None` when the gateway stops.
 async fn keep_one(
     pace: &Pace,
-    lobby: &Lobby,
+    lobby: &TurnServers,
     asks: &mut mpsc::Receiver<Ask>,
     ready: &AtomicBool,
 ) -> Option<()> {
@@ -209,7 +209,7 @@ impl Waiting {
                     (None, _) => break None,
                     (Some(ask), Some(local)) if self.leg.is_ready() => {
                         let Self { leg, turn, .. } = self;
-                        let Err(spare) = ask.send(Spare { leg, turn, local }) else {
+                        let Err(spare) = ask.send(WarmAllocation { leg, turn, local }) else {
                             return Some(Fate::Taken);
                         };
                         // The call is over already.
@@ -297,13 +297,13 @@ mod tests {
             .unwrap()
     }
 
-    async fn lobby(addr: SocketAddr, transport: &str) -> Lobby {
+    async fn lobby(addr: SocketAddr, transport: &str) -> TurnServers {
         let endpoint: TurnEndpoint = format!("turn:{addr}?transport={transport}")
             .parse()
             .unwrap();
         let target = endpoint.resolve(tls::client(None).unwrap()).await.unwrap();
         let login = TurnLogin::Shared(Secret::new("secret".to_owned()));
-        Lobby::new(vec![target], login, true)
+        TurnServers::new(vec![target], login, true)
     }
 
     async fn eventually(what: impl Fn() -> bool) {
@@ -315,7 +315,7 @@ mod tests {
         timeout(PATIENCE, wait).await.unwrap();
     }
 
-    async fn take(shelf: &Shelf) -> Spare {
+    async fn take(shelf: &AllocationPoolHandle) -> WarmAllocation {
         let wait = async {
             loop {
                 if let Some(spare) = shelf.take().await {
@@ -327,7 +327,7 @@ mod tests {
         timeout(PATIENCE, wait).await.unwrap()
     }
 
-    async fn connects(mut spare: Spare, other: FarLocal, role: Role) {
+    async fn connects(mut spare: WarmAllocation, other: FarLocal, role: Role) {
         let remote = Description {
             ufrag: other.ufrag,
             pwd: other.pwd,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::TurnSocket;
 use super::allocation_io::{give_back, send, step};
-use super::servers::Lobby;
+use super::servers::TurnServers;
 use crate::clock;
 
 /// The far leg gives up by itself before this.
@@ -20,7 +20,7 @@ const RETURN_LIMIT: Duration = Duration::from_millis(500);
 /// Why there would be no sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ProbeFault {
+pub enum TurnProbeError {
     /// No server took the connection.
     #[error("no TURN server can be reached")]
     Unreachable,
@@ -29,7 +29,7 @@ pub enum ProbeFault {
     Refused(FarFault),
 }
 
-impl ProbeFault {
+impl TurnProbeError {
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -60,10 +60,10 @@ impl ProbeFault {
 /// Gets a relayed address and gives it back. Returns how long that took.
 ///
 /// # Errors
-/// [`ProbeFault`].
-pub async fn probe(lobby: &Lobby) -> Result<Duration, ProbeFault> {
+/// [`TurnProbeError`].
+pub async fn probe(lobby: &TurnServers) -> Result<Duration, TurnProbeError> {
     let start = clock::now();
-    let (mut socket, config) = lobby.enter().await.ok_or(ProbeFault::Unreachable)?;
+    let (mut socket, config) = lobby.enter().await.ok_or(TurnProbeError::Unreachable)?;
     let mut leg = FarLeg::new(config, rand::rng().random(), start);
     let asked = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
     let took = start.elapsed();
@@ -71,7 +71,7 @@ pub async fn probe(lobby: &Lobby) -> Result<Duration, ProbeFault> {
     drop(timeout(RETURN_LIMIT, give_back(leg, socket)).await);
     asked
         .unwrap_or(Err(FarFault::Timeout))
-        .map_err(ProbeFault::Refused)?;
+        .map_err(TurnProbeError::Refused)?;
     Ok(took)
 }
 

@@ -13,7 +13,7 @@ use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 use super::credentials::TurnLogin;
 use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
-use crate::net::watch::{Opened, Watch};
+use crate::net::watch::{AuditEntry, ConnectionAudit};
 
 /// How long a login is good for. The longest call plus the time a spare allocation may wait:
 /// a server that checks the expiry on every refresh must not end a call.
@@ -21,14 +21,14 @@ const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The TURN servers of an engine and how it logs in to them.
 #[derive(Clone, Debug)]
-pub struct Lobby {
+pub struct TurnServers {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
     private_relays: bool,
-    watch: Watch,
+    watch: ConnectionAudit,
 }
 
-impl Lobby {
+impl TurnServers {
     /// Servers in the order in which they are tried. `private_relays` accepts relayed
     /// addresses on loopback and private networks: for demo and tests.
     #[must_use]
@@ -37,13 +37,13 @@ impl Lobby {
             servers: servers.into(),
             login,
             private_relays,
-            watch: Watch::default(),
+            watch: ConnectionAudit::default(),
         }
     }
 
     /// The same, with somebody who sees which servers are dialled.
     #[must_use]
-    pub fn watched(self, watch: Watch) -> Self {
+    pub fn watched(self, watch: ConnectionAudit) -> Self {
         Self { watch, ..self }
     }
 
@@ -52,7 +52,7 @@ impl Lobby {
     pub(crate) async fn enter(&self) -> Option<(TurnSocket, FarConfig)> {
         for (position, target) in (1_usize..).zip(self.servers.iter()) {
             let (username, password) = self.credentials()?;
-            self.watch.note(|| Opened::Turn(target.addr()));
+            self.watch.note(|| AuditEntry::Turn(target.addr()));
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
                     let config = FarConfig {

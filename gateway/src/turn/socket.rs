@@ -18,7 +18,7 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::endpoint::{TurnEndpoint, Wire};
-use crate::net::resilient_recv::patiently;
+use crate::net::resilient_recv::recv_resilient;
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
 /// than a caller's patience.
@@ -33,7 +33,7 @@ const READ_CHUNK: usize = 16 * 1024;
 /// Why the TURN server cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TurnFault {
+pub enum TurnDialError {
     /// The name has no address.
     #[error("the name of the TURN server {0} has no address")]
     NoSuchName(String),
@@ -50,7 +50,7 @@ pub enum TurnFault {
     Tls(String),
 }
 
-impl TurnFault {
+impl TurnDialError {
     /// What failed without naming the server: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
@@ -96,9 +96,9 @@ impl TurnEndpoint {
     /// Looks the name up. To be called ahead of calls and repeated now and then, never at the moment of dialling.
     ///
     /// # Errors
-    /// [`TurnFault::NoSuchName`] when there is no address within 5 s.
-    pub async fn resolve(&self, tls: Arc<ClientConfig>) -> Result<TurnTarget, TurnFault> {
-        let no_name = || TurnFault::NoSuchName(self.to_string());
+    /// [`TurnDialError::NoSuchName`] when there is no address within 5 s.
+    pub async fn resolve(&self, tls: Arc<ClientConfig>) -> Result<TurnTarget, TurnDialError> {
+        let no_name = || TurnDialError::NoSuchName(self.to_string());
         let addr = if let Ok(ip) = self.host.parse::<IpAddr>() {
             SocketAddr::new(ip, self.port)
         } else {
@@ -121,7 +121,7 @@ impl TurnEndpoint {
 
 /// What became of a message handed to [`TurnSocket::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub enum SendOutcome {
     /// It is on its way.
     Yes,
     /// The wire is full or gone; the message is lost, as a datagram may be. A closed wire is told by [`TurnSocket::recv`].
@@ -159,8 +159,8 @@ impl TurnSocket {
     /// Connects. Takes at most 10 s (TCP and TLS), usually one or two round trips; UDP asks nobody.
     ///
     /// # Errors
-    /// [`TurnFault`] when the server does not accept the connection or its certificate is not trusted.
-    pub async fn dial(target: &TurnTarget) -> Result<Self, TurnFault> {
+    /// [`TurnDialError`] when the server does not accept the connection or its certificate is not trusted.
+    pub async fn dial(target: &TurnTarget) -> Result<Self, TurnDialError> {
         match target.endpoint.wire {
             Wire::Udp => Self::dial_udp(target).await,
             Wire::Tcp => {
@@ -171,7 +171,7 @@ impl TurnSocket {
             Wire::Tls => {
                 let stream = connect(target).await?;
                 let (local, peer) = ends(target, &stream)?;
-                let fault = || TurnFault::Tls(target.endpoint.to_string());
+                let fault = || TurnDialError::Tls(target.endpoint.to_string());
                 let name =
                     ServerName::try_from(target.endpoint.host.clone()).map_err(|_| fault())?;
                 let handshake = TlsConnector::from(Arc::clone(&target.tls)).connect(name, stream);
@@ -188,7 +188,7 @@ impl TurnSocket {
         clippy::disallowed_methods,
         reason = "this is the one place where a media socket is opened towards the world"
     )]
-    async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnFault> {
+    async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnDialError> {
         let fault = |error: std::io::Error| unreachable_server(target, &error);
         let any: SocketAddr = if target.addr.is_ipv4() {
             ([0, 0, 0, 0], 0).into()
@@ -248,12 +248,16 @@ impl TurnSocket {
     }
 
     /// Sends one TURN message. Returns at once; when the wire is full the message is dropped, because sound that waits is of no use.
-    pub fn send(&self, message: &[u8]) -> Sent {
+    pub fn send(&self, message: &[u8]) -> SendOutcome {
         let sent = match &self.path {
             Path::Datagrams(socket) => socket.try_send(message).is_ok(),
             Path::Stream { writing, .. } => writing.try_send(message.to_vec()).is_ok(),
         };
-        if sent { Sent::Yes } else { Sent::Dropped }
+        if sent {
+            SendOutcome::Yes
+        } else {
+            SendOutcome::Dropped
+        }
     }
 
     /// Waits for bytes from the server and puts them into `buffer` (cleared first): one datagram, or whatever the stream gave.
@@ -264,7 +268,7 @@ impl TurnSocket {
             Path::Datagrams(socket) => {
                 buffer.reserve(READ_CHUNK);
                 // The server may be back in a moment, and the far leg keeps its own time.
-                patiently(socket, || socket.try_recv_buf(buffer)).await;
+                recv_resilient(socket, || socket.try_recv_buf(buffer)).await;
                 true
             }
             Path::Stream { reading, .. } => {
@@ -294,7 +298,7 @@ impl TurnSocket {
     clippy::disallowed_methods,
     reason = "this is the one place where a media socket is opened towards the world"
 )]
-async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnFault> {
+async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnDialError> {
     let stream = timeout(DIAL_LIMIT, TcpStream::connect(target.addr))
         .await
         .map_err(|_| unreachable_server(target, &std::io::ErrorKind::TimedOut.into()))?
@@ -306,15 +310,18 @@ async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnFault> {
     Ok(stream)
 }
 
-fn ends(target: &TurnTarget, stream: &TcpStream) -> Result<(SocketAddr, SocketAddr), TurnFault> {
+fn ends(
+    target: &TurnTarget,
+    stream: &TcpStream,
+) -> Result<(SocketAddr, SocketAddr), TurnDialError> {
     let local = stream
         .local_addr()
         .map_err(|error| unreachable_server(target, &error))?;
     Ok((local, target.addr))
 }
 
-fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnFault {
-    TurnFault::Unreachable {
+fn unreachable_server(target: &TurnTarget, error: &std::io::Error) -> TurnDialError {
+    TurnDialError::Unreachable {
         server: target.endpoint.to_string(),
         kind: error.kind(),
     }
@@ -345,7 +352,7 @@ mod tests {
         let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let target = target(&format!("turn:{}", server.local_addr().unwrap())).await;
         let mut socket = TurnSocket::dial(&target).await.unwrap();
-        assert_eq!(socket.send(b"hello"), Sent::Yes);
+        assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
         let mut buffer = [0; 64];
         let (count, from) = server.recv_from(&mut buffer).await.unwrap();
         assert_eq!(
@@ -370,7 +377,7 @@ mod tests {
         .await;
         let (socket, accepted) = tokio::join!(TurnSocket::dial(&target), server.accept());
         let (mut socket, (mut stream, _)) = (socket.unwrap(), accepted.unwrap());
-        assert_eq!(socket.send(b"hello"), Sent::Yes);
+        assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
         let mut hello = [0; 5];
         stream.read_exact(&mut hello).await.unwrap();
         assert_eq!(&hello, b"hello");
@@ -394,7 +401,7 @@ mod tests {
         let (socket, _unread) = (socket.unwrap(), accepted.unwrap());
         let message = vec![0; 60_000];
         let dropped = (0..WRITE_QUEUE * 4)
-            .filter(|_| socket.send(&message) == Sent::Dropped)
+            .filter(|_| socket.send(&message) == SendOutcome::Dropped)
             .count();
         assert!(dropped > 0);
     }
@@ -408,13 +415,13 @@ mod tests {
             let (mut stream, _) = server.accept().await.unwrap();
             stream.write_all(b"220 this is not TLS\r\n").await.unwrap();
         });
-        assert!(matches!(socket.unwrap_err(), TurnFault::Tls(_)));
+        assert!(matches!(socket.unwrap_err(), TurnDialError::Tls(_)));
         drop(server);
         let plain = target(&format!("turn:{addr}?transport=tcp")).await;
         let fault = TurnSocket::dial(&plain).await.unwrap_err();
         assert!(matches!(
             fault,
-            TurnFault::Unreachable {
+            TurnDialError::Unreachable {
                 kind: std::io::ErrorKind::ConnectionRefused,
                 ..
             }

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::progress::Progress;
 use super::{Failure, Place, lines, passphrase, place, say};
 use crate::config::{Config, ConfigError};
-use crate::lines::ActivateFault;
+use crate::lines::LineError;
 use crate::lines::activate::activate;
-use crate::net::book::{BookClient, BookFault};
+use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
@@ -226,7 +226,7 @@ async fn redeem(
         let outcome = activate(store, client, code, args.name.clone()).await;
         drop(progress);
         match outcome {
-            Err(ActivateFault::Book(fault @ BookFault::CodeRefused))
+            Err(LineError::Book(fault @ BookError::CodeRefused))
                 if clerk.is_there() && args.code.is_none() =>
             {
                 clerk.tell(&format!("{}\n", Failure::Book(fault).text()))?;

@@ -14,7 +14,7 @@ use crate::cli::progress::Progress;
 use crate::clock;
 use crate::config::{Config, TurnLogin};
 use crate::net::ports::{network_address, taken};
-use crate::net::watch::Watch;
+use crate::net::watch::ConnectionAudit;
 use crate::run::assemble::lobby;
 use crate::state::keystore::{make_folder, write_private};
 use crate::turn::probe::probe;
@@ -210,7 +210,7 @@ async fn check_way_out(
     }
     let progress = Progress::begin();
     progress.say("Asking the TURN server for a relayed address");
-    let outcome = probe(&lobby(&config.turn, network, &Watch::default()).await?).await;
+    let outcome = probe(&lobby(&config.turn, network, &ConnectionAudit::default()).await?).await;
     drop(progress);
     match outcome {
         Err(fault) if fault.is_final() => Err(fault.into()),

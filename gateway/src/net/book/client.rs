@@ -20,11 +20,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::skew::Skew;
-use super::{BookFault, Unreachable, check};
+use super::skew::ClockSkew;
+use super::{BookError, Unreachable, check};
 use crate::clock;
-use crate::net::tls::TlsFault;
-use crate::net::watch::{Opened, Watch};
+use crate::net::tls::TlsFileError;
+use crate::net::watch::{AuditEntry, ConnectionAudit};
 use crate::state::secret::Secret;
 
 /// Longest time for a request and its answer: a tile over a slow line.
@@ -38,16 +38,16 @@ const MOST_JSON: usize = 64 * 1024;
 pub struct BookClient {
     http: reqwest::Client,
     base: Url,
-    skew: Arc<Skew>,
-    watch: Watch,
+    skew: Arc<ClockSkew>,
+    watch: ConnectionAudit,
 }
 
 impl BookClient {
     /// Prepares to ask the phone book at `url`. `ca_file` names certificates to trust beside the usual ones.
     ///
     /// # Errors
-    /// [`BookFault::BadUrl`], [`BookFault::Insecure`], [`BookFault::Tls`].
-    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookFault> {
+    /// [`BookError::BadUrl`], [`BookError::Insecure`], [`BookError::Tls`].
+    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookError> {
         let base = read_url(url)?;
         crate::net::tls::settle_provider();
         let mut builder = reqwest::Client::builder()
@@ -60,7 +60,7 @@ impl BookClient {
             builder = builder.no_proxy();
         }
         if let Some(path) = ca_file {
-            let unusable = || TlsFault::NoCertificate {
+            let unusable = || TlsFileError::NoCertificate {
                 path: path.to_owned(),
             };
             for certificate in crate::net::tls::certificates(path)? {
@@ -71,18 +71,18 @@ impl BookClient {
         }
         let http = builder
             .build()
-            .map_err(|_| BookFault::BadUrl(url.to_owned()))?;
+            .map_err(|_| BookError::BadUrl(url.to_owned()))?;
         Ok(Self {
             http,
             base,
             skew: Arc::default(),
-            watch: Watch::default(),
+            watch: ConnectionAudit::default(),
         })
     }
 
     /// The same, with somebody who sees every request.
     #[must_use]
-    pub fn watched(self, watch: Watch) -> Self {
+    pub fn watched(self, watch: ConnectionAudit) -> Self {
         Self { watch, ..self }
     }
 
@@ -101,8 +101,8 @@ impl BookClient {
     /// Asks for what an engine must know to be part of this book's network.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn network(&self) -> Result<NetworkSettings, BookFault> {
+    /// [`BookError`].
+    pub async fn network(&self) -> Result<NetworkSettings, BookError> {
         let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
         check(self.json(response).await?)
     }
@@ -110,13 +110,13 @@ impl BookClient {
     /// The newest root and the settings that it names: what a book must show before it is told a code.
     ///
     /// # Errors
-    /// [`BookFault`], also when the two do not fit together.
-    pub async fn introduce(&self) -> Result<(NetworkSettings, Root), BookFault> {
+    /// [`BookError`], also when the two do not fit together.
+    pub async fn introduce(&self) -> Result<(NetworkSettings, Root), BookError> {
         for is_last in [false, true] {
             let network = self.get(Want::Network, None).await?;
-            let network = network.ok_or(BookFault::Status(304))?;
+            let network = network.ok_or(BookError::Status(304))?;
             let root = self.get(Want::Root, None).await?;
-            let root = root.ok_or(BookFault::Status(304))?;
+            let root = root.ok_or(BookError::Status(304))?;
             let settings: NetworkSettings =
                 serde_json::from_slice(&network).map_err(|_| self.not_a_book())?;
             let settings = check(settings)?;
@@ -135,10 +135,10 @@ impl BookClient {
     /// Redeems an activation code.
     ///
     /// # Errors
-    /// [`BookFault::CodeRefused`] and the faults of any request.
-    pub async fn activate(&self, request: &Activate) -> Result<Activated, BookFault> {
+    /// [`BookError::CodeRefused`] and the faults of any request.
+    pub async fn activate(&self, request: &Activate) -> Result<Activated, BookError> {
         match self.post("/api/activate", request).await {
-            Err(BookFault::Status(400..=428)) => Err(BookFault::CodeRefused),
+            Err(BookError::Status(400..=428)) => Err(BookError::CodeRefused),
             other => other,
         }
     }
@@ -146,8 +146,8 @@ impl BookClient {
     /// Asks for a challenge to sign.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn challenge(&self) -> Result<Challenged, BookFault> {
+    /// [`BookError`].
+    pub async fn challenge(&self) -> Result<Challenged, BookError> {
         self.post("/api/auth/challenge", &AskChallenge::default())
             .await
     }
@@ -155,32 +155,32 @@ impl BookClient {
     /// Answers a challenge for a fresh binding and the members' token.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn renew(&self, request: &Verify) -> Result<Renewed, BookFault> {
+    /// [`BookError`].
+    pub async fn renew(&self, request: &Verify) -> Result<Renewed, BookError> {
         self.post("/api/v1/bindings", request).await
     }
 
     /// Has a number listed with another ring key.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn rotate(&self, request: &Rotate) -> Result<Rotated, BookFault> {
+    /// [`BookError`].
+    pub async fn rotate(&self, request: &Rotate) -> Result<Rotated, BookError> {
         self.post("/api/v1/keys/rotate", request).await
     }
 
     /// Gives a number up.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn deactivate(&self, request: &Deactivate) -> Result<Done, BookFault> {
+    /// [`BookError`].
+    pub async fn deactivate(&self, request: &Deactivate) -> Result<Done, BookError> {
         self.post("/api/v1/numbers/deactivate", request).await
     }
 
     /// Asks for TURN logins, as any member of the book's network.
     ///
     /// # Errors
-    /// [`BookFault`].
-    pub async fn turn_credentials(&self, members: &Secret) -> Result<TurnCredentials, BookFault> {
+    /// [`BookError`].
+    pub async fn turn_credentials(&self, members: &Secret) -> Result<TurnCredentials, BookError> {
         let request = AskTurn {
             members: members.expose().to_owned(),
         };
@@ -192,7 +192,7 @@ impl BookClient {
         &self,
         want: Want,
         etag: Option<&str>,
-    ) -> Result<Option<Vec<u8>>, BookFault> {
+    ) -> Result<Option<Vec<u8>>, BookError> {
         let path = match want {
             Want::Root => "/api/v1/root".to_owned(),
             Want::Roots(block) => format!("/api/v1/roots/{block}"),
@@ -205,7 +205,7 @@ impl BookClient {
             request = request.header(IF_NONE_MATCH, etag);
         }
         match self.ask(request).await {
-            Err(BookFault::Status(304)) => Ok(None),
+            Err(BookError::Status(304)) => Ok(None),
             Err(fault) => Err(fault),
             Ok(response) => self.body(response, want.most()).await.map(Some),
         }
@@ -215,7 +215,7 @@ impl BookClient {
         &self,
         path: &str,
         request: &Q,
-    ) -> Result<A, BookFault> {
+    ) -> Result<A, BookError> {
         let response = self
             .ask(self.http.post(self.at(path)).json(request))
             .await?;
@@ -226,8 +226,8 @@ impl BookClient {
         format!("{}{path}", self.url())
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Response, BookFault> {
-        self.watch.note(|| Opened::Book);
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, BookError> {
+        self.watch.note(|| AuditEntry::Book);
         let response = request
             .send()
             .await
@@ -235,16 +235,16 @@ impl BookClient {
         self.skew.note(response.headers(), clock::since_epoch());
         match response.status() {
             StatusCode::OK => Ok(response),
-            other => Err(BookFault::Status(other.as_u16())),
+            other => Err(BookError::Status(other.as_u16())),
         }
     }
 
-    async fn json<A: DeserializeOwned>(&self, response: Response) -> Result<A, BookFault> {
+    async fn json<A: DeserializeOwned>(&self, response: Response) -> Result<A, BookError> {
         let bytes = self.body(response, MOST_JSON).await?;
         serde_json::from_slice(&bytes).map_err(|_| self.not_a_book())
     }
 
-    async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, BookFault> {
+    async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, BookError> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response
             .chunk()
@@ -259,11 +259,11 @@ impl BookClient {
         Ok(bytes)
     }
 
-    fn not_a_book(&self) -> BookFault {
-        BookFault::NotABook(self.url().to_owned())
+    fn not_a_book(&self) -> BookError {
+        BookError::NotABook(self.url().to_owned())
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> BookFault {
+    fn unreachable(&self, error: &reqwest::Error) -> BookError {
         let why = if error.is_timeout() {
             Unreachable::Timeout
         } else if error.is_connect() {
@@ -271,7 +271,7 @@ impl BookClient {
         } else {
             Unreachable::Broken
         };
-        BookFault::Unreachable {
+        BookError::Unreachable {
             url: self.url().to_owned(),
             why,
         }
@@ -294,8 +294,8 @@ pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
     super::skew::difference(answer.headers(), clock::since_epoch())
 }
 
-fn read_url(text: &str) -> Result<Url, BookFault> {
-    let bad = || BookFault::BadUrl(text.to_owned());
+fn read_url(text: &str) -> Result<Url, BookError> {
+    let bad = || BookError::BadUrl(text.to_owned());
     let url = Url::parse(text.trim()).map_err(|_| bad())?;
     let plain = url.query().is_none()
         && url.fragment().is_none()
@@ -307,7 +307,7 @@ fn read_url(text: &str) -> Result<Url, BookFault> {
             if is_near(&url) {
                 Ok(url)
             } else {
-                Err(BookFault::Insecure(text.to_owned()))
+                Err(BookError::Insecure(text.to_owned()))
             }
         }
         _ => Err(bad()),
@@ -351,7 +351,7 @@ mod tests {
             "http://93.184.216.34",
             "http://localhost.example.org",
         ] {
-            assert_eq!(read_url(url), Err(BookFault::Insecure(url.to_owned())));
+            assert_eq!(read_url(url), Err(BookError::Insecure(url.to_owned())));
         }
     }
 
@@ -368,7 +368,7 @@ mod tests {
         ] {
             assert_eq!(
                 read_url(url),
-                Err(BookFault::BadUrl(url.to_owned())),
+                Err(BookError::BadUrl(url.to_owned())),
                 "{url}"
             );
         }

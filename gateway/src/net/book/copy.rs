@@ -22,8 +22,8 @@ use ringfence_phonebook::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{BookClient, BookFault, check};
-use crate::state::keystore::{KeystoreFault, make_folder, write_private};
+use super::{BookClient, BookError, check};
+use crate::state::keystore::{KeystoreError, make_folder, write_private};
 
 /// Roots that are kept: eight days at five minutes each.
 const MOST_ROOTS: usize = 2_304;
@@ -33,7 +33,7 @@ const MOST_DELTAS: usize = 64;
 
 /// The whole book at one moment.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct BookSnapshot {
     /// What an engine must know to be part of the book's network.
     pub network: NetworkSettings,
     /// All tiles and the root that describes them. Tiles are shared, because a book has megabytes.
@@ -58,8 +58,8 @@ impl BookCopy {
     /// Reads the copy of the book with this key below the state folder; an empty one when there is none yet.
     ///
     /// # Errors
-    /// [`BookFault::Disk`] when the folder cannot be made.
-    pub fn open(state: &Path, key: BookKey) -> Result<Self, BookFault> {
+    /// [`BookError::Disk`] when the folder cannot be made.
+    pub fn open(state: &Path, key: BookKey) -> Result<Self, BookError> {
         let name = hex::encode(key.as_bytes().get(..8).unwrap_or_default());
         let books = state.join("book");
         make_folder(&books)?;
@@ -79,8 +79,8 @@ impl BookCopy {
 
     /// The whole book, if all of it is here.
     #[must_use]
-    pub fn snapshot(&self) -> Option<Snapshot> {
-        Some(Snapshot {
+    pub fn snapshot(&self) -> Option<BookSnapshot> {
+        Some(BookSnapshot {
             network: self.network.as_ref()?.0.clone(),
             book: self.book.clone()?,
             roots: self.roots.as_slice().into(),
@@ -90,8 +90,8 @@ impl BookCopy {
     /// Brings the copy up to date.
     ///
     /// # Errors
-    /// [`BookFault`]; what was there before stays.
-    pub async fn refresh(&mut self, client: &BookClient) -> Result<Snapshot, BookFault> {
+    /// [`BookError`]; what was there before stays.
+    pub async fn refresh(&mut self, client: &BookClient) -> Result<BookSnapshot, BookError> {
         let known = self.network.as_ref().map(|(_, hash)| *hash);
         let mut fetch =
             Fetch::new(self.key, self.book.clone(), known).after(self.roots.last().copied());
@@ -103,11 +103,11 @@ impl BookCopy {
             self.keep(fetched)?;
         }
         self.snapshot()
-            .ok_or_else(|| BookFault::NotABook(client.url().to_owned()))
+            .ok_or_else(|| BookError::NotABook(client.url().to_owned()))
     }
 
     /// From the book, or from here what the book says is the same: its entity tags are hashes of the bytes.
-    async fn bring(&self, client: &BookClient, want: Want) -> Result<Vec<u8>, BookFault> {
+    async fn bring(&self, client: &BookClient, want: Want) -> Result<Vec<u8>, BookError> {
         let known = match want {
             Want::Tile(index) => self.tile(index),
             _ => None,
@@ -119,7 +119,7 @@ impl BookCopy {
         let fresh = client.get(want, etag.as_deref()).await?;
         fresh
             .or_else(|| known.map(|tile| tile.as_bytes().to_vec()))
-            .ok_or(BookFault::Status(304))
+            .ok_or(BookError::Status(304))
     }
 
     fn tile(&self, index: u16) -> Option<Arc<Tile>> {
@@ -129,7 +129,7 @@ impl BookCopy {
 
     /// Writes what is new, so that the next start finds it whole: what is there meanwhile is either the old copy or the new one, or
     /// something that does not fit and is downloaded again.
-    fn keep(&mut self, fetched: Fetched) -> Result<(), BookFault> {
+    fn keep(&mut self, fetched: Fetched) -> Result<(), BookError> {
         let Fetched {
             copy,
             roots,
@@ -138,10 +138,10 @@ impl BookCopy {
         } = fetched;
         if let Some(json) = network {
             let settings: NetworkSettings = serde_json::from_slice(&json)
-                .map_err(|_| BookFault::NotABook("the phone book".to_owned()))?;
+                .map_err(|_| BookError::NotABook("the phone book".to_owned()))?;
             let settings = check(settings)?;
             if settings.book_key != self.key {
-                return Err(BookFault::KeyChanged);
+                return Err(BookError::KeyChanged);
             }
             self.write("network.json", &json)?;
             self.network = Some((settings, Sha256::digest(&json).into()));
@@ -166,7 +166,7 @@ impl BookCopy {
     }
 
     /// All tiles, then no deltas, then the roots.
-    fn write_whole(&mut self, copy: &VerifiedBook) -> Result<(), BookFault> {
+    fn write_whole(&mut self, copy: &VerifiedBook) -> Result<(), BookError> {
         for (index, tile) in (0..).zip(copy.tiles()) {
             let known = self.deltas == 0 && self.tile(index).is_some_and(|known| known == *tile);
             if !known {
@@ -232,12 +232,12 @@ impl BookCopy {
         Some(deltas)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BookFault> {
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), BookError> {
         Ok(write_private(&self.folder.join(name), bytes)?)
     }
 
     /// Adds bytes to a file. A crash in the middle leaves something that does not fit.
-    fn append(&self, name: &str, bytes: &[u8]) -> Result<(), BookFault> {
+    fn append(&self, name: &str, bytes: &[u8]) -> Result<(), BookError> {
         let path = self.folder.join(name);
         let written = OpenOptions::new()
             .append(true)
@@ -248,7 +248,7 @@ impl BookCopy {
         written.map_err(|error| {
             let kind = error.kind();
             let act = "write";
-            KeystoreFault::Disk { act, path, kind }.into()
+            KeystoreError::Disk { act, path, kind }.into()
         })
     }
 }

@@ -20,12 +20,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use client::{BookClient, clock_apart_from};
-pub use copy::{BookCopy, Snapshot};
+pub use copy::{BookCopy, BookSnapshot};
 pub(crate) use skew::TOLERANCE;
 
-use super::tls::TlsFault;
+use super::tls::TlsFileError;
 use crate::clock;
-use crate::state::keystore::KeystoreFault;
+use crate::state::keystore::KeystoreError;
 
 /// Between downloads of a book that cannot be reached for long: its epochs are not known then.
 const USUAL: Duration = Duration::from_secs(300);
@@ -36,7 +36,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// What went wrong with the phone book, by whose fault it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BookFault {
+pub enum BookError {
     /// Not an `http://` or `https://` URL of a host.
     #[error("{0:?} is not the URL of a phone book")]
     BadUrl(String),
@@ -45,7 +45,7 @@ pub enum BookFault {
     Insecure(String),
     /// The extra certificates cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsFault),
+    Tls(#[from] TlsFileError),
     /// Nobody answered.
     #[error("the phone book {url} cannot be reached: {why}")]
     Unreachable {
@@ -83,7 +83,7 @@ pub enum BookFault {
     WrongBinding,
     /// The copy on this machine cannot be kept.
     #[error(transparent)]
-    Disk(#[from] KeystoreFault),
+    Disk(#[from] KeystoreError),
 }
 
 /// How a request failed before there was an answer.
@@ -101,7 +101,7 @@ pub enum Unreachable {
     Broken,
 }
 
-impl BookFault {
+impl BookError {
     /// What failed and why without naming a server or a file: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
@@ -145,10 +145,10 @@ impl BookFault {
 }
 
 /// Checks what every phone book must say.
-fn check(network: NetworkSettings) -> Result<NetworkSettings, BookFault> {
+fn check(network: NetworkSettings) -> Result<NetworkSettings, BookError> {
     match network.version {
         1 => Ok(network),
-        other => Err(BookFault::Version(other)),
+        other => Err(BookError::Version(other)),
     }
 }
 
@@ -156,9 +156,9 @@ fn check(network: NetworkSettings) -> Result<NetworkSettings, BookFault> {
 #[derive(Debug, Clone, Default)]
 pub struct Freshness {
     /// The newest state; `None` until the first download of an engine without a copy.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<BookSnapshot>,
     /// Why the last attempt failed, if it did.
-    pub fault: Option<BookFault>,
+    pub fault: Option<BookError>,
 }
 
 /// Keeps the copy fresh until the handle is aborted: one download now, then one in each epoch of the book at a random moment
@@ -210,7 +210,7 @@ fn pause(mean: Duration, failures: u32, die: f64) -> Duration {
     base.mul_f64(0.5 + die)
 }
 
-impl From<FetchError> for BookFault {
+impl From<FetchError> for BookError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Root(RootError::Signature) => Self::KeyChanged,

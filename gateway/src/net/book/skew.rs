@@ -14,12 +14,12 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(45);
 
 /// Says once that the clocks differ, and again when they did so after having agreed.
 #[derive(Debug, Default)]
-pub(super) struct Skew {
+pub(super) struct ClockSkew {
     told: AtomicBool,
     last: Mutex<Option<(Duration, bool)>>,
 }
 
-impl Skew {
+impl ClockSkew {
     /// Looks at an answer. `now` is the time since the Unix epoch by this machine's clock.
     pub(super) fn note(&self, headers: &HeaderMap, now: Duration) {
         let Some((apart, behind)) = difference(headers, now) else {
@@ -41,7 +41,7 @@ impl Skew {
     }
 }
 
-impl Skew {
+impl ClockSkew {
     /// What the last answer with a date said.
     pub(super) fn last(&self) -> Option<(Duration, bool)> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,7 +78,10 @@ mod tests {
 
     #[test]
     fn it_is_said_once_until_the_clocks_have_agreed_again() {
-        let (skew, headers) = (Skew::default(), headers("Sun, 06 Nov 1994 08:49:37 GMT"));
+        let (skew, headers) = (
+            ClockSkew::default(),
+            headers("Sun, 06 Nov 1994 08:49:37 GMT"),
+        );
         let mut told = Vec::new();
         for seconds in [THERE + 3_600, THERE + 3_600, THERE, THERE - 60] {
             let before = skew.told.load(Ordering::Relaxed);

@@ -3,7 +3,7 @@
 //!
 //! The authority (10 years) is what a phone is told to trust, once. The certificate under it lives 90 days, has a key of its own
 //! that is never written down, and is replaced at a handshake when a third of its life is left, so that an engine may run for
-//! years. Names are those that phones dial: loopback, and the addresses and names of the LAN. Every IPv4 address stands there as
+//! years. CertificateNames are those that phones dial: loopback, and the addresses and names of the LAN. Every IPv4 address stands there as
 //! a DNS name too, because Linphone's mbedTLS compares no others.
 
 use std::fmt;
@@ -24,8 +24,8 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use crate::clock;
-use crate::net::tls::{TlsFault, certificates};
-use crate::state::keystore::{KeystoreFault, read_private, write_private};
+use crate::net::tls::{TlsFileError, certificates};
+use crate::state::keystore::{KeystoreError, read_private, write_private};
 
 /// How long a phone may trust the authority.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -37,7 +37,7 @@ const SLACK: Duration = Duration::from_secs(86_400);
 
 /// The names that a certificate is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct CertificateNames {
     /// Where phones register, beside loopback.
     pub addresses: Vec<IpAddr>,
     /// Host names of this machine.
@@ -46,13 +46,13 @@ pub struct Names {
 
 /// Where certificates come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum CertificateSource {
     /// The authority in this state folder; made if there is none.
     Own {
         /// The state folder.
         folder: PathBuf,
         /// The names that phones dial.
-        names: Names,
+        names: CertificateNames,
     },
     /// Files of the user's: the chain, and its key.
     Files {
@@ -66,13 +66,13 @@ pub enum Source {
 /// Why there is no certificate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CertificateFault {
+pub enum CertificateError {
     /// The authority's files cannot be read or written.
     #[error(transparent)]
-    Disk(#[from] KeystoreFault),
+    Disk(#[from] KeystoreError),
     /// The user's certificate cannot be read.
     #[error(transparent)]
-    Chain(#[from] TlsFault),
+    Chain(#[from] TlsFileError),
     /// A key that does not parse, or does not fit the certificate.
     #[error("{} holds no key that fits (PEM is expected)", path.display())]
     Key {
@@ -87,7 +87,7 @@ pub enum CertificateFault {
     Making(String),
 }
 
-impl CertificateFault {
+impl CertificateError {
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -116,19 +116,19 @@ fn key_file(folder: &Path) -> PathBuf {
 /// What rustls needs to serve phones: TLS 1.2 and 1.3.
 ///
 /// # Errors
-/// [`CertificateFault`].
-pub fn server(source: &Source) -> Result<Arc<ServerConfig>, CertificateFault> {
+/// [`CertificateError`].
+pub fn server(source: &CertificateSource) -> Result<Arc<ServerConfig>, CertificateError> {
     let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("this provider has the suites of TLS 1.2 and 1.3")
         .with_no_client_auth();
     let config = match source {
-        Source::Own { folder, names } => {
+        CertificateSource::Own { folder, names } => {
             let authority = Authority::open(folder, names.clone())?;
             builder.with_cert_resolver(Arc::new(authority))
         }
-        Source::Files { certificate, key } => {
-            let unfit = || CertificateFault::Key { path: key.clone() };
+        CertificateSource::Files { certificate, key } => {
+            let unfit = || CertificateError::Key { path: key.clone() };
             let chain = certificates(certificate)?;
             let private = PrivateKeyDer::from_pem_file(key).map_err(|_| unfit())?;
             builder
@@ -142,7 +142,7 @@ pub fn server(source: &Source) -> Result<Arc<ServerConfig>, CertificateFault> {
 /// The authority, and the certificate that it last made.
 struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    names: Names,
+    names: CertificateNames,
     current: Mutex<Current>,
 }
 
@@ -154,11 +154,11 @@ struct Current {
 
 impl Authority {
     /// Reads the authority of a folder, or makes one there; a first certificate follows.
-    fn open(folder: &Path, names: Names) -> Result<Self, CertificateFault> {
+    fn open(folder: &Path, names: CertificateNames) -> Result<Self, CertificateError> {
         let path = key_file(folder);
         let key = if path.exists() && authority_file(folder).exists() {
             let text = read_private(&path)?;
-            let unfit = || CertificateFault::Key { path: path.clone() };
+            let unfit = || CertificateError::Key { path: path.clone() };
             let text = str::from_utf8(&text).map_err(|_| unfit())?;
             KeyPair::from_pem(text).map_err(|_| unfit())?
         } else {
@@ -195,12 +195,12 @@ impl fmt::Debug for Authority {
     }
 }
 
-fn making(error: impl fmt::Display) -> CertificateFault {
-    CertificateFault::Making(error.to_string())
+fn making(error: impl fmt::Display) -> CertificateError {
+    CertificateError::Making(error.to_string())
 }
 
 /// Makes a new authority: its key first, since a certificate without its key would be trusted in vain.
-fn found(folder: &Path) -> Result<KeyPair, CertificateFault> {
+fn found(folder: &Path) -> Result<KeyPair, CertificateError> {
     let key = KeyPair::generate().map_err(making)?;
     let mut params = authority();
     set_life(&mut params, clock::since_epoch(), AUTHORITY_LIFE);
@@ -222,9 +222,9 @@ fn authority() -> CertificateParams {
 
 fn issue(
     issuer: &Issuer<'static, KeyPair>,
-    names: &Names,
+    names: &CertificateNames,
     now: Duration,
-) -> Result<Current, CertificateFault> {
+) -> Result<Current, CertificateError> {
     let key = KeyPair::generate().map_err(making)?;
     let mut params = CertificateParams::default();
     params.distinguished_name = named("Ringfence");
@@ -256,11 +256,11 @@ fn set_life(params: &mut CertificateParams, now: Duration, life: Duration) {
     params.not_after = epoch + now + life;
 }
 
-fn alternatives(names: &Names) -> Result<Vec<SanType>, CertificateFault> {
+fn alternatives(names: &CertificateNames) -> Result<Vec<SanType>, CertificateError> {
     let host = |name: &str| {
         let text = name.try_into();
         text.map(SanType::DnsName)
-            .map_err(|_| CertificateFault::Name(name.to_owned()))
+            .map_err(|_| CertificateError::Name(name.to_owned()))
     };
     let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     for address in &names.addresses {
@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     fn own(folder: &Path) -> Authority {
-        Authority::open(folder, Names::default()).unwrap()
+        Authority::open(folder, CertificateNames::default()).unwrap()
     }
 
     #[test]
@@ -308,10 +308,10 @@ mod tests {
         own(folder.path());
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(key_file(folder.path()), open).unwrap();
-        let fault = Authority::open(folder.path(), Names::default()).unwrap_err();
+        let fault = Authority::open(folder.path(), CertificateNames::default()).unwrap_err();
         assert!(matches!(
             fault,
-            CertificateFault::Disk(KeystoreFault::TooOpen { .. })
+            CertificateError::Disk(KeystoreError::TooOpen { .. })
         ));
     }
 
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn names_are_those_that_phones_dial() {
-        let names = Names {
+        let names = CertificateNames {
             addresses: vec!["192.168.1.10".parse().unwrap(), "::1".parse().unwrap()],
             hosts: vec!["phones.example.org".to_owned()],
         };
@@ -347,13 +347,13 @@ mod tests {
             );
         }
         assert_eq!(found.len(), 7);
-        let bad = Names {
+        let bad = CertificateNames {
             hosts: vec!["büro".to_owned()],
-            ..Names::default()
+            ..CertificateNames::default()
         };
         assert_eq!(
             alternatives(&bad),
-            Err(CertificateFault::Name("büro".to_owned()))
+            Err(CertificateError::Name("büro".to_owned()))
         );
     }
 
@@ -361,17 +361,17 @@ mod tests {
     fn files_that_do_not_fit_are_named() {
         let folder = tempfile::tempdir().unwrap();
         own(folder.path());
-        let source = Source::Files {
+        let source = CertificateSource::Files {
             certificate: authority_file(folder.path()),
             key: authority_file(folder.path()),
         };
         assert_eq!(
             server(&source).unwrap_err(),
-            CertificateFault::Key {
+            CertificateError::Key {
                 path: authority_file(folder.path())
             }
         );
-        let source = Source::Files {
+        let source = CertificateSource::Files {
             certificate: authority_file(folder.path()),
             key: key_file(folder.path()),
         };

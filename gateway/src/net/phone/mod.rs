@@ -19,9 +19,9 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::resilient_recv::patiently;
-use seats::{MOST_CONNECTIONS, Seats};
-use stream::Reception;
+use super::resilient_recv::recv_resilient;
+use seats::{ConnectionLimiter, MOST_CONNECTIONS};
+use stream::StreamAcceptor;
 
 /// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a
 /// full socket buffer would (phones repeat them), and TCP connections wait.
@@ -85,7 +85,7 @@ pub(crate) struct PhoneSockets {
     tcp: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     connections: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
-    seats: Arc<Seats>,
+    seats: Arc<ConnectionLimiter>,
     opened: mpsc::Receiver<(u64, mpsc::Sender<Vec<u8>>)>,
     inbox: mpsc::Receiver<PhoneInput>,
     tasks: Vec<JoinHandle<()>>,
@@ -114,7 +114,7 @@ impl PhoneSockets {
             sockets.tasks.push(tokio::spawn(reader));
             sockets.udp.push((local, socket));
         }
-        let reception = Reception {
+        let reception = StreamAcceptor {
             into,
             tell,
             seats: Arc::clone(&sockets.seats),
@@ -237,7 +237,7 @@ async fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
 async fn read_datagrams(local: SocketAddr, socket: Arc<UdpSocket>, into: mpsc::Sender<PhoneInput>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let (length, peer) = patiently(&socket, || socket.try_recv_from(&mut buffer)).await;
+        let (length, peer) = recv_resilient(&socket, || socket.try_recv_from(&mut buffer)).await;
         let Some(bytes) = buffer.get(..length) else {
             continue;
         };
@@ -270,7 +270,9 @@ mod tests {
     use tokio_rustls::rustls::pki_types::ServerName;
 
     use super::*;
-    use crate::net::phone::certificate::{Names, Source, authority_file, server};
+    use crate::net::phone::certificate::{
+        CertificateNames, CertificateSource, authority_file, server,
+    };
     use crate::net::tls;
 
     const SOON: Duration = Duration::from_secs(10);
@@ -278,9 +280,9 @@ mod tests {
     /// Sockets on both loopbacks, and the folder of the authority.
     async fn sockets() -> (PhoneSockets, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
-        let source = Source::Own {
+        let source = CertificateSource::Own {
             folder: folder.path().to_owned(),
-            names: Names::default(),
+            names: CertificateNames::default(),
         };
         let at = vec!["127.0.0.1:0".parse().unwrap(), "[::1]:0".parse().unwrap()];
         let listen = Listen {

@@ -1,4 +1,4 @@
-//! Seats for the connections of phones, at all addresses together: how many there are, how many one machine may have, and
+//! ConnectionLimiter for the connections of phones, at all addresses together: how many there are, how many one machine may have, and
 //! who has to leave when somebody comes and all are taken.
 //!
 //! A connection over which no phone is registered leaves before one over which there is; of the former, the oldest one of
@@ -19,19 +19,19 @@ const MOST_OF_MACHINE: usize = 64;
 
 /// All seats.
 #[derive(Debug, Default)]
-pub(super) struct Seats {
+pub(super) struct ConnectionLimiter {
     taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     /// By number, which is by age.
-    seats: BTreeMap<u64, Sitting>,
+    seats: BTreeMap<u64, SlotHolder>,
     last: u64,
 }
 
 #[derive(Debug)]
-struct Sitting {
+struct SlotHolder {
     machine: IpAddr,
     is_registered: bool,
     /// Dropped when the connection shall leave.
@@ -40,17 +40,17 @@ struct Sitting {
 
 /// A connection's seat, free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct ConnectionSlot {
     /// The connection's number, never used again.
     pub(super) number: u64,
-    seats: Arc<Seats>,
+    seats: Arc<ConnectionLimiter>,
     leave: oneshot::Receiver<Infallible>,
 }
 
-impl Seats {
+impl ConnectionLimiter {
     /// A seat for a connection from `machine`, perhaps one that another connection has to leave. `None` if phones are
     /// registered over all of them.
-    pub(super) fn take(self: &Arc<Self>, machine: IpAddr) -> Option<Seat> {
+    pub(super) fn take(self: &Arc<Self>, machine: IpAddr) -> Option<ConnectionSlot> {
         let machine = machine.to_canonical();
         let mut taken = self.lock();
         if !taken.make_room(machine) {
@@ -59,14 +59,14 @@ impl Seats {
         let (stay, leave) = oneshot::channel();
         taken.last = taken.last.saturating_add(1);
         let number = taken.last;
-        let sitting = Sitting {
+        let sitting = SlotHolder {
             machine,
             is_registered: false,
             _stay: stay,
         };
         taken.seats.insert(number, sitting);
         drop(taken);
-        Some(Seat {
+        Some(ConnectionSlot {
             number,
             seats: Arc::clone(self),
             leave,
@@ -120,14 +120,14 @@ impl Taken {
     }
 }
 
-impl Seat {
+impl ConnectionSlot {
     /// Waits until somebody else needs the seat.
     pub(super) async fn lost(&mut self) {
         let Err(_) = (&mut self.leave).await;
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.seats.lock().seats.remove(&self.number);
     }
@@ -141,7 +141,7 @@ mod tests {
         format!("192.0.2.{number}").parse().unwrap()
     }
 
-    fn has_left(seat: &mut Seat) -> bool {
+    fn has_left(seat: &mut ConnectionSlot) -> bool {
         !matches!(
             seat.leave.try_recv(),
             Err(oneshot::error::TryRecvError::Empty)
@@ -150,9 +150,10 @@ mod tests {
 
     #[test]
     fn one_machine_takes_seats_from_itself_alone() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(ConnectionLimiter::default());
         let mut phone = seats.take(machine(1)).unwrap();
-        let mut crowd: Vec<Seat> = (0..100).map(|_| seats.take(machine(2)).unwrap()).collect();
+        let mut crowd: Vec<ConnectionSlot> =
+            (0..100).map(|_| seats.take(machine(2)).unwrap()).collect();
         let gone = crowd
             .iter_mut()
             .filter_map(|seat| has_left(seat).then_some(seat.number));
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn whoever_is_registered_keeps_the_seat_and_is_the_last_to_lose_it() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(ConnectionLimiter::default());
         let mut phones = Vec::new();
         for number in 0..MOST_CONNECTIONS {
             let seat = seats.take(machine(number / MOST_OF_MACHINE)).unwrap();
@@ -170,7 +171,7 @@ mod tests {
             phones.push(seat);
         }
         // Eight strangers are among them, and the newcomers are strangers too.
-        let mut newcomers: Vec<Seat> = (0..8)
+        let mut newcomers: Vec<ConnectionSlot> = (0..8)
             .map(|each| seats.take(machine(100 + each)).unwrap())
             .collect();
         for (number, phone) in phones.iter_mut().enumerate() {
@@ -187,9 +188,9 @@ mod tests {
 
     #[test]
     fn phones_on_this_machine_have_all_the_seats() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(ConnectionLimiter::default());
         let loopback = "::ffff:127.0.0.1".parse().unwrap();
-        let mut phones: Vec<Seat> = (0..MOST_CONNECTIONS)
+        let mut phones: Vec<ConnectionSlot> = (0..MOST_CONNECTIONS)
             .map(|_| seats.take(loopback).unwrap())
             .collect();
         assert!(!phones.iter_mut().any(has_left));

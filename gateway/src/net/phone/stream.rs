@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::PhoneInput;
-use super::seats::{Seat, Seats};
+use super::seats::{ConnectionLimiter, ConnectionSlot};
 
 /// Messages that may wait for a phone that does not read. Then the connection is closed.
 const OUTBOX: usize = 64;
@@ -30,14 +30,14 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What all listeners share.
 #[derive(Clone, Debug)]
-pub(super) struct Reception {
+pub(super) struct StreamAcceptor {
     pub(super) into: mpsc::Sender<PhoneInput>,
     /// Where to write to each new connection.
     pub(super) tell: mpsc::Sender<(u64, mpsc::Sender<Vec<u8>>)>,
-    pub(super) seats: Arc<Seats>,
+    pub(super) seats: Arc<ConnectionLimiter>,
 }
 
-impl Reception {
+impl StreamAcceptor {
     /// Serves whoever connects, inside TLS if there is an acceptor, until the engine is gone.
     pub(super) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let mut served = JoinSet::new();
@@ -79,7 +79,7 @@ impl Reception {
         self,
         acceptor: TlsAcceptor,
         stream: TcpStream,
-        mut seat: Seat,
+        mut seat: ConnectionSlot,
         ends: (SocketAddr, SocketAddr),
     ) {
         let accepted = tokio::select! {
@@ -99,7 +99,7 @@ impl Reception {
     async fn greet(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
-        seat: Seat,
+        seat: ConnectionSlot,
         transport: Transport,
         (local, peer): (SocketAddr, SocketAddr),
     ) {
@@ -119,7 +119,7 @@ impl Reception {
 /// One connection, until either side ends it.
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    (flow, mut seat): (Flow, Seat),
+    (flow, mut seat): (Flow, ConnectionSlot),
     into: mpsc::Sender<PhoneInput>,
     mut letters: mpsc::Receiver<Vec<u8>>,
 ) {

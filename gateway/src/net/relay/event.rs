@@ -9,7 +9,7 @@ use ringfence_engine::work::Stamp;
 use ringfence_engine::{Post, note};
 use zeroize::Zeroizing;
 
-use super::PublishFault;
+use super::PublishError;
 
 /// The event kind of all our messages: ephemeral (20000-29999, NIP-01), so that relays pass it on and keep nothing.
 pub const KIND: u16 = 20_777;
@@ -142,9 +142,9 @@ pub(super) fn write_event(
     letter: &Letter,
     bucket_bits: u8,
     now: u64,
-) -> Result<Event, PublishFault> {
+) -> Result<Event, PublishError> {
     if letter.bytes.len() != ENVELOPE {
-        return Err(PublishFault::Misuse);
+        return Err(PublishError::Misuse);
     }
     let created = now - now % ROUNDING;
     let (kind, expiry) = if letter.is_note {
@@ -152,7 +152,7 @@ pub(super) fn write_event(
     } else {
         (KIND, EXPIRY)
     };
-    let secret = SecretKey::from_slice(&*letter.key.secret).map_err(|_| PublishFault::Misuse)?;
+    let secret = SecretKey::from_slice(&*letter.key.secret).map_err(|_| PublishError::Misuse)?;
     let tags = [
         vec!["t".to_owned(), bucket_tag(bucket_bits, letter.bucket)],
         vec!["w".to_owned(), format!("{:016x}", letter.work_nonce)],
@@ -160,10 +160,10 @@ pub(super) fn write_event(
     ];
     let tags: Result<Vec<Tag>, _> = tags.into_iter().map(Tag::parse).collect();
     EventBuilder::new(Kind::from(kind), STANDARD.encode(&letter.bytes))
-        .tags(tags.map_err(|_| PublishFault::Misuse)?)
+        .tags(tags.map_err(|_| PublishError::Misuse)?)
         .custom_created_at(Timestamp::from(created))
         .sign_with_keys(&Keys::new(secret))
-        .map_err(|_| PublishFault::Misuse)
+        .map_err(|_| PublishError::Misuse)
 }
 
 /// Reads an event, or says nothing: what is not one of our envelopes is somebody else's business.
@@ -329,6 +329,6 @@ mod tests {
             bytes: vec![0; ENVELOPE - 1],
             ..letter()
         };
-        assert_eq!(write_event(&short, 3, NOW), Err(PublishFault::Misuse));
+        assert_eq!(write_event(&short, 3, NOW), Err(PublishError::Misuse));
     }
 }

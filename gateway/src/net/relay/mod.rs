@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use crate::clock;
 pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter, NOTE_KIND};
 use event::{bucket_tag, write_event};
-use pages::Pages;
-use subscriptions::{Desk, Line};
+use pages::NotePages;
+use subscriptions::{SubscriptionKeeper, SubscriptionState};
 
 /// Envelopes waiting for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. When more wait,
 /// someone floods and the newest are dropped.
@@ -53,7 +53,7 @@ pub struct RelayState {
 /// Why relays cannot be used at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum RelayFault {
+pub enum RelayListError {
     /// No relay is named.
     #[error("no Nostr relay is named")]
     NoRelay,
@@ -68,7 +68,7 @@ pub enum RelayFault {
 /// Why an envelope did not leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PublishFault {
+pub enum PublishError {
     /// The caller of this function handed something that is not 1,024 bytes.
     #[error("the envelope is not {ENVELOPE} bytes")]
     Misuse,
@@ -94,12 +94,12 @@ impl Relays {
     /// go by themselves and show in [`state`](Self::state). Envelopes arrive on the returned channel.
     ///
     /// # Errors
-    /// [`RelayFault`] when the list of relays cannot be used.
+    /// [`RelayListError`] when the list of relays cannot be used.
     pub async fn connect(
         urls: &[String],
         bucket_bits: u8,
         buckets: &BTreeSet<u16>,
-    ) -> Result<(Self, mpsc::Receiver<Incoming>), RelayFault> {
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), RelayListError> {
         let urls = read_urls(urls)?;
         crate::net::tls::settle_provider();
         let monitor = Monitor::new(MONITOR_QUEUE);
@@ -114,11 +114,14 @@ impl Relays {
             ..RelayState::default()
         });
         let (inbox, incoming) = mpsc::channel(INBOX);
-        let desk = Desk {
+        let desk = SubscriptionKeeper {
             client: client.clone(),
-            relays: urls.iter().map(|url| (url.clone(), Line::Lost)).collect(),
+            relays: urls
+                .iter()
+                .map(|url| (url.clone(), SubscriptionState::Lost))
+                .collect(),
             heard: BTreeMap::new(),
-            pages: Pages::default(),
+            pages: NotePages::default(),
             notes: SubscriptionId::generate(),
             subscription: SubscriptionId::generate(),
             tags: buckets
@@ -153,8 +156,8 @@ impl Relays {
     /// Publishes an envelope on every relay that is connected now, and returns when the first one confirms it.
     ///
     /// # Errors
-    /// [`PublishFault`] when none is connected, or none confirmed within 4 s. The event is then not delivered later.
-    pub async fn publish(&self, letter: Letter) -> Result<(), PublishFault> {
+    /// [`PublishError`] when none is connected, or none confirmed within 4 s. The event is then not delivered later.
+    pub async fn publish(&self, letter: Letter) -> Result<(), PublishError> {
         let event = Arc::new(write_event(
             &letter,
             self.bucket_bits,
@@ -189,9 +192,9 @@ impl Relays {
             }
         }
         Err(if asked == 0 {
-            PublishFault::NotConnected
+            PublishError::NotConnected
         } else {
-            PublishFault::NotConfirmed
+            PublishError::NotConfirmed
         })
     }
 
@@ -208,25 +211,25 @@ impl Drop for Relays {
     }
 }
 
-fn read_urls(urls: &[String]) -> Result<Vec<RelayUrl>, RelayFault> {
+fn read_urls(urls: &[String]) -> Result<Vec<RelayUrl>, RelayListError> {
     match urls.len() {
-        0 => return Err(RelayFault::NoRelay),
-        many if many > MOST_RELAYS => return Err(RelayFault::TooMany(many)),
+        0 => return Err(RelayListError::NoRelay),
+        many if many > MOST_RELAYS => return Err(RelayListError::TooMany(many)),
         _ => {}
     }
     urls.iter()
-        .map(|url| RelayUrl::parse(url).map_err(|_| RelayFault::BadUrl(url.clone())))
+        .map(|url| RelayUrl::parse(url).map_err(|_| RelayListError::BadUrl(url.clone())))
         .collect()
 }
 
 /// Checks a relay's URL without connecting.
 ///
 /// # Errors
-/// [`RelayFault::BadUrl`] when it is not a `ws://` or `wss://` URL.
-pub fn check_url(url: &str) -> Result<(), RelayFault> {
+/// [`RelayListError::BadUrl`] when it is not a `ws://` or `wss://` URL.
+pub fn check_url(url: &str) -> Result<(), RelayListError> {
     RelayUrl::parse(url)
         .map(drop)
-        .map_err(|_| RelayFault::BadUrl(url.to_owned()))
+        .map_err(|_| RelayListError::BadUrl(url.to_owned()))
 }
 
 async fn dial(client: &Client, url: &RelayUrl) {
@@ -318,7 +321,7 @@ mod tests {
         wait(&sender, |state| state.connected == 0).await;
         assert_eq!(
             sender.publish(letter(5)).await,
-            Err(PublishFault::NotConnected)
+            Err(PublishError::NotConnected)
         );
         let _again = EmbeddedRelay::start(address).await.unwrap();
         wait(&sender, |state| state.listening == 1).await;
@@ -440,15 +443,15 @@ mod tests {
     async fn lists_of_relays_that_cannot_be_used_are_refused() {
         let connect =
             async |urls: &[String]| Relays::connect(urls, 0, &BTreeSet::new()).await.map(drop);
-        assert_eq!(connect(&[]).await, Err(RelayFault::NoRelay));
+        assert_eq!(connect(&[]).await, Err(RelayListError::NoRelay));
         assert_eq!(
             connect(&vec!["ws://a".to_owned(); 9]).await,
-            Err(RelayFault::TooMany(9))
+            Err(RelayListError::TooMany(9))
         );
         let bad = "https://a".to_owned();
         assert_eq!(
             connect(std::slice::from_ref(&bad)).await,
-            Err(RelayFault::BadUrl(bad))
+            Err(RelayListError::BadUrl(bad))
         );
     }
 }

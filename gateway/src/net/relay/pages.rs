@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use nostr_sdk::prelude::{RelayUrl, SubscriptionId};
 
-/// Pages for one connection: more notes than an engine remembers, at 500 a page.
+/// NotePages for one connection: more notes than an engine remembers, at 500 a page.
 const MOST_PAGES: usize = 40;
 
 /// How far each relay has been read.
 #[derive(Debug, Default)]
-pub(super) struct Pages(BTreeMap<RelayUrl, Page>);
+pub(super) struct NotePages(BTreeMap<RelayUrl, Page>);
 
 #[derive(Debug)]
 struct Page {
@@ -32,14 +32,14 @@ struct Page {
 
 /// One page that is to be asked for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct PageRequest {
     pub(super) url: RelayUrl,
     pub(super) id: SubscriptionId,
     pub(super) since: u64,
     pub(super) until: u64,
 }
 
-impl Pages {
+impl NotePages {
     /// A relay was asked for its notes under this subscription, which is the first page.
     pub(super) fn begin(&mut self, url: &RelayUrl, id: &SubscriptionId, since: u64) {
         let page = Page {
@@ -75,7 +75,7 @@ impl Pages {
     }
 
     /// The next page of each relay that has been read up to here.
-    pub(super) fn wanted(&mut self) -> Vec<Wanted> {
+    pub(super) fn wanted(&mut self) -> Vec<PageRequest> {
         let mut wanted = Vec::new();
         self.0.retain(|url, page| {
             if !page.is_read {
@@ -84,7 +84,7 @@ impl Pages {
             let Some(next) = page.turn() else {
                 return false;
             };
-            wanted.push(Wanted {
+            wanted.push(PageRequest {
                 url: url.clone(),
                 id: page.id.clone(),
                 since: page.since,
@@ -129,7 +129,7 @@ mod tests {
     /// Reads a relay that keeps events of these moments and returns so many at once; what was seen, and how often it was asked.
     fn read(kept: &[u64], at_once: usize, since: u64) -> (Vec<u64>, usize) {
         let (mut pages, mut id, mut until) =
-            (Pages::default(), SubscriptionId::generate(), u64::MAX);
+            (NotePages::default(), SubscriptionId::generate(), u64::MAX);
         pages.begin(&url(), &id, since);
         let (mut seen, mut asked) = (Vec::new(), 1);
         loop {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_comes_live_begins_no_page() {
-        let (mut pages, id) = (Pages::default(), SubscriptionId::generate());
+        let (mut pages, id) = (NotePages::default(), SubscriptionId::generate());
         pages.begin(&url(), &id, 0);
         pages.end(&url(), &id);
         pages.saw(&url(), &id, 5);

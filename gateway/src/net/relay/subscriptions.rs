@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::event::{Incoming, KIND, NOTE_KIND, STALE, read_event};
-use super::pages::Pages;
+use super::pages::NotePages;
 use super::{INBOX, RETRY, RelayState};
 use crate::clock;
 
@@ -25,29 +25,29 @@ const OVERLAP: u64 = 600;
 
 /// What is known of one relay's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum SubscriptionState {
     Lost,
     Asked(Instant),
     Listening,
 }
 
 /// Watches the connections and sorts what comes in.
-pub(super) struct Desk {
+pub(super) struct SubscriptionKeeper {
     pub(super) client: Client,
-    pub(super) relays: BTreeMap<RelayUrl, Line>,
+    pub(super) relays: BTreeMap<RelayUrl, SubscriptionState>,
     pub(super) subscription: SubscriptionId,
     /// The subscription to what relays keep.
     pub(super) notes: SubscriptionId,
     /// Until when each relay was certainly heard, in seconds since 1970: from there on, notes are asked for again.
     pub(super) heard: BTreeMap<RelayUrl, u64>,
     /// Notes that relays did not return at once.
-    pub(super) pages: Pages,
+    pub(super) pages: NotePages,
     pub(super) tags: BTreeMap<String, u16>,
     pub(super) inbox: mpsc::Sender<Incoming>,
     pub(super) tell: watch::Sender<RelayState>,
 }
 
-impl Desk {
+impl SubscriptionKeeper {
     pub(super) async fn run(
         mut self,
         mut events: broadcast::Receiver<RelayPoolNotification>,
@@ -94,8 +94,10 @@ impl Desk {
                 message: RelayMessage::EndOfStoredEvents(id),
             } => {
                 let line = self.relays.get_mut(&relay_url);
-                if let Some(line @ Line::Asked(_)) = line.filter(|_| *id == self.subscription) {
-                    *line = Line::Listening;
+                if let Some(line @ SubscriptionState::Asked(_)) =
+                    line.filter(|_| *id == self.subscription)
+                {
+                    *line = SubscriptionState::Listening;
                 }
                 self.pages.end(&relay_url, &id);
                 true
@@ -120,8 +122,8 @@ impl Desk {
                     },
             } if *subscription_id == self.subscription => {
                 // The relay ended the subscription; it is asked again after the usual time.
-                if let Some(line @ Line::Listening) = self.relays.get_mut(&relay_url) {
-                    *line = Line::Asked(Instant::now());
+                if let Some(line @ SubscriptionState::Listening) = self.relays.get_mut(&relay_url) {
+                    *line = SubscriptionState::Asked(Instant::now());
                 }
                 true
             }
@@ -139,12 +141,14 @@ impl Desk {
                 .get(url)
                 .is_some_and(|relay| relay.status() == RelayStatus::Connected);
             *line = match *line {
-                _ if !connected => Line::Lost,
-                Line::Listening => Line::Listening,
-                Line::Asked(since) if since.elapsed() < EOSE_LIMIT => Line::Asked(since),
-                Line::Lost | Line::Asked(_) => {
+                _ if !connected => SubscriptionState::Lost,
+                SubscriptionState::Listening => SubscriptionState::Listening,
+                SubscriptionState::Asked(since) if since.elapsed() < EOSE_LIMIT => {
+                    SubscriptionState::Asked(since)
+                }
+                SubscriptionState::Lost | SubscriptionState::Asked(_) => {
                     to_ask.push(url.clone());
-                    Line::Asked(Instant::now())
+                    SubscriptionState::Asked(Instant::now())
                 }
             };
         }
@@ -169,7 +173,7 @@ impl Desk {
         let listening = self
             .relays
             .iter()
-            .filter(|(_, line)| **line == Line::Listening);
+            .filter(|(_, line)| **line == SubscriptionState::Listening);
         for (url, _) in listening {
             self.heard.insert(url.clone(), now);
         }
@@ -217,12 +221,13 @@ impl Desk {
     }
 
     fn report(&self) {
-        let count =
-            |wanted: fn(&Line) -> bool| self.relays.values().filter(|line| wanted(line)).count();
+        let count = |wanted: fn(&SubscriptionState) -> bool| {
+            self.relays.values().filter(|line| wanted(line)).count()
+        };
         let state = RelayState {
             configured: self.relays.len(),
-            connected: count(|line| *line != Line::Lost),
-            listening: count(|line| *line == Line::Listening),
+            connected: count(|line| *line != SubscriptionState::Lost),
+            listening: count(|line| *line == SubscriptionState::Listening),
         };
         self.tell
             .send_if_modified(|old| std::mem::replace(old, state) != state);

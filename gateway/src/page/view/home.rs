@@ -7,7 +7,7 @@ use super::plot::plots;
 use super::{Button, Scene, arrow, minutes, sheet};
 use crate::page::health::{span, warnings};
 use crate::page::report::state;
-use crate::stats::snapshot::{CallPicture, LinePicture};
+use crate::stats::snapshot::{CallSnapshot, LineSnapshot};
 
 /// The overview.
 pub(in crate::page) fn home(scene: &Scene<'_>) -> String {
@@ -39,7 +39,7 @@ fn alarms(scene: &Scene<'_>) -> Markup {
     }
 }
 
-fn live(scene: &Scene<'_>, CallPicture { call, curve }: &CallPicture) -> Markup {
+fn live(scene: &Scene<'_>, CallSnapshot { call, curve }: &CallSnapshot) -> Markup {
     let verified = scene
         .picture
         .contacts
@@ -77,7 +77,7 @@ fn lines(scene: &Scene<'_>) -> Markup {
     }
 }
 
-fn row(scene: &Scene<'_>, line: &LinePicture) -> Markup {
+fn row(scene: &Scene<'_>, line: &LineSnapshot) -> Markup {
     let news = scene.picture.ledger.news(line.number);
     html! {
         tr {
@@ -98,7 +98,7 @@ fn row(scene: &Scene<'_>, line: &LinePicture) -> Markup {
 }
 
 /// The switch for do not disturb.
-pub(super) fn switch(scene: &Scene<'_>, line: &LinePicture, back: &str) -> Markup {
+pub(super) fn switch(scene: &Scene<'_>, line: &LineSnapshot, back: &str) -> Markup {
     let on = scene.picture.ledger.is_undisturbed(line.number);
     let number = line.number;
     html! {

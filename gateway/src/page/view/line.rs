@@ -8,10 +8,10 @@ use super::qr::code;
 use super::{Button, Scene, sheet};
 use crate::page::board::BoardLine;
 use crate::provisioning::{Model, Order, Place, Wire};
-use crate::stats::snapshot::LinePicture;
+use crate::stats::snapshot::LineSnapshot;
 
 /// A line.
-pub(in crate::page) fn line(scene: &Scene<'_>, line: &LinePicture, own: &BoardLine) -> String {
+pub(in crate::page) fn line(scene: &Scene<'_>, line: &LineSnapshot, own: &BoardLine) -> String {
     let number = line.number;
     let body = html! {
         section #phones aria-labelledby="phones-title" data-live {

@@ -17,12 +17,12 @@ use ringfence_phonebook::Number;
 use super::board::Board;
 use crate::calendar::moment;
 use crate::state::keystore::EvidenceFile;
-use crate::stats::snapshot::{CallPicture, Picture};
+use crate::stats::snapshot::{CallSnapshot, Snapshot};
 
 /// What every page shows from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scene<'a> {
-    pub(super) picture: &'a Picture,
+    pub(super) picture: &'a Snapshot,
     pub(super) board: &'a Board,
     pub(super) evidence: &'a [EvidenceFile],
 }
@@ -78,7 +78,7 @@ fn said(scene: &Scene<'_>) -> String {
         .picture
         .calls
         .iter()
-        .map(|CallPicture { call, .. }| {
+        .map(|CallSnapshot { call, .. }| {
             let name = scene.name(call.number);
             let who = name.map_or_else(
                 || call.number.to_string(),

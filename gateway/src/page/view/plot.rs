@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::stats::snapshot::{Curve, Quality};
+use crate::stats::snapshot::{Quality, QualityHistory};
 
 /// Height of a picture, in its own units; a second is one unit wide.
 const HEIGHT: f64 = 60.0;
@@ -51,7 +51,7 @@ const PLOTS: [Plot; 3] = [
 ];
 
 /// All pictures of a call.
-pub(super) fn plots(curve: &Curve) -> Markup {
+pub(super) fn plots(curve: &QualityHistory) -> Markup {
     html! {
         div.plots {
             @for plot in &PLOTS { (plot.picture(curve)) }
@@ -60,7 +60,7 @@ pub(super) fn plots(curve: &Curve) -> Markup {
 }
 
 impl Plot {
-    fn picture(&self, curve: &Curve) -> Markup {
+    fn picture(&self, curve: &QualityHistory) -> Markup {
         let heard = self.last(curve.samples.back().map(|sample| &sample.to_phone));
         let said = self.last(curve.samples.back().map(|sample| &sample.from_phone));
         let width = curve.samples.len().max(LEAST_WIDTH);
@@ -119,18 +119,18 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stats::snapshot::Sample;
+    use crate::stats::snapshot::QualitySample;
 
-    fn curve(seconds: usize) -> Curve {
+    fn curve(seconds: usize) -> QualityHistory {
         let quality = |jitter| Quality {
             packets: 50,
             lost: 0.02,
             jitter: Duration::from_millis(jitter),
             mos: Some(4.2),
         };
-        let mut curve = Curve::default();
+        let mut curve = QualityHistory::default();
         for _ in 0..seconds {
-            curve.samples.push_back(Sample {
+            curve.samples.push_back(QualitySample {
                 from_phone: quality(3),
                 to_phone: quality(500),
             });

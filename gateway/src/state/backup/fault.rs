@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::state::keystore::KeystoreFault;
+use crate::state::keystore::KeystoreError;
 
 /// Why there is no backup, or nothing was restored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ArchiveFault {
+pub enum BackupError {
     /// The state folder.
     #[error(transparent)]
-    Keystore(#[from] KeystoreFault),
+    Keystore(#[from] KeystoreError),
     /// The backup cannot be read.
     #[error("cannot read the backup {}: {kind}", path.display())]
     Unreadable {
@@ -47,7 +47,7 @@ pub enum ArchiveFault {
     },
 }
 
-impl ArchiveFault {
+impl BackupError {
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {

@@ -22,10 +22,10 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::state::keystore::sealed::Vault;
-use crate::state::keystore::{KeystoreFault, file};
+use crate::state::keystore::{KeystoreError, file};
 use crate::state::secret::Secret;
-pub use fault::ArchiveFault;
-pub use restore::{Kept, restore};
+pub use fault::BackupError;
+pub use restore::{PreviousState, restore};
 
 const VERSION: u32 = 1;
 /// Files of one state: 256 lines, pending activations, proof.
@@ -44,7 +44,7 @@ const ROOT: usize = ringfence_phonebook::root::ROOT_BYTES;
 
 /// What a backup holds.
 #[derive(Debug)]
-pub struct Archive {
+pub struct Backup {
     /// When it was made, Unix seconds.
     pub made: u64,
     /// The file of settings, as it was.
@@ -73,16 +73,12 @@ struct StoredFile {
     body: String,
 }
 
-impl Archive {
+impl Backup {
     /// Everything in a state folder. An engine may run beside.
     ///
     /// # Errors
-    /// [`ArchiveFault`].
-    pub fn collect(
-        state: &Path,
-        settings: Option<String>,
-        made: u64,
-    ) -> Result<Self, ArchiveFault> {
+    /// [`BackupError`].
+    pub fn collect(state: &Path, settings: Option<String>, made: u64) -> Result<Self, BackupError> {
         let mut paths = names(state, Path::new(""))?;
         for folder in FOLDERS {
             paths.extend(names(state, Path::new(folder))?);
@@ -93,7 +89,7 @@ impl Archive {
             let bytes = match file::read_private_up_to(&full, room) {
                 Ok(bytes) => bytes,
                 // An activation that came to its end meanwhile.
-                Err(KeystoreFault::Disk {
+                Err(KeystoreError::Disk {
                     kind: std::io::ErrorKind::NotFound,
                     ..
                 }) => continue,
@@ -104,7 +100,7 @@ impl Archive {
         }
         files.extend(last_roots(state)?);
         if files.len() > MOST_FILES {
-            return Err(ArchiveFault::TooMuch);
+            return Err(BackupError::TooMuch);
         }
         Ok(Self {
             made,
@@ -127,12 +123,12 @@ impl Archive {
     /// The bytes of the backup.
     ///
     /// # Errors
-    /// [`ArchiveFault`].
-    pub fn seal(&self, passphrase: Secret) -> Result<Zeroizing<Vec<u8>>, ArchiveFault> {
+    /// [`BackupError`].
+    pub fn seal(&self, passphrase: Secret) -> Result<Zeroizing<Vec<u8>>, BackupError> {
         self.seal_in(&mut Vault::of_backups(passphrase))
     }
 
-    fn seal_in(&self, vault: &mut Vault) -> Result<Zeroizing<Vec<u8>>, ArchiveFault> {
+    fn seal_in(&self, vault: &mut Vault) -> Result<Zeroizing<Vec<u8>>, BackupError> {
         let files = self.files.iter().map(|(path, bytes)| StoredFile {
             path: path.clone(),
             body: STANDARD.encode(bytes),
@@ -154,13 +150,13 @@ impl Archive {
     /// Reads a backup. Nothing on the disk changes.
     ///
     /// # Errors
-    /// [`ArchiveFault`] that tells a wrong passphrase from a damaged file.
-    pub fn open(path: &Path, passphrase: Secret) -> Result<Self, ArchiveFault> {
+    /// [`BackupError`] that tells a wrong passphrase from a damaged file.
+    pub fn open(path: &Path, passphrase: Secret) -> Result<Self, BackupError> {
         Self::open_in(path, &mut Vault::of_backups(passphrase))
     }
 
-    fn open_in(path: &Path, vault: &mut Vault) -> Result<Self, ArchiveFault> {
-        let damaged = || ArchiveFault::Damaged(path.to_owned());
+    fn open_in(path: &Path, vault: &mut Vault) -> Result<Self, BackupError> {
+        let damaged = || BackupError::Damaged(path.to_owned());
         let bytes = read(path)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| damaged())?;
         let (container, sum) = text.split_once('\n').ok_or_else(damaged)?;
@@ -171,15 +167,15 @@ impl Archive {
             vault
                 .open(Path::new(NAME), container.as_bytes())
                 .map_err(|fault| match fault {
-                    KeystoreFault::NewerFormat { .. } => ArchiveFault::Newer(path.to_owned()),
-                    KeystoreFault::WrongPassphrase { .. } => {
-                        ArchiveFault::WrongPassphrase(path.to_owned())
+                    KeystoreError::NewerFormat { .. } => BackupError::Newer(path.to_owned()),
+                    KeystoreError::WrongPassphrase { .. } => {
+                        BackupError::WrongPassphrase(path.to_owned())
                     }
                     _ => damaged(),
                 })?;
         let stored: Stored = serde_json::from_slice(&body).map_err(|_| damaged())?;
         if stored.version != VERSION {
-            return Err(ArchiveFault::Newer(path.to_owned()));
+            return Err(BackupError::Newer(path.to_owned()));
         }
         if stored.files.len() > MOST_FILES || !stored.files.iter().all(|file| fits(&file.path)) {
             return Err(damaged());
@@ -197,21 +193,21 @@ impl Archive {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ArchiveFault> {
-    let fault = |error: std::io::Error| ArchiveFault::Unreadable {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+    let fault = |error: std::io::Error| BackupError::Unreadable {
         path: path.to_owned(),
         kind: error.kind(),
     };
     if std::fs::metadata(path).map_err(fault)?.len() > MOST_SEALED {
-        return Err(ArchiveFault::Damaged(path.to_owned()));
+        return Err(BackupError::Damaged(path.to_owned()));
     }
     std::fs::read(path).map(Zeroizing::new).map_err(fault)
 }
 
 /// The files of one folder that a backup takes: no locks, no half-written files.
-fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, ArchiveFault> {
+fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let full = state.join(folder);
-    let fault = |error: std::io::Error| KeystoreFault::Disk {
+    let fault = |error: std::io::Error| KeystoreError::Disk {
         act: "read",
         path: full.clone(),
         kind: error.kind(),
@@ -238,7 +234,7 @@ fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, ArchiveFault> {
 }
 
 /// The last root of each book's copy, as the only one of its file.
-fn last_roots(state: &Path) -> Result<Vec<NamedBytes>, ArchiveFault> {
+fn last_roots(state: &Path) -> Result<Vec<NamedBytes>, BackupError> {
     let Ok(books) = std::fs::read_dir(state.join("book")) else {
         return Ok(Vec::new());
     };

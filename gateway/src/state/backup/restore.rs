@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use rand::Rng;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use super::{Archive, ArchiveFault};
-use crate::state::keystore::{Keystore, KeystoreFault, RESTORED, file, make_folder, write_private};
+use super::{Backup, BackupError};
+use crate::state::keystore::{Keystore, KeystoreError, RESTORED, file, make_folder, write_private};
 
 /// The mark of a folder that is not whole yet: what a restore that was stopped leaves is taken away by the next one.
 const UNFINISHED: &str = "unfinished";
 
 /// What became of the old state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum PreviousState {
     /// There was none worth keeping.
     Nothing,
     /// It is here now.
@@ -27,22 +27,22 @@ pub enum Kept {
 /// Restores. `replace` allows a state that has lines; it is kept beside, under a name with `now`, Unix seconds.
 ///
 /// # Errors
-/// [`ArchiveFault`]; the state is as it was.
+/// [`BackupError`]; the state is as it was.
 pub fn restore(
-    archive: &Archive,
+    archive: &Backup,
     state: &Path,
     replace: bool,
     now: u64,
-) -> Result<Kept, ArchiveFault> {
+) -> Result<PreviousState, BackupError> {
     // A link stays: what it leads to is replaced.
     let state = &state.canonicalize().unwrap_or_else(|_| state.to_owned());
     // No engine may run on it meanwhile.
     let _lock = Keystore::open(state, None)?;
     let has_lines = !file::list(&state.join("lines"))?.is_empty();
     if has_lines && !replace {
-        return Err(ArchiveFault::LinesThere(state.clone()));
+        return Err(BackupError::LinesThere(state.clone()));
     }
-    let swap = |error: io::Error| ArchiveFault::Swap {
+    let swap = |error: io::Error| BackupError::Swap {
         path: state.clone(),
         kind: error.kind(),
     };
@@ -61,13 +61,13 @@ pub fn restore(
     // From here on the new state is in place; `fresh` is the old one.
     if !has_lines {
         std::fs::remove_dir_all(&fresh).map_err(swap)?;
-        return Ok(Kept::Nothing);
+        return Ok(PreviousState::Nothing);
     }
     std::fs::rename(&fresh, &old).map_err(swap)?;
-    Ok(Kept::At(old))
+    Ok(PreviousState::At(old))
 }
 
-fn write(archive: &Archive, fresh: &Path, state: &Path) -> Result<(), ArchiveFault> {
+fn write(archive: &Backup, fresh: &Path, state: &Path) -> Result<(), BackupError> {
     make_folder(fresh)?;
     write_private(&fresh.join(UNFINISHED), b"")?;
     for (path, bytes) in &archive.files {
@@ -78,7 +78,7 @@ fn write(archive: &Archive, fresh: &Path, state: &Path) -> Result<(), ArchiveFau
         write_private(&path, bytes)?;
     }
     write_private(&fresh.join(RESTORED), b"")?;
-    let fault = |error: io::Error| KeystoreFault::Disk {
+    let fault = |error: io::Error| KeystoreError::Disk {
         act: "write",
         path: fresh.to_owned(),
         kind: error.kind(),

@@ -31,7 +31,7 @@ fn state(folder: &Path) -> PathBuf {
 }
 
 fn backup(folder: &Path) -> PathBuf {
-    let archive = Archive::collect(&state(folder), Some("log = \"warn\"\n".to_owned()), 7).unwrap();
+    let archive = Backup::collect(&state(folder), Some("log = \"warn\"\n".to_owned()), 7).unwrap();
     let path = folder.join("backup");
     write_private(&path, &archive.seal_in(&mut vault("right")).unwrap()).unwrap();
     path
@@ -40,11 +40,14 @@ fn backup(folder: &Path) -> PathBuf {
 #[test]
 fn what_cannot_be_had_again_comes_back_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Archive::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
+    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
     assert_eq!(archive.numbers(), [20_001]);
     assert_eq!(archive.settings.as_deref(), Some("log = \"warn\"\n"));
     let target = folder.path().join("new");
-    assert_eq!(restore(&archive, &target, false, 9), Ok(Kept::Nothing));
+    assert_eq!(
+        restore(&archive, &target, false, 9),
+        Ok(PreviousState::Nothing)
+    );
     let read = |path: &str| std::fs::read(target.join(path)).ok();
     assert_eq!(read("lines/20001.json").as_deref(), Some(&b"a line"[..]));
     assert_eq!(read("book/0011/roots").as_deref(), Some(&[2; ROOT][..]));
@@ -72,15 +75,15 @@ fn what_cannot_be_had_again_comes_back_and_nothing_else() {
 #[test]
 fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Archive::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
+    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
     let target = folder.path().join("state");
     write_private(&target.join("lines/20009.json"), b"newer").unwrap();
     let refused = restore(&archive, &target, false, 9);
-    assert_eq!(refused, Err(ArchiveFault::LinesThere(target.clone())));
+    assert_eq!(refused, Err(BackupError::LinesThere(target.clone())));
     let old = folder.path().join("state.before-9");
     assert_eq!(
         restore(&archive, &target, true, 9),
-        Ok(Kept::At(old.clone()))
+        Ok(PreviousState::At(old.clone()))
     );
     assert!(old.join("lines/20009.json").exists());
     assert!(!target.join("lines/20009.json").exists());
@@ -88,7 +91,7 @@ fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
     let fault = restore(&archive, &target, true, 10).unwrap_err();
     assert!(matches!(
         fault,
-        ArchiveFault::Keystore(KeystoreFault::InUse { .. })
+        BackupError::Keystore(KeystoreError::InUse { .. })
     ));
     drop(running);
 }
@@ -97,10 +100,10 @@ fn lines_that_are_there_are_kept_beside_or_nothing_happens() {
 fn a_damaged_file_is_told_from_a_wrong_passphrase_at_every_byte() {
     let folder = tempfile::tempdir().unwrap();
     let path = backup(folder.path());
-    let open = |passphrase: &str| Archive::open_in(&path, &mut vault(passphrase)).map(drop);
+    let open = |passphrase: &str| Backup::open_in(&path, &mut vault(passphrase)).map(drop);
     assert_eq!(
         open("wrong"),
-        Err(ArchiveFault::WrongPassphrase(path.clone()))
+        Err(BackupError::WrongPassphrase(path.clone()))
     );
     let good = std::fs::read(&path).unwrap();
     for at in 0..good.len() - 1 {
@@ -109,7 +112,7 @@ fn a_damaged_file_is_told_from_a_wrong_passphrase_at_every_byte() {
         std::fs::write(&path, &bad).unwrap();
         assert_eq!(
             open("right"),
-            Err(ArchiveFault::Damaged(path.clone())),
+            Err(BackupError::Damaged(path.clone())),
             "byte {at}"
         );
     }
@@ -117,7 +120,7 @@ fn a_damaged_file_is_told_from_a_wrong_passphrase_at_every_byte() {
         std::fs::write(&path, &good[..length]).unwrap();
         assert_eq!(
             open("right"),
-            Err(ArchiveFault::Damaged(path.clone())),
+            Err(BackupError::Damaged(path.clone())),
             "{length} bytes"
         );
     }
@@ -145,7 +148,7 @@ fn no_file_of_a_backup_can_leave_the_folder() {
 #[test]
 fn what_a_stopped_restore_leaves_is_taken_away_unless_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let archive = Archive::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
+    let archive = Backup::open_in(&backup(folder.path()), &mut vault("right")).unwrap();
     let leftover = |name: &str, file: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir(&path).unwrap();

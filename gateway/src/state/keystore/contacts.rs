@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sealed::Vault;
 use super::stored::{self, Versioned, read_stored, write_stored};
-use super::{KeystoreFault, file};
+use super::{KeystoreError, file};
 use crate::state::secret::Secret;
 
 /// Largest file: 4,096 contacts with the longest names, twice in base64, have 3 MB.
@@ -69,7 +69,7 @@ impl Versioned for Stored {
 
 /// Which file it was that was read: another one has another inode, or at least another time or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Edition {
+pub(crate) struct FileIdentity {
     inode: u64,
     modified: (i64, i64),
     length: u64,
@@ -99,13 +99,13 @@ impl ContactsFile {
     /// The contacts as they are; none when there is no file yet.
     ///
     /// # Errors
-    /// [`KeystoreFault`].
-    pub fn read(&mut self) -> Result<Contacts, KeystoreFault> {
+    /// [`KeystoreError`].
+    pub fn read(&mut self) -> Result<Contacts, KeystoreError> {
         if !self.path.exists() {
             return Ok(Contacts::default());
         }
         let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
-        let malformed = || KeystoreFault::Malformed {
+        let malformed = || KeystoreError::Malformed {
             path: self.path.clone(),
         };
         let mut contacts = Contacts::default();
@@ -123,11 +123,11 @@ impl ContactsFile {
     /// Reads, lets `change` change, and writes if the contacts are others then. Waits for whoever does the same at this moment.
     ///
     /// # Errors
-    /// [`KeystoreFault`]; the file is as it was.
+    /// [`KeystoreError`]; the file is as it was.
     pub fn edit<T>(
         &mut self,
         change: impl FnOnce(&mut Contacts) -> T,
-    ) -> Result<(Contacts, T), KeystoreFault> {
+    ) -> Result<(Contacts, T), KeystoreError> {
         let _lock: File = file::wait_for_lock(&self.path.with_extension("lock"))?;
         let mut contacts = self.read()?;
         let before = contacts.clone();
@@ -139,16 +139,16 @@ impl ContactsFile {
     }
 
     /// Which file is there now.
-    pub(crate) fn edition(&self) -> Option<Edition> {
+    pub(crate) fn edition(&self) -> Option<FileIdentity> {
         let metadata = std::fs::metadata(&self.path).ok()?;
-        Some(Edition {
+        Some(FileIdentity {
             inode: metadata.ino(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             length: metadata.len(),
         })
     }
 
-    fn write(&mut self, contacts: &Contacts) -> Result<(), KeystoreFault> {
+    fn write(&mut self, contacts: &Contacts) -> Result<(), KeystoreError> {
         let stored = Stored {
             version: stored::VERSION,
             contacts: contacts.iter().map(StoredContact::of).collect(),
@@ -267,9 +267,9 @@ mod tests {
             assert!(!text.contains(word) && !text.contains(&STANDARD.encode(word)));
         }
         let fault = contacts(folder.path(), Some("battery")).read().unwrap_err();
-        assert!(matches!(fault, KeystoreFault::WrongPassphrase { .. }));
+        assert!(matches!(fault, KeystoreError::WrongPassphrase { .. }));
         let fault = contacts(folder.path(), None).read().unwrap_err();
-        assert!(matches!(fault, KeystoreFault::PassphraseNeeded { .. }));
+        assert!(matches!(fault, KeystoreError::PassphraseNeeded { .. }));
     }
 
     #[test]
@@ -320,8 +320,8 @@ mod tests {
             file.read().unwrap_err()
         };
         let later = put(r#"{"version":2,"contacts":[]}"#);
-        assert_eq!(later, KeystoreFault::NewerFormat { path: path.clone() });
-        let malformed = KeystoreFault::Malformed { path: path.clone() };
+        assert_eq!(later, KeystoreError::NewerFormat { path: path.clone() });
+        let malformed = KeystoreError::Malformed { path: path.clone() };
         for json in [
             "",
             "[]",

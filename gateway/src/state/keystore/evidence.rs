@@ -20,7 +20,7 @@ use ringfence_engine::roots::SplitView;
 use ringfence_phonebook::{BookKey, Day, Lie, Root};
 use serde::{Deserialize, Serialize};
 
-use super::{KeystoreFault, file};
+use super::{KeystoreError, file};
 
 const FORMAT: &str = "ringfence-evidence-1";
 
@@ -112,13 +112,13 @@ impl EvidenceFolder {
     /// Keeps evidence against the book with this key; where it is kept, or `None` when there are too many files already.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
+    /// [`KeystoreError`] when the disk refuses.
     pub fn keep(
         &self,
         evidence: &Evidence,
         book: &BookKey,
         today: Day,
-    ) -> Result<Option<PathBuf>, KeystoreFault> {
+    ) -> Result<Option<PathBuf>, KeystoreError> {
         file::make_folder(&self.0)?;
         if file::list(&self.0)?.len() >= MOST_FILES {
             return Ok(None);
@@ -144,11 +144,11 @@ impl EvidenceFolder {
     /// What there is, by name.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when a file cannot be read.
-    pub fn list(&self) -> Result<Vec<EvidenceFile>, KeystoreFault> {
+    /// [`KeystoreError`] when a file cannot be read.
+    pub fn list(&self) -> Result<Vec<EvidenceFile>, KeystoreError> {
         let read = |path: PathBuf| {
             let json = file::read_private_up_to(&path, MOST_BYTES)?;
-            let malformed = |_| KeystoreFault::Malformed { path: path.clone() };
+            let malformed = |_| KeystoreError::Malformed { path: path.clone() };
             let stored: Stored = serde_json::from_slice(&json).map_err(malformed)?;
             let says = match stored.proof {
                 Proof::Roots { .. } => {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use rand::Rng;
 use zeroize::Zeroizing;
 
-use super::KeystoreFault;
+use super::KeystoreError;
 
 /// Largest file that is read. A line takes about 1 kB; a tile of the phone book 48 kB.
 const MOST_BYTES: u64 = 256 * 1024;
 
-fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> KeystoreFault + 'a {
-    move |error| KeystoreFault::Disk {
+fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> KeystoreError + 'a {
+    move |error| KeystoreError::Disk {
         act,
         path: path.to_owned(),
         kind: error.kind(),
@@ -23,7 +23,7 @@ fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> Key
 
 /// Makes the state folder with mode 0700, and its parents. One that exists may be looser, as long as nobody else can change what
 /// is in it: the keys lie in folders of their own.
-pub(in crate::state) fn make_state_folder(path: &Path) -> Result<(), KeystoreFault> {
+pub(in crate::state) fn make_state_folder(path: &Path) -> Result<(), KeystoreError> {
     make(path)?;
     closed_to_others(
         path,
@@ -33,7 +33,7 @@ pub(in crate::state) fn make_state_folder(path: &Path) -> Result<(), KeystoreFau
 }
 
 /// Makes a folder with mode 0700. One that exists must not be open to others.
-pub(crate) fn make_folder(path: &Path) -> Result<(), KeystoreFault> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), KeystoreError> {
     make(path)?;
     closed_to_others(
         path,
@@ -42,7 +42,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), KeystoreFault> {
     )
 }
 
-fn make(path: &Path) -> Result<(), KeystoreFault> {
+fn make(path: &Path) -> Result<(), KeystoreError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -54,10 +54,10 @@ fn closed_to_others(
     path: &Path,
     metadata: &std::fs::Metadata,
     forbidden: u32,
-) -> Result<(), KeystoreFault> {
+) -> Result<(), KeystoreError> {
     let open = metadata.permissions().mode() & forbidden != 0;
     if open {
-        Err(KeystoreFault::TooOpen {
+        Err(KeystoreError::TooOpen {
             path: path.to_owned(),
         })
     } else {
@@ -66,7 +66,7 @@ fn closed_to_others(
 }
 
 /// Takes the lock of a state folder; it is held as long as the file lives, also through a crash of the process.
-pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreFault> {
+pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreError> {
     let path = folder.join("lock");
     let file = OpenOptions::new()
         .write(true)
@@ -77,7 +77,7 @@ pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreFault> {
         .map_err(disk("write", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(KeystoreFault::InUse {
+        Err(TryLockError::WouldBlock) => Err(KeystoreError::InUse {
             path: folder.to_owned(),
         }),
         Err(TryLockError::Error(error)) => Err(disk("lock", &path)(error)),
@@ -85,7 +85,7 @@ pub(in crate::state) fn lock(folder: &Path) -> Result<File, KeystoreFault> {
 }
 
 /// Waits for the lock of one file that is read, changed and written in one go, by an engine and by commands beside it.
-pub(in crate::state) fn wait_for_lock(path: &Path) -> Result<File, KeystoreFault> {
+pub(in crate::state) fn wait_for_lock(path: &Path) -> Result<File, KeystoreError> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -98,7 +98,7 @@ pub(in crate::state) fn wait_for_lock(path: &Path) -> Result<File, KeystoreFault
 }
 
 /// The `.json` files of a folder, by name; none when there is no folder.
-pub(in crate::state) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFault> {
+pub(in crate::state) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -119,7 +119,7 @@ pub(in crate::state) fn list(folder: &Path) -> Result<Vec<PathBuf>, KeystoreFaul
 }
 
 /// Reads a file that must not be open to others.
-pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     read_private_up_to(path, MOST_BYTES)
 }
 
@@ -127,12 +127,12 @@ pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreFa
 pub(in crate::state) fn read_private_up_to(
     path: &Path,
     most: u64,
-) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
     let file = File::open(path).map_err(disk("read", path))?;
     let metadata = file.metadata().map_err(disk("read", path))?;
     closed_to_others(path, &metadata, 0o077)?;
     if metadata.len() > most {
-        return Err(KeystoreFault::Malformed {
+        return Err(KeystoreError::Malformed {
             path: path.to_owned(),
         });
     }
@@ -148,7 +148,7 @@ pub(in crate::state) fn read_private_up_to(
 
 /// Writes a file with mode 0600 from its first byte, in one step: a new file is written and synced beside it, then renamed over
 /// it, then the folder is synced.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreFault> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreError> {
     let mut mark = [0; 4];
     rand::rng().fill_bytes(&mut mark);
     let mut name = path.as_os_str().to_owned();
@@ -165,7 +165,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreFau
 }
 
 /// Removes a file.
-pub(in crate::state) fn remove(path: &Path) -> Result<(), KeystoreFault> {
+pub(in crate::state) fn remove(path: &Path) -> Result<(), KeystoreError> {
     std::fs::remove_file(path)
         .and_then(|()| sync_folder(path))
         .map_err(disk("remove", path))
@@ -198,14 +198,14 @@ mod tests {
         assert!(make_state_folder(&folder).is_ok());
         assert_eq!(
             make_folder(&folder),
-            Err(KeystoreFault::TooOpen {
+            Err(KeystoreError::TooOpen {
                 path: folder.clone()
             })
         );
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o722)).unwrap();
         assert_eq!(
             make_state_folder(&folder),
-            Err(KeystoreFault::TooOpen { path: folder })
+            Err(KeystoreError::TooOpen { path: folder })
         );
     }
 
@@ -218,7 +218,7 @@ mod tests {
         std::fs::create_dir(&occupied).unwrap();
         assert!(matches!(
             write_private(&occupied, b"new"),
-            Err(KeystoreFault::Disk { act: "write", .. })
+            Err(KeystoreError::Disk { act: "write", .. })
         ));
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -235,6 +235,6 @@ mod tests {
             .unwrap()
             .set_len(MOST_BYTES + 1)
             .unwrap();
-        assert_eq!(read_private(&path), Err(KeystoreFault::Malformed { path }));
+        assert_eq!(read_private(&path), Err(KeystoreError::Malformed { path }));
     }
 }

@@ -18,7 +18,7 @@ use ringfence_phonebook::Number;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::KeystoreFault;
+use super::KeystoreError;
 use super::sealed::Vault;
 use super::stored::{self, Versioned, read_stored, write_stored};
 use crate::state::secret::Secret;
@@ -112,13 +112,13 @@ impl LedgerFile {
     /// The ledger as it was saved; an empty one when there is no file yet.
     ///
     /// # Errors
-    /// [`KeystoreFault`].
-    pub fn read(&mut self) -> Result<Ledger, KeystoreFault> {
+    /// [`KeystoreError`].
+    pub fn read(&mut self) -> Result<Ledger, KeystoreError> {
         if !self.path.exists() {
             return Ok(Ledger::default());
         }
         let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
-        stored.read().ok_or_else(|| KeystoreFault::Malformed {
+        stored.read().ok_or_else(|| KeystoreError::Malformed {
             path: self.path.clone(),
         })
     }
@@ -126,8 +126,8 @@ impl LedgerFile {
     /// Replaces what was saved.
     ///
     /// # Errors
-    /// [`KeystoreFault`]; the file is as it was.
-    pub fn write(&mut self, ledger: &Ledger) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`]; the file is as it was.
+    pub fn write(&mut self, ledger: &Ledger) -> Result<(), KeystoreError> {
         write_stored(&self.path, &Stored::of(ledger), &mut self.vault)
     }
 }

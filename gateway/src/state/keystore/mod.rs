@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub use contacts::ContactsFile;
-pub(crate) use contacts::Edition;
+pub(crate) use contacts::FileIdentity;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use ledger::LedgerFile;
@@ -49,7 +49,7 @@ pub(in crate::state) const RESTORED: &str = "restored";
 /// Why the key store cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum KeystoreFault {
+pub enum KeystoreError {
     /// A file or folder could not be read or written.
     #[error("cannot {act} {}: {kind}", path.display())]
     Disk {
@@ -110,7 +110,7 @@ pub enum KeystoreFault {
     },
 }
 
-impl KeystoreFault {
+impl KeystoreError {
     /// What failed and why without naming a file, which may show a number or a user: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
@@ -150,12 +150,12 @@ impl Keystore {
     /// old ones.
     ///
     /// # Errors
-    /// [`KeystoreFault`]: another engine has it, others can read it, the disk refuses.
-    pub fn open(folder: &Path, passphrase: Option<Secret>) -> Result<Self, KeystoreFault> {
+    /// [`KeystoreError`]: another engine has it, others can read it, the disk refuses.
+    pub fn open(folder: &Path, passphrase: Option<Secret>) -> Result<Self, KeystoreError> {
         Self::open_with(folder, Vault::new(passphrase))
     }
 
-    fn open_with(folder: &Path, vault: Vault) -> Result<Self, KeystoreFault> {
+    fn open_with(folder: &Path, vault: Vault) -> Result<Self, KeystoreError> {
         file::make_state_folder(folder)?;
         let lock = file::lock(folder)?;
         make_folder(&folder.join("lines"))?;
@@ -176,8 +176,8 @@ impl Keystore {
     /// Whether any line is encrypted, so that a passphrase must be asked for.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when a file cannot be read.
-    pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreFault> {
+    /// [`KeystoreError`] when a file cannot be read.
+    pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreError> {
         for path in file::list(&folder.join("lines"))? {
             if sealed::is_encrypted(&path, &read_private(&path)?)? {
                 return Ok(true);
@@ -191,7 +191,7 @@ impl Keystore {
     ///
     /// # Errors
     /// As [`Self::lines`].
-    pub fn look(folder: &Path, passphrase: Option<Secret>) -> Result<Vec<LineFile>, KeystoreFault> {
+    pub fn look(folder: &Path, passphrase: Option<Secret>) -> Result<Vec<LineFile>, KeystoreError> {
         read_lines(folder, &mut Vault::new(passphrase))
     }
 
@@ -210,9 +210,9 @@ impl Keystore {
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.
     ///
     /// # Errors
-    /// [`KeystoreFault`] naming the first file that cannot be used: an engine that silently serves fewer lines than it has would
+    /// [`KeystoreError`] naming the first file that cannot be used: an engine that silently serves fewer lines than it has would
     /// look like calls that never come.
-    pub fn lines(&mut self) -> Result<Vec<LineFile>, KeystoreFault> {
+    pub fn lines(&mut self) -> Result<Vec<LineFile>, KeystoreError> {
         read_lines(&self.folder, &mut self.vault)
     }
 
@@ -225,16 +225,16 @@ impl Keystore {
     /// The ring keys were renewed after a restore.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn settle_restored(&mut self) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn settle_restored(&mut self) -> Result<(), KeystoreError> {
         file::remove(&self.folder.join(RESTORED))
     }
 
     /// Writes a line, replacing an older state of it. Either the old or the new file is there, whatever happens meanwhile.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn save(&mut self, line: &LineFile) -> Result<(), KeystoreError> {
         let path = self.line_path(line.number);
         write_private(&path, &self.vault.seal(&path, &line.to_json())?)
     }
@@ -242,8 +242,8 @@ impl Keystore {
     /// Removes a line whose number was given up. Its keys are gone then.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn remove(&mut self, number: u32) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn remove(&mut self, number: u32) -> Result<(), KeystoreError> {
         let path = self.line_path(number);
         file::remove(&path)
     }
@@ -252,8 +252,8 @@ impl Keystore {
     /// activations apart; it becomes a file name in hexadecimal.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn keep_pending(&mut self, name: &[u8], identity: &[u8]) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn keep_pending(&mut self, name: &[u8], identity: &[u8]) -> Result<(), KeystoreError> {
         let path = self.pending_path(name);
         write_private(&path, &self.vault.seal(&path, identity)?)
     }
@@ -261,8 +261,8 @@ impl Keystore {
     /// The identity of an earlier attempt at the same activation.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when there is one and it cannot be read.
-    pub fn pending(&mut self, name: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, KeystoreFault> {
+    /// [`KeystoreError`] when there is one and it cannot be read.
+    pub fn pending(&mut self, name: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, KeystoreError> {
         let path = self.pending_path(name);
         if !path.exists() {
             return Ok(None);
@@ -273,16 +273,16 @@ impl Keystore {
     /// Forgets a pending identity, once its line is saved.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn forget_pending(&mut self, name: &[u8]) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn forget_pending(&mut self, name: &[u8]) -> Result<(), KeystoreError> {
         file::remove(&self.pending_path(name))
     }
 
     /// Remembers which number an activation brought.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when the disk refuses.
-    pub fn mark_redeemed(&mut self, name: &[u8], number: u32) -> Result<(), KeystoreFault> {
+    /// [`KeystoreError`] when the disk refuses.
+    pub fn mark_redeemed(&mut self, name: &[u8], number: u32) -> Result<(), KeystoreError> {
         let path = self.pending_path(name).with_extension("done");
         write_private(&path, &self.vault.seal(&path, &number.to_be_bytes())?)
     }
@@ -290,8 +290,8 @@ impl Keystore {
     /// The number that the same activation brought earlier.
     ///
     /// # Errors
-    /// [`KeystoreFault`] when it was remembered and cannot be read.
-    pub fn redeemed(&mut self, name: &[u8]) -> Result<Option<u32>, KeystoreFault> {
+    /// [`KeystoreError`] when it was remembered and cannot be read.
+    pub fn redeemed(&mut self, name: &[u8]) -> Result<Option<u32>, KeystoreError> {
         let path = self.pending_path(name).with_extension("done");
         if !path.exists() {
             return Ok(None);
@@ -300,7 +300,7 @@ impl Keystore {
         let number = body.as_slice().try_into().map(u32::from_be_bytes);
         number
             .map(Some)
-            .map_err(|_| KeystoreFault::Malformed { path })
+            .map_err(|_| KeystoreError::Malformed { path })
     }
 
     fn line_path(&self, number: u32) -> PathBuf {
@@ -318,19 +318,19 @@ fn line_path(state: &Path, number: u32) -> PathBuf {
     state.join("lines").join(format!("{number}.json"))
 }
 
-fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, KeystoreFault> {
+fn read_lines(state: &Path, vault: &mut Vault) -> Result<Vec<LineFile>, KeystoreError> {
     let folder = state.join("lines");
     let paths = file::list(&folder)?;
     if paths.len() > MOST_LINES {
-        return Err(KeystoreFault::TooManyLines { path: folder });
+        return Err(KeystoreError::TooManyLines { path: folder });
     }
     let mut lines = Vec::with_capacity(paths.len());
     for path in paths {
         let body = vault.open(&path, &read_private(&path)?)?;
         let line = LineFile::from_json(&body)
-            .ok_or_else(|| KeystoreFault::Malformed { path: path.clone() })?;
+            .ok_or_else(|| KeystoreError::Malformed { path: path.clone() })?;
         if path != line_path(state, line.number) {
-            return Err(KeystoreFault::Malformed { path });
+            return Err(KeystoreError::Malformed { path });
         }
         lines.push(line);
     }
@@ -344,7 +344,7 @@ mod tests {
 
     use super::*;
 
-    fn store(folder: &Path, passphrase: Option<&str>) -> Result<Keystore, KeystoreFault> {
+    fn store(folder: &Path, passphrase: Option<&str>) -> Result<Keystore, KeystoreError> {
         Keystore::open_with(
             folder,
             Vault::quick(passphrase.map(|text| Secret::new(text.to_owned()))),
@@ -439,9 +439,9 @@ mod tests {
         };
         assert_eq!(
             lines(Some("battery")),
-            KeystoreFault::WrongPassphrase { path: path.clone() }
+            KeystoreError::WrongPassphrase { path: path.clone() }
         );
-        assert_eq!(lines(None), KeystoreFault::PassphraseNeeded { path });
+        assert_eq!(lines(None), KeystoreError::PassphraseNeeded { path });
 
         let plain = tempfile::tempdir().unwrap();
         saved(plain.path(), None);
@@ -451,7 +451,7 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             fault,
-            KeystoreFault::NotEncrypted {
+            KeystoreError::NotEncrypted {
                 path: plain.path().join("lines/20001.json")
             }
         );
@@ -464,7 +464,7 @@ mod tests {
         let fault = store(folder.path(), None).unwrap_err();
         assert_eq!(
             fault,
-            KeystoreFault::InUse {
+            KeystoreError::InUse {
                 path: folder.path().to_owned()
             }
         );
@@ -479,7 +479,7 @@ mod tests {
         let path = folder.path().join("lines/20001.json");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
         let fault = store(folder.path(), None).unwrap().lines().unwrap_err();
-        assert_eq!(fault, KeystoreFault::TooOpen { path });
+        assert_eq!(fault, KeystoreError::TooOpen { path });
     }
 
     #[test]
@@ -489,7 +489,7 @@ mod tests {
         let path = folder.path().join("lines/20001.json");
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, &text[..text.len() / 2]).unwrap();
-        let malformed = Err(KeystoreFault::Malformed { path: path.clone() });
+        let malformed = Err(KeystoreError::Malformed { path: path.clone() });
         assert_eq!(store(folder.path(), None).unwrap().lines(), malformed);
         std::fs::copy(folder.path().join("lines/20002.json"), &path).unwrap();
         assert_eq!(store(folder.path(), None).unwrap().lines(), malformed);

@@ -15,7 +15,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::KeystoreFault;
+use super::KeystoreError;
 use crate::state::secret::Secret;
 
 const FORMAT: &str = "ringfence-line-1";
@@ -128,7 +128,7 @@ impl Vault {
         &mut self,
         path: &Path,
         body: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
+    ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
         let container = if self.passphrase.is_some() {
             self.encrypt(path, body)?
         } else {
@@ -143,7 +143,7 @@ impl Vault {
         Ok(Zeroizing::new(json))
     }
 
-    fn encrypt(&mut self, path: &Path, body: &[u8]) -> Result<Container, KeystoreFault> {
+    fn encrypt(&mut self, path: &Path, body: &[u8]) -> Result<Container, KeystoreError> {
         let terms = self.derived.as_ref().map_or_else(
             || {
                 let mut salt = [0; SALT];
@@ -166,7 +166,7 @@ impl Vault {
                 aad: &label,
             },
         );
-        let sealed = sealed.map_err(|_| KeystoreFault::Malformed {
+        let sealed = sealed.map_err(|_| KeystoreError::Malformed {
             path: path.to_owned(),
         })?;
         let protection = Protection::Passphrase {
@@ -188,8 +188,8 @@ impl Vault {
         &mut self,
         path: &Path,
         json: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {
-        let malformed = || KeystoreFault::Malformed {
+    ) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
+        let malformed = || KeystoreError::Malformed {
             path: path.to_owned(),
         };
         let container = read(self.format, path, json)?;
@@ -204,7 +204,7 @@ impl Vault {
         else {
             return match self.passphrase {
                 None => Ok(Zeroizing::new(body)),
-                Some(_) => Err(KeystoreFault::NotEncrypted {
+                Some(_) => Err(KeystoreError::NotEncrypted {
                     path: path.to_owned(),
                 }),
             };
@@ -232,21 +232,21 @@ impl Vault {
         );
         opened
             .map(Zeroizing::new)
-            .map_err(|_| KeystoreFault::WrongPassphrase {
+            .map_err(|_| KeystoreError::WrongPassphrase {
                 path: path.to_owned(),
             })
     }
 
-    fn cipher(&mut self, path: &Path, terms: Terms) -> Result<ChaCha20Poly1305, KeystoreFault> {
+    fn cipher(&mut self, path: &Path, terms: Terms) -> Result<ChaCha20Poly1305, KeystoreError> {
         let Some(passphrase) = &self.passphrase else {
-            return Err(KeystoreFault::PassphraseNeeded {
+            return Err(KeystoreError::PassphraseNeeded {
                 path: path.to_owned(),
             });
         };
         let (_, key) = match self.derived.take().filter(|(known, _)| *known == terms) {
             Some(derived) => self.derived.insert(derived),
             None => {
-                let key = derive(passphrase, terms).ok_or_else(|| KeystoreFault::Malformed {
+                let key = derive(passphrase, terms).ok_or_else(|| KeystoreError::Malformed {
                     path: path.to_owned(),
                 })?;
                 self.derived.insert((terms, key))
@@ -278,18 +278,18 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }
 
-fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreFault> {
+fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreError> {
     /// Only the format: a later one may have other fields.
     #[derive(Deserialize)]
     struct Named {
         format: String,
     }
-    let malformed = |_| KeystoreFault::Malformed {
+    let malformed = |_| KeystoreError::Malformed {
         path: path.to_owned(),
     };
     let named: Named = serde_json::from_slice(json).map_err(malformed)?;
     if named.format != format {
-        return Err(KeystoreFault::NewerFormat {
+        return Err(KeystoreError::NewerFormat {
             path: path.to_owned(),
         });
     }
@@ -297,7 +297,7 @@ fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreFau
 }
 
 /// Whether a file needs a passphrase.
-pub(in crate::state) fn is_encrypted(path: &Path, json: &[u8]) -> Result<bool, KeystoreFault> {
+pub(in crate::state) fn is_encrypted(path: &Path, json: &[u8]) -> Result<bool, KeystoreError> {
     Ok(matches!(
         read(FORMAT, path, json)?.protection,
         Protection::Passphrase { .. }
@@ -329,7 +329,7 @@ mod tests {
             let json = serde_json::to_vec(&container).unwrap();
             assert_eq!(
                 vault.open(path(), &json),
-                Err(KeystoreFault::WrongPassphrase {
+                Err(KeystoreError::WrongPassphrase {
                     path: path().to_owned()
                 })
             );
@@ -344,7 +344,7 @@ mod tests {
         assert!(vault.open(path(), &sealed).is_ok());
         assert_eq!(
             vault.open(other, &sealed),
-            Err(KeystoreFault::WrongPassphrase {
+            Err(KeystoreError::WrongPassphrase {
                 path: other.to_owned()
             })
         );
@@ -375,7 +375,7 @@ mod tests {
             .replace("\"memory_kib\": 8", "\"memory_kib\": 4294967295");
         assert_eq!(
             vault.open(path(), text.as_bytes()),
-            Err(KeystoreFault::Malformed {
+            Err(KeystoreError::Malformed {
                 path: path().to_owned()
             })
         );
@@ -386,13 +386,13 @@ mod tests {
         let later = br#"{"format":"ringfence-line-2","new":true}"#;
         assert_eq!(
             vault().open(path(), later),
-            Err(KeystoreFault::NewerFormat {
+            Err(KeystoreError::NewerFormat {
                 path: path().to_owned()
             })
         );
         assert_eq!(
             vault().open(path(), b"{}"),
-            Err(KeystoreFault::Malformed {
+            Err(KeystoreError::Malformed {
                 path: path().to_owned()
             })
         );

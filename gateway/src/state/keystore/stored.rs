@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::sealed::Vault;
-use super::{KeystoreFault, file};
+use super::{KeystoreError, file};
 
 /// The version of the JSON that is written, and the only one that is read.
 pub(super) const VERSION: u32 = 1;
@@ -22,14 +22,14 @@ pub(super) fn read_stored<T: DeserializeOwned + Versioned>(
     path: &Path,
     most: u64,
     vault: &mut Vault,
-) -> Result<T, KeystoreFault> {
+) -> Result<T, KeystoreError> {
     let sealed = file::read_private_up_to(path, most)?;
     let json = vault.open(path, &sealed)?;
-    let stored: T = serde_json::from_slice(&json).map_err(|_| KeystoreFault::Malformed {
+    let stored: T = serde_json::from_slice(&json).map_err(|_| KeystoreError::Malformed {
         path: path.to_owned(),
     })?;
     if stored.version() != VERSION {
-        return Err(KeystoreFault::NewerFormat {
+        return Err(KeystoreError::NewerFormat {
             path: path.to_owned(),
         });
     }
@@ -41,7 +41,7 @@ pub(super) fn write_stored(
     path: &Path,
     stored: &impl Serialize,
     vault: &mut Vault,
-) -> Result<(), KeystoreFault> {
+) -> Result<(), KeystoreError> {
     let json = serde_json::to_vec(stored).expect("texts and numbers always become JSON");
     file::write_private(path, &vault.seal(path, &Zeroizing::new(json))?)
 }
