@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, TurnLogin};
-use crate::lines::news::{pass_on, renew};
+use crate::lines::book_updates::{pass_on, renew};
 use crate::lines::renew::Renewals;
 use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
 use crate::net::phone::ListenError;

@@ -4,7 +4,7 @@
 //! default, and `examples/ringfence.toml` documents them all (a test compares the two). Keys and numbers are not settings: they
 //! live in the key store.
 
-mod fault;
+mod error;
 mod provisioning;
 pub mod raw;
 mod sip;
@@ -20,7 +20,7 @@ use crate::net::relay;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 pub use crate::turn::credentials::TurnLogin;
-pub use fault::ConfigError;
+pub use error::ConfigError;
 pub use provisioning::{Mac, Provisioning};
 use raw::{RawConfig, RawTurn};
 pub use sip::SipListen;

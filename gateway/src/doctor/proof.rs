@@ -2,7 +2,7 @@
 //! other through the real relays and TURN servers, and two witnesses watch what is opened meanwhile.
 //!
 //! - Our own code notes each name that it looks up, each TURN server that it dials and each request to a phone book where it does
-//!   so ([`crate::net::watch`]).
+//!   so ([`crate::net::audit`]).
 //! - The system tells which sockets this process has ([`super::witness`]).
 //!
 //! It covers what this program does on this machine. It does not cover what relays and TURN servers do with what they see, what other
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use super::witness::{Socket, Witness, sockets};
 use crate::clock;
-use crate::net::watch::{AuditEntry, ConnectionAudit};
+use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::selfcall::call::place_for;
 use crate::selfcall::report::CallReport;
 use crate::selfcall::stack::Stack;

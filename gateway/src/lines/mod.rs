@@ -2,7 +2,7 @@
 //! book. How keys are stored is in [`crate::state::keystore`].
 
 pub mod activate;
-pub mod news;
+pub mod book_updates;
 pub mod renew;
 mod rotate;
 mod turn_logins;

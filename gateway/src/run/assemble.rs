@@ -17,12 +17,12 @@ use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 
 use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::book::BookSnapshot;
 use crate::net::phone::Listen;
 use crate::net::phone::certificate::{self, CertificateError};
 use crate::net::relay::{Incoming, RelayListError, Relays};
 use crate::net::tls::{self, TlsFileError};
-use crate::net::watch::{AuditEntry, ConnectionAudit};
 use crate::run::parts::{GatewayParts, SettingsChange};
 use crate::state::keystore::LineFile;
 use crate::turn::servers::TurnServers;

@@ -11,7 +11,7 @@ use ringfence_media::far::FarLeg;
 use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
 use tokio::sync::mpsc;
 
-use crate::net::udp::{PortPair, RtpPorts, recv};
+use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
 use crate::turn::pool::{AllocationPoolHandle, WarmAllocation};
 use crate::turn::servers::TurnServers;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::TurnSettings;
-use crate::net::watch::ConnectionAudit;
+use crate::net::audit::ConnectionAudit;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 

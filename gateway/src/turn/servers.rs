@@ -13,7 +13,7 @@ use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 use super::credentials::TurnLogin;
 use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
-use crate::net::watch::{AuditEntry, ConnectionAudit};
+use crate::net::audit::{AuditEntry, ConnectionAudit};
 
 /// How long a login is good for. The longest call plus the time a spare allocation may wait:
 /// a server that checks the expiry on every refresh must not end a call.

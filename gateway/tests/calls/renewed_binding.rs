@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence::lines::news::pass_on;
+use ringfence::lines::book_updates::pass_on;
 use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookCopy, Freshness};
 use ringfence_engine::BindingFault;

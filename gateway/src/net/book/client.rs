@@ -23,8 +23,8 @@ use sha2::{Digest, Sha256};
 use super::skew::ClockSkew;
 use super::{BookError, Unreachable, check};
 use crate::clock;
+use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::tls::TlsFileError;
-use crate::net::watch::{AuditEntry, ConnectionAudit};
 use crate::state::secret::Secret;
 
 /// Longest time for a request and its answer: a tile over a slow line.

@@ -1,10 +1,10 @@
 //! The sockets that phones talk to: SIP over UDP, TCP and TLS (RFC 3261 18), bytes only.
 //!
 //! What a message means is the engine's business. This room opens the sockets and brings bytes to
-//! the flow that they are for; `stream` serves connections, `seats` counts them.
+//! the flow that they are for; `stream` serves connections, `connection_limiter` counts them.
 
 pub mod certificate;
-mod seats;
+mod connection_limiter;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use super::resilient_recv::recv_resilient;
-use seats::{ConnectionLimiter, MOST_CONNECTIONS};
+use connection_limiter::{ConnectionLimiter, MOST_CONNECTIONS};
 use stream::StreamAcceptor;
 
 /// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::PhoneInput;
-use super::seats::{ConnectionLimiter, ConnectionSlot};
+use super::connection_limiter::{ConnectionLimiter, ConnectionSlot};
 
 /// Messages that may wait for a phone that does not read. Then the connection is closed.
 const OUTBOX: usize = 64;

@@ -9,7 +9,7 @@
 //! It does not open envelopes, judge stamps or remember what was seen: the engine does.
 
 mod event;
-mod pages;
+mod note_pages;
 mod subscriptions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::clock;
 pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter, NOTE_KIND};
 use event::{bucket_tag, write_event};
-use pages::NotePages;
+use note_pages::NotePages;
 use subscriptions::{SubscriptionKeeper, SubscriptionState};
 
 /// Envelopes waiting for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. When more wait,

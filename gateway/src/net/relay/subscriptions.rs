@@ -12,7 +12,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::event::{Incoming, KIND, NOTE_KIND, STALE, read_event};
-use super::pages::NotePages;
+use super::note_pages::NotePages;
 use super::{INBOX, RETRY, RelayState};
 use crate::clock;
 

@@ -10,7 +10,7 @@
 //! running engine holds whole files. The phone book's copy is left out, but for its last root: what is downloaded after a restore must
 //! follow from it.
 
-mod fault;
+mod error;
 mod restore;
 
 use std::path::{Component, Path, PathBuf};
@@ -21,10 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::state::keystore::sealed::Vault;
+use crate::state::keystore::vault::Vault;
 use crate::state::keystore::{KeystoreError, file};
 use crate::state::secret::Secret;
-pub use fault::BackupError;
+pub use error::BackupError;
 pub use restore::{PreviousState, restore};
 
 const VERSION: u32 = 1;

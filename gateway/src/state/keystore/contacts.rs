@@ -15,8 +15,8 @@ use ringfence_engine::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::{Deserialize, Serialize};
 
-use super::sealed::Vault;
 use super::stored::{self, Versioned, read_stored, write_stored};
+use super::vault::Vault;
 use super::{KeystoreError, file};
 use crate::state::secret::Secret;
 

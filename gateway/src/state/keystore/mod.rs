@@ -3,12 +3,12 @@
 //! ```text
 //! STATE/                  mode 0700
 //!   lock                  held while an engine runs
-//!   lines/20417.json      mode 0600 from its first byte; see `sealed` for the format
+//!   lines/20417.json      mode 0600 from its first byte; see `vault` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
 //!   pending/3f..a1.done   the number that an activation brought, for whoever repeats it
 //!   contacts.json         whose key each number stood for; see `contacts`
 //!   contacts.lock         held for the moment of a change
-//!   ledger.json           texts that wait, calls of the past; see `ledger`
+//!   ledger.json           texts that wait, calls of the past; see `saved_state`
 //!   page-token            the running engine's page and its key; see `page::key`
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   restored              there after a restore, until the ring keys are renewed; see [`crate::state::backup`]
@@ -20,10 +20,10 @@
 mod contacts;
 mod evidence;
 pub(in crate::state) mod file;
-mod ledger;
 mod line;
-pub(in crate::state) mod sealed;
+mod saved_state;
 mod stored;
+pub(in crate::state) mod vault;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -34,9 +34,9 @@ pub use contacts::ContactsFile;
 pub(crate) use contacts::FileIdentity;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
-pub use ledger::LedgerFile;
 pub use line::{LineFile, SipAccount};
-use sealed::Vault;
+pub use saved_state::LedgerFile;
+use vault::Vault;
 
 use crate::state::secret::Secret;
 
@@ -179,7 +179,7 @@ impl Keystore {
     /// [`KeystoreError`] when a file cannot be read.
     pub fn is_encrypted(folder: &Path) -> Result<bool, KeystoreError> {
         for path in file::list(&folder.join("lines"))? {
-            if sealed::is_encrypted(&path, &read_private(&path)?)? {
+            if vault::is_encrypted(&path, &read_private(&path)?)? {
                 return Ok(true);
             }
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::sealed::Vault;
+use super::vault::Vault;
 use super::{KeystoreError, file};
 
 /// The version of the JSON that is written, and the only one that is read.

@@ -19,8 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::KeystoreError;
-use super::sealed::Vault;
 use super::stored::{self, Versioned, read_stored, write_stored};
+use super::vault::Vault;
 use crate::state::secret::Secret;
 
 /// Largest file: 256 of the longest texts, with every sign escaped and then in base64, have 12 MB, all the rest 2 MB.
