@@ -7,7 +7,7 @@ use ringfence_phonebook::duty::log::Format;
 
 use super::{Failure, begin_log, say, stop};
 use crate::demo::{self, DemoOptions};
-use crate::selfcall::StackOptions;
+use crate::selfcall::{StackOptions, report};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 
@@ -59,7 +59,7 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     if let Err(fault) = &outcome
         && options.json
     {
-        say(&demo::report::start_json(&fault.to_string()));
+        say(&report::start_json(&fault.to_string()));
     }
     let held = outcome?;
     Ok(if held {

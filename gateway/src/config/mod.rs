@@ -17,7 +17,6 @@ use ringfence_phonebook::duty::log::{self, Format};
 
 use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;
-use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 pub use crate::turn::credentials::TurnLogin;
 pub use error::ConfigError;
