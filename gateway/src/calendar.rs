@@ -1,6 +1,6 @@
 //! Days and moments as people and programs write them (RFC 3339), in UTC.
 
-use ringfence_engine::date::UnixTime;
+use ringfence_engine::time::UnixTime;
 use ringfence_phonebook::Day;
 use time::{Date, OffsetDateTime};
 

@@ -11,7 +11,7 @@ use ringfence::lines::activate::activate;
 use ringfence::lines::renew::{Renewals, renew_bindings};
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::{
     ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan, PhoneBook,

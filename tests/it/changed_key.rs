@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ringfence_engine::{
     End, Step,
-    contacts::{ShownBy, Standing},
-    identity::Identity,
+    line::identity::Identity,
+    trust::contacts::{ShownBy, Standing},
 };
 use ringfence_phonebook::Day;
 use ringfence_tests::world::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::wish::{Wish, WishFault};
+use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 const SOON: Duration = Duration::from_secs(5);

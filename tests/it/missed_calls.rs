@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_engine::{
     End, Step,
-    ledger::{PastCall, Way},
+    line::saved_state::{PastCall, Way},
 };
 use ringfence_tests::world::{
     CallPair, World,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{Step, contacts::Standing};
+use ringfence_engine::{Step, trust::contacts::Standing};
 use ringfence_tests::world::{CallPair, World, links::Endpoint};
 
 fn pinned(world: &World, engine: usize) -> usize {

@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::{
     Number, VerifiedBook, book::LISTING_VALID_UNTIL, listing::LISTING_BYTES, timetable::next_look,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::roots::SplitView;
+use ringfence_engine::trust::roots::SplitView;
 use ringfence_phonebook::Root;
 use ringfence_tests::{
     tone::HIGH,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{Sealed, date::UnixTime};
+use ringfence_engine::{Sealed, time::UnixTime};
 use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
 const SOON: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::date::UnixTime;
+use crate::time::UnixTime;
 
 /// Pairs one monotonic instant with wall time, and so knows the wall time at any instant.
 #[derive(Clone, Copy, Debug)]

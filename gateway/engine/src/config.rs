@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_media::Srtp;
 
-use crate::lamps::UnaskedLamps;
+use crate::line::subscriptions::UnaskedLamps;
 
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use ringfence_media::TalkEvent;
 
-use crate::date::UnixTime;
-use crate::envelope::EventKey;
+use crate::sealed::envelope::EventKey;
+use crate::time::UnixTime;
 
 /// News of one call's sound.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use ringfence_media::{Description, NearTerms};
 use ringfence_sip as sip;
 
 use crate::Step;
-use crate::contacts::Learnt;
-use crate::envelope::Envelope;
-use crate::record::FalseRecord;
-use crate::roots::SplitView;
-use crate::work::Stamp;
+use crate::sealed::envelope::Envelope;
+use crate::sealed::proof_of_work::Stamp;
+use crate::trust::contacts::Learnt;
+use crate::trust::own_record::FalseRecord;
+use crate::trust::roots::SplitView;
 
 /// A random short name for one call, for logs and the shell's tables. It never leaves the
 /// machine and says nothing about who calls whom.
@@ -46,7 +46,7 @@ pub struct Post {
     pub bucket: u16,
     /// 1,024 bytes that only the callee can open.
     pub envelope: Envelope,
-    /// Whether relays shall keep it ([`crate::note::LIFE`]): a text or a missed-call note. Relays see which it is of the two kinds
+    /// Whether relays shall keep it ([`crate::sealed::note::LIFE`]): a text or a missed-call note. Relays see which it is of the two kinds
     /// of event.
     pub is_note: bool,
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ringfence_engine::date::UnixTime;
+use ringfence_engine::time::UnixTime;
 use serde_json::json;
 
 use super::progress::Progress;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use ringfence_engine::ledger::{Habits, Ledger, MOST_BLOCKED};
-use ringfence_engine::wish::WishFault;
+use ringfence_engine::line::command::WishFault;
+use ringfence_engine::line::saved_state::{Habits, Ledger, MOST_BLOCKED};
 use ringfence_phonebook::Number;
 use tokio::time::sleep;
 

@@ -1,7 +1,7 @@
 //! `ringfence calls`: the calls of the past and what waits. Reads what the engine saves; works beside a running one.
 
 use clap::Args;
-use ringfence_engine::ledger::{Ledger, PastCall, Way};
+use ringfence_engine::line::saved_state::{Ledger, PastCall, Way};
 use serde_json::{Value, json};
 
 use super::{Failure, Place, passphrase, say};
@@ -98,7 +98,7 @@ fn way(way: Way) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use ringfence_engine::date::UnixTime;
+    use ringfence_engine::time::UnixTime;
     use ringfence_phonebook::Number;
 
     use super::*;

@@ -4,10 +4,10 @@
 mod shown;
 
 use clap::{Args, Subcommand};
-use ringfence_engine::contacts::{Contact, ContactFault, Learnt};
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::identity::Identity;
-use ringfence_engine::safety::{Party, SafetyNumber};
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::contacts::{Contact, ContactFault, Learnt};
+use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
 
 use super::block::{self, Wanted};

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::wire::{Base64, Deactivate};
 use ringfence_phonebook::{BookKey, Challenge, Number};
 use serde_json::json;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ringfence_engine::contacts::ContactFault;
-use ringfence_engine::directory::LookupError;
-use ringfence_engine::wish::WishFault;
+use ringfence_engine::line::command::WishFault;
+use ringfence_engine::trust::contacts::ContactFault;
+use ringfence_engine::trust::directory::LookupError;
 use ringfence_phonebook::CodeError;
 use ringfence_phonebook::duty::page::PageError;
 

@@ -6,8 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ringfence_engine::directory::Directory;
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_phonebook::{BookKey, Listing, Number};
 use tempfile::TempDir;
 use tokio::time::timeout;

@@ -3,7 +3,7 @@
 //! The keys are on the disk before the code is sent. When the answer is lost, the same command sends the same keys again.
 
 use rand::Rng;
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::wire::{Activate, Activated, Base64, Curve, Jwk};
 use ringfence_phonebook::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
 use zeroize::Zeroizing;

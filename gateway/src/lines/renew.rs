@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::wire::{Hex, Verify};
 use ringfence_phonebook::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
 

@@ -6,7 +6,7 @@
 //! The order is safe against a crash at any point: the next key is on the disk, and opens rings, before the phone book hears of it; it
 //! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
 
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::wire::{Base64, Rotate};
 use ringfence_phonebook::{Challenge, Day, NetworkSettings, Number};
 

@@ -5,9 +5,9 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use ringfence_engine::contacts::Edit;
-use ringfence_engine::note::NoteId;
-use ringfence_engine::wish::Wish;
+use ringfence_engine::line::command::Wish;
+use ringfence_engine::sealed::note::NoteId;
+use ringfence_engine::trust::contacts::Edit;
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::Deserialize;
 

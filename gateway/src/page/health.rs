@@ -1,6 +1,6 @@
 //! What the user should know and do: each warning says what is wrong and the way out.
 
-use ringfence_engine::contacts::ShownBy;
+use ringfence_engine::trust::contacts::ShownBy;
 
 use super::board::Board;
 pub(super) use crate::calendar::span;

@@ -1,7 +1,7 @@
 //! The picture of the running engine as JSON, for programs: `GET /api/status`. Fields are added, never taken away or given another
 //! meaning, within one `version`.
 
-use ringfence_engine::ledger::Way;
+use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::{CallLabel, LiveState};
 use serde_json::{Value, json};
 

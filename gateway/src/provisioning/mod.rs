@@ -21,7 +21,7 @@ pub(super) use office::{LIFE, Office, Redeemed};
 pub(super) use plug::answer;
 use setup::Setup;
 
-/// What is dialled for missed calls ([`ringfence_engine::star`]).
+/// What is dialled for missed calls ([`ringfence_engine::line::feature_codes`]).
 const MAILBOX: &str = "*97";
 
 /// Seconds until a phone registers again: a phone that was unplugged is not rung for longer.

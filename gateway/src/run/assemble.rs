@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use ringfence_engine::bucket::bucket;
-use ringfence_engine::contacts::Contacts;
-use ringfence_engine::directory::Directory;
-use ringfence_engine::identity::Identity;
-use ringfence_engine::ledger::Ledger;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::sealed::bucket::bucket;
+use ringfence_engine::trust::contacts::Contacts;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};

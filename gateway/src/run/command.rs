@@ -1,10 +1,10 @@
 //! What the owner of a gateway, its background tasks and the status page ask of the event loop.
 
 use ringfence_engine::BindingFault;
-use ringfence_engine::contacts::Edit;
-use ringfence_engine::directory::Directory;
-use ringfence_engine::identity::Identity;
-use ringfence_engine::wish::{Wish, WishFault};
+use ringfence_engine::line::command::{Wish, WishFault};
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::trust::contacts::Edit;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_phonebook::{Binding, Number};
 use tokio::sync::oneshot;
 

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::envelope::EventKey;
-use ringfence_engine::work::Stamp;
+use ringfence_engine::sealed::envelope::EventKey;
+use ringfence_engine::sealed::proof_of_work::Stamp;
+use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, Post, PostId, Sealed};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;

@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 
 use ringfence_engine::BindingFault;
-use ringfence_engine::directory::Directory;
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_phonebook::{Binding, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;

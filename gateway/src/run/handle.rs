@@ -1,7 +1,7 @@
 //! Asks a running gateway, and changes what the user may change: for pages and programs that do not own it.
 
-use ringfence_engine::contacts::Edit;
-use ringfence_engine::wish::{Wish, WishFault};
+use ringfence_engine::line::command::{Wish, WishFault};
+use ringfence_engine::trust::contacts::Edit;
 use ringfence_phonebook::Number;
 use tokio::sync::{mpsc, oneshot};
 

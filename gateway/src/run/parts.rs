@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ringfence_engine::contacts::Contacts;
-use ringfence_engine::directory::Directory;
-use ringfence_engine::ledger::Ledger;
+use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::trust::contacts::Contacts;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config, Line};
 use ringfence_phonebook::BookKey;
 use tokio::sync::mpsc;

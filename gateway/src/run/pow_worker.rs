@@ -1,9 +1,9 @@
 //! Stamps are minted ahead of calls, on a thread of their own, so that a caller never waits
-//! for proof of work (see `ringfence_engine::work`).
+//! for proof of work (see `ringfence_engine::sealed::proof_of_work`).
 
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::envelope::EventKey as StampKey;
-use ringfence_engine::work::{Mint, Stamp};
+use ringfence_engine::sealed::envelope::EventKey as StampKey;
+use ringfence_engine::sealed::proof_of_work::{Mint, Stamp};
+use ringfence_engine::time::UnixTime;
 use tokio::sync::mpsc;
 
 use crate::clock;

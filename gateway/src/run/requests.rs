@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ringfence_engine::Line;
-use ringfence_engine::contacts::Edit;
-use ringfence_engine::date::UnixTime;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::contacts::Edit;
 use ringfence_phonebook::Number;
 
 use super::command::GatewayCommand;

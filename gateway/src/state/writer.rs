@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use ringfence_engine::contacts::{ContactFault, Contacts, Edit, Learnt};
-use ringfence_engine::ledger::Ledger;
+use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::trust::contacts::{ContactFault, Contacts, Edit, Learnt};
 use ringfence_phonebook::{BookKey, Day, Number};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -273,7 +273,7 @@ impl WriterTask {
 mod tests {
     use std::path::Path;
 
-    use ringfence_engine::identity::Identity;
+    use ringfence_engine::line::identity::Identity;
     use ringfence_phonebook::Number;
 
     use super::*;

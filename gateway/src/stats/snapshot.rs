@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use ringfence_engine::contacts::Contacts;
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::ledger::Ledger;
+use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, Census, Counters, LiveCall};
 use ringfence_phonebook::{IdentityKey, Number};
 

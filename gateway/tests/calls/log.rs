@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use ringfence::config::Config;
-use ringfence_engine::identity::Identity;
+use ringfence_engine::line::identity::Identity;
 use tracing_subscriber::EnvFilter;
 
 use crate::town::{House, TURN_SECRET};

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use ringfence::page::key::{self, Key};
 use ringfence::page::visit;
 use ringfence::state::keystore::{ContactsFile, LedgerFile, LineFile};
-use ringfence_engine::contacts::{Contacts, Learnt};
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::identity::Identity;
-use ringfence_engine::ledger::{Ledger, WaitingText};
-use ringfence_engine::note::NoteId;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::line::saved_state::{Ledger, WaitingText};
+use ringfence_engine::sealed::note::NoteId;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::contacts::{Contacts, Learnt};
 use ringfence_phonebook::{Day, Number};
 use zeroize::Zeroizing;
 

@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::directory::Directory;
-use ringfence_engine::envelope::EventKey;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::directory::Directory;
+use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::{Config, Engine, Output, Sealed};
 use ringfence_phonebook::{BookKey, NumberPlan};
 

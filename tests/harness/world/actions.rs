@@ -9,11 +9,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_engine::{
     Config, Engine, Line, Step,
-    bucket::bucket,
-    contacts::Contacts,
-    directory::Directory,
-    identity::Identity,
-    wish::{Wish, WishFault},
+    line::command::{Wish, WishFault},
+    line::identity::Identity,
+    sealed::bucket::bucket,
+    trust::contacts::Contacts,
+    trust::directory::Directory,
 };
 use ringfence_media::Srtp;
 use ringfence_phonebook::{Day, Fetched, Number, book::LISTING_VALID_UNTIL};

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use ringfence_engine::{
     Sealed,
-    bucket::bucket,
-    date::{Arrival as Moment, UnixTime},
-    envelope::{Envelope, EventKey, Outside},
-    identity::Identity,
-    ring::{
+    line::identity::Identity,
+    sealed::bucket::bucket,
+    sealed::envelope::{Envelope, EventKey, Outside},
+    sealed::replay::Seen,
+    sealed::ring::{
         BookView,
         incoming::{Listener, Opened, VerifiedRing, open},
         outgoing::{Caller, OutgoingRing},
     },
-    seen::Seen,
+    time::{Arrival as Moment, UnixTime},
 };
 use ringfence_phonebook::Number;
 

@@ -5,7 +5,7 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
-use ringfence_engine::{directory::Directory, identity::Identity};
+use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
 use ringfence_phonebook::{
     ActivationCode, Binding, Book, BookKey, Fetch, Fetched, MemoryStore, Number, NumberPlan,
     Store as _, Terms, Tile, VerifiedBook, Want, activation::Activation, admin::AdminToken,

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use ringfence_engine::{Post, PostId, Sealed, date::UnixTime};
+use ringfence_engine::{Post, PostId, Sealed, time::UnixTime};
 
 use super::{
     StepRecord, World,

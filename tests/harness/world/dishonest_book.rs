@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ringfence_engine::{
     Sealed,
-    bucket::bucket,
-    directory::Directory,
-    envelope::{EventKey, Outside},
-    identity::Identity,
-    ring::{
+    line::identity::Identity,
+    sealed::bucket::bucket,
+    sealed::envelope::{EventKey, Outside},
+    sealed::ring::{
         BookView,
         outgoing::{Caller, OutgoingRing},
     },
+    trust::directory::Directory,
 };
 use ringfence_phonebook::{
     Binding, Listing, Number, Root, Tile,

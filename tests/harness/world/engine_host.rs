@@ -12,13 +12,13 @@ use rand_core::Rng as _;
 use ringfence_engine::{
     CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post,
     Sealed, Step,
-    contacts::Contacts,
-    date::UnixTime,
-    envelope::EventKey,
-    identity::Identity,
-    ledger::Ledger,
-    roots::SplitView,
-    work::{Mint, Stamp},
+    line::identity::Identity,
+    line::saved_state::Ledger,
+    sealed::envelope::EventKey,
+    sealed::proof_of_work::{Mint, Stamp},
+    time::UnixTime,
+    trust::contacts::Contacts,
+    trust::roots::SplitView,
 };
 use ringfence_media::{
     Description, Figures, Talk, TalkOutput,

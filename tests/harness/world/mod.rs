@@ -26,7 +26,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::{CallLabel, Step, date::UnixTime};
+use ringfence_engine::{CallLabel, Step, time::UnixTime};
 use ringfence_media::Figures;
 use ringfence_phonebook::Number;
 

@@ -10,17 +10,17 @@ use super::calling::{offered, say};
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
+use crate::call::context::Desk;
+use crate::call::control::Control;
+use crate::call::step::{End, Step};
 use crate::config::CONNECT;
-use crate::control::Control;
-use crate::desk::Desk;
-use crate::envelope::{Envelope, Outside};
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
-use crate::ring::RingId;
-use crate::ring::incoming::VerifiedRing;
-use crate::session::{Say, Session};
-use crate::step::{End, Step};
-use crate::stock::PER_INCOMING;
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::proof_stock::PER_INCOMING;
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::VerifiedRing;
+use crate::sealed::session::{Say, Session};
 
 /// A ring that a person answered.
 #[derive(Debug)]

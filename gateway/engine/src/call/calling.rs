@@ -9,15 +9,15 @@ use super::answering::Answering;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
-use crate::desk::Desk;
-use crate::directory::CalleeKeys;
-use crate::envelope::{Envelope, Outside};
+use crate::call::context::Desk;
+use crate::call::step::{End, Step};
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
-use crate::ring::outgoing::{Caller, OutgoingRing};
-use crate::ring::{CancelReason, SealError};
-use crate::session::Say;
-use crate::step::{End, Step};
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::ring::outgoing::{Caller, OutgoingRing};
+use crate::sealed::ring::{CancelReason, SealError};
+use crate::sealed::session::Say;
+use crate::trust::directory::CalleeKeys;
 
 /// A ring that may be answered.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ fn caller<'a>(desk: &Desk<'a>) -> Caller<'a> {
 
 /// Posts one session message.
 pub(super) fn say(
-    session: &mut crate::session::Session,
+    session: &mut crate::sealed::session::Session,
     what: Say,
     peer: &Peer,
     call: &mut Common,

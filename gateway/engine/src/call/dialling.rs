@@ -8,15 +8,15 @@ use ringfence_sip as sip;
 use super::answering::Answering;
 use super::calling::Calling;
 use super::{Common, Happening, News, Phase};
+use crate::call::context::Desk;
+use crate::call::step::{End, Step};
 use crate::config::SET_UP;
-use crate::desk::Desk;
-use crate::directory::CalleeKeys;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
-use crate::ring::RingId;
-use crate::ring::incoming::VerifiedRing;
-use crate::step::{End, Step};
-use crate::stock::PER_OUTGOING;
+use crate::sealed::proof_stock::PER_OUTGOING;
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::VerifiedRing;
+use crate::trust::directory::CalleeKeys;
 
 /// An INVITE on its way to become a ring.
 #[derive(Debug)]

@@ -4,12 +4,12 @@
 use ringfence_media::TalkEvent;
 
 use super::{Common, Happening, News, Phase};
+use crate::call::context::Desk;
+use crate::call::control::Control;
+use crate::call::step::{End, Step};
 use crate::config::LINGER;
-use crate::control::Control;
-use crate::desk::Desk;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
-use crate::step::{End, Step};
 
 /// A hang-up on its way over the data channel.
 #[derive(Debug)]

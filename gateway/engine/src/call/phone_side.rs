@@ -10,7 +10,7 @@ use ringfence_media::{
 use ringfence_sip as sip;
 
 use super::{Common, News};
-use crate::desk::Desk;
+use crate::call::context::Desk;
 use crate::output::MediaOrder;
 
 /// One phone's sound in a call that was answered.

@@ -13,13 +13,13 @@ use super::calling::offered;
 use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
+use crate::call::context::Desk;
+use crate::call::step::{End, Step};
 use crate::config::RING_LIFE;
-use crate::desk::Desk;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
-use crate::ring::RingId;
-use crate::ring::incoming::VerifiedRing;
-use crate::step::{End, Step};
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::VerifiedRing;
 
 /// A ring that sounds, or is about to.
 #[derive(Debug)]

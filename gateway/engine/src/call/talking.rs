@@ -8,14 +8,14 @@ use super::calling::say;
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::{Common, Happening, Peer, Phase};
+use crate::call::context::Desk;
+use crate::call::control::Control;
+use crate::call::step::{End, Step};
 use crate::config::CONNECT;
-use crate::control::Control;
-use crate::desk::Desk;
-use crate::envelope::{Envelope, Outside};
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
-use crate::session::{Say, Session};
-use crate::step::{End, Step};
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::session::{Say, Session};
 
 /// A running call.
 #[derive(Debug)]

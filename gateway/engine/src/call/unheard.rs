@@ -5,8 +5,8 @@
 use ringfence_phonebook::IdentityKey;
 
 use super::{Happening, Phase};
-use crate::ring::RingId;
-use crate::ring::incoming::VerifiedRing;
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::VerifiedRing;
 
 /// A ring that sounds nowhere. It is kept as long as it would have sounded.
 #[derive(Debug)]

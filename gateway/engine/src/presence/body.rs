@@ -3,8 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::Presence;
-use crate::rejected::Rejected;
-use crate::ring::introduction::{INTRODUCTION_LEN, Introduction};
+use crate::sealed::rejected::Rejected;
+use crate::sealed::ring::introduction::{INTRODUCTION_LEN, Introduction};
 
 /// Who, and how the line stands.
 pub(crate) struct PresenceBody {

@@ -9,10 +9,10 @@ use std::time::Instant;
 use ringfence_phonebook::{IdentityKey, Number};
 
 use super::{GOOD_FOR, Presence, Word};
-use crate::contacts::Standing;
-use crate::date::UnixTime;
 use crate::engine::Engine;
-use crate::note::opening::Sender;
+use crate::sealed::note::opening::Sender;
+use crate::time::UnixTime;
+use crate::trust::contacts::Standing;
 
 /// Words in memory: the oldest goes.
 const MOST_HEARD: usize = 256;

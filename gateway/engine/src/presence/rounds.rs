@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use rand_core::Rng;
 
 use super::{LONGEST_PAUSE, PLACES, Presence, SHORTEST_PAUSE, seal};
-use crate::bucket::{MAX_BUCKET_BITS, bucket};
 use crate::call::Phase;
 use crate::engine::Engine;
-use crate::envelope::{Envelope, Outside};
 use crate::line::Line;
 use crate::output::{Output, Post, PostId};
-use crate::ring::BookView;
-use crate::ring::outgoing::Caller;
+use crate::sealed::bucket::{MAX_BUCKET_BITS, bucket};
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::ring::BookView;
+use crate::sealed::ring::outgoing::Caller;
 
 /// Where the round stands.
 #[derive(Debug, Default)]

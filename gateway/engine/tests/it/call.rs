@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
 use ed25519_dalek::SigningKey;
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::envelope::{Envelope, MAX_MEDIA, Outside};
-use ringfence_engine::identity::Identity;
-use ringfence_engine::rejected::Rejected;
-use ringfence_engine::ring::incoming::{Listener, Opened, open};
-use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
-use ringfence_engine::ring::{BookView, CancelReason, SealError};
-use ringfence_engine::session::Say;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
+use ringfence_engine::sealed::rejected::Rejected;
+use ringfence_engine::sealed::ring::incoming::{Listener, Opened, open};
+use ringfence_engine::sealed::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::sealed::ring::{BookView, CancelReason, SealError};
+use ringfence_engine::sealed::session::Say;
+use ringfence_engine::time::UnixTime;
 use ringfence_phonebook::{Binding, BookKey, Number};
 
 #[test]

@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
 use rand_core::{TryCryptoRng, TryRng};
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::envelope::{Envelope, EventKey, Outside};
-use ringfence_engine::identity::Identity;
-use ringfence_engine::note::Draft;
+use ringfence_engine::line::identity::Identity;
 use ringfence_engine::presence::{self, Presence};
-use ringfence_engine::ring::incoming::Opened;
-use ringfence_engine::ring::outgoing::{Caller, OutgoingRing};
-use ringfence_engine::ring::{BookView, CancelReason};
-use ringfence_engine::safety::{Party, SafetyNumber};
-use ringfence_engine::session::Say;
-use ringfence_engine::work::{self, Mint};
+use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
+use ringfence_engine::sealed::note::Draft;
+use ringfence_engine::sealed::proof_of_work::{self, Mint};
+use ringfence_engine::sealed::ring::incoming::Opened;
+use ringfence_engine::sealed::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::sealed::ring::{BookView, CancelReason};
+use ringfence_engine::sealed::session::Say;
+use ringfence_engine::time::UnixTime;
+use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::{Binding, BookKey, Day, Number};
 use serde_json::{Value, json};
 
@@ -279,7 +279,7 @@ fn stamp() -> Value {
     let key = EventKey(run(0x60));
     let mut mint = Mint::new(key, zeroize::Zeroizing::new(run(0xd0)), 12, NOW);
     let stamp = mint.mint_some(1_000_000).unwrap();
-    assert!(work::check(&key, stamp.nonce, 12, NOW));
+    assert!(proof_of_work::check(&key, stamp.nonce, 12, NOW));
     json!({
         "event_key": hex::encode(key.0), "bits": 12, "window": stamp.window,
         "lowest_nonce": format!("{:016x}", stamp.nonce),

@@ -1,7 +1,7 @@
 //! Contacts and safety numbers as they are printed, for people and for programs.
 
-use ringfence_engine::contacts::{Contact, Contacts, ShownBy};
-use ringfence_engine::safety::SafetyNumber;
+use ringfence_engine::trust::contacts::{Contact, Contacts, ShownBy};
+use ringfence_engine::trust::safety_number::SafetyNumber;
 use ringfence_phonebook::Number;
 use serde_json::{Value, json};
 
@@ -131,9 +131,9 @@ fn in_rows(safety: &SafetyNumber) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_engine::contacts::{Learnt, OtherKey};
-    use ringfence_engine::identity::Identity;
-    use ringfence_engine::safety::Party;
+    use ringfence_engine::line::identity::Identity;
+    use ringfence_engine::trust::contacts::{Learnt, OtherKey};
+    use ringfence_engine::trust::safety_number::Party;
     use ringfence_phonebook::Day;
 
     use super::*;

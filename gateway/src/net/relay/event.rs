@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
-use ringfence_engine::work::Stamp;
-use ringfence_engine::{Post, note};
+use ringfence_engine::sealed::proof_of_work::Stamp;
+use ringfence_engine::{Post, sealed::note};
 use zeroize::Zeroizing;
 
 use super::PublishError;

@@ -7,7 +7,7 @@ use nostr_sdk::prelude::{
     RelayStatus, RelayUrl, ReqExitPolicy, SingleLetterTag, SubscribeAutoCloseOptions,
     SubscriptionId, Timestamp,
 };
-use ringfence_engine::note;
+use ringfence_engine::sealed::note;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 

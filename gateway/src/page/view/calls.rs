@@ -1,7 +1,7 @@
 //! The calls of the past, and the texts that no phone has taken.
 
 use maud::{Markup, html};
-use ringfence_engine::ledger::{PastCall, WaitingText, Way};
+use ringfence_engine::line::saved_state::{PastCall, WaitingText, Way};
 
 use super::home::block;
 use super::{Button, Scene, arrow, at, minutes, sheet};

@@ -1,8 +1,8 @@
 //! The contacts: whose key each number stands for, safety numbers to compare, and what the user decides.
 
 use maud::{Markup, html};
-use ringfence_engine::contacts::{Contact, OtherKey, ShownBy};
-use ringfence_engine::safety::{Party, SafetyNumber};
+use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
+use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::Number;
 
 use super::home::block;

@@ -1,7 +1,7 @@
 //! The overview: what is wrong, the ways out, the lines, the calls of this moment. And the help.
 
 use maud::{Markup, html};
-use ringfence_engine::star::STAR_CODES;
+use ringfence_engine::line::feature_codes::STAR_CODES;
 
 use super::plot::plots;
 use super::{Button, Scene, arrow, minutes, sheet};

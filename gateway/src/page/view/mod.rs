@@ -10,8 +10,8 @@ pub(super) mod qr;
 
 use maud::{DOCTYPE, Markup, html};
 use ringfence_engine::LiveState;
-use ringfence_engine::date::UnixTime;
-use ringfence_engine::ledger::Way;
+use ringfence_engine::line::saved_state::Way;
+use ringfence_engine::time::UnixTime;
 use ringfence_phonebook::Number;
 
 use super::board::Board;

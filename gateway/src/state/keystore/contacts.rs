@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ringfence_engine::contacts::{Contact, Contacts, OtherKey, ShownBy};
+use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::{Deserialize, Serialize};
 
@@ -208,8 +208,8 @@ fn key(text: &str) -> Option<IdentityKey> {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_engine::contacts::Learnt;
-    use ringfence_engine::identity::Identity;
+    use ringfence_engine::line::identity::Identity;
+    use ringfence_engine::trust::contacts::Learnt;
 
     use super::*;
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_engine::FalseRecord;
-use ringfence_engine::roots::SplitView;
+use ringfence_engine::trust::roots::SplitView;
 use ringfence_phonebook::{BookKey, Day, Lie, Root};
 use serde::{Deserialize, Serialize};
 

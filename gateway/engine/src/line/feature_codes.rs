@@ -1,0 +1,262 @@
+//! Star codes: what a person can tell the engine with a phone's keypad.
+//!
+//! The engine plays no sound, so it answers in two other ways. The INVITE is refused with 603 and a reason phrase that says what was
+//! done: desk phones and softphones show the phrase of a refused call, and 603 (RFC 3261 section 21.6.2) makes none of them try again.
+//! And a short text goes to all phones of the line, since the setting is the line's and the phrase is gone after a few seconds.
+
+use std::time::Instant;
+
+use ringfence_phonebook::Number;
+use ringfence_sip as sip;
+
+use crate::engine::Engine;
+use crate::line::call_history::Entry;
+use crate::line::saved_state::{Habits, MOST_BLOCKED, Way};
+use crate::sealed::ring::incoming::VerifiedRing;
+
+/// One star code, as a help text shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StarCode {
+    /// What is dialled.
+    pub digits: &'static str,
+    /// What it does.
+    pub does: &'static str,
+    act: Act,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    CallBack,
+    Undisturbed(bool),
+    Block(bool),
+    TellMissed,
+}
+
+/// All star codes.
+pub const STAR_CODES: [StarCode; 6] = [
+    StarCode {
+        digits: "*69",
+        does: "call the last caller back",
+        act: Act::CallBack,
+    },
+    StarCode {
+        digits: "*78",
+        does: "do not disturb: no phone of the line rings; calls count as missed",
+        act: Act::Undisturbed(true),
+    },
+    StarCode {
+        digits: "*79",
+        does: "do disturb again",
+        act: Act::Undisturbed(false),
+    },
+    StarCode {
+        digits: "*60",
+        does: "block the last caller: neither calls nor texts",
+        act: Act::Block(true),
+    },
+    StarCode {
+        digits: "*80",
+        does: "unblock the number that was blocked last",
+        act: Act::Block(false),
+    },
+    StarCode {
+        digits: "*97",
+        does: "send the missed calls as a text and put the lamp out",
+        act: Act::TellMissed,
+    },
+];
+
+/// Not a code of ours. Said instead of "not found", which phones show for wrong numbers.
+const UNKNOWN: (u16, &str) = (404, "No such star code");
+const NOBODY: (u16, &str) = (404, "Nobody has called");
+
+/// Missed calls in one text.
+const MOST_TOLD: usize = 10;
+
+impl Engine {
+    /// What is to be dialled: the digits themselves, or the number that a star code stands for. `None` if the code was all there was
+    /// to do; the phone has its answer.
+    pub(crate) fn read_star(
+        &mut self,
+        line: usize,
+        leg: sip::LegId,
+        dialled: String,
+        now: Instant,
+    ) -> Option<String> {
+        if !dialled.starts_with('*') {
+            return Some(dialled);
+        }
+        let number = self.lines.get(line)?.number;
+        let code = STAR_CODES.iter().find(|code| code.digits == dialled);
+        let caller = self.ledger.last_caller(number);
+        let said = match (code.map(|code| code.act), caller) {
+            (None, _) => Err(UNKNOWN),
+            (Some(Act::CallBack), Some(caller)) => return Some(caller.to_string()),
+            (Some(Act::CallBack | Act::Block(true)), None) => Err(NOBODY),
+            (Some(Act::Undisturbed(on)), _) => Ok(self.disturb(number, on)),
+            (Some(Act::Block(true)), Some(caller)) => Ok(self.block_caller(number, caller)),
+            (Some(Act::Block(false)), _) => Ok(self.unblock(number)),
+            (Some(Act::TellMissed), _) => Ok(self.say_missed(number, now)),
+        };
+        let phrase = match said {
+            Ok((phrase, text)) => {
+                self.announce(line, &dialled, text, now);
+                (603, phrase)
+            }
+            Err(refusal) => refusal,
+        };
+        self.agent.refuse_saying(leg, phrase, now);
+        None
+    }
+
+    /// Whether a ring is not to sound: of a blocked number, or while the line wants silence; then it counts as missed. To the caller
+    /// it is as if nobody answered.
+    pub(crate) fn is_unwanted(&mut self, line: usize, ring: &VerifiedRing, now: Instant) -> bool {
+        let Some(line) = self.lines.get(line).map(|line| line.number) else {
+            return true;
+        };
+        let caller = ring.caller_number();
+        if self.ledger.is_blocked(line, caller) {
+            return true;
+        }
+        let is_undisturbed = self.ledger.is_undisturbed(line);
+        if is_undisturbed {
+            let entry = Entry::rang(caller, ring.id(), self.wall(now));
+            self.write_entry(line, entry, now);
+        }
+        is_undisturbed
+    }
+
+    fn disturb(&mut self, line: Number, is_undisturbed: bool) -> (&'static str, String) {
+        self.habits(line).is_undisturbed = is_undisturbed;
+        let phrase = if is_undisturbed {
+            "Do not disturb is on"
+        } else {
+            "Do not disturb is off"
+        };
+        (phrase, format!("{phrase}."))
+    }
+
+    fn block_caller(&mut self, line: Number, caller: Number) -> (&'static str, String) {
+        if !self.block(line, caller) {
+            let text = format!("{MOST_BLOCKED} numbers are blocked, and no more can be.");
+            return ("Too many blocked numbers", text);
+        }
+        (
+            "Caller is blocked",
+            format!("{caller} is blocked. *80 takes that back."),
+        )
+    }
+
+    /// Blocks a number as the latest one; false when there is no room.
+    pub(crate) fn block(&mut self, line: Number, caller: Number) -> bool {
+        let habits = self.habits(line);
+        habits.blocked.retain(|number| *number != caller);
+        let room = habits.blocked.len() < MOST_BLOCKED;
+        if room {
+            habits.blocked.push(caller);
+        }
+        room
+    }
+
+    fn unblock(&mut self, line: Number) -> (&'static str, String) {
+        match self.habits(line).blocked.pop() {
+            Some(number) => (
+                "Caller is unblocked",
+                format!("{number} is no longer blocked."),
+            ),
+            None => ("No number is blocked", "No number is blocked.".to_owned()),
+        }
+    }
+
+    fn say_missed(&mut self, line: Number, now: Instant) -> (&'static str, String) {
+        let wall = self.wall(now);
+        let calls = self.ledger.calls.iter().rev();
+        let missed: Vec<String> = calls
+            .filter(|call| call.line == line && call.way == Way::In && call.is_new)
+            .map(|call| {
+                let minutes = wall.seconds().saturating_sub(call.began.seconds()) / 60;
+                format!("{} {}", call.number, ago(minutes))
+            })
+            .collect();
+        self.ledger_changed |= self.ledger.tell_missed(line, None);
+        if missed.is_empty() {
+            return ("No missed calls", "No missed calls.".to_owned());
+        }
+        let rest = missed.len().saturating_sub(MOST_TOLD);
+        let mut text = format!(
+            "Missed calls:\n{}",
+            missed[..missed.len() - rest].join("\n")
+        );
+        if rest > 0 {
+            text.push_str(&format!("\nand {rest} more"));
+        }
+        ("See the text message", text)
+    }
+
+    pub(crate) fn habits(&mut self, line: Number) -> &mut Habits {
+        self.ledger_changed = true;
+        self.ledger.habits.entry(line).or_default()
+    }
+
+    /// Tells all phones of the line. Those that take no texts have shown the phrase.
+    fn announce(&mut self, line: usize, code: &str, text: String, now: Instant) {
+        let Some(line) = self.lines.get(line) else {
+            return;
+        };
+        let caller = sip::Caller {
+            number: code.to_owned(),
+            name: Some("Ringfence".to_owned()),
+        };
+        let written = sip::Written {
+            kind: "text/plain;charset=UTF-8".to_owned(),
+            body: text.into_bytes(),
+        };
+        let _ = self
+            .agent
+            .text(&line.account.user, &caller, (&written, None), now);
+    }
+}
+
+fn ago(minutes: u64) -> String {
+    match minutes {
+        0 => "just now".to_owned(),
+        1..120 => format!("{minutes} min ago"),
+        120..2_880 => format!("{} h ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1_440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_code_stands_for_two_things_and_all_can_be_dialled() {
+        for (index, code) in STAR_CODES.iter().enumerate() {
+            let digits = code.digits.strip_prefix('*').expect("a star in front");
+            assert!(digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_digit()));
+            let rest = &STAR_CODES[index + 1..];
+            assert!(rest.iter().all(|other| other.digits != code.digits));
+        }
+    }
+
+    #[test]
+    fn the_guide_lists_the_codes_as_they_are() {
+        let guide = include_str!("../../../../examples/USING.md");
+        for StarCode { digits, does, .. } in STAR_CODES {
+            assert!(
+                guide.contains(&format!("| `{digits}` | {does} |")),
+                "{digits}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_past_is_told_in_words() {
+        assert_eq!(ago(0), "just now");
+        assert_eq!(ago(119), "119 min ago");
+        assert_eq!(ago(120), "2 h ago");
+        assert_eq!(ago(2_880), "2 days ago");
+    }
+}

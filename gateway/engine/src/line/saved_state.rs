@@ -1,0 +1,342 @@
+//! What an engine must not forget when it is switched off: notes that it has taken, texts that no phone has taken yet, the calls of
+//! the past, and what its lines have been told by star codes.
+//!
+//! Plain data with bounds. The shell saves all of it whenever [`crate::Output::Ledger`] says so, and hands it back at the next start.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use ringfence_phonebook::Number;
+use zeroize::Zeroizing;
+
+use crate::sealed::note::NoteId;
+use crate::sealed::rejected::Rejected;
+use crate::time::UnixTime;
+
+/// How long a note is remembered: a day longer than relays keep it.
+pub const REMEMBERED: Duration = Duration::from_secs(8 * 86_400);
+
+/// Notes that are remembered: a thousand a day. When it is full, *new ones are refused*, so that no text is shown twice.
+pub const MOST_NOTES: usize = 8_192;
+
+/// Those of one sender.
+pub const NOTES_PER_SENDER: usize = 512;
+
+/// Texts that wait for a phone, with all of them 1.4 MB. When it is full, new ones are refused.
+pub const MOST_TEXTS: usize = 256;
+
+/// Those of one sender.
+pub const TEXTS_PER_SENDER: usize = 32;
+
+/// Calls that are remembered. The oldest goes, at first among those with the same number if there are many of them.
+pub const MOST_CALLS: usize = 500;
+
+/// Calls with one number, so that nobody can push the others out by ringing.
+pub const CALLS_PER_NUMBER: usize = 50;
+
+/// Numbers that one line blocks.
+pub const MOST_BLOCKED: usize = 256;
+
+/// All that is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Notes that were taken. Relays give them out again at every start.
+    pub notes: BTreeMap<NoteId, TakenNote>,
+    /// Texts that no phone has taken, oldest first.
+    pub texts: VecDeque<WaitingText>,
+    /// Calls that are over, oldest first.
+    pub calls: VecDeque<PastCall>,
+    /// What lines have been told by star codes, by their numbers.
+    pub habits: BTreeMap<Number, Habits>,
+}
+
+/// A note that was taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TakenNote {
+    /// When it may be forgotten.
+    pub until: UnixTime,
+    /// Whose it was.
+    pub sender: Number,
+}
+
+/// A text that no phone has taken.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WaitingText {
+    /// Its name.
+    pub id: NoteId,
+    /// The line that it is for.
+    pub line: Number,
+    /// Who sent it.
+    pub from: Number,
+    /// When.
+    pub dated: UnixTime,
+    /// What it says.
+    pub text: Zeroizing<String>,
+}
+
+/// A call that is over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PastCall {
+    /// The line that called or was called.
+    pub line: Number,
+    /// The other number.
+    pub number: Number,
+    /// Who called.
+    pub way: Way,
+    /// When it was dialled, or rang.
+    pub began: UnixTime,
+    /// How long the two talked; `None` if nobody answered.
+    pub talked: Option<Duration>,
+    /// It was missed, and nobody of the line has been told so yet: this is what a lamp shows.
+    pub is_new: bool,
+}
+
+/// Which way a call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From this line.
+    Out,
+    /// To this line.
+    In,
+}
+
+/// What a line has been told by star codes.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// Do not disturb: rings are silent, and count as missed.
+    pub is_undisturbed: bool,
+    /// Numbers whose rings and texts are dropped, in the order in which they were blocked.
+    pub blocked: Vec<Number>,
+}
+
+impl Ledger {
+    /// Whether a note was taken before.
+    #[must_use]
+    pub fn knows(&self, id: NoteId) -> bool {
+        self.notes.contains_key(&id)
+    }
+
+    /// Remembers a note for [`REMEMBERED`].
+    pub(crate) fn remember(
+        &mut self,
+        id: NoteId,
+        sender: Number,
+        now: UnixTime,
+    ) -> Result<(), Rejected> {
+        self.notes.retain(|_, note| now < note.until);
+        let theirs = self.notes.values().filter(|note| note.sender == sender);
+        if theirs.count() >= NOTES_PER_SENDER {
+            return Err(Rejected::CallerQuota);
+        }
+        if self.notes.len() >= MOST_NOTES {
+            return Err(Rejected::MemoryFull);
+        }
+        let until = now.after(REMEMBERED);
+        self.notes.insert(id, TakenNote { until, sender });
+        Ok(())
+    }
+
+    /// Keeps a text until a phone has it, and remembers it.
+    pub(crate) fn keep_text(&mut self, text: WaitingText, now: UnixTime) -> Result<(), Rejected> {
+        let theirs = self.texts.iter().filter(|other| other.from == text.from);
+        if theirs.count() >= TEXTS_PER_SENDER {
+            return Err(Rejected::CallerQuota);
+        }
+        if self.texts.len() >= MOST_TEXTS {
+            return Err(Rejected::MemoryFull);
+        }
+        self.remember(text.id, text.from, now)?;
+        let later = self.texts.iter().position(|other| other.dated > text.dated);
+        self.texts.insert(later.unwrap_or(self.texts.len()), text);
+        Ok(())
+    }
+
+    /// Writes a call down.
+    pub(crate) fn write_call(&mut self, call: PastCall) {
+        let is_same = |other: &PastCall| other.number == call.number;
+        let many = self.calls.iter().filter(|other| is_same(other)).count() >= CALLS_PER_NUMBER;
+        let oldest = match (many, self.calls.len() >= MOST_CALLS) {
+            (true, _) => self.calls.iter().position(is_same),
+            (false, true) => Some(0),
+            (false, false) => None,
+        };
+        if let Some(oldest) = oldest {
+            self.calls.remove(oldest);
+        }
+        let later = self.calls.iter().position(|other| other.began > call.began);
+        self.calls.insert(later.unwrap_or(self.calls.len()), call);
+    }
+
+    /// Who called a line last.
+    #[must_use]
+    pub fn last_caller(&self, line: Number) -> Option<Number> {
+        let mut calls = self.calls.iter().rev();
+        calls
+            .find(|call| call.line == line && call.way == Way::In)
+            .map(|call| call.number)
+    }
+
+    /// Calls that a line missed and was not told of, and texts that wait for it.
+    #[must_use]
+    pub fn news(&self, line: Number) -> News {
+        let missed = self
+            .calls
+            .iter()
+            .filter(|call| call.line == line && call.is_new);
+        let texts = self.texts.iter().filter(|text| text.line == line);
+        News {
+            missed: missed.count(),
+            texts: texts.count(),
+        }
+    }
+
+    /// Somebody of the line knows of its missed calls now: of all, or of those of one number.
+    pub(crate) fn tell_missed(&mut self, line: Number, of: Option<Number>) -> bool {
+        let mut told = false;
+        for call in &mut self.calls {
+            let is_meant = call.line == line && of.is_none_or(|number| number == call.number);
+            if is_meant && call.is_new {
+                call.is_new = false;
+                told = true;
+            }
+        }
+        told
+    }
+
+    /// Whether a line wants silence.
+    #[must_use]
+    pub fn is_undisturbed(&self, line: Number) -> bool {
+        self.habits
+            .get(&line)
+            .is_some_and(|habits| habits.is_undisturbed)
+    }
+
+    /// Whether a line has blocked a number.
+    #[must_use]
+    pub fn is_blocked(&self, line: Number, number: Number) -> bool {
+        let habits = self.habits.get(&line);
+        habits.is_some_and(|habits| habits.blocked.contains(&number))
+    }
+}
+
+/// What a line's lamp stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Calls that were missed.
+    pub missed: usize,
+    /// Texts that no phone has taken.
+    pub texts: usize,
+}
+
+macro_rules! says_nothing {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    )*};
+}
+
+says_nothing!(TakenNote, WaitingText, PastCall, Habits);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: Number = Number::new(1);
+    const NOW: UnixTime = UnixTime::from_seconds(1_795_000_000);
+
+    fn call(number: u32, second: u64) -> PastCall {
+        PastCall {
+            line: LINE,
+            number: Number::new(number),
+            way: Way::In,
+            began: UnixTime::from_seconds(second),
+            talked: None,
+            is_new: true,
+        }
+    }
+
+    fn text(name: u16, from: u32) -> WaitingText {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&name.to_be_bytes());
+        WaitingText {
+            id: NoteId::from_bytes(id),
+            line: LINE,
+            from: Number::new(from),
+            dated: NOW,
+            text: Zeroizing::new("hello".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_number_that_rings_without_end_pushes_only_itself_out() {
+        let mut ledger = Ledger::default();
+        ledger.write_call(call(7, 1));
+        for second in 2..1_000 {
+            ledger.write_call(call(8, second));
+        }
+        assert_eq!(ledger.calls.len(), CALLS_PER_NUMBER + 1);
+        assert_eq!(ledger.calls[0].number, Number::new(7));
+        assert_eq!(ledger.calls[1].began, UnixTime::from_seconds(950));
+        assert_eq!(ledger.last_caller(LINE), Some(Number::new(8)));
+    }
+
+    #[test]
+    fn calls_of_many_numbers_push_the_oldest_out_and_stay_in_order() {
+        let mut ledger = Ledger::default();
+        for number in 0..600 {
+            ledger.write_call(call(number, u64::from(600 - number)));
+        }
+        assert_eq!(ledger.calls.len(), MOST_CALLS);
+        assert!(ledger.calls.iter().is_sorted_by_key(|call| call.began));
+    }
+
+    #[test]
+    fn texts_are_bounded_by_sender_and_in_all() {
+        let mut ledger = Ledger::default();
+        let mut keep = |name, from| ledger.keep_text(text(name, from), NOW);
+        for name in 0..32 {
+            assert_eq!(keep(name, 1), Ok(()));
+        }
+        assert_eq!(keep(32, 1), Err(Rejected::CallerQuota));
+        for name in 33..257 {
+            assert_eq!(keep(name, u32::from(name)), Ok(()));
+        }
+        assert_eq!(keep(300, 300), Err(Rejected::MemoryFull));
+        assert_eq!(ledger.news(LINE).texts, MOST_TEXTS);
+        assert!(!ledger.knows(text(300, 300).id));
+    }
+
+    #[test]
+    fn a_note_is_remembered_for_longer_than_relays_keep_it() {
+        let mut ledger = Ledger::default();
+        let id = text(1, 1).id;
+        ledger.remember(id, Number::new(1), NOW).unwrap();
+        let week = NOW.after(crate::sealed::note::LIFE + Duration::from_secs(3_600));
+        ledger
+            .remember(text(2, 1).id, Number::new(1), week)
+            .unwrap();
+        assert!(ledger.knows(id));
+        let later = NOW.after(REMEMBERED);
+        ledger
+            .remember(text(3, 1).id, Number::new(1), later)
+            .unwrap();
+        assert!(!ledger.knows(id));
+    }
+
+    #[test]
+    fn missed_calls_are_news_until_somebody_is_told() {
+        let mut ledger = Ledger::default();
+        for number in [7, 8, 8] {
+            ledger.write_call(call(number, 1));
+        }
+        assert_eq!(ledger.news(LINE).missed, 3);
+        assert!(ledger.tell_missed(LINE, Some(Number::new(8))));
+        assert_eq!(ledger.news(LINE).missed, 1);
+        assert!(ledger.tell_missed(LINE, None));
+        assert!(!ledger.tell_missed(LINE, None));
+    }
+}

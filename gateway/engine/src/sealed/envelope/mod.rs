@@ -1,0 +1,212 @@
+//! The envelope: 1,024 bytes, alike for every kind of message.
+//!
+//! ```text
+//! off len
+//! 0   1   version = 1
+//! 1   16  hint
+//! 17  32  E, an X25519 public key
+//! 49  975 sealed rest
+//! ```
+//!
+//! Ring and cancel are message 1 of `Noise_IK_25519_ChaChaPoly_SHA256`, the answer is message 2; both begin
+//! with E. Session envelopes carry a decoy E, so that nobody outside can tell the kinds apart.
+//!
+//! This module knows the frame and what is bound to it; what a body means is the business of `ring` and
+//! `session`, and the work on the event around it that of `work`.
+
+pub(crate) mod fields;
+pub(crate) mod noise;
+pub(crate) mod payload;
+mod primitives;
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::sealed::rejected::Rejected;
+use crate::sealed::routing_tag::Hint;
+
+/// Bytes of every envelope.
+pub const ENVELOPE_LEN: usize = 1024;
+
+/// The version of the protocol that this engine speaks, and the first byte of every envelope.
+pub const VERSION: u8 = 1;
+
+/// Most bytes that one side's media description may have inside a ring or an answer.
+pub const MAX_MEDIA: usize = 400;
+
+const HINT_AT: usize = 1;
+const E_AT: usize = 17;
+
+/// Bytes from E to the end: exactly one Noise message.
+pub(crate) const SEALED_LEN: usize = ENVELOPE_LEN - E_AT;
+
+/// One sealed message as it travels: always [`ENVELOPE_LEN`] bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Envelope(Box<[u8; ENVELOPE_LEN]>);
+
+impl Envelope {
+    /// Reads an envelope; only its length and version are checked here.
+    ///
+    /// # Errors
+    /// [`Rejected::Length`], [`Rejected::Version`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Rejected> {
+        let bytes: [u8; ENVELOPE_LEN] = bytes.try_into().map_err(|_| Rejected::Length)?;
+        if bytes[0] != VERSION {
+            return Err(Rejected::Version);
+        }
+        Ok(Self(Box::new(bytes)))
+    }
+
+    /// Puts the frame around a sealed message that begins with E.
+    pub(crate) fn frame(hint: Hint, sealed: &[u8; SEALED_LEN]) -> Self {
+        let mut bytes = Box::new([0; ENVELOPE_LEN]);
+        bytes[0] = VERSION;
+        bytes[HINT_AT..E_AT].copy_from_slice(&hint.0);
+        bytes[E_AT..].copy_from_slice(sealed);
+        Self(bytes)
+    }
+
+    /// An envelope that nobody can open, and that looks like every other: a decoy key and random bytes.
+    pub(crate) fn cover(rng: &mut impl CryptoRng) -> Self {
+        let mut sealed = [0; SEALED_LEN];
+        rng.fill_bytes(&mut sealed);
+        let decoy = PublicKey::from(&StaticSecret::random_from_rng(rng));
+        sealed[..32].copy_from_slice(decoy.as_bytes());
+        Self::frame(Hint::random(rng), &sealed)
+    }
+
+    /// The bytes that travel.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; ENVELOPE_LEN] {
+        &self.0
+    }
+
+    /// The public hint.
+    #[must_use]
+    pub fn hint(&self) -> Hint {
+        let mut hint = [0; 16];
+        hint.copy_from_slice(&self.0[HINT_AT..E_AT]);
+        Hint(hint)
+    }
+
+    /// The ephemeral or decoy key in front.
+    pub(crate) fn ephemeral(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        key.copy_from_slice(&self.0[E_AT..E_AT + 32]);
+        key
+    }
+
+    /// E and the sealed rest.
+    pub(crate) fn sealed(&self) -> &[u8] {
+        &self.0[E_AT..]
+    }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Envelope(..)")
+    }
+}
+
+/// The x-only secp256k1 public key of the one-time Nostr event around an envelope (NIP-01 `pubkey`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey(pub [u8; 32]);
+
+impl fmt::Debug for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventKey(..)")
+    }
+}
+
+/// What stands outside the envelope and is bound to it: it cannot be moved to another event or bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// The bucket tag of the event.
+    pub bucket: u16,
+    /// The key that signed the event.
+    pub event_key: EventKey,
+}
+
+impl Outside {
+    /// Noise prologue of ring and cancel: version, hint, bucket, event key and callee.
+    pub(crate) fn prologue(&self, hint: Hint, callee: &[u8; 32]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PROLOGUE_DOMAIN.len() + 83);
+        bytes.extend_from_slice(PROLOGUE_DOMAIN);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&hint.0);
+        bytes.extend_from_slice(&self.bucket.to_be_bytes());
+        bytes.extend_from_slice(&self.event_key.0);
+        bytes.extend_from_slice(callee);
+        bytes
+    }
+
+    /// What an answer carries inside, because a second Noise message has no prologue of its own.
+    pub(crate) fn answer_hash(&self, hint: Hint) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(ANSWER_OUTSIDE_DOMAIN);
+        hash.update([VERSION]);
+        hash.update(hint.0);
+        hash.update(self.bucket.to_be_bytes());
+        hash.update(self.event_key.0);
+        hash.finalize().into()
+    }
+
+    /// Associated data of a session envelope; `transcript` is the Noise handshake hash after the answer.
+    pub(crate) fn session_data(
+        &self,
+        hint: Hint,
+        decoy: &[u8; 32],
+        transcript: &[u8; 32],
+    ) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(SESSION_DOMAIN.len() + 115);
+        bytes.extend_from_slice(SESSION_DOMAIN);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&hint.0);
+        bytes.extend_from_slice(decoy);
+        bytes.extend_from_slice(&self.bucket.to_be_bytes());
+        bytes.extend_from_slice(&self.event_key.0);
+        bytes.extend_from_slice(transcript);
+        bytes
+    }
+}
+
+const PROLOGUE_DOMAIN: &[u8] = b"ringfence/1 ring IK\0";
+const ANSWER_OUTSIDE_DOMAIN: &[u8] = b"ringfence/1 answer outside\0";
+const SESSION_DOMAIN: &[u8] = b"ringfence/1 session\0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_1024_bytes_of_version_1_are_an_envelope() {
+        let mut bytes = vec![0; ENVELOPE_LEN];
+        assert_eq!(Envelope::from_bytes(&bytes), Err(Rejected::Version));
+        bytes[0] = VERSION;
+        assert!(Envelope::from_bytes(&bytes).is_ok());
+        assert_eq!(Envelope::from_bytes(&bytes[..1023]), Err(Rejected::Length));
+        bytes.push(0);
+        assert_eq!(Envelope::from_bytes(&bytes), Err(Rejected::Length));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..1100)) {
+            if let Ok(envelope) = Envelope::from_bytes(&bytes) {
+                prop_assert_eq!(&envelope.as_bytes()[..], &bytes[..]);
+            }
+        }
+
+        #[test]
+        fn a_frame_gives_back_its_parts(hint: [u8; 16], fill: u8) {
+            let envelope = Envelope::frame(Hint(hint), &[fill; SEALED_LEN]);
+            prop_assert_eq!(envelope.hint(), Hint(hint));
+            prop_assert_eq!(envelope.ephemeral(), [fill; 32]);
+            prop_assert_eq!(envelope.sealed(), &[fill; SEALED_LEN][..]);
+        }
+    }
+}

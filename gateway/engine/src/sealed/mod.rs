@@ -1,0 +1,15 @@
+//! Everything that is sealed between two engines, as bytes: envelope, ring and answer, session messages, notes, the sender's
+//! proof, the routing tag, proof of work, and the memory that refuses replays. The bytes are PROTOCOL.md's.
+//!
+//! Not here: when something is sealed or posted, and what an opened message does to a call (`call/`, `line/`, `presence/`).
+
+pub mod bucket;
+pub mod envelope;
+pub mod note;
+pub mod proof_of_work;
+pub(crate) mod proof_stock;
+pub mod rejected;
+pub mod replay;
+pub mod ring;
+pub mod routing_tag;
+pub mod session;

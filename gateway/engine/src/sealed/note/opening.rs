@@ -1,0 +1,107 @@
+//! The receiver's half: open a note and verify its sender as a ring's, but as of the day on which it was made.
+//!
+//! Not done here: whether it is known already, or wanted. What a note proves is what a ring proves (`ring::incoming`): with the
+//! receiver's own stolen ring key, anybody can seem to have sent it.
+
+use std::time::Duration;
+
+use ringfence_phonebook::{IdentityKey, Number};
+
+use super::body::{MissedBody, TextBody};
+use super::{LIFE, NoteId, SKEW};
+use crate::sealed::envelope::payload::{self, Kind};
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::rejected::Rejected;
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::{Listener, try_keys};
+use crate::time::UnixTime;
+
+/// A ring lasts no longer than callers wait, and its note is made at the end.
+const MOST_RINGING: Duration = Duration::from_secs(600);
+
+/// Whose a verified note is.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) number: Number,
+    pub(crate) identity: IdentityKey,
+}
+
+/// A verified note, and the listener that it is for (index into the slice).
+pub(crate) enum Note {
+    /// A piece of a text.
+    Text {
+        line: usize,
+        id: NoteId,
+        sender: Sender,
+        body: Box<TextBody>,
+    },
+    /// A ring that nobody answered.
+    Missed {
+        line: usize,
+        ring: RingId,
+        sender: Sender,
+        rang: UnixTime,
+    },
+}
+
+/// Whether an event made at `made` may still be a note, by our clock.
+pub(crate) fn is_alive(made: UnixTime, now: UnixTime) -> bool {
+    made <= now.after(SKEW) && now <= made.after(LIFE + SKEW)
+}
+
+/// Tries every listener's keys on a note that says that it was made at `made`. Its stamp was checked and spent before.
+///
+/// # Errors
+/// [`Rejected`]; [`Rejected::NotOurs`] is the ordinary one.
+pub(crate) fn open(
+    listeners: &[Listener<'_>],
+    envelope: &Envelope,
+    outside: &Outside,
+    (made, now): (UnixTime, UnixTime),
+) -> Result<Note, Rejected> {
+    let (line, _, opened) = try_keys(listeners, envelope, outside, now.day())?;
+    let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
+    let (kind, body) = payload::decode(&opened.payload[..])?;
+    let verify = |from: &crate::sealed::ring::introduction::Introduction| {
+        if from.dated.distance(made) > SKEW {
+            return Err(Rejected::Stale);
+        }
+        from.verify(&opened.caller, listener.book_key, from.dated.day())?;
+        Ok(Sender {
+            number: from.number,
+            identity: from.identity,
+        })
+    };
+    match kind {
+        Kind::Text => {
+            let body = TextBody::decode(body)?;
+            let sender = verify(&body.from)?;
+            Ok(Note::Text {
+                line,
+                id: NoteId::of_text(&sender.identity, &body.id),
+                sender,
+                body: Box::new(body),
+            })
+        }
+        Kind::Missed => {
+            let body = MissedBody::decode(body)?;
+            let sender = verify(&body.from)?;
+            if body.rang.distance(body.from.dated) > MOST_RINGING {
+                return Err(Rejected::Stale);
+            }
+            Ok(Note::Missed {
+                line,
+                ring: RingId::new(&opened.caller, &body.call),
+                sender,
+                rang: body.rang,
+            })
+        }
+        // Whatever is of use within a minute only has no business in an event that is kept.
+        Kind::Ring
+        | Kind::Answer
+        | Kind::Cancel
+        | Kind::HangUp
+        | Kind::Confirm
+        | Kind::Presence => Err(Rejected::Kind),
+    }
+}

@@ -1,0 +1,187 @@
+//! Puts long texts together from pieces that come in any order, from several relays, days apart.
+//!
+//! Not saved: relays give every piece out again at the next start. When it is full, the oldest text goes, for the same reason.
+
+use std::collections::BTreeMap;
+
+use ringfence_phonebook::Number;
+use zeroize::Zeroizing;
+
+use super::body::TextBody;
+use super::{LIFE, MOST_PIECES, NoteId, SKEW};
+use crate::sealed::rejected::Rejected;
+use crate::time::UnixTime;
+
+/// Texts that lack pieces; with all of them 370 kB.
+const MOST: usize = 64;
+
+/// Those of one sender.
+const PER_SENDER: usize = 8;
+
+/// Texts that lack pieces.
+#[derive(Default)]
+pub(crate) struct Pieces {
+    texts: BTreeMap<NoteId, Partial>,
+}
+
+struct Partial {
+    sender: Number,
+    dated: UnixTime,
+    count: u8,
+    pieces: [Option<Zeroizing<Vec<u8>>>; MOST_PIECES],
+}
+
+/// A text with nothing missing.
+pub(crate) struct Whole {
+    pub(crate) dated: UnixTime,
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Pieces {
+    /// Takes a verified piece; the text, if it was the last.
+    ///
+    /// # Errors
+    /// [`Rejected::Body`] for a piece of another text than its fellows, [`Rejected::CallerQuota`].
+    pub(crate) fn add(
+        &mut self,
+        id: NoteId,
+        body: TextBody,
+        now: UnixTime,
+    ) -> Result<Option<Whole>, Rejected> {
+        self.texts
+            .retain(|_, partial| now <= partial.dated.after(LIFE + SKEW));
+        if !self.texts.contains_key(&id) {
+            self.make_room(body.from.number)?;
+        }
+        let partial = self.texts.entry(id).or_insert_with(|| Partial {
+            sender: body.from.number,
+            dated: body.from.dated,
+            count: body.count,
+            pieces: Default::default(),
+        });
+        if (partial.sender, partial.count) != (body.from.number, body.count) {
+            return Err(Rejected::Body);
+        }
+        let place = partial.pieces.get_mut(usize::from(body.index));
+        *place.ok_or(Rejected::Body)? = Some(body.piece);
+        let present = partial.pieces.iter().flatten().count();
+        if present < usize::from(partial.count) {
+            return Ok(None);
+        }
+        Ok(self.texts.remove(&id).map(Partial::join))
+    }
+
+    fn make_room(&mut self, sender: Number) -> Result<(), Rejected> {
+        let theirs = self.texts.values().filter(|text| text.sender == sender);
+        if theirs.count() >= PER_SENDER {
+            return Err(Rejected::CallerQuota);
+        }
+        if self.texts.len() >= MOST {
+            let oldest = self.texts.iter().min_by_key(|(_, text)| text.dated);
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.texts.remove(&id);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Partial {
+    fn join(self) -> Whole {
+        let length = self.pieces.iter().flatten().map(|piece| piece.len()).sum();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+        for piece in self.pieces.iter().flatten() {
+            bytes.extend_from_slice(piece);
+        }
+        Whole {
+            dated: self.dated,
+            bytes,
+        }
+    }
+}
+
+impl std::fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pieces({} texts)", self.texts.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::sealed::ring::introduction::Introduction;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_795_000_000);
+
+    fn piece(sender: u32, (index, count): (u8, u8), text: &[u8]) -> TextBody {
+        TextBody {
+            id: [0; 16],
+            from: Introduction {
+                dated: NOW,
+                number: Number::new(sender),
+                ..Introduction::sample()
+            },
+            index,
+            count,
+            piece: Zeroizing::new(text.to_vec()),
+        }
+    }
+
+    fn id(name: u8) -> NoteId {
+        NoteId::from_bytes([name; 16])
+    }
+
+    fn add(pieces: &mut Pieces, name: u8, body: TextBody) -> Result<Option<Vec<u8>>, Rejected> {
+        let whole = pieces.add(id(name), body, NOW)?;
+        Ok(whole.map(|whole| whole.bytes.to_vec()))
+    }
+
+    #[test]
+    fn pieces_in_any_order_and_twice_become_one_text() {
+        let mut pieces = Pieces::default();
+        assert_eq!(add(&mut pieces, 1, piece(1, (2, 3), b"c")), Ok(None));
+        assert_eq!(add(&mut pieces, 1, piece(1, (2, 3), b"c")), Ok(None));
+        assert_eq!(add(&mut pieces, 1, piece(1, (0, 3), b"a")), Ok(None));
+        let whole = add(&mut pieces, 1, piece(1, (1, 3), b"b"));
+        assert_eq!(whole, Ok(Some(b"abc".to_vec())));
+        assert!(pieces.texts.is_empty());
+    }
+
+    #[test]
+    fn pieces_that_disagree_about_their_text_do_not_join() {
+        let mut pieces = Pieces::default();
+        assert_eq!(add(&mut pieces, 1, piece(1, (0, 2), b"a")), Ok(None));
+        let other = add(&mut pieces, 1, piece(1, (1, 3), b"b"));
+        assert_eq!(other, Err(Rejected::Body));
+    }
+
+    #[test]
+    fn one_sender_cannot_fill_it_and_a_full_one_forgets_the_oldest() {
+        let mut pieces = Pieces::default();
+        for name in 0..8 {
+            assert_eq!(add(&mut pieces, name, piece(1, (0, 2), b"a")), Ok(None));
+        }
+        let ninth = add(&mut pieces, 9, piece(1, (0, 2), b"a"));
+        assert_eq!(ninth, Err(Rejected::CallerQuota));
+        for name in 10..100 {
+            let sender = u32::from(name);
+            assert_eq!(
+                add(&mut pieces, name, piece(sender, (0, 2), b"a")),
+                Ok(None)
+            );
+        }
+        assert_eq!(pieces.texts.len(), MOST);
+    }
+
+    #[test]
+    fn what_no_relay_keeps_any_more_is_forgotten() {
+        let mut pieces = Pieces::default();
+        assert_eq!(add(&mut pieces, 1, piece(1, (0, 2), b"a")), Ok(None));
+        let later = NOW.after(LIFE + SKEW + SKEW);
+        let mut other = piece(2, (0, 2), b"a");
+        other.from.dated = later;
+        assert!(pieces.add(id(2), other, later).is_ok());
+        assert_eq!(pieces.texts.len(), 1);
+    }
+}

@@ -1,0 +1,185 @@
+//! Stamps: proof of work bound to a one-time event key, made ahead of the call.
+//!
+//! NIP-13 binds its work to the finished event, so a caller would pay at the moment of dialling. A stamp binds
+//! to the key that will sign the event, and can lie ready:
+//! `SHA-256("ringfence/1 work\0" | event key 32 | window u32 BE | nonce u64 BE)` begins with enough zero bits.
+//! The window (unix seconds / 600) ends its life; [`crate::sealed::replay::Seen::spend`] lets it buy one envelope only.
+//!
+//! Not done here: the key pair itself (secp256k1) and the event are the shell's.
+
+use std::fmt;
+use std::time::Duration;
+
+use ringfence_phonebook::stamp::{self, zero_bits};
+use zeroize::Zeroizing;
+
+pub use ringfence_phonebook::stamp::WINDOW_SECONDS;
+
+use crate::sealed::envelope::EventKey;
+use crate::time::UnixTime;
+
+/// A one-time event key with its work. Worth exactly one envelope.
+pub struct Stamp {
+    /// Public half: stands in the event.
+    pub event_key: EventKey,
+    /// secp256k1 secret half: the shell signs one event with it.
+    pub event_secret: Zeroizing<[u8; 32]>,
+    /// Ten-minute window for which the work was done (unix seconds / 600).
+    pub window: u32,
+    /// What makes the hash begin with zero bits. Travels as tag `["w", 16 hexadecimal digits]`.
+    pub nonce: u64,
+}
+
+impl Stamp {
+    /// Whether its hash begins with so many zero bits.
+    #[must_use]
+    pub fn has_work(&self, bits: u8) -> bool {
+        zero_bits(&self.event_key.0, self.window, self.nonce) >= u32::from(bits)
+    }
+
+    /// Whether every receiver whose clock is within a minute of ours accepts it.
+    #[must_use]
+    pub fn is_fresh(&self, now: UnixTime) -> bool {
+        let early = UnixTime::from_millis(now.millis().saturating_sub(SKEW.as_secs() * 1000));
+        accepted(window_of(early), self.window) && accepted(window_of(now.after(SKEW)), self.window)
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stamp(..)")
+    }
+}
+
+/// Whether the work of a received event is enough, in the window of `now` or one beside it.
+#[must_use]
+pub fn check(event_key: &EventKey, nonce: u64, bits: u8, now: UnixTime) -> bool {
+    stamp::check(&event_key.0, nonce, bits, now.seconds())
+}
+
+/// Makes one stamp, a few tries at a time, so that whoever drives it can stop or do other things.
+pub struct Mint {
+    event_key: EventKey,
+    event_secret: Zeroizing<[u8; 32]>,
+    window: u32,
+    bits: u32,
+    next: Option<u64>,
+}
+
+impl Mint {
+    /// Starts the work for one event key: 2^`bits` tries on average.
+    #[must_use]
+    pub fn new(
+        event_key: EventKey,
+        event_secret: Zeroizing<[u8; 32]>,
+        bits: u8,
+        now: UnixTime,
+    ) -> Self {
+        Self {
+            event_key,
+            event_secret,
+            window: window_of(now),
+            bits: bits.into(),
+            next: Some(0),
+        }
+    }
+
+    /// Tries up to `tries` nonces. After a stamp was found there is no second one: the key is used up.
+    pub fn mint_some(&mut self, tries: u32) -> Option<Stamp> {
+        for _ in 0..tries {
+            let nonce = self.next?;
+            self.next = nonce.checked_add(1);
+            if zero_bits(&self.event_key.0, self.window, nonce) >= self.bits {
+                self.next = None;
+                return Some(Stamp {
+                    event_key: self.event_key,
+                    event_secret: self.event_secret.clone(),
+                    window: self.window,
+                    nonce,
+                });
+            }
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Mint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mint(..)")
+    }
+}
+
+fn window_of(time: UnixTime) -> u32 {
+    stamp::window_of(time.seconds())
+}
+
+fn accepted(current: u32, window: u32) -> bool {
+    current.abs_diff(window) <= 1
+}
+
+/// How far two honest clocks may be apart; the limit of a ring's own time too.
+const SKEW: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_790_000_300);
+
+    fn mint(bits: u8) -> Stamp {
+        let mut mint = Mint::new(EventKey([7; 32]), Zeroizing::new([8; 32]), bits, NOW);
+        (0..1000)
+            .find_map(|_| mint.mint_some(100))
+            .expect("12 bits in 100,000 tries")
+    }
+
+    fn later(seconds: u64) -> UnixTime {
+        UnixTime::from_seconds(NOW.seconds() + seconds)
+    }
+
+    #[test]
+    fn a_minted_stamp_passes_now_and_in_the_windows_beside() {
+        let stamp = mint(12);
+        let passes = |at| check(&stamp.event_key, stamp.nonce, 12, at);
+        let start = UnixTime::from_seconds(u64::from(stamp.window) * WINDOW_SECONDS);
+        let at =
+            |seconds: i64| UnixTime::from_seconds(start.seconds().saturating_add_signed(seconds));
+        assert!(passes(NOW) && passes(at(-600)) && passes(at(1199)));
+        assert!(!passes(at(-601)) && !passes(at(1200)));
+    }
+
+    #[test]
+    fn work_for_one_key_is_worth_nothing_under_another() {
+        let stamp = mint(12);
+        assert!(!check(&EventKey([9; 32]), stamp.nonce, 12, NOW));
+        assert!(!check(&stamp.event_key, stamp.nonce ^ 1, 12, NOW));
+    }
+
+    #[test]
+    fn a_stamp_stops_being_fresh_before_receivers_refuse_it() {
+        let stamp = mint(4);
+        let end = (u64::from(stamp.window) + 2) * WINDOW_SECONDS;
+        assert!(stamp.is_fresh(NOW));
+        assert!(stamp.is_fresh(UnixTime::from_seconds(end - 61)));
+        assert!(!stamp.is_fresh(UnixTime::from_seconds(end - 60)));
+        assert!(check(
+            &stamp.event_key,
+            stamp.nonce,
+            4,
+            UnixTime::from_seconds(end - 60)
+        ));
+    }
+
+    #[test]
+    fn no_bits_asked_is_always_enough_and_256_never() {
+        assert!(check(&EventKey([0; 32]), 0, 0, UnixTime::from_millis(0)));
+        assert!(!check(&EventKey([0; 32]), 0, u8::MAX, later(1)));
+    }
+
+    #[test]
+    fn one_key_gives_one_stamp() {
+        let mut mint = Mint::new(EventKey([7; 32]), Zeroizing::new([8; 32]), 0, NOW);
+        assert!(mint.mint_some(1).is_some());
+        assert!(mint.mint_some(100).is_none());
+    }
+}

@@ -1,0 +1,211 @@
+//! The bodies of ring, answer and cancel as bytes. Tables with who sees what: PROTOCOL.md.
+//!
+//! Reading a body says nothing about whether it is true; `incoming` and `outgoing` verify.
+
+use zeroize::Zeroizing;
+
+use super::introduction::Introduction;
+use super::{BookView, CancelReason};
+use crate::sealed::envelope::MAX_MEDIA;
+use crate::sealed::envelope::fields::{put_call, put_time, take, take_call, take_time};
+use crate::sealed::rejected::Rejected;
+use crate::sealed::routing_tag::CallId;
+use crate::time::UnixTime;
+
+/// Body of a ring, 419 bytes and the media description.
+pub(crate) struct RingBody {
+    pub(crate) call: CallId,
+    pub(crate) from: Introduction,
+    pub(crate) book: BookView,
+    pub(crate) media: Zeroizing<Vec<u8>>,
+}
+
+impl RingBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
+        put_call(&mut out, &self.call);
+        self.from.write(&mut out);
+        write_book(&mut out, &self.book);
+        out.extend_from_slice(&NO_FLAGS);
+        out.extend_from_slice(&self.media);
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let read = Self {
+            call: take_call(&mut rest)?,
+            from: Introduction::read(&mut rest)?,
+            book: read_book(&mut rest)?,
+            media: read_media(&mut rest)?,
+        };
+        Ok(read)
+    }
+}
+
+/// Body of an answer, 251 bytes and the media description.
+pub(crate) struct AnswerBody {
+    /// See [`crate::sealed::envelope::Outside::answer_hash`].
+    pub(crate) outside: [u8; 32],
+    pub(crate) book: BookView,
+    pub(crate) media: Zeroizing<Vec<u8>>,
+}
+
+impl AnswerBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(ANSWER_FIXED + self.media.len()));
+        out.extend_from_slice(&self.outside);
+        write_book(&mut out, &self.book);
+        out.extend_from_slice(&NO_FLAGS);
+        out.extend_from_slice(&self.media);
+        out
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let outside = *take(&mut rest)?;
+        let book = read_book(&mut rest)?;
+        Ok(Self {
+            outside,
+            book,
+            media: read_media(&mut rest)?,
+        })
+    }
+}
+
+/// Body of a cancel, 25 bytes.
+pub(crate) struct CancelBody {
+    pub(crate) call: CallId,
+    pub(crate) dated: UnixTime,
+    pub(crate) reason: CancelReason,
+}
+
+impl CancelBody {
+    pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(CANCEL_LEN));
+        put_call(&mut out, &self.call);
+        put_time(&mut out, self.dated);
+        out.push(match self.reason {
+            CancelReason::GaveUp => 0,
+            CancelReason::AnsweredElsewhere => 1,
+        });
+        out
+    }
+
+    /// A reason that this version does not know counts as "gave up": the ringing has to stop all the same.
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+        let mut rest = body;
+        let call = take_call(&mut rest)?;
+        let dated = take_time(&mut rest)?;
+        let [reason] = *take::<1>(&mut rest)?;
+        if !rest.is_empty() {
+            return Err(Rejected::Body);
+        }
+        let reason = if reason == 1 {
+            CancelReason::AnsweredElsewhere
+        } else {
+            CancelReason::GaveUp
+        };
+        Ok(Self {
+            call,
+            dated,
+            reason,
+        })
+    }
+}
+
+fn write_book(out: &mut Vec<u8>, book: &BookView) {
+    out.extend_from_slice(book.as_bytes());
+}
+
+fn read_book(rest: &mut &[u8]) -> Result<BookView, Rejected> {
+    Ok(BookView::from_bytes(*take(rest)?))
+}
+
+/// Flags, which have no meaning yet and are not looked at, and the media description to the end.
+fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+    let _flags: &[u8; 2] = take(rest)?;
+    if rest.len() > MAX_MEDIA {
+        return Err(Rejected::Body);
+    }
+    Ok(Zeroizing::new(rest.to_vec()))
+}
+
+const NO_FLAGS: [u8; 2] = [0; 2];
+const RING_FIXED: usize = 419;
+const ANSWER_FIXED: usize = 251;
+const CANCEL_LEN: usize = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ring_body(media: Vec<u8>) -> RingBody {
+        RingBody {
+            call: CallId::from_bytes([1; 16]),
+            from: Introduction::sample(),
+            book: BookView::from_bytes([10; 217]),
+            media: Zeroizing::new(media),
+        }
+    }
+
+    #[test]
+    fn bodies_have_the_lengths_that_the_protocol_says() {
+        assert_eq!(ring_body(vec![]).encode().len(), RING_FIXED);
+        let answer = AnswerBody {
+            outside: [0; 32],
+            book: BookView::NONE,
+            media: Zeroizing::default(),
+        };
+        assert_eq!(answer.encode().len(), ANSWER_FIXED);
+        let cancel = CancelBody {
+            call: CallId::from_bytes([0; 16]),
+            dated: UnixTime::default(),
+            reason: CancelReason::GaveUp,
+        };
+        assert_eq!(cancel.encode().len(), CANCEL_LEN);
+    }
+
+    #[test]
+    fn media_of_400_bytes_is_read_and_one_more_is_not() {
+        assert!(RingBody::decode(&ring_body(vec![1; 400]).encode()).is_ok());
+        assert_eq!(
+            RingBody::decode(&ring_body(vec![1; 401]).encode()).err(),
+            Some(Rejected::Body)
+        );
+    }
+
+    #[test]
+    fn a_cancel_stops_the_ringing_whatever_its_reason() {
+        let mut body = [0; CANCEL_LEN];
+        body[24] = 77;
+        assert_eq!(
+            CancelBody::decode(&body).map(|read| read.reason),
+            Ok(CancelReason::GaveUp)
+        );
+        body[24] = 1;
+        let reason = CancelBody::decode(&body).map(|read| read.reason);
+        assert_eq!(reason, Ok(CancelReason::AnsweredElsewhere));
+        assert_eq!(CancelBody::decode(&[0; 26]).err(), Some(Rejected::Body));
+        assert_eq!(CancelBody::decode(&[0; 24]).err(), Some(Rejected::Body));
+    }
+
+    proptest! {
+        #[test]
+        fn a_ring_body_that_is_read_is_written_alike(media in proptest::collection::vec(any::<u8>(), 0..=400)) {
+            let bytes = ring_body(media).encode();
+            let read = RingBody::decode(&bytes).expect("own bytes");
+            prop_assert_eq!(&read.encode()[..], &bytes[..]);
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..908)) {
+            let _ = RingBody::decode(&bytes);
+            let _ = CancelBody::decode(&bytes);
+            if let Ok(answer) = AnswerBody::decode(&bytes) {
+                prop_assert_eq!(answer.media.len() + ANSWER_FIXED, bytes.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The callee's half: try the keys, verify everything, and only then let a ring exist.
+//!
+//! Whatever is wrong, the sender hears nothing. Cheap checks come first; the memory of what was seen is
+//! written last, and by verified rings alone.
+//!
+//! What a ring proves: that somebody who holds the caller's ring key made it, for this callee, bucket and
+//! event, in the last minute. With one exception: who has *stolen the callee's* ring key can make rings that
+//! seem to come from anybody (key compromise impersonation, Noise section 7.7, source level 1). Such a ring
+//! can never become a call: the answer is readable only with the caller's key, and the callee's microphone
+//! stays shut until the caller's first session message opens.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
+use x25519_dalek::StaticSecret;
+use zeroize::Zeroizing;
+
+use super::body::{AnswerBody, CancelBody, RingBody};
+use super::{BookView, CancelReason, RingId, SealError};
+use crate::line::identity::Identity;
+use crate::presence::Word;
+use crate::presence::body::PresenceBody;
+use crate::sealed::envelope::noise::{self, FirstOpened, NoiseFault};
+use crate::sealed::envelope::payload::{self, Kind, LATER_PAYLOAD};
+use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
+use crate::sealed::rejected::Rejected;
+use crate::sealed::replay::{Candidate, Seen};
+use crate::sealed::session::Session;
+use crate::time::{Arrival, UnixTime};
+
+/// One line that may be rung: its keys and the phone book that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener<'a> {
+    /// Own keys.
+    pub identity: &'a Identity,
+    /// The phone book whose bindings count on this line.
+    pub book_key: &'a BookKey,
+}
+
+/// What an envelope turned out to be, and for which of the listeners (index into the slice).
+#[derive(Debug)]
+pub enum Opened {
+    /// Somebody rings.
+    Ring {
+        /// Index of the listener.
+        line: usize,
+        /// The proof.
+        ring: Box<VerifiedRing>,
+    },
+    /// A caller takes a ring back. It may come before the ring: the replay memory then refuses the ring.
+    Cancel {
+        /// Index of the listener.
+        line: usize,
+        /// The ring that is over.
+        id: RingId,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Somebody says how a line of theirs stands.
+    Presence {
+        /// Index of the listener.
+        line: usize,
+        /// What it says.
+        word: Word,
+    },
+}
+
+/// Tries every listener's keys on an envelope and verifies what opens.
+///
+/// The stamp was checked and spent before ([`crate::sealed::proof_of_work::check`], [`Seen::spend`]), and the hint is none that
+/// a call expects.
+///
+/// # Errors
+/// [`Rejected`]; [`Rejected::NotOurs`] is the ordinary one.
+pub fn open(
+    listeners: &[Listener<'_>],
+    envelope: &Envelope,
+    outside: &Outside,
+    seen: &mut Seen,
+    arrival: Arrival,
+) -> Result<Opened, Rejected> {
+    if seen.knows(envelope.ephemeral(), outside.event_key) {
+        return Err(Rejected::Replay);
+    }
+    let (line, key, opened) = try_keys(listeners, envelope, outside, arrival.wall.day())?;
+    let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
+    let (kind, body) = payload::decode(&opened.payload[..])?;
+    match kind {
+        Kind::Ring => {
+            let body = RingBody::decode(body)?;
+            let id = verify(&body, &opened, listener.book_key, arrival)?;
+            let candidate = Candidate {
+                ephemeral: envelope.ephemeral(),
+                event_key: outside.event_key,
+                id,
+                caller: body.from.identity,
+                dated: body.from.dated,
+            };
+            seen.admit(candidate, arrival)?;
+            let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+            let ring = VerifiedRing {
+                own: key.clone(),
+                prologue,
+                envelope: envelope.clone(),
+                id,
+                body,
+            };
+            Ok(Opened::Ring {
+                line,
+                ring: Box::new(ring),
+            })
+        }
+        Kind::Cancel => {
+            let body = CancelBody::decode(body)?;
+            check_time(body.dated, arrival.wall)?;
+            let id = RingId::new(&opened.caller, &body.call);
+            seen.cancel(id);
+            Ok(Opened::Cancel {
+                line,
+                id,
+                reason: body.reason,
+            })
+        }
+        Kind::Presence => {
+            let body = PresenceBody::decode(body)?;
+            check_time(body.from.dated, arrival.wall)?;
+            let today = arrival.wall.day();
+            body.from.verify(&opened.caller, listener.book_key, today)?;
+            Ok(Opened::Presence {
+                line,
+                word: Word::of(&body),
+            })
+        }
+        Kind::Answer | Kind::Confirm | Kind::HangUp | Kind::Text | Kind::Missed => {
+            Err(Rejected::Kind)
+        }
+    }
+}
+
+/// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
+pub(crate) fn try_keys<'a>(
+    listeners: &[Listener<'a>],
+    envelope: &Envelope,
+    outside: &Outside,
+    today: Day,
+) -> Result<(usize, &'a StaticSecret, FirstOpened), Rejected> {
+    for (line, listener) in listeners.iter().enumerate() {
+        let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+        for key in listener.identity.opening_secrets(today) {
+            match noise::read_first(key, &prologue, envelope.sealed()) {
+                Ok(opened) => return Ok((line, key, opened)),
+                Err(NoiseFault::WeakKey) => return Err(Rejected::WeakKey),
+                Err(NoiseFault::NotOurs) => {}
+            }
+        }
+    }
+    Err(Rejected::NotOurs)
+}
+
+/// Time, then the caller's listing around the key that Noise proved, then the phone book's word.
+fn verify(
+    body: &RingBody,
+    opened: &FirstOpened,
+    book_key: &BookKey,
+    arrival: Arrival,
+) -> Result<RingId, Rejected> {
+    check_time(body.from.dated, arrival.wall)?;
+    let today = arrival.wall.day();
+    body.from.verify(&opened.caller, book_key, today)?;
+    Ok(RingId::new(&opened.caller, &body.call))
+}
+
+fn check_time(dated: UnixTime, now: UnixTime) -> Result<(), Rejected> {
+    if dated.distance(now) > GOOD_FOR {
+        Err(Rejected::Stale)
+    } else {
+        Ok(())
+    }
+}
+
+/// A ring of which everything was checked. Only [`open`] makes one. Its secrets are wiped when it is dropped.
+pub struct VerifiedRing {
+    own: StaticSecret,
+    prologue: Vec<u8>,
+    envelope: Envelope,
+    id: RingId,
+    body: RingBody,
+}
+
+impl VerifiedRing {
+    /// Name of this ring, to match a cancel.
+    #[must_use]
+    pub fn id(&self) -> RingId {
+        self.id
+    }
+
+    /// The caller's number, as the phone book signed it.
+    #[must_use]
+    pub fn caller_number(&self) -> Number {
+        self.body.from.number
+    }
+
+    /// The caller's identity.
+    #[must_use]
+    pub fn caller(&self) -> IdentityKey {
+        self.body.from.identity
+    }
+
+    /// When the caller's engine says that it rang.
+    #[must_use]
+    pub fn dated(&self) -> UnixTime {
+        self.body.from.dated
+    }
+
+    /// The phone book as the caller sees it.
+    #[must_use]
+    pub fn book(&self) -> BookView {
+        self.body.book
+    }
+
+    /// The caller's encoded media description, at most [`MAX_MEDIA`] bytes.
+    #[must_use]
+    pub fn media(&self) -> &[u8] {
+        &self.body.media
+    }
+
+    /// Seals the answer, once. Only for a ring that a person answered: until then nothing leaves this engine.
+    ///
+    /// # Errors
+    /// [`SealError::MediaTooLong`].
+    pub fn answer(
+        self,
+        media: &[u8],
+        book: BookView,
+        outside: &Outside,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Session, Envelope), SealError> {
+        if media.len() > MAX_MEDIA {
+            return Err(SealError::MediaTooLong);
+        }
+        let mut ephemeral = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut ephemeral[..]);
+        let hint = self.body.call.answer_hint();
+        let media = Zeroizing::new(media.to_vec());
+        let body = AnswerBody {
+            outside: outside.answer_hash(hint),
+            book,
+            media,
+        };
+        let payload = payload::encode::<LATER_PAYLOAD>(Kind::Answer, &body.encode())
+            .ok_or(SealError::MediaTooLong)?;
+        let first = self.envelope.sealed();
+        let (sealed, keys) =
+            noise::write_answer(&self.own, &self.prologue, first, ephemeral, &payload)
+                .map_err(|_| SealError::CalleeKey)?;
+        let session = Session::of_callee(keys, self.body.call.clone());
+        Ok((session, Envelope::frame(hint, &sealed)))
+    }
+}
+
+impl fmt::Debug for VerifiedRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VerifiedRing(..)")
+    }
+}
+
+/// How far a ring's own time may be from ours, either way.
+pub const GOOD_FOR: std::time::Duration = std::time::Duration::from_secs(60);

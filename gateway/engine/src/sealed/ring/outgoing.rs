@@ -1,0 +1,251 @@
+//! The caller's half of a ring: seal it, take it back, open the answer.
+//!
+//! The handshake is played again when an answer comes (`envelope::noise`), so that a forged or moved answer
+//! is refused without spoiling the real one.
+
+use std::fmt;
+
+use rand_core::CryptoRng;
+use ringfence_phonebook::{Binding, IdentityKey};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
+
+use super::body::{AnswerBody, CancelBody, RingBody};
+use super::introduction::Introduction;
+use super::{Answer, BookView, CancelReason, RingId, SealError};
+use crate::line::identity::Identity;
+use crate::sealed::envelope::noise::{First, NoiseFault};
+use crate::sealed::envelope::payload::{self, FIRST_PAYLOAD, Kind};
+use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
+use crate::sealed::note::body::MissedBody;
+use crate::sealed::rejected::Rejected;
+use crate::sealed::routing_tag::{CallId, Hint};
+use crate::sealed::session::Session;
+use crate::time::UnixTime;
+use crate::trust::directory::CalleeKeys;
+
+/// Who rings: own keys, and the phone book's word for the own number.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Own keys.
+    pub identity: &'a Identity,
+    /// The phone book's signature over number and identity; stapled, so that the callee asks nobody.
+    pub binding: &'a Binding,
+    /// The phone book as this engine sees it.
+    pub book: BookView,
+}
+
+/// A ring that was sealed and may be answered. Its secrets are wiped when it is dropped.
+pub struct OutgoingRing {
+    first: First,
+    call: CallId,
+    id: RingId,
+    callee: IdentityKey,
+    rang: UnixTime,
+}
+
+impl OutgoingRing {
+    /// Seals a ring for the event that `outside` describes. `media` is the caller's encoded description.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn seal(
+        caller: Caller<'_>,
+        callee: &CalleeKeys,
+        media: &[u8],
+        outside: &Outside,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Envelope), SealError> {
+        let draw = Draw::new(rng);
+        let call = CallId::draw(rng);
+        let body = ring_body(caller, call.clone(), media, now)?;
+        let payload = first_payload(Kind::Ring, &body.encode())?;
+        let own = caller.identity.ring_secret().clone();
+        let id = RingId::new(PublicKey::from(&own).as_bytes(), &call);
+        let (first, envelope) = seal_first(
+            own,
+            *callee.ring_key.as_bytes(),
+            &callee.identity,
+            payload,
+            outside,
+            draw,
+        )?;
+        Ok((
+            Self {
+                first,
+                call,
+                id,
+                callee: callee.identity,
+                rang: now,
+            },
+            envelope,
+        ))
+    }
+
+    /// The hint that the answer will carry.
+    #[must_use]
+    pub fn answer_hint(&self) -> Hint {
+        self.call.answer_hint()
+    }
+
+    /// The name that the callee's engine computes for this ring too.
+    #[must_use]
+    pub fn id(&self) -> RingId {
+        self.id
+    }
+
+    /// Whom this rings: to be pinned when the answer opens.
+    #[must_use]
+    pub fn callee(&self) -> IdentityKey {
+        self.callee
+    }
+
+    /// Opens the answer. May be tried again after a refusal.
+    ///
+    /// # Errors
+    /// [`Rejected`]; [`Rejected::Moved`] for a genuine answer in an event that it was not sealed for.
+    pub fn open_answer(
+        &self,
+        envelope: &Envelope,
+        outside: &Outside,
+    ) -> Result<(Answer, Session), Rejected> {
+        if envelope.hint() != self.answer_hint() {
+            return Err(Rejected::Hint);
+        }
+        let (payload, keys) = self.first.read_answer(envelope.sealed())?;
+        let (kind, body) = payload::decode(&payload[..])?;
+        if kind != Kind::Answer {
+            return Err(Rejected::Kind);
+        }
+        let body = AnswerBody::decode(body)?;
+        if body.outside != outside.answer_hash(envelope.hint()) {
+            return Err(Rejected::Moved);
+        }
+        let answer = Answer {
+            media: body.media,
+            book: body.book,
+        };
+        Ok((answer, Session::of_caller(keys, self.call.clone())))
+    }
+
+    /// Seals the withdrawal of this ring, for the same callee key.
+    ///
+    /// # Errors
+    /// None for a ring that was sealed; the type is that of [`Self::seal`].
+    pub fn seal_cancel(
+        &self,
+        reason: CancelReason,
+        outside: &Outside,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
+        let body = CancelBody {
+            call: self.call.clone(),
+            dated: now,
+            reason,
+        };
+        let payload = first_payload(Kind::Cancel, &body.encode())?;
+        let (own, callee) = (self.first.own.clone(), self.first.callee);
+        let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
+        sealed.map(|(_, envelope)| envelope)
+    }
+
+    /// Seals a note of this ring for a callee whose engine may be off: that it rang, and nobody answered.
+    ///
+    /// # Errors
+    /// None for a ring that was sealed; the type is that of [`Self::seal`].
+    pub fn seal_missed(
+        &self,
+        caller: &Caller<'_>,
+        outside: &Outside,
+        now: UnixTime,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
+        let body = MissedBody {
+            call: self.call.clone(),
+            from: Introduction::of(caller, now),
+            rang: self.rang,
+        };
+        let payload = first_payload(Kind::Missed, &body.encode())?;
+        // Under the ring's own keys: the name of the ring comes out of them.
+        let (own, callee) = (self.first.own.clone(), self.first.callee);
+        let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
+        sealed.map(|(_, envelope)| envelope)
+    }
+}
+
+impl fmt::Debug for OutgoingRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OutgoingRing(..)")
+    }
+}
+
+/// What is drawn for one message 1, in this order.
+pub(crate) struct Draw {
+    hint: Hint,
+    ephemeral: Zeroizing<[u8; 32]>,
+}
+
+impl Draw {
+    pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
+        let hint = Hint::random(rng);
+        let mut ephemeral = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut ephemeral[..]);
+        Self { hint, ephemeral }
+    }
+}
+
+fn ring_body(
+    caller: Caller<'_>,
+    call: CallId,
+    media: &[u8],
+    now: UnixTime,
+) -> Result<RingBody, SealError> {
+    if media.len() > MAX_MEDIA {
+        return Err(SealError::MediaTooLong);
+    }
+    Ok(RingBody {
+        call,
+        from: Introduction::of(&caller, now),
+        book: caller.book,
+        media: Zeroizing::new(media.to_vec()),
+    })
+}
+
+pub(crate) fn first_payload(
+    kind: Kind,
+    body: &[u8],
+) -> Result<Zeroizing<[u8; FIRST_PAYLOAD]>, SealError> {
+    payload::encode(kind, body).ok_or(SealError::MediaTooLong)
+}
+
+pub(crate) fn seal_first(
+    own: StaticSecret,
+    callee: [u8; 32],
+    callee_identity: &IdentityKey,
+    payload: Zeroizing<[u8; FIRST_PAYLOAD]>,
+    outside: &Outside,
+    draw: Draw,
+) -> Result<(First, Envelope), SealError> {
+    let prologue = outside.prologue(draw.hint, callee_identity.as_bytes());
+    let first = First {
+        own,
+        callee,
+        prologue,
+        ephemeral: draw.ephemeral,
+        payload,
+    };
+    let sealed = first.write().map_err(|_| SealError::CalleeKey)?;
+    let envelope = Envelope::frame(draw.hint, &sealed);
+    Ok((first, envelope))
+}
+
+impl From<NoiseFault> for Rejected {
+    fn from(fault: NoiseFault) -> Self {
+        match fault {
+            NoiseFault::WeakKey => Self::WeakKey,
+            NoiseFault::NotOurs => Self::NotOurs,
+        }
+    }
+}

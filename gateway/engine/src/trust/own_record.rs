@@ -1,0 +1,174 @@
+//! Whether the phone book lists this engine's own numbers with this engine's own keys. Everybody sees the same book, so a false
+//! record of mine is one that all my callers use; nobody but me can tell that it is false.
+//!
+//! Not done here: the evidence (the shell keeps it) and asking the book to publish a record.
+
+use std::sync::Arc;
+
+use ringfence_phonebook::listing::LISTING_BYTES;
+use ringfence_phonebook::{Listing, Number, Root, Tile};
+
+use crate::line::identity::Identity;
+use crate::trust::directory::Directory;
+
+/// Epochs that a record of a new line may take until it is published: an hour at five minutes each. One that was published before
+/// has no such time.
+const GRACE: u32 = 12;
+
+/// The book says something else about a line than its owner did.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FalseRecord {
+    /// The line's number.
+    pub number: Number,
+    /// The tile that has the number's record.
+    pub tile: Arc<Tile>,
+    /// The SHA-256 of every tile, in order: the root names a hash over them, so that nobody can say the book was another.
+    pub hashes: Vec<[u8; 32]>,
+    /// The root that covers it.
+    pub root: Root,
+}
+
+impl std::fmt::Debug for FalseRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FalseRecord({:?})", self.root)
+    }
+}
+
+/// What is known of one line's record.
+#[derive(Debug, Default)]
+pub(crate) struct RecordWatch {
+    seen: bool,
+    told: bool,
+    waited: u32,
+    epoch: u32,
+}
+
+impl RecordWatch {
+    /// Looks the line's own record up in a book of this root. An alarm is raised once, and again after the record was right.
+    pub(crate) fn look(
+        &mut self,
+        (number, identity): (Number, &Identity),
+        directory: &Directory,
+        root: &Root,
+    ) -> Option<FalseRecord> {
+        let record = directory.record(number)?;
+        if owns(identity, record) {
+            (self.seen, self.told) = (true, false);
+            return None;
+        }
+        let epoch = root.states().epoch;
+        if epoch > self.epoch {
+            self.waited += 1;
+            self.epoch = epoch;
+        }
+        if self.told || (!self.seen && self.waited <= GRACE) {
+            return None;
+        }
+        self.told = true;
+        Some(FalseRecord {
+            number,
+            tile: directory.tile_of(number)?,
+            hashes: directory.hashes(),
+            root: *root,
+        })
+    }
+}
+
+/// Whether these are the line's keys, the ring key one that opens rings. No reader of the book needs to know which.
+fn owns(identity: &Identity, record: &[u8; LISTING_BYTES]) -> bool {
+    Listing::decode(record).is_ok_and(|listing| {
+        *listing.identity() == identity.key() && identity.has_ring_key(listing.ring_key())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
+    use ringfence_phonebook::{Day, NumberPlan};
+
+    use super::*;
+
+    const NUMBER: Number = Number::new(20_000);
+
+    struct Scene {
+        rng: ChaCha20Rng,
+        identity: Identity,
+        watch: RecordWatch,
+        epoch: u32,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let mut rng = ChaCha20Rng::from_seed([1; 32]);
+            let identity = Identity::generate(Day::LAST, &mut rng);
+            Self {
+                rng,
+                identity,
+                watch: RecordWatch::default(),
+                epoch: 0,
+            }
+        }
+
+        /// An epoch in which the book lists these keys.
+        fn epoch(&mut self, listing: Listing) -> bool {
+            self.epoch += 1;
+            let plan = NumberPlan::new(NUMBER.value(), 1).unwrap();
+            let states = Statement {
+                epoch: self.epoch,
+                closed: 0,
+                period: 300,
+                plan,
+                changes: 16,
+                previous: RootHash::NONE,
+                tiles: TilesHash([0; 32]),
+                delta: [0; 32],
+                network: [0; 32],
+            };
+            let root = Root::sign(&ed25519_dalek::SigningKey::from_bytes(&[1; 32]), states);
+            let mut directory = Directory::new(plan);
+            directory.insert(0, Tile::of(&[listing; 256]));
+            let own = (NUMBER, &self.identity);
+            self.watch.look(own, &directory, &root).is_some()
+        }
+
+        fn decoy(&mut self) -> Listing {
+            Identity::generate(Day::LAST, &mut self.rng).listing()
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_right_may_not_become_another() {
+        let mut scene = Scene::new();
+        let (own, foreign) = (scene.identity.listing(), scene.decoy());
+        assert!(!scene.epoch(own));
+        assert!(scene.epoch(foreign));
+        assert!(!scene.epoch(foreign), "told once");
+        assert!(!scene.epoch(own));
+        assert!(scene.epoch(foreign), "and again");
+    }
+
+    #[test]
+    fn a_new_line_has_an_hour_to_appear() {
+        let mut scene = Scene::new();
+        let decoy = scene.decoy();
+        for _ in 0..GRACE {
+            assert!(!scene.epoch(decoy));
+        }
+        assert!(scene.epoch(decoy));
+    }
+
+    #[test]
+    fn a_rotated_ring_key_may_be_published_late_but_no_key_of_long_ago() {
+        let mut scene = Scene::new();
+        let first = scene.identity.listing();
+        assert!(!scene.epoch(first));
+        let (today, mut rng) = (Day::new(1), scene.rng.clone());
+        scene.identity.renew(Day::LAST, today, &mut rng);
+        assert!(!scene.epoch(first));
+        assert!(!scene.epoch(scene.identity.listing()));
+        assert!(scene.identity.forget_old_keys(today.plus(8)));
+        assert!(scene.epoch(first));
+    }
+}
