@@ -7,7 +7,7 @@ use ringfence_engine::time::UnixTime;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Failure, Place, passphrase, place, say};
+use super::{Failure, Place, passphrase, paths, say};
 use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
@@ -166,7 +166,7 @@ fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, Failure> {
 fn put_settings(args: &RestoreArgs, archive: &Backup) -> Result<Option<PathBuf>, Failure> {
     let place = match (&args.place.config, &args.place.state) {
         (Some(file), _) => Some(file.clone()),
-        (None, None) => place::usual_file(),
+        (None, None) => paths::usual_file(),
         (None, Some(_)) => None,
     };
     let Some((mut file, text)) = place.zip(archive.settings.as_deref()) else {

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::Failure;
 use crate::clock;
 use crate::config::Config;
-use crate::page::visit::{self, VisitFault};
+use crate::page::client::{self, VisitFault};
 use crate::state::keystore::{Keystore, KeystoreError, LedgerFile};
 use crate::state::secret::Secret;
 

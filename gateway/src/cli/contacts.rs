@@ -1,7 +1,7 @@
 //! `ringfence contacts`: whose key each number stands for, and what the user decides about it. Works beside a running engine, which
 //! notices within seconds (see `keystore::contacts`).
 
-mod shown;
+mod listing;
 
 use clap::{Args, Subcommand};
 use ringfence_engine::line::identity::Identity;
@@ -18,7 +18,7 @@ use crate::net::book::BookCopy;
 use crate::run::assemble::{AssembleError, directory};
 use crate::state::keystore::{ContactsFile, Keystore, LineFile};
 use crate::state::secret::Secret;
-use shown::{show, show_safety};
+use listing::{show, show_safety};
 
 #[derive(Debug, Args)]
 pub(super) struct ContactsArgs {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Place, passphrase, qr, say};
 use crate::config::Config;
-use crate::page::visit;
+use crate::page::client;
 use crate::state::keystore::{Keystore, LineFile};
 
 #[derive(Debug, Args)]

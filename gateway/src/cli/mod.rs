@@ -12,10 +12,10 @@ mod deactivate;
 mod demo;
 mod doctor;
 mod evidence;
-mod failure;
+mod error;
 mod lines;
 mod passphrase;
-mod place;
+mod paths;
 mod progress;
 mod qr;
 mod serve;
@@ -33,8 +33,8 @@ use ringfence_phonebook::duty::papers::{self, Shell};
 use crate::config::Config;
 use crate::state::keystore::Keystore;
 use crate::state::secret::Secret;
-pub use failure::Failure;
-use place::Place;
+pub use error::Failure;
+use paths::Place;
 
 /// Private calls for any SIP phone.
 ///

@@ -12,7 +12,7 @@ use tokio::time::interval;
 use super::{Failure, Place, open_store, say, stop};
 use crate::config::Config;
 use crate::node::{Node, take_logins_of};
-use crate::page::board::Board;
+use crate::provisioning::registrar::Board;
 use crate::page::{self, Front, key};
 use crate::run::gateway::Gateway;
 use crate::run::handle::GatewayHandle;

@@ -11,7 +11,7 @@ use tokio::time::interval;
 
 use super::{Failure, Place, say, stop};
 use crate::calendar::span;
-use crate::page::visit;
+use crate::page::client;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);

@@ -3,13 +3,13 @@
 //! It disturbs no running engine: files are read, the phone book's copy is copied first, ports are looked at, and the call is one
 //! between two engines of its own. Everything is bounded in time.
 
-mod book;
+mod phone_book;
 mod finding;
-mod house;
+mod local;
 mod phones;
 mod proof;
-mod ways;
-mod witness;
+mod reachability;
+mod socket_monitor;
 
 pub use finding::{Finding, Verdict};
 
@@ -42,11 +42,11 @@ pub trait Listener {
 /// Looks at everything.
 pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
     let config = patient.config;
-    listener.found(house::rights(&config.state));
+    listener.found(local::rights(&config.state));
     if !config.state.exists() {
         return;
     }
-    listener.found(house::room(&config.state));
+    listener.found(local::room(&config.state));
     let is_running = is_running(config);
     listener.found(if is_running {
         Finding::ok("engine", "runs on this state folder")
@@ -57,7 +57,7 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
             "ringfence run, or: systemctl start ringfence",
         )
     });
-    listener.found(house::sip_ports(config, is_running));
+    listener.found(local::sip_ports(config, is_running));
     if is_running {
         for finding in phones::registered(&config.state).await {
             listener.found(finding);
@@ -68,11 +68,11 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
         return;
     };
     listener.begins("Downloading the phone book");
-    let book::Known {
+    let phone_book::Known {
         client,
         snapshot,
         findings,
-    } = book::look(config, &lines).await;
+    } = phone_book::look(config, &lines).await;
     findings
         .into_iter()
         .for_each(|finding| listener.found(finding));
@@ -81,23 +81,23 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
     };
     let relays = relay_urls(config, &snapshot.network).to_vec();
     listener.begins("Sending an envelope through each relay");
-    for finding in ways::relays(&relays, &snapshot.network).await {
+    for finding in reachability::relays(&relays, &snapshot.network).await {
         listener.found(finding);
     }
     for relay in &relays {
         let apart = clock_apart_from(relay).await;
-        book::clock_of(relay, apart)
+        phone_book::clock_of(relay, apart)
             .into_iter()
             .for_each(|finding| listener.found(finding));
     }
     listener.begins("Asking each TURN server for a relayed address");
-    let login = ways::login(config, &lines, client.as_ref(), &snapshot.network).await;
+    let login = reachability::login(config, &lines, client.as_ref(), &snapshot.network).await;
     let login = match login {
         Ok(login) => login,
         Err(finding) => return listener.found(finding),
     };
     let turn = settings_with(config, login, &snapshot);
-    for finding in ways::turn(&turn, &snapshot.network).await {
+    for finding in reachability::turn(&turn, &snapshot.network).await {
         listener.found(finding);
     }
     // Its connections are closed before there is a call.

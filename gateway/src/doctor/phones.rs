@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::finding::Finding;
-use crate::page::visit::{self, VisitFault};
+use crate::page::client::{self, VisitFault};
 
 /// A row for each line of the engine that runs on this state folder.
 pub(super) async fn registered(state: &Path) -> Vec<Finding> {

@@ -3,7 +3,7 @@
 //!
 //! - Our own code notes each name that it looks up, each TURN server that it dials and each request to a phone book where it does
 //!   so ([`crate::net::audit`]).
-//! - The system tells which sockets this process has ([`super::witness`]).
+//! - The system tells which sockets this process has ([`super::socket_monitor`]).
 //!
 //! It covers what this program does on this machine. It does not cover what relays and TURN servers do with what they see, what other
 //! programs do, or the engine that runs beside: that one is the same program, and another process. The descriptions that the engines
@@ -18,7 +18,7 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use super::witness::{Socket, Witness, sockets};
+use super::socket_monitor::{Socket, Witness, sockets};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::selfcall::call::place_for;

@@ -6,27 +6,26 @@
 //!
 //! What the user changes goes through the running engine ([`crate::stats::snapshot`]); nothing is decided here.
 
-mod act;
-pub mod board;
-mod front;
-mod gate;
-mod hand_out;
-mod health;
+mod forms;
+mod server;
+mod access;
+mod phone_setup;
+mod warnings;
 pub mod key;
-mod lan;
 mod monitor;
+mod qr;
 mod report;
-mod rooms;
-mod sheet;
+mod routes;
+mod metrics;
 mod view;
-pub mod visit;
+pub mod client;
 
 use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
 use crate::run::handle::GatewayHandle;
-pub use front::{Front, FrontError};
+pub use server::{Front, FrontError};
 
 /// Opens the monitor's page of a running engine. Dropping it closes it.
 ///

@@ -11,7 +11,7 @@ use axum::routing::get;
 use ringfence_phonebook::duty::figures;
 use tokio::time::timeout;
 
-use super::sheet::sheet;
+use super::metrics::sheet;
 use crate::run::handle::GatewayHandle;
 use crate::stats::snapshot::GatewayStatus;
 

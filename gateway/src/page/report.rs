@@ -5,8 +5,8 @@ use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::{CallLabel, LiveState};
 use serde_json::{Value, json};
 
-use super::board::Board;
-use super::health::warnings;
+use crate::provisioning::registrar::Board;
+use super::warnings::warnings;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::{CallSnapshot, PhoneSnapshot, Quality, Snapshot};
 

@@ -1,25 +1,27 @@
-//! Setting up a phone without typing: files of settings for each kind of phone, and one-time links to them ([`office`]).
+//! Setting up a phone without typing: files of settings for each kind of phone, and one-time links to them ([`links`]).
 //!
 //! Whoever gets such a file can register as the line, so that a link is good once and for ten minutes. The facts about phones were
 //! seen with Linphone and baresip; the files for desk phones follow their makers' documentation and were not tried on hardware.
 
 mod baresip;
-mod desks;
+mod desk_phones;
 mod grandstream;
 mod linphone;
-mod office;
-mod plug;
-mod setup;
+mod links;
+pub(crate) mod network_server;
+mod pnp;
+mod phone_setup;
+pub(crate) mod registrar;
 mod snom;
 mod yealink;
 
 use ringfence_phonebook::Number;
 use zeroize::Zeroizing;
 
-pub(super) use desks::Desks;
-pub(super) use office::{LIFE, Office, Redeemed};
-pub(super) use plug::answer;
-use setup::Setup;
+pub(super) use desk_phones::Desks;
+pub(super) use links::{LIFE, Office, Redeemed};
+pub(super) use pnp::answer;
+use phone_setup::Setup;
 
 /// What is dialled for missed calls ([`ringfence_engine::line::feature_codes`]).
 const MAILBOX: &str = "*97";
@@ -199,7 +201,7 @@ mod tests {
     use ringfence_media::Srtp;
 
     use super::*;
-    use crate::page::board::{Board, BoardLine};
+    use crate::provisioning::registrar::{Board, BoardLine};
     use crate::state::keystore::SipAccount;
     use crate::state::secret::Secret;
 

@@ -27,7 +27,7 @@ use crate::net::book::{BookClient, BookCopy};
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
 use crate::page::Front;
-use crate::page::board::Board;
+use crate::provisioning::registrar::Board;
 use crate::run::assemble::assemble_watched;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{Keystore, LineFile};

@@ -4,12 +4,12 @@
 //! The demo's phones and the examples that embed an engine are built on it. One call at a time; what a desk phone knows beyond
 //! that (transfer, hold, several lines, TCP, SRTP) is not here.
 
-mod body;
+mod task;
 pub mod g711;
-mod reception;
+mod receiver;
 pub mod tape;
 pub mod ua;
-mod voice;
+mod sender;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,8 +20,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use body::{Body, Finger};
-use reception::Reception;
+use task::{Body, Finger};
+use receiver::Reception;
 pub use ua::{PhoneEvent, Registration};
 
 /// Samples per second.

@@ -3,8 +3,8 @@
 //! Each answer is checked at once. The settings are on the disk before the code is sent, the keys too (see `activate`), so that a
 //! setup that is interrupted goes on when it is run again.
 
-mod clerk;
-mod paper;
+mod prompter;
+mod settings_file;
 mod settings;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use ringfence_phonebook::{ActivationCode, NetworkSettings};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Failure, Place, lines, passphrase, place, say};
+use super::{Failure, Place, lines, passphrase, paths, say};
 use crate::config::{Config, ConfigError};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
@@ -22,7 +22,7 @@ use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
-use clerk::{Clerk, TRIES};
+use prompter::{Clerk, TRIES};
 use settings::Phones;
 
 #[derive(Debug, Default, Args)]
@@ -79,7 +79,7 @@ pub(super) struct SetupArgs {
 /// Runs the command.
 pub(super) async fn run(args: SetupArgs) -> Result<(), Failure> {
     let clerk = Clerk::at_the_terminal();
-    let file = args.place.config.clone().or_else(place::usual_file);
+    let file = args.place.config.clone().or_else(paths::usual_file);
     let file = file.ok_or(ConfigError::NoHome)?;
     let kept = settings::kept(&args, &file, &clerk)?;
     let state = state_folder(&args, kept.as_ref())?;
@@ -121,7 +121,7 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), Failure> {
 fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, Failure> {
     let state = args.place.state.clone();
     let state = state.or_else(|| kept.map(|kept| kept.state.clone()));
-    let state = state.or_else(place::usual_state);
+    let state = state.or_else(paths::usual_state);
     Ok(state.ok_or(ConfigError::NoHome)?)
 }
 

@@ -7,8 +7,8 @@ use std::str::FromStr;
 
 use ringfence_phonebook::NetworkSettings;
 
-use super::clerk::{Clerk, TRIES};
-use super::paper::Paper;
+use super::prompter::{Clerk, TRIES};
+use super::settings_file::Paper;
 use super::{Failure, SetupArgs};
 use crate::cli::progress::Progress;
 use crate::clock;

@@ -6,7 +6,7 @@ use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::Number;
 
 use super::home::block;
-use super::qr::code;
+use crate::page::qr::code;
 use super::{Scene, sheet};
 use crate::calendar::day_text;
 

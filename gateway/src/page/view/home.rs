@@ -5,7 +5,7 @@ use ringfence_engine::line::feature_codes::STAR_CODES;
 
 use super::plot::plots;
 use super::{Button, Scene, arrow, minutes, sheet};
-use crate::page::health::{span, warnings};
+use crate::page::warnings::{span, warnings};
 use crate::page::report::state;
 use crate::stats::snapshot::{CallSnapshot, LineSnapshot};
 

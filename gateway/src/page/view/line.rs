@@ -4,9 +4,9 @@ use maud::{Markup, html};
 use ringfence_phonebook::Number;
 
 use super::home::switch;
-use super::qr::code;
+use crate::page::qr::code;
 use super::{Button, Scene, sheet};
-use crate::page::board::BoardLine;
+use crate::provisioning::registrar::BoardLine;
 use crate::provisioning::{Model, Order, Place, Wire};
 use crate::stats::snapshot::LineSnapshot;
 

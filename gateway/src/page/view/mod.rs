@@ -14,7 +14,7 @@ use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::time::UnixTime;
 use ringfence_phonebook::Number;
 
-use super::board::Board;
+use crate::provisioning::registrar::Board;
 use crate::calendar::moment;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::{CallSnapshot, Snapshot};

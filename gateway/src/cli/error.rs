@@ -15,7 +15,7 @@ use crate::net::book::BookError;
 use crate::net::phone::ListenError;
 use crate::node::NodeError;
 use crate::page::FrontError;
-use crate::page::visit::VisitFault;
+use crate::page::client::VisitFault;
 use crate::run::assemble::AssembleError;
 use crate::selfcall::StackFault;
 use crate::state::backup::BackupError;

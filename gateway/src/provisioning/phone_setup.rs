@@ -8,7 +8,7 @@ use ringfence_media::Srtp;
 
 use super::{Order, Place, Wire};
 use crate::net::phone::certificate::authority_file;
-use crate::page::board::{Board, BoardLine};
+use crate::provisioning::registrar::{Board, BoardLine};
 
 /// A server as a phone's settings name it.
 pub(crate) struct Server {

@@ -12,8 +12,8 @@ use ringfence_phonebook::Number;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::board::Board;
-use super::front::Shared;
+use crate::provisioning::registrar::Board;
+use super::server::Shared;
 use super::view;
 use crate::clock;
 use crate::provisioning::{Desks, LIFE, Model, Office, Order, Place, Redeemed, Wire};

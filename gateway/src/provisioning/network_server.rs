@@ -18,7 +18,7 @@ use ringfence_phonebook::duty::page::{Page, Place};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use super::hand_out::{self, Provisioner};
+use super::service::{self, Provisioner};
 use crate::net::phone::certificate::authority_file;
 use crate::provisioning::answer;
 
@@ -87,9 +87,9 @@ fn tell(plug_and_play: bool, is_secured: bool) {
 }
 
 fn routes(provisioner: Arc<Provisioner>) -> Router {
-    let phones = hand_out::counter(Arc::clone(&provisioner));
+    let phones = service::counter(Arc::clone(&provisioner));
     Router::new()
-        .route("/p/{secret}/{file}", get(hand_out::desk))
+        .route("/p/{secret}/{file}", get(service::desk))
         .route("/ca.pem", get(authority))
         .with_state(provisioner)
         .merge(phones)

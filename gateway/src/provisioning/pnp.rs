@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 
-use super::desks::Desks;
+use super::desk_phones::Desks;
 use crate::config::Mac;
 use crate::state::secret::Secret;
 

@@ -3,7 +3,7 @@
 use ringfence_media::Codec;
 
 use super::g711::expand;
-use super::voice::HEADER;
+use super::sender::HEADER;
 
 /// What came in.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl Reception {
 #[cfg(test)]
 mod tests {
     use super::super::FRAME;
-    use super::super::voice::Voice;
+    use super::super::sender::Voice;
     use super::*;
 
     #[test]

@@ -11,9 +11,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::reception::Reception;
+use super::receiver::Reception;
 use super::ua::{PhoneEvent, Registration, Say, Ua};
-use super::voice::Voice;
+use super::sender::Voice;
 use super::{FRAME_TIME, Sound};
 use crate::clock;
 

@@ -2,7 +2,7 @@
 
 use ringfence_engine::trust::contacts::ShownBy;
 
-use super::board::Board;
+use crate::provisioning::registrar::Board;
 pub(super) use crate::calendar::span;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::Snapshot;

@@ -11,7 +11,7 @@ use ringfence_engine::trust::contacts::Edit;
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::Deserialize;
 
-use super::front::{Shared, away};
+use super::server::{Shared, away};
 use super::view;
 use crate::clock;
 
@@ -119,7 +119,7 @@ pub(super) async fn edit(
     }
 }
 
-impl super::front::Counter {
+impl super::server::Counter {
     async fn sorry(&self, what: &str, back: &str) -> Response {
         let Some((picture, evidence)) = self.look().await else {
             return away();

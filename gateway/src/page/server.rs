@@ -14,13 +14,13 @@ use axum::{Json, Router, middleware};
 use ringfence_phonebook::duty::page::{Page, PageError, Place};
 use tokio::task::spawn_blocking;
 
-use super::board::Board;
-use super::gate::{Gate, guard};
-use super::hand_out::{self, Provisioner};
+use crate::provisioning::registrar::Board;
+use super::access::{Gate, guard};
+use super::phone_setup::{self, Provisioner};
 use super::key::{self, Key};
-use super::lan::Lan;
+use crate::provisioning::network_server::Lan;
 use super::report::report;
-use super::rooms;
+use super::routes;
 use super::view::Scene;
 use crate::clock;
 use crate::provisioning::{Desks, Office};
@@ -160,8 +160,8 @@ impl Drop for Front {
 }
 
 fn routes(counter: Arc<Counter>, gate: Arc<Gate>) -> Router {
-    let phones = hand_out::counter(Arc::clone(&counter.provisioner));
-    rooms::routes()
+    let phones = phone_setup::counter(Arc::clone(&counter.provisioner));
+    routes::routes()
         .route("/api/status", get(status))
         .fallback(async || StatusCode::NOT_FOUND)
         .layer(middleware::from_fn_with_state(gate, guard))

@@ -10,9 +10,9 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use ringfence_phonebook::Number;
 
-use super::front::{Counter, Shared, away};
+use super::server::{Counter, Shared, away};
 use super::view::{self, Scene};
-use super::{act, hand_out};
+use super::{forms, phone_setup};
 
 const STYLE: &str = include_str!("files/page.css");
 const SCRIPT: &str = include_str!("files/page.js");
@@ -39,14 +39,14 @@ pub(super) fn routes() -> Router<Arc<Counter>> {
         )
         .route("/contacts/{number}", get(contact))
         .route("/contacts/{number}/accept", get(accept))
-        .route("/contacts/{number}/edit", post(act::edit))
+        .route("/contacts/{number}/edit", post(forms::edit))
         .route("/lines/{number}", get(line))
-        .route("/lines/{number}/wish", post(act::wish))
-        .route("/lines/{number}/provision", post(hand_out::link))
-        .route("/lines/{number}/file", get(hand_out::file))
+        .route("/lines/{number}/wish", post(forms::wish))
+        .route("/lines/{number}/provision", post(phone_setup::link))
+        .route("/lines/{number}/file", get(phone_setup::file))
         .route(
             "/api/lines/{number}/provision",
-            post(hand_out::link_for_programs),
+            post(phone_setup::link_for_programs),
         )
         .route(
             "/page.css",
