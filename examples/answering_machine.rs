@@ -15,7 +15,7 @@ use std::time::Duration;
 use ringfence::clock;
 use ringfence::config::Config;
 use ringfence::node::Node;
-use ringfence::softphone::tape::{Recorder, Tape};
+use ringfence::softphone::tape::{Tape, TapeRecorder};
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
 use ringfence::state::keystore::Keystore;
 use tokio::time::{Instant, sleep_until};
@@ -64,7 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// Takes one call after the other, until the phone is broken.
 async fn take_calls(
     mut phone: Softphone,
-    recorder: &Recorder,
+    recorder: &TapeRecorder,
     messages: &Path,
 ) -> Result<(), Box<dyn Error>> {
     let mut due: Option<Instant> = None;

@@ -10,11 +10,11 @@ use std::{
 };
 
 use ringfence::{
-    page::key::Key,
+    page::key::PageKey,
     selfcall::{
         StackOptions,
-        phone::Phone,
-        stack::{End, Stack},
+        phone::TonePhone,
+        stack::{Stack, StackEnd},
     },
     softphone::{PhoneEvent, Registration},
 };
@@ -82,7 +82,7 @@ const ORDER: &str = r#"(() => {
 struct Scene {
     runtime: Runtime,
     stack: Stack,
-    phones: [Phone; 2],
+    phones: [TonePhone; 2],
 }
 
 impl Scene {
@@ -129,7 +129,7 @@ impl Scene {
     }
 }
 
-async fn plug_in(end: &End, says: f64, hears: f64) -> Phone {
+async fn plug_in(end: &StackEnd, says: f64, hears: f64) -> TonePhone {
     let registration = Registration {
         user: User::new(end.line.account.user.clone()),
         password: Password::new(end.line.account.password.expose()),
@@ -138,12 +138,12 @@ async fn plug_in(end: &End, says: f64, hears: f64) -> Phone {
     let mut relays = end.relays.clone();
     let listening = relays.wait_for(|state| state.listening > 0);
     timeout(SOON, listening).await.unwrap().unwrap();
-    let mut phone = Phone::plug_in(registration, says, hears).await.unwrap();
+    let mut phone = TonePhone::plug_in(registration, says, hears).await.unwrap();
     sees(&mut phone, |event| *event == PhoneEvent::Registered).await;
     phone
 }
 
-async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool) {
+async fn sees(phone: &mut TonePhone, wanted: impl Fn(&PhoneEvent) -> bool) {
     let search = async {
         while let Some((_, event)) = phone.event().await {
             if wanted(&event) {
@@ -372,8 +372,8 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
     let mut scene = Scene::set();
     let end = &scene.stack.ends[1];
     let state = end.page.state().to_owned();
-    assert!(Key::read(&state).unwrap().is_some());
-    let link = ringfence::page::visit::provision(&state, Number::new(scene.line(1)));
+    assert!(PageKey::read(&state).unwrap().is_some());
+    let link = ringfence::page::client::provision(&state, Number::new(scene.line(1)));
     let link = scene.runtime.block_on(link).unwrap();
     let account = PhoneAccount {
         transport: "tcp",
@@ -381,7 +381,7 @@ fn a_linphone_that_knows_nothing_is_set_up_by_a_link_and_is_called() {
         microphone: HIGH,
         ..PhoneAccount::plain("", "", end.gateway.tcp()[0])
     };
-    let url = link["url"].as_str().unwrap();
+    let url = link.url.as_str();
     let mut linphone = RealPhone::start_provisioned(PhoneModel::Linphone, &account, url);
     linphone.wait_registered();
     assert_eq!(status_of(url), "404", "the link is good once");

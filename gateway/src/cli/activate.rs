@@ -1,9 +1,9 @@
-//! `ringfence activate`: redeems a code, for one more line of settings that are there already.
+//! `ringfence activate`: redeems an activation code, which adds a line to an engine that is set up.
 
 use clap::Args;
 use ringfence_phonebook::ActivationCode;
 
-use super::{Failure, Place, begin_log, lines, open_store, say};
+use super::{CommandError, PathArgs, begin_log, lines, open_store, say};
 use crate::lines::activate::activate;
 use crate::net::book::BookClient;
 
@@ -25,12 +25,12 @@ pub(super) struct ActivateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(args: ActivateArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+pub(super) async fn run(args: ActivateArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     begin_log(&config.log, config.log_format);
     let code: ActivationCode = args.code.parse()?;
     let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;

@@ -6,8 +6,8 @@ use clap::Args;
 use ringfence_engine::time::UnixTime;
 use serde_json::json;
 
-use super::progress::Progress;
-use super::{Failure, Place, passphrase, paths, say};
+use super::progress::ProgressLine;
+use super::{CommandError, PathArgs, passphrase, paths, say};
 use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
@@ -15,7 +15,7 @@ use crate::state::backup::{Backup, BackupError, PreviousState, restore};
 use crate::state::keystore::{ContactsFile, Keystore, LedgerFile, write_private};
 use crate::state::secret::Secret;
 
-/// Goes before everything else, because the passphrase of the keys may be another one.
+/// Has precedence over `RINGFENCE_PASSPHRASE`, because the keys may have another passphrase than the backup.
 const VARIABLE: &str = "RINGFENCE_BACKUP_PASSPHRASE";
 
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) struct BackupArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 #[derive(Debug, Args)]
@@ -43,26 +43,26 @@ pub(super) struct RestoreArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
-/// Runs `backup`. An engine may run beside.
-pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+/// Runs `backup`. An engine may run meanwhile.
+pub(super) fn backup(args: &BackupArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     if args.file.exists() && !args.replace {
         return Err(BackupError::Exists(args.file.clone()).into());
     }
-    let progress = Progress::begin();
+    let progress = ProgressLine::begin();
     let keys = passphrase(&config, false)?;
-    progress.say("Reading lines, contacts and calls");
+    progress.show("Reading lines, contacts and calls");
     // What cannot be read now could not be read after a restore either.
     let lines = Keystore::look(&config.state, keys.clone())?;
     ContactsFile::open(&config.state, keys.clone()).read()?;
     LedgerFile::open(&config.state, keys.clone()).read()?;
-    let settings = match args.place.file() {
-        Some(file) => {
-            Some(std::fs::read_to_string(file).map_err(|error| Failure::System(error.kind()))?)
-        }
+    let settings = match args.paths.file() {
+        Some(file) => Some(
+            std::fs::read_to_string(file).map_err(|error| CommandError::System(error.kind()))?,
+        ),
         None => None,
     };
     let archive = Backup::collect(&config.state, settings, clock::unix_seconds())?;
@@ -71,8 +71,8 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
         (Some(secret), _) | (None, Some(secret)) => secret,
         (None, None) => passphrase::ask_twice()?,
     };
-    let progress = Progress::begin();
-    progress.say("Sealing the backup");
+    let progress = ProgressLine::begin();
+    progress.show("Sealing the backup");
     let sealed = archive.seal(secret)?;
     write_private(&args.file, &sealed)?;
     drop(progress);
@@ -83,25 +83,25 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), Failure> {
         );
     }
     say(&format!(
-        "{} holds {} with contacts, calls and settings. Keep it away from this machine, and make a new one every month or so: ring keys change. Whoever has the file and its passphrase is you.",
+        "{} holds {} with contacts, calls and settings. Keep it away from this machine, and make a new one every month or so, because ring keys change. The file and its passphrase are enough to call and answer in your name.",
         args.file.display(),
         counted(lines.len())
     ))
 }
 
 /// Runs `restore`.
-pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
+pub(super) fn restore_backup(args: &RestoreArgs) -> Result<(), CommandError> {
     let secret = match from_environment() {
         Some(secret) => secret,
-        None => passphrase::find(true, false)?.ok_or(Failure::NoPassphrase)?,
+        None => passphrase::find(true, false)?.ok_or(CommandError::NoPassphrase)?,
     };
-    let progress = Progress::begin();
-    progress.say("Opening the backup");
+    let progress = ProgressLine::begin();
+    progress.show("Opening the backup");
     let archive = Backup::open(&args.file, secret)?;
     let state = state(args, &archive)?;
-    progress.say("Writing");
+    progress.show("Writing");
     let kept = restore(&archive, &state, args.replace, clock::unix_seconds())?;
-    let settings = put_settings(args, &archive)?;
+    let settings = write_settings(args, &archive)?;
     drop(progress);
     let numbers = archive.numbers();
     if args.json {
@@ -129,7 +129,7 @@ pub(super) fn bring_back(args: &RestoreArgs) -> Result<(), Failure> {
         ));
     }
     text.push_str(
-        "\nNobody else may run an engine with these lines: stop the other one before this one starts. At its first start the engine draws new ring keys; until the phone book has published them, within ten minutes, calls may not reach it.",
+        "\nNo other engine may run with these lines: stop it before this one starts. At its first start the engine draws new ring keys; until the phone book has published them, within ten minutes, calls may not reach it.",
     );
     say(&text)
 }
@@ -146,12 +146,12 @@ fn counted(lines: usize) -> String {
     }
 }
 
-/// Where the backup goes: what was typed, what the settings here say, what those in the backup say.
-fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, Failure> {
-    if let Some(state) = &args.place.state {
+/// The state folder to restore to: that of `--state`, of the settings here, or of the settings in the backup.
+fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, CommandError> {
+    if let Some(state) = &args.paths.state {
         return Ok(state.clone());
     }
-    if let Some(file) = args.place.file().filter(|file| file.exists()) {
+    if let Some(file) = args.paths.file().filter(|file| file.exists()) {
         return Ok(Config::read(&file)?.state);
     }
     let theirs = archive
@@ -162,14 +162,14 @@ fn state(args: &RestoreArgs, archive: &Backup) -> Result<PathBuf, Failure> {
     Ok(theirs.map_or_else(Config::defaults, Ok)?.state)
 }
 
-/// Settings go where there are none; beside others that differ. Where they are, if they were written.
-fn put_settings(args: &RestoreArgs, archive: &Backup) -> Result<Option<PathBuf>, Failure> {
-    let place = match (&args.place.config, &args.place.state) {
+/// Writes the settings of the backup to their usual place, or beside the file that is there if that differs. Returns where, if it wrote any.
+fn write_settings(args: &RestoreArgs, archive: &Backup) -> Result<Option<PathBuf>, CommandError> {
+    let target = match (&args.paths.config, &args.paths.state) {
         (Some(file), _) => Some(file.clone()),
         (None, None) => paths::usual_file(),
         (None, Some(_)) => None,
     };
-    let Some((mut file, text)) = place.zip(archive.settings.as_deref()) else {
+    let Some((mut file, text)) = target.zip(archive.settings.as_deref()) else {
         return Ok(None);
     };
     match std::fs::read_to_string(&file) {

@@ -1,7 +1,7 @@
-//! `ringfence contacts block|unblock`: numbers whose calls and texts are dropped, line by line, as by the star codes *60 and *80.
+//! `ringfence contacts block|unblock`: numbers whose calls and texts are dropped, per line, as by the feature codes *60 and *80.
 //!
-//! The ledger belongs to the running engine, which is asked over its page; when none runs, it is changed here, under the lock that
-//! would keep an engine out.
+//! A running engine owns the saved state, so it is asked over its page. When none runs, this command changes the file, under the lock
+//! that keeps an engine from starting meanwhile.
 
 use std::time::Duration;
 
@@ -10,99 +10,104 @@ use ringfence_engine::line::saved_state::{Habits, Ledger, MOST_BLOCKED};
 use ringfence_phonebook::Number;
 use tokio::time::sleep;
 
-use super::Failure;
+use super::CommandError;
 use crate::clock;
 use crate::config::Config;
-use crate::page::client::{self, VisitFault};
+use crate::page::client::{self, PageClientError};
 use crate::state::keystore::{Keystore, KeystoreError, LedgerFile};
 use crate::state::secret::Secret;
 
-/// How long a running engine may take to write something down, and how often that is looked at.
+/// How long a running engine may take to save a change, and the pause between two looks.
 const SAVING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// What is wanted.
+/// What to block or unblock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
+pub(super) struct BlockRequest {
     pub(super) number: Number,
-    /// Of this line alone.
+    /// On this line only; on every line if `None`.
     pub(super) line: Option<Number>,
     pub(super) is_blocked: bool,
 }
 
-/// Does it, by the engine or without one.
+/// Carries it out, through the running engine or on the file.
 pub(super) async fn carry_out(
     config: &Config,
     secret: Option<Secret>,
-    wanted: Wanted,
-) -> Result<(), Failure> {
+    request: BlockRequest,
+) -> Result<(), CommandError> {
     let lines = Keystore::look(&config.state, secret.clone())?;
     let numbers = lines.iter().map(|line| Number::new(line.number));
     let meant: Vec<Number> = numbers
-        .filter(|own| wanted.line.is_none_or(|line| line == *own))
+        .filter(|own| request.line.is_none_or(|line| line == *own))
         .collect();
     if meant.is_empty() {
-        return Err(Failure::NoSuchLine);
+        return Err(CommandError::NoSuchLine);
     }
     match Keystore::open(&config.state, secret.clone()) {
         Ok(store) => {
             let mut file = store.ledger();
             let mut ledger = file.read()?;
             for line in meant {
-                apply(&mut ledger, line, wanted)?;
+                apply(&mut ledger, line, request)?;
             }
             Ok(file.write(&ledger)?)
         }
         Err(KeystoreError::InUse { .. }) => {
-            let act = if wanted.is_blocked {
+            let act = if request.is_blocked {
                 "block"
             } else {
                 "unblock"
             };
             for line in meant.iter().copied() {
-                let done = visit::wish(&config.state, line, act, wanted.number).await;
+                let done = client::line_command(&config.state, line, act, request.number).await;
                 done.map_err(|fault| match fault {
-                    VisitFault::NobodyHome => Failure::NoPage,
+                    PageClientError::NotRunning => CommandError::NoPage,
                     fault => fault.into(),
                 })?;
             }
-            saved(LedgerFile::open(&config.state, secret), &meant, wanted).await
+            saved(LedgerFile::open(&config.state, secret), &meant, request).await
         }
         Err(fault) => Err(fault.into()),
     }
 }
 
-/// Waits until the engine has written it down: it answers before that.
-async fn saved(mut file: LedgerFile, meant: &[Number], wanted: Wanted) -> Result<(), Failure> {
+/// Waits until the engine has saved the change: it answers the request before that.
+async fn saved(
+    mut file: LedgerFile,
+    meant: &[Number],
+    request: BlockRequest,
+) -> Result<(), CommandError> {
     let start = clock::now();
     while start.elapsed() < SAVING {
         let ledger = file.read()?;
-        let is_done = |line: &Number| ledger.is_blocked(*line, wanted.number) == wanted.is_blocked;
+        let is_done =
+            |line: &Number| ledger.is_blocked(*line, request.number) == request.is_blocked;
         if meant.iter().all(is_done) {
             return Ok(());
         }
         sleep(LOOK).await;
     }
-    Err(Failure::NotSaved)
+    Err(CommandError::NotSaved)
 }
 
-fn apply(ledger: &mut Ledger, line: Number, wanted: Wanted) -> Result<(), Failure> {
+fn apply(ledger: &mut Ledger, line: Number, request: BlockRequest) -> Result<(), CommandError> {
     let Habits { blocked, .. } = ledger.habits.entry(line).or_default();
-    blocked.retain(|number| *number != wanted.number);
-    if wanted.is_blocked {
+    blocked.retain(|number| *number != request.number);
+    if request.is_blocked {
         if blocked.len() >= MOST_BLOCKED {
-            return Err(Failure::Wish(WishFault::TooMany));
+            return Err(CommandError::Wish(WishFault::TooMany));
         }
-        blocked.push(wanted.number);
+        blocked.push(request.number);
     }
     Ok(())
 }
 
-/// Blocked numbers with their lines, as the ledger has them.
+/// Blocked numbers with their lines, as they are saved.
 pub(super) fn list(
     config: &Config,
     secret: Option<Secret>,
-) -> Result<Vec<(Number, Number)>, Failure> {
+) -> Result<Vec<(Number, Number)>, CommandError> {
     let ledger = LedgerFile::open(&config.state, secret).read()?;
     let pairs = ledger
         .habits
@@ -116,9 +121,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_blocked_once_and_no_more_than_may_be() {
+    fn a_number_is_blocked_once_and_the_list_is_bounded() {
         let (mut ledger, line) = (Ledger::default(), Number::new(20_001));
-        let block = |number, is_blocked| Wanted {
+        let block = |number, is_blocked| BlockRequest {
             number: Number::new(number),
             line: None,
             is_blocked,

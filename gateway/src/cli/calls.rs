@@ -1,28 +1,28 @@
-//! `ringfence calls`: the calls of the past and what waits. Reads what the engine saves; works beside a running one.
+//! `ringfence calls`: past calls and waiting texts, as the engine saved them. Works while an engine runs.
 
 use clap::Args;
 use ringfence_engine::line::saved_state::{Ledger, PastCall, Way};
 use serde_json::{Value, json};
 
-use super::{Failure, Place, passphrase, say};
+use super::{CommandError, PathArgs, passphrase, say};
 use crate::calendar::moment;
 use crate::state::keystore::LedgerFile;
 
 #[derive(Debug, Args)]
 pub(super) struct CallsArgs {
-    /// Only calls that were missed and that nobody has been told of
+    /// Only missed calls that you have not been told of
     #[arg(long)]
     missed: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &CallsArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+pub(super) fn run(args: &CallsArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     let secret = passphrase(&config, false)?;
     let ledger = LedgerFile::open(&config.state, secret).read()?;
     if args.json {

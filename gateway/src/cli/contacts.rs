@@ -1,5 +1,5 @@
-//! `ringfence contacts`: whose key each number stands for, and what the user decides about it. Works beside a running engine, which
-//! notices within seconds (see `keystore::contacts`).
+//! `ringfence contacts`: the key that each number stands for, and the user's decisions about it. A running engine takes changes over
+//! within seconds (see `keystore::contacts`).
 
 mod listing;
 
@@ -10,8 +10,8 @@ use ringfence_engine::trust::contacts::{Contact, ContactFault, Learnt};
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
 
-use super::block::{self, Wanted};
-use super::{Failure, Place, passphrase};
+use super::block::{self, BlockRequest};
+use super::{CommandError, PathArgs, passphrase};
 use crate::clock;
 use crate::config::Config;
 use crate::net::book::BookCopy;
@@ -23,20 +23,20 @@ use listing::{show, show_safety};
 #[derive(Debug, Args)]
 pub(super) struct ContactsArgs {
     #[command(subcommand)]
-    act: Option<Act>,
+    action: Option<ContactAction>,
     /// Print JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 #[derive(Debug, Subcommand)]
-enum Act {
+enum ContactAction {
     /// Make a number a contact before it is called: its key is pinned as the copy of the phone book lists it now
     ///
-    /// That is the phone book's word alone: compare the safety number. A number that nobody has yet is listed too; when somebody gets
-    /// it, the contact shows a changed key.
+    /// Only the phone book vouches for that key: compare the safety number. Numbers that are not in use are listed too; when such a
+    /// number is assigned, the contact shows a changed key.
     Add {
         /// The number
         number: Number,
@@ -48,7 +48,7 @@ enum Act {
     Block {
         /// The number
         number: Number,
-        /// On this line alone
+        /// On this line only
         #[arg(long, value_name = "NUMBER")]
         line: Option<Number>,
     },
@@ -56,7 +56,7 @@ enum Act {
     Unblock {
         /// The number
         number: Number,
-        /// On this line alone
+        /// On this line only
         #[arg(long, value_name = "NUMBER")]
         line: Option<Number>,
     },
@@ -68,19 +68,19 @@ enum Act {
         #[arg(long)]
         yes: bool,
     },
-    /// Trust the other key that a contact's number was shown with
+    /// Trust the new key that a contact's number was seen with
     Accept {
         /// The contact
         number: Number,
     },
-    /// Name a contact; phones show the name when it rings
+    /// Name a contact; phones show the name when the contact calls
     Name {
         /// The contact
         number: Number,
-        /// The name; an empty one takes the old one away
+        /// The name; an empty one removes the old one
         name: String,
     },
-    /// Let a contact see whether you are available, on the phone or not to be disturbed
+    /// Show a contact whether you are available, in a call or on do not disturb
     Share {
         /// The contact
         number: Number,
@@ -88,7 +88,7 @@ enum Act {
         #[arg(long)]
         line: Option<Number>,
     },
-    /// Let a contact see nothing of that any more
+    /// Stop showing a contact whether you are available
     Unshare {
         /// The contact
         number: Number,
@@ -101,57 +101,65 @@ enum Act {
 }
 
 /// Runs the command.
-pub(super) async fn run(args: &ContactsArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+pub(super) async fn run(args: &ContactsArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     let secret = passphrase(&config, false)?;
     let mut file = ContactsFile::open(&config.state, secret.clone());
     let today = Day::of_unix(clock::unix_seconds());
-    let want = |number: &Number, line: &Option<Number>, is_blocked| Wanted {
+    let want = |number: &Number, line: &Option<Number>, is_blocked| BlockRequest {
         number: *number,
         line: *line,
         is_blocked,
     };
-    match &args.act {
+    match &args.action {
         None => {}
-        Some(Act::Add { number, name }) => {
+        Some(ContactAction::Add { number, name }) => {
             let identity = listed(&config, &secret, *number)?;
             add(&mut file, *number, name.as_deref(), (identity, today))?;
         }
-        Some(Act::Block { number, line }) => {
+        Some(ContactAction::Block { number, line }) => {
             block::carry_out(&config, secret.clone(), want(number, line, true)).await?;
         }
-        Some(Act::Unblock { number, line }) => {
+        Some(ContactAction::Unblock { number, line }) => {
             block::carry_out(&config, secret.clone(), want(number, line, false)).await?;
         }
-        Some(Act::Verify { number, yes: false }) => {
+        Some(ContactAction::Verify { number, yes: false }) => {
             let contacts = file.read()?;
             let contact = contacts.get(*number).ok_or(ContactFault::Unknown)?;
             let numbers = safety_numbers(&config, secret, contact)?;
             return show_safety(contact, numbers, args.json);
         }
-        Some(Act::Verify { number, yes: true }) => {
+        Some(ContactAction::Verify { number, yes: true }) => {
             file.edit(|contacts| contacts.verify(*number))?.1?
         }
-        Some(Act::Accept { number }) => file.edit(|contacts| contacts.accept(*number, today))?.1?,
-        Some(Act::Name { number, name }) => file.edit(|contacts| contacts.name(*number, name))?.1?,
-        Some(Act::Share { number, line }) => {
+        Some(ContactAction::Accept { number }) => {
+            file.edit(|contacts| contacts.accept(*number, today))?.1?
+        }
+        Some(ContactAction::Name { number, name }) => {
+            file.edit(|contacts| contacts.name(*number, name))?.1?
+        }
+        Some(ContactAction::Share { number, line }) => {
             let own = own_line(&Keystore::look(&config.state, secret.clone())?, *line)?;
             file.edit(|contacts| contacts.share(*number, own))?.1?;
         }
-        Some(Act::Unshare { number }) => file.edit(|contacts| contacts.unshare(*number))?.1?,
-        Some(Act::Remove { number }) => file.edit(|contacts| contacts.remove(*number))?.1?,
+        Some(ContactAction::Unshare { number }) => {
+            file.edit(|contacts| contacts.unshare(*number))?.1?
+        }
+        Some(ContactAction::Remove { number }) => {
+            file.edit(|contacts| contacts.remove(*number))?.1?
+        }
     }
     let blocked = block::list(&config, secret)?;
     show(&file.read()?, &blocked, args.json)
 }
 
-/// Pins a key that nobody has proved yet. A contact that is there stays as it is.
+/// Pins a key that no call has proved yet. An existing contact stays as it is.
 fn add(
     file: &mut ContactsFile,
     number: Number,
     name: Option<&str>,
     (identity, day): (IdentityKey, Day),
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let pin = Learnt::Pin {
         number,
         identity,
@@ -166,7 +174,7 @@ fn add(
     if added? {
         Ok(())
     } else {
-        Err(Failure::IsContact)
+        Err(CommandError::IsContact)
     }
 }
 
@@ -175,7 +183,7 @@ fn safety_numbers(
     config: &Config,
     secret: Option<Secret>,
     contact: &Contact,
-) -> Result<Vec<(Number, SafetyNumber)>, Failure> {
+) -> Result<Vec<(Number, SafetyNumber)>, CommandError> {
     let lines = Keystore::look(&config.state, secret)?;
     let mut numbers = Vec::new();
     for line in lines {
@@ -195,30 +203,34 @@ fn safety_numbers(
     Ok(numbers)
 }
 
-/// The key of a number, as the copy on this machine has it: nobody is asked.
+/// The key of a number from the copy on this machine; no server is asked.
 fn listed(
     config: &Config,
     secret: &Option<Secret>,
     number: Number,
-) -> Result<IdentityKey, Failure> {
+) -> Result<IdentityKey, CommandError> {
     let lines = Keystore::look(&config.state, secret.clone())?;
     let line = lines.first().ok_or(AssembleError::NoLine)?;
     let key =
         BookKey::from_bytes(&line.book_key).map_err(|_| AssembleError::BadLine(line.number))?;
     let snapshot = BookCopy::open(&config.state, key)?
         .snapshot()
-        .ok_or(Failure::NoBook)?;
+        .ok_or(CommandError::NoBook)?;
     let now = UnixTime::from_seconds(clock::unix_seconds());
     let found = directory(&snapshot).look_up(number, now);
-    found.map(|keys| keys.identity).map_err(Failure::NotListed)
+    found
+        .map(|keys| keys.identity)
+        .map_err(CommandError::NotListed)
 }
 
-/// The line that was named, or the only one there is.
-fn own_line(lines: &[LineFile], named: Option<Number>) -> Result<Number, Failure> {
+/// The named line, or the only one.
+fn own_line(lines: &[LineFile], named: Option<Number>) -> Result<Number, CommandError> {
     let mut own = lines.iter().map(|line| Number::new(line.number));
     match (named, lines.len()) {
-        (Some(named), _) => own.find(|line| *line == named).ok_or(Failure::NoSuchLine),
-        (None, ..=1) => own.next().ok_or(Failure::NoSuchLine),
-        (None, _) => Err(Failure::WhichLine),
+        (Some(named), _) => own
+            .find(|line| *line == named)
+            .ok_or(CommandError::NoSuchLine),
+        (None, ..=1) => own.next().ok_or(CommandError::NoSuchLine),
+        (None, _) => Err(CommandError::WhichLine),
     }
 }

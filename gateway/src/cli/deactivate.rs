@@ -8,8 +8,8 @@ use ringfence_phonebook::wire::{Base64, Deactivate};
 use ringfence_phonebook::{BookKey, Challenge, Number};
 use serde_json::json;
 
-use super::progress::Progress;
-use super::{Failure, Place, begin_log, open_store, say};
+use super::progress::ProgressLine;
+use super::{CommandError, PathArgs, begin_log, open_store, say};
 use crate::net::book::BookClient;
 use crate::run::assemble::AssembleError;
 use crate::state::keystore::LineFile;
@@ -25,24 +25,24 @@ pub(super) struct DeactivateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
-/// Runs the command. The book first: a line whose number the book still lists is kept.
-pub(super) async fn run(args: &DeactivateArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+/// Runs the command. The keys are destroyed only after the phone book has accepted: a line that it still lists is kept.
+pub(super) async fn run(args: &DeactivateArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     begin_log(&config.log, config.log_format);
     let mut store = open_store(&config, false)?;
     let lines = store.lines()?;
     let line = lines
         .iter()
         .find(|line| line.number == args.number.value())
-        .ok_or(Failure::NoSuchLine)?;
+        .ok_or(CommandError::NoSuchLine)?;
     if !args.yes && !confirmed(args.number)? {
-        return Err(Failure::NotConfirmed);
+        return Err(CommandError::NotConfirmed);
     }
-    let progress = Progress::begin();
-    progress.say("Giving the number back");
+    let progress = ProgressLine::begin();
+    progress.show("Giving the number back");
     let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
     let form = form(&client, line).await?;
     client.deactivate(&form).await?;
@@ -52,12 +52,12 @@ pub(super) async fn run(args: &DeactivateArgs) -> Result<(), Failure> {
         return say(&json!({ "number": args.number.value(), "deactivated": true }).to_string());
     }
     say(&format!(
-        "Line {} is no longer yours. The phone book forgets its keys with one of its next epochs, and nobody gets the number for a year.",
+        "Line {} is no longer yours. The phone book removes its keys with one of its next epochs, and does not assign the number for a year.",
         args.number
     ))
 }
 
-async fn form(client: &BookClient, line: &LineFile) -> Result<Deactivate, Failure> {
+async fn form(client: &BookClient, line: &LineFile) -> Result<Deactivate, CommandError> {
     let damaged = || AssembleError::BadLine(line.number);
     let key = BookKey::from_bytes(&line.book_key).map_err(|_| damaged())?;
     let identity = Identity::from_bytes(&line.identity).map_err(|_| damaged())?;
@@ -71,14 +71,14 @@ async fn form(client: &BookClient, line: &LineFile) -> Result<Deactivate, Failur
     })
 }
 
-/// The person at the terminal types the number once more. Where there is none, nothing is confirmed.
-fn confirmed(number: Number) -> Result<bool, Failure> {
+/// The user types the number again. Without a terminal, nothing is confirmed.
+fn confirmed(number: Number) -> Result<bool, CommandError> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Ok(false);
     }
     say(&format!(
-        "Nobody will be able to call {number} any more, and its keys are destroyed. Type the number again to go on:"
+        "{number} will no longer be reachable, and its keys will be destroyed. Type the number again to go on:"
     ))?;
     let mut typed = String::new();
     let read = stdin.lock().read_line(&mut typed);

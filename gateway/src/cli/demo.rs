@@ -1,22 +1,22 @@
-//! `ringfence demo`: what was typed becomes what the demo is asked to do.
+//! `ringfence demo`: the options of the demo and its exit status.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use ringfence_phonebook::duty::log::Format;
 
-use super::{Failure, begin_log, say, stop};
+use super::{CommandError, begin_log, say, stop};
 use crate::demo::{self, DemoOptions};
 use crate::selfcall::{StackOptions, report};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 
-/// Log of the demo: its output is the report.
+/// Log filter: errors only, because the report is the output.
 const LOG: &str = "ringfence=error";
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// End after the built-in call; exit status 0 only if all of it held
+    /// End after the built-in call; exit status 0 only if the whole call worked
     #[arg(long, conflicts_with = "no_call")]
     once: bool,
     /// Print JSON lines: what runs, then the result of the call
@@ -40,7 +40,7 @@ pub(super) struct DemoArgs {
 }
 
 /// Runs the command.
-pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, CommandError> {
     begin_log(LOG, Format::Text);
     let options = DemoOptions {
         once: args.once,
@@ -61,8 +61,8 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, Failure> {
     {
         say(&report::start_json(&fault.to_string()));
     }
-    let held = outcome?;
-    Ok(if held {
+    let worked = outcome?;
+    Ok(if worked {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

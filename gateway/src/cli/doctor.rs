@@ -1,63 +1,63 @@
-//! `ringfence doctor`: the table of what was found, as it is found.
+//! `ringfence doctor`: prints each finding as soon as it is there.
 
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::progress::Progress;
-use super::{Failure, Place, passphrase, say};
-use crate::doctor::{Finding, Listener, Patient, Verdict, examine};
+use super::progress::ProgressLine;
+use super::{CommandError, PathArgs, passphrase, say};
+use crate::doctor::{Examination, Finding, FindingSink, Severity, examine};
 
-/// Log of the doctor: the table is the answer.
+/// Log filter: nothing, because the table is the output.
 const LOG: &str = "off";
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Do not place the call to itself
+    /// Do not place the test call
     #[arg(long)]
     no_call: bool,
-    /// Print JSON, when all is looked at
+    /// Print JSON, after the last check
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command. Exit status 1 if anything fails.
-pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
     super::begin_log(LOG, ringfence_phonebook::duty::log::Format::Text);
-    let config = args.place.config()?;
-    let mut table = Table {
+    let config = args.paths.config()?;
+    let mut table = FindingTable {
         is_json: args.json,
-        progress: Progress::begin(),
+        progress: ProgressLine::begin(),
         findings: Vec::new(),
         outcome: Ok(()),
     };
-    let settings = args.place.file().map_or_else(
-        || "no file, the defaults".to_owned(),
-        |file| format!("{} is in order", file.display()),
+    let settings = args.paths.file().map_or_else(
+        || "no file; defaults are used".to_owned(),
+        |file| format!("{} is valid", file.display()),
     );
     table.found(Finding::ok("settings", settings));
-    let patient = Patient {
+    let examination = Examination {
         passphrase: passphrase(&config, false)?,
         config: &config,
         with_call: !args.no_call,
     };
-    examine(&patient, &mut table).await;
+    examine(&examination, &mut table).await;
     table.end()
 }
 
-struct Table {
+struct FindingTable {
     is_json: bool,
-    progress: Progress,
+    progress: ProgressLine,
     findings: Vec<Finding>,
-    outcome: Result<(), Failure>,
+    outcome: Result<(), CommandError>,
 }
 
-impl Listener for Table {
+impl FindingSink for FindingTable {
     fn begins(&mut self, what: &str) {
-        self.progress.say(what);
+        self.progress.show(what);
     }
 
     fn found(&mut self, finding: Finding) {
@@ -69,8 +69,8 @@ impl Listener for Table {
     }
 }
 
-impl Table {
-    fn end(self) -> Result<ExitCode, Failure> {
+impl FindingTable {
+    fn end(self) -> Result<ExitCode, CommandError> {
         drop(self.progress);
         self.outcome?;
         let count = |verdict| {
@@ -79,15 +79,15 @@ impl Table {
                 .filter(|found| found.verdict == verdict)
                 .count()
         };
-        let (warnings, failures) = (count(Verdict::Warn), count(Verdict::Fail));
+        let (warnings, failures) = (count(Severity::Warn), count(Severity::Fail));
         if self.is_json {
             let findings: Vec<Value> = self.findings.iter().map(as_value).collect();
             say(&json!({ "ok": failures == 0, "findings": findings }).to_string())?;
         } else {
             say(&match (warnings, failures) {
-                (0, 0) => "\nAll is well.".to_owned(),
-                (_, 0) => format!("\nCalls work; {warnings} to look at."),
-                _ => format!("\n{failures} failed, {warnings} to look at."),
+                (0, 0) => "\nEverything is in order.".to_owned(),
+                (_, 0) => format!("\nCalls work. Warnings: {warnings}."),
+                _ => format!("\nFailures: {failures}. Warnings: {warnings}."),
             })?;
         }
         Ok(if failures == 0 {

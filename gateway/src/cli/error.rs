@@ -1,4 +1,4 @@
-//! Everything that may end a command, and the one way in which it is told: what failed, why, what to do.
+//! Every error that can end a command, and its one form on standard error: what failed, why, what to do.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::lines::LineError;
 use crate::net::book::BookError;
 use crate::net::phone::ListenError;
 use crate::node::NodeError;
-use crate::page::FrontError;
-use crate::page::client::VisitFault;
+use crate::page::StatusPageError;
+use crate::page::client::PageClientError;
 use crate::run::assemble::AssembleError;
-use crate::selfcall::StackFault;
+use crate::selfcall::StackError;
 use crate::state::backup::BackupError;
 use crate::state::keystore::KeystoreError;
 use crate::turn::probe::TurnProbeError;
@@ -25,7 +25,7 @@ use crate::turn::probe::TurnProbeError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Failure {
+pub enum CommandError {
     /// The settings.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -40,26 +40,26 @@ pub enum Failure {
     Code(#[from] CodeError),
     /// The running engine.
     #[error(transparent)]
-    Visit(#[from] VisitFault),
-    /// What is wanted of a line.
+    Visit(#[from] PageClientError),
+    /// A command for a line.
     #[error(transparent)]
     Wish(#[from] WishFault),
-    /// An engine runs and has no page to be asked over.
+    /// An engine runs without a page, so commands cannot reach it.
     #[error(
-        "an engine runs on this state folder, and its page is turned off, so that it cannot be told"
+        "an engine runs on this state folder, but its status page is turned off, so that this command cannot reach it"
     )]
     NoPage,
-    /// The engine knows it and has not saved it.
-    #[error("the running engine took it over, and has not written it down")]
+    /// The engine has accepted a change and not saved it.
+    #[error("the running engine accepted the change, but has not saved it")]
     NotSaved,
-    /// A number that the copy of the phone book does not have.
-    #[error("the copy of the phone book on this machine cannot tell the key of this number: {0}")]
+    /// A number without a key in the copy of the phone book.
+    #[error("the copy of the phone book on this machine has no key for this number: {0}")]
     NotListed(LookupError),
     /// There is no copy of the phone book.
     #[error("there is no copy of the phone book on this machine yet")]
     NoBook,
     /// A number that is a contact already.
-    #[error("this number is a contact already, and its key was not touched")]
+    #[error("this number is a contact already; its key was not changed")]
     IsContact,
     /// An edit of the contacts.
     #[error(transparent)]
@@ -81,9 +81,9 @@ pub enum Failure {
     Page(#[from] PageError),
     /// The user's page.
     #[error(transparent)]
-    Front(#[from] FrontError),
-    /// The passphrase that the service manager was to hand over.
-    #[error("the passphrase that the service manager hands over cannot be read: {0}")]
+    StatusPage(#[from] StatusPageError),
+    /// The passphrase from the service manager.
+    #[error("the passphrase from the service manager cannot be read: {0}")]
     Credential(std::io::ErrorKind),
     /// Manual pages could not be written.
     #[error("the manual pages could not be written: {0}")]
@@ -93,14 +93,14 @@ pub enum Failure {
     Turn(#[from] TurnProbeError),
     /// The demo.
     #[error(transparent)]
-    Demo(#[from] StackFault),
-    /// Something was not answered and nobody can be asked.
+    Demo(#[from] StackError),
+    /// A question that there is no terminal to ask at.
     #[error("{0} is needed, because there is no terminal to ask at")]
     Missing(&'static str),
-    /// Settings are there and others were given.
-    #[error("there are settings in {} already, and they were not changed", .0.display())]
+    /// There is a file of settings, and the options would change it.
+    #[error("there are settings in {} already; they were not changed", .0.display())]
     SettingsExist(PathBuf),
-    /// The words that say where the phones are.
+    /// `--phones lan` on a machine without a local network.
     #[error("no address of this machine in a local network was found")]
     NoNetwork,
     /// No line has that number.
@@ -109,21 +109,21 @@ pub enum Failure {
     /// There are several lines, and none was named.
     #[error("this state folder has several lines")]
     WhichLine,
-    /// The person did not say yes.
+    /// The user did not confirm.
     #[error("nothing was done: it was not confirmed")]
     NotConfirmed,
     /// Nothing was typed, or two different things.
     #[error("no passphrase was given, or the second one differs from the first")]
     NoPassphrase,
-    /// Standard output takes nothing.
+    /// Standard output cannot be written.
     #[error("the answer could not be written to standard output: {0}")]
     Output(std::io::ErrorKind),
-    /// The system gives no threads.
-    #[error("the system refused to start: {0}")]
+    /// The system refuses threads or signals.
+    #[error("the operating system refused a resource: {0}")]
     System(std::io::ErrorKind),
 }
 
-impl From<NodeError> for Failure {
+impl From<NodeError> for CommandError {
     fn from(fault: NodeError) -> Self {
         match fault {
             NodeError::Keystore(fault) => fault.into(),
@@ -135,7 +135,7 @@ impl From<NodeError> for Failure {
     }
 }
 
-impl Failure {
+impl CommandError {
     fn remedy(&self) -> String {
         match self {
             Self::Config(error) => error.remedy(),
@@ -144,8 +144,8 @@ impl Failure {
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Visit(fault) => fault.remedy(),
             Self::Wish(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
-            Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial *60 and *80".to_owned(),
-            Self::NotSaved => "check that its disk has room, and look again: ringfence contacts".to_owned(),
+            Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial the feature codes *60 and *80".to_owned(),
+            Self::NotSaved => "check that the disk has room, then look again: ringfence contacts".to_owned(),
             Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within ten minutes".to_owned(),
             Self::NoBook => "start the engine once: it downloads the phone book".to_owned(),
             Self::IsContact => "`ringfence contacts name` names it; `ringfence contacts remove` forgets its key".to_owned(),
@@ -155,15 +155,15 @@ impl Failure {
             Self::Assemble(fault) => fault.remedy(),
             Self::Listen(error) => error.remedy(),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
-            Self::Front(FrontError::Key(fault)) => fault.remedy(),
-            Self::Front(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
-            Self::Credential(_) => "check LoadCredential= in the unit: a file of text, of one line".to_owned(),
+            Self::StatusPage(StatusPageError::Key(fault)) => fault.remedy(),
+            Self::StatusPage(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
+            Self::Credential(_) => "check LoadCredential= in the unit: it names a text file of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
             Self::Turn(fault) => fault.remedy(),
             Self::Demo(fault) => fault.remedy(),
             Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
-            Self::SettingsExist(_) => "leave the options out that would change them, or give --replace: the old file is then kept beside the new one".to_owned(),
-            Self::NoNetwork => "name the address that the phones reach, for example --phones 192.168.1.10".to_owned(),
+            Self::SettingsExist(_) => "remove the options that would change them, or give --replace, which keeps the old file beside the new one".to_owned(),
+            Self::NoNetwork => "name the address at which phones reach this machine, for example --phones 192.168.1.10".to_owned(),
             Self::NoSuchLine => "`ringfence lines` lists them".to_owned(),
             Self::WhichLine => "add --line NUMBER; `ringfence lines` lists them".to_owned(),
             Self::NotConfirmed => "type the number when asked, or give --yes".to_owned(),
@@ -175,10 +175,10 @@ impl Failure {
         }
     }
 
-    /// 3 when no engine runs that could be asked, 2 when the person has to type something else, 1 for everything that happened on the way.
+    /// 3 when no engine runs that could be asked, 2 when the command line or the settings must change, 1 for every other failure.
     fn status(&self) -> u8 {
         match self {
-            Self::Visit(VisitFault::NobodyHome) => 3,
+            Self::Visit(PageClientError::NotRunning) => 3,
             Self::Config(_)
             | Self::Code(_)
             | Self::Contact(_)
@@ -197,14 +197,14 @@ impl Failure {
         }
     }
 
-    /// One paragraph.
+    /// The error in one paragraph.
     pub(super) fn text(&self) -> String {
         format!("ringfence: {self}. To do: {}.", self.remedy())
     }
 
-    /// Prints it, once, and gives the exit status.
+    /// Prints the error and returns the exit status.
     #[expect(clippy::print_stderr, reason = "the answer to a command")]
-    pub(super) fn tell(&self) -> ExitCode {
+    pub(super) fn print(&self) -> ExitCode {
         eprintln!("{}", self.text());
         ExitCode::from(self.status())
     }
@@ -215,14 +215,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_one_paragraph_that_says_what_why_and_what_to_do() {
+    fn an_error_is_one_paragraph_that_says_what_why_and_what_to_do() {
         let failures = [
-            Failure::from(BookError::CodeRefused),
-            Failure::from(AssembleError::NoLine),
-            Failure::from(KeystoreError::InUse {
+            CommandError::from(BookError::CodeRefused),
+            CommandError::from(AssembleError::NoLine),
+            CommandError::from(KeystoreError::InUse {
                 path: "/tmp/state".into(),
             }),
-            Failure::from(ListenError {
+            CommandError::from(ListenError {
                 transport: "udp",
                 addr: ([127, 0, 0, 1], 5060).into(),
                 error: std::io::ErrorKind::AddrInUse.into(),
@@ -241,7 +241,10 @@ mod tests {
 
     #[test]
     fn what_must_be_typed_differently_has_a_status_of_its_own() {
-        assert_eq!(Failure::from(ConfigError::NoHome).status(), 2);
-        assert_eq!(Failure::from(BookError::BadUrl("x".to_owned())).status(), 2);
+        assert_eq!(CommandError::from(ConfigError::NoHome).status(), 2);
+        assert_eq!(
+            CommandError::from(BookError::BadUrl("x".to_owned())).status(),
+            2
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! `ringfence evidence`: lists the proof against the phone book that engines of this state folder kept.
+//! `ringfence evidence`: lists the evidence against the phone book that lies in this state folder.
 
 use clap::Args;
 
-use super::{Failure, Place, say};
+use super::{CommandError, PathArgs, say};
 use crate::calendar::day_text;
 use crate::state::keystore::EvidenceFolder;
 
@@ -12,12 +12,12 @@ pub(super) struct EvidenceArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &EvidenceArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+pub(super) fn run(args: &EvidenceArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     let files = EvidenceFolder::of(&config.state).list()?;
     if args.json {
         let json = serde_json::to_string(&files).expect("texts always become JSON");

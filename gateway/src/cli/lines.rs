@@ -1,4 +1,4 @@
-//! `ringfence lines`: the lines of a state folder, and what a phone must be told to register. Works beside a running engine.
+//! `ringfence lines`: the lines of a state folder and the SIP account of each. Works while an engine runs.
 
 use std::io::IsTerminal;
 
@@ -6,9 +6,9 @@ use clap::Args;
 use ringfence_phonebook::Number;
 use serde_json::{Value, json};
 
-use super::{Failure, Place, passphrase, qr, say};
+use super::{CommandError, PathArgs, passphrase, say};
 use crate::config::Config;
-use crate::page::client;
+use crate::page::{client, qr};
 use crate::state::keystore::{Keystore, LineFile};
 
 #[derive(Debug, Args)]
@@ -16,20 +16,20 @@ pub(super) struct LinesArgs {
     /// Print the SIP passwords too
     #[arg(long)]
     passwords: bool,
-    /// Print a QR code for each line: with a running engine, of a link that sets up a phone on this machine, once and within ten
-    /// minutes; without one, of the account's address
+    /// Print a QR code for each line. While an engine runs, it holds a link that sets up one phone on this machine within ten minutes;
+    /// otherwise it holds the account's address
     #[arg(long, conflicts_with = "json")]
     qr: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(args: &LinesArgs) -> Result<(), Failure> {
-    let config = args.place.config()?;
+pub(super) async fn run(args: &LinesArgs) -> Result<(), CommandError> {
+    let config = args.paths.config()?;
     let lines = Keystore::look(&config.state, passphrase(&config, false)?)?;
     if args.json {
         let list: Vec<Value> = lines
@@ -41,15 +41,15 @@ pub(super) async fn run(args: &LinesArgs) -> Result<(), Failure> {
     say(&table(&lines, &config, args.passwords))?;
     for line in lines.iter().filter(|_| args.qr) {
         let shown = match link(line, &config).await {
-            Some(link) => drawn(&link),
-            None => picture(line, &config),
+            Some(link) => with_code(&link),
+            None => address_code(line, &config),
         };
         say(&format!("\n{shown}"))?;
     }
     Ok(())
 }
 
-/// A paragraph a line. Passwords are shown when asked for.
+/// A paragraph for each line, with the passwords if `passwords` is set.
 pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> String {
     if lines.is_empty() {
         return "There is no line yet. Get an activation code from a phone book's operator and run: ringfence setup".to_owned();
@@ -69,7 +69,7 @@ pub(super) fn table(lines: &[LineFile], config: &Config, passwords: bool) -> Str
     paragraphs.join("\n\n")
 }
 
-/// A line for programs.
+/// A line as JSON.
 pub(super) fn as_value(line: &LineFile, config: &Config, passwords: bool) -> Value {
     let hosts: Vec<String> = config
         .sip
@@ -94,31 +94,31 @@ pub(super) fn as_value(line: &LineFile, config: &Config, passwords: bool) -> Val
     value
 }
 
-/// What is typed into two phones that many people have, ready to be copied.
+/// The account in the form that Linphone and baresip take, ready to be copied.
 pub(super) fn ready_lines(line: &LineFile, config: &Config) -> String {
     let (user, password) = (&line.account.user, line.account.password.expose());
-    let place = server(config);
+    let server = server(config);
     format!(
-        "Linphone   account `{user}`, password `{password}`, domain `{place}`, transport UDP\n\
-         baresip    one line in ~/.baresip/accounts:\n             <sip:{user}@{place}>;auth_pass={password}"
+        "Linphone   account `{user}`, password `{password}`, domain `{server}`, transport UDP\n\
+         baresip    one line in ~/.baresip/accounts:\n             <sip:{user}@{server}>;auth_pass={password}"
     )
 }
 
-/// The QR code of a line's address: it has no password in it, because whoever sees the screen could read it.
-pub(super) fn picture(line: &LineFile, config: &Config) -> String {
-    drawn(&address(line, config))
+/// The QR code of a line's address. It holds no password, because others may see the screen.
+pub(super) fn address_code(line: &LineFile, config: &Config) -> String {
+    with_code(&address(line, config))
 }
 
-/// A text as a code with the text below it; the text alone where no code holds it.
-fn drawn(text: &str) -> String {
+/// The QR code of a text, with the text below it; only the text if no code can hold it.
+fn with_code(text: &str) -> String {
     let in_colour = std::io::stdout().is_terminal();
-    qr::code(text, in_colour).map_or_else(|| text.to_owned(), |code| format!("{code}\n{text}"))
+    qr::terminal(text, in_colour).map_or_else(|| text.to_owned(), |code| format!("{code}\n{text}"))
 }
 
-/// From where a phone gets its settings, if the engine runs and has a page.
+/// A link from which a phone fetches its settings, if an engine with a status page runs.
 async fn link(line: &LineFile, config: &Config) -> Option<String> {
-    let given = visit::provision(&config.state, Number::new(line.number)).await;
-    given.ok()?["url"].as_str().map(str::to_owned)
+    let given = client::provision(&config.state, Number::new(line.number)).await;
+    given.ok().map(|link| link.url)
 }
 
 /// The address at which a phone registers (RFC 3261 section 19.1).
@@ -126,7 +126,7 @@ fn address(line: &LineFile, config: &Config) -> String {
     format!("sip:{}@{}", line.account.user, server(config))
 }
 
-/// The last address: that of the network, where phones elsewhere are served.
+/// The last address of the settings: that of the local network, if phones are served there.
 fn server(config: &Config) -> String {
     let sip = &config.sip;
     let ip = sip.addresses.last().copied();
@@ -189,6 +189,6 @@ mod tests {
             ready.contains("<sip:20001@192.168.1.10:5070>;auth_pass=swordfish"),
             "{ready}"
         );
-        assert!(!picture(&line(), &config).contains("swordfish"));
+        assert!(!address_code(&line(), &config).contains("swordfish"));
     }
 }

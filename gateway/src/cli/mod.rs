@@ -1,6 +1,6 @@
-//! What was typed. Each command has a file; this one names them and starts them.
+//! The command line: a file for each command. Commands parse options and print answers; the work itself is done in the other rooms.
 //!
-//! Exit status: 0 done; 1 it failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
+//! Exit status: 0 done; 1 failed, and one paragraph on standard error says what, why and what to do; 2 the command line or the
 //! settings are wrong; 3 no engine runs that could be asked.
 
 mod activate;
@@ -11,13 +11,12 @@ mod contacts;
 mod deactivate;
 mod demo;
 mod doctor;
-mod evidence;
 mod error;
+mod evidence;
 mod lines;
 mod passphrase;
 mod paths;
 mod progress;
-mod qr;
 mod serve;
 mod setup;
 mod status;
@@ -33,12 +32,12 @@ use ringfence_phonebook::duty::papers::{self, Shell};
 use crate::config::Config;
 use crate::state::keystore::Keystore;
 use crate::state::secret::Secret;
-pub use error::Failure;
-use paths::Place;
+pub use error::CommandError;
+use paths::PathArgs;
 
 /// Private calls for any SIP phone.
 ///
-/// Ringfence looks like a SIP server on this machine. Phones register to it and dial numbers; a call leaves the machine as a sealed
+/// Ringfence looks like a SIP server on this machine. PhoneNetwork register to it and dial numbers; a call leaves the machine as a sealed
 /// ring on Nostr relays and as relayed WebRTC, so that no server learns who calls whom and neither side learns the other's address.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,11 +48,11 @@ use paths::Place;
 )]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the whole system on this machine and place a call through it
     ///
     /// Starts a phone book, a Nostr relay, a TURN server and two engines on loopback, lets two built-in phones call each other and
@@ -61,27 +60,27 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Set an engine up: phone book, activation code, passphrase, phones
     ///
-    /// Asks for what is not given, checks each answer at once, writes the settings, redeems the code and ends with the account for
-    /// your phone. Without a terminal all of it comes from options. When it is interrupted, run it again: nothing is lost, and it goes
-    /// on where it stopped. Settings that are there already are kept, unless --replace is given.
+    /// Asks for every missing option, checks each answer at once, writes the settings, redeems the code and prints the account for your
+    /// phone. Without a terminal, options must give everything. If it is interrupted, run it again: nothing is lost, and it continues
+    /// where it stopped. Existing settings are kept, unless --replace is given.
     Setup(setup::SetupArgs),
     /// Redeem an activation code: get a number and a SIP account
     ///
-    /// Draws the keys of a new line, binds them to the number behind the code, and prints the SIP account for your phones. When the
-    /// answer is lost on the way, run the same command again.
+    /// Draws the keys of a new line, binds them to the number behind the code, and prints the SIP account for your phones. If the
+    /// answer of the phone book is lost, run the same command again.
     Activate(activate::ActivateArgs),
     /// Run the engine for all lines of the state folder, until Ctrl-C
     ///
     /// Ctrl-C (or SIGTERM) hangs up all calls and ends within 3 seconds; a second one ends at once. SIGHUP reads the settings again;
     /// calls go on.
-    Run(Place),
-    /// Show how the running engine is: lines, phones, relays, TURN, phone book, calls, warnings
+    Run(PathArgs),
+    /// Show the state of the running engine: lines, phones, relays, TURN, phone book, calls, warnings
     ///
-    /// Exit status 0: it is well; 1: it is ill, and a warning says why; 3: no engine runs on this state folder.
+    /// Exit status 0: healthy; 1: unhealthy, and a warning says why; 3: no engine runs on this state folder.
     Status(status::StatusArgs),
     /// List the lines of the state folder and their SIP accounts
     Lines(lines::LinesArgs),
-    /// Give a number back: nobody can call it any more, and its keys are destroyed
+    /// Give a number back: it can no longer be called, and its keys are destroyed
     ///
     /// Stop the engine of the state folder first.
     Deactivate(deactivate::DeactivateArgs),
@@ -90,30 +89,31 @@ enum Command {
     /// A number becomes a contact, and its key is pinned, when a call with it is first answered, or when it is added. A running engine
     /// takes over what is changed here within seconds.
     Contacts(contacts::ContactsArgs),
-    /// List the calls of the past, latest first
+    /// List past calls, latest first
     ///
-    /// Times are in UTC. The star code *97, dialled at a phone, tells of the missed ones by a text and puts the lamp out.
+    /// Times are in UTC. The feature code *97, dialled on a phone, lists missed calls in a text message and turns the message lamp off.
     Calls(calls::CallsArgs),
-    /// Look whether everything that a call needs is well, and prove the promise by a call to itself
+    /// Check everything that a call needs, and prove the promise of privacy with a test call
     ///
-    /// Looks at settings, rights of the keys, disk, ports, phone book, clock, each Nostr relay and each TURN server, then lets two
-    /// engines of its own call each other through them for 10 seconds and watches which names are looked up and which addresses are
-    /// connected. Works with and beside a running engine, and disturbs neither it nor its calls. Takes half a minute, and at most four.
+    /// Checks settings, file permissions, disk, ports, phone book, clock, each Nostr relay and each TURN server. Then two temporary
+    /// engines call each other through these servers for 10 seconds, while the doctor records which names are looked up and which
+    /// addresses are connected. It works whether an engine runs or not, and affects neither the engine nor its calls. It takes half a
+    /// minute, and at most four.
     Doctor(doctor::DoctorArgs),
     /// Write lines, contacts, calls and settings into one file under a passphrase
     ///
-    /// Works beside a running engine. The passphrase is that of the keys if they have one; the environment variable
-    /// RINGFENCE_BACKUP_PASSPHRASE names another, and without either it is asked for, twice.
+    /// Works while an engine runs. The backup gets the passphrase of the keys, if they have one, or that of the environment variable
+    /// RINGFENCE_BACKUP_PASSPHRASE. Without either, the command asks for one.
     Backup(backup::BackupArgs),
-    /// Bring back what a backup holds
+    /// Restore lines, contacts, calls and settings from a backup
     ///
-    /// Stop the engine of the state folder first. The folder is replaced in one step: whatever stops the restore, there is either the
-    /// old state or the new one. An old backup has old ring keys: the engine draws new ones at its first start, and calls may not
-    /// reach it until the phone book has published them. Of what came after the backup, contacts must be trusted anew, calls are
-    /// forgotten, and texts of the last seven days may show once more. Two engines must never run with the same line: each would
-    /// replace the other's ring key, calls would reach one of them by chance, and both would take the phone book for a liar.
+    /// Stop the engine of the state folder first. The folder is replaced in one step: if the restore is interrupted, either the
+    /// old state or the new one is there. A backup has old ring keys: the engine draws new ones at its first start, and calls may not
+    /// reach it until the phone book has published them. Contacts made after the backup must be trusted anew, later calls are
+    /// forgotten, and texts of the last seven days may appear once more. Two engines must never run with the same line: each would
+    /// replace the other's ring key, calls would reach one of them by chance, and both would report the phone book as dishonest.
     Restore(backup::RestoreArgs),
-    /// List the proof against the phone book that was found, if any
+    /// List the evidence against the phone book, if there is any
     Evidence(evidence::EvidenceArgs),
     /// Print the completions for a shell
     #[command(hide = true)]
@@ -137,64 +137,64 @@ pub fn main(cli: Cli) -> ExitCode {
         .build()
     {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::System(error.kind()).tell(),
+        Err(error) => return CommandError::System(error.kind()).print(),
     };
     let outcome = runtime.block_on(run(cli.command));
-    // Threads that mint stamps or look up names are not waited for.
+    // Threads that compute proofs of work or look up names are not waited for.
     runtime.shutdown_background();
-    outcome.unwrap_or_else(|failure| failure.tell())
+    outcome.unwrap_or_else(|error| error.print())
 }
 
-async fn run(command: Command) -> Result<ExitCode, Failure> {
+async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
     match command {
-        Command::Demo(args) => demo::run(args).await,
-        Command::Setup(args) => setup::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Activate(args) => activate::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Run(place) => {
-            let config = place.config()?;
+        CliCommand::Demo(args) => demo::run(args).await,
+        CliCommand::Setup(args) => setup::run(args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Activate(args) => activate::run(args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Run(paths) => {
+            let config = paths.config()?;
             let dial = begin_log(&config.log, config.log_format);
-            serve::serve(&place, config, &dial).await?;
+            serve::serve(&paths, config, &dial).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status(args) => status::run(&args).await,
-        Command::Lines(args) => lines::run(&args).await.map(|()| ExitCode::SUCCESS),
-        Command::Deactivate(args) => {
+        CliCommand::Status(args) => status::run(&args).await,
+        CliCommand::Lines(args) => lines::run(&args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Deactivate(args) => {
             deactivate::run(&args).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
-        Command::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(args) => doctor::run(&args).await,
-        Command::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
-        Command::Restore(args) => backup::bring_back(&args).map(|()| ExitCode::SUCCESS),
-        Command::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Completions { shell } => {
+        CliCommand::Contacts(args) => contacts::run(&args).await.map(|()| ExitCode::SUCCESS),
+        CliCommand::Calls(args) => calls::run(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Doctor(args) => doctor::run(&args).await,
+        CliCommand::Backup(args) => backup::backup(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Restore(args) => backup::restore_backup(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
+        CliCommand::Completions { shell } => {
             write(&papers::completions(shell, Cli::command()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man { folder } => {
+        CliCommand::Man { folder } => {
             print_manual(folder.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn print_manual(folder: Option<&Path>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::Papers(error.kind());
+fn print_manual(folder: Option<&Path>) -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| CommandError::Papers(error.kind());
     match folder {
         Some(folder) => papers::manuals(Cli::command(), folder).map_err(failed),
         None => write(&papers::manual(Cli::command()).map_err(failed)?),
     }
 }
 
-/// Opens the key store, with the passphrase of whoever has one to give.
-fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, Failure> {
+/// Opens the key store with its passphrase, if it has one.
+fn open_store(config: &Config, new_passphrase: bool) -> Result<Keystore, CommandError> {
     let passphrase = passphrase(config, new_passphrase)?;
     Ok(Keystore::open(&config.state, passphrase)?)
 }
 
 /// The passphrase of the keys, if they have one.
-fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, Failure> {
+fn passphrase(config: &Config, new_passphrase: bool) -> Result<Option<Secret>, CommandError> {
     let encrypted = Keystore::is_encrypted(&config.state)?;
     passphrase::find(encrypted, new_passphrase)
 }
@@ -213,20 +213,22 @@ async fn stop() {
     }
 }
 
-/// `RUST_LOG` goes before the settings.
+/// Starts the log; `RUST_LOG` overrides the settings.
 fn begin_log(filter: &str, format: Format) -> Dial {
     log::begin("RUST_LOG", filter, format)
 }
 
-/// Prints the answer to a command. Whoever has closed the pipe has read enough.
-fn say(text: &str) -> Result<(), Failure> {
+/// Prints the answer to a command. A closed pipe is no error: its reader has read enough.
+fn say(text: &str) -> Result<(), CommandError> {
     write(format!("{text}\n").as_bytes())
 }
 
-fn write(bytes: &[u8]) -> Result<(), Failure> {
+fn write(bytes: &[u8]) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Output(error.kind())),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(CommandError::Output(error.kind()))
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Where settings and keys are: what was typed, or else the usual places of the XDG base directory specification (0.8).
+//! Where settings and keys are: `--config` and `--state`, or the places of the XDG base directory specification (0.8).
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use clap::Args;
 
 use crate::config::{Config, ConfigError};
 
-/// Where settings and keys are.
+/// The options that say where settings and keys are.
 #[derive(Debug, Default, Args)]
-pub(super) struct Place {
+pub(super) struct PathArgs {
     /// File of settings (TOML); examples/ringfence.toml shows them all [default: ~/.config/ringfence/ringfence.toml, if there
     /// is one and --state is not given]
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) config: Option<PathBuf>,
-    /// Folder of the keys; goes over the setting `state` [default: ~/.local/share/ringfence]
+    /// Folder of the keys; overrides the setting `state` [default: ~/.local/share/ringfence]
     #[arg(long, value_name = "DIR", global = true)]
     pub(super) state: Option<PathBuf>,
 }
 
-impl Place {
+impl PathArgs {
     /// The settings.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
         let config = match (self.file(), &self.state) {
@@ -36,7 +36,7 @@ impl Place {
         })
     }
 
-    /// The file that is read, if any. A folder of keys that was typed is another engine's than the usual file's.
+    /// The file that is read, if any. `--state` alone reads none: the usual file belongs to the engine of the usual folder.
     pub(super) fn file(&self) -> Option<PathBuf> {
         match (&self.config, &self.state) {
             (Some(file), _) => Some(file.clone()),
@@ -46,12 +46,12 @@ impl Place {
     }
 }
 
-/// Where settings usually are; `None` without a home folder.
+/// The default file of settings; `None` without a home folder.
 pub(super) fn usual_file() -> Option<PathBuf> {
     below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("ringfence/ringfence.toml"))
 }
 
-/// Where keys usually are.
+/// The default folder of keys.
 pub(super) fn usual_state() -> Option<PathBuf> {
     below("XDG_DATA_HOME", ".local/share").map(|folder| folder.join("ringfence"))
 }
@@ -60,7 +60,7 @@ fn below(variable: &str, usual: &str) -> Option<PathBuf> {
     choose(std::env::var_os(variable), std::env::var_os("HOME"), usual)
 }
 
-/// The specification has relative paths ignored.
+/// Relative paths are ignored, as the specification asks.
 fn choose(named: Option<OsString>, home: Option<OsString>, usual: &str) -> Option<PathBuf> {
     let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
     named.or_else(|| {
@@ -74,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_on_the_command_line_goes_over_the_settings() {
-        let place = Place {
+    fn a_folder_on_the_command_line_overrides_the_settings() {
+        let paths = PathArgs {
             config: None,
             state: Some(PathBuf::from("/tmp/a")),
         };
-        assert_eq!(place.config().unwrap().state, PathBuf::from("/tmp/a"));
-        assert_eq!(place.file(), None);
+        assert_eq!(paths.config().unwrap().state, PathBuf::from("/tmp/a"));
+        assert_eq!(paths.file(), None);
     }
 
     #[test]

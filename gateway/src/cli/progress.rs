@@ -1,44 +1,44 @@
-//! What is going on, for a person who waits: one line at the terminal that the next one replaces. Where nobody looks, nothing.
+//! ProgressLine of long work: a line on the terminal that the next one replaces. Without a terminal, nothing is printed.
 
 use std::io::{IsTerminal, Write};
 
-/// Takes the line away and begins it anew (ECMA-48: erase in line).
+/// Returns to the start of the line and erases it (ECMA-48: EL).
 const FRESH: &str = "\r\x1b[2K";
 
-/// A line about work under way. Dropping it takes the line away.
+/// The progress line. Dropping it erases it.
 #[derive(Debug)]
-pub(super) struct Progress {
-    is_seen: bool,
+pub(super) struct ProgressLine {
+    is_shown: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     /// On standard error, if that is a terminal.
     pub(super) fn begin() -> Self {
         Self {
-            is_seen: std::io::stderr().is_terminal(),
+            is_shown: std::io::stderr().is_terminal(),
         }
     }
 
-    /// Says what is going on now.
-    pub(super) fn say(&self, text: &str) {
+    /// Shows what is being done.
+    pub(super) fn show(&self, text: &str) {
         self.put(&format!("{FRESH}{text} ..."));
     }
 
-    /// Takes it away, before something is printed.
+    /// Erases the line before other output.
     pub(super) fn clear(&self) {
         self.put(FRESH);
     }
 
     fn put(&self, text: &str) {
-        if self.is_seen {
+        if self.is_shown {
             let mut out = std::io::stderr().lock();
-            // Whoever cannot be told waits without it.
+            // ProgressLine is optional: a failed write is ignored.
             drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
         }
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

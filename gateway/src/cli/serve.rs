@@ -1,4 +1,4 @@
-//! `ringfence run`: opens everything, says what is ready, passes news on, and closes everything within 3 s.
+//! `ringfence run`: starts the engine and its pages, reloads the settings at SIGHUP, and stops everything within 3 s.
 
 use std::time::Duration;
 
@@ -9,11 +9,10 @@ use ringfence_phonebook::duty::page::Page;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 
-use super::{Failure, Place, open_store, say, stop};
+use super::{CommandError, PathArgs, open_store, say, stop};
 use crate::config::Config;
 use crate::node::{Node, take_logins_of};
-use crate::provisioning::registrar::Board;
-use crate::page::{self, Front, key};
+use crate::page::{self, RegistrarInfo, StatusPage, key};
 use crate::run::gateway::Gateway;
 use crate::run::handle::GatewayHandle;
 use crate::run::reload::Reloader;
@@ -22,37 +21,42 @@ use crate::stats::snapshot::GatewayStatus;
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often the connections to the relays are looked at, so that a change is told in the log.
+/// Between two looks at the relay connections, whose changes are logged.
 const GLANCE: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C.
-pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<(), Failure> {
-    // From here on: without it, the signal would end the program while it starts.
-    let hang_ups = signal(SignalKind::hangup()).map_err(|error| Failure::System(error.kind()))?;
+pub(super) async fn serve(
+    paths: &PathArgs,
+    config: Config,
+    dial: &Dial,
+) -> Result<(), CommandError> {
+    // Installed first: without a handler, SIGHUP would end the program while it starts.
+    let hang_ups =
+        signal(SignalKind::hangup()).map_err(|error| CommandError::System(error.kind()))?;
     let store = open_store(&config, false)?;
     let house = Node::open(config, store).await?;
     let gateway = house.gateway();
-    let page = open_page(house.config(), gateway).await?;
-    tell_exposed(house.config());
-    let front = open_front(&house).await?;
-    // Phones are served all the same when nobody can be told.
+    let monitor_page = open_monitor_page(house.config(), gateway).await?;
+    warn_exposed(house.config());
+    let status_page = open_status_page(&house).await?;
+    // The engine serves phones even if these lines cannot be printed.
     drop(say(&ready(gateway, house.lines().len())));
-    if let Some(front) = &front {
-        drop(say(&status_page(front)));
+    if let Some(status_page) = &status_page {
+        drop(say(&status_page_line(status_page)));
     }
-    if let Some(page) = &page {
+    if let Some(page) = &monitor_page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
     let watching = tokio::spawn(watch_relays(gateway.enquiry()));
     notice::ready("serving");
     tokio::select! {
         () = stop() => {}
-        () = read_again(place, dial, &house, hang_ups) => {}
+        () = reload_at_hangup(paths, dial, &house, hang_ups) => {}
         () = notice::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
     notice::stopping();
     watching.abort();
-    // A second Ctrl-C does not wait for the other sides.
+    // A second Ctrl-C does not wait until the other ends are told.
     tokio::select! {
         () = house.stop() => {}
         () = stop() => {}
@@ -60,38 +64,45 @@ pub(super) async fn serve(place: &Place, config: Config, dial: &Dial) -> Result<
     Ok(())
 }
 
-async fn open_page(config: &Config, gateway: &Gateway) -> Result<Option<Page>, Failure> {
+async fn open_monitor_page(
+    config: &Config,
+    gateway: &Gateway,
+) -> Result<Option<Page>, CommandError> {
     let Some(address) = config.metrics else {
         return Ok(None);
     };
-    Ok(Some(page::open(address, gateway.enquiry()).await?))
+    Ok(Some(
+        page::open_monitor_page(address, gateway.enquiry()).await?,
+    ))
 }
 
-/// Where the page is. A journal is read by others than the user, and gets no key.
-fn status_page(front: &Front) -> String {
+/// The page's address. A journal gets it without the key, because other users may read a journal.
+fn status_page_line(page: &StatusPage) -> String {
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let file = key::file(front.state());
+        let file = key::file(page.state());
         return format!(
             "status page: http://{}; its address with the key is in {}",
-            front.address(),
+            page.address(),
             file.display()
         );
     }
-    format!("status page: {}", front.url().expose())
+    format!("status page: {}", page.url().expose())
 }
 
 /// The user's page, and what phones on the network fetch.
-async fn open_front(house: &Node) -> Result<Option<Front>, Failure> {
+async fn open_status_page(house: &Node) -> Result<Option<StatusPage>, CommandError> {
     let Some(address) = house.config().page else {
         return Ok(None);
     };
     let gateway = house.gateway();
-    let board = Board::of(house.config(), house.lines(), gateway);
-    Ok(Some(Front::open(address, board, gateway.enquiry()).await?))
+    let registrar = RegistrarInfo::of(house.config(), house.lines(), gateway);
+    Ok(Some(
+        StatusPage::open(address, registrar, gateway.enquiry()).await?,
+    ))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.
-async fn read_again(place: &Place, dial: &Dial, house: &Node, mut hang_ups: Signal) {
+async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, house: &Node, mut hang_ups: Signal) {
     let mut config = house.config().clone();
     while hang_ups.recv().await.is_some() {
         notice::reloading();
@@ -101,7 +112,7 @@ async fn read_again(place: &Place, dial: &Dial, house: &Node, mut hang_ups: Sign
             buckets: house.buckets(),
             network: &house.network(),
         };
-        let taken = match place.config() {
+        let taken = match paths.config() {
             Ok(mut new) => {
                 take_logins_of(house.purse(), &mut new);
                 running.take_over(&config, new).await
@@ -124,7 +135,7 @@ async fn read_again(place: &Place, dial: &Dial, house: &Node, mut hang_ups: Sign
     std::future::pending().await
 }
 
-/// How an engine is, for the service manager.
+/// The engine's state in one line, for the service manager.
 fn in_a_line(status: &GatewayStatus) -> String {
     let phones: usize = status.phones.iter().sum();
     let talking = status.calls.talking;
@@ -135,8 +146,8 @@ fn in_a_line(status: &GatewayStatus) -> String {
     )
 }
 
-/// What is open to others than this machine, so that nobody has to guess.
-fn tell_exposed(config: &Config) {
+/// Warns of every address at which other machines can register.
+fn warn_exposed(config: &Config) {
     let sip = &config.sip;
     let sound = match sip.srtp {
         Srtp::Off => "never",
@@ -154,7 +165,7 @@ fn tell_exposed(config: &Config) {
             tcp = sip.tcp_port,
             tls = sip.tls_port,
             sound_is_encrypted = sound,
-            "phones on this network can register, with a password; SIP is encrypted at the TLS port alone"
+            "phones on this network can register, with a password; only the TLS port encrypts SIP"
         );
     }
 }
@@ -177,11 +188,11 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
     )
 }
 
-/// Says when rings can get through and when they cannot. Asks the gateway, whose relays may be replaced.
-async fn watch_relays(enquiry: GatewayHandle) {
+/// Logs when relays become reachable and when none is. Asks the gateway, because a reload may replace the relays.
+async fn watch_relays(handle: GatewayHandle) {
     let (mut told, mut down) = (None, Duration::ZERO);
     let mut ticks = interval(GLANCE);
-    while let Some(status) = enquiry.status().await {
+    while let Some(status) = handle.status().await {
         let relays = status.relays;
         let up = relays.listening > 0;
         down = if up { Duration::ZERO } else { down + GLANCE };

@@ -1,4 +1,4 @@
-//! `ringfence status`: how the running engine is, asked over its page. Exit status 0: well; 1: ill; 3: none runs.
+//! `ringfence status`: the state of the running engine, asked over its page. Exit status 0: healthy; 1: unhealthy; 3: no engine runs.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 use tokio::time::interval;
 
-use super::{Failure, Place, say, stop};
+use super::{CommandError, PathArgs, say, stop};
 use crate::calendar::span;
 use crate::page::client;
+use crate::stats::status::{CallDirection, CallStatus, LineStatus, StatusReport};
 
-/// Between two looks.
+/// Between two looks with `--watch`.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// The first line of the terminal, and nothing on it (ECMA-48).
-const TOP: &str = "\x1b[H\x1b[2J";
+/// Moves to the first line and erases the screen (ECMA-48: CUP, ED).
+const CLEAR_SCREEN: &str = "\x1b[H\x1b[2J";
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -28,17 +28,17 @@ pub(super) struct StatusArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
-    let config = args.place.config()?;
+pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, CommandError> {
+    let config = args.paths.config()?;
     if !args.watch {
-        return show(&visit::status(&config.state).await?, args.json, "");
+        return show(&client::status(&config.state).await?, args.json, "");
     }
     let top = if std::io::stdout().is_terminal() {
-        TOP
+        CLEAR_SCREEN
     } else {
         ""
     };
@@ -48,146 +48,118 @@ pub(super) async fn run(args: &StatusArgs) -> Result<ExitCode, Failure> {
     let mut last = ExitCode::SUCCESS;
     loop {
         tokio::select! {
-            _ = ticks.tick() => last = show(&visit::status(&config.state).await?, args.json, top)?,
+            _ = ticks.tick() => last = show(&client::status(&config.state).await?, args.json, top)?,
             () = &mut stopped => return Ok(last),
         }
     }
 }
 
-fn show(status: &Value, as_json: bool, top: &str) -> Result<ExitCode, Failure> {
+fn show(status: &StatusReport, as_json: bool, top: &str) -> Result<ExitCode, CommandError> {
     if as_json {
-        say(&status.to_string())?;
+        say(&serde_json::to_string(status).expect("texts and numbers always become JSON"))?;
     } else {
-        say(&format!("{top}{}", page(status)))?;
+        say(&format!("{top}{}", table(status)))?;
     }
-    Ok(if status["ok"] == true {
+    Ok(if status.ok {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-fn page(status: &Value) -> String {
-    let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+fn table(status: &StatusReport) -> String {
     let mut text = String::new();
     let mut row = |name: &str, says: &str| {
-        // Writing into a text does not fail.
+        // Writing to a string never fails.
         let _ = writeln!(text, "{name:<11} {says}");
     };
-    let state = if status["ok"] == true { "well" } else { "ILL" };
+    let health = if status.ok { "healthy" } else { "UNHEALTHY" };
     row(
         "engine",
-        &format!(
-            "{state}, up for {}",
-            span(number(&status["uptime_seconds"]))
-        ),
+        &format!("{health}, up for {}", span(status.uptime_seconds)),
     );
-    let relays = &status["relays"];
+    let relays = status.relays;
     row(
         "relays",
         &format!(
-            "{} of {} bring rings",
-            number(&relays["listening"]),
-            number(&relays["configured"])
+            "{} of {} deliver rings",
+            relays.listening, relays.configured
         ),
     );
-    let turn = if status["turn"]["ready"] == true {
-        "a relayed address is ready"
-    } else {
-        "no relayed address is ready; the next call dials"
-    };
-    row("TURN", turn);
-    let book = &status["phone_book"];
-    if book.is_null() {
-        row("phone book", "not downloaded yet");
-    } else {
-        let age = span(number(&book["age_seconds"]));
-        row(
-            "phone book",
-            &format!("epoch {}, {age} old", number(&book["epoch"])),
-        );
-    }
-    for line in list(&status["lines"]) {
-        row(
-            &format!("line {}", number(&line["number"])),
-            &of_line(&line),
-        );
-    }
-    for call in list(&status["calls"]) {
-        row("call", &of_call(&call));
-    }
-    for warning in list(&status["warnings"]) {
-        let grave = if warning["grave"] == true {
-            "GRAVE"
+    row(
+        "TURN",
+        if status.turn.ready {
+            "allocation ready"
         } else {
-            "warning"
-        };
+            "no allocation ready; the next call makes one"
+        },
+    );
+    row(
+        "phone book",
+        &status.phone_book.map_or_else(
+            || "not downloaded yet".to_owned(),
+            |book| format!("epoch {}, {} old", book.epoch, span(book.age_seconds)),
+        ),
+    );
+    for line in &status.lines {
+        row(&format!("line {}", line.number), &line_state(line));
+    }
+    for call in &status.calls {
+        row("call", &call_state(call));
+    }
+    for warning in &status.warnings {
         row(
-            grave,
-            &format!(
-                "{} To do: {}",
-                plain(&warning["what"]),
-                plain(&warning["remedy"])
-            ),
+            if warning.grave { "GRAVE" } else { "warning" },
+            &format!("{} To do: {}", warning.what, warning.remedy),
         );
     }
     text.trim_end().to_owned()
 }
 
-fn of_line(line: &Value) -> String {
-    let phones: Vec<String> = line["phones"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|phone| {
-            format!(
-                "{} over {}",
-                plain(&phone["address"]),
-                plain(&phone["transport"])
-            )
-        })
+fn line_state(line: &LineStatus) -> String {
+    let phones: Vec<String> = line
+        .phones
+        .iter()
+        .map(|phone| format!("{} over {}", phone.address, phone.transport))
         .collect();
     let mut says = match phones.as_slice() {
         [] => "no phone is registered".to_owned(),
         phones => phones.join(", "),
     };
-    for (key, what) in [
-        ("missed_calls", "missed calls"),
-        ("texts_waiting", "texts wait"),
+    for (count, what) in [
+        (line.missed_calls, "missed calls"),
+        (line.texts_waiting, "texts wait"),
     ] {
-        if let Some(count) = line[key].as_u64().filter(|count| *count > 0) {
+        if count > 0 {
             says.push_str(&format!("; {count} {what}"));
         }
     }
-    if line["do_not_disturb"] == true {
+    if line.do_not_disturb {
         says.push_str("; do not disturb");
     }
-    match line["name"].as_str() {
+    match &line.name {
         Some(name) => format!("({name}) {says}"),
         None => says,
     }
 }
 
-fn of_call(call: &Value) -> String {
-    let arrow = if call["direction"] == "out" {
-        "->"
-    } else {
-        "<-"
+fn call_state(call: &CallStatus) -> String {
+    let arrow = match call.direction {
+        CallDirection::Out => "->",
+        CallDirection::In => "<-",
     };
-    let name = call["name"]
-        .as_str()
-        .map_or_else(String::new, |name| format!(" ({name})"));
-    let (line, number) = (&call["line"], &call["number"]);
-    let mut says = format!("{line} {arrow} {number}{name}, {}", plain(&call["state"]));
-    if let Some(mos) = call["to_phone"]["mos"].as_f64() {
+    let name = call.name.as_deref();
+    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+    let mut says = format!(
+        "{} {arrow} {}{name}, {}",
+        call.line,
+        call.number,
+        call.state.word()
+    );
+    if let Some(mos) = call.to_phone.and_then(|quality| quality.mos) {
         says.push_str(&format!(", MOS {mos:.1}"));
     }
     says
-}
-
-fn plain(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -208,10 +180,11 @@ mod tests {
                 "to_phone": { "mos": 4.37 } }],
             "warnings": [{ "grave": true, "what": "No relay.", "remedy": "Look." }],
         });
-        let text = page(&status);
+        let text = table(&serde_json::from_value(status).unwrap());
         for words in [
-            "ILL, up for 2 h",
-            "0 of 2 bring rings",
+            "UNHEALTHY, up for 2 h",
+            "0 of 2 deliver rings",
+            "TURN        allocation ready",
             "epoch 7, 90 s old",
             "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb",
             "20001 -> 20002 (Bob), talking, MOS 4.4",
@@ -219,6 +192,6 @@ mod tests {
         ] {
             assert!(text.contains(words), "{words} is not in {text}");
         }
-        assert!(page(&json!({})).contains("not downloaded yet"));
+        assert!(table(&StatusReport::default()).contains("not downloaded yet"));
     }
 }

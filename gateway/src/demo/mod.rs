@@ -4,12 +4,12 @@
 //! phones speak SIP and RTP through real sockets, so any other phone can take their place.
 
 use crate::selfcall::stack::Stack;
-use crate::selfcall::{StackFault, StackOptions, call, report};
+use crate::selfcall::{StackError, StackOptions, call, report};
 
-/// What the demo is asked to do.
+/// Options of the demo.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
-    /// End after the built-in call.
+    /// StackEnd after the built-in call.
     pub once: bool,
     /// Print JSON lines instead of text.
     pub json: bool,
@@ -19,23 +19,23 @@ pub struct DemoOptions {
     pub stack: StackOptions,
 }
 
-/// Runs the demo until its call is over (`once`) or `stop` resolves. `say` prints a piece of text. Returns whether the call held;
+/// Runs the demo until its call is over (`once`) or `stop` resolves. `say` prints a piece of text. Returns whether the call worked;
 /// without a call, `true`.
 ///
 /// # Errors
-/// [`StackFault`] when something does not start.
+/// [`StackError`] when something does not start.
 pub async fn run(
     options: &DemoOptions,
     stop: impl Future<Output = ()>,
     mut say: impl FnMut(&str),
-) -> Result<bool, StackFault> {
+) -> Result<bool, StackError> {
     let stack = Stack::start(&options.stack).await?;
     say(&if options.json {
         report::stack_json(&stack.report)
     } else {
         opening(&stack)
     });
-    let mut held = true;
+    let mut worked = true;
     tokio::pin!(stop);
     let ended = if options.no_call {
         false
@@ -43,7 +43,7 @@ pub async fn run(
         tokio::select! {
             () = &mut stop => true,
             (call, timeline) = call::place(&stack) => {
-                held = call.ok;
+                worked = call.ok;
                 if options.json {
                     say(&report::call_json(&call));
                 } else {
@@ -60,7 +60,7 @@ pub async fn run(
         stop.await;
     }
     stack.stop().await;
-    Ok(held)
+    Ok(worked)
 }
 
 fn opening(stack: &Stack) -> String {

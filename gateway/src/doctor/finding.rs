@@ -1,20 +1,20 @@
-//! One thing that was looked at, and what was found.
+//! The result of one check.
 
 use std::time::Duration;
 
-/// How it is.
+/// The result in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// Well.
+pub enum Severity {
+    /// In order.
     Ok,
-    /// Calls work, or may work, and something should be looked at.
+    /// Calls work, or may work, but the user should look at this.
     Warn,
-    /// Calls do not work, or the promise is not kept.
+    /// Calls do not work, or the promise of privacy is not kept.
     Fail,
 }
 
-impl Verdict {
-    /// In a word.
+impl Severity {
+    /// As it is printed.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -28,51 +28,51 @@ impl Verdict {
 /// A row of the doctor's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was looked at.
+    /// What was checked.
     pub area: String,
-    /// How it is.
-    pub verdict: Verdict,
+    /// The result in a word.
+    pub verdict: Severity,
     /// What was found.
     pub says: String,
-    /// What the person can do; empty when all is well.
+    /// What the user can do; empty if there is nothing to do.
     pub remedy: String,
-    /// How long the thing took, where that tells something.
+    /// How long it took, if that matters.
     pub took: Option<Duration>,
 }
 
 impl Finding {
-    /// All is well.
+    /// The check passed.
     pub(crate) fn ok(area: impl Into<String>, says: impl Into<String>) -> Self {
         Self {
             area: area.into(),
-            verdict: Verdict::Ok,
+            verdict: Severity::Ok,
             says: says.into(),
             remedy: String::new(),
             took: None,
         }
     }
 
-    /// Something should be looked at.
+    /// The user should look at this.
     pub(crate) fn warn(
         area: impl Into<String>,
         says: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Warn,
+            verdict: Severity::Warn,
             remedy: remedy.into(),
             ..Self::ok(area, says)
         }
     }
 
-    /// Something is wrong.
+    /// The check failed.
     pub(crate) fn fail(
         area: impl Into<String>,
         says: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Fail,
+            verdict: Severity::Fail,
             remedy: remedy.into(),
             ..Self::ok(area, says)
         }

@@ -1,4 +1,4 @@
-//! What lies on this machine: rights of the key store, room on the disk, and the ports for phones. Nothing is changed.
+//! Local checks: permissions of the key store, room on the disk, and ports for phones. They change nothing.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -8,14 +8,14 @@ use super::finding::Finding;
 use crate::config::Config;
 use crate::net::ports;
 
-/// Less room than this lets a disk run full within weeks.
+/// With less room than this, a disk may run full within weeks.
 const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
 /// Less than this may not take the next download of the phone book.
 const NO_ROOM: u64 = 16 * 1024 * 1024;
-/// Files that are looked at.
+/// Most files of a folder that are checked.
 const MOST_FILES: usize = 4_096;
 
-/// Whether nobody else can read keys: folders 0700, files 0600. The state folder itself may be read, not written.
+/// Whether only this user can read keys: folders 0700, files 0600. Others may read the state folder itself, but not write to it.
 pub(super) fn rights(state: &Path) -> Finding {
     const AREA: &str = "key store";
     if !state.exists() {
@@ -38,12 +38,12 @@ pub(super) fn rights(state: &Path) -> Finding {
         Err((path, kind)) => Finding::fail(
             AREA,
             format!("cannot look at {}: {kind}", path.display()),
-            "run it as the user whose engine it is",
+            "run it as the engine's user",
         ),
     }
 }
 
-/// The first file or folder that others can read, and how many were looked at.
+/// The first file or folder that others can read, and how many were checked.
 fn open_to_others(state: &Path) -> Result<(Option<PathBuf>, usize), (PathBuf, ErrorKind)> {
     let mode = |path: &Path| {
         let metadata = std::fs::symlink_metadata(path);
@@ -59,7 +59,7 @@ fn open_to_others(state: &Path) -> Result<(Option<PathBuf>, usize), (PathBuf, Er
         for entry in std::fs::read_dir(&folder).map_err(fault)?.take(MOST_FILES) {
             let entry = entry.map_err(fault)?;
             let (path, kind) = (entry.path(), entry.file_type().map_err(fault)?);
-            // What phones are to trust is public; a link is what it leads to, which is not ours.
+            // Certificates are public; a symbolic link leads to something that is not the engine's.
             let is_public = path.extension().is_some_and(|end| end == "pem");
             if kind.is_symlink() || is_public {
                 continue;
@@ -84,7 +84,7 @@ pub(super) fn room(state: &Path) -> Finding {
     };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let says = format!("{} MB free", free / 1_000_000);
-    let remedy = "make room: keys, contacts and the phone book's copy could not be saved";
+    let remedy = "make room: keys, contacts and the copy of the phone book could not be saved";
     match free {
         0..NO_ROOM => Finding::fail(AREA, says, remedy),
         NO_ROOM..LITTLE_ROOM => Finding::warn(AREA, says, remedy),
@@ -92,7 +92,7 @@ pub(super) fn room(state: &Path) -> Finding {
     }
 }
 
-/// Whether phones can register: ports that are free, or that the engine of this state folder has.
+/// Whether phones can register: the ports are free, or the engine of this state folder has them.
 pub(super) fn sip_ports(config: &Config, is_running: bool) -> Finding {
     const AREA: &str = "ports for phones";
     let sip = &config.sip;
@@ -109,11 +109,13 @@ pub(super) fn sip_ports(config: &Config, is_running: bool) -> Finding {
         (Some(error), true) if error.error.kind() == ErrorKind::AddrInUse => {
             Finding::ok(AREA, format!("{place}, the running engine has them"))
         }
-        (None, true) if sip.udp_port == 0 => Finding::ok(AREA, "free ones, as the settings ask"),
+        (None, true) if sip.udp_port == 0 => {
+            Finding::ok(AREA, "any free ports, as the settings say")
+        }
         (None, true) => Finding::warn(
             AREA,
-            format!("{place}, and the running engine does not listen there"),
-            "restart the engine: settings of [sip] hold from the next start",
+            format!("{place}, but the running engine does not listen there"),
+            "restart the engine: changes in [sip] take effect at the next start",
         ),
         (Some(error), _) => Finding::fail(AREA, error.to_string(), error.remedy()),
     }
@@ -122,7 +124,7 @@ pub(super) fn sip_ports(config: &Config, is_running: bool) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::Severity;
     use crate::state::keystore::{Keystore, write_private};
 
     #[test]
@@ -132,21 +134,21 @@ mod tests {
         drop(Keystore::open(&state, None).unwrap());
         let line = state.join("lines/20001.json");
         write_private(&line, b"keys").unwrap();
-        assert_eq!(rights(&state).verdict, Verdict::Ok);
+        assert_eq!(rights(&state).verdict, Severity::Ok);
         std::fs::set_permissions(&line, PermissionsExt::from_mode(0o640)).unwrap();
         let found = rights(&state);
-        assert_eq!(found.verdict, Verdict::Fail);
+        assert_eq!(found.verdict, Severity::Fail);
         assert!(found.remedy.contains("chmod go-rwx") && found.remedy.contains("20001.json"));
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
-    fn a_port_of_somebody_else_is_a_failure_and_one_of_the_engine_is_not() {
+    #[expect(clippy::disallowed_methods, reason = "a socket of another program")]
+    fn a_port_of_another_program_is_a_failure_and_one_of_the_engine_is_not() {
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut config = Config::with_state(Path::new("/tmp/x"));
         (config.sip.tcp_port, config.sip.tls_port) = (0, 0);
         config.sip.udp_port = other.local_addr().unwrap().port();
-        assert_eq!(sip_ports(&config, false).verdict, Verdict::Fail);
-        assert_eq!(sip_ports(&config, true).verdict, Verdict::Ok);
+        assert_eq!(sip_ports(&config, false).verdict, Severity::Fail);
+        assert_eq!(sip_ports(&config, true).verdict, Severity::Ok);
     }
 }

@@ -1,54 +1,54 @@
-//! Looks whether everything that a call needs is well, and proves the promise of privacy by a call to itself (`proof`).
+//! `ringfence doctor`: checks everything that a call needs, and proves the promise of privacy with a test call (`proof`).
 //!
-//! It disturbs no running engine: files are read, the phone book's copy is copied first, ports are looked at, and the call is one
-//! between two engines of its own. Everything is bounded in time.
+//! No check affects a running engine: files are only read, the copy of the phone book is copied first, ports are only tried, and the
+//! test call is one between two temporary engines ([`crate::selfcall`]). Every check is bounded in time.
 
-mod phone_book;
 mod finding;
 mod local;
+mod phone_book;
 mod phones;
 mod proof;
 mod reachability;
 mod socket_monitor;
 
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Severity};
 
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{BookSnapshot, clock_apart_from};
 use crate::run::assemble::{relay_urls, turn_servers};
-use crate::selfcall::Outside;
+use crate::selfcall::NetworkServers;
 use crate::state::keystore::{Keystore, KeystoreError, LineFile};
 use crate::state::secret::Secret;
 
-/// Whom the doctor looks at.
+/// The engine to check, and how far.
 #[derive(Debug)]
-pub struct Patient<'a> {
+pub struct Examination<'a> {
     /// The settings.
     pub config: &'a Config,
     /// The passphrase of the keys, if they have one.
     pub passphrase: Option<Secret>,
-    /// Whether a call is to be placed.
+    /// Whether to place the test call.
     pub with_call: bool,
 }
 
-/// Whoever hears what is being done, and what was found.
-pub trait Listener {
-    /// Something begins that takes a while.
+/// Receives progress and findings while the checks run.
+pub trait FindingSink {
+    /// A check begins that takes a while.
     fn begins(&mut self, what: &str);
-    /// Something was found.
+    /// A check has ended.
     fn found(&mut self, finding: Finding);
 }
 
-/// Looks at everything.
-pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
-    let config = patient.config;
-    listener.found(local::rights(&config.state));
+/// Runs every check.
+pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink) {
+    let config = examination.config;
+    sink.found(local::rights(&config.state));
     if !config.state.exists() {
         return;
     }
-    listener.found(local::room(&config.state));
+    sink.found(local::room(&config.state));
     let is_running = is_running(config);
-    listener.found(if is_running {
+    sink.found(if is_running {
         Finding::ok("engine", "runs on this state folder")
     } else {
         Finding::warn(
@@ -57,61 +57,59 @@ pub async fn examine(patient: &Patient<'_>, listener: &mut impl Listener) {
             "ringfence run, or: systemctl start ringfence",
         )
     });
-    listener.found(local::sip_ports(config, is_running));
+    sink.found(local::sip_ports(config, is_running));
     if is_running {
         for finding in phones::registered(&config.state).await {
-            listener.found(finding);
+            sink.found(finding);
         }
     }
-    listener.begins("Opening the keys");
-    let Some(lines) = lines(patient, listener) else {
+    sink.begins("Opening the keys");
+    let Some(lines) = lines(examination, sink) else {
         return;
     };
-    listener.begins("Downloading the phone book");
-    let phone_book::Known {
+    sink.begins("Downloading the phone book");
+    let phone_book::PhoneBookCheck {
         client,
         snapshot,
         findings,
     } = phone_book::look(config, &lines).await;
-    findings
-        .into_iter()
-        .for_each(|finding| listener.found(finding));
+    findings.into_iter().for_each(|finding| sink.found(finding));
     let Some(snapshot) = snapshot else {
         return;
     };
     let relays = relay_urls(config, &snapshot.network).to_vec();
-    listener.begins("Sending an envelope through each relay");
+    sink.begins("Sending an envelope through each relay");
     for finding in reachability::relays(&relays, &snapshot.network).await {
-        listener.found(finding);
+        sink.found(finding);
     }
     for relay in &relays {
         let apart = clock_apart_from(relay).await;
         phone_book::clock_of(relay, apart)
             .into_iter()
-            .for_each(|finding| listener.found(finding));
+            .for_each(|finding| sink.found(finding));
     }
-    listener.begins("Asking each TURN server for a relayed address");
+    sink.begins("Asking each TURN server for an allocation");
     let login = reachability::login(config, &lines, client.as_ref(), &snapshot.network).await;
     let login = match login {
         Ok(login) => login,
-        Err(finding) => return listener.found(finding),
+        Err(finding) => return sink.found(finding),
     };
     let turn = settings_with(config, login, &snapshot);
     for finding in reachability::turn(&turn, &snapshot.network).await {
-        listener.found(finding);
+        sink.found(finding);
     }
-    // Its connections are closed before there is a call.
+    // Closes its connections before the call, whose sockets are watched.
     drop(client);
-    if let (true, Some(line)) = (patient.with_call, lines.first()) {
-        listener.begins("Calling itself, for about 15 seconds");
-        let outside = Outside {
+    if let (true, Some(line)) = (examination.with_call, lines.first()) {
+        sink.begins("Placing the test call, for about 15 seconds");
+        let outside = NetworkServers {
             relays,
             turn,
             work_bits: config.work_bits.unwrap_or(snapshot.network.work_bits),
             bucket_bits: snapshot.network.bucket_bits,
         };
         for finding in proof::prove(outside, &line.book_url).await {
-            listener.found(finding);
+            sink.found(finding);
         }
     }
 }
@@ -124,7 +122,7 @@ fn settings_with(config: &Config, login: TurnLogin, snapshot: &BookSnapshot) -> 
     }
 }
 
-/// Whether an engine has the state folder.
+/// Whether an engine runs on the state folder.
 fn is_running(config: &Config) -> bool {
     matches!(
         Keystore::open(&config.state, None),
@@ -132,12 +130,12 @@ fn is_running(config: &Config) -> bool {
     )
 }
 
-fn lines(patient: &Patient<'_>, listener: &mut impl Listener) -> Option<Vec<LineFile>> {
-    match Keystore::look(&patient.config.state, patient.passphrase.clone()) {
+fn lines(examination: &Examination<'_>, sink: &mut impl FindingSink) -> Option<Vec<LineFile>> {
+    match Keystore::look(&examination.config.state, examination.passphrase.clone()) {
         Ok(lines) => Some(lines),
         Err(fault) => {
             let remedy = fault.remedy();
-            listener.found(Finding::fail("lines", fault.to_string(), remedy));
+            sink.found(Finding::fail("lines", fault.to_string(), remedy));
             None
         }
     }

@@ -1,7 +1,7 @@
-//! The phone book: reached, signed, following from what this engine knows, with this engine's own keys in it, and the clock by which it
-//! tells the time.
+//! Checks the phone book: that it answers, that its signature is valid and follows from the engine's copy, that it lists this engine's
+//! keys, and that its clock agrees with this machine's.
 //!
-//! A copy of the engine's copy is brought up to date in a folder of its own, so that a running engine is not disturbed.
+//! The check updates a copy of the engine's copy in a temporary folder, so that it does not affect a running engine.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::state::keystore::LineFile;
 
 const AREA: &str = "phone book";
 
-/// A whole book over a slow line.
+/// Time for a whole book over a slow connection.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A new line appears with one of the next epochs; after an hour it should have.
+/// Until then, a new line may be missing: it appears with one of the next epochs.
 const NEW_LINE: Duration = Duration::from_secs(3_600);
 
-/// What is known of the book afterwards.
-pub(super) struct Known {
+/// The result of the check.
+pub(super) struct PhoneBookCheck {
     pub(super) client: Option<BookClient>,
     pub(super) snapshot: Option<BookSnapshot>,
     pub(super) findings: Vec<Finding>,
 }
 
-/// Looks at the book of these lines.
-pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
-    let mut known = Known {
+/// Checks the phone book of these lines.
+pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck {
+    let mut known = PhoneBookCheck {
         client: None,
         snapshot: None,
         findings: Vec::new(),
@@ -50,7 +50,7 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
     let (client, outcome) = match download(config, line).await {
         Ok(found) => found,
         Err(fault) => {
-            known.findings.push(told(&fault));
+            known.findings.push(failed(&fault));
             return known;
         }
     };
@@ -61,7 +61,7 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
             known.snapshot = Some(snapshot);
         }
         Err((fault, old)) => {
-            known.findings.push(told(&fault));
+            known.findings.push(failed(&fault));
             known.snapshot = old;
         }
     }
@@ -72,14 +72,17 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> Known {
     known
 }
 
-fn told(fault: &BookError) -> Finding {
+fn failed(fault: &BookError) -> Finding {
     Finding::fail(AREA, fault.to_string(), fault.remedy())
 }
 
-/// The newest book and the epoch from which it was followed, or why not, and what there was.
-type Outcome = Result<(BookSnapshot, Option<u32>), (BookError, Option<BookSnapshot>)>;
+/// The newest book and the epoch of the engine's copy; or the error and that copy.
+type DownloadOutcome = Result<(BookSnapshot, Option<u32>), (BookError, Option<BookSnapshot>)>;
 
-async fn download(config: &Config, line: &LineFile) -> Result<(BookClient, Outcome), BookError> {
+async fn download(
+    config: &Config,
+    line: &LineFile,
+) -> Result<(BookClient, DownloadOutcome), BookError> {
     let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
     let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookError::KeyChanged)?;
     let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
@@ -108,7 +111,7 @@ fn disk(error: &std::io::Error) -> BookError {
     })
 }
 
-/// Copies what is there. What changes meanwhile does not fit, and is downloaded.
+/// Copies the engine's copy. Files that change meanwhile do not match and are downloaded again.
 fn copy_book(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let make = |path: &Path| std::fs::DirBuilder::new().mode(0o700).create(path);
@@ -134,11 +137,11 @@ fn fresh(snapshot: &BookSnapshot, before: Option<u32>) -> Finding {
         |before| format!("it follows from epoch {before}, which this engine has"),
     );
     let says = format!(
-        "signature right, epoch {} is {age} s old; {chain}",
+        "signature valid, epoch {} is {age} s old; {chain}",
         root.epoch
     );
     if age > u64::from(root.period).saturating_mul(4) {
-        let remedy = "the book's operator should look at it: new numbers and keys do not appear";
+        let remedy = "tell the phone book's operator: new numbers and keys do not appear";
         return Finding::warn(AREA, says, remedy);
     }
     Finding::ok(AREA, says)
@@ -174,7 +177,7 @@ fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> 
                 ),
                 _ => Finding::fail(
                     area,
-                    "the phone book lists it with keys that are not this engine's: whoever calls it reaches somebody else",
+                    "the phone book lists it with keys that are not this engine's: calls to it reach another engine",
                     "do not trust this phone book before its operator has explained it (ringfence evidence)",
                 ),
             }
@@ -182,7 +185,7 @@ fn own_records(config: &Config, lines: &[LineFile], snapshot: &BookSnapshot) -> 
         .collect()
 }
 
-/// Whether the line's file is younger than the time that a book has.
+/// Whether the line is so new that the book may not list it yet.
 fn is_new(config: &Config, number: u32) -> bool {
     let path = config.state.join("lines").join(format!("{number}.json"));
     let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
@@ -192,10 +195,10 @@ fn is_new(config: &Config, number: u32) -> bool {
     modified.is_some_and(|at| clock::since_epoch().saturating_sub(at) < NEW_LINE)
 }
 
-/// The clock by somebody's time; nothing if they told none.
-pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Finding> {
+/// Compares the clock with that of a server; nothing if the server sent no time.
+pub(super) fn clock_of(server: &str, apart: Option<(Duration, bool)>) -> Option<Finding> {
     let (apart, is_behind) = apart?;
-    let area = format!("clock ({who})");
+    let area = format!("clock ({server})");
     let seconds = apart.as_secs();
     if apart <= TOLERANCE {
         return Some(Finding::ok(area, format!("within {} s", seconds.max(1))));
@@ -204,7 +207,7 @@ pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Fin
     Some(Finding::fail(
         area,
         format!(
-            "this machine's clock is {seconds} s {side}: rings are believed for a minute either way"
+            "this machine's clock is {seconds} s {side}: engines accept rings that are at most a minute off"
         ),
         "set the clock, for example with timedatectl set-ntp true; if it is right, tell the server's operator",
     ))
@@ -213,21 +216,21 @@ pub(super) fn clock_of(who: &str, apart: Option<(Duration, bool)>) -> Option<Fin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::Severity;
 
     #[test]
     fn a_clock_that_is_an_hour_off_fails_on_either_side_and_silence_says_nothing() {
         let hour = Duration::from_secs(3_600);
         for (is_behind, word) in [(true, "3600 s behind"), (false, "3600 s ahead")] {
             let found = clock_of("phone book", Some((hour, is_behind))).unwrap();
-            assert_eq!(found.verdict, Verdict::Fail);
+            assert_eq!(found.verdict, Severity::Fail);
             assert!(
                 found.says.contains(word) && found.remedy.contains("timedatectl"),
                 "{found:?}"
             );
         }
         let found = clock_of("a relay", Some((Duration::from_secs(2), true))).unwrap();
-        assert_eq!(found.verdict, Verdict::Ok);
+        assert_eq!(found.verdict, Severity::Ok);
         assert_eq!(clock_of("a relay", None), None);
     }
 }

@@ -1,41 +1,40 @@
-//! The phones that are registered, as the running engine tells them.
+//! Checks that phones are registered, by the status of the running engine.
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::finding::Finding;
-use crate::page::client::{self, VisitFault};
+use crate::page::client::{self, PageClientError};
+use crate::stats::status::StatusReport;
 
-/// A row for each line of the engine that runs on this state folder.
+/// A finding for each line of the engine that runs on this state folder.
 pub(super) async fn registered(state: &Path) -> Vec<Finding> {
-    match visit::status(state).await {
+    match client::status(state).await {
         Ok(status) => rows(&status),
-        Err(VisitFault::NobodyHome) => vec![Finding::warn(
+        Err(PageClientError::NotRunning) => vec![Finding::warn(
             "phones",
-            "the running engine has no page to be asked over",
+            "unknown, because the status page of the running engine is turned off",
             "set page.listen and restart the engine",
         )],
-        Err(fault) => {
-            let remedy = fault.remedy();
-            vec![Finding::warn("phones", fault.to_string(), remedy)]
+        Err(error) => {
+            let remedy = error.remedy();
+            vec![Finding::warn("phones", error.to_string(), remedy)]
         }
     }
 }
 
-fn rows(status: &Value) -> Vec<Finding> {
-    let lines = status["lines"].as_array().into_iter().flatten();
-    lines
+fn rows(status: &StatusReport) -> Vec<Finding> {
+    status
+        .lines
+        .iter()
         .map(|line| {
-            let area = format!("phones of line {}", line["number"]);
-            match line["phones"].as_array().map_or(0, Vec::len) {
+            let area = format!("phones of line {}", line.number);
+            match line.phones.len() {
                 0 => Finding::warn(
                     area,
-                    "none is registered: nobody can reach this line",
+                    "none is registered: this line cannot be reached",
                     "set a phone up: ringfence lines --passwords, or --qr",
                 ),
-                1 => Finding::ok(area, "1 registered"),
-                many => Finding::ok(area, format!("{many} registered")),
+                count => Finding::ok(area, format!("{count} registered")),
             }
         })
         .collect()
@@ -46,18 +45,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::Severity;
 
     #[test]
-    fn a_line_without_a_phone_is_to_be_looked_at() {
+    fn a_line_without_a_phone_is_a_warning() {
         let status = json!({ "lines": [
             { "number": 20_001, "phones": [] },
             { "number": 20_002, "phones": [{}, {}] },
         ]});
-        let found = rows(&status);
-        let verdicts: Vec<Verdict> = found.iter().map(|row| row.verdict).collect();
-        assert_eq!(verdicts, [Verdict::Warn, Verdict::Ok]);
+        let found = rows(&serde_json::from_value(status).unwrap());
+        let verdicts: Vec<Severity> = found.iter().map(|row| row.verdict).collect();
+        assert_eq!(verdicts, [Severity::Warn, Severity::Ok]);
         assert!(found[1].says.contains('2'));
-        assert!(rows(&json!({})).is_empty());
+        assert!(rows(&StatusReport::default()).is_empty());
     }
 }

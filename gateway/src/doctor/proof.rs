@@ -1,14 +1,14 @@
-//! The promise, proved on this machine: two engines that live for one call, with numbers of a phone book that lives as long, call each
-//! other through the real relays and TURN servers, and two witnesses watch what is opened meanwhile.
+//! Proves the promise of privacy on this machine: two temporary engines, with numbers of a temporary phone book, call each other through
+//! the real relays and TURN servers, while two independent records show what this process opens.
 //!
-//! - Our own code notes each name that it looks up, each TURN server that it dials and each request to a phone book where it does
-//!   so ([`crate::net::audit`]).
-//! - The system tells which sockets this process has ([`super::socket_monitor`]).
+//! - The engine's own code records each name that it looks up, each TURN server that it connects to and each request to a phone book
+//!   ([`crate::net::audit`]).
+//! - The operating system lists the sockets of this process ([`super::socket_monitor`]).
 //!
-//! It covers what this program does on this machine. It does not cover what relays and TURN servers do with what they see, what other
-//! programs do, or the engine that runs beside: that one is the same program, and another process. The descriptions that the engines
-//! send each other have no place for another address than the relayed one (PROTOCOL.md), hence no `raddr`; the addresses that are
-//! compared here are those of this process's sockets.
+//! The proof covers what this program does on this machine. It does not cover what relays and TURN servers do with what they see, other
+//! programs, or a running engine, which is the same program in another process. The descriptions that engines send each other have no
+//! field for any address but the relayed one (PROTOCOL.md), hence no `raddr`; the addresses compared here are those of this process's
+//! sockets.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,33 +18,33 @@ use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use super::finding::Finding;
-use super::socket_monitor::{Socket, Witness, sockets};
+use super::socket_monitor::{ProcessSocket, SocketMonitor, sockets};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::selfcall::call::place_for;
 use crate::selfcall::report::CallReport;
 use crate::selfcall::stack::Stack;
-use crate::selfcall::{Outside, StackOptions};
+use crate::selfcall::{NetworkServers, StackOptions};
 
-/// How long both ends talk.
+/// Length of the talk.
 const TALK: Duration = Duration::from_secs(10);
-/// For all of it.
+/// Time for the whole call.
 const LIMIT: Duration = Duration::from_secs(90);
-/// For the look-up of a name before the call.
+/// Time to look a name up before the call, and for a relay to confirm the subscription.
 const NAMES: Duration = Duration::from_secs(5);
 
-/// Whom the process may be connected to.
+/// The addresses that this process may be connected to during the call, and those it must not be.
 #[derive(Debug, Default)]
-struct Allowed {
+struct AllowedPeers {
     /// Relays and TURN servers.
     servers: BTreeSet<SocketAddr>,
-    /// The phone book, to which there must be nothing.
+    /// The phone book, to which no connection may exist.
     book: BTreeSet<SocketAddr>,
 }
 
-/// Calls, and says what was seen. `book` is the URL of the real phone book.
-pub(super) async fn prove(outside: Outside, book: &str) -> Vec<Finding> {
-    let allowed = Allowed {
+/// Places the call and reports what was seen. `book` is the URL of the real phone book.
+pub(super) async fn prove(outside: NetworkServers, book: &str) -> Vec<Finding> {
+    let allowed = AllowedPeers {
         servers: servers(&outside).await,
         book: addresses_of(book).await,
     };
@@ -55,14 +55,18 @@ pub(super) async fn prove(outside: Outside, book: &str) -> Vec<Finding> {
         ..StackOptions::default()
     };
     let Ok(outcome) = timeout(LIMIT, call(&options, &watch, &allowed)).await else {
-        let says = format!("it did not end within {} s", LIMIT.as_secs());
+        let says = format!("the call did not end within {} s", LIMIT.as_secs());
         let remedy = "try again on a machine that is less busy";
         return vec![Finding::fail("call to itself", says, remedy)];
     };
     outcome
 }
 
-async fn call(options: &StackOptions, watch: &ConnectionAudit, allowed: &Allowed) -> Vec<Finding> {
+async fn call(
+    options: &StackOptions,
+    watch: &ConnectionAudit,
+    allowed: &AllowedPeers,
+) -> Vec<Finding> {
     let stack = match Stack::start(options).await {
         Ok(stack) => stack,
         Err(fault) => {
@@ -70,23 +74,23 @@ async fn call(options: &StackOptions, watch: &ConnectionAudit, allowed: &Allowed
             return vec![Finding::fail("call to itself", fault.to_string(), remedy)];
         }
     };
-    // The relays are connected before anybody dials, as in any engine; what is there now is no part of the call.
+    // As in any engine, the relays are connected before the call; sockets that are open now do not belong to it.
     let mut before = BTreeSet::new();
     for end in &stack.ends {
         let mut relays = end.relays.clone();
         drop(timeout(NAMES, relays.wait_for(|state| state.listening > 0)).await);
     }
     before.extend(sockets().unwrap_or_default());
-    let (start, witness) = (clock::now(), Witness::begin());
+    let (start, socket_monitor) = (clock::now(), SocketMonitor::begin());
     let (report, _) = place_for(&stack, TALK).await;
-    let seen = witness.map(Witness::tell);
+    let seen = socket_monitor.map(SocketMonitor::stop);
     let opened = watch.since(start);
     stack.stop().await;
     vec![
         heard(&report),
         relayed(&report, &opened, allowed),
         looked_up(&opened),
-        witnessed(seen, &before, allowed),
+        watched(seen, &before, allowed),
     ]
 }
 
@@ -94,25 +98,29 @@ fn heard(report: &CallReport) -> Finding {
     const AREA: &str = "call to itself";
     let [one, other] = report.tone_s;
     let says = format!(
-        "{one:.1} s and {other:.1} s of sound, {} packets lost, ringing after {} ms, sound {} ms after the answer",
+        "{one:.1} s and {other:.1} s of audio, {} packets lost, ringing after {} ms, audio {} ms after the answer",
         report.lost,
         report.invite_to_ringing_ms.unwrap_or_default(),
         report.answer_to_audio_ms.unwrap_or_default()
     );
     match &report.error {
         None => Finding::ok(AREA, says),
-        // Both heard each other: a gap may be this machine's.
+        // Both phones received audio, so a busy machine may be the cause.
         Some(error) if one.min(other) > TALK.as_secs_f64() / 2.0 => Finding::warn(
             AREA,
             format!("{error}; {says}"),
-            "on a busy machine, try again; if it stays, look at the network and at the TURN servers' load",
+            "try again if the machine is busy; if it persists, check the network and the load of the TURN servers",
         ),
-        Some(error) => Finding::fail(AREA, error.clone(), "look at relays and TURN servers above"),
+        Some(error) => Finding::fail(
+            AREA,
+            error.clone(),
+            "see the findings on relays and TURN servers above",
+        ),
     }
 }
 
-/// Sound went through TURN servers of the settings alone.
-fn relayed(report: &CallReport, opened: &[AuditEntry], allowed: &Allowed) -> Finding {
+/// Whether media went only through the TURN servers of the settings.
+fn relayed(report: &CallReport, opened: &[AuditEntry], allowed: &AllowedPeers) -> Finding {
     const AREA: &str = "promise: relayed only";
     let dialled = |opened: &AuditEntry| match opened {
         AuditEntry::Turn(address) => !allowed.servers.contains(address),
@@ -122,26 +130,26 @@ fn relayed(report: &CallReport, opened: &[AuditEntry], allowed: &Allowed) -> Fin
         return broken(AREA, "a path that is not relayed was used");
     }
     match report.candidate_types.as_slice() {
-        [_, _] => Finding::ok(AREA, "both sides used a relayed address and told no other"),
+        [_, _] => Finding::ok(AREA, "both ends used a relayed address and sent no other"),
         _ => Finding::warn(
             AREA,
-            "nothing is known of it: there was no call",
-            "see above",
+            "unknown: the call was not connected",
+            "see the findings above",
         ),
     }
 }
 
-/// Nobody was asked for anything because of the call.
+/// Whether no server was asked for anything because of the call.
 fn looked_up(opened: &[AuditEntry]) -> Finding {
     const AREA: &str = "promise: no look-up";
     if opened.contains(&AuditEntry::Book) {
-        return broken(AREA, "a phone book was asked while there was a call");
+        return broken(AREA, "the phone book was asked during the call");
     }
     if opened
         .iter()
         .any(|opened| matches!(opened, AuditEntry::Name(_)))
     {
-        return broken(AREA, "a name was looked up while there was a call");
+        return broken(AREA, "a name was looked up during the call");
     }
     Finding::ok(
         AREA,
@@ -149,18 +157,18 @@ fn looked_up(opened: &[AuditEntry]) -> Finding {
     )
 }
 
-/// What the system says of this process's sockets.
-fn witnessed(
-    seen: Option<BTreeSet<Socket>>,
-    before: &BTreeSet<Socket>,
-    allowed: &Allowed,
+/// Judges the sockets that the operating system listed.
+fn watched(
+    seen: Option<BTreeSet<ProcessSocket>>,
+    before: &BTreeSet<ProcessSocket>,
+    allowed: &AllowedPeers,
 ) -> Finding {
     const AREA: &str = "promise: the system's word";
     let Some(seen) = seen else {
         let remedy = "run it on Linux with /proc";
         return Finding::warn(
             AREA,
-            "this system does not tell which sockets there are",
+            "this system does not list the sockets of a process",
             remedy,
         );
     };
@@ -171,7 +179,7 @@ fn witnessed(
     match strange.first() {
         None => {
             let says = format!(
-                "{} sockets seen: this machine, relays and TURN servers, and nobody else",
+                "{} sockets seen, connected only to this machine, relays and TURN servers",
                 seen.len()
             );
             Finding::ok(AREA, says)
@@ -182,9 +190,9 @@ fn witnessed(
 
 /// What is wrong with a socket, if anything is.
 fn complaint(
-    socket: &Socket,
-    before: &BTreeSet<Socket>,
-    allowed: &Allowed,
+    socket: &ProcessSocket,
+    before: &BTreeSet<ProcessSocket>,
+    allowed: &AllowedPeers,
 ) -> Option<&'static str> {
     let (local, remote) = (socket.local.ip(), socket.remote);
     if allowed.servers.contains(&remote) {
@@ -194,26 +202,26 @@ fn complaint(
         return Some("there was a connection to the phone book during the call");
     }
     if remote.port() == 0 {
-        // A listener takes, it does not send; a datagram socket that is bound to a network could send to anybody.
+        // A TCP sink sends nothing; a UDP socket that is bound to a network could send to any address.
         let is_open = socket.is_udp && !local.is_loopback() && !before.contains(socket);
-        return is_open.then_some("a socket was open to everybody");
+        return is_open.then_some("a UDP socket was not bound to one peer");
     }
     if matches!(remote.port(), 53 | 853) {
         return Some("a name server was asked during the call");
     }
     (!remote.ip().is_loopback() && !before.contains(socket))
-        .then_some("somebody was connected who is neither a relay nor a TURN server")
+        .then_some("there was a connection to neither a relay nor a TURN server")
 }
 
 fn broken(area: &str, says: &str) -> Finding {
     Finding::fail(
         area,
         says,
-        "run it again, because a relay that was lost and dialled anew in these seconds looks alike; if it stays so, do not place calls with this machine, and report it with this line",
+        "run it again, because a relay that reconnects during these seconds looks the same; if it persists, do not place calls with this machine, and report this line",
     )
 }
 
-async fn servers(outside: &Outside) -> BTreeSet<SocketAddr> {
+async fn servers(outside: &NetworkServers) -> BTreeSet<SocketAddr> {
     let mut found = BTreeSet::new();
     for relay in &outside.relays {
         found.extend(addresses_of(relay).await);
@@ -251,18 +259,18 @@ async fn resolved(host: &str, port: u16) -> BTreeSet<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Verdict;
+    use crate::doctor::Severity;
 
-    fn socket(is_udp: bool, local: &str, remote: &str) -> Socket {
-        Socket {
+    fn socket(is_udp: bool, local: &str, remote: &str) -> ProcessSocket {
+        ProcessSocket {
             is_udp,
             local: local.parse().unwrap(),
             remote: remote.parse().unwrap(),
         }
     }
 
-    fn allowed() -> Allowed {
-        Allowed {
+    fn allowed() -> AllowedPeers {
+        AllowedPeers {
             servers: [
                 "203.0.113.1:3478".parse().unwrap(),
                 "203.0.113.2:443".parse().unwrap(),
@@ -276,24 +284,24 @@ mod tests {
         }
     }
 
-    fn verdict(socket: Socket) -> Verdict {
-        witnessed(Some([socket].into()), &BTreeSet::new(), &allowed()).verdict
+    fn verdict(socket: ProcessSocket) -> Severity {
+        watched(Some([socket].into()), &BTreeSet::new(), &allowed()).verdict
     }
 
     #[test]
-    fn what_a_call_needs_is_no_complaint() {
+    fn connections_that_a_call_needs_are_allowed() {
         for fine in [
             socket(true, "192.168.1.5:40000", "203.0.113.1:3478"),
             socket(false, "192.168.1.5:40001", "203.0.113.2:443"),
             socket(true, "127.0.0.1:5060", "0.0.0.0:0"),
             socket(false, "127.0.0.1:40002", "127.0.0.1:5060"),
         ] {
-            assert_eq!(verdict(fine), Verdict::Ok, "{fine:?}");
+            assert_eq!(verdict(fine), Severity::Ok, "{fine:?}");
         }
     }
 
     #[test]
-    fn whatever_else_is_opened_breaks_the_promise() {
+    fn any_other_connection_breaks_the_promise() {
         for wrong in [
             socket(true, "192.168.1.5:40000", "198.51.100.7:50000"),
             socket(true, "192.168.1.5:40000", "0.0.0.0:0"),
@@ -304,7 +312,7 @@ mod tests {
             socket(false, "127.0.0.1:40000", "127.0.0.1:7420"),
             socket(false, "192.168.1.5:40000", "198.51.100.7:443"),
         ] {
-            assert_eq!(verdict(wrong), Verdict::Fail, "{wrong:?}");
+            assert_eq!(verdict(wrong), Severity::Fail, "{wrong:?}");
         }
         let report = CallReport {
             candidate_types: vec!["relay".to_owned(); 2],
@@ -313,18 +321,18 @@ mod tests {
         let elsewhere = AuditEntry::Turn("198.51.100.7:3478".parse().unwrap());
         assert_eq!(
             relayed(&report, &[elsewhere], &allowed()).verdict,
-            Verdict::Fail
+            Severity::Fail
         );
-        assert_eq!(relayed(&report, &[], &allowed()).verdict, Verdict::Ok);
-        assert_eq!(looked_up(&[AuditEntry::Book]).verdict, Verdict::Fail);
+        assert_eq!(relayed(&report, &[], &allowed()).verdict, Severity::Ok);
+        assert_eq!(looked_up(&[AuditEntry::Book]).verdict, Severity::Fail);
         assert_eq!(
             looked_up(&[AuditEntry::Name("a".to_owned())]).verdict,
-            Verdict::Fail
+            Severity::Fail
         );
     }
 
     #[tokio::test]
-    async fn the_place_behind_a_url_is_found() {
+    async fn the_address_of_a_url_is_found() {
         for (url, place) in [
             ("ws://127.0.0.1:7777", "127.0.0.1:7777"),
             ("https://127.0.0.1/book", "127.0.0.1:443"),

@@ -1,7 +1,7 @@
-//! The ways out: each Nostr relay takes an envelope and gives it back, each TURN server gives a relayed address.
+//! Reachability checks: each Nostr relay must accept an envelope and deliver it back, each TURN server must grant an allocation.
 //!
-//! The envelope is a ring like any other, from a key that was drawn for it to that same key, in its own bucket, with the work that
-//! the network asks for: a relay cannot tell it from a call.
+//! The envelope is an ordinary ring, from a fresh key to the same key, in that key's bucket, with the proof of work that the network
+//! requires: a relay cannot tell it from a call.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::finding::{Finding, Verdict};
+use super::finding::{Finding, Severity};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{BookClient, BookError};
@@ -35,17 +35,17 @@ use crate::turn::probe::probe;
 use crate::turn::servers::TurnServers;
 use crate::turn::{TurnEndpoint, Wire};
 
-/// For a connection, its TLS, and the relay's word that it listens.
+/// Time to connect, for TLS, and until the relay confirms the subscription (EOSE).
 const LISTENING: Duration = Duration::from_secs(10);
-/// For an envelope there and back.
+/// Time for an envelope to the relay and back.
 const ROUND: Duration = Duration::from_secs(6);
-/// For the work on an envelope.
+/// Time for the proof of work of an envelope.
 const WORK: Duration = Duration::from_secs(60);
 
-/// Behind what is only tried to know another way.
+/// Marks a transport that the settings do not use.
 const NOT_IN_USE: &str = " (not in use)";
 
-/// Tries every relay, all at once.
+/// Tries every relay, all at the same time.
 pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Finding> {
     if urls.is_empty() {
         let remedy = "set `relays`, or ask the phone book's operator for some";
@@ -80,17 +80,17 @@ async fn in_order(mut tries: JoinSet<Finding>) -> Vec<Finding> {
     found
 }
 
-/// Calls need one that works; others are worth a look.
+/// Calls need one server that works: if there is one, failures of others become warnings.
 fn one_is_enough(found: &mut [Finding]) {
-    let works = |row: &Finding| row.verdict == Verdict::Ok && !row.area.ends_with(NOT_IN_USE);
+    let works = |row: &Finding| row.verdict == Severity::Ok && !row.area.ends_with(NOT_IN_USE);
     if found.iter().any(works) {
-        for row in found.iter_mut().filter(|row| row.verdict == Verdict::Fail) {
-            row.verdict = Verdict::Warn;
+        for row in found.iter_mut().filter(|row| row.verdict == Severity::Fail) {
+            row.verdict = Severity::Warn;
         }
     }
 }
 
-/// There and back again: what is to be said, and how long an envelope took.
+/// Sends an envelope through a relay. Returns what to report, and how long the envelope took.
 async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), String> {
     let identity = Identity::generate(Day::LAST, &mut rand::rng());
     let place = bucket(&identity.key(), bits);
@@ -108,7 +108,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     if !matches!(listening, Ok(Some(_))) {
         let state = *relays.state().borrow();
         return Err(if state.connected > 0 {
-            "it is connected and does not confirm that it passes envelopes on (EOSE)".to_owned()
+            "it accepts the connection, but does not confirm the subscription (EOSE)".to_owned()
         } else {
             format!("it cannot be reached within {} s", LISTENING.as_secs())
         });
@@ -129,9 +129,9 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
         None
     };
     let took = timeout(ROUND, back).await.ok().flatten();
-    let took = took.ok_or("it took an envelope and did not pass it on")?;
+    let took = took.ok_or("it accepted an envelope, but did not deliver it")?;
     let says = format!(
-        "listening after {} ms, an envelope there and back in {} ms",
+        "subscribed after {} ms, an envelope there and back in {} ms",
         ready.as_millis(),
         took.as_millis()
     );
@@ -176,7 +176,7 @@ fn letter(identity: &Identity, bucket: u16, stamp: Stamp) -> Option<(Letter, Vec
     Some((letter, bytes))
 }
 
-/// The login to TURN servers as a running engine has it: that of the settings, or logins of the phone book.
+/// The TURN login of an engine with these settings: that of the settings, or logins from the phone book.
 pub(super) async fn login(
     config: &Config,
     lines: &[LineFile],
@@ -196,7 +196,7 @@ pub(super) async fn login(
     let (Some(token), Some(client)) = (good.next(), client) else {
         return Err(Finding::warn(
             area,
-            "there is no token of this month for the phone book's logins, so that TURN servers were not tried",
+            "TURN servers were not tried: this engine has no token of this month for logins from the phone book",
             "start the engine: it fetches one",
         ));
     };
@@ -211,13 +211,13 @@ pub(super) async fn login(
             Ok(TurnLogin::Book(purse))
         }
         Err(BookError::Status(404)) => Err(none(
-            "this phone book gives no logins, and the settings have none".to_owned(),
+            "the phone book gives no logins, and the settings have none".to_owned(),
         )),
         Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
     }
 }
 
-/// Tries every TURN server that is in use, and tells which other ways each of them has.
+/// Tries every TURN server of the settings, and which other transports each of them offers.
 pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
@@ -232,7 +232,7 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
             let area = format!("TURN {endpoint}");
             match allocate(&endpoint, &settings).await {
                 Ok(took) => {
-                    let says = format!("gives a relayed address after {} ms", took.as_millis());
+                    let says = format!("grants an allocation after {} ms", took.as_millis());
                     Finding::ok(area, says).after(took)
                 }
                 Err((says, remedy)) => Finding::fail(area, says, remedy),
@@ -246,7 +246,7 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
             match allocate(&endpoint, &settings).await {
                 Ok(took) => {
                     let says = format!(
-                        "works too, after {} ms; for networks that let nothing else out",
+                        "works too, after {} ms; of use in networks that block the others",
                         took.as_millis()
                     );
                     Finding::ok(area, says).after(took)
@@ -258,7 +258,7 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
     in_order(tries).await
 }
 
-/// The same servers by the wires that are not named.
+/// The same servers over the transports that the settings do not name.
 fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
     let is_new = |endpoint: &TurnEndpoint, found: &[TurnEndpoint]| {
         !named.contains(endpoint) && !found.contains(endpoint)
@@ -306,21 +306,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_way_that_works_is_enough_if_it_is_in_use() {
+    fn one_server_that_works_is_enough_if_it_is_in_use() {
         let fail = || Finding::fail("relay a", "away", "look");
         let verdicts = |other: Finding| {
             let mut found = [fail(), other];
             one_is_enough(&mut found);
             found[0].verdict
         };
-        assert_eq!(verdicts(Finding::ok("relay b", "well")), Verdict::Warn);
-        assert_eq!(verdicts(fail()), Verdict::Fail);
+        assert_eq!(verdicts(Finding::ok("relay b", "well")), Severity::Warn);
+        assert_eq!(verdicts(fail()), Severity::Fail);
         let beside = Finding::ok(format!("TURN b{NOT_IN_USE}"), "well");
-        assert_eq!(verdicts(beside), Verdict::Fail);
+        assert_eq!(verdicts(beside), Severity::Fail);
     }
 
     #[test]
-    fn a_server_is_tried_by_every_wire_once() {
+    fn a_server_is_tried_over_every_transport_once() {
         let read = |url: &str| url.parse::<TurnEndpoint>().unwrap();
         let named = [read("turn:a:3478"), read("turns:a:443")];
         let texts: Vec<String> = others(&named).iter().map(ToString::to_string).collect();

@@ -1,8 +1,8 @@
-//! A second witness of the doctor's call: the system itself. While the call lasts, the sockets of this process are read from `/proc`
-//! (proc(5)) again and again, and every address that something is connected to is written down.
+//! ProcessSocket monitor: reads the sockets of this process from `/proc` (proc(5)) again and again while the test call lasts, and records
+//! every remote address.
 //!
-//! It does not depend on our own code noting what it opens. It sees sockets, not packets, and may miss one that lives for less than
-//! the pause between two looks; a name server that is reached by another process (systemd-resolved over D-Bus, nscd) is not seen.
+//! It does not rely on the engine's own records. It sees sockets, not packets, and may miss a socket that exists for less than the pause
+//! between two looks. It does not see name servers that another process asks (systemd-resolved over D-Bus, nscd).
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Sockets that are written down.
+/// Sockets that are recorded, at most.
 const MOST: usize = 4_096;
-/// Where sockets are listed, those over UDP with `true`.
+/// The kernel's tables of sockets; `true` for UDP.
 const TABLES: [(&str, bool); 4] = [
     ("/proc/self/net/udp", true),
     ("/proc/self/net/udp6", true),
@@ -25,32 +25,32 @@ const TABLES: [(&str, bool); 4] = [
 
 /// A socket of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Socket {
+pub(super) struct ProcessSocket {
     pub(super) is_udp: bool,
     pub(super) local: SocketAddr,
-    /// Port 0: connected to nobody.
+    /// Port 0 if it is not connected.
     pub(super) remote: SocketAddr,
 }
 
-/// Somebody who looks until they are asked.
+/// A thread that looks at the sockets until it is stopped.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct SocketMonitor {
     done: Arc<AtomicBool>,
-    seen: Arc<Mutex<BTreeSet<Socket>>>,
+    seen: Arc<Mutex<BTreeSet<ProcessSocket>>>,
     looking: JoinHandle<()>,
 }
 
-impl Witness {
-    /// Begins to look; `None` where the system does not tell.
+impl SocketMonitor {
+    /// Starts the thread; `None` if the system does not list sockets.
     pub(super) fn begin() -> Option<Self> {
         sockets()?;
         let done = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(BTreeSet::new()));
-        let (end, tell) = (Arc::clone(&done), Arc::clone(&seen));
+        let (end, record) = (Arc::clone(&done), Arc::clone(&seen));
         let looking = std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let found = sockets().unwrap_or_default();
-                let mut seen = tell.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut seen = record.lock().unwrap_or_else(PoisonError::into_inner);
                 if seen.len() < MOST {
                     seen.extend(found);
                 }
@@ -65,11 +65,11 @@ impl Witness {
         })
     }
 
-    /// What was seen, at the end.
-    pub(super) fn tell(self) -> BTreeSet<Socket> {
+    /// Stops the thread and returns every socket that it saw.
+    pub(super) fn stop(self) -> BTreeSet<ProcessSocket> {
         self.done.store(true, Ordering::Relaxed);
         let seen = Arc::clone(&self.seen);
-        // A thread that broke down has told what it saw.
+        // After a panic of the thread, what it recorded is still there.
         drop(self.looking.join());
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *seen)
@@ -77,7 +77,7 @@ impl Witness {
 }
 
 /// The sockets of this process at this moment.
-pub(super) fn sockets() -> Option<BTreeSet<Socket>> {
+pub(super) fn sockets() -> Option<BTreeSet<ProcessSocket>> {
     let ours = inodes()?;
     let mut found = BTreeSet::new();
     for (table, is_udp) in TABLES {
@@ -92,7 +92,7 @@ pub(super) fn sockets() -> Option<BTreeSet<Socket>> {
     Some(found)
 }
 
-/// The numbers of this process's sockets.
+/// The inodes of this process's sockets.
 fn inodes() -> Option<BTreeSet<u64>> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;
     let number = |entry: std::fs::DirEntry| {
@@ -106,10 +106,10 @@ fn inodes() -> Option<BTreeSet<u64>> {
     Some(entries.flatten().filter_map(number).collect())
 }
 
-/// A line of a table: the socket's number and its two ends.
-fn row(line: &str, is_udp: bool) -> Option<(u64, Socket)> {
+/// A row of a table: the socket's inode, and its two addresses.
+fn row(line: &str, is_udp: bool) -> Option<(u64, ProcessSocket)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let socket = Socket {
+    let socket = ProcessSocket {
         is_udp,
         local: address(fields.get(1)?)?,
         remote: address(fields.get(2)?)?,
@@ -117,7 +117,7 @@ fn row(line: &str, is_udp: bool) -> Option<(u64, Socket)> {
     Some((fields.get(9)?.parse().ok()?, socket))
 }
 
-/// `0100007F:1F90`: words of 32 bits in the machine's order, and the port.
+/// Parses `0100007F:1F90`: 32-bit words in the machine's byte order, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
@@ -155,24 +155,27 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the socket that is to be seen")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the socket that the monitor must see"
+    )]
     fn a_socket_that_is_gone_at_the_end_was_seen() {
         let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let remote = other.local_addr().unwrap();
-        let witness = Witness::begin().unwrap();
+        let monitor = SocketMonitor::begin().unwrap();
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(remote).unwrap();
-        let expected = Socket {
+        let expected = ProcessSocket {
             is_udp: true,
             local: socket.local_addr().unwrap(),
             remote,
         };
         let start = crate::clock::now();
-        while !witness.seen.lock().unwrap().contains(&expected) {
+        while !monitor.seen.lock().unwrap().contains(&expected) {
             assert!(start.elapsed() < Duration::from_secs(20), "it was not seen");
             std::thread::yield_now();
         }
         drop(socket);
-        assert!(witness.tell().contains(&expected));
+        assert!(monitor.stop().contains(&expected));
     }
 }

@@ -1,9 +1,10 @@
-//! Who may see the user's page: whoever brings its key, from this machine, and not for somebody else's web site.
+//! Access control of the user's page: a request needs the key, must be addressed to this machine, and must not come from another web
+//! site.
 //!
-//! - The key comes once in the address, and becomes a cookie that no script reads and no other site sends (RFC 6265bis), so that it
-//!   leaves the address bar. Programs bring it behind `Authorization: Bearer` (RFC 6750).
-//! - `Host` must be loopback with this very port (DNS rebinding); what changes something must come from the page itself (`Origin`).
-//! - Without the key every path and method gets one and the same answer. No header lets other sites read anything.
+//! - A browser sends the key once, in the URL, and gets a cookie for it that no script can read and no other site can send (RFC 6265bis),
+//!   so that the key leaves the address bar. Programs send it in `Authorization: Bearer` (RFC 6750).
+//! - `Host` must be loopback with this port, against DNS rebinding. A request that changes something must come from the page (`Origin`).
+//! - Without the key, every path and method gets the same answer. No header lets other sites read anything.
 
 use std::net::SocketAddr;
 
@@ -17,35 +18,34 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::key::draw;
 use crate::state::secret::Secret;
 
-/// Said to whoever has no key, whatever was asked for.
-const CLOSED: &str = "This page opens with its key. `ringfence run` prints the address that has it; the key is another one after each start.\n";
+/// The answer to every request without the key.
+const CLOSED: &str = "This page needs its key. `ringfence run` prints the address with the key, which changes at each start.\n";
 
-/// Nothing from anywhere else, nothing inline.
+/// Allows nothing from other origins and nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What opens the page.
+/// The key of the page and the cookie that stands for it.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct AccessGuard {
     port: u16,
     token: Secret,
-    /// What the cookie says: not the key itself, so that a browser's files do not have that.
+    /// The cookie's value. It is not the key, so that the browser's files do not hold the key.
     session: Secret,
 }
 
-impl Gate {
+impl AccessGuard {
     pub(super) fn new(address: SocketAddr, token: Secret) -> Self {
         Self {
             port: address.port(),
             token,
-            session: draw(),
+            session: Secret::random(),
         }
     }
 
-    /// Cookies know no ports: each engine's has a name of its own.
+    /// The cookie's name. It contains the port, because browsers share cookies between ports.
     fn cookie(&self) -> String {
         format!("ringfence-{}", self.port)
     }
@@ -55,11 +55,11 @@ impl Gate {
         host.is_some_and(|host| host.port_u16().unwrap_or(80) == self.port)
     }
 
-    /// Whether the key was brought: by a program, or by a browser.
-    fn opens(&self, headers: &HeaderMap) -> Option<Visitor> {
+    /// Whether the request has the key, and whether a program or a browser sent it.
+    fn opens(&self, headers: &HeaderMap) -> Option<RequestSource> {
         let bearer = text(headers, AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer "));
         if bearer.is_some_and(|token| self.token == Secret::new(token.to_owned())) {
-            return Some(Visitor::Program);
+            return Some(RequestSource::Program);
         }
         let name = self.cookie();
         let cookies = headers
@@ -72,10 +72,10 @@ impl Gate {
         let is_ours = |(key, value): (&str, &str)| {
             key == name && self.session == Secret::new(value.to_owned())
         };
-        pairs.any(is_ours).then_some(Visitor::Browser)
+        pairs.any(is_ours).then_some(RequestSource::Browser)
     }
 
-    /// The first visit: the key stands in the address.
+    /// Answers the first request of a browser, which has the key in its URL.
     fn first_visit(&self, request: &Request) -> Option<Response> {
         let is_front = request.method() == Method::GET && request.uri().path() == "/";
         let token = request.uri().query()?.strip_prefix("token=")?;
@@ -98,25 +98,25 @@ impl Gate {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Visitor {
+enum RequestSource {
     Program,
     Browser,
 }
 
-/// Lets a request through, or not. Every answer forbids what it can.
+/// Checks a request before the routes see it, and adds security headers to every answer.
 pub(super) async fn guard(
-    State(gate): State<std::sync::Arc<Gate>>,
+    State(guard_state): State<std::sync::Arc<AccessGuard>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = if !gate.is_here(request.headers()) {
+    let mut response = if !guard_state.is_here(request.headers()) {
         StatusCode::MISDIRECTED_REQUEST.into_response()
-    } else if let Some(welcome) = gate.first_visit(&request) {
+    } else if let Some(welcome) = guard_state.first_visit(&request) {
         welcome
     } else {
-        match gate.opens(request.headers()) {
+        match guard_state.opens(request.headers()) {
             None => (StatusCode::FORBIDDEN, CLOSED).into_response(),
-            Some(Visitor::Browser) if !is_from_the_page(&request) => {
+            Some(RequestSource::Browser) if !is_from_the_page(&request) => {
                 (StatusCode::FORBIDDEN, CLOSED).into_response()
             }
             Some(_) => next.run(request).await,
@@ -126,7 +126,8 @@ pub(super) async fn guard(
     response
 }
 
-/// Whether a browser asks for the page itself, or for a site that makes it. Reading changes nothing, and no other site reads the answer.
+/// Whether a browser's request comes from the page rather than from another site. Reading is always allowed: it changes nothing, and no
+/// other site can read the answer.
 fn is_from_the_page(request: &Request) -> bool {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return true;
@@ -140,7 +141,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// With `same-origin`, browsers still say the origin of a form (with `no-referrer` they do not).
+/// The referrer policy is `same-origin`, because with `no-referrer` browsers do not send the origin of a form.
 fn harden(headers: &mut HeaderMap) {
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -165,8 +166,8 @@ fn harden(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn gate() -> Gate {
-        Gate::new(([127, 0, 0, 1], 5080).into(), Secret::new("k".repeat(64)))
+    fn guard_state() -> AccessGuard {
+        AccessGuard::new(([127, 0, 0, 1], 5080).into(), Secret::new("k".repeat(64)))
     }
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
@@ -183,15 +184,19 @@ mod tests {
             ("127.0.0.1:5081", false),
             ("", false),
         ] {
-            assert_eq!(gate().is_here(&headers(&[(HOST, host)])), here, "{host}");
+            assert_eq!(
+                guard_state().is_here(&headers(&[(HOST, host)])),
+                here,
+                "{host}"
+            );
         }
     }
 
     #[test]
-    fn only_the_whole_key_or_the_whole_cookie_opens() {
-        let gate = gate();
+    fn only_the_whole_key_or_the_whole_cookie_opens_the_page() {
+        let guard_state = guard_state();
         let (whole, cut) = ("k".repeat(64), "k".repeat(63));
-        let session = gate.session.expose();
+        let session = guard_state.session.expose();
         for (name, value, opens) in [
             (AUTHORIZATION, format!("Bearer {whole}"), true),
             (AUTHORIZATION, format!("Bearer {cut}"), false),
@@ -201,7 +206,7 @@ mod tests {
             (COOKIE, format!("ringfence-5081={session}"), false),
             (COOKIE, format!("ringfence-5080={whole}"), false),
         ] {
-            let opened = gate.opens(&headers(&[(name, &value)])).is_some();
+            let opened = guard_state.opens(&headers(&[(name, &value)])).is_some();
             assert_eq!(opened, opens, "{value}");
         }
     }

@@ -1,4 +1,4 @@
-//! How commands beside the engine ask it: over its page, with the key from the state folder.
+//! The client of the user's page, for commands that ask the running engine. It reads address and key from the state folder.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,75 +6,86 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use ringfence_phonebook::Number;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
-use super::key::Key;
+use super::key::PageKey;
+use super::phone_setup::SetupLink;
 use crate::state::keystore::KeystoreError;
+use crate::stats::status::StatusReport;
 
-/// The engine is on this machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for an answer; the engine is on this machine.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the running engine says nothing.
+/// Why the running engine gives no answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum VisitFault {
+pub enum PageClientError {
     /// The file of the key cannot be read.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
     /// No engine runs on this state folder, or its page is turned off.
     #[error("no engine runs on this state folder, or its page is turned off")]
-    NobodyHome,
-    /// It runs, and what it answers is no use.
+    NotRunning,
+    /// It refuses the request.
     #[error("the engine answered {0}")]
     Refused(StatusCode),
-    /// It does not answer in a way that can be read.
-    #[error("the engine's page does not answer as it should")]
-    Garbled,
+    /// Its answer cannot be read.
+    #[error("the answer of the engine's page cannot be read")]
+    Unreadable,
 }
 
-impl VisitFault {
-    /// What the person can do.
+impl PageClientError {
+    /// What the user can do.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
             Self::Keystore(fault) => fault.remedy(),
-            Self::NobodyHome => "start it: ringfence run; or set page.listen".to_owned(),
+            Self::NotRunning => "start it: ringfence run; or set page.listen".to_owned(),
             Self::Refused(StatusCode::NOT_FOUND) => "check the number: ringfence lines".to_owned(),
-            Self::Refused(_) | Self::Garbled => "restart the engine, and see its log".to_owned(),
+            Self::Refused(_) | Self::Unreadable => "restart the engine, and see its log".to_owned(),
         }
     }
 }
 
-/// The picture of the engine that runs on this state folder, as `GET /api/status` tells it.
+/// The status of the engine that runs on this state folder (`GET /api/status`).
 ///
 /// # Errors
-/// [`VisitFault`].
-pub async fn status(state: &Path) -> Result<Value, VisitFault> {
+/// [`PageClientError`].
+pub async fn status(state: &Path) -> Result<StatusReport, PageClientError> {
     ask(state, Method::GET, "/api/status").await
 }
 
-/// A link from which a phone on this machine gets the settings of a line, once and within ten minutes: `{"url", "expires_in_seconds"}`.
+/// A link from which a phone on this machine can fetch the settings of a line, once and within ten minutes.
 ///
 /// # Errors
-/// [`VisitFault`]; 404 if there is no such line.
-pub async fn provision(state: &Path, line: Number) -> Result<Value, VisitFault> {
+/// [`PageClientError`]; 404 if there is no such line.
+pub async fn provision(state: &Path, line: Number) -> Result<SetupLink, PageClientError> {
     ask(state, Method::POST, &format!("/api/lines/{line}/provision")).await
 }
 
-/// Something is wanted of a line, as by the buttons of the page: `block`, `unblock`. It is on the disk when this returns.
+/// Sends a command for a line, as the buttons of the page do: `block` or `unblock`.
 ///
 /// # Errors
-/// [`VisitFault`].
-pub async fn wish(state: &Path, line: Number, act: &str, number: Number) -> Result<(), VisitFault> {
+/// [`PageClientError`].
+pub async fn line_command(
+    state: &Path,
+    line: Number,
+    act: &str,
+    number: Number,
+) -> Result<(), PageClientError> {
     let form = [("act", act.to_owned()), ("number", number.to_string())];
     let path = format!("/lines/{line}/wish");
     let build = |request: RequestBuilder| request.form(&form);
     send(state, Method::POST, &path, build).await.map(drop)
 }
 
-async fn ask(state: &Path, method: Method, path: &str) -> Result<Value, VisitFault> {
+async fn ask<T: DeserializeOwned>(
+    state: &Path,
+    method: Method,
+    path: &str,
+) -> Result<T, PageClientError> {
     let answer = send(state, method, path, |request| request).await?;
-    answer.json().await.map_err(|_| VisitFault::Garbled)
+    answer.json().await.map_err(|_| PageClientError::Unreadable)
 }
 
 async fn send(
@@ -82,27 +93,27 @@ async fn send(
     method: Method,
     path: &str,
     build: impl FnOnce(RequestBuilder) -> RequestBuilder,
-) -> Result<Response, VisitFault> {
-    let key = Key::read(state)?.ok_or(VisitFault::NobodyHome)?;
-    // A proxy has no business with it.
+) -> Result<Response, PageClientError> {
+    let key = PageKey::read(state)?.ok_or(PageClientError::NotRunning)?;
+    // The engine is on this machine: a proxy could only read the key.
     let client = Client::builder()
         .no_proxy()
         .redirect(Policy::none())
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .build();
-    let client = client.map_err(|_| VisitFault::Garbled)?;
+    let client = client.map_err(|_| PageClientError::Unreadable)?;
     let request = client
         .request(method, format!("http://{}{path}", key.address))
         .bearer_auth(key.token.expose());
     let answer: Response = build(request).send().await.map_err(|fault| {
         if fault.is_connect() {
-            VisitFault::NobodyHome
+            PageClientError::NotRunning
         } else {
-            VisitFault::Garbled
+            PageClientError::Unreadable
         }
     })?;
     if !answer.status().is_success() && !answer.status().is_redirection() {
-        return Err(VisitFault::Refused(answer.status()));
+        return Err(PageClientError::Refused(answer.status()));
     }
     Ok(answer)
 }

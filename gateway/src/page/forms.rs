@@ -1,5 +1,4 @@
-//! What the user decides on the page: forms become wishes and edits, which the running engine carries out. Nothing else is changed
-//! here.
+//! The forms of the page: each becomes a command for a line or an edit of a contact, which the running engine carries out.
 
 use axum::Form;
 use axum::extract::{Path, State};
@@ -11,13 +10,13 @@ use ringfence_engine::trust::contacts::Edit;
 use ringfence_phonebook::{Day, IdentityKey, Number};
 use serde::Deserialize;
 
-use super::server::{Shared, away};
+use super::server::{SharedState, away};
 use super::view;
 use crate::clock;
 
 /// A form about a line.
 #[derive(Debug, Deserialize)]
-pub(super) struct WishForm {
+pub(super) struct LineForm {
     act: String,
     #[serde(default)]
     number: String,
@@ -29,7 +28,7 @@ pub(super) struct WishForm {
 
 /// A form about a contact.
 #[derive(Debug, Deserialize)]
-pub(super) struct EditForm {
+pub(super) struct ContactForm {
     act: String,
     #[serde(default)]
     name: String,
@@ -39,7 +38,7 @@ pub(super) struct EditForm {
     sure: String,
 }
 
-impl WishForm {
+impl LineForm {
     fn wish(&self) -> Option<Wish> {
         let number = || self.number.trim().parse::<Number>().ok();
         Some(match self.act.as_str() {
@@ -53,7 +52,7 @@ impl WishForm {
         })
     }
 
-    /// A path of this page, and no other site's.
+    /// The path to return to; only a path of this page, so that no form leads to another site.
     fn back(&self) -> &str {
         let is_path = self.back.starts_with('/') && !self.back.starts_with("//");
         let is_plain = self
@@ -64,7 +63,7 @@ impl WishForm {
     }
 }
 
-impl EditForm {
+impl ContactForm {
     fn edit(&self) -> Option<Edit> {
         Some(match self.act.as_str() {
             "verify" => Edit::Verified(true),
@@ -84,48 +83,52 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     hex::decode(text).ok()?.try_into().ok()
 }
 
-/// Something is wanted of a line.
+/// Handles a form about a line.
 pub(super) async fn wish(
-    State(counter): Shared,
+    State(page_state): SharedState,
     Path(line): Path<u32>,
-    Form(form): Form<WishForm>,
+    Form(form): Form<LineForm>,
 ) -> Response {
     let back = form.back();
     let Some(wish) = form.wish() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    match counter.enquiry.wish(Number::new(line), wish).await {
+    match page_state.handle.wish(Number::new(line), wish).await {
         None => away(),
         Some(Ok(())) => Redirect::to(back).into_response(),
-        Some(Err(fault)) => counter.sorry(&format!("Because {fault}."), back).await,
+        Some(Err(fault)) => page_state.sorry(&format!("Because {fault}."), back).await,
     }
 }
 
-/// Something was decided about a contact.
+/// Handles a form about a contact.
 pub(super) async fn edit(
-    State(counter): Shared,
+    State(page_state): SharedState,
     Path(number): Path<u32>,
-    Form(form): Form<EditForm>,
+    Form(form): Form<ContactForm>,
 ) -> Response {
     let back = format!("/contacts/{number}");
     let Some(edit) = form.edit() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
     let is_gone = edit == Edit::Remove;
-    match counter.enquiry.edit(Number::new(number), edit).await {
+    match page_state.handle.edit(Number::new(number), edit).await {
         Ok(()) if is_gone => Redirect::to("/contacts").into_response(),
         Ok(()) => Redirect::to(&back).into_response(),
-        Err(fault) => counter.sorry(&format!("Because {fault}."), &back).await,
+        Err(fault) => page_state.sorry(&format!("Because {fault}."), &back).await,
     }
 }
 
-impl super::server::Counter {
+impl super::server::StatusPageState {
     async fn sorry(&self, what: &str, back: &str) -> Response {
-        let Some((picture, evidence)) = self.look().await else {
+        let Some((snapshot, evidence)) = self.look().await else {
             return away();
         };
-        let scene = self.scene(&picture, &evidence);
-        (StatusCode::CONFLICT, Html(view::sorry(&scene, what, back))).into_response()
+        let context = self.context(&snapshot, &evidence);
+        (
+            StatusCode::CONFLICT,
+            Html(view::sorry(&context, what, back)),
+        )
+            .into_response()
     }
 }
 
@@ -133,8 +136,8 @@ impl super::server::Counter {
 mod tests {
     use super::*;
 
-    fn form(act: &str, back: &str) -> WishForm {
-        WishForm {
+    fn form(act: &str, back: &str) -> LineForm {
+        LineForm {
             act: act.to_owned(),
             number: " 20418 ".to_owned(),
             text: "00".repeat(16),
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_never_leads_to_another_site() {
+    fn the_path_back_never_leads_to_another_site() {
         for back in [
             "//evil.example",
             "https://evil.example",
@@ -158,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn what_no_button_sends_is_no_wish() {
+    fn a_form_that_no_button_sends_is_refused() {
         assert_eq!(
             form("block", "/").wish(),
             Some(Wish::Block(Number::new(20_418)))
         );
         assert!(form("read", "/").wish().is_some());
         assert_eq!(form("format c:", "/").wish(), None);
-        let short = WishForm {
+        let short = LineForm {
             text: "00".to_owned(),
             ..form("read", "/")
         };
@@ -173,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_accepted_only_by_somebody_who_is_sure() {
-        let form = |sure: &str| EditForm {
+    fn a_key_is_accepted_only_when_the_user_confirms() {
+        let form = |sure: &str| ContactForm {
             act: "accept".to_owned(),
             name: String::new(),
             identity: "00".repeat(32),

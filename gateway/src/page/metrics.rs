@@ -1,4 +1,4 @@
-//! From the state of an engine to figures for a monitor. All labels are words of this file.
+//! The figures for a monitor. Labels come only from this file, so no figure can name a number, key or address.
 
 use ringfence_engine::Counters;
 use ringfence_phonebook::duty::figures::{Sheet, Spread};
@@ -6,13 +6,13 @@ use ringfence_phonebook::duty::figures::{Sheet, Spread};
 use crate::stats::snapshot::GatewayStatus;
 use crate::stats::totals::CallTotals;
 
-/// The figures of this moment.
+/// The figures at this moment.
 pub(super) fn sheet(status: &GatewayStatus) -> Sheet {
     let mut sheet = Sheet::new("ringfence");
     phones_and_calls(&mut sheet, status);
-    ways_out(&mut sheet, status);
+    connections(&mut sheet, status);
     envelopes(&mut sheet, &status.counters);
-    sound(&mut sheet, &status.sound);
+    media(&mut sheet, &status.sound);
     sheet
 }
 
@@ -45,7 +45,7 @@ fn phones_and_calls(sheet: &mut Sheet, status: &GatewayStatus) {
     sheet.gauges("calls", "Calls at this moment, by state", "state", &states);
 }
 
-fn ways_out(sheet: &mut Sheet, status: &GatewayStatus) {
+fn connections(sheet: &mut Sheet, status: &GatewayStatus) {
     let relays = status.relays;
     let states = [
         ("configured", relays.configured),
@@ -55,13 +55,13 @@ fn ways_out(sheet: &mut Sheet, status: &GatewayStatus) {
     .map(|(state, count)| (state, count as u64));
     sheet.gauges(
         "relays",
-        "Nostr relays: all that are configured, those of them with a connection, those of them that confirmed to bring rings",
+        "Nostr relays: all that are configured, those with a connection, those that confirmed the subscription to rings",
         "state",
         &states,
     );
     sheet.gauge(
         "turn_allocations_ready",
-        "Relayed addresses that wait for the next call; none for some seconds after each call",
+        "TURN allocations that wait for the next call; none for some seconds after each call",
         status.turn_ready.into(),
     );
 }
@@ -69,7 +69,7 @@ fn ways_out(sheet: &mut Sheet, status: &GatewayStatus) {
 fn envelopes(sheet: &mut Sheet, counters: &Counters) {
     sheet.counter(
         "envelopes_received",
-        "Sealed envelopes that came from relays, nearly all of them for others",
+        "Sealed envelopes from relays, nearly all of them for other engines",
         counters.envelopes,
     );
     let reasons = [
@@ -81,21 +81,21 @@ fn envelopes(sheet: &mut Sheet, counters: &Counters) {
     ];
     sheet.counters(
         "envelopes_dropped",
-        "Envelopes that came to nothing: too little work or seen before, for others, stale or forged, from a contact whose key has changed, more rings than a line may have",
+        "Envelopes that were dropped: too little proof of work or seen before, for other engines, stale or forged, from a contact whose key has changed, more rings than a line may have",
         "reason",
         &reasons,
     );
     sheet.counter(
         "stamps_stale",
-        "Proofs of work that grew too old in stock",
+        "Proofs of work that became too old before they were used",
         counters.stale_stamps,
     );
 }
 
-fn sound(sheet: &mut Sheet, tally: &CallTotals) {
+fn media(sheet: &mut Sheet, tally: &CallTotals) {
     sheet.counter(
         "calls_over",
-        "Calls that had sound and are over",
+        "Calls that had audio and have ended",
         tally.calls,
     );
     let (from, to) = (&tally.from_phones, &tally.to_phones);
@@ -103,17 +103,17 @@ fn sound(sheet: &mut Sheet, tally: &CallTotals) {
     for (name, help, counts) in [
         (
             "packets",
-            "Packets of sound that were passed on, added when a call is over",
+            "Audio packets that were passed on, added when a call ends",
             both(from.passed, to.passed),
         ),
         (
             "packets_lost",
-            "Packets of sound that never arrived, added when a call is over",
+            "Audio packets that never arrived, added when a call ends",
             both(from.lost, to.lost),
         ),
         (
             "packets_dropped",
-            "Packets that arrived and were not passed on, added when a call is over",
+            "Packets that arrived and were not passed on, added when a call ends",
             both(from.dropped, to.dropped),
         ),
     ] {
@@ -122,12 +122,12 @@ fn sound(sheet: &mut Sheet, tally: &CallTotals) {
     for (name, help, sums) in [
         (
             "jitter_from_phone_seconds",
-            "How unevenly sound came from phones, a measure for each call that is over (RFC 3550)",
+            "Jitter of audio from phones, once for each call that has ended (RFC 3550)",
             &tally.from_phones,
         ),
         (
             "jitter_to_phone_seconds",
-            "How unevenly sound came from other engines, a measure for each call that is over (RFC 3550)",
+            "Jitter of audio from other engines, once for each call that has ended (RFC 3550)",
             &tally.to_phones,
         ),
     ] {

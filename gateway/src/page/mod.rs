@@ -1,36 +1,42 @@
-//! The engine's pages, for this machine alone. Two, on listeners of their own:
+//! The engine's pages, which only this machine can reach. There are two, on separate listeners:
 //!
-//! - for a monitor, where `metrics.listen` says: `/health` and `/metrics`, open to every program of this machine and therefore
-//!   without a name in them;
-//! - for the user, where `page.listen` says: everything, behind a key ([`key`], `gate`). `GET /api/status` is the same for programs.
+//! - for a monitor, at `metrics.listen`: `/health` and `/metrics`, which every program of this machine can read, so they contain no
+//!   numbers, names or keys;
+//! - for the user, at `page.listen`: everything, behind a key ([`key`], `access`). `GET /api/status` is the same for programs
+//!   ([`crate::stats::status`]).
 //!
-//! What the user changes goes through the running engine ([`crate::stats::snapshot`]); nothing is decided here.
+//! The page shows snapshots of the running engine ([`crate::stats::snapshot`]) and passes the user's decisions to it. It decides nothing.
 
-mod forms;
-mod server;
 mod access;
-mod phone_setup;
-mod warnings;
+pub mod client;
+mod forms;
 pub mod key;
+mod metrics;
 mod monitor;
-mod qr;
+mod phone_setup;
+pub(crate) mod qr;
 mod report;
 mod routes;
-mod metrics;
+mod server;
 mod view;
-pub mod client;
+mod warnings;
 
 use std::net::SocketAddr;
 
 use ringfence_phonebook::duty::page::{Page, PageError};
 
+pub use crate::provisioning::registrar::RegistrarInfo;
 use crate::run::handle::GatewayHandle;
-pub use server::{Front, FrontError};
+pub use phone_setup::SetupLink;
+pub use server::{StatusPage, StatusPageError};
 
-/// Opens the monitor's page of a running engine. Dropping it closes it.
+/// Opens the page for monitors. Dropping it closes it.
 ///
 /// # Errors
 /// [`PageError`]: not a loopback address, or one that is taken.
-pub async fn open(address: SocketAddr, enquiry: GatewayHandle) -> Result<Page, PageError> {
-    Page::open(address, monitor::routes(enquiry)).await
+pub async fn open_monitor_page(
+    address: SocketAddr,
+    handle: GatewayHandle,
+) -> Result<Page, PageError> {
+    Page::open(address, monitor::routes(handle)).await
 }

@@ -1,4 +1,4 @@
-//! What a monitor asks: whether the engine is well (`/health`), and figures (`/metrics`, in the text format of Prometheus).
+//! The page for monitors: whether the engine works (`/health`), and figures (`/metrics`, in the text format of Prometheus).
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use super::metrics::sheet;
 use crate::run::handle::GatewayHandle;
 use crate::stats::snapshot::GatewayStatus;
 
-/// An engine that does not say how it is within this is not well.
+/// An engine that does not answer within this time is unhealthy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The pages of a monitor.
-pub(super) fn routes(enquiry: GatewayHandle) -> Router {
+/// The routes for a monitor.
+pub(super) fn routes(handle: GatewayHandle) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
-        .with_state(enquiry)
+        .with_state(handle)
 }
 
-async fn health(State(enquiry): State<GatewayHandle>) -> Response {
-    match complaint(ask(&enquiry).await.as_ref()) {
+async fn health(State(handle): State<GatewayHandle>) -> Response {
+    match complaint(ask(&handle).await.as_ref()) {
         None => "ok\n".into_response(),
         Some(words) => (StatusCode::SERVICE_UNAVAILABLE, format!("{words}\n")).into_response(),
     }
 }
 
-async fn metrics(State(enquiry): State<GatewayHandle>) -> Response {
-    match ask(&enquiry).await {
+async fn metrics(State(handle): State<GatewayHandle>) -> Response {
+    match ask(&handle).await {
         Some(status) => {
             let text = sheet(&status).text();
             ([(CONTENT_TYPE, figures::CONTENT_TYPE)], text).into_response()
@@ -43,16 +43,16 @@ async fn metrics(State(enquiry): State<GatewayHandle>) -> Response {
     }
 }
 
-async fn ask(enquiry: &GatewayHandle) -> Option<GatewayStatus> {
-    timeout(PATIENCE, enquiry.status()).await.ok().flatten()
+async fn ask(handle: &GatewayHandle) -> Option<GatewayStatus> {
+    timeout(PATIENCE, handle.status()).await.ok().flatten()
 }
 
-/// Why nobody can be called or call; `None` when the engine is well. A relayed address that is not ready is no complaint: after
-/// every call there is none for some seconds, and the next call dials.
+/// Why no call works; `None` if the engine is healthy. A missing TURN allocation is no reason: after every call there is none for some
+/// seconds, and the next call makes one.
 fn complaint(status: Option<&GatewayStatus>) -> Option<&'static str> {
     match status {
         None => Some("the engine does not answer"),
-        Some(status) if status.relays.listening == 0 => Some("no Nostr relay brings rings"),
+        Some(status) if status.relays.listening == 0 => Some("no Nostr relay delivers rings"),
         Some(_) => None,
     }
 }
@@ -62,11 +62,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_engine_that_nobody_can_ring_is_not_well() {
+    fn an_engine_that_cannot_be_called_is_unhealthy() {
         let mut status = GatewayStatus::default();
         assert_eq!(
             complaint(Some(&status)),
-            Some("no Nostr relay brings rings")
+            Some("no Nostr relay delivers rings")
         );
         status.relays.listening = 1;
         assert_eq!(complaint(Some(&status)), None);

@@ -1,199 +1,117 @@
-//! Handing settings to phones: one-time links, and files for the user to save.
-
-use std::sync::Arc;
+//! Setting up a phone from the page: makes one-time links, shows them, and offers files of settings to save.
 
 use axum::extract::{Path, Query, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_DISPOSITION;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Form, Json, Router};
+use axum::{Form, Json};
 use ringfence_phonebook::Number;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
-use crate::provisioning::registrar::Board;
-use super::server::Shared;
+use super::server::SharedState;
 use super::view;
-use crate::clock;
-use crate::provisioning::{Desks, LIFE, Model, Office, Order, Place, Redeemed, Wire};
-use crate::state::secret::Secret;
+use crate::provisioning::{LINK_LIFE, PhoneKind, PhoneLocation, PhoneTransport, SetupRequest};
 
-/// What hands settings out, on the page and on the network alike.
-#[derive(Debug)]
-pub(super) struct Provisioner {
-    pub(super) board: Board,
-    pub(super) office: Office,
-    /// Where links for this machine lead to, and those for the network.
-    pub(super) here: String,
-    pub(super) lan: Option<String>,
-    /// The desk phones of the network.
-    pub(super) desks: Option<Desks>,
-}
-
-/// What a form, or a program, says of a phone. What it leaves out is the usual.
+/// A phone as a form or a program describes it. A missing field has its default.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Wanted {
+pub(super) struct SetupForm {
     phone: String,
     from: String,
     wire: String,
 }
 
-impl Wanted {
-    fn order(&self, number: u32) -> Option<Order> {
-        let or = |word: &str, usual: &str| {
-            if word.is_empty() {
-                usual.to_owned()
-            } else {
-                word.to_owned()
-            }
+/// A one-time link, as programs get it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SetupLink {
+    /// The URL, from which a phone can fetch the settings of a line once.
+    pub url: String,
+    /// Seconds until the link stops working.
+    pub expires_in_seconds: u64,
+}
+
+/// The URL gives access to a line.
+impl std::fmt::Debug for SetupLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SetupLink(..)")
+    }
+}
+
+impl SetupForm {
+    fn request(&self, number: u32) -> Option<SetupRequest> {
+        let location = match self.from.as_str() {
+            "" => PhoneLocation::Here,
+            word => PhoneLocation::read(word)?,
         };
-        let place = Place::read(&or(&self.from, "here"))?;
-        Some(Order {
+        Some(SetupRequest {
             number: Number::new(number),
-            model: Model::read(&or(&self.phone, "linphone"))?,
-            place,
-            wire: Wire::read(&or(&self.wire, place.usual_wire().word()))?,
+            model: match self.phone.as_str() {
+                "" => PhoneKind::Linphone,
+                word => PhoneKind::read(word)?,
+            },
+            location,
+            transport: match self.wire.as_str() {
+                "" => location.default_transport(),
+                word => PhoneTransport::read(word)?,
+            },
         })
     }
 }
 
-impl Provisioner {
-    /// A new link; `None` if nothing could be handed out for the order.
-    fn link(&self, order: Order) -> Option<Secret> {
-        self.board.setup(&order)?;
-        let base = match order.place {
-            Place::Here => &self.here,
-            Place::Lan => self.lan.as_ref()?,
-        };
-        let token = self.office.issue(order, clock::now());
-        Some(Secret::new(format!("{base}/p/{}", token.expose())))
-    }
-
-    pub(super) fn hand(&self, order: &Order) -> Option<Response> {
-        let setup = self.board.setup(order)?;
-        let text = order.model.write(&setup);
-        let head = [
-            (CONTENT_TYPE, order.model.kind()),
-            (CACHE_CONTROL, "no-store"),
-        ];
-        Some((head, text.to_string()).into_response())
-    }
-}
-
-/// The link of the page, shown with its code.
+/// Makes a link and shows it with its QR code.
 pub(super) async fn link(
-    State(counter): Shared,
+    State(page_state): SharedState,
     Path(number): Path<u32>,
-    Form(wanted): Form<Wanted>,
+    Form(form): Form<SetupForm>,
 ) -> Response {
-    let made = wanted
-        .order(number)
-        .and_then(|order| Some((order, counter.provisioner.link(order)?)));
-    let page = |scene: &view::Scene<'_>| {
-        let (order, url) = made?;
-        let own = scene.board.line(order.number)?;
-        Some(view::line::link(scene, own, &order, url.expose()))
+    let made = form
+        .request(number)
+        .and_then(|request| Some((request, page_state.provisioning.link(request)?)));
+    let page = |context: &view::PageContext<'_>| {
+        let (request, url) = made?;
+        let own = context.registrar.line(request.number)?;
+        Some(view::line::link(context, own, &request, url.expose()))
     };
-    counter.show(page).await
+    page_state.show(page).await
 }
 
-/// The same for programs; the body is JSON with `phone`, `from` and `wire`, or nothing.
+/// Makes a link for a program. The body is JSON with `phone`, `from` and `wire`, or empty.
 pub(super) async fn link_for_programs(
-    State(counter): Shared,
+    State(page_state): SharedState,
     Path(number): Path<u32>,
-    wanted: Option<Json<Wanted>>,
+    form: Option<Json<SetupForm>>,
 ) -> Response {
-    let wanted = wanted.map(|Json(wanted)| wanted).unwrap_or_default();
-    match wanted
-        .order(number)
-        .and_then(|order| counter.provisioner.link(order))
-    {
-        Some(url) => Json(json!({ "url": url.expose(), "expires_in_seconds": LIFE.as_secs() }))
-            .into_response(),
+    let form = form.map(|Json(form)| form).unwrap_or_default();
+    let url = form
+        .request(number)
+        .and_then(|request| page_state.provisioning.link(request));
+    match url {
+        Some(url) => Json(SetupLink {
+            url: url.expose().to_owned(),
+            expires_in_seconds: LINK_LIFE.as_secs(),
+        })
+        .into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-/// A file for the user to save.
+/// A file of settings for the user to save.
 pub(super) async fn file(
-    State(counter): Shared,
+    State(page_state): SharedState,
     Path(number): Path<u32>,
-    Query(wanted): Query<Wanted>,
+    Query(form): Query<SetupForm>,
 ) -> Response {
-    let handed = wanted
-        .order(number)
-        .and_then(|order| Some((order, counter.provisioner.hand(&order)?)));
-    match handed {
-        Some((order, file)) => {
+    let file = form
+        .request(number)
+        .and_then(|request| Some((request, page_state.provisioning.file(&request)?)));
+    match file {
+        Some((request, file)) => {
             let name = format!(
                 "attachment; filename=\"{}\"",
-                order.model.file(order.number)
+                request.model.file(request.number)
             );
             ([(CONTENT_DISPOSITION, name)], file).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-/// What desk phones fetch: below the secret path, by their own names. They check the engine's certificate when they register.
-pub(super) async fn desk(
-    State(provisioner): State<Arc<Provisioner>>,
-    Path((secret, file)): Path<(String, String)>,
-) -> Response {
-    let now = clock::now();
-    if provisioner.office.is_put_off(now) {
-        return StatusCode::TOO_MANY_REQUESTS.into_response();
-    }
-    let found = provisioner
-        .desks
-        .as_ref()
-        .and_then(|desks| desks.find(&secret, &file));
-    let handed = found.and_then(|(model, number)| {
-        let (place, wire) = (Place::Lan, Place::Lan.usual_wire());
-        provisioner.hand(&Order {
-            number,
-            model,
-            place,
-            wire,
-        })
-    });
-    match handed {
-        Some(file) => {
-            tracing::info!("a desk phone fetched the settings of a line");
-            file
-        }
-        None => {
-            provisioner.office.miss(now);
-            StatusCode::NOT_FOUND.into_response()
-        }
-    }
-}
-
-/// Where phones fetch, without any key but the one in the link. Whatever is no link that is good gets the same answer.
-pub(super) fn counter(provisioner: Arc<Provisioner>) -> Router {
-    Router::new()
-        .route("/p/{token}", get(fetch))
-        .with_state(provisioner)
-}
-
-async fn fetch(
-    State(provisioner): State<Arc<Provisioner>>,
-    method: Method,
-    Path(token): Path<String>,
-) -> Response {
-    if method != Method::GET {
-        // A look ahead uses no link up.
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    match provisioner.office.redeem(&token, clock::now()) {
-        Redeemed::Good(order) => {
-            tracing::info!("the settings of a line were fetched by a phone");
-            let handed = provisioner.hand(&order);
-            handed.unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
-        }
-        Redeemed::Unknown => StatusCode::NOT_FOUND.into_response(),
-        Redeemed::Later => StatusCode::TOO_MANY_REQUESTS.into_response(),
     }
 }

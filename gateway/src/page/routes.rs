@@ -1,4 +1,4 @@
-//! The user's pages by their addresses, and the files that they need.
+//! The routes of the user's page, and its static files.
 
 use std::sync::Arc;
 
@@ -10,32 +10,32 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use ringfence_phonebook::Number;
 
-use super::server::{Counter, Shared, away};
-use super::view::{self, Scene};
+use super::server::{SharedState, StatusPageState, away};
+use super::view::{self, PageContext};
 use super::{forms, phone_setup};
 
 const STYLE: &str = include_str!("files/page.css");
 const SCRIPT: &str = include_str!("files/page.js");
 const ICON: &str = include_str!("files/icon.svg");
 
-/// All of them.
-pub(super) fn routes() -> Router<Arc<Counter>> {
+/// Every route behind the key.
+pub(super) fn routes() -> Router<Arc<StatusPageState>> {
     Router::new()
         .route(
             "/",
-            get(async |counter: Shared| show(counter, view::home::home).await),
+            get(async |page_state: SharedState| show(page_state, view::home::home).await),
         )
         .route(
             "/calls",
-            get(async |counter: Shared| show(counter, view::calls::calls).await),
+            get(async |page_state: SharedState| show(page_state, view::calls::calls).await),
         )
         .route(
             "/contacts",
-            get(async |counter: Shared| show(counter, view::contact::contacts).await),
+            get(async |page_state: SharedState| show(page_state, view::contact::contacts).await),
         )
         .route(
             "/help",
-            get(async |counter: Shared| show(counter, view::home::help).await),
+            get(async |page_state: SharedState| show(page_state, view::home::help).await),
         )
         .route("/contacts/{number}", get(contact))
         .route("/contacts/{number}/accept", get(accept))
@@ -62,46 +62,53 @@ pub(super) fn routes() -> Router<Arc<Counter>> {
         )
 }
 
-async fn show(State(counter): Shared, page: fn(&Scene<'_>) -> String) -> Response {
-    counter.show(|scene| Some(page(scene))).await
+async fn show(State(page_state): SharedState, page: fn(&PageContext<'_>) -> String) -> Response {
+    page_state.show(|context| Some(page(context))).await
 }
 
-async fn contact(State(counter): Shared, Path(number): Path<u32>) -> Response {
-    let page = |scene: &Scene<'_>| {
-        let contact = scene.picture.contacts.get(Number::new(number))?;
-        Some(view::contact::contact(scene, contact))
+async fn contact(State(page_state): SharedState, Path(number): Path<u32>) -> Response {
+    let page = |context: &PageContext<'_>| {
+        let contact = context.snapshot.contacts.get(Number::new(number))?;
+        Some(view::contact::contact(context, contact))
     };
-    counter.show(page).await
+    page_state.show(page).await
 }
 
-async fn accept(State(counter): Shared, Path(number): Path<u32>) -> Response {
-    let page = |scene: &Scene<'_>| {
-        let contact = scene.picture.contacts.get(Number::new(number))?;
-        Some(view::contact::accept(scene, contact, contact.other?))
+async fn accept(State(page_state): SharedState, Path(number): Path<u32>) -> Response {
+    let page = |context: &PageContext<'_>| {
+        let contact = context.snapshot.contacts.get(Number::new(number))?;
+        Some(view::contact::accept(context, contact, contact.other?))
     };
-    counter.show(page).await
+    page_state.show(page).await
 }
 
-async fn line(State(counter): Shared, Path(number): Path<u32>) -> Response {
-    let page = |scene: &Scene<'_>| {
+async fn line(State(page_state): SharedState, Path(number): Path<u32>) -> Response {
+    let page = |context: &PageContext<'_>| {
         let number = Number::new(number);
-        let line = scene
-            .picture
+        let line = context
+            .snapshot
             .lines
             .iter()
             .find(|line| line.number == number)?;
-        Some(view::line::line(scene, line, scene.board.line(number)?))
+        Some(view::line::line(
+            context,
+            line,
+            context.registrar.line(number)?,
+        ))
     };
-    counter.show(page).await
+    page_state.show(page).await
 }
 
-impl Counter {
-    /// A page of this moment; 404 if it shows nothing.
-    pub(super) async fn show(&self, page: impl FnOnce(&Scene<'_>) -> Option<String>) -> Response {
-        let Some((picture, evidence)) = self.look().await else {
+impl StatusPageState {
+    /// Renders a page from a fresh snapshot; 404 if `page` returns none.
+    pub(super) async fn show(
+        &self,
+        page: impl FnOnce(&PageContext<'_>) -> Option<String>,
+    ) -> Response {
+        let Some((snapshot, evidence)) = self.look().await else {
             return away();
         };
-        match page(&self.scene(&picture, &evidence)) {
+        match page(&self.context(&snapshot, &evidence)) {
             Some(html) => Html(html).into_response(),
             None => StatusCode::NOT_FOUND.into_response(),
         }

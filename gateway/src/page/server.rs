@@ -1,4 +1,4 @@
-//! The user's page of a running engine: opens it, writes its key down, and answers programs.
+//! The user's page of a running engine: opens it, saves its key for commands, and serves `GET /api/status`.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -14,83 +14,84 @@ use axum::{Json, Router, middleware};
 use ringfence_phonebook::duty::page::{Page, PageError, Place};
 use tokio::task::spawn_blocking;
 
-use crate::provisioning::registrar::Board;
-use super::access::{Gate, guard};
-use super::phone_setup::{self, Provisioner};
-use super::key::{self, Key};
-use crate::provisioning::network_server::Lan;
+use super::access::{AccessGuard, guard};
+use super::key::{self, PageKey};
 use super::report::report;
 use super::routes;
-use super::view::Scene;
+use super::view::PageContext;
 use crate::clock;
-use crate::provisioning::{Desks, Office};
+use crate::provisioning::OneTimeLinks;
+use crate::provisioning::desk_phones::{DeskPhones, secret_path};
+use crate::provisioning::network_server::NetworkServer;
+use crate::provisioning::registrar::RegistrarInfo;
+use crate::provisioning::service::{ProvisioningService, link_routes};
 use crate::run::handle::GatewayHandle;
 use crate::state::keystore::{EvidenceFile, EvidenceFolder, KeystoreError};
 use crate::state::secret::Secret;
 use crate::stats::snapshot::Snapshot;
 
-/// Why the page is not there.
+/// Why the page could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FrontError {
+pub enum StatusPageError {
     /// It cannot be opened.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// The network cannot be asked for its new phones.
+    /// The socket for new phones cannot be opened.
     #[error("cannot listen for new phones on the network: {0}")]
-    Plug(std::io::Error),
-    /// Its key cannot be written down.
+    PlugAndPlay(std::io::Error),
+    /// Its key cannot be saved.
     #[error(transparent)]
     Key(#[from] KeystoreError),
 }
 
-/// The open page. Dropping it closes it, and its key is gone.
+/// The open page. Dropping it closes it and removes its key.
 #[derive(Debug)]
-pub struct Front {
-    key: Key,
+pub struct StatusPage {
+    key: PageKey,
     state: PathBuf,
     _page: Page,
-    _lan: Option<Lan>,
+    _network_server: Option<NetworkServer>,
 }
 
-/// What every answer is made from.
+/// The state that handlers share.
 #[derive(Debug)]
-pub(super) struct Counter {
-    pub(super) enquiry: GatewayHandle,
-    pub(super) provisioner: Arc<Provisioner>,
+pub(super) struct StatusPageState {
+    pub(super) handle: GatewayHandle,
+    pub(super) provisioning: Arc<ProvisioningService>,
     opened: Instant,
 }
 
-/// The counter, as handlers get it.
-pub(super) type Shared = State<Arc<Counter>>;
+/// The state in the form that handlers take.
+pub(super) type SharedState = State<Arc<StatusPageState>>;
 
-impl Front {
-    /// Opens it; at a free port if the one of `address` is taken.
+impl StatusPage {
+    /// Opens the page; at a free port if that of `address` is taken.
     ///
     /// # Errors
-    /// [`FrontError`].
+    /// [`StatusPageError`].
     pub async fn open(
         address: SocketAddr,
-        board: Board,
-        enquiry: GatewayHandle,
-    ) -> Result<Self, FrontError> {
-        let place = take_place(address).await?;
-        let key = Key::draw(place.address());
-        let state = board.state.clone();
-        let (provisioner, lan) = open_office(&place, board).await?;
-        let counter = Arc::new(Counter {
-            enquiry,
-            provisioner,
+        registrar: RegistrarInfo,
+        handle: GatewayHandle,
+    ) -> Result<Self, StatusPageError> {
+        let bound = bind(address).await?;
+        let key = PageKey::draw(bound.address());
+        let state = registrar.state.clone();
+        let (provisioning, network_server) = open_provisioning(&bound, registrar).await?;
+        let page_state = Arc::new(StatusPageState {
+            handle,
+            provisioning,
             opened: clock::now(),
         });
-        let gate = Arc::new(Gate::new(place.address(), key.token.clone()));
-        let page = place.serve(routes(counter, gate));
+        let guard = Arc::new(AccessGuard::new(bound.address(), key.token.clone()));
+        let page = bound.serve(routes(page_state, guard));
         key.write(&state)?;
         Ok(Self {
             key,
             state,
             _page: page,
-            _lan: lan,
+            _network_server: network_server,
         })
     }
 
@@ -100,21 +101,21 @@ impl Front {
         &self.state
     }
 
-    /// Where it is.
+    /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.key.address
     }
 
-    /// The address that opens it.
+    /// The URL that opens it.
     #[must_use]
     pub fn url(&self) -> Secret {
         self.key.url()
     }
 }
 
-/// The place of the page, or another one if that is taken.
-async fn take_place(address: SocketAddr) -> Result<Place, PageError> {
+/// Binds the address, or a free port if it is taken.
+async fn bind(address: SocketAddr) -> Result<Place, PageError> {
     match Page::bind(address).await {
         Err(PageError::Listen { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
             tracing::warn!(
@@ -123,63 +124,63 @@ async fn take_place(address: SocketAddr) -> Result<Place, PageError> {
             );
             Page::bind(SocketAddr::new(address.ip(), 0)).await
         }
-        place => place,
+        bound => bound,
     }
 }
 
-/// What hands settings to phones: on the page, and on the network if that is switched on.
-async fn open_office(
+/// Sets up provisioning: for this machine on the page, and for the network if the settings ask for it.
+async fn open_provisioning(
     page: &Place,
-    mut board: Board,
-) -> Result<(Arc<Provisioner>, Option<Lan>), FrontError> {
-    let provisioner = |board: Board, desks| {
-        Arc::new(Provisioner {
-            office: Office::default(),
+    mut registrar: RegistrarInfo,
+) -> Result<(Arc<ProvisioningService>, Option<NetworkServer>), StatusPageError> {
+    let service = |registrar: RegistrarInfo, desk_phones| {
+        Arc::new(ProvisioningService {
+            links: OneTimeLinks::default(),
             here: format!("http://{}", page.address()),
-            lan: board.lan_base(),
-            desks,
-            board,
+            lan: registrar.lan_base(),
+            desk_phones,
+            registrar,
         })
     };
-    let Some(network) = board.provisioning.clone() else {
-        return Ok((provisioner(board, None), None));
+    let Some(network) = registrar.provisioning.clone() else {
+        return Ok((service(registrar, None), None));
     };
-    let place = Place::on_network(network.listen).await?;
-    board.lan = Some(place.address());
-    let desks = Desks::new(key::lasting(&board.state)?, network.desks);
-    let provisioner = provisioner(board, Some(desks));
-    let lan = Lan::open(place, network.plug_and_play, Arc::clone(&provisioner)).await;
-    Ok((provisioner, Some(lan.map_err(FrontError::Plug)?)))
+    let bound = Place::on_network(network.listen).await?;
+    registrar.lan = Some(bound.address());
+    let desk_phones = DeskPhones::new(secret_path(&registrar.state)?, network.desks);
+    let service = service(registrar, Some(desk_phones));
+    let server = NetworkServer::open(bound, network.plug_and_play, Arc::clone(&service)).await;
+    Ok((service, Some(server.map_err(StatusPageError::PlugAndPlay)?)))
 }
 
-impl Drop for Front {
+impl Drop for StatusPage {
     fn drop(&mut self) {
-        // Left behind, it opens nothing.
+        // A file that stays behind opens nothing.
         drop(std::fs::remove_file(key::file(&self.state)));
     }
 }
 
-fn routes(counter: Arc<Counter>, gate: Arc<Gate>) -> Router {
-    let phones = phone_setup::counter(Arc::clone(&counter.provisioner));
+fn routes(page_state: Arc<StatusPageState>, access: Arc<AccessGuard>) -> Router {
+    let phones = link_routes(Arc::clone(&page_state.provisioning));
     routes::routes()
         .route("/api/status", get(status))
         .fallback(async || StatusCode::NOT_FOUND)
-        .layer(middleware::from_fn_with_state(gate, guard))
-        .with_state(counter)
+        .layer(middleware::from_fn_with_state(access, guard))
+        .with_state(page_state)
         .merge(phones)
 }
 
-async fn status(State(counter): Shared) -> Response {
-    match counter.look().await {
-        Some((picture, evidence)) => {
-            let uptime = counter.opened.elapsed().as_secs();
-            Json(report(&picture, counter.board(), &evidence, uptime)).into_response()
+async fn status(State(page_state): SharedState) -> Response {
+    match page_state.look().await {
+        Some((snapshot, evidence)) => {
+            let uptime = page_state.opened.elapsed().as_secs();
+            Json(report(&snapshot, page_state.registrar(), &evidence, uptime)).into_response()
         }
         None => away(),
     }
 }
 
-/// The engine stops, or is too busy to answer.
+/// The answer when the engine stops or is too busy to answer.
 pub(super) fn away() -> Response {
     (
         StatusCode::SERVICE_UNAVAILABLE,
@@ -188,29 +189,29 @@ pub(super) fn away() -> Response {
         .into_response()
 }
 
-impl Counter {
-    /// The engine, and the evidence on the disk.
+impl StatusPageState {
+    /// A snapshot of the engine, and the evidence on the disk.
     pub(super) async fn look(&self) -> Option<(Box<Snapshot>, Vec<EvidenceFile>)> {
-        let picture = self.enquiry.picture().await?;
-        let folder = EvidenceFolder::of(&self.board().state);
+        let snapshot = self.handle.picture().await?;
+        let folder = EvidenceFolder::of(&self.registrar().state);
         let evidence = spawn_blocking(move || folder.list()).await;
-        // What cannot be read is said by `ringfence evidence`.
+        // `ringfence evidence` reports files that cannot be read.
         let evidence = evidence.ok().and_then(Result::ok).unwrap_or_default();
-        Some((picture, evidence))
+        Some((snapshot, evidence))
     }
 
-    pub(super) fn board(&self) -> &Board {
-        &self.provisioner.board
+    pub(super) fn registrar(&self) -> &RegistrarInfo {
+        &self.provisioning.registrar
     }
 
-    pub(super) fn scene<'a>(
+    pub(super) fn context<'a>(
         &'a self,
-        picture: &'a Snapshot,
+        snapshot: &'a Snapshot,
         evidence: &'a [EvidenceFile],
-    ) -> Scene<'a> {
-        Scene {
-            picture,
-            board: self.board(),
+    ) -> PageContext<'a> {
+        PageContext {
+            snapshot,
+            registrar: self.registrar(),
             evidence,
         }
     }

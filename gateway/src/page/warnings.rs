@@ -1,84 +1,74 @@
-//! What the user should know and do: each warning says what is wrong and the way out.
+//! The warnings of the status: each says what is wrong and what to do.
 
 use ringfence_engine::trust::contacts::ShownBy;
 
-use crate::provisioning::registrar::Board;
 pub(super) use crate::calendar::span;
+use crate::provisioning::registrar::RegistrarInfo;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::Snapshot;
+use crate::stats::status::StatusWarning;
 
-/// A phone book that missed so many epochs is old.
+/// A copy of the phone book that lacks more epochs than this is old.
 const LATE_EPOCHS: u64 = 3;
 
-/// Something is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Warning {
-    /// Calls do not work, or somebody may stand in between.
-    pub(super) is_grave: bool,
-    /// What it is.
-    pub(super) what: String,
-    /// What to do.
-    pub(super) remedy: String,
-}
-
-fn grave(what: String, remedy: &str) -> Warning {
-    Warning {
-        is_grave: true,
+fn grave(what: String, remedy: &str) -> StatusWarning {
+    StatusWarning {
+        grave: true,
         what,
         remedy: remedy.to_owned(),
     }
 }
 
-fn mild(what: String, remedy: &str) -> Warning {
-    Warning {
-        is_grave: false,
+fn mild(what: String, remedy: &str) -> StatusWarning {
+    StatusWarning {
+        grave: false,
         ..grave(what, remedy)
     }
 }
 
-/// Everything that is wrong, the worst first.
+/// Every warning, grave ones first.
 pub(super) fn warnings(
-    picture: &Snapshot,
-    board: &Board,
+    snapshot: &Snapshot,
+    registrar: &RegistrarInfo,
     evidence: &[EvidenceFile],
-) -> Vec<Warning> {
-    let mut warnings = trust(picture, evidence);
-    warnings.extend(ways_out(picture));
-    warnings.extend(phones(picture, board));
-    warnings.sort_by_key(|warning| !warning.is_grave);
+) -> Vec<StatusWarning> {
+    let mut warnings = trust(snapshot, evidence);
+    warnings.extend(connections(snapshot));
+    warnings.extend(phones(snapshot, registrar));
+    warnings.sort_by_key(|warning| !warning.grave);
     warnings
 }
 
-fn trust(picture: &Snapshot, evidence: &[EvidenceFile]) -> Vec<Warning> {
-    let changed = picture
+fn trust(snapshot: &Snapshot, evidence: &[EvidenceFile]) -> Vec<StatusWarning> {
+    let changed = snapshot
         .contacts
         .iter()
         .filter_map(|contact| Some((contact, contact.other?)));
     let keys = changed.map(|(contact, other)| {
         let shown = match other.shown_by {
             ShownBy::Book => "the phone book lists it with another key",
-            ShownBy::Ring => "somebody rang from it with another key",
+            ShownBy::Ring => "a call from it came with another key",
         };
         grave(
             format!("The key of {} has changed: {shown}. Calls with it are refused.", contact.number),
-            "Ask the person by another way whether they have a new key. If so, accept it on the page of the contact.",
+            "Ask the person in another way whether they have a new key. If so, accept it on the contact's page.",
         )
     });
     let mut warnings: Vec<_> = keys.collect();
     if !evidence.is_empty() {
         warnings.push(grave(
             "There is evidence against the phone book.".to_owned(),
-            "Read it below the contacts, show it to the book's operator, and trust no number that you have not verified.",
+            "Read it below the contacts, show it to the phone book's operator, and trust no number that you have not verified.",
         ));
     }
     warnings
 }
 
-fn ways_out(picture: &Snapshot) -> Vec<Warning> {
-    let (relays, mut warnings) = (picture.status.relays, Vec::new());
+fn connections(snapshot: &Snapshot) -> Vec<StatusWarning> {
+    let (relays, mut warnings) = (snapshot.status.relays, Vec::new());
     if relays.listening == 0 {
         warnings.push(grave(
-            "No Nostr relay brings rings: nobody can call you, and you can call nobody.".to_owned(),
+            "No Nostr relay delivers rings: you can neither be called nor call.".to_owned(),
             "Check this machine's network, then the setting `relays`.",
         ));
     } else if relays.listening < relays.configured {
@@ -88,20 +78,20 @@ fn ways_out(picture: &Snapshot) -> Vec<Warning> {
                 "{down} of {} Nostr relays do not answer.",
                 relays.configured
             ),
-            "Calls go through the others. If it lasts, take the relay out of the setting `relays`.",
+            "Calls use the others. If it persists, remove the relay from the setting `relays`.",
         ));
     }
-    match picture.book {
+    match snapshot.book {
         None => warnings.push(grave(
             "The phone book has not been downloaded: no number can be dialled.".to_owned(),
-            "Check this machine's network; the engine tries again by itself.",
+            "Check this machine's network; the engine tries again automatically.",
         )),
         Some(book) => {
-            let age = picture.at.seconds().saturating_sub(book.closed.seconds());
+            let age = snapshot.at.seconds().saturating_sub(book.closed.seconds());
             if age > LATE_EPOCHS * u64::from(book.period) + 60 {
                 warnings.push(mild(
                     format!("The copy of the phone book is {} old.", span(age)),
-                    "Calls go on with it; new numbers are missing. If it lasts, check the network, the clock, and ask the book's operator.",
+                    "Calls still work; new numbers are missing. If it persists, check the network and the clock, and ask the phone book's operator.",
                 ));
             }
         }
@@ -109,10 +99,10 @@ fn ways_out(picture: &Snapshot) -> Vec<Warning> {
     warnings
 }
 
-fn phones(picture: &Snapshot, board: &Board) -> Vec<Warning> {
+fn phones(snapshot: &Snapshot, registrar: &RegistrarInfo) -> Vec<StatusWarning> {
     let mut warnings = Vec::new();
-    for line in &picture.lines {
-        let name = board
+    for line in &snapshot.lines {
+        let name = registrar
             .line(line.number)
             .and_then(|line| line.name.as_deref());
         let who = name.map_or_else(
@@ -122,14 +112,16 @@ fn phones(picture: &Snapshot, board: &Board) -> Vec<Warning> {
         if line.phones.is_empty() {
             warnings.push(mild(
                 format!("No phone is registered to line {who}."),
-                "Set one up: the line's page has a code to scan and the settings to type.",
+                "Set one up: the line's page has a QR code and the settings to type.",
             ));
         }
-        let waiting = picture.ledger.news(line.number).texts;
+        let waiting = snapshot.ledger.news(line.number).texts;
         if let Some(status) = line.takes_no_texts.filter(|_| waiting > 0) {
             warnings.push(mild(
-                format!("The phones of line {who} take no texts (they say {status}), and {waiting} wait."),
-                "Read them here, or register a phone that takes texts.",
+                format!(
+                    "The phones of line {who} refuse texts (status {status}), and {waiting} wait."
+                ),
+                "Read them here, or register a phone that accepts texts.",
             ));
         }
     }

@@ -1,8 +1,8 @@
-//! baresip: a line of its `accounts` file, and what belongs into its `config`.
+//! baresip: a line for its `accounts` file, and settings for its `config`.
 
-use super::{EXPIRES, MAILBOX, Setup, Wire, one_line};
+use super::{EXPIRES, MAILBOX, PhoneSetup, PhoneTransport, one_line};
 
-pub(super) fn write(setup: &Setup<'_>) -> String {
+pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
     let (server, account) = (&setup.server, &setup.line.account);
     let name = one_line(&setup.title()).replace(['"', '\\', '<', '>', ';', '&'], "'");
     let media = match (setup.is_encrypted(), setup.must_encrypt()) {
@@ -13,7 +13,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
     let mut text = format!(
         "# Into ~/.baresip/accounts, one line. Missed calls: dial {MAILBOX}.\n\"{name}\" <sip:{}@{server};transport={}>;auth_pass={};regint={EXPIRES}{media};mwi=yes\n",
         account.user,
-        setup.wire.word(),
+        setup.transport.word(),
         account.password.expose(),
     );
     text.push_str("\n# Into ~/.baresip/config\n");
@@ -21,7 +21,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
         text.push_str("module srtp.so\n");
     }
     text.push_str("module_app mwi.so\n");
-    if setup.wire == Wire::Tls
+    if setup.transport == PhoneTransport::Tls
         && let Some(file) = &setup.authority
     {
         text.push_str(&format!(
@@ -30,7 +30,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
         ));
     }
     if setup.is_here {
-        text.push_str("# baresip passes loopback over by itself.\nnet_interface 127.0.0.1\n");
+        text.push_str("# baresip ignores loopback by default.\nnet_interface 127.0.0.1\n");
     }
     text
 }

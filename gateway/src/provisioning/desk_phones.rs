@@ -1,26 +1,29 @@
-//! Desk phones of the house: which line each gets, and under which names they ask for their settings. What they fetch holds the
-//! password of the line, behind a path that nobody guesses and that stays the same, because phones keep it.
+//! Desk phones of the settings: the line of each, and the file names under which they ask. The files contain passwords, so they lie below
+//! a path with a random secret. The secret stays the same, because phones store the path.
+
+use std::path::Path;
 
 use ringfence_phonebook::Number;
 
-use super::Model;
+use super::PhoneKind;
 use crate::config::Mac;
+use crate::state::keystore::{KeystoreError, read_private, write_private};
 use crate::state::secret::Secret;
 
-/// The desk phones.
+/// The desk phones and the secret of their path.
 #[derive(Debug)]
-pub(crate) struct Desks {
+pub(crate) struct DeskPhones {
     secret: Secret,
     phones: Vec<(Mac, Number)>,
 }
 
-impl Desks {
+impl DeskPhones {
     pub(crate) fn new(secret: Secret, phones: Vec<(Mac, Number)>) -> Self {
         Self { secret, phones }
     }
 
-    /// Whose settings a phone asks for; `None` for all others, whatever is wrong.
-    pub(crate) fn find(&self, secret: &str, file: &str) -> Option<(Model, Number)> {
+    /// The model and the line for a request; `None` for every request that does not match, whatever the reason.
+    pub(crate) fn find(&self, secret: &str, file: &str) -> Option<(PhoneKind, Number)> {
         if self.secret != Secret::new(secret.to_owned()) {
             return None;
         }
@@ -34,12 +37,12 @@ impl Desks {
         found.map(|(_, number)| *number)
     }
 
-    /// Where a phone of this maker fetches its settings, below the server's address. `None` for a phone that nobody has named.
+    /// The path from which a phone of this maker fetches its settings; `None` for a phone that the settings do not name.
     pub(crate) fn path(&self, mac: Mac, maker: &str) -> Option<Secret> {
         self.line(mac)?;
         let file = match maker.to_ascii_lowercase().as_str() {
             "snom" => format!("snom-{mac}.htm"),
-            // These put their own names behind it.
+            // These phones append the names of their files.
             "yealink" | "grandstream" => String::new(),
             _ => format!("{mac}.cfg"),
         };
@@ -47,8 +50,22 @@ impl Desks {
     }
 }
 
-/// The maker and the phone, by the name of the file.
-fn named(file: &str) -> Option<(Model, Mac)> {
+/// The secret part of the path below which desk phones find their settings. It is drawn once, because phones store it.
+pub(crate) fn secret_path(state: &Path) -> Result<Secret, KeystoreError> {
+    let path = state.join("provisioning-path");
+    if !path.exists() {
+        let fresh = Secret::random();
+        write_private(&path, fresh.expose().as_bytes())?;
+        return Ok(fresh);
+    }
+    let text = read_private(&path)?;
+    let found = str::from_utf8(&text).ok().filter(|text| text.len() == 64);
+    let found = found.map(|text| Secret::new(text.to_owned()));
+    found.ok_or(KeystoreError::Malformed { path })
+}
+
+/// The model and the hardware address in the name of a file.
+fn named(file: &str) -> Option<(PhoneKind, Mac)> {
     let file = file.to_ascii_lowercase();
     let (model, mac) = if let Some(rest) = file
         .strip_suffix(".htm")
@@ -58,14 +75,14 @@ fn named(file: &str) -> Option<(Model, Mac)> {
         let is_snom = maker
             .strip_prefix("snom")
             .is_some_and(|kind| kind.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        (Model::Snom, Some(mac).filter(|_| is_snom)?)
+        (PhoneKind::Snom, Some(mac).filter(|_| is_snom)?)
     } else if let Some(mac) = file
         .strip_prefix("cfg")
         .and_then(|rest| rest.strip_suffix(".xml"))
     {
-        (Model::Grandstream, mac)
+        (PhoneKind::Grandstream, mac)
     } else {
-        (Model::Yealink, file.strip_suffix(".cfg")?)
+        (PhoneKind::Yealink, file.strip_suffix(".cfg")?)
     };
     let is_bare = mac.len() == 12;
     mac.parse().ok().filter(|_| is_bare).map(|mac| (model, mac))
@@ -77,27 +94,31 @@ mod tests {
 
     const LINE: Number = Number::new(20_417);
 
-    fn desks() -> Desks {
+    fn desk_phones() -> DeskPhones {
         let mac = "00:15:65:aa:bb:cc".parse().unwrap();
-        Desks::new(Secret::new("s".repeat(64)), vec![(mac, LINE)])
+        DeskPhones::new(Secret::new("s".repeat(64)), vec![(mac, LINE)])
     }
 
     #[test]
-    fn each_maker_finds_its_file_under_its_own_name() {
+    fn each_maker_finds_its_file_under_the_makers_name() {
         let secret = "s".repeat(64);
         for (file, model) in [
-            ("001565aabbcc.cfg", Model::Yealink),
-            ("001565AABBCC.cfg", Model::Yealink),
-            ("snom-001565aabbcc.htm", Model::Snom),
-            ("snomD735-001565AABBCC.htm", Model::Snom),
-            ("cfg001565aabbcc.xml", Model::Grandstream),
+            ("001565aabbcc.cfg", PhoneKind::Yealink),
+            ("001565AABBCC.cfg", PhoneKind::Yealink),
+            ("snom-001565aabbcc.htm", PhoneKind::Snom),
+            ("snomD735-001565AABBCC.htm", PhoneKind::Snom),
+            ("cfg001565aabbcc.xml", PhoneKind::Grandstream),
         ] {
-            assert_eq!(desks().find(&secret, file), Some((model, LINE)), "{file}");
+            assert_eq!(
+                desk_phones().find(&secret, file),
+                Some((model, LINE)),
+                "{file}"
+            );
         }
     }
 
     #[test]
-    fn strangers_and_guesses_find_nothing() {
+    fn unknown_phones_and_guesses_find_nothing() {
         let secret = "s".repeat(64);
         for file in [
             "001565aabbcd.cfg",
@@ -107,11 +128,14 @@ mod tests {
             "../001565aabbcc.cfg",
             "",
         ] {
-            assert_eq!(desks().find(&secret, file), None, "{file}");
+            assert_eq!(desk_phones().find(&secret, file), None, "{file}");
         }
-        assert_eq!(desks().find(&"s".repeat(63), "001565aabbcc.cfg"), None);
+        assert_eq!(
+            desk_phones().find(&"s".repeat(63), "001565aabbcc.cfg"),
+            None
+        );
         assert!(
-            desks()
+            desk_phones()
                 .path("001565aabbcd".parse().unwrap(), "snom")
                 .is_none()
         );
@@ -120,15 +144,18 @@ mod tests {
     #[test]
     fn a_phone_is_sent_to_its_own_file() {
         let mac = "001565aabbcc".parse().unwrap();
-        for maker in ["snom", "Yealink", "grandstream", "somebody"] {
-            let path = desks().path(mac, maker).unwrap();
+        for maker in ["snom", "Yealink", "grandstream", "other"] {
+            let path = desk_phones().path(mac, maker).unwrap();
             let (_, file) = path.expose().rsplit_once('/').unwrap();
             let asked = if file.is_empty() {
                 "001565aabbcc.cfg"
             } else {
                 file
             };
-            assert!(desks().find(&"s".repeat(64), asked).is_some(), "{maker}");
+            assert!(
+                desk_phones().find(&"s".repeat(64), asked).is_some(),
+                "{maker}"
+            );
         }
     }
 }

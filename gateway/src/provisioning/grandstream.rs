@@ -1,16 +1,16 @@
-//! Grandstream (GXP, GRP): a `cfgMAC.xml` of P values. Not tried on hardware. Lamps on keys differ from model to model and are
-//! set by hand.
+//! Grandstream (GXP, GRP): a `cfgMAC.xml` of P values. Experimental: not tried on hardware. Busy lamps on keys differ between models and
+//! must be set by hand.
 
 use ringfence_media::Srtp;
 
-use super::{EXPIRES, MAILBOX, Setup, Wire, escape};
+use super::{EXPIRES, MAILBOX, PhoneSetup, PhoneTransport, escape};
 
-pub(super) fn write(setup: &Setup<'_>) -> String {
+pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
     let (account, server) = (&setup.line.account, &setup.server);
-    let transport = match setup.wire {
-        Wire::Udp => "0",
-        Wire::Tcp => "1",
-        Wire::Tls => "2",
+    let transport = match setup.transport {
+        PhoneTransport::Udp => "0",
+        PhoneTransport::Tcp => "1",
+        PhoneTransport::Tls => "2",
     };
     let srtp = match setup.srtp {
         Srtp::Required => "2",
@@ -19,7 +19,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
     };
     let password = account.password.expose().to_owned();
     let values = [
-        // Account 1: in use, its name, server, user, name for logging in, password, shown name.
+        // Account 1: active, name, server, user, authentication name, password, display name.
         (271, "1".to_owned()),
         (270, setup.title()),
         (47, server.to_string()),
@@ -27,11 +27,11 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
         (36, account.user.clone()),
         (34, password),
         (3, setup.title()),
-        // Registers, again after so many minutes, over this transport.
+        // Registration: on, minutes between two, transport.
         (31, "1".to_owned()),
         (32, (EXPIRES / 60).to_string()),
         (130, transport.to_owned()),
-        // SRTP, the mailbox, its lamp.
+        // SRTP, mailbox, message lamp.
         (183, srtp.to_owned()),
         (33, MAILBOX.to_owned()),
         (99, "1".to_owned()),

@@ -1,100 +1,99 @@
-//! One-time links: each is good once, for ten minutes, and nobody can try many.
+//! One-time links: each works once, within ten minutes. Guessing is slowed down.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Order;
-use crate::page::key::draw;
+use super::SetupRequest;
 use crate::state::secret::Secret;
 
-/// How long a link is good.
-pub(crate) const LIFE: Duration = Duration::from_secs(600);
+/// How long a link works.
+pub(crate) const LINK_LIFE: Duration = Duration::from_secs(600);
 
-/// Links that are good at one time; a new one takes the oldest one's place.
-const MOST_TICKETS: usize = 64;
+/// Links at one time; a new one replaces the oldest.
+const MOST_LINKS: usize = 64;
 
-/// Fetches that failed, in a minute. Beyond it, every fetch is put off, so that guessing has no end.
+/// Failed fetches in a minute. After so many, every fetch is refused for a while, so that guessing takes too long.
 const MOST_MISSES: usize = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The links that are good.
+/// The links that have not been used.
 #[derive(Debug, Default)]
-pub(crate) struct Office(Mutex<Desk>);
+pub(crate) struct OneTimeLinks(Mutex<LinkTable>);
 
 #[derive(Debug, Default)]
-struct Desk {
-    tickets: VecDeque<Ticket>,
+struct LinkTable {
+    links: VecDeque<PendingLink>,
     misses: VecDeque<Instant>,
 }
 
 #[derive(Debug)]
-struct Ticket {
+struct PendingLink {
     token: Secret,
-    order: Order,
+    request: SetupRequest,
     until: Instant,
 }
 
-/// What became of a link.
+/// The outcome of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Redeemed {
-    /// It was good, and is no more.
-    Good(Order),
-    /// It was fetched before, is too old, or never was.
+pub(crate) enum LinkOutcome {
+    /// The link was valid; it is used up now.
+    Good(SetupRequest),
+    /// The link was used before, is too old, or never existed.
     Unknown,
-    /// Too many failed.
+    /// Too many fetches failed; try later.
     Later,
 }
 
-impl Office {
-    /// A new link for this order.
-    pub(crate) fn issue(&self, order: Order, now: Instant) -> Secret {
-        let token = draw();
-        let mut desk = self.desk();
-        if desk.tickets.len() >= MOST_TICKETS {
-            desk.tickets.pop_front();
+impl OneTimeLinks {
+    /// Draws the token of a new link.
+    pub(crate) fn issue(&self, request: SetupRequest, now: Instant) -> Secret {
+        let token = Secret::random();
+        let mut table = self.table();
+        if table.links.len() >= MOST_LINKS {
+            table.links.pop_front();
         }
-        desk.tickets.push_back(Ticket {
+        table.links.push_back(PendingLink {
             token: token.clone(),
-            order,
-            until: now + LIFE,
+            request,
+            until: now + LINK_LIFE,
         });
         token
     }
 
-    /// Takes a link.
-    pub(crate) fn redeem(&self, token: &str, now: Instant) -> Redeemed {
-        if self.is_put_off(now) {
-            return Redeemed::Later;
+    /// Uses a link up.
+    pub(crate) fn redeem(&self, token: &str, now: Instant) -> LinkOutcome {
+        if self.is_throttled(now) {
+            return LinkOutcome::Later;
         }
-        let mut desk = self.desk();
-        desk.tickets.retain(|ticket| now < ticket.until);
+        let mut table = self.table();
+        table.links.retain(|link| now < link.until);
         let token = Secret::new(token.to_owned());
-        let place = desk.tickets.iter().position(|ticket| ticket.token == token);
-        match place.and_then(|place| desk.tickets.remove(place)) {
-            Some(ticket) => Redeemed::Good(ticket.order),
+        let index = table.links.iter().position(|link| link.token == token);
+        match index.and_then(|index| table.links.remove(index)) {
+            Some(link) => LinkOutcome::Good(link.request),
             None => {
-                drop(desk);
+                drop(table);
                 self.miss(now);
-                Redeemed::Unknown
+                LinkOutcome::Unknown
             }
         }
     }
 
-    /// Whether too many fetches failed.
-    pub(crate) fn is_put_off(&self, now: Instant) -> bool {
-        let mut desk = self.desk();
-        desk.misses.retain(|miss| now < *miss + MINUTE);
-        desk.misses.len() >= MOST_MISSES
+    /// Whether too many fetches failed within the last minute.
+    pub(crate) fn is_throttled(&self, now: Instant) -> bool {
+        let mut table = self.table();
+        table.misses.retain(|miss| now < *miss + MINUTE);
+        table.misses.len() >= MOST_MISSES
     }
 
-    /// A fetch failed.
+    /// Counts a failed fetch.
     pub(crate) fn miss(&self, now: Instant) {
-        self.desk().misses.push_back(now);
+        self.table().misses.push_back(now);
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        // Nothing in it can be half done.
+    fn table(&self) -> MutexGuard<'_, LinkTable> {
+        // No method leaves the table in between two states, so a poisoned lock is harmless.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -103,56 +102,65 @@ impl Office {
 mod tests {
     use ringfence_phonebook::Number;
 
-    use super::super::{Model, Place, Wire};
+    use super::super::{PhoneKind, PhoneLocation, PhoneTransport};
     use super::*;
     use crate::clock;
 
-    const ORDER: Order = Order {
+    const REQUEST: SetupRequest = SetupRequest {
         number: Number::new(20_417),
-        model: Model::Linphone,
-        place: Place::Here,
-        wire: Wire::Tcp,
+        model: PhoneKind::Linphone,
+        location: PhoneLocation::Here,
+        transport: PhoneTransport::Tcp,
     };
 
     #[test]
-    fn a_link_is_good_once() {
-        let (office, now) = (Office::default(), clock::now());
-        let token = office.issue(ORDER, now);
-        assert_eq!(office.redeem("x", now), Redeemed::Unknown);
-        assert_eq!(office.redeem(token.expose(), now), Redeemed::Good(ORDER));
-        assert_eq!(office.redeem(token.expose(), now), Redeemed::Unknown);
-    }
-
-    #[test]
-    fn a_link_is_good_for_ten_minutes() {
-        let (office, now) = (Office::default(), clock::now());
-        let (early, late) = (office.issue(ORDER, now), office.issue(ORDER, now));
-        let almost = now + LIFE - Duration::from_secs(1);
-        assert_eq!(office.redeem(early.expose(), almost), Redeemed::Good(ORDER));
-        assert_eq!(office.redeem(late.expose(), now + LIFE), Redeemed::Unknown);
-    }
-
-    #[test]
-    fn whoever_guesses_is_put_off() {
-        let (office, now) = (Office::default(), clock::now());
-        let token = office.issue(ORDER, now);
-        for _ in 0..MOST_MISSES {
-            assert_eq!(office.redeem("guess", now), Redeemed::Unknown);
-        }
-        assert_eq!(office.redeem(token.expose(), now), Redeemed::Later);
+    fn a_link_works_once() {
+        let (links, now) = (OneTimeLinks::default(), clock::now());
+        let token = links.issue(REQUEST, now);
+        assert_eq!(links.redeem("x", now), LinkOutcome::Unknown);
         assert_eq!(
-            office.redeem(token.expose(), now + MINUTE),
-            Redeemed::Good(ORDER)
+            links.redeem(token.expose(), now),
+            LinkOutcome::Good(REQUEST)
+        );
+        assert_eq!(links.redeem(token.expose(), now), LinkOutcome::Unknown);
+    }
+
+    #[test]
+    fn a_link_works_for_ten_minutes() {
+        let (links, now) = (OneTimeLinks::default(), clock::now());
+        let (early, late) = (links.issue(REQUEST, now), links.issue(REQUEST, now));
+        let almost = now + LINK_LIFE - Duration::from_secs(1);
+        assert_eq!(
+            links.redeem(early.expose(), almost),
+            LinkOutcome::Good(REQUEST)
+        );
+        assert_eq!(
+            links.redeem(late.expose(), now + LINK_LIFE),
+            LinkOutcome::Unknown
         );
     }
 
     #[test]
-    fn there_are_only_so_many_links() {
-        let (office, now) = (Office::default(), clock::now());
-        let first = office.issue(ORDER, now);
-        for _ in 0..MOST_TICKETS {
-            office.issue(ORDER, now);
+    fn guessing_is_slowed_down() {
+        let (links, now) = (OneTimeLinks::default(), clock::now());
+        let token = links.issue(REQUEST, now);
+        for _ in 0..MOST_MISSES {
+            assert_eq!(links.redeem("guess", now), LinkOutcome::Unknown);
         }
-        assert_eq!(office.redeem(first.expose(), now), Redeemed::Unknown);
+        assert_eq!(links.redeem(token.expose(), now), LinkOutcome::Later);
+        assert_eq!(
+            links.redeem(token.expose(), now + MINUTE),
+            LinkOutcome::Good(REQUEST)
+        );
+    }
+
+    #[test]
+    fn the_number_of_links_is_bounded() {
+        let (links, now) = (OneTimeLinks::default(), clock::now());
+        let first = links.issue(REQUEST, now);
+        for _ in 0..MOST_LINKS {
+            links.issue(REQUEST, now);
+        }
+        assert_eq!(links.redeem(first.expose(), now), LinkOutcome::Unknown);
     }
 }

@@ -1,14 +1,14 @@
-//! Linphone's remote provisioning: sections and entries of its configuration as XML (`lpconfig.xsd`). It gets hashes of the password
-//! in both algorithms instead of the password itself.
+//! Linphone's remote provisioning: sections and entries of its configuration as XML (`lpconfig.xsd`). The file contains digest hashes of
+//! the password for both algorithms instead of the password.
 
 use ringfence_sip::digest::{Algorithm, ha1};
 
-use super::{EXPIRES, MAILBOX, Setup, Wire, escape};
+use super::{EXPIRES, MAILBOX, PhoneSetup, PhoneTransport, escape};
 
 /// Sections with their entries.
 type Sections<'a> = Vec<(&'a str, Vec<(&'a str, String)>)>;
 
-pub(super) fn write(setup: &Setup<'_>) -> String {
+pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
     let mut xml =
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<config xmlns=\"http://www.linphone.org/xsds/lpconfig.xsd\">\n".to_owned();
     for (section, entries) in sections(setup) {
@@ -25,7 +25,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
     xml
 }
 
-fn sections<'a>(setup: &Setup<'_>) -> Sections<'a> {
+fn sections<'a>(setup: &PhoneSetup<'_>) -> Sections<'a> {
     let flag = |on: bool| if on { "1" } else { "0" }.to_owned();
     let text = str::to_owned;
     let mut sip = vec![
@@ -39,7 +39,7 @@ fn sections<'a>(setup: &Setup<'_>) -> Sections<'a> {
         ("use_rfc2833", text("1")),
         ("register_only_when_network_is_up", text("0")),
     ];
-    if setup.wire == Wire::Tls {
+    if setup.transport == PhoneTransport::Tls {
         sip.push(("verify_server_certs", flag(setup.checks)));
         sip.push(("verify_server_cn", flag(setup.checks)));
         if let Some(file) = &setup.authority {
@@ -56,9 +56,9 @@ fn sections<'a>(setup: &Setup<'_>) -> Sections<'a> {
     ]
 }
 
-fn proxy<'a>(setup: &Setup<'_>) -> Vec<(&'a str, String)> {
+fn proxy<'a>(setup: &PhoneSetup<'_>) -> Vec<(&'a str, String)> {
     let (server, user) = (&setup.server, &setup.line.account.user);
-    let route = format!("<sip:{server};transport={}>", setup.wire.word());
+    let route = format!("<sip:{server};transport={}>", setup.transport.word());
     let name = setup.title().replace(['"', '\\'], "'");
     vec![
         ("reg_proxy", route.clone()),
@@ -73,7 +73,7 @@ fn proxy<'a>(setup: &Setup<'_>) -> Vec<(&'a str, String)> {
     ]
 }
 
-fn account<'a>(setup: &Setup<'_>, algorithm: Algorithm) -> Vec<(&'a str, String)> {
+fn account<'a>(setup: &PhoneSetup<'_>, algorithm: Algorithm) -> Vec<(&'a str, String)> {
     let account = &setup.line.account;
     let hash = ha1(
         algorithm,

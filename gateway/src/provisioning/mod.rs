@@ -1,37 +1,42 @@
-//! Setting up a phone without typing: files of settings for each kind of phone, and one-time links to them ([`links`]).
+//! Provisioning: files of settings for each kind of phone, one-time links to them, and the server from which phones on the network fetch
+//! them.
 //!
-//! Whoever gets such a file can register as the line, so that a link is good once and for ten minutes. The facts about phones were
-//! seen with Linphone and baresip; the files for desk phones follow their makers' documentation and were not tried on hardware.
+//! Such a file lets a phone register as the line, so a link works once and for ten minutes. The files for Linphone and baresip were
+//! tried with these programs. Those for Yealink, Snom and Grandstream, and the answer to phones that search by multicast (`pnp`), are
+//! **experimental**: they follow the makers' documentation. A report of a phone of the maker that sets itself up, registers over TLS and
+//! calls, with its model and firmware, removes the mark.
 
 mod baresip;
-mod desk_phones;
+pub(crate) mod desk_phones;
 mod grandstream;
-mod linphone;
 mod links;
+mod linphone;
 pub(crate) mod network_server;
-mod pnp;
 mod phone_setup;
+mod pnp;
 pub(crate) mod registrar;
+pub(crate) mod service;
 mod snom;
 mod yealink;
 
 use ringfence_phonebook::Number;
 use zeroize::Zeroizing;
 
-pub(super) use desk_phones::Desks;
-pub(super) use links::{LIFE, Office, Redeemed};
-pub(super) use pnp::answer;
-use phone_setup::Setup;
+use desk_phones::DeskPhones;
+use links::LinkOutcome;
+pub(crate) use links::{LINK_LIFE, OneTimeLinks};
+use phone_setup::PhoneSetup;
+use registrar::RegistrarInfo;
 
-/// What is dialled for missed calls ([`ringfence_engine::line::feature_codes`]).
+/// The feature code that lists missed calls ([`ringfence_engine::line::feature_codes`]).
 const MAILBOX: &str = "*97";
 
-/// Seconds until a phone registers again: a phone that was unplugged is not rung for longer.
+/// Seconds until a phone must register again. Until then the engine rings a phone that was unplugged.
 const EXPIRES: u32 = 600;
 
 /// A kind of phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Model {
+pub(crate) enum PhoneKind {
     Linphone,
     Baresip,
     Yealink,
@@ -41,32 +46,32 @@ pub(super) enum Model {
 
 /// How a phone reaches the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum PhoneTransport {
     Udp,
     Tcp,
     Tls,
 }
 
-/// Where a phone is.
+/// Where a phone is, which decides the address at which it registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum PhoneLocation {
     /// On this machine.
     Here,
-    /// On the network of the house.
+    /// On the local network.
     Lan,
 }
 
-/// What is to be set up.
+/// A phone that is to be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) number: Number,
-    pub(super) model: Model,
-    pub(super) place: Place,
-    pub(super) wire: Wire,
+pub(crate) struct SetupRequest {
+    pub(crate) number: Number,
+    pub(crate) model: PhoneKind,
+    pub(crate) location: PhoneLocation,
+    pub(crate) transport: PhoneTransport,
 }
 
-impl Model {
-    pub(super) const ALL: [Self; 5] = [
+impl PhoneKind {
+    pub(crate) const ALL: [Self; 5] = [
         Self::Linphone,
         Self::Baresip,
         Self::Yealink,
@@ -74,8 +79,8 @@ impl Model {
         Self::Grandstream,
     ];
 
-    /// Its name in a form.
-    pub(super) fn word(self) -> &'static str {
+    /// Its name in forms and in the API.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Linphone => "linphone",
             Self::Baresip => "baresip",
@@ -85,8 +90,8 @@ impl Model {
         }
     }
 
-    /// Its name for people.
-    pub(super) fn title(self) -> &'static str {
+    /// Its name on the page.
+    pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Linphone => "Linphone",
             Self::Baresip => "baresip",
@@ -96,12 +101,12 @@ impl Model {
         }
     }
 
-    pub(super) fn read(word: &str) -> Option<Self> {
+    pub(crate) fn read(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|model| model.word() == word)
     }
 
-    /// What a browser calls the file.
-    pub(super) fn file(self, line: Number) -> String {
+    /// The name of the file that a browser saves.
+    pub(crate) fn file(self, line: Number) -> String {
         match self {
             Self::Linphone => format!("linphone-{line}.xml"),
             Self::Baresip => format!("baresip-{line}.txt"),
@@ -112,15 +117,15 @@ impl Model {
     }
 
     /// The media type of the file.
-    pub(super) fn kind(self) -> &'static str {
+    pub(crate) fn kind(self) -> &'static str {
         match self {
             Self::Linphone | Self::Snom | Self::Grandstream => "application/xml",
             Self::Baresip | Self::Yealink => "text/plain; charset=utf-8",
         }
     }
 
-    /// The file. It holds what opens the line.
-    pub(super) fn write(self, setup: &Setup<'_>) -> Zeroizing<String> {
+    /// The file of settings. It contains the line's credentials.
+    pub(crate) fn write(self, setup: &PhoneSetup<'_>) -> Zeroizing<String> {
         Zeroizing::new(match self {
             Self::Linphone => linphone::write(setup),
             Self::Baresip => baresip::write(setup),
@@ -131,11 +136,11 @@ impl Model {
     }
 }
 
-impl Wire {
-    pub(super) const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
+impl PhoneTransport {
+    pub(crate) const ALL: [Self; 3] = [Self::Udp, Self::Tcp, Self::Tls];
 
     /// As a SIP URI names it (RFC 3261 section 25.1).
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
@@ -143,30 +148,32 @@ impl Wire {
         }
     }
 
-    pub(super) fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|wire| wire.word() == word)
+    pub(crate) fn read(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|transport| transport.word() == word)
     }
 }
 
-impl Place {
-    pub(super) fn word(self) -> &'static str {
+impl PhoneLocation {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Here => "here",
             Self::Lan => "lan",
         }
     }
 
-    pub(super) fn read(word: &str) -> Option<Self> {
+    pub(crate) fn read(word: &str) -> Option<Self> {
         [Self::Here, Self::Lan]
             .into_iter()
-            .find(|place| place.word() == word)
+            .find(|location| location.word() == word)
     }
 
-    /// On this machine nobody listens in between.
-    pub(super) fn usual_wire(self) -> Wire {
+    /// TLS on the network; on this machine, traffic does not leave it.
+    pub(crate) fn default_transport(self) -> PhoneTransport {
         match self {
-            Self::Here => Wire::Tcp,
-            Self::Lan => Wire::Tls,
+            Self::Here => PhoneTransport::Tcp,
+            Self::Lan => PhoneTransport::Tls,
         }
     }
 }
@@ -189,7 +196,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// For files of one setting a line: no second line comes out of one value.
+/// Replaces control characters, for files with one setting on each line: a value must not begin another line.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|sign| if sign.is_control() { ' ' } else { sign })
@@ -201,12 +208,12 @@ mod tests {
     use ringfence_media::Srtp;
 
     use super::*;
-    use crate::provisioning::registrar::{Board, BoardLine};
+    use crate::provisioning::registrar::{LineAccount, RegistrarInfo};
     use crate::state::keystore::SipAccount;
     use crate::state::secret::Secret;
 
-    pub(super) fn board(srtp: Srtp) -> Board {
-        let line = |number, name: &str| BoardLine {
+    pub(crate) fn registrar(srtp: Srtp) -> RegistrarInfo {
+        let line = |number, name: &str| LineAccount {
             number: Number::new(number),
             name: Some(name.to_owned()),
             account: SipAccount {
@@ -220,7 +227,7 @@ mod tests {
                 ([192, 168, 1, 10], port).into(),
             ]
         };
-        Board {
+        RegistrarInfo {
             state: "/state".into(),
             lines: vec![line(20_417, "Desk\n<&\"evil"), line(20_418, "Hall")],
             sip: [at(5060), at(5060), at(5061)],
@@ -241,58 +248,92 @@ mod tests {
         crate::net::phone::certificate::server(&source).unwrap()
     }
 
-    fn order(model: Model, place: Place, wire: Wire) -> Order {
-        Order {
+    fn request(
+        model: PhoneKind,
+        location: PhoneLocation,
+        transport: PhoneTransport,
+    ) -> SetupRequest {
+        SetupRequest {
             number: Number::new(20_417),
             model,
-            place,
-            wire,
+            location,
+            transport,
         }
     }
 
-    fn file(model: Model, place: Place, wire: Wire, srtp: Srtp) -> String {
-        let board = board(srtp);
-        let setup = board.setup(&order(model, place, wire)).unwrap();
+    fn file(
+        model: PhoneKind,
+        location: PhoneLocation,
+        transport: PhoneTransport,
+        srtp: Srtp,
+    ) -> String {
+        let registrar = registrar(srtp);
+        let setup = registrar
+            .phone_setup(&request(model, location, transport))
+            .unwrap();
         model.write(&setup).to_string()
     }
 
     #[test]
-    fn a_phone_is_told_the_address_in_its_own_place() {
-        let board = board(Srtp::Optional);
-        let server = |place, wire| board.server(place, wire).unwrap().to_string();
-        assert_eq!(server(Place::Here, Wire::Tls), "127.0.0.1:5061");
-        assert_eq!(server(Place::Lan, Wire::Tls), "192.168.1.10:5061");
-        let alone = Board {
+    fn a_phone_gets_the_address_that_it_can_reach() {
+        let registrar = registrar(Srtp::Optional);
+        let server =
+            |location, transport| registrar.server(location, transport).unwrap().to_string();
+        assert_eq!(
+            server(PhoneLocation::Here, PhoneTransport::Tls),
+            "127.0.0.1:5061"
+        );
+        assert_eq!(
+            server(PhoneLocation::Lan, PhoneTransport::Tls),
+            "192.168.1.10:5061"
+        );
+        let alone = RegistrarInfo {
             sip: [vec![], vec![], vec![]],
-            ..board
+            ..registrar
         };
-        assert_eq!(alone.server(Place::Lan, Wire::Udp), None);
+        assert_eq!(alone.server(PhoneLocation::Lan, PhoneTransport::Udp), None);
     }
 
     #[test]
     fn a_certificate_of_the_users_own_is_for_names() {
         let config = certificate();
-        let board = Board {
+        let registrar = RegistrarInfo {
             certificate: Some(config),
             names: vec!["sip.example.org".to_owned()],
-            ..board(Srtp::Optional)
+            ..registrar(Srtp::Optional)
         };
-        assert_eq!(board.lan_base().unwrap(), "https://sip.example.org:5081");
-        let setup = board
-            .setup(&order(Model::Yealink, Place::Lan, Wire::Tls))
+        assert_eq!(
+            registrar.lan_base().unwrap(),
+            "https://sip.example.org:5081"
+        );
+        let setup = registrar
+            .phone_setup(&request(
+                PhoneKind::Yealink,
+                PhoneLocation::Lan,
+                PhoneTransport::Tls,
+            ))
             .unwrap();
         assert_eq!(setup.server.to_string(), "sip.example.org:5061");
         assert!(setup.checks && setup.authority_url.is_none());
-        let here = board
-            .setup(&order(Model::Yealink, Place::Here, Wire::Tcp))
+        let here = registrar
+            .phone_setup(&request(
+                PhoneKind::Yealink,
+                PhoneLocation::Here,
+                PhoneTransport::Tcp,
+            ))
             .unwrap();
         assert_eq!(here.server.to_string(), "127.0.0.1:5060");
     }
 
     #[test]
-    fn a_name_breaks_no_file() {
-        for model in Model::ALL {
-            let text = file(model, Place::Lan, Wire::Tls, Srtp::Required);
+    fn a_name_cannot_break_a_file() {
+        for model in PhoneKind::ALL {
+            let text = file(
+                model,
+                PhoneLocation::Lan,
+                PhoneTransport::Tls,
+                Srtp::Required,
+            );
             let is_xml = text.starts_with("<?xml");
             assert!(!is_xml || !text.contains("<&"), "{text}");
             assert!(
@@ -306,9 +347,9 @@ mod tests {
 
     #[test]
     fn every_file_has_server_user_and_mailbox_and_no_stun() {
-        for model in Model::ALL {
-            for wire in Wire::ALL {
-                let text = file(model, Place::Lan, wire, Srtp::Optional);
+        for model in PhoneKind::ALL {
+            for transport in PhoneTransport::ALL {
+                let text = file(model, PhoneLocation::Lan, transport, Srtp::Optional);
                 for word in ["192.168.1.10", "20417", "*97"] {
                     assert!(text.contains(word), "{word} is not in {text}");
                 }
@@ -318,7 +359,12 @@ mod tests {
 
     #[test]
     fn linphone_gets_hashes_and_no_password() {
-        let text = file(Model::Linphone, Place::Here, Wire::Tcp, Srtp::Optional);
+        let text = file(
+            PhoneKind::Linphone,
+            PhoneLocation::Here,
+            PhoneTransport::Tcp,
+            Srtp::Optional,
+        );
         assert!(!text.contains("sword"), "{text}");
         let ha1 = ringfence_sip::digest::ha1(
             ringfence_sip::digest::Algorithm::Md5,
@@ -334,18 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn sound_is_encrypted_where_its_keys_are_or_where_it_must_be() {
-        let encryption = |wire, srtp| {
-            let text = file(Model::Linphone, Place::Lan, wire, srtp);
+    fn media_are_encrypted_over_tls_or_where_they_must_be() {
+        let encryption = |transport, srtp| {
+            let text = file(PhoneKind::Linphone, PhoneLocation::Lan, transport, srtp);
             let word = text
                 .split("media_encryption\" overwrite=\"true\">")
                 .nth(1)
                 .unwrap();
             word.split('<').next().unwrap().to_owned()
         };
-        assert_eq!(encryption(Wire::Tcp, Srtp::Optional), "none");
-        assert_eq!(encryption(Wire::Tls, Srtp::Optional), "srtp");
-        assert_eq!(encryption(Wire::Tcp, Srtp::Required), "srtp");
-        assert_eq!(encryption(Wire::Tls, Srtp::Off), "none");
+        assert_eq!(encryption(PhoneTransport::Tcp, Srtp::Optional), "none");
+        assert_eq!(encryption(PhoneTransport::Tls, Srtp::Optional), "srtp");
+        assert_eq!(encryption(PhoneTransport::Tcp, Srtp::Required), "srtp");
+        assert_eq!(encryption(PhoneTransport::Tls, Srtp::Off), "none");
     }
 }

@@ -1,8 +1,9 @@
-//! What phones on the network are given, and nothing else: settings by one-time links, settings of desk phones below a secret path,
-//! and the certificate to trust. And, when it is switched on, the answer to phones that ask the whole network (`provision::plug`).
+//! The provisioning server for phones on the local network. It serves only settings by one-time links, settings of desk phones below a
+//! secret path, and the certificate to trust. If the settings ask for it, it also answers phones that search the network by multicast
+//! (`pnp`, experimental).
 //!
-//! With a certificate of the user's own it is HTTPS alone. Otherwise it travels as plain HTTP, since a new phone trusts no certificate of
-//! the engine's making: whoever listens to the network in that moment sees the password of a line. The log says so.
+//! With the user's own certificate it speaks only HTTPS. Otherwise it speaks plain HTTP, because a new phone does not trust the engine's
+//! certificate authority yet: another machine in the network can then read the password of a line while a phone fetches it. The log says so.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -18,99 +19,99 @@ use ringfence_phonebook::duty::page::{Page, Place};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use super::service::{self, Provisioner};
+use super::pnp::answer;
+use super::service::{ProvisioningService, fetch_by_desk_phone, link_routes};
 use crate::net::phone::certificate::authority_file;
-use crate::provisioning::answer;
 
-/// Where new phones ask (IANA: "SIP", 224.0.1.75), at SIP's port.
-const ALL_SIP: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 75);
+/// The multicast group that new phones ask (IANA: "sip.mcast.net"), at SIP's port.
+const SIP_MULTICAST: Ipv4Addr = Ipv4Addr::new(224, 0, 1, 75);
 const SIP_PORT: u16 = 5_060;
 
-/// A question of a phone is below 1 kB.
+/// Largest datagram that is read; a phone's SUBSCRIBE is below 1 kB.
 const DATAGRAM: usize = 4_096;
 
-/// The open service. Dropping it closes it.
+/// The open server. Dropping it closes it.
 #[derive(Debug)]
-pub(super) struct Lan {
+pub(crate) struct NetworkServer {
     _page: Page,
-    plug: Option<JoinHandle<()>>,
+    pnp: Option<JoinHandle<()>>,
 }
 
-impl Lan {
-    /// Serves the network.
-    pub(super) async fn open(
-        place: Place,
+impl NetworkServer {
+    /// Serves phones on the network.
+    pub(crate) async fn open(
+        bound: Place,
         plug_and_play: bool,
-        provisioner: Arc<Provisioner>,
+        service: Arc<ProvisioningService>,
     ) -> std::io::Result<Self> {
-        let (board, at) = (&provisioner.board, place.address().ip());
-        let certificate = board.certificate.clone();
-        let base = board.lan_base().unwrap_or_default();
-        tell(plug_and_play, certificate.is_some());
-        let plug = if plug_and_play {
-            let sockets = Sockets::open(at).await?;
-            Some(tokio::spawn(sockets.serve(Arc::clone(&provisioner), base)))
+        let (registrar, at) = (&service.registrar, bound.address().ip());
+        let certificate = registrar.certificate.clone();
+        let base = registrar.lan_base().unwrap_or_default();
+        warn_exposed(plug_and_play, certificate.is_some());
+        let pnp = if plug_and_play {
+            let sockets = PnpSockets::open(at).await?;
+            Some(tokio::spawn(sockets.serve(Arc::clone(&service), base)))
         } else {
             None
         };
-        let routes = routes(provisioner);
+        let routes = routes(service);
         let page = match certificate {
-            Some(certificate) => place.serve_secured(routes, certificate),
-            None => place.serve(routes),
+            Some(certificate) => bound.serve_secured(routes, certificate),
+            None => bound.serve(routes),
         };
-        Ok(Self { _page: page, plug })
+        Ok(Self { _page: page, pnp })
     }
 }
 
-impl Drop for Lan {
+impl Drop for NetworkServer {
     fn drop(&mut self) {
-        if let Some(plug) = &self.plug {
-            plug.abort();
+        if let Some(pnp) = &self.pnp {
+            pnp.abort();
         }
     }
 }
 
-/// What is exposed, so that nobody has to guess.
-fn tell(plug_and_play: bool, is_secured: bool) {
+/// Warns in the log of what other machines can fetch.
+fn warn_exposed(plug_and_play: bool, is_secured: bool) {
     if is_secured {
         tracing::warn!("phones on the network can fetch their settings, with passwords, over TLS");
     } else {
         tracing::warn!(
-            "phones on the network can fetch their settings, with passwords, unencrypted: whoever listens there when they do can use their lines"
+            "phones on the network can fetch their settings, with passwords, unencrypted: another machine that listens meanwhile can use their lines"
         );
     }
     if plug_and_play {
         tracing::warn!(
-            "whoever sends the hardware address of a desk phone of the settings is told where its password is. To do: switch plug_and_play off when all phones are set up"
+            "a machine that sends the hardware address of a desk phone in the settings is told where its password is. To do: switch plug_and_play off when all phones are set up"
         );
     }
 }
 
-fn routes(provisioner: Arc<Provisioner>) -> Router {
-    let phones = service::counter(Arc::clone(&provisioner));
+fn routes(service: Arc<ProvisioningService>) -> Router {
+    let phones = link_routes(Arc::clone(&service));
     Router::new()
-        .route("/p/{secret}/{file}", get(service::desk))
+        .route("/p/{secret}/{file}", get(fetch_by_desk_phone))
         .route("/ca.pem", get(authority))
-        .with_state(provisioner)
+        .with_state(service)
         .merge(phones)
 }
 
-/// What phones are to trust. It is no secret.
-async fn authority(State(provisioner): State<Arc<Provisioner>>) -> Response {
-    let pem = tokio::fs::read(authority_file(&provisioner.board.state)).await;
+/// The certificate authority that phones must trust. It is public.
+async fn authority(State(service): State<Arc<ProvisioningService>>) -> Response {
+    let pem = tokio::fs::read(authority_file(&service.registrar.state)).await;
     match pem {
         Ok(pem) => ([(CONTENT_TYPE, "application/x-pem-file")], pem).into_response(),
         Err(_) => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
-/// One socket that hears what is said to all, and one that answers in our own name.
-struct Sockets {
-    all: UdpSocket,
+/// The socket of the multicast group, and the one that answers.
+struct PnpSockets {
+    multicast: UdpSocket,
     own: UdpSocket,
 }
 
-impl Sockets {
+impl PnpSockets {
     #[expect(
         clippy::disallowed_methods,
         reason = "sockets towards phones on the network, when the user has switched that on"
@@ -120,32 +121,32 @@ impl Sockets {
             let why = "plug and play needs an IPv4 address in provisioning.listen";
             return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, why));
         };
-        let all = UdpSocket::bind((ALL_SIP, SIP_PORT)).await?;
-        all.join_multicast_v4(ALL_SIP, interface)?;
+        let multicast = UdpSocket::bind((SIP_MULTICAST, SIP_PORT)).await?;
+        multicast.join_multicast_v4(SIP_MULTICAST, interface)?;
         let own = UdpSocket::bind((at, 0)).await?;
-        Ok(Self { all, own })
+        Ok(Self { multicast, own })
     }
 
-    async fn serve(self, provisioner: Arc<Provisioner>, base: String) {
-        let Self { all, own } = self;
+    async fn serve(self, service: Arc<ProvisioningService>, base: String) {
+        let Self { multicast, own } = self;
         let Ok(local) = own.local_addr() else {
             return;
         };
         let mut datagram = vec![0; DATAGRAM];
         loop {
-            let Ok((length, phone)) = all.recv_from(&mut datagram).await else {
+            let Ok((length, phone)) = multicast.recv_from(&mut datagram).await else {
                 continue;
             };
             let mark = hex::encode(rand::rng().random::<[u8; 8]>());
-            let told = provisioner
-                .desks
+            let found = service
+                .desk_phones
                 .as_ref()
-                .and_then(|desks| answer(datagram.get(..length)?, desks, (local, &base), &mark));
-            if let Some(told) = told {
-                tracing::info!("a new desk phone was told where its settings are");
-                // Only to where it asks from; a phone that hears nothing asks again.
-                let _ = own.send_to(&told.accepted, phone).await;
-                let _ = own.send_to(&told.notice, phone).await;
+                .and_then(|phones| answer(datagram.get(..length)?, phones, (local, &base), &mark));
+            if let Some(found) = found {
+                tracing::info!("told a new desk phone where its settings are");
+                // A phone that gets no answer asks again, so a failed send needs no handling.
+                let _ = own.send_to(&found.accepted, phone).await;
+                let _ = own.send_to(&found.notice, phone).await;
             }
         }
     }
@@ -157,17 +158,17 @@ mod tests {
     use crate::net::phone::certificate::{CertificateNames, CertificateSource, server};
 
     #[tokio::test]
-    async fn with_a_certificate_nothing_is_served_in_the_clear() {
+    async fn with_a_certificate_nothing_is_served_unencrypted() {
         let folder = tempfile::tempdir().unwrap();
         let source = CertificateSource::Own {
             folder: folder.path().to_owned(),
             names: CertificateNames::default(),
         };
         let config = server(&source).unwrap();
-        let place = Place::on_network(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let address = place.address();
+        let bound = Place::on_network(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = bound.address();
         let routes = Router::new().route("/", get(async || "well"));
-        let _page = place.serve_secured(routes, config);
+        let _page = bound.serve_secured(routes, config);
         let pem = std::fs::read(authority_file(folder.path())).unwrap();
         let trusted = reqwest::Certificate::from_pem(&pem).unwrap();
         let client = reqwest::Client::builder().no_proxy();

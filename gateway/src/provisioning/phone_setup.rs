@@ -1,4 +1,4 @@
-//! What a phone must know to register: its account, and the server as it is reached from where the phone is.
+//! What a phone needs to register: its account, and the engine's address as the phone can reach it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,63 +6,67 @@ use std::path::PathBuf;
 
 use ringfence_media::Srtp;
 
-use super::{Order, Place, Wire};
+use super::{PhoneLocation, PhoneTransport, SetupRequest};
 use crate::net::phone::certificate::authority_file;
-use crate::provisioning::registrar::{Board, BoardLine};
+use crate::provisioning::registrar::{LineAccount, RegistrarInfo};
 
 /// A server as a phone's settings name it.
-pub(crate) struct Server {
+pub(crate) struct RegistrarAddress {
     /// A name, or an address; IPv6 in brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-/// Everything that a phone must know.
-pub(crate) struct Setup<'a> {
-    pub(crate) line: &'a BoardLine,
+/// Everything that a phone's settings contain.
+pub(crate) struct PhoneSetup<'a> {
+    pub(crate) line: &'a LineAccount,
     /// Where it registers.
-    pub(crate) server: Server,
+    pub(crate) server: RegistrarAddress,
     /// Whether it is on this machine.
     pub(crate) is_here: bool,
-    pub(crate) wire: Wire,
+    pub(crate) transport: PhoneTransport,
     pub(crate) srtp: Srtp,
     pub(crate) realm: String,
-    /// What the certificate of the engine is checked with: a file on this machine, or nothing but what the phone trusts anyhow.
+    /// The file of the engine's certificate authority on this machine; `None` if the phone must use the authorities that it trusts.
     pub(crate) authority: Option<PathBuf>,
     /// Whether the phone can check the certificate at all.
     pub(crate) checks: bool,
-    /// Where the phone fetches the authority's certificate, if it can.
+    /// The URL of the authority's certificate; `None` if the phone needs none.
     pub(crate) authority_url: Option<String>,
-    /// Other lines of this engine, for lamps.
-    pub(crate) others: Vec<&'a BoardLine>,
+    /// The other lines of this engine, for busy lamps.
+    pub(crate) others: Vec<&'a LineAccount>,
 }
 
-impl Board {
-    /// Where phones in this place register over this wire.
-    pub(crate) fn server(&self, place: Place, wire: Wire) -> Option<SocketAddr> {
-        let addresses = match wire {
-            Wire::Udp => &self.sip[0],
-            Wire::Tcp => &self.sip[1],
-            Wire::Tls => &self.sip[2],
+impl RegistrarInfo {
+    /// Where phones at this location register over this transport.
+    pub(crate) fn server(
+        &self,
+        location: PhoneLocation,
+        transport: PhoneTransport,
+    ) -> Option<SocketAddr> {
+        let addresses = match transport {
+            PhoneTransport::Udp => &self.sip[0],
+            PhoneTransport::Tcp => &self.sip[1],
+            PhoneTransport::Tls => &self.sip[2],
         };
-        let mut fitting = addresses.iter().filter(|address| match place {
-            Place::Here => address.ip().is_loopback(),
-            Place::Lan => !address.ip().is_loopback(),
+        let mut fitting = addresses.iter().filter(|address| match location {
+            PhoneLocation::Here => address.ip().is_loopback(),
+            PhoneLocation::Lan => !address.ip().is_loopback(),
         });
         let lan = self.lan.map(|lan| lan.ip());
         let best = fitting.clone().find(|address| Some(address.ip()) == lan);
         best.or_else(|| fitting.next()).copied()
     }
 
-    /// What a phone must know for this order; `None` if there is no such line, or nothing listens in that place.
-    pub(crate) fn setup(&self, order: &Order) -> Option<Setup<'_>> {
-        let line = self.line(order.number)?;
-        let is_here = order.place == Place::Here;
-        Some(Setup {
+    /// The settings for a phone; `None` if there is no such line, or the engine does not listen where the phone is.
+    pub(crate) fn phone_setup(&self, request: &SetupRequest) -> Option<PhoneSetup<'_>> {
+        let line = self.line(request.number)?;
+        let is_here = request.location == PhoneLocation::Here;
+        Some(PhoneSetup {
             line,
-            server: self.named(self.server(order.place, order.wire)?, order),
+            server: self.named(self.server(request.location, request.transport)?, request),
             is_here,
-            wire: order.wire,
+            transport: request.transport,
             srtp: self.srtp,
             realm: ringfence_engine::Config::default().realm,
             authority: (is_here && self.certificate.is_none()).then(|| authority_file(&self.state)),
@@ -80,10 +84,11 @@ impl Board {
     }
 }
 
-impl Board {
-    /// As a phone is to write an address: by name where the certificate is the user's own, since it hardly names an address.
-    fn named(&self, address: SocketAddr, order: &Order) -> Server {
-        let is_named = order.place == Place::Lan && order.wire == Wire::Tls;
+impl RegistrarInfo {
+    /// The server as a phone must write it: by name with the user's own certificate over TLS, which rarely contains an address.
+    fn named(&self, address: SocketAddr, request: &SetupRequest) -> RegistrarAddress {
+        let is_named =
+            request.location == PhoneLocation::Lan && request.transport == PhoneTransport::Tls;
         let name = self.own_name().filter(|_| is_named);
         let host = name.map_or_else(
             || match address {
@@ -92,13 +97,13 @@ impl Board {
             },
             str::to_owned,
         );
-        Server {
+        RegistrarAddress {
             host,
             port: address.port(),
         }
     }
 
-    /// What stands before the path of a link for the network.
+    /// The URL before the path of links for the network.
     pub(crate) fn lan_base(&self) -> Option<String> {
         let lan = self.lan?;
         Some(match (&self.certificate, self.own_name()) {
@@ -109,28 +114,28 @@ impl Board {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for RegistrarAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
     }
 }
 
-impl Setup<'_> {
-    /// Whether the phone's sound is to be encrypted: keys that travel in the clear (RFC 4568) are of use only where they must be.
+impl PhoneSetup<'_> {
+    /// Whether the phone encrypts media. Without TLS, SRTP keys (RFC 4568) travel unencrypted, so SRTP is used then only if required.
     pub(crate) fn is_encrypted(&self) -> bool {
         match self.srtp {
             Srtp::Off => false,
-            Srtp::Optional => self.wire == Wire::Tls,
+            Srtp::Optional => self.transport == PhoneTransport::Tls,
             Srtp::Required => true,
         }
     }
 
-    /// Whether the phone may take sound in the clear.
+    /// Whether the phone must refuse unencrypted media.
     pub(crate) fn must_encrypt(&self) -> bool {
         self.srtp == Srtp::Required
     }
 
-    /// What the phone shows as its own name.
+    /// The name that the phone displays for the line.
     pub(crate) fn title(&self) -> String {
         self.line
             .name

@@ -1,36 +1,36 @@
-//! Plug and play: a desk phone that was just unpacked asks the whole network for its settings (SUBSCRIBE for `ua-profile`, RFC 6080,
-//! to 224.0.1.75) and is told where to fetch them, if somebody has named it. Bytes in, bytes out; no socket here.
+//! Plug and play (experimental): a new desk phone multicasts a SUBSCRIBE for `ua-profile` (RFC 6080) to 224.0.1.75, and gets a NOTIFY with
+//! the URL of its settings if the engine's settings name it. This file has no socket: it turns a datagram into the answer.
 //!
-//! Not done: telling a phone again when its settings change. It fetches them at every start.
+//! A phone is not notified of later changes of its settings. It fetches them at every start.
 
 use std::net::SocketAddr;
 
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 
-use super::desk_phones::Desks;
+use super::desk_phones::DeskPhones;
 use crate::config::Mac;
 use crate::state::secret::Secret;
 
-/// What is sent back to whoever asked.
-pub(crate) struct Answer {
+/// The response and the NOTIFY for a phone.
+pub(crate) struct PnpAnswer {
     pub(crate) accepted: Vec<u8>,
     pub(crate) notice: Vec<u8>,
 }
 
-/// Answers a phone; `None` for everything but a phone that somebody has named. `local` is where the answer comes from, `base` what
-/// stands before a path, `mark` a random word.
+/// Answers a phone that the settings name; `None` for every other datagram. `local` is the sender of the answer, `base` the URL before
+/// the path, `mark` a random word.
 pub(crate) fn answer(
     datagram: &[u8],
-    desks: &Desks,
+    desk_phones: &DeskPhones,
     (local, base): (SocketAddr, &str),
     mark: &str,
-) -> Option<Answer> {
+) -> Option<PnpAnswer> {
     let Ok(Message::Request(request)) = parse(datagram) else {
         return None;
     };
     request.validate().ok()?;
     let (mac, maker) = asks(&request)?;
-    let path = desks.path(mac, &maker)?;
+    let path = desk_phones.path(mac, &maker)?;
     let url = Secret::new(format!("{base}{}", path.expose()));
     let mut accepted = Response::to(&request, 200);
     let to = format!("{};tag={mark}", request.headers.text(&Name::To)?);
@@ -39,13 +39,13 @@ pub(crate) fn answer(
         .headers
         .push(Name::Contact, format!("<sip:{local}>"));
     accepted.headers.push(Name::Expires, "0");
-    Some(Answer {
+    Some(PnpAnswer {
         accepted: accepted.to_bytes(),
         notice: notice(&request, &to, (local, &url), mark)?.to_bytes(),
     })
 }
 
-/// Which phone asks, and who made it.
+/// The hardware address and the vendor of the phone that asks.
 fn asks(request: &Request) -> Option<(Mac, String)> {
     if request.method != Method::Subscribe {
         return None;
@@ -65,7 +65,7 @@ fn asks(request: &Request) -> Option<(Mac, String)> {
     Some((mac.parse().ok()?, maker))
 }
 
-/// RFC 6665 section 4.1.3: the one and last notification.
+/// The only notification, which ends the subscription (RFC 6665 section 4.1.3).
 fn notice(
     request: &Request,
     to: &str,
@@ -110,13 +110,13 @@ mod tests {
     }
 
     fn told(message: &str) -> Option<(String, String)> {
-        let desks = Desks::new(
+        let desk_phones = DeskPhones::new(
             Secret::new("s".repeat(64)),
             vec![("001565aabbcc".parse().unwrap(), Number::new(20_417))],
         );
         let answer = answer(
             message.as_bytes(),
-            &desks,
+            &desk_phones,
             (LOCAL.parse().unwrap(), "http://192.168.1.10:5081"),
             "m1",
         )?;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_that_is_named_hears_where_its_settings_are() {
+    fn a_named_phone_is_told_where_its_settings_are() {
         let event =
             "ua-profile;profile-type=\"device\";vendor=\"snom\";model=\"D735\";version=\"10.1\"";
         let (accepted, notice) = told(&subscribe("001565AABBCC", event)).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_and_other_questions_hear_nothing() {
+    fn unknown_phones_and_other_requests_get_no_answer() {
         let profile = "ua-profile;vendor=\"yealink\"";
         assert!(told(&subscribe("001565aabbcc", profile)).is_some());
         for message in [

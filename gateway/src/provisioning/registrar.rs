@@ -1,5 +1,5 @@
-//! What stands when the engine starts and what its page must know besides the engine's own state: where phones register, the names
-//! and accounts of the lines, and where evidence lies.
+//! The engine as a registrar: where phones register, the names and SIP accounts of the lines, and how phones on the network are set
+//! up. All of it is fixed when the engine starts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,30 +14,30 @@ use crate::net::phone::certificate;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{LineFile, SipAccount};
 
-/// The facts of a running engine.
+/// What a phone must know about a running engine, and the page about its lines.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct RegistrarInfo {
     /// The state folder.
     pub state: PathBuf,
     /// The lines.
-    pub lines: Vec<BoardLine>,
+    pub lines: Vec<LineAccount>,
     /// Where phones register over UDP, TCP and TLS.
     pub sip: [Vec<SocketAddr>; 3],
-    /// Whether sound between phones and this machine is encrypted.
+    /// Whether media between phones and this machine are encrypted.
     pub srtp: Srtp,
-    /// A certificate of the user's own, which phones may trust by themselves.
+    /// The user's own certificate, if there is one; phones may trust it without the engine's authority.
     pub certificate: Option<Arc<ServerConfig>>,
-    /// Host names of this machine that phones dial.
+    /// Host names of this machine that phones register at.
     pub names: Vec<String>,
-    /// Where phones on the network fetch their settings, if they may.
+    /// Where phones on the network fetch their settings; `None` if that is off.
     pub lan: Option<SocketAddr>,
-    /// How they do.
+    /// The settings of `[provisioning]`.
     pub provisioning: Option<Provisioning>,
 }
 
-/// What a line is called, and what a phone must know to register.
+/// A line's name and SIP account.
 #[derive(Clone, Debug)]
-pub struct BoardLine {
+pub struct LineAccount {
     /// Its number.
     pub number: Number,
     /// What the owner calls it.
@@ -46,11 +46,11 @@ pub struct BoardLine {
     pub account: SipAccount,
 }
 
-impl Board {
-    /// The board of a gateway that was started with these settings and lines.
+impl RegistrarInfo {
+    /// Of a gateway that was started with these settings and lines.
     #[must_use]
     pub fn of(config: &Config, lines: &[LineFile], gateway: &Gateway) -> Self {
-        let line = |line: &LineFile| BoardLine {
+        let line = |line: &LineFile| LineAccount {
             number: Number::new(line.number),
             name: line.name.clone(),
             account: line.account.clone(),
@@ -67,7 +67,7 @@ impl Board {
         }
     }
 
-    /// The name for which the user's own certificate is.
+    /// The host name in the user's own certificate.
     pub(crate) fn own_name(&self) -> Option<&str> {
         self.names
             .first()
@@ -77,12 +77,12 @@ impl Board {
 
     /// The line with this number.
     #[must_use]
-    pub fn line(&self, number: Number) -> Option<&BoardLine> {
+    pub fn line(&self, number: Number) -> Option<&LineAccount> {
         self.lines.iter().find(|line| line.number == number)
     }
 }
 
-/// It was read when phones were first listened to, so that it can be read.
+/// The gateway has read it before, so a failure here is not expected.
 fn own_certificate(config: &Config) -> Option<Arc<ServerConfig>> {
     config.sip.certificate.as_ref()?;
     certificate::server(&config.certificate()).ok()

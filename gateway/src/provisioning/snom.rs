@@ -1,20 +1,20 @@
-//! Snom (D1, D3, D7, D8 series): settings as XML. Not tried on hardware.
+//! Snom (D1, D3, D7, D8 series): settings as XML. Experimental: not tried on hardware.
 
 use ringfence_media::Srtp;
 
-use super::{EXPIRES, MAILBOX, Setup, Wire, escape};
+use super::{EXPIRES, MAILBOX, PhoneSetup, PhoneTransport, escape};
 
-/// Keys that are set.
+/// Keys that are set as busy lamps.
 const MOST_LAMPS: usize = 9;
 
-pub(super) fn write(setup: &Setup<'_>) -> String {
+pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
     let (account, server) = (&setup.line.account, &setup.server);
     let savp = match setup.srtp {
         Srtp::Required => "mandatory",
         Srtp::Optional if setup.is_encrypted() => "optional",
         Srtp::Optional | Srtp::Off => "off",
     };
-    let host = format!("{server};transport={}", setup.wire.word());
+    let host = format!("{server};transport={}", setup.transport.word());
     let entries = [
         ("user_active", "on".to_owned()),
         ("user_realname", setup.title()),
@@ -55,7 +55,7 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
     if let Some(url) = setup
         .authority_url
         .as_ref()
-        .filter(|_| setup.wire == Wire::Tls)
+        .filter(|_| setup.transport == PhoneTransport::Tls)
     {
         xml.push_str(&format!(
             " <certificates>\n  <certificate url=\"{}\" />\n </certificates>\n",

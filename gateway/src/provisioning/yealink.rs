@@ -1,23 +1,23 @@
-//! Yealink (T2, T3, T4, T5 series): a `MAC.cfg`, one parameter a line. Not tried on hardware.
+//! Yealink (T2, T3, T4, T5 series): a `MAC.cfg`, one parameter a line. Experimental: not tried on hardware.
 
 use ringfence_media::Srtp;
 
-use super::{EXPIRES, MAILBOX, Setup, Wire, one_line};
+use super::{EXPIRES, MAILBOX, PhoneSetup, PhoneTransport, one_line};
 
-/// Lamps on keys: the first key is the line itself.
+/// The first key that is a busy lamp; key 1 is the line itself.
 const FIRST_LAMP: usize = 2;
-/// Keys that are set.
+/// Keys that are set as busy lamps.
 const MOST_LAMPS: usize = 9;
-/// The type of a key that is a lamp of another line.
+/// The key type for a busy lamp field.
 const BUSY_LAMP: u8 = 16;
 
-pub(super) fn write(setup: &Setup<'_>) -> String {
+pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
     let (account, server) = (&setup.line.account, &setup.server);
     let title = one_line(&setup.title());
-    let transport = match setup.wire {
-        Wire::Udp => 0,
-        Wire::Tcp => 1,
-        Wire::Tls => 2,
+    let transport = match setup.transport {
+        PhoneTransport::Udp => 0,
+        PhoneTransport::Tcp => 1,
+        PhoneTransport::Tls => 2,
     };
     let srtp = match setup.srtp {
         Srtp::Required => 2,
@@ -46,12 +46,12 @@ pub(super) fn write(setup: &Setup<'_>) -> String {
         password = account.password.expose(),
         ip = server.host,
         port = server.port,
-        check = u8::from(setup.wire == Wire::Tls),
+        check = u8::from(setup.transport == PhoneTransport::Tls),
     );
     if let Some(url) = setup
         .authority_url
         .as_ref()
-        .filter(|_| setup.wire == Wire::Tls)
+        .filter(|_| setup.transport == PhoneTransport::Tls)
     {
         text.push_str(&format!("static.trusted_certificates.url = {url}\n"));
     }

@@ -1,4 +1,4 @@
-//! The built-in call: phone A dials line B, both hear the other's tone, A hangs up; everything on the way is timed.
+//! The test call: phone A dials line B, each phone must receive the other's tone, phone A hangs up. Every step is timed.
 
 use std::time::{Duration, Instant};
 
@@ -7,38 +7,38 @@ use ringfence_sip::{Password, User};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
-use super::phone::{Heard, Phone};
-use super::report::{Actor, CallReport, Timeline, tenths};
-use super::stack::{End, Stack};
+use super::phone::{ReceivedTone, TonePhone};
+use super::report::{CallReport, Timeline, TimelineActor, tenths};
+use super::stack::{Stack, StackEnd};
 use crate::clock;
 use crate::run::event::Event;
 use crate::softphone::{PhoneEvent, Registration};
 
-/// What phone A says and phone B listens for, and the other way round, in hertz.
+/// The tone that phone A sends and phone B expects, then the reverse, in hertz.
 const TONES: [f64; 2] = [440.0, 1_000.0];
 /// Time for the relays to connect and for phones to register.
 const READY: Duration = Duration::from_secs(10);
-/// How long a person takes to dial. The engines mint their first stamps meanwhile.
+/// A pause before dialling, as a person makes. The engines compute their first proofs of work meanwhile.
 const DIALLING: Duration = Duration::from_millis(500);
 /// Time for each step of the call.
 const STEP: Duration = Duration::from_secs(10);
-/// How long phone B rings before somebody picks up.
+/// How long phone B rings before it answers.
 const RINGING: Duration = Duration::from_millis(300);
-/// How long both talk, from the first sound on.
+/// Length of the talk, from the first tone on.
 const TALK: Duration = Duration::from_secs(3);
-/// Between two looks at what was heard.
+/// Between two looks at the tone detectors.
 const LOOK: Duration = Duration::from_millis(5);
-/// Part of the talk in which the tone must be heard.
+/// Share of the talk in which the tone must be detected.
 const LEAST_TONE: f64 = 0.9;
-/// Longest silence that is not noticed as a drop-out of the system rather than of a busy machine.
+/// Longest gap in a tone that a busy machine may cause; a longer one is a failure.
 const LONGEST_GAP: Duration = Duration::from_millis(250);
-/// Lost packets of a hundred that are forgiven.
+/// Percentage of packets that may be lost.
 const MOST_LOST: u64 = 1;
 
 /// Where the call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallFault {
+pub enum TestCallError {
     /// A phone has no socket.
     #[error("a built-in phone cannot open a socket")]
     Phone,
@@ -55,30 +55,30 @@ pub enum CallFault {
     #[error("phone A was refused with status {0}")]
     Refused(u16),
     /// The answer did not reach the caller.
-    #[error("phone A did not hear of the answer within {} s", STEP.as_secs())]
+    #[error("phone A did not receive the answer within {} s", STEP.as_secs())]
     Answer,
-    /// A phone never heard the other.
-    #[error("phone {0} did not hear the other side")]
+    /// A phone never detected the other's tone.
+    #[error("phone {0} did not receive the other phone's tone")]
     Silence(char),
-    /// A phone heard too little.
-    #[error("phone {0} heard too little of the tone")]
+    /// A phone detected the tone for too short a time.
+    #[error("phone {0} received too little of the tone")]
     Tone(char),
-    /// A phone heard a gap.
-    #[error("phone {0} heard a gap in the tone")]
+    /// A phone detected a gap in the tone.
+    #[error("phone {0} received the tone with a gap")]
     Gap(char),
     /// Too many packets were lost.
     #[error("too many packets were lost")]
     Loss,
-    /// Something other than a relayed path was used, or nothing is known of it.
+    /// A path that is not relayed was used, or the path is unknown.
     #[error("the path was not relayed on both sides")]
     Path,
     /// The hang-up did not reach both sides.
-    #[error("phone {0} did not hear of the hang-up")]
+    #[error("phone {0} did not receive the end of the call")]
     HangUp(char),
 }
 
 /// A call under way.
-struct Scene<'a> {
+struct TestCall<'a> {
     stack: &'a Stack,
     watches: [broadcast::Receiver<Event>; 2],
     timeline: Timeline,
@@ -86,15 +86,15 @@ struct Scene<'a> {
     talk: Duration,
 }
 
-/// Places the call. The report says whether all of it held; the timeline has whatever happened.
+/// Places the call. The report says whether everything worked; the timeline lists every step.
 pub async fn place(stack: &Stack) -> (CallReport, Timeline) {
     place_for(stack, TALK).await
 }
 
-/// The same with a talk of this length.
+/// Places the call with a talk of this length.
 pub async fn place_for(stack: &Stack, talk: Duration) -> (CallReport, Timeline) {
     let [a, b] = &stack.ends;
-    let mut scene = Scene {
+    let mut scene = TestCall {
         stack,
         watches: [a.gateway.watch(), b.gateway.watch()],
         timeline: Timeline::default(),
@@ -109,24 +109,24 @@ pub async fn place_for(stack: &Stack, talk: Duration) -> (CallReport, Timeline) 
     (scene.report, scene.timeline)
 }
 
-impl Scene<'_> {
-    async fn run(&mut self) -> Result<(), CallFault> {
+impl TestCall<'_> {
+    async fn run(&mut self) -> Result<(), TestCallError> {
         let [a, b] = &self.stack.ends;
         relays_ready(a).await?;
         relays_ready(b).await?;
         let [low, high] = TONES;
         let (mut phone_a, mut phone_b) =
             (plug_in(a, low, high).await?, plug_in(b, high, low).await?);
-        self.expect(&mut phone_a, Actor::CallingPhone, |event| {
+        self.expect(&mut phone_a, TimelineActor::CallingPhone, |event| {
             *event == PhoneEvent::Registered
         })
         .await
-        .ok_or(CallFault::Register('A'))?;
-        self.expect(&mut phone_b, Actor::CalledPhone, |event| {
+        .ok_or(TestCallError::Register('A'))?;
+        self.expect(&mut phone_b, TimelineActor::CalledPhone, |event| {
             *event == PhoneEvent::Registered
         })
         .await
-        .ok_or(CallFault::Register('B'))?;
+        .ok_or(TestCallError::Register('B'))?;
         self.timeline = Timeline::default();
         tokio::time::sleep(DIALLING).await;
         let answered = self.connect(&mut phone_a, &mut phone_b).await?;
@@ -138,33 +138,34 @@ impl Scene<'_> {
     /// Dials, rings, answers. Returns the moment of the answer.
     async fn connect(
         &mut self,
-        phone_a: &mut Phone,
-        phone_b: &mut Phone,
-    ) -> Result<Instant, CallFault> {
+        phone_a: &mut TonePhone,
+        phone_b: &mut TonePhone,
+    ) -> Result<Instant, TestCallError> {
         let [_, b] = &self.stack.ends;
         let dialled = clock::now();
         let number = b.line.number.to_string();
         self.timeline.add(
             dialled,
-            Actor::CallingPhone,
+            TimelineActor::CallingPhone,
             format!("dials {number}: INVITE"),
         );
         phone_a.dial(&number).await;
         let rings = |event: &PhoneEvent| matches!(event, PhoneEvent::Incoming { .. });
         let mut aside = Vec::new();
         let rang = tokio::select! {
-            rang = self.expect(phone_b, Actor::CalledPhone, rings) => rang.ok_or(CallFault::Ring),
-            status = refused(phone_a, &mut aside) => Err(CallFault::Refused(status)),
+            rang = self.expect(phone_b, TimelineActor::CalledPhone, rings) => rang.ok_or(TestCallError::Ring),
+            status = refused(phone_a, &mut aside) => Err(TestCallError::Refused(status)),
         };
         for (at, event) in aside {
-            self.timeline.add(at, Actor::CallingPhone, describe(&event));
+            self.timeline
+                .add(at, TimelineActor::CallingPhone, describe(&event));
         }
         let (rang, _) = rang?;
         self.report.invite_to_ringing_ms = Some(tenths(rang - dialled));
         tokio::time::sleep(RINGING).await;
         let answered = clock::now();
         self.timeline
-            .add(answered, Actor::CalledPhone, "is picked up: 200 OK");
+            .add(answered, TimelineActor::CalledPhone, "answers: 200 OK");
         phone_b.pick_up().await;
         let over = |event: &PhoneEvent| {
             matches!(
@@ -173,23 +174,23 @@ impl Scene<'_> {
             )
         };
         match self
-            .expect(phone_a, Actor::CallingPhone, over)
+            .expect(phone_a, TimelineActor::CallingPhone, over)
             .await
-            .ok_or(CallFault::Answer)?
+            .ok_or(TestCallError::Answer)?
             .1
         {
-            PhoneEvent::Refused { status, .. } => Err(CallFault::Refused(status)),
+            PhoneEvent::Refused { status, .. } => Err(TestCallError::Refused(status)),
             _ => Ok(answered),
         }
     }
 
-    /// Waits for sound both ways, then lets both talk. What was heard by A and by B.
+    /// Waits until both phones detect their tone, then for the length of the talk. Returns what phones A and B detected.
     async fn talk(
         &mut self,
-        phone_a: &Phone,
-        phone_b: &Phone,
+        phone_a: &TonePhone,
+        phone_b: &TonePhone,
         answered: Instant,
-    ) -> Result<[Heard; 2], CallFault> {
+    ) -> Result<[ReceivedTone; 2], TestCallError> {
         let both = async {
             loop {
                 if let (Some(at_a), Some(at_b)) = (phone_a.heard().first, phone_b.heard().first) {
@@ -199,17 +200,23 @@ impl Scene<'_> {
             }
         };
         let Ok((at_a, at_b)) = timeout(STEP, both).await else {
-            return Err(CallFault::Silence(if phone_a.heard().first.is_none() {
+            return Err(TestCallError::Silence(if phone_a.heard().first.is_none() {
                 'A'
             } else {
                 'B'
             }));
         };
         let [low, high] = TONES;
-        self.timeline
-            .add(at_a, Actor::CallingPhone, format!("hears {high} Hz"));
-        self.timeline
-            .add(at_b, Actor::CalledPhone, format!("hears {low} Hz"));
+        self.timeline.add(
+            at_a,
+            TimelineActor::CallingPhone,
+            format!("receives {high} Hz"),
+        );
+        self.timeline.add(
+            at_b,
+            TimelineActor::CalledPhone,
+            format!("receives {low} Hz"),
+        );
         self.report.answer_to_audio_ms =
             Some(tenths(at_a.max(at_b).saturating_duration_since(answered)));
         tokio::time::sleep(self.talk).await;
@@ -222,17 +229,21 @@ impl Scene<'_> {
     }
 
     /// Hangs up, and collects what the engines counted.
-    async fn end(&mut self, phone_a: &mut Phone, phone_b: &mut Phone) -> Result<(), CallFault> {
+    async fn end(
+        &mut self,
+        phone_a: &mut TonePhone,
+        phone_b: &mut TonePhone,
+    ) -> Result<(), TestCallError> {
         self.timeline
-            .add(clock::now(), Actor::CallingPhone, "hangs up: BYE");
+            .add(clock::now(), TimelineActor::CallingPhone, "hangs up: BYE");
         phone_a.hang_up().await;
         let hung_up = |event: &PhoneEvent| *event == PhoneEvent::HungUp;
-        self.expect(phone_b, Actor::CalledPhone, hung_up)
+        self.expect(phone_b, TimelineActor::CalledPhone, hung_up)
             .await
-            .ok_or(CallFault::HangUp('B'))?;
-        self.expect(phone_a, Actor::CallingPhone, hung_up)
+            .ok_or(TestCallError::HangUp('B'))?;
+        self.expect(phone_a, TimelineActor::CallingPhone, hung_up)
             .await
-            .ok_or(CallFault::HangUp('A'))?;
+            .ok_or(TestCallError::HangUp('A'))?;
         let lost = [phone_a.heard().lost, phone_b.heard().lost];
         for (index, lost) in lost.into_iter().enumerate() {
             let figures = self.figures(index).await;
@@ -246,11 +257,11 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Waits for an event of a phone; those on the way go into the timeline.
+    /// Waits for an event of a phone; the events before it go into the timeline.
     async fn expect(
         &mut self,
-        phone: &mut Phone,
-        actor: Actor,
+        phone: &mut TonePhone,
+        actor: TimelineActor,
         wanted: impl Fn(&PhoneEvent) -> bool,
     ) -> Option<(Instant, PhoneEvent)> {
         let search = async {
@@ -265,7 +276,7 @@ impl Scene<'_> {
         timeout(STEP, search).await.ok().flatten()
     }
 
-    /// The figures of one engine's call, when its sound is over.
+    /// The figures of one engine's call, once its media have ended.
     async fn figures(&mut self, index: usize) -> Option<Figures> {
         let actor = engine(index);
         let (watch, timeline) = (self.watches.get_mut(index)?, &mut self.timeline);
@@ -282,7 +293,7 @@ impl Scene<'_> {
         timeout(STEP, search).await.ok().flatten()
     }
 
-    /// Puts what the engines said and nobody has read yet into the timeline.
+    /// Adds the engines' events that were not read yet to the timeline.
     fn hear_engines(&mut self) {
         for (index, watch) in self.watches.iter_mut().enumerate() {
             loop {
@@ -298,36 +309,41 @@ impl Scene<'_> {
     }
 }
 
-fn engine(index: usize) -> Actor {
+fn engine(index: usize) -> TimelineActor {
     if index == 0 {
-        Actor::CallingEngine
+        TimelineActor::CallingEngine
     } else {
-        Actor::CalledEngine
+        TimelineActor::CalledEngine
     }
 }
 
-async fn relays_ready(end: &End) -> Result<(), CallFault> {
+async fn relays_ready(end: &StackEnd) -> Result<(), TestCallError> {
     let mut relays = end.relays.clone();
     let ready = relays.wait_for(|state| state.connected > 0 && state.listening > 0);
     match timeout(READY, ready).await {
         Ok(Ok(_)) => Ok(()),
-        _ => Err(CallFault::Relay),
+        _ => Err(TestCallError::Relay),
     }
 }
 
-async fn plug_in(end: &End, says: f64, hears: f64) -> Result<Phone, CallFault> {
+async fn plug_in(end: &StackEnd, says: f64, hears: f64) -> Result<TonePhone, TestCallError> {
     let registration = Registration {
         user: User::new(end.line.account.user.clone()),
         password: Password::new(end.line.account.password.expose()),
-        line: end.gateway.udp().first().copied().ok_or(CallFault::Phone)?,
+        line: end
+            .gateway
+            .udp()
+            .first()
+            .copied()
+            .ok_or(TestCallError::Phone)?,
     };
-    Phone::plug_in(registration, says, hears)
+    TonePhone::plug_in(registration, says, hears)
         .await
-        .map_err(|_| CallFault::Phone)
+        .map_err(|_| TestCallError::Phone)
 }
 
-/// Resolves when the phone's INVITE is refused, and not before. What else the phone notices goes into `aside`.
-async fn refused(phone: &mut Phone, aside: &mut Vec<(Instant, PhoneEvent)>) -> u16 {
+/// Resolves only when the phone's INVITE is refused. The phone's other events go into `aside`.
+async fn refused(phone: &mut TonePhone, aside: &mut Vec<(Instant, PhoneEvent)>) -> u16 {
     while let Some((at, event)) = phone.event().await {
         aside.push((at, event.clone()));
         if let PhoneEvent::Refused { status, .. } = event {
@@ -340,24 +356,28 @@ async fn refused(phone: &mut Phone, aside: &mut Vec<(Instant, PhoneEvent)>) -> u
 fn describe(event: &PhoneEvent) -> String {
     match event {
         PhoneEvent::Registered => "is registered".to_owned(),
-        PhoneEvent::Refused { method, status } => format!("hears {status} to {method}"),
-        PhoneEvent::RemoteRinging => "hears ringback: 180".to_owned(),
+        PhoneEvent::Refused { method, status } => format!("receives {status} to {method}"),
+        PhoneEvent::RemoteRinging => "receives ringback: 180".to_owned(),
         PhoneEvent::Incoming { from, .. } => format!("rings: INVITE from {from}"),
-        PhoneEvent::Answered { .. } => "hears the answer: 200 OK".to_owned(),
+        PhoneEvent::Answered { .. } => "receives the answer: 200 OK".to_owned(),
         PhoneEvent::Confirmed => "has the ACK".to_owned(),
         PhoneEvent::Cancelled => "stops ringing: CANCEL".to_owned(),
         PhoneEvent::HungUp => "call over".to_owned(),
     }
 }
 
-/// Whether what was promised was heard.
-fn judge(heard: &[Heard; 2], report: &CallReport, talk: Duration) -> Result<(), CallFault> {
+/// Whether tones, loss and path are as they must be.
+fn judge(
+    heard: &[ReceivedTone; 2],
+    report: &CallReport,
+    talk: Duration,
+) -> Result<(), TestCallError> {
     for (heard, name) in heard.iter().zip(['A', 'B']) {
         if heard.tone < talk.mul_f64(LEAST_TONE) {
-            return Err(CallFault::Tone(name));
+            return Err(TestCallError::Tone(name));
         }
         if heard.longest_gap > LONGEST_GAP {
-            return Err(CallFault::Gap(name));
+            return Err(TestCallError::Gap(name));
         }
     }
     let frames = report.tone_s.iter().sum::<f64>() * 50.0;
@@ -366,10 +386,10 @@ fn judge(heard: &[Heard; 2], report: &CallReport, talk: Duration) -> Result<(), 
         reason = "a call of seconds has some hundred packets"
     )]
     if (report.lost * 100) as f64 > frames * MOST_LOST as f64 {
-        return Err(CallFault::Loss);
+        return Err(TestCallError::Loss);
     }
     if report.candidate_types != ["relay", "relay"] {
-        return Err(CallFault::Path);
+        return Err(TestCallError::Path);
     }
     Ok(())
 }
@@ -378,8 +398,8 @@ fn judge(heard: &[Heard; 2], report: &CallReport, talk: Duration) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn heard(tone: u64, gap: u64) -> Heard {
-        Heard {
+    fn heard(tone: u64, gap: u64) -> ReceivedTone {
+        ReceivedTone {
             tone: Duration::from_millis(tone),
             longest_gap: Duration::from_millis(gap),
             lost: 0,
@@ -408,21 +428,21 @@ mod tests {
         let fine = heard(3_000, 0);
         assert_eq!(
             judge(&[fine.clone(), heard(1_000, 0)], &good(), TALK),
-            Err(CallFault::Tone('B'))
+            Err(TestCallError::Tone('B'))
         );
         assert_eq!(
             judge(&[heard(3_000, 300), fine.clone()], &good(), TALK),
-            Err(CallFault::Gap('A'))
+            Err(TestCallError::Gap('A'))
         );
         let both = [fine.clone(), fine];
         assert_eq!(
             judge(&both, &CallReport { lost: 4, ..good() }, TALK),
-            Err(CallFault::Loss)
+            Err(TestCallError::Loss)
         );
         let direct = CallReport {
             candidate_types: vec!["relay".to_owned(), "host".to_owned()],
             ..good()
         };
-        assert_eq!(judge(&both, &direct, TALK), Err(CallFault::Path));
+        assert_eq!(judge(&both, &direct, TALK), Err(TestCallError::Path));
     }
 }

@@ -1,4 +1,4 @@
-//! Why the servers or engines of a self-call do not start, and what the person can do.
+//! Why the servers or engines of a self-call do not start, and what the user can do.
 
 use ringfence_phonebook::relay::RelayError;
 use ringfence_phonebook::service::{ServiceError, StartError};
@@ -7,14 +7,14 @@ use ringfence_phonebook::turn::service::TurnStartError;
 use crate::lines::LineError;
 use crate::net::book::BookError;
 use crate::net::phone::ListenError;
-use crate::page::FrontError;
+use crate::page::StatusPageError;
 use crate::run::assemble::AssembleError;
 use crate::turn::probe::TurnProbeError;
 
-/// Why the stack does not stand.
+/// Why the stack could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StackFault {
+pub enum StackError {
     /// No temporary folder.
     #[error("cannot make a temporary folder: {0}")]
     Folder(std::io::Error),
@@ -39,7 +39,7 @@ pub enum StackFault {
     /// An engine could not be put together.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
-    /// The TURN server gives no relayed address.
+    /// The TURN server grants no allocation.
     #[error(transparent)]
     Probe(#[from] TurnProbeError),
     /// An engine could not listen for phones.
@@ -47,11 +47,11 @@ pub enum StackFault {
     Listen(#[from] ListenError),
     /// An engine could not open its page.
     #[error(transparent)]
-    Page(#[from] FrontError),
+    Page(#[from] StatusPageError),
 }
 
-impl StackFault {
-    /// What the person can do.
+impl StackError {
+    /// What the user can do.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
@@ -61,13 +61,13 @@ impl StackFault {
             | Self::Relay(_)
             | Self::Turn(_)
             | Self::Page(_) => {
-                "free ports and a writable temporary folder are all it needs: try again".to_owned()
+                "try again: it needs free ports and a writable temporary folder".to_owned()
             }
             Self::Activate(fault) => fault.remedy(),
             Self::Download(fault) => fault.remedy(),
             Self::Assemble(fault) => fault.remedy(),
             Self::Probe(_) => {
-                "check --turn and --turn-secret, and that the server may relay between its own addresses".to_owned()
+                "check --turn and --turn-secret, and that the server permits peers at its own addresses".to_owned()
             }
             Self::Listen(_) => {
                 "choose another port with --sip-port, or leave it out for a free one".to_owned()

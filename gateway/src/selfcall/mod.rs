@@ -1,5 +1,5 @@
-//! A private call of this machine to itself: two engines, the servers around them and two built-in phones in one process. The demo
-//! and the doctor stand on it; what they print is theirs.
+//! A private call within one process: two engines, the servers around them and two built-in phones. The demo and the doctor use
+//! it. `report` holds the results and prints them.
 
 pub mod call;
 mod error;
@@ -10,6 +10,6 @@ mod servers;
 pub mod stack;
 pub mod tone;
 
-pub use error::StackFault;
+pub use error::StackError;
 use options::ANY_PORT;
-pub use options::{Outside, StackOptions};
+pub use options::{NetworkServers, StackOptions};

@@ -1,4 +1,4 @@
-//! What a self-call is made of: embedded servers, or real ones in their place.
+//! The options of a self-call: embedded servers, or real ones in their place.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -20,20 +20,20 @@ pub struct StackOptions {
     /// SIP port of the first line, UDP and TCP; free ones when not given.
     pub sip_port: Option<u16>,
     /// Real servers instead of all embedded ones but the phone book.
-    pub outside: Option<Outside>,
-    /// Who sees what the engines open towards the world.
+    pub outside: Option<NetworkServers>,
+    /// Records what the engines open towards the network.
     pub watch: ConnectionAudit,
 }
 
-/// The servers of an engine's settings, and the rules of its network.
+/// The servers that both engines use, and the rules of their network.
 #[derive(Clone, Debug)]
-pub struct Outside {
+pub struct NetworkServers {
     /// Nostr relays.
     pub relays: Vec<String>,
     /// TURN servers and logins.
     pub turn: TurnSettings,
-    /// Work that a ring must show, in bits.
+    /// Bits of proof of work that a ring must have.
     pub work_bits: u8,
-    /// Bits of the bucket in the relay tag.
+    /// Bits of the bucket in a ring's tag.
     pub bucket_bits: u8,
 }

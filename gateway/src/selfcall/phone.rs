@@ -1,48 +1,48 @@
-//! A built-in phone that says a tone into its microphone from the moment of the answer, and listens for the other side's.
+//! A built-in phone that sends a tone from the moment of the answer, and detects the tone of the other end.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::tone::{Ear, Tone};
-use crate::softphone::{FRAME, PhoneEvent, Registration, Softphone, Sound};
+use super::tone::{ToneDetector, ToneGenerator};
+use crate::softphone::{FRAME, PhoneAudio, PhoneEvent, Registration, Softphone};
 
-/// What the phone heard.
+/// What the phone received so far.
 #[derive(Clone, Debug)]
-pub struct Heard {
-    /// How much of the expected tone.
+pub struct ReceivedTone {
+    /// For how long the expected tone was detected.
     pub tone: Duration,
-    /// The longest time without it between its first and its last frame.
+    /// The longest gap between its first and its last frame.
     pub longest_gap: Duration,
-    /// Packets that the other side numbered and that never came.
+    /// Packets that the other end numbered and that never arrived.
     pub lost: u64,
-    /// When the tone was first heard.
+    /// When the tone was first detected.
     pub first: Option<Instant>,
 }
 
-/// A running phone. Dropping it unplugs it.
+/// A running phone. Dropping it stops it.
 #[derive(Debug)]
-pub struct Phone {
+pub struct TonePhone {
     softphone: Softphone,
-    listener: Arc<Mutex<Listener>>,
+    listener: Arc<Mutex<ToneListener>>,
 }
 
-impl Phone {
-    /// Plugs a phone in on loopback; it registers at once. It says `says` hertz and listens for `hears`.
+impl TonePhone {
+    /// Starts a phone on loopback, which registers at once. It sends `says` hertz and expects `hears`.
     ///
     /// # Errors
     /// When no socket can be opened.
     pub async fn plug_in(registration: Registration, says: f64, hears: f64) -> io::Result<Self> {
-        let listener = Arc::new(Mutex::new(Listener {
-            ear: Ear::new(hears),
+        let listener = Arc::new(Mutex::new(ToneListener {
+            detector: ToneDetector::new(hears),
             first: None,
         }));
-        let sound = Tones {
-            tone: Tone::new(says),
+        let audio = ToneAudio {
+            tone: ToneGenerator::new(says),
             listener: Arc::clone(&listener),
         };
         Ok(Self {
-            softphone: Softphone::plug_in(registration, sound).await?,
+            softphone: Softphone::plug_in(registration, audio).await?,
             listener,
         })
     }
@@ -62,19 +62,19 @@ impl Phone {
         self.softphone.hang_up().await;
     }
 
-    /// The next thing that happened, and when; `None` once the phone is broken.
+    /// The next event and its time; `None` once the phone has failed.
     pub async fn event(&mut self) -> Option<(Instant, PhoneEvent)> {
         self.softphone.event().await
     }
 
-    /// What was heard so far.
+    /// What was received so far.
     #[must_use]
-    pub fn heard(&self) -> Heard {
+    pub fn heard(&self) -> ReceivedTone {
         let lost = self.softphone.lost();
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        Heard {
-            tone: listener.ear.heard(),
-            longest_gap: listener.ear.longest_gap(),
+        ReceivedTone {
+            tone: listener.detector.detected(),
+            longest_gap: listener.detector.longest_gap(),
             lost,
             first: listener.first,
         }
@@ -82,24 +82,24 @@ impl Phone {
 }
 
 #[derive(Debug)]
-struct Listener {
-    ear: Ear,
+struct ToneListener {
+    detector: ToneDetector,
     first: Option<Instant>,
 }
 
-struct Tones {
-    tone: Tone,
-    listener: Arc<Mutex<Listener>>,
+struct ToneAudio {
+    tone: ToneGenerator,
+    listener: Arc<Mutex<ToneListener>>,
 }
 
-impl Sound for Tones {
-    fn say(&mut self) -> [i16; FRAME] {
+impl PhoneAudio for ToneAudio {
+    fn next_frame(&mut self) -> [i16; FRAME] {
         self.tone.frame()
     }
 
-    fn hear(&mut self, frame: &[i16], at: Instant) {
+    fn handle_frame(&mut self, frame: &[i16], at: Instant) {
         let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if listener.ear.hear(frame, at) && listener.first.is_none() {
+        if listener.detector.detect(frame, at) && listener.first.is_none() {
             listener.first = Some(at);
         }
     }

@@ -1,4 +1,4 @@
-//! What the demo prints: a timeline and a table for people, one JSON object a line for programs.
+//! The results of a self-call: the addresses of its parts, the outcome of the call and the timeline.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -49,22 +49,22 @@ pub struct StackReport {
     pub phonebook: String,
 }
 
-/// How the built-in call went. The first of each pair is the caller's phone, the second the callee's.
+/// The outcome of the test call. The first of each pair is the caller's phone, the second the callee's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CallReport {
-    /// Whether everything held.
+    /// Whether everything worked.
     pub ok: bool,
-    /// Seconds of the other side's tone that were heard.
+    /// For how many seconds the other phone's tone was detected.
     pub tone_s: [f64; 2],
     /// The longest gap in it, in milliseconds.
     pub longest_gap_ms: [f64; 2],
-    /// Packets of sound lost on the whole way, both ways together.
+    /// Lost audio packets, both directions together.
     pub lost: u64,
     /// Candidate types in use, caller's engine and callee's engine.
     pub candidate_types: Vec<String>,
     /// From the INVITE of the caller's phone to the ringing of the callee's.
     pub invite_to_ringing_ms: Option<f64>,
-    /// From the answer of the callee's phone to the later of the two first sounds.
+    /// From the answer of the callee's phone until both phones receive audio.
     pub answer_to_audio_ms: Option<f64>,
     /// What went wrong, when not ok.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,7 +73,7 @@ pub struct CallReport {
 
 /// The object after the call.
 #[derive(Debug, Serialize)]
-struct Outcome<'a> {
+struct CallOutcome<'a> {
     result: &'a CallReport,
 }
 
@@ -86,7 +86,7 @@ pub fn stack_json(stack: &StackReport) -> String {
 /// One JSON line with the result of the call.
 #[must_use]
 pub fn call_json(call: &CallReport) -> String {
-    serde_json::to_string(&Outcome { result: call })
+    serde_json::to_string(&CallOutcome { result: call })
         .expect("texts and numbers always become JSON in memory")
 }
 
@@ -99,9 +99,9 @@ pub fn start_json(error: &str) -> String {
     })
 }
 
-/// Who did something in the timeline.
+/// The actor of a step in the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Actor {
+pub enum TimelineActor {
     /// The caller's phone.
     CallingPhone,
     /// The caller's engine.
@@ -112,7 +112,7 @@ pub enum Actor {
     CalledPhone,
 }
 
-impl Actor {
+impl TimelineActor {
     const fn name(self) -> &'static str {
         match self {
             Self::CallingPhone => "phone A",
@@ -122,7 +122,7 @@ impl Actor {
         }
     }
 
-    /// How far to the right an actor's lines begin: the call walks from left to right and back.
+    /// Indentation of an actor's steps: the call moves from left to right and back.
     const fn indent(self) -> usize {
         match self {
             Self::CallingPhone => 0,
@@ -136,12 +136,12 @@ impl Actor {
 /// The path of a call, as it happened.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    steps: Vec<(Instant, Actor, String)>,
+    steps: Vec<(Instant, TimelineActor, String)>,
 }
 
 impl Timeline {
     /// Adds a step; the order of adding does not matter.
-    pub fn add(&mut self, at: Instant, actor: Actor, what: impl Into<String>) {
+    pub fn add(&mut self, at: Instant, actor: TimelineActor, what: impl Into<String>) {
         self.steps.push((at, actor, what.into()));
     }
 
@@ -187,7 +187,7 @@ fn cut(line: &str) -> String {
     line.chars().take(WIDTH).collect()
 }
 
-/// What runs and how to register a phone of one's own.
+/// Prints what runs and how to register a phone.
 #[must_use]
 pub fn print_stack(stack: &StackReport) -> String {
     let mut text = String::new();
@@ -215,7 +215,7 @@ pub fn print_stack(stack: &StackReport) -> String {
     text
 }
 
-/// The table after the call.
+/// Prints the outcome of the call as a table.
 #[must_use]
 pub fn print_call(call: &CallReport) -> String {
     let mut text = String::from("                                 phone A    phone B\n");
@@ -227,7 +227,7 @@ pub fn print_call(call: &CallReport) -> String {
         let _ = writeln!(text, "  {name:<26} {value:>11}");
     };
     let time = |time: Option<f64>| time.map_or("-".to_owned(), |time| format!("{time:.1} ms"));
-    pair(&mut text, "tone of the other side", call.tone_s, "s");
+    pair(&mut text, "tone of the other phone", call.tone_s, "s");
     pair(&mut text, "longest gap in it", call.longest_gap_ms, "ms");
     one(&mut text, "packets lost", &call.lost.to_string());
     one(
@@ -244,7 +244,11 @@ pub fn print_call(call: &CallReport) -> String {
     one(
         &mut text,
         "result",
-        if call.ok { "everything held" } else { "FAILED" },
+        if call.ok {
+            "everything worked"
+        } else {
+            "FAILED"
+        },
     );
     if let Some(error) = &call.error {
         let _ = writeln!(text, "  {error}");
@@ -320,10 +324,10 @@ mod tests {
         let now = Instant::now();
         timeline.add(
             now + Duration::from_secs(100),
-            Actor::CalledPhone,
+            TimelineActor::CalledPhone,
             "x".repeat(100),
         );
-        timeline.add(now, Actor::CallingPhone, "INVITE");
+        timeline.add(now, TimelineActor::CallingPhone, "INVITE");
         let call = CallReport {
             tone_s: [3.0, 123.4],
             longest_gap_ms: [12_345.6, 0.0],
@@ -342,8 +346,12 @@ mod tests {
     fn the_timeline_is_sorted_by_time_and_starts_at_zero() {
         let mut timeline = Timeline::default();
         let now = Instant::now();
-        timeline.add(now + Duration::from_millis(12), Actor::CalledPhone, "rings");
-        timeline.add(now, Actor::CallingPhone, "INVITE");
+        timeline.add(
+            now + Duration::from_millis(12),
+            TimelineActor::CalledPhone,
+            "rings",
+        );
+        timeline.add(now, TimelineActor::CallingPhone, "INVITE");
         let text = timeline.print();
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert!(lines[0].contains("0.0") && lines[0].ends_with("INVITE"));

@@ -1,24 +1,24 @@
-//! What is around the two engines of a stack: embedded servers, or real ones.
+//! The Nostr relay and the TURN server of a self-call: embedded ones, or the real ones of the user's settings.
 
 use rand::RngExt;
 use ringfence_phonebook::relay::EmbeddedRelay;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
 
-use super::{ANY_PORT, Outside, StackFault, StackOptions};
+use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
 use crate::config::{TurnLogin, TurnSettings};
 use crate::state::secret::Secret;
 use crate::turn::{TurnEndpoint, Wire};
 
-/// What is around the two engines.
+/// The servers of a stack, and those of them that it runs itself.
 pub(super) struct Around {
-    pub(super) servers: Outside,
+    pub(super) servers: NetworkServers,
     pub(super) relay: Option<EmbeddedRelay>,
     pub(super) turn: Option<EmbeddedTurn>,
 }
 
 impl Around {
-    pub(super) fn real(servers: Outside) -> Self {
+    pub(super) fn real(servers: NetworkServers) -> Self {
         Self {
             servers,
             relay: None,
@@ -26,11 +26,11 @@ impl Around {
         }
     }
 
-    pub(super) async fn start(options: &StackOptions) -> Result<Self, StackFault> {
+    pub(super) async fn start(options: &StackOptions) -> Result<Self, StackError> {
         let (relay, relay_url) = start_relay(options.relay.as_deref()).await?;
         let (turn, endpoint, secret) = start_turn(options.turn.as_ref()).await?;
         let usual = ringfence_phonebook::config::Config::default();
-        let servers = Outside {
+        let servers = NetworkServers {
             relays: vec![relay_url],
             turn: TurnSettings {
                 urls: vec![endpoint],
@@ -56,7 +56,7 @@ pub(super) fn listed(servers: &[TurnEndpoint]) -> String {
 
 async fn start_relay(
     external: Option<&str>,
-) -> Result<(Option<EmbeddedRelay>, String), StackFault> {
+) -> Result<(Option<EmbeddedRelay>, String), StackError> {
     match external {
         Some(url) => Ok((None, url.to_owned())),
         None => {
@@ -69,7 +69,7 @@ async fn start_relay(
 
 async fn start_turn(
     external: Option<&(TurnEndpoint, Secret)>,
-) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackFault> {
+) -> Result<(Option<EmbeddedTurn>, TurnEndpoint, Secret), StackError> {
     match external {
         Some((endpoint, secret)) => Ok((None, endpoint.clone(), secret.clone())),
         None => {

@@ -1,8 +1,7 @@
 //! Everything that a private call needs, in one process on loopback: phone book, Nostr relay, TURN server, two engines.
 //!
 //! The engines are real: each redeems its own activation code over HTTP, keeps its keys in its own folder, downloads the whole
-//! book and listens for phones on its own ports. Only the servers around them are small embedded ones, and external servers can
-//! take their place.
+//! book and listens for phones on its own ports. Only the servers are small embedded ones, and external servers can take their place.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use tokio::sync::watch;
 
 use super::report::{LineReport, SipReport, StackReport};
 use super::servers::{Around, listed};
-use super::{ANY_PORT, StackFault, StackOptions};
+use super::{ANY_PORT, StackError, StackOptions};
 use crate::config::{Config, SipListen, TurnSettings};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
@@ -26,8 +25,7 @@ use crate::net::audit::ConnectionAudit;
 use crate::net::book::{BookClient, BookCopy};
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
-use crate::page::Front;
-use crate::provisioning::registrar::Board;
+use crate::page::{RegistrarInfo, StatusPage};
 use crate::run::assemble::assemble_watched;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{Keystore, LineFile};
@@ -37,13 +35,13 @@ use crate::turn::probe::probe;
 const PORT_TRIES: usize = 16;
 /// Linux hands out ports from 32,768 on, others from 49,152 (RFC 6335 section 6).
 const OWN_PORTS: std::ops::Range<u16> = 16_384..32_768;
-/// The demo's numbers: few, so that the book is made and downloaded in a moment.
+/// The first number of the book, which is small so that it is made and downloaded in a moment.
 const FIRST_NUMBER: u32 = 20_000;
 const TILES: u16 = 2;
 
 /// One engine with one line.
 #[derive(Debug)]
-pub struct End {
+pub struct StackEnd {
     /// The line.
     pub line: LineFile,
     /// The running engine.
@@ -51,19 +49,19 @@ pub struct End {
     /// Its relays.
     pub relays: watch::Receiver<RelayState>,
     /// Its status page.
-    pub page: Front,
+    pub page: StatusPage,
     /// Holds the lock of its state folder.
     _keystore: Keystore,
-    /// What phones are to trust.
+    /// The certificate authority that phones must trust.
     ca: PathBuf,
 }
 
-/// All of it, running.
+/// The running stack.
 #[derive(Debug)]
 pub struct Stack {
     /// The caller's engine and the callee's.
-    pub ends: [End; 2],
-    /// What to print.
+    pub ends: [StackEnd; 2],
+    /// Addresses and accounts, to be printed.
     pub report: StackReport,
     book: PhoneBook,
     relay: Option<EmbeddedRelay>,
@@ -76,9 +74,9 @@ impl Stack {
     /// Starts everything.
     ///
     /// # Errors
-    /// [`StackFault`] naming the part that failed.
-    pub async fn start(options: &StackOptions) -> Result<Self, StackFault> {
-        let folder = TempDir::with_prefix("ringfence-demo-").map_err(StackFault::Folder)?;
+    /// [`StackError`] naming the part that failed.
+    pub async fn start(options: &StackOptions) -> Result<Self, StackError> {
+        let folder = TempDir::with_prefix("ringfence-demo-").map_err(StackError::Folder)?;
         let around = match &options.outside {
             Some(outside) => Around::real(outside.clone()),
             None => Around::start(options).await?,
@@ -95,14 +93,14 @@ impl Stack {
         })
         .await?;
         let watch = &options.watch;
-        let enrol = |name: &str, port| {
+        let activate_line = |name: &str, port| {
             let turn = around.servers.turn.clone();
             let config = settings(&folder.path().join(name), port, turn);
-            enrol(config, &book, watch)
+            activate_line(config, &book, watch)
         };
-        // Both numbers are in the book before anybody downloads it.
-        let first = enrol("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
-        let second = enrol("b", free_port().unwrap_or(0)).await?;
+        // Both numbers are in the book before an engine downloads it.
+        let first = activate_line("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
+        let second = activate_line("b", free_port().unwrap_or(0)).await?;
         book.close_epoch_now().await?;
         let (first, second) = (
             start_end(first, &book, watch).await?,
@@ -138,7 +136,7 @@ impl Stack {
     }
 }
 
-impl End {
+impl StackEnd {
     fn report(&self) -> LineReport {
         let shown =
             |addrs: &[SocketAddr]| addrs.first().map(ToString::to_string).unwrap_or_default();
@@ -157,8 +155,8 @@ impl End {
     }
 }
 
-/// A port that UDP and TCP have free at this moment, so that both are the same and easier to type. It is below those which the system
-/// hands out by itself: no socket that is opened before the phones' takes it.
+/// A port that is free for both UDP and TCP, because one number is easier to type. It is below the system's ephemeral ports, so that no
+/// other socket takes it before the engine does.
 #[expect(
     clippy::disallowed_methods,
     reason = "a port towards phones, on loopback, closed at once"
@@ -188,24 +186,24 @@ fn settings(state: &Path, sip_port: u16, turn: TurnSettings) -> Config {
     }
 }
 
-/// A line that has its number, and an engine that does not run yet.
-struct Enrolled {
+/// An activated line whose engine does not run yet.
+struct ActivatedLine {
     config: Config,
     client: BookClient,
     keystore: Keystore,
     line: LineFile,
 }
 
-async fn enrol(
+async fn activate_line(
     config: Config,
     book: &PhoneBook,
     watch: &ConnectionAudit,
-) -> Result<Enrolled, StackFault> {
+) -> Result<ActivatedLine, StackError> {
     let issued = book.issue().await?;
     let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
     let mut keystore = Keystore::open(&config.state, None).map_err(LineError::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
-    Ok(Enrolled {
+    Ok(ActivatedLine {
         config,
         client,
         keystore,
@@ -214,11 +212,11 @@ async fn enrol(
 }
 
 async fn start_end(
-    enrolled: Enrolled,
+    enrolled: ActivatedLine,
     book: &PhoneBook,
     watch: &ConnectionAudit,
-) -> Result<End, StackFault> {
-    let Enrolled {
+) -> Result<StackEnd, StackError> {
+    let ActivatedLine {
         config,
         client,
         keystore,
@@ -232,9 +230,9 @@ async fn start_end(
     probe(&parts.lobby).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
-    let board = Board::of(&config, std::slice::from_ref(&line), &gateway);
-    Ok(End {
-        page: Front::open(ANY_PORT, board, gateway.enquiry()).await?,
+    let registrar = RegistrarInfo::of(&config, std::slice::from_ref(&line), &gateway);
+    Ok(StackEnd {
+        page: StatusPage::open(ANY_PORT, registrar, gateway.enquiry()).await?,
         gateway,
         line,
         relays,

@@ -1,14 +1,14 @@
-//! Tones and the hearing of tones: the proof that sound crosses the whole system.
+//! Generates and detects tones, which proves that audio crosses the whole system.
 //!
-//! Sound is samples at 8 kHz in frames of 20 ms. A frame counts as heard when most of
-//! its energy lies at the expected frequency (Goertzel's algorithm), so that noise, silence and the other side's tone do not.
+//! Audio is samples at 8 kHz in frames of 20 ms. A frame counts if most of its energy lies at the expected frequency (Goertzel's
+//! algorithm), so that noise, silence and the other tone do not count.
 
 use std::f64::consts::TAU;
 use std::time::{Duration, Instant};
 
 use crate::softphone::{FRAME, FRAME_TIME, RATE};
 
-/// Peak of the tone: 12 dB below full scale, a loud voice.
+/// Peak of the tone: 12 dB below full scale, as loud as a voice.
 const AMPLITUDE: f64 = 8_000.0;
 /// Mean square below which a frame is silence: 40 dB below our tone.
 const FLOOR: f64 = AMPLITUDE * AMPLITUDE / 2.0 / 10_000.0;
@@ -17,12 +17,12 @@ const SHARE: f64 = 0.6;
 
 /// An endless tone.
 #[derive(Clone, Debug)]
-pub struct Tone {
+pub struct ToneGenerator {
     step: f64,
     phase: f64,
 }
 
-impl Tone {
+impl ToneGenerator {
     /// A tone of `hertz`, up to 4,000.
     #[must_use]
     pub fn new(hertz: f64) -> Self {
@@ -48,17 +48,17 @@ impl Tone {
     }
 }
 
-/// Hears one tone in what arrives, and the gaps in it.
+/// Detects one tone and the gaps in it.
 #[derive(Clone, Debug)]
-pub struct Ear {
+pub struct ToneDetector {
     step: f64,
     frames: u32,
     last: Option<Instant>,
     longest_gap: Duration,
 }
 
-impl Ear {
-    /// An ear for `hertz`.
+impl ToneDetector {
+    /// Detects a tone of `hertz`.
     #[must_use]
     pub fn new(hertz: f64) -> Self {
         Self {
@@ -69,8 +69,8 @@ impl Ear {
         }
     }
 
-    /// A frame arrived. Returns whether the tone was in it.
-    pub fn hear(&mut self, frame: &[i16], now: Instant) -> bool {
+    /// Handles a frame. Returns whether it holds the tone.
+    pub fn detect(&mut self, frame: &[i16], now: Instant) -> bool {
         if frame.len() != FRAME || share_of_tone(frame, self.step) < SHARE {
             return false;
         }
@@ -85,9 +85,9 @@ impl Ear {
         true
     }
 
-    /// How much of the tone was heard.
+    /// For how long the tone was detected.
     #[must_use]
-    pub fn heard(&self) -> Duration {
+    pub fn detected(&self) -> Duration {
         FRAME_TIME * self.frames
     }
 
@@ -98,7 +98,7 @@ impl Ear {
     }
 }
 
-/// Which part of a frame's energy lies at one frequency; 0 for silence.
+/// The share of a frame's energy at one frequency; 0 for silence.
 fn share_of_tone(frame: &[i16], step: f64) -> f64 {
     let (mut before, mut last, mut energy) = (0.0, 0.0, 0.0);
     let factor = 2.0 * step.cos();
@@ -121,53 +121,58 @@ mod tests {
     use super::*;
 
     fn listen(
-        ear: &mut Ear,
-        tone: &mut Tone,
+        detector: &mut ToneDetector,
+        tone: &mut ToneGenerator,
         start: Instant,
         millis: impl IntoIterator<Item = u64>,
     ) {
         for at in millis {
-            ear.hear(&tone.frame(), start + Duration::from_millis(at));
+            detector.detect(&tone.frame(), start + Duration::from_millis(at));
         }
     }
 
     #[test]
-    fn each_tone_is_heard_by_its_own_ear_only() {
+    fn each_tone_is_detected_by_its_own_detector_only() {
         for (hertz, other) in [(440.0, 1_000.0), (1_000.0, 440.0)] {
-            let (mut right, mut wrong) = (Ear::new(hertz), Ear::new(other));
-            let mut tone = Tone::new(hertz);
+            let (mut right, mut wrong) = (ToneDetector::new(hertz), ToneDetector::new(other));
+            let mut tone = ToneGenerator::new(hertz);
             let now = Instant::now();
             for _ in 0..50 {
                 let frame = tone.frame();
-                right.hear(&frame, now);
-                wrong.hear(&frame, now);
+                right.detect(&frame, now);
+                wrong.detect(&frame, now);
             }
-            assert_eq!(right.heard(), Duration::from_secs(1));
-            assert_eq!(wrong.heard(), Duration::ZERO);
+            assert_eq!(right.detected(), Duration::from_secs(1));
+            assert_eq!(wrong.detected(), Duration::ZERO);
         }
     }
 
     #[test]
-    fn silence_noise_and_odd_sizes_are_not_heard() {
-        let mut ear = Ear::new(440.0);
+    fn silence_noise_and_odd_sizes_are_not_detected() {
+        let mut detector = ToneDetector::new(440.0);
         let now = Instant::now();
-        assert!(!ear.hear(&[0; FRAME], now));
+        assert!(!detector.detect(&[0; FRAME], now));
         let mut noise = [0; FRAME];
         let mut state = 1_u32;
         for sample in &mut noise {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             *sample = i16::from_be_bytes([state.to_be_bytes()[0], 0]);
         }
-        assert!(!ear.hear(&noise, now));
-        assert!(!ear.hear(&[], now));
-        assert!(!ear.hear(&Tone::new(440.0).frame()[..100], now));
+        assert!(!detector.detect(&noise, now));
+        assert!(!detector.detect(&[], now));
+        assert!(!detector.detect(&ToneGenerator::new(440.0).frame()[..100], now));
     }
 
     #[test]
     fn the_longest_gap_is_the_time_beyond_one_frame() {
-        let (mut ear, mut tone) = (Ear::new(440.0), Tone::new(440.0));
-        listen(&mut ear, &mut tone, Instant::now(), [0, 20, 40, 100, 115]);
-        assert_eq!(ear.longest_gap(), Duration::from_millis(40));
-        assert_eq!(ear.heard(), Duration::from_millis(100));
+        let (mut detector, mut tone) = (ToneDetector::new(440.0), ToneGenerator::new(440.0));
+        listen(
+            &mut detector,
+            &mut tone,
+            Instant::now(),
+            [0, 20, 40, 100, 115],
+        );
+        assert_eq!(detector.longest_gap(), Duration::from_millis(40));
+        assert_eq!(detector.detected(), Duration::from_millis(100));
     }
 }

@@ -1,15 +1,15 @@
-//! A phone without hands or a loudspeaker: SIP and RTP over UDP on this machine, its sound given and taken by a program.
+//! A SIP phone in software: SIP and RTP over UDP on loopback, with audio that a program supplies and consumes.
 //!
-//! It registers to a line of an engine like any SIP phone (RFC 3261), and its sound is G.711 mu-law in frames of 20 ms (RFC 3551).
-//! The demo's phones and the examples that embed an engine are built on it. One call at a time; what a desk phone knows beyond
-//! that (transfer, hold, several lines, TCP, SRTP) is not here.
+//! It registers to a line of an engine like any SIP phone (RFC 3261). Its audio is G.711 mu-law in frames of 20 ms (RFC 3551). The demo's
+//! phones and the examples that embed an engine use it. It handles one call at a time, and has no transfer, hold, several lines, TCP or
+//! SRTP. Its SIP is `ringfence_sip::client`.
 
-mod task;
 pub mod g711;
 mod receiver;
-pub mod tape;
-pub mod ua;
 mod sender;
+pub mod tape;
+mod task;
+pub mod ua;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -20,8 +20,8 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use task::{Body, Finger};
-use receiver::Reception;
+use receiver::RtpReceiver;
+use task::{PhoneCommand, PhoneTask};
 pub use ua::{PhoneEvent, Registration};
 
 /// Samples per second.
@@ -31,85 +31,85 @@ pub const FRAME: usize = 160;
 /// Length of a frame.
 pub const FRAME_TIME: Duration = Duration::from_millis(20);
 
-/// Events that wait for the one who holds the phone; a call has about ten.
+/// Events that wait for the phone's owner; a call has about ten.
 const EVENTS: usize = 64;
 
-/// What is said into a phone, and what becomes of what it hears. Samples are 16 bits, linear, at [`RATE`].
-pub trait Sound: Send + 'static {
-    /// The next 20 ms for the other side. Asked for during calls alone.
-    fn say(&mut self) -> [i16; FRAME];
+/// The audio of a phone: what it sends, and what happens to what it receives. Samples are 16 bits, linear, at [`RATE`].
+pub trait PhoneAudio: Send + 'static {
+    /// The next 20 ms to send. Called only during calls.
+    fn next_frame(&mut self) -> [i16; FRAME];
 
-    /// A frame of the other side, as it arrived: late ones come late, lost ones never.
-    fn hear(&mut self, frame: &[i16], at: Instant);
+    /// Handles a received frame at its time of arrival, without a jitter buffer; lost frames are left out.
+    fn handle_frame(&mut self, frame: &[i16], at: Instant);
 }
 
-/// A running phone. Dropping it unplugs it.
+/// A running phone. Dropping it stops it.
 #[derive(Debug)]
 pub struct Softphone {
-    fingers: mpsc::Sender<Finger>,
+    commands: mpsc::Sender<PhoneCommand>,
     events: mpsc::Receiver<(Instant, PhoneEvent)>,
-    reception: Arc<Mutex<Reception>>,
+    receiver: Arc<Mutex<RtpReceiver>>,
     task: JoinHandle<()>,
 }
 
 impl Softphone {
-    /// Plugs a phone in on loopback; it registers at once.
+    /// Starts a phone on loopback, which registers at once.
     ///
     /// # Errors
     /// When no socket can be opened.
-    pub async fn plug_in(registration: Registration, sound: impl Sound) -> io::Result<Self> {
+    pub async fn plug_in(registration: Registration, audio: impl PhoneAudio) -> io::Result<Self> {
         let (sip, rtp) = (loopback().await?, loopback().await?);
         sip.connect(registration.line).await?;
-        let (fingers, pressed) = mpsc::channel(EVENTS);
-        let (tell, events) = mpsc::channel(EVENTS);
-        let reception = Arc::default();
-        let body = Body::new(
+        let (commands, received) = mpsc::channel(EVENTS);
+        let (event_sender, events) = mpsc::channel(EVENTS);
+        let receiver = Arc::default();
+        let task = PhoneTask::new(
             registration,
             (sip, rtp),
-            Box::new(sound),
-            Arc::clone(&reception),
-            tell,
+            Box::new(audio),
+            Arc::clone(&receiver),
+            event_sender,
         )?;
         Ok(Self {
-            fingers,
+            commands,
             events,
-            reception,
-            task: tokio::spawn(body.live(pressed)),
+            receiver,
+            task: tokio::spawn(task.run(received)),
         })
     }
 
     /// Dials a number.
     pub async fn dial(&self, number: &str) {
-        self.press(Finger::Dial(number.to_owned())).await;
+        self.send(PhoneCommand::Dial(number.to_owned())).await;
     }
 
     /// Answers.
     pub async fn pick_up(&self) {
-        self.press(Finger::PickUp).await;
+        self.send(PhoneCommand::PickUp).await;
     }
 
-    /// Hangs up, or declines a call that rings.
+    /// Hangs up, or declines a ringing call.
     pub async fn hang_up(&self) {
-        self.press(Finger::HangUp).await;
+        self.send(PhoneCommand::HangUp).await;
     }
 
-    /// The next thing that happened, and when; `None` once the phone is broken.
+    /// The next event and its time; `None` once the phone has failed.
     pub async fn event(&mut self) -> Option<(Instant, PhoneEvent)> {
         self.events.recv().await
     }
 
-    /// Packets that the other side numbered and that never came.
+    /// Packets that the other end numbered and that never arrived.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.reception
+        self.receiver
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .lost()
     }
 
-    async fn press(&self, finger: Finger) {
-        // A phone that has stopped shows in `event`.
-        drop(self.fingers.send(finger).await);
+    async fn send(&self, command: PhoneCommand) {
+        // `event` shows that a phone has stopped.
+        drop(self.commands.send(command).await);
     }
 }
 

@@ -1,21 +1,21 @@
-//! RTP packets become samples, and the numbers that are missing are counted.
+//! Reads RTP packets (RFC 3550) as samples, and counts lost ones.
 
 use ringfence_media::Codec;
 
 use super::g711::expand;
 use super::sender::HEADER;
 
-/// What came in.
+/// What was received.
 #[derive(Debug, Default)]
-pub(super) struct Reception {
-    /// First and highest sequence number, counted on beyond 16 bits.
+pub(super) struct RtpReceiver {
+    /// First and highest sequence number, extended beyond 16 bits.
     numbers: Option<(u64, u64)>,
-    came: u64,
+    received: u64,
 }
 
-impl Reception {
-    /// The samples of a packet; `None` when it is not sound that this phone takes.
-    pub(super) fn take(&mut self, packet: &[u8]) -> Option<Vec<i16>> {
+impl RtpReceiver {
+    /// The samples of a packet; `None` if it is not G.711 mu-law.
+    pub(super) fn read(&mut self, packet: &[u8]) -> Option<Vec<i16>> {
         let [0x80, kind, high, low, ..] = packet else {
             return None;
         };
@@ -31,11 +31,11 @@ impl Reception {
         let expected = self
             .numbers
             .map_or(0, |(first, highest)| highest - first + 1);
-        expected.saturating_sub(self.came)
+        expected.saturating_sub(self.received)
     }
 
     fn count(&mut self, sequence: u16) {
-        self.came += 1;
+        self.received += 1;
         let begin = u64::from(sequence) + 65_536;
         let (first, highest) = self.numbers.unwrap_or((begin, begin));
         #[expect(
@@ -55,32 +55,32 @@ impl Reception {
 #[cfg(test)]
 mod tests {
     use super::super::FRAME;
-    use super::super::sender::Voice;
+    use super::super::sender::RtpSender;
     use super::*;
 
     #[test]
     fn missing_numbers_are_counted_across_the_wrap_and_late_ones_are_not_missing() {
-        let mut reception = Reception::default();
+        let mut receiver = RtpReceiver::default();
         for sequence in [65_533, 65_534, 1, 65_535, 3] {
-            reception.count(sequence);
+            receiver.count(sequence);
         }
         // 0 and 2 never came.
-        assert_eq!(reception.lost(), 2);
+        assert_eq!(receiver.lost(), 2);
     }
 
     #[test]
-    fn what_one_phone_says_another_hears() {
-        let (mut voice, mut reception) = (Voice::new(), Reception::default());
+    fn what_one_phone_sends_another_receives() {
+        let (mut sender, mut receiver) = (RtpSender::new(), RtpReceiver::default());
         let said: [i16; FRAME] = std::array::from_fn(|at| expand(u8::try_from(at).unwrap()));
         for _ in 0..3 {
-            assert_eq!(reception.take(&voice.packet(&said)).unwrap(), said);
+            assert_eq!(receiver.read(&sender.packet(&said)).unwrap(), said);
         }
-        assert_eq!(reception.lost(), 0);
+        assert_eq!(receiver.lost(), 0);
     }
 
     #[test]
-    fn foreign_packets_are_not_heard() {
-        let mut reception = Reception::default();
+    fn foreign_packets_are_ignored() {
+        let mut receiver = RtpReceiver::default();
         for packet in [
             &[][..],
             &[0x80],
@@ -88,8 +88,8 @@ mod tests {
             &[0x40; 40],
             &[0x80, 0, 0, 1],
         ] {
-            assert_eq!(reception.take(packet), None);
+            assert_eq!(receiver.read(packet), None);
         }
-        assert_eq!(reception.came, 0);
+        assert_eq!(receiver.received, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Samples become numbered RTP packets (RFC 3550 section 5.1).
+//! Writes samples as RTP packets (RFC 3550 section 5.1).
 
 use rand::RngExt;
 use ringfence_media::Codec;
@@ -6,19 +6,19 @@ use ringfence_media::Codec;
 use super::FRAME;
 use super::g711::compress;
 
-/// Length of an RTP header without extras.
+/// Length of an RTP header without CSRCs and extensions.
 pub(super) const HEADER: usize = 12;
 
-/// Numbers outgoing frames.
+/// The sequence number, timestamp and SSRC of the stream that is sent.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct RtpSender {
     sequence: u16,
     timestamp: u32,
     source: u32,
     first: bool,
 }
 
-impl Voice {
+impl RtpSender {
     pub(super) fn new() -> Self {
         let mut rng = rand::rng();
         Self {

@@ -1,80 +1,79 @@
-//! A sound made of samples: what is said comes from a tape, what is heard goes onto one.
+//! Audio from and to memory: a tape plays samples during a call and records what the phone receives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{FRAME, RATE, Sound};
+use super::{FRAME, PhoneAudio, RATE};
 
-/// The phone's end of a tape.
+/// The phone's side of a tape.
 #[derive(Debug)]
-pub struct Tape(Recorder);
+pub struct Tape(TapeRecorder);
 
-/// The owner's end. Clones are the same tape.
+/// The owner's side of a tape. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Recorder(Arc<Mutex<Reels>>);
+pub struct TapeRecorder(Arc<Mutex<TapeState>>);
 
 #[derive(Debug)]
-struct Reels {
+struct TapeState {
     play: Vec<i16>,
     position: usize,
-    heard: Vec<i16>,
+    recorded: Vec<i16>,
     room: usize,
 }
 
 impl Tape {
-    /// Says `samples` (16 bits, linear, at [`RATE`]) once in each call and then nothing, and keeps what it hears up to `longest`;
-    /// the rest of a call is not kept.
+    /// Plays `samples` (16 bits, linear, at [`RATE`]) once and then silence, and records up to `longest` of what it receives.
     #[must_use]
-    pub fn new(samples: Vec<i16>, longest: Duration) -> (Self, Recorder) {
+    pub fn new(samples: Vec<i16>, longest: Duration) -> (Self, TapeRecorder) {
         let seconds = usize::try_from(longest.as_secs()).unwrap_or(usize::MAX);
-        let reels = Reels {
+        let state = TapeState {
             play: samples,
             position: 0,
-            heard: Vec::new(),
+            recorded: Vec::new(),
             room: seconds.saturating_mul(RATE as usize),
         };
-        let recorder = Recorder(Arc::new(Mutex::new(reels)));
+        let recorder = TapeRecorder(Arc::new(Mutex::new(state)));
         (Self(recorder.clone()), recorder)
     }
 }
 
-impl Recorder {
-    /// Whether everything was said.
+impl TapeRecorder {
+    /// Whether all samples were played.
     #[must_use]
     pub fn has_played(&self) -> bool {
-        let reels = self.reels();
-        reels.position >= reels.play.len()
+        let state = self.state();
+        state.position >= state.play.len()
     }
 
-    /// Winds back for the next call, and returns what was heard in the last one.
+    /// Rewinds for the next call, and returns the recording of the last one.
     #[must_use]
     pub fn rewind(&self) -> Vec<i16> {
-        let mut reels = self.reels();
-        reels.position = 0;
-        std::mem::take(&mut reels.heard)
+        let mut state = self.state();
+        state.position = 0;
+        std::mem::take(&mut state.recorded)
     }
 
-    fn reels(&self) -> MutexGuard<'_, Reels> {
+    fn state(&self) -> MutexGuard<'_, TapeState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sound for Tape {
-    fn say(&mut self) -> [i16; FRAME] {
-        let mut reels = self.0.reels();
-        let rest = reels.play.get(reels.position..).unwrap_or_default();
+impl PhoneAudio for Tape {
+    fn next_frame(&mut self) -> [i16; FRAME] {
+        let mut state = self.0.state();
+        let rest = state.play.get(state.position..).unwrap_or_default();
         let mut frame = [0; FRAME];
-        for (sample, said) in frame.iter_mut().zip(rest) {
-            *sample = *said;
+        for (sample, played) in frame.iter_mut().zip(rest) {
+            *sample = *played;
         }
-        reels.position = (reels.position + FRAME).min(reels.play.len());
+        state.position = (state.position + FRAME).min(state.play.len());
         frame
     }
 
-    fn hear(&mut self, frame: &[i16], _at: Instant) {
-        let mut reels = self.0.reels();
-        let left = reels.room.saturating_sub(reels.heard.len());
-        reels.heard.extend(frame.iter().take(left));
+    fn handle_frame(&mut self, frame: &[i16], _at: Instant) {
+        let mut state = self.0.state();
+        let left = state.room.saturating_sub(state.recorded.len());
+        state.recorded.extend(frame.iter().take(left));
     }
 }
 
@@ -83,26 +82,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tape_is_said_once_in_frames_and_then_there_is_silence_until_it_is_wound_back() {
+    fn a_tape_plays_once_in_frames_and_then_silence_until_it_is_rewound() {
         let (mut tape, recorder) = Tape::new(vec![7; FRAME + 1], Duration::ZERO);
-        assert_eq!(tape.say(), [7; FRAME]);
+        assert_eq!(tape.next_frame(), [7; FRAME]);
         assert!(!recorder.has_played());
-        let last = tape.say();
+        let last = tape.next_frame();
         assert_eq!((last[0], last[1]), (7, 0));
         assert!(recorder.has_played());
-        assert_eq!(tape.say(), [0; FRAME]);
+        assert_eq!(tape.next_frame(), [0; FRAME]);
         assert!(recorder.rewind().is_empty());
-        assert_eq!(tape.say(), [7; FRAME]);
+        assert_eq!(tape.next_frame(), [7; FRAME]);
     }
 
     #[test]
-    fn no_more_is_kept_than_there_is_room_for() {
+    fn a_recording_is_bounded() {
         let (mut tape, recorder) = Tape::new(Vec::new(), Duration::from_secs(1));
         for _ in 0..60 {
-            tape.hear(&[1; FRAME], Instant::now());
+            tape.handle_frame(&[1; FRAME], Instant::now());
         }
         assert_eq!(recorder.rewind().len(), 8_000);
-        tape.hear(&[2; 3], Instant::now());
+        tape.handle_frame(&[2; 3], Instant::now());
         assert_eq!(recorder.rewind(), [2; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! The phone's inside: one task between its line, its sound and whoever holds it.
+//! The phone's task: it connects the SIP client, the RTP socket and the audio of the program that owns the phone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,115 +11,115 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::receiver::Reception;
+use super::receiver::RtpReceiver;
+use super::sender::RtpSender;
 use super::ua::{PhoneEvent, Registration, Say, Ua};
-use super::sender::Voice;
-use super::{FRAME_TIME, Sound};
+use super::{FRAME_TIME, PhoneAudio};
 use crate::clock;
 
 /// Largest datagram that is read.
 const DATAGRAM: usize = 8 * 1024;
 
-/// What the person at the phone does.
+/// A command from the phone's owner.
 #[derive(Debug)]
-pub(super) enum Finger {
+pub(super) enum PhoneCommand {
     Dial(String),
     PickUp,
     HangUp,
 }
 
-pub(super) struct Body {
+pub(super) struct PhoneTask {
     ua: Ua,
     sip: UdpSocket,
     rtp: UdpSocket,
     media: SocketAddr,
-    voice: Voice,
-    sound: Box<dyn Sound>,
-    reception: Arc<Mutex<Reception>>,
+    sender: RtpSender,
+    audio: Box<dyn PhoneAudio>,
+    receiver: Arc<Mutex<RtpReceiver>>,
     /// The caller's SDP, until this phone answers.
     offer: Option<Vec<u8>>,
-    /// Where our sound goes, while there is a call.
+    /// Where audio is sent during a call.
     remote: Option<SocketAddr>,
-    tell: mpsc::Sender<(Instant, PhoneEvent)>,
+    events: mpsc::Sender<(Instant, PhoneEvent)>,
 }
 
-impl Body {
+impl PhoneTask {
     pub(super) fn new(
         registration: Registration,
         (sip, rtp): (UdpSocket, UdpSocket),
-        sound: Box<dyn Sound>,
-        reception: Arc<Mutex<Reception>>,
-        tell: mpsc::Sender<(Instant, PhoneEvent)>,
+        audio: Box<dyn PhoneAudio>,
+        receiver: Arc<Mutex<RtpReceiver>>,
+        events: mpsc::Sender<(Instant, PhoneEvent)>,
     ) -> io::Result<Self> {
         Ok(Self {
             ua: Ua::new(registration, sip.local_addr()?, rand::random()),
             sip,
             media: rtp.local_addr()?,
             rtp,
-            voice: Voice::new(),
-            sound,
-            reception,
+            sender: RtpSender::new(),
+            audio,
+            receiver,
             offer: None,
             remote: None,
-            tell,
+            events,
         })
     }
 
-    pub(super) async fn live(mut self, mut pressed: mpsc::Receiver<Finger>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<PhoneCommand>) {
         let mut frames = interval(FRAME_TIME);
         frames.set_missed_tick_behavior(MissedTickBehavior::Burst);
         self.ua.register(clock::now());
         let (mut signal, mut packet) = (vec![0; DATAGRAM], vec![0; DATAGRAM]);
         loop {
-            if self.obey().await.is_none() {
+            if self.drain_client().await.is_none() {
                 return;
             }
-            self.wait(&mut frames, (&mut signal, &mut packet), &mut pressed)
+            self.wait(&mut frames, (&mut signal, &mut packet), &mut commands)
                 .await;
-            if pressed.is_closed() {
+            if commands.is_closed() {
                 return;
             }
         }
     }
 
-    /// Waits for one thing to happen, and takes it in.
+    /// Waits for the next event and handles it.
     async fn wait(
         &mut self,
         frames: &mut Interval,
         (signal, packet): (&mut [u8], &mut [u8]),
-        pressed: &mut mpsc::Receiver<Finger>,
+        commands: &mut mpsc::Receiver<PhoneCommand>,
     ) {
         let alarm = self.ua.next_alarm().map(|(at, _)| at);
         tokio::select! {
-            Some(finger) = pressed.recv() => self.press(finger),
-            // An error is an ICMP answer to an earlier datagram: the line is not up, and repeats will tell.
+            Some(command) = commands.recv() => self.handle_command(command),
+            // An error is an ICMP message about an earlier datagram; retransmissions show whether the line is reachable.
             Ok(length) = self.sip.recv(signal) => {
                 self.ua.handle(signal.get(..length).unwrap_or_default(), clock::now());
             }
             Ok(length) = self.rtp.recv(packet) => {
-                self.hear(packet.get(..length).unwrap_or_default());
+                self.handle_packet(packet.get(..length).unwrap_or_default());
             }
-            _ = frames.tick() => self.speak(),
+            _ = frames.tick() => self.send_frame(),
             () = until(alarm) => self.ua.handle_timeout(clock::now()),
         }
     }
 
-    /// Carries out what the user agent wants. `None` when nobody holds the phone any more.
-    async fn obey(&mut self) -> Option<()> {
+    /// Carries out the SIP client's output. `None` once the phone has been dropped.
+    async fn drain_client(&mut self) -> Option<()> {
         while let Some(say) = self.ua.poll() {
             match say {
-                // A lost datagram is repeated by the user agent.
+                // The SIP client retransmits lost datagrams.
                 Say::Send(bytes) => drop(self.sip.send(&bytes).await),
                 Say::Event(event) => {
-                    self.notice(&event);
-                    self.tell.send((clock::now(), event)).await.ok()?;
+                    self.handle_event(&event);
+                    self.events.send((clock::now(), event)).await.ok()?;
                 }
             }
         }
         Some(())
     }
 
-    fn notice(&mut self, event: &PhoneEvent) {
+    fn handle_event(&mut self, event: &PhoneEvent) {
         match event {
             PhoneEvent::Incoming { sdp, .. } => {
                 self.offer = Some(sdp.clone());
@@ -136,14 +136,14 @@ impl Body {
         }
     }
 
-    fn press(&mut self, finger: Finger) {
+    fn handle_command(&mut self, command: PhoneCommand) {
         let now = clock::now();
-        match finger {
-            Finger::Dial(number) => {
+        match command {
+            PhoneCommand::Dial(number) => {
                 let offer = write_offer(&self.own(), &[Codec::Pcmu]);
                 self.ua.call(&number, offer, now);
             }
-            Finger::PickUp => {
+            PhoneCommand::PickUp => {
                 let offer = self.offer.take();
                 let Some(offer) = offer.and_then(|sdp| read_offer(&sdp, Srtp::Off).ok()) else {
                     return self.ua.hang_up(now);
@@ -152,7 +152,7 @@ impl Body {
                 let answer = write_answer(&self.own(), &offer, &[Codec::Pcmu]);
                 self.ua.answer(answer, now);
             }
-            Finger::HangUp => {
+            PhoneCommand::HangUp => {
                 self.remote = None;
                 self.ua.hang_up(now);
             }
@@ -163,22 +163,22 @@ impl Body {
         OwnMedia::plain(self.media, u64::from(rand::random::<u32>()))
     }
 
-    fn hear(&mut self, packet: &[u8]) {
+    fn handle_packet(&mut self, packet: &[u8]) {
         let frame = self
-            .reception
+            .receiver
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take(packet);
-        // Not under our lock: whoever owns the sound has locks of their own.
+            .read(packet);
+        // Called without the lock, because the audio's owner may hold locks too.
         if let Some(frame) = frame {
-            self.sound.hear(&frame, clock::now());
+            self.audio.handle_frame(&frame, clock::now());
         }
     }
 
-    fn speak(&mut self) {
+    fn send_frame(&mut self) {
         let Some(remote) = self.remote else { return };
-        let packet = self.voice.packet(&self.sound.say());
-        // A lost frame is a gap on the other side, and counted there.
+        let packet = self.sender.packet(&self.audio.next_frame());
+        // The other end counts a lost frame.
         drop(self.rtp.try_send_to(&packet, remote));
     }
 }

@@ -1,5 +1,6 @@
 //! A string that is a secret: never printed, wiped when dropped.
 
+use rand::Rng;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -14,6 +15,14 @@ impl Secret {
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(text)
+    }
+
+    /// 256 random bits in hexadecimal.
+    #[must_use]
+    pub(crate) fn random() -> Self {
+        let mut bits = zeroize::Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(&mut *bits);
+        Self(hex::encode(*bits))
     }
 
     /// The secret itself, for the one call that needs it.

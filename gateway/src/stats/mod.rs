@@ -2,4 +2,5 @@
 
 pub(crate) mod quality_history;
 pub mod snapshot;
+pub mod status;
 pub mod totals;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use ringfence::selfcall::tone::{Ear, Tone};
+use ringfence::selfcall::tone::{ToneDetector, ToneGenerator};
 use ringfence::softphone::{FRAME, FRAME_TIME, RATE};
 
 use crate::program::{settings, write_settings};
@@ -137,7 +137,7 @@ impl Drop for Example {
 
 fn write_tone(path: &Path, hertz: f64, frames: usize) {
     let mut wav = hound::WavWriter::create(path, SPEC).unwrap();
-    let mut tone = Tone::new(hertz);
+    let mut tone = ToneGenerator::new(hertz);
     for sample in (0..frames).flat_map(|_| tone.frame()) {
         wav.write_sample(sample).unwrap();
     }
@@ -149,9 +149,9 @@ fn tone_in(path: &Path, hertz: f64) -> std::time::Duration {
     let mut wav = hound::WavReader::open(path).unwrap();
     assert_eq!(wav.spec(), SPEC);
     let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
-    let mut ear = Ear::new(hertz);
+    let mut detector = ToneDetector::new(hertz);
     for frame in samples.chunks(FRAME) {
-        ear.hear(frame, Instant::now());
+        detector.detect(frame, Instant::now());
     }
-    ear.heard()
+    detector.detected()
 }

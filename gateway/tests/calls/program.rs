@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence::selfcall::phone::Phone;
+use ringfence::selfcall::phone::TonePhone;
 use ringfence::softphone::PhoneEvent;
 use ringfence::state::keystore::LineFile;
 
@@ -80,7 +80,7 @@ impl Program {
     }
 
     /// A registered phone of a program that listens for rings; which of the two tones it says is `side`.
-    pub(crate) async fn phone(&self, line: &LineFile, side: usize) -> Phone {
+    pub(crate) async fn phone(&self, line: &LineFile, side: usize) -> TonePhone {
         Self::writes(&self.log, &["listening for rings"]).await;
         let mut phone = plug_in(line, self.udp().await, side).await;
         sees(&mut phone, |event| *event == PhoneEvent::Registered).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence::selfcall::phone::Phone;
+use ringfence::selfcall::phone::TonePhone;
 use ringfence_phonebook::EmbeddedRelay;
 use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
@@ -16,7 +16,7 @@ use crate::town::{
 /// The longest silence that a person may have heard. Far above a packet's 20 ms, far below a call that was set up again.
 const UNNOTICED: Duration = Duration::from_millis(500);
 
-async fn go_on(phones: [&Phone; 2]) {
+async fn go_on(phones: [&TonePhone; 2]) {
     for phone in phones {
         hears(phone, Duration::from_millis(500)).await;
         let gap = phone.heard().longest_gap;

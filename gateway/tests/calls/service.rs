@@ -176,7 +176,7 @@ async fn a_monitor_reads_figures_of_a_call_that_name_nobody() {
     assert_eq!(leaks(&text, &told), Vec::<String>::new(), "{text}");
     town.relay.stop();
     for _ in 0..500 {
-        if get(&address, "/health") == (503, "no Nostr relay brings rings\n".to_owned()) {
+        if get(&address, "/health") == (503, "no Nostr relay delivers rings\n".to_owned()) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

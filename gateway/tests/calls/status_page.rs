@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use ringfence::page::key::{self, Key};
-use ringfence::page::visit;
+use ringfence::page::client;
+use ringfence::page::key::{self, PageKey};
 use ringfence::state::keystore::{ContactsFile, LedgerFile, LineFile};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::{Ledger, WaitingText};
@@ -27,7 +27,7 @@ struct House {
     program: Program,
     state: PathBuf,
     line: LineFile,
-    key: Key,
+    key: PageKey,
     _town: Town,
 }
 
@@ -72,7 +72,7 @@ impl House {
             |_| {},
         );
         Program::writes(&program.out, &["status page: http://"]).await;
-        let key = Key::read(&state).unwrap().expect("the page is open");
+        let key = PageKey::read(&state).unwrap().expect("the page is open");
         Self {
             program,
             state,
@@ -196,8 +196,8 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
     let post = format!("/lines/{line}/wish");
     let own = format!("http://127.0.0.1:{port}");
     let undisturbed = async || {
-        let status = visit::status(&house.state).await.unwrap();
-        status["lines"][0]["do_not_disturb"].as_bool().unwrap()
+        let status = client::status(&house.state).await.unwrap();
+        status.lines[0].do_not_disturb
     };
     for origin in [
         Some("http://evil.example"),
@@ -249,8 +249,8 @@ async fn what_others_write_is_shown_and_never_run() {
         );
     }
     assert!(house.get("/calls").body.contains("&lt;script&gt;alert(1)"));
-    let status = visit::status(&house.state).await.unwrap();
-    assert_eq!(status["lines"][0]["texts_waiting"], 1);
+    let status = client::status(&house.state).await.unwrap();
+    assert_eq!(status.lines[0].texts_waiting, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,9 +285,9 @@ async fn a_text_that_was_read_on_the_page_waits_no_more_after_a_restart() {
 async fn a_link_for_a_phone_is_good_once_and_looking_ahead_does_not_use_it_up() {
     let house = House::open().await;
     let line = Number::new(house.line.number);
-    let link = visit::provision(&house.state, line).await.unwrap();
-    assert_eq!(link["expires_in_seconds"], 600);
-    let url = link["url"].as_str().unwrap();
+    let link = client::provision(&house.state, line).await.unwrap();
+    assert_eq!(link.expires_in_seconds, 600);
+    let url = link.url.as_str();
     let path = url
         .strip_prefix(&format!("http://{}", house.key.address))
         .unwrap();
@@ -304,7 +304,7 @@ async fn a_link_for_a_phone_is_good_once_and_looking_ahead_does_not_use_it_up() 
         "as one that never was"
     );
     assert!(
-        visit::provision(&house.state, Number::new(1))
+        client::provision(&house.state, Number::new(1))
             .await
             .is_err(),
         "no such line"

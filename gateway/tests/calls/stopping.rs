@@ -8,7 +8,7 @@ use crate::town::{Home, Town, is_over, is_ringing};
 
 const LIMIT: Duration = Duration::from_secs(3);
 
-async fn stop(home: Home) -> (ringfence::selfcall::phone::Phone, Duration) {
+async fn stop(home: Home) -> (ringfence::selfcall::phone::TonePhone, Duration) {
     let start = Instant::now();
     home.gateway.stop().await;
     (home.phone, start.elapsed())

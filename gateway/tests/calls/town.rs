@@ -12,7 +12,7 @@ use ringfence::net::book::{BookClient, BookCopy};
 use ringfence::net::relay::RelayState;
 use ringfence::run::assemble::assemble;
 use ringfence::run::gateway::Gateway;
-use ringfence::selfcall::phone::Phone;
+use ringfence::selfcall::phone::TonePhone;
 use ringfence::softphone::{PhoneEvent, Registration};
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence::state::secret::Secret;
@@ -56,7 +56,7 @@ pub(crate) struct House {
 pub(crate) struct Home {
     pub(crate) gateway: Gateway,
     pub(crate) relays: watch::Receiver<RelayState>,
-    pub(crate) phone: Phone,
+    pub(crate) phone: TonePhone,
     pub(crate) number: String,
 }
 
@@ -153,19 +153,22 @@ impl House {
 }
 
 /// A phone of this line, which says one of the `TONES` and listens for the other.
-pub(crate) async fn plug_in(line: &LineFile, at: SocketAddr, side: usize) -> Phone {
+pub(crate) async fn plug_in(line: &LineFile, at: SocketAddr, side: usize) -> TonePhone {
     let registration = Registration {
         user: User::new(line.account.user.clone()),
         password: Password::new(line.account.password.expose()),
         line: at,
     };
-    Phone::plug_in(registration, TONES[side], TONES[1 - side])
+    TonePhone::plug_in(registration, TONES[side], TONES[1 - side])
         .await
         .unwrap()
 }
 
 /// Waits for an event of a phone.
-pub(crate) async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool) -> PhoneEvent {
+pub(crate) async fn sees(
+    phone: &mut TonePhone,
+    wanted: impl Fn(&PhoneEvent) -> bool,
+) -> PhoneEvent {
     let mut passed = Vec::new();
     let search = async {
         loop {
@@ -181,7 +184,7 @@ pub(crate) async fn sees(phone: &mut Phone, wanted: impl Fn(&PhoneEvent) -> bool
 }
 
 /// Waits until a phone hears the other one, from here on for `span`.
-pub(crate) async fn hears(phone: &Phone, span: Duration) {
+pub(crate) async fn hears(phone: &TonePhone, span: Duration) {
     let before = phone.heard().tone;
     let listening = async {
         while phone.heard().tone < before + span {
@@ -192,7 +195,7 @@ pub(crate) async fn hears(phone: &Phone, span: Duration) {
 }
 
 /// The status with which the dialled call is refused.
-pub(crate) async fn refused(phone: &mut Phone) -> u16 {
+pub(crate) async fn refused(phone: &mut TonePhone) -> u16 {
     match sees(phone, |event| matches!(event, PhoneEvent::Refused { .. })).await {
         PhoneEvent::Refused { status, .. } => status,
         other => panic!("{other:?}"),
@@ -200,7 +203,7 @@ pub(crate) async fn refused(phone: &mut Phone) -> u16 {
 }
 
 /// Rings and picks up; both hear each other.
-pub(crate) async fn call(caller: &mut Phone, callee: &mut Phone, number: &str) {
+pub(crate) async fn call(caller: &mut TonePhone, callee: &mut TonePhone, number: &str) {
     caller.dial(number).await;
     sees(callee, is_ringing).await;
     callee.pick_up().await;

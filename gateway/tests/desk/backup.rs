@@ -198,6 +198,22 @@ fn a_restore_that_is_killed_leaves_the_old_state_or_the_new_one_and_can_be_repea
     assert!(!folders().any(|path| path.join("unfinished").exists()));
 }
 
+#[test]
+fn bare_names_of_files_and_folders_are_enough() {
+    let shell = Shell::open();
+    state(&shell.path("old"), 20_001, 0, None);
+    let run = |typed: &[&str]| {
+        let mut command = shell.command(typed);
+        command.env("RINGFENCE_BACKUP_PASSPHRASE", "sesame");
+        let output = command.current_dir(shell.home.path()).output().unwrap();
+        answer(typed, &output)
+    };
+    run(&["backup", "b", "--state", "old"]);
+    run(&["restore", "b", "--state", "new"]);
+    run(&["restore", "b", "--state", "new", "--replace"]);
+    assert!(shell.path("new/lines/20001.json").exists());
+}
+
 /// Restores onto a disk that has no room for it, then makes room and tries again.
 const FULL_DISK: &str = r#"
 mount -t tmpfs -o size=200k none "$1" || exit 77

@@ -26,8 +26,8 @@ async fn the_status_says_by_its_exit_whether_an_engine_is_well_ill_or_not_there(
     assert_eq!(status["ok"], true, "{status}");
     let text = shell.done(&["status"]);
     for words in [
-        "engine      well",
-        "1 of 1 bring rings",
+        "engine      healthy",
+        "1 of 1 deliver rings",
         "no phone is registered",
     ] {
         assert!(text.contains(words), "{words} is not in {text}");

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use crate::shell::{Servers, Shell, free_port};
+use crate::shell::{Servers, Shell, answer, free_port};
 
 /// Everything that a setup without a terminal needs.
 fn options<'a>(url: &'a str, code: &'a str, ports: [&'a str; 2]) -> Vec<&'a str> {
@@ -129,4 +129,17 @@ async fn what_cannot_be_is_told_before_the_code_is_sent() {
     // None of that spent the code.
     let ports = [free_port(), free_port()];
     shell.done(&options(&url, &code, [&ports[0], &ports[1]]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bare_file_name_for_the_settings_is_enough() {
+    let (servers, shell) = (Servers::start().await, Shell::open());
+    let (url, code) = (servers.book.url(), servers.code().await);
+    let ports = [free_port(), free_port()];
+    let mut typed = options(&url, &code, [&ports[0], &ports[1]]);
+    typed.extend(["--config", "e1.toml", "--state", "keys"]);
+    let mut command = shell.command(&typed);
+    let output = command.current_dir(shell.home.path()).output().unwrap();
+    assert!(answer(&typed, &output).contains("number     2"));
+    assert!(shell.path("e1.toml").exists() && shell.path("keys/lines").exists());
 }

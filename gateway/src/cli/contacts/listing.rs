@@ -1,4 +1,4 @@
-//! Contacts and safety numbers as they are printed, for people and for programs.
+//! Prints contacts and safety numbers, as text and as JSON.
 
 use ringfence_engine::trust::contacts::{Contact, Contacts, ShownBy};
 use ringfence_engine::trust::safety_number::SafetyNumber;
@@ -6,13 +6,13 @@ use ringfence_phonebook::Number;
 use serde_json::{Value, json};
 
 use crate::calendar::day_text;
-use crate::cli::{Failure, say};
+use crate::cli::{CommandError, say};
 
 pub(super) fn show(
     contacts: &Contacts,
     blocked: &[(Number, Number)],
     as_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if as_json {
         let lines = |number| blocked.iter().filter(move |(_, other)| *other == number);
         let contact = |contact: &Contact| {
@@ -42,12 +42,12 @@ fn as_value(contact: &Contact) -> Value {
         "changed": contact.other.map(|other| json!({
             "identity": hex::encode(other.identity.as_bytes()),
             "since": day_text(other.since),
-            "shown_by": place(other.shown_by),
+            "shown_by": source(other.shown_by),
         })),
     })
 }
 
-fn place(shown_by: ShownBy) -> &'static str {
+fn source(shown_by: ShownBy) -> &'static str {
     match shown_by {
         ShownBy::Book => "book",
         ShownBy::Ring => "ring",
@@ -83,10 +83,10 @@ fn line(contact: &Contact) -> String {
     if let Some(other) = contact.other {
         let shown = match other.shown_by {
             ShownBy::Book => "the phone book lists it with another",
-            ShownBy::Ring => "somebody rang from it with another",
+            ShownBy::Ring => "a call from it came with another",
         };
         text.push_str(&format!(
-            "\n           KEY CHANGED: since {} {shown}. Calls are refused. Ask the person by another way, then: ringfence contacts accept {}",
+            "\n           KEY CHANGED: since {} {shown}. Calls are refused. Ask the person in another way, then: ringfence contacts accept {}",
             day_text(other.since),
             contact.number
         ));
@@ -98,7 +98,7 @@ pub(super) fn show_safety(
     contact: &Contact,
     numbers: Vec<(Number, SafetyNumber)>,
     as_json: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if as_json {
         let list: Vec<Value> = numbers
             .iter()
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_sees_a_line_is_shown_with_it() {
+    fn a_contact_that_sees_a_line_is_shown_with_it() {
         let (number, own) = (Number::new(20_002), Number::new(24_440));
         let mut contacts = Contacts::default();
         contacts.learn(&Learnt::Pin {

@@ -1,11 +1,11 @@
-//! `ringfence setup`: from nothing to a line and the account for a phone.
+//! `ringfence setup`: settings, keys, an activated line and the account for a phone, in one command.
 //!
-//! Each answer is checked at once. The settings are on the disk before the code is sent, the keys too (see `activate`), so that a
-//! setup that is interrupted goes on when it is run again.
+//! Each answer is checked at once. Settings and keys (see `activate`) are on the disk before the code is sent, so that an interrupted
+//! setup continues when it is run again.
 
 mod prompter;
-mod settings_file;
 mod settings;
+mod settings_file;
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use clap::Args;
 use ringfence_phonebook::{ActivationCode, NetworkSettings};
 use serde_json::{Value, json};
 
-use super::progress::Progress;
-use super::{Failure, Place, lines, passphrase, paths, say};
+use super::progress::ProgressLine;
+use super::{CommandError, PathArgs, lines, passphrase, paths, say};
 use crate::config::{Config, ConfigError};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
@@ -22,8 +22,8 @@ use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
-use prompter::{Clerk, TRIES};
-use settings::Phones;
+use prompter::{Prompter, TRIES};
+use settings::PhoneNetwork;
 
 #[derive(Debug, Default, Args)]
 pub(super) struct SetupArgs {
@@ -44,7 +44,7 @@ pub(super) struct SetupArgs {
     no_passphrase: bool,
     /// Where the phones are: on this machine (`here`), in its network (`lan`), or in that of one of its addresses
     #[arg(long, value_name = "here|lan|ADDRESS")]
-    phones: Option<Phones>,
+    phones: Option<PhoneNetwork>,
     /// UDP and TCP port for phones [default: 5060]
     #[arg(long, value_name = "PORT")]
     sip_port: Option<u16>,
@@ -60,7 +60,7 @@ pub(super) struct SetupArgs {
     /// Secret shared with the TURN servers (coturn: static-auth-secret); without it, logins come from the phone book
     #[arg(long, value_name = "SECRET")]
     turn_secret: Option<String>,
-    /// Accept TURN servers that relay at loopback and private addresses, for a network without the internet
+    /// Accept TURN servers whose relayed addresses are loopback or private ones, for a network without the internet
     #[arg(long)]
     allow_private: bool,
     /// Trust the certificates in this PEM file too, for the phone book and TURN servers
@@ -73,17 +73,17 @@ pub(super) struct SetupArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    paths: PathArgs,
 }
 
 /// Runs the command.
-pub(super) async fn run(args: SetupArgs) -> Result<(), Failure> {
-    let clerk = Clerk::at_the_terminal();
-    let file = args.place.config.clone().or_else(paths::usual_file);
+pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
+    let prompter = Prompter::at_terminal();
+    let file = args.paths.config.clone().or_else(paths::usual_file);
     let file = file.ok_or(ConfigError::NoHome)?;
-    let kept = settings::kept(&args, &file, &clerk)?;
+    let kept = settings::kept(&args, &file, &prompter)?;
     let state = state_folder(&args, kept.as_ref())?;
-    // An engine that runs, or a folder that cannot be used, is told before anything is asked.
+    // Fails before the first question if an engine runs or the folder cannot be used.
     drop(Keystore::open(&state, None)?);
     let encrypted = Keystore::is_encrypted(&state)?;
     let mut secret = if encrypted {
@@ -98,139 +98,143 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), Failure> {
             .and_then(|kept| kept.phonebook.ca_file.clone())
     });
     let mut ready = present.clone();
-    if wants_a_line(&args, &present, &clerk)? {
-        let (client, network) = book(&args, &present, ca.as_deref(), &clerk).await?;
-        let mut code = code(&args, &clerk)?;
+    if wants_a_line(&args, &present, &prompter)? {
+        let (client, network) = book(&args, &present, ca.as_deref(), &prompter).await?;
+        let mut code = code(&args, &prompter)?;
         if present.is_empty() {
-            secret = new_passphrase(&args, &clerk)?;
+            secret = new_passphrase(&args, &prompter)?;
         }
         let config = match &kept {
             Some(kept) => kept.clone(),
-            None => settings::write(&args, &file, &state, &network, &clerk).await?,
+            None => settings::write(&args, &file, &state, &network, &prompter).await?,
         };
         let mut store = Keystore::open(&state, secret)?;
-        let line = redeem(&args, &mut store, &client, &mut code, &clerk).await?;
+        let line = redeem(&args, &mut store, &client, &mut code, &prompter).await?;
         ready.retain(|other| other.number != line.number);
         ready.push(line);
         return finish(&args, &file, &config, &ready);
     }
-    let config = kept.ok_or(Failure::Missing("--code"))?;
+    let config = kept.ok_or(CommandError::Missing("--code"))?;
     finish(&args, &file, &config, &ready)
 }
 
-fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, Failure> {
-    let state = args.place.state.clone();
+fn state_folder(args: &SetupArgs, kept: Option<&Config>) -> Result<PathBuf, CommandError> {
+    let state = args.paths.state.clone();
     let state = state.or_else(|| kept.map(|kept| kept.state.clone()));
     let state = state.or_else(paths::usual_state);
     Ok(state.ok_or(ConfigError::NoHome)?)
 }
 
-/// A first line is always wanted; another one if there is a code for it.
-fn wants_a_line(args: &SetupArgs, present: &[LineFile], clerk: &Clerk) -> Result<bool, Failure> {
+/// Whether to redeem a code: always for the first line, for another one only if the user has a code.
+fn wants_a_line(
+    args: &SetupArgs,
+    present: &[LineFile],
+    prompter: &Prompter,
+) -> Result<bool, CommandError> {
     if present.is_empty() || args.code.is_some() || args.replace {
         return Ok(true);
     }
-    if !clerk.is_there() {
+    if !prompter.has_terminal() {
         return Ok(false);
     }
     let question = match present.len() {
         1 => "There is a line already. Redeem a code for another one (y/n)".to_owned(),
         many => format!("There are {many} lines already. Redeem a code for another one (y/n)"),
     };
-    Ok(clerk
+    Ok(prompter
         .ask(&question, Some("n"), "--code")?
         .eq_ignore_ascii_case("y"))
 }
 
-/// A phone book that can be reached and whose signature is right.
+/// A phone book that answers with a valid signature.
 async fn book(
     args: &SetupArgs,
     present: &[LineFile],
     ca: Option<&Path>,
-    clerk: &Clerk,
-) -> Result<(BookClient, NetworkSettings), Failure> {
+    prompter: &Prompter,
+) -> Result<(BookClient, NetworkSettings), CommandError> {
     let usual = present.first().map(|line| line.book_url.as_str());
     if let Some(url) = args
         .phonebook
         .as_deref()
-        .or(usual.filter(|_| !clerk.is_there()))
+        .or(usual.filter(|_| !prompter.has_terminal()))
     {
-        return introduce(url, ca, clerk).await;
+        return introduce(url, ca, prompter).await;
     }
     for _ in 1..TRIES {
-        let url = clerk.ask("Address of the phone book", usual, "--phonebook")?;
-        match introduce(&url, ca, clerk).await {
+        let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
+        match introduce(&url, ca, prompter).await {
             Ok(found) => return Ok(found),
-            Err(fault) => clerk.tell(&format!("{}\n", fault.text()))?,
+            Err(fault) => prompter.print(&format!("{}\n", fault.text()))?,
         }
     }
-    let url = clerk.ask("Address of the phone book", usual, "--phonebook")?;
-    introduce(&url, ca, clerk).await
+    let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
+    introduce(&url, ca, prompter).await
 }
 
 async fn introduce(
     url: &str,
     ca: Option<&Path>,
-    clerk: &Clerk,
-) -> Result<(BookClient, NetworkSettings), Failure> {
+    prompter: &Prompter,
+) -> Result<(BookClient, NetworkSettings), CommandError> {
     let client = BookClient::new(url, ca)?;
-    let progress = Progress::begin();
-    progress.say("Asking the phone book who it is");
+    let progress = ProgressLine::begin();
+    progress.show("Asking the phone book for its key and its network");
     let (network, root) = client.introduce().await?;
     drop(progress);
-    if clerk.is_there() {
+    if prompter.has_terminal() {
         let key = hex::encode(network.book_key.as_bytes());
-        clerk.tell(&format!(
-            "The phone book answers; its signature over epoch {} is right. Its key, if its operator told it to you: {key}\n",
+        prompter.print(&format!(
+            "The phone book answers; its signature of epoch {} is valid. If its operator gave you its key, compare: {key}\n",
             root.states().epoch
         ))?;
     }
     Ok((client, network))
 }
 
-/// A code that can be one. Nothing is sent yet.
-fn code(args: &SetupArgs, clerk: &Clerk) -> Result<ActivationCode, Failure> {
+/// A well-formed activation code. Nothing is sent yet.
+fn code(args: &SetupArgs, prompter: &Prompter) -> Result<ActivationCode, CommandError> {
     if let Some(code) = &args.code {
         return Ok(code.parse()?);
     }
     for _ in 1..TRIES {
-        match clerk.ask("Activation code", None, "--code")?.parse() {
+        match prompter.ask("Activation code", None, "--code")?.parse() {
             Ok(code) => return Ok(code),
-            Err(error) => clerk.tell(&format!("{}\n", Failure::Code(error).text()))?,
+            Err(error) => prompter.print(&format!("{}\n", CommandError::Code(error).text()))?,
         }
     }
-    Ok(clerk.ask("Activation code", None, "--code")?.parse()?)
+    Ok(prompter.ask("Activation code", None, "--code")?.parse()?)
 }
 
-fn new_passphrase(args: &SetupArgs, clerk: &Clerk) -> Result<Option<Secret>, Failure> {
+fn new_passphrase(args: &SetupArgs, prompter: &Prompter) -> Result<Option<Secret>, CommandError> {
     if args.no_passphrase {
         return Ok(None);
     }
     match passphrase::find(false, args.passphrase)? {
         Some(secret) => Ok(Some(secret)),
-        None => clerk.ask_passphrase(),
+        None => prompter.ask_passphrase(),
     }
 }
 
-/// Redeems the code. One that the book does not take may be typed again.
+/// Redeems the code. If the phone book refuses it, the user may type another one.
 async fn redeem(
     args: &SetupArgs,
     store: &mut Keystore,
     client: &BookClient,
     code: &mut ActivationCode,
-    clerk: &Clerk,
-) -> Result<LineFile, Failure> {
+    prompter: &Prompter,
+) -> Result<LineFile, CommandError> {
     for _ in 1..TRIES {
-        let progress = Progress::begin();
-        progress.say("Redeeming the code");
+        let progress = ProgressLine::begin();
+        progress.show("Redeeming the code");
         let outcome = activate(store, client, code, args.name.clone()).await;
         drop(progress);
         match outcome {
             Err(LineError::Book(fault @ BookError::CodeRefused))
-                if clerk.is_there() && args.code.is_none() =>
+                if prompter.has_terminal() && args.code.is_none() =>
             {
-                clerk.tell(&format!("{}\n", Failure::Book(fault).text()))?;
-                *code = self::code(args, clerk)?;
+                prompter.print(&format!("{}\n", CommandError::Book(fault).text()))?;
+                *code = self::code(args, prompter)?;
             }
             other => return Ok(other?),
         }
@@ -238,13 +242,13 @@ async fn redeem(
     Ok(activate(store, client, code, args.name.clone()).await?)
 }
 
-/// The accounts, and what to do next.
+/// Prints the accounts and what to do next.
 fn finish(
     args: &SetupArgs,
     file: &Path,
     config: &Config,
     lines: &[LineFile],
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     if args.json {
         let accounts: Vec<Value> = lines
             .iter()
@@ -255,19 +259,19 @@ fn finish(
     }
     say(&lines::table(lines, config, true))?;
     for line in lines {
-        let (ready, picture) = (
+        let (ready, code) = (
             lines::ready_lines(line, config),
-            lines::picture(line, config),
+            lines::address_code(line, config),
         );
-        say(&format!("\n{ready}\n\n{picture}"))?;
+        say(&format!("\n{ready}\n\n{code}"))?;
     }
-    let run = if args.place.config.is_some() {
+    let run = if args.paths.config.is_some() {
         format!("ringfence run --config {}", file.display())
     } else {
         "ringfence run".to_owned()
     };
     say(&format!(
-        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nOthers can call a new number within ten minutes. `ringfence doctor` looks whether all is well.",
+        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within ten minutes. `ringfence doctor` checks everything that a call needs.",
         file.display()
     ))
 }

@@ -1,49 +1,49 @@
-//! Asks the person at the terminal. Where there is none, every question names the option that answers it.
+//! Questions at the terminal. Without one, a question fails with the name of the option that answers it.
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use super::Failure;
+use super::CommandError;
 use crate::cli::passphrase;
 use crate::state::secret::Secret;
 
-/// Tries at one question.
+/// How often a question is asked.
 pub(super) const TRIES: usize = 5;
 
 /// Longest answer that is read: a URL.
 const MOST_ANSWER: u64 = 2_048;
 
-/// Who asks.
+/// Asks questions, if there is a terminal.
 #[derive(Debug)]
-pub(super) struct Clerk {
-    is_there: bool,
+pub(super) struct Prompter {
+    has_terminal: bool,
 }
 
-impl Clerk {
-    /// Asks if standard input and standard error are a terminal.
-    pub(super) fn at_the_terminal() -> Self {
+impl Prompter {
+    /// Asks only if standard input and standard error are a terminal.
+    pub(super) fn at_terminal() -> Self {
         Self {
-            is_there: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+            has_terminal: std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
         }
     }
 
-    /// Whether there is anybody to be asked.
-    pub(super) fn is_there(&self) -> bool {
-        self.is_there
+    /// Whether there is a terminal to ask at.
+    pub(super) fn has_terminal(&self) -> bool {
+        self.has_terminal
     }
 
-    /// An answer, or what holds when nothing is typed. `option` answers the question where nobody can be asked.
+    /// The answer, or `usual` for an empty one. Without a terminal, the error names `option`.
     pub(super) fn ask(
         &self,
         question: &str,
         usual: Option<&str>,
         option: &'static str,
-    ) -> Result<String, Failure> {
-        if !self.is_there {
-            return Err(Failure::Missing(option));
+    ) -> Result<String, CommandError> {
+        if !self.has_terminal {
+            return Err(CommandError::Missing(option));
         }
         let hint = usual.map_or_else(String::new, |usual| format!(" [{usual}]"));
-        self.tell(&format!("{question}{hint}: "))?;
-        let typed = read(std::io::stdin().lock()).ok_or(Failure::Missing(option))?;
+        self.print(&format!("{question}{hint}: "))?;
+        let typed = read(std::io::stdin().lock()).ok_or(CommandError::Missing(option))?;
         match (typed.trim(), usual) {
             ("", Some(usual)) => Ok(usual.to_owned()),
             (text, _) => Ok(text.to_owned()),
@@ -51,13 +51,13 @@ impl Clerk {
     }
 
     /// A passphrase, typed twice; an empty one means none.
-    pub(super) fn ask_passphrase(&self) -> Result<Option<Secret>, Failure> {
-        if !self.is_there {
-            return Err(Failure::Missing("--passphrase or --no-passphrase"));
+    pub(super) fn ask_passphrase(&self) -> Result<Option<Secret>, CommandError> {
+        if !self.has_terminal {
+            return Err(CommandError::Missing("--passphrase or --no-passphrase"));
         }
-        self.tell(
-            "A passphrase encrypts your keys, contacts and calls on this disk. Without one, whoever gets the disk, or a copy of it, can\n\
-             answer and call in your name. There is no way back from a forgotten one. Leave it empty to have none.\n",
+        self.print(
+            "A passphrase encrypts your keys, contacts and calls on this disk. Without one, a thief of the disk, or of a copy, can answer\n\
+             and call in your name. A forgotten passphrase cannot be recovered. Leave it empty to have none.\n",
         )?;
         for _ in 0..TRIES {
             let first = passphrase::ask("Passphrase (nothing is shown): ");
@@ -68,17 +68,17 @@ impl Clerk {
             if passphrase::ask("Again: ").is_some_and(|second| second == first) {
                 return Ok(Some(first));
             }
-            self.tell("The second one differs from the first.\n")?;
+            self.print("The second one differs from the first.\n")?;
         }
-        Err(Failure::NoPassphrase)
+        Err(CommandError::NoPassphrase)
     }
 
-    /// Says something where it is asked.
-    pub(super) fn tell(&self, text: &str) -> Result<(), Failure> {
+    /// Prints to where questions are asked.
+    pub(super) fn print(&self, text: &str) -> Result<(), CommandError> {
         let mut out = std::io::stderr().lock();
         out.write_all(text.as_bytes())
             .and_then(|()| out.flush())
-            .map_err(|error| Failure::Output(error.kind()))
+            .map_err(|error| CommandError::Output(error.kind()))
     }
 }
 
@@ -94,11 +94,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_nobody_is_the_option_is_named() {
-        let clerk = Clerk { is_there: false };
-        let fault = clerk.ask("Code", Some("usual"), "--code").unwrap_err();
+    fn without_a_terminal_the_option_is_named() {
+        let prompter = Prompter {
+            has_terminal: false,
+        };
+        let fault = prompter.ask("Code", Some("usual"), "--code").unwrap_err();
         assert!(fault.to_string().contains("--code"), "{fault}");
-        assert!(clerk.ask_passphrase().is_err());
+        assert!(prompter.ask_passphrase().is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The file of settings that `ringfence setup` writes: what was answered, and where the rest is explained.
+//! The file of settings that `ringfence setup` writes: the answers, each with a comment.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, ConfigError, raw};
 use crate::turn::TurnEndpoint;
 
-/// What was answered.
+/// The answers.
 #[derive(Debug, Default)]
-pub(super) struct Paper {
+pub(super) struct SettingsFile {
     pub(super) state: PathBuf,
     pub(super) relays: Vec<String>,
     pub(super) listen: Vec<IpAddr>,
@@ -21,7 +21,7 @@ pub(super) struct Paper {
     pub(super) book_ca: Option<PathBuf>,
 }
 
-impl Paper {
+impl SettingsFile {
     /// The file's text.
     pub(super) fn text(&self) -> String {
         let path = |path: &Option<PathBuf>| quoted(path.as_deref().unwrap_or(Path::new("")));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_as_it_was_answered() {
-        let paper = Paper {
+        let draft = SettingsFile {
             state: "/home/a \"b\"/keys".into(),
             relays: vec!["wss://relay.example.org".to_owned()],
             listen: vec![[127, 0, 0, 1].into(), [192, 168, 1, 10].into()],
@@ -101,16 +101,16 @@ mod tests {
             turn: vec!["turns:turn.example.org".parse().unwrap()],
             turn_secret: "a\\b\"c".to_owned(),
             allow_private: true,
-            ..Paper::default()
+            ..SettingsFile::default()
         };
-        let config = paper.config().unwrap();
-        assert_eq!(config.state, paper.state);
-        assert_eq!(config.relays, paper.relays);
-        assert_eq!(config.sip.addresses, paper.listen);
+        let config = draft.config().unwrap();
+        assert_eq!(config.state, draft.state);
+        assert_eq!(config.relays, draft.relays);
+        assert_eq!(config.sip.addresses, draft.listen);
         assert_eq!((config.sip.tcp_port, config.sip.tls_port), (5070, 5071));
-        assert_eq!(config.turn.urls, paper.turn);
+        assert_eq!(config.turn.urls, draft.turn);
         let login =
-            crate::config::TurnLogin::Shared(crate::state::secret::Secret::new(paper.turn_secret));
+            crate::config::TurnLogin::Shared(crate::state::secret::Secret::new(draft.turn_secret));
         assert_eq!(config.turn.login, login);
         assert!(config.turn.allow_private && config.phonebook.ca_file.is_none());
     }

@@ -1,35 +1,35 @@
-//! The calls of the past, and the texts that no phone has taken.
+//! Past calls, and texts that no phone has taken.
 
 use maud::{Markup, html};
 use ringfence_engine::line::saved_state::{PastCall, WaitingText, Way};
 
 use super::home::block;
-use super::{Button, Scene, arrow, at, minutes, sheet};
+use super::{LineButton, PageContext, arrow, at, minutes, sheet};
 
-/// Calls on the page; more stand in `ringfence calls`.
+/// Calls on the page; `ringfence calls` lists all.
 const MOST_SHOWN: usize = 100;
 
 /// Calls and texts.
-pub(in crate::page) fn calls(scene: &Scene<'_>) -> String {
-    let body = html! { (texts(scene)) (missed(scene)) (history(scene)) };
-    sheet(scene, "/calls", "Calls and texts", &body)
+pub(in crate::page) fn calls(context: &PageContext<'_>) -> String {
+    let body = html! { (texts(context)) (missed(context)) (history(context)) };
+    sheet(context, "/calls", "Calls and texts", &body)
 }
 
-fn texts(scene: &Scene<'_>) -> Markup {
-    let texts = &scene.picture.ledger.texts;
+fn texts(context: &PageContext<'_>) -> Markup {
+    let texts = &context.snapshot.ledger.texts;
     html! {
         section #texts aria-labelledby="texts-title" data-live {
             h2 #texts-title { "Texts" }
-            p.quiet { "Texts wait here until a phone has taken them. What is marked as read goes to no phone any more." }
+            p.quiet { "Texts wait here until a phone takes them. A text that is marked as read is no longer sent to phones." }
             @if texts.is_empty() { p { "No text waits." } }
-            @for text in texts.iter().rev() { (letter(scene, text)) }
+            @for text in texts.iter().rev() { (text_row(context, text)) }
         }
     }
 }
 
-fn letter(scene: &Scene<'_>, text: &WaitingText) -> Markup {
+fn text_row(context: &PageContext<'_>, text: &WaitingText) -> Markup {
     let id = hex::encode(text.id.as_bytes());
-    let read = Button {
+    let read = LineButton {
         line: text.line,
         act: "read",
         field: Some(("text", &id)),
@@ -40,27 +40,32 @@ fn letter(scene: &Scene<'_>, text: &WaitingText) -> Markup {
     };
     html! {
         article.text {
-            h3 { (scene.who(text.from)) " " (arrow(Way::Out)) " " (scene.own(text.line)) " " span.quiet { (at(text.dated)) } }
+            h3 { (context.who(text.from)) " " (arrow(Way::Out)) " " (context.own(text.line)) " " span.quiet { (at(text.dated)) } }
             p.letter { bdi { (text.text.as_str()) } }
             (read.form())
         }
     }
 }
 
-fn missed(scene: &Scene<'_>) -> Markup {
-    let lines = scene.picture.lines.iter();
+fn missed(context: &PageContext<'_>) -> Markup {
+    let lines = context.snapshot.lines.iter();
     let news: Vec<_> = lines
-        .map(|line| (line.number, scene.picture.ledger.news(line.number).missed))
+        .map(|line| {
+            (
+                line.number,
+                context.snapshot.ledger.news(line.number).missed,
+            )
+        })
         .filter(|(_, missed)| *missed > 0)
         .collect();
     html! {
         section #missed aria-labelledby="missed-title" data-live {
             h2 #missed-title { "Missed calls" }
-            @if news.is_empty() { p { "No missed call that you have not seen." } }
+            @if news.is_empty() { p { "No new missed calls." } }
             @for (line, missed) in news {
                 div.row {
-                    (missed) " on line " (scene.own(line)) " "
-                    (Button { line, act: "seen", field: None, back: "/calls", id: &format!("seen-{line}"), words: "Mark as seen",
+                    (missed) " on line " (context.own(line)) " "
+                    (LineButton { line, act: "seen", field: None, back: "/calls", id: &format!("seen-{line}"), words: "Mark as seen",
                         about: &format!("the missed calls of line {line}") }.form())
                 }
             }
@@ -68,8 +73,8 @@ fn missed(scene: &Scene<'_>) -> Markup {
     }
 }
 
-fn history(scene: &Scene<'_>) -> Markup {
-    let calls = &scene.picture.ledger.calls;
+fn history(context: &PageContext<'_>) -> Markup {
+    let calls = &context.snapshot.ledger.calls;
     html! {
         section #history aria-labelledby="history-title" data-live {
             h2 #history-title { "History" }
@@ -79,14 +84,14 @@ fn history(scene: &Scene<'_>) -> Markup {
                         th scope="col" { "When" } th scope="col" { "Line" } th scope="col" { "Number" }
                         th scope="col" { "Talked" } th scope="col" { span.unseen { "Block" } }
                     } }
-                    tbody { @for call in calls.iter().rev().take(MOST_SHOWN) { (row(scene, call)) } }
+                    tbody { @for call in calls.iter().rev().take(MOST_SHOWN) { (row(context, call)) } }
                 } }
             }
         }
     }
 }
 
-fn row(scene: &Scene<'_>, call: &PastCall) -> Markup {
+fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
     let outcome = match (call.talked, call.way) {
         (Some(span), _) => minutes(span.as_secs()),
         (None, Way::Out) => "no answer".to_owned(),
@@ -96,19 +101,19 @@ fn row(scene: &Scene<'_>, call: &PastCall) -> Markup {
     html! {
         tr .new[call.is_new] {
             td { (at(call.began)) }
-            td { (scene.own(call.line)) " " (arrow(call.way)) }
-            th scope="row" { (scene.who(call.number)) }
+            td { (context.own(call.line)) " " (arrow(call.way)) }
+            th scope="row" { (context.who(call.number)) }
             td { (outcome) }
-            td { @if call.way == Way::In { (block_of(scene, call)) } }
+            td { @if call.way == Way::In { (block_of(context, call)) } }
         }
     }
 }
 
-/// Only where a person would look for it: at the latest call of the number.
-fn block_of(scene: &Scene<'_>, call: &PastCall) -> Markup {
-    let mut latest = scene.picture.ledger.calls.iter().rev();
+/// Only at the number's latest call, where a user looks for it.
+fn block_of(context: &PageContext<'_>, call: &PastCall) -> Markup {
+    let mut latest = context.snapshot.ledger.calls.iter().rev();
     let latest = latest.find(|other| {
         other.number == call.number && other.line == call.line && other.way == Way::In
     });
-    html! { @if latest == Some(call) { (block(scene, call.line, call.number, "/calls")) } }
+    html! { @if latest == Some(call) { (block(context, call.line, call.number, "/calls")) } }
 }

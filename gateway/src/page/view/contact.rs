@@ -1,4 +1,4 @@
-//! The contacts: whose key each number stands for, safety numbers to compare, and what the user decides.
+//! Contacts: the key that each number stands for, safety numbers to compare, and the user's decisions.
 
 use maud::{Markup, html};
 use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
@@ -6,26 +6,26 @@ use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
 use ringfence_phonebook::Number;
 
 use super::home::block;
-use crate::page::qr::code;
-use super::{Scene, sheet};
+use super::{PageContext, sheet};
 use crate::calendar::day_text;
+use crate::page::qr;
 
-/// All of them, and the evidence.
-pub(in crate::page) fn contacts(scene: &Scene<'_>) -> String {
+/// The list of contacts, and the evidence.
+pub(in crate::page) fn contacts(context: &PageContext<'_>) -> String {
     let body = html! {
         section aria-label="Contacts" {
-            @if scene.picture.contacts.iter().next().is_none() {
+            @if context.snapshot.contacts.iter().next().is_none() {
                 p { "No contact yet. A number becomes one when a call with it is answered." }
             } @else {
                 div.wide { table {
-                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "Key" } } }
-                    tbody { @for contact in scene.picture.contacts.iter() { (row(contact)) } }
+                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "PageKey" } } }
+                    tbody { @for contact in context.snapshot.contacts.iter() { (row(contact)) } }
                 } }
             }
         }
-        (evidence(scene))
+        (evidence(context))
     };
-    sheet(scene, "/contacts", "Contacts", &body)
+    sheet(context, "/contacts", "Contacts", &body)
 }
 
 fn row(contact: &Contact) -> Markup {
@@ -47,20 +47,20 @@ fn mark(contact: &Contact) -> Markup {
     }
 }
 
-fn evidence(scene: &Scene<'_>) -> Markup {
+fn evidence(context: &PageContext<'_>) -> Markup {
     html! {
-        @if !scene.evidence.is_empty() {
+        @if !context.evidence.is_empty() {
             section aria-labelledby="evidence-title" {
                 h2 #evidence-title { "Evidence against the phone book" }
-                p { "Each file is proof by itself. Show it to the operator of the phone book and to others who use it, and trust no number that you have not verified." }
-                ul { @for file in scene.evidence { li { (day_text(file.day)) ": " (file.says) br; code { (file.path.display()) } } } }
+                p { "Each file is a proof that stands on its own. Show it to the phone book's operator and to others who use it, and trust no number that you have not verified." }
+                ul { @for file in context.evidence { li { (day_text(file.day)) ": " (file.says) br; code { (file.path.display()) } } } }
             }
         }
     }
 }
 
-/// One contact.
-pub(in crate::page) fn contact(scene: &Scene<'_>, contact: &Contact) -> String {
+/// The page of a contact.
+pub(in crate::page) fn contact(context: &PageContext<'_>, contact: &Contact) -> String {
     let number = contact.number;
     let title = contact
         .name
@@ -70,40 +70,40 @@ pub(in crate::page) fn contact(scene: &Scene<'_>, contact: &Contact) -> String {
         @if let Some(other) = contact.other { (changed(contact, other)) }
         section aria-labelledby="safety-title" {
             h2 #safety-title { "Safety number " (mark(contact)) }
-            p { "The other side sees the same sixty digits, if nobody stands between you. Compare them by voice or in person, or scan the code with the other's page open." }
-            @for line in &scene.picture.lines {
-                (safety((line.number, &line.identity), contact, scene.picture.lines.len() > 1))
+            p { "The other end shows the same sixty digits, unless the connection is intercepted. Compare them by voice or in person, or scan the code on the other's page." }
+            @for line in &context.snapshot.lines {
+                (safety((line.number, &line.identity), contact, context.snapshot.lines.len() > 1))
             }
             @if contact.verified {
-                (decide(number, "unverify", "Take the mark back"))
+                (decide(number, "unverify", "Remove the mark"))
             } @else {
-                (decide(number, "verify", "They are the same: mark as verified"))
+                (decide(number, "verify", "They match: mark as verified"))
             }
         }
         section aria-labelledby="name-title" {
             h2 #name-title { "Name" }
             form method="post" action={ "/contacts/" (number) "/edit" } {
                 input type="hidden" name="act" value="name";
-                label for="name" { "What phones show when it rings" }
+                label for="name" { "Phones show this name when the contact calls" }
                 input #name name="name" maxlength="64" autocomplete="off" value=[contact.name.as_deref()];
                 button type="submit" { "Save" }
             }
         }
         section #blocking aria-labelledby="block-title" data-live {
             h2 #block-title { "Calls and texts from it" }
-            @for line in &scene.picture.lines {
-                div.row { "On line " (scene.own(line.number)) ": "
-                    @if scene.picture.ledger.is_blocked(line.number, number) { "blocked " } @else { "welcome " }
-                    (block(scene, line.number, number, &format!("/contacts/{number}"))) }
+            @for line in &context.snapshot.lines {
+                div.row { "On line " (context.own(line.number)) ": "
+                    @if context.snapshot.ledger.is_blocked(line.number, number) { "blocked " } @else { "allowed " }
+                    (block(context, line.number, number, &format!("/contacts/{number}"))) }
             }
         }
         section aria-labelledby="forget-title" {
             h2 #forget-title { "Forget" }
-            p { "The number's key is forgotten; the next answered call pins whatever key it then has." }
+            p { "The number's key is forgotten. The next answered call pins the key that the number has then." }
             (decide(number, "remove", "Forget this contact"))
         }
     };
-    sheet(scene, "/contacts", &title, &body)
+    sheet(context, "/contacts", &title, &body)
 }
 
 fn safety(
@@ -125,7 +125,7 @@ fn safety(
         div.safety {
             @if named { p { "With your line " span.number { (line) } } }
             p.digits { @for group in text.split(' ') { span { (group) } " " } }
-            @if let Some(picture) = code(digits.digits(), "The safety number as a code to scan") { (picture) }
+            @if let Some(image) = qr::image(digits.digits(), "The safety number as a code to scan") { (image) }
         }
     }
 }
@@ -133,41 +133,45 @@ fn safety(
 fn changed(contact: &Contact, other: OtherKey) -> Markup {
     let shown = match other.shown_by {
         ShownBy::Book => "the phone book lists it with another key",
-        ShownBy::Ring => "somebody rang from it with another key",
+        ShownBy::Ring => "a call from it came with another key",
     };
     html! {
         p.warning.grave {
             strong { "The key has changed: since " (day_text(other.since)) " " (shown) ". Calls with it are refused." }
-            " Either the person has a new phone line, or somebody stands between you. Ask the person by another way. "
-            a href={ "/contacts/" (contact.number) "/accept" } { "I have asked: look at the new key" }
+            " Either the person has a new line, or the connection is being intercepted. Ask the person in another way. "
+            a href={ "/contacts/" (contact.number) "/accept" } { "I have asked: show the new key" }
         }
     }
 }
 
-/// The step before another key is trusted.
-pub(in crate::page) fn accept(scene: &Scene<'_>, contact: &Contact, other: OtherKey) -> String {
+/// The page on which the user accepts another key.
+pub(in crate::page) fn accept(
+    context: &PageContext<'_>,
+    contact: &Contact,
+    other: OtherKey,
+) -> String {
     let number = contact.number;
     let key = hex::encode(other.identity.as_bytes());
     let body = html! {
-        p.warning.grave { strong { "From now on " (number) " would stand for another key." }
-            " If somebody stands between you, this is the moment that they wait for. Accept only if the person told you, by another way than this number, that they have a new line." }
+        p.warning.grave { strong { "This makes " (number) " stand for another key." }
+            " If the connection is being intercepted, accepting lets the attacker in. Accept only if the person told you, in another way than over this number, that they have a new line." }
         form method="post" action={ "/contacts/" (number) "/edit" } {
             input type="hidden" name="act" value="accept";
             input type="hidden" name="identity" value=(key);
             p { input #sure type="checkbox" name="sure" value="yes" required; " "
-                label for="sure" { "I have asked the person by another way, and they have a new key" } }
+                label for="sure" { "I have asked the person in another way, and they have a new key" } }
             button.bad type="submit" { "Accept the new key" }
             " " a href={ "/contacts/" (number) } { "No, go back" }
         }
         section aria-labelledby="new-title" {
             h2 #new-title { "The safety number with the new key" }
-            @for line in &scene.picture.lines {
+            @for line in &context.snapshot.lines {
                 (safety((line.number, &line.identity), &Contact { identity: other.identity, ..contact.clone() }, true))
             }
         }
     };
     sheet(
-        scene,
+        context,
         "/contacts",
         &format!("Another key for {number}"),
         &body,

@@ -1,37 +1,37 @@
-//! The overview: what is wrong, the ways out, the lines, the calls of this moment. And the help.
+//! The overview (warnings, current calls, lines, connections) and the help.
 
 use maud::{Markup, html};
 use ringfence_engine::line::feature_codes::STAR_CODES;
 
 use super::plot::plots;
-use super::{Button, Scene, arrow, minutes, sheet};
+use super::{LineButton, PageContext, arrow, minutes, sheet};
+use crate::page::report::stage;
 use crate::page::warnings::{span, warnings};
-use crate::page::report::state;
 use crate::stats::snapshot::{CallSnapshot, LineSnapshot};
 
 /// The overview.
-pub(in crate::page) fn home(scene: &Scene<'_>) -> String {
+pub(in crate::page) fn home(context: &PageContext<'_>) -> String {
     let body = html! {
-        (alarms(scene))
+        (alarms(context))
         section #live aria-labelledby="live-title" data-live {
             h2 #live-title { "Calls now" }
-            @if scene.picture.calls.is_empty() { p.quiet { "No call." } }
-            @for call in &scene.picture.calls { (live(scene, call)) }
+            @if context.snapshot.calls.is_empty() { p.quiet { "No call." } }
+            @for call in &context.snapshot.calls { (live(context, call)) }
         }
-        (lines(scene))
-        (ways_out(scene))
+        (lines(context))
+        (connections(context))
     };
-    sheet(scene, "/", "Overview", &body)
+    sheet(context, "/", "Overview", &body)
 }
 
-fn alarms(scene: &Scene<'_>) -> Markup {
-    let warnings = warnings(scene.picture, scene.board, scene.evidence);
+fn alarms(context: &PageContext<'_>) -> Markup {
+    let warnings = warnings(context.snapshot, context.registrar, context.evidence);
     html! {
         section #alarms aria-label="Warnings" data-live {
-            @if warnings.is_empty() { p.well { "All is well." } }
+            @if warnings.is_empty() { p.well { "Everything works." } }
             @for warning in &warnings {
-                p .warning .grave[warning.is_grave] {
-                    strong { @if warning.is_grave { "Alarm: " } @else { "Note: " } (warning.what) }
+                p .warning .grave[warning.grave] {
+                    strong { @if warning.grave { "Alarm: " } @else { "Note: " } (warning.what) }
                     " " (warning.remedy)
                 }
             }
@@ -39,28 +39,32 @@ fn alarms(scene: &Scene<'_>) -> Markup {
     }
 }
 
-fn live(scene: &Scene<'_>, CallSnapshot { call, curve }: &CallSnapshot) -> Markup {
-    let verified = scene
-        .picture
+fn live(context: &PageContext<'_>, CallSnapshot { call, curve }: &CallSnapshot) -> Markup {
+    let verified = context
+        .snapshot
         .contacts
         .get(call.number)
         .is_some_and(|contact| contact.verified);
-    let talked = call
-        .answered
-        .map(|since| scene.picture.at.seconds().saturating_sub(since.seconds()));
+    let talked = call.answered.map(|since| {
+        context
+            .snapshot
+            .at
+            .seconds()
+            .saturating_sub(since.seconds())
+    });
     html! {
         article.call {
             h3 {
-                (scene.own(call.line)) " " (arrow(call.way)) " " (scene.who(call.number))
+                (context.own(call.line)) " " (arrow(call.way)) " " (context.who(call.number))
                 @if verified { " " span.mark { "verified" } }
             }
-            p { span.state { (state(call.state)) } @if let Some(talked) = talked { " " (minutes(talked)) } }
+            p { span.state { (stage(call.state).word()) } @if let Some(talked) = talked { " " (minutes(talked)) } }
             @if !curve.samples.is_empty() { (plots(curve)) }
         }
     }
 }
 
-fn lines(scene: &Scene<'_>) -> Markup {
+fn lines(context: &PageContext<'_>) -> Markup {
     html! {
         section #lines aria-labelledby="lines-title" data-live {
             h2 #lines-title { "Lines" }
@@ -71,17 +75,17 @@ fn lines(scene: &Scene<'_>) -> Markup {
                     th scope="col" { "News" }
                     th scope="col" { "Do not disturb" }
                 } }
-                tbody { @for line in &scene.picture.lines { (row(scene, line)) } }
+                tbody { @for line in &context.snapshot.lines { (row(context, line)) } }
             } }
         }
     }
 }
 
-fn row(scene: &Scene<'_>, line: &LineSnapshot) -> Markup {
-    let news = scene.picture.ledger.news(line.number);
+fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
+    let news = context.snapshot.ledger.news(line.number);
     html! {
         tr {
-            th scope="row" { (scene.own(line.number)) }
+            th scope="row" { (context.own(line.number)) }
             td {
                 @if line.phones.is_empty() {
                     a href={ "/lines/" (line.number) } { "Set up a phone" }
@@ -92,14 +96,14 @@ fn row(scene: &Scene<'_>, line: &LineSnapshot) -> Markup {
                 @if news.missed > 0 { a href="/calls" { (news.missed) " missed" } " " }
                 @if news.texts > 0 { a href="/calls#texts" { (news.texts) " texts" } }
             }
-            td { (switch(scene, line, "/")) }
+            td { (switch(context, line, "/")) }
         }
     }
 }
 
-/// The switch for do not disturb.
-pub(super) fn switch(scene: &Scene<'_>, line: &LineSnapshot, back: &str) -> Markup {
-    let on = scene.picture.ledger.is_undisturbed(line.number);
+/// The do-not-disturb switch.
+pub(super) fn switch(context: &PageContext<'_>, line: &LineSnapshot, back: &str) -> Markup {
+    let on = context.snapshot.ledger.is_undisturbed(line.number);
     let number = line.number;
     html! {
         form.inline method="post" action={ "/lines/" (number) "/wish" } data-quiet {
@@ -111,21 +115,21 @@ pub(super) fn switch(scene: &Scene<'_>, line: &LineSnapshot, back: &str) -> Mark
     }
 }
 
-fn ways_out(scene: &Scene<'_>) -> Markup {
-    let (relays, book) = (scene.picture.status.relays, scene.picture.book);
+fn connections(context: &PageContext<'_>) -> Markup {
+    let (relays, book) = (context.snapshot.status.relays, context.snapshot.book);
     html! {
         section #ways aria-labelledby="ways-title" data-live {
-            h2 #ways-title { "Ways out" }
+            h2 #ways-title { "Connections" }
             dl {
-                div { dt { "Nostr relays" } dd { (relays.listening) " of " (relays.configured) " bring rings" } }
+                div { dt { "Nostr relays" } dd { (relays.listening) " of " (relays.configured) " deliver rings" } }
                 div { dt { "TURN" } dd {
-                    @if scene.picture.status.turn_ready { "an address is ready" }
-                    @else { "no address is ready now; the next call dials" }
+                    @if context.snapshot.status.turn_ready { "allocation ready" }
+                    @else { "no allocation ready; the next call makes one" }
                 } }
                 div { dt { "Phone book" } dd {
                     @if let Some(book) = book {
                         "epoch " (book.epoch) ", closed "
-                        (span(scene.picture.at.seconds().saturating_sub(book.closed.seconds()))) " ago"
+                        (span(context.snapshot.at.seconds().saturating_sub(book.closed.seconds()))) " ago"
                     } @else { "not downloaded" }
                 } }
             }
@@ -135,18 +139,18 @@ fn ways_out(scene: &Scene<'_>) -> Markup {
 
 /// The block button of a number, for one line.
 pub(super) fn block(
-    scene: &Scene<'_>,
+    context: &PageContext<'_>,
     line: ringfence_phonebook::Number,
     number: ringfence_phonebook::Number,
     back: &str,
 ) -> Markup {
-    let blocked = scene.picture.ledger.is_blocked(line, number);
+    let blocked = context.snapshot.ledger.is_blocked(line, number);
     let (act, words) = if blocked {
         ("unblock", "Unblock")
     } else {
         ("block", "Block")
     };
-    Button {
+    LineButton {
         line,
         act,
         field: Some(("number", &number.to_string())),
@@ -159,25 +163,25 @@ pub(super) fn block(
 }
 
 /// The help.
-pub(in crate::page) fn help(scene: &Scene<'_>) -> String {
+pub(in crate::page) fn help(context: &PageContext<'_>) -> String {
     let body = html! {
         section aria-labelledby="codes-title" {
             h2 #codes-title { "What a phone can dial" }
-            p { "Dial a number, or one of these. The engine plays no sound: it refuses such a call with a phrase that the display shows, and sends the same as a text." }
+            p { "Dial a number, or one of these feature codes. The engine plays no announcement: it refuses the call with a phrase that the display shows, and sends the same phrase as a text." }
             div.wide { table {
                 thead { tr { th scope="col" { "Dial" } th scope="col" { "What it does" } } }
                 tbody { @for code in STAR_CODES { tr { th scope="row" { code { (code.digits) } } td { (code.does) } } } }
             } }
         }
         section aria-labelledby="curves-title" {
-            h2 #curves-title { "What the curves mean" }
-            p { "Each call shows its last five minutes, second by second. " em { "Heard" } " is what comes to the phone here, " em { "said" } " what goes out. "
-                "Jitter is how unevenly packets come (RFC 3550). Quality is an estimate by the E-model (ITU-T G.107): 4.4 is the best that a telephone can be, below 3.6 many people complain. The delay on the way is not known and not counted." }
+            h2 #curves-title { "What the plots mean" }
+            p { "Each call shows its last five minutes, second by second. " em { "Heard" } " is what the phone here receives, " em { "said" } " what it sends. "
+                "Jitter is how irregularly packets arrive (RFC 3550). Quality is an estimate by the E-model (ITU-T G.107): 4.4 is the best for telephony, below 3.6 many users are dissatisfied. The delay of the network is unknown and not counted." }
         }
         section aria-labelledby="keys-title" {
             h2 #keys-title { "Whom you talk with" }
-            p { "A number's key is pinned when a call with it is first answered. Compare the safety number once, by voice or in person: sixty digits that both of you see if nobody stands between you. If a number shows another key later, calls with it are refused until you accept that." }
+            p { "A number's key is pinned when a call with it is first answered. Compare the safety number once, by voice or in person: both of you see the same sixty digits, unless the connection is intercepted. If the number later has another key, calls with it are refused until you accept the new key." }
         }
     };
-    sheet(scene, "/help", "Help", &body)
+    sheet(context, "/help", "Help", &body)
 }

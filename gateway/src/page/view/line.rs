@@ -1,17 +1,17 @@
-//! One line: its phones, what it wants, and how to set up a phone.
+//! The page of a line: its phones, its settings, and how to set up a phone.
 
 use maud::{Markup, html};
 use ringfence_phonebook::Number;
 
 use super::home::switch;
-use crate::page::qr::code;
-use super::{Button, Scene, sheet};
-use crate::provisioning::registrar::BoardLine;
-use crate::provisioning::{Model, Order, Place, Wire};
+use super::{LineButton, PageContext, sheet};
+use crate::page::qr;
+use crate::provisioning::registrar::LineAccount;
+use crate::provisioning::{PhoneKind, PhoneLocation, PhoneTransport, SetupRequest};
 use crate::stats::snapshot::LineSnapshot;
 
-/// A line.
-pub(in crate::page) fn line(scene: &Scene<'_>, line: &LineSnapshot, own: &BoardLine) -> String {
+/// The page of a line.
+pub(crate) fn line(context: &PageContext<'_>, line: &LineSnapshot, own: &LineAccount) -> String {
     let number = line.number;
     let body = html! {
         section #phones aria-labelledby="phones-title" data-live {
@@ -21,32 +21,32 @@ pub(in crate::page) fn line(scene: &Scene<'_>, line: &LineSnapshot, own: &BoardL
         }
         section #wishes aria-labelledby="wishes-title" data-live {
             h2 #wishes-title { "Do not disturb" }
-            div.row { (switch(scene, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
-            (blocked(scene, number))
+            div.row { (switch(context, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
+            (blocked(context, number))
         }
-        (link_form(scene, number))
-        (by_hand(scene, own))
-        (files(scene, number))
+        (link_form(context, number))
+        (by_hand(context, own))
+        (files(context, number))
     };
-    sheet(scene, "", &title(own), &body)
+    sheet(context, "", &title(own), &body)
 }
 
-fn title(own: &BoardLine) -> String {
+fn title(own: &LineAccount) -> String {
     own.name.as_ref().map_or_else(
         || format!("Line {}", own.number),
         |name| format!("Line {} ({name})", own.number),
     )
 }
 
-fn blocked(scene: &Scene<'_>, number: Number) -> Markup {
-    let habits = scene.picture.ledger.habits.get(&number);
+fn blocked(context: &PageContext<'_>, number: Number) -> Markup {
+    let habits = context.snapshot.ledger.habits.get(&number);
     let blocked = habits.map_or(&[][..], |habits| &habits.blocked);
     html! {
         h3 { "Blocked numbers" }
         @if blocked.is_empty() { p.quiet { "None." } }
         ul { @for other in blocked { li {
-            (scene.who(*other)) " "
-            (Button { line: number, act: "unblock", field: Some(("number", &other.to_string())), back: &format!("/lines/{number}"),
+            (context.who(*other)) " "
+            (LineButton { line: number, act: "unblock", field: Some(("number", &other.to_string())), back: &format!("/lines/{number}"),
                 id: &format!("unblock-{other}"), words: "Unblock", about: &other.to_string() }.form())
         } } }
         form.inline method="post" action={ "/lines/" (number) "/wish" } {
@@ -59,30 +59,30 @@ fn blocked(scene: &Scene<'_>, number: Number) -> Markup {
     }
 }
 
-/// Places in which there is something to register at.
-fn places(scene: &Scene<'_>) -> Vec<Place> {
-    let has = |place: &Place| {
-        Wire::ALL
+/// Where a phone can be: only there where the engine listens.
+fn places(context: &PageContext<'_>) -> Vec<PhoneLocation> {
+    let has = |location: &PhoneLocation| {
+        PhoneTransport::ALL
             .into_iter()
-            .any(|wire| scene.board.server(*place, wire).is_some())
+            .any(|transport| context.registrar.server(*location, transport).is_some())
     };
-    let lan = scene.board.lan.map(|_| Place::Lan);
-    [Some(Place::Here), lan]
+    let lan = context.registrar.lan.map(|_| PhoneLocation::Lan);
+    [Some(PhoneLocation::Here), lan]
         .into_iter()
         .flatten()
         .filter(has)
         .collect()
 }
 
-fn link_form(scene: &Scene<'_>, number: Number) -> Markup {
+fn link_form(context: &PageContext<'_>, number: Number) -> Markup {
     html! {
         section aria-labelledby="link-title" {
             h2 #link-title { "Set up Linphone with a code" }
-            p { "Makes a link that is good once, for ten minutes. Linphone: Assistant, " em { "Fetch remote configuration" } ", then scan the code or paste the link. Nothing is typed." }
+            p { "Makes a link that works once, within ten minutes. In Linphone: Assistant, " em { "Fetch remote configuration" } ", then scan the code or paste the link. Nothing needs to be typed." }
             form method="post" action={ "/lines/" (number) "/provision" } {
-                @for place in places(scene) {
-                    button type="submit" name="from" value=(place.word()) {
-                        @match place { Place::Here => "For a Linphone on this machine", Place::Lan => "For a Linphone on this network" }
+                @for location in places(context) {
+                    button type="submit" name="from" value=(location.word()) {
+                        @match location { PhoneLocation::Here => "For a Linphone on this machine", PhoneLocation::Lan => "For a Linphone on this network" }
                     }
                     " "
                 }
@@ -91,13 +91,16 @@ fn link_form(scene: &Scene<'_>, number: Number) -> Markup {
     }
 }
 
-fn by_hand(scene: &Scene<'_>, own: &BoardLine) -> Markup {
+fn by_hand(context: &PageContext<'_>, own: &LineAccount) -> Markup {
     let account = &own.account;
-    let first = places(scene).into_iter().next().unwrap_or(Place::Here);
-    let server = |wire| {
-        scene
-            .board
-            .server(first, wire)
+    let first = places(context)
+        .into_iter()
+        .next()
+        .unwrap_or(PhoneLocation::Here);
+    let server = |transport| {
+        context
+            .registrar
+            .server(first, transport)
             .map_or_else(|| "-".to_owned(), |at| at.to_string())
     };
     html! {
@@ -107,58 +110,59 @@ fn by_hand(scene: &Scene<'_>, own: &BoardLine) -> Markup {
                 summary { "Show the SIP account with its password" }
                 dl.account {
                     @for (name, value) in [
-                        ("Server, UDP", server(Wire::Udp)), ("Server, TCP", server(Wire::Tcp)), ("Server, TLS", server(Wire::Tls)),
+                        ("RegistrarAddress, UDP", server(PhoneTransport::Udp)), ("RegistrarAddress, TCP", server(PhoneTransport::Tcp)), ("RegistrarAddress, TLS", server(PhoneTransport::Tls)),
                         ("User", account.user.clone()), ("Password", account.password.expose().to_owned()),
                         ("Mailbox", "*97".to_owned()),
                     ] { div { dt { (name) } dd { code { (value) } button.copy type="button" hidden data-copy=(value) aria-label={ "Copy: " (name) } { "Copy" } } } }
                 }
-                p.quiet { "No STUN, no ICE, no outbound proxy. The display shows missed calls when the phone subscribes to message-summary." }
+                p.quiet { "No STUN, no ICE, no outbound proxy. The phone shows missed calls if it subscribes to message-summary." }
             }
         }
     }
 }
 
-fn files(scene: &Scene<'_>, number: Number) -> Markup {
+fn files(context: &PageContext<'_>, number: Number) -> Markup {
     html! {
         section aria-labelledby="files-title" {
             h2 #files-title { "Settings as a file" }
-            p { "With the password of the line: keep such a file to yourself." }
+            p { "The file contains the line's password: keep it private." }
             form method="get" action={ "/lines/" (number) "/file" } {
                 label for="phone" { "Phone" } " "
-                select #phone name="phone" { @for model in Model::ALL { option value=(model.word()) { (model.title()) } } } " "
+                select #phone name="phone" { @for model in PhoneKind::ALL { option value=(model.word()) { (model.title()) } } } " "
                 label for="from" { "Where" } " "
-                select #from name="from" { @for place in places(scene) {
-                    option value=(place.word()) { @match place { Place::Here => "this machine", Place::Lan => "this network" } }
+                select #from name="from" { @for location in places(context) {
+                    option value=(location.word()) { @match location { PhoneLocation::Here => "this machine", PhoneLocation::Lan => "this network" } }
                 } } " "
-                label for="wire" { "Over" } " "
-                select #wire name="wire" { @for wire in Wire::ALL { option value=(wire.word()) selected[wire == Wire::Tls] { (wire.word().to_uppercase()) } } } " "
+                label for="transport" { "Over" } " "
+                select #transport name="transport" { @for transport in PhoneTransport::ALL { option value=(transport.word()) selected[transport == PhoneTransport::Tls] { (transport.word().to_uppercase()) } } } " "
                 button type="submit" { "Save the file" }
             }
         }
     }
 }
 
-/// The page of a new link.
-pub(in crate::page) fn link(
-    scene: &Scene<'_>,
-    own: &BoardLine,
-    order: &Order,
+/// The page that shows a new link.
+pub(crate) fn link(
+    context: &PageContext<'_>,
+    own: &LineAccount,
+    request: &SetupRequest,
     url: &str,
 ) -> String {
-    let unchecked =
-        order.place == Place::Lan && order.wire == Wire::Tls && scene.board.certificate.is_none();
+    let unchecked = request.location == PhoneLocation::Lan
+        && request.transport == PhoneTransport::Tls
+        && context.registrar.certificate.is_none();
     let body = html! {
-        p { "Good once, for ten minutes. Whoever opens it can use the line: show it to nobody else." }
-        @if let Some(picture) = code(url, "The link as a code to scan") { (picture) }
+        p { "Works once, within ten minutes. It gives access to the line: show it to no one else." }
+        @if let Some(image) = qr::image(url, "The link as a code to scan") { (image) }
         p.link { code #link-text { (url) } " " button.copy type="button" hidden data-copy=(url) { "Copy" } }
         p { "In Linphone: Assistant, " em { "Fetch remote configuration" } "." }
         @if unchecked {
-            p.warning { strong { "Note: " } "Linphone does not know this engine's certificate authority and will not check it: what it says is hidden from whoever listens, not from whoever stands in between. Set sip.certificate to a certificate that phones trust to have that too." }
+            p.warning { strong { "Note: " } "Linphone does not know this engine's certificate authority and will not check its certificate. This protects against eavesdropping, but not against an attacker who intercepts the connection. Set sip.certificate to a certificate that phones trust to be protected from both." }
         }
         p { a href={ "/lines/" (own.number) } { "Back to the line" } }
     };
     sheet(
-        scene,
+        context,
         "",
         &format!("Set up Linphone for line {}", own.number),
         &body,

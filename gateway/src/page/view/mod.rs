@@ -1,12 +1,11 @@
-//! The pages as HTML: what all of them share. Every text from outside passes through `maud`, which escapes it; names and texts of
-//! others also stand in `bdi`, so that they cannot turn the words around them about.
+//! The pages as HTML: one file for each page; this one has what they share. `maud` escapes every text. Names and texts from others are
+//! also put in `bdi`, so that their writing direction cannot reorder the words around them.
 
 pub(super) mod calls;
 pub(super) mod contact;
 pub(super) mod home;
 pub(super) mod line;
 mod plot;
-pub(super) mod qr;
 
 use maud::{DOCTYPE, Markup, html};
 use ringfence_engine::LiveState;
@@ -14,16 +13,16 @@ use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::time::UnixTime;
 use ringfence_phonebook::Number;
 
-use crate::provisioning::registrar::Board;
 use crate::calendar::moment;
+use crate::provisioning::registrar::RegistrarInfo;
 use crate::state::keystore::EvidenceFile;
 use crate::stats::snapshot::{CallSnapshot, Snapshot};
 
-/// What every page shows from.
+/// What a page is rendered from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scene<'a> {
-    pub(super) picture: &'a Snapshot,
-    pub(super) board: &'a Board,
+pub(super) struct PageContext<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) registrar: &'a RegistrarInfo,
     pub(super) evidence: &'a [EvidenceFile],
 }
 
@@ -35,9 +34,9 @@ const MENU: [(&str, &str); 4] = [
     ("/help", "Help"),
 ];
 
-/// A whole page. `path` is where it is in the menu.
-pub(super) fn sheet(scene: &Scene<'_>, path: &str, title: &str, body: &Markup) -> String {
-    let said = said(scene);
+/// A complete page. `path` is its entry in the menu.
+pub(super) fn sheet(context: &PageContext<'_>, path: &str, title: &str, body: &Markup) -> String {
+    let said = said(context);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -65,21 +64,21 @@ pub(super) fn sheet(scene: &Scene<'_>, path: &str, title: &str, body: &Markup) -
                     h1 { (title) }
                     (body)
                 }
-                footer { p { "Ringfence " (env!("CARGO_PKG_VERSION")) ". This page is for this machine alone." } }
+                footer { p { "Ringfence " (env!("CARGO_PKG_VERSION")) ". Only this machine can open this page." } }
             }
         }
     };
     markup.into_string()
 }
 
-/// What a screen reader says when it changes.
-fn said(scene: &Scene<'_>) -> String {
-    let calls: Vec<String> = scene
-        .picture
+/// What a screen reader announces when it changes.
+fn said(context: &PageContext<'_>) -> String {
+    let calls: Vec<String> = context
+        .snapshot
         .calls
         .iter()
         .map(|CallSnapshot { call, .. }| {
-            let name = scene.name(call.number);
+            let name = context.name(call.number);
             let who = name.map_or_else(
                 || call.number.to_string(),
                 |name| format!("{name}, {}", call.number),
@@ -98,24 +97,24 @@ fn said(scene: &Scene<'_>) -> String {
     calls.join(" ")
 }
 
-/// A page that says what went wrong.
-pub(super) fn sorry(scene: &Scene<'_>, what: &str, back: &str) -> String {
+/// A page that reports an error.
+pub(super) fn sorry(context: &PageContext<'_>, what: &str, back: &str) -> String {
     let body = html! {
         p.warning.grave { strong { "Nothing was changed." } " " (what) }
         p { a href=(back) { "Back" } }
     };
-    sheet(scene, "", "That did not work", &body)
+    sheet(context, "", "That did not work", &body)
 }
 
-impl Scene<'_> {
-    /// What the user calls a number.
+impl PageContext<'_> {
+    /// The contact's name.
     fn name(&self, number: Number) -> Option<&str> {
-        self.picture.contacts.get(number)?.name.as_deref()
+        self.snapshot.contacts.get(number)?.name.as_deref()
     }
 
-    /// A number as a person reads it, with its name.
+    /// A number with its contact's name.
     fn who(&self, number: Number) -> Markup {
-        let contact = self.picture.contacts.get(number);
+        let contact = self.snapshot.contacts.get(number);
         html! {
             @if let Some(name) = self.name(number) { bdi { (name) } " " }
             @if contact.is_some() {
@@ -126,10 +125,10 @@ impl Scene<'_> {
         }
     }
 
-    /// One's own line.
+    /// A line of this engine with its name.
     fn own(&self, number: Number) -> Markup {
         let name = self
-            .board
+            .registrar
             .line(number)
             .and_then(|line| line.name.as_deref());
         html! {
@@ -139,7 +138,7 @@ impl Scene<'_> {
     }
 }
 
-/// A moment, which the script writes in the user's own time.
+/// A time, which the script converts to the user's time zone.
 fn at(time: UnixTime) -> Markup {
     let text = moment(time);
     html! { time datetime=(text) { (text) } }
@@ -153,13 +152,13 @@ fn arrow(way: Way) -> Markup {
     html! { span aria-hidden="true" { (sign) } span.unseen { (word) } }
 }
 
-/// Minutes and seconds of a talk.
+/// A duration as minutes and seconds.
 fn minutes(seconds: u64) -> String {
     format!("{}:{:02}", seconds / 60, seconds % 60)
 }
 
-/// A form of one button, for a wish about a line.
-struct Button<'a> {
+/// A form of one button, which sends a command for a line.
+struct LineButton<'a> {
     line: Number,
     act: &'a str,
     /// A further field: its name and value.
@@ -171,7 +170,7 @@ struct Button<'a> {
     about: &'a str,
 }
 
-impl Button<'_> {
+impl LineButton<'_> {
     fn form(&self) -> Markup {
         html! {
             form.inline method="post" action={ "/lines/" (self.line) "/wish" } data-quiet {

@@ -1,5 +1,5 @@
-//! The curves of a call as small SVG pictures: one second is one step to the right; the picture is a minute wide, or as long as the
-//! call, up to five minutes. No style stands in them, so that the page's policy holds; the style sheet colours them.
+//! Plots of a call's quality as SVG: one unit to the right is a second; a plot is at least a minute wide and at most five. It contains no
+//! inline style, which the page's content security policy forbids; the style sheet colours it.
 
 use std::fmt::Write as _;
 
@@ -7,24 +7,24 @@ use maud::{Markup, html};
 
 use crate::stats::snapshot::{Quality, QualityHistory};
 
-/// Height of a picture, in its own units; a second is one unit wide.
+/// Height of a plot in its own units.
 const HEIGHT: f64 = 60.0;
-/// Seconds that a picture is wide at least.
+/// Least width of a plot in seconds.
 const LEAST_WIDTH: usize = 60;
 
-/// One picture: what it shows, between which values, and how a value is said.
-struct Plot {
+/// A plot: its values, their range, and how one is written.
+struct QualityPlot {
     name: &'static str,
     least: f64,
     most: f64,
-    /// What lies between bottom and top.
+    /// The range, as text.
     axis: &'static str,
     read: fn(&Quality) -> Option<f64>,
     say: fn(f64) -> String,
 }
 
-const PLOTS: [Plot; 3] = [
-    Plot {
+const PLOTS: [QualityPlot; 3] = [
+    QualityPlot {
         name: "Quality (MOS)",
         least: 1.0,
         most: 4.5,
@@ -32,7 +32,7 @@ const PLOTS: [Plot; 3] = [
         read: |quality| quality.mos,
         say: |value| format!("{value:.1}"),
     },
-    Plot {
+    QualityPlot {
         name: "Lost",
         least: 0.0,
         most: 0.1,
@@ -40,7 +40,7 @@ const PLOTS: [Plot; 3] = [
         read: |quality| Some(quality.lost),
         say: |value| format!("{:.1} %", value * 100.0),
     },
-    Plot {
+    QualityPlot {
         name: "Jitter",
         least: 0.0,
         most: 0.06,
@@ -50,17 +50,17 @@ const PLOTS: [Plot; 3] = [
     },
 ];
 
-/// All pictures of a call.
+/// All plots of a call.
 pub(super) fn plots(curve: &QualityHistory) -> Markup {
     html! {
         div.plots {
-            @for plot in &PLOTS { (plot.picture(curve)) }
+            @for plot in &PLOTS { (plot.figure(curve)) }
         }
     }
 }
 
-impl Plot {
-    fn picture(&self, curve: &QualityHistory) -> Markup {
+impl QualityPlot {
+    fn figure(&self, curve: &QualityHistory) -> Markup {
         let heard = self.last(curve.samples.back().map(|sample| &sample.to_phone));
         let said = self.last(curve.samples.back().map(|sample| &sample.from_phone));
         let width = curve.samples.len().max(LEAST_WIDTH);
@@ -98,13 +98,13 @@ impl Plot {
             .map_or_else(|| "-".to_owned(), self.say)
     }
 
-    /// The points of one way. Seconds without a packet are left out.
+    /// The points of one direction. Seconds without a packet have none.
     fn points<'a>(&self, samples: impl Iterator<Item = &'a Quality>) -> String {
         let mut points = String::new();
         for (second, quality) in samples.enumerate() {
             if let Some(value) = (self.read)(quality) {
                 let share = ((value - self.least) / (self.most - self.least)).clamp(0.0, 1.0);
-                // The line is as thick as two units.
+                // The stroke is two units wide, so values stay inside the edges.
                 let y = HEIGHT - 1.5 - share * (HEIGHT - 3.0);
                 // Writing to a string never fails.
                 let _ = write!(points, "{second},{y:.1} ");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn each_second_is_a_point_inside_the_picture() {
+    fn each_second_is_a_point_inside_the_plot() {
         for seconds in [0, 1, 40] {
             let curve = curve(seconds);
             for plot in &PLOTS {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_see_the_curve_hears_its_figures() {
+    fn the_label_for_screen_readers_has_the_figures() {
         let text = plots(&curve(2)).into_string();
         assert!(
             text.contains("Quality (MOS): heard here 4.2, said here 4.2"),

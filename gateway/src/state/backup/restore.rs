@@ -112,18 +112,15 @@ fn give_to_owner(fresh: &Path, state: &Path) -> io::Result<()> {
 /// Two folders trade places, in one step (Linux: renameat2 with RENAME_EXCHANGE).
 fn trade(fresh: &Path, state: &Path) -> io::Result<()> {
     renameat_with(CWD, fresh, CWD, state, RenameFlags::EXCHANGE)?;
-    match state.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    File::open(file::folder_of(state))?.sync_all()
 }
 
 fn take_leftovers_away(state: &Path) -> io::Result<()> {
-    let (Some(folder), Some(name)) = (state.parent(), state.file_name()) else {
+    let Some(name) = state.file_name() else {
         return Ok(());
     };
     let start = format!("{}.restoring-", name.to_string_lossy());
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(file::folder_of(state))? {
         let entry = entry?;
         let is_ours = entry.file_name().to_string_lossy().starts_with(&start);
         if is_ours && entry.path().join(UNFINISHED).exists() {

@@ -181,9 +181,17 @@ fn write_fresh(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// The folder of a path. The parent of a bare file name is empty, which no system call accepts; it means the current folder.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) => Path::new("."),
+        None => path,
+    }
+}
+
 fn sync_folder(path: &Path) -> std::io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    File::open(folder_of(path))?.sync_all()
 }
 
 #[cfg(test)]
