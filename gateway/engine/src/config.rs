@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use ringfence_media::Srtp;
 
-use crate::line::subscriptions::UnaskedLamps;
-
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,10 +25,22 @@ pub struct Config {
     pub no_answer: Duration,
 }
 
+/// Which phones are told of waiting messages without having subscribed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnaskedLamps {
+    /// Those that list `message-summary` in Allow-Events when they register, until they refuse it.
+    #[default]
+    Auto,
+    /// All, until they refuse it.
+    Always,
+    /// None.
+    Never,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            work_bits: 18,
+            work_bits: 16,
             bucket_bits: 0,
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),

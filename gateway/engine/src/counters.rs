@@ -1,5 +1,7 @@
 //! Counts of what an engine dropped in silence, for the status page. Numbers only.
 
+use crate::sealed::rejected::Rejected;
+
 /// Envelopes and calls that came to nothing. All counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -17,4 +19,17 @@ pub struct Counters {
     pub flooded: u64,
     /// Stamps that went stale in stock.
     pub stale_stamps: u64,
+}
+
+impl Counters {
+    /// Counts an envelope that was dropped.
+    pub(crate) fn count(&mut self, rejected: Rejected) {
+        match rejected {
+            Rejected::NotOurs => self.not_ours += 1,
+            Rejected::Length | Rejected::Version | Rejected::Work | Rejected::StampSpent => {
+                self.unfit += 1;
+            }
+            _ => self.forged += 1,
+        }
+    }
 }

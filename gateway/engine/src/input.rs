@@ -18,6 +18,12 @@ pub enum MediaEvent {
     Refused(MediaFault),
 }
 
+impl From<TalkEvent> for MediaEvent {
+    fn from(event: TalkEvent) -> Self {
+        Self::Talk(event)
+    }
+}
+
 /// Where a phone sends its RTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearPort {

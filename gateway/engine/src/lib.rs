@@ -15,7 +15,7 @@
 //! so that no sound packet passes through it.
 //!
 //! Driving it, as all machines of this workspace: call one `handle_*` with the time, then
-//! [`Engine::poll`] until `None`, then sleep until [`Engine::next_alarm`].
+//! [`Engine::poll`] until `None`, then sleep until [`Engine::next_timeout`].
 //!
 //! The bytes of ring, answer and session envelopes are described in `PROTOCOL.md`.
 
@@ -26,21 +26,22 @@ pub mod sealed;
 pub mod time;
 pub mod trust;
 
-mod clock;
 mod config;
 mod counters;
 mod engine;
+mod environment;
 mod input;
 mod output;
 
 pub use call::counts::Census;
-pub use call::live::{BookAge, LiveCall, LiveState};
+pub use call::live::{LiveCall, LiveState};
 pub use call::step::{End, Step};
-pub use config::Config;
+pub use config::{Config, UnaskedLamps};
 pub use counters::Counters;
 pub use engine::Engine;
 pub use input::{MediaEvent, MediaFault, NearPort, Sealed};
-pub use line::subscriptions::UnaskedLamps;
 pub use line::{BindingFault, Line};
-pub use output::{CallLabel, MediaOrder, Output, Post, PostId};
+pub use output::{CallLabel, CallParties, MediaOrder, Output, Post, PostId};
+pub use time::Timer;
+pub use trust::BookAge;
 pub use trust::own_record::FalseRecord;

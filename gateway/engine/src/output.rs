@@ -1,13 +1,16 @@
 //! Everything an engine asks its shell to do.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 
 use ringfence_media::far::Role;
 use ringfence_media::{Description, NearTerms};
+use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 
-use crate::Step;
+use crate::call::step::Step;
+use crate::line::saved_state::Way;
 use crate::sealed::envelope::Envelope;
 use crate::sealed::proof_of_work::Stamp;
 use crate::trust::contacts::Learnt;
@@ -128,7 +131,70 @@ pub enum Output {
     Step {
         /// Which call.
         call: CallLabel,
+        /// Who calls whom.
+        parties: CallParties,
         /// What happened.
         step: Step,
     },
+}
+
+/// The two numbers of a call. Its `Debug` output names neither.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct CallParties {
+    /// The line of this engine.
+    pub line: Number,
+    /// The other number; `None` when what was dialled is no number.
+    pub peer: Option<Number>,
+    /// Who called.
+    pub direction: Way,
+}
+
+impl fmt::Debug for CallParties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallParties(..)")
+    }
+}
+
+/// What the shell has not fetched yet, in its order. The shell fetches all of it after every input.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Output>,
+    posts: u64,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    pub(crate) fn extend(&mut self, outputs: impl IntoIterator<Item = Output>) {
+        self.queue.extend(outputs);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+
+    /// Posts an envelope that relays pass on and do not keep.
+    pub(crate) fn post(&mut self, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
+        self.post_as(false, stamp, bucket, envelope)
+    }
+
+    /// Posts an envelope for relays to keep.
+    pub(crate) fn post_note(&mut self, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
+        self.post_as(true, stamp, bucket, envelope)
+    }
+
+    fn post_as(&mut self, is_note: bool, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
+        self.posts += 1;
+        let id = PostId(self.posts);
+        self.push(Output::Post(Post {
+            id,
+            stamp,
+            bucket,
+            envelope,
+            is_note,
+        }));
+        id
+    }
 }

@@ -1,5 +1,8 @@
-//! Wall time as the protocol writes it. Told by the shell; this crate never asks for it.
+//! Wall time as the protocol writes it, its pairing with monotonic time, and the timers of an engine.
+//!
+//! The shell tells both clocks; this crate never reads one.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use ringfence_phonebook::Day;
@@ -33,13 +36,13 @@ impl UnixTime {
         self.0 / 1000
     }
 
-    /// The day that holds this moment: the unit of every expiry in the phone book.
+    /// The UTC day of this moment: the unit of every expiry in the phone book.
     #[must_use]
     pub fn day(self) -> Day {
         Day::of_unix(self.seconds())
     }
 
-    /// How far two moments are apart, whichever is first.
+    /// The time between two moments, in whatever order.
     #[must_use]
     pub const fn distance(self, other: Self) -> Duration {
         Duration::from_millis(self.0.abs_diff(other.0))
@@ -64,6 +67,81 @@ pub struct Arrival {
     pub now: Instant,
 }
 
+/// Pairs one monotonic instant with wall time, and so gives the wall time at any instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WallClock {
+    at: Instant,
+    wall: UnixTime,
+}
+
+impl WallClock {
+    pub(crate) fn new(wall: UnixTime, at: Instant) -> Self {
+        Self { at, wall }
+    }
+
+    /// Wall time at `now`; instants before the pairing count as the pairing.
+    pub(crate) fn wall(&self, now: Instant) -> UnixTime {
+        self.wall.after(now.saturating_duration_since(self.at))
+    }
+}
+
+/// Why [`crate::Engine::handle_timeout`] is to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Timer {
+    /// The SIP side: a retransmission, an expiry.
+    Sip(&'static str),
+    /// A ring is too old to be replayed and can be forgotten.
+    ReplayMemory,
+    /// An outgoing text was taken by no relay in time.
+    TextPosting,
+    /// An incoming text is offered to the phones again.
+    TextDelivery,
+    /// The next envelope of the presence round is due.
+    PresenceRound,
+    /// A presence report is too old to be shown.
+    PresenceExpiry,
+    /// Caller: no relayed address or no proof of work in time.
+    CallSetUp,
+    /// Caller: no answer in time.
+    NoAnswer,
+    /// Callee: no person picked up in time.
+    Ringing,
+    /// Callee: no confirmation of the caller in time.
+    Confirmation,
+    /// The two engines did not connect in time.
+    Connection,
+    /// The other side has had time to receive the hang-up.
+    HangUp,
+}
+
+impl Timer {
+    /// The reason in words, for logs.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Sip(reason) => reason,
+            Self::ReplayMemory => "an old ring is forgotten",
+            Self::TextPosting => "no relay took a text",
+            Self::TextDelivery => "a text is offered to phones again",
+            Self::PresenceRound => "the next envelope of the presence round",
+            Self::PresenceExpiry => "a presence report is too old",
+            Self::CallSetUp => "TURN server or proof of work is late",
+            Self::NoAnswer => "no answer in time",
+            Self::Ringing => "no person picked up",
+            Self::Confirmation => "the caller did not confirm",
+            Self::Connection => "the two engines did not connect",
+            Self::HangUp => "the other side has had time to receive the hang-up",
+        }
+    }
+}
+
+impl fmt::Display for Timer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +154,24 @@ mod tests {
             UnixTime::from_millis(1).after(Duration::MAX).millis(),
             u64::MAX
         );
+    }
+
+    #[test]
+    fn wall_time_follows_the_monotonic_clock() {
+        let at = some_instant();
+        let clock = WallClock::new(UnixTime::from_seconds(1_000), at);
+        assert_eq!(clock.wall(at), UnixTime::from_seconds(1_000));
+        assert_eq!(
+            clock.wall(at + Duration::from_millis(1_500)),
+            UnixTime::from_millis(1_001_500)
+        );
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some instant to start from"
+    )]
+    fn some_instant() -> Instant {
+        Instant::now()
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_engine::line::identity::Identity;
+use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::sealed::envelope::Outside;
+use ringfence_engine::sealed::first_message::Caller;
 use ringfence_engine::sealed::proof_of_work::Stamp;
-use ringfence_engine::sealed::ring::BookView;
-use ringfence_engine::sealed::ring::outgoing::{Caller, OutgoingRing};
+use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::CalleeKeys;
 use ringfence_phonebook::membership::digest;

@@ -139,7 +139,7 @@ impl EventLoop {
             if goodbye.is_some_and(|end| self.engine.is_idle() || end <= clock::now()) {
                 break;
             }
-            let alarm = self.engine.next_alarm().map(|(at, _)| at);
+            let alarm = self.engine.next_timeout().map(|(at, _)| at);
             let wake = alarm.into_iter().chain(goodbye).min();
             tokio::select! {
                 Some(input) = self.phones.recv() => self.hear_phone(input),
@@ -240,7 +240,7 @@ impl EventLoop {
                 Output::FalseRecord(record) => {
                     self.write_down(StateChange::Evidence(Evidence::Record(Box::new(record))));
                 }
-                Output::Step { call, step } => {
+                Output::Step { call, step, .. } => {
                     let at = clock::now();
                     drop(self.watch.send(Event::Step { call, step, at }));
                 }

@@ -3,19 +3,16 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{
-    Sealed,
-    line::identity::Identity,
-    sealed::bucket::bucket,
-    sealed::envelope::{Envelope, EventKey, Outside},
-    sealed::replay::Seen,
-    sealed::ring::{
-        BookView,
-        incoming::{Listener, Opened, VerifiedRing, open},
-        outgoing::{Caller, OutgoingRing},
-    },
-    time::{Arrival as Moment, UnixTime},
-};
+use ringfence_engine::Sealed;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::sealed::book_view::BookView;
+use ringfence_engine::sealed::bucket::bucket;
+use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
+use ringfence_engine::sealed::first_message::{Caller, Listener};
+use ringfence_engine::sealed::replay::Seen;
+use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
+use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
+use ringfence_engine::time::{Arrival as Moment, UnixTime};
 use ringfence_phonebook::Number;
 
 use rand_core::Rng as _;

@@ -3,17 +3,14 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{
-    Sealed,
-    line::identity::Identity,
-    sealed::bucket::bucket,
-    sealed::envelope::{EventKey, Outside},
-    sealed::ring::{
-        BookView,
-        outgoing::{Caller, OutgoingRing},
-    },
-    trust::directory::Directory,
-};
+use ringfence_engine::Sealed;
+use ringfence_engine::line::identity::Identity;
+use ringfence_engine::sealed::book_view::BookView;
+use ringfence_engine::sealed::bucket::bucket;
+use ringfence_engine::sealed::envelope::{EventKey, Outside};
+use ringfence_engine::sealed::first_message::Caller;
+use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
+use ringfence_engine::trust::directory::Directory;
 use ringfence_phonebook::{
     Binding, Listing, Number, Root, Tile,
     root::{RootHash, Statement, TilesHash},

@@ -228,13 +228,13 @@ impl EngineHost {
         if self.is_off {
             return;
         }
-        let is_due = |alarm: Option<(Instant, _)>| alarm.is_some_and(|(at, _)| at <= now);
-        if is_due(self.engine.next_alarm()) {
+        let timeout = self.engine.next_timeout();
+        if timeout.is_some_and(|(at, _)| at <= now) {
             self.engine.handle_timeout(now);
         }
         for media in self.all_media() {
             if let Some((_, talk)) = &mut media.far
-                && is_due(talk.next_alarm())
+                && talk.next_alarm().is_some_and(|(at, _)| at <= now)
             {
                 talk.handle_timeout(now);
             }
@@ -247,9 +247,10 @@ impl EngineHost {
         }
         let media = self.media.values().chain(&self.closing);
         let talks = media.filter_map(|media| media.far.as_ref());
+        let engine = self.engine.next_timeout();
         talks
             .filter_map(|(_, talk)| talk.next_alarm())
-            .chain(self.engine.next_alarm())
+            .chain(engine.map(|(at, timer)| (at, timer.reason())))
             .min_by_key(|(at, _)| *at)
     }
 
@@ -288,7 +289,7 @@ impl EngineHost {
                 }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),
-                Output::Step { call, step } => out.push(HostOutput::Step(call, step)),
+                Output::Step { call, step, .. } => out.push(HostOutput::Step(call, step)),
             }
         }
     }

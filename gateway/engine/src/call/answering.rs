@@ -7,10 +7,10 @@ use ringfence_sip as sip;
 
 use super::agreed::Agreed;
 use super::calling::{offered, say};
+use super::context::CallContext;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
-use crate::call::context::Desk;
 use crate::call::control::Control;
 use crate::call::step::{End, Step};
 use crate::config::CONNECT;
@@ -21,6 +21,7 @@ use crate::sealed::proof_stock::PER_INCOMING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
 use crate::sealed::session::{Say, Session};
+use crate::time::Timer;
 
 /// A ring that a person answered.
 #[derive(Debug)]
@@ -52,9 +53,9 @@ impl Answering {
         remote: Description,
         phone: PhoneSide,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        Self::allocating(ring, remote, phone, None, call, desk)
+        Self::allocating(ring, remote, phone, None, call, cx)
     }
 
     /// Both sides rang each other and the other side's ring counts: our phone, which is
@@ -64,21 +65,21 @@ impl Answering {
         offer: PhoneMedia,
         (near, far): (NearPort, FarLocal),
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         // Our phone's offer stands for its answer; it has no pictures where they are switched off.
         let remote = Description::decode(ring.media()).ok();
-        let ours = (offered(&offer, call, desk), offer.pictures());
+        let ours = (offered(&offer, call, cx), offer.pictures());
         let agreed = remote.and_then(|remote| Agreed::by_phone(remote, ours));
         let Some(agreed) = agreed else {
-            return super::refuse(488, End::NoCodec, call, desk);
+            return super::refuse(488, End::NoCodec, call, cx);
         };
-        desk.step(call, Step::RingOpened);
-        let own = agreed.own(near, desk.rng);
+        cx.step(call, Step::RingOpened);
+        let own = agreed.own(near, &mut cx.env.rng);
         let Agreed { remote, chosen, .. } = agreed;
-        let phone = PhoneSide::new(offer, own, chosen, desk);
-        phone.greet(call, desk);
-        Self::allocating(ring, remote, phone, Some(far), call, desk)
+        let phone = PhoneSide::new(offer, own, chosen, cx);
+        phone.greet(call, cx);
+        Self::allocating(ring, remote, phone, Some(far), call, cx)
     }
 
     fn allocating(
@@ -87,11 +88,11 @@ impl Answering {
         phone: PhoneSide,
         far: Option<FarLocal>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        let peer = Peer::new(ring.caller_number(), ring.caller(), desk.config.bucket_bits);
-        desk.media(call, MediaOrder::Attach(phone.terms()));
-        desk.patience(call, CONNECT, "the caller did not confirm");
+        let peer = Peer::new(ring.sender(), cx.env.config.bucket_bits);
+        cx.media(call, MediaOrder::Attach(phone.terms()));
+        cx.set_deadline(call, CONNECT, Timer::Confirmation);
         let id = ring.id();
         let stage = Stage::Allocating {
             ring: Box::new(ring),
@@ -106,7 +107,7 @@ impl Answering {
             control: false,
             stage,
         });
-        state.answer_when_ready(call, desk)
+        state.answer_when_ready(call, cx)
     }
 
     /// Which ring this is, to match a withdrawal.
@@ -118,29 +119,29 @@ impl Answering {
         mut self: Box<Self>,
         happening: Happening<'_>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Talk(event)) => self.talk(event, call, desk),
-            Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, desk),
-            Happening::Stamps => self.answer_when_ready(call, desk),
-            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
+            Happening::Media(MediaEvent::Talk(event)) => self.talk(event, call, cx),
+            Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, cx),
+            Happening::Stamps => self.answer_when_ready(call, cx),
+            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
             Happening::Posted(post, 0) if self.is_answer(post) => {
-                self.break_off(End::NoRelay, call, desk)
+                self.break_off(End::NoRelay, call, cx)
             }
             Happening::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
-                self.phone.hear(&event, call, desk);
+                self.phone.hear(&event, call, cx);
                 Phase::Answering(self)
             }
-            Happening::News(News::Over(_)) => self.break_off(End::HungUpHere, call, desk),
+            Happening::News(News::Over(_)) => self.break_off(End::HungUpHere, call, cx),
             Happening::Leg(sip::Event::HungUp { .. }) => {
-                self.tell(call, desk);
-                desk.end(call, End::HungUpHere);
+                self.tell(call, cx);
+                cx.end(call, End::HungUpHere);
                 Phase::Over
             }
-            Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
-            Happening::Alarm => self.break_off(End::NotConfirmed, call, desk),
-            Happening::ShutDown => self.break_off(End::ShutDown, call, desk),
+            Happening::Withdrawn => super::hang_up(End::Cancelled, call, cx),
+            Happening::Alarm => self.break_off(End::NotConfirmed, call, cx),
+            Happening::ShutDown => self.break_off(End::ShutDown, call, cx),
             _ => Phase::Answering(self),
         }
     }
@@ -149,28 +150,28 @@ impl Answering {
         mut self: Box<Self>,
         event: TalkEvent,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match event {
             TalkEvent::Allocated(local) => {
-                desk.step(call, Step::AnswerAllocated);
+                cx.step(call, Step::AnswerAllocated);
                 if let Stage::Allocating { far, .. } = &mut self.stage {
                     *far = Some(local);
                 }
-                return self.answer_when_ready(call, desk);
+                return self.answer_when_ready(call, cx);
             }
             TalkEvent::Connected => {
-                desk.step(call, Step::Connected);
+                cx.step(call, Step::Connected);
                 self.connected = true;
             }
             TalkEvent::ControlOpen => {
-                desk.step(call, Step::ControlOpen);
+                cx.step(call, Step::ControlOpen);
                 self.control = true;
             }
-            TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
-            TalkEvent::Control(frame) => return self.hear_control(&frame, call, desk),
+            TalkEvent::FirstSound => cx.step(call, Step::FirstSound),
+            TalkEvent::Control(frame) => return self.hear_control(&frame, call, cx),
             TalkEvent::Failed(_) | TalkEvent::Closed => {
-                return self.break_off(End::NoMedia, call, desk);
+                return self.break_off(End::NoMedia, call, cx);
             }
             _ => {}
         }
@@ -178,9 +179,9 @@ impl Answering {
     }
 
     /// Seals and posts the answer as soon as there is an address to name and stamps to pay.
-    fn answer_when_ready(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    fn answer_when_ready(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
         let ready = matches!(self.stage, Stage::Allocating { far: Some(_), .. });
-        if !ready || !desk.reserve(call, PER_INCOMING) {
+        if !ready || !cx.reserve(call, PER_INCOMING) {
             return Phase::Answering(self);
         }
         let Self {
@@ -197,20 +198,19 @@ impl Answering {
             far: Some(far),
         } = stage
         else {
-            return super::hang_up(End::NoMedia, call, desk);
+            return super::hang_up(End::NoMedia, call, cx);
         };
         let media = Description::of(&far, phone.chosen().to_vec());
         let media = media.with_video(&far, phone.pictures()).encode();
-        let view = desk.book_view();
-        let sealed = desk.post(call, peer.bucket, |outside, rng| {
-            ring.answer(&media, view, outside, rng)
+        let sealed = cx.post(call, peer.bucket, |keys, outside, rng| {
+            ring.answer(&media, keys.book, outside, rng)
         });
         let Some((session, post)) = sealed else {
-            return super::hang_up(End::NotConfirmed, call, desk);
+            return super::hang_up(End::NotConfirmed, call, cx);
         };
-        desk.step(call, Step::AnswerPosted);
-        desk.expect(call, session.expected_hints());
-        desk.media(
+        cx.step(call, Step::AnswerPosted);
+        cx.expect(call, session.expected_hints());
+        cx.media(
             call,
             MediaOrder::Connect {
                 remote,
@@ -233,7 +233,7 @@ impl Answering {
         envelope: &Envelope,
         outside: &Outside,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let Stage::Confirming { session, .. } = &mut self.stage else {
             return Phase::Answering(self);
@@ -241,10 +241,10 @@ impl Answering {
         match session.open(envelope, outside) {
             Ok(Say::Confirm) => {
                 let hints = session.expected_hints();
-                desk.expect(call, hints);
-                self.confirmed(call, desk)
+                cx.expect(call, hints);
+                self.confirmed(call, cx)
             }
-            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, desk),
+            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, cx),
             Err(_) => Phase::Answering(self),
         }
     }
@@ -254,14 +254,14 @@ impl Answering {
         self: Box<Self>,
         frame: &[u8],
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let Stage::Confirming { session, .. } = &self.stage else {
             return Phase::Answering(self);
         };
         match Control::decode(frame) {
-            Ok(Control::Confirm(proof)) if proof == session.proof() => self.confirmed(call, desk),
-            Ok(Control::HangUp) => super::hung_up_there(call, desk),
+            Ok(Control::Confirm(proof)) if proof == session.proof() => self.confirmed(call, cx),
+            Ok(Control::HangUp) => super::hung_up_there(call, cx),
             _ => Phase::Answering(self),
         }
     }
@@ -270,7 +270,7 @@ impl Answering {
         matches!(self.stage, Stage::Confirming { post, .. } if post == sent)
     }
 
-    fn confirmed(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    fn confirmed(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
         let Self {
             peer,
             phone,
@@ -280,23 +280,28 @@ impl Answering {
             ..
         } = *self;
         let Stage::Confirming { session, .. } = stage else {
-            return super::hang_up(End::NotConfirmed, call, desk);
+            return super::hang_up(End::NotConfirmed, call, cx);
         };
-        desk.step(call, Step::Confirmed);
-        desk.pin(&peer);
-        desk.media(call, MediaOrder::OpenMicrophone);
-        Talking::resume(session, peer, phone, (connected, control), call, desk)
+        cx.step(call, Step::Confirmed);
+        cx.pin(&peer);
+        cx.media(call, MediaOrder::OpenMicrophone);
+        Talking::resume(session, peer, phone, (connected, control), call, cx)
     }
 
     /// Says hang-up over the relay, if the answer is already out.
-    fn tell(&mut self, call: &mut Common, desk: &mut Desk<'_>) {
+    fn tell(&mut self, call: &mut Common, cx: &mut CallContext<'_>) {
         if let Stage::Confirming { session, .. } = &mut self.stage {
-            say(session, Say::HangUp, &self.peer, call, desk);
+            say(session, Say::HangUp, &self.peer, call, cx);
         }
     }
 
-    fn break_off(mut self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-        self.tell(call, desk);
-        super::hang_up(end, call, desk)
+    fn break_off(
+        mut self: Box<Self>,
+        end: End,
+        call: &mut Common,
+        cx: &mut CallContext<'_>,
+    ) -> Phase {
+        self.tell(call, cx);
+        super::hang_up(end, call, cx)
     }
 }

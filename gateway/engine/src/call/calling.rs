@@ -2,21 +2,24 @@
 //! an answer or, after 30 s, that there was none.
 
 use ringfence_media::{Codec, Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
+use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
 use super::answering::Answering;
+use super::context::CallContext;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
 use super::{Common, Happening, News, Peer, Phase};
-use crate::call::context::Desk;
 use crate::call::step::{End, Step};
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
 use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::ring::outgoing::{Caller, OutgoingRing};
-use crate::sealed::ring::{CancelReason, SealError};
+use crate::sealed::first_message::SealError;
+use crate::sealed::ring::CancelReason;
+use crate::sealed::ring::outgoing::OutgoingRing;
 use crate::sealed::session::Say;
+use crate::time::Timer;
 use crate::trust::directory::CalleeKeys;
 
 /// A ring that may be answered.
@@ -37,27 +40,26 @@ impl Calling {
         callee: &CalleeKeys,
         (near, far): (NearPort, FarLocal),
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        let peer = Peer::new(callee.number, callee.identity, desk.config.bucket_bits);
+        let peer = Peer::new(callee.peer(), cx.env.config.bucket_bits);
         let pictures = near.video.map(|_| offer.pictures());
-        let media = Description::of(&far, offered(&offer, call, desk));
+        let media = Description::of(&far, offered(&offer, call, cx));
         let media = media
             .with_video(&far, pictures.unwrap_or_default())
             .encode();
-        let caller = caller(desk);
-        let wall = desk.wall;
-        let sealed = desk.post(call, peer.bucket, |outside, rng| {
-            OutgoingRing::seal(caller, callee, &media, outside, wall, rng)
+        let wall = cx.wall;
+        let sealed = cx.post(call, peer.bucket, |keys, outside, rng| {
+            OutgoingRing::seal(keys, callee, &media, outside, wall, rng)
         });
         let Some((ring, post)) = sealed else {
             // The phone hears what it hears of a number that nobody answers.
-            return super::refuse(480, End::NoAnswer, call, desk);
+            return super::refuse(480, End::NoAnswer, call, cx);
         };
-        desk.step(call, Step::RingPosted);
-        desk.expect(call, [ring.answer_hint()]);
-        desk.ring_back(call);
-        desk.patience(call, desk.config.no_answer, "nobody answered");
+        cx.step(call, Step::RingPosted);
+        cx.expect(call, [ring.answer_hint()]);
+        cx.ring_back(call);
+        cx.set_deadline(call, cx.env.config.no_answer, Timer::NoAnswer);
         Phase::Calling(Box::new(Self {
             ring,
             post,
@@ -69,66 +71,65 @@ impl Calling {
     }
 
     /// The identity that was rung, for glare.
-    pub(crate) fn peer(&self) -> &Peer {
-        &self.peer
+    pub(super) fn callee(&self) -> IdentityKey {
+        self.peer.party.identity
     }
 
     pub(super) fn on(
         self: Box<Self>,
         happening: Happening<'_>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
             Happening::Envelope(envelope, outside) => {
-                self.open_answer(envelope, &outside, call, desk)
+                self.open_answer(envelope, &outside, call, cx)
             }
             // No relay said yes, but one may have taken it all the same: take the ring back too.
             Happening::Posted(post, 0) if post == self.post => {
-                self.withdraw_and_refuse(503, End::NoRelay, call, desk)
+                self.withdraw_and_refuse(503, End::NoRelay, call, cx)
             }
             Happening::Posted(post, _) if post == self.post => {
-                desk.step(call, Step::RingAccepted);
+                cx.step(call, Step::RingAccepted);
                 Phase::Calling(self)
             }
             Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
             | Happening::News(News::Over(_)) => {
-                self.give_up(call, desk);
-                desk.end(call, End::Cancelled);
+                self.give_up(call, cx);
+                cx.end(call, End::Cancelled);
                 Phase::Over
             }
             Happening::Media(
                 MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
-            ) => self.withdraw_and_refuse(503, End::NoMedia, call, desk),
+            ) => self.withdraw_and_refuse(503, End::NoMedia, call, cx),
             Happening::Alarm => {
-                self.give_up(call, desk);
-                super::refuse(480, End::NoAnswer, call, desk)
+                self.give_up(call, cx);
+                super::refuse(480, End::NoAnswer, call, cx)
             }
-            Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, desk),
+            Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, cx),
             Happening::Glare(ring) => {
                 let Self {
                     offer, near, far, ..
                 } = *self;
-                Answering::by_glare(*ring, offer, (near, far), call, desk)
+                Answering::by_glare(*ring, offer, (near, far), call, cx)
             }
             _ => Phase::Calling(self),
         }
     }
 
     /// Tells the callee's engine to stop its phones, and leaves a note in case it is off.
-    fn give_up(&self, call: &mut Common, desk: &mut Desk<'_>) {
-        self.withdraw(call, desk);
-        let caller = caller(desk);
-        let wall = desk.wall;
-        desk.post_note(call, self.peer.bucket, |outside, rng| {
-            self.ring.seal_missed(&caller, outside, wall, rng)
+    fn give_up(&self, call: &mut Common, cx: &mut CallContext<'_>) {
+        self.withdraw(call, cx);
+        let wall = cx.wall;
+        cx.post_note(call, self.peer.bucket, |keys, outside, rng| {
+            self.ring.seal_missed(&keys, outside, wall, rng)
         });
     }
 
     /// Tells the callee's engine to stop its phones.
-    fn withdraw(&self, call: &mut Common, desk: &mut Desk<'_>) {
-        let wall = desk.wall;
-        desk.post(call, self.peer.bucket, |outside, rng| {
+    fn withdraw(&self, call: &mut Common, cx: &mut CallContext<'_>) {
+        let wall = cx.wall;
+        cx.post(call, self.peer.bucket, |_, outside, rng| {
             self.ring
                 .seal_cancel(CancelReason::GaveUp, outside, wall, rng)
                 .map(|envelope| ((), envelope))
@@ -140,10 +141,10 @@ impl Calling {
         status: u16,
         end: End,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        self.withdraw(call, desk);
-        super::refuse(status, end, call, desk)
+        self.withdraw(call, cx);
+        super::refuse(status, end, call, cx)
     }
 
     /// An envelope under the answer's hint: forged ones change nothing.
@@ -152,30 +153,30 @@ impl Calling {
         envelope: &Envelope,
         outside: &Outside,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let Ok((answer, mut session)) = self.ring.open_answer(envelope, outside) else {
             return Phase::Calling(self);
         };
         let remote = Description::decode(&answer.media).ok();
-        let offered = (offered(&self.offer, call, desk), self.offer.pictures());
+        let offered = (offered(&self.offer, call, cx), self.offer.pictures());
         let agreed = remote.and_then(|remote| Agreed::by_callee(offered, remote));
-        desk.step(call, Step::AnswerOpened);
-        desk.pin(&self.peer);
-        desk.compare(&answer.book);
+        cx.step(call, Step::AnswerOpened);
+        cx.pin(&self.peer);
+        cx.env.trust.compare(&answer.book, &mut cx.env.out);
         let Self {
             offer, peer, near, ..
         } = *self;
         let Some(agreed) = agreed else {
-            say(&mut session, Say::HangUp, &peer, call, desk);
-            return super::refuse(488, End::NoCodec, call, desk);
+            say(&mut session, Say::HangUp, &peer, call, cx);
+            return super::refuse(488, End::NoCodec, call, cx);
         };
-        say(&mut session, Say::Confirm, &peer, call, desk);
-        let own = agreed.own(near, desk.rng);
+        say(&mut session, Say::Confirm, &peer, call, cx);
+        let own = agreed.own(near, &mut cx.env.rng);
         let Agreed { remote, chosen, .. } = agreed;
-        let phone = PhoneSide::new(offer, own, chosen, desk);
-        desk.media(call, MediaOrder::Attach(phone.terms()));
-        desk.media(
+        let phone = PhoneSide::new(offer, own, chosen, cx);
+        cx.media(call, MediaOrder::Attach(phone.terms()));
+        cx.media(
             call,
             MediaOrder::Connect {
                 remote,
@@ -183,18 +184,9 @@ impl Calling {
             },
         );
         // The answer itself proved the callee's key: only the callee waits for a confirmation.
-        desk.media(call, MediaOrder::OpenMicrophone);
-        phone.greet(call, desk);
-        Talking::start(session, peer, phone, call, desk)
-    }
-}
-
-/// The line that rings, as it introduces itself.
-fn caller<'a>(desk: &Desk<'a>) -> Caller<'a> {
-    Caller {
-        identity: &desk.line.identity,
-        binding: &desk.line.binding,
-        book: desk.book_view(),
+        cx.media(call, MediaOrder::OpenMicrophone);
+        phone.greet(call, cx);
+        Talking::start(session, peer, phone, call, cx)
     }
 }
 
@@ -204,18 +196,18 @@ pub(super) fn say(
     what: Say,
     peer: &Peer,
     call: &mut Common,
-    desk: &mut Desk<'_>,
+    cx: &mut CallContext<'_>,
 ) {
-    desk.post(call, peer.bucket, |outside, rng| {
+    cx.post(call, peer.bucket, |_, outside, rng| {
         Ok::<_, SealError>(((), session.seal(what, outside, rng)))
     });
 }
 
 /// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
 /// only (INFO) gets them translated.
-pub(super) fn offered(offer: &PhoneMedia, call: &Common, desk: &Desk<'_>) -> Vec<Codec> {
+pub(super) fn offered(offer: &PhoneMedia, call: &Common, cx: &CallContext<'_>) -> Vec<Codec> {
     let mut codecs = offer.formats();
-    let takes_info = call.leg.is_some_and(|leg| desk.agent.lists_info(leg));
+    let takes_info = call.leg.is_some_and(|leg| cx.env.agent.lists_info(leg));
     if takes_info && !codecs.iter().any(|codec| codec.is_events()) {
         codecs.extend([Codec::Events8k, Codec::Events48k]);
     }

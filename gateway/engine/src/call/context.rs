@@ -1,53 +1,76 @@
-//! What a call may touch while it handles an event: the phones, the stamps, the post, the
-//! sound. A call has no other way to act.
+//! What a call may use while it handles an event: the engine's environment, and the ways back to the call. A call has no other
+//! way to act.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-use ringfence_phonebook::BookKey;
 use ringfence_sip as sip;
 
-use crate::call::step::{End, Step};
-use crate::call::{Common, News, Peer};
-use crate::config::Config;
-use crate::line::Line;
-use crate::output::{CallLabel, MediaOrder, Output, Post, PostId};
+use super::step::{End, Step};
+use super::{Common, News, Peer};
+use crate::environment::Environment;
+use crate::output::{CallLabel, CallParties, MediaOrder, Output, PostId};
 use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::proof_stock::Stock;
-use crate::sealed::ring::BookView;
+use crate::sealed::first_message::Caller;
+use crate::sealed::proof_of_work::Stamp;
 use crate::sealed::routing_tag::Hint;
-use crate::time::UnixTime;
-use crate::trust::alarm;
-use crate::trust::contacts::{AddressBook, Learnt};
-use crate::trust::roots::Roots;
+use crate::time::{Timer, UnixTime};
 
-/// Borrowed parts of the engine, for the length of one event.
-pub(crate) struct Desk<'a> {
-    pub(crate) agent: &'a mut sip::Agent,
-    pub(crate) config: &'a Config,
-    pub(crate) line: &'a Line,
-    pub(crate) stock: &'a mut Stock,
-    pub(crate) hints: &'a mut BTreeMap<Hint, CallLabel>,
-    pub(crate) out: &'a mut VecDeque<Output>,
-    pub(crate) rng: &'a mut ChaCha20Rng,
-    pub(crate) posts: &'a mut u64,
-    pub(crate) address_book: &'a mut AddressBook,
-    pub(crate) roots: &'a mut Roots,
-    pub(crate) book_key: &'a BookKey,
-    pub(crate) news: &'a mut VecDeque<(CallLabel, News)>,
+/// Lent to one call for the length of one event.
+pub(crate) struct CallContext<'a> {
+    pub(crate) env: &'a mut Environment,
+    pub(super) routes: &'a mut Routes,
     pub(crate) wall: UnixTime,
     pub(crate) now: Instant,
 }
 
-impl Desk<'_> {
-    pub(crate) fn step(&mut self, call: &Common, step: Step) {
-        let call = call.label;
-        tracing::debug!(%call, %step, "call");
-        self.out.push_back(Output::Step { call, step });
+/// Which call an envelope or a posted event concerns, and what joined calls have to tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    tags: BTreeMap<Hint, CallLabel>,
+    posts: BTreeMap<PostId, CallLabel>,
+    /// A call tells its partner a handful of things in its life.
+    news: VecDeque<(CallLabel, News)>,
+}
+
+impl Routes {
+    pub(super) fn of_tag(&self, tag: &Hint) -> Option<CallLabel> {
+        self.tags.get(tag).copied()
     }
 
-    /// Says how the call ended and frees its sound.
+    /// The call that posted an event.
+    pub(super) fn of_post(&self, post: PostId) -> Option<CallLabel> {
+        self.posts.get(&post).copied()
+    }
+
+    pub(super) fn next_news(&mut self) -> Option<(CallLabel, News)> {
+        self.news.pop_front()
+    }
+
+    pub(super) fn forget(&mut self, call: CallLabel) {
+        self.tags.retain(|_, of| *of != call);
+        self.posts.retain(|_, of| *of != call);
+    }
+}
+
+impl CallContext<'_> {
+    pub(crate) fn step(&mut self, call: &Common, step: Step) {
+        let parties = CallParties {
+            line: call.number,
+            peer: call.peer,
+            direction: call.direction,
+        };
+        let call = call.label;
+        tracing::debug!(%call, %step, "call");
+        self.env.out.push(Output::Step {
+            call,
+            parties,
+            step,
+        });
+    }
+
+    /// Reports how the call ended and frees its media.
     pub(crate) fn end(&mut self, call: &Common, end: End) {
         self.tell_partner(call, News::Over(480));
         self.step(call, Step::Ended(end));
@@ -56,42 +79,42 @@ impl Desk<'_> {
 
     pub(crate) fn media(&mut self, call: &Common, order: MediaOrder) {
         let call = call.label;
-        self.out.push_back(Output::Media { call, order });
+        self.env.out.push(Output::Media { call, order });
     }
 
     /// Tells the call that this one is or will be joined with, if there is one.
     pub(crate) fn tell_partner(&mut self, call: &Common, news: News) {
         if let Some(partner) = call.partner {
-            self.news.push_back((partner, news));
+            self.routes.news.push_back((partner, news));
         }
     }
 
-    /// The phone hears that it rings on the other side.
+    /// The phone is told that the other side rings.
     pub(crate) fn ring_back(&mut self, call: &Common) {
         match call.leg {
-            Some(leg) => self.agent.ring(leg, self.now),
+            Some(leg) => self.env.agent.ring(leg, self.now),
             None => self.tell_partner(call, News::Rings),
         }
     }
 
-    /// Says to the phone how the transfer stands that it has asked for.
+    /// Tells the phone the state of the transfer that it has asked for.
     pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
         if let Some(leg) = call.leg {
-            self.agent.transfer(leg, status, self.now);
+            self.env.agent.transfer(leg, status, self.now);
         }
     }
 
     /// Answers the phone's INVITE, or its re-INVITE.
     pub(crate) fn answer_phone(&mut self, call: &Common, sdp: Vec<u8>) {
         if let Some(leg) = call.leg {
-            self.agent.answer(leg, sdp, self.now);
+            self.env.agent.answer(leg, sdp, self.now);
         }
     }
 
     /// Refuses the phone's INVITE, or its re-INVITE.
     pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
         match call.leg {
-            Some(leg) => self.agent.refuse(leg, status, self.now),
+            Some(leg) => self.env.agent.refuse(leg, status, self.now),
             None => self.tell_partner(call, News::Over(status)),
         }
     }
@@ -99,109 +122,93 @@ impl Desk<'_> {
     /// Ends the phone's side, whatever its state.
     pub(crate) fn hang_up_phone(&mut self, call: &mut Common) {
         if let Some(leg) = call.leg.take() {
-            self.agent.hang_up(leg, sip::HangUp::Normal, self.now);
+            self.env.agent.hang_up(leg, sip::HangUp::Normal, self.now);
         }
     }
 
     /// Stops phones whose call was taken in another way; they show no missed call.
     pub(crate) fn stop_phones(&mut self, call: &mut Common) {
         if let Some(leg) = call.leg.take() {
-            self.agent
-                .hang_up(leg, sip::HangUp::AnsweredElsewhere, self.now);
+            let reason = sip::HangUp::AnsweredElsewhere;
+            self.env.agent.hang_up(leg, reason, self.now);
         }
     }
 
-    /// Makes sure that a call holds its `count` stamps; false while the stock lacks them.
+    /// Makes sure that a call holds its `count` proofs of work; false while the stock lacks them.
     pub(crate) fn reserve(&mut self, call: &mut Common, count: usize) -> bool {
-        if call.stamps.is_none() {
-            call.stamps = self.stock.take(count, self.wall);
+        if call.proofs.is_none() {
+            call.proofs = self.env.proofs.take(count, self.wall);
         }
-        call.stamps.is_some()
+        call.proofs.is_some()
     }
 
-    /// Seals with the call's next stamp and posts. `None` when nothing could be sealed: the
-    /// reservation is spent, or the other side's key is unusable.
+    /// Seals with the call's next proof of work and posts. `None` when nothing could be sealed: the reservation is spent, or the
+    /// other side's key is unusable.
     pub(crate) fn post<T, E>(
         &mut self,
         call: &mut Common,
         bucket: u16,
-        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
     ) -> Option<(T, PostId)> {
-        self.post_as(false, call, bucket, seal)
+        let (stamp, envelope, rest) = self.seal(call, bucket, seal)?;
+        let post = self.env.out.post(stamp, bucket, envelope);
+        self.routes.posts.insert(post, call.label);
+        Some((rest, post))
     }
 
-    /// Seals a note with the call's next stamp and posts it for relays to keep.
+    /// Seals a note with the call's next proof of work and posts it for relays to keep.
     pub(crate) fn post_note<E>(
         &mut self,
         call: &mut Common,
         bucket: u16,
-        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<Envelope, E>,
+        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<Envelope, E>,
     ) {
-        self.post_as(true, call, bucket, |outside, rng| {
-            seal(outside, rng).map(|envelope| ((), envelope))
+        let sealed = self.seal(call, bucket, |keys, outside, rng| {
+            seal(keys, outside, rng).map(|envelope| ((), envelope))
         });
+        if let Some((stamp, envelope, ())) = sealed {
+            self.env.out.post_note(stamp, bucket, envelope);
+        }
     }
 
-    fn post_as<T, E>(
+    fn seal<T, E>(
         &mut self,
-        is_note: bool,
         call: &mut Common,
         bucket: u16,
-        seal: impl FnOnce(&Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
-    ) -> Option<(T, PostId)> {
-        let stamp = call.stamps.as_mut().and_then(Vec::pop)?;
+        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+    ) -> Option<(Stamp, Envelope, T)> {
+        let stamp = call.proofs.as_mut().and_then(Vec::pop)?;
         let outside = Outside {
             bucket,
             event_key: stamp.event_key,
         };
-        let (rest, envelope) = seal(&outside, self.rng).ok()?;
-        *self.posts += 1;
-        let id = PostId(*self.posts);
-        self.out.push_back(Output::Post(Post {
-            id,
-            stamp,
-            bucket,
-            envelope,
-            is_note,
-        }));
-        Some((rest, id))
-    }
-
-    /// Envelopes with these hints are for this call.
-    pub(crate) fn expect(&mut self, call: &Common, hints: impl IntoIterator<Item = Hint>) {
-        for hint in hints {
-            self.hints.insert(hint, call.label);
-        }
-    }
-
-    /// The book as this engine sees it, to be shown to the other side.
-    pub(crate) fn book_view(&self) -> BookView {
-        BookView::of(self.roots.newest())
-    }
-
-    /// Compares it with what the other side saw. Whatever comes out, the call goes on: it is the one place where the two can read
-    /// their safety number to each other.
-    pub(crate) fn compare(&mut self, view: &BookView) {
-        let split = view
-            .root(self.book_key)
-            .and_then(|theirs| self.roots.hear(theirs));
-        self.out.extend(split.map(alarm));
-    }
-
-    /// The other side has proved its key in an answered call: from now on its number stands for it.
-    pub(crate) fn pin(&mut self, peer: &Peer) {
-        let learnt = Learnt::Pin {
-            number: peer.number,
-            identity: peer.identity,
-            day: self.wall.day(),
+        let env = &mut *self.env;
+        let line = env.lines.get(call.line)?;
+        let keys = Caller {
+            identity: &line.identity,
+            binding: &line.binding,
+            book: env.trust.book_view(),
         };
-        if let Some(count) = self.address_book.learn(learnt) {
-            self.out.push_back(Output::Learnt { count, learnt });
+        let (rest, envelope) = seal(keys, &outside, &mut env.rng).ok()?;
+        Some((stamp, envelope, rest))
+    }
+
+    /// Envelopes with these routing tags are for this call.
+    pub(crate) fn expect(&mut self, call: &Common, tags: impl IntoIterator<Item = Hint>) {
+        for tag in tags {
+            self.routes.tags.insert(tag, call.label);
         }
+    }
+
+    /// The other side has proved its key in an answered call.
+    pub(crate) fn pin(&mut self, peer: &Peer) {
+        let day = self.wall.day();
+        let env = &mut *self.env;
+        env.trust.pin(peer.party, day, &mut env.out);
     }
 
     /// Sets how long the call's new state may last.
-    pub(crate) fn patience(&self, call: &mut Common, span: Duration, reason: &'static str) {
-        call.alarm = Some((self.now + span, reason));
+    pub(crate) fn set_deadline(&self, call: &mut Common, span: Duration, timer: Timer) {
+        call.deadline = Some((self.now + span, timer));
     }
 }

@@ -1,7 +1,7 @@
 //! How many calls are in which state, for whoever watches an engine. Numbers only.
 
-use crate::call::Phase;
-use crate::engine::Engine;
+use super::Phase;
+use super::calls::Calls;
 
 /// Calls by state, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,10 +22,9 @@ pub struct Census {
     pub ending: usize,
 }
 
-impl Engine {
+impl Calls {
     /// How many calls are in which state.
-    #[must_use]
-    pub fn census(&self) -> Census {
+    pub(crate) fn counts(&self) -> Census {
         let mut census = Census::default();
         for call in self.calls.values() {
             let count = match &call.phase {

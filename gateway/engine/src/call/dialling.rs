@@ -7,8 +7,8 @@ use ringfence_sip as sip;
 
 use super::answering::Answering;
 use super::calling::Calling;
+use super::context::CallContext;
 use super::{Common, Happening, News, Phase};
-use crate::call::context::Desk;
 use crate::call::step::{End, Step};
 use crate::config::SET_UP;
 use crate::input::{MediaEvent, NearPort};
@@ -16,6 +16,7 @@ use crate::output::MediaOrder;
 use crate::sealed::proof_stock::PER_OUTGOING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
+use crate::time::Timer;
 use crate::trust::directory::CalleeKeys;
 
 /// An INVITE on its way to become a ring.
@@ -35,22 +36,22 @@ impl Dialling {
         callee: CalleeKeys,
         met: Option<Box<VerifiedRing>>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        desk.step(call, Step::Dialled);
-        let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
+        cx.step(call, Step::Dialled);
+        let flow = call.leg.and_then(|leg| cx.env.agent.flow(leg));
         // A call that is to be joined with another one hears it where that one is.
         let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
         let video = offer.video.is_some();
-        desk.media(
+        cx.media(
             call,
             MediaOrder::OpenNear {
                 at: vec![at],
                 video,
             },
         );
-        desk.media(call, MediaOrder::OpenFar);
-        desk.patience(call, SET_UP, "TURN server or stamps are late");
+        cx.media(call, MediaOrder::OpenFar);
+        cx.set_deadline(call, SET_UP, Timer::CallSetUp);
         Phase::Dialling(Box::new(Self {
             offer,
             callee,
@@ -74,12 +75,12 @@ impl Dialling {
         mut self: Box<Self>,
         happening: Happening<'_>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
             Happening::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
             Happening::Media(MediaEvent::Talk(TalkEvent::Allocated(local))) => {
-                desk.step(call, Step::Allocated);
+                cx.step(call, Step::Allocated);
                 self.far = Some(local);
             }
             Happening::Stamps => {}
@@ -87,29 +88,29 @@ impl Dialling {
             Happening::Withdrawn => self.met = None,
             Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
             | Happening::News(News::Over(_)) => {
-                desk.end(call, End::Cancelled);
+                cx.end(call, End::Cancelled);
                 return Phase::Over;
             }
             Happening::Media(
                 MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
             )
-            | Happening::Alarm => return super::refuse(503, End::NoMedia, call, desk),
-            Happening::ShutDown => return super::refuse(503, End::ShutDown, call, desk),
+            | Happening::Alarm => return super::refuse(503, End::NoMedia, call, cx),
+            Happening::ShutDown => return super::refuse(503, End::ShutDown, call, cx),
             _ => return Phase::Dialling(self),
         }
-        self.ring_when_ready(call, desk)
+        self.ring_when_ready(call, cx)
     }
 
-    fn ring_when_ready(self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    fn ring_when_ready(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
         let (Some(near), Some(far)) = (self.near, self.far.clone()) else {
             return Phase::Dialling(self);
         };
         if let Some(ring) = self.met {
-            return Answering::by_glare(*ring, self.offer, (near, far), call, desk);
+            return Answering::by_glare(*ring, self.offer, (near, far), call, cx);
         }
-        if !desk.reserve(call, PER_OUTGOING) {
+        if !cx.reserve(call, PER_OUTGOING) {
             return Phase::Dialling(self);
         }
-        Calling::start(self.offer, &self.callee, (near, far), call, desk)
+        Calling::start(self.offer, &self.callee, (near, far), call, cx)
     }
 }

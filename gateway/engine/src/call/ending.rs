@@ -3,13 +3,14 @@
 
 use ringfence_media::TalkEvent;
 
+use super::context::CallContext;
 use super::{Common, Happening, News, Phase};
-use crate::call::context::Desk;
 use crate::call::control::Control;
 use crate::call::step::{End, Step};
 use crate::config::LINGER;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
+use crate::time::Timer;
 
 /// A hang-up on its way over the data channel.
 #[derive(Debug)]
@@ -17,19 +18,20 @@ pub(crate) struct Ending;
 
 impl Ending {
     /// Tells the other side over the data channel and lingers.
-    pub(super) fn start(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-        desk.tell_partner(call, News::Over(480));
-        desk.step(call, Step::Ended(end));
-        desk.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
-        desk.patience(
-            call,
-            LINGER,
-            "the other side has had time to hear the hang-up",
-        );
+    pub(super) fn start(end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+        cx.tell_partner(call, News::Over(480));
+        cx.step(call, Step::Ended(end));
+        cx.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
+        cx.set_deadline(call, LINGER, Timer::HangUp);
         Phase::Ending(Self)
     }
 
-    pub(super) fn on(self, happening: &Happening<'_>, call: &Common, desk: &mut Desk<'_>) -> Phase {
+    pub(super) fn on(
+        self,
+        happening: &Happening<'_>,
+        call: &Common,
+        cx: &mut CallContext<'_>,
+    ) -> Phase {
         let heard = match happening {
             Happening::Alarm
             | Happening::Media(
@@ -43,7 +45,7 @@ impl Ending {
         if !heard {
             return Phase::Ending(self);
         }
-        desk.media(call, MediaOrder::Close);
+        cx.media(call, MediaOrder::Close);
         Phase::Over
     }
 }

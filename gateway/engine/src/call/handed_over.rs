@@ -4,9 +4,9 @@
 
 use ringfence_sip as sip;
 
+use super::context::CallContext;
 use super::talking::Talking;
 use super::{Common, Joint, News, Phase};
-use crate::call::context::Desk;
 use crate::call::control::Control;
 use crate::call::step::{End, Step};
 use crate::output::{CallLabel, MediaOrder};
@@ -23,14 +23,14 @@ impl Talking {
         mut self: Box<Self>,
         joint: Joint,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        desk.tell_transfer(call, 200);
-        desk.hang_up_phone(call);
+        cx.tell_transfer(call, 200);
+        cx.hang_up_phone(call);
         call.partner = Some(joint.call);
         self.phone.join(joint.near);
-        desk.media(call, MediaOrder::Attach(self.phone.terms()));
-        desk.step(call, Step::HandedOver);
+        cx.media(call, MediaOrder::Attach(self.phone.terms()));
+        cx.step(call, Step::HandedOver);
         Phase::Talking(self)
     }
 
@@ -39,10 +39,10 @@ impl Talking {
         self: Box<Self>,
         news: News,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match (news, call.partner) {
-            (News::Rings, _) => desk.tell_transfer(call, 180),
+            (News::Rings, _) => cx.tell_transfer(call, 180),
             (News::Answered(near), Some(partner)) => {
                 return self.join(
                     Joint {
@@ -50,17 +50,17 @@ impl Talking {
                         near,
                     },
                     call,
-                    desk,
+                    cx,
                 );
             }
-            (News::Pressed(control), _) => self.press(control, call, desk),
+            (News::Pressed(control), _) => self.press(control, call, cx),
             (News::Over(status), _) => {
                 call.partner = None;
                 if call.leg.is_none() {
-                    return self.leave(End::HungUpHere, call, desk);
+                    return self.leave(End::HungUpHere, call, cx);
                 }
                 // Nobody took it: the phone has its call back.
-                desk.tell_transfer(call, status.max(300));
+                cx.tell_transfer(call, status.max(300));
             }
             (News::Answered(_), None) => {}
         }
@@ -68,13 +68,17 @@ impl Talking {
     }
 
     /// The phone hung up. A call that it has handed over waits for whom it was handed to.
-    pub(super) fn lose_phone(mut self: Box<Self>, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    pub(super) fn lose_phone(
+        mut self: Box<Self>,
+        call: &mut Common,
+        cx: &mut CallContext<'_>,
+    ) -> Phase {
         call.leg = None;
         if call.partner.is_none() {
-            return self.leave(End::HungUpHere, call, desk);
+            return self.leave(End::HungUpHere, call, cx);
         }
         self.phone.leave();
-        desk.media(call, MediaOrder::Attach(self.phone.terms()));
+        cx.media(call, MediaOrder::Attach(self.phone.terms()));
         Phase::Talking(self)
     }
 
@@ -84,43 +88,49 @@ impl Talking {
         leg: sip::LegId,
         offer: &[u8],
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        if call.leg.is_none() || !self.phone.take_over(offer, desk) {
-            desk.agent.refuse(leg, 488, desk.now);
+        if call.leg.is_none() || !self.phone.take_over(offer, cx) {
+            cx.env.agent.refuse(leg, 488, cx.now);
             return Phase::Talking(self);
         }
-        desk.hang_up_phone(call);
+        cx.hang_up_phone(call);
         call.leg = Some(leg);
-        desk.media(call, MediaOrder::Attach(self.phone.terms()));
-        desk.answer_phone(call, self.phone.answer());
+        cx.media(call, MediaOrder::Attach(self.phone.terms()));
+        cx.answer_phone(call, self.phone.answer());
         Phase::Talking(self)
     }
 
     /// A key was pressed on the phone, which said so beside its sound.
-    pub(super) fn pressed_here(&self, digit: sip::Digit, call: &Common, desk: &mut Desk<'_>) {
+    pub(super) fn pressed_here(&self, digit: sip::Digit, call: &Common, cx: &mut CallContext<'_>) {
         let (event, millis) = (digit.event(), digit.millis());
-        self.press(Control::Digit { event, millis }, call, desk);
+        self.press(Control::Digit { event, millis }, call, cx);
     }
 
-    fn press(&self, control: Control, call: &Common, desk: &mut Desk<'_>) {
+    fn press(&self, control: Control, call: &Common, cx: &mut CallContext<'_>) {
         if self.can_tell() {
-            desk.media(call, MediaOrder::Control(control.encode().to_vec()));
+            cx.media(call, MediaOrder::Control(control.encode().to_vec()));
         }
     }
 
     /// A key was pressed on the other side: the phone is told in its own way.
-    pub(super) fn pressed_there(&self, event: u8, millis: u16, call: &Common, desk: &mut Desk<'_>) {
+    pub(super) fn pressed_there(
+        &self,
+        event: u8,
+        millis: u16,
+        call: &Common,
+        cx: &mut CallContext<'_>,
+    ) {
         let Some(digit) = sip::Digit::new(event, millis) else {
             return;
         };
         let (event, millis) = (digit.event(), digit.millis());
         match call.leg {
-            None => desk.tell_partner(call, News::Pressed(Control::Digit { event, millis })),
+            None => cx.tell_partner(call, News::Pressed(Control::Digit { event, millis })),
             Some(_) if self.phone.takes_events() => {
-                desk.media(call, MediaOrder::Press { event, millis });
+                cx.media(call, MediaOrder::Press { event, millis });
             }
-            Some(leg) => desk.agent.press(leg, digit, desk.now),
+            Some(leg) => cx.env.agent.press(leg, digit, cx.now),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! What this moment looks like to the user of this machine: the calls with their numbers, and how old the phone book is. For the
-//! user's own page only; whoever else watches an engine gets the numbers-only [`crate::Census`].
+//! The calls that are not over, as the user of this machine and the phones that subscribed see them. A monitor of the engine gets the
+//! numbers-only [`crate::Census`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ringfence_phonebook::Number;
 
-use crate::call::{Call, Phase};
-use crate::engine::Engine;
+use super::calls::Calls;
+use super::{Call, Phase};
 use crate::line::saved_state::Way;
 use crate::output::CallLabel;
 use crate::time::UnixTime;
@@ -26,72 +27,89 @@ pub struct LiveCall {
     pub state: LiveState,
     /// When it was dialled, or rang.
     pub began: UnixTime,
-    /// When sound could pass.
+    /// When audio could pass.
     pub answered: Option<UnixTime>,
 }
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiveState {
-    /// A phone here has dialled, or the ring is out.
+    /// A phone here has dialled, or the ring is posted.
     Calling,
     /// The phones here ring.
     Ringing,
-    /// Somebody picked up, and the two engines meet.
+    /// A person picked up, and the two engines connect.
     Connecting,
-    /// Sound may pass.
+    /// Audio may pass.
     Talking,
 }
 
-/// The copy of the phone book that is in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BookAge {
-    /// Its epoch, counted from 1.
-    pub epoch: u32,
-    /// When that was closed.
-    pub closed: UnixTime,
-    /// Seconds from one epoch to the next.
-    pub period: u32,
+/// A call as a subscription to dialogs shows it (RFC 4235).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ShownDialog {
+    pub(crate) state: &'static str,
+    pub(crate) way: Way,
+    pub(crate) remote: Option<Number>,
 }
 
-impl Engine {
+impl Calls {
     /// The calls that are not over, in no order that means anything.
-    #[must_use]
-    pub fn live_calls(&self) -> Vec<LiveCall> {
-        let calls = self.calls.values();
-        calls.filter_map(|call| self.live(call)).collect()
+    pub(crate) fn live(&self) -> Vec<LiveCall> {
+        self.calls.values().filter_map(live).collect()
     }
 
-    /// The age of the phone book; `None` while there is none.
-    #[must_use]
-    pub fn book_age(&self) -> Option<BookAge> {
-        let states = self.roots.newest()?.states();
-        Some(BookAge {
-            epoch: states.epoch,
-            closed: UnixTime::from_seconds(states.closed),
-            period: states.period,
-        })
+    /// The calls of a line for a subscription; the other number only for phones of the line itself.
+    pub(crate) fn dialogs(&self, line: usize, is_own: bool) -> BTreeMap<CallLabel, ShownDialog> {
+        let calls = self.calls.iter();
+        let on_line = calls.filter(|(_, call)| call.common.line == line);
+        on_line
+            .filter_map(|(label, call)| Some((*label, dialog(call, is_own)?)))
+            .collect()
     }
 
-    fn live(&self, call: &Call) -> Option<LiveCall> {
-        let state = match call.phase {
-            Phase::Dialling(_) | Phase::Calling(_) => LiveState::Calling,
-            Phase::Ringing(_) => LiveState::Ringing,
-            Phase::Answering(_) => LiveState::Connecting,
-            Phase::Talking(_) => LiveState::Talking,
-            Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
-        };
-        let entry = call.common.entry?;
-        Some(LiveCall {
-            label: call.common.label,
-            line: self.lines.get(call.common.line)?.number,
-            number: entry.number,
-            way: entry.way,
-            state,
-            began: entry.began,
-            answered: entry.answered,
+    /// Whether a person of the line has picked up.
+    pub(crate) fn is_on_the_phone(&self, line: usize) -> bool {
+        self.calls.values().any(|call| {
+            let is_on = matches!(call.phase, Phase::Answering(_) | Phase::Talking(_));
+            is_on && call.common.line == line
         })
     }
+}
+
+fn live(call: &Call) -> Option<LiveCall> {
+    let state = match call.phase {
+        Phase::Dialling(_) | Phase::Calling(_) => LiveState::Calling,
+        Phase::Ringing(_) => LiveState::Ringing,
+        Phase::Answering(_) => LiveState::Connecting,
+        Phase::Talking(_) => LiveState::Talking,
+        Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
+    };
+    let record = call.common.record?;
+    Some(LiveCall {
+        label: call.common.label,
+        line: call.common.number,
+        number: record.number,
+        way: record.way,
+        state,
+        began: record.began,
+        answered: record.answered,
+    })
+}
+
+/// What is shown of a call; nothing of one that rings nowhere or is over.
+fn dialog(call: &Call, is_own: bool) -> Option<ShownDialog> {
+    let state = match call.phase {
+        Phase::Dialling(_) => "trying",
+        Phase::Calling(_) | Phase::Ringing(_) => "early",
+        Phase::Answering(_) | Phase::Talking(_) => "confirmed",
+        Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
+    };
+    let record = call.common.record?;
+    Some(ShownDialog {
+        state,
+        way: record.way,
+        remote: is_own.then_some(record.number),
+    })
 }
 
 impl fmt::Debug for LiveCall {

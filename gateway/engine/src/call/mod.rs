@@ -11,14 +11,17 @@
 mod agreed;
 mod answering;
 mod calling;
-pub(crate) mod context;
+pub(crate) mod calls;
+mod context;
 pub mod control;
 pub(crate) mod counts;
 mod dialling;
 mod ending;
+mod glare;
 mod handed_over;
 mod incoming;
 pub(crate) mod live;
+pub(crate) mod outgoing;
 mod phone_side;
 mod ringing;
 pub(crate) mod step;
@@ -29,14 +32,12 @@ mod unheard;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 
-use crate::call::context::Desk;
-use crate::call::control::Control;
-use crate::call::step::End;
 use crate::input::MediaEvent;
-use crate::line::call_history::Entry;
+use crate::line::call_record::CallRecord;
+use crate::line::saved_state::Way;
 use crate::output::{CallLabel, MediaOrder, PostId};
 use crate::sealed::bucket::bucket;
 use crate::sealed::envelope::{Envelope, Outside};
@@ -44,15 +45,19 @@ use crate::sealed::proof_of_work::Stamp;
 use crate::sealed::proof_stock::{PER_INCOMING, PER_OUTGOING};
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
+use crate::time::Timer;
+use crate::trust::contacts::PeerIdentity;
 
-pub(crate) use answering::Answering;
-pub(crate) use calling::Calling;
-pub(crate) use dialling::Dialling;
-pub(crate) use ending::Ending;
-pub(crate) use phone_side::{refusal, silent_phone};
-pub(crate) use ringing::Ringing;
-pub(crate) use talking::Talking;
-pub(crate) use unheard::Unheard;
+use answering::Answering;
+use calling::Calling;
+use context::CallContext;
+use control::Control;
+use dialling::Dialling;
+use ending::Ending;
+use ringing::Ringing;
+use step::End;
+use talking::Talking;
+use unheard::Unheard;
 
 /// A call in its state.
 #[derive(Debug)]
@@ -67,23 +72,28 @@ pub(crate) struct Common {
     pub(crate) label: CallLabel,
     /// Index of the line it belongs to.
     pub(crate) line: usize,
+    /// That line's number.
+    pub(crate) number: Number,
+    /// The other number.
+    pub(crate) peer: Option<Number>,
+    /// Who called.
+    pub(crate) direction: Way,
     /// The phone's side, while there is one.
     pub(crate) leg: Option<sip::LegId>,
     /// The call that this one is joined with, or will be when that is answered: a phone handed one to the other.
     pub(crate) partner: Option<CallLabel>,
-    /// Stamps reserved for this call's envelopes.
-    pub(crate) stamps: Option<Vec<Stamp>>,
+    /// Proofs of work reserved for this call's envelopes.
+    pub(crate) proofs: Option<Vec<Stamp>>,
     /// What will be written down of it.
-    pub(crate) entry: Option<Entry>,
-    /// When the state runs out of patience, and why.
-    pub(crate) alarm: Option<(Instant, &'static str)>,
+    pub(crate) record: Option<CallRecord>,
+    /// How long the state may last.
+    pub(crate) deadline: Option<(Instant, Timer)>,
 }
 
 /// The other side of a call. Known to this engine only.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) number: Number,
-    pub(crate) identity: IdentityKey,
+    pub(crate) party: PeerIdentity,
     /// Where envelopes for it are posted.
     pub(crate) bucket: u16,
 }
@@ -163,17 +173,17 @@ pub(crate) struct Joint {
 
 impl Call {
     /// Moves the call on by one event. True when it is over and can be forgotten.
-    pub(crate) fn on(&mut self, happening: Happening<'_>, desk: &mut Desk<'_>) -> bool {
+    fn handle(&mut self, happening: Happening<'_>, cx: &mut CallContext<'_>) -> bool {
         let common = &mut self.common;
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         self.phase = match phase {
-            Phase::Dialling(state) => state.on(happening, common, desk),
-            Phase::Calling(state) => state.on(happening, common, desk),
-            Phase::Ringing(state) => state.on(happening, common, desk),
+            Phase::Dialling(state) => state.on(happening, common, cx),
+            Phase::Calling(state) => state.on(happening, common, cx),
+            Phase::Ringing(state) => state.on(happening, common, cx),
             Phase::Unheard(state) => state.on(&happening),
-            Phase::Answering(state) => state.on(happening, common, desk),
-            Phase::Talking(state) => state.on(happening, common, desk),
-            Phase::Ending(state) => state.on(&happening, common, desk),
+            Phase::Answering(state) => state.on(happening, common, cx),
+            Phase::Talking(state) => state.on(happening, common, cx),
+            Phase::Ending(state) => state.on(&happening, common, cx),
             Phase::Over => Phase::Over,
         };
         matches!(self.phase, Phase::Over)
@@ -185,9 +195,9 @@ impl Call {
     }
 
     /// Gives away a ring that waits for somebody; nothing is left of the call.
-    pub(crate) fn hand_over(&mut self, desk: &mut Desk<'_>) -> Option<Box<VerifiedRing>> {
+    pub(crate) fn hand_over(&mut self, cx: &mut CallContext<'_>) -> Option<Box<VerifiedRing>> {
         match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Ringing(ringing) => Some(ringing.hand_over(&mut self.common, desk)),
+            Phase::Ringing(ringing) => Some(ringing.hand_over(&mut self.common, cx)),
             Phase::Unheard(unheard) => Some(unheard.hand_over()),
             other => {
                 self.phase = other;
@@ -215,7 +225,7 @@ impl Call {
     /// Stamps this call waits for. A ring that only sounds needs none: nothing of it leaves.
     pub(crate) fn lacks(&self) -> usize {
         match &self.phase {
-            _ if self.common.stamps.is_some() => 0,
+            _ if self.common.proofs.is_some() => 0,
             Phase::Dialling(_) => PER_OUTGOING,
             Phase::Answering(_) => PER_INCOMING,
             _ => 0,
@@ -224,33 +234,29 @@ impl Call {
 }
 
 impl Peer {
-    pub(crate) fn new(number: Number, identity: IdentityKey, bucket_bits: u8) -> Self {
-        let bucket = bucket(&identity, bucket_bits);
-        Self {
-            number,
-            identity,
-            bucket,
-        }
+    fn new(party: PeerIdentity, bucket_bits: u8) -> Self {
+        let bucket = bucket(&party.identity, bucket_bits);
+        Self { party, bucket }
     }
 }
 
 /// Refuses the phone's INVITE and forgets the call.
-fn refuse(status: u16, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-    desk.refuse_phone(call, status);
-    desk.end(call, end);
+fn refuse(status: u16, end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+    cx.refuse_phone(call, status);
+    cx.end(call, end);
     Phase::Over
 }
 
 /// The other side hung up over the data channel. The same frame back says that it was heard.
-fn hung_up_there(call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+fn hung_up_there(call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
     let heard = Control::HangUp.encode().to_vec();
-    desk.media(call, MediaOrder::Control(heard));
-    hang_up(End::HungUpThere, call, desk)
+    cx.media(call, MediaOrder::Control(heard));
+    hang_up(End::HungUpThere, call, cx)
 }
 
 /// Hangs up the phone and forgets the call; the other engine is not told by this.
-fn hang_up(end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-    desk.hang_up_phone(call);
-    desk.end(call, end);
+fn hang_up(end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+    cx.hang_up_phone(call);
+    cx.end(call, end);
     Phase::Over
 }

@@ -9,8 +9,8 @@ use ringfence_media::{
 };
 use ringfence_sip as sip;
 
+use super::context::CallContext;
 use super::{Common, News};
-use crate::call::context::Desk;
 use crate::output::MediaOrder;
 
 /// One phone's sound in a call that was answered.
@@ -30,7 +30,7 @@ impl PhoneSide {
         media: PhoneMedia,
         own: OwnMedia,
         chosen: Vec<Codec>,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Self {
         let is_silent = media == silent_phone();
         let mut side = Self {
@@ -39,10 +39,10 @@ impl PhoneSide {
             chosen,
             is_silent,
         };
-        side.fit_key(desk.rng);
-        if is_silent && desk.config.srtp == Srtp::Required {
+        side.fit_key(&mut cx.env.rng);
+        if is_silent && cx.env.config.srtp == Srtp::Required {
             // Where SRTP is optional it is offered plain sound: it can't refuse the one and be offered the other.
-            side.own.keys = keys_to_offer(desk.rng);
+            side.own.keys = keys_to_offer(&mut cx.env.rng);
         }
         side
     }
@@ -71,10 +71,10 @@ impl PhoneSide {
     }
 
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
-    pub(super) fn greet(&self, call: &Common, desk: &mut Desk<'_>) {
+    pub(super) fn greet(&self, call: &Common, cx: &mut CallContext<'_>) {
         match call.leg {
-            Some(_) => desk.answer_phone(call, self.answer()),
-            None => desk.tell_partner(call, News::Answered(self.near())),
+            Some(_) => cx.answer_phone(call, self.answer()),
+            None => cx.tell_partner(call, News::Answered(self.near())),
         }
     }
 
@@ -96,8 +96,8 @@ impl PhoneSide {
     }
 
     /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
-    pub(super) fn take_over(&mut self, offer: &[u8], desk: &mut Desk<'_>) -> bool {
-        let offer = sdp::read_offer(offer, desk.config.srtp).ok();
+    pub(super) fn take_over(&mut self, offer: &[u8], cx: &mut CallContext<'_>) -> bool {
+        let offer = sdp::read_offer(offer, cx.env.config.srtp).ok();
         let Some(media) = offer.filter(|media| self.keeps_codec(media)) else {
             return false;
         };
@@ -109,9 +109,9 @@ impl PhoneSide {
         });
         self.own = OwnMedia {
             video,
-            ..OwnMedia::plain(self.near(), sdp_session(desk.rng))
+            ..OwnMedia::plain(self.near(), sdp_session(&mut cx.env.rng))
         };
-        self.fit_key(desk.rng);
+        self.fit_key(&mut cx.env.rng);
         true
     }
 
@@ -137,13 +137,13 @@ impl PhoneSide {
     }
 
     /// What the phone says of its sound in the running call: an offer, or an answer to ours.
-    pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, desk: &mut Desk<'_>) {
+    pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, cx: &mut CallContext<'_>) {
         match event {
-            sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, desk),
+            sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, cx),
             sip::Event::Confirmed { sdp, .. } | sip::Event::Reanswered { sdp, .. }
                 if !sdp.is_empty() =>
             {
-                self.take_answer(sdp, call, desk);
+                self.take_answer(sdp, call, cx);
             }
             _ => {}
         }
@@ -151,13 +151,13 @@ impl PhoneSide {
 
     /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
     /// changes nothing: sound goes on as before.
-    fn take_answer(&mut self, answer: &[u8], call: &Common, desk: &mut Desk<'_>) {
+    fn take_answer(&mut self, answer: &[u8], call: &Common, cx: &mut CallContext<'_>) {
         let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
             self.is_silent = false;
-            self.fit_key(desk.rng);
-            desk.media(call, MediaOrder::Attach(self.terms()));
+            self.fit_key(&mut cx.env.rng);
+            cx.media(call, MediaOrder::Attach(self.terms()));
         }
     }
 
@@ -168,22 +168,22 @@ impl PhoneSide {
 
     /// Takes a new offer of the phone in the running call. The codecs of the call stay as
     /// they are, so an offer without them is refused and the call goes on as before.
-    fn take_reoffer(&mut self, offer: &[u8], call: &Common, desk: &mut Desk<'_>) {
+    fn take_reoffer(&mut self, offer: &[u8], call: &Common, cx: &mut CallContext<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
             self.own.version += 1;
             let sdp = sdp::write_reoffer(&self.own, &self.media, &self.chosen);
-            return desk.answer_phone(call, sdp);
+            return cx.answer_phone(call, sdp);
         }
-        match sdp::read_offer(offer, desk.config.srtp) {
+        match sdp::read_offer(offer, cx.env.config.srtp) {
             Ok(media) if self.keeps_codec(&media) => self.media = media,
-            Ok(_) => return desk.refuse_phone(call, 488),
-            Err(fault) => return desk.refuse_phone(call, refusal(&fault)),
+            Ok(_) => return cx.refuse_phone(call, 488),
+            Err(fault) => return cx.refuse_phone(call, refusal(&fault)),
         }
-        self.fit_key(desk.rng);
+        self.fit_key(&mut cx.env.rng);
         self.own.version += 1;
-        desk.media(call, MediaOrder::Attach(self.terms()));
-        desk.answer_phone(call, self.answer());
+        cx.media(call, MediaOrder::Attach(self.terms()));
+        cx.answer_phone(call, self.answer());
     }
 }
 

@@ -10,16 +10,17 @@ use ringfence_sip as sip;
 use super::agreed::Agreed;
 use super::answering::Answering;
 use super::calling::offered;
+use super::context::CallContext;
 use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
 use super::{Common, Happening, Phase};
-use crate::call::context::Desk;
 use crate::call::step::{End, Step};
 use crate::config::RING_LIFE;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
+use crate::time::Timer;
 
 /// A ring that sounds, or is about to.
 #[derive(Debug)]
@@ -36,15 +37,20 @@ impl Ringing {
         ring: VerifiedRing,
         mut remote: Description,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        remote.video = remote.video.take().filter(|_| desk.config.video);
-        desk.step(call, Step::RingOpened);
-        let flows = desk.agent.flows(&desk.line.account.user);
-        let at: BTreeSet<_> = flows.map(|flow| flow.local.ip()).collect();
+        remote.video = remote.video.take().filter(|_| cx.env.config.video);
+        cx.step(call, Step::RingOpened);
+        let line = cx.env.lines.get(call.line);
+        let flows = line.map(|line| cx.env.agent.flows(&line.account.user));
+        let at: BTreeSet<_> = flows
+            .into_iter()
+            .flatten()
+            .map(|flow| flow.local.ip())
+            .collect();
         let (at, video) = (at.into_iter().collect(), remote.video.is_some());
-        desk.media(call, MediaOrder::OpenNear { at, video });
-        desk.patience(call, RING_LIFE, "nobody picked up");
+        cx.media(call, MediaOrder::OpenNear { at, video });
+        cx.set_deadline(call, RING_LIFE, Timer::Ringing);
         Phase::Ringing(Box::new(Self {
             ring,
             remote,
@@ -58,9 +64,13 @@ impl Ringing {
     }
 
     /// Stops the phones and gives the ring to the call that answers it by dialling back.
-    pub(crate) fn hand_over(self, call: &mut Common, desk: &mut Desk<'_>) -> Box<VerifiedRing> {
-        desk.stop_phones(call);
-        desk.end(call, End::DialledBack);
+    pub(crate) fn hand_over(
+        self,
+        call: &mut Common,
+        cx: &mut CallContext<'_>,
+    ) -> Box<VerifiedRing> {
+        cx.stop_phones(call);
+        cx.end(call, End::DialledBack);
         Box::new(self.ring)
     }
 
@@ -73,30 +83,31 @@ impl Ringing {
         self: Box<Self>,
         happening: Happening<'_>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Near(rtp)) => self.ring_phones(&rtp, call, desk),
+            Happening::Media(MediaEvent::Near(rtp)) => self.ring_phones(&rtp, call, cx),
             Happening::Leg(sip::Event::Ringing { .. }) => {
-                desk.step(call, Step::PhoneRings);
+                cx.step(call, Step::PhoneRings);
                 Phase::Ringing(self)
             }
-            Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, desk),
+            Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, cx),
             Happening::Leg(event @ (sip::Event::Refused { .. } | sip::Event::HungUp { .. })) => {
                 // RFC 3261 sections 21.4.24, 21.6.1 and 21.6.2: somebody was there.
                 let is_person = |status| matches!(status, 486 | 600 | 603);
-                if let (sip::Event::Refused { status, .. }, Some(entry)) = (event, &mut call.entry)
+                if let (sip::Event::Refused { status, .. }, Some(record)) =
+                    (event, &mut call.record)
                 {
-                    entry.is_declined = is_person(status);
+                    record.is_declined = is_person(status);
                 }
-                self.fall_silent(End::Declined, call, desk)
+                self.fall_silent(End::Declined, call, cx)
             }
-            Happening::Withdrawn => super::hang_up(End::Cancelled, call, desk),
-            Happening::Alarm => super::hang_up(End::NoAnswer, call, desk),
-            Happening::ShutDown => super::hang_up(End::ShutDown, call, desk),
+            Happening::Withdrawn => super::hang_up(End::Cancelled, call, cx),
+            Happening::Alarm => super::hang_up(End::NoAnswer, call, cx),
+            Happening::ShutDown => super::hang_up(End::ShutDown, call, cx),
             Happening::Media(
                 MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
-            ) => super::hang_up(End::NoMedia, call, desk),
+            ) => super::hang_up(End::NoMedia, call, cx),
             _ => Phase::Ringing(self),
         }
     }
@@ -105,16 +116,16 @@ impl Ringing {
         mut self: Box<Self>,
         near: &[NearPort],
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let number = self.ring.caller_number();
-        let contact = desk.address_book.contacts().get(number);
+        let contact = cx.env.trust.contacts().get(number);
         let caller = sip::Caller {
             number: number.to_string(),
             name: contact.and_then(|contact| contact.name.clone()),
         };
         let Self { remote, offers, .. } = &mut *self;
-        let (srtp, rng) = (desk.config.srtp, &mut *desk.rng);
+        let (srtp, rng) = (cx.env.config.srtp, &mut cx.env.rng);
         let offer = |flow: sip::Flow| {
             let near = near
                 .iter()
@@ -136,34 +147,47 @@ impl Ringing {
             offers.insert(flow, own);
             Some(offer)
         };
-        let user = &desk.line.account.user;
-        if let Ok(leg) = desk.agent.place_each(user, caller, offer, desk.now) {
+        let Some(line) = cx.env.lines.get(call.line) else {
+            return self.fall_silent(End::NoPhone, call, cx);
+        };
+        let (agent, user) = (&mut cx.env.agent, &line.account.user);
+        if let Ok(leg) = agent.place_each(user, caller, offer, cx.now) {
             call.leg = Some(leg);
             return Phase::Ringing(self);
         }
-        self.fall_silent(End::NoPhone, call, desk)
+        self.fall_silent(End::NoPhone, call, cx)
     }
 
     /// Not even a refusal goes back: the caller hears ringback until it gives up.
-    fn fall_silent(self: Box<Self>, end: End, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
+    fn fall_silent(
+        self: Box<Self>,
+        end: End,
+        call: &mut Common,
+        cx: &mut CallContext<'_>,
+    ) -> Phase {
         call.leg = None;
-        desk.end(call, end);
+        cx.end(call, end);
         Phase::Unheard(Unheard::new(self.ring))
     }
 
-    fn picked_up(self: Box<Self>, answer: &[u8], call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-        desk.step(call, Step::PickedUp);
-        let flow = call.leg.and_then(|leg| desk.agent.flow(leg));
+    fn picked_up(
+        self: Box<Self>,
+        answer: &[u8],
+        call: &mut Common,
+        cx: &mut CallContext<'_>,
+    ) -> Phase {
+        cx.step(call, Step::PickedUp);
+        let flow = call.leg.and_then(|leg| cx.env.agent.flow(leg));
         let own = flow.and_then(|flow| self.offers.get(&flow));
-        let answered = own.and_then(|own| read_answer(answer, own, desk.config.srtp));
+        let answered = own.and_then(|own| read_answer(answer, own, cx.env.config.srtp));
         let Self { ring, remote, .. } = *self;
         let agreed = answered.and_then(|(media, own)| {
-            let ours = (offered(&media, call, desk), media.pictures());
+            let ours = (offered(&media, call, cx), media.pictures());
             let agreed = Agreed::by_phone(remote, ours)?;
             Some((media, own, agreed))
         });
         let Some((media, mut own, agreed)) = agreed else {
-            return super::hang_up(End::NoCodec, call, desk);
+            return super::hang_up(End::NoCodec, call, cx);
         };
         let Agreed {
             remote,
@@ -174,9 +198,9 @@ impl Ringing {
             formats: vec![format],
             ..own
         });
-        let phone = PhoneSide::new(media, own, chosen, desk);
-        desk.media(call, MediaOrder::OpenFar);
-        Answering::start(ring, remote, phone, call, desk)
+        let phone = PhoneSide::new(media, own, chosen, cx);
+        cx.media(call, MediaOrder::OpenFar);
+        Answering::start(ring, remote, phone, call, cx)
     }
 }
 

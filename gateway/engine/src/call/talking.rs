@@ -5,10 +5,10 @@ use ringfence_media::TalkEvent;
 use ringfence_sip as sip;
 
 use super::calling::say;
+use super::context::CallContext;
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
 use super::{Common, Happening, Peer, Phase};
-use crate::call::context::Desk;
 use crate::call::control::Control;
 use crate::call::step::{End, Step};
 use crate::config::CONNECT;
@@ -16,6 +16,7 @@ use crate::input::MediaEvent;
 use crate::output::MediaOrder;
 use crate::sealed::envelope::{Envelope, Outside};
 use crate::sealed::session::{Say, Session};
+use crate::time::Timer;
 
 /// A running call.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Talking {
         peer: Peer,
         phone: PhoneSide,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let state = Self {
             session,
@@ -45,7 +46,7 @@ impl Talking {
             confirms: true,
             control: false,
         };
-        state.begin(false, call, desk)
+        state.begin(false, call, cx)
     }
 
     /// The callee's side, whose media may already be connected, and its data channel open.
@@ -55,7 +56,7 @@ impl Talking {
         phone: PhoneSide,
         (connected, control): (bool, bool),
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         let state = Self {
             session,
@@ -64,18 +65,18 @@ impl Talking {
             confirms: false,
             control,
         };
-        state.begin(connected, call, desk)
+        state.begin(connected, call, cx)
     }
 
-    fn begin(self, connected: bool, call: &mut Common, desk: &mut Desk<'_>) -> Phase {
-        desk.expect(call, self.session.expected_hints());
-        if let Some(entry) = &mut call.entry {
-            entry.answered = Some(desk.wall);
+    fn begin(self, connected: bool, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+        cx.expect(call, self.session.expected_hints());
+        if let Some(record) = &mut call.record {
+            record.answered = Some(cx.wall);
         }
         if connected {
-            call.alarm = None;
+            call.deadline = None;
         } else {
-            desk.patience(call, CONNECT, "the two engines did not connect");
+            cx.set_deadline(call, CONNECT, Timer::Connection);
         }
         Phase::Talking(Box::new(self))
     }
@@ -84,35 +85,35 @@ impl Talking {
         mut self: Box<Self>,
         happening: Happening<'_>,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, desk),
-            Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, desk),
-            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, desk),
+            Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, cx),
+            Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, cx),
+            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
             Happening::Leg(
                 event @ (sip::Event::Reoffer { .. }
                 | sip::Event::Reanswered { .. }
                 | sip::Event::Confirmed { .. }),
             ) => {
-                self.phone.hear(&event, call, desk);
+                self.phone.hear(&event, call, cx);
                 if self.phone.has_spoken() {
                     return Phase::Talking(self);
                 }
                 // It called without an offer, and its answer to ours is of no use.
-                self.leave(End::NoCodec, call, desk)
+                self.leave(End::NoCodec, call, cx)
             }
             Happening::Leg(sip::Event::Digit { digit, .. }) => {
-                self.pressed_here(digit, call, desk);
+                self.pressed_here(digit, call, cx);
                 Phase::Talking(self)
             }
-            Happening::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, desk),
+            Happening::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, cx),
             Happening::Handed(partner) => self.hand_to(partner, call),
-            Happening::Joined(joint) => self.join(joint, call, desk),
-            Happening::News(news) => self.hear_partner(news, call, desk),
-            Happening::TakenOver(leg, offer) => self.take_over(leg, &offer, call, desk),
-            Happening::Alarm => self.leave(End::NotConfirmed, call, desk),
-            Happening::ShutDown => self.leave(End::ShutDown, call, desk),
+            Happening::Joined(joint) => self.join(joint, call, cx),
+            Happening::News(news) => self.hear_partner(news, call, cx),
+            Happening::TakenOver(leg, offer) => self.take_over(leg, &offer, call, cx),
+            Happening::Alarm => self.leave(End::NotConfirmed, call, cx),
+            Happening::ShutDown => self.leave(End::ShutDown, call, cx),
             _ => Phase::Talking(self),
         }
     }
@@ -121,34 +122,34 @@ impl Talking {
         mut self: Box<Self>,
         event: &TalkEvent,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match event {
             TalkEvent::Connected => {
-                desk.step(call, Step::Connected);
-                call.alarm = None;
+                cx.step(call, Step::Connected);
+                call.deadline = None;
             }
             TalkEvent::ControlOpen => {
-                desk.step(call, Step::ControlOpen);
+                cx.step(call, Step::ControlOpen);
                 self.control = true;
                 if self.confirms {
                     let frame = Control::Confirm(self.session.proof()).encode();
-                    desk.media(call, MediaOrder::Control(frame.to_vec()));
+                    cx.media(call, MediaOrder::Control(frame.to_vec()));
                 }
             }
             TalkEvent::Pressed { event, millis } => {
-                self.pressed_there(*event, *millis, call, desk);
+                self.pressed_there(*event, *millis, call, cx);
             }
-            TalkEvent::FirstSound => desk.step(call, Step::FirstSound),
+            TalkEvent::FirstSound => cx.step(call, Step::FirstSound),
             TalkEvent::Control(frame) => match Control::decode(frame) {
-                Ok(Control::HangUp) => return super::hung_up_there(call, desk),
+                Ok(Control::HangUp) => return super::hung_up_there(call, cx),
                 Ok(Control::Digit { event, millis }) => {
-                    self.pressed_there(event, millis, call, desk);
+                    self.pressed_there(event, millis, call, cx);
                 }
                 Ok(Control::Confirm(_)) | Err(_) => {}
             },
-            TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, desk),
-            TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, desk),
+            TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, cx),
+            TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, cx),
             _ => {}
         }
         Phase::Talking(self)
@@ -159,10 +160,10 @@ impl Talking {
         envelope: &Envelope,
         outside: &Outside,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
         match self.session.open(envelope, outside) {
-            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, desk),
+            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, cx),
             Ok(_) | Err(_) => Phase::Talking(self),
         }
     }
@@ -182,14 +183,14 @@ impl Talking {
         mut self: Box<Self>,
         end: End,
         call: &mut Common,
-        desk: &mut Desk<'_>,
+        cx: &mut CallContext<'_>,
     ) -> Phase {
-        desk.hang_up_phone(call);
+        cx.hang_up_phone(call);
         if self.control {
-            return Ending::start(end, call, desk);
+            return Ending::start(end, call, cx);
         }
-        say(&mut self.session, Say::HangUp, &self.peer, call, desk);
-        desk.end(call, end);
+        say(&mut self.session, Say::HangUp, &self.peer, call, cx);
+        cx.end(call, end);
         Phase::Over
     }
 }

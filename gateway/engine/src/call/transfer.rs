@@ -1,106 +1,113 @@
-//! What a phone may do with a call that it has beside hanging up: hand it to somebody else (RFC 3515), or take one over
-//! from another phone of its line (RFC 3891).
+//! What a phone may do with a call beside hanging up: hand it to another number or call (RFC 3515), or take one over from another
+//! phone of its line (RFC 3891).
 //!
-//! The new call is placed from here, under this line's number: whom the call is handed to learns what a call from this
-//! line tells, and the one that is handed over learns nothing at all.
+//! The new call is placed from here, under this line's number: its callee learns what a call from this line tells, and the party
+//! that is handed over learns nothing at all.
 
 use std::time::Instant;
 
 use ringfence_media::PhoneMedia;
 use ringfence_sip as sip;
 
-use crate::call::{Dialling, Happening, Joint, Phase, Talking};
+use super::calls::{Calls, NewCall};
+use super::dialling::Dialling;
+use super::talking::Talking;
+use super::{Happening, Joint, Phase};
 use crate::config::MAX_CALLS;
-use crate::engine::Engine;
+use crate::environment::Environment;
+use crate::line::saved_state::Way;
 use crate::output::CallLabel;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::LookupError;
 
-impl Engine {
-    /// A phone wants its call handed over. Whatever does not work leaves it as it was.
-    pub(crate) fn handle_transfer(&mut self, leg: sip::LegId, to: &sip::TransferTo, now: Instant) {
+impl Calls {
+    /// A phone wants its call handed over. Whatever does not work leaves the call as it was.
+    pub(crate) fn handle_transfer(
+        &mut self,
+        leg: sip::LegId,
+        to: &sip::TransferTo,
+        env: &mut Environment,
+        now: Instant,
+    ) {
         let handed = self.legs.get(&leg).copied();
         let done = match (handed, to.leg) {
             (None, _) => Err(481),
-            (Some(call), Some(other)) => self.join(call, other, now),
-            (Some(call), None) => self.hand_over(call, leg, &to.dialled, now),
+            (Some(call), Some(other)) => self.join(call, other, env, now),
+            (Some(call), None) => self.hand_over((call, leg), &to.dialled, env, now),
         };
         if let Err(status) = done {
-            self.agent.transfer(leg, status, now);
+            env.agent.transfer(leg, status, now);
         }
     }
 
-    /// Blind: calls the number, and joins the two when somebody answers.
+    /// Blind: calls the number, and joins the two calls when that is answered.
     fn hand_over(
         &mut self,
-        call: CallLabel,
-        leg: sip::LegId,
+        (call, leg): (CallLabel, sip::LegId),
         dialled: &str,
+        env: &mut Environment,
         now: Instant,
     ) -> Result<(), u16> {
         let (line, talking) = self.free_to_go(call)?;
         let (near, codecs) = (talking.phone().near(), talking.phone().chosen().to_vec());
-        let callee = match self.callee(dialled, now) {
+        let callee = match env.callee(dialled, now) {
             Ok(callee) => callee,
             Err(LookupError::NoTile) => return Err(503),
             Err(_) => return Err(404),
         };
-        if self.closing || self.busy() >= MAX_CALLS {
+        if env.closing || self.busy() >= MAX_CALLS {
             return Err(503);
         }
         // No call goes to a key that has taken a contact's place, this one neither.
-        if self.has_changed(callee.number, callee.identity, ShownBy::Book, now) {
+        if env.has_changed(callee.peer(), ShownBy::Book, now) {
             return Err(403);
         }
-        self.agent.transfer(leg, 100, now);
+        env.agent.transfer(leg, 100, now);
         let offer = PhoneMedia::unwritten(near, &codecs);
-        let placed = self.begin(line, None, now, |common, desk| {
+        let new = NewCall {
+            line,
+            peer: Some(callee.number),
+            direction: Way::Out,
+            leg: None,
+        };
+        let placed = self.begin(new, env, now, |common, cx| {
             common.partner = Some(call);
-            Dialling::start(offer, callee, None, common, desk)
+            Dialling::start(offer, callee, None, common, cx)
         });
-        self.tell(call, Happening::Handed(placed), now);
+        self.handle(call, Happening::Handed(placed), env, now);
         Ok(())
     }
 
     /// Attended: the phone has both calls, or the line's phones have one each.
-    fn join(&mut self, call: CallLabel, other: sip::LegId, now: Instant) -> Result<(), u16> {
-        let other = self
-            .legs
-            .get(&other)
-            .copied()
-            .filter(|other| *other != call);
-        let other = other.ok_or(481_u16)?;
+    fn join(
+        &mut self,
+        call: CallLabel,
+        other: sip::LegId,
+        env: &mut Environment,
+        now: Instant,
+    ) -> Result<(), u16> {
+        let other = self.legs.get(&other).copied();
+        let other = other.filter(|other| *other != call).ok_or(481_u16)?;
         let (line, one) = self.free_to_go(call)?;
         let (other_line, two) = self.free_to_go(other)?;
         if line != other_line {
-            // As if there were no such call: it is none of this line's business.
+            // As if there were no such call: this line is not to learn of it.
             return Err(481);
         }
-        // Nothing is transcoded, and no port of IPv4 hears one of IPv6.
+        // Nothing is transcoded, and no port of IPv4 receives from one of IPv6.
         let is_ipv4 = |talking: &Talking| talking.phone().near().is_ipv4();
         if one.phone().chosen().first() != two.phone().chosen().first()
             || is_ipv4(one) != is_ipv4(two)
         {
             return Err(488);
         }
-        let joints = [
-            (
-                call,
-                Joint {
-                    call: other,
-                    near: two.phone().near(),
-                },
-            ),
-            (
-                other,
-                Joint {
-                    call,
-                    near: one.phone().near(),
-                },
-            ),
-        ];
+        let joint = |call, talking: &Talking| Joint {
+            call,
+            near: talking.phone().near(),
+        };
+        let joints = [(call, joint(other, two)), (other, joint(call, one))];
         for (call, joint) in joints {
-            self.tell(call, Happening::Joined(joint), now);
+            self.handle(call, Happening::Joined(joint), env, now);
         }
         Ok(())
     }
@@ -117,23 +124,24 @@ impl Engine {
     }
 
     /// A phone dials to take over a call that another phone of its line has.
-    pub(crate) fn handle_take_over(
+    pub(super) fn handle_take_over(
         &mut self,
         leg: sip::LegId,
         (line, from): (usize, sip::LegId),
         sdp: Vec<u8>,
+        env: &mut Environment,
         now: Instant,
     ) {
-        let call = self.legs.get(&from).copied();
-        let call = call.filter(|call| {
-            let call = self.calls.get(call);
+        let label = self.legs.get(&from).copied();
+        let label = label.filter(|label| {
+            let call = self.calls.get(label);
             call.is_some_and(|call| {
                 call.common.line == line && matches!(call.phase, Phase::Talking(_))
             })
         });
-        match call {
-            Some(call) => self.tell(call, Happening::TakenOver(leg, sdp), now),
-            None => self.agent.refuse(leg, 481, now),
+        match label {
+            Some(label) => self.handle(label, Happening::TakenOver(leg, sdp), env, now),
+            None => env.agent.refuse(leg, 481, now),
         }
     }
 }

@@ -1,45 +1,128 @@
-//! What an engine does after every input: phones and joined calls are heard and lamps lit until all is quiet; what is to be
-//! saved is told, and stamps are ordered for what is then to be sent.
+//! After every input: events of the SIP agent and of joined calls are handled, subscriptions are notified, until all is quiet; then
+//! the shell is asked to save what has changed, and proofs of work are ordered.
 
 use std::time::Instant;
 
 use ringfence_sip as sip;
 
-use crate::call::{Call, Happening};
-use crate::engine::Engine;
+use super::Engine;
+use crate::call::outgoing::Dialled;
 use crate::output::Output;
 
 impl Engine {
-    /// After every input: hears what the phones' side and joined calls have to say, which may move calls, which may
-    /// move phones, until all is quiet.
-    pub(crate) fn settle(&mut self, now: Instant) {
+    /// An event of the SIP agent may move calls, which may move phones: all of them are handled until none is left.
+    pub(super) fn drain(&mut self, now: Instant) {
         loop {
-            if let Some(output) = self.agent.poll() {
+            if let Some(output) = self.env.agent.poll() {
                 match output {
                     sip::Output::Send { flow, bytes } => {
-                        self.out.push_back(Output::Phone { flow, bytes })
+                        self.env.out.push(Output::Phone { flow, bytes });
                     }
-                    sip::Output::Close { flow } => self.out.push_back(Output::HangUpFlow(flow)),
-                    sip::Output::Event(event) => self.handle_leg(event, now),
+                    sip::Output::Close { flow } => self.env.out.push(Output::HangUpFlow(flow)),
+                    sip::Output::Event(event) => self.handle_sip_event(event, now),
                 }
-            } else if let Some((call, news)) = self.news.pop_front() {
-                self.tell(call, Happening::News(news), now);
-            } else if !self.light_lamps(now) {
+            } else if !self.calls.deliver_partner_news(&mut self.env, now)
+                && !self.notify_subscriptions(now)
+            {
                 break;
             }
         }
-        if std::mem::take(&mut self.ledger_changed) {
-            self.out.push_back(Output::Ledger);
+        if self.env.saved.take_changed() {
+            self.env.out.push(Output::Ledger);
         }
-        self.order_stamps(now);
+        self.order_proofs(now);
     }
 
-    pub(crate) fn order_stamps(&mut self, now: Instant) {
-        let calls: usize = self.calls.values().map(Call::lacks).sum();
-        let waiting = calls + self.courier.lacks();
-        let count = self.stock.order(waiting, self.clock.wall(now));
+    pub(super) fn order_proofs(&mut self, now: Instant) {
+        let waiting = self.calls.lacks() + self.messages.lacks();
+        let wall = self.env.wall(now);
+        let count = self.env.proofs.order(waiting, wall);
         if count > 0 {
-            self.out.push_back(Output::WantStamps(count));
+            self.env.out.push(Output::WantStamps(count));
         }
+    }
+
+    fn notify_subscriptions(&mut self, now: Instant) -> bool {
+        let shown = (&self.calls, &self.presence);
+        self.subscriptions.notify_changes(shown, &mut self.env, now)
+    }
+
+    fn handle_sip_event(&mut self, event: sip::Event, now: Instant) {
+        let env = &mut self.env;
+        let leg = match event {
+            sip::Event::Registered { phones, user } => {
+                tracing::debug!(phones, "phones of a line changed");
+                self.subscriptions.handle_phone_joined(&user, env);
+                return self.messages.handle_phone_joined(&user, env, now);
+            }
+            sip::Event::Unregistered { phones, .. } => {
+                tracing::debug!(phones, "phones of a line changed");
+                return;
+            }
+            sip::Event::Incoming {
+                leg,
+                user,
+                dialled,
+                sdp,
+                replaces,
+            } => {
+                let dialled = Dialled {
+                    leg,
+                    user,
+                    digits: dialled,
+                    sdp,
+                    replaces,
+                };
+                return self.calls.handle_dialled(dialled, env, now);
+            }
+            sip::Event::Transfer { leg, to } => {
+                return self.calls.handle_transfer(leg, &to, env, now);
+            }
+            sip::Event::Text {
+                text,
+                user,
+                to,
+                written,
+            } => {
+                return self
+                    .messages
+                    .handle_text(text, (&user, &to), &written, env, now);
+            }
+            sip::Event::TextTaken { text } => {
+                return self.messages.handle_text_taken(text, env, now);
+            }
+            sip::Event::TextRefused { text, status } => {
+                return self.messages.handle_text_refused(text, status, env, now);
+            }
+            sip::Event::Subscribed {
+                watch,
+                user,
+                package,
+                about,
+            } => {
+                let wanted = (&user, package, about.as_str());
+                if self
+                    .subscriptions
+                    .handle_subscribed(watch, wanted, env, now)
+                {
+                    self.notify_subscriptions(now);
+                }
+                return;
+            }
+            sip::Event::Unsubscribed { watch } => {
+                return self.subscriptions.handle_unsubscribed(watch);
+            }
+            sip::Event::Cancelled { leg }
+            | sip::Event::Ringing { leg }
+            | sip::Event::Answered { leg, .. }
+            | sip::Event::Refused { leg, .. }
+            | sip::Event::Confirmed { leg, .. }
+            | sip::Event::Reoffer { leg, .. }
+            | sip::Event::Reanswered { leg, .. }
+            | sip::Event::OfferRefused { leg, .. }
+            | sip::Event::Digit { leg, .. }
+            | sip::Event::HungUp { leg } => leg,
+        };
+        self.calls.handle_leg(leg, event, env, now);
     }
 }

@@ -2,12 +2,11 @@
 //! instead of a keypad.
 
 use std::fmt;
-use std::time::Instant;
 
 use ringfence_phonebook::Number;
 
-use crate::engine::Engine;
-use crate::line::saved_state::MOST_BLOCKED;
+use super::saved_state::MOST_BLOCKED;
+use super::state_keeper::StateKeeper;
 use crate::sealed::note::NoteId;
 
 /// One wish for one line.
@@ -42,37 +41,23 @@ pub enum WishFault {
     NoSuchText,
 }
 
-impl Engine {
-    /// Does what the user wants of a line.
-    ///
-    /// # Errors
-    /// [`WishFault`]; nothing has changed then.
-    pub fn handle_wish(&mut self, line: Number, wish: Wish, now: Instant) -> Result<(), WishFault> {
-        if !self.lines.iter().any(|own| own.number == line) {
-            return Err(WishFault::NoSuchLine);
-        }
-        match wish {
-            Wish::Undisturbed(on) => self.habits(line).is_undisturbed = on,
-            Wish::Block(number) => {
-                if !self.block(line, number) {
-                    return Err(WishFault::TooMany);
-                }
+impl Wish {
+    /// Changes the saved state of a line as the user wants it.
+    pub(crate) fn apply(self, line: Number, saved: &mut StateKeeper) -> Result<(), WishFault> {
+        match self {
+            Self::Undisturbed(on) => saved.settings(line).is_undisturbed = on,
+            Self::Block(number) if !saved.block(line, number) => return Err(WishFault::TooMany),
+            Self::Block(_) => {}
+            Self::Unblock(number) => saved
+                .settings(line)
+                .blocked
+                .retain(|other| *other != number),
+            Self::MissedSeen => saved.mark_missed_seen(line, None),
+            Self::TextRead(id) if !saved.remove_text_of(line, id) => {
+                return Err(WishFault::NoSuchText);
             }
-            Wish::Unblock(number) => self.habits(line).blocked.retain(|other| *other != number),
-            Wish::MissedSeen => self.ledger_changed |= self.ledger.tell_missed(line, None),
-            Wish::TextRead(id) => {
-                let texts = self.ledger.texts.len();
-                self.ledger
-                    .texts
-                    .retain(|text| text.id != id || text.line != line);
-                if self.ledger.texts.len() == texts {
-                    return Err(WishFault::NoSuchText);
-                }
-                self.ledger_changed = true;
-                self.deliver_texts(now);
-            }
+            Self::TextRead(_) => {}
         }
-        self.settle(now);
         Ok(())
     }
 }

@@ -9,10 +9,10 @@ use std::time::Instant;
 use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 
-use crate::engine::Engine;
-use crate::line::call_history::Entry;
-use crate::line::saved_state::{Habits, MOST_BLOCKED, Way};
-use crate::sealed::ring::incoming::VerifiedRing;
+use super::saved_state::{MOST_BLOCKED, Way};
+use super::state_keeper::StateKeeper;
+use crate::environment::Environment;
+use crate::time::UnixTime;
 
 /// One star code, as a help text shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,149 +73,117 @@ const NOBODY: (u16, &str) = (404, "Nobody has called");
 /// Missed calls in one text.
 const MOST_TOLD: usize = 10;
 
-impl Engine {
-    /// What is to be dialled: the digits themselves, or the number that a star code stands for. `None` if the code was all there was
-    /// to do; the phone has its answer.
-    pub(crate) fn read_star(
-        &mut self,
-        line: usize,
-        leg: sip::LegId,
-        dialled: String,
-        now: Instant,
-    ) -> Option<String> {
-        if !dialled.starts_with('*') {
-            return Some(dialled);
+/// What is to be dialled: the digits themselves, or the number that a feature code stands for. `None` if the code was all there
+/// was to do; the phone has its answer.
+pub(crate) fn dial(
+    (line, leg): (usize, sip::LegId),
+    dialled: String,
+    env: &mut Environment,
+    now: Instant,
+) -> Option<String> {
+    if !dialled.starts_with('*') {
+        return Some(dialled);
+    }
+    let number = env.lines.number(line)?;
+    let code = STAR_CODES.iter().find(|code| code.digits == dialled);
+    let caller = env.saved.state().last_caller(number);
+    let said = match (code.map(|code| code.act), caller) {
+        (None, _) => Err(UNKNOWN),
+        (Some(Act::CallBack), Some(caller)) => return Some(caller.to_string()),
+        (Some(Act::CallBack | Act::Block(true)), None) => Err(NOBODY),
+        (Some(Act::Undisturbed(on)), _) => Ok(set_undisturbed(number, on, &mut env.saved)),
+        (Some(Act::Block(true)), Some(caller)) => Ok(block(number, caller, &mut env.saved)),
+        (Some(Act::Block(false)), _) => Ok(unblock_last(number, &mut env.saved)),
+        (Some(Act::TellMissed), _) => {
+            let wall = env.wall(now);
+            Ok(list_missed(number, &mut env.saved, wall))
         }
-        let number = self.lines.get(line)?.number;
-        let code = STAR_CODES.iter().find(|code| code.digits == dialled);
-        let caller = self.ledger.last_caller(number);
-        let said = match (code.map(|code| code.act), caller) {
-            (None, _) => Err(UNKNOWN),
-            (Some(Act::CallBack), Some(caller)) => return Some(caller.to_string()),
-            (Some(Act::CallBack | Act::Block(true)), None) => Err(NOBODY),
-            (Some(Act::Undisturbed(on)), _) => Ok(self.disturb(number, on)),
-            (Some(Act::Block(true)), Some(caller)) => Ok(self.block_caller(number, caller)),
-            (Some(Act::Block(false)), _) => Ok(self.unblock(number)),
-            (Some(Act::TellMissed), _) => Ok(self.say_missed(number, now)),
-        };
-        let phrase = match said {
-            Ok((phrase, text)) => {
-                self.announce(line, &dialled, text, now);
-                (603, phrase)
-            }
-            Err(refusal) => refusal,
-        };
-        self.agent.refuse_saying(leg, phrase, now);
-        None
-    }
-
-    /// Whether a ring is not to sound: of a blocked number, or while the line wants silence; then it counts as missed. To the caller
-    /// it is as if nobody answered.
-    pub(crate) fn is_unwanted(&mut self, line: usize, ring: &VerifiedRing, now: Instant) -> bool {
-        let Some(line) = self.lines.get(line).map(|line| line.number) else {
-            return true;
-        };
-        let caller = ring.caller_number();
-        if self.ledger.is_blocked(line, caller) {
-            return true;
+    };
+    let phrase = match said {
+        Ok((phrase, text)) => {
+            announce(line, &dialled, text, env, now);
+            (603, phrase)
         }
-        let is_undisturbed = self.ledger.is_undisturbed(line);
-        if is_undisturbed {
-            let entry = Entry::rang(caller, ring.id(), self.wall(now));
-            self.write_entry(line, entry, now);
-        }
-        is_undisturbed
-    }
+        Err(refusal) => refusal,
+    };
+    env.agent.refuse_saying(leg, phrase, now);
+    None
+}
 
-    fn disturb(&mut self, line: Number, is_undisturbed: bool) -> (&'static str, String) {
-        self.habits(line).is_undisturbed = is_undisturbed;
-        let phrase = if is_undisturbed {
-            "Do not disturb is on"
-        } else {
-            "Do not disturb is off"
-        };
-        (phrase, format!("{phrase}."))
-    }
+/// What a code has done: the phrase for the phone that dialled it, and the text for all phones of the line.
+type Done = (&'static str, String);
 
-    fn block_caller(&mut self, line: Number, caller: Number) -> (&'static str, String) {
-        if !self.block(line, caller) {
-            let text = format!("{MOST_BLOCKED} numbers are blocked, and no more can be.");
-            return ("Too many blocked numbers", text);
-        }
-        (
-            "Caller is blocked",
-            format!("{caller} is blocked. *80 takes that back."),
-        )
-    }
+fn set_undisturbed(line: Number, is_undisturbed: bool, saved: &mut StateKeeper) -> Done {
+    saved.settings(line).is_undisturbed = is_undisturbed;
+    let phrase = if is_undisturbed {
+        "Do not disturb is on"
+    } else {
+        "Do not disturb is off"
+    };
+    (phrase, format!("{phrase}."))
+}
 
-    /// Blocks a number as the latest one; false when there is no room.
-    pub(crate) fn block(&mut self, line: Number, caller: Number) -> bool {
-        let habits = self.habits(line);
-        habits.blocked.retain(|number| *number != caller);
-        let room = habits.blocked.len() < MOST_BLOCKED;
-        if room {
-            habits.blocked.push(caller);
-        }
-        room
+fn block(line: Number, caller: Number, saved: &mut StateKeeper) -> Done {
+    if !saved.block(line, caller) {
+        let text = format!("{MOST_BLOCKED} numbers are blocked, and no more can be.");
+        return ("Too many blocked numbers", text);
     }
+    (
+        "Caller is blocked",
+        format!("{caller} is blocked. *80 takes that back."),
+    )
+}
 
-    fn unblock(&mut self, line: Number) -> (&'static str, String) {
-        match self.habits(line).blocked.pop() {
-            Some(number) => (
-                "Caller is unblocked",
-                format!("{number} is no longer blocked."),
-            ),
-            None => ("No number is blocked", "No number is blocked.".to_owned()),
-        }
+fn unblock_last(line: Number, saved: &mut StateKeeper) -> Done {
+    match saved.settings(line).blocked.pop() {
+        Some(number) => (
+            "Caller is unblocked",
+            format!("{number} is no longer blocked."),
+        ),
+        None => ("No number is blocked", "No number is blocked.".to_owned()),
     }
+}
 
-    fn say_missed(&mut self, line: Number, now: Instant) -> (&'static str, String) {
-        let wall = self.wall(now);
-        let calls = self.ledger.calls.iter().rev();
-        let missed: Vec<String> = calls
-            .filter(|call| call.line == line && call.way == Way::In && call.is_new)
-            .map(|call| {
-                let minutes = wall.seconds().saturating_sub(call.began.seconds()) / 60;
-                format!("{} {}", call.number, ago(minutes))
-            })
-            .collect();
-        self.ledger_changed |= self.ledger.tell_missed(line, None);
-        if missed.is_empty() {
-            return ("No missed calls", "No missed calls.".to_owned());
-        }
-        let rest = missed.len().saturating_sub(MOST_TOLD);
-        let mut text = format!(
-            "Missed calls:\n{}",
-            missed[..missed.len() - rest].join("\n")
-        );
-        if rest > 0 {
-            text.push_str(&format!("\nand {rest} more"));
-        }
-        ("See the text message", text)
+fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
+    let calls = saved.state().calls.iter().rev();
+    let missed: Vec<String> = calls
+        .filter(|call| call.line == line && call.way == Way::In && call.is_new)
+        .map(|call| {
+            let minutes = wall.seconds().saturating_sub(call.began.seconds()) / 60;
+            format!("{} {}", call.number, ago(minutes))
+        })
+        .collect();
+    saved.mark_missed_seen(line, None);
+    if missed.is_empty() {
+        return ("No missed calls", "No missed calls.".to_owned());
     }
+    let rest = missed.len().saturating_sub(MOST_TOLD);
+    let mut text = format!(
+        "Missed calls:\n{}",
+        missed[..missed.len() - rest].join("\n")
+    );
+    if rest > 0 {
+        text.push_str(&format!("\nand {rest} more"));
+    }
+    ("See the text message", text)
+}
 
-    pub(crate) fn habits(&mut self, line: Number) -> &mut Habits {
-        self.ledger_changed = true;
-        self.ledger.habits.entry(line).or_default()
-    }
-
-    /// Tells all phones of the line. Those that take no texts have shown the phrase.
-    fn announce(&mut self, line: usize, code: &str, text: String, now: Instant) {
-        let Some(line) = self.lines.get(line) else {
-            return;
-        };
-        let caller = sip::Caller {
-            number: code.to_owned(),
-            name: Some("Ringfence".to_owned()),
-        };
-        let written = sip::Written {
-            kind: "text/plain;charset=UTF-8".to_owned(),
-            body: text.into_bytes(),
-        };
-        let _ = self
-            .agent
-            .text(&line.account.user, &caller, (&written, None), now);
-    }
+/// Sends a text to all phones of the line. Phones that take no MESSAGE have shown the phrase.
+fn announce(line: usize, code: &str, text: String, env: &mut Environment, now: Instant) {
+    let Some(line) = env.lines.get(line) else {
+        return;
+    };
+    let caller = sip::Caller {
+        number: code.to_owned(),
+        name: Some("Ringfence".to_owned()),
+    };
+    let written = sip::Written {
+        kind: "text/plain;charset=UTF-8".to_owned(),
+        body: text.into_bytes(),
+    };
+    env.agent
+        .text(&line.account.user, &caller, (&written, None), now)
+        .ok();
 }
 
 fn ago(minutes: u64) -> String {

@@ -1,7 +1,7 @@
-//! Texts on their way: from a phone to the relays, and from the relays to the phones of a line.
+//! Texts on their way: from a phone to the relays, and from the relays to the phones of a line (RFC 3428).
 //!
-//! A phone hears 202 once every piece of its text is with at least one relay, and 503 when no relay took one of them; it never hears
-//! whether somebody reads it, since nothing comes back. A text that came is saved before phones get it, one at a time for each line
+//! A phone gets 202 once every piece of its text is with at least one relay, and 503 when no relay took one of them; it never learns
+//! whether the text is read, since nothing comes back. A text that arrived is saved before phones get it, one at a time for each line
 //! and in the order in which they were written, until one has taken it; so a phone that is off, or a restart, loses none.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,211 +11,168 @@ use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 use zeroize::Zeroizing;
 
-use crate::engine::Engine;
-use crate::line::saved_state::WaitingText;
-use crate::output::{Output, Post, PostId};
+use super::saved_state::WaitingText;
+use crate::environment::Environment;
+use crate::output::PostId;
+use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::bucket;
 use crate::sealed::envelope::Outside;
+use crate::sealed::first_message::Caller;
 use crate::sealed::note::NoteId;
 use crate::sealed::note::body::TextBody;
-use crate::sealed::note::opening::Sender;
 use crate::sealed::note::pieces::Pieces;
 use crate::sealed::note::plain::{is_readable, read};
 use crate::sealed::note::sealing::Draft;
 use crate::sealed::rejected::Rejected;
-use crate::sealed::ring::BookView;
-use crate::sealed::ring::outgoing::Caller;
-use crate::trust::contacts::ShownBy;
+use crate::time::Timer;
+use crate::trust::contacts::{PeerIdentity, ShownBy};
 use crate::trust::directory::{CalleeKeys, LookupError};
 
-/// Texts that wait for stamps or relays at once; one more is answered 503.
-const MOST_LEAVING: usize = 64;
+/// Texts that wait for proofs of work or relays at once; one more is answered 503.
+const MAX_OUTGOING: usize = 64;
 
-/// How long a text may wait for stamps and relays: less than a phone waits (RFC 3261 timer F, 32 s).
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a text may wait for proofs of work and relays: less than a phone waits (RFC 3261 timer F, 32 s).
+const POSTING_LIMIT: Duration = Duration::from_secs(15);
 
 /// After phones did not take a text: the first pause, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 
-/// How a text is given to phones.
+/// The content type in which phones get a text.
 const PLAIN: &str = "text/plain;charset=UTF-8";
 
 /// All texts on their way.
 #[derive(Debug, Default)]
-pub(crate) struct Courier {
-    leaving: BTreeMap<sip::TextId, Leaving>,
-    pub(crate) pieces: Pieces,
+pub(crate) struct MessageQueue {
+    outgoing: BTreeMap<sip::TextId, OutgoingText>,
+    pieces: Pieces,
     /// Texts that phones are being sent.
     arriving: BTreeMap<sip::TextId, NoteId>,
-    pauses: BTreeMap<Number, Pause>,
-    /// What phones said that take no texts, by line.
-    deaf: BTreeMap<Number, u16>,
+    pauses: BTreeMap<Number, DeliveryPause>,
+    /// The status by which the phones of a line refused MESSAGE as such.
+    refusals: BTreeMap<Number, u16>,
 }
 
 /// A phone's text.
 #[derive(Debug)]
-struct Leaving {
+struct OutgoingText {
     line: usize,
     callee: CalleeKeys,
     draft: Draft,
-    /// Those that no relay has taken yet; `None` while there are too few stamps.
+    /// Those that no relay has taken yet; `None` while there are too few proofs of work.
     posts: Option<BTreeSet<PostId>>,
     until: Instant,
 }
 
 /// Why a line's texts wait.
 #[derive(Clone, Copy, Debug)]
-struct Pause {
-    /// `None`: until another phone comes.
+struct DeliveryPause {
+    /// `None`: until another phone registers.
     until: Option<Instant>,
     span: Duration,
 }
 
-impl Courier {
-    /// Stamps that texts wait for.
+impl MessageQueue {
+    /// Proofs of work that texts wait for.
     pub(crate) fn lacks(&self) -> usize {
-        let waiting = self.leaving.values().filter(|text| text.posts.is_none());
+        let waiting = self.outgoing.values().filter(|text| text.posts.is_none());
         waiting.map(|text| text.draft.pieces()).sum()
     }
 
     /// No text waits for a relay.
     pub(crate) fn is_idle(&self) -> bool {
-        self.leaving.is_empty()
+        self.outgoing.is_empty()
     }
 
-    /// The status by which phones of a line said that they take no texts.
-    pub(crate) fn deaf(&self, line: Number) -> Option<u16> {
-        self.deaf.get(&line).copied()
+    /// The status by which phones of a line said that they take no MESSAGE.
+    pub(crate) fn refusal(&self, line: Number) -> Option<u16> {
+        self.refusals.get(&line).copied()
     }
 
-    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let leaving = self.leaving.values().map(|text| text.until);
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let outgoing = self.outgoing.values().map(|text| text.until);
         let pauses = self.pauses.values().filter_map(|pause| pause.until);
-        let leaving = leaving.map(|at| (at, "no relay took a text"));
-        let pauses = pauses.map(|at| (at, "a text is given to phones again"));
-        leaving.chain(pauses).min_by_key(|(at, _)| *at)
+        let outgoing = outgoing.map(|at| (at, Timer::TextPosting));
+        let pauses = pauses.map(|at| (at, Timer::TextDelivery));
+        outgoing.chain(pauses).min_by_key(|(at, _)| *at)
     }
-}
 
-impl Engine {
     /// A phone sends a text.
     pub(crate) fn handle_text(
         &mut self,
         text: sip::TextId,
         (user, to): (&sip::User, &str),
         written: &sip::Written,
+        env: &mut Environment,
         now: Instant,
     ) {
-        match self.take_text(text, (user, to), written, now) {
-            Ok(()) => self.send_texts(now),
-            Err(status) => self.agent.answer_text(text, status, now),
+        match self.accept_text((user, to), written, env, now) {
+            Ok(accepted) => {
+                self.outgoing.insert(text, accepted);
+                self.send_waiting(env, now);
+            }
+            Err(status) => env.agent.answer_text(text, status, now),
         }
     }
 
-    fn take_text(
-        &mut self,
-        text: sip::TextId,
+    fn accept_text(
+        &self,
         (user, to): (&sip::User, &str),
         written: &sip::Written,
+        env: &mut Environment,
         now: Instant,
-    ) -> Result<(), u16> {
-        let line = self
-            .lines
-            .iter()
-            .position(|line| line.account.user == *user);
-        let line = line.ok_or(403_u16)?;
+    ) -> Result<OutgoingText, u16> {
+        let line = env.lines.of_user(user).ok_or(403_u16)?;
         let body = read(written)?;
-        if self.closing || self.courier.leaving.len() >= MOST_LEAVING {
+        if env.closing || self.outgoing.len() >= MAX_OUTGOING {
             return Err(503);
         }
-        let callee = self.callee(to, now).map_err(|fault| match fault {
+        let callee = env.callee(to, now).map_err(|error| match error {
             LookupError::NoTile => 503_u16,
             _ => 404,
         })?;
-        if self.has_changed(callee.number, callee.identity, ShownBy::Book, now) {
+        if env.has_changed(callee.peer(), ShownBy::Book, now) {
             return Err(403);
         }
-        let leaving = Leaving {
+        Ok(OutgoingText {
             line,
             callee,
-            draft: Draft::new(body, &mut self.rng),
+            draft: Draft::new(body, &mut env.rng),
             posts: None,
-            until: now + PATIENCE,
-        };
-        self.courier.leaving.insert(text, leaving);
-        Ok(())
+            until: now + POSTING_LIMIT,
+        })
     }
 
-    /// Seals and posts the texts for which there are stamps.
-    pub(crate) fn send_texts(&mut self, now: Instant) {
-        let waiting = self.courier.leaving.iter();
-        let waiting: Vec<_> = waiting
-            .filter(|(_, leaving)| leaving.posts.is_none())
-            .map(|(text, _)| *text)
-            .collect();
-        for text in waiting {
-            let Some(mut leaving) = self.courier.leaving.remove(&text) else {
-                continue;
-            };
-            match self.post_text(&leaving, now) {
-                Ok(posts) => {
-                    leaving.posts = posts;
-                    self.courier.leaving.insert(text, leaving);
-                }
-                Err(status) => self.agent.answer_text(text, status, now),
+    /// Seals and posts the texts for which there are proofs of work.
+    pub(crate) fn send_waiting(&mut self, env: &mut Environment, now: Instant) {
+        self.outgoing.retain(|text, outgoing| {
+            if outgoing.posts.is_some() {
+                return true;
             }
-        }
+            match outgoing.post(env, now) {
+                Ok(posts) => {
+                    outgoing.posts = posts;
+                    true
+                }
+                Err(status) => {
+                    env.agent.answer_text(*text, status, now);
+                    false
+                }
+            }
+        });
     }
 
-    /// `None` while there are too few stamps; a status when it cannot be sealed.
-    fn post_text(
+    /// The shell reports how many relays took a post; one that is no piece of a text changes nothing.
+    pub(crate) fn handle_posted(
         &mut self,
-        leaving: &Leaving,
+        post: PostId,
+        relays: usize,
+        env: &mut Environment,
         now: Instant,
-    ) -> Result<Option<BTreeSet<PostId>>, u16> {
-        let wall = self.wall(now);
-        let Some(line) = self.lines.get(leaving.line) else {
-            return Err(403);
-        };
-        let Some(stamps) = self.stock.take(leaving.draft.pieces(), wall) else {
-            return Ok(None);
-        };
-        let caller = Caller {
-            identity: &line.identity,
-            binding: &line.binding,
-            book: BookView::NONE,
-        };
-        let bucket = bucket(&leaving.callee.identity, self.config.bucket_bits);
-        let mut posts = BTreeSet::new();
-        for (index, stamp) in stamps.into_iter().enumerate() {
-            let outside = Outside {
-                bucket,
-                event_key: stamp.event_key,
-            };
-            let (draft, callee) = (&leaving.draft, &leaving.callee);
-            let sealed = draft.seal(index, &caller, callee, &outside, wall, &mut self.rng);
-            // What a phone hears of a number that nobody answers.
-            let envelope = sealed.map_err(|_| 480_u16)?;
-            self.posts += 1;
-            let id = PostId(self.posts);
-            posts.insert(id);
-            self.out.push_back(Output::Post(Post {
-                id,
-                stamp,
-                bucket,
-                envelope,
-                is_note: true,
-            }));
-        }
-        Ok(Some(posts))
-    }
-
-    /// How many relays took a piece, if it is one.
-    pub(crate) fn handle_piece_posted(&mut self, post: PostId, relays: usize, now: Instant) {
-        let mut texts = self.courier.leaving.iter_mut();
-        let found = texts.find_map(|(text, leaving)| {
-            let posts = leaving.posts.as_mut()?;
+    ) {
+        let mut texts = self.outgoing.iter_mut();
+        let found = texts.find_map(|(text, outgoing)| {
+            let posts = outgoing.posts.as_mut()?;
             posts.remove(&post).then_some((*text, posts.is_empty()))
         });
         let status = match found {
@@ -224,26 +181,27 @@ impl Engine {
             _ => return,
         };
         if let Some((text, _)) = found {
-            self.courier.leaving.remove(&text);
-            self.agent.answer_text(text, status, now);
+            self.outgoing.remove(&text);
+            env.agent.answer_text(text, status, now);
         }
     }
 
-    /// A verified piece of a text came.
+    /// A verified piece of a text arrived.
     pub(crate) fn handle_piece(
         &mut self,
         line: usize,
-        (id, sender): (NoteId, Sender),
+        (id, sender): (NoteId, PeerIdentity),
         body: TextBody,
+        env: &mut Environment,
         now: Instant,
     ) -> Result<(), Rejected> {
-        let line = self.lines.get(line).ok_or(Rejected::NotOurs)?.number;
+        let line = env.lines.number(line).ok_or(Rejected::NotOurs)?;
         // Ordinary: relays give out again what was taken before the last restart.
-        if self.ledger.knows(id) || !self.is_welcome(line, sender, now) {
+        if env.saved.state().knows(id) || !env.is_welcome(line, sender, now) {
             return Ok(());
         }
-        let wall = self.wall(now);
-        let Some(whole) = self.courier.pieces.add(id, body, wall)? else {
+        let wall = env.wall(now);
+        let Some(whole) = self.pieces.add(id, body, wall)? else {
             return Ok(());
         };
         let text = std::str::from_utf8(&whole.bytes).map_err(|_| Rejected::Body)?;
@@ -257,120 +215,155 @@ impl Engine {
             dated: whole.dated,
             text: Zeroizing::new(text.to_owned()),
         };
-        self.ledger.keep_text(text, wall)?;
-        self.ledger_changed = true;
-        self.deliver_texts(now);
+        env.saved.keep_text(text, wall)?;
+        self.deliver(env, now);
         Ok(())
     }
 
     /// Gives every line's phones the oldest text that waits for them, if none is on its way.
-    pub(crate) fn deliver_texts(&mut self, now: Instant) {
-        for line in 0..self.lines.len() {
-            if let Some((text, note)) = self.give_text(line, now) {
-                self.courier.arriving.insert(text, note);
+    pub(crate) fn deliver(&mut self, env: &mut Environment, now: Instant) {
+        for line in 0..env.lines.as_slice().len() {
+            if let Some((text, note)) = self.deliver_to(line, env, now) {
+                self.arriving.insert(text, note);
             }
         }
     }
 
-    fn give_text(&mut self, line: usize, now: Instant) -> Option<(sip::TextId, NoteId)> {
-        let line = self.lines.get(line)?;
-        let pause = self.courier.pauses.get(&line.number);
+    fn deliver_to(
+        &self,
+        line: usize,
+        env: &mut Environment,
+        now: Instant,
+    ) -> Option<(sip::TextId, NoteId)> {
+        let line = env.lines.get(line)?;
+        let pause = self.pauses.get(&line.number);
         let is_paused = pause.is_some_and(|pause| pause.until.is_none_or(|until| now < until));
-        let mut texts = self
-            .ledger
-            .texts
-            .iter()
-            .filter(|text| text.line == line.number);
-        let is_away = |text: &WaitingText| self.courier.arriving.values().any(|id| *id == text.id);
+        let texts = env.saved.state().texts.iter();
+        let mut texts = texts.filter(|text| text.line == line.number);
+        let is_away = |text: &WaitingText| self.arriving.values().any(|id| *id == text.id);
         let first = texts.next().filter(|text| !is_paused && !is_away(text))?;
+        let contact = env.trust.contacts().get(first.from);
         let caller = sip::Caller {
             number: first.from.to_string(),
-            name: self
-                .address_book
-                .contacts()
-                .get(first.from)
-                .and_then(|contact| contact.name.clone()),
+            name: contact.and_then(|contact| contact.name.clone()),
         };
         let written = sip::Written {
             kind: PLAIN.to_owned(),
             body: first.text.as_bytes().to_vec(),
         };
-        // Without a phone it waits for the next one that registers.
-        // It is within days of our own clock: notes of another age are not taken.
+        // Notes of another age are not taken, so that this is within days of our own clock.
         let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(first.dated.seconds());
         let written = (&written, Some(sent));
-        let text = self.agent.text(&line.account.user, &caller, written, now);
+        // Without a phone it waits for the next one that registers.
+        let text = env.agent.text(&line.account.user, &caller, written, now);
         text.ok().map(|text| (text, first.id))
     }
 
-    /// A phone has it.
-    pub(crate) fn handle_text_taken(&mut self, text: sip::TextId, now: Instant) {
-        let Some(line) = self.arrived(text) else {
-            // Read at the screen meanwhile: the next one can go.
-            return self.deliver_texts(now);
-        };
-        self.courier.pauses.remove(&line.0);
-        self.courier.deaf.remove(&line.0);
-        self.ledger.texts.retain(|text| text.id != line.1);
-        self.ledger_changed = true;
-        self.deliver_texts(now);
+    /// A phone has taken a text.
+    pub(crate) fn handle_text_taken(
+        &mut self,
+        text: sip::TextId,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        // A text that was read at the screen meanwhile is gone; the next one can follow.
+        if let Some((line, note)) = self.arrived(text, env) {
+            self.pauses.remove(&line);
+            self.refusals.remove(&line);
+            env.saved.remove_text(note);
+        }
+        self.deliver(env, now);
     }
 
-    /// No phone took it: it is given to them again later, or to the next phone if these take no texts at all.
-    pub(crate) fn handle_text_refused(&mut self, text: sip::TextId, status: u16, now: Instant) {
-        let Some((line, _)) = self.arrived(text) else {
+    /// No phone took a text: it is offered to them again later, or to the next phone if these take no MESSAGE at all.
+    pub(crate) fn handle_text_refused(
+        &mut self,
+        text: sip::TextId,
+        status: u16,
+        env: &Environment,
+        now: Instant,
+    ) {
+        let Some((line, _)) = self.arrived(text, env) else {
             return;
         };
-        let is_deaf = matches!(status, 405 | 415 | 501);
-        let before = self.courier.pauses.get(&line).map(|pause| pause.span * 2);
+        let is_unsupported = matches!(status, 405 | 415 | 501);
+        let before = self.pauses.get(&line).map(|pause| pause.span * 2);
         let span = before.unwrap_or(FIRST_PAUSE).min(LONGEST_PAUSE);
-        let until = (!is_deaf).then(|| now + span);
-        self.courier.pauses.insert(line, Pause { until, span });
-        if is_deaf {
-            self.courier.deaf.insert(line, status);
+        let until = (!is_unsupported).then(|| now + span);
+        self.pauses.insert(line, DeliveryPause { until, span });
+        if is_unsupported {
+            self.refusals.insert(line, status);
         }
     }
 
-    /// Another phone joined a line: it gets what waits.
-    pub(crate) fn handle_phone_joined(&mut self, user: &sip::User, now: Instant) {
-        let line = self.lines.iter().find(|line| line.account.user == *user);
-        if let Some(number) = line.map(|line| line.number) {
-            self.courier.pauses.remove(&number);
-            self.deliver_texts(now);
+    /// Another phone registered for a line: it gets what waits.
+    pub(crate) fn handle_phone_joined(
+        &mut self,
+        user: &sip::User,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let line = env.lines.of_user(user);
+        if let Some(number) = line.and_then(|line| env.lines.number(line)) {
+            self.pauses.remove(&number);
+            self.deliver(env, now);
         }
     }
 
-    pub(crate) fn handle_courier_timeout(&mut self, now: Instant) {
-        let late = self.courier.leaving.iter();
-        let late: Vec<_> = late
-            .filter(|(_, leaving)| leaving.until <= now)
-            .map(|(text, _)| *text)
-            .collect();
-        for text in late {
-            self.courier.leaving.remove(&text);
-            self.agent.answer_text(text, 503, now);
-        }
-        let is_over = |pause: &Pause| pause.until.is_some_and(|until| until <= now);
-        if self.courier.pauses.values().any(is_over) {
-            for pause in self
-                .courier
-                .pauses
-                .values_mut()
-                .filter(|pause| is_over(pause))
-            {
-                // The span stays, for the next pause; the alarm has gone off.
+    pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
+        self.outgoing.retain(|text, outgoing| {
+            let is_late = outgoing.until <= now;
+            if is_late {
+                env.agent.answer_text(*text, 503, now);
+            }
+            !is_late
+        });
+        let is_over = |pause: &DeliveryPause| pause.until.is_some_and(|until| until <= now);
+        if self.pauses.values().any(is_over) {
+            for pause in self.pauses.values_mut().filter(|pause| is_over(pause)) {
+                // The span stays, for the next pause; the timer has fired.
                 pause.until = Some(now);
             }
-            self.deliver_texts(now);
-            self.courier
-                .pauses
+            self.deliver(env, now);
+            self.pauses
                 .retain(|_, pause| pause.until.is_none_or(|until| now < until));
         }
     }
 
-    fn arrived(&mut self, text: sip::TextId) -> Option<(Number, NoteId)> {
-        let id = self.courier.arriving.remove(&text)?;
-        let waiting = self.ledger.texts.iter().find(|text| text.id == id)?;
+    fn arrived(&mut self, text: sip::TextId, env: &Environment) -> Option<(Number, NoteId)> {
+        let id = self.arriving.remove(&text)?;
+        let mut texts = env.saved.state().texts.iter();
+        let waiting = texts.find(|text| text.id == id)?;
         Some((waiting.line, id))
+    }
+}
+
+impl OutgoingText {
+    /// `None` while there are too few proofs of work; a status when it cannot be sealed.
+    fn post(&self, env: &mut Environment, now: Instant) -> Result<Option<BTreeSet<PostId>>, u16> {
+        let wall = env.wall(now);
+        let line = env.lines.get(self.line).ok_or(403_u16)?;
+        let Some(proofs) = env.proofs.take(self.draft.pieces(), wall) else {
+            return Ok(None);
+        };
+        let keys = Caller {
+            identity: &line.identity,
+            binding: &line.binding,
+            book: BookView::NONE,
+        };
+        let bucket = bucket(&self.callee.identity, env.config.bucket_bits);
+        let mut posts = BTreeSet::new();
+        for (index, stamp) in proofs.into_iter().enumerate() {
+            let outside = Outside {
+                bucket,
+                event_key: stamp.event_key,
+            };
+            let (draft, callee) = (&self.draft, &self.callee);
+            let sealed = draft.seal(index, &keys, callee, &outside, wall, &mut env.rng);
+            // The phone gets the status of a number that is not answered.
+            let envelope = sealed.map_err(|_| 480_u16)?;
+            posts.insert(env.out.post_note(stamp, bucket, envelope));
+        }
+        Ok(Some(posts))
     }
 }

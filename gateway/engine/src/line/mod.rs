@@ -1,18 +1,22 @@
-//! A line: one identity, its number, and the SIP account that phones register with to use it.
+//! Lines: what belongs to one number of this engine. Its identity and account, its settings, feature codes and commands, its
+//! texts, what its phones subscribe to, and the state that is saved for it.
+//!
+//! Not here: the line's calls (`call/`) and what others are shown of it (`presence/`).
 
-pub(crate) mod call_history;
+pub(crate) mod call_record;
 pub mod command;
 pub mod feature_codes;
 pub mod identity;
 pub(crate) mod messages;
-mod renewal;
 pub mod saved_state;
+pub(crate) mod settings;
+pub(crate) mod state_keeper;
 pub(crate) mod subscriptions;
 
 use ringfence_phonebook::{Binding, BindingError, BookKey, Day, Number};
 use ringfence_sip as sip;
 
-use crate::line::identity::Identity;
+use identity::Identity;
 
 /// One number on this engine. Several phones may register to it; all of them ring.
 #[derive(Debug)]
@@ -41,6 +45,70 @@ impl Line {
             return Err(BindingFault::OtherIdentity);
         }
         self.binding = binding;
+        Ok(())
+    }
+}
+
+/// All lines of an engine, in the order in which they were given. There are no more and no fewer while it runs.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<Line>);
+
+impl Lines {
+    pub(crate) const fn new(lines: Vec<Line>) -> Self {
+        Self(lines)
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Line] {
+        &self.0
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Line> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<&Line> {
+        self.0.get(index)
+    }
+
+    pub(crate) fn number(&self, index: usize) -> Option<Number> {
+        self.get(index).map(|line| line.number)
+    }
+
+    /// The line whose phones register as `user`.
+    pub(crate) fn of_user(&self, user: &sip::User) -> Option<usize> {
+        self.0.iter().position(|line| line.account.user == *user)
+    }
+
+    pub(crate) fn of_number(&self, number: Number) -> Option<usize> {
+        self.0.iter().position(|line| line.number == number)
+    }
+
+    /// Takes a renewed binding for the line with its number.
+    pub(crate) fn renew_binding(
+        &mut self,
+        binding: Binding,
+        book: &BookKey,
+        today: Day,
+    ) -> Result<(), BindingFault> {
+        let line = self.of_number(binding.number());
+        let line = line.and_then(|index| self.0.get_mut(index));
+        line.ok_or(BindingFault::NoSuchLine)?
+            .renew(binding, book, today)
+    }
+
+    /// Takes a line's keys with another ring key, under the same identity.
+    pub(crate) fn replace_identity(
+        &mut self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        let line = self.of_number(number);
+        let line = line.and_then(|index| self.0.get_mut(index));
+        let line = line.ok_or(BindingFault::NoSuchLine)?;
+        if line.identity.key() != identity.key() {
+            return Err(BindingFault::OtherIdentity);
+        }
+        line.identity = identity;
         Ok(())
     }
 }

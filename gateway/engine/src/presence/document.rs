@@ -1,6 +1,6 @@
 //! What a phone is shown of somebody's presence: PIDF (RFC 3863) with the activity of RFC 4480.
 
-use super::Presence;
+use crate::sealed::presence::Presence;
 
 /// The document about `entity`, which is escaped; "closed" for whoever is not known to be there, always in the same bytes.
 pub(crate) fn pidf(entity: &str, presence: Option<Presence>) -> Vec<u8> {

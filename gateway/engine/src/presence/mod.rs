@@ -10,27 +10,20 @@
 //! for presence over the wire, and nothing is answered: a contact who may not see, a number that nobody has, and an engine that
 //! is off are alike.
 
-pub(crate) mod body;
 pub(crate) mod document;
-pub(crate) mod heard;
-pub(crate) mod rounds;
+mod received;
+mod rounds;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use rand_core::CryptoRng;
-use ringfence_phonebook::{IdentityKey, Number};
-
-use crate::sealed::envelope::payload::Kind;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::ring::SealError;
-use crate::sealed::ring::introduction::Introduction;
-use crate::sealed::ring::outgoing::{Caller, Draw, first_payload, seal_first};
-use crate::time::UnixTime;
+use crate::call::calls::Calls;
+use crate::environment::Environment;
+use crate::sealed::presence::{Presence, Word};
+use crate::time::Timer;
 use crate::trust::contacts::MOST_SHARED;
-use crate::trust::directory::CalleeKeys;
-use body::PresenceBody;
-use heard::Heard;
+use crate::trust::contacts::Standing;
+use received::Heard;
+use ringfence_phonebook::Number;
 use rounds::Rounds;
 
 /// Places of a round.
@@ -44,74 +37,7 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(180);
 /// How long a word is believed: the longest round and two thirds of one more, so that mostly one may be lost.
 pub const GOOD_FOR: Duration = Duration::from_secs(2_400);
 
-/// How a line stands, for those who may see it. There is no word for "offline": it is silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// A phone is on.
-    Available,
-    /// Somebody of the line is talking.
-    OnThePhone,
-    /// The line wants silence.
-    Undisturbed,
-}
-
-/// What somebody said of a line of theirs, verified as a ring is.
-#[derive(Clone, Copy)]
-pub struct Word {
-    number: Number,
-    identity: IdentityKey,
-    dated: UnixTime,
-    presence: Presence,
-}
-
-impl Word {
-    pub(crate) fn of(body: &PresenceBody) -> Self {
-        Self {
-            number: body.from.number,
-            identity: body.from.identity,
-            dated: body.from.dated,
-            presence: body.presence,
-        }
-    }
-}
-
-/// Seals a word for a contact.
-///
-/// # Errors
-/// [`SealError::CalleeKey`].
-pub fn seal(
-    caller: &Caller<'_>,
-    contact: &CalleeKeys,
-    presence: Presence,
-    outside: &Outside,
-    now: UnixTime,
-    rng: &mut impl CryptoRng,
-) -> Result<Envelope, SealError> {
-    let body = PresenceBody {
-        from: Introduction::of(caller, now),
-        presence,
-    };
-    let payload = first_payload(Kind::Presence, &body.encode())?;
-    let own = caller.identity.ring_secret().clone();
-    let key = *contact.ring_key.as_bytes();
-    let sealed = seal_first(
-        own,
-        key,
-        &contact.identity,
-        payload,
-        outside,
-        Draw::new(rng),
-    );
-    sealed.map(|(_, envelope)| envelope)
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Word(..)")
-    }
-}
-
-/// All that an engine says and has heard of presence.
+/// All that an engine sends and has received of presence.
 #[derive(Debug, Default)]
 pub(crate) struct Presences {
     rounds: Rounds,
@@ -119,10 +45,76 @@ pub(crate) struct Presences {
 }
 
 impl Presences {
-    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let round = self.rounds.next().map(|at| (at, "a word of presence"));
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let round = self.rounds.next().map(|at| (at, Timer::PresenceRound));
         let expiry = self.heard.next_expiry();
-        let expiry = expiry.map(|at| (at, "presence was not heard of again"));
+        let expiry = expiry.map(|at| (at, Timer::PresenceExpiry));
         round.into_iter().chain(expiry).min_by_key(|(at, _)| *at)
     }
+
+    pub(crate) fn handle_timeout(&mut self, calls: &Calls, env: &mut Environment, now: Instant) {
+        self.heard.forget_expired(now);
+        self.rounds.handle_timeout(calls, env, now);
+    }
+
+    /// Begins the rounds when some line is shown to a contact, and ends them when none is.
+    pub(crate) fn plan_rounds(&mut self, env: &mut Environment, now: Instant) {
+        self.rounds.plan(env, now);
+    }
+
+    /// A verified presence report arrived. Its sender cannot tell what becomes of it.
+    pub(crate) fn handle_report(
+        &mut self,
+        line: usize,
+        word: &Word,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let Some(line) = env.lines.number(line) else {
+            return;
+        };
+        let sender = word.sender();
+        let contacts = env.trust.contacts();
+        let standing = contacts.standing(sender.number, &sender.identity);
+        if standing == Standing::Unknown || !env.is_welcome(line, sender, now) {
+            return;
+        }
+        let age = env.wall(now).millis().saturating_sub(word.dated.millis());
+        let left = GOOD_FOR.saturating_sub(Duration::from_millis(age));
+        self.heard.keep(line, word, now + left);
+    }
+
+    /// The presence of a number as far as a line may know it; `None`, "offline", whatever the reason.
+    pub(crate) fn shown_to(
+        &self,
+        line: usize,
+        number: Number,
+        calls: &Calls,
+        env: &Environment,
+    ) -> Option<Presence> {
+        let own = env.lines.number(line)?;
+        if own == number {
+            return own_presence(line, calls, env);
+        }
+        let (identity, presence) = self.heard.of(own, number)?;
+        let contacts = env.trust.contacts();
+        let is_pinned = contacts.standing(number, &identity) == Standing::Pinned;
+        let is_blocked = env.saved.state().is_blocked(own, number);
+        (is_pinned && !is_blocked).then_some(presence)
+    }
+}
+
+/// The presence of a line of this engine; `None` without a phone.
+fn own_presence(index: usize, calls: &Calls, env: &Environment) -> Option<Presence> {
+    let line = env.lines.get(index)?;
+    if env.agent.phones(&line.account.user) == 0 {
+        return None;
+    }
+    Some(if env.saved.state().is_undisturbed(line.number) {
+        Presence::Undisturbed
+    } else if calls.is_on_the_phone(index) {
+        Presence::OnThePhone
+    } else {
+        Presence::Available
+    })
 }

@@ -6,19 +6,18 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
-use super::{LONGEST_PAUSE, PLACES, Presence, SHORTEST_PAUSE, seal};
-use crate::call::Phase;
-use crate::engine::Engine;
-use crate::line::Line;
-use crate::output::{Output, Post, PostId};
+use super::{LONGEST_PAUSE, PLACES, SHORTEST_PAUSE, own_presence};
+use crate::call::calls::Calls;
+use crate::environment::Environment;
+use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::{MAX_BUCKET_BITS, bucket};
 use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::ring::BookView;
-use crate::sealed::ring::outgoing::Caller;
+use crate::sealed::first_message::Caller;
+use crate::sealed::presence::seal;
 
 /// Where the round stands.
 #[derive(Debug, Default)]
-pub(crate) struct Rounds {
+pub(super) struct Rounds {
     next: Option<Instant>,
     place: usize,
 }
@@ -27,106 +26,82 @@ impl Rounds {
     pub(super) const fn next(&self) -> Option<Instant> {
         self.next
     }
+
+    pub(super) fn plan(&mut self, env: &mut Environment, now: Instant) {
+        let is_shared = env.trust.contacts().shared().next().is_some();
+        if !is_shared || env.closing {
+            self.next = None;
+        } else if self.next.is_none() {
+            self.next = Some(now + draw_pause(&mut env.rng));
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, calls: &Calls, env: &mut Environment, now: Instant) {
+        if self.next.is_none_or(|at| now < at) {
+            return;
+        }
+        self.next = Some(now + draw_pause(&mut env.rng));
+        let place = self.place;
+        self.place = (place + 1) % PLACES;
+        post_place(place, calls, env, now);
+    }
 }
 
-impl Engine {
-    /// Begins the rounds when there is somebody to tell, and ends them when there is nobody.
-    pub(crate) fn plan_round(&mut self, now: Instant) {
-        let is_shared = self.address_book.contacts().shared().next().is_some();
-        if !is_shared || self.closing {
-            self.presence.rounds.next = None;
-        } else if self.presence.rounds.next.is_none() {
-            self.presence.rounds.next = Some(now + self.draw_pause());
-        }
-    }
+fn draw_pause(rng: &mut impl Rng) -> Duration {
+    let span = LONGEST_PAUSE.saturating_sub(SHORTEST_PAUSE).as_millis();
+    let span = u64::try_from(span).unwrap_or(u64::MAX).max(1);
+    // The remainder prefers some of 120,000 values by less than one in 10^14.
+    SHORTEST_PAUSE + Duration::from_millis(rng.next_u64() % span)
+}
 
-    pub(crate) fn handle_presence_timeout(&mut self, now: Instant) {
-        self.presence.heard.forget_expired(now);
-        if self.presence.rounds.next.is_some_and(|at| at <= now) {
-            self.presence.rounds.next = Some(now + self.draw_pause());
-            self.post_place(now);
-        }
-    }
+/// Posts one envelope for a place of the round. Without a proof of work in stock none leaves; one is on order.
+fn post_place(place: usize, calls: &Calls, env: &mut Environment, now: Instant) {
+    let wall = env.wall(now);
+    let Some(stamp) = env.proofs.take(1, wall).and_then(|mut one| one.pop()) else {
+        return;
+    };
+    let outside = Outside {
+        bucket: place_bucket(place, env),
+        event_key: stamp.event_key,
+    };
+    let envelope = seal_report(place, &outside, calls, env, now);
+    let envelope = envelope.unwrap_or_else(|| Envelope::cover(&mut env.rng));
+    env.out.post(stamp, outside.bucket, envelope);
+}
 
-    fn draw_pause(&mut self) -> Duration {
-        let span = LONGEST_PAUSE.saturating_sub(SHORTEST_PAUSE).as_millis();
-        let span = u64::try_from(span).unwrap_or(u64::MAX).max(1);
-        // The remainder prefers some of 120,000 values by less than one in 10^14.
-        SHORTEST_PAUSE + Duration::from_millis(self.rng.next_u64() % span)
+/// The bucket of a place: the contact's, or one that is drawn once for the life of the line, so that a free place looks
+/// like a taken one from round to round.
+fn place_bucket(place: usize, env: &Environment) -> u16 {
+    let bits = env.config.bucket_bits;
+    if let Some((_, contact)) = env.trust.contacts().shared().nth(place) {
+        return bucket(&contact.identity, bits);
     }
+    let line = env.lines.get(0);
+    let drawn = line.map_or(0, |line| line.identity.cover_bucket(place));
+    let drop = u32::from(MAX_BUCKET_BITS.saturating_sub(bits));
+    drawn.checked_shr(drop).unwrap_or(0)
+}
 
-    /// One envelope, for whoever has the next place. Without a stamp at hand none leaves; one is on order.
-    fn post_place(&mut self, now: Instant) {
-        let place = self.presence.rounds.place;
-        self.presence.rounds.place = (place + 1) % PLACES;
-        let wall = self.wall(now);
-        let Some(stamp) = self.stock.take(1, wall).and_then(|mut one| one.pop()) else {
-            return;
-        };
-        let outside = Outside {
-            bucket: self.place_bucket(place),
-            event_key: stamp.event_key,
-        };
-        let envelope = self.word(place, &outside, now);
-        let envelope = envelope.unwrap_or_else(|| Envelope::cover(&mut self.rng));
-        self.posts += 1;
-        self.out.push_back(Output::Post(Post {
-            id: PostId(self.posts),
-            stamp,
-            bucket: outside.bucket,
-            envelope,
-            is_note: false,
-        }));
-    }
-
-    /// The bucket of a place: the contact's, or one that is drawn once for the life of the line, so that a free place looks
-    /// like a taken one from round to round.
-    fn place_bucket(&self, place: usize) -> u16 {
-        let bits = self.config.bucket_bits;
-        if let Some((_, contact)) = self.address_book.contacts().shared().nth(place) {
-            return bucket(&contact.identity, bits);
-        }
-        let line = self.lines.first();
-        let drawn = line.map_or(0, |line| line.identity.cover_bucket(place));
-        let drop = u32::from(MAX_BUCKET_BITS.saturating_sub(bits));
-        drawn.checked_shr(drop).unwrap_or(0)
-    }
-
-    /// What the contact in a place is told; `None` when there is nobody, nothing to say, or another key than the contact's.
-    fn word(&mut self, place: usize, outside: &Outside, now: Instant) -> Option<Envelope> {
-        let (line, contact) = self.address_book.contacts().shared().nth(place)?;
-        let (number, identity) = (contact.number, contact.identity);
-        let wall = self.wall(now);
-        let callee = self.directory.look_up(number, wall).ok()?;
-        let is_same = callee.identity == identity && contact.other.is_none();
-        let index = self.lines.iter().position(|own| own.number == line)?;
-        let presence = self.presence_of(index).filter(|_| is_same)?;
-        let line = self.lines.get(index)?;
-        let caller = Caller {
-            identity: &line.identity,
-            binding: &line.binding,
-            book: BookView::NONE,
-        };
-        seal(&caller, &callee, presence, outside, wall, &mut self.rng).ok()
-    }
-
-    /// How a line of this engine stands; `None` without a phone.
-    pub(crate) fn presence_of(&self, index: usize) -> Option<Presence> {
-        let line: &Line = self.lines.get(index)?;
-        if self.agent.phones(&line.account.user) == 0 {
-            return None;
-        }
-        let mut calls = self.calls.values();
-        let is_talking = calls.any(|call| {
-            let is_on = matches!(call.phase, Phase::Answering(_) | Phase::Talking(_));
-            is_on && call.common.line == index
-        });
-        Some(if self.ledger.is_undisturbed(line.number) {
-            Presence::Undisturbed
-        } else if is_talking {
-            Presence::OnThePhone
-        } else {
-            Presence::Available
-        })
-    }
+/// The report for the contact in a place; `None` without a contact, without anything to report, or when the book lists another key
+/// than the contact's.
+fn seal_report(
+    place: usize,
+    outside: &Outside,
+    calls: &Calls,
+    env: &mut Environment,
+    now: Instant,
+) -> Option<Envelope> {
+    let wall = env.wall(now);
+    let (line, contact) = env.trust.contacts().shared().nth(place)?;
+    let callee = env.trust.directory().look_up(contact.number, wall).ok()?;
+    let is_same = callee.identity == contact.identity && contact.other.is_none();
+    let index = env.lines.of_number(line)?;
+    let presence = own_presence(index, calls, env).filter(|_| is_same)?;
+    let line = env.lines.get(index)?;
+    let keys = Caller {
+        identity: &line.identity,
+        binding: &line.binding,
+        book: BookView::NONE,
+    };
+    seal(&keys, &callee, presence, outside, wall, &mut env.rng).ok()
 }

@@ -3,13 +3,17 @@
 //!
 //! Not here: when something is sealed or posted, and what an opened message does to a call (`call/`, `line/`, `presence/`).
 
+pub mod book_view;
 pub mod bucket;
 pub mod envelope;
+pub mod first_message;
 pub mod note;
+pub mod presence;
 pub mod proof_of_work;
 pub(crate) mod proof_stock;
 pub mod rejected;
 pub mod replay;
 pub mod ring;
 pub mod routing_tag;
+pub(crate) mod sender_proof;
 pub mod session;

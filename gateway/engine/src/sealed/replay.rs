@@ -26,7 +26,7 @@ use ringfence_phonebook::IdentityKey;
 use crate::sealed::envelope::EventKey;
 use crate::sealed::rejected::Rejected;
 use crate::sealed::ring::RingId;
-use crate::time::{Arrival, UnixTime};
+use crate::time::{Arrival, Timer, UnixTime};
 
 /// What this engine has already accepted.
 pub struct Seen {
@@ -115,10 +115,10 @@ impl Seen {
 
     /// When [`Self::handle_timeout`] has something to forget.
     #[must_use]
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+    pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
         self.rings
             .front()
-            .map(|oldest| (oldest.until, "forget an old ring"))
+            .map(|oldest| (oldest.until, Timer::ReplayMemory))
     }
 
     /// Whether a ring with this ephemeral or event key was admitted: the cheap question before any key is tried.
@@ -279,7 +279,10 @@ mod tests {
         let mut seen = Seen::new(at);
         let first = ring(1, caller(1), at.wall);
         seen.admit(first, at).expect("new");
-        assert_eq!(seen.next_alarm().map(|(when, _)| when), Some(at.now + LIFE));
+        assert_eq!(
+            seen.next_timeout().map(|(when, _)| when),
+            Some(at.now + LIFE)
+        );
         let almost = after(at, LIFE - Duration::from_millis(1));
         assert_eq!(seen.admit(first, almost), Err(Rejected::Replay));
         assert_eq!(seen.admit(first, after(at, LIFE)), Ok(()));

@@ -25,6 +25,13 @@ pub const MOST_SHARED: usize = 8;
 /// Longest name of a contact, in bytes. Phones show fewer.
 const MOST_NAME: usize = 64;
 
+/// A number and the identity key that it shows: in the book, or in a message that the sender proved.
+#[derive(Clone, Copy)]
+pub(crate) struct PeerIdentity {
+    pub(crate) number: Number,
+    pub(crate) identity: IdentityKey,
+}
+
 /// A number with which a call was answered.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Contact {
@@ -336,6 +343,12 @@ impl AddressBook {
         for (_, learnt) in &self.unsaved {
             self.contacts.learn(learnt);
         }
+    }
+}
+
+impl fmt::Debug for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerIdentity(..)")
     }
 }
 

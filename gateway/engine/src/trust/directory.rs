@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ringfence_phonebook::listing::LISTING_BYTES;
 use ringfence_phonebook::{IdentityKey, Number, NumberPlan, RingKey, Root, Tile, VerifiedBook};
 
+use super::contacts::PeerIdentity;
 use crate::time::UnixTime;
 
 /// Whom to ring: keys that the callee's identity signed.
@@ -24,6 +25,15 @@ pub struct CalleeKeys {
     pub identity: IdentityKey,
     /// The callee's current ring key.
     pub ring_key: RingKey,
+}
+
+impl CalleeKeys {
+    pub(crate) const fn peer(&self) -> PeerIdentity {
+        PeerIdentity {
+            number: self.number,
+            identity: self.identity,
+        }
+    }
 }
 
 /// Why a number cannot be rung. A caller hears the same for all of them.

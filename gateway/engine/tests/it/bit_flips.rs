@@ -1,8 +1,8 @@
 //! Every single bit of a ring, an answer and a session envelope: turn it, and the envelope is refused.
 
 use crate::scene::{CALLEE_MEDIA, Scene, flipped};
+use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{ENVELOPE_LEN, Envelope, Outside};
-use ringfence_engine::sealed::ring::BookView;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::{Say, Session};
 

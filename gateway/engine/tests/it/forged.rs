@@ -3,9 +3,9 @@
 
 use std::sync::Mutex;
 
+use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, Outside};
 use ringfence_engine::sealed::rejected::Rejected;
-use ringfence_engine::sealed::ring::BookView;
 use ringfence_phonebook::{Listing, RingKey};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use ringfence_sip as sip;
 
-use super::Dialog;
+use crate::call::live::ShownDialog;
 use crate::line::saved_state::{News, Way};
 use crate::output::CallLabel;
 
@@ -27,7 +27,7 @@ pub(super) fn summary(news: News) -> sip::Written {
 pub(super) fn dialog_info(
     entity: &str,
     version: u32,
-    dialogs: &BTreeMap<CallLabel, Dialog>,
+    dialogs: &BTreeMap<CallLabel, ShownDialog>,
     before: &BTreeSet<CallLabel>,
     realm: &str,
 ) -> sip::Written {
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_call_that_is_over_is_said_to_be_so_once() {
         let (over, on) = (CallLabel(1), CallLabel(2));
-        let dialog = Dialog {
+        let dialog = ShownDialog {
             state: "confirmed",
             way: Way::In,
             remote: None,

@@ -5,7 +5,7 @@
 //! [`crate::presence`]; here it is only shown.
 
 mod document;
-mod unasked;
+mod unsolicited;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -13,28 +13,29 @@ use std::time::Instant;
 use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 
-use crate::call::{Call, Phase};
-use crate::engine::Engine;
-use crate::line::saved_state::{News, Way};
+use crate::call::calls::Calls;
+use crate::call::live::ShownDialog;
+use crate::environment::Environment;
+use crate::line::saved_state::News;
 use crate::output::CallLabel;
-use crate::presence::Presence;
+use crate::presence::Presences;
 use crate::presence::document::pidf;
+use crate::sealed::presence::Presence;
 
 use document::{dialog_info, escape, summary};
-pub use unasked::UnaskedLamps;
 
-/// All lamps that are watched. The SIP side bounds how many.
+/// All subscriptions of phones. The SIP side bounds how many.
 #[derive(Debug, Default)]
-pub(crate) struct Lamps {
-    watches: BTreeMap<sip::WatchId, Watched>,
-    /// What phones of each line were told without having asked.
-    told: BTreeMap<usize, News>,
-    /// A phone has joined a line since.
+pub(crate) struct Subscriptions {
+    subscriptions: BTreeMap<sip::WatchId, Subscription>,
+    /// What phones of each line were last told without a subscription.
+    unsolicited: BTreeMap<usize, News>,
+    /// A phone has registered since.
     has_joined: bool,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct Subscription {
     shows: Shows,
     /// Of the documents so far (RFC 4235 section 4.3).
     version: u32,
@@ -62,35 +63,24 @@ enum Shows {
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
     Messages(News),
-    Calls(BTreeMap<CallLabel, Dialog>),
+    Calls(BTreeMap<CallLabel, ShownDialog>),
     Presence(Option<Presence>),
 }
 
-/// A call as a lamp shows it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Dialog {
-    state: &'static str,
-    way: Way,
-    remote: Option<Number>,
-}
-
-impl Engine {
-    /// A phone wants to watch something.
+impl Subscriptions {
+    /// A phone subscribes to something.
     pub(crate) fn handle_subscribed(
         &mut self,
         watch: sip::WatchId,
-        user: &sip::User,
-        (package, about): (sip::Package, &str),
+        (user, package, about): (&sip::User, sip::Package, &str),
+        env: &mut Environment,
         now: Instant,
-    ) {
-        let own = self
-            .lines
-            .iter()
-            .position(|line| line.account.user == *user);
-        let is_about = |line: &crate::Line| {
+    ) -> bool {
+        let own = env.lines.of_user(user);
+        let mut lines = env.lines.iter();
+        let line = lines.position(|line| {
             line.account.user.as_str() == about || line.number.to_string() == about
-        };
-        let line = self.lines.iter().position(is_about);
+        });
         let shows = match (package, own, line) {
             (sip::Package::MessageSummary, Some(own), Some(line)) if own == line => {
                 Ok(Shows::Messages(line))
@@ -101,135 +91,109 @@ impl Engine {
                 about: about.to_owned(),
                 is_own: own == Some(line),
             }),
-            // Also for numbers of others: what they do is nobody's business.
+            // Also for numbers of other engines: their calls are not shown to anybody.
             (sip::Package::Dialog, _, None) => Err(404),
-            (sip::Package::Presence, Some(own), _) => self.presence_asked(own, line, about),
+            (sip::Package::Presence, Some(own), _) => presence_of(own, line, about, env),
             (sip::Package::Presence, None, _) => Err(403),
         };
         match shows {
             Ok(shows) => {
-                let watched = Watched {
+                let subscription = Subscription {
                     shows,
                     version: 0,
                     said: None,
                 };
-                self.lamps.watches.insert(watch, watched);
-                self.light_lamps(now);
+                self.subscriptions.insert(watch, subscription);
+                true
             }
-            Err(status) => self.agent.refuse_watch(watch, status, now),
+            Err(status) => {
+                env.agent.refuse_watch(watch, status, now);
+                false
+            }
         }
-    }
-
-    /// Whoever may be dialled may be asked about, whether or not there is somebody, and whether or not they show anything.
-    fn presence_asked(&self, own: usize, line: Option<usize>, about: &str) -> Result<Shows, u16> {
-        let named = line.and_then(|line| self.lines.get(line));
-        let of = match named {
-            Some(line) => line.number,
-            None => about.parse().map_err(|_| 404_u16)?,
-        };
-        self.directory.plan().place(of).ok_or(404_u16)?;
-        Ok(Shows::Presence {
-            line: own,
-            of,
-            about: about.to_owned(),
-        })
     }
 
     pub(crate) fn handle_unsubscribed(&mut self, watch: sip::WatchId) {
-        self.lamps.watches.remove(&watch);
+        self.subscriptions.remove(&watch);
     }
 
-    /// Tells every watching phone whose lamp has changed; true if there was one.
-    pub(crate) fn light_lamps(&mut self, now: Instant) -> bool {
-        let mut watches = std::mem::take(&mut self.lamps.watches);
+    /// Notifies every phone whose subscription shows something else now; true if there may have been one.
+    pub(crate) fn notify_changes(
+        &mut self,
+        (calls, presence): (&Calls, &Presences),
+        env: &mut Environment,
+        now: Instant,
+    ) -> bool {
         let mut changed = false;
-        for (watch, watched) in &mut watches {
-            let state = self.state(&watched.shows);
-            if watched.said.as_ref() == Some(&state) {
+        for (watch, subscription) in &mut self.subscriptions {
+            let state = subscription.shows.state((calls, presence), env);
+            if subscription.said.as_ref() == Some(&state) {
                 continue;
             }
-            let written = self.document(watched, &state);
-            self.agent.notify(*watch, written, now);
-            watched.version = watched.version.wrapping_add(1);
-            watched.said = Some(state);
+            let document = subscription.document(&state, &env.config.realm);
+            env.agent.notify(*watch, document, now);
+            subscription.version = subscription.version.wrapping_add(1);
+            subscription.said = Some(state);
             changed = true;
         }
-        self.lamps.watches = watches;
-        self.tell_unasked(now) || changed
+        self.notify_unsolicited(env, now) || changed
     }
+}
 
-    fn state(&self, shows: &Shows) -> State {
-        match *shows {
-            Shows::Messages(line) => {
-                let line = self.lines.get(line);
+/// Every number that can be dialled can be asked about, whether or not it is assigned or shows anything.
+fn presence_of(
+    own: usize,
+    line: Option<usize>,
+    about: &str,
+    env: &Environment,
+) -> Result<Shows, u16> {
+    let of = match line.and_then(|line| env.lines.number(line)) {
+        Some(number) => number,
+        None => about.parse().map_err(|_| 404_u16)?,
+    };
+    env.trust.directory().plan().place(of).ok_or(404_u16)?;
+    Ok(Shows::Presence {
+        line: own,
+        of,
+        about: about.to_owned(),
+    })
+}
+
+impl Shows {
+    fn state(&self, (calls, presence): (&Calls, &Presences), env: &Environment) -> State {
+        match *self {
+            Self::Messages(line) => {
+                let number = env.lines.number(line);
                 State::Messages(
-                    line.map_or_else(News::default, |line| self.ledger.news(line.number)),
+                    number.map_or_else(News::default, |number| env.saved.state().news(number)),
                 )
             }
-            Shows::Calls { line, is_own, .. } => {
-                let calls = self.calls.iter();
-                let on_line = calls.filter(|(_, call)| call.common.line == line);
-                State::Calls(
-                    on_line
-                        .filter_map(|(label, call)| Some((*label, dialog(call, is_own)?)))
-                        .collect(),
-                )
+            Self::Calls { line, is_own, .. } => State::Calls(calls.dialogs(line, is_own)),
+            Self::Presence { line, of, .. } => {
+                State::Presence(presence.shown_to(line, of, calls, env))
             }
-            Shows::Presence { line, of, .. } => State::Presence(self.presence_shown(line, of)),
-        }
-    }
-
-    fn presence_shown(&self, line: usize, of: Number) -> Option<Presence> {
-        let own = self.lines.get(line)?.number;
-        if own == of {
-            return self.presence_of(line);
-        }
-        self.presence_heard(own, of)
-    }
-
-    /// Whom a document is about, for an XML attribute.
-    fn entity(&self, about: &str) -> String {
-        format!("sip:{}@{}", escape(about), escape(&self.config.realm))
-    }
-
-    fn document(&self, watched: &Watched, state: &State) -> sip::Written {
-        match (state, &watched.shows) {
-            (State::Calls(dialogs), Shows::Calls { about, .. }) => {
-                let before = match &watched.said {
-                    Some(State::Calls(before)) => before.keys().copied().collect(),
-                    _ => BTreeSet::new(),
-                };
-                dialog_info(
-                    &self.entity(about),
-                    watched.version,
-                    dialogs,
-                    &before,
-                    &self.config.realm,
-                )
-            }
-            (State::Presence(presence), Shows::Presence { about, .. }) => sip::Written {
-                kind: "application/pidf+xml".to_owned(),
-                body: pidf(&self.entity(about), *presence),
-            },
-            (State::Messages(news), _) => summary(*news),
-            // A lamp's state is of the kind that it shows.
-            (State::Calls(_) | State::Presence(_), _) => summary(News::default()),
         }
     }
 }
 
-/// What a lamp shows of a call; nothing of one that rings nowhere or is over.
-fn dialog(call: &Call, is_own: bool) -> Option<Dialog> {
-    let state = match call.phase {
-        Phase::Dialling(_) => "trying",
-        Phase::Calling(_) | Phase::Ringing(_) => "early",
-        Phase::Answering(_) | Phase::Talking(_) => "confirmed",
-        Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
-    };
-    let entry = call.common.entry?;
-    Some(Dialog {
-        state,
-        way: entry.way,
-        remote: is_own.then_some(entry.number),
-    })
+impl Subscription {
+    fn document(&self, state: &State, realm: &str) -> sip::Written {
+        let entity = |about: &str| format!("sip:{}@{}", escape(about), escape(realm));
+        match (state, &self.shows) {
+            (State::Calls(dialogs), Shows::Calls { about, .. }) => {
+                let before = match &self.said {
+                    Some(State::Calls(before)) => before.keys().copied().collect(),
+                    _ => BTreeSet::new(),
+                };
+                dialog_info(&entity(about), self.version, dialogs, &before, realm)
+            }
+            (State::Presence(presence), Shows::Presence { about, .. }) => sip::Written {
+                kind: "application/pidf+xml".to_owned(),
+                body: pidf(&entity(about), *presence),
+            },
+            (State::Messages(news), _) => summary(*news),
+            // A state is of the kind that its subscription shows.
+            (State::Calls(_) | State::Presence(_), _) => summary(News::default()),
+        }
+    }
 }

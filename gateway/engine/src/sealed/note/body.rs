@@ -5,8 +5,8 @@ use zeroize::Zeroizing;
 use super::{MOST_PIECES, PIECE};
 use crate::sealed::envelope::fields::{put_call, put_time, take, take_call, take_time};
 use crate::sealed::rejected::Rejected;
-use crate::sealed::ring::introduction::{INTRODUCTION_LEN, Introduction};
 use crate::sealed::routing_tag::CallId;
+use crate::sealed::sender_proof::{INTRODUCTION_LEN, Introduction};
 use crate::time::UnixTime;
 
 /// One piece of a text: 202 bytes and up to [`PIECE`] of text. All pieces but the last are full.

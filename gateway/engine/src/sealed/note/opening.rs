@@ -5,26 +5,18 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::{IdentityKey, Number};
-
 use super::body::{MissedBody, TextBody};
 use super::{LIFE, NoteId, SKEW};
 use crate::sealed::envelope::payload::{self, Kind};
 use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::first_message::{Listener, try_keys};
 use crate::sealed::rejected::Rejected;
 use crate::sealed::ring::RingId;
-use crate::sealed::ring::incoming::{Listener, try_keys};
 use crate::time::UnixTime;
+use crate::trust::contacts::PeerIdentity;
 
 /// A ring lasts no longer than callers wait, and its note is made at the end.
 const MOST_RINGING: Duration = Duration::from_secs(600);
-
-/// Whose a verified note is.
-#[derive(Clone, Copy)]
-pub(crate) struct Sender {
-    pub(crate) number: Number,
-    pub(crate) identity: IdentityKey,
-}
 
 /// A verified note, and the listener that it is for (index into the slice).
 pub(crate) enum Note {
@@ -32,14 +24,14 @@ pub(crate) enum Note {
     Text {
         line: usize,
         id: NoteId,
-        sender: Sender,
+        sender: PeerIdentity,
         body: Box<TextBody>,
     },
     /// A ring that nobody answered.
     Missed {
         line: usize,
         ring: RingId,
-        sender: Sender,
+        sender: PeerIdentity,
         rang: UnixTime,
     },
 }
@@ -62,12 +54,12 @@ pub(crate) fn open(
     let (line, _, opened) = try_keys(listeners, envelope, outside, now.day())?;
     let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
-    let verify = |from: &crate::sealed::ring::introduction::Introduction| {
+    let verify = |from: &crate::sealed::sender_proof::Introduction| {
         if from.dated.distance(made) > SKEW {
             return Err(Rejected::Stale);
         }
         from.verify(&opened.caller, listener.book_key, from.dated.day())?;
-        Ok(Sender {
+        Ok(PeerIdentity {
             number: from.number,
             identity: from.identity,
         })

@@ -110,7 +110,7 @@ impl std::fmt::Debug for Pieces {
 mod tests {
 
     use super::*;
-    use crate::sealed::ring::introduction::Introduction;
+    use crate::sealed::sender_proof::Introduction;
 
     const NOW: UnixTime = UnixTime::from_seconds(1_795_000_000);
 

@@ -8,9 +8,9 @@ use super::PIECE;
 use super::body::TextBody;
 use crate::sealed::envelope::payload::Kind;
 use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::ring::SealError;
-use crate::sealed::ring::introduction::Introduction;
-use crate::sealed::ring::outgoing::{Caller, Draw, first_payload, seal_first};
+use crate::sealed::first_message::SealError;
+use crate::sealed::first_message::{Caller, Draw, first_payload, seal_first};
+use crate::sealed::sender_proof::Introduction;
 use crate::time::UnixTime;
 use crate::trust::directory::CalleeKeys;
 

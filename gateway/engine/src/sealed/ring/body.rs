@@ -4,12 +4,13 @@
 
 use zeroize::Zeroizing;
 
-use super::introduction::Introduction;
-use super::{BookView, CancelReason};
+use super::CancelReason;
+use crate::sealed::book_view::BookView;
 use crate::sealed::envelope::MAX_MEDIA;
 use crate::sealed::envelope::fields::{put_call, put_time, take, take_call, take_time};
 use crate::sealed::rejected::Rejected;
 use crate::sealed::routing_tag::CallId;
+use crate::sealed::sender_proof::Introduction;
 use crate::time::UnixTime;
 
 /// Body of a ring, 419 bytes and the media description.

@@ -12,31 +12,24 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use ringfence_phonebook::{BookKey, Day, IdentityKey, Number};
+use ringfence_phonebook::{BookKey, IdentityKey, Number};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
-use super::{BookView, CancelReason, RingId, SealError};
-use crate::line::identity::Identity;
-use crate::presence::Word;
-use crate::presence::body::PresenceBody;
-use crate::sealed::envelope::noise::{self, FirstOpened, NoiseFault};
+use super::{CancelReason, RingId};
+use crate::sealed::book_view::BookView;
+use crate::sealed::envelope::noise::{self, FirstOpened};
 use crate::sealed::envelope::payload::{self, Kind, LATER_PAYLOAD};
 use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
+use crate::sealed::first_message::{Listener, SealError, try_keys};
+use crate::sealed::presence::PresenceBody;
+use crate::sealed::presence::Word;
 use crate::sealed::rejected::Rejected;
 use crate::sealed::replay::{Candidate, Seen};
 use crate::sealed::session::Session;
 use crate::time::{Arrival, UnixTime};
-
-/// One line that may be rung: its keys and the phone book that it belongs to.
-#[derive(Clone, Copy, Debug)]
-pub struct Listener<'a> {
-    /// Own keys.
-    pub identity: &'a Identity,
-    /// The phone book whose bindings count on this line.
-    pub book_key: &'a BookKey,
-}
+use crate::trust::contacts::PeerIdentity;
 
 /// What an envelope turned out to be, and for which of the listeners (index into the slice).
 #[derive(Debug)]
@@ -138,26 +131,6 @@ pub fn open(
     }
 }
 
-/// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
-pub(crate) fn try_keys<'a>(
-    listeners: &[Listener<'a>],
-    envelope: &Envelope,
-    outside: &Outside,
-    today: Day,
-) -> Result<(usize, &'a StaticSecret, FirstOpened), Rejected> {
-    for (line, listener) in listeners.iter().enumerate() {
-        let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
-        for key in listener.identity.opening_secrets(today) {
-            match noise::read_first(key, &prologue, envelope.sealed()) {
-                Ok(opened) => return Ok((line, key, opened)),
-                Err(NoiseFault::WeakKey) => return Err(Rejected::WeakKey),
-                Err(NoiseFault::NotOurs) => {}
-            }
-        }
-    }
-    Err(Rejected::NotOurs)
-}
-
 /// Time, then the caller's listing around the key that Noise proved, then the phone book's word.
 fn verify(
     body: &RingBody,
@@ -193,6 +166,14 @@ impl VerifiedRing {
     #[must_use]
     pub fn id(&self) -> RingId {
         self.id
+    }
+
+    /// The caller's number and identity.
+    pub(crate) fn sender(&self) -> PeerIdentity {
+        PeerIdentity {
+            number: self.body.from.number,
+            identity: self.body.from.identity,
+        }
     }
 
     /// The caller's number, as the phone book signed it.

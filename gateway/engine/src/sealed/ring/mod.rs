@@ -5,16 +5,14 @@
 
 pub(crate) mod body;
 pub mod incoming;
-pub(crate) mod introduction;
 pub mod outgoing;
 
 use std::fmt;
 
-use ringfence_phonebook::root::ROOT_BYTES;
-use ringfence_phonebook::{BookKey, Root};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use crate::sealed::book_view::BookView;
 use crate::sealed::routing_tag::CallId;
 
 /// Names one ring on both sides: a hash over the caller's ring key and the call id, so that nobody but the
@@ -57,45 +55,6 @@ pub enum CancelReason {
     AnsweredElsewhere,
 }
 
-/// The phone book as one side sees it, for the other to compare: its whole signed root, so that two people who call each other
-/// and were shown different pages hold the proof of it. All zero while an engine has no root.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct BookView([u8; ROOT_BYTES]);
-
-impl BookView {
-    /// What an engine without a root shows.
-    pub const NONE: Self = Self([0; ROOT_BYTES]);
-
-    /// What an engine with this root shows.
-    #[must_use]
-    pub fn of(root: Option<&Root>) -> Self {
-        root.map_or(Self::NONE, |root| Self(root.encode()))
-    }
-
-    pub(crate) const fn from_bytes(bytes: [u8; ROOT_BYTES]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 217 bytes as they travel.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; ROOT_BYTES] {
-        &self.0
-    }
-
-    /// The root, if this book signed it. Anything else says nothing about the book, and is no fault of the ring that carries it: it
-    /// may be a root of a later version.
-    #[must_use]
-    pub fn root(&self, book: &BookKey) -> Option<Root> {
-        Root::decode(&self.0, book).ok()
-    }
-}
-
-impl fmt::Debug for BookView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BookView(..)")
-    }
-}
-
 /// What the callee's engine sealed into its answer.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -109,21 +68,6 @@ impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Answer(..)")
     }
-}
-
-/// Why a message cannot be sealed: always the fault of this engine's own input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SealError {
-    /// The media description has more bytes than its room.
-    #[error(
-        "media description longer than {} bytes",
-        crate::sealed::envelope::MAX_MEDIA
-    )]
-    MediaTooLong,
-    /// The callee's ring key cannot be used (all-zero Diffie-Hellman result).
-    #[error("unusable callee key")]
-    CalleeKey,
 }
 
 const DOMAIN: &[u8] = b"ringfence/1 ring id\0";

@@ -6,34 +6,23 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use ringfence_phonebook::{Binding, IdentityKey};
-use x25519_dalek::{PublicKey, StaticSecret};
+use ringfence_phonebook::IdentityKey;
+use x25519_dalek::PublicKey;
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
-use super::introduction::Introduction;
-use super::{Answer, BookView, CancelReason, RingId, SealError};
-use crate::line::identity::Identity;
-use crate::sealed::envelope::noise::{First, NoiseFault};
-use crate::sealed::envelope::payload::{self, FIRST_PAYLOAD, Kind};
+use super::{Answer, CancelReason, RingId};
+use crate::sealed::envelope::noise::First;
+use crate::sealed::envelope::payload::{self, Kind};
 use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
+use crate::sealed::first_message::{Caller, Draw, SealError, first_payload, seal_first};
 use crate::sealed::note::body::MissedBody;
 use crate::sealed::rejected::Rejected;
 use crate::sealed::routing_tag::{CallId, Hint};
+use crate::sealed::sender_proof::Introduction;
 use crate::sealed::session::Session;
 use crate::time::UnixTime;
 use crate::trust::directory::CalleeKeys;
-
-/// Who rings: own keys, and the phone book's word for the own number.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
-    /// Own keys.
-    pub identity: &'a Identity,
-    /// The phone book's signature over number and identity; stapled, so that the callee asks nobody.
-    pub binding: &'a Binding,
-    /// The phone book as this engine sees it.
-    pub book: BookView,
-}
 
 /// A ring that was sealed and may be answered. Its secrets are wiped when it is dropped.
 pub struct OutgoingRing {
@@ -181,21 +170,6 @@ impl fmt::Debug for OutgoingRing {
     }
 }
 
-/// What is drawn for one message 1, in this order.
-pub(crate) struct Draw {
-    hint: Hint,
-    ephemeral: Zeroizing<[u8; 32]>,
-}
-
-impl Draw {
-    pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
-        let hint = Hint::random(rng);
-        let mut ephemeral = Zeroizing::new([0; 32]);
-        rng.fill_bytes(&mut ephemeral[..]);
-        Self { hint, ephemeral }
-    }
-}
-
 fn ring_body(
     caller: Caller<'_>,
     call: CallId,
@@ -211,41 +185,4 @@ fn ring_body(
         book: caller.book,
         media: Zeroizing::new(media.to_vec()),
     })
-}
-
-pub(crate) fn first_payload(
-    kind: Kind,
-    body: &[u8],
-) -> Result<Zeroizing<[u8; FIRST_PAYLOAD]>, SealError> {
-    payload::encode(kind, body).ok_or(SealError::MediaTooLong)
-}
-
-pub(crate) fn seal_first(
-    own: StaticSecret,
-    callee: [u8; 32],
-    callee_identity: &IdentityKey,
-    payload: Zeroizing<[u8; FIRST_PAYLOAD]>,
-    outside: &Outside,
-    draw: Draw,
-) -> Result<(First, Envelope), SealError> {
-    let prologue = outside.prologue(draw.hint, callee_identity.as_bytes());
-    let first = First {
-        own,
-        callee,
-        prologue,
-        ephemeral: draw.ephemeral,
-        payload,
-    };
-    let sealed = first.write().map_err(|_| SealError::CalleeKey)?;
-    let envelope = Envelope::frame(draw.hint, &sealed);
-    Ok((first, envelope))
-}
-
-impl From<NoiseFault> for Rejected {
-    fn from(fault: NoiseFault) -> Self {
-        match fault {
-            NoiseFault::WeakKey => Self::WeakKey,
-            NoiseFault::NotOurs => Self::NotOurs,
-        }
-    }
 }

@@ -8,11 +8,8 @@ use std::time::Instant;
 
 use ringfence_phonebook::{IdentityKey, Number};
 
-use super::{GOOD_FOR, Presence, Word};
-use crate::engine::Engine;
-use crate::sealed::note::opening::Sender;
+use crate::sealed::presence::{Presence, Word};
 use crate::time::UnixTime;
-use crate::trust::contacts::Standing;
 
 /// Words in memory: the oldest goes.
 const MOST_HEARD: usize = 256;
@@ -38,7 +35,13 @@ impl Heard {
         self.0.retain(|_, entry| now < entry.until);
     }
 
-    fn keep(&mut self, line: Number, word: &Word, until: Instant) {
+    /// The newest report of a number to a line, with the identity that sent it.
+    pub(super) fn of(&self, line: Number, number: Number) -> Option<(IdentityKey, Presence)> {
+        let report = self.0.get(&(line, number))?;
+        Some((report.identity, report.presence))
+    }
+
+    pub(super) fn keep(&mut self, line: Number, word: &Word, until: Instant) {
         let key = (line, word.number);
         if self
             .0
@@ -60,35 +63,5 @@ impl Heard {
             until,
         };
         self.0.insert(key, entry);
-    }
-}
-
-impl Engine {
-    /// A verified word of presence came. Whoever it is from cannot tell what becomes of it.
-    pub(crate) fn handle_presence(&mut self, line: usize, word: Word, now: Instant) {
-        let Some(line) = self.lines.get(line).map(|line| line.number) else {
-            return;
-        };
-        let sender = Sender {
-            number: word.number,
-            identity: word.identity,
-        };
-        let contacts = self.address_book.contacts();
-        let standing = contacts.standing(word.number, &word.identity);
-        if standing == Standing::Unknown || !self.is_welcome(line, sender, now) {
-            return;
-        }
-        let age = self.wall(now).millis().saturating_sub(word.dated.millis());
-        let left = GOOD_FOR.saturating_sub(std::time::Duration::from_millis(age));
-        self.presence.heard.keep(line, &word, now + left);
-    }
-
-    /// How a number stands, as far as a line may know; `None`, "offline", whatever the reason.
-    pub(crate) fn presence_heard(&self, line: Number, number: Number) -> Option<Presence> {
-        let entry = self.presence.heard.0.get(&(line, number))?;
-        let contacts = self.address_book.contacts();
-        let is_pinned = contacts.standing(number, &entry.identity) == Standing::Pinned;
-        let is_blocked = self.ledger.is_blocked(line, number);
-        (is_pinned && !is_blocked).then_some(entry.presence)
     }
 }

@@ -8,8 +8,8 @@ use ringfence_phonebook::{
 };
 use zeroize::Zeroizing;
 
-use super::outgoing::Caller;
 use crate::sealed::envelope::fields::{put_time, take, take_time};
+use crate::sealed::first_message::Caller;
 use crate::sealed::rejected::Rejected;
 use crate::time::UnixTime;
 

@@ -1,0 +1,283 @@
+//! All calls of an engine: which call a leg, an envelope, a posted event or a timer concerns, and how a call begins and is
+//! forgotten. What happens in a call is in its state's file.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rand_core::Rng;
+use ringfence_phonebook::Number;
+use ringfence_sip as sip;
+
+use super::context::{CallContext, Routes};
+use super::step::{End, Step};
+use super::{Call, Common, Happening, Phase};
+use crate::environment::Environment;
+use crate::input::MediaEvent;
+use crate::line::saved_state::Way;
+use crate::output::{CallLabel, CallParties, Output, PostId};
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::ring::RingId;
+use crate::sealed::routing_tag::Hint;
+use crate::time::Timer;
+
+/// The calls, and the tables by which an input finds its call.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(super) calls: BTreeMap<CallLabel, Call>,
+    pub(super) legs: BTreeMap<sip::LegId, CallLabel>,
+    routes: Routes,
+}
+
+/// What is known of a call before it begins.
+pub(super) struct NewCall {
+    pub(super) line: usize,
+    pub(super) peer: Option<Number>,
+    pub(super) direction: Way,
+    pub(super) leg: Option<sip::LegId>,
+}
+
+impl Calls {
+    /// No call in any state.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The call that waits for an envelope with this routing tag.
+    pub(crate) fn of_tag(&self, tag: &Hint) -> Option<CallLabel> {
+        self.routes.of_tag(tag)
+    }
+
+    /// The call that posted this event.
+    pub(crate) fn of_post(&self, post: PostId) -> Option<CallLabel> {
+        self.routes.of_post(post)
+    }
+
+    /// Whether a call of this engine is about this ring: its end writes itself down.
+    pub(crate) fn knows_ring(&self, ring: RingId) -> bool {
+        let mut calls = self.calls.values();
+        calls.any(|call| call.phase.ring() == Some(ring))
+    }
+
+    pub(crate) fn handle_media(
+        &mut self,
+        call: CallLabel,
+        event: MediaEvent,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        self.handle(call, Happening::Media(event), env, now);
+    }
+
+    pub(crate) fn handle_envelope(
+        &mut self,
+        call: CallLabel,
+        (envelope, outside): (&Envelope, Outside),
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        self.handle(call, Happening::Envelope(envelope, outside), env, now);
+    }
+
+    pub(crate) fn handle_posted(
+        &mut self,
+        call: CallLabel,
+        (post, relays): (PostId, usize),
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        self.handle(call, Happening::Posted(post, relays), env, now);
+    }
+
+    /// A proof of work is in stock: the calls that wait for some may go on.
+    pub(crate) fn handle_proofs(&mut self, env: &mut Environment, now: Instant) {
+        let waiting = self.calls.iter().filter(|(_, call)| call.lacks() > 0);
+        let waiting: Vec<_> = waiting.map(|(label, _)| *label).collect();
+        for label in waiting {
+            self.handle(label, Happening::Stamps, env, now);
+        }
+    }
+
+    /// An event of a leg that belongs to a call.
+    pub(crate) fn handle_leg(
+        &mut self,
+        leg: sip::LegId,
+        event: sip::Event,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        if let Some(call) = self.legs.get(&leg).copied() {
+            self.handle(call, Happening::Leg(event), env, now);
+        }
+    }
+
+    /// The caller took a ring back.
+    pub(crate) fn handle_cancel(&mut self, id: RingId, env: &mut Environment, now: Instant) {
+        let mut calls = self.calls.iter();
+        let label =
+            calls.find_map(|(label, call)| (call.phase.ring() == Some(id)).then_some(*label));
+        if let Some(label) = label {
+            self.handle(label, Happening::Withdrawn, env, now);
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, env: &mut Environment, now: Instant) {
+        for label in self.labels() {
+            let due = self.calls.get(&label).and_then(|call| call.common.deadline);
+            if due.is_some_and(|(at, _)| at <= now) {
+                self.handle(label, Happening::Alarm, env, now);
+            }
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self, env: &mut Environment, now: Instant) {
+        for label in self.labels() {
+            self.handle(label, Happening::ShutDown, env, now);
+        }
+    }
+
+    /// Delivers one thing that a call has to tell the one it is joined with; false if there is none.
+    pub(crate) fn deliver_partner_news(&mut self, env: &mut Environment, now: Instant) -> bool {
+        let Some((call, news)) = self.routes.next_news() else {
+            return false;
+        };
+        self.handle(call, Happening::News(news), env, now);
+        true
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let deadlines = self.calls.values().filter_map(|call| call.common.deadline);
+        deadlines.min_by_key(|(at, _)| *at)
+    }
+
+    /// Proofs of work that calls wait for.
+    pub(crate) fn lacks(&self) -> usize {
+        self.calls.values().map(Call::lacks).sum()
+    }
+
+    /// Calls that use ports or allocations of the machine.
+    pub(super) fn busy(&self) -> usize {
+        let calls = self.calls.values();
+        calls.filter(|call| !call.is_unheard()).count()
+    }
+
+    /// A label that no call has. Random, so that it says nothing about the order of calls.
+    pub(super) fn new_label(&self, env: &mut Environment) -> CallLabel {
+        loop {
+            let label = CallLabel(env.rng.next_u32());
+            if !self.calls.contains_key(&label) {
+                return label;
+            }
+        }
+    }
+
+    /// Begins a call in the state that `start` gives.
+    pub(super) fn begin(
+        &mut self,
+        new: NewCall,
+        env: &mut Environment,
+        now: Instant,
+        start: impl FnOnce(&mut Common, &mut CallContext<'_>) -> Phase,
+    ) -> CallLabel {
+        let label = self.new_label(env);
+        let Some(number) = env.lines.number(new.line) else {
+            return label;
+        };
+        let mut call = Call {
+            common: Common {
+                label,
+                line: new.line,
+                number,
+                peer: new.peer,
+                direction: new.direction,
+                leg: new.leg,
+                partner: None,
+                proofs: None,
+                record: None,
+                deadline: None,
+            },
+            phase: Phase::Over,
+        };
+        call.phase = start(&mut call.common, &mut self.context(env, now));
+        self.keep(call);
+        label
+    }
+
+    /// Reports a call that ends before it begins, as a call that was dialled.
+    pub(super) fn report_refused(
+        &self,
+        parties: CallParties,
+        end: End,
+        env: &mut Environment,
+        refuse: impl FnOnce(&mut Environment),
+    ) {
+        let call = self.new_label(env);
+        let step = |step| Output::Step {
+            call,
+            parties,
+            step,
+        };
+        env.out.push(step(Step::Dialled));
+        refuse(env);
+        env.out.push(step(Step::Ended(end)));
+    }
+
+    /// Lets one call handle one input, and forgets the call if that was its last.
+    pub(super) fn handle(
+        &mut self,
+        label: CallLabel,
+        input: Happening<'_>,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let Some(mut call) = self.calls.remove(&label) else {
+            return;
+        };
+        if call.handle(input, &mut self.context(env, now)) {
+            self.end(call, env, now);
+        } else {
+            self.keep(call);
+        }
+    }
+
+    pub(super) fn context<'a>(
+        &'a mut self,
+        env: &'a mut Environment,
+        now: Instant,
+    ) -> CallContext<'a> {
+        let wall = env.wall(now);
+        CallContext {
+            env,
+            routes: &mut self.routes,
+            wall,
+            now,
+        }
+    }
+
+    /// Writes a call down that is over, and forgets it.
+    pub(super) fn end(&mut self, call: Call, env: &mut Environment, now: Instant) {
+        if let Some(record) = call.common.record {
+            let wall = env.wall(now);
+            env.saved.record_call(call.common.number, record, wall);
+        }
+        self.forget(call, env);
+    }
+
+    pub(super) fn forget(&mut self, mut call: Call, env: &mut Environment) {
+        let label = call.common.label;
+        env.proofs
+            .put_back(call.common.proofs.take().unwrap_or_default());
+        self.legs.retain(|_, of| *of != label);
+        self.routes.forget(label);
+    }
+
+    fn keep(&mut self, call: Call) {
+        if let Some(leg) = call.common.leg {
+            self.legs.insert(leg, call.common.label);
+        }
+        self.calls.insert(call.common.label, call);
+    }
+
+    fn labels(&self) -> Vec<CallLabel> {
+        self.calls.keys().copied().collect()
+    }
+}

@@ -1,0 +1,103 @@
+//! An outgoing call begins: a phone of a line has dialled.
+
+use std::time::Instant;
+
+use ringfence_media::{PhoneMedia, SdpError, sdp};
+use ringfence_sip as sip;
+
+use super::calls::{Calls, NewCall};
+use super::dialling::Dialling;
+use super::phone_side::{refusal, silent_phone};
+use super::step::End;
+use crate::config::MAX_CALLS;
+use crate::environment::Environment;
+use crate::line::call_record::CallRecord;
+use crate::line::feature_codes;
+use crate::line::saved_state::Way;
+use crate::output::CallParties;
+use crate::trust::contacts::ShownBy;
+use crate::trust::directory::{CalleeKeys, LookupError};
+
+/// What a phone shows that dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
+const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
+
+/// An INVITE outside a dialog, as the SIP side reports it.
+pub(crate) struct Dialled {
+    pub(crate) leg: sip::LegId,
+    pub(crate) user: sip::User,
+    pub(crate) digits: String,
+    pub(crate) sdp: Vec<u8>,
+    /// The leg whose call the phone takes over (RFC 3891).
+    pub(crate) replaces: Option<sip::LegId>,
+}
+
+impl Calls {
+    pub(crate) fn handle_dialled(&mut self, dialled: Dialled, env: &mut Environment, now: Instant) {
+        let Dialled { leg, sdp, .. } = dialled;
+        let Some(line) = env.lines.of_user(&dialled.user) else {
+            return env.agent.refuse(leg, 403, now);
+        };
+        if let Some(from) = dialled.replaces {
+            return self.handle_take_over(leg, (line, from), sdp, env, now);
+        }
+        let Some(digits) = feature_codes::dial((line, leg), dialled.digits, env, now) else {
+            return;
+        };
+        let (number, callee) = (digits.parse().ok(), env.callee(&digits, now));
+        let (status, end) = match (callee, read_offer(&sdp, env)) {
+            _ if env.closing => (503, End::ShutDown),
+            _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
+            (Ok(callee), _) if env.has_changed(callee.peer(), ShownBy::Book, now) => {
+                (403, End::KeyChanged)
+            }
+            (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
+            (Err(LookupError::NoTile), _) => (503, End::NoBook),
+            (Err(_), _) => (404, End::NoSuchNumber),
+            (Ok(_), Err(error)) => (refusal(&error), End::NoCodec),
+        };
+        let Some(line) = env.lines.number(line) else {
+            return;
+        };
+        let parties = CallParties {
+            line,
+            peer: number,
+            direction: Way::Out,
+        };
+        self.report_refused(parties, end, env, |env| match end {
+            End::KeyChanged => env.agent.refuse_saying(leg, KEY_CHANGED, now),
+            _ => env.agent.refuse(leg, status, now),
+        });
+    }
+
+    fn place(
+        &mut self,
+        (line, leg): (usize, sip::LegId),
+        offer: PhoneMedia,
+        callee: CalleeKeys,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let met = self.take_ring(line, callee.identity, env, now);
+        let record = CallRecord::dialled(callee.number, env.wall(now));
+        let new = NewCall {
+            line,
+            peer: Some(callee.number),
+            direction: Way::Out,
+            leg: Some(leg),
+        };
+        self.begin(new, env, now, |common, cx| {
+            common.record = Some(record);
+            Dialling::start(offer, callee, met, common, cx)
+        });
+    }
+}
+
+/// What the phone offers; a phone that offers nothing is offered everything once the call is answered.
+fn read_offer(sdp: &[u8], env: &Environment) -> Result<PhoneMedia, SdpError> {
+    let mut offer = match sdp {
+        [] => silent_phone(),
+        sdp => sdp::read_offer(sdp, env.config.srtp)?,
+    };
+    offer.video = offer.video.filter(|_| env.config.video);
+    Ok(offer)
+}

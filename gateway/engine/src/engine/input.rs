@@ -1,0 +1,155 @@
+//! Inputs of the shell but envelopes: each is brought to the part that it concerns, and what follows is drained.
+
+use std::time::{Duration, Instant};
+
+use ringfence_phonebook::{Binding, Number};
+use ringfence_sip as sip;
+
+use super::Engine;
+use crate::input::MediaEvent;
+use crate::line::BindingFault;
+use crate::line::command::{Wish, WishFault};
+use crate::line::identity::Identity;
+use crate::line::saved_state::Ledger;
+use crate::output::{CallLabel, PostId};
+use crate::sealed::proof_of_work::Stamp;
+use crate::time::{UnixTime, WallClock};
+use crate::trust::contacts::Contacts;
+use crate::trust::directory::Directory;
+
+impl Engine {
+    /// Takes bytes from a phone: a datagram, or one message cut from a stream by
+    /// [`sip::Framer`].
+    pub fn handle_phone(&mut self, flow: sip::Flow, bytes: &[u8], now: Instant) {
+        self.env.agent.handle_packet(flow, bytes, now);
+        self.drain(now);
+    }
+
+    /// A phone's connection is gone.
+    pub fn handle_flow_closed(&mut self, flow: sip::Flow, now: Instant) {
+        self.env.agent.handle_flow_closed(flow, now);
+        self.drain(now);
+    }
+
+    /// Takes an event of a call's media.
+    pub fn handle_media(&mut self, call: CallLabel, event: impl Into<MediaEvent>, now: Instant) {
+        self.calls
+            .handle_media(call, event.into(), &mut self.env, now);
+        self.drain(now);
+    }
+
+    /// Takes a new proof of work in stock.
+    pub fn handle_stamp(&mut self, stamp: Stamp, now: Instant) {
+        self.env.proofs.add(stamp);
+        self.calls.handle_proofs(&mut self.env, now);
+        self.messages.send_waiting(&mut self.env, now);
+        self.drain(now);
+    }
+
+    /// How many relays took a post.
+    pub fn handle_posted(&mut self, post: PostId, relays: usize, now: Instant) {
+        match self.calls.of_post(post) {
+            Some(call) => self
+                .calls
+                .handle_posted(call, (post, relays), &mut self.env, now),
+            None => self
+                .messages
+                .handle_posted(post, relays, &mut self.env, now),
+        }
+        self.drain(now);
+    }
+
+    /// The wall clock was read again: `wall` is the wall time at `now`.
+    pub fn handle_wall(&mut self, wall: UnixTime, now: Instant) {
+        self.env.clock = WallClock::new(wall, now);
+        // Proofs of work go stale with time alone: replaced now, they are ready for the next call.
+        self.order_proofs(now);
+    }
+
+    /// Other rules hold from now on: the work that envelopes need, in leading zero bits, and how long a ring waits for an answer.
+    /// Rings that are posted wait as long as they were told.
+    pub fn handle_rules(&mut self, work_bits: u8, no_answer: Duration, now: Instant) {
+        self.env.config.work_bits = work_bits;
+        self.env.config.no_answer = no_answer;
+        self.env.proofs.ask_for(work_bits);
+        self.order_proofs(now);
+    }
+
+    /// A newer book was downloaded. Calls that ring keep the keys they rang.
+    pub fn handle_directory(&mut self, directory: Directory) {
+        let env = &mut self.env;
+        env.trust
+            .replace_directory(directory, &env.lines, &mut env.out);
+    }
+
+    /// The contacts as they are saved, with everything that was learnt up to the count `saved` (0 at the start). To be called at the
+    /// start, and whenever the user has edited them.
+    pub fn handle_contacts(&mut self, contacts: Contacts, saved: u64, now: Instant) {
+        self.env.trust.replace_contacts(contacts, saved);
+        self.presence.plan_rounds(&mut self.env, now);
+        self.drain(now);
+    }
+
+    /// What was saved of [`Self::ledger`]. To be called at the start.
+    pub fn handle_ledger(&mut self, ledger: Ledger) {
+        self.env.saved.restore(ledger);
+    }
+
+    /// The phone book renewed the binding of a line. Calls that begin from now on are rung with it.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps the binding that it has.
+    pub fn handle_binding(&mut self, binding: Binding, now: Instant) -> Result<(), BindingFault> {
+        let env = &mut self.env;
+        let today = env.wall(now).day();
+        env.lines
+            .renew_binding(binding, env.trust.book_key(), today)
+    }
+
+    /// A line has a new ring key, or has destroyed an old one. Running calls keep theirs.
+    ///
+    /// # Errors
+    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
+    pub fn handle_identity(
+        &mut self,
+        number: Number,
+        identity: Identity,
+    ) -> Result<(), BindingFault> {
+        self.env.lines.replace_identity(number, identity)
+    }
+
+    /// Does what the user wants of a line.
+    ///
+    /// # Errors
+    /// [`WishFault`]; nothing has changed then.
+    pub fn handle_wish(&mut self, line: Number, wish: Wish, now: Instant) -> Result<(), WishFault> {
+        if self.env.lines.of_number(line).is_none() {
+            return Err(WishFault::NoSuchLine);
+        }
+        wish.apply(line, &mut self.env.saved)?;
+        if matches!(wish, Wish::TextRead(_)) {
+            self.messages.deliver(&mut self.env, now);
+        }
+        self.drain(now);
+        Ok(())
+    }
+
+    /// Time has passed; to be called at [`Self::next_timeout`], or earlier.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.env.agent.handle_timeout(now);
+        self.replay.handle_timeout(now);
+        self.messages.handle_timeout(&mut self.env, now);
+        self.presence
+            .handle_timeout(&self.calls, &mut self.env, now);
+        self.calls.handle_timeout(&mut self.env, now);
+        self.drain(now);
+    }
+
+    /// Ends every call and begins none. The engine is done when [`Self::is_idle`].
+    pub fn shut_down(&mut self, now: Instant) {
+        self.env.closing = true;
+        self.presence.plan_rounds(&mut self.env, now);
+        self.calls.shut_down(&mut self.env, now);
+        self.drain(now);
+    }
+}

@@ -1,0 +1,131 @@
+//! An envelope from the relays: a ring, an answer or a session message of a running call, a cancel, a presence report, a note, or
+//! nothing.
+
+use std::time::Instant;
+
+use ringfence_phonebook::BookKey;
+
+use super::Engine;
+use crate::input::Sealed;
+use crate::line::Lines;
+use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::first_message::Listener;
+use crate::sealed::note::NoteId;
+use crate::sealed::note::opening::{self, Note};
+use crate::sealed::proof_of_work;
+use crate::sealed::rejected::Rejected;
+use crate::sealed::ring::RingId;
+use crate::sealed::ring::incoming::{Opened, open};
+use crate::time::{Arrival, UnixTime};
+use crate::trust::contacts::PeerIdentity;
+
+impl Engine {
+    /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
+    pub fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
+        self.env.counters.envelopes += 1;
+        if let Err(rejected) = self.try_envelope(sealed, now) {
+            tracing::trace!(%rejected, "envelope dropped");
+            self.env.counters.count(rejected);
+        }
+        self.drain(now);
+    }
+
+    /// Cheap checks first: length, proof of work, event key, routing tag; only then a Diffie-Hellman.
+    fn try_envelope(&mut self, sealed: &Sealed, now: Instant) -> Result<(), Rejected> {
+        let envelope = Envelope::from_bytes(&sealed.bytes)?;
+        let outside = Outside {
+            bucket: sealed.bucket,
+            event_key: sealed.event_key,
+        };
+        let wall = self.env.wall(now);
+        // A note may lie at relays for days: its proof of work belongs to the time at which it was made.
+        let made = sealed.note_made.unwrap_or(wall);
+        if !opening::is_alive(made, wall) {
+            return Err(Rejected::Stale);
+        }
+        let bits = self.env.config.work_bits;
+        if !proof_of_work::check(&sealed.event_key, sealed.nonce, bits, made) {
+            return Err(Rejected::Work);
+        }
+        self.replay.spend(sealed.event_key)?;
+        if let Some(made) = sealed.note_made {
+            return self.try_note(&envelope, &outside, made, now);
+        }
+        let env = &mut self.env;
+        if let Some(call) = self.calls.of_tag(&envelope.hint()) {
+            self.calls
+                .handle_envelope(call, (&envelope, outside), env, now);
+            return Ok(());
+        }
+        let listeners = listeners(&env.lines, env.trust.book_key());
+        let arrival = Arrival { wall, now };
+        match open(&listeners, &envelope, &outside, &mut self.replay, arrival)? {
+            Opened::Ring { line, ring } => self.calls.handle_ring(line, ring, env, now),
+            Opened::Cancel { id, .. } => self.calls.handle_cancel(id, env, now),
+            Opened::Presence { line, word } => {
+                self.presence.handle_report(line, &word, env, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// What relays keep: only verified texts and missed-call notes have a meaning there.
+    fn try_note(
+        &mut self,
+        envelope: &Envelope,
+        outside: &Outside,
+        made: UnixTime,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let env = &mut self.env;
+        let wall = env.wall(now);
+        let listeners = listeners(&env.lines, env.trust.book_key());
+        match opening::open(&listeners, envelope, outside, (made, wall))? {
+            Note::Text {
+                line,
+                id,
+                sender,
+                body,
+            } => self
+                .messages
+                .handle_piece(line, (id, sender), *body, env, now),
+            Note::Missed {
+                line,
+                ring,
+                sender,
+                rang,
+            } => self.handle_missed(line, (ring, sender), rang, now),
+        }
+    }
+
+    /// A note tells of a ring that was not answered.
+    fn handle_missed(
+        &mut self,
+        line: usize,
+        (ring, sender): (RingId, PeerIdentity),
+        rang: UnixTime,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let env = &mut self.env;
+        let line = env.lines.number(line).ok_or(Rejected::NotOurs)?;
+        let id = NoteId::of_ring(ring);
+        let is_known = self.calls.knows_ring(ring) || env.saved.state().knows(id);
+        if is_known || !env.is_welcome(line, sender, now) {
+            return Ok(());
+        }
+        let wall = env.wall(now);
+        env.saved
+            .record_missed(id, (line, sender.number), (rang, wall))
+    }
+}
+
+/// All lines, as envelopes are tried on them.
+fn listeners<'a>(lines: &'a Lines, book_key: &'a BookKey) -> Vec<Listener<'a>> {
+    let lines = lines.iter();
+    lines
+        .map(|line| Listener {
+            identity: &line.identity,
+            book_key,
+        })
+        .collect()
+}

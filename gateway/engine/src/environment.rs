@@ -1,0 +1,74 @@
+//! What every part of an engine may use while it handles one input: the SIP agent, the lines with their saved state, the trust
+//! in numbers and keys, the proofs of work in stock, the random source, the clock, and the output.
+//!
+//! The parts (`call`, `line::messages`, `line::subscriptions`, `presence`) own their own state and are lent this; no part sees
+//! the state of another one.
+
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use ringfence_phonebook::Number;
+use ringfence_sip as sip;
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::line::Lines;
+use crate::line::state_keeper::StateKeeper;
+use crate::output::Outbox;
+
+use crate::sealed::proof_stock::Stock;
+use crate::time::{UnixTime, WallClock};
+use crate::trust::Trust;
+use crate::trust::contacts::{PeerIdentity, ShownBy};
+use crate::trust::directory::{CalleeKeys, LookupError};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) config: Config,
+    pub(crate) agent: sip::Agent,
+    pub(crate) lines: Lines,
+    pub(crate) saved: StateKeeper,
+    pub(crate) trust: Trust,
+    pub(crate) proofs: Stock,
+    pub(crate) rng: ChaCha20Rng,
+    pub(crate) clock: WallClock,
+    pub(crate) counters: Counters,
+    pub(crate) out: Outbox,
+    /// The engine shuts down: nothing new begins.
+    pub(crate) closing: bool,
+}
+
+impl Environment {
+    pub(crate) fn wall(&self, now: Instant) -> UnixTime {
+        self.clock.wall(now)
+    }
+
+    /// The keys of a dialled number, from the downloaded book alone.
+    pub(crate) fn callee(&self, dialled: &str, now: Instant) -> Result<CalleeKeys, LookupError> {
+        let number: Number = dialled.parse().map_err(|_| LookupError::NotInPlan)?;
+        self.trust.directory().look_up(number, self.wall(now))
+    }
+
+    /// Whether the user has not accepted this key for this number, which had another one.
+    pub(crate) fn has_changed(
+        &mut self,
+        sender: PeerIdentity,
+        shown_by: ShownBy,
+        now: Instant,
+    ) -> bool {
+        let today = self.wall(now).day();
+        self.trust
+            .has_changed(sender, (shown_by, today), &mut self.out)
+    }
+
+    /// Whether a line receives anything of this sender. The sender cannot tell.
+    pub(crate) fn is_welcome(&mut self, line: Number, sender: PeerIdentity, now: Instant) -> bool {
+        if self.saved.state().is_blocked(line, sender.number) {
+            return false;
+        }
+        let changed = self.has_changed(sender, ShownBy::Ring, now);
+        self.counters.changed_keys += u64::from(changed);
+        !changed
+    }
+}

@@ -1,0 +1,50 @@
+//! What is written down of a call while it runs, for the list of past calls.
+
+use std::fmt;
+
+use ringfence_phonebook::Number;
+
+use super::saved_state::Way;
+use crate::sealed::ring::RingId;
+use crate::time::UnixTime;
+
+/// What a call will be in the list of past calls.
+#[derive(Clone, Copy)]
+pub(crate) struct CallRecord {
+    pub(crate) number: Number,
+    pub(crate) way: Way,
+    pub(crate) began: UnixTime,
+    /// When audio could pass.
+    pub(crate) answered: Option<UnixTime>,
+    /// A person saw it ring and refused it: it does not count as missed.
+    pub(crate) is_declined: bool,
+    /// The ring of an incoming call: its caller's missed-call note may follow.
+    pub(crate) ring: Option<RingId>,
+}
+
+impl CallRecord {
+    pub(crate) const fn dialled(number: Number, began: UnixTime) -> Self {
+        Self {
+            number,
+            way: Way::Out,
+            began,
+            answered: None,
+            is_declined: false,
+            ring: None,
+        }
+    }
+
+    pub(crate) const fn rang(number: Number, ring: RingId, began: UnixTime) -> Self {
+        Self {
+            ring: Some(ring),
+            way: Way::In,
+            ..Self::dialled(number, began)
+        }
+    }
+}
+
+impl fmt::Debug for CallRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallRecord(..)")
+    }
+}

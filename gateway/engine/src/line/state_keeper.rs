@@ -1,0 +1,131 @@
+//! The saved state in use: every change of it passes through here, so that the shell is asked to save it.
+
+use std::time::Duration;
+
+use ringfence_phonebook::Number;
+
+use super::call_record::CallRecord;
+use super::saved_state::{Habits, Ledger, MOST_BLOCKED, PastCall, WaitingText, Way};
+use crate::sealed::note::NoteId;
+use crate::sealed::rejected::Rejected;
+use crate::time::UnixTime;
+
+/// The saved state, and whether it has changed since the shell was last asked to save it.
+#[derive(Debug, Default)]
+pub(crate) struct StateKeeper {
+    state: Ledger,
+    is_changed: bool,
+}
+
+impl StateKeeper {
+    pub(crate) const fn state(&self) -> &Ledger {
+        &self.state
+    }
+
+    /// Takes the state as it was saved.
+    pub(crate) fn restore(&mut self, state: Ledger) {
+        self.state = state;
+    }
+
+    pub(crate) const fn is_changed(&self) -> bool {
+        self.is_changed
+    }
+
+    /// Whether it has changed since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.is_changed)
+    }
+
+    /// The settings of a line, to be changed.
+    pub(crate) fn settings(&mut self, line: Number) -> &mut Habits {
+        self.is_changed = true;
+        self.state.habits.entry(line).or_default()
+    }
+
+    /// Blocks a number as the latest one; false when there is no room.
+    pub(crate) fn block(&mut self, line: Number, number: Number) -> bool {
+        let settings = self.settings(line);
+        settings.blocked.retain(|other| *other != number);
+        let room = settings.blocked.len() < MOST_BLOCKED;
+        if room {
+            settings.blocked.push(number);
+        }
+        room
+    }
+
+    /// The user has seen the missed calls of a line: all, or those of one number.
+    pub(crate) fn mark_missed_seen(&mut self, line: Number, of: Option<Number>) {
+        self.is_changed |= self.state.tell_missed(line, of);
+    }
+
+    /// Writes down a call of a line that ends at `wall`.
+    pub(crate) fn record_call(&mut self, line: Number, record: CallRecord, wall: UnixTime) {
+        let talked = record
+            .answered
+            .map(|since| Duration::from_secs(wall.seconds().saturating_sub(since.seconds())));
+        let is_missed = record.way == Way::In && talked.is_none();
+        if let Some(ring) = record.ring.filter(|_| is_missed) {
+            // Without room, the caller's missed-call note writes it down once more.
+            self.state
+                .remember(NoteId::of_ring(ring), record.number, wall)
+                .ok();
+        }
+        if !is_missed {
+            // A line that talks with a number, or dials it, knows of its missed calls.
+            self.state.tell_missed(line, Some(record.number));
+        }
+        self.state.write_call(PastCall {
+            line,
+            number: record.number,
+            way: record.way,
+            began: record.began,
+            talked,
+            is_new: is_missed && !record.is_declined,
+        });
+        self.is_changed = true;
+    }
+
+    /// Writes down a missed call of which only the caller's note tells.
+    pub(crate) fn record_missed(
+        &mut self,
+        id: NoteId,
+        (line, number): (Number, Number),
+        (rang, wall): (UnixTime, UnixTime),
+    ) -> Result<(), Rejected> {
+        self.state.remember(id, number, wall)?;
+        self.state.write_call(PastCall {
+            line,
+            number,
+            way: Way::In,
+            began: rang,
+            talked: None,
+            is_new: true,
+        });
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// Keeps a text until a phone has taken it.
+    pub(crate) fn keep_text(&mut self, text: WaitingText, wall: UnixTime) -> Result<(), Rejected> {
+        self.state.keep_text(text, wall)?;
+        self.is_changed = true;
+        Ok(())
+    }
+
+    /// A phone has taken a text.
+    pub(crate) fn remove_text(&mut self, id: NoteId) {
+        self.state.texts.retain(|text| text.id != id);
+        self.is_changed = true;
+    }
+
+    /// The user has read a text of a line at a screen; false when there is none.
+    pub(crate) fn remove_text_of(&mut self, line: Number, id: NoteId) -> bool {
+        let before = self.state.texts.len();
+        self.state
+            .texts
+            .retain(|text| text.id != id || text.line != line);
+        let is_removed = self.state.texts.len() < before;
+        self.is_changed |= is_removed;
+        is_removed
+    }
+}
