@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ringfence_phonebook::{BookKey, NetworkSettings};
+use ringfence_book::{BookKey, NetworkSettings};
 use ringfence_sip::{Password, User};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

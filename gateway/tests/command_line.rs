@@ -8,10 +8,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+<<<<<<< HEAD
 use ringfence::state::keystore::{Keystore, LineFile, SipAccount};
 use ringfence::state::secret::Secret;
+=======
+use ringfence::keystore::{Keystore, LineFile, SipAccount};
+use ringfence::secret::Secret;
+use ringfence_book::NumberPlan;
+use ringfence_phonebook::PhoneBook;
+>>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_phonebook::config::Database;
-use ringfence_phonebook::{NumberPlan, PhoneBook};
 use zeroize::Zeroizing;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

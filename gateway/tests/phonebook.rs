@@ -13,9 +13,8 @@ use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreac
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::{
-    ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan, PhoneBook,
-};
+use ringfence_book::{ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan};
+use ringfence_phonebook::PhoneBook;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

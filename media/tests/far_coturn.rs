@@ -19,12 +19,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{
     FarConfig, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret,
     TurnServer, TurnTransport,
 };
 use ringfence_media::{Codec, Description};
-use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
 /// A coturn of our own; it ends with the test.
 struct Coturn {

@@ -14,10 +14,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
+use ringfence_book::{Listing, NumberPlan, Possession, RingKey};
 use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::store::sql::SqlStore;
-use ringfence_phonebook::{Book, Listing, NumberPlan, Possession, RingKey, Terms};
+use ringfence_phonebook::{Book, Terms};
 use tokio::runtime::Runtime;
 use x25519_dalek::StaticSecret;
 

@@ -1,13 +1,12 @@
 //! Reading the form that activates a number: from JSON values to keys that passed their checks. Whether the code is any good is not
 //! known here.
 
+use ringfence_book::challenge::Possession;
+use ringfence_book::code::{ActivationCode, CodeDigest, CodeError};
+use ringfence_book::keys::{IdentityKey, KeyError, RingKey};
+use ringfence_book::listing::{Listing, ListingError};
+use ringfence_book::wire::{Activate, Curve};
 use thiserror::Error;
-
-use crate::challenge::Possession;
-use crate::code::{ActivationCode, CodeDigest, CodeError};
-use crate::keys::{IdentityKey, KeyError, RingKey};
-use crate::listing::{Listing, ListingError};
-use crate::wire::{Activate, Curve};
 
 /// A form whose keys and self-signature are sound. Nothing is known yet about the code and about who holds the keys.
 #[derive(Clone, Copy, Debug)]

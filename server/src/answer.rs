@@ -1,6 +1,6 @@
 //! The wording of the answers to the operator's commands, for people or as JSON. A part of the program, not of the library.
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_phonebook::store::{Census, State};
 
 /// A number and its code.

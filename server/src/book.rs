@@ -17,23 +17,23 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::binding::Binding;
+use ringfence_book::day::Day;
+use ringfence_book::delta::MAX_CHANGES;
+use ringfence_book::keys::{BookKey, RingKey};
+use ringfence_book::membership::Membership;
+use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::root::Root;
+use ringfence_book::rotation;
 use sha2::Sha256;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 use crate::activation::{Activation, Refusal};
 use crate::admin::{AdminToken, TokenDigest};
-use crate::binding::Binding;
-use crate::churn;
-use crate::day::Day;
 use crate::decoy::{Decoys, Outside};
-use crate::delta::MAX_CHANGES;
-use crate::keys::{BookKey, RingKey};
-use crate::membership::Membership;
-use crate::number::{Number, NumberPlan};
 use crate::published::Published;
 use crate::reception::{BINDING_DAYS, Reception};
-use crate::root::Root;
 use crate::store::{Archive, Census, Charter, State, Store, StoreError};
 
 use self::turns::Turns;
@@ -70,7 +70,7 @@ impl Terms {
     /// wait and each number is also repeated as it is; at least 16 (3 kB), and no more than a delta takes.
     #[must_use]
     pub fn every(period: u32, plan: NumberPlan) -> Self {
-        let wanted = u16::try_from(2 * churn::due(plan.count(), period)).unwrap_or(MAX_CHANGES);
+        let wanted = u16::try_from(2 * rotation::due(plan.count(), period)).unwrap_or(MAX_CHANGES);
         let changes = wanted.clamp(LEAST_CHANGES, MAX_CHANGES);
         Self {
             plan,

@@ -9,21 +9,21 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ringfence_book::delta::MAX_CHANGES;
+use ringfence_book::keys::{BookKey, RingKey};
+use ringfence_book::membership::MembersToken;
+use ringfence_book::number::NumberPlan;
+use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_book::wire::{Base64, NetworkSettings};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub use self::fault::ConfigError;
 pub use self::web::{Limits, Proxies, TlsFiles};
 use crate::book::{LISTING_VALID_UNTIL, Terms};
-use crate::delta::MAX_CHANGES;
 use crate::duty::log::Format;
 use crate::exchange::settings::{RelayTable, TurnTable, check_name};
 use crate::forwarded::ForwardedHeader;
-use crate::keys::{BookKey, RingKey};
-use crate::membership::MembersToken;
-use crate::number::NumberPlan;
-use crate::turn::TurnSecret;
-use crate::wire::{Base64, NetworkSettings};
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;

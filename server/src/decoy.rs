@@ -9,14 +9,13 @@
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_core::CryptoRng;
+use ringfence_book::day::Day;
+use ringfence_book::keys::{IdentityKey, RingKey};
+use ringfence_book::listing::Listing;
+use ringfence_book::number::Number;
 use sha2::Sha256;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
-
-use crate::day::Day;
-use crate::keys::{IdentityKey, RingKey};
-use crate::listing::Listing;
-use crate::number::Number;
 
 const IDENTITY: &[u8] = b"ringfence/1 decoy identity\0";
 const OUTSIDE_IDENTITY: &[u8] = b"ringfence/1 outside identity\0";

@@ -24,6 +24,8 @@ use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use ringfence_book::membership::Membership;
+use ringfence_book::wire;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -35,12 +37,10 @@ use self::turn::TurnDesk;
 use crate::admin::TokenDigest;
 use crate::book::Book;
 use crate::config::Config;
-use crate::membership::Membership;
 use crate::published::Published;
 use crate::reading_room::ReadingRoom;
 use crate::reception::Reception;
 use crate::store::StoreError;
-use crate::wire;
 
 pub(crate) use self::visits::run;
 

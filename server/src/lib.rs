@@ -10,30 +10,18 @@
 
 pub mod activation;
 pub mod admin;
-pub mod binding;
 pub mod book;
-pub mod challenge;
-pub mod churn;
-pub mod code;
 #[cfg(feature = "service")]
 pub mod config;
-pub mod copy;
-pub mod day;
 mod decoy;
-pub mod delta;
 #[cfg(feature = "service")]
 pub mod duty;
 #[cfg(feature = "service")]
 pub mod exchange;
-pub mod fetch;
 pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
-pub mod keys;
 pub mod limit;
-pub mod listing;
-pub mod membership;
-pub mod number;
 #[cfg(feature = "service")]
 pub mod operator;
 pub mod owner;
@@ -45,38 +33,20 @@ mod reading_room;
 pub mod reception;
 #[cfg(feature = "service")]
 pub mod relay;
-pub mod root;
 #[cfg(feature = "service")]
 pub mod service;
 pub mod shelf;
-pub mod stamp;
 pub mod store;
-pub mod tile;
-pub mod timetable;
 #[cfg(feature = "service")]
 pub mod tls;
 #[cfg(feature = "turn")]
 pub mod turn;
-pub mod wire;
 
-pub use binding::{Binding, BindingError};
 pub use book::{Book, Terms};
-pub use challenge::{Challenge, Possession};
-pub use code::{ActivationCode, CodeDigest, CodeError};
-pub use copy::{CopyError, Lie, VerifiedBook};
-pub use day::Day;
-pub use delta::{Delta, DeltaError};
 #[cfg(feature = "service")]
 pub use exchange::Exchange;
-pub use fetch::{Fetch, FetchError, Fetched, Want};
-pub use keys::{BookKey, IdentityKey, KeyError, RingKey};
-pub use listing::{Listing, ListingError};
-pub use number::{Number, NumberError, NumberPlan};
 #[cfg(feature = "service")]
 pub use relay::EmbeddedRelay;
-pub use root::{Root, RootError, RootHash};
 #[cfg(feature = "service")]
 pub use service::PhoneBook;
 pub use store::{Archive, MemoryStore, Store};
-pub use tile::{Tile, TileError};
-pub use wire::NetworkSettings;

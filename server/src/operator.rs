@@ -7,6 +7,7 @@ pub mod export;
 use std::io;
 use std::path::PathBuf;
 
+use ringfence_book::number::{Number, NumberError, NumberPlan};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -14,7 +15,6 @@ use tokio::task::spawn_blocking;
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError, Terms};
 use crate::config::{Config, Database};
-use crate::number::{Number, NumberError, NumberPlan};
 use crate::service::{StartError, draw_seed, open_store, unix_now};
 use crate::store::{Census, State, Store, StoreError};
 

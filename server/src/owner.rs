@@ -1,9 +1,9 @@
 //! What the owner of a number asks of the book: another ring key, or an end. Each form answers a challenge of the reception, which
 //! is used up by it. Whether the sender is the owner is not known here.
 
-use crate::challenge::{Challenge, Possession};
-use crate::listing::Listing;
-use crate::number::Number;
+use ringfence_book::challenge::{Challenge, Possession};
+use ringfence_book::listing::Listing;
+use ringfence_book::number::Number;
 
 /// A new ring key of the same identity.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,6 @@ pub struct Deactivation {
     pub number: Number,
     /// What was asked.
     pub challenge: Challenge,
-    /// See [`crate::challenge::sign_deactivation`].
+    /// See [`ringfence_book::challenge::sign_deactivation`].
     pub signature: [u8; 64],
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence_book::root::Root;
+use ringfence_book::wire::NetworkSettings;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error};
@@ -10,10 +12,8 @@ use tracing::{debug, error};
 use crate::book::Book;
 use crate::config::Config;
 use crate::http::Shared;
-use crate::root::Root;
 use crate::service::unix_now;
 use crate::store::StoreError;
-use crate::wire::NetworkSettings;
 
 /// How often the book looks for what other processes changed in its database. Far below the minutes in which engines come for it.
 const GLANCE: Duration = Duration::from_secs(5);

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use ringfence_book::keys::{IdentityKey, KEY_BYTES};
+use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::root::{Root, TilesHash};
+use ringfence_book::tile::Tile;
+
 use crate::decoy::Outside;
-use crate::keys::{IdentityKey, KEY_BYTES};
-use crate::number::{Number, NumberPlan};
-use crate::root::{Root, TilesHash};
 use crate::shelf::Shelf;
 use crate::store::Record;
-use crate::tile::Tile;
 
 /// A tile with the name of its content.
 #[derive(Clone, Debug)]
@@ -233,9 +234,9 @@ mod tests {
 
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+    use ringfence_book::day::Day;
 
     use super::*;
-    use crate::day::Day;
     use crate::decoy::Decoys;
 
     fn decoy(number: Number, seed: u8) -> Record {

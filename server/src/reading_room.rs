@@ -4,10 +4,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
+use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block};
 use tokio::task::spawn_blocking;
 
 use crate::published::Published;
-use crate::shelf::{BLOCK_ROOTS, block_of, first_of_block};
 use crate::store::{Archive, StoreError};
 
 /// Where readers queue for what is not in memory, one at a time.

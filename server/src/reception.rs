@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::binding::Binding;
+use ringfence_book::challenge::Challenge;
+use ringfence_book::day::Day;
+use ringfence_book::keys::BookKey;
+use ringfence_book::number::Number;
 
-use crate::binding::Binding;
-use crate::challenge::Challenge;
-use crate::day::Day;
-use crate::keys::BookKey;
-use crate::number::Number;
 use crate::published::{Dialled, Published};
 
 /// How long a challenge waits for its answer.

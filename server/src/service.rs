@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
+use ringfence_book::keys::BookKey;
+use ringfence_book::root::Root;
+use ringfence_book::wire::NetworkSettings;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,12 +27,9 @@ use crate::config::Config;
 use crate::duty::page::{Page, PageError};
 pub use crate::http::monitor::Complaint;
 use crate::http::{self, Shared, monitor};
-use crate::keys::BookKey;
 use crate::press::{self, Press};
-use crate::root::Root;
 use crate::store::StoreError;
 use crate::tls::{self, Certificate, TlsError};
-use crate::wire::NetworkSettings;
 
 use self::opening::open_book;
 pub(crate) use self::opening::{draw_seed, open_database, open_store};

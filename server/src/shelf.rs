@@ -4,30 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::delta::Delta;
-use crate::root::Root;
-use crate::store::{Edition, RootBytes};
+use ringfence_book::blocks::{RECENT_DELTAS, block_of, first_of_block};
+use ringfence_book::delta::Delta;
+use ringfence_book::root::Root;
 
-/// Roots in a block of roots: block `b` holds the epochs `b * 256 + 1` to `b * 256 + 256`.
-pub const BLOCK_ROOTS: u32 = 256;
-
-/// Deltas at hand. An engine that is further behind does better to fetch tiles.
-pub const RECENT_DELTAS: u32 = 64;
+use crate::store::Edition;
 
 /// Together they take no more than this, whatever their length.
 const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
-
-/// The block that an epoch's root is in. Epochs are counted from 1, blocks from 0.
-#[must_use]
-pub const fn block_of(epoch: u32) -> u32 {
-    epoch.saturating_sub(1) / BLOCK_ROOTS
-}
-
-/// The first epoch of a block.
-#[must_use]
-pub const fn first_of_block(block: u32) -> u32 {
-    block.saturating_mul(BLOCK_ROOTS).saturating_add(1)
-}
 
 /// The shelf as it stands after one epoch.
 #[derive(Clone)]
@@ -108,10 +92,4 @@ impl Shelf {
         let index = self.deltas.len().checked_sub(1 + behind as usize)?;
         self.deltas.get(index)
     }
-}
-
-/// Whether the roots are those of one whole block.
-#[must_use]
-pub fn is_full_block(roots: &[u8]) -> bool {
-    roots.len() == BLOCK_ROOTS as usize * size_of::<RootBytes>()
 }

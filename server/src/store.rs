@@ -9,15 +9,15 @@ pub mod sql;
 use std::error::Error;
 use std::fmt;
 
+use ringfence_book::code::CodeDigest;
+use ringfence_book::keys::KEY_BYTES;
+use ringfence_book::listing::LISTING_BYTES;
+use ringfence_book::number::Number;
+use ringfence_book::root::ROOT_BYTES;
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
 use crate::admin::TokenDigest;
-use crate::code::CodeDigest;
-use crate::keys::KEY_BYTES;
-use crate::listing::LISTING_BYTES;
-use crate::number::Number;
-use crate::root::ROOT_BYTES;
 
 pub use self::memory::MemoryStore;
 
@@ -101,7 +101,7 @@ pub struct Edition {
     pub rows: Vec<Row>,
     /// All roots of the last root's block, it included.
     pub block: Vec<RootBytes>,
-    /// The newest deltas, at most [`crate::shelf::RECENT_DELTAS`], oldest first.
+    /// The newest deltas, at most [`ringfence_book::blocks::RECENT_DELTAS`], oldest first.
     pub deltas: Vec<Vec<u8>>,
 }
 

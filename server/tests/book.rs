@@ -14,17 +14,18 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ringfence_book::wire::{Activate, Base64};
+use ringfence_book::{
+    ActivationCode, BookKey, CodeDigest, Day, Delta, Listing, NetworkSettings, Number, NumberPlan,
+    RingKey, Tile,
+};
 use ringfence_phonebook::activation::{Activation, Refusal};
 use ringfence_phonebook::book::{
     ActivateError, Book, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL, OpenError,
 };
 use ringfence_phonebook::published::Dialled;
 use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
-use ringfence_phonebook::wire::{Activate, Base64};
-use ringfence_phonebook::{
-    ActivationCode, BookKey, CodeDigest, Day, Delta, Listing, MemoryStore, NetworkSettings, Number,
-    NumberPlan, RingKey, Store, Terms, Tile,
-};
+use ringfence_phonebook::{MemoryStore, Store, Terms};
 use x25519_dalek::StaticSecret;
 
 use crate::each::with_each_store;
@@ -60,7 +61,7 @@ fn form(book: &Book, issue: &Issue, seed: u8) -> Activation {
     .unwrap()
 }
 
-fn refusal(result: Result<ringfence_phonebook::Binding, ActivateError>) -> Refusal {
+fn refusal(result: Result<ringfence_book::Binding, ActivateError>) -> Refusal {
     match result {
         Err(ActivateError::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),

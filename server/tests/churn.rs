@@ -12,16 +12,14 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::rotation::{self, RING_KEY_LIFE};
+use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey};
 use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
-use ringfence_phonebook::churn::{self, RING_KEY_LIFE};
 use ringfence_phonebook::owner::Rotation;
 use ringfence_phonebook::store::Charter;
-use ringfence_phonebook::{
-    Book, Challenge, Delta, Listing, MemoryStore, Number, NumberPlan, Possession, RingKey, Store,
-    Terms,
-};
+use ringfence_phonebook::{Book, MemoryStore, Store, Terms};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -47,7 +45,7 @@ enum Law {
 impl Law {
     fn next(self, now: u64, rng: &mut ChaCha20Rng) -> u64 {
         now + match self {
-            Self::WithoutMemory => churn::wait(RING_KEY_LIFE, rng).as_secs(),
+            Self::WithoutMemory => rotation::wait(RING_KEY_LIFE, rng).as_secs(),
             Self::LastWeek => (24 + rng.next_u64() % 7) * DAY,
         }
     }

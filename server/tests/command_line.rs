@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
-use ringfence_phonebook::wire::{Activate, NetworkSettings};
+use ringfence_book::wire::{Activate, NetworkSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 use x25519_dalek::StaticSecret;

@@ -14,18 +14,18 @@ use std::collections::BTreeSet;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ringfence_book::blocks::{BLOCK_ROOTS, RECENT_DELTAS};
+use ringfence_book::challenge::sign_deactivation;
+use ringfence_book::root::{RootHash, TilesHash};
+use ringfence_book::{
+    ActivationCode, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Tile,
+};
 use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::book::{IssueError, KEPT_DELTAS, LISTING_VALID_UNTIL, OwnerError};
-use ringfence_phonebook::challenge::sign_deactivation;
 use ringfence_phonebook::owner::{Deactivation, Rotation};
 use ringfence_phonebook::published::Published;
-use ringfence_phonebook::root::{RootHash, TilesHash};
-use ringfence_phonebook::shelf::{BLOCK_ROOTS, RECENT_DELTAS};
 use ringfence_phonebook::store::{Closing, REST, Revision, State};
-use ringfence_phonebook::{
-    ActivationCode, Book, Challenge, Delta, Listing, MemoryStore, Number, Possession, RingKey,
-    Root, Terms, Tile,
-};
+use ringfence_phonebook::{Book, MemoryStore, Terms};
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 

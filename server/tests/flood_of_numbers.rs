@@ -11,8 +11,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
+use ringfence_book::NumberPlan;
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database, Limits};
-use ringfence_phonebook::{NumberPlan, PhoneBook};
 
 /// Requests that are sent before their answers are read.
 const AT_ONCE: u64 = 50;

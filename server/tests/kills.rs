@@ -21,14 +21,14 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::root::TilesHash;
+use ringfence_book::{
+    ActivationCode, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Tile,
+};
 use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::book::{ActivateError, LISTING_VALID_UNTIL};
-use ringfence_phonebook::root::TilesHash;
 use ringfence_phonebook::store::sql::SqlStore;
-use ringfence_phonebook::{
-    ActivationCode, Book, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Terms,
-    Tile,
-};
+use ringfence_phonebook::{Book, Terms};
 use x25519_dalek::StaticSecret;
 
 /// The time; it stands still.

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::Instant;
 
 use ed25519_dalek::SigningKey;
-use ringfence_phonebook::wire::{Activate, Issued, NetworkSettings};
+use ringfence_book::wire::{Activate, Issued, NetworkSettings};
 use x25519_dalek::StaticSecret;
 
 /// Activations in a run, and connections that they come by.

@@ -11,16 +11,16 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ringfence_book::root::TilesHash;
+use ringfence_book::{
+    Delta, Listing, NetworkSettings, Number, NumberPlan, Possession, RingKey, Root, Tile,
+};
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
-use ringfence_phonebook::root::TilesHash;
 use ringfence_phonebook::store::REST;
 use ringfence_phonebook::store::sql::SqlStore;
-use ringfence_phonebook::{
-    Book, Delta, Listing, NetworkSettings, Number, NumberPlan, PhoneBook, Possession, RingKey,
-    Root, Store, Tile,
-};
+use ringfence_phonebook::{Book, PhoneBook, Store};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -247,7 +247,7 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     assert!(close(&mut copy).follows(book.published().root().unwrap()));
 }
 
-fn activate(book: &mut Book, code: &ringfence_phonebook::ActivationCode, seed: u8) {
+fn activate(book: &mut Book, code: &ringfence_book::ActivationCode, seed: u8) {
     let (identity, ring) = (
         ed25519_dalek::SigningKey::from_bytes(&[seed; 32]),
         StaticSecret::from([seed; 32]),

@@ -10,8 +10,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use ringfence_book::NumberPlan;
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::{NumberPlan, PhoneBook};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use ringfence_book::Day;
 use ringfence_engine::{
     End, Step,
     line::identity::Identity,
     trust::contacts::{ShownBy, Standing},
 };
-use ringfence_phonebook::Day;
 use ringfence_tests::world::{
     CallPair, World,
     handset::HandsetEvent,

@@ -7,7 +7,7 @@ use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 const SOON: Duration = Duration::from_secs(5);
 
-fn called(world: &World, pair: CallPair) -> ringfence_phonebook::Number {
+fn called(world: &World, pair: CallPair) -> ringfence_book::Number {
     world.number(pair.callee, 0)
 }
 

@@ -1,6 +1,6 @@
 //! Each engine checks its own numbers in every root of the book, because no other engine can tell that a record of them is false.
 
-use ringfence_phonebook::root::TilesHash;
+use ringfence_book::root::TilesHash;
 use ringfence_tests::world::World;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_tests::world::{
     CallPair, World,
     handset::HandsetEvent,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_engine::trust::roots::SplitView;
-use ringfence_phonebook::Root;
+use ringfence_book::Root;
 use ringfence_tests::{
     tone::HIGH,
     world::{CallPair, World},

@@ -18,7 +18,7 @@ use ringfence::{
     },
     softphone::{PhoneEvent, Registration},
 };
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
     browser::CHROMIUM,

@@ -1,7 +1,7 @@
 //! `ringfence activate`: redeems an activation code, which adds a line to an engine that is set up.
 
 use clap::Args;
-use ringfence_phonebook::ActivationCode;
+use ringfence_book::ActivationCode;
 
 use super::{CommandError, PathArgs, begin_log, lines, open_store, say};
 use crate::lines::activate::activate;

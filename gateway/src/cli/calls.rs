@@ -99,7 +99,7 @@ mod tests {
     use std::time::Duration;
 
     use ringfence_engine::time::UnixTime;
-    use ringfence_phonebook::Number;
+    use ringfence_book::Number;
 
     use super::*;
 

@@ -4,8 +4,8 @@ use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
 use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::wire::{Base64, Deactivate};
-use ringfence_phonebook::{BookKey, Challenge, Number};
+use ringfence_book::wire::{Base64, Deactivate};
+use ringfence_book::{BookKey, Challenge, Number};
 use serde_json::json;
 
 use super::progress::ProgressLine;

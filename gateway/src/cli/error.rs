@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use ringfence_engine::line::command::WishFault;
 use ringfence_engine::trust::contacts::ContactFault;
 use ringfence_engine::trust::directory::LookupError;
-use ringfence_phonebook::CodeError;
-use ringfence_phonebook::duty::page::PageError;
+use ringfence_book::CodeError;
+use ringfence_daemon::page::PageError;
 
 use crate::config::ConfigError;
 use crate::lines::LineError;

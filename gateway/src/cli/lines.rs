@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::Args;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use serde_json::{Value, json};
 
 use super::{CommandError, PathArgs, passphrase, say};

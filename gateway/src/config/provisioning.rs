@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::ConfigError;
 use super::raw::RawProvisioning;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_phonebook::{BookKey, Listing, Number};
+use ringfence_book::{BookKey, Listing, Number};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

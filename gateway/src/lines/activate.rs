@@ -4,8 +4,8 @@
 
 use rand::Rng;
 use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::wire::{Activate, Activated, Base64, Curve, Jwk};
-use ringfence_phonebook::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
+use ringfence_book::wire::{Activate, Activated, Base64, Curve, Jwk};
+use ringfence_book::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
 use zeroize::Zeroizing;
 
 use super::{LineError, next_renewal};

@@ -2,7 +2,7 @@
 //!
 //! What went wrong is said in the log, without the names of servers.
 
-use ringfence_phonebook::NetworkSettings;
+use ringfence_book::NetworkSettings;
 use tokio::sync::watch;
 
 use super::renew::{RenewalOutcome, Renewals};

@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::wire::{Hex, Verify};
-use ringfence_phonebook::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
+use ringfence_book::wire::{Hex, Verify};
+use ringfence_book::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
 
 use super::LineError;
 use super::rotate::rotate;

@@ -1,5 +1,5 @@
 //! Replacing ring keys: after a wait without memory of 28 days on average, the law by which the phone book renews its decoys
-//! (`ringfence_phonebook::churn`), so that nobody tells by a key's age or by the time of day whether somebody has the number. The
+//! (`ringfence_book::rotation`), so that nobody tells by a key's age or by the time of day whether somebody has the number. The
 //! private half of the key before opens rings for 7 days more and is then destroyed, so that what was rung earlier can no longer be
 //! read by whoever takes this machine.
 //!
@@ -7,8 +7,8 @@
 //! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
 
 use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::wire::{Base64, Rotate};
-use ringfence_phonebook::{Challenge, Day, NetworkSettings, Number};
+use ringfence_book::wire::{Base64, Rotate};
+use ringfence_book::{Challenge, Day, NetworkSettings, Number};
 
 use super::{LineError, next_renewal};
 use crate::net::book::{BookClient, BookError};

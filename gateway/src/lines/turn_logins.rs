@@ -3,8 +3,8 @@
 //! They are given to whoever shows the members' token. That is the same for all members, and the settings that the root signs name its
 //! hash, so that the book cannot tell by it who fetches; it comes with a renewed binding and is good for a month or two.
 
-use ringfence_phonebook::membership::digest;
-use ringfence_phonebook::{Day, NetworkSettings};
+use ringfence_book::membership::digest;
+use ringfence_book::{Day, NetworkSettings};
 
 use super::LineError;
 use super::renew::Renewals;

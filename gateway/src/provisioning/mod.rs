@@ -19,7 +19,7 @@ pub(crate) mod service;
 mod snom;
 mod yealink;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use zeroize::Zeroizing;
 
 use desk_phones::DeskPhones;

@@ -94,7 +94,7 @@ fn notice(
 
 #[cfg(test)]
 mod tests {
-    use ringfence_phonebook::Number;
+    use ringfence_book::Number;
 
     use super::*;
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ringfence_book::Number;
 use ringfence_media::Srtp;
-use ringfence_phonebook::Number;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Provisioning};

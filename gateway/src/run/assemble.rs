@@ -12,7 +12,7 @@ use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config as EngineConfig, Line};
-use ringfence_phonebook::{Binding, BookKey, NetworkSettings, Number};
+use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ringfence_phonebook::NetworkSettings;
+use ringfence_book::NetworkSettings;
 use ringfence_phonebook::duty::log::{Dial, FilterError};
 use tokio::time::timeout;
 

@@ -1,8 +1,8 @@
 //! The Nostr relay and the TURN server of a self-call: embedded ones, or the real ones of the user's settings.
 
 use rand::RngExt;
+use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_phonebook::relay::EmbeddedRelay;
-use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
 
 use super::{ANY_PORT, NetworkServers, StackError, StackOptions};

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
-use ringfence_phonebook::NumberPlan;
+use ringfence_book::NumberPlan;
 use ringfence_phonebook::config::Database;
 use ringfence_phonebook::relay::EmbeddedRelay;
 use ringfence_phonebook::service::PhoneBook;

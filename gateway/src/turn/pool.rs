@@ -264,9 +264,9 @@ async fn return_to_server(
 mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
+    use ringfence_book::turn_credentials::TurnSecret;
     use ringfence_media::far::Role;
     use ringfence_media::{Codec, Description};
-    use ringfence_phonebook::turn::TurnSecret;
     use ringfence_phonebook::turn::service::EmbeddedTurn;
     use tokio::net::TcpListener;
     use tokio::time::timeout;

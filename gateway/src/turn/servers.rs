@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
-use ringfence_phonebook::turn::{TurnSecret, rest_credentials};
 
 use super::credentials::TurnLogin;
 use super::{TurnSocket, TurnTarget, Wire};

@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
+use ringfence_book::NumberPlan;
+use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_phonebook::Exchange;
 use ringfence_phonebook::config::{Config, Database};
 use ringfence_phonebook::exchange::settings::{RelayTable, TurnProgram, TurnTable};
-use ringfence_phonebook::turn::TurnSecret;
-use ringfence_phonebook::{Exchange, NumberPlan};
 
 use crate::town::{ANY_PORT, House, TURN_SECRET, is_over};
 

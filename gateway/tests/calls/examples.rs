@@ -55,7 +55,7 @@ async fn a_number_is_looked_up_in_a_downloaded_book() {
     );
     let told = example.prints("ring key").await;
     assert!(told.starts_with("512 numbers, epoch "), "{told}");
-    let binding = ringfence_phonebook::Binding::decode(&a.line.binding).unwrap();
+    let binding = ringfence_book::Binding::decode(&a.line.binding).unwrap();
     let identity = hex::encode(binding.identity().as_bytes());
     assert!(told.contains(&identity), "{told}");
 }

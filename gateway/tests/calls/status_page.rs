@@ -13,7 +13,7 @@ use ringfence_engine::line::saved_state::{Ledger, WaitingText};
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contacts, Learnt};
-use ringfence_phonebook::{Day, Number};
+use ringfence_book::{Day, Number};
 use zeroize::Zeroizing;
 
 use crate::program::{Program, settings};

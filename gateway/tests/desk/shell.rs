@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ringfence_book::NumberPlan;
+use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_phonebook::config::Database;
-use ringfence_phonebook::turn::TurnSecret;
 use ringfence_phonebook::turn::service::EmbeddedTurn;
-use ringfence_phonebook::{EmbeddedRelay, NumberPlan, PhoneBook};
+use ringfence_phonebook::{EmbeddedRelay, PhoneBook};
 use tempfile::TempDir;
 
 pub(crate) const ANY_PORT: SocketAddr =

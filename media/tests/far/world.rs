@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret, TurnServer,
     TurnTransport,
 };
 use ringfence_media::{Codec, Description};
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSecret,
-    TurnSettings, rest_credentials,
+    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 
 /// The first leg calls the second.

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence_book::delta::{Change, Delta};
+use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::root::{Root, RootHash, Statement};
 use sha2::{Digest, Sha256};
 
 use super::turns::changes;
 use super::{Book, opening};
-use crate::delta::{Change, Delta};
-use crate::number::{Number, NumberPlan};
 use crate::published::Published;
-use crate::root::{Root, RootHash, Statement};
 use crate::shelf::Shelf;
 use crate::store::{Closing, Edition, Revision, Store, StoreError};
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+use ringfence_book::code::ActivationCode;
+use ringfence_book::number::{Number, NumberPlan};
 
 use super::{Book, IssueError};
-use crate::code::ActivationCode;
-use crate::number::{Number, NumberPlan};
 
 /// How long an activation code is good.
 pub const CODE_LIFE: Duration = Duration::from_secs(24 * 60 * 60);

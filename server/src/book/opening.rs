@@ -7,14 +7,14 @@ use std::thread;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::tile::TILE_RECORDS;
 use tracing::info;
 
 use super::{LISTING_VALID_UNTIL, OpenError, draw_key};
 use crate::decoy::Decoys;
-use crate::number::{Number, NumberPlan};
 use crate::published::Published;
 use crate::store::{Record, Row, Store, StoreError};
-use crate::tile::TILE_RECORDS;
 
 /// Numbers in a stretch: one transaction, about a megabyte of records.
 const STRETCH: usize = 16 * TILE_RECORDS as usize;

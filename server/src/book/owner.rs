@@ -1,9 +1,10 @@
 //! What changes at the word of a number's owner, or of the operator: another ring key, or an end. Published at the end of an epoch.
 
+use ringfence_book::challenge::is_deactivation;
+use ringfence_book::keys::IdentityKey;
+use ringfence_book::number::Number;
+
 use super::{Book, LISTING_VALID_UNTIL, OwnerError};
-use crate::challenge::is_deactivation;
-use crate::keys::IdentityKey;
-use crate::number::Number;
 use crate::owner::{Deactivation, Rotation};
 use crate::published::Dialled;
 use crate::store::{Revision, StoreError};

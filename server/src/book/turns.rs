@@ -1,4 +1,4 @@
-//! What changes in an epoch: what waits, then decoys whose turn it is by the law of [`crate::churn`], then any records as they are, so
+//! What changes in an epoch: what waits, then decoys whose turn it is by the law of [`ringfence_book::rotation`], then any records as they are, so
 //! that the length tells nothing and a repeat is as likely for a number that somebody has as for any other.
 
 use std::collections::BTreeSet;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
+use ringfence_book::listing::Listing;
+use ringfence_book::number::{Number, NumberPlan};
+use ringfence_book::rotation::{IDENTITY_LIFE, RING_KEY_LIFE, comes_within};
 
 use super::{Book, LISTING_VALID_UNTIL};
-use crate::churn::{IDENTITY_LIFE, RING_KEY_LIFE, comes_within};
-use crate::listing::Listing;
-use crate::number::{Number, NumberPlan};
 use crate::published::Published;
 use crate::store::{Record, Revision, StoreError};
 

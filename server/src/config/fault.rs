@@ -3,10 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use ringfence_book::delta::MAX_CHANGES;
 use thiserror::Error;
 
 use super::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
-use crate::delta::MAX_CHANGES;
 use crate::exchange::settings::TableError;
 use crate::limit::Rate;
 

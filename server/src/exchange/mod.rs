@@ -12,6 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ringfence_book::turn_credentials::TurnSecret;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -22,10 +23,10 @@ use crate::PhoneBook;
 use crate::config::{Config, Database};
 use crate::relay::{EmbeddedRelay, RelayError, RelayPlan};
 use crate::service::StartError;
+use crate::turn::TurnPlan;
 #[cfg(unix)]
 use crate::turn::coturn::Coturn;
 use crate::turn::service::{EmbeddedTurn, TurnStartError};
-use crate::turn::{TurnPlan, TurnSecret};
 
 /// How long the TURN server may keep a stop waiting.
 const FAREWELL: Duration = Duration::from_secs(1);

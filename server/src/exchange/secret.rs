@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use ringfence_book::turn_credentials::TurnSecret;
 use zeroize::Zeroizing;
-
-use crate::turn::TurnSecret;
 
 /// Random bytes of a secret, written in hexadecimal.
 const BYTES: usize = 32;

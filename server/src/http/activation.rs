@@ -7,13 +7,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
+use ringfence_book::code::ActivationCode;
+use ringfence_book::wire;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::activation::Activation;
-use crate::code::ActivationCode;
 use crate::service::unix_now;
-use crate::wire;
 
 /// `POST /api/activate`
 pub(super) async fn activate(

@@ -9,15 +9,15 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::response::Response;
+use ringfence_book::number::Number;
+use ringfence_book::wire;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::admin::TokenDigest;
 use crate::book::Book;
-use crate::number::Number;
 use crate::service::unix_now;
 use crate::store::{Census, State as NumberState, StoreError};
-use crate::wire;
 
 /// Numbers on a page, at most.
 const MAX_PAGE: u32 = 1_000;

@@ -7,13 +7,13 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
+use ringfence_book::wire;
 use tracing::{debug, error};
 
 use super::unstored;
 use crate::activation::Refusal;
 use crate::book::{ActivateError, IssueError, OwnerError};
 use crate::store::StoreError;
-use crate::wire;
 
 /// Every way in which a request fails.
 #[derive(Debug)]

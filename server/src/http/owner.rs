@@ -8,19 +8,19 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
+use ringfence_book::binding::Binding;
+use ringfence_book::challenge::Challenge;
+use ringfence_book::day::Day;
+use ringfence_book::listing::Listing;
+use ringfence_book::number::Number;
+use ringfence_book::wire;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
-use crate::binding::Binding;
-use crate::challenge::Challenge;
-use crate::day::Day;
-use crate::listing::Listing;
-use crate::number::Number;
 use crate::owner::{Deactivation, Rotation};
 use crate::published::Dialled;
 use crate::reception::ChallengeId;
 use crate::service::{now, unix_now};
-use crate::wire;
 
 /// `POST /api/auth/challenge`
 pub(super) async fn challenge(

@@ -9,11 +9,11 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ringfence_book::code::CodePrefix;
 
 use super::Shared;
 use super::failure::Failure;
 use super::visits::Peer;
-use crate::code::CodePrefix;
 use crate::config::{Limits, Proxies};
 use crate::limit::{House, Meter, Rate, TooOften};
 use crate::service::now;

@@ -10,13 +10,13 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use ringfence_book::blocks::is_full_block;
+use ringfence_book::number::Number;
+use ringfence_book::wire;
 
 use super::failure::Failure;
 use super::{Shared, unstored};
-use crate::number::Number;
 use crate::published::{Dialled, PublishedTile};
-use crate::shelf::is_full_block;
-use crate::wire;
 
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";

@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block, is_full_block};
+use ringfence_book::root::{ROOT_BYTES, Root};
+
 use super::{OperatorError, with_book};
 use crate::book::{Book, KEPT_DELTAS};
 use crate::config::Config;
-use crate::root::{ROOT_BYTES, Root};
-use crate::shelf::{BLOCK_ROOTS, block_of, first_of_block, is_full_block};
 
 /// Writes `api/v1/...` into the folder, or brings it up to date: only what changed is written, each file whole, the root last.
 /// Answers the epoch.

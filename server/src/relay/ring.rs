@@ -4,8 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nostr::{Alphabet, Event, Filter, SingleLetterTag};
-
-use crate::stamp;
+use ringfence_book::proof_of_work;
 
 /// The kind of a sealed ring's event.
 pub const RING_KIND: u16 = 20_777;
@@ -73,7 +72,7 @@ pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Car
     if end <= unix || end > unix + longest {
         return Err(NotARing::Expiry);
     }
-    if !stamp::check(event.pubkey.as_bytes(), nonce, work_bits, unix) {
+    if !proof_of_work::check(event.pubkey.as_bytes(), nonce, work_bits, unix) {
         return Err(NotARing::Stamp);
     }
     let content = (event.content.len() == CONTENT).then(|| STANDARD.decode(&event.content));

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ringfence_book::blocks;
+use ringfence_book::blocks::RECENT_DELTAS;
+use ringfence_book::code::CodeDigest;
+use ringfence_book::keys::KEY_BYTES;
+use ringfence_book::number::Number;
+
 use super::{
     Archive, Census, Charter, Closing, Edition, REST, Record, Revision, RootBytes, Row, State,
     Store, StoreError,
 };
-use crate::code::CodeDigest;
-use crate::keys::KEY_BYTES;
-use crate::number::Number;
-use crate::shelf::{self, RECENT_DELTAS};
 
 /// Everything in maps.
 #[derive(Default)]
@@ -276,7 +278,7 @@ impl Store for MemoryStore {
             rows: self.rows.values().filter(changed).cloned().collect(),
             block: history
                 .roots
-                .range(shelf::first_of_block(shelf::block_of(*epoch))..)
+                .range(blocks::first_of_block(blocks::block_of(*epoch))..)
                 .map(|(_, root)| *root)
                 .collect(),
             deltas,

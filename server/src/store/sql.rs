@@ -11,6 +11,9 @@ mod reading;
 
 use std::fmt;
 
+use ringfence_book::code::CodeDigest;
+use ringfence_book::keys::KEY_BYTES;
+use ringfence_book::number::Number;
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, ConnectOptions, Connection};
 use tokio::runtime::Handle;
@@ -19,9 +22,6 @@ use super::{
     Archive, Census, Charter, Closing, Edition, Record, Revision, RootBytes, Row, State, Store,
     StoreError,
 };
-use crate::code::CodeDigest;
-use crate::keys::KEY_BYTES;
-use crate::number::Number;
 
 /// Which database it is: what they do not have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use ringfence_book::turn_credentials::{TurnSecret, expiry, password_for};
 use stun_types::attribute::{ErrorCode, MessageIntegrity, Username};
 use stun_types::message::{
     IntegrityAlgorithm, LongTermCredentials, Message, MessageClass, MessageIntegrityCredentials,
@@ -13,8 +14,6 @@ use stun_types::message::{
 use stun_types::prelude::{AttributeStaticType, MessageWrite, MessageWriteExt};
 use turn_types::attribute::XorPeerAddress;
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SEND};
-
-use super::credentials::{TurnSecret, expiry, password_for};
 
 /// Peer addresses looked at in one request; CreatePermission may carry several.
 const MAX_PEERS_IN_REQUEST: usize = 8;

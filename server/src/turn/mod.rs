@@ -8,7 +8,6 @@ mod addresses;
 mod client;
 #[cfg(all(feature = "service", unix))]
 pub mod coturn;
-mod credentials;
 #[cfg(feature = "service")]
 mod exits;
 mod frames;
@@ -27,7 +26,6 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use self::client::{Client, REALM, Repetition, Work};
-pub use self::credentials::{TurnSecret, rest_credentials};
 use self::guard::{Kind, Proof, Request, Standing, Wish};
 #[cfg(feature = "service")]
 pub use self::plan::TurnPlan;

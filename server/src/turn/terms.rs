@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::credentials::TurnSecret;
+use ringfence_book::turn_credentials::TurnSecret;
+
 use super::quota::TurnLimits;
 
 /// A client of the server.

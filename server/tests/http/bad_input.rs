@@ -141,7 +141,7 @@ async fn a_listing_with_a_bad_key_is_no_new_ring_key() {
             listing[place..place + 32].copy_from_slice(&key);
             let (id, _) = challenge(&book).await;
             let form = json!({
-                "number": number, "challengeId": id, "listing": ringfence_phonebook::wire::Base64(listing),
+                "number": number, "challengeId": id, "listing": ringfence_book::wire::Base64(listing),
                 "signature": "A".repeat(86), "ringKeyProof": "A".repeat(43),
             });
             let answer = post(&book, "/api/v1/keys/rotate", &form).await;

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use ringfence_book::wire::{Activate, Challenged};
+use ringfence_book::{ActivationCode, Challenge, NumberPlan};
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::wire::{Activate, Challenged};
-use ringfence_phonebook::{ActivationCode, Challenge, NumberPlan, PhoneBook};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};

@@ -1,12 +1,13 @@
 //! The files of the book: the same for everybody, and each caches as it may.
 
+use ringfence_book::{Delta, Root, Tile};
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Config;
-use ringfence_phonebook::{Delta, PhoneBook, Root, Tile};
 use sha2::{Digest, Sha256};
 
 use crate::client::{activate, book, config, get, get_with};
 
-const ROOT: usize = ringfence_phonebook::root::ROOT_BYTES;
+const ROOT: usize = ringfence_book::root::ROOT_BYTES;
 
 #[tokio::test]
 async fn root_settings_tiles_and_delta_belong_together() {
@@ -26,7 +27,7 @@ async fn root_settings_tiles_and_delta_belong_together() {
     let delta = Delta::decode(&delta.body).unwrap();
     assert_eq!(delta.hash(), root.states().delta);
     let tile = Tile::decode(&get(&book, "/api/v1/tiles/0").await.body).unwrap();
-    let tiles = ringfence_phonebook::root::TilesHash::of_tiles(root.states().plan, &[tile]);
+    let tiles = ringfence_book::root::TilesHash::of_tiles(root.states().plan, &[tile]);
     assert_eq!(tiles, root.states().tiles);
     let block = get(&book, "/api/v1/roots/0").await;
     assert_eq!(block.header("cache-control"), Some("no-cache"));

@@ -2,11 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ringfence_phonebook::challenge::sign_deactivation;
+use ringfence_book::challenge::sign_deactivation;
+use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_book::wire::{Curve, Keys, Renewed, Rotated, TurnCredentials};
+use ringfence_book::{Binding, IdentityKey, Listing, Number, Possession, RingKey};
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Config;
-use ringfence_phonebook::turn::TurnSecret;
-use ringfence_phonebook::wire::{Curve, Keys, Renewed, Rotated, TurnCredentials};
-use ringfence_phonebook::{Binding, IdentityKey, Listing, Number, PhoneBook, Possession, RingKey};
 use serde_json::{Value, json};
 use x25519_dalek::StaticSecret;
 

@@ -4,13 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use ringfence_book::wire::{Activated, Challenged, Curve, Issued, Keys, NetworkSettings, Verified};
+use ringfence_book::{ActivationCode, BookKey, Challenge, IdentityKey, Number, Tile};
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::wire::{
-    Activated, Challenged, Curve, Issued, Keys, NetworkSettings, Verified,
-};
-use ringfence_phonebook::{
-    ActivationCode, BookKey, Challenge, IdentityKey, Number, PhoneBook, Tile,
-};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -38,8 +35,8 @@ async fn a_number_is_issued_activated_and_found() {
     let activated: Activated = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(activated.number, issued.number);
     book.close_epoch_now().await.unwrap();
-    let binding = ringfence_phonebook::Binding::decode(&activated.binding.0).unwrap();
-    let today = ringfence_phonebook::Day::new(0);
+    let binding = ringfence_book::Binding::decode(&activated.binding.0).unwrap();
+    let today = ringfence_book::Day::new(0);
     assert_eq!(binding.verify(&network.book_key, today), Ok(()));
     let keys: Keys = serde_json::from_slice(
         &get(&book, &format!("/api/keys/{}", issued.number))
@@ -235,7 +232,7 @@ async fn a_number_is_proved_with_the_identity_key_once() {
     let verified: Verified =
         serde_json::from_slice(&post(&book, "/api/auth/verify", &answer).await.body).unwrap();
     assert!(verified.verified);
-    let binding = ringfence_phonebook::Binding::decode(&verified.binding.0).unwrap();
+    let binding = ringfence_book::Binding::decode(&verified.binding.0).unwrap();
     assert_eq!(binding.identity(), &IdentityKey::from(&identity));
     let again = post(&book, "/api/auth/verify", &answer).await;
     assert_eq!(

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Limits};
-use ringfence_phonebook::turn::TurnSecret;
 
 use crate::client::{activate, config, operator};
 

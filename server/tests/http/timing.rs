@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::wire::Base64;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Limits};
-use ringfence_phonebook::wire::Base64;
 use serde_json::{Value, json};
 
 use crate::client::{activate, config, hex};

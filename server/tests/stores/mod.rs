@@ -3,7 +3,8 @@
 #[cfg(feature = "service")]
 pub(crate) mod cluster;
 
-use ringfence_phonebook::{Book, NumberPlan, Root, Store, Terms};
+use ringfence_book::{NumberPlan, Root};
+use ringfence_phonebook::{Book, Store, Terms};
 
 /// The time in these tests; nothing sleeps.
 pub(crate) const NOW: u64 = 1_800_000_000;

@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_phonebook::exchange::TurnServer;
 use ringfence_phonebook::exchange::settings::TurnProgram;
 use ringfence_phonebook::turn::probe::{ProbeFault, probe};
-use ringfence_phonebook::turn::{TurnLimits, TurnPlan, TurnSecret};
+use ringfence_phonebook::turn::{TurnLimits, TurnPlan};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 

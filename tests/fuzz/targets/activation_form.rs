@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use ringfence_book::wire::{Activate, object};
 use ringfence_phonebook::activation::Activation;
-use ringfence_phonebook::wire::{Activate, object};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(form) = object::<_, Activate>(&mut serde_json::Deserializer::from_slice(bytes)) else {

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::Binding;
+use ringfence_book::Binding;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(binding) = Binding::decode(bytes) {

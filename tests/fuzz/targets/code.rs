@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::ActivationCode;
+use ringfence_book::ActivationCode;
 
 fuzz_target!(|text: &str| {
     if let Ok(code) = text.parse::<ActivationCode>() {

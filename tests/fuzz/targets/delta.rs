@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::Delta;
+use ringfence_book::Delta;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(delta) = Delta::decode(bytes) {

@@ -9,7 +9,7 @@ use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::{Config, Engine, Output, Sealed};
-use ringfence_phonebook::{BookKey, NumberPlan};
+use ringfence_book::{BookKey, NumberPlan};
 
 /// The Ed25519 base point: a valid key that signs nothing here.
 const BOOK: [u8; 32] = {

@@ -5,8 +5,8 @@
 
 use ed25519_dalek::SigningKey;
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
-use ringfence_phonebook::{BookKey, Fetch, NumberPlan, Root, VerifiedBook, Want};
+use ringfence_book::root::{RootHash, Statement, TilesHash};
+use ringfence_book::{BookKey, Fetch, NumberPlan, Root, VerifiedBook, Want};
 
 /// More answers than an honest download of this size takes.
 const MOST: usize = 300;
@@ -34,7 +34,9 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
     let key = SigningKey::from_bytes(&[1; 32]);
     let book = BookKey::from(&key);
     let mut answers = answers.into_iter();
-    let last = answers.next().and_then(|(e, t, m, _)| root(&key, (e, t, m)));
+    let last = answers
+        .next()
+        .and_then(|(e, t, m, _)| root(&key, (e, t, m)));
     let mut fetch = Fetch::new(book, None, None).after(last);
     for _ in 0..MOST {
         let (Some(want), Some((epoch, tiles, marks, bytes))) = (fetch.wants(), answers.next())

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::Listing;
+use ringfence_book::Listing;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(listing) = Listing::decode(bytes) {

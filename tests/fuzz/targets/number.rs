@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use ringfence_book::{Number, NumberPlan};
 use ringfence_phonebook::published::Dialled;
-use ringfence_phonebook::{Number, NumberPlan};
 
 fuzz_target!(|text: &str| {
     if let Ok(number) = text.parse::<Number>() {

@@ -3,10 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::wire::{
-    AskChallenge, AskTurn, Deactivate, Revoke, Rotate, Verify, object,
-};
-use ringfence_phonebook::Listing;
+use ringfence_book::Listing;
+use ringfence_book::wire::{AskChallenge, AskTurn, Deactivate, Revoke, Rotate, Verify, object};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,7 +19,11 @@ fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 fuzz_target!(|bytes: &[u8]| {
     let _ = read::<Verify>(bytes);
     let _ = read::<Deactivate>(bytes);
-    let _ = (read::<AskChallenge>(bytes), read::<AskTurn>(bytes), read::<Revoke>(bytes));
+    let _ = (
+        read::<AskChallenge>(bytes),
+        read::<AskTurn>(bytes),
+        read::<Revoke>(bytes),
+    );
     if let Some(form) = read::<Rotate>(bytes)
         && let Ok(listing) = Listing::decode(&form.listing.0)
     {

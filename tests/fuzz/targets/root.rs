@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::root::{ROOT_BYTES, Root};
-use ringfence_phonebook::BookKey;
+use ringfence_book::BookKey;
+use ringfence_book::root::{ROOT_BYTES, Root};
 
 static KEY: LazyLock<BookKey> =
     LazyLock::new(|| BookKey::from_bytes(&POINT).expect("a point of the curve"));

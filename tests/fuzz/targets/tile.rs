@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::Tile;
+use ringfence_book::Tile;
 
 fuzz_target!(|bytes: &[u8]| {
     // What the fuzzer has is written into a tile again and again: it need not find out how long a tile is.

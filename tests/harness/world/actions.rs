@@ -7,6 +7,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use ringfence_book::{Day, Fetched, Number};
 use ringfence_engine::{
     Config, Engine, Line, Step,
     line::command::{Wish, WishFault},
@@ -16,7 +17,7 @@ use ringfence_engine::{
     trust::directory::Directory,
 };
 use ringfence_media::Srtp;
-use ringfence_phonebook::{Day, Fetched, Number, book::LISTING_VALID_UNTIL};
+use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_sip::{Account, Password, User};
 
 use super::{

@@ -6,11 +6,12 @@ use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
-use ringfence_phonebook::{
-    ActivationCode, Binding, Book, BookKey, Fetch, Fetched, MemoryStore, Number, NumberPlan,
-    Store as _, Terms, Tile, VerifiedBook, Want, activation::Activation, admin::AdminToken,
-    book::LISTING_VALID_UNTIL, store::Charter,
-};
+use ringfence_book::{ActivationCode, Binding, BookKey, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook, Want};
+use ringfence_phonebook::{Book, MemoryStore, Store as _, Terms};
+use ringfence_phonebook::activation::Activation;
+use ringfence_phonebook::admin::AdminToken;
+use ringfence_phonebook::book::LISTING_VALID_UNTIL;
+use ringfence_phonebook::store::Charter;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 

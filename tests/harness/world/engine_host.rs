@@ -9,6 +9,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
+use ringfence_book::{Binding, Number, VerifiedBook};
 use ringfence_engine::{
     CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post,
     Sealed, Step,
@@ -24,7 +25,6 @@ use ringfence_media::{
     Description, Figures, Talk, TalkOutput,
     far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
 };
-use ringfence_phonebook::{Binding, Number, VerifiedBook};
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
 

@@ -7,9 +7,9 @@ use std::{
 };
 
 use rand_core::CryptoRng;
+use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSecret,
-    TurnSettings, rest_credentials,
+    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 
 /// A public address. Addresses for documentation are refused as relayed addresses by both the WebRTC leg and the server.

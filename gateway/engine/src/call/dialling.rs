@@ -1,8 +1,8 @@
 //! Caller, before the ring: the phone has dialled; a local port, a relayed address and stamps
 //! are on their way. Nothing has been sent to anybody but the TURN server.
 
+use ringfence_book::IdentityKey;
 use ringfence_media::{PhoneMedia, TalkEvent, far::FarLocal};
-use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::answering::Answering;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::calls::Calls;
 use super::{Call, Phase};

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ringfence_book::IdentityKey;
 use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, TalkEvent, sdp};
-use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;

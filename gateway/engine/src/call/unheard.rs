@@ -2,7 +2,7 @@
 //! somebody of the line dials that caller meanwhile, the two are connected at once; otherwise
 //! both would wait for each other, because the caller holds on to its own ring.
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 
 use super::{Happening, Phase};
 use crate::sealed::ring::RingId;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_phonebook::BookKey;
+use ringfence_book::BookKey;
 use ringfence_sip as sip;
 
 use crate::call::calls::Calls;

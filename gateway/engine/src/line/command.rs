@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::saved_state::MOST_BLOCKED;
 use super::state_keeper::StateKeeper;

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use super::saved_state::{MOST_BLOCKED, Way};

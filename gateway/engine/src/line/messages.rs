@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip as sip;
 use zeroize::Zeroizing;
 

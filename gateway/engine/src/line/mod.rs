@@ -13,7 +13,7 @@ pub(crate) mod settings;
 pub(crate) mod state_keeper;
 pub(crate) mod subscriptions;
 
-use ringfence_phonebook::{Binding, BindingError, BookKey, Day, Number};
+use ringfence_book::{Binding, BindingError, BookKey, Day, Number};
 use ringfence_sip as sip;
 
 use identity::Identity;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use zeroize::Zeroizing;
 
 use crate::sealed::note::NoteId;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_book::{IdentityKey, Number};
 
 use crate::sealed::presence::{Presence, Word};
 use crate::time::UnixTime;

@@ -3,7 +3,7 @@
 //! A relay sees the bucket of an event and of a subscription; it is shared by every line whose
 //! identity hashes alike, so it names a crowd. With 0 bits, the default, there is one crowd.
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 use sha2::{Digest, Sha256};
 
 /// Domain of the hash, so that no other use of an identity key gives related values.

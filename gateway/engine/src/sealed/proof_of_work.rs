@@ -10,10 +10,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use ringfence_phonebook::stamp::{self, zero_bits};
+use ringfence_book::proof_of_work::{self, zero_bits};
 use zeroize::Zeroizing;
 
-pub use ringfence_phonebook::stamp::WINDOW_SECONDS;
+pub use ringfence_book::proof_of_work::WINDOW_SECONDS;
 
 use crate::sealed::envelope::EventKey;
 use crate::time::UnixTime;
@@ -54,7 +54,7 @@ impl fmt::Debug for Stamp {
 /// Whether the work of a received event is enough, in the window of `now` or one beside it.
 #[must_use]
 pub fn check(event_key: &EventKey, nonce: u64, bits: u8, now: UnixTime) -> bool {
-    stamp::check(&event_key.0, nonce, bits, now.seconds())
+    proof_of_work::check(&event_key.0, nonce, bits, now.seconds())
 }
 
 /// Makes one stamp, a few tries at a time, so that whoever drives it can stop or do other things.
@@ -110,7 +110,7 @@ impl fmt::Debug for Mint {
 }
 
 fn window_of(time: UnixTime) -> u32 {
-    stamp::window_of(time.seconds())
+    proof_of_work::window_of(time.seconds())
 }
 
 fn accepted(current: u32, window: u32) -> bool {

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 
 use crate::sealed::envelope::EventKey;
 use crate::sealed::rejected::Rejected;

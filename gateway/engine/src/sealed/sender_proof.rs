@@ -3,9 +3,7 @@
 //! 184 bytes that stand alike in a ring, a text and a missed-call note, so that the receiver has nobody to ask. Noise proves the ring
 //! key; this says whose it is.
 
-use ringfence_phonebook::{
-    Binding, BindingError, BookKey, Day, IdentityKey, Listing, Number, RingKey,
-};
+use ringfence_book::{Binding, BindingError, BookKey, Day, IdentityKey, Listing, Number, RingKey};
 use zeroize::Zeroizing;
 
 use crate::sealed::envelope::fields::{put_time, take, take_time};

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use ringfence_phonebook::{Day, IdentityKey, Number};
+use ringfence_book::{Day, IdentityKey, Number};
 
 /// Contacts that are kept. Each of them was answered once, so an office needs years to get here. When it is full, further numbers
 /// are not pinned; none that is pinned is forgotten.

@@ -4,14 +4,14 @@
 //! one that somebody has; this engine itself does not know the difference. A record is verified when it is
 //! asked for, one at a time: verifying ten thousand at every start would cost a second.
 //!
-//! Not done here: downloading, verifying tiles against a root (`ringfence_phonebook::copy`), and pinning ([`crate::trust::contacts`]).
+//! Not done here: downloading, verifying tiles against a root (`ringfence_book::copy`), and pinning ([`crate::trust::contacts`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use ringfence_phonebook::listing::LISTING_BYTES;
-use ringfence_phonebook::{IdentityKey, Number, NumberPlan, RingKey, Root, Tile, VerifiedBook};
+use ringfence_book::listing::LISTING_BYTES;
+use ringfence_book::{IdentityKey, Number, NumberPlan, RingKey, Root, Tile, VerifiedBook};
 
 use super::contacts::PeerIdentity;
 use crate::time::UnixTime;
@@ -164,11 +164,12 @@ impl fmt::Debug for Directory {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_book::{Day, Listing};
+
     use super::*;
     use crate::line::identity::Identity;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use ringfence_phonebook::{Day, Listing};
 
     const TODAY: UnixTime = UnixTime::from_seconds(20_000 * 86_400);
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use ringfence_phonebook::listing::LISTING_BYTES;
-use ringfence_phonebook::{Listing, Number, Root, Tile};
+use ringfence_book::listing::LISTING_BYTES;
+use ringfence_book::{Listing, Number, Root, Tile};
 
 use crate::line::identity::Identity;
 use crate::trust::directory::Directory;
@@ -85,8 +85,8 @@ fn owns(identity: &Identity, record: &[u8; LISTING_BYTES]) -> bool {
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
-    use ringfence_phonebook::{Day, NumberPlan};
+    use ringfence_book::root::{RootHash, Statement, TilesHash};
+    use ringfence_book::{Day, NumberPlan};
 
     use super::*;
 

@@ -1,11 +1,11 @@
 //! Roots of the phone book as this engine and those it talks with saw them. The book signs one per epoch; two different ones of
 //! one epoch prove that it shows different people different pages, and whoever holds both can show them to anybody.
 //!
-//! Not done here: downloading roots, verifying their chain (`ringfence_phonebook::copy`), and keeping the proof.
+//! Not done here: downloading roots, verifying their chain (`ringfence_book::copy`), and keeping the proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ringfence_phonebook::Root;
+use ringfence_book::Root;
 
 /// Own roots that are kept: eight days at five minutes each. Older ones are not compared any more.
 const MOST_OWN: usize = 2_304;
@@ -81,8 +81,8 @@ impl Roots {
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::SigningKey;
-    use ringfence_phonebook::NumberPlan;
-    use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
+    use ringfence_book::NumberPlan;
+    use ringfence_book::root::{RootHash, Statement, TilesHash};
 
     use super::*;
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_book::{IdentityKey, Number};
 use sha2::{Digest, Sha512};
 
 /// Rounds of SHA-512 for each half.

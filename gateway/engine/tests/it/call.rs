@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
-use ed25519_dalek::SigningKey;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
@@ -16,7 +14,10 @@ use ringfence_engine::sealed::ring::incoming::{Opened, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::Say;
 use ringfence_engine::time::UnixTime;
-use ringfence_phonebook::{Binding, BookKey, Number};
+use ringfence_book::{Binding, BookKey, Number};
+
+use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
+use ed25519_dalek::SigningKey;
 
 #[test]
 fn a_call_is_rung_answered_confirmed_and_hung_up() {

@@ -16,8 +16,8 @@ use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::{Arrival, UnixTime};
 use ringfence_engine::trust::directory::CalleeKeys;
-use ringfence_phonebook::root::{RootHash, Statement, TilesHash};
-use ringfence_phonebook::{Binding, BookKey, Day, Number, NumberPlan, Root};
+use ringfence_book::root::{RootHash, Statement, TilesHash};
+use ringfence_book::{Binding, BookKey, Day, Number, NumberPlan, Root};
 
 pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
 pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its media";

@@ -20,7 +20,7 @@ use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::Say;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
-use ringfence_phonebook::{Binding, BookKey, Day, Number};
+use ringfence_book::{Binding, BookKey, Day, Number};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, keys_of, view};

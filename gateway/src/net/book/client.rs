@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use reqwest::header::IF_NONE_MATCH;
 use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
-use ringfence_phonebook::fetch::FetchError;
-use ringfence_phonebook::wire::{
+use ringfence_book::fetch::FetchError;
+use ringfence_book::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
     Rotated, TurnCredentials, Verify,
 };
-use ringfence_phonebook::{NetworkSettings, Root, Want};
+use ringfence_book::{NetworkSettings, Root, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};

@@ -16,8 +16,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ringfence_phonebook::root::ROOT_BYTES;
-use ringfence_phonebook::{
+use ringfence_book::root::ROOT_BYTES;
+use ringfence_book::{
     BookKey, Delta, Fetch, Fetched, NetworkSettings, Root, Tile, VerifiedBook, Want,
 };
 use sha2::{Digest, Sha256};

@@ -11,11 +11,11 @@ mod skew;
 use std::time::Duration;
 
 use rand::RngExt;
-use ringfence_phonebook::NetworkSettings;
-use ringfence_phonebook::copy::{CopyError, Lie};
-use ringfence_phonebook::fetch::FetchError;
-use ringfence_phonebook::root::RootError;
-use ringfence_phonebook::timetable::next_look;
+use ringfence_book::NetworkSettings;
+use ringfence_book::copy::{CopyError, Lie};
+use ringfence_book::fetch::FetchError;
+use ringfence_book::root::RootError;
+use ringfence_book::timetable::next_look;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::home::block;
 use super::{PageContext, sheet};
@@ -107,7 +107,7 @@ pub(in crate::page) fn contact(context: &PageContext<'_>, contact: &Contact) -> 
 }
 
 fn safety(
-    (line, identity): (Number, &ringfence_phonebook::IdentityKey),
+    (line, identity): (Number, &ringfence_book::IdentityKey),
     contact: &Contact,
     named: bool,
 ) -> Markup {

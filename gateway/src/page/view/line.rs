@@ -1,7 +1,7 @@
 //! The page of a line: its phones, its settings, and how to set up a phone.
 
 use maud::{Markup, html};
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::home::switch;
 use super::{LineButton, PageContext, sheet};

@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, html};
 use ringfence_engine::LiveState;
 use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::time::UnixTime;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use crate::calendar::moment;
 use crate::provisioning::registrar::RegistrarInfo;

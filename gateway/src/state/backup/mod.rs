@@ -40,7 +40,7 @@ const NAME: &str = "ringfence-backup";
 const PASSING: [&str; 2] = ["lock", "page-token"];
 const FOLDERS: [&str; 3] = ["lines", "pending", "evidence"];
 /// The last root of a book's copy, at the end of its file.
-const ROOT: usize = ringfence_phonebook::root::ROOT_BYTES;
+const ROOT: usize = ringfence_book::root::ROOT_BYTES;
 
 /// What a backup holds.
 #[derive(Debug)]

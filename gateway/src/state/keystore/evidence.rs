@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_engine::FalseRecord;
 use ringfence_engine::trust::roots::SplitView;
-use ringfence_phonebook::{BookKey, Day, Lie, Root};
+use ringfence_book::{BookKey, Day, Lie, Root};
 use serde::{Deserialize, Serialize};
 
 use super::{KeystoreError, file};
@@ -193,7 +193,7 @@ impl Proof {
 mod tests {
     use std::sync::Arc;
 
-    use ringfence_phonebook::{Number, NumberPlan, Tile};
+    use ringfence_book::{Number, NumberPlan, Tile};
 
     use super::*;
 

@@ -23,7 +23,7 @@ pub struct LineFile {
     pub number: u32,
     /// The engine's identity for this line, as `ringfence_engine::line::identity::Identity::to_bytes` wrote it. Secret.
     pub identity: Zeroizing<Vec<u8>>,
-    /// The book's signed word that the number belongs to the identity, as `ringfence_phonebook::Binding::encode` wrote it.
+    /// The book's signed word that the number belongs to the identity, as `ringfence_book::Binding::encode` wrote it.
     pub binding: Vec<u8>,
     /// Where the phone book is.
     pub book_url: String,

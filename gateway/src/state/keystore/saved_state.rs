@@ -14,7 +14,7 @@ use ringfence_engine::line::saved_state::{
 };
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 

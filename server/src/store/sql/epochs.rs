@@ -1,11 +1,11 @@
 //! What waits for an epoch, how one ends, and what the ended ones published.
 
+use ringfence_book::blocks::{RECENT_DELTAS, block_of, first_of_block};
 use sha2::{Digest, Sha256};
 use sqlx::AnyConnection;
 
 use super::reading::{RawRow, read_row};
 use super::{read_bytes, read_generation, read_number, stored_number};
-use crate::shelf::{RECENT_DELTAS, block_of, first_of_block};
 use crate::store::{Closing, Edition, Revision, RootBytes, StoreError};
 
 /// A row of `queue`: number, record, listed, generation.

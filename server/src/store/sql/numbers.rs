@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
+use ringfence_book::code::CodeDigest;
+use ringfence_book::keys::KEY_BYTES;
+use ringfence_book::number::Number;
 use sqlx::AnyConnection;
 use zeroize::Zeroizing;
 
 use super::reading::rest_since;
 use super::{read_bytes, read_count, read_number, stored, stored_number};
 use crate::admin::TokenDigest;
-use crate::code::CodeDigest;
-use crate::keys::KEY_BYTES;
-use crate::number::Number;
 use crate::store::{Charter, Record, Revision, StoreError};
 
 /// Records in one statement. Both databases take a multiple of its parameters.

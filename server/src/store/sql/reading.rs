@@ -1,10 +1,10 @@
 //! Questions about numbers that change nothing.
 
+use ringfence_book::keys::KEY_BYTES;
+use ringfence_book::number::Number;
 use sqlx::AnyConnection;
 
 use super::{read_bytes, read_count, read_generation, read_number, stored, stored_number};
-use crate::keys::KEY_BYTES;
-use crate::number::Number;
 use crate::store::{Census, REST, Row, State, StoreError};
 
 /// A row of `numbers` as the database gives it: number, record, epoch, listed, generation.

@@ -5,7 +5,7 @@
 //! what was rung before that can no longer be read, even with everything that is on the disk.
 //!
 //! Not done here: encryption at rest (the shell's keystore), asking the book for a number, and when a ring
-//! key is renewed (`ringfence_phonebook::churn`).
+//! key is renewed (`ringfence_book::rotation`).
 
 mod stored;
 
@@ -13,8 +13,8 @@ use std::fmt;
 
 use ed25519_dalek::SigningKey;
 use rand_core::CryptoRng;
-use ringfence_phonebook::challenge::sign_deactivation;
-use ringfence_phonebook::{
+use ringfence_book::challenge::sign_deactivation;
+use ringfence_book::{
     BookKey, Challenge, CodeDigest, Day, IdentityKey, Listing, Number, Possession, RingKey,
 };
 use sha2::{Digest, Sha256};

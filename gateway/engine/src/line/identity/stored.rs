@@ -1,7 +1,7 @@
 //! An identity as bytes: what must be kept, to be encrypted before it touches a disk.
 
 use ed25519_dalek::SigningKey;
-use ringfence_phonebook::Day;
+use ringfence_book::Day;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 

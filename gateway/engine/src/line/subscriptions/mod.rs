@@ -10,7 +10,7 @@ mod unsolicited;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use crate::call::calls::Calls;

@@ -18,7 +18,7 @@ pub use sealing::Draft;
 use std::fmt;
 use std::time::Duration;
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 use sha2::{Digest, Sha256};
 
 use crate::sealed::ring::RingId;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use zeroize::Zeroizing;
 
 use super::body::TextBody;

@@ -46,7 +46,9 @@ impl fmt::Debug for MembersToken {
 pub struct Membership(Hkdf<Sha256>);
 
 impl Membership {
-    pub(crate) fn of(seed: &[u8; 32]) -> Self {
+    /// From 32 secret bytes of the book.
+    #[must_use]
+    pub fn of(seed: &[u8; 32]) -> Self {
         Self(Hkdf::new(None, seed))
     }
 

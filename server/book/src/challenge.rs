@@ -127,7 +127,8 @@ pub fn sign_deactivation(identity: &SigningKey, number: Number, challenge: &Chal
 }
 
 /// Whether the holder of this identity gives the number up.
-pub(crate) fn is_deactivation(
+#[must_use]
+pub fn is_deactivation(
     identity: &IdentityKey,
     number: Number,
     challenge: &Challenge,

@@ -26,12 +26,13 @@ pub fn wait(mean: Duration, rng: &mut impl Rng) -> Duration {
 }
 
 /// Whether such a wait is over within this time.
-pub(crate) fn comes_within(elapsed: Duration, mean: Duration, rng: &mut impl Rng) -> bool {
+pub fn comes_within(elapsed: Duration, mean: Duration, rng: &mut impl Rng) -> bool {
     wait(mean, rng) < elapsed
 }
 
 /// Changes that are due in a period among so many numbers, on average, rounded up.
-pub(crate) fn due(numbers: u32, period: u32) -> u64 {
+#[must_use]
+pub fn due(numbers: u32, period: u32) -> u64 {
     let (ring_key, identity) = (RING_KEY_LIFE.as_secs(), IDENTITY_LIFE.as_secs());
     // The sum of both rates, its denominator brought down so far that no product leaves 64 bits.
     let changes = u64::from(numbers) * u64::from(period) * ((ring_key + identity) / DAY);

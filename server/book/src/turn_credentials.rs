@@ -31,8 +31,8 @@ impl TurnSecret {
     }
 
     /// The text, for the one file that must hold it.
-    #[cfg(feature = "service")]
-    pub(crate) fn text(&self) -> &str {
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.0
     }
 }
@@ -68,7 +68,7 @@ pub fn rest_credentials(
 }
 
 /// The password that belongs to a user name.
-pub(super) fn password_for(secret: &TurnSecret, username: &str) -> String {
+pub fn password_for(secret: &TurnSecret, username: &str) -> String {
     let mut mac =
         Hmac::<Sha1>::new_from_slice(secret.0.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(username.as_bytes());
@@ -76,7 +76,7 @@ pub(super) fn password_for(secret: &TurnSecret, username: &str) -> String {
 }
 
 /// When the credentials end, in seconds since 1970; `None` if the name is not `<seconds>:<anything>`.
-pub(super) fn expiry(username: &str) -> Option<u64> {
+pub fn expiry(username: &str) -> Option<u64> {
     if username.len() > MAX_USERNAME {
         return None;
     }

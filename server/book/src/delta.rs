@@ -1,5 +1,5 @@
 //! A delta: the records that changed in one epoch. Every delta of a book has the same length: besides what owners changed there are
-//! decoys with fresh keys ([`crate::churn`]) and records as they were, so that a change tells little about a number and the length
+//! decoys with fresh keys ([`crate::rotation`]) and records as they were, so that a change tells little about a number and the length
 //! nothing about an epoch.
 //!
 //! ```text

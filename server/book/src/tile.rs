@@ -46,7 +46,8 @@ impl Tile {
     }
 
     /// A tile of nothing, to be filled record by record.
-    pub(crate) fn empty() -> Self {
+    #[must_use]
+    pub fn empty() -> Self {
         Self(vec![0; TILE_BYTES].into())
     }
 

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::blocks::{BLOCK_ROOTS, block_of};
 use crate::copy::{CopyError, Lie, VerifiedBook, check_next};
 use crate::delta::{Delta, MAX_CHANGES};
 use crate::keys::BookKey;
 use crate::root::{ROOT_BYTES, Root, RootError};
-use crate::shelf::{BLOCK_ROOTS, block_of};
 use crate::tile::{TILE_BYTES, Tile};
 
 /// Epochs behind which tiles cost less than deltas and what is kept of them.
