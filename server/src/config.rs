@@ -15,15 +15,15 @@ use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_book::wire::{Base64, NetworkSettings};
+use ringfence_daemon::forwarded::ForwardedHeader;
+use ringfence_daemon::log::Format;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub use self::fault::ConfigError;
 pub use self::web::{Limits, Proxies, TlsFiles};
 use crate::book::{LISTING_VALID_UNTIL, Terms};
-use crate::duty::log::Format;
 use crate::exchange::settings::{RelayTable, TurnTable, check_name};
-use crate::forwarded::ForwardedHeader;
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;
@@ -258,7 +258,7 @@ impl Settings {
             log_format: self.log_format.unwrap_or(default.log_format),
             metrics: monitor::loopback(self.metrics.unwrap_or_default())?,
             turn_secret: turn_secret(self.turn_secret_file)?,
-            tls: TlsFiles::both(self.tls_certificate, self.tls_key)?,
+            tls: web::tls_files(self.tls_certificate, self.tls_key)?,
             proxies: match self.trusted_proxies {
                 Some(networks) => Proxies::new(&networks, header)?,
                 None => default.proxies.with(header),

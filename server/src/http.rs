@@ -4,7 +4,6 @@
 
 mod activation;
 mod admin;
-pub(crate) mod door;
 mod failure;
 pub(crate) mod monitor;
 mod owner;

@@ -15,13 +15,9 @@ pub mod book;
 pub mod config;
 mod decoy;
 #[cfg(feature = "service")]
-pub mod duty;
-#[cfg(feature = "service")]
 pub mod exchange;
-pub mod forwarded;
 #[cfg(feature = "service")]
 mod http;
-pub mod limit;
 #[cfg(feature = "service")]
 pub mod operator;
 pub mod owner;
@@ -37,8 +33,6 @@ pub mod relay;
 pub mod service;
 pub mod shelf;
 pub mod store;
-#[cfg(feature = "service")]
-pub mod tls;
 #[cfg(feature = "turn")]
 pub mod turn;
 

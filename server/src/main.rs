@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use ringfence_daemon::man::{self, Shell};
+use ringfence_daemon::page::PageError;
+use ringfence_daemon::{log, notify};
 use ringfence_phonebook::Exchange;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::IssueError;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
-use ringfence_phonebook::duty::page::PageError;
-use ringfence_phonebook::duty::papers::{self, Shell};
-use ringfence_phonebook::duty::{log, notice};
 use ringfence_phonebook::exchange::ExchangeError;
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
 use ringfence_phonebook::service::Complaint;
@@ -243,13 +243,13 @@ async fn run(command: Command) -> Result<(), Fatal> {
             let epoch = copies::restore(&begin(place)?, &file).await?;
             say(&restored(epoch))
         }
-        Command::Completions { shell } => write(&papers::completions(shell, Line::command())),
+        Command::Completions { shell } => write(&man::completions(shell, Line::command())),
         Command::Man { folder: None } => {
-            write(&papers::manual(Line::command()).map_err(Fatal::Output)?)
+            write(&man::manual(Line::command()).map_err(Fatal::Output)?)
         }
         Command::Man {
             folder: Some(folder),
-        } => papers::manuals(Line::command(), &folder).map_err(Fatal::Output),
+        } => man::manuals(Line::command(), &folder).map_err(Fatal::Output),
     }
 }
 
@@ -283,12 +283,12 @@ async fn serve(config: Config) -> Result<(), Fatal> {
     );
     // Engines are served all the same when nobody can be told.
     drop(say(&lines.join("\n")));
-    notice::ready(WELL);
+    notify::ready(WELL);
     tokio::select! {
         () = stop => {}
-        () = notice::stay_in_touch(async || status(book.look().await)) => {}
+        () = notify::stay_in_touch(async || status(book.look().await)) => {}
     }
-    notice::stopping();
+    notify::stopping();
     exchange.stop().await;
     Ok(())
 }

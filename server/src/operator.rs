@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ringfence_book::number::{Number, NumberError, NumberPlan};
+use ringfence_daemon::clock::unix_now;
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -15,7 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError, Terms};
 use crate::config::{Config, Database};
-use crate::service::{StartError, draw_seed, open_store, unix_now};
+use crate::service::{StartError, draw_seed, open_store};
 use crate::store::{Census, State, Store, StoreError};
 
 /// States that are read at a time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ringfence_book::root::Root;
 use ringfence_book::wire::NetworkSettings;
+use ringfence_daemon::clock::unix_now;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error};
@@ -12,7 +13,6 @@ use tracing::{debug, error};
 use crate::book::Book;
 use crate::config::Config;
 use crate::http::Shared;
-use crate::service::unix_now;
 use crate::store::StoreError;
 
 /// How often the book looks for what other processes changed in its database. Far below the minutes in which engines come for it.

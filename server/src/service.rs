@@ -14,6 +14,8 @@ use axum::body::Bytes;
 use ringfence_book::keys::BookKey;
 use ringfence_book::root::Root;
 use ringfence_book::wire::NetworkSettings;
+use ringfence_daemon::page::{Page, PageError};
+use ringfence_daemon::tls::{self, Certificate, TlsError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -24,12 +26,10 @@ use tracing::{debug, error};
 use crate::admin::AdminToken;
 use crate::book::{Book, Issue, IssueError, OpenError};
 use crate::config::Config;
-use crate::duty::page::{Page, PageError};
 pub use crate::http::monitor::Complaint;
 use crate::http::{self, Shared, monitor};
 use crate::press::{self, Press};
 use crate::store::StoreError;
-use crate::tls::{self, Certificate, TlsError};
 
 use self::opening::open_book;
 pub(crate) use self::opening::{draw_seed, open_database, open_store};
@@ -277,16 +277,4 @@ async fn publish(mut book: Book, config: &Config) -> Result<Shared, StartError> 
         .await
         .map_err(|_| StartError::Interrupted)?;
     shared.map_err(|cause| StartError::Book(cause.into()))
-}
-
-/// The monotonic clock.
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Unix time in seconds; a clock before 1970 is at 0.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

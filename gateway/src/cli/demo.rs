@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use ringfence_phonebook::duty::log::Format;
+use ringfence_daemon::log::Format;
 
 use super::{CommandError, begin_log, say, stop};
 use crate::demo::{self, DemoOptions};

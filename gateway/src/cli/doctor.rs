@@ -26,7 +26,7 @@ pub(super) struct DoctorArgs {
 
 /// Runs the command. Exit status 1 if anything fails.
 pub(super) async fn run(args: &DoctorArgs) -> Result<ExitCode, CommandError> {
-    super::begin_log(LOG, ringfence_phonebook::duty::log::Format::Text);
+    super::begin_log(LOG, ringfence_daemon::log::Format::Text);
     let config = args.paths.config()?;
     let mut table = FindingTable {
         is_json: args.json,

@@ -26,8 +26,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use ringfence_phonebook::duty::log::{self, Dial, Format};
-use ringfence_phonebook::duty::papers::{self, Shell};
+use ringfence_daemon::log::{self, Dial, Format};
+use ringfence_daemon::man::{self, Shell};
 
 use crate::config::Config;
 use crate::state::keystore::Keystore;

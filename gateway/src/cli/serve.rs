@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ringfence_media::Srtp;
-use ringfence_phonebook::duty::log::Dial;
-use ringfence_phonebook::duty::notice;
-use ringfence_phonebook::duty::page::Page;
+use ringfence_daemon::log::Dial;
+use ringfence_daemon::notify;
+use ringfence_daemon::page::Page;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 

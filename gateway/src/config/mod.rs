@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringfence_phonebook::duty::log::{self, Format};
+use ringfence_daemon::log::{self, Format};
 
 use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;

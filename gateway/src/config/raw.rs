@@ -2,7 +2,7 @@
 //!
 //! "Not set" is an empty text or list and the number 0, so that the example file can show every setting with its default.
 
-use ringfence_phonebook::duty::log::Format;
+use ringfence_daemon::log::Format;
 use serde::Deserialize;
 
 use crate::state::secret::Secret;

@@ -1,7 +1,7 @@
 //! The figures for a monitor. Labels come only from this file, so no figure can name a number, key or address.
 
+use ringfence_daemon::metrics::{Sheet, Spread};
 use ringfence_engine::Counters;
-use ringfence_phonebook::duty::figures::{Sheet, Spread};
 
 use crate::stats::snapshot::GatewayStatus;
 use crate::stats::totals::CallTotals;

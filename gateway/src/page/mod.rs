@@ -23,7 +23,7 @@ mod warnings;
 
 use std::net::SocketAddr;
 
-use ringfence_phonebook::duty::page::{Page, PageError};
+use ringfence_daemon::page::{Page, PageError};
 
 pub use crate::provisioning::registrar::RegistrarInfo;
 use crate::run::handle::GatewayHandle;

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use ringfence_phonebook::duty::figures;
+use ringfence_daemon::metrics;
 use tokio::time::timeout;
 
 use super::metrics::sheet;
@@ -37,7 +37,7 @@ async fn metrics(State(handle): State<GatewayHandle>) -> Response {
     match ask(&handle).await {
         Some(status) => {
             let text = sheet(&status).text();
-            ([(CONTENT_TYPE, figures::CONTENT_TYPE)], text).into_response()
+            ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ringfence_book::NetworkSettings;
-use ringfence_phonebook::duty::log::{Dial, FilterError};
+use ringfence_daemon::log::{Dial, FilterError};
 use tokio::time::timeout;
 
 use crate::config::{Config, ConfigError};

@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use ringfence_book::delta::MAX_CHANGES;
+use ringfence_daemon::limits::Rate;
 use thiserror::Error;
 
 use super::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
 use crate::exchange::settings::TableError;
-use crate::limit::Rate;
 
 /// Why settings are refused.
 #[derive(Debug, Error)]
@@ -61,8 +61,8 @@ pub enum ConfigError {
     #[error("tls_certificate and tls_key belong together: give both or neither")]
     HalfTls,
     /// A proxy that is none.
-    #[error("a trusted proxy is written 127.0.0.1 or 10.0.0.0/8, not {0}")]
-    Proxy(String),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// More than the limits can count.
     #[error(
         "reads_per_minute and asks_per_minute are at most {}; 0 is no limit",

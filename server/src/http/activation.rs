@@ -9,11 +9,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use ringfence_book::code::ActivationCode;
 use ringfence_book::wire;
+use ringfence_daemon::clock::unix_now;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::activation::Activation;
-use crate::service::unix_now;
 
 /// `POST /api/activate`
 pub(super) async fn activate(

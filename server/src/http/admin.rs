@@ -11,12 +11,12 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use ringfence_book::number::Number;
 use ringfence_book::wire;
+use ringfence_daemon::clock::unix_now;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::admin::TokenDigest;
 use crate::book::Book;
-use crate::service::unix_now;
 use crate::store::{Census, State as NumberState, StoreError};
 
 /// Numbers on a page, at most.

@@ -9,12 +9,12 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use ringfence_daemon::metrics::{self, Sheet};
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{MAX_WRITERS, Shared};
-use crate::duty::figures::{self, Sheet};
 
 /// A book that does not let anybody in for so long is not well. Above the time that the store waits for another process.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -61,7 +61,7 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
     (
-        [(CONTENT_TYPE, figures::CONTENT_TYPE)],
+        [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
         sheet(&shared).text(),
     )
         .into_response()

@@ -14,13 +14,13 @@ use ringfence_book::day::Day;
 use ringfence_book::listing::Listing;
 use ringfence_book::number::Number;
 use ringfence_book::wire;
+use ringfence_daemon::clock::{now, unix_now};
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::owner::{Deactivation, Rotation};
 use crate::published::Dialled;
 use crate::reception::ChallengeId;
-use crate::service::{now, unix_now};
 
 /// `POST /api/auth/challenge`
 pub(super) async fn challenge(

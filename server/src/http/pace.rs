@@ -10,13 +10,14 @@ use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ringfence_book::code::CodePrefix;
+use ringfence_daemon::clock::now;
+use ringfence_daemon::forwarded::Proxies;
+use ringfence_daemon::limits::{House, Meter, Rate, TooOften};
 
 use super::Shared;
 use super::failure::Failure;
 use super::visits::Peer;
-use crate::config::{Limits, Proxies};
-use crate::limit::{House, Meter, Rate, TooOften};
-use crate::service::now;
+use crate::config::Limits;
 
 /// Houses that are remembered, for each kind of request: 8 MB at most.
 const MAX_HOUSES: usize = 65_536;

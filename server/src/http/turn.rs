@@ -15,12 +15,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_book::wire;
+use ringfence_daemon::clock::unix_now;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::{Shared, read, unstored};
 use crate::config::Config;
-use crate::service::unix_now;
 
 /// Credentials at a time: a day's calls of a person.
 const CREDENTIALS: usize = 64;

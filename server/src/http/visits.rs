@@ -15,13 +15,13 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use ringfence_daemon::tls::Certificate;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::door::{Door, PATIENCE, Visitor};
 use super::{Shared, routes};
-use crate::tls::Certificate;
 
 /// Request line and headers together. A browser behind two proxies sends a tenth of it.
 const MAX_HEAD: usize = 16 * 1024;

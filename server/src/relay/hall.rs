@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nostr::{Event, Filter};
+use ringfence_daemon::clock::unix_now;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinSet;
@@ -14,7 +15,6 @@ use super::ring::Carried;
 use super::shelf::{Shelf, Taken};
 use super::visits::Visits;
 use super::{RelayLimits, RelayPlan, session};
-use crate::service::unix_now;
 
 /// Rings that wait for a connection's turn, 3 kB each; who is further behind is let go.
 const NEWS: usize = 1_024;

@@ -12,6 +12,7 @@ use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use nostr::filter::MatchEventOptions;
 use nostr::{ClientMessage, Event, Filter, JsonUtil, RelayMessage, SubscriptionId};
+use ringfence_daemon::clock::unix_now;
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
@@ -22,7 +23,6 @@ use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 use super::hall::Hall;
 use super::ring::{judge_event, judge_filter};
 use super::visits::Minute;
-use crate::service::unix_now;
 
 /// How long the opening of a connection may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);

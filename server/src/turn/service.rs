@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use ringfence_daemon::clock::unix_now;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -22,7 +23,6 @@ use super::{
     ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnPlan, TurnSecret,
     TurnSettings,
 };
-use crate::service::unix_now;
 
 /// Packets between the readers and the machine. A second of ten calls.
 const QUEUE: usize = 1024;

@@ -1,8 +1,9 @@
 //! How much one visitor may ask, send and hold open.
 
+use ringfence_daemon::forwarded::ForwardedHeader;
+use ringfence_daemon::forwarded::Proxies;
 use ringfence_phonebook::PhoneBook;
-use ringfence_phonebook::config::{Config, Limits, Proxies};
-use ringfence_phonebook::forwarded::ForwardedHeader;
+use ringfence_phonebook::config::{Config, Limits};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use ringfence_daemon::tls::TlsFiles;
 use ringfence_phonebook::PhoneBook;
-use ringfence_phonebook::config::{Config, TlsFiles};
+use ringfence_phonebook::config::Config;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

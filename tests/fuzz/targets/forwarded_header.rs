@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_phonebook::forwarded::ForwardedHeader;
+use ringfence_daemon::forwarded::ForwardedHeader;
 
 fuzz_target!(|text: &str| {
     let peer = IpAddr::from([10, 0, 0, 1]);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
+use ringfence_daemon::clock::unix_now;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep};
@@ -25,7 +26,6 @@ use self::keeper::{Keeper, State};
 use super::probe::{ProbeFault, probe};
 use super::service::TurnStartError;
 use super::{TurnPlan, TurnSecret, rest_credentials};
-use crate::service::unix_now;
 
 /// The program.
 const PROGRAM: &str = "turnserver";

@@ -19,13 +19,20 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
-use crate::config::TlsFiles;
-
 /// How often the files are looked at.
 const GLANCE: Duration = Duration::from_secs(60);
 
 /// A chain has a few kilobytes; a wrong path should not fill the memory.
 const MAX_FILE: u64 = 1024 * 1024;
+
+/// Where certificate and key are; both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The book's certificate, and those that lead to a root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
 
 /// Why there is no TLS with these files.
 #[derive(Debug, Error)]
@@ -57,7 +64,7 @@ pub enum TlsError {
 }
 
 /// The certificate in force.
-pub(crate) struct Certificate {
+pub struct Certificate {
     files: TlsFiles,
     current: RwLock<Arc<Loaded>>,
 }
@@ -69,18 +76,18 @@ struct Loaded {
 
 impl Certificate {
     /// Reads the files.
-    pub(crate) fn read(files: TlsFiles) -> Result<Self, TlsError> {
+    pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
         let current = RwLock::new(Arc::new(load(&files)?));
         Ok(Self { files, current })
     }
 
     /// Greets visitors with the certificate that is in force now.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+    pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.loaded().config))
     }
 
     /// Takes the files over if they changed. True if they did.
-    pub(crate) fn read_again(&self) -> Result<bool, TlsError> {
+    pub fn read_again(&self) -> Result<bool, TlsError> {
         let loaded = load(&self.files)?;
         if loaded.digest == self.loaded().digest {
             return Ok(false);
@@ -95,7 +102,7 @@ impl Certificate {
 }
 
 /// Looks at the files once a minute, and when the process is sent SIGHUP, which ends it no more from the call on.
-pub(crate) fn renew(certificate: Arc<Certificate>) -> impl Future<Output = ()> {
+pub fn renew(certificate: Arc<Certificate>) -> impl Future<Output = ()> {
     look_again_and_again(certificate, Asked::new())
 }
 

@@ -4,16 +4,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::http::HeaderMap;
+use ipnet::IpNet;
+use serde::Deserialize;
+use thiserror::Error;
+
 /// Proxies in a row. With more of them, the limits count the nearest that is left.
 const MAX_HOPS: usize = 8;
 
 /// Which header the proxies write. The other one is not looked at: they would pass on what a visitor made up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(
-    feature = "service",
-    derive(serde::Deserialize),
-    serde(rename_all = "kebab-case")
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For: 192.0.2.1, 198.51.100.2`
     #[default]
@@ -61,6 +62,69 @@ impl ForwardedHeader {
         }
     }
 }
+
+/// The reverse proxies whose word about a request's origin is taken, and the header in which they give it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxies {
+    networks: Vec<IpNet>,
+    header: ForwardedHeader,
+}
+
+impl Proxies {
+    /// From texts like `127.0.0.1` and `10.0.0.0/8`.
+    ///
+    /// # Errors
+    /// [`ProxyError`].
+    pub fn new(networks: &[String], header: ForwardedHeader) -> Result<Self, ProxyError> {
+        let read = |text: &String| {
+            let network = text.parse::<IpNet>();
+            network
+                .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+                .map_err(|_| ProxyError(text.clone()))
+        };
+        let networks = networks.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { networks, header })
+    }
+
+    /// The same proxies, with their word in this header.
+    #[must_use]
+    pub fn with(self, header: ForwardedHeader) -> Self {
+        Self { header, ..self }
+    }
+
+    #[must_use]
+    pub fn trust(&self, address: IpAddr) -> bool {
+        self.networks
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    /// The address that a request comes from.
+    #[must_use]
+    pub fn visitor(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let lines: Vec<&str> = headers
+            .get_all(self.header.name())
+            .iter()
+            .map(|line| line.to_str().unwrap_or_default())
+            .collect();
+        self.header
+            .visitor(peer, lines.into_iter(), |address| self.trust(address))
+    }
+}
+
+impl Default for Proxies {
+    /// Programs on this machine, in the header that most proxies write.
+    fn default() -> Self {
+        let header = ForwardedHeader::default();
+        Self::new(&["127.0.0.0/8".to_owned(), "::1".to_owned()], header)
+            .expect("these are networks")
+    }
+}
+
+/// A trusted proxy that is neither an address nor a network.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("a trusted proxy is written 127.0.0.1 or 10.0.0.0/8, not {0}")]
+pub struct ProxyError(pub String);
 
 /// The `for` of one element.
 fn forwarded_for(element: &str) -> Option<IpAddr> {

@@ -17,8 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::config::Proxies;
-use crate::limit::House;
+use crate::forwarded::Proxies;
+use crate::limits::House;
 
 /// Connections at a time, below the usual limit of 1 024 open files. More wait in the system's queue.
 const MAX_VISITORS: usize = 900;
@@ -27,10 +27,10 @@ const MAX_VISITORS: usize = 900;
 const MAX_OF_A_HOUSE: usize = 100;
 
 /// An idle connection ends with it; and from a request's first byte on, all of it must arrive and be answered in it.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener that lets a bounded number in.
-pub(crate) struct Door {
+pub struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
     proxies: Proxies,
@@ -38,7 +38,7 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(listener: TcpListener, proxies: Proxies) -> Self {
+    pub fn new(listener: TcpListener, proxies: Proxies) -> Self {
         Self {
             listener,
             seats: Arc::new(Semaphore::new(MAX_VISITORS)),
@@ -48,7 +48,7 @@ impl Door {
     }
 
     /// The next connection, and who is at its other end.
-    pub(super) async fn next(&mut self) -> (Visitor, IpAddr) {
+    pub async fn next(&mut self) -> (Visitor, IpAddr) {
         loop {
             let seat = Arc::clone(&self.seats)
                 .acquire_owned()
@@ -119,7 +119,7 @@ impl Drop for Place {
 }
 
 /// A connection, with its seat and the time that it has left.
-pub(crate) struct Visitor {
+pub struct Visitor {
     stream: TcpStream,
     patience: Pin<Box<Sleep>>,
     /// Nothing has come since the last answer, or the beginning.

@@ -11,13 +11,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
-use crate::http::door::{Door, Visitor};
+use crate::connections::{Door, Visitor};
 
 /// Visitors who have greeted and wait to be served. More wait at the door.
 const WAITING: usize = 16;
 
 /// The visitors who have greeted.
-pub(super) struct Secured {
+pub(crate) struct Secured {
     address: SocketAddr,
     greeted: mpsc::Receiver<(TlsStream<Visitor>, IpAddr)>,
     greeting: JoinHandle<()>,
@@ -25,7 +25,7 @@ pub(super) struct Secured {
 
 impl Secured {
     /// Greets whoever comes to a door.
-    pub(super) fn new(mut door: Door, address: SocketAddr, config: Arc<ServerConfig>) -> Self {
+    pub(crate) fn new(mut door: Door, address: SocketAddr, config: Arc<ServerConfig>) -> Self {
         let (into, greeted) = mpsc::channel(WAITING);
         let acceptor = TlsAcceptor::from(config);
         let greeting = tokio::spawn(async move {

@@ -18,9 +18,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::secured::Secured;
-use crate::config::Proxies;
-use crate::http::door::Door;
+use crate::connections::Door;
+use crate::forwarded::Proxies;
+use crate::tls_listener::Secured;
 
 /// The largest request. Nothing large is ever sent here.
 const MAX_BODY: usize = 16 * 1024;

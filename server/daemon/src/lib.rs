@@ -1,0 +1,17 @@
+//! What any long-running program needs beside its own work: a log, metrics, word to the service manager, a loopback page, an HTTP
+//! server with bounded connections, TLS whose certificate is read again, rate limits, manual pages and shell completions.
+//!
+//! It knows nothing of telephones, and depends on no other package of this project. What a metric means, and when a program is healthy,
+//! each program says for itself.
+
+pub mod clock;
+pub mod connections;
+pub mod forwarded;
+pub mod limits;
+pub mod log;
+pub mod man;
+pub mod metrics;
+pub mod notify;
+pub mod page;
+pub mod tls;
+mod tls_listener;
