@@ -15,6 +15,7 @@ use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_book::wire::{Base64, NetworkSettings};
+use ringfence_box::settings::{RelayTable, TurnTable, check_name};
 use ringfence_daemon::forwarded::ForwardedHeader;
 use ringfence_daemon::log::Format;
 use serde::Deserialize;
@@ -23,7 +24,6 @@ use zeroize::Zeroizing;
 pub use self::fault::ConfigError;
 pub use self::web::{Limits, Proxies, TlsFiles};
 use crate::book::{LISTING_VALID_UNTIL, Terms};
-use crate::exchange::settings::{RelayTable, TurnTable, check_name};
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;

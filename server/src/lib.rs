@@ -10,12 +10,12 @@
 
 pub mod activation;
 pub mod admin;
+#[cfg(feature = "service")]
+pub mod all_in_one;
 pub mod book;
 #[cfg(feature = "service")]
 pub mod config;
 mod decoy;
-#[cfg(feature = "service")]
-pub mod exchange;
 #[cfg(feature = "service")]
 mod http;
 #[cfg(feature = "service")]
@@ -28,19 +28,13 @@ pub mod published;
 mod reading_room;
 pub mod reception;
 #[cfg(feature = "service")]
-pub mod relay;
-#[cfg(feature = "service")]
 pub mod service;
 pub mod shelf;
 pub mod store;
-#[cfg(feature = "turn")]
-pub mod turn;
 
+#[cfg(feature = "service")]
+pub use all_in_one::AllInOne;
 pub use book::{Book, Terms};
-#[cfg(feature = "service")]
-pub use exchange::Exchange;
-#[cfg(feature = "service")]
-pub use relay::EmbeddedRelay;
 #[cfg(feature = "service")]
 pub use service::PhoneBook;
 pub use store::{Archive, MemoryStore, Store};

@@ -11,11 +11,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ringfence_daemon::man::{self, Shell};
 use ringfence_daemon::page::PageError;
 use ringfence_daemon::{log, notify};
-use ringfence_phonebook::Exchange;
+use ringfence_phonebook::AllInOne;
 use ringfence_phonebook::admin::AdminToken;
+use ringfence_phonebook::all_in_one::AllInOneError;
 use ringfence_phonebook::book::IssueError;
 use ringfence_phonebook::config::{Config, ConfigError, Settings};
-use ringfence_phonebook::exchange::ExchangeError;
 use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
 use ringfence_phonebook::service::Complaint;
 use thiserror::Error;
@@ -151,7 +151,7 @@ enum Fatal {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Start(#[from] ExchangeError),
+    Start(#[from] AllInOneError),
     #[error("{0}. Choose another with --metrics")]
     Page(#[from] PageError),
     #[error(transparent)]
@@ -269,10 +269,10 @@ async fn serve(config: Config) -> Result<(), Fatal> {
     begin_log(&config);
     let stop = asked_to_stop()?;
     let metrics = config.metrics;
-    let exchange = Exchange::start(config).await?;
-    let book = exchange.book();
+    let servers = AllInOne::start(config).await?;
+    let book = servers.book();
     show_token(book.first_token());
-    let mut lines = exchange.lines();
+    let mut lines = servers.lines();
     let page = match metrics {
         Some(address) => Some(book.open_page(address).await?),
         None => None,
@@ -289,7 +289,7 @@ async fn serve(config: Config) -> Result<(), Fatal> {
         () = notify::stay_in_touch(async || status(book.look().await)) => {}
     }
     notify::stopping();
-    exchange.stop().await;
+    servers.stop().await;
     Ok(())
 }
 

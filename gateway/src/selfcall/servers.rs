@@ -2,8 +2,8 @@
 
 use rand::RngExt;
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_phonebook::relay::EmbeddedRelay;
-use ringfence_phonebook::turn::service::EmbeddedTurn;
+use ringfence_box::relay::EmbeddedRelay;
+use ringfence_box::turn::service::EmbeddedTurn;
 
 use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
 use crate::config::{TurnLogin, TurnSettings};

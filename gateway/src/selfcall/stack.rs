@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use rand::RngExt;
 use ringfence_book::NumberPlan;
 use ringfence_phonebook::config::Database;
-use ringfence_phonebook::relay::EmbeddedRelay;
+use ringfence_box::relay::EmbeddedRelay;
 use ringfence_phonebook::service::PhoneBook;
-use ringfence_phonebook::turn::service::EmbeddedTurn;
+use ringfence_box::turn::service::EmbeddedTurn;
 use tempfile::TempDir;
 use tokio::sync::watch;
 

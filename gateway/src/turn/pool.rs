@@ -265,9 +265,9 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use ringfence_book::turn_credentials::TurnSecret;
+    use ringfence_box::turn::service::EmbeddedTurn;
     use ringfence_media::far::Role;
     use ringfence_media::{Codec, Description};
-    use ringfence_phonebook::turn::service::EmbeddedTurn;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::EmbeddedRelay;
+use ringfence_box::EmbeddedRelay;
 
 use crate::town::{SOON, Town, hears, is_over, is_ringing};
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use ringfence_book::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_phonebook::Exchange;
+use ringfence_box::settings::{RelayTable, TurnProgram, TurnTable};
+use ringfence_phonebook::AllInOne;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::exchange::settings::{RelayTable, TurnProgram, TurnTable};
 
 use crate::town::{ANY_PORT, House, TURN_SECRET, is_over};
 
@@ -34,27 +34,27 @@ fn config(program: TurnProgram) -> Config {
 }
 
 async fn call_through(program: TurnProgram) {
-    let exchange = Exchange::start(config(program)).await.unwrap();
-    let network = exchange.book().network();
-    assert_eq!(network.relays, [exchange.relay().unwrap().url()]);
-    let turn = exchange.turn().unwrap().local_addr();
+    let all = AllInOne::start(config(program)).await.unwrap();
+    let network = all.book().network();
+    assert_eq!(network.relays, [all.relay().unwrap().url()]);
+    let turn = all.turn().unwrap().local_addr();
     assert_eq!(
         network.turn,
         ["udp", "tcp"].map(|way| format!("turn:{turn}?transport={way}"))
     );
     let folder = tempfile::tempdir().unwrap();
     // Both have their numbers before either downloads the book.
-    let house_a = House::build(exchange.book(), &folder.path().join("a")).await;
-    let house_b = House::build(exchange.book(), &folder.path().join("b")).await;
-    let mut a = house_a.open_with(exchange.book(), 0).await;
-    let mut b = house_b.open_with(exchange.book(), 1).await;
+    let house_a = House::build(all.book(), &folder.path().join("a")).await;
+    let house_b = House::build(all.book(), &folder.path().join("b")).await;
+    let mut a = house_a.open_with(all.book(), 0).await;
+    let mut b = house_b.open_with(all.book(), 1).await;
     // Both directions: the stamps are worth what this relay asks for.
     a.call(&mut b).await;
     a.phone.hang_up().await;
     b.sees(is_over).await;
     b.call(&mut a).await;
     let asked = Instant::now();
-    exchange.stop().await;
+    all.stop().await;
     assert!(asked.elapsed().as_secs() < 3, "{:?}", asked.elapsed());
 }
 
@@ -70,7 +70,7 @@ async fn a_call_through_nothing_but_the_box_with_the_embedded_turn_server() {
     reason = "whoever runs the tests must see what was not tested"
 )]
 async fn a_call_through_nothing_but_the_box_with_coturn() {
-    if !ringfence_phonebook::turn::coturn::Coturn::is_installed() {
+    if !ringfence_box::turn::coturn::Coturn::is_installed() {
         assert!(
             std::env::var_os("CI").is_none(),
             "coturn is not installed; tests/run installs it"

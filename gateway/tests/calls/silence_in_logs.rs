@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::EmbeddedRelay;
+use ringfence_box::EmbeddedRelay;
 
 use crate::log::{Log, leaks, secrets};
 use crate::town::{Home, Town, is_over};

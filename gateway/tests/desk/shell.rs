@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use ringfence_book::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_box::EmbeddedRelay;
+use ringfence_box::turn::service::EmbeddedTurn;
+use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Database;
-use ringfence_phonebook::turn::service::EmbeddedTurn;
-use ringfence_phonebook::{EmbeddedRelay, PhoneBook};
 use tempfile::TempDir;
 
 pub(crate) const ANY_PORT: SocketAddr =

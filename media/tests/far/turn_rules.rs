@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
+use ringfence_box::turn::{
+    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
+};
 use ringfence_media::far::{
     FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
-};
-use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 
 use crate::world::{UNIX, any_instant};

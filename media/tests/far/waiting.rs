@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use ringfence_box::turn::{ClientFlow, ClientTransport};
 use ringfence_media::far::{FarEvent, FarFault};
-use ringfence_phonebook::turn::{ClientFlow, ClientTransport};
 
 use crate::world::{LOCALS, Setup, World};
 

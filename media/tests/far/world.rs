@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
+use ringfence_box::turn::{
+    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
+};
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret, TurnServer,
     TurnTransport,
 };
 use ringfence_media::{Codec, Description};
-use ringfence_phonebook::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
-};
 
 /// The first leg calls the second.
 pub(crate) const ROLES: [Role; 2] = [Role::Caller, Role::Callee];

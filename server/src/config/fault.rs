@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use ringfence_book::delta::MAX_CHANGES;
+use ringfence_box::settings::TableError;
 use ringfence_daemon::limits::Rate;
 use thiserror::Error;
 
 use super::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
-use crate::exchange::settings::TableError;
 
 /// Why settings are refused.
 #[derive(Debug, Error)]

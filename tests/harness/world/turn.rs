@@ -8,7 +8,7 @@ use std::{
 
 use rand_core::CryptoRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
-use ringfence_phonebook::turn::{
+use ringfence_box::turn::{
     ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 

@@ -251,7 +251,7 @@ async fn forget(client: &Client, url: &RelayUrl) {
 #[cfg(test)]
 mod tests {
     use nostr_sdk::prelude::JsonUtil;
-    use ringfence_phonebook::EmbeddedRelay;
+    use ringfence_box::EmbeddedRelay;
     use serde_json::{Value, json};
     use tungstenite::Message;
 

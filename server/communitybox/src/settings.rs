@@ -133,7 +133,11 @@ pub enum TableError {
 }
 
 impl RelayTable {
-    pub(crate) fn check(&self) -> Result<(), TableError> {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn check(&self) -> Result<(), TableError> {
         let url = self.url.as_str();
         let host = url
             .strip_prefix("ws://")
@@ -171,7 +175,11 @@ impl RelayTable {
 }
 
 impl TurnTable {
-    pub(crate) fn check(&self) -> Result<(), TableError> {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// [`TableError`].
+    pub fn check(&self) -> Result<(), TableError> {
         let [first, last] = self.ports;
         if first < 1024 || first > last {
             return Err(TableError::Ports);
@@ -201,7 +209,10 @@ impl TurnTable {
 }
 
 /// A name as in a URL, or none.
-pub(crate) fn check_name(name: &str) -> Result<(), TableError> {
+///
+/// # Errors
+/// [`TableError::PublicName`].
+pub fn check_name(name: &str) -> Result<(), TableError> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '.');
     if name.chars().all(plain) && name.len() <= 253 {
         Ok(())

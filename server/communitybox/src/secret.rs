@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -13,15 +13,8 @@ use zeroize::Zeroizing;
 /// Random bytes of a secret, written in hexadecimal.
 const BYTES: usize = 32;
 
-/// The file that belongs to a database.
-pub(super) fn file_beside(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(".turn-secret");
-    name.into()
-}
-
 /// Draws a secret.
-pub(super) fn draw() -> io::Result<TurnSecret> {
+pub(crate) fn draw() -> io::Result<TurnSecret> {
     let mut bytes = Zeroizing::new([0; BYTES]);
     SysRng
         .try_fill_bytes(&mut *bytes)
@@ -30,7 +23,7 @@ pub(super) fn draw() -> io::Result<TurnSecret> {
 }
 
 /// Reads the secret, or draws and keeps one.
-pub(super) fn keep(file: &Path) -> io::Result<TurnSecret> {
+pub(crate) fn keep(file: &Path) -> io::Result<TurnSecret> {
     match fs::read_to_string(file) {
         Ok(text) => read(&text),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -79,8 +72,7 @@ mod tests {
     #[test]
     fn a_secret_is_drawn_once_and_kept_from_others() {
         let folder = tempfile::tempdir().unwrap();
-        let file = file_beside(&folder.path().join("phonebook.sqlite"));
-        assert!(file.ends_with("phonebook.sqlite.turn-secret"));
+        let file = folder.path().join("phonebook.sqlite.turn-secret");
         let first = keep(&file).unwrap();
         assert_eq!(keep(&file).unwrap(), first);
         assert_ne!(draw().unwrap(), first);

@@ -11,12 +11,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
+use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_media::far::{
     FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Role, RtpPacket, Secret, TurnServer,
     TurnTransport,
 };
 use ringfence_media::{Codec, Description};
-use ringfence_phonebook::turn::service::EmbeddedTurn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 

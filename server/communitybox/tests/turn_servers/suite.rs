@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_phonebook::exchange::TurnServer;
-use ringfence_phonebook::exchange::settings::TurnProgram;
-use ringfence_phonebook::turn::probe::{ProbeFault, probe};
-use ringfence_phonebook::turn::{TurnLimits, TurnPlan};
+use ringfence_box::TurnServer;
+use ringfence_box::settings::TurnProgram;
+use ringfence_box::turn::probe::{ProbeFault, probe};
+use ringfence_box::turn::{TurnLimits, TurnPlan};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
@@ -44,7 +44,7 @@ pub(crate) fn plan(allow_private: bool) -> TurnPlan {
 )]
 pub(crate) fn has_coturn() -> bool {
     #[cfg(unix)]
-    if ringfence_phonebook::turn::coturn::Coturn::is_installed() {
+    if ringfence_box::turn::coturn::Coturn::is_installed() {
         return true;
     }
     assert!(

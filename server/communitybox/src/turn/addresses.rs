@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The same rule without `private` as ranges, for coturn. To coturn a range from `::` on has no beginning, and IPv4 is below all IPv6:
 /// it would deny everybody. Nothing can be sent to `::` itself.
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 pub(super) const DENIED: [(&str, &str); 20] = [
     ("0.0.0.0", "0.255.255.255"),
     ("10.0.0.0", "10.255.255.255"),
@@ -67,7 +67,7 @@ fn is_global(ip: Ipv6Addr) -> bool {
 mod tests {
     use super::*;
 
-    #[cfg(feature = "service")]
+    #[cfg(feature = "server")]
     proptest::proptest! {
         #[test]
         fn the_ranges_say_the_same(ip in proptest::prelude::any::<IpAddr>(), near in 0usize..40, step in -1i8..2) {

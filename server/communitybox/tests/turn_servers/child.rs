@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ringfence_phonebook::turn::coturn::Coturn;
-use ringfence_phonebook::turn::probe::probe;
+use ringfence_box::turn::coturn::Coturn;
+use ringfence_box::turn::probe::probe;
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Wire, credentials};

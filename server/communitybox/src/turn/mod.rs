@@ -6,18 +6,18 @@
 
 mod addresses;
 mod client;
-#[cfg(all(feature = "service", unix))]
+#[cfg(all(feature = "server", unix))]
 pub mod coturn;
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 mod exits;
 mod frames;
 mod guard;
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 mod plan;
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 pub mod probe;
 mod quota;
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 pub mod service;
 mod terms;
 
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use self::client::{Client, REALM, Repetition, Work};
 use self::guard::{Kind, Proof, Request, Standing, Wish};
-#[cfg(feature = "service")]
+#[cfg(feature = "server")]
 pub use self::plan::TurnPlan;
 pub use self::quota::TurnLimits;
 pub use self::terms::{
