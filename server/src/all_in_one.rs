@@ -99,15 +99,18 @@ impl AllInOne {
 
 /// The file that keeps a drawn TURN secret, beside the database; a database that is no file has none.
 fn secret_file(database: &Database) -> Option<PathBuf> {
-    let Database::File(path) = database else {
-        return None;
-    };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".turn-secret");
-    Some(name.into())
+    match database {
+        #[cfg(feature = "sql")]
+        Database::File(path) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".turn-secret");
+            Some(name.into())
+        }
+        _ => None,
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "sql"))]
 mod tests {
     use super::*;
 

@@ -10,31 +10,31 @@
 
 pub mod activation;
 pub mod admin;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 pub mod all_in_one;
 pub mod book;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 pub mod config;
 mod decoy;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 mod http;
-#[cfg(feature = "service")]
+#[cfg(feature = "sql")]
 pub mod operator;
 pub mod owner;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 mod press;
 pub mod published;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 mod reading_room;
 pub mod reception;
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 pub mod service;
 pub mod shelf;
 pub mod store;
 
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 pub use all_in_one::AllInOne;
 pub use book::{Book, Terms};
-#[cfg(feature = "service")]
+#[cfg(feature = "http")]
 pub use service::PhoneBook;
 pub use store::{Archive, MemoryStore, Store};

@@ -6,6 +6,7 @@ mod opening;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "sql")]
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ use crate::press::{self, Press};
 use crate::store::StoreError;
 
 use self::opening::open_book;
+#[cfg(feature = "sql")]
 pub(crate) use self::opening::{draw_seed, open_database, open_store};
 
 /// How long requests under way may keep a stop waiting.
@@ -52,6 +54,7 @@ pub enum StartError {
         cause: io::Error,
     },
     /// The database file does not open.
+    #[cfg(feature = "sql")]
     #[error("cannot open the database {}: {cause}. Check that its folder exists and that this user may write to it, or choose another file with --database", path.display())]
     Database {
         /// The file that was asked for.
@@ -60,6 +63,7 @@ pub enum StartError {
         cause: StoreError,
     },
     /// PostgreSQL does not let us in.
+    #[cfg(feature = "sql")]
     #[error(
         "cannot open the PostgreSQL database: {0}. Check the URL given with --database, and that the server runs"
     )]

@@ -3,7 +3,7 @@
 //! the databases come with the feature `service`.
 
 mod memory;
-#[cfg(feature = "service")]
+#[cfg(feature = "sql")]
 pub mod sql;
 
 use std::error::Error;

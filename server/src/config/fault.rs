@@ -8,7 +8,7 @@ use ringfence_box::settings::TableError;
 use ringfence_daemon::limits::Rate;
 use thiserror::Error;
 
-use super::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
+use super::settings::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
 
 /// Why settings are refused.
 #[derive(Debug, Error)]

@@ -1,12 +1,17 @@
 //! Settings of the web side: TLS, and how much one address may ask.
 
+#[cfg(feature = "cli")]
 use std::path::PathBuf;
 
+#[cfg(feature = "cli")]
 use ringfence_daemon::limits::Rate;
+#[cfg(feature = "cli")]
 use ringfence_daemon::tls::TlsFiles;
 
+#[cfg(feature = "cli")]
 use super::ConfigError;
 
+#[cfg(feature = "cli")]
 /// Both or neither; an empty path is none.
 pub(super) fn tls_files(
     certificate: Option<PathBuf>,
@@ -36,6 +41,7 @@ impl Limits {
         asks_per_minute: 0,
     };
 
+    #[cfg(feature = "cli")]
     pub(super) fn check(self) -> Result<Self, ConfigError> {
         if self.reads_per_minute.max(self.asks_per_minute) > Rate::MAX {
             return Err(ConfigError::Limits);

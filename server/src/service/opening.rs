@@ -9,6 +9,7 @@ use super::StartError;
 use crate::admin::AdminToken;
 use crate::book::Book;
 use crate::config::{Config, Database};
+#[cfg(feature = "sql")]
 use crate::store::sql::SqlStore;
 use crate::store::{MemoryStore, Store};
 
@@ -23,6 +24,7 @@ pub(super) async fn open_book(config: &Config) -> Result<(Book, Option<AdminToke
 }
 
 /// Blocks.
+#[cfg(feature = "sql")]
 pub(crate) fn open_store(
     database: Database,
     runtime: Handle,
@@ -33,7 +35,15 @@ pub(crate) fn open_store(
     })
 }
 
+/// Without SQL there is one kind of store.
+#[cfg(not(feature = "sql"))]
+fn open_store(database: Database, _runtime: Handle) -> Result<Box<dyn Store>, StartError> {
+    let Database::Memory = database;
+    Ok(Box::new(MemoryStore::new()))
+}
+
 /// `None` if nothing is to outlive the process. Blocks.
+#[cfg(feature = "sql")]
 pub(crate) fn open_database(
     database: &Database,
     runtime: Handle,

@@ -7,7 +7,7 @@ use ringfence_phonebook::{MemoryStore, Store};
 pub(crate) fn with_each_store(test: impl Fn(&mut dyn FnMut() -> Option<Box<dyn Store>>)) {
     let mut memory = Some(MemoryStore::new());
     test(&mut || memory.take().map(|store| Box::new(store) as Box<dyn Store>));
-    #[cfg(feature = "service")]
+    #[cfg(feature = "sql")]
     {
         use crate::stores::cluster;
         use ringfence_phonebook::store::sql::SqlStore;

@@ -1,6 +1,6 @@
 //! A small book for tests, and where it can be kept.
 
-#[cfg(feature = "service")]
+#[cfg(feature = "sql")]
 pub(crate) mod cluster;
 
 use ringfence_book::{NumberPlan, Root};
