@@ -12,10 +12,10 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 #[cfg(feature = "sql")]
 use std::path::{Path, PathBuf};
-
 use ringfence_book::keys::{BookKey, RingKey};
 use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
+use ringfence_book::proof_of_work;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_book::wire::{Base64, NetworkSettings};
 use ringfence_box::settings::{RelayTable, TurnTable};
@@ -133,7 +133,7 @@ impl Default for Config {
             plan: NumberPlan::DEFAULT,
             relays: Vec::new(),
             turn: Vec::new(),
-            work_bits: 16,
+            work_bits: proof_of_work::DEFAULT_BITS,
             bucket_bits: 0,
             log_format: Format::Text,
             metrics: None,

@@ -6,6 +6,7 @@
 //! The idea of the book: it publishes *every* number of its plan, assigned or not, as one set of tiles of one size. An engine downloads
 //! all of them, ahead of calls; there is no question to ask whose answer could differ.
 
+pub mod backoff;
 pub mod binding;
 pub mod blocks;
 pub mod challenge;
@@ -17,6 +18,7 @@ pub mod fetch;
 pub mod keys;
 pub mod listing;
 pub mod membership;
+pub mod nostr_event;
 pub mod number;
 pub mod proof_of_work;
 pub mod root;

@@ -1,9 +1,12 @@
-//! The arithmetic of stamps: proof of work bound to an event's one-time key, as the protocol of engines has it. Here because a relay
-//! for rings checks it too; what a stamp is worth, and making one, is the engine's.
+//! Proof of work of an event: bound to the event's one-time key, so that it can be made ahead of a call, and to a window of time, so that
+//! no hoard lasts. Relays for rings check it, and so do engines; making it is the engine's.
 
 use sha2::{Digest, Sha256};
 
-/// Length of a window: long enough to keep stamps ready, short enough that a hoard goes stale.
+/// Bits of work that an event must show where the settings are silent: 2^16 hashes on average.
+pub const DEFAULT_BITS: u8 = 16;
+
+/// Length of a window: long enough to keep proofs ready, short enough that a hoard goes stale.
 pub const WINDOW_SECONDS: u64 = 600;
 
 const DOMAIN: &[u8] = b"ringfence/1 work\0";

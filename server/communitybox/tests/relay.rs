@@ -13,8 +13,9 @@ use nostr_sdk::prelude::{
     Client, Event, EventBuilder, Filter, Keys, Kind, RelayMessage, RelayPoolNotification, Tag,
     Timestamp,
 };
+use ringfence_book::nostr_event::{NOTE_KIND, RING_KIND};
 use ringfence_box::EmbeddedRelay;
-use ringfence_box::relay::{NOTE_KIND, RING_KIND, RelayLimits, RelayPlan};
+use ringfence_box::relay::{RelayLimits, RelayPlan};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message as WebSocketMessage};

@@ -17,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use self::hall::Hall;
-pub use self::ring::{NOTE_KIND, RING_KIND};
 
 /// How much a relay carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,29 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nostr::{Alphabet, Event, Filter, SingleLetterTag};
+use nostr::{Alphabet, Event, Filter, SingleLetterTag, Tag};
+use ringfence_book::nostr_event::{
+    CONTENT_CHARS, ENVELOPE_BYTES, EventTags, MAX_NOTE_LIFE, MAX_RING_LIFE, MAX_SKEW, NOTE_KIND,
+    RING_KIND,
+};
 use ringfence_book::proof_of_work;
-
-/// The kind of a sealed ring's event.
-pub const RING_KIND: u16 = 20_777;
-
-/// The kind of a sealed note's event: a text, or word of a missed call.
-pub const NOTE_KIND: u16 = 2_777;
-
-/// An envelope's bytes.
-const ENVELOPE: usize = 1_024;
-
-/// The same in base64 (RFC 4648 section 4, padded).
-const CONTENT: usize = ENVELOPE.div_ceil(3) * 4;
-
-/// How far an event's time may be from the relay's, in seconds: engines drop what is older than 90, and round to 10.
-const SKEW: u64 = 90;
-
-/// How much later than now an event may end, in seconds. Engines write 70.
-const LONGEST_LIFE: u64 = 600;
-
-/// The same for a note. Engines write 7 days.
-const LONGEST_NOTE: u64 = 7 * 86_400 + SKEW;
 
 /// Buckets in one filter: an engine with so many lines listens to some more than it has.
 const BUCKETS: usize = 256;
@@ -61,23 +44,24 @@ pub(super) enum Carried {
 /// Looks at an event whose id and signature are not checked yet: this costs less.
 pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Carried, NotARing> {
     let longest = match event.kind.as_u16() {
-        RING_KIND => LONGEST_LIFE,
-        NOTE_KIND => LONGEST_NOTE,
+        RING_KIND => MAX_RING_LIFE,
+        NOTE_KIND => MAX_NOTE_LIFE,
         _ => return Err(NotARing::Kind),
     };
-    if event.created_at.as_secs().abs_diff(unix) > SKEW {
+    if event.created_at.as_secs().abs_diff(unix) > MAX_SKEW {
         return Err(NotARing::Time);
     }
-    let (nonce, end) = read_tags(event).ok_or(NotARing::Tags)?;
+    let tags = EventTags::read(event.tags.iter().map(Tag::as_slice)).ok_or(NotARing::Tags)?;
+    let end = tags.expiration;
     if end <= unix || end > unix + longest {
         return Err(NotARing::Expiry);
     }
-    if !proof_of_work::check(event.pubkey.as_bytes(), nonce, work_bits, unix) {
+    if !proof_of_work::check(event.pubkey.as_bytes(), tags.work_nonce, work_bits, unix) {
         return Err(NotARing::Stamp);
     }
-    let content = (event.content.len() == CONTENT).then(|| STANDARD.decode(&event.content));
+    let content = (event.content.len() == CONTENT_CHARS).then(|| STANDARD.decode(&event.content));
     match content {
-        Some(Ok(envelope)) if envelope.len() == ENVELOPE => {
+        Some(Ok(envelope)) if envelope.len() == ENVELOPE_BYTES => {
             let is_note = event.kind.as_u16() == NOTE_KIND;
             Ok(if is_note {
                 Carried::Note(end)
@@ -87,36 +71,6 @@ pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Car
         }
         _ => Err(NotARing::Content),
     }
-}
-
-/// The stamp's nonce and the end of the event, if there are three tags: `["t", "rf1-<bits>-<bucket, 4 hexadecimal digits>"]`,
-/// `["w", "<16 hexadecimal digits>"]`, `["expiration", "<seconds>"]`.
-fn read_tags(event: &Event) -> Option<(u64, u64)> {
-    let (mut bucket, mut nonce, mut end) = (None, None, None);
-    for tag in event.tags.iter() {
-        let [name, value] = tag.as_slice() else {
-            return None;
-        };
-        let slot = match name.as_str() {
-            "t" => &mut bucket,
-            "w" => &mut nonce,
-            "expiration" => &mut end,
-            _ => return None,
-        };
-        if slot.replace(value.as_str()).is_some() {
-            return None;
-        }
-    }
-    let hex = |text: &str| {
-        text.bytes()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let (bits, number) = bucket?.strip_prefix("rf1-")?.split_once('-')?;
-    let few = |text: &str| matches!(text.len(), 1 | 2) && text.bytes().all(|d| d.is_ascii_digit());
-    let nonce = nonce.filter(|nonce| nonce.len() == 16 && hex(nonce))?;
-    let end = end.filter(|end| end.len() <= 12 && end.bytes().all(|d| d.is_ascii_digit()))?;
-    (few(bits) && number.len() == 4 && hex(number)).then_some(())?;
-    Some((u64::from_str_radix(nonce, 16).ok()?, end.parse().ok()?))
 }
 
 /// Looks at a filter: rings or notes, of some buckets or of all, from some time on. There is nothing else to ask for.
@@ -144,7 +98,7 @@ fn is_carried(kind: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use nostr::{EventBuilder, Keys, Kind, Tag, Timestamp};
+    use nostr::{EventBuilder, Keys, Kind, Timestamp};
 
     use super::*;
 
@@ -163,7 +117,7 @@ mod tests {
             let tag = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
             Self {
                 kind: RING_KIND,
-                content: STANDARD.encode([9; ENVELOPE]),
+                content: STANDARD.encode([9; ENVELOPE_BYTES]),
                 created: NOW - 7,
                 tags: vec![
                     tag("t", "rf1-3-0005"),
@@ -196,10 +150,10 @@ mod tests {
         assert_eq!(Draft::ring().judge(28), Err(NotARing::Stamp));
         assert_eq!(Draft::with(|d| d.kind = 1), Err(NotARing::Kind));
         for content in [
-            STANDARD.encode([9; ENVELOPE - 1]),
-            STANDARD.encode([9; ENVELOPE + 1]),
-            format!("{}!", &STANDARD.encode([9; ENVELOPE])[1..]),
-            "A".repeat(CONTENT),
+            STANDARD.encode([9; ENVELOPE_BYTES - 1]),
+            STANDARD.encode([9; ENVELOPE_BYTES + 1]),
+            format!("{}!", &STANDARD.encode([9; ENVELOPE_BYTES])[1..]),
+            "A".repeat(CONTENT_CHARS),
         ] {
             assert_eq!(Draft::with(|d| d.content = content), Err(NotARing::Content));
         }

@@ -104,8 +104,8 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use nostr::{EventBuilder, Keys, Kind, Tag};
+    use ringfence_book::nostr_event::NOTE_KIND;
 
-    use super::super::NOTE_KIND;
     use super::*;
 
     const NOW: u64 = 1_790_000_300;

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ringfence_book::backoff::Backoff;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -140,7 +141,7 @@ impl Ward {
             }
         };
         let _ = started.send(Ok(()));
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, 2);
         loop {
             let since = Instant::now();
             let open = self.watch(&mut child);
@@ -149,9 +150,10 @@ impl Ward {
                 return;
             }
             if since.elapsed() > FORGIVEN_AFTER {
-                pause = FIRST_PAUSE;
+                backoff.reset();
             }
             let words = self.words.text();
+            let mut pause = backoff.next_delay();
             self.tell.send_replace(State::Ended(words.clone()));
             error!(
                 "coturn has ended, calls through it too; it is started again in {pause:?}. It said: {words}"
@@ -160,10 +162,12 @@ impl Ward {
                 if self.is_closing_within(pause) {
                     return;
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
                 match self.start() {
                     Ok(child) => break child,
-                    Err(error) => warn!("coturn does not start: {error}; again in {pause:?}"),
+                    Err(error) => {
+                        pause = backoff.next_delay();
+                        warn!("coturn does not start: {error}; again in {pause:?}");
+                    }
                 }
             };
             info!("coturn runs again");
