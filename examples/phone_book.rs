@@ -11,13 +11,8 @@
 
 use std::error::Error;
 
-<<<<<<< HEAD
 use ringfence::net::book::{BookClient, BookCopy};
 use ringfence_book::{Listing, Number};
-=======
-use ringfence::io::book::{BookClient, BookCopy};
-use ringfence_book::{Listing, Number};
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

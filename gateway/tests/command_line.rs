@@ -8,15 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-<<<<<<< HEAD
 use ringfence::state::keystore::{Keystore, LineFile, SipAccount};
 use ringfence::state::secret::Secret;
-=======
-use ringfence::keystore::{Keystore, LineFile, SipAccount};
-use ringfence::secret::Secret;
 use ringfence_book::NumberPlan;
 use ringfence_phonebook::PhoneBook;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_phonebook::config::Database;
 use zeroize::Zeroizing;
 

@@ -6,17 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-<<<<<<< HEAD
 use ringfence::lines::activate::activate;
 use ringfence::net::book::{BookClient, BookCopy};
 use ringfence::state::keystore::{Keystore, LineFile};
-=======
-use ringfence::activate::activate;
-use ringfence::io::book::{BookClient, BookCopy};
-use ringfence::keystore::{Keystore, LineFile};
 use ringfence_book::{Binding, Listing, NumberPlan};
 use ringfence_phonebook::PhoneBook;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_phonebook::config::{Config, Database};
 
 async fn a_line(state: &Path) -> (PhoneBook, BookClient, LineFile) {

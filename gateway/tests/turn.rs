@@ -8,22 +8,14 @@ use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ringfence::config::TurnLogin;
-<<<<<<< HEAD
 use ringfence::net::tls;
 use ringfence::state::secret::Secret;
 use ringfence::turn::probe::{TurnProbeError, probe};
 use ringfence::turn::servers::TurnServers;
 use ringfence::turn::{SendOutcome, TurnDialError, TurnEndpoint, TurnSocket, TurnTarget};
-=======
-use ringfence::io::lobby::Lobby;
-use ringfence::io::probe::{ProbeFault, probe};
-use ringfence::io::tls;
-use ringfence::io::turn::{Sent, TurnEndpoint, TurnFault, TurnSocket, TurnTarget};
-use ringfence::secret::Secret;
 use ringfence_book::turn_credentials::TurnSecret;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
-use ringfence_media::far::FarFault;
 use ringfence_box::turn::service::EmbeddedTurn;
+use ringfence_media::far::FarFault;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

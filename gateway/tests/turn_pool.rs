@@ -7,20 +7,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD:gateway/tests/turn_pool.rs
 use ringfence::selfcall::StackOptions;
 use ringfence::selfcall::call::place;
 use ringfence::selfcall::report::CallReport;
 use ringfence::selfcall::stack::Stack;
 use ringfence::state::secret::Secret;
 use ringfence_book::turn_credentials::TurnSecret;
-=======
-use ringfence::demo::call::place;
-use ringfence::demo::report::CallReport;
-use ringfence::demo::stack::{Stack, StackOptions};
-use ringfence::secret::Secret;
-use ringfence_book::turn_credentials::TurnSecret;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book):gateway/tests/spare.rs
 use ringfence_box::turn::service::EmbeddedTurn;
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, sleep_until, timeout};

@@ -8,10 +8,6 @@ mod monitor;
 mod settings;
 mod web;
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-#[cfg(feature = "sql")]
-use std::path::{Path, PathBuf};
 use ringfence_book::keys::{BookKey, RingKey};
 use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
@@ -22,6 +18,10 @@ use ringfence_box::settings::{RelayTable, TurnTable};
 use ringfence_daemon::forwarded::Proxies;
 use ringfence_daemon::log::Format;
 use ringfence_daemon::tls::TlsFiles;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(feature = "sql")]
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "cli")]
 pub use self::fault::ConfigError;

@@ -1,5 +1,5 @@
-//! A running phone book, as a library call: opens the store, listens, serves, stops. The one place of this crate where the time
-//! is asked, and with `opening` the system's randomness.
+//! A running phone book, as a library call: opens the store, listens, serves, stops. With `opening`, the one place of this
+//! crate where the system's randomness is asked.
 
 mod opening;
 
@@ -9,12 +9,13 @@ use std::net::SocketAddr;
 #[cfg(feature = "sql")]
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use ringfence_book::keys::BookKey;
 use ringfence_book::root::Root;
 use ringfence_book::wire::NetworkSettings;
+use ringfence_daemon::clock::unix_now;
 use ringfence_daemon::page::{Page, PageError};
 use ringfence_daemon::tls::{self, Certificate, TlsError};
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! The cores link no runtime: `cargo tree` lists what Cargo links into them.
+//! The cores link no runtime, and the engine's program no SQL: `cargo tree` lists what Cargo links into them.
 
 use std::process::Command;
 
@@ -15,16 +15,23 @@ const FORBIDDEN: [&str; 9] = [
     "tokio",
 ];
 
-/// The forbidden packages in a listing of `cargo tree --prefix none`: one package with its version a line.
-fn forbidden(listing: &str) -> Vec<&str> {
+/// Packages that the engine's program may not link: it has no database.
+const SQL: [&str; 2] = ["libsqlite3-sys", "sqlx"];
+
+/// The packages of `names` in a listing of `cargo tree --prefix none`: one package with its version a line.
+fn those_of<'a>(names: &[&str], listing: &'a str) -> Vec<&'a str> {
     let mut found: Vec<&str> = listing
         .lines()
         .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| FORBIDDEN.contains(name))
+        .filter(|name| names.contains(name))
         .collect();
     found.sort_unstable();
     found.dedup();
     found
+}
+
+fn forbidden(listing: &str) -> Vec<&str> {
+    those_of(&FORBIDDEN, listing)
 }
 
 /// Everything that is linked into a package.
@@ -74,6 +81,16 @@ fn the_engine_has_no_runtime() {
 }
 
 #[test]
+fn what_engines_and_the_phone_book_share_has_no_runtime() {
+    assert_core("ringfence-book", &[]);
+}
+
+#[test]
+fn the_turn_server_without_its_sockets_has_no_runtime() {
+    assert_core("ringfence-box", &["--no-default-features"]);
+}
+
+#[test]
 fn the_phone_book_without_its_service_has_no_runtime() {
     assert_core("ringfence-phonebook", &["--no-default-features"]);
 }
@@ -82,6 +99,17 @@ fn the_phone_book_without_its_service_has_no_runtime() {
 fn the_shell_has_one_so_the_listing_would_show_it() {
     let shell = listing("ringfence", &[]);
     assert!(forbidden(&shell).contains(&"tokio"));
+}
+
+#[test]
+fn the_engines_program_links_no_sql() {
+    let shell = listing("ringfence", &[]);
+    assert_eq!(those_of(&SQL, &shell), Vec::<&str>::new());
+}
+
+#[test]
+fn the_phone_books_program_links_it_so_the_listing_would_show_it() {
+    assert_eq!(those_of(&SQL, &listing("ringfence-phonebook", &[])), SQL);
 }
 
 #[test]

@@ -7,7 +7,7 @@ pub mod renew;
 mod rotate;
 mod turn_logins;
 
-use ringfence_phonebook::churn::{self, RING_KEY_LIFE};
+use ringfence_book::rotation::{self, RING_KEY_LIFE};
 
 use crate::net::book::BookError;
 use crate::state::keystore::KeystoreError;
@@ -53,5 +53,5 @@ impl LineError {
 
 /// When a ring key that is drawn `now` is to be renewed. Both in Unix seconds.
 pub(crate) fn next_renewal(now: u64) -> u64 {
-    now.saturating_add(churn::wait(RING_KEY_LIFE, &mut rand::rng()).as_secs())
+    now.saturating_add(rotation::wait(RING_KEY_LIFE, &mut rand::rng()).as_secs())
 }

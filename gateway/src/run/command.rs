@@ -5,7 +5,7 @@ use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::contacts::Edit;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_phonebook::{Binding, Number};
+use ringfence_book::{Binding, Number};
 use tokio::sync::oneshot;
 
 use super::parts::SettingsChange;

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use ringfence_engine::BindingFault;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_phonebook::{Binding, Number};
+use ringfence_book::{Binding, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 

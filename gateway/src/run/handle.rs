@@ -2,7 +2,7 @@
 
 use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::trust::contacts::Edit;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::GatewayCommand;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringfence_engine::Line;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Edit;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::command::GatewayCommand;
 use super::event_loop::EventLoop;

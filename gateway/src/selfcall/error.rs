@@ -1,8 +1,8 @@
 //! Why the servers or engines of a self-call do not start, and what the user can do.
 
-use ringfence_phonebook::relay::RelayError;
+use ringfence_box::relay::RelayError;
+use ringfence_box::turn::service::TurnStartError;
 use ringfence_phonebook::service::{ServiceError, StartError};
-use ringfence_phonebook::turn::service::TurnStartError;
 
 use crate::lines::LineError;
 use crate::net::book::BookError;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use ringfence_book::NumberPlan;
-use ringfence_phonebook::config::Database;
 use ringfence_box::relay::EmbeddedRelay;
-use ringfence_phonebook::service::PhoneBook;
 use ringfence_box::turn::service::EmbeddedTurn;
+use ringfence_phonebook::config::Database;
+use ringfence_phonebook::service::PhoneBook;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -66,7 +66,7 @@ pub struct Stack {
     book: PhoneBook,
     relay: Option<EmbeddedRelay>,
     turn: Option<EmbeddedTurn>,
-    /// Databases and keys of the demo; removed at its end.
+    /// Keys of the demo; removed at its end.
     _folder: TempDir,
 }
 
@@ -83,7 +83,7 @@ impl Stack {
         };
         let book = PhoneBook::start(ringfence_phonebook::config::Config {
             listen: ANY_PORT,
-            database: Database::File(folder.path().join("phonebook.sqlite")),
+            database: Database::Memory,
             plan: NumberPlan::new(FIRST_NUMBER, TILES)
                 .expect("two tiles end far below the last number"),
             relays: around.servers.relays.clone(),

@@ -7,7 +7,7 @@ use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, Census, Counters, LiveCall};
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_book::{IdentityKey, Number};
 
 use crate::net::relay::RelayState;
 pub use crate::stats::quality_history::{MOST_SAMPLES, Quality, QualityHistory, QualitySample};

@@ -4,13 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
 use ringfence::net::book::BookCopy;
 use ringfence_book::{Binding, Day};
-=======
-use ringfence::io::book::BookCopy;
-use ringfence_book::{Binding, Day};
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use serde_json::Value;
 
 use crate::log::{leaks, secrets};

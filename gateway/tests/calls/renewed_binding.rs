@@ -2,16 +2,10 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
 use ringfence::lines::book_updates::pass_on;
 use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookCopy, Freshness};
-=======
-use ringfence::io::book::{BookCopy, Freshness};
-use ringfence::news::pass_on;
-use ringfence::renew::Renewals;
 use ringfence_book::{Binding, BindingError, Day};
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_engine::BindingFault;
 use tokio::sync::watch;
 use tokio::time::timeout;

@@ -14,17 +14,14 @@ use ringfence::run::assemble::assemble;
 use ringfence::run::gateway::Gateway;
 use ringfence::selfcall::phone::TonePhone;
 use ringfence::softphone::{PhoneEvent, Registration};
-<<<<<<< HEAD
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence::state::secret::Secret;
-=======
 use ringfence_book::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
-use ringfence_phonebook::config::Database;
-use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_box::EmbeddedRelay;
+use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_phonebook::PhoneBook;
+use ringfence_phonebook::config::Database;
 use ringfence_sip::{Password, User};
 use tempfile::TempDir;
 use tokio::sync::watch;

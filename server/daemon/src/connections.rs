@@ -30,6 +30,7 @@ const MAX_OF_A_HOUSE: usize = 100;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener that lets a bounded number in.
+#[derive(Debug)]
 pub struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
@@ -38,6 +39,7 @@ pub struct Door {
 }
 
 impl Door {
+    /// Lets visitors of this listener in.
     pub fn new(listener: TcpListener, proxies: Proxies) -> Self {
         Self {
             listener,
@@ -79,7 +81,7 @@ impl Listener for Door {
 }
 
 /// Who is inside, by house. As many entries as there are visitors at most.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Inside(Mutex<BTreeMap<House, usize>>);
 
 impl Inside {
@@ -100,6 +102,7 @@ impl Inside {
 }
 
 /// Counted as inside until it is dropped.
+#[derive(Debug)]
 struct Place {
     inside: Arc<Inside>,
     house: Option<House>,
@@ -119,6 +122,7 @@ impl Drop for Place {
 }
 
 /// A connection, with its seat and the time that it has left.
+#[derive(Debug)]
 pub struct Visitor {
     stream: TcpStream,
     patience: Pin<Box<Sleep>>,

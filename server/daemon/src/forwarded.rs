@@ -92,6 +92,7 @@ impl Proxies {
         Self { header, ..self }
     }
 
+    /// Whether the address is that of a proxy of ours.
     #[must_use]
     pub fn trust(&self, address: IpAddr) -> bool {
         self.networks

@@ -1,6 +1,7 @@
 //! TLS of the book's own: a certificate chain and its key from two PEM files, read again when they change, so that whoever renews
 //! them need not know about the phone book. A change that cannot be used leaves the certificate before it in force.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -67,6 +68,14 @@ pub enum TlsError {
 pub struct Certificate {
     files: TlsFiles,
     current: RwLock<Arc<Loaded>>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Loaded {

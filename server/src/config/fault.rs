@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_box::settings::TableError;
+use ringfence_daemon::forwarded::ProxyError;
 use ringfence_daemon::limits::Rate;
 use thiserror::Error;
 

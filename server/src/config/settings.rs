@@ -162,7 +162,7 @@ impl Settings {
 }
 
 impl Config {
-        fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         let lacks = |schemes: [&'static str; 2]| {
             move |url: &&String| {
                 !schemes.iter().any(|scheme| {
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_example_file_names_every_setting_with_its_default() {
-        let text = include_str!("../../examples/phonebook.toml");
+        let text = include_str!("../../../examples/phonebook.toml");
         let settings = parse(text).unwrap();
         let Settings {
             listen,

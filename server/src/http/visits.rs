@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::door::{Door, PATIENCE, Visitor};
 use super::{Shared, routes};
+use ringfence_daemon::connections::{Door, PATIENCE, Visitor};
 
 /// Request line and headers together. A browser behind two proxies sends a tenth of it.
 const MAX_HEAD: usize = 16 * 1024;

@@ -401,6 +401,7 @@ mod tests {
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
+    use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
     use std::time::Duration;
     use stun_types::attribute::{AttributeType, ErrorCode, Nonce, RawAttribute, Realm, Username};
     use stun_types::message::{

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::{TurnLimits, TurnSecret};
+use ringfence_book::turn_credentials::TurnSecret;
+
+use super::TurnLimits;
 
 /// What a TURN server is told before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_daemon::clock::unix_now;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -20,8 +21,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use super::exits::Exits;
 use super::probe::ProbeFault;
 use super::{
-    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnPlan, TurnSecret,
-    TurnSettings,
+    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnPlan, TurnSettings,
 };
 
 /// Packets between the readers and the machine. A second of ten calls.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SysRng;
 use rand_core::UnwrapErr;
+use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_daemon::clock::unix_now;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,9 +24,9 @@ use tokio::time::{interval_at, sleep};
 use tracing::warn;
 
 use self::keeper::{Keeper, State};
+use super::TurnPlan;
 use super::probe::{ProbeFault, probe};
 use super::service::TurnStartError;
-use super::{TurnPlan, TurnSecret, rest_credentials};
 
 /// The program.
 const PROGRAM: &str = "turnserver";

@@ -70,8 +70,8 @@ const CLOSED: [&str; 9] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::TurnSecret;
     use super::*;
+    use ringfence_book::turn_credentials::TurnSecret;
 
     fn plan(allow_private: bool) -> TurnPlan {
         let listen = "198.51.100.1:3478".parse().unwrap();
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_example_for_a_machine_of_its_own_is_as_strict() {
-        let example = include_str!("../../../../examples/turnserver.conf");
+        let example = include_str!("../../../../../examples/turnserver.conf");
         // It has TLS and a log of its own, and its own place and secret.
         let differ = [
             "listening-ip",
