@@ -1,7 +1,7 @@
 //! Days and moments as people and programs write them (RFC 3339), in UTC.
 
-use ringfence_engine::time::UnixTime;
 use ringfence_book::Day;
+use ringfence_engine::time::UnixTime;
 use time::{Date, OffsetDateTime};
 
 /// The Julian day number of 1970-01-01.

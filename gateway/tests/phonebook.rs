@@ -11,10 +11,10 @@ use ringfence::lines::activate::activate;
 use ringfence::lines::renew::{Renewals, renew_bindings};
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
 use ringfence::state::keystore::{Keystore, LineFile};
-use ringfence_engine::line::identity::Identity;
-use ringfence_phonebook::config::{Config, Database};
 use ringfence_book::{ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan};
+use ringfence_engine::line::identity::Identity;
 use ringfence_phonebook::PhoneBook;
+use ringfence_phonebook::config::{Config, Database};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -3,11 +3,11 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_engine::line::identity::Identity;
-use ringfence_book::{Number, VerifiedBook};
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_book::listing::LISTING_BYTES;
 use ringfence_book::timetable::next_look;
+use ringfence_book::{Number, VerifiedBook};
+use ringfence_engine::line::identity::Identity;
+use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_tests::world::book::SimulatedBook;
 
 const BEGINNING: u64 = 1_795_348_800;

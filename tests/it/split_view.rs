@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ringfence_engine::trust::roots::SplitView;
 use ringfence_book::Root;
+use ringfence_engine::trust::roots::SplitView;
 use ringfence_tests::{
     tone::HIGH,
     world::{CallPair, World},

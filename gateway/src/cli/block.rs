@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use ringfence_book::Number;
 use ringfence_engine::line::command::WishFault;
 use ringfence_engine::line::saved_state::{Habits, Ledger, MOST_BLOCKED};
-use ringfence_book::Number;
 use tokio::time::sleep;
 
 use super::CommandError;

@@ -98,8 +98,8 @@ fn way(way: Way) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use ringfence_engine::time::UnixTime;
     use ringfence_book::Number;
+    use ringfence_engine::time::UnixTime;
 
     use super::*;
 

@@ -4,11 +4,11 @@
 mod listing;
 
 use clap::{Args, Subcommand};
+use ringfence_book::{BookKey, Day, IdentityKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contact, ContactFault, Learnt};
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
-use ringfence_book::{BookKey, Day, IdentityKey, Number};
 
 use super::block::{self, BlockRequest};
 use super::{CommandError, PathArgs, passphrase};

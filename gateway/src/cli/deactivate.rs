@@ -3,9 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 
 use clap::Args;
-use ringfence_engine::line::identity::Identity;
 use ringfence_book::wire::{Base64, Deactivate};
 use ringfence_book::{BookKey, Challenge, Number};
+use ringfence_engine::line::identity::Identity;
 use serde_json::json;
 
 use super::progress::ProgressLine;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ringfence_book::CodeError;
+use ringfence_daemon::page::PageError;
 use ringfence_engine::line::command::WishFault;
 use ringfence_engine::trust::contacts::ContactFault;
 use ringfence_engine::trust::directory::LookupError;
-use ringfence_book::CodeError;
-use ringfence_daemon::page::PageError;
 
 use crate::config::ConfigError;
 use crate::lines::LineError;

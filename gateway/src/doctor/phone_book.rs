@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ringfence_book::{BookKey, Listing, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_book::{BookKey, Listing, Number};
 use tempfile::TempDir;
 use tokio::time::timeout;
 

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfence_book::membership::digest;
+use ringfence_book::{Binding, Day, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
@@ -16,8 +18,6 @@ use ringfence_engine::sealed::proof_of_work::Stamp;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::CalleeKeys;
-use ringfence_book::membership::digest;
-use ringfence_book::{Binding, Day, NetworkSettings, Number};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

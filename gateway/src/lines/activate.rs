@@ -3,9 +3,9 @@
 //! The keys are on the disk before the code is sent. When the answer is lost, the same command sends the same keys again.
 
 use rand::Rng;
-use ringfence_engine::line::identity::Identity;
 use ringfence_book::wire::{Activate, Activated, Base64, Curve, Jwk};
 use ringfence_book::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
+use ringfence_engine::line::identity::Identity;
 use zeroize::Zeroizing;
 
 use super::{LineError, next_renewal};

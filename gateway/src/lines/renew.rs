@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_engine::line::identity::Identity;
 use ringfence_book::wire::{Hex, Verify};
 use ringfence_book::{Binding, BookKey, Challenge, Day, NetworkSettings, Number};
+use ringfence_engine::line::identity::Identity;
 
 use super::LineError;
 use super::rotate::rotate;

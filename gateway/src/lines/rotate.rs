@@ -6,9 +6,9 @@
 //! The order is safe against a crash at any point: the next key is on the disk, and opens rings, before the phone book hears of it; it
 //! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
 
-use ringfence_engine::line::identity::Identity;
 use ringfence_book::wire::{Base64, Rotate};
 use ringfence_book::{Challenge, Day, NetworkSettings, Number};
+use ringfence_engine::line::identity::Identity;
 
 use super::{LineError, next_renewal};
 use crate::net::book::{BookClient, BookError};

@@ -4,10 +4,10 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::line::command::Wish;
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::trust::contacts::Edit;
-use ringfence_book::{Day, IdentityKey, Number};
 use serde::Deserialize;
 
 use super::server::{SharedState, away};

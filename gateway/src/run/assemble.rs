@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config as EngineConfig, Line};
-use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 

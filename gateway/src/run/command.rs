@@ -1,11 +1,11 @@
 //! What the owner of a gateway, its background tasks and the status page ask of the event loop.
 
+use ringfence_book::{Binding, Number};
 use ringfence_engine::BindingFault;
 use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::contacts::Edit;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_book::{Binding, Number};
 use tokio::sync::oneshot;
 
 use super::parts::SettingsChange;

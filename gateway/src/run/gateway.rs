@@ -4,10 +4,10 @@
 
 use std::net::SocketAddr;
 
+use ringfence_book::{Binding, Number};
 use ringfence_engine::BindingFault;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_book::{Binding, Number};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 

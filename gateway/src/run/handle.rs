@@ -1,8 +1,8 @@
 //! Asks a running gateway, and changes what the user may change: for pages and programs that do not own it.
 
+use ringfence_book::Number;
 use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::trust::contacts::Edit;
-use ringfence_book::Number;
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::GatewayCommand;

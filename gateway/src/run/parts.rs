@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use ringfence_book::BookKey;
 use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config, Line};
-use ringfence_book::BookKey;
 use tokio::sync::mpsc;
 
 use crate::net::phone::Listen;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use ringfence_book::Number;
 use ringfence_engine::Line;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Edit;
-use ringfence_book::Number;
 
 use super::command::GatewayCommand;
 use super::event_loop::EventLoop;

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use ringfence_book::{BookKey, Day, Number};
 use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::trust::contacts::{ContactFault, Contacts, Edit, Learnt};
-use ringfence_book::{BookKey, Day, Number};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -273,8 +273,8 @@ impl WriterTask {
 mod tests {
     use std::path::Path;
 
-    use ringfence_engine::line::identity::Identity;
     use ringfence_book::Number;
+    use ringfence_engine::line::identity::Identity;
 
     use super::*;
 

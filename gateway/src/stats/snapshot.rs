@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 
+use ringfence_book::{IdentityKey, Number};
 use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, Census, Counters, LiveCall};
-use ringfence_book::{IdentityKey, Number};
 
 use crate::net::relay::RelayState;
 pub use crate::stats::quality_history::{MOST_SAMPLES, Quality, QualityHistory, QualitySample};

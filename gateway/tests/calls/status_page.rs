@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use ringfence::page::client;
 use ringfence::page::key::{self, PageKey};
 use ringfence::state::keystore::{ContactsFile, LedgerFile, LineFile};
+use ringfence_book::{Day, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::{Ledger, WaitingText};
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::{Contacts, Learnt};
-use ringfence_book::{Day, Number};
 use zeroize::Zeroizing;
 
 use crate::program::{Program, settings};

@@ -5,11 +5,11 @@
 use std::time::Instant;
 
 use libfuzzer_sys::fuzz_target;
+use ringfence_book::{BookKey, NumberPlan};
+use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::{Config, Engine, Output, Sealed};
-use ringfence_book::{BookKey, NumberPlan};
 
 /// The Ed25519 base point: a valid key that signs nothing here.
 const BOOK: [u8; 32] = {

@@ -5,13 +5,15 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
+use ringfence_book::{
+    ActivationCode, Binding, BookKey, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook, Want,
+};
 use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
-use ringfence_book::{ActivationCode, Binding, BookKey, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook, Want};
-use ringfence_phonebook::{Book, MemoryStore, Store as _, Terms};
 use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::store::Charter;
+use ringfence_phonebook::{Book, MemoryStore, Store as _, Terms};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 

@@ -26,9 +26,9 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
+use ringfence_book::Number;
 use ringfence_engine::{CallLabel, Step, time::UnixTime};
 use ringfence_media::Figures;
-use ringfence_book::Number;
 
 pub use self::actions::CallPair;
 use self::{

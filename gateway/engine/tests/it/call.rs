@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ringfence_book::{Binding, BookKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
@@ -14,7 +15,6 @@ use ringfence_engine::sealed::ring::incoming::{Opened, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::Say;
 use ringfence_engine::time::UnixTime;
-use ringfence_book::{Binding, BookKey, Number};
 
 use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
 use ed25519_dalek::SigningKey;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_book::root::{RootHash, Statement, TilesHash};
+use ringfence_book::{Binding, BookKey, Day, Number, NumberPlan, Root};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
@@ -16,8 +18,6 @@ use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::{Arrival, UnixTime};
 use ringfence_engine::trust::directory::CalleeKeys;
-use ringfence_book::root::{RootHash, Statement, TilesHash};
-use ringfence_book::{Binding, BookKey, Day, Number, NumberPlan, Root};
 
 pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
 pub(crate) const CALLEE_MEDIA: &[u8] = b"what the callee's engine says about its media";

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
 use rand_core::{TryCryptoRng, TryRng};
+use ringfence_book::{Binding, BookKey, Day, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
@@ -20,7 +21,6 @@ use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::sealed::session::Say;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
-use ringfence_book::{Binding, BookKey, Day, Number};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, keys_of, view};

@@ -1,8 +1,8 @@
 //! Prints contacts and safety numbers, as text and as JSON.
 
+use ringfence_book::Number;
 use ringfence_engine::trust::contacts::{Contact, Contacts, ShownBy};
 use ringfence_engine::trust::safety_number::SafetyNumber;
-use ringfence_book::Number;
 use serde_json::{Value, json};
 
 use crate::calendar::day_text;
@@ -131,10 +131,10 @@ fn in_rows(safety: &SafetyNumber) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ringfence_book::Day;
     use ringfence_engine::line::identity::Identity;
     use ringfence_engine::trust::contacts::{Learnt, OtherKey};
     use ringfence_engine::trust::safety_number::Party;
-    use ringfence_book::Day;
 
     use super::*;
 

@@ -1,9 +1,9 @@
 //! Contacts: the key that each number stands for, safety numbers to compare, and the user's decisions.
 
 use maud::{Markup, html};
+use ringfence_book::Number;
 use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
 use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
-use ringfence_book::Number;
 
 use super::home::block;
 use super::{PageContext, sheet};

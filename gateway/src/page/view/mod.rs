@@ -8,10 +8,10 @@ pub(super) mod line;
 mod plot;
 
 use maud::{DOCTYPE, Markup, html};
+use ringfence_book::Number;
 use ringfence_engine::LiveState;
 use ringfence_engine::line::saved_state::Way;
 use ringfence_engine::time::UnixTime;
-use ringfence_book::Number;
 
 use crate::calendar::moment;
 use crate::provisioning::registrar::RegistrarInfo;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use ringfence_book::{Day, IdentityKey, Number};
+use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use serde::{Deserialize, Serialize};
 
 use super::stored::{self, Versioned, read_stored, write_stored};

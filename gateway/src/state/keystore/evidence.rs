@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ringfence_book::{BookKey, Day, Lie, Root};
 use ringfence_engine::FalseRecord;
 use ringfence_engine::trust::roots::SplitView;
-use ringfence_book::{BookKey, Day, Lie, Root};
 use serde::{Deserialize, Serialize};
 
 use super::{KeystoreError, file};

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ringfence_book::Number;
 use ringfence_engine::line::saved_state::{
     Habits, Ledger, MOST_BLOCKED, MOST_CALLS, MOST_NOTES, MOST_TEXTS, PastCall, TakenNote,
     WaitingText, Way,
 };
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
-use ringfence_book::Number;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
