@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use crate::config::Config;

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 
+use ringfence_book::Number;
 use ringfence_media::far::Role;
 use ringfence_media::{Description, NearTerms};
-use ringfence_phonebook::Number;
 use ringfence_sip as sip;
 
 use crate::call::step::Step;

@@ -169,7 +169,7 @@ async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
         CliCommand::Restore(args) => backup::restore_backup(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Evidence(args) => evidence::run(&args).map(|()| ExitCode::SUCCESS),
         CliCommand::Completions { shell } => {
-            write(&papers::completions(shell, Cli::command()))?;
+            write(&man::completions(shell, Cli::command()))?;
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Man { folder } => {
@@ -182,8 +182,8 @@ async fn run(command: CliCommand) -> Result<ExitCode, CommandError> {
 fn print_manual(folder: Option<&Path>) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| CommandError::Papers(error.kind());
     match folder {
-        Some(folder) => papers::manuals(Cli::command(), folder).map_err(failed),
-        None => write(&papers::manual(Cli::command()).map_err(failed)?),
+        Some(folder) => man::manuals(Cli::command(), folder).map_err(failed),
+        None => write(&man::manual(Cli::command()).map_err(failed)?),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ringfence_media::Srtp;
 use ringfence_daemon::log::Dial;
 use ringfence_daemon::notify;
 use ringfence_daemon::page::Page;
+use ringfence_media::Srtp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 
@@ -48,13 +48,13 @@ pub(super) async fn serve(
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
     let watching = tokio::spawn(watch_relays(gateway.enquiry()));
-    notice::ready("serving");
+    notify::ready("serving");
     tokio::select! {
         () = stop() => {}
         () = reload_at_hangup(paths, dial, &house, hang_ups) => {}
-        () = notice::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
+        () = notify::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
-    notice::stopping();
+    notify::stopping();
     watching.abort();
     // A second Ctrl-C does not wait until the other ends are told.
     tokio::select! {
@@ -105,7 +105,7 @@ async fn open_status_page(house: &Node) -> Result<Option<StatusPage>, CommandErr
 async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, house: &Node, mut hang_ups: Signal) {
     let mut config = house.config().clone();
     while hang_ups.recv().await.is_some() {
-        notice::reloading();
+        notify::reloading();
         let running = Reloader {
             gateway: house.gateway(),
             dial,
@@ -130,7 +130,7 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, house: &Node, mut hang_
                 fault.remedy()
             ),
         }
-        notice::ready("serving");
+        notify::ready("serving");
     }
     std::future::pending().await
 }

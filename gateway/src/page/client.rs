@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use serde::de::DeserializeOwned;
 
 use super::key::PageKey;

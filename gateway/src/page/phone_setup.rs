@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_DISPOSITION;
 use axum::response::{IntoResponse, Response};
 use axum::{Form, Json};
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use serde::{Deserialize, Serialize};
 
 use super::server::SharedState;

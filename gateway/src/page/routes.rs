@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::server::{SharedState, StatusPageState, away};
 use super::view::{self, PageContext};

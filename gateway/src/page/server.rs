@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use ringfence_phonebook::duty::page::{Page, PageError, Place};
+use ringfence_daemon::page::{Page, PageError, Place};
 use tokio::task::spawn_blocking;
 
 use super::access::{AccessGuard, guard};

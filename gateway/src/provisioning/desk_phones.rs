@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::PhoneKind;
 use crate::config::Mac;

@@ -100,7 +100,7 @@ impl OneTimeLinks {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_phonebook::Number;
+    use ringfence_book::Number;
 
     use super::super::{PhoneKind, PhoneLocation, PhoneTransport};
     use super::*;

@@ -15,7 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rand::RngExt;
-use ringfence_phonebook::duty::page::{Page, Place};
+use ringfence_daemon::page::{Page, Place};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 

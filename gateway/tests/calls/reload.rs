@@ -2,21 +2,10 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
 use ringfence::selfcall::phone::TonePhone;
-use ringfence_box::EmbeddedRelay;
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_box::turn::service::EmbeddedTurn;
-=======
-<<<<<<< HEAD
-use ringfence::selfcall::phone::Phone;
-=======
-use ringfence::demo::phone::Phone;
-use ringfence_book::turn_credentials::TurnSecret;
->>>>>>> fe2b150 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_box::EmbeddedRelay;
 use ringfence_box::turn::service::EmbeddedTurn;
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 
 use crate::log::{leaks, secrets};
 use crate::program::{Program, settings};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
+use ringfence_book::Number;
 use ringfence_engine::Sealed;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
@@ -14,23 +14,6 @@ use ringfence_engine::sealed::replay::Seen;
 use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::{Arrival as Moment, UnixTime};
-use ringfence_book::Number;
-=======
-use ringfence_book::Number;
-use ringfence_engine::{
-    Sealed,
-    line::identity::Identity,
-    sealed::bucket::bucket,
-    sealed::envelope::{Envelope, EventKey, Outside},
-    sealed::replay::Seen,
-    sealed::ring::{
-        BookView,
-        incoming::{Listener, Opened, VerifiedRing, open},
-        outgoing::{Caller, OutgoingRing},
-    },
-    time::{Arrival as Moment, UnixTime},
-};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 
 use rand_core::Rng as _;
 

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
+use ringfence_book::root::{RootHash, Statement, TilesHash};
+use ringfence_book::{Binding, Listing, Number, Root, Tile};
 use ringfence_engine::Sealed;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
@@ -12,24 +13,6 @@ use ringfence_engine::sealed::envelope::{EventKey, Outside};
 use ringfence_engine::sealed::first_message::Caller;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_phonebook::{
-    Binding, Listing, Number, Root, Tile,
-    root::{RootHash, Statement, TilesHash},
-=======
-use ringfence_book::root::{RootHash, Statement, TilesHash};
-use ringfence_book::{Binding, Listing, Number, Root, Tile};
-use ringfence_engine::{
-    Sealed,
-    line::identity::Identity,
-    sealed::bucket::bucket,
-    sealed::envelope::{EventKey, Outside},
-    sealed::ring::{
-        BookView,
-        outgoing::{Caller, OutgoingRing},
-    },
-    trust::directory::Directory,
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
-};
 
 use rand_core::Rng as _;
 

@@ -1,8 +1,8 @@
 //! Caller, ring posted: the phone hears ringback that was made here, and learns nothing but
 //! an answer or, after 30 s, that there was none.
 
+use ringfence_book::IdentityKey;
 use ringfence_media::{Codec, Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
-use ringfence_phonebook::IdentityKey;
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;

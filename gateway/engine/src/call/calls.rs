@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand_core::Rng;
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Routes};

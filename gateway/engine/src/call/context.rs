@@ -5,10 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
-<<<<<<< HEAD
-=======
-use ringfence_book::BookKey;
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_sip as sip;
 
 use super::step::{End, Step};

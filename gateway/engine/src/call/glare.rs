@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ringfence_phonebook::IdentityKey;
+use ringfence_book::IdentityKey;
 
 use super::calls::Calls;
 use super::{Happening, Phase};

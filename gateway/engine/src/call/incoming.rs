@@ -2,13 +2,7 @@
 
 use std::time::Instant;
 
-<<<<<<< HEAD
 use ringfence_media::Description;
-=======
-use ringfence_book::{IdentityKey, Number};
-use ringfence_media::{Description, sdp};
-use ringfence_sip as sip;
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 
 use super::Phase;
 use super::calls::{Calls, NewCall};

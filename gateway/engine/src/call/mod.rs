@@ -32,11 +32,7 @@ mod unheard;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-<<<<<<< HEAD
 use ringfence_book::Number;
-=======
-use ringfence_book::{IdentityKey, Number};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use ringfence_sip as sip;
 
 use crate::input::MediaEvent;

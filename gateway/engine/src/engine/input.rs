@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_phonebook::{Binding, Number};
+use ringfence_book::{Binding, Number};
 use ringfence_sip as sip;
 
 use super::Engine;

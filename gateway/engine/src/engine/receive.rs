@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use ringfence_phonebook::BookKey;
+use ringfence_book::BookKey;
 
 use super::Engine;
 use crate::input::Sealed;

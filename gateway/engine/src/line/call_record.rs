@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::saved_state::Way;
 use crate::sealed::ring::RingId;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_phonebook::Number;
+use ringfence_book::Number;
 
 use super::call_record::CallRecord;
 use super::saved_state::{Habits, Ledger, MOST_BLOCKED, PastCall, WaitingText, Way};

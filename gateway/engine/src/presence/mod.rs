@@ -16,26 +16,15 @@ mod rounds;
 
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
+use ringfence_book::Number;
+
 use crate::call::calls::Calls;
 use crate::environment::Environment;
 use crate::sealed::presence::{Presence, Word};
 use crate::time::Timer;
-=======
-use rand_core::CryptoRng;
-use ringfence_book::{IdentityKey, Number};
-
-use crate::sealed::envelope::payload::Kind;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::ring::SealError;
-use crate::sealed::ring::introduction::Introduction;
-use crate::sealed::ring::outgoing::{Caller, Draw, first_payload, seal_first};
-use crate::time::UnixTime;
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use crate::trust::contacts::MOST_SHARED;
 use crate::trust::contacts::Standing;
 use received::Heard;
-use ringfence_book::Number;
 use rounds::Rounds;
 
 /// Places of a round.

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use ringfence_phonebook::root::ROOT_BYTES;
-use ringfence_phonebook::{BookKey, Root};
+use ringfence_book::root::ROOT_BYTES;
+use ringfence_book::{BookKey, Root};
 
 /// The phone book as one side sees it, for the other to compare: its whole signed root, so that two people who call each other
 /// and were shown different pages hold the proof of it. All zero while an engine has no root.

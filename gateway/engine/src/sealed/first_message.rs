@@ -3,7 +3,7 @@
 //! Not here: what a payload says (`ring`, `note`, `presence`), and who may send it (`sender_proof`).
 
 use rand_core::CryptoRng;
-use ringfence_phonebook::{Binding, BookKey, Day, IdentityKey};
+use ringfence_book::{Binding, BookKey, Day, IdentityKey};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 

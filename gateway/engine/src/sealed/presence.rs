@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-use ringfence_phonebook::{IdentityKey, Number};
+use ringfence_book::{IdentityKey, Number};
 use zeroize::Zeroizing;
 
 use crate::sealed::envelope::payload::Kind;

@@ -9,7 +9,7 @@ pub(crate) mod own_record;
 pub mod roots;
 pub mod safety_number;
 
-use ringfence_phonebook::{BookKey, Day};
+use ringfence_book::{BookKey, Day};
 
 use crate::line::Lines;
 use crate::output::{Outbox, Output};

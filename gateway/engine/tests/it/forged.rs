@@ -3,15 +3,10 @@
 
 use std::sync::Mutex;
 
+use ringfence_book::{Listing, RingKey};
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, Outside};
 use ringfence_engine::sealed::rejected::Rejected;
-<<<<<<< HEAD
-use ringfence_book::{Listing, RingKey};
-=======
-use ringfence_engine::sealed::ring::BookView;
-use ringfence_book::{Listing, RingKey};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};

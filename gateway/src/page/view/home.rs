@@ -139,15 +139,9 @@ fn connections(context: &PageContext<'_>) -> Markup {
 
 /// The block button of a number, for one line.
 pub(super) fn block(
-<<<<<<< HEAD
     context: &PageContext<'_>,
     line: ringfence_book::Number,
     number: ringfence_book::Number,
-=======
-    scene: &Scene<'_>,
-    line: ringfence_book::Number,
-    number: ringfence_book::Number,
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
     back: &str,
 ) -> Markup {
     let blocked = context.snapshot.ledger.is_blocked(line, number);

@@ -5,11 +5,6 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
-=======
-use ringfence_book::{IdentityKey, Number};
-
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use super::body::{MissedBody, TextBody};
 use super::{LIFE, NoteId, SKEW};
 use crate::sealed::envelope::payload::{self, Kind};

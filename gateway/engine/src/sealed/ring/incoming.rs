@@ -12,11 +12,7 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-<<<<<<< HEAD
 use ringfence_book::{BookKey, IdentityKey, Number};
-=======
-use ringfence_book::{BookKey, Day, IdentityKey, Number};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 

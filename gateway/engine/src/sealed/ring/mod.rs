@@ -9,11 +9,6 @@ pub mod outgoing;
 
 use std::fmt;
 
-<<<<<<< HEAD
-=======
-use ringfence_book::root::ROOT_BYTES;
-use ringfence_book::{BookKey, Root};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 

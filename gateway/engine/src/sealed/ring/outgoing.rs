@@ -6,13 +6,8 @@
 use std::fmt;
 
 use rand_core::CryptoRng;
-<<<<<<< HEAD
 use ringfence_book::IdentityKey;
 use x25519_dalek::PublicKey;
-=======
-use ringfence_book::{Binding, IdentityKey};
-use x25519_dalek::{PublicKey, StaticSecret};
->>>>>>> ac34785 (What engines and the phone book share is a package of its own, ringfence-book)
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
