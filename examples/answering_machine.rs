@@ -48,16 +48,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(messages)?;
     let config = Config::read(settings)?;
     let store = Keystore::open(&config.state, None)?;
-    let house = Node::open(config, store).await?;
-    let line = house.lines().first().ok_or("no line")?.number;
-    let registration = house.registration(line).ok_or("no UDP port")?;
+    let node = Node::open(config, store).await?;
+    let line = node.lines().first().ok_or("no line")?.number;
+    let registration = node.registration(line).ok_or("no UDP port")?;
     let (tape, recorder) = Tape::new(greeting, LONGEST);
     let phone = Softphone::plug_in(registration, tape).await?;
     let outcome = tokio::select! {
         outcome = take_calls(phone, &recorder, messages) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
-    house.stop().await;
+    node.stop().await;
     outcome
 }
 

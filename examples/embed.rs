@@ -24,21 +24,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::read(Path::new(&settings))?;
     let passphrase = std::env::var("RINGFENCE_PASSPHRASE").ok().map(Secret::new);
     let store = Keystore::open(&config.state, passphrase)?;
-    let house = Node::open(config, store).await?;
-    for line in house.lines() {
+    let node = Node::open(config, store).await?;
+    for line in node.lines() {
         println!("line {} is open", line.number);
     }
-    println!("phones register at {:?}", house.gateway().udp());
-    let mut watch = house.gateway().watch();
+    println!("phones register at {:?}", node.udp());
+    let mut events = node.events();
     loop {
         tokio::select! {
-            happening = watch.recv() => match happening? {
+            event = events.recv() => match event? {
                 Event::Step { call, step, .. } => println!("call {call}: {step:?}"),
                 Event::Figures { call, figures } => println!("call {call}: {} packets lost", figures.to_phone.lost),
             },
             _ = tokio::signal::ctrl_c() => break,
         }
     }
-    house.stop().await;
+    node.stop().await;
     Ok(())
 }

@@ -21,9 +21,6 @@ use ringfence::state::keystore::Keystore;
 /// How often it is looked whether all was said.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// For relays to connect; whoever calls earlier hears 503.
-const READY: Duration = Duration::from_secs(10);
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,13 +30,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let message = samples(Path::new(file))?;
     let config = Config::read(Path::new(settings))?;
     let store = Keystore::open(&config.state, None)?;
-    let house = Node::open(config, store).await?;
-    let line = house.lines().first().ok_or("no line")?.number;
-    let registration = house.registration(line).ok_or("no UDP port")?;
+    let node = Node::open(config, store).await?;
+    let line = node.lines().first().ok_or("no line")?.number;
+    let registration = node.registration(line).ok_or("no UDP port")?;
     // What the other side says is not kept.
     let (tape, recorder) = Tape::new(message, Duration::ZERO);
     let mut phone = Softphone::plug_in(registration, tape).await?;
-    tokio::time::timeout(READY, listens(&house)).await?;
+    node.ready().await?;
     let outcome = loop {
         match phone.event().await.ok_or("the phone is broken")?.1 {
             PhoneEvent::Registered => phone.dial(number).await,
@@ -56,19 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             _ => {}
         }
     };
-    house.stop().await;
+    node.stop().await;
     outcome
-}
-
-async fn listens(house: &Node) {
-    while house
-        .gateway()
-        .status()
-        .await
-        .is_some_and(|status| status.relays.listening == 0)
-    {
-        tokio::time::sleep(GLANCE).await;
-    }
 }
 
 fn samples(file: &Path) -> Result<Vec<i16>, Box<dyn Error>> {

@@ -1,7 +1,7 @@
-//! The one place of the shell where the time of day is asked.
+//! The one place of the shell that reads a clock.
 //!
-//! The cores are told the time. Monotonic time (`Instant`) is read by the loops that wait; wall-clock time is only needed for
-//! stamps, events, bindings and credentials, and comes from here.
+//! The cores are given the time. Loops that wait need monotonic time (`Instant`); proofs of work, Nostr events, bindings and TURN
+//! credentials need the time of day.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,18 @@ pub fn since_epoch() -> Duration {
         .unwrap_or_default()
 }
 
-/// Monotonic time, for everything that waits.
+/// Monotonic time.
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Waits until a moment; for ever, if there is none.
+pub(crate) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Seconds since the Unix epoch.

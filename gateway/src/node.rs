@@ -1,38 +1,46 @@
-//! A household: an engine with all that keeps it going, as one thing to open and to stop.
+//! A node: the engine plus its background tasks (phone-book sync, renewal of bindings and ring keys, TURN logins), as one object to
+//! open and to stop.
 //!
-//! `ringfence run` opens one, and so does any program that embeds the engine (`examples/embed.rs`). What is around a
-//! [`Gateway`]: the lines' keys, the copy of the phone book, which is kept fresh, bindings and ring keys, which are renewed, and
-//! logins for the TURN server. Nothing here is done at the time of a call.
+//! `ringfence run` opens one, and so does every program that embeds the engine (`examples/embed.rs`). No background task runs because
+//! of a call.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ringfence_book::{BookKey, NetworkSettings};
+use ringfence_book::{BookKey, NetworkSettings, Number};
 use ringfence_sip::{Password, User};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, TurnLogin};
-use crate::lines::book_updates::{pass_on, renew};
+use crate::lines::book_updates::{follow_book, renew_due};
 use crate::lines::renew::Renewals;
 use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
 use crate::net::phone::ListenError;
 use crate::run::assemble::{AssembleError, assemble, buckets};
-use crate::run::gateway::Gateway;
+use crate::run::event::Event;
+use crate::run::gateway::{Gateway, ReadyError};
+use crate::run::handle::GatewayHandle;
 use crate::softphone::Registration;
 use crate::state::keystore::{Keystore, KeystoreError, LineFile};
+use crate::stats::snapshot::GatewayStatus;
 use crate::turn::credentials::CredentialPool;
 use crate::turn::probe::{TurnProbeError, probe};
 use crate::turn::servers::TurnServers;
 
-/// Why a household cannot be opened.
+/// How long [`Node::ready`] waits.
+const READY: Duration = Duration::from_secs(10);
+
+/// Why a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
     /// The lines' keys cannot be read.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
-    /// There is no copy of the phone book, and none can be had.
+    /// There is no copy of the phone book, and it cannot be downloaded.
     #[error(transparent)]
     Book(#[from] BookError),
     /// The parts do not fit together.
@@ -41,12 +49,23 @@ pub enum NodeError {
     /// The TURN server refuses the login.
     #[error(transparent)]
     Turn(#[from] TurnProbeError),
-    /// Phones cannot be listened to.
+    /// A socket for phones cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
 }
 
-/// A running household. To be [stopped](Self::stop): dropping it ends calls without a word to the other sides.
+/// A line, without its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineInfo {
+    /// Its number.
+    pub number: Number,
+    /// The name that its owner gave it.
+    pub name: Option<String>,
+    /// The user name of its SIP account; [`Node::registration`] has the password.
+    pub sip_user: String,
+}
+
+/// A running engine with its background tasks. [Stop](Self::stop) it: dropping it ends calls without telling the other sides.
 #[derive(Debug)]
 pub struct Node {
     gateway: Arc<Gateway>,
@@ -54,14 +73,14 @@ pub struct Node {
     config: Config,
     buckets: BTreeSet<u16>,
     network: NetworkSettings,
-    purse: Option<CredentialPool>,
+    logins: Option<CredentialPool>,
     fresh: watch::Receiver<Freshness>,
-    chores: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
 }
 
 impl Node {
-    /// Opens everything: reads the lines, renews what is due, downloads the phone book if there is no copy, tries the TURN
-    /// server, and listens for phones. A TURN server that is away for now is a warning in the log.
+    /// Reads the lines, renews what is due, downloads the phone book if there is no copy, checks the TURN server, and listens for
+    /// phones. A TURN server that cannot be reached now is a warning in the log.
     ///
     /// # Errors
     /// [`NodeError`], which names the part; nothing runs then.
@@ -77,26 +96,26 @@ impl Node {
         };
         let network = snapshot.network.clone();
         let mut renewals = Renewals::new(store, client.clone(), network.book_key, lines);
-        let purse = matches!(config.turn.login, TurnLogin::None).then(CredentialPool::default);
-        // A fault was told; the old bindings may still be good.
-        drop(renew(&mut renewals, &network, purse.as_ref()).await);
+        let logins = matches!(config.turn.login, TurnLogin::None).then(CredentialPool::default);
+        // An error is in the log; the old bindings may still be good.
+        drop(renew_due(&mut renewals, &network, logins.as_ref()).await);
         take_logins_of(
-            purse.as_ref().filter(|purse| !purse.is_empty()),
+            logins.as_ref().filter(|logins| !logins.is_empty()),
             &mut config,
         );
         let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
-        let mut diary = renewals.diary();
-        parts.contacts = diary.contacts()?;
-        parts.ledger = diary.ledger()?;
-        parts.diary = Some(diary);
+        let mut writer = renewals.writer();
+        parts.contacts = writer.contacts()?;
+        parts.ledger = writer.ledger()?;
+        parts.writer = Some(writer);
         let buckets = buckets(renewals.lines(), &network)?;
-        check_turn(&parts.lobby).await?;
+        check_turn(&parts.turn).await?;
         let gateway = Arc::new(Gateway::start(parts).await?);
         let lines = renewals.lines().to_vec();
-        let (keeping, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
-        let passing = tokio::spawn({
-            let (gateway, fresh, purse) = (Arc::clone(&gateway), fresh.clone(), purse.clone());
-            async move { pass_on(&gateway, fresh, &mut renewals, purse.as_ref()).await }
+        let (syncing, fresh) = keep_fresh(client, copy, config.phonebook.refresh);
+        let following = tokio::spawn({
+            let (gateway, fresh, logins) = (Arc::clone(&gateway), fresh.clone(), logins.clone());
+            async move { follow_book(&gateway, fresh, &mut renewals, logins.as_ref()).await }
         });
         Ok(Self {
             gateway,
@@ -104,28 +123,32 @@ impl Node {
             config,
             buckets,
             network,
-            purse,
+            logins,
             fresh,
-            chores: vec![keeping, passing],
+            background: vec![syncing, following],
         })
     }
 
-    /// The running engine.
+    /// The lines as they were when the node was opened.
     #[must_use]
-    pub fn gateway(&self) -> &Gateway {
-        &self.gateway
+    pub fn lines(&self) -> Vec<LineInfo> {
+        let lines = self.lines.iter();
+        lines
+            .map(|line| LineInfo {
+                number: Number::new(line.number),
+                name: line.name.clone(),
+                sip_user: line.account.user.clone(),
+            })
+            .collect()
     }
 
-    /// The lines as they were when the household was opened.
+    /// The account with which a phone on this machine registers to a line; `None` without such a line, or without a UDP address.
     #[must_use]
-    pub fn lines(&self) -> &[LineFile] {
-        &self.lines
-    }
-
-    /// How a phone of this machine registers to a line; `None` when there is no such line, or phones register by UDP nowhere.
-    #[must_use]
-    pub fn registration(&self, number: u32) -> Option<Registration> {
-        let line = self.lines.iter().find(|line| line.number == number)?;
+    pub fn registration(&self, number: Number) -> Option<Registration> {
+        let line = self
+            .lines
+            .iter()
+            .find(|line| line.number == number.value())?;
         Some(Registration {
             user: User::new(line.account.user.clone()),
             password: Password::new(line.account.password.expose()),
@@ -133,22 +156,88 @@ impl Node {
         })
     }
 
-    /// The settings that it was opened with.
+    /// Waits until calls can be made and received: a relay has confirmed the subscription, and an allocation is ready. Waits for 10 s
+    /// at most.
+    ///
+    /// # Errors
+    /// [`ReadyError`], which names what is missing. The node goes on trying; the call may be repeated.
+    pub async fn ready(&self) -> Result<(), ReadyError> {
+        self.gateway.ready(READY).await
+    }
+
+    /// Everything that happens from here on.
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.gateway.events()
+    }
+
+    /// The numbers-only status; `None` if the engine has stopped.
+    pub async fn status(&self) -> Option<GatewayStatus> {
+        self.gateway.status().await
+    }
+
+    /// A handle that answers what pages ask and carries out what users decide, without keeping the engine running.
+    #[must_use]
+    pub fn handle(&self) -> GatewayHandle {
+        self.gateway.handle()
+    }
+
+    /// Where phones register over UDP.
+    #[must_use]
+    pub fn udp(&self) -> &[SocketAddr] {
+        self.gateway.udp()
+    }
+
+    /// Where phones register over TCP.
+    #[must_use]
+    pub fn tcp(&self) -> &[SocketAddr] {
+        self.gateway.tcp()
+    }
+
+    /// Where phones register over TLS.
+    #[must_use]
+    pub fn tls(&self) -> &[SocketAddr] {
+        self.gateway.tls()
+    }
+
+    /// Hangs up every call, tells the other sides, and stops: within 3 s.
+    pub async fn stop(self) {
+        for task in self.background {
+            task.abort();
+            // The task has ended, and with it its share of the gateway.
+            task.await.ok();
+        }
+        if let Some(gateway) = Arc::into_inner(self.gateway) {
+            gateway.stop().await;
+        }
+    }
+
+    /// The running engine.
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// The lines with their keys.
+    pub(crate) fn line_files(&self) -> &[LineFile] {
+        &self.lines
+    }
+
+    /// The settings with which it was opened.
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Where its lines look for rings.
+    /// The buckets to which its lines subscribe.
     pub(crate) fn buckets(&self) -> &BTreeSet<u16> {
         &self.buckets
     }
 
-    /// Logins from the phone book, if they come from there.
-    pub(crate) fn purse(&self) -> Option<&CredentialPool> {
-        self.purse.as_ref()
+    /// The TURN logins of the phone book, if they come from there.
+    pub(crate) fn logins(&self) -> Option<&CredentialPool> {
+        self.logins.as_ref()
     }
 
-    /// What the phone book says of its network now.
+    /// The network settings of the phone book's newest copy.
     pub(crate) fn network(&self) -> NetworkSettings {
         let latest = self.fresh.borrow();
         latest
@@ -156,26 +245,14 @@ impl Node {
             .as_ref()
             .map_or_else(|| self.network.clone(), |snapshot| snapshot.network.clone())
     }
-
-    /// Hangs up every call, tells the other sides, and stops: within 3 s.
-    pub async fn stop(self) {
-        for chore in self.chores {
-            chore.abort();
-            // Cancelled, and with it its hold on the gateway is gone.
-            drop(chore.await);
-        }
-        if let Some(gateway) = Arc::into_inner(self.gateway) {
-            gateway.stop().await;
-        }
-    }
 }
 
-/// Settings that name no login use those of the phone book.
-pub(crate) fn take_logins_of(purse: Option<&CredentialPool>, config: &mut Config) {
-    if let Some(purse) = purse
+/// Settings without a TURN login use those of the phone book.
+pub(crate) fn take_logins_of(logins: Option<&CredentialPool>, config: &mut Config) {
+    if let Some(logins) = logins
         && matches!(config.turn.login, TurnLogin::None)
     {
-        config.turn.login = TurnLogin::Book(purse.clone());
+        config.turn.login = TurnLogin::Book(logins.clone());
     }
 }
 
@@ -187,14 +264,14 @@ fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCop
     Ok((client, BookCopy::open(&config.state, key)?))
 }
 
-/// Wrong credentials end the start; a server that is away may come back.
-async fn check_turn(lobby: &TurnServers) -> Result<(), TurnProbeError> {
-    match probe(lobby).await {
-        Ok(took) => tracing::info!(?took, "the TURN server relays"),
-        Err(fault) if fault.is_final() => return Err(fault),
-        Err(fault) => tracing::warn!(
-            "calls will have no sound: {fault}. To do: {}",
-            fault.remedy()
+/// Wrong credentials end the start; a server that cannot be reached may come back.
+async fn check_turn(servers: &TurnServers) -> Result<(), TurnProbeError> {
+    match probe(servers).await {
+        Ok(took) => tracing::info!(?took, "the TURN server gives relayed addresses"),
+        Err(error) if error.is_final() => return Err(error),
+        Err(error) => tracing::warn!(
+            "calls will have no sound: {error}. To do: {}",
+            error.remedy()
         ),
     }
     Ok(())

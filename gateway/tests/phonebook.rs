@@ -229,11 +229,11 @@ async fn a_binding_that_ends_soon_is_renewed_and_saved() {
         renew_bindings(&mut scene.store, &scene.client, &key, lines).await
     };
     let nothing = renew(&mut scene, &mut line).await;
-    assert!(nothing.bindings.is_empty() && nothing.fault.is_none());
+    assert!(nothing.bindings.is_empty() && nothing.error.is_none());
     let binding = Binding::decode(&line.binding).unwrap();
     line.binding = ended(&binding);
     let renewed = renew(&mut scene, &mut line).await;
-    assert_eq!((renewed.bindings, renewed.fault), (vec![binding], None));
+    assert_eq!((renewed.bindings, renewed.error), (vec![binding], None));
     assert_eq!(Binding::decode(&line.binding).unwrap(), binding);
     assert_eq!(scene.store.lines().unwrap()[0].binding, line.binding);
 }
@@ -258,17 +258,17 @@ async fn a_refused_line_keeps_no_other_from_its_binding_and_is_left_in_peace_for
     let lines = vec![refused, due];
     let mut renewals = Renewals::new(scene.store, scene.client, key, lines);
     let (network, now) = (scene.book.network().clone(), ringfence::clock::now());
-    let first = renewals.look(&network, now).await;
-    assert!(first.fault.is_some());
+    let first = renewals.renew_due(&network, now).await;
+    assert!(first.error.is_some());
     let numbers: Vec<_> = first.bindings.iter().map(|b| b.number().value()).collect();
     assert_eq!(numbers, [number]);
     let early = now + Duration::from_secs(3_599);
-    let nothing = renewals.look(&network, early).await;
-    assert!(nothing.bindings.is_empty() && nothing.fault.is_none());
+    let nothing = renewals.renew_due(&network, early).await;
+    assert!(nothing.bindings.is_empty() && nothing.error.is_none());
     let second = renewals
         .look(&network, now + Duration::from_secs(3_600))
         .await;
-    assert_eq!((second.bindings.len(), second.fault), (0, first.fault));
+    assert_eq!((second.bindings.len(), second.error), (0, first.error));
 }
 
 #[tokio::test]
@@ -281,7 +281,7 @@ async fn a_book_that_is_away_is_asked_again_when_it_is_back() {
     let mut renewals = Renewals::new(scene.store, scene.client, key, vec![line]);
     let now = ringfence::clock::now();
     for _ in 0..2 {
-        let fault = renewals.look(&network, now).await.fault;
+        let fault = renewals.renew_due(&network, now).await.error;
         assert!(
             matches!(fault, Some(LineError::Book(BookError::Unreachable { .. }))),
             "{fault:?}"
@@ -303,13 +303,13 @@ async fn a_ring_key_that_has_had_its_time_is_replaced_in_the_book() {
     let (first, _) = saved(&scene);
     let store = std::mem::replace(&mut scene.store, elsewhere());
     let mut renewals = Renewals::new(store, scene.client.clone(), key, vec![line.clone()]);
-    let early = renewals.look(&network, ringfence::clock::now()).await;
-    assert!(early.identities.is_empty() && early.fault.is_none());
+    let early = renewals.renew_due(&network, ringfence::clock::now()).await;
+    assert!(early.identities.is_empty() && early.error.is_none());
 
     line.ring_key_due = Some(ringfence::clock::unix_seconds());
     let mut renewals = Renewals::new(renewals.into_store(), scene.client.clone(), key, vec![line]);
-    let look = renewals.look(&network, ringfence::clock::now()).await;
-    assert_eq!((look.identities.len(), &look.fault), (1, &None));
+    let look = renewals.renew_due(&network, ringfence::clock::now()).await;
+    assert_eq!((look.identities.len(), &look.error), (1, &None));
     let (second, line) = saved(&scene);
     assert!(line.ring_key_due > Some(ringfence::clock::unix_seconds()));
     assert_ne!(second.listing(), first.listing());
@@ -341,8 +341,8 @@ async fn a_rotation_whose_answer_was_lost_is_repeated_with_the_same_key() {
         // What is saved after the answer goes elsewhere: it is lost.
         let lines = Keystore::look(scene.folder.path(), None).unwrap();
         let mut renewals = Renewals::new(elsewhere(), scene.client.clone(), key, lines);
-        let look = renewals.look(&network, ringfence::clock::now()).await;
-        assert_eq!((look.identities.len(), &look.fault), (1, &None));
+        let look = renewals.renew_due(&network, ringfence::clock::now()).await;
+        assert_eq!((look.identities.len(), &look.error), (1, &None));
         assert_eq!(look.identities[0].1.listing(), identity.listing());
     }
     drop(store);

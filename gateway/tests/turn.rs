@@ -33,7 +33,7 @@ async fn target(url: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
         .unwrap()
 }
 
-async fn lobby(url: &str, secret: &str, private: bool) -> TurnServers {
+async fn servers(url: &str, secret: &str, private: bool) -> TurnServers {
     let login = TurnLogin::Shared(Secret::new(secret.to_owned()));
     TurnServers::new(vec![target(url, None).await], login, private)
 }
@@ -49,7 +49,7 @@ async fn the_right_secret_gets_a_relayed_address_over_udp_and_tcp() {
     let turn = turn().await;
     for transport in ["udp", "tcp"] {
         let url = format!("turn:{}?transport={transport}", turn.local_addr());
-        let took = probe(&lobby(&url, "right", true).await).await.unwrap();
+        let took = probe(&servers(&url, "right", true).await).await.unwrap();
         assert!(took < Duration::from_secs(5));
     }
     turn.stop().await;
@@ -59,7 +59,9 @@ async fn the_right_secret_gets_a_relayed_address_over_udp_and_tcp() {
 async fn a_wrong_secret_is_final_and_says_what_to_do() {
     let turn = turn().await;
     let url = format!("turn:{}", turn.local_addr());
-    let fault = probe(&lobby(&url, "wrong", true).await).await.unwrap_err();
+    let fault = probe(&servers(&url, "wrong", true).await)
+        .await
+        .unwrap_err();
     assert!(fault.is_final(), "{fault:?}");
     assert!(fault.remedy().contains("turn.secret"));
 }
@@ -68,7 +70,9 @@ async fn a_wrong_secret_is_final_and_says_what_to_do() {
 async fn a_private_relayed_address_is_refused_unless_allowed() {
     let turn = turn().await;
     let url = format!("turn:{}", turn.local_addr());
-    let fault = probe(&lobby(&url, "right", false).await).await.unwrap_err();
+    let fault = probe(&servers(&url, "right", false).await)
+        .await
+        .unwrap_err();
     assert_eq!(fault, TurnProbeError::Refused(FarFault::Relay));
     assert!(!fault.is_final());
 }
@@ -79,7 +83,7 @@ async fn a_closed_port_is_unreachable() {
     let url = format!("turn:{}?transport=tcp", listener.local_addr().unwrap());
     drop(listener);
     assert_eq!(
-        probe(&lobby(&url, "right", true).await).await,
+        probe(&servers(&url, "right", true).await).await,
         Err(TurnProbeError::Unreachable)
     );
 }
@@ -122,7 +126,7 @@ async fn bytes_cross_tls_when_the_certificate_is_trusted() {
     )
     .await;
     let mut socket = TurnSocket::dial(&target).await.unwrap();
-    assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
+    assert_eq!(socket.send(b"hello"), SendOutcome::Sent);
     let mut got = Vec::new();
     assert!(socket.recv(&mut got).await);
     assert_eq!(got, b"hello");

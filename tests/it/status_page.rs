@@ -119,8 +119,8 @@ impl Scene {
 
     fn is_undisturbed(&self) -> bool {
         let line = Number::new(self.line(0));
-        let enquiry = self.stack.ends[0].gateway.enquiry();
-        let picture = self.runtime.block_on(enquiry.picture()).unwrap();
+        let enquiry = self.stack.ends[0].gateway.handle();
+        let picture = self.runtime.block_on(enquiry.snapshot()).unwrap();
         picture.ledger.is_undisturbed(line)
     }
 

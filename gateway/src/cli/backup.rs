@@ -12,7 +12,7 @@ use crate::calendar::moment;
 use crate::clock;
 use crate::config::{Config, raw};
 use crate::state::backup::{Backup, BackupError, PreviousState, restore};
-use crate::state::keystore::{ContactsFile, Keystore, LedgerFile, write_private};
+use crate::state::keystore::{ContactsFile, Keystore, SavedStateFile, write_private};
 use crate::state::secret::Secret;
 
 /// Has precedence over `RINGFENCE_PASSPHRASE`, because the keys may have another passphrase than the backup.
@@ -58,7 +58,7 @@ pub(super) fn backup(args: &BackupArgs) -> Result<(), CommandError> {
     // What cannot be read now could not be read after a restore either.
     let lines = Keystore::look(&config.state, keys.clone())?;
     ContactsFile::open(&config.state, keys.clone()).read()?;
-    LedgerFile::open(&config.state, keys.clone()).read()?;
+    SavedStateFile::open(&config.state, keys.clone()).read()?;
     let settings = match args.paths.file() {
         Some(file) => Some(
             std::fs::read_to_string(file).map_err(|error| CommandError::System(error.kind()))?,

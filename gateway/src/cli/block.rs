@@ -14,7 +14,7 @@ use super::CommandError;
 use crate::clock;
 use crate::config::Config;
 use crate::page::client::{self, PageClientError};
-use crate::state::keystore::{Keystore, KeystoreError, LedgerFile};
+use crate::state::keystore::{Keystore, KeystoreError, SavedStateFile};
 use crate::state::secret::Secret;
 
 /// How long a running engine may take to save a change, and the pause between two looks.
@@ -66,7 +66,7 @@ pub(super) async fn carry_out(
                     fault => fault.into(),
                 })?;
             }
-            saved(LedgerFile::open(&config.state, secret), &meant, request).await
+            saved(SavedStateFile::open(&config.state, secret), &meant, request).await
         }
         Err(fault) => Err(fault.into()),
     }
@@ -74,7 +74,7 @@ pub(super) async fn carry_out(
 
 /// Waits until the engine has saved the change: it answers the request before that.
 async fn saved(
-    mut file: LedgerFile,
+    mut file: SavedStateFile,
     meant: &[Number],
     request: BlockRequest,
 ) -> Result<(), CommandError> {
@@ -108,7 +108,7 @@ pub(super) fn list(
     config: &Config,
     secret: Option<Secret>,
 ) -> Result<Vec<(Number, Number)>, CommandError> {
-    let ledger = LedgerFile::open(&config.state, secret).read()?;
+    let ledger = SavedStateFile::open(&config.state, secret).read()?;
     let pairs = ledger
         .habits
         .iter()

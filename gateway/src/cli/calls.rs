@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CommandError, PathArgs, passphrase, say};
 use crate::calendar::moment;
-use crate::state::keystore::LedgerFile;
+use crate::state::keystore::SavedStateFile;
 
 #[derive(Debug, Args)]
 pub(super) struct CallsArgs {
@@ -24,7 +24,7 @@ pub(super) struct CallsArgs {
 pub(super) fn run(args: &CallsArgs) -> Result<(), CommandError> {
     let config = args.paths.config()?;
     let secret = passphrase(&config, false)?;
-    let ledger = LedgerFile::open(&config.state, secret).read()?;
+    let ledger = SavedStateFile::open(&config.state, secret).read()?;
     if args.json {
         return say(&as_value(&ledger, args.missed).to_string());
     }

@@ -34,31 +34,31 @@ pub(super) async fn serve(
     let hang_ups =
         signal(SignalKind::hangup()).map_err(|error| CommandError::System(error.kind()))?;
     let store = open_store(&config, false)?;
-    let house = Node::open(config, store).await?;
-    let gateway = house.gateway();
-    let monitor_page = open_monitor_page(house.config(), gateway).await?;
-    warn_exposed(house.config());
-    let status_page = open_status_page(&house).await?;
+    let node = Node::open(config, store).await?;
+    let gateway = node.gateway();
+    let monitor_page = open_monitor_page(node.config(), gateway).await?;
+    warn_exposed(node.config());
+    let status_page = open_status_page(&node).await?;
     // The engine serves phones even if these lines cannot be printed.
-    drop(say(&ready(gateway, house.lines().len())));
+    drop(say(&ready(gateway, node.line_files().len())));
     if let Some(status_page) = &status_page {
         drop(say(&status_page_line(status_page)));
     }
     if let Some(page) = &monitor_page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
-    let watching = tokio::spawn(watch_relays(gateway.enquiry()));
+    let watching = tokio::spawn(watch_relays(gateway.handle()));
     notify::ready("serving");
     tokio::select! {
         () = stop() => {}
-        () = reload_at_hangup(paths, dial, &house, hang_ups) => {}
+        () = reload_at_hangup(paths, dial, &node, hang_ups) => {}
         () = notify::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
     notify::stopping();
     watching.abort();
     // A second Ctrl-C does not wait until the other ends are told.
     tokio::select! {
-        () = house.stop() => {}
+        () = node.stop() => {}
         () = stop() => {}
     }
     Ok(())
@@ -72,7 +72,7 @@ async fn open_monitor_page(
         return Ok(None);
     };
     Ok(Some(
-        page::open_monitor_page(address, gateway.enquiry()).await?,
+        page::open_monitor_page(address, gateway.handle()).await?,
     ))
 }
 
@@ -90,32 +90,32 @@ fn status_page_line(page: &StatusPage) -> String {
 }
 
 /// The user's page, and what phones on the network fetch.
-async fn open_status_page(house: &Node) -> Result<Option<StatusPage>, CommandError> {
-    let Some(address) = house.config().page else {
+async fn open_status_page(node: &Node) -> Result<Option<StatusPage>, CommandError> {
+    let Some(address) = node.config().page else {
         return Ok(None);
     };
-    let gateway = house.gateway();
-    let registrar = RegistrarInfo::of(house.config(), house.lines(), gateway);
+    let gateway = node.gateway();
+    let registrar = RegistrarInfo::of(node.config(), node.line_files(), gateway);
     Ok(Some(
-        StatusPage::open(address, registrar, gateway.enquiry()).await?,
+        StatusPage::open(address, registrar, gateway.handle()).await?,
     ))
 }
 
 /// Reads the settings again at every SIGHUP. Never returns.
-async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, house: &Node, mut hang_ups: Signal) {
-    let mut config = house.config().clone();
+async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_ups: Signal) {
+    let mut config = node.config().clone();
     while hang_ups.recv().await.is_some() {
         notify::reloading();
         let running = Reloader {
-            gateway: house.gateway(),
+            gateway: node.gateway(),
             dial,
-            buckets: house.buckets(),
-            network: &house.network(),
+            buckets: node.buckets(),
+            network: &node.network(),
         };
         let taken = match paths.config() {
             Ok(mut new) => {
-                take_logins_of(house.purse(), &mut new);
-                running.take_over(&config, new).await
+                take_logins_of(node.logins(), &mut new);
+                running.apply(&config, new).await
             }
             Err(error) => Err(error.into()),
         };

@@ -205,7 +205,7 @@ pub(super) async fn login(
         Ok(given) => {
             let purse = CredentialPool::default();
             let logins = given.credentials.into_iter();
-            purse.put(
+            purse.add(
                 logins.map(|login| (login.user, login.password)),
                 given.expires,
             );
@@ -297,8 +297,8 @@ async fn allocate(
         let remedy = "check turn.urls and this machine's name server";
         (fault.to_string(), remedy.to_owned())
     })?;
-    let lobby = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private);
-    let tried = probe(&lobby).await;
+    let servers = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private);
+    let tried = probe(&servers).await;
     tried.map_err(|fault| (fault.to_string(), fault.remedy()))
 }
 

@@ -1,6 +1,6 @@
-//! Redeeming an activation code: keys are drawn and kept, the book binds a number to them, a line is saved.
+//! Redeems an activation code: draws keys, has the phone book bind a number to them, saves the line.
 //!
-//! The keys are on the disk before the code is sent. When the answer is lost, the same command sends the same keys again.
+//! The keys are on the disk before the code is sent. When the answer is lost, repeating the command sends the same keys again.
 
 use rand::Rng;
 use ringfence_book::wire::{Activate, Activated, Base64, Curve, Jwk};
@@ -16,7 +16,7 @@ use crate::state::secret::Secret;
 
 /// Bytes of the code's hash that name the pending keys.
 const PENDING_NAME: usize = 8;
-/// Letters of a SIP password: none that look alike, because it is typed into desk phones.
+/// Characters of a SIP password: none that look alike, because people type it into desk phones.
 const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz123456789";
 /// 20 letters of 5 bits: 100 bits.
 const PASSWORD: usize = 20;
@@ -24,7 +24,7 @@ const PASSWORD: usize = 20;
 /// Redeems `code` at the phone book and saves the new line.
 ///
 /// # Errors
-/// [`LineError`]. Unless the code was refused, the same call may be repeated. After a success it gives the same line again.
+/// [`LineError`]. Unless the code was refused, the call may be repeated. After a success it returns the same line again.
 pub async fn activate(
     store: &mut Keystore,
     client: &BookClient,
@@ -32,7 +32,7 @@ pub async fn activate(
     name: Option<String>,
 ) -> Result<LineFile, LineError> {
     let network = client.network().await?;
-    // Also tells a wrong passphrase before a code is spent.
+    // Reading them also finds a wrong passphrase before the code is spent.
     let lines = store.lines()?;
     if let Some(other) = lines
         .iter()
@@ -41,7 +41,7 @@ pub async fn activate(
         return Err(LineError::OtherBook(other.book_url.clone()));
     }
     let digest = code.digest();
-    // An earlier attempt came to its end, and its answer to the person did not.
+    // An earlier attempt succeeded, but the program ended before it printed the line.
     if let Some(number) = store.redeemed(pending_name(&digest))?
         && let Some(line) = lines.into_iter().find(|line| line.number == number)
     {
@@ -70,7 +70,7 @@ pub async fn activate(
     Ok(line)
 }
 
-/// The keys of an earlier attempt with this code, or new ones, which are kept first.
+/// The keys of an earlier attempt with this code, or new ones, which are saved first.
 fn identity_for(
     store: &mut Keystore,
     code: &CodeDigest,
@@ -106,7 +106,7 @@ fn form(code: &ActivationCode, identity: &Identity, network: &NetworkSettings) -
     }
 }
 
-/// The number and the book's word for it, if the word is genuine and about these keys.
+/// The number and its binding, if the book signed the binding and it is for these keys.
 fn read_answer(
     answer: &Activated,
     identity: &Identity,

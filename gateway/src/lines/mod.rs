@@ -1,5 +1,5 @@
-//! Lines over the months: activation by code, renewal of bindings and ring keys, and what follows from each download of the phone
-//! book. How keys are stored is in [`crate::state::keystore`].
+//! The life of a line: activation by code, renewal of bindings and ring keys, and what follows from each download of the phone book.
+//! How keys are stored is in [`crate::state::keystore`].
 
 pub mod activate;
 pub mod book_updates;
@@ -12,14 +12,14 @@ use ringfence_book::rotation::{self, RING_KEY_LIFE};
 use crate::net::book::BookError;
 use crate::state::keystore::KeystoreError;
 
-/// Why a line was not activated.
+/// Why a line was not activated, or its binding or ring key not renewed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineError {
-    /// The phone book's, or the way to it.
+    /// The phone book refused, or could not be reached.
     #[error(transparent)]
     Book(#[from] BookError),
-    /// The disk's.
+    /// The key store could not be read or written.
     #[error(transparent)]
     Keystore(#[from] KeystoreError),
     /// The state folder has lines of another phone book.
@@ -28,12 +28,12 @@ pub enum LineError {
 }
 
 impl LineError {
-    /// What failed and why without naming a server, a file or a number: for the log.
+    /// The error without the names of servers and files and without numbers: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
         match self {
-            Self::Book(fault) => fault.unnamed(),
-            Self::Keystore(fault) => fault.unnamed(),
+            Self::Book(error) => error.unnamed(),
+            Self::Keystore(error) => error.unnamed(),
             Self::OtherBook(_) => "the lines belong to another phone book".to_owned(),
         }
     }
@@ -42,8 +42,8 @@ impl LineError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Book(fault) => fault.remedy(),
-            Self::Keystore(fault) => fault.remedy(),
+            Self::Book(error) => error.remedy(),
+            Self::Keystore(error) => error.remedy(),
             Self::OtherBook(_) => {
                 "choose another folder with --state: an engine serves one phone book".to_owned()
             }

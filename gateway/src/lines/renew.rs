@@ -1,7 +1,7 @@
-//! Renewing the phone book's word for a line (its binding) before it ends, and the line's ring key (`rotate`).
+//! Renews the binding of a line before it ends, and the line's ring key (`rotate`).
 //!
 //! The engine proves by a challenge that it still holds the identity key. This happens at the start and after downloads of the
-//! book, which come at random moments: never because of a call.
+//! book, which come at random moments, and never because of a call.
 
 use std::time::{Duration, Instant};
 
@@ -17,31 +17,31 @@ use crate::state::keystore::{EvidenceFolder, Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::state::writer::StateWriter;
 
-/// Bindings are renewed when fewer days are left: half of the 30 for which the book gives them.
+/// Bindings are renewed when fewer days are left: half of the 30 for which the book issues them.
 const DAYS_LEFT: u32 = 15;
 
-/// After a refusal the book is left in peace for so long: the old binding is good for days, and downloads come every few minutes.
-const REST: Duration = Duration::from_secs(60 * 60);
+/// After a refusal the book is not asked for so long: the old binding is valid for days, and downloads come every few minutes.
+const PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// The lines of an engine, whose bindings are kept fresh while it runs.
+/// The lines of an engine, whose bindings and ring keys are renewed while it runs.
 #[derive(Debug)]
 pub struct Renewals {
     store: Keystore,
     client: BookClient,
     key: BookKey,
     lines: Vec<LineFile>,
-    rest: Option<Instant>,
+    paused_until: Option<Instant>,
 }
 
-/// What came of a renewal.
+/// The outcome of a renewal.
 #[derive(Debug, Default)]
 pub struct RenewalOutcome {
-    /// The fresh bindings.
+    /// The new bindings.
     pub bindings: Vec<Binding>,
-    /// Lines whose ring keys are others now.
+    /// Lines whose ring keys have changed.
     pub identities: Vec<(Number, Identity)>,
-    /// The first thing that went wrong.
-    pub fault: Option<LineError>,
+    /// The first error.
+    pub error: Option<LineError>,
 }
 
 impl Renewals {
@@ -53,7 +53,7 @@ impl Renewals {
             client,
             key,
             lines,
-            rest: None,
+            paused_until: None,
         }
     }
 
@@ -63,9 +63,9 @@ impl Renewals {
         &self.lines
     }
 
-    /// The diary beside these lines.
+    /// The state writer for the folder of these lines.
     #[must_use]
-    pub fn diary(&self) -> StateWriter {
+    pub fn writer(&self) -> StateWriter {
         let evidence = EvidenceFolder::of(self.store.folder());
         StateWriter::new(
             (self.store.contacts(), self.store.ledger()),
@@ -74,24 +74,24 @@ impl Renewals {
         )
     }
 
-    /// The key store, when the lines are no longer renewed.
+    /// Ends the renewals and returns the key store.
     #[must_use]
     pub fn into_store(self) -> Keystore {
         self.store
     }
 
-    /// The way to the book.
+    /// The client of the phone book.
     #[must_use]
     pub fn client(&self) -> &BookClient {
         &self.client
     }
 
-    /// The members' token as it last came.
+    /// The newest members' token.
     pub(crate) fn members(&self) -> Option<Secret> {
         self.lines.iter().find_map(|line| line.members.clone())
     }
 
-    /// Asks for the members' token, which comes with a fresh binding.
+    /// Requests the members' token, which comes with a renewed binding.
     pub(crate) async fn new_members(&mut self, today: Day) -> Result<Secret, LineError> {
         let line = self.lines.first_mut().ok_or(BookError::WrongBinding)?;
         renew(&self.client, &self.key, line, today).await?;
@@ -100,9 +100,9 @@ impl Renewals {
         Ok(token.ok_or(BookError::WrongBinding)?)
     }
 
-    /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached may be.
-    pub async fn look(&mut self, network: &NetworkSettings, now: Instant) -> RenewalOutcome {
-        if self.rest.is_some_and(|until| now < until) {
+    /// Renews what is due. A book that refused is not asked again for an hour; one that could not be reached is asked next time.
+    pub async fn renew_due(&mut self, network: &NetworkSettings, now: Instant) -> RenewalOutcome {
+        if self.paused_until.is_some_and(|until| now < until) {
             return RenewalOutcome::default();
         }
         let (store, client) = (&mut self.store, &self.client);
@@ -110,28 +110,28 @@ impl Renewals {
         let now_unix = clock::unix_seconds();
         let is_restored = store.is_restored();
         if is_restored {
-            // What a backup holds may be older than what the book lists: nobody else has the key that callers use.
+            // The ring key of a backup may be older than the one that the book lists, whose private half is lost.
             for line in &mut self.lines {
                 line.ring_key_due = Some(0);
             }
         }
         let rotated = rotate(store, client, network, &mut self.lines, now_unix).await;
         renewed.identities = rotated.identities;
-        let mut fault = rotated.fault;
-        if is_restored && fault.is_none() {
-            fault = store.settle_restored().err().map(Into::into);
+        let mut error = rotated.error;
+        if is_restored && error.is_none() {
+            error = store.settle_restored().err().map(Into::into);
         }
-        renewed.fault = renewed.fault.or(fault);
-        self.rest = match &renewed.fault {
+        renewed.error = renewed.error.or(error);
+        self.paused_until = match &renewed.error {
             None | Some(LineError::Book(BookError::Unreachable { .. })) => None,
-            Some(_) => Some(now + REST),
+            Some(_) => Some(now + PAUSE),
         };
         renewed
     }
 }
 
-/// Renews the bindings that end soon and saves their lines. A line that the book refuses does not keep others from theirs;
-/// any other fault ends the attempt.
+/// Renews the bindings that end soon and saves their lines. A refusal of one line does not stop the renewal of
+/// others; any other error does.
 pub async fn renew_bindings(
     store: &mut Keystore,
     client: &BookClient,
@@ -141,18 +141,18 @@ pub async fn renew_bindings(
     let today = Day::of_unix(clock::unix_seconds());
     let mut renewed = RenewalOutcome::default();
     for line in lines.iter_mut().filter(|line| ends_soon(line, today)) {
-        let fault: LineError = match renew(client, key, line, today).await {
+        let error: LineError = match renew(client, key, line, today).await {
             Ok(binding) => {
                 renewed.bindings.push(binding);
                 match store.save(line) {
                     Ok(()) => continue,
-                    Err(fault) => fault.into(),
+                    Err(error) => error.into(),
                 }
             }
-            Err(fault) => fault.into(),
+            Err(error) => error.into(),
         };
-        let go_on = concerns_one_line(&fault);
-        renewed.fault.get_or_insert(fault);
+        let go_on = concerns_one_line(&error);
+        renewed.error.get_or_insert(error);
         if !go_on {
             break;
         }
@@ -160,10 +160,10 @@ pub async fn renew_bindings(
     renewed
 }
 
-/// Whether the next line may fare better: the book has looked at the request and does not like it.
-fn concerns_one_line(fault: &LineError) -> bool {
+/// Whether the next line may succeed: the book has answered this request with a refusal.
+fn concerns_one_line(error: &LineError) -> bool {
     matches!(
-        fault,
+        error,
         LineError::Book(BookError::Status(400 | 401 | 403 | 404) | BookError::WrongBinding)
     )
 }
@@ -180,7 +180,7 @@ async fn renew(
 ) -> Result<Binding, BookError> {
     let identity = Identity::from_bytes(&line.identity).map_err(|_| BookError::WrongBinding)?;
     let asked = client.challenge().await?;
-    // The text is made here from the book's key and nonce: nothing else is ever signed.
+    // The signed text is built here from the book's key and nonce, so that the book cannot choose it.
     let challenge = Challenge::new(*key, asked.nonce.0);
     let number = line.number.to_string();
     let signature = Hex(identity.answer_challenge(&challenge));

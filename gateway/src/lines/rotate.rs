@@ -1,10 +1,9 @@
-//! Replacing ring keys: after a wait without memory of 28 days on average, the law by which the phone book renews its decoys
-//! (`ringfence_book::rotation`), so that nobody tells by a key's age or by the time of day whether somebody has the number. The
-//! private half of the key before opens rings for 7 days more and is then destroyed, so that what was rung earlier can no longer be
-//! read by whoever takes this machine.
+//! Replaces ring keys after a memoryless wait of 28 days on average, the distribution by which the phone book renews its decoys:
+//! neither the age of a key nor the time of day tells whether a number is in use. The private half of the previous key opens rings for
+//! 7 days more and is then destroyed, so that a thief of this machine cannot read older rings.
 //!
-//! The order is safe against a crash at any point: the next key is on the disk, and opens rings, before the phone book hears of it; it
-//! becomes the current one when the book has answered; and when the answer is lost, the same key is sent again.
+//! A crash is safe at any point: the next key is on the disk, and opens rings, before it is sent to the phone book; it becomes the
+//! current one when the book has answered; and when the answer is lost, the same key is sent again.
 
 use ringfence_book::wire::{Base64, Rotate};
 use ringfence_book::{Challenge, Day, NetworkSettings, Number};
@@ -14,16 +13,16 @@ use super::{LineError, next_renewal};
 use crate::net::book::{BookClient, BookError};
 use crate::state::keystore::{Keystore, LineFile};
 
-/// What came of a look at the ring keys.
+/// The outcome of a check of all ring keys.
 #[derive(Debug, Default)]
 pub(crate) struct RotationOutcome {
-    /// Lines whose keys are others now, for the engine.
+    /// Lines whose keys have changed, for the engine.
     pub(crate) identities: Vec<(Number, Identity)>,
-    /// The first thing that went wrong.
-    pub(crate) fault: Option<LineError>,
+    /// The first error.
+    pub(crate) error: Option<LineError>,
 }
 
-/// Replaces what is due, and destroys what has had its time. `now` in Unix seconds.
+/// Replaces ring keys that are due, and destroys old ones. `now` in Unix seconds.
 pub(crate) async fn rotate(
     store: &mut Keystore,
     client: &BookClient,
@@ -36,11 +35,11 @@ pub(crate) async fn rotate(
         let Ok(mut identity) = Identity::from_bytes(&line.identity) else {
             continue;
         };
-        let outcome = look(store, client, network, (line, &mut identity), now).await;
+        let outcome = rotate_line(store, client, network, (line, &mut identity), now).await;
         match outcome {
             Ok(false) => continue,
             Ok(true) => {}
-            Err(fault) => drop(rotated.fault.get_or_insert(fault)),
+            Err(error) => drop(rotated.error.get_or_insert(error)),
         }
         let number = Number::new(line.number);
         rotated.identities.push((number, identity));
@@ -48,8 +47,8 @@ pub(crate) async fn rotate(
     rotated
 }
 
-/// Looks at one line; true if its keys are others than before.
-async fn look(
+/// Checks one line; true if its keys have changed.
+async fn rotate_line(
     store: &mut Keystore,
     client: &BookClient,
     network: &NetworkSettings,
@@ -58,7 +57,7 @@ async fn look(
 ) -> Result<bool, LineError> {
     let today = Day::of_unix(now);
     let forgotten = identity.forget_old_keys(today);
-    // A line of an earlier version has drawn nothing yet. A wait without memory may begin at any time.
+    // A line file of an earlier version has no date yet. A memoryless wait may begin at any time.
     let is_drawn = line.ring_key_due.is_some();
     let due = *line.ring_key_due.get_or_insert_with(|| next_renewal(now));
     let is_due = identity.is_preparing() || now >= due;
@@ -69,7 +68,7 @@ async fn look(
         save(store, line, identity)?;
     }
     if is_due {
-        ask(client, network, Number::new(line.number), identity).await?;
+        send_key(client, network, Number::new(line.number), identity).await?;
         identity.promote(today);
         line.ring_key_due = Some(next_renewal(now));
         save(store, line, identity)?;
@@ -82,7 +81,7 @@ fn save(store: &mut Keystore, line: &mut LineFile, identity: &Identity) -> Resul
     Ok(store.save(line)?)
 }
 
-async fn ask(
+async fn send_key(
     client: &BookClient,
     network: &NetworkSettings,
     number: Number,

@@ -1,7 +1,7 @@
 //! TURN logins from the phone book, in bulk, after a download of the book and never because of a call.
 //!
-//! They are given to whoever shows the members' token. That is the same for all members, and the settings that the root signs name its
-//! hash, so that the book cannot tell by it who fetches; it comes with a renewed binding and is good for a month or two.
+//! The book gives them for the members' token. The token is the same for all members, and the settings that the root signs contain its
+//! hash, so that the book cannot tell by it which member asks. It comes with a renewed binding and is valid for one or two months.
 
 use ringfence_book::membership::digest;
 use ringfence_book::{Day, NetworkSettings};
@@ -13,17 +13,17 @@ use crate::net::book::BookError;
 use crate::state::secret::Secret;
 use crate::turn::credentials::CredentialPool;
 
-/// Fetches logins when few are left. A book that has none to give is no fault.
+/// Fetches logins when few are left. A book that gives none is not an error.
 ///
 /// # Errors
-/// [`LineError`]; what is left stays.
-pub(crate) async fn refill(
+/// [`LineError`]; the logins that are left stay.
+pub(super) async fn replenish(
     renewals: &mut Renewals,
     network: &NetworkSettings,
-    purse: &CredentialPool,
+    logins: &CredentialPool,
 ) -> Result<(), LineError> {
     let now = clock::unix_seconds();
-    if !purse.is_low(now) {
+    if !logins.is_low(now) {
         return Ok(());
     }
     let is_common = |token: &Secret| digest(token.expose()) == network.members.0;
@@ -38,9 +38,9 @@ pub(crate) async fn refill(
         Err(BookError::Status(404)) => return Ok(()),
         other => other?,
     };
-    let logins = given.credentials.into_iter();
-    purse.put(
-        logins.map(|login| (login.user, login.password)),
+    let fetched = given.credentials.into_iter();
+    logins.add(
+        fetched.map(|login| (login.user, login.password)),
         given.expires,
     );
     Ok(())

@@ -1,8 +1,8 @@
 //! Receiving datagrams in spite of errors.
 //!
-//! An error of a UDP socket tells of an earlier datagram (ICMP: no such port, no route, too long for the path;
-//! RFC 8085 5.2), or of a trouble of this machine that may pass. None of them means that nothing will come any more, so
-//! none ends the waiting; a pause keeps an error that stays from taking the processor.
+//! An error of a UDP socket reports an earlier datagram (ICMP: port unreachable, no route, too long for the path;
+//! RFC 8085 section 5.2) or a state of this machine that may pass. No such error means that the socket will receive nothing more,
+//! so none ends the waiting; a pause keeps a lasting error from using up the processor.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -10,11 +10,10 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
 
-/// Between an error and the next try: one packet of sound.
+/// Between an error and the next try: the length of an audio packet.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Receives with `receive`, one of the socket's `try_recv` functions, as often as it takes. May be cancelled without
-/// loss.
+/// Receives with `receive`, one of the socket's `try_recv` functions, until it succeeds. Cancelling it loses nothing.
 pub(crate) async fn recv_resilient<T>(
     socket: &UdpSocket,
     mut receive: impl FnMut() -> io::Result<T>,
@@ -22,7 +21,7 @@ pub(crate) async fn recv_resilient<T>(
     loop {
         match socket.readable().await.and_then(|()| receive()) {
             Ok(received) => return received,
-            // Somebody else's news, or a datagram with a wrong checksum.
+            // Another task took the datagram, or its checksum was wrong.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => {
                 tracing::trace!(kind = ?error.kind(), "nothing was received");
@@ -41,8 +40,11 @@ mod tests {
     /// Linux: too long for the path.
     const EMSGSIZE: i32 = 90;
 
-    /// A socket at which something waits for ever.
-    #[expect(clippy::disallowed_methods, reason = "a socket that hears only itself")]
+    /// A socket that stays readable.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a socket that receives only its own datagram"
+    )]
     async fn readable() -> UdpSocket {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let own = socket.local_addr().unwrap();
@@ -54,14 +56,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_error_ends_the_waiting() {
         let socket = readable().await;
-        let mut news = vec![
+        let mut results = vec![
             Ok(7),
             Err(ErrorKind::NetworkUnreachable.into()),
             Err(io::Error::from_raw_os_error(EMSGSIZE)),
             Err(ErrorKind::ConnectionRefused.into()),
         ];
         let start = Instant::now();
-        assert_eq!(recv_resilient(&socket, || news.pop().unwrap()).await, 7);
+        assert_eq!(recv_resilient(&socket, || results.pop().unwrap()).await, 7);
         assert!(start.elapsed() >= 3 * PAUSE);
     }
 

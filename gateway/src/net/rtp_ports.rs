@@ -1,7 +1,6 @@
-//! The ports where a phone sends its sound and its moving pictures.
+//! The ports to which a phone sends its audio and video.
 //!
-//! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11): a phone says there how it fares, and that it needs
-//! a whole picture.
+//! Each is even and has an odd neighbour for RTCP (RFC 3550 section 11): there a phone reports reception and requests keyframes.
 
 use std::future::pending;
 use std::io;
@@ -19,11 +18,11 @@ const PORT_TRIES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct RtpPorts {
     local: SocketAddr,
-    pub(crate) sound: PortPair,
+    pub(crate) audio: PortPair,
     pub(crate) video: Option<PortPair>,
 }
 
-/// Two neighbours.
+/// An RTP port and its neighbour for RTCP.
 #[derive(Debug)]
 pub(crate) struct PortPair {
     port: u16,
@@ -33,12 +32,12 @@ pub(crate) struct PortPair {
 }
 
 impl RtpPorts {
-    /// Binds ports at each of these addresses. One that this machine has lost is left out: phones there are not reached
-    /// in any case. Without a port for pictures a call has sound alone.
+    /// Binds ports at each of these addresses. An address that this machine has lost is left out: phones there cannot be reached
+    /// in any case. Without a port for video the call has audio alone.
     pub(crate) async fn open(at: &[IpAddr], video: bool) -> Vec<Self> {
         let mut opened = Vec::with_capacity(at.len());
         for ip in at {
-            let Ok(sound) = PortPair::bind(*ip).await else {
+            let Ok(audio) = PortPair::bind(*ip).await else {
                 continue;
             };
             let video = match video {
@@ -46,21 +45,21 @@ impl RtpPorts {
                 false => None,
             };
             opened.push(Self {
-                local: SocketAddr::new(*ip, sound.port),
-                sound,
+                local: SocketAddr::new(*ip, audio.port),
+                audio,
                 video,
             });
         }
         opened
     }
 
-    /// Where the sound is heard.
+    /// Where audio is received.
     pub(crate) const fn local(&self) -> SocketAddr {
         self.local
     }
 
-    /// What the engine is told.
-    pub(crate) fn named(&self) -> NearPort {
+    /// The same for the engine.
+    pub(crate) fn describe(&self) -> NearPort {
         NearPort {
             sound: self.local,
             video: self.video.as_ref().map(|video| video.port),
@@ -83,7 +82,7 @@ impl PortPair {
                 return Self::ready(rtp, Some(rtcp)).await;
             }
         }
-        // Nearly all ports are taken: sound matters more than a port for RTCP.
+        // Nearly all ports are taken: audio matters more than a port for RTCP.
         Self::ready(UdpSocket::bind((ip, 0)).await?, None).await
     }
 
@@ -94,7 +93,7 @@ impl PortPair {
     }
 }
 
-/// The next packet of a socket, if there is one.
+/// The next packet of a socket; never, without a socket.
 pub(crate) async fn recv(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> (usize, SocketAddr) {
     match socket {
         Some(socket) => recv_resilient(socket, || socket.try_recv_from(buffer)).await,

@@ -93,7 +93,7 @@ pub(super) async fn wish(
     let Some(wish) = form.wish() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    match page_state.handle.wish(Number::new(line), wish).await {
+    match page_state.handle.command(Number::new(line), wish).await {
         None => away(),
         Some(Ok(())) => Redirect::to(back).into_response(),
         Some(Err(fault)) => page_state.sorry(&format!("Because {fault}."), back).await,
@@ -111,7 +111,11 @@ pub(super) async fn edit(
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
     let is_gone = edit == Edit::Remove;
-    match page_state.handle.edit(Number::new(number), edit).await {
+    match page_state
+        .handle
+        .edit_contact(Number::new(number), edit)
+        .await
+    {
         Ok(()) if is_gone => Redirect::to("/contacts").into_response(),
         Ok(()) => Redirect::to(&back).into_response(),
         Err(fault) => page_state.sorry(&format!("Because {fault}."), &back).await,

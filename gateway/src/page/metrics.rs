@@ -12,7 +12,7 @@ pub(super) fn sheet(status: &GatewayStatus) -> Sheet {
     phones_and_calls(&mut sheet, status);
     connections(&mut sheet, status);
     envelopes(&mut sheet, &status.counters);
-    media(&mut sheet, &status.sound);
+    media(&mut sheet, &status.totals);
     sheet
 }
 

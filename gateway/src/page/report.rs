@@ -6,7 +6,8 @@ use ringfence_engine::line::saved_state::Way;
 use super::warnings::warnings;
 use crate::provisioning::registrar::RegistrarInfo;
 use crate::state::keystore::EvidenceFile;
-use crate::stats::snapshot::{CallSnapshot, LineSnapshot, PhoneSnapshot, Quality, Snapshot};
+use crate::stats::quality_history::Quality;
+use crate::stats::snapshot::{CallSnapshot, LineSnapshot, PhoneSnapshot, Snapshot};
 use crate::stats::status::{
     CallDirection, CallStage, CallStatus, LineStatus, MediaQuality, PhoneBookStatus, PhoneStatus,
     RelayStatus, STATUS_VERSION, SipAddresses, StatusReport, TurnStatus,
@@ -92,9 +93,9 @@ fn line_status(line: &LineSnapshot, snapshot: &Snapshot, registrar: &RegistrarIn
     }
 }
 
-fn call_status(CallSnapshot { call, curve }: &CallSnapshot, snapshot: &Snapshot) -> CallStatus {
+fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapshot) -> CallStatus {
     let contact = snapshot.contacts.get(call.number);
-    let last = curve.samples.back();
+    let last = quality.samples.back();
     CallStatus {
         call: call.label.to_string(),
         line: call.line.value(),

@@ -192,7 +192,7 @@ pub(super) fn away() -> Response {
 impl StatusPageState {
     /// A snapshot of the engine, and the evidence on the disk.
     pub(super) async fn look(&self) -> Option<(Box<Snapshot>, Vec<EvidenceFile>)> {
-        let snapshot = self.handle.picture().await?;
+        let snapshot = self.handle.snapshot().await?;
         let folder = EvidenceFolder::of(&self.registrar().state);
         let evidence = spawn_blocking(move || folder.list()).await;
         // `ringfence evidence` reports files that cannot be read.

@@ -1,6 +1,6 @@
-//! From settings, lines and a copy of the phone book to the parts of a gateway.
+//! Makes the parts of a gateway from settings, lines and a copy of the phone book.
 //!
-//! Everything that may fail at a start fails here, with its name: no line, no relay, no TURN server. Names are resolved here,
+//! What may fail at a start fails here, and the error names it: no line, no relay, no TURN server. Host names are resolved here,
 //! ahead of calls.
 
 use std::collections::BTreeSet;
@@ -28,14 +28,14 @@ use crate::state::keystore::LineFile;
 use crate::turn::servers::TurnServers;
 use crate::turn::{TurnDialError, TurnEndpoint, TurnTarget};
 
-/// Why a gateway cannot be put together.
+/// Why a gateway cannot be assembled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssembleError {
     /// The state folder has no line.
     #[error("there is no line in the state folder")]
     NoLine,
-    /// A line file passed its checks but its contents make no sense.
+    /// A line file could be decrypted and parsed, but its keys or its binding are malformed.
     #[error("the keys of line {0} are damaged")]
     BadLine(u32),
     /// Lines of two phone books lie in one state folder.
@@ -47,7 +47,7 @@ pub enum AssembleError {
     /// Neither the settings nor the phone book name a TURN server.
     #[error("no TURN server is named, neither in the settings nor by the phone book")]
     NoTurn,
-    /// No way to log in to the TURN server.
+    /// No login for the TURN server is configured, and the phone book gives none.
     #[error("there is no secret and no account for the TURN server")]
     NoTurnLogin,
     /// None of the TURN servers' names has an address.
@@ -56,7 +56,7 @@ pub enum AssembleError {
     /// The extra certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
-    /// There is no certificate to show to phones.
+    /// There is no certificate for phones.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
 }
@@ -74,12 +74,12 @@ impl AssembleError {
             Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
             Self::Tls(_) => "correct turn.ca_file".to_owned(),
-            Self::Certificate(fault) => fault.remedy(),
+            Self::Certificate(error) => error.remedy(),
         }
     }
 }
 
-/// Puts a gateway together; its relays begin to connect.
+/// Makes the parts of a gateway; its relays begin to connect.
 ///
 /// # Errors
 /// [`AssembleError`].
@@ -88,22 +88,22 @@ pub async fn assemble(
     files: &[LineFile],
     book: &BookSnapshot,
 ) -> Result<GatewayParts, AssembleError> {
-    assemble_watched(config, files, book, &ConnectionAudit::default()).await
+    assemble_audited(config, files, book, &ConnectionAudit::default()).await
 }
 
-/// The same, with somebody who sees what is opened towards the world.
+/// The same, with an audit that notes every connection that is opened.
 ///
 /// # Errors
 /// [`AssembleError`].
-pub async fn assemble_watched(
+pub async fn assemble_audited(
     config: &Config,
     files: &[LineFile],
     book: &BookSnapshot,
-    watch: &ConnectionAudit,
+    audit: &ConnectionAudit,
 ) -> Result<GatewayParts, AssembleError> {
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
-    let lobby = lobby(&config.turn, network, watch).await?;
+    let turn = resolve_turn(&config.turn, network, audit).await?;
     let relays = relays(config, network, &buckets_of(&lines, network)).await?;
     let at = |port: u16| {
         config
@@ -133,14 +133,14 @@ pub async fn assemble_watched(
         book_key: network.book_key,
         directory: directory(book),
         relays,
-        lobby,
+        turn,
         contacts: Contacts::default(),
         ledger: Ledger::default(),
-        diary: None,
+        writer: None,
     })
 }
 
-/// What a running gateway takes over when its settings become `new`: only what differs is made anew.
+/// What a running gateway takes over when its settings become `new`. Only parts whose settings differ are replaced.
 ///
 /// # Errors
 /// [`AssembleError`]; nothing has changed then.
@@ -150,10 +150,10 @@ pub async fn change(
     buckets: &BTreeSet<u16>,
     network: &NetworkSettings,
 ) -> Result<SettingsChange, AssembleError> {
-    let lobby = if old.turn == new.turn {
+    let turn = if old.turn == new.turn {
         None
     } else {
-        Some(lobby(&new.turn, network, &ConnectionAudit::default()).await?)
+        Some(resolve_turn(&new.turn, network, &ConnectionAudit::default()).await?)
     };
     let relays = if old.relays == new.relays {
         None
@@ -164,7 +164,7 @@ pub async fn change(
         work_bits: work_bits(new, network),
         no_answer: new.no_answer,
         relays,
-        lobby,
+        turn,
     })
 }
 
@@ -172,7 +172,7 @@ fn work_bits(config: &Config, network: &NetworkSettings) -> u8 {
     config.work_bits.unwrap_or(network.work_bits)
 }
 
-/// The buckets in which these lines look for rings.
+/// The buckets to which these lines subscribe.
 ///
 /// # Errors
 /// [`AssembleError`] of the lines.
@@ -197,7 +197,7 @@ async fn relays(
     Relays::connect(urls, network.bucket_bits, buckets).await
 }
 
-/// The book as the engine reads it.
+/// The phone book in the form that the engine uses.
 #[must_use]
 pub fn directory(book: &BookSnapshot) -> Directory {
     Directory::of(&book.book, book.roots.to_vec())
@@ -233,11 +233,11 @@ fn line(file: &LineFile) -> Option<Line> {
     })
 }
 
-/// The TURN servers in use: those of the settings, or else those that the phone book names.
+/// The TURN servers in use: those of the settings, or, if there are none, those that the phone book names.
 #[must_use]
 pub fn turn_servers(settings: &TurnSettings, network: &NetworkSettings) -> Vec<TurnEndpoint> {
     if settings.urls.is_empty() {
-        // The phone book may name servers in a form of a later version: those are left out.
+        // A later version of the phone book may use URIs that this version cannot parse: those are left out.
         let urls = network.turn.iter();
         urls.filter_map(|url| url.parse().ok()).collect()
     } else {
@@ -245,7 +245,7 @@ pub fn turn_servers(settings: &TurnSettings, network: &NetworkSettings) -> Vec<T
     }
 }
 
-/// The relays in use: those of the settings, or else those that the phone book names.
+/// The relays in use: those of the settings, or, if there are none, those that the phone book names.
 #[must_use]
 pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [String] {
     if config.relays.is_empty() {
@@ -255,14 +255,14 @@ pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [
     }
 }
 
-/// The way out for sound.
+/// The TURN servers in use, with their names resolved.
 ///
 /// # Errors
 /// [`AssembleError`]: no server, no login, or no server whose name has an address.
-pub async fn lobby(
+pub async fn resolve_turn(
     settings: &TurnSettings,
     network: &NetworkSettings,
-    watch: &ConnectionAudit,
+    audit: &ConnectionAudit,
 ) -> Result<TurnServers, AssembleError> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
@@ -271,22 +271,22 @@ pub async fn lobby(
     if matches!(settings.login, TurnLogin::None) {
         return Err(AssembleError::NoTurnLogin);
     }
-    let servers = resolve(&named, settings, watch).await?;
-    let lobby = TurnServers::new(servers, settings.login.clone(), settings.allow_private);
-    Ok(lobby.watched(watch.clone()))
+    let servers = resolve(&named, settings, audit).await?;
+    let servers = TurnServers::new(servers, settings.login.clone(), settings.allow_private);
+    Ok(servers.audited(audit.clone()))
 }
 
-/// The servers whose names have an address; an error when there is none.
+/// The servers whose names have an address.
 async fn resolve(
     named: &[TurnEndpoint],
     settings: &TurnSettings,
-    watch: &ConnectionAudit,
+    audit: &ConnectionAudit,
 ) -> Result<Vec<TurnTarget>, AssembleError> {
     let tls = tls::client(settings.ca_file.as_deref())?;
-    let (mut found, mut fault) = (Vec::new(), None);
+    let (mut found, mut error) = (Vec::new(), None);
     for (position, endpoint) in (1_usize..).zip(named) {
         if endpoint.host.parse::<std::net::IpAddr>().is_err() {
-            watch.note(|| AuditEntry::Name(endpoint.host.clone()));
+            audit.note(|| AuditEntry::Name(endpoint.host.clone()));
         }
         match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
             Ok(target) => found.push(target),
@@ -294,12 +294,12 @@ async fn resolve(
                 tracing::debug!(%failed, "a TURN server is left out");
                 let (all, why) = (named.len(), failed.unnamed());
                 tracing::warn!("TURN server {position} of {all} is left out: {why}");
-                fault = Some(failed);
+                error = Some(failed);
             }
         }
     }
-    match fault {
-        Some(fault) if found.is_empty() => Err(fault.into()),
+    match error {
+        Some(error) if found.is_empty() => Err(error.into()),
         _ => Ok(found),
     }
 }

@@ -1,4 +1,5 @@
-//! What the owner of a gateway, its background tasks and the status page ask of the event loop.
+//! What the owner of a gateway, its background tasks and the status page ask of the event loop. An answer whose receiver is gone is
+//! dropped; the command was carried out all the same.
 
 use ringfence_book::{Binding, Number};
 use ringfence_engine::BindingFault;
@@ -6,26 +7,45 @@ use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::contacts::Edit;
 use ringfence_engine::trust::directory::Directory;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::parts::SettingsChange;
+use crate::net::relay::RelayState;
 use crate::state::writer::EditError;
 use crate::stats::snapshot::{GatewayStatus, Snapshot};
 
-/// What the owner asks of the loop.
+/// A command for the event loop.
 #[derive(Debug)]
 pub(crate) enum GatewayCommand {
+    /// A newer copy of the phone book.
     Book(Directory),
+    /// A renewed binding of a line.
     Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    /// Settings that changed.
     Change(Box<SettingsChange>),
+    /// The keys of a line after its ring key was replaced.
     Identity(
         Number,
         Box<Identity>,
         oneshot::Sender<Result<(), BindingFault>>,
     ),
+    /// Signals by which to wait until calls can be made.
+    Readiness(oneshot::Sender<Readiness>),
+    /// The numbers-only status.
     Status(oneshot::Sender<GatewayStatus>),
+    /// Everything that the user may see.
     Snapshot(oneshot::Sender<Box<Snapshot>>),
-    Wish(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
-    Edit(Number, Edit, oneshot::Sender<Result<(), EditError>>),
+    /// A command of the user for a line.
+    Line(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
+    /// A change of a contact by the user.
+    EditContact(Number, Edit, oneshot::Sender<Result<(), EditError>>),
+    /// End every call, then the loop.
     Stop,
+}
+
+/// Signals that change until calls can be made and received.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    pub(crate) relays: watch::Receiver<RelayState>,
+    pub(crate) allocation: watch::Receiver<bool>,
 }

@@ -1,11 +1,11 @@
-//! What a running gateway tells those who watch it.
+//! The events of a running gateway for programs that embed it.
 
 use std::time::Instant;
 
 use ringfence_engine::{CallLabel, Step};
 use ringfence_media::Figures;
 
-/// What a watcher sees. No number, key or address.
+/// Something that happened in a call.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A call came one step further.
@@ -17,11 +17,11 @@ pub enum Event {
         /// When.
         at: Instant,
     },
-    /// A call's sound is over.
+    /// The media of a call has ended.
     Figures {
         /// Which call.
         call: CallLabel,
-        /// What it was.
+        /// Its final figures.
         figures: Box<Figures>,
     },
 }

@@ -1,14 +1,17 @@
-//! The one loop: wait for something, let the engine change once, carry out what it asks.
+//! The event loop of a running engine. It waits for one input, hands it to the engine, then carries out every output.
 //!
 //! ```text
-//!   phones ─┐                          ┌─▶ phones
-//!   relays ─┤                          ├─▶ relays
-//!   sound ──┼─▶ Engine::handle_* ─▶ poll ─▶ sound (a task per call)
-//!   stamps ─┤                          ├─▶ stamps (a thread that mints)
-//!   alarm ──┘                          └─▶ whoever watches
+//!   phones (SIP) ──────────┐                        ┌─▶ Output::Phone       net/phone
+//!   relays (envelopes) ────┤                        ├─▶ Output::Post        net/relay
+//!   media tasks (events) ──┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, one task a call
+//!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantStamps  run/pow_worker, a thread
+//!   state writer ──────────┤    until None          ├─▶ Output::Learnt ...  state/writer, a task
+//!   commands (owner, page) ┤                        └─▶ Output::Step        watchers of the gateway
+//!   next timeout ──────────┘
 //! ```
 //!
-//! Nothing is decided here.
+//! Reading order: [`EventLoop::run`] is the loop, [`EventLoop::carry_out`] the outputs, `commands` what the owner asks. No rule
+//! about calls is here: those are in `ringfence-engine`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,62 +30,66 @@ use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use super::parts::GatewayParts;
 use super::pow_worker;
-use crate::clock;
+use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
 use crate::net::relay::{Incoming, Relays};
 use crate::state::keystore::Evidence;
-use crate::state::writer::{self, RunningWriter, SavedContacts, StateChange};
+use crate::state::writer::{RunningWriter, SavedContacts, StateChange, StateWriter};
 use crate::stats::quality_history::QualityHistories;
 use crate::stats::totals::CallTotals;
-use crate::turn::pool::{self, AllocationPool};
+use crate::turn::pool::AllocationPool;
 
-/// Words of all calls' sound that wait for the loop. Tasks wait when it is full.
-const WORDS: usize = 1_024;
+/// Events of all media tasks that wait for the loop. Media tasks wait when the queue is full.
+const MEDIA_EVENTS: usize = 1_024;
 
-/// Orders that wait for one call's task: more than a call can give.
+/// Results of publishing, and proofs of work, that wait for the loop.
+const RESULTS: usize = 1_024;
+
+/// Orders that wait for one media task: more than a call can give.
 const ORDERS: usize = 32;
 
-/// How long a stopping gateway waits for the other sides to hear that calls are over.
-const GOODBYE: Duration = Duration::from_millis(2_500);
+/// How long a stopping gateway waits until the phones and the other engines have confirmed the ends of all calls.
+const SHUT_DOWN: Duration = Duration::from_millis(2_500);
 
-/// How long the last posts may take after that, and the spare's return, which began with the goodbye.
+/// How long the last events may take to reach a relay after that, and the pool to release its allocation (started at shutdown).
 const LAST_POSTS: Duration = Duration::from_millis(300);
-const LAST_SPARE: Duration = Duration::from_millis(450);
+const LAST_RELEASE: Duration = Duration::from_millis(450);
 
-/// How long the disk may take for the last changes: they are what a person did, and a start does not bring them back.
-const LAST_ENTRIES: Duration = Duration::from_secs(5);
+/// How long the disk may take for the last changes: a person made them, and nothing else has a copy.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// How often the wall clock is read again, so that a corrected clock is noticed.
-const WALL: Duration = Duration::from_secs(30);
+const WALL_CLOCK: Duration = Duration::from_secs(30);
 
-/// The loop's own things.
+/// The engine and everything that brings it input or takes its output.
 pub(super) struct EventLoop {
     pub(super) engine: Engine,
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
     pub(super) envelopes: mpsc::Receiver<Incoming>,
-    pub(super) studio: MediaTaskContext,
-    pub(super) spare: Option<AllocationPool>,
-    pub(super) diary: Option<RunningWriter>,
-    words: mpsc::Receiver<MediaTaskEvent>,
-    sounds: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
+    pub(super) media: MediaTaskContext,
+    /// `None` once it was asked to release its allocation.
+    pub(super) pool: Option<AllocationPool>,
+    pub(super) writer: Option<RunningWriter>,
+    media_events: mpsc::Receiver<MediaTaskEvent>,
+    media_tasks: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
     stamps: Pipe<Stamp>,
     pub(super) work_bits: u8,
     pub(super) totals: CallTotals,
-    pub(super) curves: QualityHistories,
-    watch: broadcast::Sender<Event>,
+    pub(super) histories: QualityHistories,
+    events: broadcast::Sender<Event>,
 }
 
-/// Both ends of a way back into the loop.
+/// Both ends of a channel from a task back into the loop.
 struct Pipe<T> {
     into: mpsc::Sender<T>,
     out: mpsc::Receiver<T>,
 }
 
 impl<T> Pipe<T> {
-    fn new(room: usize) -> Self {
-        let (into, out) = mpsc::channel(room);
+    fn new(capacity: usize) -> Self {
+        let (into, out) = mpsc::channel(capacity);
         Self { into, out }
     }
 }
@@ -91,12 +98,12 @@ impl EventLoop {
     pub(super) fn new(
         parts: GatewayParts,
         phones: PhoneSockets,
-        watch: broadcast::Sender<Event>,
+        events: broadcast::Sender<Event>,
     ) -> Self {
-        let (say, words) = mpsc::channel(WORDS);
+        let (to_loop, media_events) = mpsc::channel(MEDIA_EVENTS);
         let (relays, envelopes) = parts.relays;
         let work_bits = parts.engine.work_bits;
-        let (spare, shelf) = pool::keep(parts.lobby.clone());
+        let (pool, allocations) = AllocationPool::start(parts.turn.clone());
         let mut engine = Engine::new(
             parts.engine,
             parts.lines,
@@ -112,86 +119,85 @@ impl EventLoop {
             phones,
             relays: Arc::new(relays),
             envelopes,
-            studio: MediaTaskContext {
-                shelf,
-                lobby: parts.lobby,
-                words: say,
+            media: MediaTaskContext {
+                allocations,
+                turn: parts.turn,
+                events: to_loop,
             },
-            spare: Some(spare),
-            diary: parts.diary.map(writer::open),
-            words,
-            sounds: BTreeMap::new(),
-            posted: Pipe::new(WORDS),
-            stamps: Pipe::new(WORDS),
+            pool: Some(pool),
+            writer: parts.writer.map(StateWriter::start),
+            media_events,
+            media_tasks: BTreeMap::new(),
+            posted: Pipe::new(RESULTS),
+            stamps: Pipe::new(RESULTS),
             work_bits,
             totals: CallTotals::default(),
-            curves: QualityHistories::default(),
-            watch,
+            histories: QualityHistories::default(),
+            events,
         }
     }
 
-    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<GatewayCommand>) {
-        let mut wall_clock = tokio::time::interval(WALL);
-        let mut goodbye: Option<Instant> = None;
-        let mut giving_back = None;
+    /// Runs until the gateway is told to stop, or its owner is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<GatewayCommand>) {
+        let mut wall_clock = tokio::time::interval(WALL_CLOCK);
+        let mut deadline: Option<Instant> = None;
+        let mut releasing = None;
         loop {
             self.carry_out();
-            if goodbye.is_some_and(|end| self.engine.is_idle() || end <= clock::now()) {
+            if deadline.is_some_and(|end| self.engine.is_idle() || end <= clock::now()) {
                 break;
             }
-            let alarm = self.engine.next_timeout().map(|(at, _)| at);
-            let wake = alarm.into_iter().chain(goodbye).min();
+            let timeout = self.engine.next_timeout().map(|(at, _)| at);
+            let wake = timeout.into_iter().chain(deadline).min();
             tokio::select! {
-                Some(input) = self.phones.recv() => self.hear_phone(input),
+                Some(input) = self.phones.recv() => self.handle_phone(input),
                 Some(incoming) = self.envelopes.recv() => {
-                    // A machine that slept has lost time since the last look at the clock,
-                    // and the age of a ring decides.
+                    // The engine judges a ring by its age, and the wall clock of a machine that slept has jumped.
                     self.engine.handle_wall(wall(), clock::now());
                     self.engine.handle_envelope(&sealed(incoming), clock::now());
                 }
-                Some(word) = self.words.recv() => self.hear_sound(word),
+                Some(event) = self.media_events.recv() => self.handle_media(event),
                 Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
-                Some(saved) = edited(&mut self.diary) => self.hear_diary(saved),
+                Some(saved) = next_saved(&mut self.writer) => self.handle_saved(saved),
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
                 }
-                request = asked.recv(), if goodbye.is_none() => match request {
+                command = commands.recv(), if deadline.is_none() => match command {
                     None | Some(GatewayCommand::Stop) => {
-                        goodbye = Some(clock::now() + GOODBYE);
-                        giving_back = self.spare.take().map(AllocationPool::end);
+                        deadline = Some(clock::now() + SHUT_DOWN);
+                        releasing = self.pool.take().map(AllocationPool::release);
                         self.engine.shut_down(clock::now());
                     }
-                    Some(request) => self.handle_request(request),
+                    Some(command) => self.handle_command(command),
                 },
                 _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
                 () = until(wake) => self.engine.handle_timeout(clock::now()),
             }
         }
-        self.finish(giving_back).await;
+        self.finish(releasing).await;
     }
 
-    /// Lets posts and the phones' last messages leave, and the spare be given back, then the sound tasks end.
-    async fn finish(mut self, giving_back: Option<JoinHandle<()>>) {
-        self.sounds.clear();
-        let written = self.diary.take().map(|open| {
-            drop((open.entries, open.saved));
-            timeout(LAST_ENTRIES, open.task)
-        });
+    /// Ends the media tasks and waits, within limits, for the last events, the release of the pool's allocation and the disk.
+    async fn finish(mut self, releasing: Option<JoinHandle<()>>) {
+        self.media_tasks.clear();
+        let written = self
+            .writer
+            .take()
+            .map(|writer| timeout(LAST_WRITES, writer.finish()));
         drop(self.posted.into);
         let last_posts = async { while self.posted.out.recv().await.is_some() {} };
         let last_posts = timeout(LAST_POSTS, last_posts);
-        match giving_back {
-            // A spare that nobody could be told of ends with its lifetime.
-            Some(task) => drop(tokio::join!(last_posts, timeout(LAST_SPARE, task))),
+        match releasing {
+            // An allocation whose server does not answer ends with its lifetime.
+            Some(task) => drop(tokio::join!(last_posts, timeout(LAST_RELEASE, task))),
             None => drop(last_posts.await),
         }
         if let Some(written) = written {
-            // Mostly it has written everything already.
             drop(written.await);
         }
     }
 
-    fn hear_phone(&mut self, input: PhoneInput) {
+    fn handle_phone(&mut self, input: PhoneInput) {
         match input {
             PhoneInput::Message(flow, bytes) => {
                 self.engine.handle_phone(flow, &bytes, clock::now());
@@ -203,22 +209,21 @@ impl EventLoop {
         }
     }
 
-    fn hear_sound(&mut self, word: MediaTaskEvent) {
-        match word {
-            MediaTaskEvent::Event(call, event) => {
-                self.engine.handle_media(call, event, clock::now())
+    fn handle_media(&mut self, event: MediaTaskEvent) {
+        match event {
+            MediaTaskEvent::Engine(call, event) => {
+                self.engine.handle_media(call, event, clock::now());
             }
-            MediaTaskEvent::Glance(call, figures) => self.curves.add(call, &figures),
-            MediaTaskEvent::Over(call, figures) => {
-                self.curves.end(call);
+            MediaTaskEvent::Stats(call, figures) => self.histories.add(call, &figures),
+            MediaTaskEvent::Ended(call, figures) => {
+                self.histories.end(call);
                 self.totals.add(&figures);
-                // Nobody watching is fine.
-                drop(self.watch.send(Event::Figures { call, figures }));
+                self.notify(Event::Figures { call, figures });
             }
         }
     }
 
-    /// Carries out everything the engine has asked for.
+    /// Carries out everything that the engine has asked for.
     fn carry_out(&mut self) {
         while let Some(output) = self.engine.poll() {
             match output {
@@ -230,70 +235,75 @@ impl EventLoop {
                 }
                 Output::Media { call, order } => self.order(call, order),
                 Output::Learnt { count, learnt } => {
-                    self.write_down(StateChange::Learnt { count, learnt })
+                    self.write(StateChange::Learnt { count, learnt });
                 }
                 Output::Ledger => {
                     let ledger = Box::new(self.engine.ledger().clone());
-                    self.write_down(StateChange::Ledger(ledger));
+                    self.write(StateChange::Ledger(ledger));
                 }
-                Output::SplitView(split) => self.write_down(StateChange::Evidence((*split).into())),
+                Output::SplitView(split) => self.write(StateChange::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
-                    self.write_down(StateChange::Evidence(Evidence::Record(Box::new(record))));
+                    self.write(StateChange::Evidence(Evidence::Record(Box::new(record))));
                 }
                 Output::Step { call, step, .. } => {
                     let at = clock::now();
-                    drop(self.watch.send(Event::Step { call, step, at }));
+                    self.notify(Event::Step { call, step, at });
                 }
             }
         }
     }
 
-    fn write_down(&self, entry: StateChange) {
-        let Some(open) = &self.diary else {
+    fn notify(&self, event: Event) {
+        // An error only says that no receiver exists.
+        self.events.send(event).ok();
+    }
+
+    fn write(&self, change: StateChange) {
+        let Some(writer) = &self.writer else {
             return;
         };
-        if open.entries.try_send(entry).is_err() {
+        if writer.changes.try_send(change).is_err() {
             tracing::warn!(
-                "the disk is too slow: something about a contact or the phone book is not written down"
+                "the disk is too slow: a change of a contact, of the saved state or evidence is not written"
             );
         }
     }
 
     fn publish(&self, post: Post) {
-        let (relays, tell) = (Arc::clone(&self.relays), self.posted.into.clone());
+        let (relays, results) = (Arc::clone(&self.relays), self.posted.into.clone());
         tokio::spawn(async move {
             let id = post.id;
-            let taken = match relays.publish(post.into()).await {
+            let confirmed = match relays.publish(post.into()).await {
                 Ok(()) => 1,
-                Err(fault) => {
-                    tracing::warn!(%fault, "no relay took an envelope");
+                Err(error) => {
+                    tracing::warn!(%error, "no relay confirmed an envelope");
                     0
                 }
             };
-            // The loop may be gone: then nobody waits for the news.
-            let _ = tell.send((id, taken)).await;
+            // At shutdown the loop may be gone.
+            results.send((id, confirmed)).await.ok();
         });
     }
 
-    /// Gives an order to a call's task; the first order starts the task.
+    /// Gives an order to the media task of a call; the first order starts the task.
     fn order(&mut self, call: CallLabel, order: MediaOrder) {
         let ends = matches!(order, MediaOrder::Close);
-        if !self.sounds.contains_key(&call) {
+        if !self.media_tasks.contains_key(&call) {
             if ends {
                 return;
             }
             let (sender, orders) = mpsc::channel(ORDERS);
-            tokio::spawn(media_task::serve(call, self.studio.clone(), orders));
-            self.sounds.insert(call, sender);
+            tokio::spawn(media_task::run(call, self.media.clone(), orders));
+            self.media_tasks.insert(call, sender);
         }
-        let Some(task) = self.sounds.get(&call) else {
+        let Some(task) = self.media_tasks.get(&call) else {
             return;
         };
         if task.try_send(order).is_err() {
-            tracing::debug!(%call, "a call's sound takes no more orders");
+            tracing::debug!(%call, "the media task of a call takes no more orders");
         }
         if ends {
-            self.sounds.remove(&call);
+            self.media_tasks.remove(&call);
         }
     }
 }
@@ -313,17 +323,10 @@ fn wall() -> UnixTime {
     UnixTime::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
-async fn until(alarm: Option<Instant>) {
-    match alarm {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The contacts, when they are others on the disk; never, when there is none.
-async fn edited(diary: &mut Option<RunningWriter>) -> Option<SavedContacts> {
-    match diary {
-        Some(open) => open.saved.recv().await,
+/// The contacts, whenever the disk has others than the engine; never, when nothing is kept on a disk.
+async fn next_saved(writer: &mut Option<RunningWriter>) -> Option<SavedContacts> {
+    match writer {
+        Some(writer) => writer.saved.recv().await,
         None => None,
     }
 }

@@ -1,8 +1,7 @@
-//! A running gateway as its owner sees it: what it is made of, what it tells, how it stops.
-//!
-//! The work is done in `run`, in a task of its own.
+//! A running gateway as its owner sees it. The work is done by the event loop, in a task of its own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ringfence_book::{Binding, Number};
 use ringfence_engine::BindingFault;
@@ -10,8 +9,9 @@ use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{timeout, timeout_at};
 
-use super::command::GatewayCommand;
+use super::command::{GatewayCommand, Readiness};
 use super::event::Event;
 use super::event_loop::EventLoop;
 use super::handle::GatewayHandle;
@@ -19,11 +19,11 @@ use super::parts::{GatewayParts, SettingsChange};
 use crate::net::phone::{ListenError, PhoneSockets};
 use crate::stats::snapshot::GatewayStatus;
 
-/// Happenings that a slow watcher may be behind; then it misses some.
-const WATCH: usize = 1_024;
+/// Events that a slow receiver may be behind; then it misses the oldest.
+const EVENTS: usize = 1_024;
 
-/// Requests of the owner that wait for the loop.
-const REQUESTS: usize = 16;
+/// Commands that wait for the event loop.
+const COMMANDS: usize = 16;
 
 /// A running gateway.
 #[derive(Debug)]
@@ -31,30 +31,58 @@ pub struct Gateway {
     udp: Vec<SocketAddr>,
     tcp: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
-    watch: broadcast::Sender<Event>,
-    requests: mpsc::Sender<GatewayCommand>,
-    running: JoinHandle<()>,
+    events: broadcast::Sender<Event>,
+    commands: mpsc::Sender<GatewayCommand>,
+    event_loop: JoinHandle<()>,
+}
+
+/// Why calls cannot be made yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadyError {
+    /// No relay has confirmed the subscription.
+    #[error("no Nostr relay has confirmed the subscription")]
+    Relays,
+    /// No TURN server has given a relayed address.
+    #[error("no TURN server has given a relayed address")]
+    Allocation,
+    /// The gateway has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl ReadyError {
+    /// What the person can do.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Relays => "check the network and the setting `relays`",
+            Self::Allocation => {
+                "check the network and the [turn] settings, or run: ringfence doctor"
+            }
+            Self::Stopped => "start it again",
+        }
+    }
 }
 
 impl Gateway {
-    /// Opens the phones' sockets and starts the loop.
+    /// Opens the phones' sockets and starts the event loop.
     ///
     /// # Errors
-    /// [`ListenError`] when an address cannot be listened at.
+    /// [`ListenError`] when a socket cannot be opened.
     pub async fn start(parts: GatewayParts) -> Result<Self, ListenError> {
         let phones = PhoneSockets::listen(&parts.listen).await?;
         let (udp, tcp, tls) = (phones.udp_addrs(), phones.tcp_addrs(), phones.tls_addrs());
-        let (watch, _) = broadcast::channel(WATCH);
-        let (requests, asked) = mpsc::channel(REQUESTS);
-        let looped = EventLoop::new(parts, phones, watch.clone());
-        let running = tokio::spawn(looped.run(asked));
+        let (events, _) = broadcast::channel(EVENTS);
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let event_loop = EventLoop::new(parts, phones, events.clone());
         Ok(Self {
             udp,
             tcp,
             tls,
-            watch,
-            requests,
-            running,
+            events,
+            commands,
+            event_loop: tokio::spawn(event_loop.run(received)),
         })
     }
 
@@ -78,75 +106,92 @@ impl Gateway {
 
     /// Everything that happens from here on.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Event> {
-        self.watch.subscribe()
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
     }
 
-    /// Hands a newer copy of the phone book to the engine.
-    pub async fn renew_book(&self, directory: Directory) {
-        // A gateway that has stopped needs no book.
-        drop(self.requests.send(GatewayCommand::Book(directory)).await);
+    /// The numbers-only status; `None` once the gateway has stopped.
+    pub async fn status(&self) -> Option<GatewayStatus> {
+        self.handle().status().await
     }
 
-    /// Hands the phone book's renewed word for a line to the engine, which checks it again.
+    /// A handle for pages and programs that do not own the gateway.
+    #[must_use]
+    pub fn handle(&self) -> GatewayHandle {
+        GatewayHandle(self.commands.downgrade())
+    }
+
+    /// Waits until calls can be made and received: a relay has confirmed the subscription, and an allocation is ready. Waits for
+    /// `limit` at most.
     ///
     /// # Errors
-    /// [`BindingFault`]; the line keeps the binding that it has.
+    /// [`ReadyError`], which names what is missing.
+    pub async fn ready(&self, limit: Duration) -> Result<(), ReadyError> {
+        let readiness = self.handle().readiness().await;
+        let Readiness {
+            mut relays,
+            mut allocation,
+        } = readiness.ok_or(ReadyError::Stopped)?;
+        let start = tokio::time::Instant::now();
+        let listening = relays.wait_for(|state| state.listening > 0);
+        match timeout(limit, listening).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Err(ReadyError::Stopped),
+            Err(_) => return Err(ReadyError::Relays),
+        }
+        let ready = allocation.wait_for(|is_ready| *is_ready);
+        match timeout_at(start + limit, ready).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ReadyError::Stopped),
+            Err(_) => Err(ReadyError::Allocation),
+        }
+    }
+
+    /// Gives a newer copy of the phone book to the engine.
+    pub(crate) async fn renew_book(&self, directory: Directory) {
+        self.send(GatewayCommand::Book(directory)).await;
+    }
+
+    /// Gives a renewed binding to the engine, which verifies it again.
+    ///
+    /// # Errors
+    /// [`BindingFault`]; the line keeps its old binding.
+    #[doc(hidden)]
     pub async fn renew_binding(&self, binding: Binding) -> Result<(), BindingFault> {
-        let (tell, told) = oneshot::channel();
-        // A gateway that has stopped needs no binding.
-        drop(
-            self.requests
-                .send(GatewayCommand::Binding(Box::new(binding), tell))
-                .await,
-        );
-        told.await.unwrap_or(Ok(()))
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Binding(Box::new(binding), reply))
+            .await;
+        answer.await.unwrap_or(Ok(()))
     }
 
-    /// Hands other settings to the loop. Calls that are up go on.
-    pub async fn change(&self, change: SettingsChange) {
-        // A gateway that has stopped needs none.
-        drop(
-            self.requests
-                .send(GatewayCommand::Change(Box::new(change)))
-                .await,
-        );
-    }
-
-    /// Hands a line's keys to the engine, after its ring key was replaced.
+    /// Gives the keys of a line to the engine, after its ring key was replaced.
     ///
     /// # Errors
-    /// [`BindingFault`]; the line keeps the keys that it has.
-    pub async fn renew_identity(
+    /// [`BindingFault`]; the line keeps its old keys.
+    pub(crate) async fn renew_identity(
         &self,
         number: Number,
         identity: Identity,
     ) -> Result<(), BindingFault> {
-        let (tell, told) = oneshot::channel();
-        // A gateway that has stopped needs no keys.
-        drop(
-            self.requests
-                .send(GatewayCommand::Identity(number, Box::new(identity), tell))
-                .await,
-        );
-        told.await.unwrap_or(Ok(()))
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Identity(number, Box::new(identity), reply))
+            .await;
+        answer.await.unwrap_or(Ok(()))
     }
 
-    /// How it is; `None` once it has stopped.
-    pub async fn status(&self) -> Option<GatewayStatus> {
-        self.enquiry().status().await
-    }
-
-    /// A way to ask it for those who do not own it.
-    #[must_use]
-    pub fn enquiry(&self) -> GatewayHandle {
-        GatewayHandle(self.requests.downgrade())
+    /// Applies changed settings. Calls that are up go on.
+    pub(crate) async fn change(&self, change: SettingsChange) {
+        self.send(GatewayCommand::Change(Box::new(change))).await;
     }
 
     /// Hangs up every call, tells the other sides, and stops: within 3 s.
     pub async fn stop(self) {
-        // Already stopped is as good.
-        drop(self.requests.send(GatewayCommand::Stop).await);
-        drop(self.running.await);
+        self.send(GatewayCommand::Stop).await;
+        self.event_loop.await.ok();
+    }
+
+    /// A gateway that has stopped needs no command.
+    async fn send(&self, command: GatewayCommand) {
+        self.commands.send(command).await.ok();
     }
 }

@@ -1,52 +1,60 @@
-//! Asks a running gateway, and changes what the user may change: for pages and programs that do not own it.
+//! A handle by which pages and programs ask a running gateway and change what the user may change. It does not keep the gateway
+//! running.
 
 use ringfence_book::Number;
 use ringfence_engine::line::command::{Wish, WishFault};
 use ringfence_engine::trust::contacts::Edit;
 use tokio::sync::{mpsc, oneshot};
 
-use super::command::GatewayCommand;
+use super::command::{GatewayCommand, Readiness};
 use crate::state::writer::EditError;
 use crate::stats::snapshot::{GatewayStatus, Snapshot};
 
-/// Asks a running gateway how it is. Does not keep it running.
+/// Asks a running gateway and gives it commands of the user. Does not keep it running.
 #[derive(Clone, Debug)]
 pub struct GatewayHandle(pub(super) mpsc::WeakSender<GatewayCommand>);
 
 impl GatewayHandle {
-    /// How it is; `None` once it has stopped.
+    /// The numbers-only status; `None` once the gateway has stopped.
     pub async fn status(&self) -> Option<GatewayStatus> {
-        let (tell, told) = oneshot::channel();
-        self.ask(GatewayCommand::Status(tell)).await?;
-        told.await.ok()
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Status(reply)).await?;
+        answer.await.ok()
     }
 
-    /// How everything looks; `None` once the gateway has stopped.
-    pub async fn picture(&self) -> Option<Box<Snapshot>> {
-        let (tell, told) = oneshot::channel();
-        self.ask(GatewayCommand::Snapshot(tell)).await?;
-        told.await.ok()
+    /// Everything that the user may see; `None` once the gateway has stopped.
+    pub async fn snapshot(&self) -> Option<Box<Snapshot>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Snapshot(reply)).await?;
+        answer.await.ok()
     }
 
-    /// Tells the engine what the user wants of a line; `None` once the gateway has stopped.
-    pub async fn wish(&self, line: Number, wish: Wish) -> Option<Result<(), WishFault>> {
-        let (tell, told) = oneshot::channel();
-        self.ask(GatewayCommand::Wish(line, wish, tell)).await?;
-        told.await.ok()
+    /// Carries out a command of the user for a line; `None` once the gateway has stopped. The disk has the change a moment later.
+    pub async fn command(&self, line: Number, command: Wish) -> Option<Result<(), WishFault>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Line(line, command, reply))
+            .await?;
+        answer.await.ok()
     }
 
-    /// Tells the engine what the user decided about a contact.
+    /// Changes a contact. On success the change is on the disk.
     ///
     /// # Errors
     /// [`EditError`]; nothing has changed then.
-    pub async fn edit(&self, number: Number, edit: Edit) -> Result<(), EditError> {
-        let (tell, told) = oneshot::channel();
-        let asked = self.ask(GatewayCommand::Edit(number, edit, tell)).await;
-        asked.ok_or(EditError::Away)?;
-        told.await.unwrap_or(Err(EditError::Away))
+    pub async fn edit_contact(&self, number: Number, edit: Edit) -> Result<(), EditError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.send(GatewayCommand::EditContact(number, edit, reply));
+        sent.await.ok_or(EditError::Stopped)?;
+        answer.await.unwrap_or(Err(EditError::Stopped))
     }
 
-    async fn ask(&self, request: GatewayCommand) -> Option<()> {
-        self.0.upgrade()?.send(request).await.ok()
+    pub(super) async fn readiness(&self) -> Option<Readiness> {
+        let (reply, answer) = oneshot::channel();
+        self.send(GatewayCommand::Readiness(reply)).await?;
+        answer.await.ok()
+    }
+
+    async fn send(&self, command: GatewayCommand) -> Option<()> {
+        self.0.upgrade()?.send(command).await.ok()
     }
 }

@@ -1,201 +1,197 @@
-//! One task per call that moves its sound: the phone's RTP port on one side, the TURN socket
-//! on the other, and the media core between them.
+//! One task a call that moves its media: the phone's RTP ports on one side, the TURN socket on the other, and the bridge of
+//! `ringfence-media` between them.
 //!
-//! No packet leaves this task for another one: what comes in is handled and sent on at once.
+//! A packet never changes tasks: it is read, handled and sent on in the same turn of this loop.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
 use ringfence_media::far::FarLeg;
 use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
 use tokio::sync::mpsc;
 
+use crate::clock::{now, until};
 use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
 use crate::turn::pool::{AllocationPoolHandle, WarmAllocation};
 use crate::turn::servers::TurnServers;
 
-/// Largest packet of sound that is read: Ethernet's size, with room for a jumbo phone.
+/// Largest packet that is read: more than an Ethernet frame carries.
 const PACKET: usize = 2_048;
 
-/// How often the loop is shown what a call's sound is so far.
-const GLANCE: Duration = Duration::from_secs(1);
+/// How often the event loop gets the figures of a call so far.
+const STATS: Duration = Duration::from_secs(1);
 
-/// What a call's task tells the loop.
+/// What a media task tells the event loop.
 #[derive(Debug)]
 pub(crate) enum MediaTaskEvent {
-    /// Something for the engine.
-    Event(CallLabel, MediaEvent),
-    /// What a call's sound is so far.
-    Glance(CallLabel, Box<Figures>),
-    /// The call's sound is over, and this is what it was.
-    Over(CallLabel, Box<Figures>),
+    /// An input for the engine.
+    Engine(CallLabel, MediaEvent),
+    /// The figures of a call so far.
+    Stats(CallLabel, Box<Figures>),
+    /// The media of a call has ended; these are its final figures.
+    Ended(CallLabel, Box<Figures>),
 }
 
-/// Everything the tasks of all calls share.
+/// What the media tasks of all calls share.
 #[derive(Clone, Debug)]
 pub(crate) struct MediaTaskContext {
-    /// Where a relayed address is ready.
-    pub(crate) shelf: AllocationPoolHandle,
-    /// Where relayed addresses come from when none is ready.
-    pub(crate) lobby: TurnServers,
-    /// To the loop.
-    pub(crate) words: mpsc::Sender<MediaTaskEvent>,
+    /// The allocation that is kept ready.
+    pub(crate) allocations: AllocationPoolHandle,
+    /// The servers to dial when none is ready.
+    pub(crate) turn: TurnServers,
+    /// To the event loop.
+    pub(crate) events: mpsc::Sender<MediaTaskEvent>,
 }
 
+/// A call whose WebRTC side is open.
 #[derive(Debug)]
-struct Sound {
-    talk: Talk,
+struct OpenMedia {
+    bridge: Talk,
     turn: TurnSocket,
 }
 
 /// Serves one call until its orders end.
-pub(crate) async fn serve(
+pub(crate) async fn run(
     call: CallLabel,
-    studio: MediaTaskContext,
+    context: MediaTaskContext,
     mut orders: mpsc::Receiver<MediaOrder>,
 ) {
-    // One at each address where phones of the line registered, until it is known which phone has
-    // the call. Only then is there something to be heard at others than the first.
-    let mut near: Vec<RtpPorts> = Vec::new();
-    let mut sound: Option<Sound> = None;
-    let (mut from_phone, mut from_turn) = ([0; PACKET], Vec::with_capacity(PACKET));
-    let (mut aside, mut seen, mut reported) = ([0; PACKET], [0; PACKET], [0; PACKET]);
-    let mut glance = now() + GLANCE;
+    // One entry for each address at which phones of the line registered, until it is known which phone has the call. Before
+    // that, no phone sends media, so only the first is read.
+    let mut ports: Vec<RtpPorts> = Vec::new();
+    let mut media: Option<OpenMedia> = None;
+    let (mut audio_rtp, mut audio_rtcp) = ([0; PACKET], [0; PACKET]);
+    let (mut video_rtp, mut video_rtcp) = ([0; PACKET], [0; PACKET]);
+    let mut from_turn = Vec::with_capacity(PACKET);
+    let mut stats_at = now() + STATS;
     loop {
-        if let Some(sound) = &mut sound
-            && !drain(sound, near.first(), call, &studio).await
+        if let Some(media) = &mut media
+            && !drain(media, ports.first(), call, &context).await
         {
             break;
         }
-        let alarm = sound.as_ref().and_then(|sound| sound.talk.next_alarm());
-        let alarm = alarm.map(|(at, _)| at.min(glance));
+        let timeout = media.as_ref().and_then(|media| media.bridge.next_alarm());
+        let timeout = timeout.map(|(at, _)| at.min(stats_at));
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
                 Some(MediaOrder::OpenNear { at, video }) => {
-                    near = RtpPorts::open(&at, video).await;
-                    tell(call, &studio, opened(&at, &near)).await;
+                    ports = RtpPorts::open(&at, video).await;
+                    notify(call, &context, opened(&at, &ports)).await;
                 }
-                Some(MediaOrder::OpenFar) => sound = open_far(call, &studio).await,
+                Some(MediaOrder::OpenFar) => media = open_far(call, &context).await,
                 Some(order) => {
                     if let MediaOrder::Attach(terms) = &order {
-                        near.retain(|ports| ports.local() == terms.local);
+                        ports.retain(|ports| ports.local() == terms.local);
                     }
-                    if let Some(fault) = obey(order, sound.as_mut()) {
-                        tell(call, &studio, MediaEvent::Refused(fault)).await;
+                    if let Some(fault) = carry_out(order, media.as_mut()) {
+                        notify(call, &context, MediaEvent::Refused(fault)).await;
                     }
                 }
             },
-            packet = recv(near.first().map(|near| &near.sound.rtp), &mut from_phone) => {
+            packet = recv(ports.first().map(|ports| &ports.audio.rtp), &mut audio_rtp) => {
                 let (length, from) = packet;
-                if let (Some(bytes), Some(sound)) = (from_phone.get(..length), &mut sound) {
-                    sound.talk.handle_rtp(from, bytes, now());
+                if let (Some(bytes), Some(media)) = (audio_rtp.get(..length), &mut media) {
+                    media.bridge.handle_rtp(from, bytes, now());
                 }
             }
-            packet = recv(near.first().and_then(|near| near.sound.rtcp.as_ref()), &mut aside) => {
+            packet = recv(ports.first().and_then(|ports| ports.audio.rtcp.as_ref()), &mut audio_rtcp) => {
                 let (length, from) = packet;
-                if let (Some(bytes), Some(sound)) = (aside.get(..length), &mut sound) {
-                    sound.talk.handle_rtcp(from, bytes, now());
+                if let (Some(bytes), Some(media)) = (audio_rtcp.get(..length), &mut media) {
+                    media.bridge.handle_rtcp(from, bytes, now());
                 }
             }
-            packet = recv(video(&near).map(|video| &video.rtp), &mut seen) => {
-                see(packet, &seen, sound.as_mut());
+            packet = recv(video(&ports).map(|video| &video.rtp), &mut video_rtp) => {
+                handle_video(packet, &video_rtp, media.as_mut());
             }
-            packet = recv(video(&near).and_then(|video| video.rtcp.as_ref()), &mut reported) => {
-                see(packet, &reported, sound.as_mut());
+            packet = recv(video(&ports).and_then(|video| video.rtcp.as_ref()), &mut video_rtcp) => {
+                handle_video(packet, &video_rtcp, media.as_mut());
             }
-            open = recv_turn(sound.as_mut().map(|sound| &mut sound.turn), &mut from_turn) => {
-                if let Some(sound) = &mut sound {
-                    if open {
-                        sound.talk.handle_turn(&from_turn, now());
-                    } else {
-                        sound.talk.handle_turn_closed(now());
-                    }
+            open = recv_turn(media.as_mut().map(|media| &mut media.turn), &mut from_turn) => {
+                if let Some(media) = &mut media {
+                    handle_turn(open, &from_turn, media);
                 }
             }
-            () = until(alarm) => {
-                if let Some(sound) = &mut sound {
-                    sound.talk.handle_timeout(now());
+            () = until(timeout) => {
+                if let Some(media) = &mut media {
+                    media.bridge.handle_timeout(now());
                 }
             }
         }
-        if let Some(sound) = sound.as_ref().filter(|_| glance <= now()) {
-            glance = now() + GLANCE;
-            let figures = Box::new(sound.talk.figures());
-            // A loop with so much to hear draws no curves.
-            drop(studio.words.try_send(MediaTaskEvent::Glance(call, figures)));
+        if let Some(media) = media.as_ref().filter(|_| stats_at <= now()) {
+            stats_at = now() + STATS;
+            let figures = Box::new(media.bridge.figures());
+            // A loop that is behind can do without this second.
+            context
+                .events
+                .try_send(MediaTaskEvent::Stats(call, figures))
+                .ok();
         }
     }
-    finish(call, &studio, near, sound).await;
+    finish(call, &context, ports, media).await;
 }
 
-/// Ends the far leg in good order: the goodbye leaves, and the relayed address is given back,
-/// even one that was only asked for yet. The far leg itself bounds how long that may take.
+/// Closes the WebRTC side: its last packets leave, and the allocation is released, even one that was only requested yet. The far
+/// leg itself bounds how long that may take.
 async fn finish(
     call: CallLabel,
-    studio: &MediaTaskContext,
-    near: Vec<RtpPorts>,
-    sound: Option<Sound>,
+    context: &MediaTaskContext,
+    ports: Vec<RtpPorts>,
+    media: Option<OpenMedia>,
 ) {
-    // No more sound for the phone.
-    drop(near);
-    let Some(mut sound) = sound else {
+    drop(ports);
+    let Some(mut media) = media else {
         return;
     };
-    sound.talk.close(now());
-    let figures = Box::new(sound.talk.figures());
-    // The loop may be gone already; the sound is over all the same.
-    drop(studio.words.send(MediaTaskEvent::Over(call, figures)).await);
+    media.bridge.close(now());
+    let figures = Box::new(media.bridge.figures());
+    // At shutdown the loop may be gone.
+    context
+        .events
+        .send(MediaTaskEvent::Ended(call, figures))
+        .await
+        .ok();
     let mut from_turn = Vec::with_capacity(PACKET);
     loop {
-        say_last_words(&mut sound);
-        // A far leg that is closed waits for nothing any more.
-        let Some((alarm, _)) = sound.talk.next_alarm() else {
+        while let Some(output) = media.bridge.poll() {
+            if let TalkOutput::ToServer(bytes) = output {
+                media.turn.send(&bytes);
+            }
+        }
+        // A far leg that has closed has no timeout.
+        let Some((timeout, _)) = media.bridge.next_alarm() else {
             break;
         };
         tokio::select! {
-            open = recv_turn(Some(&mut sound.turn), &mut from_turn) => {
-                if open {
-                    sound.talk.handle_turn(&from_turn, now());
-                } else {
-                    sound.talk.handle_turn_closed(now());
-                }
+            open = recv_turn(Some(&mut media.turn), &mut from_turn) => {
+                handle_turn(open, &from_turn, &mut media);
             }
-            () = until(Some(alarm)) => sound.talk.handle_timeout(now()),
+            () = until(Some(timeout)) => media.bridge.handle_timeout(now()),
         }
     }
 }
 
-/// Sends what a closing far leg still has to say to the TURN server.
-fn say_last_words(sound: &mut Sound) {
-    while let Some(output) = sound.talk.poll() {
-        if let TalkOutput::ToServer(bytes) = output {
-            sound.turn.send(&bytes);
-        }
-    }
-}
-
-/// Carries out an order; what it cannot do, the engine must hear of.
-fn obey(order: MediaOrder, sound: Option<&mut Sound>) -> Option<MediaFault> {
-    let Sound { talk, .. } = sound?;
+/// Carries out an order; returns what the engine must learn when that is impossible.
+fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFault> {
+    let OpenMedia { bridge, .. } = media?;
     match order {
-        MediaOrder::Attach(terms) => talk.attach_phone(terms, now()),
+        MediaOrder::Attach(terms) => bridge.attach_phone(terms, now()),
         MediaOrder::Connect { remote, role } => {
-            let connected = talk.connect(&remote, role, now());
-            return connected.err().map(|fault| {
-                tracing::debug!(%fault, "the other side's description cannot be used");
+            let connected = bridge.connect(&remote, role, now());
+            return connected.err().map(|error| {
+                tracing::debug!(%error, "the other side's description cannot be used");
                 MediaFault::NoPath
             });
         }
-        MediaOrder::OpenMicrophone => talk.open_microphone(now()),
+        MediaOrder::OpenMicrophone => bridge.open_microphone(now()),
         MediaOrder::Press { event, millis } => {
-            let said = talk.press(event, millis);
-            tracing::trace!(said, "key press");
+            let sent = bridge.press(event, millis);
+            tracing::trace!(sent, "key press");
         }
         MediaOrder::Control(frame) => {
-            let sent = talk.send_control(&frame, now());
+            let sent = bridge.send_control(&frame, now());
             tracing::trace!(sent, "control frame");
         }
         _ => {}
@@ -203,27 +199,26 @@ fn obey(order: MediaOrder, sound: Option<&mut Sound>) -> Option<MediaFault> {
     None
 }
 
-/// Carries out all that the media core asks. False when there is nobody left to tell.
+/// Carries out everything that the bridge asks. False when the event loop is gone.
 async fn drain(
-    sound: &mut Sound,
-    near: Option<&RtpPorts>,
+    media: &mut OpenMedia,
+    ports: Option<&RtpPorts>,
     call: CallLabel,
-    studio: &MediaTaskContext,
+    context: &MediaTaskContext,
 ) -> bool {
-    while let Some(output) = sound.talk.poll() {
+    while let Some(output) = media.bridge.poll() {
         match output {
             TalkOutput::ToServer(bytes) => {
-                sound.turn.send(&bytes);
+                media.turn.send(&bytes);
             }
             TalkOutput::ToPhone { to, bytes } => {
-                // Lost sound is not sent again.
-                send(near.map(|near| &near.sound), &bytes, to);
+                send(ports.map(|ports| &ports.audio), &bytes, to);
             }
             TalkOutput::VideoToPhone { to, bytes } => {
-                send(near.and_then(|near| near.video.as_ref()), &bytes, to);
+                send(ports.and_then(|ports| ports.video.as_ref()), &bytes, to);
             }
             TalkOutput::Event(event) => {
-                if !tell(call, studio, MediaEvent::Talk(event)).await {
+                if !notify(call, context, MediaEvent::Talk(event)).await {
                     return false;
                 }
             }
@@ -232,55 +227,60 @@ async fn drain(
     true
 }
 
-/// Takes the spare, whose relay the engine hears of at once, or dials; then the relay comes later.
-async fn open_far(call: CallLabel, studio: &MediaTaskContext) -> Option<Sound> {
-    if let Some(WarmAllocation { leg, turn, local }) = studio.shelf.take().await {
+/// Takes the allocation that is ready, of which the engine learns at once, or dials; then the relayed address comes later.
+async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMedia> {
+    if let Some(WarmAllocation { leg, turn, local }) = context.allocations.take().await {
         let allocated = MediaEvent::Talk(TalkEvent::Allocated(local));
-        tell(call, studio, allocated).await;
-        let talk = Talk::new(leg, rand::random());
-        return Some(Sound { talk, turn });
+        notify(call, context, allocated).await;
+        let bridge = Talk::new(leg, rand::random());
+        return Some(OpenMedia { bridge, turn });
     }
-    let Some((turn, config)) = studio.lobby.enter().await else {
-        tell(call, studio, MediaEvent::Refused(MediaFault::NoTurn)).await;
+    let Some((turn, config)) = context.turn.dial().await else {
+        notify(call, context, MediaEvent::Refused(MediaFault::NoTurn)).await;
         return None;
     };
-    let far = FarLeg::new(config, rand::random(), now());
-    Some(Sound {
-        talk: Talk::new(far, rand::random()),
+    let leg = FarLeg::new(config, rand::random(), now());
+    Some(OpenMedia {
+        bridge: Talk::new(leg, rand::random()),
         turn,
     })
 }
 
-async fn tell(call: CallLabel, studio: &MediaTaskContext, event: MediaEvent) -> bool {
-    studio
-        .words
-        .send(MediaTaskEvent::Event(call, event))
-        .await
-        .is_ok()
+async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) -> bool {
+    let event = MediaTaskEvent::Engine(call, event);
+    context.events.send(event).await.is_ok()
 }
 
-/// What the engine hears of ports that were to be bound.
-fn opened(at: &[IpAddr], near: &[RtpPorts]) -> MediaEvent {
-    if near.is_empty() && !at.is_empty() {
+/// What the engine learns of ports that were to be bound.
+fn opened(at: &[IpAddr], ports: &[RtpPorts]) -> MediaEvent {
+    if ports.is_empty() && !at.is_empty() {
         MediaEvent::Refused(MediaFault::NoPort)
     } else {
-        MediaEvent::Near(near.iter().map(RtpPorts::named).collect())
+        MediaEvent::Near(ports.iter().map(RtpPorts::describe).collect())
     }
 }
 
-/// The ports for moving pictures, if the call may have some.
-fn video(near: &[RtpPorts]) -> Option<&PortPair> {
-    near.first()?.video.as_ref()
+/// The ports for video, if the call may have some.
+fn video(ports: &[RtpPorts]) -> Option<&PortPair> {
+    ports.first()?.video.as_ref()
 }
 
-/// Takes a packet of moving pictures, or about them.
-fn see((length, from): (usize, SocketAddr), buffer: &[u8], sound: Option<&mut Sound>) {
-    if let (Some(bytes), Some(sound)) = (buffer.get(..length), sound) {
-        sound.talk.handle_video(from, bytes, now());
+/// Handles a packet of a video port, RTP or RTCP.
+fn handle_video((length, from): (usize, SocketAddr), buffer: &[u8], media: Option<&mut OpenMedia>) {
+    if let (Some(bytes), Some(media)) = (buffer.get(..length), media) {
+        media.bridge.handle_video(from, bytes, now());
     }
 }
 
-/// Sends the phone a packet. What is lost is not sent again.
+fn handle_turn(open: bool, packet: &[u8], media: &mut OpenMedia) {
+    if open {
+        media.bridge.handle_turn(packet, now());
+    } else {
+        media.bridge.handle_turn_closed(now());
+    }
+}
+
+/// Sends the phone a packet. A lost one is not repeated, as on any network.
 fn send(ports: Option<&PortPair>, bytes: &[u8], to: SocketAddr) {
     let sent = ports.map(|ports| ports.rtp.try_send_to(bytes, to));
     if !matches!(sent, Some(Ok(_))) {
@@ -293,15 +293,4 @@ async fn recv_turn(turn: Option<&mut TurnSocket>, buffer: &mut Vec<u8>) -> bool 
         Some(turn) => turn.recv(buffer).await,
         None => std::future::pending().await,
     }
-}
-
-async fn until(alarm: Option<Instant>) {
-    match alarm {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn now() -> Instant {
-    crate::clock::now()
 }

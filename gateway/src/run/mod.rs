@@ -3,6 +3,7 @@
 
 pub mod assemble;
 pub(crate) mod command;
+mod commands;
 pub mod event;
 mod event_loop;
 pub mod gateway;
@@ -11,4 +12,3 @@ mod media_task;
 pub mod parts;
 pub(crate) mod pow_worker;
 pub mod reload;
-mod requests;

@@ -1,4 +1,4 @@
-//! What a gateway is made of at its start, and what other settings replace while it runs.
+//! The parts of a gateway at its start, and those that changed settings replace while it runs.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::net::relay::{Incoming, Relays};
 use crate::state::writer::StateWriter;
 use crate::turn::servers::TurnServers;
 
-/// Everything a gateway is made of.
+/// Everything that a gateway is made of.
 #[derive(Debug)]
 pub struct GatewayParts {
-    /// Where phones register.
+    /// The addresses at which phones register.
     pub listen: Listen,
     /// The engine's settings.
     pub engine: Config,
@@ -27,27 +27,27 @@ pub struct GatewayParts {
     pub book_key: BookKey,
     /// The downloaded book.
     pub directory: Directory,
-    /// The relays, connecting, and what comes from them.
+    /// The relays, connecting, and the envelopes that they deliver.
     pub relays: (Relays, mpsc::Receiver<Incoming>),
-    /// The way out for sound.
-    pub lobby: TurnServers,
+    /// The TURN servers.
+    pub turn: TurnServers,
     /// The contacts at the start.
     pub contacts: Contacts,
-    /// Texts that wait, notes that were taken, calls of the past and the lines' settings at the start.
+    /// Waiting texts, notes that were taken, past calls and the lines' settings at the start.
     pub ledger: Ledger,
-    /// Where contacts, ledger and evidence are kept; without it all is forgotten at the end.
-    pub diary: Option<StateWriter>,
+    /// Writes contacts, saved state and evidence to the disk; without it, everything is forgotten at the end.
+    pub writer: Option<StateWriter>,
 }
 
-/// What a running gateway can take over: other rules, and, if they changed, other relays and another way out for sound.
+/// What a running gateway can take over: rules for calls, and relays and TURN servers if those changed.
 #[derive(Debug)]
 pub struct SettingsChange {
-    /// Leading zero bits of stamps.
+    /// Leading zero bits of proofs of work.
     pub work_bits: u8,
     /// How long a caller waits for an answer.
     pub no_answer: Duration,
-    /// The relays, connecting, and what comes from them.
+    /// The new relays, connecting, and the envelopes that they deliver.
     pub relays: Option<(Relays, mpsc::Receiver<Incoming>)>,
-    /// The way out for sound.
-    pub lobby: Option<TurnServers>,
+    /// The new TURN servers.
+    pub turn: Option<TurnServers>,
 }

@@ -1,7 +1,7 @@
-//! Settings that change while an engine runs: what can be taken over is, and calls go on; the rest is named, for the next start.
+//! Applies changed settings to a running engine. Calls go on; settings that need a restart are named in the log.
 //!
-//! New settings are tried before the old ones are let go: a relay that cannot be named, a TURN server that refuses the login,
-//! a file that is half written leave everything as it was.
+//! New settings are checked before the old ones are dropped: with a malformed relay URL, a TURN server that refuses the login, or a
+//! file that is half written, everything stays as it was.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,17 +15,17 @@ use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
 use crate::turn::probe::{TurnProbeError, probe};
 
-/// New relays may take this long to listen before they replace the old ones, so that no ring falls between them.
+/// How long new relays may take to confirm the subscription before they replace the old ones, so that no ring is missed.
 const OVERLAP: Duration = Duration::from_secs(5);
 
-/// Why new settings are not taken over. Everything stays as it was.
+/// Why changed settings were not applied. Everything stays as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReloadError {
-    /// The settings themselves.
+    /// The settings are malformed.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// What they name cannot be used.
+    /// A server or a file that they name cannot be used.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
     /// The TURN server refuses the login.
@@ -60,35 +60,35 @@ impl ReloadError {
     }
 }
 
-/// A running engine whose settings change.
+/// A running engine to which changed settings are applied.
 #[derive(Debug)]
 pub struct Reloader<'a> {
     /// The engine.
     pub gateway: &'a Gateway,
-    /// What its log hears.
+    /// The filter of the log.
     pub dial: &'a Dial,
-    /// Where its lines look for rings.
+    /// The buckets to which its lines subscribe.
     pub buckets: &'a BTreeSet<u16>,
-    /// What the phone book says of its network now.
+    /// The network settings of the phone book.
     pub network: &'a NetworkSettings,
 }
 
 impl Reloader<'_> {
-    /// Takes `new` over and returns the settings that hold from now on: those that need a restart are still the old ones, and
-    /// are named in the log.
+    /// Applies `new` and returns the settings in force from now on: those that need a restart are still the old ones, and are named
+    /// in the log.
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn take_over(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
+    pub async fn apply(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
         let change = change(old, &new, self.buckets, self.network).await?;
-        if let Some(lobby) = &change.lobby {
-            match probe(lobby).await {
-                Err(fault) if fault.is_final() => return Err(fault.into()),
-                Err(fault) => tracing::warn!(
-                    "calls will have no sound: {fault}. To do: {}",
-                    fault.remedy()
+        if let Some(turn) = &change.turn {
+            match probe(turn).await {
+                Err(error) if error.is_final() => return Err(error.into()),
+                Err(error) => tracing::warn!(
+                    "calls will have no sound: {error}. To do: {}",
+                    error.remedy()
                 ),
-                Ok(took) => tracing::info!(?took, "the TURN server relays"),
+                Ok(took) => tracing::info!(?took, "the TURN server gives relayed addresses"),
             }
         }
         if let Some((relays, _)) = &change.relays {
@@ -96,13 +96,13 @@ impl Reloader<'_> {
             let listens = state.wait_for(|state| state.listening > 0);
             if timeout(OVERLAP, listens).await.is_err() {
                 tracing::warn!(
-                    "none of the new Nostr relays listens yet. To do: check the network and the setting `relays`"
+                    "no new Nostr relay has confirmed the subscription yet. To do: check the network and the setting `relays`"
                 );
             }
         }
         self.gateway.change(change).await;
         if old.log != new.log {
-            self.turn_dial(&new.log);
+            self.set_log_filter(&new.log);
         }
         for setting in needs_restart(old, &new) {
             tracing::warn!("the setting `{setting}` has changed and needs a restart");
@@ -119,16 +119,16 @@ impl Reloader<'_> {
         })
     }
 
-    fn turn_dial(&self, filter: &str) {
+    fn set_log_filter(&self, filter: &str) {
         match self.dial.turn(filter) {
             Ok(()) => {}
-            Err(fault @ FilterError::Environment(_)) => tracing::info!("{fault}"),
-            Err(fault) => tracing::warn!("the log stays as it was: {fault}"),
+            Err(error @ FilterError::Environment(_)) => tracing::info!("{error}"),
+            Err(error) => tracing::warn!("the log filter stays as it was: {error}"),
         }
     }
 }
 
-/// The settings that differ and hold only from the next start.
+/// The settings that differ and apply only from the next start.
 #[must_use]
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_log_is_told_no_name_of_a_file_or_a_server() {
         let path = "/home/alice/ringfence.toml".into();
-        let faults: [ReloadError; 3] = [
+        let errors: [ReloadError; 3] = [
             ConfigError::Unreadable {
                 path,
                 kind: std::io::ErrorKind::NotFound,
@@ -182,8 +182,8 @@ mod tests {
             AssembleError::Relay(RelayListError::BadUrl("wss://alice.example".to_owned())).into(),
             ConfigError::Listen("192.168.1.300".to_owned()).into(),
         ];
-        for fault in faults {
-            let text = fault.unnamed();
+        for error in errors {
+            let text = error.unnamed();
             for name in ["alice", "192.168"] {
                 assert!(!text.contains(name), "{text}");
             }

@@ -96,7 +96,7 @@ pub async fn place_for(stack: &Stack, talk: Duration) -> (CallReport, Timeline) 
     let [a, b] = &stack.ends;
     let mut scene = TestCall {
         stack,
-        watches: [a.gateway.watch(), b.gateway.watch()],
+        watches: [a.gateway.events(), b.gateway.events()],
         timeline: Timeline::default(),
         report: CallReport::default(),
         talk,

@@ -26,7 +26,7 @@ use crate::net::book::{BookClient, BookCopy};
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
 use crate::page::{RegistrarInfo, StatusPage};
-use crate::run::assemble::assemble_watched;
+use crate::run::assemble::assemble_audited;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{Keystore, LineFile};
 use crate::turn::probe::probe;
@@ -200,7 +200,7 @@ async fn activate_line(
     watch: &ConnectionAudit,
 ) -> Result<ActivatedLine, StackError> {
     let issued = book.issue().await?;
-    let client = BookClient::new(&book.url(), None)?.watched(watch.clone());
+    let client = BookClient::new(&book.url(), None)?.audited(watch.clone());
     let mut keystore = Keystore::open(&config.state, None).map_err(LineError::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
     Ok(ActivatedLine {
@@ -226,13 +226,13 @@ async fn start_end(
         .refresh(&client)
         .await?;
     let lines = std::slice::from_ref(&line);
-    let parts = assemble_watched(&config, lines, &snapshot, watch).await?;
-    probe(&parts.lobby).await?;
+    let parts = assemble_audited(&config, lines, &snapshot, watch).await?;
+    probe(&parts.turn).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;
     let registrar = RegistrarInfo::of(&config, std::slice::from_ref(&line), &gateway);
     Ok(StackEnd {
-        page: StatusPage::open(ANY_PORT, registrar, gateway.enquiry()).await?,
+        page: StatusPage::open(ANY_PORT, registrar, gateway.handle()).await?,
         gateway,
         line,
         relays,

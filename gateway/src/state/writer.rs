@@ -1,7 +1,5 @@
-//! What a running gateway writes down: whose key a number stands for, proof against the phone book, and the ledger. And what the user changes
-//! there meanwhile, with a command beside the engine: it is noticed within seconds.
-//!
-//! All of it happens in a task of its own, so that no call waits for a disk.
+//! The state writer of a running gateway: contacts, saved state and evidence reach the disk in a task of their own, so that no call
+//! waits for a disk. Contacts that a `ringfence contacts` command changes meanwhile are noticed within seconds.
 
 use std::time::Duration;
 
@@ -13,29 +11,31 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
-use crate::state::keystore::{ContactsFile, Evidence, EvidenceFolder, KeystoreError, LedgerFile};
+use crate::state::keystore::{
+    ContactsFile, Evidence, EvidenceFolder, FileIdentity, KeystoreError, SavedStateFile,
+};
 
-/// How often the file of the contacts is looked at.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often the contacts file is checked for changes by other programs.
+const CHECK: Duration = Duration::from_secs(2);
 
-/// Entries that wait to be written. One comes with the first answered call with a number, so there are never so many; when there
-/// are, the engine remembers what the disk does not.
+/// Changes that wait to be written. The first answered call with a number brings one, so there are never so many; if there are, the
+/// engine still has what the disk lacks.
 const WAITING: usize = 256;
 
-/// Where a gateway writes.
+/// The files that a gateway writes.
 #[derive(Debug)]
 pub struct StateWriter {
     contacts: ContactsFile,
-    ledger: LedgerFile,
+    ledger: SavedStateFile,
     evidence: EvidenceFolder,
     book: BookKey,
 }
 
 impl StateWriter {
-    /// The diary in a state folder, for the book with this key.
+    /// The writer of these files, for the book with this key.
     #[must_use]
     pub fn new(
-        (contacts, ledger): (ContactsFile, LedgerFile),
+        (contacts, ledger): (ContactsFile, SavedStateFile),
         evidence: EvidenceFolder,
         book: BookKey,
     ) -> Self {
@@ -47,178 +47,188 @@ impl StateWriter {
         }
     }
 
-    /// The contacts as they are.
+    /// The contacts on the disk.
     ///
     /// # Errors
-    /// [`KeystoreError`]: an engine that forgot whose keys it knows would trust anybody anew.
+    /// [`KeystoreError`]: an engine without its contacts would accept any key for a known number.
     pub fn contacts(&mut self) -> Result<Contacts, KeystoreError> {
         self.contacts.read()
     }
 
-    /// The ledger as it is.
+    /// The saved state on the disk.
     ///
     /// # Errors
-    /// [`KeystoreError`]: an engine that forgot what it has taken would show texts twice.
+    /// [`KeystoreError`]: an engine without it would show texts twice.
     pub fn ledger(&mut self) -> Result<Ledger, KeystoreError> {
         self.ledger.read()
     }
 
-    /// Keeps evidence and says so.
+    /// Writes evidence, and says so in the log.
     pub fn keep(&self, evidence: &Evidence) {
         let today = Day::of_unix(clock::unix_seconds());
         match self.evidence.keep(evidence, &self.book, today) {
             Ok(Some(_)) => {
                 tracing::error!(
-                    "evidence against the phone book was kept. To do: ringfence evidence"
+                    "evidence against the phone book was saved. To do: ringfence evidence"
                 )
             }
             Ok(None) => {}
-            Err(fault) => tracing::error!(
-                "evidence against the phone book could not be kept: {}. To do: {}",
-                fault.unnamed(),
-                fault.remedy()
+            Err(error) => tracing::error!(
+                "evidence against the phone book could not be saved: {}. To do: {}",
+                error.unnamed(),
+                error.remedy()
             ),
         }
     }
 }
 
-/// Something to be written down.
+/// A change that is to be written.
 #[derive(Debug)]
 pub(crate) enum StateChange {
-    Learnt {
-        count: u64,
-        learnt: Learnt,
-    },
+    /// A key that the engine has learnt, and how many of them it has learnt so far.
+    Learnt { count: u64, learnt: Learnt },
+    /// Proof against the phone book.
     Evidence(Evidence),
-    /// All of it; a later one replaces it.
+    /// The whole saved state; a later one replaces it.
     Ledger(Box<Ledger>),
-    /// The user has decided something about a contact. Whoever asked is told when the engine knows.
-    Edit(Number, Edit, EditReply),
+    /// A change of a contact by the user. The reply comes when the engine has it.
+    EditContact(Number, Edit, EditReply),
 }
 
-/// Where the outcome of an edit is waited for.
+/// Receives the outcome of an edit.
 pub(crate) type EditReply = oneshot::Sender<Result<(), EditError>>;
 
-/// Why an edit is not in the contacts.
+/// Why a contact was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// It makes no sense.
+    /// The change is not possible.
     #[error(transparent)]
     Contact(#[from] ContactFault),
-    /// It could not be saved; the contacts are as they were.
-    #[error("it could not be saved: {}. To do: {}", .0.unnamed(), .0.remedy())]
+    /// The disk refused; the contacts are as they were.
+    #[error("the contacts could not be saved: {}. To do: {}", .0.unnamed(), .0.remedy())]
     Disk(#[from] KeystoreError),
     /// The engine has stopped, or its disk is too slow.
     #[error("the engine does not answer")]
-    Away,
+    Stopped,
 }
 
-/// The contacts as they are on the disk, with everything learnt up to `count`.
+/// The contacts on the disk, with everything that the engine had learnt up to `count`.
 #[derive(Debug)]
 pub(crate) struct SavedContacts {
     pub(crate) contacts: Contacts,
     pub(crate) count: u64,
     /// Edits that are in it, or were refused.
-    pub(crate) told: Vec<(EditReply, Result<(), ContactFault>)>,
+    pub(crate) replies: Vec<(EditReply, Result<(), ContactFault>)>,
 }
 
-/// The open diary of a running gateway.
+/// A writer that runs.
 #[derive(Debug)]
 pub(crate) struct RunningWriter {
-    pub(crate) entries: mpsc::Sender<StateChange>,
+    pub(crate) changes: mpsc::Sender<StateChange>,
     pub(crate) saved: mpsc::Receiver<SavedContacts>,
-    pub(crate) task: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-/// Begins to write. The task ends, with everything written, when nobody can bring entries any more.
-pub(crate) fn open(diary: StateWriter) -> RunningWriter {
-    let (entries, brought) = mpsc::channel(WAITING);
-    let (tell, saved) = mpsc::channel(1);
-    let page = WriterTask {
-        edition: diary.contacts.edition(),
-        diary,
-        waiting: Vec::new(),
-        count: 0,
-        complained: false,
-    };
-    RunningWriter {
-        entries,
-        saved,
-        task: tokio::spawn(write(page, brought, tell)),
+impl RunningWriter {
+    /// Ends when everything is written.
+    pub(crate) async fn finish(self) {
+        drop((self.changes, self.saved));
+        self.task.await.ok();
+    }
+}
+
+impl StateWriter {
+    /// Begins to write. The task ends, with everything written, when the changes' sender is gone.
+    pub(crate) fn start(self) -> RunningWriter {
+        let (changes, received) = mpsc::channel(WAITING);
+        let (to_loop, saved) = mpsc::channel(1);
+        let task = WriterTask {
+            written: self.contacts.identity(),
+            files: self,
+            waiting: Vec::new(),
+            count: 0,
+            has_warned: false,
+        };
+        RunningWriter {
+            changes,
+            saved,
+            task: tokio::spawn(write(task, received, to_loop)),
+        }
     }
 }
 
 async fn write(
-    mut page: WriterTask,
-    mut brought: mpsc::Receiver<StateChange>,
-    tell: mpsc::Sender<SavedContacts>,
+    mut task: WriterTask,
+    mut changes: mpsc::Receiver<StateChange>,
+    to_loop: mpsc::Sender<SavedContacts>,
 ) {
-    let mut look = interval(LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut check = interval(CHECK);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_open = true;
     while is_open {
         tokio::select! {
-            entry = brought.recv() => match entry {
-                Some(entry) => page.waiting.push(entry),
+            change = changes.recv() => match change {
+                Some(change) => task.waiting.push(change),
                 None => is_open = false,
             },
-            _ = look.tick() => {}
+            _ = check.tick() => {}
         }
-        while let Ok(entry) = brought.try_recv() {
-            page.waiting.push(entry);
+        while let Ok(change) = changes.try_recv() {
+            task.waiting.push(change);
         }
-        let turned = spawn_blocking(move || {
-            let saved = page.turn();
-            (page, saved)
+        let written = spawn_blocking(move || {
+            let saved = task.write();
+            (task, saved)
         });
-        let Ok((back, saved)) = turned.await else {
+        let Ok((back, saved)) = written.await else {
             return;
         };
-        page = back;
+        task = back;
         if let Some(saved) = saved {
-            // The gateway may be gone: then nobody needs to know.
-            drop(tell.send(saved).await);
+            // At shutdown the loop may be gone.
+            to_loop.send(saved).await.ok();
         }
     }
 }
 
-/// The diary in the hands of the task that writes.
+/// The files and the waiting changes, in the hands of the task that writes.
 #[derive(Debug)]
 struct WriterTask {
-    diary: StateWriter,
-    edition: Option<crate::state::keystore::FileIdentity>,
+    files: StateWriter,
+    /// The contacts file as this task last wrote or read it.
+    written: Option<FileIdentity>,
     waiting: Vec<StateChange>,
     count: u64,
-    complained: bool,
+    /// The log has the present trouble already.
+    has_warned: bool,
 }
 
 impl WriterTask {
-    /// Writes what waits, and reads what others wrote. The contacts, if they are others than before.
-    fn turn(&mut self) -> Option<SavedContacts> {
+    /// Writes the waiting changes, and reads what other programs wrote. Returns the contacts if they differ from before.
+    fn write(&mut self) -> Option<SavedContacts> {
         let (mut learnt, mut ledger, mut edits) = (Vec::new(), None, Vec::new());
-        for entry in std::mem::take(&mut self.waiting) {
-            match entry {
-                StateChange::Evidence(evidence) => self.diary.keep(&evidence),
+        for change in std::mem::take(&mut self.waiting) {
+            match change {
+                StateChange::Evidence(evidence) => self.files.keep(&evidence),
                 StateChange::Ledger(newer) => ledger = Some(newer),
                 StateChange::Learnt {
                     count,
                     learnt: about,
                 } => learnt.push((count, about)),
-                StateChange::Edit(number, edit, asker) => edits.push((number, edit, asker)),
+                StateChange::EditContact(number, edit, reply) => edits.push((number, edit, reply)),
             }
         }
         if let Some(ledger) = ledger
-            && let Err(fault) = self.diary.ledger.write(&ledger)
+            && let Err(error) = self.files.ledger.write(&ledger)
         {
-            self.complain(&fault);
+            self.warn(&error);
             self.waiting.push(StateChange::Ledger(ledger));
         }
-        let edition = self.diary.contacts.edition();
-        if learnt.is_empty() && edits.is_empty() && edition == self.edition {
+        if learnt.is_empty() && edits.is_empty() && self.files.contacts.identity() == self.written {
             return None;
         }
-        let outcome = self.diary.contacts.edit(|contacts| {
+        let outcome = self.files.contacts.edit(|contacts| {
             for (_, about) in &learnt {
                 contacts.learn(about);
             }
@@ -229,24 +239,20 @@ impl WriterTask {
         });
         match outcome {
             Ok((contacts, done)) => {
-                self.complained = false;
-                self.edition = self.diary.contacts.edition();
+                self.has_warned = false;
+                self.written = self.files.contacts.identity();
                 self.count = learnt.last().map_or(self.count, |(count, _)| *count);
+                let replies = edits.into_iter().map(|(.., reply)| reply).zip(done);
                 Some(SavedContacts {
                     contacts,
                     count: self.count,
-                    told: edits
-                        .into_iter()
-                        .map(|(.., asker)| asker)
-                        .zip(done)
-                        .collect(),
+                    replies: replies.collect(),
                 })
             }
-            Err(fault) => {
-                self.complain(&fault);
-                for (.., asker) in edits {
-                    // Whoever asked may have gone.
-                    drop(asker.send(Err(EditError::Disk(fault.clone()))));
+            Err(error) => {
+                self.warn(&error);
+                for (.., reply) in edits {
+                    reply.send(Err(EditError::Disk(error.clone()))).ok();
                 }
                 learnt.truncate(WAITING);
                 let again = learnt
@@ -258,12 +264,12 @@ impl WriterTask {
         }
     }
 
-    fn complain(&mut self, fault: &KeystoreError) {
-        if !std::mem::replace(&mut self.complained, true) {
+    fn warn(&mut self, error: &KeystoreError) {
+        if !std::mem::replace(&mut self.has_warned, true) {
             tracing::warn!(
-                "contacts or ledger cannot be saved or read, and are tried again: {}. To do: {}",
-                fault.unnamed(),
-                fault.remedy()
+                "contacts or saved state cannot be written or read, and are tried again: {}. To do: {}",
+                error.unnamed(),
+                error.remedy()
             );
         }
     }
@@ -280,11 +286,11 @@ mod tests {
 
     const NUMBER: Number = Number::new(20_001);
 
-    fn diary(folder: &Path) -> StateWriter {
+    fn writer(folder: &Path) -> StateWriter {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
-        let ledger = LedgerFile::open(folder, None);
+        let ledger = SavedStateFile::open(folder, None);
         StateWriter::new((contacts, ledger), EvidenceFolder::of(folder), key)
     }
 
@@ -299,72 +305,70 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_learnt_is_on_the_disk_and_what_is_edited_there_comes_back() {
         let folder = tempfile::tempdir().unwrap();
-        let mut open = open(diary(folder.path()));
+        let mut running = writer(folder.path()).start();
         let learnt = pin();
-        let entry = StateChange::Learnt { count: 1, learnt };
-        open.entries.send(entry).await.unwrap();
-        let saved = open.saved.recv().await.unwrap();
+        let change = StateChange::Learnt { count: 1, learnt };
+        running.changes.send(change).await.unwrap();
+        let saved = running.saved.recv().await.unwrap();
         assert_eq!((saved.contacts.iter().count(), saved.count), (1, 1));
-        assert_eq!(diary(folder.path()).contacts().unwrap(), saved.contacts);
+        assert_eq!(writer(folder.path()).contacts().unwrap(), saved.contacts);
 
-        let mut beside = ContactsFile::open(folder.path(), None);
-        beside
+        let mut command = ContactsFile::open(folder.path(), None);
+        command
             .edit(|contacts| contacts.verify(NUMBER).unwrap())
             .unwrap();
-        let saved = open.saved.recv().await.unwrap();
+        let saved = running.saved.recv().await.unwrap();
         assert!(saved.contacts.get(NUMBER).unwrap().verified);
         assert_eq!(saved.count, 1);
     }
 
     #[tokio::test]
-    async fn an_edit_of_the_user_is_on_the_disk_when_the_engine_hears_of_it() {
+    async fn an_edit_of_the_user_is_on_the_disk_when_the_engine_gets_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut open = open(diary(folder.path()));
+        let mut running = writer(folder.path()).start();
         let learnt = pin();
-        let entries = [
+        let changes = [
             StateChange::Learnt { count: 1, learnt },
-            StateChange::Edit(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
-            StateChange::Edit(Number::new(7), Edit::Remove, oneshot::channel().0),
+            StateChange::EditContact(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
+            StateChange::EditContact(Number::new(7), Edit::Remove, oneshot::channel().0),
         ];
-        for entry in entries {
-            open.entries.send(entry).await.unwrap();
+        for change in changes {
+            running.changes.send(change).await.unwrap();
         }
-        let mut told = Vec::new();
-        while told.len() < 2 {
-            let saved = open.saved.recv().await.unwrap();
-            told.extend(saved.told.into_iter().map(|(_, outcome)| outcome));
+        let mut outcomes = Vec::new();
+        while outcomes.len() < 2 {
+            let saved = running.saved.recv().await.unwrap();
+            outcomes.extend(saved.replies.into_iter().map(|(_, outcome)| outcome));
         }
-        assert_eq!(told, [Ok(()), Err(ContactFault::Unknown)]);
-        let contacts = diary(folder.path()).contacts().unwrap();
+        assert_eq!(outcomes, [Ok(()), Err(ContactFault::Unknown)]);
+        let contacts = writer(folder.path()).contacts().unwrap();
         assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
     }
 
     #[tokio::test]
-    async fn of_many_ledgers_the_last_one_is_on_the_disk() {
+    async fn of_many_saved_states_the_last_one_is_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let open = open(diary(folder.path()));
+        let running = writer(folder.path()).start();
         let mut ledger = Ledger::default();
         for line in 0..3 {
             ledger.habits.entry(Number::new(line)).or_default();
-            let entry = StateChange::Ledger(Box::new(ledger.clone()));
-            open.entries.send(entry).await.unwrap();
+            let change = StateChange::Ledger(Box::new(ledger.clone()));
+            running.changes.send(change).await.unwrap();
         }
-        drop((open.entries, open.saved));
-        open.task.await.unwrap();
-        assert_eq!(diary(folder.path()).ledger().unwrap(), ledger);
+        running.finish().await;
+        assert_eq!(writer(folder.path()).ledger().unwrap(), ledger);
     }
 
     #[tokio::test]
-    async fn the_last_entries_are_written_before_the_end() {
+    async fn the_last_changes_are_written_before_the_end() {
         let folder = tempfile::tempdir().unwrap();
-        let open = open(diary(folder.path()));
-        let entry = StateChange::Learnt {
+        let running = writer(folder.path()).start();
+        let change = StateChange::Learnt {
             count: 1,
             learnt: pin(),
         };
-        open.entries.send(entry).await.unwrap();
-        drop((open.entries, open.saved));
-        open.task.await.unwrap();
-        assert_eq!(diary(folder.path()).contacts().unwrap().iter().count(), 1);
+        running.changes.send(change).await.unwrap();
+        running.finish().await;
+        assert_eq!(writer(folder.path()).contacts().unwrap().iter().count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! How good each call is, second by second, for the eyes of this machine's user. Kept while the call lasts, and for its last minutes.
+//! The quality of each call, second by second, for the user of this machine. Kept while the call lasts: its last five minutes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use ringfence_media::{Figures, mos::mos};
 /// Seconds of a call that are kept: the last five minutes.
 pub const MOST_SAMPLES: usize = 300;
 
-/// What a phone waits before it plays, at least: one packet of 20 ms.
+/// The least playout delay of a phone: one packet of 20 ms.
 const PACKET: Duration = Duration::from_millis(20);
 
-/// The curves of all calls that have sound.
+/// The histories of all calls with media.
 #[derive(Debug, Default)]
 pub(crate) struct QualityHistories(BTreeMap<CallLabel, QualityHistory>);
 
-/// One call, second by second.
+/// The quality of one call, second by second.
 #[derive(Clone, Debug, Default)]
 pub struct QualityHistory {
     /// The last samples, oldest first.
@@ -25,52 +25,52 @@ pub struct QualityHistory {
     last: Figures,
 }
 
-/// One second of both ways.
+/// One second of both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct QualitySample {
-    /// What the phone here says.
+    /// From the phone of this engine.
     pub from_phone: Quality,
-    /// What the phone here hears.
+    /// To the phone of this engine.
     pub to_phone: Quality,
 }
 
-/// One second of one way.
+/// One second of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Packets that were passed on.
+    /// Packets that were forwarded.
     pub packets: u64,
-    /// The share of packets that did not come, from 0 to 1.
+    /// The share of packets that were lost, from 0 to 1.
     pub lost: f64,
-    /// How unevenly they came (RFC 3550 section 6.4.1).
+    /// Interarrival jitter (RFC 3550 section 6.4.1).
     pub jitter: Duration,
-    /// How good that sounds, 1 to 4.5; `None` without a packet. The delay on the way is not known: it is counted as one packet and
-    /// what a phone must wait for the jitter.
+    /// Mean opinion score by the E-model, 1 to 4.5; `None` without a packet. The network's delay is not known: one packet and the
+    /// playout delay that the jitter requires are counted.
     pub mos: Option<f64>,
 }
 
 impl QualityHistories {
-    /// The figures of a call so far, a second after the last ones.
+    /// Adds the figures of a call so far, a second after the last ones.
     pub(crate) fn add(&mut self, call: CallLabel, figures: &Figures) {
         if figures.connected.is_none() {
             return;
         }
-        let curve = self.0.entry(call).or_default();
-        let last = std::mem::replace(&mut curve.last, *figures);
-        if curve.samples.len() >= MOST_SAMPLES {
-            curve.samples.pop_front();
+        let history = self.0.entry(call).or_default();
+        let last = std::mem::replace(&mut history.last, *figures);
+        if history.samples.len() >= MOST_SAMPLES {
+            history.samples.pop_front();
         }
-        curve.samples.push_back(QualitySample {
+        history.samples.push_back(QualitySample {
             from_phone: Quality::between(&last.from_phone, &figures.from_phone),
             to_phone: Quality::between(&last.to_phone, &figures.to_phone),
         });
     }
 
-    /// The call is over.
+    /// Forgets an ended call.
     pub(crate) fn end(&mut self, call: CallLabel) {
         self.0.remove(&call);
     }
 
-    /// What is known of a call.
+    /// The history of a call; empty if it has no media.
     pub(crate) fn of(&self, call: CallLabel) -> QualityHistory {
         self.0.get(&call).cloned().unwrap_or_default()
     }
@@ -79,7 +79,7 @@ impl QualityHistories {
 impl Quality {
     fn between(before: &Way, now: &Way) -> Self {
         let packets = now.passed.saturating_sub(before.passed);
-        // A packet that comes late takes a loss of an earlier second back.
+        // A late packet takes back a loss of an earlier second.
         let missing = now.lost.saturating_sub(before.lost);
         let all = packets + missing;
         let lost = if all == 0 {

@@ -1,5 +1,5 @@
-//! What a running engine shows of itself: the numbers-only status for monitors, and the whole picture for the user of this machine,
-//! with the names and numbers that a monitor does not get. Data alone; the event loop fills it in.
+//! What a running engine shows of itself: the status for monitors, and the snapshot for the user of this machine, which adds names
+//! and numbers. Data alone; the event loop fills it in.
 
 use std::net::SocketAddr;
 
@@ -10,15 +10,15 @@ use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, Census, Counters, LiveCall};
 
 use crate::net::relay::RelayState;
-pub use crate::stats::quality_history::{MOST_SAMPLES, Quality, QualityHistory, QualitySample};
+use crate::stats::quality_history::QualityHistory;
 use crate::stats::totals::CallTotals;
 
 /// The engine at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// When.
+    /// The moment.
     pub at: UnixTime,
-    /// The numbers-only part.
+    /// The part without names and numbers.
     pub status: GatewayStatus,
     /// The copy of the phone book; `None` while there is none.
     pub book: Option<BookAge>,
@@ -26,9 +26,9 @@ pub struct Snapshot {
     pub lines: Vec<LineSnapshot>,
     /// The calls that are not over.
     pub calls: Vec<CallSnapshot>,
-    /// Whose key each number stands for.
+    /// The contacts, with the key of each number.
     pub contacts: Contacts,
-    /// Calls of the past, texts that wait, what lines were told.
+    /// Past calls, waiting texts, settings of lines.
     pub ledger: Ledger,
 }
 
@@ -37,11 +37,11 @@ pub struct Snapshot {
 pub struct LineSnapshot {
     /// Its number.
     pub number: Number,
-    /// Its key.
+    /// Its identity key.
     pub identity: IdentityKey,
-    /// The phones that are registered.
+    /// The registered phones.
     pub phones: Vec<PhoneSnapshot>,
-    /// The status with which they refuse texts, if they do.
+    /// The SIP status with which its phones refuse texts, if they do.
     pub takes_no_texts: Option<u16>,
 }
 
@@ -50,32 +50,32 @@ pub struct LineSnapshot {
 pub struct PhoneSnapshot {
     /// `UDP`, `TCP` or `TLS`.
     pub transport: &'static str,
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
 }
 
 /// One call.
 #[derive(Clone, Debug)]
 pub struct CallSnapshot {
-    /// Who and how far.
+    /// The parties and the state.
     pub call: LiveCall,
-    /// How good.
-    pub curve: QualityHistory,
+    /// Its quality, second by second.
+    pub quality: QualityHistory,
 }
 
-/// What a gateway says of itself.
+/// The state of a running engine without names, numbers, keys and addresses.
 #[derive(Clone, Debug, Default)]
 pub struct GatewayStatus {
-    /// How many phones are registered, line by line.
+    /// Registered phones, line by line.
     pub phones: Vec<usize>,
     /// Calls by state.
     pub calls: Census,
     /// The connections to the relays.
     pub relays: RelayState,
-    /// Whether a relayed address is ready for the next call. For some seconds after each call there is none; it then dials.
+    /// Whether an allocation is ready for the next call. For some seconds after each call there is none; a call then dials.
     pub turn_ready: bool,
-    /// What the engine dropped in silence.
+    /// What the engine dropped without an answer.
     pub counters: Counters,
-    /// What calls were.
-    pub sound: CallTotals,
+    /// Sums over all ended calls.
+    pub totals: CallTotals,
 }

@@ -4,7 +4,7 @@
 use ringfence_media::Figures;
 use ringfence_media::figures::Way;
 
-/// Upper bounds of the jitter's buckets, in microseconds: from a wire in the house to speech that nobody understands.
+/// Upper bounds of the jitter histogram, in microseconds: from a local network to speech that cannot be understood.
 const JITTER_BOUNDS: [u64; 9] = [
     1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
 ];
@@ -12,7 +12,7 @@ const JITTER_BOUNDS: [u64; 9] = [
 /// DirectionTotals over all calls whose sound is over, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallTotals {
-    /// Calls whose far leg was connected.
+    /// Calls whose WebRTC side was connected.
     pub calls: u64,
     /// From phones to other engines.
     pub from_phones: DirectionTotals,
@@ -23,20 +23,20 @@ pub struct CallTotals {
 /// DirectionTotals over one way of all calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectionTotals {
-    /// Packets of sound and digits that were passed on.
+    /// Packets of audio and digits that were forwarded.
     pub passed: u64,
-    /// Packets that their sender numbered and that never arrived.
+    /// Packets that never arrived, by their sequence numbers.
     pub lost: u64,
-    /// Packets that arrived and were not passed on, for whatever reason.
+    /// Packets that arrived and were not forwarded, for any reason.
     pub dropped: u64,
-    /// Calls by their jitter at the end (RFC 3550 section 6.4.1); the last place is for those above all bounds.
+    /// Calls by their final jitter (RFC 3550 section 6.4.1); the last bucket is for those above all bounds.
     jitter: [u64; JITTER_BOUNDS.len() + 1],
-    /// All jitters, in microseconds.
+    /// The sum of all jitters, in microseconds.
     jitter_micros: u64,
 }
 
 impl CallTotals {
-    /// Adds a call whose sound is over. One that was never connected had none.
+    /// Adds an ended call. One that was never connected has no media and does not count.
     pub(crate) fn add(&mut self, figures: &Figures) {
         if figures.connected.is_none() {
             return;
@@ -98,19 +98,19 @@ mod tests {
 
     #[test]
     fn calls_add_up_and_each_jitter_has_its_bucket() {
-        let mut tally = CallTotals::default();
+        let mut totals = CallTotals::default();
         for millis in [1, 3, 3, 500] {
-            tally.add(&call(millis));
+            totals.add(&call(millis));
         }
         assert_eq!(
             (
-                tally.calls,
-                tally.from_phones.passed,
-                tally.from_phones.lost
+                totals.calls,
+                totals.from_phones.passed,
+                totals.from_phones.lost
             ),
             (4, 400, 12)
         );
-        let (buckets, sum) = tally.from_phones.jitter();
+        let (buckets, sum) = totals.from_phones.jitter();
         let filled: Vec<_> = buckets
             .into_iter()
             .filter(|(_, count)| *count > 0)
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(filled, [(0.001, 1), (0.005, 2), (f64::INFINITY, 1)]);
         assert!((sum - 0.507).abs() < 1e-9, "{sum}");
         assert_eq!(
-            tally.to_phones.jitter().1,
+            totals.to_phones.jitter().1,
             0.0,
             "a way without a packet has no jitter"
         );
@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_call_that_was_never_connected_is_none() {
-        let mut tally = CallTotals::default();
-        tally.add(&Figures {
+        let mut totals = CallTotals::default();
+        totals.add(&Figures {
             connected: None,
             ..call(1)
         });
-        assert_eq!(tally, CallTotals::default());
+        assert_eq!(totals, CallTotals::default());
     }
 }

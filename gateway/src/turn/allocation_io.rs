@@ -1,20 +1,19 @@
-//! A far leg that has no call: lets it talk to its TURN server, and gives its relayed address back (RFC 8656).
+//! Input and output of a far leg that belongs to no call: drives its TURN client, and releases its allocation (RFC 8656 section 7.2).
 //!
-//! Calls drive their legs themselves, together with the phone's sound.
+//! Calls drive their legs in their media task.
 
 use std::time::{Duration, Instant};
 
 use ringfence_media::far::{FarEvent, FarLeg, FarOutput};
-use tokio::time::sleep_until;
 
 use super::TurnSocket;
-use crate::clock;
+use crate::clock::{self, until};
 
 /// How long the last bytes may take to leave a stream that is closed.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// Ends a leg that no call has, and waits until the server has confirmed that, or the leg has given up.
-pub(crate) async fn give_back(mut leg: FarLeg, mut turn: TurnSocket) {
+/// Releases the allocation of a leg, and waits until the server has confirmed that, or the leg has given up.
+pub(crate) async fn release(mut leg: FarLeg, mut turn: TurnSocket) {
     let mut buffer = Vec::new();
     leg.close(clock::now());
     loop {
@@ -27,11 +26,11 @@ pub(crate) async fn give_back(mut leg: FarLeg, mut turn: TurnSocket) {
     turn.close(FLUSH).await;
 }
 
-/// Sends what the leg wants to be sent, up to the next thing that it has to say.
+/// Sends what the leg wants to send, up to its next event.
 pub(crate) fn send(leg: &mut FarLeg, turn: &TurnSocket) -> Option<FarEvent> {
     while let Some(output) = leg.poll() {
         match output {
-            // A full wire loses packets; the leg repeats its requests.
+            // A full socket loses packets; the leg repeats its requests.
             FarOutput::ToServer(bytes) => drop(turn.send(&bytes)),
             FarOutput::Event(event) => return Some(event),
         }
@@ -39,20 +38,15 @@ pub(crate) fn send(leg: &mut FarLeg, turn: &TurnSocket) -> Option<FarEvent> {
     None
 }
 
-/// Waits for the server, the leg's next alarm or `wake`, and tells the leg.
+/// Waits for the server, the leg's next timeout or `wake`, and hands it to the leg.
 pub(crate) async fn step(
     leg: &mut FarLeg,
     turn: &mut TurnSocket,
     buffer: &mut Vec<u8>,
     wake: Option<Instant>,
 ) {
-    let alarm = leg.next_alarm().map(|(at, _)| at).into_iter().chain(wake);
-    let alarm = async {
-        match alarm.min() {
-            Some(at) => sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    };
+    let timeout = leg.next_alarm().map(|(at, _)| at).into_iter().chain(wake);
+    let timeout = timeout.min();
     tokio::select! {
         open = turn.recv(buffer) => {
             if open {
@@ -61,6 +55,6 @@ pub(crate) async fn step(
                 leg.handle_turn_closed(clock::now());
             }
         }
-        () = alarm => leg.handle_timeout(clock::now()),
+        () = until(timeout) => leg.handle_timeout(clock::now()),
     }
 }

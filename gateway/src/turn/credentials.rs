@@ -1,18 +1,20 @@
-//! TURN logins that the phone book gave in bulk, ahead of calls: one for each allocation, then thrown away, so that the TURN server
-//! cannot tell which calls belong together. The book gives them to whoever is a member, and is never asked because of a call.
+//! How the engine logs in to TURN servers, and the pool of logins that the phone book gives in bulk, ahead of calls.
+//!
+//! Each login of the pool is used for one allocation, then thrown away, so that the TURN server cannot tell which calls belong
+//! together. The book gives logins to every member, and is never asked because of a call.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::state::secret::Secret;
 
-/// A login is used only when it is good for so many seconds more: a server that checks the end on every refresh must not end a call.
+/// Seconds for which a login must still be good when it is used: a server that checks the expiry at each refresh must not end a call.
 const LEAST_LIFE: u64 = 4 * 60 * 60;
 
-/// Logins that are good for so many seconds more count for the future.
+/// Seconds for which a login must still be good to count as stock.
 const GOOD_LIFE: u64 = 12 * 60 * 60;
 
-/// With fewer than this for the future, more are fetched. A spare takes one every 10 to 20 minutes.
+/// With a smaller stock, more logins are fetched. The allocation pool uses one every 10 to 20 minutes.
 const LOW: usize = 24;
 
 /// Logins that are kept: two deliveries.
@@ -43,11 +45,11 @@ struct Login {
     expires: u64,
 }
 
-/// The logins that are left.
+/// The logins that are left. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialPool(Arc<Mutex<VecDeque<Login>>>);
 
-/// The same purse, not one with the same logins in it.
+/// Two handles are equal when they share one pool.
 impl PartialEq for CredentialPool {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -57,14 +59,14 @@ impl PartialEq for CredentialPool {
 impl Eq for CredentialPool {}
 
 impl CredentialPool {
-    /// Puts logins in that end at `expires`, Unix seconds. When it is full, the oldest go.
-    pub fn put(&self, logins: impl IntoIterator<Item = (String, String)>, expires: u64) {
-        let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Adds logins that end at `expires`, in Unix seconds. A full pool drops the oldest.
+    pub fn add(&self, logins: impl IntoIterator<Item = (String, String)>, expires: u64) {
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (user, password) in logins {
-            if purse.len() >= MOST {
-                purse.pop_front();
+            if pool.len() >= MOST {
+                pool.pop_front();
             }
-            purse.push_back(Login {
+            pool.push_back(Login {
                 user,
                 password: Secret::new(password),
                 expires,
@@ -74,25 +76,25 @@ impl CredentialPool {
 
     /// The next login, once; `now` in Unix seconds.
     pub(crate) fn take(&self, now: u64) -> Option<(String, Secret)> {
-        let mut purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        purse.retain(|login| login.expires > now.saturating_add(LEAST_LIFE));
-        let login = purse.pop_front()?;
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.retain(|login| login.expires > now.saturating_add(LEAST_LIFE));
+        let login = pool.pop_front()?;
         Some((login.user, login.password))
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        purse.is_empty()
+        let pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.is_empty()
     }
 
-    /// Whether it is time to fetch more.
+    /// Whether it is time to fetch more; `now` in Unix seconds.
     #[must_use]
     pub fn is_low(&self, now: u64) -> bool {
-        let purse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let good = |login: &&Login| login.expires > now.saturating_add(GOOD_LIFE);
-        purse.iter().filter(good).count() < LOW
+        pool.iter().filter(good).count() < LOW
     }
 }
 
@@ -103,16 +105,16 @@ mod tests {
     const DAY: u64 = 24 * 60 * 60;
 
     fn filled(count: usize, expires: u64) -> CredentialPool {
-        let purse = CredentialPool::default();
+        let pool = CredentialPool::default();
         let login = |at: usize| (format!("{expires}:{at}"), "secret".to_owned());
-        purse.put((0..count).map(login), expires);
-        purse
+        pool.add((0..count).map(login), expires);
+        pool
     }
 
     #[test]
     fn each_login_is_given_once() {
-        let purse = filled(3, DAY);
-        let users: Vec<String> = std::iter::from_fn(|| purse.take(0))
+        let pool = filled(3, DAY);
+        let users: Vec<String> = std::iter::from_fn(|| pool.take(0))
             .map(|(user, _)| user)
             .collect();
         assert_eq!(users, ["86400:0", "86400:1", "86400:2"]);
@@ -127,18 +129,18 @@ mod tests {
     #[test]
     fn more_are_fetched_when_few_are_left_or_when_they_grow_old() {
         assert!(CredentialPool::default().is_low(0));
-        let purse = filled(LOW, DAY);
-        assert!(!purse.is_low(0));
-        assert!(purse.is_low(DAY - GOOD_LIFE));
-        drop(purse.take(0));
-        assert!(purse.is_low(0));
+        let pool = filled(LOW, DAY);
+        assert!(!pool.is_low(0));
+        assert!(pool.is_low(DAY - GOOD_LIFE));
+        drop(pool.take(0));
+        assert!(pool.is_low(0));
     }
 
     #[test]
-    fn a_full_purse_gives_the_oldest_up() {
-        let purse = filled(MOST, DAY);
-        purse.put([("fresh".to_owned(), String::new())], 2 * DAY);
-        let users: Vec<String> = std::iter::from_fn(|| purse.take(0))
+    fn a_full_pool_drops_the_oldest() {
+        let pool = filled(MOST, DAY);
+        pool.add([("fresh".to_owned(), String::new())], 2 * DAY);
+        let users: Vec<String> = std::iter::from_fn(|| pool.take(0))
             .map(|(user, _)| user)
             .collect();
         assert_eq!(users.len(), MOST);

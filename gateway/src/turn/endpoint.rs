@@ -1,4 +1,4 @@
-//! The name of a TURN server as a person writes it (RFC 7065 section 3.1).
+//! The URI of a TURN server (RFC 7065 section 3.1).
 
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// How the engine reaches the TURN server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wire {
-    /// Datagrams, the best choice for sound.
+    /// Datagrams, the best choice for media.
     Udp,
     /// A TCP stream, for networks that drop UDP.
     Tcp,
@@ -14,7 +14,7 @@ pub enum Wire {
     Tls,
 }
 
-/// A TURN server as a person writes it: `turn:host[:port][?transport=udp|tcp]` or `turns:host[:port]`.
+/// The URI of a TURN server: `turn:host[:port][?transport=udp|tcp]` or `turns:host[:port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnEndpoint {
     /// Name or address of the server.

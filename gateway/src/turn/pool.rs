@@ -1,30 +1,28 @@
-//! One relayed address kept ready for the next call (RFC 8656), so that neither the ring nor the answer waits for the
-//! TURN server, and the server does not learn the moment of dialling.
+//! One allocation kept ready for the next call (RFC 8656), so that neither the ring nor the answer waits for the TURN server, and the
+//! server does not learn the moment of dialling.
 //!
-//! It is made, checked and replaced at times that have nothing to do with rings. Whoever finds none dials for itself:
-//! no call waits here. Which call takes it is the engine's to decide.
+//! The pool makes, checks and replaces the allocation at times that have nothing to do with rings. A call that finds none dials a
+//! server itself: no call waits here. Which call takes the allocation is the engine's decision.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use ringfence_media::far::{FarConfig, FarEvent, FarFault, FarLeg, FarLocal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::TurnSocket;
-use super::allocation_io::{give_back, send, step};
+use super::allocation_io::{release, send, step};
 use super::servers::TurnServers;
 use crate::clock;
 
-/// Calls that ask in the same moment. One gets the spare; whoever finds no room dials.
-const ASKING: usize = 4;
+/// Calls that ask at the same moment. One gets the allocation; a call that finds the queue full dials.
+const REQUESTS: usize = 4;
 
-/// When spares are made, checked and replaced.
-const PACE: Pace = Pace {
+/// When allocations are made, checked and replaced.
+const TIMING: PoolTiming = PoolTiming {
     replaced_after: 10_000..30_000,
     old_after: 600_000..1_200_000,
     checked_every: Duration::from_secs(20),
@@ -33,25 +31,25 @@ const PACE: Pace = Pace {
 };
 
 #[derive(Clone, Debug)]
-struct Pace {
-    /// From the taking of a spare to the making of the next, in milliseconds. Not in the way of the call that took it;
-    /// and by chance, so that a new allocation does not tell the server when the last one found its use.
+struct PoolTiming {
+    /// From the moment at which a call takes an allocation to the making of the next, in milliseconds. Late enough not to compete
+    /// with that call for bandwidth; random, so that a new allocation does not tell the server when the last one was taken.
     replaced_after: Range<u64>,
-    /// The greatest age of a spare, in milliseconds. Its login must outlive it by the longest call; and a server that
-    /// sees spares come and go cannot tell a call that nobody answered from one that grew old.
+    /// The greatest age of an allocation that no call took, in milliseconds. Its login must outlive it by the longest call; and a
+    /// server that sees allocations come and go cannot tell an unanswered call from one that grew old.
     old_after: Range<u64>,
-    /// Between two checks: less than the half minute after which hasty NATs forget a UDP mapping. A server that has
-    /// restarted is noticed as soon.
+    /// Between two checks: less than the half minute after which some NATs drop a UDP mapping. A server that has restarted is
+    /// noticed within the same time.
     checked_every: Duration,
     /// After the first failure. Each further one doubles it.
     first_pause: Duration,
     longest_pause: Duration,
 }
 
-/// A call that wants the spare. When it is dropped, there is none.
-type Ask = oneshot::Sender<WarmAllocation>;
+/// A call that asks for the allocation. The pool drops it when there is none.
+type AllocationRequest = oneshot::Sender<WarmAllocation>;
 
-/// An allocated far leg, its wire, and what the other engine must be told about it.
+/// An allocated far leg, its socket, and what the other engine must be told about it.
 #[derive(Debug)]
 pub(crate) struct WarmAllocation {
     pub(crate) leg: FarLeg,
@@ -59,117 +57,131 @@ pub(crate) struct WarmAllocation {
     pub(crate) local: FarLocal,
 }
 
-/// Where calls find the spare.
+/// Takes allocations from a pool. Does not keep the pool alive.
 #[derive(Clone, Debug)]
-pub(crate) struct AllocationPoolHandle(mpsc::WeakSender<Ask>);
+pub(crate) struct AllocationPoolHandle(mpsc::WeakSender<AllocationRequest>);
 
-/// Keeps a spare on the shelf until it is ended or dropped.
+/// Keeps one allocation ready until it is told to release it, or dropped.
 #[derive(Debug)]
 pub(crate) struct AllocationPool {
-    asks: mpsc::Sender<Ask>,
-    ready: Arc<AtomicBool>,
+    requests: mpsc::Sender<AllocationRequest>,
+    ready: watch::Receiver<bool>,
     task: JoinHandle<()>,
 }
 
-/// What became of a spare.
+/// Why an allocation left the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum Departure {
     Taken,
     Old,
     Failed(FarFault),
 }
 
-/// Begins to keep a spare.
-pub(crate) fn keep(lobby: TurnServers) -> (AllocationPool, AllocationPoolHandle) {
-    keep_at(PACE, lobby)
-}
-
-fn keep_at(pace: Pace, lobby: TurnServers) -> (AllocationPool, AllocationPoolHandle) {
-    let (asks, asked) = mpsc::channel(ASKING);
-    let shelf = AllocationPoolHandle(asks.downgrade());
-    let ready = Arc::new(AtomicBool::new(false));
-    let tell = Arc::clone(&ready);
-    let task = tokio::spawn(async move {
-        let mut asked = asked;
-        // It only ends with the gateway.
-        let _ = keep_one(&pace, &lobby, &mut asked, &tell).await;
-    });
-    (AllocationPool { asks, ready, task }, shelf)
-}
-
-impl AllocationPoolHandle {
-    /// The spare, if there is one. Does not wait for the network.
-    pub(crate) async fn take(&self) -> Option<WarmAllocation> {
-        let (give, given) = oneshot::channel();
-        self.0.upgrade()?.try_send(give).ok()?;
-        given.await.ok()
-    }
-}
-
 impl AllocationPool {
-    /// Whether a spare is on the shelf.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+    /// Begins to keep an allocation ready.
+    pub(crate) fn start(servers: TurnServers) -> (Self, AllocationPoolHandle) {
+        Self::start_with(TIMING, servers)
     }
 
-    /// Gives the spare back to the server. The task that is returned ends with that, within 2.5 s.
-    pub(crate) fn end(self) -> JoinHandle<()> {
-        drop(self.asks);
+    fn start_with(timing: PoolTiming, servers: TurnServers) -> (Self, AllocationPoolHandle) {
+        let (requests, mut received) = mpsc::channel(REQUESTS);
+        let handle = AllocationPoolHandle(requests.downgrade());
+        let (is_ready, ready) = watch::channel(false);
+        let task = tokio::spawn(async move {
+            keep(&timing, &servers, &mut received, &is_ready).await;
+        });
+        let pool = Self {
+            requests,
+            ready,
+            task,
+        };
+        (pool, handle)
+    }
+
+    /// Whether an allocation is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// The same, and a way to wait for its next change.
+    pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
+        self.ready.clone()
+    }
+
+    /// Releases the allocation at its server. The returned task ends with that, within 2.5 s.
+    pub(crate) fn release(self) -> JoinHandle<()> {
+        drop(self.requests);
         self.task
     }
 }
 
-/// Keeps one spare after the other. `None` when the gateway stops.
-async fn keep_one(
-    pace: &Pace,
-    lobby: &TurnServers,
-    asks: &mut mpsc::Receiver<Ask>,
-    ready: &AtomicBool,
-) -> Option<()> {
-    let mut failures = 0;
-    loop {
-        let fate = match meanwhile(asks, lobby.enter()).await? {
-            Some((turn, config)) => {
-                Waiting::new(turn, config, pace)
-                    .wait(pace, asks, ready)
-                    .await?
-            }
-            None => Fate::Failed(FarFault::ServerGone),
-        };
-        ready.store(false, Ordering::Relaxed);
-        let pause = match fate {
-            Fate::Old => Duration::ZERO,
-            Fate::Taken => {
-                Duration::from_millis(rand::rng().random_range(pace.replaced_after.clone()))
-            }
-            Fate::Failed(fault) => {
-                tracing::debug!(%fault, failures, "there is no spare relayed address");
-                let doubled = pace.first_pause.saturating_mul(1 << failures.min(16));
-                doubled.min(pace.longest_pause)
-            }
-        };
-        failures = match fate {
-            Fate::Failed(_) => failures + 1,
-            Fate::Taken | Fate::Old => 0,
-        };
-        meanwhile(asks, sleep(pause)).await?;
+impl AllocationPoolHandle {
+    /// The allocation, if one is ready. Does not wait for the network.
+    pub(crate) async fn take(&self) -> Option<WarmAllocation> {
+        let (reply, answer) = oneshot::channel();
+        self.0.upgrade()?.try_send(reply).ok()?;
+        answer.await.ok()
     }
 }
 
-/// Waits for `work`; whoever asks meanwhile finds nothing. `None` when the gateway stops.
-async fn meanwhile<T>(asks: &mut mpsc::Receiver<Ask>, work: impl Future<Output = T>) -> Option<T> {
+/// Keeps one allocation after the other. `None` when the pool is released.
+async fn keep(
+    timing: &PoolTiming,
+    servers: &TurnServers,
+    requests: &mut mpsc::Receiver<AllocationRequest>,
+    ready: &watch::Sender<bool>,
+) -> Option<()> {
+    let mut failures = 0;
+    loop {
+        let departure = match meanwhile(requests, servers.dial()).await? {
+            Some((turn, config)) => {
+                KeptAllocation::new(turn, config, timing)
+                    .keep(timing, requests, ready)
+                    .await?
+            }
+            None => Departure::Failed(FarFault::ServerGone),
+        };
+        set_ready(ready, false);
+        let pause = match departure {
+            Departure::Old => Duration::ZERO,
+            Departure::Taken => {
+                Duration::from_millis(rand::rng().random_range(timing.replaced_after.clone()))
+            }
+            Departure::Failed(error) => {
+                tracing::debug!(%error, failures, "no allocation is ready");
+                let doubled = timing.first_pause.saturating_mul(1 << failures.min(16));
+                doubled.min(timing.longest_pause)
+            }
+        };
+        failures = match departure {
+            Departure::Failed(_) => failures + 1,
+            Departure::Taken | Departure::Old => 0,
+        };
+        meanwhile(requests, sleep(pause)).await?;
+    }
+}
+
+fn set_ready(ready: &watch::Sender<bool>, now: bool) {
+    ready.send_if_modified(|old| std::mem::replace(old, now) != now);
+}
+
+/// Waits for `work`; a call that asks meanwhile finds nothing. `None` when the pool is released.
+async fn meanwhile<T>(
+    requests: &mut mpsc::Receiver<AllocationRequest>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     tokio::pin!(work);
     loop {
         tokio::select! {
             done = &mut work => return Some(done),
-            ask = asks.recv() => drop(ask?),
+            request = requests.recv() => drop(request?),
         }
     }
 }
 
-/// A spare on the shelf, or on its way there.
+/// An allocation in the pool, or one that is being made.
 #[derive(Debug)]
-struct Waiting {
+struct KeptAllocation {
     leg: FarLeg,
     turn: TurnSocket,
     local: Option<FarLocal>,
@@ -177,68 +189,69 @@ struct Waiting {
     old_at: Instant,
 }
 
-impl Waiting {
-    fn new(turn: TurnSocket, config: FarConfig, pace: &Pace) -> Self {
+impl KeptAllocation {
+    fn new(turn: TurnSocket, config: FarConfig, timing: &PoolTiming) -> Self {
         let (now, mut random) = (clock::now(), rand::rng());
         Self {
             leg: FarLeg::new(config, random.random(), now),
             turn,
             local: None,
-            check_at: now + pace.checked_every,
-            old_at: now + Duration::from_millis(random.random_range(pace.old_after.clone())),
+            check_at: now + timing.checked_every,
+            old_at: now + Duration::from_millis(random.random_range(timing.old_after.clone())),
         }
     }
 
-    /// Keeps the leg fresh until its fate is known. Unless a call has it then, it is given back to the server. `None`
-    /// when the gateway stops.
-    async fn wait(
+    /// Keeps the allocation alive until it departs. Unless a call has taken it, it is released at the server. `None` when the pool
+    /// is released.
+    async fn keep(
         mut self,
-        pace: &Pace,
-        asks: &mut mpsc::Receiver<Ask>,
-        ready: &AtomicBool,
-    ) -> Option<Fate> {
+        timing: &PoolTiming,
+        requests: &mut mpsc::Receiver<AllocationRequest>,
+        ready: &watch::Sender<bool>,
+    ) -> Option<Departure> {
         let mut buffer = Vec::new();
-        let fate = loop {
-            if let Some(fault) = self.hear() {
-                break Some(Fate::Failed(fault));
+        let departure = loop {
+            if let Some(error) = self.drain() {
+                break Some(Departure::Failed(error));
             }
-            ready.store(self.local.is_some(), Ordering::Relaxed);
+            set_ready(ready, self.local.is_some());
             let wake = self.check_at.min(self.old_at);
             tokio::select! {
-                ask = asks.recv() => match (ask, self.local.take()) {
+                request = requests.recv() => match (request, self.local.take()) {
                     (None, _) => break None,
-                    (Some(ask), Some(local)) if self.leg.is_ready() => {
+                    (Some(request), Some(local)) if self.leg.is_ready() => {
                         let Self { leg, turn, .. } = self;
-                        let Err(spare) = ask.send(WarmAllocation { leg, turn, local }) else {
-                            return Some(Fate::Taken);
+                        let Err(unclaimed) = request.send(WarmAllocation { leg, turn, local }) else {
+                            return Some(Departure::Taken);
                         };
-                        // The call is over already.
-                        return return_to_server(spare.leg, spare.turn, asks).await.map(|()| Fate::Old);
+                        // The call has ended already.
+                        let released = release_meanwhile(unclaimed.leg, unclaimed.turn, requests).await;
+                        return released.map(|()| Departure::Old);
                     }
-                    // Not allocated yet, or in doubt: the call does better to dial.
+                    // Not allocated yet, or under a check that may fail: dialling is faster for the call.
                     (Some(_), local) => self.local = local,
                 },
                 () = step(&mut self.leg, &mut self.turn, &mut buffer, Some(wake)) => {}
             }
             let now = clock::now();
             if self.old_at <= now {
-                break Some(Fate::Old);
+                break Some(Departure::Old);
             }
             if self.check_at <= now {
-                self.check_at = now + pace.checked_every;
+                self.check_at = now + timing.checked_every;
                 self.leg.check(now);
             }
         };
-        return_to_server(self.leg, self.turn, asks).await?;
-        fate
+        release_meanwhile(self.leg, self.turn, requests).await?;
+        departure
     }
 
-    /// Lets the leg have its say; the fault if it has failed.
-    fn hear(&mut self) -> Option<FarFault> {
+    /// Sends what the leg wants to send; returns its error if it has failed.
+    fn drain(&mut self) -> Option<FarFault> {
         while let Some(event) = send(&mut self.leg, &self.turn) {
             match event {
                 FarEvent::Allocated(local) => self.local = Some(local),
-                FarEvent::Failed(fault) => return Some(fault),
+                FarEvent::Failed(error) => return Some(error),
                 _ => {}
             }
         }
@@ -246,16 +259,16 @@ impl Waiting {
     }
 }
 
-/// Gives an allocation back, whoever asks meanwhile, and whether or not the gateway stops; `None` if it does.
-async fn return_to_server(
+/// Releases an allocation to its end, also when the pool is released meanwhile; `None` in that case.
+async fn release_meanwhile(
     leg: FarLeg,
     turn: TurnSocket,
-    asks: &mut mpsc::Receiver<Ask>,
+    requests: &mut mpsc::Receiver<AllocationRequest>,
 ) -> Option<()> {
-    let mut giving = std::pin::pin!(give_back(leg, turn));
-    let done = meanwhile(asks, giving.as_mut()).await;
+    let mut releasing = std::pin::pin!(release(leg, turn));
+    let done = meanwhile(requests, releasing.as_mut()).await;
     if done.is_none() {
-        giving.await;
+        releasing.await;
     }
     done
 }
@@ -279,10 +292,10 @@ mod tests {
 
     const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const LIMIT: Duration = Duration::from_secs(20);
 
-    fn quick() -> Pace {
-        Pace {
+    fn quick() -> PoolTiming {
+        PoolTiming {
             replaced_after: 100..200,
             old_after: 60_000..60_001,
             checked_every: Duration::from_millis(50),
@@ -297,7 +310,7 @@ mod tests {
             .unwrap()
     }
 
-    async fn lobby(addr: SocketAddr, transport: &str) -> TurnServers {
+    async fn servers(addr: SocketAddr, transport: &str) -> TurnServers {
         let endpoint: TurnEndpoint = format!("turn:{addr}?transport={transport}")
             .parse()
             .unwrap();
@@ -312,22 +325,22 @@ mod tests {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, wait).await.unwrap();
+        timeout(LIMIT, wait).await.unwrap();
     }
 
-    async fn take(shelf: &AllocationPoolHandle) -> WarmAllocation {
+    async fn take(handle: &AllocationPoolHandle) -> WarmAllocation {
         let wait = async {
             loop {
-                if let Some(spare) = shelf.take().await {
-                    return spare;
+                if let Some(allocation) = handle.take().await {
+                    return allocation;
                 }
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(PATIENCE, wait).await.unwrap()
+        timeout(LIMIT, wait).await.unwrap()
     }
 
-    async fn connects(mut spare: WarmAllocation, other: FarLocal, role: Role) {
+    async fn connects(mut allocation: WarmAllocation, other: FarLocal, role: Role) {
         let remote = Description {
             ufrag: other.ufrag,
             pwd: other.pwd,
@@ -338,37 +351,37 @@ mod tests {
             video: None,
         };
         let now = clock::now();
-        spare.leg.connect(&remote, role, now).unwrap();
+        allocation.leg.connect(&remote, role, now).unwrap();
         let mut buffer = Vec::new();
         loop {
-            match send(&mut spare.leg, &spare.turn) {
+            match send(&mut allocation.leg, &allocation.turn) {
                 Some(FarEvent::Connected) => break,
                 Some(FarEvent::Failed(fault)) => panic!("{fault}"),
                 Some(_) => {}
-                None => step(&mut spare.leg, &mut spare.turn, &mut buffer, None).await,
+                None => step(&mut allocation.leg, &mut allocation.turn, &mut buffer, None).await,
             }
         }
-        // The last packets of the handshake are on their way to the other side.
+        // The last packets of the handshake still have to leave.
         let rest = async {
             loop {
-                while send(&mut spare.leg, &spare.turn).is_some() {}
-                step(&mut spare.leg, &mut spare.turn, &mut buffer, None).await;
+                while send(&mut allocation.leg, &allocation.turn).is_some() {}
+                step(&mut allocation.leg, &mut allocation.turn, &mut buffer, None).await;
             }
         };
         drop(timeout(Duration::from_millis(200), rest).await);
-        give_back(spare.leg, spare.turn).await;
+        release(allocation.leg, allocation.turn).await;
     }
 
     #[tokio::test]
-    async fn spares_that_were_checked_for_a_while_carry_a_call() {
+    async fn allocations_that_were_checked_for_a_while_carry_a_call() {
         let turn = turn_at(ANY_PORT).await;
         for transport in ["udp", "tcp"] {
-            let lobby = lobby(turn.local_addr(), transport).await;
-            let (keeping_a, shelf_a) = keep_at(quick(), lobby.clone());
-            let (keeping_b, shelf_b) = keep_at(quick(), lobby);
+            let servers = servers(turn.local_addr(), transport).await;
+            let (pool_a, handle_a) = AllocationPool::start_with(quick(), servers.clone());
+            let (pool_b, handle_b) = AllocationPool::start_with(quick(), servers);
             eventually(|| turn.relays() == 2).await;
             sleep(Duration::from_millis(500)).await;
-            let (a, b) = (take(&shelf_a).await, take(&shelf_b).await);
+            let (a, b) = (take(&handle_a).await, take(&handle_b).await);
             let (local_a, local_b) = (a.local.clone(), b.local.clone());
             let call = async {
                 tokio::join!(
@@ -376,8 +389,8 @@ mod tests {
                     connects(b, local_a, Role::Callee)
                 )
             };
-            timeout(PATIENCE, call).await.unwrap();
-            drop((keeping_a, keeping_b));
+            timeout(LIMIT, call).await.unwrap();
+            drop((pool_a, pool_b));
             eventually(|| turn.relays() == 0).await;
         }
     }
@@ -385,89 +398,93 @@ mod tests {
     #[tokio::test]
     async fn the_second_call_finds_none_at_once_and_a_later_one_does() {
         let turn = turn_at(ANY_PORT).await;
-        let (_keeping, shelf) = keep_at(quick(), lobby(turn.local_addr(), "udp").await);
-        let first = take(&shelf).await;
-        assert!(shelf.take().await.is_none());
+        let (_pool, handle) =
+            AllocationPool::start_with(quick(), servers(turn.local_addr(), "udp").await);
+        let first = take(&handle).await;
+        assert!(handle.take().await.is_none());
         assert_eq!(turn.relays(), 1);
-        let later = take(&shelf).await;
+        let later = take(&handle).await;
         assert_ne!(first.local.relay, later.local.relay);
     }
 
     #[tokio::test]
     async fn the_end_gives_the_relay_back_and_nothing_can_be_had_any_more() {
         let turn = turn_at(ANY_PORT).await;
-        let (keeping, shelf) = keep_at(quick(), lobby(turn.local_addr(), "udp").await);
+        let (pool, handle) =
+            AllocationPool::start_with(quick(), servers(turn.local_addr(), "udp").await);
         eventually(|| turn.relays() == 1).await;
-        keeping.end().await.unwrap();
+        pool.release().await.unwrap();
         eventually(|| turn.relays() == 0).await;
-        assert!(shelf.take().await.is_none());
+        assert!(handle.take().await.is_none());
     }
 
     #[tokio::test]
     async fn an_end_in_the_middle_of_the_making_leaves_no_relay() {
         let turn = turn_at(ANY_PORT).await;
         for micros in (0..2_000).step_by(100) {
-            let (keeping, _) = keep_at(quick(), lobby(turn.local_addr(), "udp").await);
+            let (pool, _) =
+                AllocationPool::start_with(quick(), servers(turn.local_addr(), "udp").await);
             sleep(Duration::from_micros(micros)).await;
-            timeout(PATIENCE, keeping.end()).await.unwrap().unwrap();
+            timeout(LIMIT, pool.release()).await.unwrap().unwrap();
         }
         eventually(|| turn.relays() == 0).await;
     }
 
     #[tokio::test]
-    async fn an_old_spare_is_given_back_and_there_is_always_another() {
+    async fn an_old_allocation_is_given_back_and_there_is_always_another() {
         let turn = turn_at(ANY_PORT).await;
-        let lobby = lobby(turn.local_addr(), "udp").await;
-        let pace = Pace {
+        let servers = servers(turn.local_addr(), "udp").await;
+        let timing = PoolTiming {
             old_after: 100..101,
             ..quick()
         };
-        let (socket, config) = lobby.enter().await.unwrap();
-        let (_asking, mut asks) = mpsc::channel(ASKING);
-        let waiting = Waiting::new(socket, config, &pace);
-        let ready = AtomicBool::new(false);
-        let (fate, ()) = tokio::join!(
-            waiting.wait(&pace, &mut asks, &ready),
+        let (socket, config) = servers.dial().await.unwrap();
+        let (_sender, mut requests) = mpsc::channel(REQUESTS);
+        let waiting = KeptAllocation::new(socket, config, &timing);
+        let ready = watch::Sender::new(false);
+        let (departure, ()) = tokio::join!(
+            waiting.keep(&timing, &mut requests, &ready),
             eventually(|| turn.relays() == 1)
         );
-        assert_eq!(fate, Some(Fate::Old));
+        assert_eq!(departure, Some(Departure::Old));
         eventually(|| turn.relays() == 0).await;
 
-        let (keeping, shelf) = keep_at(pace, lobby);
+        let (pool, handle) = AllocationPool::start_with(timing, servers);
         sleep(Duration::from_secs(1)).await;
-        let spare = take(&shelf).await;
-        eventually(|| !keeping.is_ready()).await;
+        let allocation = take(&handle).await;
+        eventually(|| !pool.is_ready()).await;
         assert_eq!(turn.relays(), 1, "only the youngest");
-        give_back(spare.leg, spare.turn).await;
-        keeping.end().await.unwrap();
+        release(allocation.leg, allocation.turn).await;
+        pool.release().await.unwrap();
         eventually(|| turn.relays() == 0).await;
     }
 
     #[tokio::test]
-    async fn a_server_that_restarted_has_a_spare_again() {
+    async fn a_server_that_restarted_has_a_allocation_again() {
         for transport in ["udp", "tcp"] {
             let turn = turn_at(ANY_PORT).await;
             let addr = turn.local_addr();
-            let (_keeping, shelf) = keep_at(quick(), lobby(addr, transport).await);
+            let (_pool, handle) =
+                AllocationPool::start_with(quick(), servers(addr, transport).await);
             eventually(|| turn.relays() == 1).await;
             turn.stop().await;
             let turn = turn_at(addr).await;
             eventually(|| turn.relays() == 1).await;
-            drop(take(&shelf).await);
+            drop(take(&handle).await);
         }
     }
 
     #[tokio::test]
     async fn a_server_that_hangs_up_is_asked_less_and_less_often() {
         let server = TcpListener::bind(ANY_PORT).await.unwrap();
-        let lobby = lobby(server.local_addr().unwrap(), "tcp").await;
-        let (_keeping, shelf) = keep_at(quick(), lobby);
+        let servers = servers(server.local_addr().unwrap(), "tcp").await;
+        let (_pool, handle) = AllocationPool::start_with(quick(), servers);
         let mut dialled = 0;
         let count = async {
             loop {
                 drop(server.accept().await);
                 dialled += 1;
-                assert!(shelf.take().await.is_none());
+                assert!(handle.take().await.is_none());
             }
         };
         drop(timeout(Duration::from_secs(1), count).await);
@@ -482,10 +499,11 @@ mod tests {
     )]
     async fn nobody_waits_for_a_silent_server() {
         let silent = tokio::net::UdpSocket::bind(ANY_PORT).await.unwrap();
-        let (_keeping, shelf) = keep_at(quick(), lobby(silent.local_addr().unwrap(), "udp").await);
+        let (_pool, handle) =
+            AllocationPool::start_with(quick(), servers(silent.local_addr().unwrap(), "udp").await);
         let mut asked = [0; 64];
         silent.recv(&mut asked).await.unwrap();
-        let taken = timeout(Duration::from_millis(500), shelf.take()).await;
+        let taken = timeout(Duration::from_millis(500), handle.take()).await;
         assert!(taken.unwrap().is_none());
     }
 }

@@ -1,4 +1,5 @@
-//! Asks the TURN server for a relayed address and gives it back: whether calls will have sound is known before the first call.
+//! Requests an allocation from a TURN server and releases it, so that an engine knows before its first call whether calls will have
+//! media.
 
 use std::time::Duration;
 
@@ -7,25 +8,25 @@ use ringfence_media::far::{FarEvent, FarFault, FarLeg};
 use tokio::time::timeout;
 
 use super::TurnSocket;
-use super::allocation_io::{give_back, send, step};
+use super::allocation_io::{release, send, step};
 use super::servers::TurnServers;
 use crate::clock;
 
 /// The far leg gives up by itself before this.
 const LIMIT: Duration = Duration::from_secs(8);
 
-/// How long the server may take to hear that the address is not needed.
-const RETURN_LIMIT: Duration = Duration::from_millis(500);
+/// How long the server may take to confirm the release.
+const RELEASE_LIMIT: Duration = Duration::from_millis(500);
 
-/// Why there would be no sound.
+/// Why calls would have no media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TurnProbeError {
-    /// No server took the connection.
+    /// No server accepted a connection.
     #[error("no TURN server can be reached")]
     Unreachable,
     /// A server answered, but gave no relayed address.
-    #[error("there is no relayed address to be had: {0}")]
+    #[error("no TURN server gives a relayed address: {0}")]
     Refused(FarFault),
 }
 
@@ -45,7 +46,7 @@ impl TurnProbeError {
         }
     }
 
-    /// Whether waiting will not help: the settings are wrong.
+    /// Whether the settings are wrong, so that waiting will not help.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(
@@ -57,19 +58,19 @@ impl TurnProbeError {
     }
 }
 
-/// Gets a relayed address and gives it back. Returns how long that took.
+/// Requests an allocation and releases it. Returns how long the request took.
 ///
 /// # Errors
 /// [`TurnProbeError`].
-pub async fn probe(lobby: &TurnServers) -> Result<Duration, TurnProbeError> {
+pub async fn probe(servers: &TurnServers) -> Result<Duration, TurnProbeError> {
     let start = clock::now();
-    let (mut socket, config) = lobby.enter().await.ok_or(TurnProbeError::Unreachable)?;
+    let (mut socket, config) = servers.dial().await.ok_or(TurnProbeError::Unreachable)?;
     let mut leg = FarLeg::new(config, rand::rng().random(), start);
-    let asked = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
+    let allocated = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
     let took = start.elapsed();
-    // A server that does not even answer cannot confirm the end.
-    drop(timeout(RETURN_LIMIT, give_back(leg, socket)).await);
-    asked
+    // A server that does not answer cannot confirm the release either.
+    timeout(RELEASE_LIMIT, release(leg, socket)).await.ok();
+    allocated
         .unwrap_or(Err(FarFault::Timeout))
         .map_err(TurnProbeError::Refused)?;
     Ok(took)

@@ -1,8 +1,8 @@
-//! Where calls get their way out: a dialled TURN server and a login for it.
+//! The TURN servers of an engine and its logins: dials the first server that answers.
 //!
-//! Every call logs in under another random name, made from a secret shared with the server
-//! (draft-uberti-behave-turn-rest) or taken from a purse that the phone book filled: the server
-//! cannot tell from the name whose calls belong together. Nobody is asked for a login at call time.
+//! Every allocation logs in under another random name, which is made from a secret shared with the server
+//! (draft-uberti-behave-turn-rest) or taken from the pool that the phone book filled: the server cannot tell from the name which
+//! calls belong together. No login is requested because of a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 
-/// How long a login is good for. The longest call plus the time a spare allocation may wait:
-/// a server that checks the expiry on every refresh must not end a call.
+/// How long a login is good for: the longest call plus the time for which the pool keeps an allocation. A server that checks the
+/// expiry at each refresh must not end a call.
 const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The TURN servers of an engine and how it logs in to them.
@@ -24,35 +24,34 @@ const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct TurnServers {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
-    private_relays: bool,
-    watch: ConnectionAudit,
+    allow_private: bool,
+    audit: ConnectionAudit,
 }
 
 impl TurnServers {
-    /// Servers in the order in which they are tried. `private_relays` accepts relayed
-    /// addresses on loopback and private networks: for demo and tests.
+    /// Servers in the order in which they are tried. `allow_private` accepts relayed addresses on loopback and private networks:
+    /// for demo and tests.
     #[must_use]
-    pub fn new(servers: Vec<TurnTarget>, login: TurnLogin, private_relays: bool) -> Self {
+    pub fn new(servers: Vec<TurnTarget>, login: TurnLogin, allow_private: bool) -> Self {
         Self {
             servers: servers.into(),
             login,
-            private_relays,
-            watch: ConnectionAudit::default(),
+            allow_private,
+            audit: ConnectionAudit::default(),
         }
     }
 
-    /// The same, with somebody who sees which servers are dialled.
+    /// The same, with an audit that notes which servers are dialled.
     #[must_use]
-    pub fn watched(self, watch: ConnectionAudit) -> Self {
-        Self { watch, ..self }
+    pub fn audited(self, audit: ConnectionAudit) -> Self {
+        Self { audit, ..self }
     }
 
-    /// Dials the first server that answers. `None` when none does: then there is no call,
-    /// because there is no other path than a relayed one.
-    pub(crate) async fn enter(&self) -> Option<(TurnSocket, FarConfig)> {
+    /// Dials the first server that answers. `None` when none does: then there is no call, because only relayed paths are used.
+    pub(crate) async fn dial(&self) -> Option<(TurnSocket, FarConfig)> {
         for (position, target) in (1_usize..).zip(self.servers.iter()) {
             let (username, password) = self.credentials()?;
-            self.watch.note(|| AuditEntry::Turn(target.addr()));
+            self.audit.note(|| AuditEntry::Turn(target.addr()));
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
                     let config = FarConfig {
@@ -66,14 +65,14 @@ impl TurnServers {
                             password,
                         },
                         local: socket.local_addr(),
-                        private_relays: self.private_relays,
+                        private_relays: self.allow_private,
                     };
                     return Some((socket, config));
                 }
-                Err(fault) => {
-                    tracing::debug!(%fault, "a TURN server cannot be reached");
-                    let (all, why) = (self.servers.len(), fault.unnamed());
-                    tracing::warn!("TURN server {position} of {all} gives no way out: {why}");
+                Err(error) => {
+                    tracing::debug!(%error, "a TURN server cannot be reached");
+                    let (all, why) = (self.servers.len(), error.unnamed());
+                    tracing::warn!("TURN server {position} of {all} cannot be reached: {why}");
                 }
             }
         }
@@ -83,8 +82,8 @@ impl TurnServers {
     fn credentials(&self) -> Option<(String, Secret<String>)> {
         match &self.login {
             TurnLogin::None => None,
-            TurnLogin::Book(purse) => {
-                let (user, password) = purse.take(clock::unix_seconds())?;
+            TurnLogin::Book(pool) => {
+                let (user, password) = pool.take(clock::unix_seconds())?;
                 Some((user, Secret::new(password.expose().to_owned())))
             }
             TurnLogin::Fixed { user, password } => {

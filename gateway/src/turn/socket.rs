@@ -1,7 +1,7 @@
-//! The one socket through which media leaves for the world: a TURN server over UDP (RFC 8656), TCP or TLS (RFC 7065 URIs).
+//! The one socket through which media leaves this machine: to a TURN server over UDP (RFC 8656), TCP or TLS (RFC 7065 URIs).
 //!
 //! `TurnSocket` is connected to exactly one server, so a stray packet from elsewhere never reaches the engine and nothing can
-//! be sent anywhere else. It moves bytes only: what they mean is the far leg's business. Names are resolved ahead of calls by
+//! be sent anywhere else. It moves bytes only; the far leg interprets them. Names are resolved ahead of calls by
 //! [`TurnEndpoint::resolve`], because a look-up at the moment of dialling would tell the name server when a call is made.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,11 +21,11 @@ use super::endpoint::{TurnEndpoint, Wire};
 use crate::net::resilient_recv::recv_resilient;
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
-/// than a caller's patience.
+/// than a caller waits.
 const DIAL_LIMIT: Duration = Duration::from_secs(5);
-/// A write that moves nothing for so long means a dead connection.
+/// A connection that accepts no bytes for so long is dead.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
-/// Messages waiting for a slow TCP connection: 1.3 s of 50 packets a second. More than that would arrive too late to be heard.
+/// Messages waiting for a slow TCP connection: 1.3 s of 50 packets a second. Later packets would arrive too late to be played.
 const WRITE_QUEUE: usize = 64;
 /// Bytes taken from a stream at once.
 const READ_CHUNK: usize = 16 * 1024;
@@ -37,7 +37,7 @@ pub enum TurnDialError {
     /// The name has no address.
     #[error("the name of the TURN server {0} has no address")]
     NoSuchName(String),
-    /// Nobody answered at that address and port.
+    /// Nothing answers at that address and port.
     #[error("the TURN server {server} cannot be reached: {kind}")]
     Unreachable {
         /// The server as it was configured.
@@ -62,7 +62,7 @@ impl TurnDialError {
     }
 }
 
-/// A TURN server whose name has been looked up, ready to be dialled at any moment.
+/// A TURN server whose name has been looked up, ready to be dialled.
 #[derive(Clone)]
 pub struct TurnTarget {
     endpoint: TurnEndpoint,
@@ -93,7 +93,7 @@ impl TurnTarget {
 }
 
 impl TurnEndpoint {
-    /// Looks the name up. To be called ahead of calls and repeated now and then, never at the moment of dialling.
+    /// Looks the name up. Called ahead of calls, never at the moment of dialling.
     ///
     /// # Errors
     /// [`TurnDialError::NoSuchName`] when there is no address within 5 s.
@@ -106,7 +106,7 @@ impl TurnEndpoint {
                 .await
                 .map_err(|_| no_name())?
                 .map_err(|_| no_name())?;
-            // IPv4 first: more TURN servers relay it, and both sides need a relay of the same family.
+            // IPv4 first: more TURN servers relay it, and both sides need relayed addresses of one family.
             let mut found: Vec<SocketAddr> = found.collect();
             found.sort_by_key(SocketAddr::is_ipv6);
             found.first().copied().ok_or_else(no_name)?
@@ -119,16 +119,16 @@ impl TurnEndpoint {
     }
 }
 
-/// What became of a message handed to [`TurnSocket::send`].
+/// What happened to a message given to [`TurnSocket::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// It is on its way.
-    Yes,
-    /// The wire is full or gone; the message is lost, as a datagram may be. A closed wire is told by [`TurnSocket::recv`].
+    /// The socket accepted it.
+    Sent,
+    /// The socket is full or closed; the message is lost, as a datagram may be. [`TurnSocket::recv`] reports a closed one.
     Dropped,
 }
 
-/// The wire to one TURN server. The only socket of the process that carries media towards the world.
+/// The connection to one TURN server. The only socket of the process that carries media out of this machine.
 #[derive(Debug)]
 pub struct TurnSocket {
     local: SocketAddr,
@@ -156,7 +156,7 @@ impl std::fmt::Debug for ReadHalf {
 }
 
 impl TurnSocket {
-    /// Connects. Takes at most 10 s (TCP and TLS), usually one or two round trips; UDP asks nobody.
+    /// Connects. Takes at most 10 s (TCP and TLS), usually one or two round trips; UDP sends nothing.
     ///
     /// # Errors
     /// [`TurnDialError`] when the server does not accept the connection or its certificate is not trusted.
@@ -186,7 +186,7 @@ impl TurnSocket {
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the one place where a media socket is opened towards the world"
+        reason = "the only place that opens a media socket to a server"
     )]
     async fn dial_udp(target: &TurnTarget) -> Result<Self, TurnDialError> {
         let fault = |error: std::io::Error| unreachable_server(target, &error);
@@ -211,17 +211,17 @@ impl TurnSocket {
     where
         S: AsyncRead + AsyncWrite + Send + Sync + 'static,
     {
-        let (reading, mut wire) = tokio::io::split(stream);
+        let (reading, mut sink) = tokio::io::split(stream);
         let (writing, mut waiting) = mpsc::channel::<Vec<u8>>(WRITE_QUEUE);
         let writer = tokio::spawn(async move {
             while let Some(message) = waiting.recv().await {
-                let moved = timeout(WRITE_LIMIT, wire.write_all(&message)).await;
+                let moved = timeout(WRITE_LIMIT, sink.write_all(&message)).await;
                 if !matches!(moved, Ok(Ok(()))) {
                     break;
                 }
             }
-            // Best effort: the other side sees the end of the stream anyway.
-            drop(timeout(WRITE_LIMIT, wire.shutdown()).await);
+            // Without it, the server sees the end of the stream too, a little later.
+            timeout(WRITE_LIMIT, sink.shutdown()).await.ok();
         });
         let reading = ReadHalf(Box::new(reading));
         Self {
@@ -235,39 +235,39 @@ impl TurnSocket {
         }
     }
 
-    /// This end of the wire. Told to nobody; the far leg needs it to label its packets.
+    /// This end of the connection. The far leg needs it to label its packets; it is never sent.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// The server's end of the wire.
+    /// The server's end of the connection.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Sends one TURN message. Returns at once; when the wire is full the message is dropped, because sound that waits is of no use.
+    /// Sends one TURN message. Returns at once; a full socket drops the message, because late media is of no use.
     pub fn send(&self, message: &[u8]) -> SendOutcome {
         let sent = match &self.path {
             Path::Datagrams(socket) => socket.try_send(message).is_ok(),
             Path::Stream { writing, .. } => writing.try_send(message.to_vec()).is_ok(),
         };
         if sent {
-            SendOutcome::Yes
+            SendOutcome::Sent
         } else {
             SendOutcome::Dropped
         }
     }
 
     /// Waits for bytes from the server and puts them into `buffer` (cleared first): one datagram, or whatever the stream gave.
-    /// Returns `false` when a stream has closed; datagrams have no end. May be cancelled without loss.
+    /// Returns `false` when a stream has closed; datagrams have no end. Cancelling it loses nothing.
     pub async fn recv(&mut self, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
         match &mut self.path {
             Path::Datagrams(socket) => {
                 buffer.reserve(READ_CHUNK);
-                // The server may be back in a moment, and the far leg keeps its own time.
+                // The server may be back in a moment, and the far leg has its own timeouts.
                 recv_resilient(socket, || socket.try_recv_buf(buffer)).await;
                 true
             }
@@ -278,7 +278,7 @@ impl TurnSocket {
         }
     }
 
-    /// Lets what was handed to [`send`](Self::send) leave, then closes. Takes at most `limit`.
+    /// Lets accepted messages leave, then closes. Takes at most `limit`.
     pub async fn close(self, limit: Duration) {
         if let Path::Stream {
             writing,
@@ -296,14 +296,14 @@ impl TurnSocket {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "this is the one place where a media socket is opened towards the world"
+    reason = "the only place that opens a media socket to a server"
 )]
 async fn connect(target: &TurnTarget) -> Result<TcpStream, TurnDialError> {
     let stream = timeout(DIAL_LIMIT, TcpStream::connect(target.addr))
         .await
         .map_err(|_| unreachable_server(target, &std::io::ErrorKind::TimedOut.into()))?
         .map_err(|error| unreachable_server(target, &error))?;
-    // Packets of sound are small and late ones worthless: they must not wait for each other.
+    // Media packets are small, and worthless when late: they must not wait for each other.
     stream
         .set_nodelay(true)
         .map_err(|error| unreachable_server(target, &error))?;
@@ -352,7 +352,7 @@ mod tests {
         let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let target = target(&format!("turn:{}", server.local_addr().unwrap())).await;
         let mut socket = TurnSocket::dial(&target).await.unwrap();
-        assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
+        assert_eq!(socket.send(b"hello"), SendOutcome::Sent);
         let mut buffer = [0; 64];
         let (count, from) = server.recv_from(&mut buffer).await.unwrap();
         assert_eq!(
@@ -377,7 +377,7 @@ mod tests {
         .await;
         let (socket, accepted) = tokio::join!(TurnSocket::dial(&target), server.accept());
         let (mut socket, (mut stream, _)) = (socket.unwrap(), accepted.unwrap());
-        assert_eq!(socket.send(b"hello"), SendOutcome::Yes);
+        assert_eq!(socket.send(b"hello"), SendOutcome::Sent);
         let mut hello = [0; 5];
         stream.read_exact(&mut hello).await.unwrap();
         assert_eq!(&hello, b"hello");

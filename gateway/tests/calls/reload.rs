@@ -102,7 +102,7 @@ async fn settings_that_cannot_be_used_change_nothing_and_the_log_says_so() {
         ),
         ("no_answer_seconds = 1", "it may be 5 to 180"),
         (nowhere.as_str(), "has no address"),
-        (no_login.as_str(), "no relayed address to be had"),
+        (no_login.as_str(), "no TURN server gives a relayed address"),
     ] {
         program.write(unusable);
         program.signal("-HUP");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence::lines::book_updates::pass_on;
+use ringfence::lines::book_updates::follow_book;
 use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookCopy, Freshness};
 use ringfence_book::{Binding, BindingError, Day};
@@ -49,7 +49,7 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
         }
     };
     tokio::select! {
-        () = pass_on(&a.gateway, fresh, &mut renewals, None) => panic!("it goes on for ever"),
+        () = follow_book(&a.gateway, fresh, &mut renewals, None) => panic!("it goes on for ever"),
         rang = timeout(SOON, ringing) => assert!(rang.is_ok(), "it never rang"),
     }
     assert_eq!(renewals.lines()[0].binding, good.encode());

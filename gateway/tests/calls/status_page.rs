@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use ringfence::page::client;
 use ringfence::page::key::{self, PageKey};
-use ringfence::state::keystore::{ContactsFile, LedgerFile, LineFile};
+use ringfence::state::keystore::{ContactsFile, LineFile, SavedStateFile};
 use ringfence_book::{Day, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::{Ledger, WaitingText};
@@ -65,7 +65,7 @@ impl House {
             dated: UnixTime::from_seconds(1_795_000_000),
             text: Zeroizing::new(HOSTILE.to_owned()),
         });
-        LedgerFile::open(&state, None).write(&ledger).unwrap();
+        SavedStateFile::open(&state, None).write(&ledger).unwrap();
         let program = Program::start_with(
             &state,
             &(settings("", &[]) + "[page]\nlisten = \"127.0.0.1:0\"\n"),
@@ -269,7 +269,7 @@ async fn a_text_that_was_read_on_the_page_waits_no_more_after_a_restart() {
     );
     assert_eq!(house.program.end("-TERM").await.0, Some(0));
     assert!(
-        LedgerFile::open(&house.state, None)
+        SavedStateFile::open(&house.state, None)
             .read()
             .unwrap()
             .texts

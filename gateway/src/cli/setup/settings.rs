@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::{Config, TurnLogin};
 use crate::net::audit::ConnectionAudit;
 use crate::net::ports::{network_address, taken};
-use crate::run::assemble::lobby;
+use crate::run::assemble::resolve_turn;
 use crate::state::keystore::{make_folder, write_private};
 use crate::turn::probe::probe;
 use crate::turn::{TurnEndpoint, TurnUrlError};
@@ -214,7 +214,8 @@ async fn check_way_out(
     }
     let progress = ProgressLine::begin();
     progress.show("Asking the TURN server for a relayed address");
-    let outcome = probe(&lobby(&config.turn, network, &ConnectionAudit::default()).await?).await;
+    let outcome =
+        probe(&resolve_turn(&config.turn, network, &ConnectionAudit::default()).await?).await;
     drop(progress);
     match outcome {
         Err(fault) if fault.is_final() => Err(fault.into()),

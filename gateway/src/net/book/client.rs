@@ -39,7 +39,7 @@ pub struct BookClient {
     http: reqwest::Client,
     base: Url,
     skew: Arc<ClockSkew>,
-    watch: ConnectionAudit,
+    audit: ConnectionAudit,
 }
 
 impl BookClient {
@@ -76,14 +76,14 @@ impl BookClient {
             http,
             base,
             skew: Arc::default(),
-            watch: ConnectionAudit::default(),
+            audit: ConnectionAudit::default(),
         })
     }
 
-    /// The same, with somebody who sees every request.
+    /// The same, with an audit that notes every request.
     #[must_use]
-    pub fn watched(self, watch: ConnectionAudit) -> Self {
-        Self { watch, ..self }
+    pub fn audited(self, audit: ConnectionAudit) -> Self {
+        Self { audit, ..self }
     }
 
     /// How far this machine's clock was from the book's at its last answer, and whether ours is behind; `None` if it told no time.
@@ -227,7 +227,7 @@ impl BookClient {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Response, BookError> {
-        self.watch.note(|| AuditEntry::Book);
+        self.audit.note(|| AuditEntry::Book);
         let response = request
             .send()
             .await

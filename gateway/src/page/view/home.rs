@@ -39,7 +39,7 @@ fn alarms(context: &PageContext<'_>) -> Markup {
     }
 }
 
-fn live(context: &PageContext<'_>, CallSnapshot { call, curve }: &CallSnapshot) -> Markup {
+fn live(context: &PageContext<'_>, CallSnapshot { call, quality }: &CallSnapshot) -> Markup {
     let verified = context
         .snapshot
         .contacts
@@ -59,7 +59,7 @@ fn live(context: &PageContext<'_>, CallSnapshot { call, curve }: &CallSnapshot) 
                 @if verified { " " span.mark { "verified" } }
             }
             p { span.state { (stage(call.state).word()) } @if let Some(talked) = talked { " " (minutes(talked)) } }
-            @if !curve.samples.is_empty() { (plots(curve)) }
+            @if !quality.samples.is_empty() { (plots(quality)) }
         }
     }
 }

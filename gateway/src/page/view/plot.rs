@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::stats::snapshot::{Quality, QualityHistory};
+use crate::stats::quality_history::{Quality, QualityHistory};
 
 /// Height of a plot in its own units.
 const HEIGHT: f64 = 60.0;
@@ -119,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::stats::snapshot::QualitySample;
+    use crate::stats::quality_history::QualitySample;
 
     fn curve(seconds: usize) -> QualityHistory {
         let quality = |jitter| Quality {

@@ -67,7 +67,7 @@ impl Versioned for Stored {
     }
 }
 
-/// Which file it was that was read: another one has another inode, or at least another time or length.
+/// Tells a file from the one that replaced it: that has another inode, or at least another time or length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     inode: u64,
@@ -138,8 +138,8 @@ impl ContactsFile {
         Ok((contacts, outcome))
     }
 
-    /// Which file is there now.
-    pub(crate) fn edition(&self) -> Option<FileIdentity> {
+    /// Which file is on the disk now.
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
         let metadata = std::fs::metadata(&self.path).ok()?;
         Some(FileIdentity {
             inode: metadata.ino(),
@@ -273,17 +273,17 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_changes_nothing_writes_nothing_and_every_other_is_another_edition() {
+    fn an_edit_that_changes_nothing_writes_nothing_and_every_other_is_another_identity() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = contacts(folder.path(), None);
-        assert_eq!(file.edition(), None);
+        assert_eq!(file.identity(), None);
         file.edit(pin).unwrap();
-        let first = file.edition();
+        let first = file.identity();
         file.edit(|_| ()).unwrap();
-        assert_eq!(file.edition(), first);
+        assert_eq!(file.identity(), first);
         file.edit(|contacts| contacts.verify(NUMBER).unwrap())
             .unwrap();
-        assert_ne!(file.edition(), first);
+        assert_ne!(file.identity(), first);
     }
 
     #[test]

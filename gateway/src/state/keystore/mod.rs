@@ -35,7 +35,7 @@ pub(crate) use contacts::FileIdentity;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
-pub use saved_state::LedgerFile;
+pub use saved_state::SavedStateFile;
 use vault::Vault;
 
 use crate::state::secret::Secret;
@@ -203,8 +203,8 @@ impl Keystore {
 
     /// The ledger beside these lines, under the same passphrase.
     #[must_use]
-    pub fn ledger(&self) -> LedgerFile {
-        LedgerFile::new(&self.folder, self.vault.again())
+    pub fn ledger(&self) -> SavedStateFile {
+        SavedStateFile::new(&self.folder, self.vault.again())
     }
 
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.

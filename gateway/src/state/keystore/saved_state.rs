@@ -90,12 +90,12 @@ impl Versioned for Stored {
 
 /// The file of the ledger.
 #[derive(Debug)]
-pub struct LedgerFile {
+pub struct SavedStateFile {
     path: PathBuf,
     vault: Vault,
 }
 
-impl LedgerFile {
+impl SavedStateFile {
     /// The ledger in this state folder.
     #[must_use]
     pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn a_ledger_comes_back_as_it_was_written_and_nobody_else_reads_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = LedgerFile::open(folder.path(), None);
+        let mut file = SavedStateFile::open(folder.path(), None);
         assert_eq!(file.read().unwrap(), Ledger::default());
         file.write(&ledger()).unwrap();
         assert_eq!(file.read().unwrap(), ledger());
@@ -309,13 +309,13 @@ mod tests {
     fn with_a_passphrase_neither_texts_nor_numbers_can_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let vault = || Vault::quick(Some(Secret::new("open sesame".to_owned())));
-        LedgerFile::new(folder.path(), vault())
+        SavedStateFile::new(folder.path(), vault())
             .write(&ledger())
             .unwrap();
         let bytes = std::fs::read(folder.path().join("ledger.json")).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("dich") && !text.contains("20002"));
-        let read = LedgerFile::new(folder.path(), vault()).read();
+        let read = SavedStateFile::new(folder.path(), vault()).read();
         assert_eq!(read.unwrap(), ledger());
     }
 
