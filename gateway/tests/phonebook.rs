@@ -266,7 +266,7 @@ async fn a_refused_line_keeps_no_other_from_its_binding_and_is_left_in_peace_for
     let nothing = renewals.renew_due(&network, early).await;
     assert!(nothing.bindings.is_empty() && nothing.error.is_none());
     let second = renewals
-        .look(&network, now + Duration::from_secs(3_600))
+        .renew_due(&network, now + Duration::from_secs(3_600))
         .await;
     assert_eq!((second.bindings.len(), second.error), (0, first.error));
 }

@@ -8,7 +8,7 @@ use ringfence_media::figures::Way;
 use ringfence_media::{Figures, mos::mos};
 
 /// Seconds of a call that are kept: the last five minutes.
-pub const MOST_SAMPLES: usize = 300;
+const MOST_SAMPLES: usize = 300;
 
 /// The least playout delay of a phone: one packet of 20 ms.
 const PACKET: Duration = Duration::from_millis(20);
