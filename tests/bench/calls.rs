@@ -1,8 +1,7 @@
-//! What a call costs: the same calls through two of our engines (with coturn between them) and through two rtpengines,
-//! in turns.
+//! What a call costs: the same calls through two engines (with coturn between them) and through two rtpengines, in turns.
 //!
-//! A call-second is one second of one call: 50 packets of G.711 each way. Ours is the mean of both engines, as is
-//! rtpengine's; coturn is shown beside them, because it serves both engines.
+//! A call-second is one second of one call: 50 packets of G.711 in each direction. Figures of Ringfence are the mean of both
+//! engines, those of rtpengine the mean of both rtpengines. coturn is shown separately, because it serves both engines.
 
 use ringfence_tests::{deployment::Deployment, program::installed};
 
@@ -22,7 +21,7 @@ struct Ours<'a> {
     desks: [Desk; 2],
 }
 
-/// What was measured for one kind of gateway at one number of calls.
+/// Measurements of one kind of gateway with one number of calls.
 #[derive(Debug, Default)]
 struct Figures {
     cpu: Rounds,
@@ -33,12 +32,12 @@ struct Figures {
     sent: u64,
     lost: u64,
     reordered: u64,
-    /// Rounds in which the generator did not get the processor.
+    /// Rounds in which the load generator did not get enough processor time.
     starved: usize,
     kilobytes: f64,
 }
 
-/// Measures and prints.
+/// Measures, and prints the results.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let [a, b] = pair.lines();
     let mut ours = Ours {
@@ -116,7 +115,7 @@ impl Figures {
     }
 }
 
-/// Sets up `count` calls on both, measures in turns, hangs up.
+/// Sets up `count` calls through both gateways, measures in turns, hangs up.
 fn compare(
     ours: &mut Ours<'_>,
     theirs: Option<&mut Rtpengines>,
@@ -177,12 +176,12 @@ fn open(calls: usize) -> Vec<End> {
     (0..2 * calls).map(|_| End::open()).collect()
 }
 
-/// Memory of both processes, in kB.
+/// Memory of both processes in kB.
 fn heap(pair: &[Process; 2]) -> u64 {
     pair.iter().map(|process| process.anonymous()).sum()
 }
 
-/// What a call added to one process, in kB. At few calls it is mostly what an allocator takes at a time.
+/// Memory that a call added to one process, in kB. With few calls this is mostly the granularity of the allocator.
 fn per_call(pair: &[Process; 2], before: u64, calls: usize) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
     let (more, processes) = (heap(pair).saturating_sub(before) as f64, 2.0 * calls as f64);

@@ -1,4 +1,4 @@
-//! An engine with a line, a phone registered to it, and nothing to do.
+//! An idle engine with a registered phone.
 
 use std::{thread, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     table::{self, Rounds, row},
 };
 
-/// After the start: stamps are minted, spares allocated, phones registered.
+/// Time after the start for proofs of work, allocations and registrations.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Measures and prints. There is no peer: what counts is that it is next to nothing.
+/// Measures, and prints the results. There is no peer.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let _desks = pair.lines().each_ref().map(Desk::open);
     let watch = Duration::from_secs(plan.idle);

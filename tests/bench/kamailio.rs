@@ -1,4 +1,4 @@
-//! The peer of `sip`: Kamailio (Debian), a registrar and stateful proxy that checks digest (`kamailio.cfg`).
+//! The peer of `sip`: Kamailio (Debian), a registrar and stateful proxy with digest authentication (`kamailio.cfg`).
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -12,7 +12,7 @@ use crate::{
     sip::{Server, file},
 };
 
-/// As in `kamailio.cfg`, for every user.
+/// The password of every user, as in `kamailio.cfg`.
 const PASSWORD: &str = "password";
 
 /// A running Kamailio.
@@ -54,7 +54,7 @@ impl Kamailio {
         }
     }
 
-    /// What a user of it needs to know.
+    /// Its address, and an account.
     pub(crate) fn server(&self, user: &str) -> Server {
         Server {
             address: self.address,

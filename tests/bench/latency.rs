@@ -1,9 +1,9 @@
-//! Latencies, counted by microsecond.
+//! A histogram of latencies in microseconds.
 
-/// Longest latency that is told apart, in microseconds.
+/// The longest latency with a slot of its own, in microseconds.
 const LONGEST: usize = 200_000;
 
-/// How many packets took how long.
+/// The number of packets for each latency.
 #[derive(Clone, Debug)]
 pub(crate) struct Latency {
     counts: Vec<u64>,
@@ -26,7 +26,7 @@ impl Latency {
         self.total += 1;
     }
 
-    /// The latency in microseconds that this part of all packets kept to.
+    /// The latency in microseconds that this share of all packets did not exceed.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         #[expect(
             clippy::cast_possible_truncation,

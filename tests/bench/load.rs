@@ -1,7 +1,7 @@
-//! The load: every call's two phones send 50 packets a second and listen, while processes are watched.
+//! The load: both phones of every call send and receive 50 packets a second, while the costs of processes are measured.
 //!
-//! One thread sends, spread evenly over the 20 ms; another one receives. Packets are judged by the time of their
-//! sending, so that what is still on its way at the end is not lost.
+//! One thread sends, evenly over the 20 ms; another one receives. Packets belong to the window in which they were sent, so
+//! packets under way at its end do not count as lost.
 
 use std::{
     collections::BTreeMap,
@@ -14,33 +14,33 @@ use std::{
 use mio::{Events, Interest, Poll, Token, net::UdpSocket};
 
 use crate::{
-    flow::{self, End, PACKET_TIME, Stamp},
+    flow::{self, End, PACKET_TIME, TimeStamp},
     latency::Latency,
     process::{Cost, Look, Process},
 };
 
-/// Before the measurement: sockets are latched on to, caches and timers settle.
-const WARM: Duration = Duration::from_millis(800);
-/// After it: the last packets arrive.
-const LAST: Duration = Duration::from_millis(300);
-/// Between two looks at which packets are due.
+/// Time before the measurement, in which gateways latch on to RTP sources and caches fill.
+const WARM_UP: Duration = Duration::from_millis(800);
+/// Time after the measurement, in which the last packets arrive.
+const DRAIN: Duration = Duration::from_millis(300);
+/// The interval between two checks for due packets.
 const QUANTUM: Duration = Duration::from_micros(500);
 const EVENTS: usize = 64;
-/// Between two looks at whether it is over.
-const GLANCE: Duration = Duration::from_millis(50);
+/// The interval between two checks for the end.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Part of the packets that should have been sent and were. Below 0.98 the generator itself was starved.
+    /// The share of due packets that was sent. Below 0.98 the generator itself lacked processor time.
     pub(crate) offered: f64,
     pub(crate) sent: u64,
     pub(crate) lost: u64,
     pub(crate) reordered: u64,
     pub(crate) latency: Latency,
-    /// Processor time of each watched process, in milliseconds for a second of a call.
+    /// Processor time of each measured process, in milliseconds for a call-second.
     pub(crate) cpu: Vec<f64>,
-    /// How often each went to sleep, for a second of a call.
+    /// How often each process went to sleep in a call-second.
     pub(crate) sleeps: Vec<f64>,
 }
 
@@ -52,18 +52,20 @@ struct ToneMeasurement {
     latency: Latency,
 }
 
-/// Sends and receives for `window`. The ends of a call are neighbours.
+/// Sends and receives for `window`. The two ends of a call are neighbours in the list.
 pub(crate) fn run(ends: &mut [End], window: Duration, watched: &[Process]) -> Outcome {
-    let ears: Vec<UdpSocket> = ends.iter().map(End::ear).collect();
-    let begin = flow::since_epoch() + WARM;
+    let receivers: Vec<UdpSocket> = ends.iter().map(End::receiver).collect();
+    let begin = flow::since_epoch() + WARM_UP;
     let measured = begin..begin + window;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let hearing = scope.spawn(|| listen(ears, &measured, &over));
-        let (sent, cpu, sleeps) = speak(ends, &measured, watched);
-        thread::sleep(LAST);
+        let receiving = scope.spawn(|| listen(receivers, &measured, &over));
+        let (sent, cpu, sleeps) = send_all(ends, &measured, watched);
+        thread::sleep(DRAIN);
         over.store(true, Ordering::Relaxed);
-        let heard = hearing.join().expect("the receiving thread does not panic");
+        let received = receiving
+            .join()
+            .expect("the receiving thread does not panic");
         #[expect(clippy::cast_precision_loss, reason = "some million packets")]
         let due = ends.len() as f64 * window.as_secs_f64() / PACKET_TIME.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "some million packets")]
@@ -71,17 +73,17 @@ pub(crate) fn run(ends: &mut [End], window: Duration, watched: &[Process]) -> Ou
         Outcome {
             offered,
             sent,
-            lost: sent.saturating_sub(heard.received),
-            reordered: heard.reordered,
-            latency: heard.latency,
+            lost: sent.saturating_sub(received.received),
+            reordered: received.reordered,
+            latency: received.latency,
             cpu,
             sleeps,
         }
     })
 }
 
-/// Sends on all ends until the window is over; how many packets fell into it, and what each watched process spent in it.
-fn speak(
+/// Sends on all ends until the window is over. Returns the packets sent within it, and the costs of each measured process.
+fn send_all(
     ends: &mut [End],
     window: &Range<Duration>,
     watched: &[Process],
@@ -100,7 +102,7 @@ fn speak(
         if now >= window.start && before.is_none() {
             before = Some(watched.iter().map(|process| process.look()).collect());
         }
-        // Bounded: a generator that was held up does not make up for more than one packet of each end.
+        // Bounded: after a delay at most one packet of each end is made up for.
         for _ in 0..count {
             if step * turn > now.saturating_sub(start) {
                 break;
@@ -127,19 +129,19 @@ fn speak(
     (sent, cpu.collect(), sleeps.collect())
 }
 
-/// Receives until it is over, and counts what was sent within the window.
+/// Receives until the load is over, and counts packets that were sent within the window.
 fn listen(
-    mut ears: Vec<UdpSocket>,
+    mut receivers: Vec<UdpSocket>,
     window: &Range<Duration>,
     over: &AtomicBool,
 ) -> ToneMeasurement {
     let mut poll = Poll::new().expect("the kernel has epoll");
-    for (index, ear) in ears.iter_mut().enumerate() {
+    for (index, receiver) in receivers.iter_mut().enumerate() {
         poll.registry()
-            .register(ear, Token(index), Interest::READABLE)
+            .register(receiver, Token(index), Interest::READABLE)
             .expect("a socket can be waited for");
     }
-    let mut heard = ToneMeasurement {
+    let mut received = ToneMeasurement {
         received: 0,
         reordered: 0,
         latency: Latency::new(),
@@ -147,29 +149,33 @@ fn listen(
     let mut latest = BTreeMap::new();
     let mut events = Events::with_capacity(EVENTS);
     while !over.load(Ordering::Relaxed) {
-        if poll.poll(&mut events, Some(GLANCE)).is_err() {
+        if poll.poll(&mut events, Some(POLL_INTERVAL)).is_err() {
             continue;
         }
         for event in &events {
-            let ear = ears.get(event.token().0);
-            while let Some(Ok(stamp)) = ear.map(|ear| flow::receive(|bytes| ear.recv(bytes))) {
-                let Some(stamp) = stamp.filter(|stamp| window.contains(&stamp.sent)) else {
+            let receiver = receivers.get(event.token().0);
+            while let Some(Ok(time_stamp)) =
+                receiver.map(|receiver| flow::receive(|bytes| receiver.recv(bytes)))
+            {
+                let Some(time_stamp) =
+                    time_stamp.filter(|time_stamp| window.contains(&time_stamp.sent))
+                else {
                     continue;
                 };
-                heard.count(stamp, &mut latest);
+                received.count(time_stamp, &mut latest);
             }
         }
     }
-    heard
+    received
 }
 
 impl ToneMeasurement {
-    fn count(&mut self, stamp: Stamp, latest: &mut BTreeMap<u32, u32>) {
+    fn count(&mut self, time_stamp: TimeStamp, latest: &mut BTreeMap<u32, u32>) {
         self.received += 1;
-        let last = latest.entry(stamp.flow).or_insert(0);
-        self.reordered += u64::from(stamp.number < *last);
-        *last = stamp.number.max(*last);
-        let took = stamp.arrived.saturating_sub(stamp.sent);
+        let last = latest.entry(time_stamp.flow).or_insert(0);
+        self.reordered += u64::from(time_stamp.number < *last);
+        *last = time_stamp.number.max(*last);
+        let took = time_stamp.arrived.saturating_sub(time_stamp.sent);
         self.latency
             .add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }

@@ -1,11 +1,11 @@
-//! The project's own benchmarks: what a call, a registration, a message and an idle engine cost, each beside a named
-//! peer that is measured in the same minutes. `tests/bench/run --help` says how to run them.
+//! The project's benchmarks: the costs of a call, a registration, a message and an idle engine, each beside a named peer that is
+//! measured in the same minutes. `tests/bench/run --help` explains them.
 //!
-//! Everything is processor time as the kernel counts it, not time on the wall: other programs of the machine make both
-//! longer, but processor time least. Each figure is a median of several rounds, with its spread.
+//! Costs are processor time as the kernel counts it, because other programs on the machine lengthen it less than elapsed time.
+//! Each figure is the median of several rounds, with its range.
 //!
-//! Without `--bench`, which `cargo bench` gives, one very short round of each runs, without the peers:
-//! `cargo test -p ringfence-tests --bench bench`.
+//! Without `--bench`, which `cargo bench` passes, one very short round of each runs without the peers: `cargo test -p
+//! ringfence-tests --bench bench`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks to whoever runs it")]
 
@@ -41,12 +41,12 @@ enum Name {
     Idle,
 }
 
-/// How much is measured.
+/// Options.
 #[derive(Clone, Debug, Parser)]
 struct Plan {
-    /// What to measure; everything when nothing is named.
+    /// What to measure; everything without a name.
     names: Vec<Name>,
-    /// Simultaneous calls, for `calls`.
+    /// Numbers of simultaneous calls for `calls`.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 200])]
     calls: Vec<usize>,
     /// Rounds of each measurement.
@@ -58,19 +58,19 @@ struct Plan {
     /// Seconds of `idle`.
     #[arg(long, default_value_t = 60)]
     idle: u64,
-    /// Calls, for `setup`.
+    /// Calls for `setup`.
     #[arg(long, default_value_t = 40)]
     setups: usize,
-    /// Given by `cargo bench`.
+    /// Passed by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
-    /// Only ours, when the peers are not installed.
+    /// Measure without peers.
     #[arg(long)]
     alone: bool,
 }
 
 impl Plan {
-    /// One round of everything that is still a measurement in form.
+    /// One very short round of everything.
     fn short() -> Self {
         Self {
             names: Vec::new(),

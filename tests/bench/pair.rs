@@ -1,4 +1,4 @@
-//! The pair that is measured: two engines as processes of their own, coturn and an independent relay between them.
+//! The measured deployment: two engines as processes, coturn and an independent Nostr relay.
 
 use ringfence_tests::{
     coturn::CoturnServer,
@@ -7,7 +7,7 @@ use ringfence_tests::{
     program::{installed, real_time, skipped},
 };
 
-/// Starts it; `None` when a program is missing, which has then been told.
+/// Starts it; `None` if a program is missing, which is reported.
 pub(crate) fn start() -> Option<Deployment> {
     if !installed(&["setpriv", "turnserver"]) {
         return None;

@@ -1,17 +1,17 @@
-//! What a process costs, as Linux counts it: processor time in nanoseconds (`schedstat` of each thread), memory that is
-//! its own (`smaps_rollup`).
+//! The costs of a process as Linux counts them: processor time in nanoseconds (`schedstat` of each thread) and anonymous memory
+//! (`smaps_rollup`).
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
-/// A process that is looked at.
+/// A process by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(pub(crate) u32);
 
-/// What each thread of a process has cost so far.
+/// The costs of each thread of a process so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Look(BTreeMap<u32, Cost>);
 
-/// What was spent.
+/// Costs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     /// Processor time.
@@ -21,7 +21,7 @@ pub(crate) struct Cost {
 }
 
 impl Process {
-    /// Looks at all its threads.
+    /// The costs of all its threads so far.
     pub(crate) fn look(self) -> Look {
         let threads = fs::read_dir(format!("/proc/{}/task", self.0));
         let costs = threads
@@ -42,8 +42,7 @@ impl Process {
         Look(costs.collect())
     }
 
-    /// What it cost since it was looked at. A thread that has ended meanwhile is not counted any more, what it did
-    /// before included.
+    /// Its costs since `before`. Threads that have ended meanwhile are not counted at all.
     pub(crate) fn since(self, before: &Look) -> Cost {
         let mut sum = Cost::default();
         for (id, now) in &self.look().0 {

@@ -1,4 +1,4 @@
-//! The memory of a registered phone, on a SIP core whose time is moved by hand.
+//! The memory of a registered phone in the SIP core, with simulated time.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -14,14 +14,14 @@ use crate::{
     table::{self, row},
 };
 
-/// Lines, each with as many phones as it may have.
+/// Lines, each with the maximum number of phones.
 const LINES: usize = 256;
 const PHONES: u16 = 8;
-/// Time for a table of transactions to empty itself.
+/// Time until all transactions have ended.
 const EMPTY: Duration = Duration::from_secs(40);
 const PASSWORD: &str = "password";
 
-/// Measures and prints.
+/// Measures, and prints the results.
 pub(crate) fn measure() {
     let line: SocketAddr = (Ipv4Addr::LOCALHOST, 5_060).into();
     let users: Vec<String> = (0..LINES).map(|number| format!("{number}")).collect();
@@ -37,7 +37,7 @@ pub(crate) fn measure() {
     let mut agent = Agent::new(config, [7; 32]);
     let own = Process(std::process::id());
     let mut now = Instant::now();
-    // What the first round takes, its open transactions above all, the later ones take again.
+    // The first round's memory, mainly for open transactions, is reused by later rounds.
     let mut before = None;
     for round in 0..PHONES {
         for (user, number) in users.iter().zip(0_u16..) {
@@ -74,7 +74,7 @@ pub(crate) fn measure() {
     );
 }
 
-/// Hands messages back and forth until the phone is registered.
+/// Exchanges messages until the phone is registered.
 fn register_at(agent: &mut Agent, phone: &mut Ua, flow: Flow, now: Instant) {
     phone.register(now);
     loop {

@@ -1,6 +1,6 @@
-//! The peer of `calls`: two rtpengines (Debian `rtpengine-daemon`, in user space), told what to do through their `ng`
-//! protocol (bencode in UDP). The first turns a phone's RTP into SRTP and the second turns it back, so that each does
-//! what one of our engines does, under the very same load.
+//! The peer of `calls`: two rtpengines (Debian `rtpengine-daemon`, in user space), controlled over their `ng` protocol (bencode
+//! in UDP). The first converts a phone's RTP to SRTP and the second converts it back, so each does the work of one engine under
+//! the same load.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use crate::{flow::End, process::Process};
 
-/// The suite that our engines agree on too.
+/// The suite that engines negotiate too.
 const SUITE: &str = "AEAD_AES_128_GCM";
-/// Suites that rtpengine would prefer.
+/// Suites that rtpengine prefers.
 const NOT: [&str; 3] = [
     "AEAD_AES_256_GCM",
     "AES_256_CM_HMAC_SHA1_80",
@@ -37,12 +37,12 @@ struct Rtpengine {
     _folder: TempDir,
 }
 
-/// A value of bencode (BEP 3), as far as `ng` uses it.
+/// A bencode value (BEP 3), as far as `ng` uses it.
 #[derive(Debug)]
 enum Value {
     Text(Vec<u8>),
     Pairs(BTreeMap<Vec<u8>, Self>),
-    /// A number or a list: nothing that is looked at.
+    /// A number or a list, which are ignored.
     Other,
 }
 
@@ -58,7 +58,7 @@ impl Rtpengines {
         self.pair.each_ref().map(|one| Process(one.program.id()))
     }
 
-    /// Sets up a call between two phones; its id.
+    /// Sets up a call between two phones and returns its id.
     pub(crate) fn call(&mut self, ends: [&End; 2]) -> String {
         self.calls += 1;
         let id = format!("call-{}", self.calls);
@@ -131,7 +131,7 @@ impl Rtpengine {
         }
     }
 
-    /// Hands a description over and gives the one for the other side.
+    /// Passes a description and returns the one for the other side.
     fn describe(&mut self, command: &str, id: &str, transport: &str, sdp: &str) -> String {
         let mut pairs = vec![
             ("command", command),
@@ -223,7 +223,7 @@ fn sound_at(sdp: &str) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port.expect("a description of sound")).into()
 }
 
-/// Reads one value off the front.
+/// Reads one value from the front.
 fn read(bytes: &mut &[u8]) -> Option<Value> {
     match bytes.first()? {
         b'i' => {

@@ -1,7 +1,7 @@
-//! How long a caller waits: from INVITE to the callee's phone that rings, and from the answer to sound both ways.
+//! How long a caller waits: from INVITE to ringing at the callee's phone, and from the answer to audio in both directions.
 //!
-//! The first is set against the relay's own time to deliver an event of the same size between two connections of the
-//! same library, measured in turns: that much of it is not ours.
+//! The first is compared with the relay's own time for an event of the same size between two connections of the same library,
+//! measured in turns: the engines cannot be faster than that.
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +20,7 @@ use crate::{
     table::{self, Rounds, row},
 };
 
-/// Between two calls: engines mint their stamps and replace the spare allocation, as they do between people's calls.
+/// The interval between two calls, in which engines replenish proofs of work and warm allocations, as they do in use.
 const PAUSE: Duration = Duration::from_millis(1_000);
 /// How long a step may take.
 const STEP: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ struct Post {
     incoming: mpsc::Receiver<Incoming>,
 }
 
-/// Measures and prints.
+/// Measures, and prints the results.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     let mut desks = pair.lines().each_ref().map(Desk::open);
     let number = &pair.lines()[1].number;
@@ -78,7 +78,7 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
 impl Post {
     fn open(url: &str) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        // A bucket of its own: the engines do not hear of it.
+        // A separate bucket, to which the engines are not subscribed.
         let connect = || async {
             let relays = Relays::connect(&[url.to_owned()], 1, &BTreeSet::from([1])).await;
             let (relays, incoming) = relays.expect("the relay's URL is good");
@@ -123,9 +123,9 @@ impl Post {
     }
 }
 
-/// From the answer to the later of the two first packets. Both phones talk from the moment at which they know where to.
+/// From the answer to the later of the two first packets. Both phones send as soon as they have a destination.
 fn first_sound(ends: &mut [End; 2], answered: Duration) -> Duration {
-    let mut heard = [None, None];
+    let mut received = [None, None];
     let mut due = Instant::now();
     desk::wait("sound both ways", || {
         if due <= Instant::now() {
@@ -134,12 +134,12 @@ fn first_sound(ends: &mut [End; 2], answered: Duration) -> Duration {
                 end.send(0);
             }
         }
-        for (end, heard) in ends.iter().zip(&mut heard) {
-            if let Ok(Some(stamp)) = end.receive() {
-                heard.get_or_insert(stamp.arrived);
+        for (end, received) in ends.iter().zip(&mut received) {
+            if let Ok(Some(time_stamp)) = end.receive() {
+                received.get_or_insert(time_stamp.arrived);
             }
         }
-        Some(heard[0]?.max(heard[1]?).saturating_sub(answered))
+        Some(received[0]?.max(received[1]?).saturating_sub(answered))
     })
 }
 

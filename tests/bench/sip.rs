@@ -1,9 +1,9 @@
-//! What the phones' side of SIP costs: registrations and calls, each with digest, from SIPp (Debian `sip-tester`), in
-//! turns with Kamailio (Debian) as registrar and stateful proxy.
+//! The costs of SIP towards phones: registrations and calls with digest authentication by SIPp (Debian `sip-tester`), in turns
+//! with Kamailio (Debian) as registrar and stateful proxy.
 //!
-//! Calls are measured on the SIP core with a socket and nothing behind it ([`B2bua`]): what a private call costs
-//! beyond that (ring, stamps, TURN, DTLS) has no counterpart in Kamailio. Registrations are measured there too, and on a
-//! whole engine. Rounds are long enough for what is kept for repeats to be there.
+//! Calls are measured with the SIP core alone ([`B2bua`]), because the other costs of a private call (ring, proof of work, TURN,
+//! DTLS) have no counterpart in Kamailio. Registrations are measured with it too, and with a whole engine. Rounds are long enough
+//! to include the memory of completed transactions.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -28,18 +28,18 @@ use crate::{
     table::{self, Rounds, row},
 };
 
-/// Of a round.
+/// Registrations and calls in a round.
 const REGISTRATIONS: u32 = 10_000;
 const CALLS: u32 = 2_000;
-/// How many SIPp begins in a second.
+/// How many of them SIPp begins in a second.
 const REGISTRATIONS_PER_SECOND: u32 = 2_000;
 const CALLS_PER_SECOND: u32 = 400;
-/// Most of them at one time.
+/// Most simultaneous ones.
 const AT_ONCE: u32 = 100;
-/// SIPp gives up after this.
+/// SIPp fails after this time.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Something that phones register at.
+/// A SIP server that is measured.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) user: String,
@@ -47,7 +47,7 @@ pub(crate) struct Server {
     pub(crate) processes: Vec<Process>,
 }
 
-/// Measures and prints.
+/// Measures, and prints the results.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     if installed(&["sipp"]) {
         let beside = !plan.alone && installed(&["kamailio"]);
@@ -112,7 +112,7 @@ fn calls(beside: bool, plan: &Plan) {
         core.push(per_core(&server, "caller.xml", CALLS, plan));
         drop(callee);
         if beside {
-            // A new one: in the last one phones that are gone are registered still.
+            // A new one: in the previous one, phones that have ended are still registered.
             let kamailio = Kamailio::start();
             let _callee = Callee::plug_in(&kamailio.server("callee"));
             theirs.push(per_core(
@@ -136,7 +136,7 @@ fn calls(beside: bool, plan: &Plan) {
     );
 }
 
-/// Lets SIPp play a scenario `count` times; how often the server would in a second of processor time.
+/// Runs a SIPp scenario `count` times. Returns how often the server could do it in a second of processor time.
 fn per_core(server: &Server, scenario: &str, count: u32, plan: &Plan) -> f64 {
     let (count, rate) = if plan.bench {
         let calls = scenario == "caller.xml";
@@ -175,7 +175,7 @@ fn per_core(server: &Server, scenario: &str, count: u32, plan: &Plan) -> f64 {
             "-ap",
             &server.password,
         ])
-        // Else SIPp proves itself for an address without a user, which our core does not take for an INVITE's.
+        // By default SIPp's digest is for a URI without a user, which our core refuses for an INVITE.
         .args(authenticated_uri(server, scenario))
         .args([
             "-m",
@@ -207,7 +207,7 @@ fn per_core(server: &Server, scenario: &str, count: u32, plan: &Plan) -> f64 {
     f64::from(count) / spent.as_secs_f64()
 }
 
-/// What the digest of a call's INVITE is about: its Request-URI.
+/// The URI in the digest of an INVITE: its Request-URI.
 fn authenticated_uri(server: &Server, scenario: &str) -> Vec<String> {
     match scenario {
         "caller.xml" => vec![
@@ -218,7 +218,7 @@ fn authenticated_uri(server: &Server, scenario: &str) -> Vec<String> {
     }
 }
 
-/// A scenario or a configuration beside this source.
+/// A scenario or configuration in this folder.
 pub(crate) fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("bench")
@@ -235,7 +235,7 @@ impl Server {
         }
     }
 
-    /// The b2bua is a thread of this process, which does nothing else meanwhile.
+    /// The back-to-back user agent is a thread of this process, which does nothing else meanwhile.
     fn core(b2bua: &B2bua) -> Self {
         Self {
             address: b2bua.address(),
@@ -246,7 +246,7 @@ impl Server {
     }
 }
 
-/// SIPp as the phone that is called.
+/// SIPp as the called phone.
 struct Callee {
     _program: Program,
     _folder: tempfile::TempDir,
@@ -260,7 +260,7 @@ impl Callee {
         let port = own.port().to_string();
         let arguments = ["-sf", &scenario, "-i", "127.0.0.1", "-p", &port, "-nostdin"];
         let mut program = Program::start("sipp", &arguments, folder.path());
-        // It says nothing when it listens.
+        // It does not report when it listens.
         program.wait_until_ready(|| UdpSocket::bind(own).is_err());
         Self {
             _program: program,
@@ -269,7 +269,7 @@ impl Callee {
     }
 }
 
-/// Registers a phone and gives its address, which is free again.
+/// Registers a phone and returns its address, which is then free.
 fn register(server: &Server) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let own = socket.local_addr().expect("it is bound");
@@ -295,7 +295,7 @@ fn register(server: &Server) -> SocketAddr {
     }
 }
 
-/// A phone that is told everything by hand.
+/// A phone without a socket.
 pub(crate) fn phone(user: &str, password: &str, line: SocketAddr, own: SocketAddr) -> Ua {
     let registration = Registration {
         user: User::new(user),

@@ -14,7 +14,7 @@ impl Rounds {
         self.quantile(0.5)
     }
 
-    /// The value that this part of the rounds kept to.
+    /// The value that this share of the rounds did not exceed.
     pub(crate) fn quantile(&self, part: f64) -> f64 {
         #[expect(
             clippy::cast_possible_truncation,
@@ -36,7 +36,7 @@ impl Rounds {
         )
     }
 
-    /// This median over another one.
+    /// The ratio of this median to another.
     pub(crate) fn over(&self, other: &Self) -> String {
         format!("{:.2}", self.median() / other.median())
     }
@@ -60,7 +60,7 @@ pub(crate) fn print(title: &str, rows: &[Vec<String>]) {
     }
 }
 
-/// A row from anything that can be shown.
+/// A row of anything that can be displayed.
 macro_rules! row {
     ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
 }

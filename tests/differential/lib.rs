@@ -1,1 +1,1 @@
-//! Nothing: the package has tests only. Run them with `cargo test --manifest-path tests/differential/Cargo.toml`.
+//! Empty: the package has only tests. Run them with `cargo test --manifest-path tests/differential/Cargo.toml`.

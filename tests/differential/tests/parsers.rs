@@ -1,5 +1,6 @@
-//! Three parsers read the same messages, put together at random from what phones write: whoever takes one reads the same
-//! in it. A message that another parser refuses says nothing; one that ours refuses has to be refused by design.
+//! Three parsers parse the same messages, which are combined at random from parts that phones write: all that accept a message
+//! must read the same in it. A message that another parser refuses proves nothing; one that ours refuses must be refused by
+//! design.
 
 #![expect(clippy::unwrap_used, reason = "tests fail loudly")]
 
@@ -8,7 +9,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use ringfence_sip::message::{Message, parse};
 
-/// What all three are asked about.
+/// What is compared.
 #[derive(Debug, PartialEq, Eq)]
 struct View {
     /// Method, or status.
@@ -45,7 +46,7 @@ fn ours(bytes: &[u8]) -> Option<View> {
     })
 }
 
-/// The other two have the same names for the same things, one being made after the other.
+/// The other two have the same names, because one is derived from the other.
 macro_rules! theirs {
     ($name:ident, $lib:ident :: $($path:ident)::*, $code:expr) => {
         fn $name(bytes: &[u8]) -> Option<View> {
@@ -105,8 +106,8 @@ fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::sample::select(values).prop_map(str::to_owned)
 }
 
-/// A From or To value. Quoted names hold no angle bracket: rsipstack takes the address from there. Users are plain words:
-/// rsip finds none in `a.b-c_d`.
+/// A From or To value. Quoted names contain no angle bracket, because rsipstack would take the address from it. Users are plain
+/// words, because rsip finds none in `a.b-c_d`.
 fn address() -> impl Strategy<Value = String> {
     let name = one_of(&["", "\"Ann B.\" ", "Ann ", "\"\" ", "\"gr\u{fc}n\" "]);
     let user = one_of(&["alice", "5550199", "bob2"]);
@@ -244,7 +245,7 @@ fn all_who_take_a_message_read_the_same_in_it() {
             }
         }
     });
-    // A comparison with nobody would prove nothing.
+    // A comparison without the other parsers would prove nothing.
     assert!(
         rsip.get() > all.get() / 4 && rsipstack.get() > all.get() / 4,
         "{rsip:?} {rsipstack:?} of {all:?}"

@@ -1,4 +1,4 @@
-//! The body of an activation: what is read has keys that passed their checks and reads back from what it writes.
+//! Any body of an activation: a parsed form has valid keys, and its serialisation parses to the same form.
 
 #![no_main]
 

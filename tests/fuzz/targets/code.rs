@@ -1,4 +1,4 @@
-//! Any text that a person took for an activation code: what is read is written in one way, which reads back.
+//! Any text as an activation code: a parsed code has one text form, which parses to the same code.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any delta of a phone book: what is read is canonical, and its numbers rise.
+//! Any delta of a phone book: what parses is canonical, and its numbers ascend.
 
 #![no_main]
 

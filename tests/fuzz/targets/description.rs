@@ -1,4 +1,4 @@
-//! Any media description: what is read is canonical.
+//! Any media description: what parses is canonical.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any envelope, with honest work and without: an engine never panics, posts nothing and rings nobody.
+//! Any envelope, with valid proof of work and without: an engine never panics, publishes nothing and rings no phone.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any answers to a download of the book, with roots that the book signed whatever they say: what is believed is what the last root
-//! describes, and a download ends.
+//! Any responses to a download of the book, with any roots that the book signed: what is accepted matches the last root, and
+//! every download ends.
 
 #![no_main]
 
@@ -8,10 +8,10 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_book::root::{RootHash, Statement, TilesHash};
 use ringfence_book::{BookKey, Fetch, NumberPlan, Root, VerifiedBook, Want};
 
-/// More answers than an honest download of this size takes.
+/// More responses than an honest download of this size has.
 const MOST: usize = 300;
 
-/// One answer: what a signed root says, or bytes as they are.
+/// One response: the content of a signed root, or any bytes.
 type Answer<'a> = (u32, u8, [u8; 3], Option<&'a [u8]>);
 
 fn root(key: &SigningKey, (epoch, tiles, marks): (u32, u8, [u8; 3])) -> Option<Root> {

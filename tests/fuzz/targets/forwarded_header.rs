@@ -1,4 +1,4 @@
-//! Any header by which a proxy tells whose request it passes on: a stranger is never believed, and of several lines the last counts.
+//! Any forwarding header of a proxy: only trusted proxies are believed, and of several lines the last counts.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any record of a phone book: what is read is canonical.
+//! Any record of a phone book: what parses is canonical.
 
 #![no_main]
 

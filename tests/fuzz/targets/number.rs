@@ -1,4 +1,4 @@
-//! Any text that somebody dialled: a number has one text, and what is dialled is kept as it is.
+//! Any dialled text: a number has one text form, and other dialled text is kept unchanged.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! The bodies of an owner's and a member's requests, and of the operator's: what is read reads back from what it writes.
+//! Bodies of requests of an owner, a member and the operator: what parses has a serialisation that parses to the same.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any root of a phone book: what is read is canonical, and signed. With that key nobody signs, so the parser before it is what is
-//! searched.
+//! Any root of a phone book: what parses is canonical and signed. No signature with this key is known, so the fuzzer explores the
+//! parser before it.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Any `a=crypto` lines in an offer: reading never panics, a key that is read is one that can be written and read again,
-//! and our answer to it is read with the same suite.
+//! Any `a=crypto` lines in an offer: parsing never panics, a parsed key can be written and parsed again, and our answer has the
+//! same suite.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_media::sdp::{OwnMedia, read_offer, write_answer};
 use ringfence_media::srtp::{Key, Srtp};
 
-/// The values of the lines, one a line.
+/// The values of the attributes, one a line.
 fn offer(values: &[u8]) -> Vec<u8> {
     let mut offer = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 7078 RTP/SAVP 0\r\n".to_vec();
     for value in values.split(|byte| *byte == b'\n') {
@@ -27,7 +27,7 @@ fuzz_target!(|values: &[u8]| {
         };
         let suite = read.suite().expect("RTP/SAVP has a key");
         let mut own = OwnMedia::plain(([127, 0, 0, 1], 4_000).into(), 1);
-        // A key of zeros: one of these lengths is the suite's.
+        // A key of zeros; one of these lengths fits the suite.
         own.keys = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length))).into_iter().collect();
         let keys = read.terms(&own, &read.formats()).keys.expect("we have a key of that suite");
         assert_eq!(Key::from_base64(suite, &keys.theirs.to_base64()), Some(keys.theirs));

@@ -1,4 +1,4 @@
-//! Any SDP: reading never panics, and an answer to what was read can be written and read.
+//! Any SDP: parsing never panics, and an answer to a parsed offer can be written and parsed.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = read_answer(bytes, &own);
     for srtp in [Srtp::Off, Srtp::Optional, Srtp::Required] {
         if let Ok(offer) = read_offer(bytes, srtp) {
-            // A key of zeros: one of these lengths is the suite's.
+            // A key of zeros; one of these lengths fits the suite.
             let key = |suite| (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)));
             own.keys = offer.suite().and_then(key).into_iter().collect();
             own.video = offer.video.as_ref().map(|video| OwnVideo {

@@ -1,4 +1,4 @@
-//! Any messages in any order, and time between them: the agent never panics, and what it sends is SIP.
+//! Any messages in any order with any times between them: the agent never panics, and what it sends is valid SIP.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any datagram: parsing never panics, and what parses prints to something that parses alike.
+//! Any datagram: parsing never panics, and the serialisation of a parsed message parses to the same message.
 
 #![no_main]
 

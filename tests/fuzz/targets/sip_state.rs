@@ -1,5 +1,5 @@
-//! Whole courses of events at the transaction level: phones' requests and answers that fit what went before, commands,
-//! and time. The agent never panics, its tables stay within their bounds, and everything comes to an end.
+//! Whole sequences of events at the transaction level: requests and responses of phones that fit earlier ones, commands, and
+//! time. The agent never panics, its tables stay within their bounds, and everything ends.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use ringfence_sip::{
     Password, TextId, Transport, User, WatchId, Written,
 };
 
-/// As many things of each kind are remembered; older ones can no longer be meant.
+/// How many items of each kind the fuzzer remembers and can refer to.
 const KEPT: usize = 16;
 
 struct Town {
@@ -23,9 +23,9 @@ struct Town {
     legs: VecDeque<LegId>,
     texts: VecDeque<TextId>,
     watches: VecDeque<WatchId>,
-    /// Requests of the agent, to be answered.
+    /// Requests of the agent, which can be answered.
     asked: VecDeque<(Flow, Request)>,
-    /// Requests of phones with the last answer to each, to be cancelled, repeated, acknowledged or followed.
+    /// Requests of phones with the last response to each, which can be cancelled, repeated, acknowledged or followed.
     said: VecDeque<(Flow, Request, Option<Response>)>,
     count: u32,
 }
@@ -95,7 +95,7 @@ impl Town {
         }
     }
 
-    /// A request, inside the dialog of an earlier one or outside; credentials are right if a challenge was seen.
+    /// A request inside or outside an earlier dialog; its credentials are valid if a challenge was received.
     fn ask(&mut self, method: Method, inside: u8, option: u8) {
         self.count += 1;
         let (count, flow) = (self.count, Self::flow(option));
@@ -282,7 +282,7 @@ impl Town {
 
     fn wait(&mut self, span: Duration) {
         let end = self.now + span;
-        // Every alarm that is handled is gone, and the machines set ever fewer new ones.
+        // Every handled timeout is removed, and the state machines set fewer and fewer new ones.
         let mut left = 200_000_u32;
         while let Some((at, _)) = self.agent.next_alarm().filter(|(at, _)| *at <= end) {
             left = left.checked_sub(1).expect("time passes");
@@ -355,7 +355,7 @@ fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
         }
         town.wait(Duration::from_millis(u64::from(wait)));
     }
-    // Whatever it was, it ends: calls by hand, the rest by itself. The longest wait is a session of a day.
+    // Everything ends: calls by hanging up, the rest by timeouts. The longest timeout is a session of a day.
     while let Some(leg) = town.legs.pop_front() {
         town.agent.hang_up(leg, HangUp::Normal, town.now);
         town.drain();

@@ -1,5 +1,5 @@
-//! Any packets at an encrypted near socket, true ones among them, in any order, cut, changed or again: opening never
-//! panics, gives out nothing but what was sealed, and none of it twice. Packets are SRTP or SRTCP.
+//! Any packets at a phone's SRTP socket, among them valid ones, in any order, cut, changed or repeated: decryption never panics,
+//! returns only packets that were encrypted, and none of them twice. Packets are SRTP or SRTCP.
 
 #![no_main]
 
@@ -9,14 +9,14 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_media::rtp::Packet;
 use ringfence_media::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
 
-/// As many sealed packets are remembered.
+/// How many encrypted packets the fuzzer remembers.
 const KEPT: usize = 64;
 
-/// Both ends under one key, and what went between them.
+/// Both ends with one key, and the packets between them.
 struct Wire {
     ends: Ends,
     sequence: u16,
-    /// What was sealed, plain and on the wire.
+    /// Packets in clear and encrypted.
     sent: Vec<(Vec<u8>, Vec<u8>)>,
     opened: BTreeSet<Vec<u8>>,
 }
@@ -28,7 +28,7 @@ enum Ends {
 
 impl Wire {
     fn new(suite: Suite, is_control: bool) -> Option<Self> {
-        // A key of zeros: one of these lengths is the suite's.
+        // A key of zeros; one of these lengths fits the suite.
         let key = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
         Some(Self {
             ends: if is_control {
@@ -42,7 +42,7 @@ impl Wire {
         })
     }
 
-    /// The next packet, after a gap; no number comes twice.
+    /// The next packet after a gap; no sequence number occurs twice.
     fn seal(&mut self, gap: u8, payload: &[u8]) {
         let Some(sequence) = self.sequence.checked_add(1 + u16::from(gap)) else {
             return;
@@ -58,7 +58,7 @@ impl Wire {
         };
         let plain = match self.ends {
             Ends::Packets(..) => packet.to_bytes(),
-            // No two are alike, as with packets.
+            // No two are equal, as with packets.
             Ends::Control(..) => {
                 let [high, low] = sequence.to_be_bytes();
                 [&[0x80, 201, 0, 1, 0, 0, 0, gap & 3, high, low][..], payload].concat()
@@ -88,7 +88,7 @@ impl Wire {
         }
     }
 
-    /// One that was sent, perhaps with a bit changed or an end cut off.
+    /// A packet that was sent, possibly with a changed bit or truncated.
     fn deliver(&mut self, which: u8, change: &[u8]) {
         let Some((_, wire)) = self.sent.get(usize::from(which) % self.sent.len().max(1)) else {
             return;

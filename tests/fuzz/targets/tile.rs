@@ -1,4 +1,4 @@
-//! Any tile of a phone book: every place in it has a listing or none, and those that are read are canonical.
+//! Any tile of a phone book: every slot has a listing or none, and parsed listings are canonical.
 
 #![no_main]
 
@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_book::Tile;
 
 fuzz_target!(|bytes: &[u8]| {
-    // What the fuzzer has is written into a tile again and again: it need not find out how long a tile is.
+    // The input is repeated to the length of a tile, so the fuzzer need not find that length.
     if bytes.is_empty() {
         return;
     }
