@@ -5,61 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
-use ringfence_book::{Day, Fetched, Number};
+use ringfence_book::Number;
 use ringfence_engine::{
-    Config, Engine, Line, Step,
+    Step,
     line::command::{Wish, WishFault},
-    line::identity::Identity,
-    sealed::bucket::bucket,
     trust::contacts::Contacts,
-    trust::directory::Directory,
 };
-use ringfence_media::Srtp;
-use ringfence_phonebook::book::LISTING_VALID_UNTIL;
-use ringfence_sip::{Account, Password, User};
 
-use super::{
-    World,
-    book::new_identity,
-    engine_host::{EngineHost, LineSecrets, WORK_BITS},
-    handset::{Handset, HandsetBehaviour, HandsetConfig, HandsetEvent},
-    links::lan_address,
-};
-use crate::tone;
-
-/// TURN credentials that an engine has in advance: more than any test has calls.
-const CREDENTIALS: usize = 64;
-
-/// Two parties who can call each other. Engines and phones are named by their indices in the world.
-#[derive(Clone, Copy, Debug)]
-pub struct CallPair {
-    /// The caller's engine.
-    pub caller: usize,
-    /// The callee's engine.
-    pub callee: usize,
-    /// The caller's phone.
-    pub alice: usize,
-    /// The callee's phone.
-    pub bob: usize,
-}
+use super::{CallPair, World, handset::Handset};
 
 impl World {
-    /// Two engines with a line and a phone each.
-    pub fn of_two(seed: u64) -> (Self, CallPair) {
-        let mut world = Self::new(seed);
-        let (caller, callee) = (world.open_engine(1), world.open_engine(1));
-        let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
-        let pair = CallPair {
-            caller,
-            callee,
-            alice,
-            bob,
-        };
-        (world, pair)
-    }
-
     /// Alice dials Bob; runs until Bob's phone rings.
     pub fn ring(&mut self, pair: CallPair) {
         self.dial(pair.alice, self.number(pair.callee, 0));
@@ -89,110 +44,6 @@ impl World {
         });
     }
 
-    /// Opens an engine with this many lines. Their keys are generated, their codes issued and activated, and every engine updates
-    /// its copy of the book.
-    pub fn open_engine(&mut self, lines: usize) -> usize {
-        self.open(lines, true, Srtp::default())
-    }
-
-    /// The same, with another SRTP setting towards its phones.
-    pub fn open_engine_with(&mut self, lines: usize, srtp: Srtp) -> usize {
-        self.open(lines, true, srtp)
-    }
-
-    /// The same, but the book has not ended the epoch in which the lines were activated.
-    pub fn open_engine_early(&mut self, lines: usize) -> usize {
-        self.open(lines, false, Srtp::default())
-    }
-
-    fn open(&mut self, lines: usize, is_listed: bool, srtp: Srtp) -> usize {
-        let index = self.hosts.len();
-        let mut rng = ChaCha20Rng::seed_from_u64(self.rng.next_u64());
-        let (mut own, mut cards) = (Vec::new(), Vec::new());
-        for line in 0..lines {
-            let identity = new_identity(&mut rng);
-            let (number, binding) = self.phone_book.activate(&identity, self.wall().seconds());
-            let user = format!("nightingale-{index}-{line}");
-            let password = Password::new(format!("hush-{index}-{line}"));
-            self.relay.subscribe(index, bucket(&identity.key(), 0));
-            cards.push(LineSecrets {
-                number,
-                binding,
-                user: user.clone(),
-                password: password.clone(),
-                identity: identity.to_bytes(),
-            });
-            own.push(Line {
-                number,
-                identity,
-                binding,
-                account: Account {
-                    user: User::new(user),
-                    password,
-                },
-            });
-        }
-        let config = Config {
-            work_bits: WORK_BITS,
-            srtp,
-            video: self.video,
-            ..Config::default()
-        };
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        if is_listed {
-            self.phone_book.close_epoch(self.wall().seconds());
-        }
-        let fetched = self.phone_book.download(None);
-        let Fetched { copy, roots, .. } = fetched.expect("nothing of it was known");
-        let engine = Engine::new(
-            config,
-            own,
-            self.phone_book.key(),
-            Directory::of(&copy, roots),
-            seed,
-            (self.wall(), self.now),
-        );
-        let mut host = EngineHost::new(engine, copy, (cards, index), rng);
-        for _ in 0..CREDENTIALS {
-            let pair = self.turn.credentials(self.wall().seconds(), &mut self.rng);
-            host.credentials.push_back(pair);
-        }
-        self.hosts.push(host);
-        self.renew_books();
-        self.drain();
-        index
-    }
-
-    /// Every engine updates its copy of the book.
-    pub fn renew_books(&mut self) {
-        for host in &mut self.hosts {
-            let Some(fetched) = self.phone_book.download(Some(host.book.clone())) else {
-                continue;
-            };
-            let directory = Directory::of(&fetched.copy, fetched.roots);
-            host.book = fetched.copy;
-            host.engine.handle_directory(directory);
-        }
-    }
-
-    /// Gives a line a new ring key. Returns the line's keys afterwards.
-    ///
-    /// # Panics
-    /// When the engine has no such line.
-    pub fn renew_ring_key(&mut self, engine: usize, line: usize, today: Day) -> Identity {
-        let host = &mut self.hosts[engine];
-        let secrets = &mut host.lines[line];
-        let mut identity = secrets.identity();
-        identity.renew(LISTING_VALID_UNTIL, today, &mut self.rng);
-        secrets.identity = identity.to_bytes();
-        let taken = host
-            .engine
-            .handle_identity(secrets.number, secrets.identity());
-        taken.expect("it is the line's own identity");
-        identity
-    }
-
     /// Edits an engine's contacts, as a command line beside the running engine does.
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
         self.hosts[engine].edit_contacts(self.now, edit);
@@ -207,49 +58,6 @@ impl World {
         let told = self.hosts[engine].engine.handle_wish(line, wish, self.now);
         self.drain();
         told
-    }
-
-    /// Adds a phone to a line of an engine and runs until it is registered.
-    ///
-    /// # Panics
-    /// When it is not registered within a minute.
-    pub fn add_phone(&mut self, engine: usize, line: usize) -> usize {
-        let index = self.handsets.len();
-        let address = lan_address(
-            engine,
-            u8::try_from(100 + index).expect("a world has few phones"),
-        );
-        let host = &self.hosts[engine];
-        let config = HandsetConfig {
-            user: host.lines[line].user.clone(),
-            password: host.lines[line].password.clone(),
-            server: host.sip(),
-            address: SocketAddr::new(address, 5060),
-            rtp: SocketAddr::new(address, 7078),
-            hz: if index.is_multiple_of(2) {
-                tone::LOW
-            } else {
-                tone::HIGH
-            },
-        };
-        let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
-        let mut handset = Handset::new(config, seed);
-        handset.register(self.now);
-        self.handsets.push((handset, engine));
-        self.drain();
-        self.run_until("a phone is registered", Duration::from_secs(60), |world| {
-            world
-                .handset(index)
-                .time_of(&HandsetEvent::Registered)
-                .is_some()
-        });
-        index
-    }
-
-    /// Gives a phone a camera that offers VP8 under this payload type.
-    pub fn give_camera(&mut self, phone: usize, payload_type: u8) {
-        self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
     }
 
     /// Makes a phone request a keyframe.
@@ -293,45 +101,6 @@ impl World {
         self.with_handset(phone, |handset, _| handset.answer_texts(status));
     }
 
-    /// Switches an engine's machine off. State that was not saved is lost.
-    pub fn switch_off(&mut self, engine: usize) {
-        self.hosts[engine].is_off = true;
-    }
-
-    /// Switches a machine on again. Its engine starts with the saved state and fetches what the relay stored; its phones
-    /// register.
-    pub fn switch_on(&mut self, engine: usize) {
-        let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
-        let moment = (self.wall(), self.now);
-        let (key, host) = (self.phone_book.key(), &mut self.hosts[engine]);
-        let lines = host.lines.iter().map(|secrets| Line {
-            number: secrets.number,
-            identity: secrets.identity(),
-            binding: secrets.binding,
-            account: Account {
-                user: User::new(secrets.user.clone()),
-                password: secrets.password.clone(),
-            },
-        });
-        let config = Config {
-            work_bits: WORK_BITS,
-            ..Config::default()
-        };
-        let directory = Directory::of(&host.book, Vec::new());
-        let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
-        fresh.handle_contacts(host.contacts.clone(), 0, self.now);
-        fresh.handle_ledger(host.ledger.0.clone());
-        host.engine = fresh;
-        host.is_off = false;
-        self.fetch_notes(engine);
-        let now = self.now;
-        for (handset, _) in self.handsets.iter_mut().filter(|(_, home)| *home == engine) {
-            handset.register(now);
-        }
-        self.drain();
-    }
-
     /// Answers the ringing call.
     pub fn answer(&mut self, phone: usize) {
         self.with_handset(phone, Handset::answer);
@@ -350,11 +119,6 @@ impl World {
     /// Moves the phone's RTP to another port by a re-INVITE.
     pub fn reinvite(&mut self, phone: usize, rtp: SocketAddr) {
         self.with_handset(phone, |handset, now| handset.reinvite(rtp, now));
-    }
-
-    /// Changes how a phone behaves from now on.
-    pub fn set_behaviour(&mut self, phone: usize, behaviour: HandsetBehaviour) {
-        self.with_handset(phone, |handset, _| handset.set_behaviour(behaviour));
     }
 
     /// Registers a phone again.
@@ -405,25 +169,8 @@ impl World {
         self.with_handset(phone, |handset, now| handset.take_over(&replaces, now));
     }
 
-    fn with_handset(&mut self, phone: usize, act: impl FnOnce(&mut Handset, Instant)) {
+    pub(super) fn with_handset(&mut self, phone: usize, act: impl FnOnce(&mut Handset, Instant)) {
         act(&mut self.handsets[phone].0, self.now);
         self.drain();
-    }
-
-    /// Shuts an engine down, which ends its calls.
-    pub fn shut_down(&mut self, engine: usize) {
-        let now = self.now;
-        self.hosts[engine].engine.shut_down(now);
-        self.drain();
-    }
-
-    /// Disconnects an engine from the relay.
-    pub fn disconnect(&mut self, engine: usize) {
-        self.relay.unsubscribe(engine);
-    }
-
-    /// Takes all TURN credentials from an engine.
-    pub fn take_credentials(&mut self, engine: usize) {
-        self.hosts[engine].credentials.clear();
     }
 }

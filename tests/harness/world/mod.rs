@@ -15,6 +15,7 @@ pub mod handset;
 pub mod links;
 pub mod relay;
 mod retransmissions;
+mod setup;
 pub mod turn;
 pub mod turn_packets;
 
@@ -30,7 +31,7 @@ use ringfence_book::Number;
 use ringfence_engine::{CallLabel, Step, time::UnixTime};
 use ringfence_media::Figures;
 
-pub use self::actions::CallPair;
+pub use self::setup::CallPair;
 use self::{
     book::SimulatedBook,
     delivery::Delivery,

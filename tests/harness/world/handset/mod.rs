@@ -7,6 +7,7 @@
 //! simpler one.
 
 mod behaviour;
+mod call_control;
 mod call_features;
 mod camera;
 mod event;
@@ -25,17 +26,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_sip::{
     Password,
-    message::{Headers, Method, Name, Request, Response, Uri},
+    message::{Request, Response, Uri},
 };
 
+use self::srtp::SdesMedia;
 pub use self::{
     behaviour::{HandsetBehaviour, Hold},
     camera::{Camera, ReceivedVideo},
     event::HandsetEvent,
-};
-use self::{
-    send::{branch, copy, cseq, remote},
-    srtp::SdesMedia,
 };
 
 use super::{
@@ -205,135 +203,9 @@ impl Handset {
         self.call.as_ref().map(|call| call.stage)
     }
 
-    pub(crate) fn register(&mut self, now: Instant) {
-        let server = Uri::sip(None, self.config.server);
-        let us = self.address_of_record();
-        let from = format!("<{us}>;tag={}", self.token());
-        let id = self.token();
-        let mut request = self.request(Method::Register, &server, (&from, &format!("<{us}>"), &id));
-        let contact = Uri::sip(Some(&self.config.user), self.config.address);
-        request.headers.push(Name::Contact, format!("<{contact}>"));
-        request.headers.push(Name::Expires, "3600");
-        if let Some(packages) = self.behaviour.allow_events {
-            request.headers.push(Name::AllowEvents, packages);
-        }
-        self.send_request(request, false, now);
-    }
-
     pub(crate) fn set_behaviour(&mut self, behaviour: HandsetBehaviour) {
         self.behaviour = behaviour;
         self.sdes = behaviour.offers_savp.then(|| SdesMedia::new(&mut self.rng));
-    }
-
-    /// Adds Allow if this phone sends it.
-    fn add_allow(&self, headers: &mut Headers) {
-        if let Some(methods) = self.behaviour.allow {
-            headers.push(Name::Allow, methods);
-        }
-    }
-
-    pub(crate) fn dial(&mut self, digits: &str, now: Instant) {
-        let uri = Uri::sip(Some(digits), self.config.server);
-        let (tag, id) = (self.token(), self.token());
-        let (user, us) = (&self.config.user, self.address_of_record());
-        let us = format!("\"Handset of {user}\" <{us}>;tag={tag}");
-        let them = format!("<{uri}>");
-        let mut request = self.request(Method::Invite, &uri, (&us, &them, &id));
-        self.add_sdp(&mut request.headers, &mut request.body, 1);
-        self.add_allow(&mut request.headers);
-        if self.dials_without_offer {
-            request.body.clear();
-        }
-        if let Some(replaces) = self.replaces.take() {
-            request.headers.push(Name::Replaces, replaces);
-        }
-        // As on a desk phone with two line keys, a ringing call goes on ringing beside the new one.
-        self.waiting_call = self.call.take().filter(|call| call.stage == Stage::Ringing);
-        self.call = Some(Call {
-            id,
-            us,
-            them,
-            target: None,
-            stage: Stage::Dialling,
-            has_talked: false,
-            invite: request.clone(),
-            said: None,
-            ack: None,
-        });
-        self.send_request(request, false, now);
-    }
-
-    pub(crate) fn answer(&mut self, now: Instant) {
-        self.received_audio = ReceivedAudio::default();
-        self.respond_with_sdp(now);
-        let Some(call) = &mut self.call else { return };
-        call.stage = Stage::Talking;
-        let (remote, video) = remote(&call.invite.body, true);
-        self.start_audio(remote, now);
-        self.start_video(video, now);
-    }
-
-    pub(crate) fn decline(&mut self, status: u16, now: Instant) {
-        self.respond_finally(status, now);
-        if let Some(call) = &mut self.call {
-            call.stage = Stage::Over;
-        }
-    }
-
-    /// Ends the call in whatever state it is.
-    pub(crate) fn hang_up(&mut self, now: Instant) {
-        self.audio.close();
-        if let Some(camera) = &mut self.camera {
-            camera.close();
-        }
-        match self.stage() {
-            Some(Stage::Dialling) => self.cancel(now),
-            Some(Stage::Ringing) => self.decline(603, now),
-            Some(Stage::Talking) => {
-                if let Some(request) = self.in_dialog(Method::Bye) {
-                    self.send_request(request, false, now);
-                }
-                self.end_call();
-            }
-            _ => {}
-        }
-    }
-
-    /// Sends a new offer in a call, from another port or with hold.
-    pub(crate) fn reinvite(&mut self, rtp: SocketAddr, now: Instant) {
-        self.config.rtp = rtp;
-        let method = if self.behaviour.offers_by_update {
-            Method::Update
-        } else {
-            Method::Invite
-        };
-        if let Some(mut request) = self.in_dialog(method) {
-            self.add_sdp(&mut request.headers, &mut request.body, 2);
-            self.send_request(request, false, now);
-        }
-    }
-
-    fn cancel(&mut self, now: Instant) {
-        let Some(call) = &self.call else { return };
-        let asked = self.pending.values().find(|asked| {
-            asked.request.method == Method::Invite
-                && asked.request.headers.call_id() == Some(&call.id)
-        });
-        let Some(asked) = asked else { return };
-        let invite = asked.request.clone();
-        let Some(uri) = Uri::parse(invite.uri.as_bytes()) else {
-            return;
-        };
-        let mut cancel = Request::new(Method::Cancel, &uri);
-        copy(&invite, &mut cancel);
-        let number = invite.headers.cseq().map_or(0, |cseq| cseq.number);
-        cancel
-            .headers
-            .replace(Name::CSeq, cseq(number, Method::Cancel));
-        let name = format!("{} CANCEL", branch(&invite.headers));
-        let bytes = cancel.to_bytes();
-        self.retransmissions.start(name, bytes.clone(), now);
-        self.out.push_back(HandsetOutput::Sip(bytes));
     }
 
     pub(crate) fn handle_rtp(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
@@ -389,38 +261,6 @@ impl Handset {
             camera,
         ];
         alarms.into_iter().flatten().min()
-    }
-
-    fn start_audio(&mut self, remote: Option<SocketAddr>, now: Instant) {
-        let is_mute = self.is_held && self.behaviour.holds_by != Hold::SendOnly;
-        match remote.filter(|_| !is_mute) {
-            Some(remote) => self.audio.open(remote, now),
-            None if is_mute => self.audio.close(),
-            None => {}
-        }
-        let is_first = self
-            .call
-            .as_mut()
-            .is_some_and(|call| !std::mem::replace(&mut call.has_talked, true));
-        if is_first {
-            self.record(HandsetEvent::Answered, now);
-        }
-    }
-
-    fn start_video(&mut self, remote: Option<SocketAddr>, now: Instant) {
-        if let Some(camera) = &mut self.camera {
-            camera.open(remote, now);
-        }
-    }
-
-    fn end_call(&mut self) {
-        self.audio.close();
-        if let Some(camera) = &mut self.camera {
-            camera.close();
-        }
-        if let Some(call) = &mut self.call {
-            call.stage = Stage::Over;
-        }
     }
 
     fn record(&mut self, event: HandsetEvent, now: Instant) {
