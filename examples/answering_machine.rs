@@ -1,12 +1,12 @@
-//! An answering machine: takes every call of a line, plays a greeting, and keeps what is said in a WAV file.
+//! An answering machine: answers every call of a line, plays a greeting, and records the message in a WAV file.
 //!
 //! ```console
 //! $ cargo run --example answering_machine -- ringfence.toml greeting.wav messages/
 //! ```
-//! The engine is embedded (nothing else may run on the same state folder). Phones may be registered to the line as well: they
-//! ring for as long as the machine waits. A message may last three minutes; then the machine hangs up.
+//! The engine is embedded, so no other engine may use the same state folder. Phones may be registered to the line as well: they ring
+//! until the machine answers. A message may last three minutes; then the machine hangs up.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest message.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// One channel of 16 bits, as everywhere in telephony.
+/// Mono with 16 bits, at the rate of telephony.
 const SPEC: hound::WavSpec = hound::WavSpec {
     channels: 1,
     sample_rate: RATE,
@@ -61,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     outcome
 }
 
-/// Takes one call after the other, until the phone is broken.
+/// Answers one call after the other, until the phone fails.
 async fn take_calls(
     mut phone: Softphone,
     recorder: &TapeRecorder,
@@ -99,7 +99,7 @@ async fn take_calls(
     }
 }
 
-/// Writes a message to a file of its own, whose name says when it was left but not by whom.
+/// Writes a message to a file. Its name contains the time but not the caller.
 fn keep(samples: &[i16], messages: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let seconds = clock::unix_seconds();
     let path = messages.join(format!("message-{seconds}.wav"));

@@ -1,11 +1,11 @@
-//! The engine inside another program: open it, see what happens, stop it.
+//! Embeds the engine in another program: opens it, prints its events, stops it.
 //!
 //! ```console
 //! $ cargo run --example embed -- ringfence.toml
 //! ```
-//! The settings are those of `ringfence run`, and so are the lines in the state folder that they name.
+//! Settings and lines are those of `ringfence run`: the settings name the state folder, which holds the lines.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::error::Error;
 use std::path::Path;

@@ -1,14 +1,14 @@
-//! What this core makes of SIP messages: `cargo run --example parse_sip -- FILE ...`
+//! Parses SIP messages and prints the result: `cargo run --example parse_sip -- FILE ...`
 //!
-//! One line a file, in the order given: `ok METHOD|STATUS headers...` for a message that is taken, or `reject CODE REASON`
-//! with what a phone that sent it would be told. Bytes that are no SIP, broken answers and broken ACKs are met with
-//! silence on the wire; here they show as `reject 400`. Only the form is judged (RFC 3261 sections 7, 8.1.1 and 25): who
-//! may call whom, and which extensions are known, is the agent's business. The exit status is 0 if every file was read.
+//! It prints one line for each file: `ok METHOD|STATUS headers...` for a message that is accepted, or `reject CODE REASON` with
+//! the response that the sender would get. The user agent does not respond to bytes that are not SIP, malformed responses and
+//! malformed ACKs; here they show as `reject 400`. Only the syntax is checked (RFC 3261 sections 7, 8.1.1 and 25), not
+//! authorisation and extensions, which the user agent handles. The exit status is 0 if every file could be read.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "an example that talks to a terminal"
+    reason = "an example prints its results"
 )]
 
 use std::process::ExitCode;
@@ -51,7 +51,7 @@ fn verdict(bytes: &[u8]) -> String {
     }
 }
 
-/// What was read of the headers, enough to see that it was read rightly.
+/// The parsed headers, enough to check that they were parsed correctly.
 fn summary(essentials: &Essentials, headers: &Headers) -> String {
     let Essentials {
         from, to, call_id, ..

@@ -1,13 +1,12 @@
-//! The phone book by hand: downloads all of it, checks it against its signed root, and looks a number up in the copy.
+//! Downloads the whole phone book, verifies it against its signed root, and looks a number up in the copy.
 //!
 //! ```console
 //! $ cargo run --example phone_book -- https://book.example.org 20417
 //! ```
-//! Whoever serves the book sees that somebody downloaded all of it, and never which number is looked up: that happens here.
-//! Numbers that nobody has look like all others. The book's key is believed as it comes; an engine is told it at activation and
-//! keeps it.
+//! The server sees that a client downloaded the whole book, but not which number is looked up, because that happens here. Unassigned
+//! numbers look like all others. This example trusts the key that the server sends; an engine gets the key at activation and keeps it.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::error::Error;
 
@@ -24,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = BookClient::new(url, None)?;
     let key = client.network().await?.book_key;
     let folder = tempfile::tempdir()?;
-    // Kept at one place, the copy would be brought up to date by what changed alone.
+    // A copy in a permanent folder would be updated by downloading only the changes.
     let snapshot = BookCopy::open(folder.path(), key)?.refresh(&client).await?;
     let root = snapshot.book.root().states();
     println!(

@@ -1,12 +1,12 @@
-//! Places a call and plays a WAV file to whoever answers; then hangs up.
+//! Places a call, plays a WAV file when it is answered, and hangs up.
 //!
 //! ```console
 //! $ sox message.mp3 -r 8000 -c 1 -b 16 message.wav
 //! $ cargo run --example play_wav -- ringfence.toml 20417 message.wav
 //! ```
-//! The engine is embedded (nothing else may run on the same state folder), and the phone is a softphone on its first line.
+//! The engine is embedded, so no other engine may use the same state folder. The phone is a softphone on its first line.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
 
 use std::error::Error;
 use std::path::Path;
@@ -18,8 +18,8 @@ use ringfence::softphone::tape::Tape;
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
 use ringfence::state::keystore::Keystore;
 
-/// How often it is looked whether all was said.
-const GLANCE: Duration = Duration::from_millis(20);
+/// How often the end of the file is checked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let node = Node::open(config, store).await?;
     let line = node.lines().first().ok_or("no line")?.number;
     let registration = node.registration(line).ok_or("no UDP port")?;
-    // What the other side says is not kept.
+    // Received audio is not recorded.
     let (tape, recorder) = Tape::new(message, Duration::ZERO);
     let mut phone = Softphone::plug_in(registration, tape).await?;
     node.ready().await?;
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             PhoneEvent::Answered { .. } => {
                 println!("{number} has answered");
                 while !recorder.has_played() {
-                    tokio::time::sleep(GLANCE).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 phone.hang_up().await;
             }
