@@ -38,6 +38,7 @@
 //! who), `leg` (one call, one text, one subscription), `agent` (the outside). What has no place here: TLS, DNS, proxying,
 //! and what texts and subscriptions say: their bodies pass unread, as SDP does.
 
+pub mod client;
 pub mod digest;
 pub mod message;
 

@@ -9,10 +9,10 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
-use ringfence::softphone::ua::{PhoneEvent, Registration, Say, Ua};
 use ringfence_media::{Codec, OwnMedia, Srtp, sdp};
 use ringfence_sip::{
     Password, User,
+    client::{PhoneEvent, Registration, Say, Ua},
     message::{Message, Method, parse},
 };
 use ringfence_tests::deployment::InstalledLine;

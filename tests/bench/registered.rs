@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence::softphone::ua::{PhoneEvent, Say, Ua};
+use ringfence_sip::client::{PhoneEvent, Say, Ua};
 use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
 
 use crate::{

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence::softphone::ua::{PhoneEvent, Registration, Say, Ua};
+use ringfence_sip::client::{PhoneEvent, Registration, Say, Ua};
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
     b2bua::B2bua,

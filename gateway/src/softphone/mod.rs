@@ -9,7 +9,6 @@ mod receiver;
 mod sender;
 pub mod tape;
 mod task;
-pub mod ua;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,8 +20,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use receiver::RtpReceiver;
+pub use ringfence_sip::client::{PhoneEvent, Registration};
 use task::{PhoneCommand, PhoneTask};
-pub use ua::{PhoneEvent, Registration};
 
 /// Samples per second.
 pub const RATE: u32 = 8_000;

@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use ringfence_media::sdp::{read_answer, read_offer, write_answer, write_offer};
 use ringfence_media::{Codec, OwnMedia, Srtp};
+use ringfence_sip::client::{PhoneEvent, Registration, Say, Ua};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::receiver::RtpReceiver;
 use super::sender::RtpSender;
-use super::ua::{PhoneEvent, Registration, Say, Ua};
 use super::{FRAME_TIME, PhoneAudio};
 use crate::clock;
 

@@ -11,10 +11,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::message::{Message, Method, Name, Request, Uri, parse};
+use crate::{Password, User};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_sip::message::{Message, Method, Name, Request, Uri, parse};
-use ringfence_sip::{Password, User};
 
 use dialog::{Dialog, dialog_of, response};
 
@@ -325,7 +325,8 @@ fn token(rng: &mut ChaCha20Rng) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ringfence_sip::message::Response;
+    use crate::message::Response;
+    use crate::timers::some_instant;
 
     use super::*;
 
@@ -360,7 +361,7 @@ mod tests {
             Self {
                 a: phone(5001, 5002),
                 b: phone(5002, 5001),
-                now: Instant::now(),
+                now: some_instant(),
                 heard: Vec::new(),
                 lose: 0,
             }
@@ -511,7 +512,7 @@ mod tests {
     #[test]
     fn a_line_that_says_nothing_is_given_up() {
         let mut phone = phone(5001, 5002);
-        let start = Instant::now();
+        let start = some_instant();
         phone.register(start);
         let mut sent = 0;
         let event = loop {
@@ -537,7 +538,7 @@ mod tests {
     #[test]
     fn a_challenge_is_answered_once_and_a_second_one_is_final() {
         let mut phone = phone(5001, 5002);
-        let now = Instant::now();
+        let now = some_instant();
         phone.register(now);
         let challenge = |bytes: &[u8]| {
             let Ok(Message::Request(request)) = parse(bytes) else {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ringfence_sip::message::{Name, NameAddr, Request, Response, Uri};
+use crate::message::{Name, NameAddr, Request, Response, Uri};
 
 /// What in-dialog requests are made of.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_sip::digest::{Challenge, answer};
-use ringfence_sip::message::{CSeq, Headers, Method, Name, Request, Response, Uri};
+use crate::digest::{Challenge, answer};
+use crate::message::{CSeq, Headers, Method, Name, Request, Response, Uri};
 
 use super::dialog::{Dialog, confirmed};
 use super::{Call, FIRST_REPEAT, GIVE_UP, Pending, PhoneEvent, REGISTRATION, Say, Ua, token};

@@ -1,6 +1,6 @@
 //! The phone's answers to requests of its line (RFC 3261 sections 8.2, 9.2, 13.3 and 15.1.2).
 
-use ringfence_sip::message::{Method, Request};
+use crate::message::{Method, Request};
 
 use super::dialog::{Dialog, response};
 use super::{Call, PhoneEvent, Say, Ua, token};
