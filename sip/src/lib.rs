@@ -41,6 +41,7 @@
 pub mod client;
 pub mod digest;
 pub mod message;
+pub mod xml;
 
 mod account;
 mod agent;

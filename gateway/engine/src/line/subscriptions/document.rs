@@ -46,7 +46,7 @@ pub(super) fn dialog_info(
             "<dialog id=\"{label}\" direction=\"{direction}\"><state>{state}</state>"
         );
         if let Some(number) = dialog.remote {
-            let realm = escape(realm);
+            let realm = sip::xml::escape(realm);
             let _ = write!(
                 xml,
                 "<remote><identity>sip:{number}@{realm}</identity></remote>"
@@ -65,22 +65,6 @@ pub(super) fn dialog_info(
         kind: "application/dialog-info+xml".to_owned(),
         body: xml.into_bytes(),
     }
-}
-
-/// For XML text and attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            sign => escaped.push(sign),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -130,6 +114,6 @@ mod tests {
 
     #[test]
     fn names_that_phones_choose_cannot_break_the_document() {
-        assert_eq!(escape("a<b>&'\""), "a&lt;b&gt;&amp;&apos;&quot;");
+        assert_eq!(sip::xml::escape("a<b>&'\""), "a&lt;b&gt;&amp;&apos;&quot;");
     }
 }
