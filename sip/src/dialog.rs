@@ -158,20 +158,50 @@ impl Dialog {
     }
 
     fn numbered(&self, method: Method, number: u32, branch: &str) -> Request {
-        let mut request = Request::new(method, &self.target);
-        let cseq = CSeq {
+        let head = RequestHead {
+            flow: self.flow,
+            branch,
+            routes: &self.routes,
+            from: &self.local,
+            to: &self.remote,
+            call_id: &self.id.call_id,
             number,
+        };
+        head.request(method, &self.target)
+    }
+}
+
+/// The headers that every request begins with (section 8.1.1).
+pub(crate) struct RequestHead<'a> {
+    pub(crate) flow: Flow,
+    pub(crate) branch: &'a str,
+    /// The route set of the dialog; empty outside one.
+    pub(crate) routes: &'a [Vec<u8>],
+    /// The From value, with our tag.
+    pub(crate) from: &'a [u8],
+    /// The To value, with a tag inside a dialog.
+    pub(crate) to: &'a [u8],
+    pub(crate) call_id: &'a str,
+    pub(crate) number: u32,
+}
+
+impl RequestHead<'_> {
+    /// A request with these headers and no body.
+    pub(crate) fn request(&self, method: Method, uri: &Uri) -> Request {
+        let mut request = Request::new(method, uri);
+        let cseq = CSeq {
+            number: self.number,
             method: request.method.clone(),
         };
         let headers = &mut request.headers;
-        headers.push(Name::Via, via(self.flow, branch));
+        headers.push(Name::Via, via(self.flow, self.branch));
         headers.push(Name::MaxForwards, "70");
-        for route in &self.routes {
+        for route in self.routes {
             headers.push(Name::Route, route.clone());
         }
-        headers.push(Name::From, self.local.clone());
-        headers.push(Name::To, self.remote.clone());
-        headers.push(Name::CallId, self.id.call_id.clone());
+        headers.push(Name::From, self.from);
+        headers.push(Name::To, self.to);
+        headers.push(Name::CallId, self.call_id);
         headers.push(Name::CSeq, cseq.to_string());
         request
     }

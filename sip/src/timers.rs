@@ -57,11 +57,13 @@ pub(crate) enum Timer {
     WatchEnd,
     /// A phone's request has waited for its answer for too long.
     Unanswered,
+    /// The built-in phone's turn to refresh its registration (RFC 3261 section 10.2.4).
+    RegistrationRefresh,
 }
 
 impl Timer {
     const FIRST: Self = Self::A;
-    const LAST: Self = Self::Unanswered;
+    const LAST: Self = Self::RegistrationRefresh;
 
     /// Why somebody is woken.
     pub(crate) const fn reason(self) -> &'static str {
@@ -84,6 +86,7 @@ impl Timer {
             Self::SessionEnd => "end a call that was not refreshed",
             Self::WatchEnd => "end a subscription",
             Self::Unanswered => "answer a request that nobody answered",
+            Self::RegistrationRefresh => "refresh the registration",
         }
     }
 }

@@ -12,7 +12,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_media::{Codec, OwnMedia, Srtp, sdp};
 use ringfence_sip::{
     Password, User,
-    client::{PhoneEvent, Registration, Say, Ua},
+    client::{ClientOutput, PhoneClient, PhoneEvent, Registration},
     message::{Message, Method, parse},
 };
 use ringfence_tests::deployment::InstalledLine;
@@ -30,8 +30,8 @@ pub(crate) struct Desk {
     socket: UdpSocket,
     registration: Registration,
     own: SocketAddr,
-    line: Ua,
-    calls: BTreeMap<String, Ua>,
+    line: PhoneClient,
+    calls: BTreeMap<String, PhoneClient>,
     rng: ChaCha20Rng,
 }
 
@@ -65,7 +65,7 @@ impl Desk {
         let mut desk = Self {
             socket,
             own,
-            line: Ua::new(registration.clone(), own, seed),
+            line: PhoneClient::new(registration.clone(), own, seed),
             registration,
             calls: BTreeMap::new(),
             rng: ChaCha20Rng::from_seed(seed),
@@ -100,8 +100,8 @@ impl Desk {
             while let Some(say) = ua.poll() {
                 match say {
                     // A lost datagram is repeated.
-                    Say::Send(bytes) => drop(self.socket.send(&bytes)),
-                    Say::Event(event) => news.push((id.clone(), event)),
+                    ClientOutput::Send(bytes) => drop(self.socket.send(&bytes)),
+                    ClientOutput::Event(event) => news.push((id.clone(), event)),
                 }
             }
         }
@@ -112,21 +112,21 @@ impl Desk {
         let Ok(message) = parse(bytes) else { return };
         let id = message.headers().call_id().unwrap_or_default().to_owned();
         if let Some(call) = self.calls.get_mut(&id) {
-            call.handle(bytes, now);
+            call.handle_packet(bytes, now);
         } else if matches!(&message, Message::Request(request) if request.method == Method::Invite)
         {
             let mut call = self.phone();
-            call.handle(bytes, now);
+            call.handle_packet(bytes, now);
             self.calls.insert(id, call);
         } else {
-            self.line.handle(bytes, now);
+            self.line.handle_packet(bytes, now);
         }
     }
 
-    fn phone(&mut self) -> Ua {
+    fn phone(&mut self) -> PhoneClient {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
-        Ua::new(self.registration.clone(), self.own, seed)
+        PhoneClient::new(self.registration.clone(), self.own, seed)
     }
 
     /// Sends an INVITE and tells the call's id.
@@ -134,7 +134,7 @@ impl Desk {
         let mut call = self.phone();
         let offer = sdp::write_offer(own, &[Codec::Pcmu]);
         call.call(number, offer, Instant::now());
-        let Some(Say::Send(invite)) = call.poll() else {
+        let Some(ClientOutput::Send(invite)) = call.poll() else {
             panic!("a call begins with an INVITE")
         };
         let id = parse(&invite)
@@ -169,7 +169,7 @@ pub(crate) fn call(from: &mut Desk, to: &mut Desk, number: &str, ends: [&End; 2]
     let callee_own = OwnMedia::plain(end_b.address(), 1);
     let answer = sdp::write_answer(&callee_own, &offer, &[Codec::Pcmu]);
     let phone = to.calls.get_mut(&callee).expect("it rings");
-    phone.ring();
+    phone.ring(Instant::now());
     phone.answer(answer, Instant::now());
     let answered = flow::since_epoch();
     let answer = wait("an answer", || {

@@ -289,7 +289,7 @@ impl Agent {
         }
     }
 
-    fn tell_unanswered(&mut self, unanswered: Vec<Unanswered>, now: Instant) {
+    fn tell_unanswered(&mut self, unanswered: Vec<Unanswered<LegId>>, now: Instant) {
         for Unanswered { transaction, owner } in unanswered {
             if let Some(leg) = owner {
                 self.step(leg, |leg, board| {

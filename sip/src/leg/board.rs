@@ -23,7 +23,7 @@ pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer"
 /// What every leg shares.
 #[derive(Debug)]
 pub(crate) struct Board {
-    pub(crate) transactions: Transactions,
+    pub(crate) transactions: Transactions<LegId>,
     pub(crate) dialogs: BTreeMap<DialogId, LegId>,
     pub(crate) alarms: Alarms<LegId>,
     pub(crate) events: VecDeque<Event>,

@@ -25,7 +25,7 @@ pub(crate) mod session;
 pub(crate) mod talking;
 pub(crate) mod text;
 pub(crate) mod unasked;
-mod unconfirmed;
+pub(crate) mod unconfirmed;
 pub(crate) mod watch;
 
 use std::time::Instant;

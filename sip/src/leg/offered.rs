@@ -112,7 +112,8 @@ impl Talking {
                     is_awaited: reoffer.request.body.is_empty(),
                     pause: T1,
                 };
-                self.unconfirmed = Some(ok.start(self.id, board, now));
+                self.unconfirmed =
+                    Some(ok.start(self.id, &mut board.transactions, &mut board.alarms, now));
             } else {
                 board
                     .transactions

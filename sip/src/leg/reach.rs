@@ -6,7 +6,7 @@
 
 use super::board::Board;
 use crate::account::User;
-use crate::dialog::via;
+use crate::dialog::RequestHead;
 use crate::event::Caller;
 use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
@@ -36,7 +36,6 @@ impl Reached {
         board: &mut Board,
     ) -> Request {
         let (flow, random) = (self.flow, &mut board.random);
-        let mut request = Request::new(method, &self.contact);
         let from = NameAddr {
             name: caller.name.clone(),
             uri: Uri::sip(Some(&caller.number), flow.local),
@@ -46,16 +45,23 @@ impl Reached {
             name: None,
             uri: Uri::sip(Some(user.as_str()), flow.local),
             params: Params::default(),
+        }
+        .to_string();
+        let branch = random.branch();
+        let tagged = format!("{from};tag={}", random.tag());
+        let head = RequestHead {
+            flow,
+            branch: &branch,
+            routes: &[],
+            from: tagged.as_bytes(),
+            to: to.as_bytes(),
+            call_id: &random.call_id(),
+            number: 1,
         };
-        let cseq = format!("1 {}", request.method);
-        let headers = &mut request.headers;
-        headers.push(Name::Via, via(flow, &random.branch()));
-        headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, format!("{from};tag={}", random.tag()));
-        headers.push(Name::To, to.to_string());
-        headers.push(Name::CallId, random.call_id());
-        headers.push(Name::CSeq, cseq);
-        headers.push(Name::AssertedIdentity, from.to_string());
+        let mut request = head.request(method, &self.contact);
+        request
+            .headers
+            .push(Name::AssertedIdentity, from.to_string());
         request
     }
 }

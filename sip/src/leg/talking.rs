@@ -102,7 +102,8 @@ impl Talking {
     ) -> Self {
         let mut talking = Self::new(parties, dialog, false);
         talking.said.clone_from(&ok.response.body);
-        talking.unconfirmed = Some(ok.start(talking.id, board, now));
+        talking.unconfirmed =
+            Some(ok.start(talking.id, &mut board.transactions, &mut board.alarms, now));
         talking
     }
 
@@ -272,8 +273,7 @@ impl Talking {
         let Some(unconfirmed) = self.unconfirmed.take_if(|waiting| waiting.number == number) else {
             return Some(Leg::Talking(self));
         };
-        board.alarms.clear(self.id, Timer::AnswerAgain);
-        board.alarms.clear(self.id, Timer::NoAck);
+        Unconfirmed::stop(self.id, &mut board.alarms);
         board.transactions.confirm(unconfirmed.transaction, now);
         if self.is_closing {
             board.bye(&mut self.dialog, now);
@@ -325,7 +325,9 @@ impl Talking {
         now: Instant,
     ) -> Option<Leg> {
         match (self.unconfirmed.as_mut(), timer) {
-            (Some(unconfirmed), Timer::AnswerAgain) => unconfirmed.repeat(self.id, board, now),
+            (Some(unconfirmed), Timer::AnswerAgain) => {
+                unconfirmed.repeat(self.id, &mut board.transactions, &mut board.alarms, now)
+            }
             (Some(_), Timer::NoAck) | (_, Timer::SessionEnd) => return self.lose_phone(board, now),
             (_, Timer::Refresh) => self.refresh_session(board, now),
             (_, Timer::OfferAgain) => self.try_wish(board, now),

@@ -3,11 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::Board;
-use crate::event::LegId;
 use crate::message::Response;
-use crate::timers::{PATIENCE, T2, Timer};
-use crate::transaction::TransactionId;
+use crate::timers::{Alarms, PATIENCE, T2, Timer};
+use crate::transaction::{TransactionId, Transactions};
 
 /// A 200 of ours whose ACK has not come.
 #[derive(Debug)]
@@ -22,20 +20,34 @@ pub(crate) struct Unconfirmed {
 
 impl Unconfirmed {
     /// Sends the 200, and again until the ACK is here.
-    pub(super) fn start(self, id: LegId, board: &mut Board, now: Instant) -> Self {
-        board
-            .transactions
-            .respond(self.transaction, &self.response, now);
-        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
-        board.alarms.set(id, Timer::NoAck, now + PATIENCE);
+    pub(crate) fn start<K: Copy + Ord>(
+        self,
+        key: K,
+        transactions: &mut Transactions<K>,
+        alarms: &mut Alarms<K>,
+        now: Instant,
+    ) -> Self {
+        transactions.respond(self.transaction, &self.response, now);
+        alarms.set(key, Timer::AnswerAgain, now + self.pause);
+        alarms.set(key, Timer::NoAck, now + PATIENCE);
         self
     }
 
-    pub(super) fn repeat(&mut self, id: LegId, board: &mut Board, now: Instant) {
-        board
-            .transactions
-            .respond(self.transaction, &self.response, now);
+    pub(crate) fn repeat<K: Copy + Ord>(
+        &mut self,
+        key: K,
+        transactions: &mut Transactions<K>,
+        alarms: &mut Alarms<K>,
+        now: Instant,
+    ) {
+        transactions.respond(self.transaction, &self.response, now);
         self.pause = T2.min(self.pause * 2);
-        board.alarms.set(id, Timer::AnswerAgain, now + self.pause);
+        alarms.set(key, Timer::AnswerAgain, now + self.pause);
+    }
+
+    /// The ACK is here, or will not come.
+    pub(crate) fn stop<K: Copy + Ord>(key: K, alarms: &mut Alarms<K>) {
+        alarms.clear(key, Timer::AnswerAgain);
+        alarms.clear(key, Timer::NoAck);
     }
 }

@@ -8,28 +8,27 @@ use super::kept::Again;
 use super::key::Key;
 use super::machine::{After, Machine};
 use super::{Entry, TransactionId, Transactions};
-use crate::event::LegId;
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};
 
 /// What became of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub(crate) enum Received<O> {
     /// For this leg.
-    News(TransactionId, LegId),
+    News(TransactionId, O),
     /// A repeat, or an answer nobody waits for.
     Done,
     /// It answers no request of ours.
     Stray,
 }
 
-impl Transactions {
+impl<O: Copy> Transactions<O> {
     /// Sends a request and opens its client transaction. `None`, and nothing sent, if the table is full.
     pub(crate) fn start(
         &mut self,
         request: Request,
         flow: Flow,
-        owner: Option<LegId>,
+        owner: Option<O>,
         now: Instant,
     ) -> Option<TransactionId> {
         let key = Key::of_own(&request)?;
@@ -57,7 +56,7 @@ impl Transactions {
         response: &Response,
         essentials: &Essentials,
         now: Instant,
-    ) -> Received {
+    ) -> Received<O> {
         let key = Key::of_response(essentials);
         let Some(id) = self.by_key.get(&key).copied() else {
             return self.receive_late(response, key);
@@ -72,7 +71,7 @@ impl Transactions {
     }
 
     /// The same, if there was a final answer before.
-    fn receive_late(&mut self, response: &Response, key: Key) -> Received {
+    fn receive_late(&mut self, response: &Response, key: Key) -> Received<O> {
         let Some(kept) = self.finished.get(key) else {
             return Received::Stray;
         };

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use super::TransactionId;
 use super::key::Key;
 use super::source::Source;
-use crate::event::LegId;
 use crate::flow::Flow;
 use crate::timers::PATIENCE;
 
@@ -37,14 +36,14 @@ pub(super) enum Again {
 }
 
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Kept<O> {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,
-    pub(super) owner: Option<LegId>,
+    pub(super) owner: Option<O>,
     pub(super) again: Again,
 }
 
-impl Kept {
+impl<O> Kept<O> {
     fn cost(&self) -> usize {
         match &self.again {
             Again::Bytes(bytes) => bytes.len().saturating_add(PLACE),
@@ -62,8 +61,8 @@ struct Shelf {
 
 /// All transactions that are over.
 #[derive(Debug)]
-pub(super) struct Finished {
-    kept: BTreeMap<Key, Kept>,
+pub(super) struct Finished<O> {
+    kept: BTreeMap<Key, Kept<O>>,
     shelves: BTreeMap<Source, Shelf>,
     /// The same shelves, the fullest last.
     by_size: BTreeSet<(usize, Source)>,
@@ -71,7 +70,7 @@ pub(super) struct Finished {
     next_clearing: Option<Instant>,
 }
 
-impl Finished {
+impl<O> Finished<O> {
     pub(super) const fn new() -> Self {
         Self {
             kept: BTreeMap::new(),
@@ -82,11 +81,11 @@ impl Finished {
         }
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Kept> {
+    pub(super) fn get(&self, key: Key) -> Option<&Kept<O>> {
         self.kept.get(&key)
     }
 
-    pub(super) fn keep(&mut self, key: Key, kept: Kept, now: Instant) {
+    pub(super) fn keep(&mut self, key: Key, kept: Kept<O>, now: Instant) {
         let cost = kept.cost();
         if cost > MOST_BYTES || self.kept.contains_key(&key) {
             return;
@@ -156,7 +155,7 @@ impl Finished {
 }
 
 /// Gives what is freed.
-fn take_first(shelf: &mut Shelf, kept: &mut BTreeMap<Key, Kept>) -> usize {
+fn take_first<O>(shelf: &mut Shelf, kept: &mut BTreeMap<Key, Kept<O>>) -> usize {
     let first = shelf.order.pop_front();
     let gone = first.and_then(|(_, key)| kept.remove(&key));
     let cost = gone.map_or(0, |gone| gone.cost());

@@ -18,7 +18,6 @@ mod source;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use crate::event::LegId;
 use crate::flow::Flow;
 use crate::timers::{Alarms, Timer};
 use kept::{Finished, Kept};
@@ -45,20 +44,20 @@ pub(crate) struct TransactionId(u64);
 
 /// A client transaction that ended without a final answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unanswered {
+pub(crate) struct Unanswered<O> {
     pub(crate) transaction: TransactionId,
-    pub(crate) owner: Option<LegId>,
+    pub(crate) owner: Option<O>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<O> {
     key: Key,
     flow: Flow,
-    owner: Option<LegId>,
+    owner: Option<O>,
     machine: Machine,
 }
 
-impl Entry {
+impl<O> Entry<O> {
     const fn is_ours(&self) -> bool {
         matches!(self.machine, Machine::Client(_) | Machine::InviteClient(_))
     }
@@ -69,20 +68,20 @@ impl Entry {
 /// The queue is drained after every input; one input adds a message per phone of a line at most, and a timeout one per
 /// open transaction.
 #[derive(Debug)]
-pub(crate) struct Transactions {
-    entries: BTreeMap<TransactionId, Entry>,
+pub(crate) struct Transactions<O> {
+    entries: BTreeMap<TransactionId, Entry<O>>,
     by_key: BTreeMap<Key, TransactionId>,
     /// How many of them are requests of ours.
     ours: usize,
     /// How many each source has sent.
     theirs: BTreeMap<Source, usize>,
-    finished: Finished,
+    finished: Finished<O>,
     alarms: Alarms<TransactionId>,
     output: VecDeque<(Flow, Vec<u8>)>,
     last: u64,
 }
 
-impl Transactions {
+impl<O: Copy> Transactions<O> {
     pub(crate) const fn new() -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -105,20 +104,25 @@ impl Transactions {
         self.output.pop_front()
     }
 
+    /// The next wait of an open transaction.
+    pub(crate) fn next_retransmission(&self) -> Option<(Instant, &'static str)> {
+        self.alarms.next()
+    }
+
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
         let alarms = [self.alarms.next(), self.finished.next_alarm()];
         alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Says which leg a transaction belongs to.
-    pub(crate) fn set_owner(&mut self, id: TransactionId, owner: LegId) {
+    pub(crate) fn set_owner(&mut self, id: TransactionId, owner: O) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.owner = Some(owner);
         }
     }
 
     /// The leg that an open transaction belongs to.
-    pub(crate) fn owner(&self, id: TransactionId) -> Option<LegId> {
+    pub(crate) fn owner(&self, id: TransactionId) -> Option<O> {
         self.entries.get(&id).and_then(|entry| entry.owner)
     }
 
@@ -128,7 +132,7 @@ impl Transactions {
     }
 
     /// Handles the waits that have ended; gives the requests that got no final answer.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered<O>> {
         self.finished.handle_timeout(now);
         let mut unanswered = Vec::new();
         while let Some((transaction, timer)) = self.alarms.pop(now) {
@@ -148,7 +152,7 @@ impl Transactions {
     }
 
     /// Drops everything on a closed stream; gives the requests that now stay unanswered.
-    pub(crate) fn handle_flow_closed(&mut self, flow: Flow) -> Vec<Unanswered> {
+    pub(crate) fn handle_flow_closed(&mut self, flow: Flow) -> Vec<Unanswered<O>> {
         let on_flow = self.entries.iter().filter(|(_, entry)| entry.flow == flow);
         let gone: Vec<TransactionId> = on_flow.map(|(id, _)| *id).collect();
         let gone = gone
@@ -159,7 +163,7 @@ impl Transactions {
             .collect()
     }
 
-    fn insert(&mut self, entry: Entry) -> Option<TransactionId> {
+    fn insert(&mut self, entry: Entry<O>) -> Option<TransactionId> {
         if !self.has_room(&entry) || self.by_key.contains_key(&entry.key) {
             return None;
         }
@@ -175,7 +179,7 @@ impl Transactions {
         Some(id)
     }
 
-    fn has_room(&self, entry: &Entry) -> bool {
+    fn has_room(&self, entry: &Entry<O>) -> bool {
         if entry.is_ours() {
             return self.ours < MAX_OURS;
         }
@@ -184,7 +188,7 @@ impl Transactions {
         theirs < MAX_THEIRS && held.unwrap_or_default() < MAX_OF_SOURCE
     }
 
-    fn remove(&mut self, id: TransactionId) -> Option<Entry> {
+    fn remove(&mut self, id: TransactionId) -> Option<Entry<O>> {
         let entry = self.entries.remove(&id)?;
         self.by_key.remove(&entry.key);
         self.alarms.clear_all(id);
@@ -192,7 +196,7 @@ impl Transactions {
         Some(entry)
     }
 
-    fn uncount(&mut self, gone: &Entry) {
+    fn uncount(&mut self, gone: &Entry<O>) {
         if gone.is_ours() {
             self.ours = self.ours.saturating_sub(1);
             return;

@@ -20,7 +20,7 @@ pub(crate) enum Absorbed {
     No,
 }
 
-impl Transactions {
+impl<O: Copy> Transactions<O> {
     /// Offers a request to the transaction it may be a repeat of, or to the refusal it may acknowledge.
     pub(crate) fn absorb(
         &mut self,

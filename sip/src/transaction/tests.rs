@@ -1,8 +1,12 @@
 //! The table of transactions as a whole: everything ends, and nothing grows beyond its bound.
 
 use super::*;
+use crate::event::LegId;
 use crate::message::{Essentials, Message, Request, Response, parse};
 use crate::timers::{PATIENCE, some_instant};
+
+/// The table as the agent has it.
+type Table = Transactions<LegId>;
 
 fn flow() -> Flow {
     Flow {
@@ -25,7 +29,7 @@ fn request(method: &str) -> Request {
 }
 
 /// Lets all waits end; gives how often something was sent meanwhile.
-fn wait(table: &mut Transactions, now: Instant) -> usize {
+fn wait(table: &mut Table, now: Instant) -> usize {
     while let Some((at, _)) = table.next_alarm().filter(|(at, _)| *at <= now + PATIENCE) {
         table.handle_timeout(at);
     }
@@ -35,7 +39,7 @@ fn wait(table: &mut Transactions, now: Instant) -> usize {
 #[test]
 fn every_way_to_answer_a_phone_ends_with_an_empty_table() {
     for (method, status) in [("INVITE", 200), ("INVITE", 486), ("OPTIONS", 200)] {
-        let (mut table, now) = (Transactions::new(), some_instant());
+        let (mut table, now) = (Table::new(), some_instant());
         let request = request(method);
         let (_, essentials) = request.validate().unwrap();
         let id = table.open(&request, &essentials, flow()).unwrap();
@@ -59,7 +63,7 @@ fn every_way_a_phone_answers_ends_with_an_empty_table() {
         ("BYE", 0),
         ("INVITE", 0),
     ] {
-        let (mut table, now) = (Transactions::new(), some_instant());
+        let (mut table, now) = (Table::new(), some_instant());
         let request = request(method);
         table.start(request.clone(), flow(), None, now).unwrap();
         if status > 0 {
@@ -80,7 +84,7 @@ fn every_way_a_phone_answers_ends_with_an_empty_table() {
 fn repeats_follow_the_schedule_of_the_rfc() {
     // An INVITE doubles its pause: 0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5 s. Others stop doubling at 4 s.
     for (method, times) in [("INVITE", 7), ("BYE", 11)] {
-        let (mut table, now) = (Transactions::new(), some_instant());
+        let (mut table, now) = (Table::new(), some_instant());
         table.start(request(method), flow(), None, now).unwrap();
         assert_eq!(wait(&mut table, now), times, "{method}");
     }
@@ -103,7 +107,7 @@ fn flow_of(machine: usize) -> Flow {
 
 #[test]
 fn a_full_table_takes_nothing_more_and_forgets_nothing() {
-    let mut table = Transactions::new();
+    let mut table = Table::new();
     for number in 0..=MAX_THEIRS {
         let (request, essentials) = numbered(number);
         let source = flow_of(number / (MAX_OF_SOURCE / 2));
@@ -120,7 +124,7 @@ fn a_full_table_takes_nothing_more_and_forgets_nothing() {
 
 #[test]
 fn a_source_with_its_share_leaves_room_for_others_and_gets_it_back() {
-    let (mut table, now) = (Transactions::new(), some_instant());
+    let (mut table, now) = (Table::new(), some_instant());
     let mut open = Vec::new();
     for number in 0..=MAX_OF_SOURCE {
         let (request, essentials) = numbered(number);
@@ -136,10 +140,10 @@ fn a_source_with_its_share_leaves_room_for_others_and_gets_it_back() {
 
 #[test]
 fn what_is_kept_is_bounded_and_the_fullest_source_loses_its_oldest() {
-    let (mut table, now) = (Transactions::new(), some_instant());
+    let (mut table, now) = (Table::new(), some_instant());
     let mut answer = Response::to(&numbered(0).0, 200);
     answer.body = vec![b'x'; 60_000];
-    let serve = |table: &mut Transactions, number, source| {
+    let serve = |table: &mut Table, number, source| {
         let (request, essentials) = numbered(number);
         let id = table.open(&request, &essentials, source).unwrap();
         table.respond(id, &answer, now);
