@@ -4,7 +4,7 @@
 //!
 //! 1. `handle_*(input, now)` (or a command such as [`Agent::answer`]),
 //! 2. [`Agent::poll`] until `None`,
-//! 3. sleep until [`Agent::next_alarm`], then [`Agent::handle_timeout`].
+//! 3. sleep until [`Agent::next_timeout`], then [`Agent::handle_timeout`].
 //!
 //! Randomness is a seed. A body is bytes: SDP is not read here.
 //!
@@ -64,3 +64,4 @@ pub use event::{
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};
 pub use leg::digit::Digit;
+pub use timers::Timer;

@@ -10,6 +10,7 @@ use crate::account::User;
 use crate::event::Package;
 use crate::flow::Flow;
 use crate::message::{Name, NameAddr, Request, Uri, seconds};
+use crate::timers::Timer;
 
 /// Shorter registrations are refused with 423: ten seconds of silence is soon enough to notice a dead phone, and a
 /// REGISTER each ten seconds costs next to nothing.
@@ -162,14 +163,14 @@ impl Registrar {
         phones.any(|binding| binding.flow == flow)
     }
 
-    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let soonest = self
             .lines
             .values()
             .flatten()
             .map(|binding| binding.until)
             .min()?;
-        Some((soonest, "end a registration"))
+        Some((soonest, Timer::RegistrationEnd))
     }
 
     fn remove(&mut self, is_gone: impl Fn(&Binding) -> bool) -> Vec<User> {

@@ -18,87 +18,94 @@ pub(crate) const RING_LIMIT: Duration = Duration::from_secs(180);
 /// How long a request that somebody else must answer may wait, well within the phone's own patience of 64*T1.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
-/// A wait. The letters are those of RFC 3261.
+/// Why a machine of this crate wants to be woken. The letters are those of RFC 3261 (table 4) and RFC 6026.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Timer {
-    /// An INVITE without any answer is sent again, ever more slowly.
+#[non_exhaustive]
+pub enum Timer {
+    /// An INVITE without any response is sent again, each time after twice the pause.
     A,
-    /// An INVITE without any answer is given up.
+    /// An INVITE without any response is given up.
     B,
-    /// A request without a final answer is sent again.
+    /// A request without a final response is sent again.
     E,
-    /// A request without a final answer is given up.
+    /// A request without a final response is given up.
     F,
     /// Our refusal of an INVITE without an ACK is sent again.
     G,
     /// An ACK for our refusal is no longer expected.
     H,
-    /// Repeats of an accepted INVITE are swallowed until then (RFC 6026).
+    /// Retransmissions of an accepted INVITE are absorbed until then (RFC 6026).
     L,
     /// Our 200 to an INVITE without an ACK is sent again (section 13.3.1.4).
-    AnswerAgain,
+    OkRetransmission,
     /// An ACK for our 200 is no longer expected: the call ends (section 13.3.1.4).
     NoAck,
     /// Phones have rung for too long.
     RingLimit,
-    /// A cancelled phone has been silent for too long (section 9.1).
-    Fade,
-    /// A provisional answer without a PRACK is sent again (RFC 3262 section 3).
-    ProvisionalAgain,
+    /// A cancelled INVITE has had no final response for too long (section 9.1).
+    NoFinalResponse,
+    /// A provisional response without a PRACK is sent again (RFC 3262 section 3).
+    ProvisionalRetransmission,
     /// A PRACK is no longer expected: the INVITE is refused (RFC 3262 section 3).
     NoPrack,
     /// An offer of ours that met one of the phone's is made again (section 14.1).
-    OfferAgain,
+    OfferRetry,
     /// Our turn to refresh the session (RFC 4028 section 10).
-    Refresh,
+    SessionRefresh,
     /// The session was not refreshed: the call ends (RFC 4028 section 10).
     SessionEnd,
     /// A phone's subscription ends (RFC 6665 section 4.2.2).
-    WatchEnd,
-    /// A phone's request has waited for its answer for too long.
-    Unanswered,
+    SubscriptionEnd,
+    /// A request of a phone that the caller of the core has to answer has waited for too long.
+    NoAnswer,
     /// The built-in phone's turn to refresh its registration (RFC 3261 section 10.2.4).
     RegistrationRefresh,
+    /// A binding of the registrar expires (RFC 3261 section 10.3).
+    RegistrationEnd,
+    /// Completed transactions are forgotten (timers D, I, J, K, and M of RFC 6026).
+    CompletedEnd,
 }
 
 impl Timer {
     const FIRST: Self = Self::A;
-    const LAST: Self = Self::RegistrationRefresh;
+    const LAST: Self = Self::CompletedEnd;
 
-    /// Why somebody is woken.
-    pub(crate) const fn reason(self) -> &'static str {
+    /// The reason in words, for logs.
+    pub const fn reason(self) -> &'static str {
         match self {
-            Self::A => "send the INVITE again",
+            Self::A => "retransmit the INVITE",
             Self::B => "give the INVITE up",
-            Self::E => "send the request again",
+            Self::E => "retransmit the request",
             Self::F => "give the request up",
-            Self::G => "send the refusal again",
+            Self::G => "retransmit the refusal",
             Self::H => "stop waiting for the ACK of a refusal",
             Self::L => "forget an accepted INVITE",
-            Self::AnswerAgain => "send the 200 again",
+            Self::OkRetransmission => "retransmit the 200",
             Self::NoAck => "end a call whose ACK never came",
             Self::RingLimit => "stop ringing",
-            Self::Fade => "forget phones that were cancelled",
-            Self::ProvisionalAgain => "send the ringing again",
-            Self::NoPrack => "refuse a phone that does not acknowledge its ringing",
-            Self::OfferAgain => "make an offer again",
-            Self::Refresh => "refresh the session",
+            Self::NoFinalResponse => "forget phones that were cancelled",
+            Self::ProvisionalRetransmission => "retransmit the 180",
+            Self::NoPrack => "refuse a phone that does not acknowledge its 180",
+            Self::OfferRetry => "make an offer again",
+            Self::SessionRefresh => "refresh the session",
             Self::SessionEnd => "end a call that was not refreshed",
-            Self::WatchEnd => "end a subscription",
-            Self::Unanswered => "answer a request that nobody answered",
+            Self::SubscriptionEnd => "end a subscription",
+            Self::NoAnswer => "answer a request that had no answer in time",
             Self::RegistrationRefresh => "refresh the registration",
+            Self::RegistrationEnd => "end a registration",
+            Self::CompletedEnd => "forget completed transactions",
         }
     }
 }
 
-/// The waits of many machines. Setting a wait again moves it.
+/// The timers of many machines. Setting a timer again moves it.
 #[derive(Debug)]
-pub(crate) struct Alarms<K> {
+pub(crate) struct Timers<K> {
     by_time: BTreeSet<(Instant, K, Timer)>,
     by_key: BTreeMap<(K, Timer), Instant>,
 }
 
-impl<K: Copy + Ord> Alarms<K> {
+impl<K: Copy + Ord> Timers<K> {
     pub(crate) const fn new() -> Self {
         Self {
             by_time: BTreeSet::new(),
@@ -135,7 +142,7 @@ impl<K: Copy + Ord> Alarms<K> {
         }
     }
 
-    /// Takes out the earliest wait that has ended.
+    /// Takes out the earliest timer that has run out.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(K, Timer)> {
         let (at, key, timer) = *self.by_time.first()?;
         if at > now {
@@ -145,10 +152,8 @@ impl<K: Copy + Ord> Alarms<K> {
         Some((key, timer))
     }
 
-    pub(crate) fn next(&self) -> Option<(Instant, &'static str)> {
-        self.by_time
-            .first()
-            .map(|(at, _, timer)| (*at, timer.reason()))
+    pub(crate) fn next(&self) -> Option<(Instant, Timer)> {
+        self.by_time.first().map(|(at, _, timer)| (*at, *timer))
     }
 }
 
@@ -169,14 +174,14 @@ mod tests {
     #[test]
     fn a_wait_that_is_moved_ends_once_and_late() {
         let start = some_instant();
-        let mut alarms = Alarms::new();
-        alarms.set(1_u64, Timer::A, start);
-        alarms.set(1, Timer::A, start + T1);
-        alarms.set(2, Timer::B, start + T2);
-        assert_eq!(alarms.pop(start), None);
-        assert_eq!(alarms.next(), Some((start + T1, Timer::A.reason())));
-        assert_eq!(alarms.pop(start + T1), Some((1, Timer::A)));
-        alarms.clear_all(2);
-        assert_eq!(alarms.next(), None);
+        let mut timers = Timers::new();
+        timers.set(1_u64, Timer::A, start);
+        timers.set(1, Timer::A, start + T1);
+        timers.set(2, Timer::B, start + T2);
+        assert_eq!(timers.pop(start), None);
+        assert_eq!(timers.next(), Some((start + T1, Timer::A)));
+        assert_eq!(timers.pop(start + T1), Some((1, Timer::A)));
+        timers.clear_all(2);
+        assert_eq!(timers.next(), None);
     }
 }

@@ -94,7 +94,7 @@ impl Desk {
         let line = std::iter::once((String::new(), &mut self.line));
         let calls = self.calls.iter_mut().map(|(id, ua)| (id.clone(), ua));
         for (id, ua) in line.chain(calls) {
-            if ua.next_alarm().is_some_and(|(at, _)| at <= now) {
+            if ua.next_timeout().is_some_and(|(at, _)| at <= now) {
                 ua.handle_timeout(now);
             }
             while let Some(say) = ua.poll() {

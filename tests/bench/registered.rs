@@ -57,7 +57,7 @@ pub(crate) fn measure() {
             );
         }
         now += EMPTY;
-        while agent.next_alarm().is_some_and(|(at, _)| at <= now) {
+        while agent.next_timeout().is_some_and(|(at, _)| at <= now) {
             agent.handle_timeout(now);
         }
         before.get_or_insert_with(|| own.anonymous());

@@ -101,7 +101,7 @@ impl Desk {
             let now = Instant::now();
             let alarm = self
                 .agent
-                .next_alarm()
+                .next_timeout()
                 .map_or(now + LONGEST_NAP, |(alarm, _)| alarm);
             if alarm <= now {
                 self.agent.handle_timeout(now);

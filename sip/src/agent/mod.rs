@@ -1,6 +1,6 @@
 //! The SIP server that phones see: registrar, user agent server and user agent client in one.
 //!
-//! This file is the outside: commands in, outputs and alarms out. What happens to a message is in `receive` (whom it is
+//! This file is the outside: commands in, outputs and timers out. What happens to a message is in `receive` (whom it is
 //! for) and `admit` (strangers: REGISTER and new INVITEs), `beside` has texts and subscriptions; what happens to a call is
 //! in the legs. Nothing here routes a call to another line or reads a body.
 
@@ -22,6 +22,7 @@ use crate::leg::placed::{Call, Placed};
 use crate::leg::reach::Reached;
 use crate::random::Random;
 use crate::registrar::Registrar;
+use crate::timers::Timer;
 use crate::transaction::Unanswered;
 
 /// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
@@ -77,11 +78,11 @@ impl Agent {
         }
     }
 
-    /// Time passed. Call at or after the instant of [`next_alarm`](Self::next_alarm).
+    /// Time passed. Call at or after the instant of [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         let unanswered = self.board.transactions.handle_timeout(now);
         self.tell_unanswered(unanswered, now);
-        while let Some((leg, timer)) = self.board.alarms.pop(now) {
+        while let Some((leg, timer)) = self.board.timers.pop(now) {
             self.step(leg, |leg, board| leg.handle_timer(timer, board, now));
         }
         for user in self.registrar.expire(now) {
@@ -257,14 +258,14 @@ impl Agent {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why.
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+    pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
         let board = &self.board;
-        let alarms = [
-            board.transactions.next_alarm(),
-            board.alarms.next(),
-            self.registrar.next_alarm(),
+        let timers = [
+            board.transactions.next_timeout(),
+            board.timers.next(),
+            self.registrar.next_timeout(),
         ];
-        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What was counted so far.
@@ -281,7 +282,7 @@ impl Agent {
             Some(next) => {
                 self.legs.insert(id, next);
             }
-            None => self.board.alarms.clear_all(id),
+            None => self.board.timers.clear_all(id),
         }
         self.legs.extend(self.board.newborn.drain(..));
         for flow in self.board.deaf.drain(..) {

@@ -5,7 +5,7 @@
 //! module adds what a phone decides. Transfer, hold, several lines and TCP are not here, and neither are sockets and audio.
 //!
 //! Driven as the agent is: one input or command, then [`PhoneClient::poll`] until `None`, then sleep until
-//! [`PhoneClient::next_alarm`].
+//! [`PhoneClient::next_timeout`].
 
 mod uac;
 mod uas;
@@ -19,7 +19,7 @@ use crate::flow::{Flow, Transport};
 use crate::leg::unconfirmed::Unconfirmed;
 use crate::message::{Message, Method, Request, parse};
 use crate::random::Random;
-use crate::timers::{Alarms, Timer};
+use crate::timers::{Timer, Timers};
 use crate::transaction::{Received, TransactionId, Transactions};
 use crate::{Password, User};
 
@@ -91,7 +91,7 @@ pub struct PhoneClient {
     flow: Flow,
     random: Random,
     transactions: Transactions<Purpose>,
-    alarms: Alarms<Purpose>,
+    timers: Timers<Purpose>,
     registering: Registering,
     call: Call,
     events: VecDeque<PhoneEvent>,
@@ -158,7 +158,7 @@ impl PhoneClient {
             flow,
             random,
             transactions: Transactions::new(),
-            alarms: Alarms::new(),
+            timers: Timers::new(),
             registering,
             call: Call::None,
             events: VecDeque::new(),
@@ -191,20 +191,20 @@ impl PhoneClient {
         }
     }
 
-    /// Time passed. Call at or after the instant of [`next_alarm`](Self::next_alarm).
+    /// Time passed. Call at or after the instant of [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         for unanswered in self.transactions.handle_timeout(now) {
             self.handle_unanswered(&unanswered);
         }
-        while let Some((key, timer)) = self.alarms.pop(now) {
+        while let Some((key, timer)) = self.timers.pop(now) {
             match (timer, &mut self.call) {
                 (Timer::RegistrationRefresh, _) => self.register(now),
                 (Timer::RingLimit, Call::Outgoing { transaction, .. }) => {
                     self.transactions.forget(*transaction);
                     self.finish_call(Method::Invite, 408);
                 }
-                (Timer::AnswerAgain, Call::Answered { ok, .. }) => {
-                    ok.repeat(key, &mut self.transactions, &mut self.alarms, now);
+                (Timer::OkRetransmission, Call::Answered { ok, .. }) => {
+                    ok.repeat(key, &mut self.transactions, &mut self.timers, now);
                 }
                 (Timer::NoAck, Call::Answered { .. }) => self.hang_up(now),
                 _ => {}
@@ -223,9 +223,9 @@ impl PhoneClient {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why. Completed transactions wake no phone:
     /// they are forgotten when something else does.
     #[must_use]
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let alarms = [self.transactions.next_retransmission(), self.alarms.next()];
-        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
+    pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let timers = [self.transactions.next_retransmission(), self.timers.next()];
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 }
 

@@ -61,7 +61,7 @@ impl Pair {
 
     /// Moves time to the next alarm of either phone.
     fn wait(&mut self) {
-        let alarm = [self.a.next_alarm(), self.b.next_alarm()]
+        let alarm = [self.a.next_timeout(), self.b.next_timeout()]
             .into_iter()
             .flatten()
             .min()
@@ -120,7 +120,7 @@ fn a_call_is_placed_answered_and_ended_by_either_side() {
             pair.heard,
             [('a', PhoneEvent::HungUp), ('b', PhoneEvent::HungUp)]
         );
-        assert_eq!((pair.a.next_alarm(), pair.b.next_alarm()), (None, None));
+        assert_eq!((pair.a.next_timeout(), pair.b.next_timeout()), (None, None));
     }
 }
 
@@ -139,7 +139,7 @@ fn every_lost_datagram_of_a_call_is_made_good() {
         pair.b.answer(b"answer".to_vec(), pair.now);
         pair.lose = lost.min(2);
         pair.settle();
-        while pair.b.next_alarm().is_some() {
+        while pair.b.next_timeout().is_some() {
             pair.wait();
         }
         assert_eq!(pair.heard, talking(), "{lost}");
@@ -195,7 +195,7 @@ fn a_line_that_says_nothing_is_given_up() {
             Some(ClientOutput::Send(_)) => sent += 1,
             Some(ClientOutput::Event(event)) => break event,
             None => {
-                let (at, _) = phone.next_alarm().unwrap();
+                let (at, _) = phone.next_timeout().unwrap();
                 phone.handle_timeout(at);
             }
         }

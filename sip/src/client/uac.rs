@@ -67,7 +67,7 @@ impl PhoneClient {
     pub fn hang_up(&mut self, now: Instant) {
         self.call = match std::mem::replace(&mut self.call, Call::None) {
             Call::Answered { dialog, .. } | Call::Established { dialog, .. } => {
-                Unconfirmed::stop(Purpose::Call, &mut self.alarms);
+                Unconfirmed::stop(Purpose::Call, &mut self.timers);
                 self.bye(dialog, now)
             }
             Call::Outgoing {
@@ -119,7 +119,7 @@ impl PhoneClient {
         if response.status < 300 {
             let refresh = now + Duration::from_secs(u64::from(EXPIRES / 2));
             let timer = Timer::RegistrationRefresh;
-            self.alarms.set(Purpose::Registration, timer, refresh);
+            self.timers.set(Purpose::Registration, timer, refresh);
             return self.events.push_back(PhoneEvent::Registered);
         }
         match self.authorized(&request, response) {
@@ -147,7 +147,7 @@ impl PhoneClient {
             } if *invited == transaction => match status {
                 ..200 => {
                     let limit = now + RING_LIMIT;
-                    self.alarms.set(Purpose::Call, Timer::RingLimit, limit);
+                    self.timers.set(Purpose::Call, Timer::RingLimit, limit);
                     if matches!(status, 180 | 183) {
                         self.events.push_back(PhoneEvent::RemoteRinging);
                     }
@@ -176,7 +176,7 @@ impl PhoneClient {
         else {
             return;
         };
-        self.alarms.clear(Purpose::Call, Timer::RingLimit);
+        self.timers.clear(Purpose::Call, Timer::RingLimit);
         let Some(dialog) = Dialog::from_response(&invite, ok, essentials, self.flow) else {
             return self.refused(Method::Invite, 400);
         };
@@ -206,7 +206,7 @@ impl PhoneClient {
             return;
         };
         let invite = (!is_cancelled).then(|| invite.clone());
-        self.alarms.clear(Purpose::Call, Timer::RingLimit);
+        self.timers.clear(Purpose::Call, Timer::RingLimit);
         match invite.and_then(|invite| self.authorized(&invite, response)) {
             Some((invite, _)) => self.start_invite(invite, now),
             None => self.finish_call(Method::Invite, response.status),

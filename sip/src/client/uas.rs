@@ -46,8 +46,8 @@ impl PhoneClient {
             is_awaited: true,
             pause: T1,
         };
-        let (transactions, alarms) = (&mut self.transactions, &mut self.alarms);
-        let ok = ok.start(Purpose::Call, transactions, alarms, now);
+        let (transactions, timers) = (&mut self.transactions, &mut self.timers);
+        let ok = ok.start(Purpose::Call, transactions, timers, now);
         self.call = Call::Answered { dialog, ok };
     }
 
@@ -111,7 +111,7 @@ impl PhoneClient {
             Call::Answered { dialog, ok }
                 if is_in(&dialog, essentials) && ok.number == essentials.cseq.number =>
             {
-                Unconfirmed::stop(Purpose::Call, &mut self.alarms);
+                Unconfirmed::stop(Purpose::Call, &mut self.timers);
                 self.transactions.confirm(ok.transaction, now);
                 self.events.push_back(PhoneEvent::Confirmed);
                 Call::Established { dialog, ack: None }
@@ -160,7 +160,7 @@ impl PhoneClient {
             return self.respond(transaction, request, 481, now);
         }
         self.respond(transaction, request, 200, now);
-        Unconfirmed::stop(Purpose::Call, &mut self.alarms);
+        Unconfirmed::stop(Purpose::Call, &mut self.timers);
         self.call = Call::None;
         self.events.push_back(PhoneEvent::HungUp);
     }

@@ -9,7 +9,7 @@ use crate::event::{Event, LegId};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
 use crate::random::Random;
-use crate::timers::Alarms;
+use crate::timers::Timers;
 use crate::transaction::{TransactionId, Transactions};
 
 /// The methods we understand (RFC 3261 section 20.5).
@@ -25,7 +25,7 @@ pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer"
 pub(crate) struct Board {
     pub(crate) transactions: Transactions<LegId>,
     pub(crate) dialogs: BTreeMap<DialogId, LegId>,
-    pub(crate) alarms: Alarms<LegId>,
+    pub(crate) timers: Timers<LegId>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) random: Random,
     /// Legs that came to be while another leg was moved.
@@ -40,7 +40,7 @@ impl Board {
         Self {
             transactions: Transactions::new(),
             dialogs: BTreeMap::new(),
-            alarms: Alarms::new(),
+            timers: Timers::new(),
             events: VecDeque::new(),
             random,
             newborn: Vec::new(),

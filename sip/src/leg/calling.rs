@@ -53,7 +53,7 @@ impl Calling {
             .transactions
             .respond(transaction, &Response::to(&invite, 100), now);
         board.dialogs.insert(dialog.id.clone(), id);
-        board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
+        board.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         Self {
             id,
             user,
@@ -113,7 +113,7 @@ impl Calling {
         if let Some(session) = self.session {
             session.write_answer(&mut response);
         }
-        board.alarms.clear_all(self.id);
+        board.timers.clear_all(self.id);
         let ok = Unconfirmed {
             transaction: self.transaction,
             response,
@@ -161,7 +161,7 @@ impl Calling {
         board: &mut Board,
         now: Instant,
     ) -> Option<Leg> {
-        if let (Some(reliable), Timer::ProvisionalAgain) = (&mut self.reliable, timer) {
+        if let (Some(reliable), Timer::ProvisionalRetransmission) = (&mut self.reliable, timer) {
             reliable.repeat((self.id, self.transaction), board, now);
             return Some(Leg::Calling(self));
         }

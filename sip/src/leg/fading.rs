@@ -89,7 +89,9 @@ impl Fading {
         if self.branches.is_empty() {
             return None;
         }
-        board.alarms.set(self.id, Timer::Fade, now + PATIENCE);
+        board
+            .timers
+            .set(self.id, Timer::NoFinalResponse, now + PATIENCE);
         Some(self)
     }
 }

@@ -113,7 +113,7 @@ impl Talking {
                     pause: T1,
                 };
                 self.unconfirmed =
-                    Some(ok.start(self.id, &mut board.transactions, &mut board.alarms, now));
+                    Some(ok.start(self.id, &mut board.transactions, &mut board.timers, now));
             } else {
                 board
                     .transactions

@@ -59,7 +59,7 @@ impl Talking {
             return;
         }
         let Some(wish) = self.wish.take() else { return };
-        board.alarms.clear(self.id, Timer::OfferAgain);
+        board.timers.clear(self.id, Timer::OfferRetry);
         let branch = board.random.branch();
         let by_update = wish == Wish::Refresh && self.phone.takes_update;
         let method = if by_update {
@@ -105,7 +105,7 @@ impl Talking {
         let (least, most) = if self.is_ours { (210, 400) } else { (0, 200) };
         let wait = Duration::from_millis(10 * board.random.between(least, most));
         self.wish.get_or_insert(wish);
-        board.alarms.set(self.id, Timer::OfferAgain, now + wait);
+        board.timers.set(self.id, Timer::OfferRetry, now + wait);
     }
 
     /// A final answer to what we said.
@@ -142,7 +142,7 @@ impl Talking {
             }
             _ => self.refused_ours(&ours, status, board),
         }
-        if !board.alarms.is_set(self.id, Timer::OfferAgain) {
+        if !board.timers.is_set(self.id, Timer::OfferRetry) {
             self.try_wish(board, now);
         }
         Some(Leg::Talking(self))

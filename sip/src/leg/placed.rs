@@ -100,7 +100,7 @@ impl Placed {
                 });
             }
         }
-        board.alarms.set(id, Timer::RingLimit, now + RING_LIMIT);
+        board.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         (!branches.is_empty()).then_some(Self {
             id,
             user: call.user.clone(),
@@ -196,7 +196,7 @@ impl Placed {
             return self.lose(answer.transaction, 500, board, now);
         };
         let branch = self.branches.swap_remove(index);
-        board.alarms.clear_all(self.id);
+        board.timers.clear_all(self.id);
         Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
         dialog.count_from(branch.early.sequence());
         let sdp = branch.early.sdp(answer.response);
@@ -250,7 +250,7 @@ impl Placed {
     }
 
     pub(crate) fn hang_up(self, reason: HangUp, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.alarms.clear_all(self.id);
+        board.timers.clear_all(self.id);
         Fading::begin(self.id, self.branches, reason, board, now).map(Leg::Fading)
     }
 }

@@ -38,8 +38,10 @@ impl Reliable {
         response.headers.push(Name::Require, "100rel");
         response.headers.push(Name::RSeq, rseq.to_string());
         board.transactions.respond(invite, &response, now);
-        board.alarms.set(id, Timer::ProvisionalAgain, now + T1);
-        board.alarms.set(id, Timer::NoPrack, now + PATIENCE);
+        board
+            .timers
+            .set(id, Timer::ProvisionalRetransmission, now + T1);
+        board.timers.set(id, Timer::NoPrack, now + PATIENCE);
         Self {
             response,
             rseq,
@@ -58,8 +60,8 @@ impl Reliable {
         board.transactions.respond(invite, &self.response, now);
         self.pause *= 2;
         board
-            .alarms
-            .set(id, Timer::ProvisionalAgain, now + self.pause);
+            .timers
+            .set(id, Timer::ProvisionalRetransmission, now + self.pause);
     }
 
     /// Judges a PRACK: the status for it. 481 if it acknowledges something else.
@@ -69,8 +71,8 @@ impl Reliable {
             return 481;
         }
         self.is_acknowledged = true;
-        board.alarms.clear(id, Timer::ProvisionalAgain);
-        board.alarms.clear(id, Timer::NoPrack);
+        board.timers.clear(id, Timer::ProvisionalRetransmission);
+        board.timers.clear(id, Timer::NoPrack);
         200
     }
 

@@ -106,8 +106,8 @@ impl Session {
 
     /// Sets the waits, from a refresh or the call's beginning on (section 10).
     pub(crate) fn arm(session: Option<Self>, id: LegId, board: &mut Board, now: Instant) {
-        board.alarms.clear(id, Timer::Refresh);
-        board.alarms.clear(id, Timer::SessionEnd);
+        board.timers.clear(id, Timer::SessionRefresh);
+        board.timers.clear(id, Timer::SessionEnd);
         let Some(Self {
             interval,
             is_ours_to_refresh,
@@ -118,12 +118,12 @@ impl Session {
         };
         let whole = Duration::from_secs(interval.into());
         if is_ours_to_refresh {
-            board.alarms.set(id, Timer::Refresh, now + whole / 2);
-            board.alarms.set(id, Timer::SessionEnd, now + whole);
+            board.timers.set(id, Timer::SessionRefresh, now + whole / 2);
+            board.timers.set(id, Timer::SessionEnd, now + whole);
         } else {
             let early = Duration::from_secs(u64::from(interval / 3).min(32));
             board
-                .alarms
+                .timers
                 .set(id, Timer::SessionEnd, now + whole.saturating_sub(early));
         }
     }

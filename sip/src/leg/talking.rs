@@ -103,7 +103,7 @@ impl Talking {
         let mut talking = Self::new(parties, dialog, false);
         talking.said.clone_from(&ok.response.body);
         talking.unconfirmed =
-            Some(ok.start(talking.id, &mut board.transactions, &mut board.alarms, now));
+            Some(ok.start(talking.id, &mut board.transactions, &mut board.timers, now));
         talking
     }
 
@@ -273,7 +273,7 @@ impl Talking {
         let Some(unconfirmed) = self.unconfirmed.take_if(|waiting| waiting.number == number) else {
             return Some(Leg::Talking(self));
         };
-        Unconfirmed::stop(self.id, &mut board.alarms);
+        Unconfirmed::stop(self.id, &mut board.timers);
         board.transactions.confirm(unconfirmed.transaction, now);
         if self.is_closing {
             board.bye(&mut self.dialog, now);
@@ -325,12 +325,12 @@ impl Talking {
         now: Instant,
     ) -> Option<Leg> {
         match (self.unconfirmed.as_mut(), timer) {
-            (Some(unconfirmed), Timer::AnswerAgain) => {
-                unconfirmed.repeat(self.id, &mut board.transactions, &mut board.alarms, now)
+            (Some(unconfirmed), Timer::OkRetransmission) => {
+                unconfirmed.repeat(self.id, &mut board.transactions, &mut board.timers, now)
             }
             (Some(_), Timer::NoAck) | (_, Timer::SessionEnd) => return self.lose_phone(board, now),
-            (_, Timer::Refresh) => self.refresh_session(board, now),
-            (_, Timer::OfferAgain) => self.try_wish(board, now),
+            (_, Timer::SessionRefresh) => self.refresh_session(board, now),
+            (_, Timer::OfferRetry) => self.try_wish(board, now),
             _ => {}
         }
         Some(Leg::Talking(self))

@@ -38,7 +38,7 @@ impl TextIn {
         now: Instant,
     ) {
         let id = board.new_leg();
-        board.alarms.set(id, Timer::Unanswered, now + ANSWER_LIMIT);
+        board.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
         let kind = request
             .headers
             .text(&Name::ContentType)

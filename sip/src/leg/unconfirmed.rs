@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::message::Response;
-use crate::timers::{Alarms, PATIENCE, T2, Timer};
+use crate::timers::{PATIENCE, T2, Timer, Timers};
 use crate::transaction::{TransactionId, Transactions};
 
 /// A 200 of ours whose ACK has not come.
@@ -24,12 +24,12 @@ impl Unconfirmed {
         self,
         key: K,
         transactions: &mut Transactions<K>,
-        alarms: &mut Alarms<K>,
+        timers: &mut Timers<K>,
         now: Instant,
     ) -> Self {
         transactions.respond(self.transaction, &self.response, now);
-        alarms.set(key, Timer::AnswerAgain, now + self.pause);
-        alarms.set(key, Timer::NoAck, now + PATIENCE);
+        timers.set(key, Timer::OkRetransmission, now + self.pause);
+        timers.set(key, Timer::NoAck, now + PATIENCE);
         self
     }
 
@@ -37,17 +37,17 @@ impl Unconfirmed {
         &mut self,
         key: K,
         transactions: &mut Transactions<K>,
-        alarms: &mut Alarms<K>,
+        timers: &mut Timers<K>,
         now: Instant,
     ) {
         transactions.respond(self.transaction, &self.response, now);
         self.pause = T2.min(self.pause * 2);
-        alarms.set(key, Timer::AnswerAgain, now + self.pause);
+        timers.set(key, Timer::OkRetransmission, now + self.pause);
     }
 
     /// The ACK is here, or will not come.
-    pub(crate) fn stop<K: Copy + Ord>(key: K, alarms: &mut Alarms<K>) {
-        alarms.clear(key, Timer::AnswerAgain);
-        alarms.clear(key, Timer::NoAck);
+    pub(crate) fn stop<K: Copy + Ord>(key: K, timers: &mut Timers<K>) {
+        timers.clear(key, Timer::OkRetransmission);
+        timers.clear(key, Timer::NoAck);
     }
 }

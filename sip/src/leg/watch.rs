@@ -54,7 +54,7 @@ impl Watch {
         now: Instant,
     ) -> Self {
         board.dialogs.insert(dialog.id.clone(), id);
-        board.alarms.set(id, Timer::Unanswered, now + ANSWER_LIMIT);
+        board.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
         let event = request
             .headers
             .get(&Name::Event)
@@ -92,7 +92,7 @@ impl Watch {
     ) -> Option<Leg> {
         self.state = Some(state);
         if let Some((transaction, request)) = self.asked.take() {
-            board.alarms.clear(self.id, Timer::Unanswered);
+            board.timers.clear(self.id, Timer::NoAnswer);
             let tag = self.dialog.id.local_tag.clone();
             self.grant((transaction, &request), Some(&tag), board, now);
         }
@@ -177,7 +177,9 @@ impl Watch {
             .push(Name::Expires, self.expires.to_string());
         board.transactions.respond(transaction, &response, now);
         self.until = now + Duration::from_secs(self.expires.into());
-        board.alarms.set(self.id, Timer::WatchEnd, self.until);
+        board
+            .timers
+            .set(self.id, Timer::SubscriptionEnd, self.until);
     }
 
     fn tell(&mut self, board: &mut Board, now: Instant) {
@@ -249,7 +251,7 @@ impl Watch {
         board.tell(Event::Unsubscribed {
             watch: WatchId(self.id),
         });
-        if timer == Timer::Unanswered {
+        if timer == Timer::NoAnswer {
             return self.refuse(480, board, now);
         }
         self.end("timeout", board, now)

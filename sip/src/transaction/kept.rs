@@ -12,7 +12,7 @@ use super::TransactionId;
 use super::key::Key;
 use super::source::Source;
 use crate::flow::Flow;
-use crate::timers::PATIENCE;
+use crate::timers::{PATIENCE, Timer};
 
 /// All that is kept, answers and places: 2,000 registrations a second for some 20 s, so that the first five repeats of
 /// a request (RFC 3261 section 17.1.2.1: after 0.5, 1.5, 3.5, 7.5 and 11.5 s) still find their answer.
@@ -103,8 +103,8 @@ impl<O> Finished<O> {
         self.next_clearing.get_or_insert(until);
     }
 
-    pub(super) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        Some((self.next_clearing?, "forget what was answered long ago"))
+    pub(super) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        Some((self.next_clearing?, Timer::CompletedEnd))
     }
 
     /// Clears away what no repeat can ask for any more, not more often than every second.

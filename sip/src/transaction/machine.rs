@@ -10,7 +10,7 @@ use super::invite_server::InviteServer;
 use super::kept::Again;
 use super::server::Server;
 use crate::flow::Flow;
-use crate::timers::{Alarms, Timer};
+use crate::timers::{Timer, Timers};
 
 /// Whether a machine goes on.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Reach<'a> {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,
     pub(super) now: Instant,
-    pub(super) alarms: &'a mut Alarms<TransactionId>,
+    pub(super) timers: &'a mut Timers<TransactionId>,
     pub(super) output: &'a mut VecDeque<(Flow, Vec<u8>)>,
 }
 
@@ -45,11 +45,11 @@ impl Reach<'_> {
     }
 
     pub(super) fn set(&mut self, timer: Timer, after: Duration) {
-        self.alarms.set(self.id, timer, self.now + after);
+        self.timers.set(self.id, timer, self.now + after);
     }
 
     pub(super) fn clear(&mut self, timer: Timer) {
-        self.alarms.clear(self.id, timer);
+        self.timers.clear(self.id, timer);
     }
 
     pub(super) fn is_reliable(&self) -> bool {

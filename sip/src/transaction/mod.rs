@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::flow::Flow;
-use crate::timers::{Alarms, Timer};
+use crate::timers::{Timer, Timers};
 use kept::{Finished, Kept};
 use key::Key;
 use machine::{After, Machine, Reach};
@@ -76,7 +76,7 @@ pub(crate) struct Transactions<O> {
     /// How many each source has sent.
     theirs: BTreeMap<Source, usize>,
     finished: Finished<O>,
-    alarms: Alarms<TransactionId>,
+    timers: Timers<TransactionId>,
     output: VecDeque<(Flow, Vec<u8>)>,
     last: u64,
 }
@@ -89,7 +89,7 @@ impl<O: Copy> Transactions<O> {
             ours: 0,
             theirs: BTreeMap::new(),
             finished: Finished::new(),
-            alarms: Alarms::new(),
+            timers: Timers::new(),
             output: VecDeque::new(),
             last: 0,
         }
@@ -105,13 +105,13 @@ impl<O: Copy> Transactions<O> {
     }
 
     /// The next wait of an open transaction.
-    pub(crate) fn next_retransmission(&self) -> Option<(Instant, &'static str)> {
-        self.alarms.next()
+    pub(crate) fn next_retransmission(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
     }
 
-    pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let alarms = [self.alarms.next(), self.finished.next_alarm()];
-        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, Timer)> {
+        let timers = [self.timers.next(), self.finished.next_timeout()];
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// Says which leg a transaction belongs to.
@@ -135,7 +135,7 @@ impl<O: Copy> Transactions<O> {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered<O>> {
         self.finished.handle_timeout(now);
         let mut unanswered = Vec::new();
-        while let Some((transaction, timer)) = self.alarms.pop(now) {
+        while let Some((transaction, timer)) = self.timers.pop(now) {
             let owner = self.owner(transaction);
             let is_given_up = matches!(timer, Timer::B | Timer::F);
             self.drive(transaction, now, |machine, reach| match machine {
@@ -191,7 +191,7 @@ impl<O: Copy> Transactions<O> {
     fn remove(&mut self, id: TransactionId) -> Option<Entry<O>> {
         let entry = self.entries.remove(&id)?;
         self.by_key.remove(&entry.key);
-        self.alarms.clear_all(id);
+        self.timers.clear_all(id);
         self.uncount(&entry);
         Some(entry)
     }
@@ -223,7 +223,7 @@ impl<O: Copy> Transactions<O> {
             id,
             flow,
             now,
-            alarms: &mut self.alarms,
+            timers: &mut self.timers,
             output: &mut self.output,
         };
         match step(&mut entry.machine, &mut reach) {

@@ -30,7 +30,7 @@ fn request(method: &str) -> Request {
 
 /// Lets all waits end; gives how often something was sent meanwhile.
 fn wait(table: &mut Table, now: Instant) -> usize {
-    while let Some((at, _)) = table.next_alarm().filter(|(at, _)| *at <= now + PATIENCE) {
+    while let Some((at, _)) = table.next_timeout().filter(|(at, _)| *at <= now + PATIENCE) {
         table.handle_timeout(at);
     }
     std::iter::from_fn(|| table.poll()).count()
@@ -50,7 +50,7 @@ fn every_way_to_answer_a_phone_ends_with_an_empty_table() {
             table.entries.is_empty() && table.by_key.is_empty() && table.finished.len() == 0,
             "{method} {status}"
         );
-        assert_eq!(table.next_alarm(), None);
+        assert_eq!(table.next_timeout(), None);
     }
 }
 
@@ -76,7 +76,7 @@ fn every_way_a_phone_answers_ends_with_an_empty_table() {
             table.entries.is_empty() && table.by_key.is_empty() && table.finished.len() == 0,
             "{method} {status}"
         );
-        assert_eq!(table.next_alarm(), None);
+        assert_eq!(table.next_timeout(), None);
     }
 }
 
@@ -162,5 +162,5 @@ fn what_is_kept_is_bounded_and_the_fullest_source_loses_its_oldest() {
     assert_eq!(repeat(1), (Absorbed::No, None));
     assert_eq!(repeat(1_999).0, Absorbed::Yes);
     wait(&mut table, now);
-    assert_eq!((table.finished.len(), table.next_alarm()), (0, None));
+    assert_eq!((table.finished.len(), table.next_timeout()), (0, None));
 }

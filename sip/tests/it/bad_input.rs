@@ -128,7 +128,7 @@ fn answers_to_repeats_without_state_are_the_same() {
     let first = alice.ask(&mut world, &invite);
     assert_eq!(alice.ask(&mut world, &invite), first);
     assert!(first.headers.to().unwrap().tag().is_some());
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn strangers_cost_no_memory() {
         let invite = stranger.request(&mut world, Method::Invite, "sip:1@127.0.0.1");
         assert_eq!(stranger.ask(&mut world, &invite).status, 401);
     }
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn a_phone_that_never_stops_ringing_is_stopped() {
         Some("CANCEL")
     );
     world.advance(Duration::from_secs(120));
-    let left = world.agent.next_alarm();
+    let left = world.agent.next_timeout();
     assert!(left.is_none(), "{left:?}");
 }
 

@@ -35,7 +35,7 @@ fn a_call_is_rung_answered_confirmed_and_hung_up_by_the_phone() {
         }
     );
     world.advance(Duration::from_secs(60));
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
     assert_eq!(world.inbox(alice.flow), []);
     let bye = call.request(&alice, &mut world, Method::Bye);
     assert_eq!(alice.ask(&mut world, &bye).status, 200);
@@ -157,7 +157,7 @@ fn a_refusal_is_repeated_until_its_ack() {
     world.advance(Duration::from_secs(60));
     assert_eq!(world.inbox(alice.flow), []);
     assert_eq!(world.events(), []);
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn over_a_stream_refusals_are_not_repeated() {
         &mut world,
         &Call::of(&call.invite, &refusals[0]).ack_of_refusal(),
     );
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_closed_stream_cancels_the_call() {
     world.agent.handle_flow_closed(alice.flow, world.now);
     world.drain();
     assert_eq!(world.event(), Event::Cancelled { leg });
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]

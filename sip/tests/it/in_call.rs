@@ -282,5 +282,5 @@ fn a_long_call_leaves_nothing_behind_in_the_tables() {
     }
     world.agent.hang_up(leg, HangUp::Normal, world.now);
     world.advance(Duration::from_secs(40));
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_sip::message::{Message, Method, Request, Response};
-use ringfence_sip::{Event, HangUp, LegId};
+use ringfence_sip::{Event, HangUp, LegId, Timer};
 
 use crate::world::{ANSWER, Call, OFFER, Phone, World, caller, phone, user};
 
@@ -147,9 +147,9 @@ impl Lossy {
     fn assert_quiet(&mut self, seed: u64) {
         self.run(700, |_| false);
         assert!(!self.is_up, "seed {seed}: the phone believes in a call");
-        let alarm = self.world.agent.next_alarm().map(|(_, reason)| reason);
+        let alarm = self.world.agent.next_timeout().map(|(_, timer)| timer);
         assert!(
-            matches!(alarm, None | Some("end a registration")),
+            matches!(alarm, None | Some(Timer::RegistrationEnd)),
             "seed {seed}: {alarm:?}"
         );
     }

@@ -68,7 +68,7 @@ fn a_text_that_nobody_answers_is_answered_480() {
     world.advance(Duration::from_secs(21));
     assert_eq!(world.statuses(alice.flow), [480]);
     world.advance(Duration::from_secs(33));
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_phone_that_answers_no_notify_keeps_its_call() {
     assert_eq!(world.events(), []);
     world.agent.hang_up(leg, HangUp::Normal, world.now);
     world.advance(Duration::from_secs(40));
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]

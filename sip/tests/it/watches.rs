@@ -126,7 +126,7 @@ fn a_refresh_prolongs_and_tells_the_state_again_and_zero_ends() {
     late.headers.push(Name::Expires, "60");
     assert_eq!(alice.ask(&mut world, &late).status, 481);
     world.advance(seconds(60));
-    assert_eq!(world.agent.next_alarm(), None);
+    assert_eq!(world.agent.next_timeout(), None);
 }
 
 #[test]

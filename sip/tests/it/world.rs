@@ -98,8 +98,8 @@ impl World {
     /// Lets time pass, alarm by alarm.
     pub(crate) fn advance(&mut self, by: Duration) {
         let end = self.now + by;
-        while let Some((at, reason)) = self.agent.next_alarm().filter(|(at, _)| *at <= end) {
-            assert!(!reason.is_empty());
+        while let Some((at, timer)) = self.agent.next_timeout().filter(|(at, _)| *at <= end) {
+            assert!(!timer.reason().is_empty());
             self.now = self.now.max(at);
             self.agent.handle_timeout(self.now);
             self.drain();

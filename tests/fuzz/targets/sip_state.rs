@@ -284,7 +284,7 @@ impl Town {
         let end = self.now + span;
         // Every handled timeout is removed, and the state machines set fewer and fewer new ones.
         let mut left = 200_000_u32;
-        while let Some((at, _)) = self.agent.next_alarm().filter(|(at, _)| *at <= end) {
+        while let Some((at, _)) = self.agent.next_timeout().filter(|(at, _)| *at <= end) {
             left = left.checked_sub(1).expect("time passes");
             self.now = self.now.max(at);
             self.agent.handle_timeout(self.now);
@@ -362,7 +362,7 @@ fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
     }
     town.wait(Duration::from_secs(2 * 86_400));
     assert!(
-        town.agent.next_alarm().is_none(),
+        town.agent.next_timeout().is_none(),
         "something waits for ever"
     );
 });
