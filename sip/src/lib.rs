@@ -49,6 +49,7 @@ mod dialog;
 mod event;
 mod flow;
 mod framer;
+mod hex;
 mod leg;
 mod random;
 mod registrar;

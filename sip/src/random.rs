@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::digest::hex;
+use crate::hex::hex;
 use crate::message::MAGIC_COOKIE;
 
 /// The dice, and a key drawn from them.

@@ -6,6 +6,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::account::Password;
+use crate::hex::hex;
 
 /// The hash function of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,11 +98,6 @@ fn joined<D: md5::Digest>(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
         hash.update(part);
     }
     Zeroizing::new(hash.finalize().to_vec())
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -11,5 +11,4 @@ mod verifier;
 pub use client::{Challenge, answer};
 pub use hash::{Algorithm, ha1};
 
-pub(crate) use hash::hex;
 pub(crate) use verifier::{Verdict, Verifier};

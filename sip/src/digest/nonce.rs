@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::hash::hex;
+use crate::hex::hex;
 use crate::random::keyed;
 
 /// How long a nonce lives. A phone whose nonce is older is told `stale=true` and needs one more round trip.
