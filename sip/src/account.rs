@@ -69,7 +69,7 @@ pub struct Account {
     pub password: Password,
 }
 
-/// What an [`Agent`](crate::Agent) is made from.
+/// What an [`UserAgent`](crate::UserAgent) is made from.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The digest realm shown to phones (RFC 3261 section 22.1). Printable, without personal data.

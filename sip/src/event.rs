@@ -14,20 +14,20 @@ pub struct TextId(pub(crate) LegId);
 
 /// One phone's subscription. Never used again within an agent's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WatchId(pub(crate) LegId);
+pub struct SubscriptionId(pub(crate) LegId);
 
 /// Who is calling, as the called phone shall show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct CallerId {
     /// The number, written into the user part of From.
     pub number: String,
     /// A name for the display, if one is known.
     pub name: Option<String>,
 }
 
-impl std::fmt::Debug for Caller {
+impl std::fmt::Debug for CallerId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Caller(..)")
+        f.write_str("CallerId(..)")
     }
 }
 
@@ -98,32 +98,32 @@ impl Package {
 
 /// Which phones are told what they have not subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unasked {
+pub enum UnsolicitedPolicy {
     /// Those that list the package in Allow-Events when they register.
-    Listing,
+    AllowEvents,
     /// All that have not refused it.
     All,
 }
 
 /// Something written that a phone sends or is sent (RFC 3428), or is told of (RFC 6665).
 #[derive(Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct Body {
     /// The Content-Type.
-    pub kind: String,
-    /// The body, not read here.
-    pub body: Vec<u8>,
+    pub content_type: String,
+    /// The bytes, not read here.
+    pub bytes: Vec<u8>,
 }
 
-impl std::fmt::Debug for Written {
+impl std::fmt::Debug for Body {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Written(..)")
+        f.write_str("Body(..)")
     }
 }
 
-/// Why [`place`](crate::Agent::place) did not ring anyone.
+/// Why [`invite`](crate::UserAgent::invite) did not ring anyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PlaceError {
+pub enum RequestError {
     /// No phone is registered to the line.
     #[error("no phone is registered to this line")]
     NoPhone,
@@ -132,7 +132,7 @@ pub enum PlaceError {
     TooManyLegs,
 }
 
-/// What the caller of the agent has to do or to know. Drain with [`poll`](crate::Agent::poll) after every input.
+/// What the caller of the agent has to do or to know. Drain with [`poll`](crate::UserAgent::poll) after every input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Bytes for a phone.
@@ -221,7 +221,7 @@ pub enum Event {
         sdp: Vec<u8>,
     },
     /// The phone took an offer of ours, or says its sound anew because the session was refreshed.
-    Reanswered {
+    OfferAnswered {
         /// The leg.
         leg: LegId,
         /// Its answer.
@@ -257,10 +257,10 @@ pub enum Event {
         /// The user part of the address it is for, unescaped.
         to: String,
         /// What it says.
-        written: Written,
+        body: Body,
     },
     /// At least one phone of the line took a text of ours. The text is gone.
-    TextTaken {
+    TextAccepted {
         /// The text.
         text: TextId,
     },
@@ -271,10 +271,10 @@ pub enum Event {
         /// The telling one of the phones' statuses; 408 if none of them answered.
         status: u16,
     },
-    /// A phone wants to be told of something. Call `notify` with how it stands, or `refuse_watch`.
+    /// A phone wants to be told of something. Call `notify` with how it stands, or `refuse_subscription`.
     Subscribed {
         /// The new subscription.
-        watch: WatchId,
+        subscription: SubscriptionId,
         /// The line, proved by digest.
         user: User,
         /// What it wants to know.
@@ -283,9 +283,9 @@ pub enum Event {
         about: String,
     },
     /// A subscription ended: by the phone, by time, or because the phone is gone.
-    Unsubscribed {
+    SubscriptionEnded {
         /// The subscription.
-        watch: WatchId,
+        subscription: SubscriptionId,
     },
     /// The phone hung up, or its dialog died: no ACK, stream closed, 481. The leg is gone.
     HungUp {
@@ -307,15 +307,15 @@ impl Event {
             Self::Refused { .. } => "refused",
             Self::Confirmed { .. } => "confirmed",
             Self::Reoffer { .. } => "reoffer",
-            Self::Reanswered { .. } => "reanswered",
+            Self::OfferAnswered { .. } => "offer answered",
             Self::OfferRefused { .. } => "offer refused",
             Self::Digit { .. } => "digit",
             Self::Transfer { .. } => "transfer",
             Self::Text { .. } => "text",
-            Self::TextTaken { .. } => "text taken",
+            Self::TextAccepted { .. } => "text accepted",
             Self::TextRefused { .. } => "text refused",
             Self::Subscribed { .. } => "subscribed",
-            Self::Unsubscribed { .. } => "unsubscribed",
+            Self::SubscriptionEnded { .. } => "subscription ended",
             Self::HungUp { .. } => "hung up",
         }
     }

@@ -5,7 +5,7 @@ use crate::message::{MAX_MESSAGE, content_lengths, number};
 /// One piece of a stream.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// A whole message: give it to [`Agent::handle_packet`](crate::Agent::handle_packet).
+    /// A whole message: give it to [`UserAgent::handle_packet`](crate::UserAgent::handle_packet).
     Message(Vec<u8>),
     /// A double CRLF: write one CRLF back (RFC 5626 section 4.4.1).
     KeepAlive,

@@ -2,20 +2,20 @@
 //!
 //! The crate holds no socket, no clock, no thread. A machine is told bytes and time and answers with what to do:
 //!
-//! 1. `handle_*(input, now)` (or a command such as [`Agent::answer`]),
-//! 2. [`Agent::poll`] until `None`,
-//! 3. sleep until [`Agent::next_timeout`], then [`Agent::handle_timeout`].
+//! 1. `handle_*(input, now)` (or a command such as [`UserAgent::answer`]),
+//! 2. [`UserAgent::poll`] until `None`,
+//! 3. sleep until [`UserAgent::next_timeout`], then [`UserAgent::handle_timeout`].
 //!
 //! Randomness is a seed. A body is bytes: SDP is not read here.
 //!
 //! ```
 //! use std::time::Instant;
 //!
-//! use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
+//! use ringfence_sip::{Account, UserAgent, Algorithms, Config, Flow, Output, Password, Transport, User};
 //!
 //! let account = Account { user: User::new("alice"), password: Password::new("secret") };
 //! let config = Config { realm: "ringfence".into(), accounts: vec![account], algorithms: Algorithms::Md5 };
-//! let mut agent = Agent::new(config, [7; 32]);
+//! let mut agent = UserAgent::new(config, [7; 32]);
 //!
 //! // What a socket would have given us:
 //! let local = "127.0.0.1:5060".parse()?;
@@ -57,10 +57,10 @@ mod timers;
 mod transaction;
 
 pub use account::{Account, Algorithms, Config, Password, User};
-pub use agent::Agent;
+pub use agent::UserAgent;
 pub use event::{
-    Caller, Counters, Event, HangUp, LegId, Offer, Output, Package, PlaceError, TextId, TransferTo,
-    Unasked, WatchId, Written,
+    Body, CallerId, Counters, Event, HangUp, LegId, Offer, Output, Package, RequestError,
+    SubscriptionId, TextId, TransferTo, UnsolicitedPolicy,
 };
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};

@@ -15,8 +15,8 @@ use std::{
 };
 
 use ringfence_sip::{
-    Account, Agent, Algorithms, Caller, Config, Event, Flow, HangUp, LegId, Output, Password,
-    Transport, User,
+    Account, Algorithms, CallerId, Config, Event, Flow, HangUp, LegId, Output, Password, Transport,
+    User, UserAgent,
 };
 
 const LONGEST_NAP: Duration = Duration::from_millis(20);
@@ -52,7 +52,7 @@ impl B2bua {
             algorithms: Algorithms::default(),
         };
         let desk = Desk {
-            agent: Agent::new(config, [7; 32]),
+            agent: UserAgent::new(config, [7; 32]),
             socket,
             address,
             other: BTreeMap::new(),
@@ -87,7 +87,7 @@ impl Drop for B2bua {
 }
 
 struct Desk {
-    agent: Agent,
+    agent: UserAgent,
     socket: UdpSocket,
     address: SocketAddr,
     /// The other leg of each leg.
@@ -140,11 +140,11 @@ impl Desk {
                 sdp,
                 ..
             } => {
-                let caller = Caller {
+                let caller = CallerId {
                     number: user.as_str().to_owned(),
                     name: None,
                 };
-                match self.agent.place(&User::new(dialled), caller, sdp, now) {
+                match self.agent.invite(&User::new(dialled), caller, sdp, now) {
                     Ok(callee) => self.other.extend([(leg, callee), (callee, leg)]),
                     Err(_) => self.agent.refuse(leg, NOT_FOUND, now),
                 }
@@ -172,21 +172,23 @@ impl Desk {
             Event::Reoffer { leg, .. } => self.agent.refuse(leg, NOT_ACCEPTABLE_HERE, now),
             Event::Digit { leg, digit } => {
                 if let Some(&other) = self.other.get(&leg) {
-                    self.agent.press(other, digit, now);
+                    self.agent.send_digit(other, digit, now);
                 }
             }
             // Transfers, texts and subscriptions are refused.
-            Event::Transfer { leg, .. } => self.agent.transfer(leg, DECLINE, now),
+            Event::Transfer { leg, .. } => self.agent.notify_transfer(leg, DECLINE, now),
             Event::Text { text, .. } => self.agent.answer_text(text, NOT_ALLOWED, now),
-            Event::Subscribed { watch, .. } => self.agent.refuse_watch(watch, BAD_EVENT, now),
+            Event::Subscribed { subscription, .. } => {
+                self.agent.refuse_subscription(subscription, BAD_EVENT, now)
+            }
             Event::Registered { .. }
             | Event::Unregistered { .. }
             | Event::Confirmed { .. }
-            | Event::Reanswered { .. }
+            | Event::OfferAnswered { .. }
             | Event::OfferRefused { .. }
-            | Event::TextTaken { .. }
+            | Event::TextAccepted { .. }
             | Event::TextRefused { .. }
-            | Event::Unsubscribed { .. } => {}
+            | Event::SubscriptionEnded { .. } => {}
         }
     }
 

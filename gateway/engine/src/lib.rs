@@ -10,7 +10,7 @@
 //! ```
 //!
 //! One [`Engine`] serves all lines and phones of a machine. It owns the SIP side
-//! ([`ringfence_sip::Agent`]), the identities, the downloaded book and the state of every
+//! ([`ringfence_sip::UserAgent`]), the identities, the downloaded book and the state of every
 //! call. It does not own a call's media: it gives [`MediaOrder`]s and hears [`MediaEvent`]s,
 //! so that no sound packet passes through it.
 //!

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::receive::{Arrival, DEFAULT_PORT};
-use super::{Agent, MAX_LEGS, MAX_LEGS_OF_LINE};
+use super::{MAX_LEGS, MAX_LEGS_OF_LINE, UserAgent};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::Verdict;
@@ -20,7 +20,7 @@ use crate::message::{Headers, Name, Replaces, Response, Scheme, Via};
 use crate::registrar::{Effect, MIN_EXPIRES, Refusal, Registering};
 use crate::transaction::TransactionId;
 
-impl Agent {
+impl UserAgent {
     /// The line that the request proves; otherwise it has been challenged.
     pub(super) fn authenticate(&mut self, arrival: &Arrival, now: Instant) -> Option<User> {
         let Arrival {

@@ -5,12 +5,12 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::Agent;
+use super::UserAgent;
 use super::receive::Arrival;
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{
-    Caller, Event, LegId, Package, PlaceError, TextId, Unasked as Whom, WatchId, Written,
+    Body, CallerId, Event, LegId, Package, RequestError, SubscriptionId, TextId, UnsolicitedPolicy,
 };
 use crate::leg::Leg;
 use crate::leg::board::Board;
@@ -20,22 +20,22 @@ use crate::leg::unasked::{MAX_UNASKED, Unasked};
 use crate::leg::watch::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
 use crate::message::{Name, Scheme};
 
-impl Agent {
+impl UserAgent {
     /// Sends a text to all phones of a line, with the moment at which it was written if that is known; whoever gives one sees to it that
-    /// it is before the year 9999. `TextTaken` or `TextRefused` follows.
+    /// it is before the year 9999. `TextAccepted` or `TextRefused` follows.
     ///
     /// # Errors
-    /// [`PlaceError`] if it could be sent to nobody.
-    pub fn text(
+    /// [`RequestError`] if it could be sent to nobody.
+    pub fn send_text(
         &mut self,
         user: &User,
-        caller: &Caller,
-        (written, sent): (&Written, Option<SystemTime>),
+        caller: &CallerId,
+        (body, sent): (&Body, Option<SystemTime>),
         now: Instant,
-    ) -> Result<TextId, PlaceError> {
+    ) -> Result<TextId, RequestError> {
         let is_text = |leg: &&Leg| matches!(leg, Leg::TextOut(_));
         if self.legs.values().filter(is_text).count() >= MAX_TEXTS {
-            return Err(PlaceError::TooManyLegs);
+            return Err(RequestError::TooManyLegs);
         }
         let phones = self.reach(user, now)?;
         let id = self.board.new_leg();
@@ -43,12 +43,12 @@ impl Agent {
             id,
             &phones,
             (user, caller),
-            (written, sent),
+            (body, sent),
             &mut self.board,
             now,
         );
         self.legs
-            .insert(id, Leg::TextOut(text.ok_or(PlaceError::TooManyLegs)?));
+            .insert(id, Leg::TextOut(text.ok_or(RequestError::TooManyLegs)?));
         Ok(TextId(id))
     }
 
@@ -61,27 +61,31 @@ impl Agent {
     }
 
     /// Tells a watching phone how it stands: once after `Subscribed`, and whenever that changes.
-    pub fn notify(&mut self, watch: WatchId, state: Written, now: Instant) {
-        self.with_watch(watch, |watch, board| watch.notify(state, board, now));
+    pub fn notify(&mut self, subscription: SubscriptionId, state: Body, now: Instant) {
+        self.with_watch(subscription, |watch, board| watch.notify(state, board, now));
     }
 
     /// Refuses a subscription that was just asked for. It is gone for the caller: no event follows.
-    pub fn refuse_watch(&mut self, watch: WatchId, status: u16, now: Instant) {
-        self.with_watch(watch, |watch, board| watch.refuse(status, board, now));
+    pub fn refuse_subscription(&mut self, subscription: SubscriptionId, status: u16, now: Instant) {
+        self.with_watch(subscription, |watch, board| {
+            watch.refuse(status, board, now)
+        });
     }
 
     /// Ends a subscription from our side: there is nothing more to see. No event follows.
-    pub fn end_watch(&mut self, watch: WatchId, now: Instant) {
-        self.with_watch(watch, |watch, board| watch.end("noresource", board, now));
+    pub fn end_subscription(&mut self, subscription: SubscriptionId, now: Instant) {
+        self.with_watch(subscription, |watch, board| {
+            watch.end("noresource", board, now)
+        });
     }
 
-    /// Tells phones of a line how it stands that have not subscribed to that: those that want to hear it, as `whom` says, and
+    /// Tells phones of a line how it stands that have not subscribed to that: those that want to hear it, as `policy` says, and
     /// have not refused it before (405, 481, 489 or 501).
-    pub fn tell_unasked(
+    pub fn notify_unsolicited(
         &mut self,
         user: &User,
-        (package, state): (Package, &Written),
-        whom: Whom,
+        (package, state): (Package, &Body),
+        policy: UnsolicitedPolicy,
         now: Instant,
     ) {
         let is_word = |leg: &&Leg| matches!(leg, Leg::Unasked(_));
@@ -93,7 +97,7 @@ impl Agent {
             legs.any(|leg| matches!(leg, Leg::Watch(watch) if watch.is_of(flow, package)))
         };
         let willing = self.registrar.phones(user).iter().filter(|phone| {
-            let wants = whom == Whom::All || phone.lists(package);
+            let wants = policy == UnsolicitedPolicy::All || phone.lists(package);
             wants && !phone.is_deaf && phone.until > now && !is_watching(phone.flow)
         });
         let phones: Vec<_> = willing.map(Reached::of).collect();
@@ -106,10 +110,10 @@ impl Agent {
 
     fn with_watch(
         &mut self,
-        watch: WatchId,
+        subscription: SubscriptionId,
         act: impl FnOnce(Box<Watch>, &mut Board) -> Option<Leg>,
     ) {
-        self.step(watch.0, |leg, board| match leg {
+        self.step(subscription.0, |leg, board| match leg {
             Leg::Watch(watch) => act(watch, board),
             other => Some(other),
         });
@@ -182,7 +186,7 @@ impl Agent {
         let watch = Watch::new(id, dialog, arrival.request, terms, &mut self.board, now);
         self.legs.insert(id, Leg::Watch(Box::new(watch)));
         self.board.tell(Event::Subscribed {
-            watch: WatchId(id),
+            subscription: SubscriptionId(id),
             user,
             package,
             about,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::account::{Config, User};
 use crate::digest::Verifier;
-use crate::event::{Caller, Counters, Event, HangUp, LegId, Offer, Output, PlaceError};
+use crate::event::{CallerId, Counters, Event, HangUp, LegId, Offer, Output, RequestError};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::board::Board;
@@ -35,7 +35,7 @@ pub(crate) const MAX_LEGS_OF_LINE: usize = 128;
 /// Drive it as the crate's front page says: one input, then [`poll`](Self::poll) until `None`. A command for a leg that
 /// is gone, or that does not fit its state, does nothing: the phone may always have been faster.
 #[derive(Debug)]
-pub struct Agent {
+pub struct UserAgent {
     board: Board,
     legs: BTreeMap<LegId, Leg>,
     registrar: Registrar,
@@ -45,7 +45,7 @@ pub struct Agent {
     closing: VecDeque<Flow>,
 }
 
-impl Agent {
+impl UserAgent {
     /// An agent for these lines. All randomness (tags, branches, nonces) comes from `seed`.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
@@ -108,14 +108,14 @@ impl Agent {
 
     /// Refuses a calling phone's INVITE with a reason phrase for the person who reads the display (RFC 3261 section
     /// 7.2), instead of the usual one. One line of text.
-    pub fn refuse_saying(
+    pub fn refuse_with_reason(
         &mut self,
         leg: LegId,
         (status, phrase): (u16, &'static str),
         now: Instant,
     ) {
         self.step(leg, |leg, board| match leg {
-            Leg::Calling(leg) => leg.refuse_saying(status, phrase, board, now),
+            Leg::Calling(leg) => leg.refuse_with_reason(status, phrase, board, now),
             other => other.refuse(status, board, now),
         });
     }
@@ -126,35 +126,35 @@ impl Agent {
         self.step(leg, |leg, board| leg.hang_up(reason, board, now));
     }
 
-    /// Rings all phones registered to the line with one offer. As [`place_each`](Self::place_each).
+    /// Rings all phones registered to the line with one offer. As [`invite_each`](Self::invite_each).
     ///
     /// # Errors
-    /// [`PlaceError`] if nobody could be rung.
-    pub fn place(
+    /// [`RequestError`] if nobody could be rung.
+    pub fn invite(
         &mut self,
         user: &User,
-        caller: Caller,
+        caller: CallerId,
         sdp: Vec<u8>,
         now: Instant,
-    ) -> Result<LegId, PlaceError> {
+    ) -> Result<LegId, RequestError> {
         let offer = Offer { sdp, instead: None };
-        self.place_each(user, caller, |_| Some(offer.clone()), now)
+        self.invite_each(user, caller, |_| Some(offer.clone()), now)
     }
 
     /// Rings all phones registered to the line, each with an offer of its own; a phone for which there is none is left
     /// alone. The first 2xx wins, the others are cancelled.
     ///
     /// # Errors
-    /// [`PlaceError`] if nobody could be rung.
-    pub fn place_each(
+    /// [`RequestError`] if nobody could be rung.
+    pub fn invite_each(
         &mut self,
         user: &User,
-        caller: Caller,
+        caller: CallerId,
         mut offer: impl FnMut(Flow) -> Option<Offer>,
         now: Instant,
-    ) -> Result<LegId, PlaceError> {
+    ) -> Result<LegId, RequestError> {
         if self.calls() >= MAX_LEGS {
-            return Err(PlaceError::TooManyLegs);
+            return Err(RequestError::TooManyLegs);
         }
         let phones: Vec<(Reached, Offer)> = self
             .reach(user, now)?
@@ -165,15 +165,15 @@ impl Agent {
             })
             .collect();
         if phones.is_empty() {
-            return Err(PlaceError::NoPhone);
+            return Err(RequestError::NoPhone);
         }
         let id = self.board.new_leg();
         let call = Call {
             user: user.clone(),
             caller,
         };
-        let placed =
-            Placed::new(id, phones, &call, &mut self.board, now).ok_or(PlaceError::TooManyLegs)?;
+        let placed = Placed::new(id, phones, &call, &mut self.board, now)
+            .ok_or(RequestError::TooManyLegs)?;
         self.legs.insert(id, Leg::Placed(placed));
         Ok(id)
     }
@@ -183,9 +183,9 @@ impl Agent {
         self.legs.get(&leg).and_then(Leg::flow)
     }
 
-    /// Whether the one phone of a leg says in Allow that it takes INFO, and so hears of key presses by [`Self::press`].
-    pub fn lists_info(&self, leg: LegId) -> bool {
-        self.legs.get(&leg).is_some_and(Leg::lists_info)
+    /// Whether the one phone of a leg says in Allow that it takes INFO, and so hears of key presses by [`Self::send_digit`].
+    pub fn allows_info(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(Leg::allows_info)
     }
 
     /// The flows of the phones that are registered to the line.
@@ -196,7 +196,7 @@ impl Agent {
             .map(|binding| binding.flow)
     }
 
-    /// Makes a talking phone an offer (re-INVITE). `Reanswered` or `OfferRefused` follows; one that meets an offer of the
+    /// Makes a talking phone an offer (re-INVITE). `OfferAnswered` or `OfferRefused` follows; one that meets an offer of the
     /// phone is made again by itself, one that still waits is replaced by a newer one.
     pub fn offer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
         self.step(leg, |leg, board| leg.offer(sdp, board, now));
@@ -204,23 +204,23 @@ impl Agent {
 
     /// Tells a talking phone of a key press on the other side, by SIP INFO: for phones that agreed on no RFC 4733. One
     /// that has said it takes no INFO is told nothing.
-    pub fn press(&mut self, leg: LegId, digit: Digit, now: Instant) {
-        self.step(leg, |leg, board| leg.press(digit, board, now));
+    pub fn send_digit(&mut self, leg: LegId, digit: Digit, now: Instant) {
+        self.step(leg, |leg, board| leg.send_digit(digit, board, now));
     }
 
     /// Says how a transfer stands that the phone has asked for (RFC 3515), by a status: 100 takes it on, 180 says that
     /// the other phone rings, a final one ends it. A first word of 300 or more refuses the REFER itself.
-    pub fn transfer(&mut self, leg: LegId, status: u16, now: Instant) {
-        self.step(leg, |leg, board| leg.transfer(status, board, now));
+    pub fn notify_transfer(&mut self, leg: LegId, status: u16, now: Instant) {
+        self.step(leg, |leg, board| leg.notify_transfer(status, board, now));
     }
 
     /// Where the phones of a line are to be reached.
-    fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, PlaceError> {
+    fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, RequestError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
         let reached: Vec<Reached> = live.map(Reached::of).collect();
         if reached.is_empty() {
-            return Err(PlaceError::NoPhone);
+            return Err(RequestError::NoPhone);
         }
         Ok(reached)
     }

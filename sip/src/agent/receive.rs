@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::Agent;
+use super::UserAgent;
 use crate::dialog::{DialogId, with_tag};
 use crate::flow::{Flow, Transport};
 use crate::leg::board::{SUPPORTED, explain};
@@ -30,7 +30,7 @@ pub(super) struct Arrival {
     pub(super) reply: Flow,
 }
 
-impl Agent {
+impl UserAgent {
     pub(super) fn receive(&mut self, flow: Flow, bytes: &[u8], now: Instant) {
         match parse(bytes) {
             Ok(Message::Request(request)) => self.receive_request(request, flow, now),

@@ -81,7 +81,7 @@ impl Calling {
         self.dialog.flow
     }
 
-    pub(crate) fn lists_info(&self) -> bool {
+    pub(crate) fn allows_info(&self) -> bool {
         self.invite.headers.lists(&Name::Allow, "INFO")
     }
 
@@ -138,7 +138,7 @@ impl Calling {
         self.leave(&response, board, now)
     }
 
-    pub(crate) fn refuse_saying(
+    pub(crate) fn refuse_with_reason(
         self: Box<Self>,
         status: u16,
         phrase: &str,

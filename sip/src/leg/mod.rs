@@ -110,10 +110,10 @@ impl Leg {
     }
 
     /// Whether the one phone says that it takes INFO.
-    pub(crate) fn lists_info(&self) -> bool {
+    pub(crate) fn allows_info(&self) -> bool {
         match self {
-            Self::Calling(leg) => leg.lists_info(),
-            Self::Talking(leg) => leg.lists_info(),
+            Self::Calling(leg) => leg.allows_info(),
+            Self::Talking(leg) => leg.allows_info(),
             _ => false,
         }
     }
@@ -253,16 +253,26 @@ impl Leg {
         }
     }
 
-    pub(crate) fn press(mut self, digit: Digit, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn send_digit(
+        mut self,
+        digit: Digit,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
         if let Self::Talking(leg) = &mut self {
-            leg.press(digit, board, now);
+            leg.send_digit(digit, board, now);
         }
         Some(self)
     }
 
-    pub(crate) fn transfer(mut self, status: u16, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn notify_transfer(
+        mut self,
+        status: u16,
+        board: &mut Board,
+        now: Instant,
+    ) -> Option<Self> {
         if let Self::Talking(leg) = &mut self {
-            leg.transfer(status, board, now);
+            leg.notify_transfer(status, board, now);
         }
         Some(self)
     }

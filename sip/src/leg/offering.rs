@@ -173,7 +173,7 @@ impl Talking {
             invite: ours.request,
             ack,
         });
-        board.tell(Event::Reanswered {
+        board.tell(Event::OfferAnswered {
             leg: self.id,
             sdp: response.body.clone(),
         });

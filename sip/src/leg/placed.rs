@@ -10,7 +10,7 @@ use super::talking::Talking;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::{Dialog, own_contact};
-use crate::event::{Caller, Event, HangUp, LegId, Offer};
+use crate::event::{CallerId, Event, HangUp, LegId, Offer};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request};
 use crate::timers::{RING_LIMIT, Timer};
@@ -70,7 +70,7 @@ pub(crate) struct Placed {
 /// What is told to every phone.
 pub(crate) struct Call {
     pub(crate) user: User,
-    pub(crate) caller: Caller,
+    pub(crate) caller: CallerId,
 }
 
 impl Placed {

@@ -7,7 +7,7 @@
 use super::board::Board;
 use crate::account::User;
 use crate::dialog::RequestHead;
-use crate::event::Caller;
+use crate::event::CallerId;
 use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
 use crate::registrar::Binding;
@@ -32,7 +32,7 @@ impl Reached {
         &self,
         method: Method,
         user: &User,
-        caller: &Caller,
+        caller: &CallerId,
         board: &mut Board,
     ) -> Request {
         let (flow, random) = (self.flow, &mut board.random);

@@ -53,7 +53,7 @@ impl Talking {
     }
 
     /// The engine says how the transfer stands: the first word answers the REFER, a final one ends the subscription.
-    pub(super) fn transfer(&mut self, status: u16, board: &mut Board, now: Instant) {
+    pub(super) fn notify_transfer(&mut self, status: u16, board: &mut Board, now: Instant) {
         let Some(referral) = &mut self.referral else {
             return;
         };

@@ -40,7 +40,7 @@ pub(super) struct Abilities {
     /// True unless it says otherwise.
     pub(super) takes_info: bool,
     /// It says that it takes INFO.
-    pub(super) lists_info: bool,
+    pub(super) allows_info: bool,
 }
 
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Talking {
             phone: Abilities {
                 takes_update: false,
                 takes_info: true,
-                lists_info: false,
+                allows_info: false,
             },
             accepted: None,
             unconfirmed: None,
@@ -133,11 +133,11 @@ impl Talking {
     /// What the phone's INVITE or 2xx says of the phone.
     pub(super) fn learn(&mut self, headers: &Headers) {
         if headers.get(&Name::Allow).is_some() {
-            let lists_info = headers.lists(&Name::Allow, "INFO");
+            let allows_info = headers.lists(&Name::Allow, "INFO");
             self.phone = Abilities {
                 takes_update: headers.lists(&Name::Allow, "UPDATE"),
-                takes_info: lists_info,
-                lists_info,
+                takes_info: allows_info,
+                allows_info,
             };
         }
     }
@@ -146,8 +146,8 @@ impl Talking {
         self.dialog.flow
     }
 
-    pub(crate) const fn lists_info(&self) -> bool {
-        self.phone.lists_info
+    pub(crate) const fn allows_info(&self) -> bool {
+        self.phone.allows_info
     }
 
     pub(crate) const fn user(&self) -> &User {
@@ -251,7 +251,7 @@ impl Talking {
     }
 
     /// Tells the phone of a key press, unless it has said that it does not listen.
-    pub(super) fn press(&mut self, digit: Digit, board: &mut Board, now: Instant) {
+    pub(super) fn send_digit(&mut self, digit: Digit, board: &mut Board, now: Instant) {
         if !self.phone.takes_info || self.is_closing {
             return;
         }

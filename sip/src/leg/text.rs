@@ -12,7 +12,7 @@ use super::placed::rank;
 use super::reach::Reached;
 use super::{Answer, Leg};
 use crate::account::User;
-use crate::event::{Caller, Event, LegId, TextId, Written};
+use crate::event::{Body, CallerId, Event, LegId, TextId};
 use crate::message::{Method, Name, Request};
 use crate::timers::{ANSWER_LIMIT, Timer};
 use crate::transaction::TransactionId;
@@ -47,9 +47,9 @@ impl TextIn {
             text: TextId(id),
             user,
             to,
-            written: Written {
-                kind: kind.to_owned(),
-                body: request.body.clone(),
+            body: Body {
+                content_type: kind.to_owned(),
+                bytes: request.body.clone(),
             },
         });
         let text = Self {
@@ -81,8 +81,8 @@ impl TextOut {
     pub(crate) fn new(
         id: LegId,
         phones: &[Reached],
-        (user, caller): (&User, &Caller),
-        (written, sent): (&Written, Option<SystemTime>),
+        (user, caller): (&User, &CallerId),
+        (body, sent): (&Body, Option<SystemTime>),
         board: &mut Board,
         now: Instant,
     ) -> Option<Self> {
@@ -91,12 +91,12 @@ impl TextOut {
             let mut message = phone.request(Method::Message, user, caller, board);
             message
                 .headers
-                .push(Name::ContentType, written.kind.clone());
+                .push(Name::ContentType, body.content_type.clone());
             if let Some(sent) = sent {
                 // RFC 3261 section 20.17: when it was written, not when a phone takes it.
                 message.headers.push(Name::Date, fmt_http_date(sent));
             }
-            message.body.clone_from(&written.body);
+            message.body.clone_from(&body.bytes);
             open.extend(board.transactions.start(message, phone.flow, Some(id), now));
         }
         (!open.is_empty()).then_some(Self {
@@ -127,7 +127,7 @@ impl TextOut {
             self.status = statuses.min_by_key(|status| rank(*status));
         } else if !self.is_taken {
             self.is_taken = true;
-            board.tell(Event::TextTaken { text });
+            board.tell(Event::TextAccepted { text });
         }
         if !self.open.is_empty() {
             return Some(Leg::TextOut(self));

@@ -8,7 +8,7 @@ use super::reach::Reached;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::own_contact;
-use crate::event::{Caller, LegId, Package, Written};
+use crate::event::{Body, CallerId, LegId, Package};
 use crate::flow::Flow;
 use crate::message::{Method, Name};
 use crate::transaction::TransactionId;
@@ -28,11 +28,11 @@ impl Unasked {
         id: LegId,
         phones: &[Reached],
         user: &User,
-        (package, state): (Package, &Written),
+        (package, state): (Package, &Body),
         board: &mut Board,
         now: Instant,
     ) -> Option<Self> {
-        let mailbox = Caller {
+        let mailbox = CallerId {
             number: user.as_str().to_owned(),
             name: None,
         };
@@ -45,8 +45,8 @@ impl Unasked {
             headers.push(Name::Event, package.as_str());
             // There is no subscription, and this does not begin one.
             headers.push(Name::SubscriptionState, "terminated;reason=noresource");
-            headers.push(Name::ContentType, state.kind.clone());
-            notify.body.clone_from(&state.body);
+            headers.push(Name::ContentType, state.content_type.clone());
+            notify.body.clone_from(&state.bytes);
             let started = board.transactions.start(notify, phone.flow, Some(id), now);
             open.extend(started.map(|transaction| (transaction, phone.flow)));
         }

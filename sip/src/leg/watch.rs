@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::board::{Board, dialog_response};
 use super::{Answer, Asked, Leg};
 use crate::dialog::{Dialog, own_contact};
-use crate::event::{Event, LegId, Package, WatchId, Written};
+use crate::event::{Body, Event, LegId, Package, SubscriptionId};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
 use crate::timers::{ANSWER_LIMIT, Timer};
@@ -31,7 +31,7 @@ pub(crate) struct Watch {
     asked: Option<(TransactionId, Request)>,
     expires: u32,
     until: Instant,
-    state: Option<Written>,
+    state: Option<Body>,
     /// The NOTIFY that is on its way.
     telling: Option<TransactionId>,
     /// The state has changed since.
@@ -86,7 +86,7 @@ impl Watch {
     /// How it stands now. The first time this answers the SUBSCRIBE.
     pub(crate) fn notify(
         mut self: Box<Self>,
-        state: Written,
+        state: Body,
         board: &mut Board,
         now: Instant,
     ) -> Option<Leg> {
@@ -155,8 +155,8 @@ impl Watch {
         self.dialog.retarget(&request.headers);
         self.grant((asked.transaction, request), None, board, now);
         if expires == 0 {
-            board.tell(Event::Unsubscribed {
-                watch: WatchId(self.id),
+            board.tell(Event::SubscriptionEnded {
+                subscription: SubscriptionId(self.id),
             });
             return self.end("timeout", board, now);
         }
@@ -202,9 +202,9 @@ impl Watch {
         headers.push(Name::Contact, own_contact(self.dialog.flow, &notify.uri));
         headers.push(Name::Event, self.event.clone());
         headers.push(Name::SubscriptionState, state);
-        if let Some(Written { kind, body }) = &self.state {
-            headers.push(Name::ContentType, kind.clone());
-            notify.body.clone_from(body);
+        if let Some(state) = &self.state {
+            headers.push(Name::ContentType, state.content_type.clone());
+            notify.body.clone_from(&state.bytes);
         }
         notify
     }
@@ -248,8 +248,8 @@ impl Watch {
         board: &mut Board,
         now: Instant,
     ) -> Option<Leg> {
-        board.tell(Event::Unsubscribed {
-            watch: WatchId(self.id),
+        board.tell(Event::SubscriptionEnded {
+            subscription: SubscriptionId(self.id),
         });
         if timer == Timer::NoAnswer {
             return self.refuse(480, board, now);
@@ -269,8 +269,8 @@ impl Watch {
     }
 
     fn lose(self: Box<Self>, board: &mut Board) -> Option<Leg> {
-        board.tell(Event::Unsubscribed {
-            watch: WatchId(self.id),
+        board.tell(Event::SubscriptionEnded {
+            subscription: SubscriptionId(self.id),
         });
         board.dialogs.remove(&self.dialog.id);
         None

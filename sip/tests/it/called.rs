@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use ringfence_sip::message::{Method, Name, Request};
-use ringfence_sip::{Event, HangUp, LegId, PlaceError};
+use ringfence_sip::{Event, HangUp, LegId, RequestError};
 
 use crate::world::{ANSWER, Call, OFFER, Phone, World, caller, phone, tcp_phone, user};
 
 fn place(world: &mut World) -> LegId {
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     leg
@@ -73,8 +73,8 @@ fn a_line_without_phones_can_not_be_called() {
     let mut world = World::new();
     let placed = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now);
-    assert_eq!(placed, Err(PlaceError::NoPhone));
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now);
+    assert_eq!(placed, Err(RequestError::NoPhone));
 }
 
 #[test]
@@ -85,8 +85,8 @@ fn a_phone_whose_time_is_over_is_not_called() {
     let late = world.now + Duration::from_secs(301);
     let placed = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), late);
-    assert_eq!(placed, Err(PlaceError::NoPhone));
+        .invite(&user("bob"), caller(), OFFER.to_vec(), late);
+    assert_eq!(placed, Err(RequestError::NoPhone));
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_callers_name_can_not_break_out_of_its_header() {
     caller.name = Some("a\"\r\nX-Evil: 2".to_owned());
     world
         .agent
-        .place(&user("bob"), caller.clone(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller.clone(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = invite(&mut world, &bob);

@@ -162,7 +162,7 @@ fn keys_are_told_by_info_in_both_directions() {
     assert_eq!(alice.ask(&mut world, &hash).status, 200);
     let digit = Digit::new(11, 160).unwrap();
     assert_eq!(world.event(), Event::Digit { leg, digit });
-    world.agent.press(leg, digit, world.now);
+    world.agent.send_digit(leg, digit, world.now);
     world.drain();
     let told = world.requests(alice.flow).remove(0);
     assert_eq!(told.method, Method::Info);
@@ -211,7 +211,7 @@ fn what_info_may_not_say() {
     world.inbox(alice.flow);
     world
         .agent
-        .press(leg, Digit::new(1, 160).unwrap(), world.now);
+        .send_digit(leg, Digit::new(1, 160).unwrap(), world.now);
     world.drain();
     assert_eq!(world.inbox(alice.flow), []);
 }

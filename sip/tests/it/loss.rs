@@ -224,7 +224,7 @@ fn a_call_to_a_phone_survives_loss_whoever_hangs_up() {
         let leg = lossy
             .world
             .agent
-            .place(&user("bob"), caller(), OFFER.to_vec(), now)
+            .invite(&user("bob"), caller(), OFFER.to_vec(), now)
             .unwrap();
         lossy.run(300, |lossy| {
             !lossy.events.is_empty() && lossy.unconfirmed.is_none()

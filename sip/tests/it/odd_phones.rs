@@ -131,7 +131,7 @@ fn commands_that_come_too_late_do_nothing() {
     bob.register(&mut world);
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = world.requests(bob.flow).remove(0);

@@ -47,7 +47,7 @@ fn a_phone_takes_our_offer_and_hears_the_ack_as_often_as_it_asks() {
         );
     }
     let sdp = ANSWER.to_vec();
-    assert_eq!(world.event(), Event::Reanswered { leg, sdp });
+    assert_eq!(world.event(), Event::OfferAnswered { leg, sdp });
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn after_a_glare_the_owner_of_the_call_waits_longer() {
     bob.register(&mut world);
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = only(world.requests(bob.flow));

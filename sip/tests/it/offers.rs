@@ -1,7 +1,7 @@
 //! Each phone of a line has an offer of its own, and one more for when it refuses the first.
 
 use ringfence_sip::message::{Name, Request};
-use ringfence_sip::{Event, Flow, LegId, Offer, PlaceError, Transport};
+use ringfence_sip::{Event, Flow, LegId, Offer, RequestError, Transport};
 
 use crate::world::{ANSWER, Call, Phone, World, caller, phone, user};
 
@@ -28,7 +28,7 @@ fn place(world: &mut World) -> LegId {
     let offer = |flow| Some(offer_to(flow));
     let leg = world
         .agent
-        .place_each(&user("bob"), caller(), offer, world.now);
+        .invite_each(&user("bob"), caller(), offer, world.now);
     world.drain();
     leg.unwrap()
 }
@@ -148,6 +148,6 @@ fn a_phone_without_an_offer_is_left_alone() {
     bob.register(&mut world);
     let placed = world
         .agent
-        .place_each(&user("bob"), caller(), |_| None, world.now);
-    assert_eq!(placed, Err(PlaceError::NoPhone));
+        .invite_each(&user("bob"), caller(), |_| None, world.now);
+    assert_eq!(placed, Err(RequestError::NoPhone));
 }

@@ -110,7 +110,7 @@ fn a_phones_reliable_answers_are_acknowledged_once_each_and_in_order() {
     bob.register(&mut world);
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = world.requests(bob.flow).remove(0);
@@ -154,7 +154,7 @@ fn a_200_that_crosses_our_cancel_is_hung_up_with_a_number_of_its_own() {
     bob.register(&mut world);
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = world.requests(bob.flow).remove(0);

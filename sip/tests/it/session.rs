@@ -121,7 +121,7 @@ fn we_refresh_when_the_phone_wants_it_by_update_if_it_takes_that() {
     accept(&mut world, &alice, &invite);
     assert_eq!(world.methods(alice.flow), ["ACK"]);
     let sdp = ANSWER.to_vec();
-    assert_eq!(world.event(), Event::Reanswered { leg, sdp });
+    assert_eq!(world.event(), Event::OfferAnswered { leg, sdp });
     // One that wants longer sessions gets them; one that is silent has hung up.
     world.advance(seconds(100));
     let invite = world.requests(alice.flow).remove(0);
@@ -151,7 +151,7 @@ fn a_called_phone_may_ask_for_a_timer_in_its_answer() {
     bob.register(&mut world);
     let leg = world
         .agent
-        .place(&user("bob"), caller(), OFFER.to_vec(), world.now)
+        .invite(&user("bob"), caller(), OFFER.to_vec(), world.now)
         .unwrap();
     world.drain();
     let invite = world.requests(bob.flow).remove(0);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use ringfence_sip::message::{Method, Name, Request};
-use ringfence_sip::{Event, PlaceError, TextId, Written};
+use ringfence_sip::{Body, Event, RequestError, TextId};
 
 use crate::in_call::talking;
 use crate::world::{Phone, World, caller, phone, user};
@@ -18,10 +18,10 @@ fn message(world: &mut World, phone: &Phone) -> Request {
     message
 }
 
-fn written() -> Written {
-    Written {
-        kind: "text/plain".to_owned(),
-        body: b"hello".to_vec(),
+fn written() -> Body {
+    Body {
+        content_type: "text/plain".to_owned(),
+        bytes: b"hello".to_vec(),
     }
 }
 
@@ -40,14 +40,14 @@ fn a_phones_text_is_told_once_and_answered() {
         text,
         user,
         to,
-        written,
+        body,
     } = world.event()
     else {
         panic!("no text")
     };
     assert_eq!((user.as_str(), to.as_str()), ("alice", "5550199"));
     assert_eq!(
-        (written.kind.as_str(), &written.body),
+        (body.content_type.as_str(), &body.bytes),
         ("text/plain;charset=UTF-8", &message.body)
     );
     world.agent.answer_text(text, 202, world.now);
@@ -78,14 +78,11 @@ fn a_text_within_a_call_is_for_the_other_side_of_it() {
     let mut message = call.request(&alice, &mut world, Method::Message);
     message.body = b"hi".to_vec();
     alice.send(&mut world, &message);
-    let Event::Text {
-        user, to, written, ..
-    } = world.event()
-    else {
+    let Event::Text { user, to, body, .. } = world.event() else {
         panic!("no text")
     };
     assert_eq!(
-        (user.as_str(), to.as_str(), written.kind.as_str()),
+        (user.as_str(), to.as_str(), body.content_type.as_str()),
         ("alice", "5550199", "text/plain")
     );
 }
@@ -108,7 +105,9 @@ fn send(world: &mut World) -> TextId {
     // The example of RFC 9110 section 5.6.7.
     let written_at = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
     let letter = (&written, Some(written_at));
-    let sent = world.agent.text(&user("bob"), &caller, letter, world.now);
+    let sent = world
+        .agent
+        .send_text(&user("bob"), &caller, letter, world.now);
     world.drain();
     sent.unwrap()
 }
@@ -118,8 +117,8 @@ fn a_text_of_ours_goes_to_all_phones_and_one_that_takes_it_is_enough() {
     let (mut world, bob, desk) = (World::new(), phone("bob", 40002), phone("bob", 40003));
     let nobody = world
         .agent
-        .text(&user("bob"), &caller(), (&written(), None), world.now);
-    assert_eq!(nobody, Err(PlaceError::NoPhone));
+        .send_text(&user("bob"), &caller(), (&written(), None), world.now);
+    assert_eq!(nobody, Err(RequestError::NoPhone));
     bob.register(&mut world);
     desk.register(&mut world);
     let text = send(&mut world);
@@ -139,7 +138,7 @@ fn a_text_of_ours_goes_to_all_phones_and_one_that_takes_it_is_enough() {
     desk.answer(&mut world, &second, 501);
     assert_eq!(world.events(), []);
     bob.answer(&mut world, &first, 200);
-    assert_eq!(world.event(), Event::TextTaken { text });
+    assert_eq!(world.event(), Event::TextAccepted { text });
     world.advance(Duration::from_secs(60));
     assert_eq!(world.events(), []);
 }

@@ -15,7 +15,7 @@ fn refer(call: &mut Call, phone: &Phone, world: &mut World, to: &str) -> Request
 }
 
 fn say(world: &mut World, leg: LegId, status: u16) {
-    world.agent.transfer(leg, status, world.now);
+    world.agent.notify_transfer(leg, status, world.now);
     world.drain();
 }
 
@@ -45,7 +45,7 @@ fn a_blind_transfer_is_asked_about_and_its_course_told() {
     };
     assert_eq!(world.event(), Event::Transfer { leg, to });
     assert_eq!(world.inbox(alice.flow), []);
-    world.agent.transfer(leg, 100, world.now);
+    world.agent.notify_transfer(leg, 100, world.now);
     world.drain();
     let [accepted, trying] = &world.inbox(alice.flow)[..] else {
         panic!("202 and NOTIFY")

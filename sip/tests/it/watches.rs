@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use ringfence_sip::message::{Method, Name, Request, Response};
-use ringfence_sip::{Event, Package, Unasked, WatchId, Written};
+use ringfence_sip::{Body, Event, Package, SubscriptionId, UnsolicitedPolicy};
 
 use crate::world::{Call, Phone, World, phone, tcp_phone, user};
 
-fn state(text: &str) -> Written {
-    Written {
-        kind: "application/simple-message-summary".to_owned(),
-        body: text.into(),
+fn state(text: &str) -> Body {
+    Body {
+        content_type: "application/simple-message-summary".to_owned(),
+        bytes: text.into(),
     }
 }
 
@@ -24,11 +24,15 @@ fn subscribe(world: &mut World, phone: &Phone, event: &str, expires: &str) -> Re
 }
 
 /// Subscribes, and hears the first word.
-fn watch(world: &mut World, phone: &Phone, expires: &str) -> (Call, WatchId, Response, Request) {
+fn subscribed(
+    world: &mut World,
+    phone: &Phone,
+    expires: &str,
+) -> (Call, SubscriptionId, Response, Request) {
     let request = subscribe(world, phone, "message-summary", expires);
     phone.send(world, &request);
     let Event::Subscribed {
-        watch,
+        subscription,
         user,
         package,
         about,
@@ -41,7 +45,7 @@ fn watch(world: &mut World, phone: &Phone, expires: &str) -> (Call, WatchId, Res
         ("alice", Package::MessageSummary, "alice")
     );
     assert_eq!(world.inbox(phone.flow), []);
-    tell(world, watch, "Messages-Waiting: no\r\n");
+    tell(world, subscription, "Messages-Waiting: no\r\n");
     let mut inbox = world.inbox(phone.flow).into_iter();
     let (Some(first), Some(second), None) = (inbox.next(), inbox.next(), inbox.next()) else {
         panic!("200 and NOTIFY")
@@ -52,11 +56,11 @@ fn watch(world: &mut World, phone: &Phone, expires: &str) -> (Call, WatchId, Res
     let ringfence_sip::message::Message::Request(notify) = second else {
         panic!("then NOTIFY")
     };
-    (Call::of(&request, &ok), watch, ok, notify)
+    (Call::of(&request, &ok), subscription, ok, notify)
 }
 
-fn tell(world: &mut World, watch: WatchId, text: &str) {
-    world.agent.notify(watch, state(text), world.now);
+fn tell(world: &mut World, subscription: SubscriptionId, text: &str) {
+    world.agent.notify(subscription, state(text), world.now);
     world.drain();
 }
 
@@ -72,13 +76,13 @@ fn seconds(count: u64) -> Duration {
 #[test]
 fn a_phone_is_told_at_once_and_at_every_change() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
-    let (_, watch, ok, notify) = watch(&mut world, &alice, "600");
+    let (_, subscription, ok, notify) = subscribed(&mut world, &alice, "600");
     assert_eq!((ok.status, ok.headers.expires()), (200, Some(600)));
     assert_eq!(standing(&notify), "active;expires=600");
     assert_eq!(notify.headers.text(&Name::Event), Some("message-summary"));
     // A change meanwhile waits for the answer, and only the last one is told.
-    tell(&mut world, watch, "1");
-    tell(&mut world, watch, "2");
+    tell(&mut world, subscription, "1");
+    tell(&mut world, subscription, "2");
     assert_eq!(world.inbox(alice.flow), []);
     world.advance(seconds(10));
     let again = world.requests(alice.flow);
@@ -97,7 +101,7 @@ fn a_phone_is_told_at_once_and_at_every_change() {
 #[test]
 fn a_refresh_prolongs_and_tells_the_state_again_and_zero_ends() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
-    let (mut call, watch, _, notify) = watch(&mut world, &alice, "60");
+    let (mut call, subscription, _, notify) = subscribed(&mut world, &alice, "60");
     alice.answer(&mut world, &notify, 200);
     for _ in 0..3 {
         world.advance(seconds(50));
@@ -118,7 +122,7 @@ fn a_refresh_prolongs_and_tells_the_state_again_and_zero_ends() {
     let mut end = call.request(&alice, &mut world, Method::Subscribe);
     end.headers.push(Name::Expires, "0");
     alice.send(&mut world, &end);
-    assert_eq!(world.event(), Event::Unsubscribed { watch });
+    assert_eq!(world.event(), Event::SubscriptionEnded { subscription });
     let last = world.requests(alice.flow).remove(0);
     assert_eq!(standing(&last), "terminated;reason=timeout");
     alice.answer(&mut world, &last, 200);
@@ -132,35 +136,55 @@ fn a_refresh_prolongs_and_tells_the_state_again_and_zero_ends() {
 #[test]
 fn a_subscription_ends_by_time_by_silence_and_with_its_stream() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
-    let (_, by_time, _, notify) = watch(&mut world, &alice, "60");
+    let (_, by_time, _, notify) = subscribed(&mut world, &alice, "60");
     alice.answer(&mut world, &notify, 200);
     world.advance(seconds(61));
-    assert_eq!(world.event(), Event::Unsubscribed { watch: by_time });
+    assert_eq!(
+        world.event(),
+        Event::SubscriptionEnded {
+            subscription: by_time
+        }
+    );
     assert_eq!(
         standing(&world.requests(alice.flow)[0]),
         "terminated;reason=timeout"
     );
 
-    let (_, by_silence, ..) = watch(&mut world, &alice, "600");
+    let (_, by_silence, ..) = subscribed(&mut world, &alice, "600");
     world.advance(seconds(33));
-    assert_eq!(world.event(), Event::Unsubscribed { watch: by_silence });
+    assert_eq!(
+        world.event(),
+        Event::SubscriptionEnded {
+            subscription: by_silence
+        }
+    );
     world.inbox(alice.flow);
 
-    let (_, by_word, _, notify) = watch(&mut world, &alice, "600");
+    let (_, by_word, _, notify) = subscribed(&mut world, &alice, "600");
     alice.answer(&mut world, &notify, 481);
-    assert_eq!(world.event(), Event::Unsubscribed { watch: by_word });
+    assert_eq!(
+        world.event(),
+        Event::SubscriptionEnded {
+            subscription: by_word
+        }
+    );
 
     let tcp = tcp_phone("alice", 40005);
-    let (_, by_stream, ..) = watch(&mut world, &tcp, "600");
+    let (_, by_stream, ..) = subscribed(&mut world, &tcp, "600");
     world.agent.handle_flow_closed(tcp.flow, world.now);
     world.drain();
-    assert_eq!(world.event(), Event::Unsubscribed { watch: by_stream });
+    assert_eq!(
+        world.event(),
+        Event::SubscriptionEnded {
+            subscription: by_stream
+        }
+    );
 }
 
 #[test]
 fn zero_seconds_ask_once() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
-    let (.., ok, notify) = watch(&mut world, &alice, "0");
+    let (.., ok, notify) = subscribed(&mut world, &alice, "0");
     assert_eq!(
         (ok.headers.expires(), standing(&notify)),
         (Some(0), "terminated;reason=timeout")
@@ -174,7 +198,7 @@ fn our_side_may_refuse_or_end_it() {
     let request = subscribe(&mut world, &alice, "presence;id=7", "600");
     alice.send(&mut world, &request);
     let Event::Subscribed {
-        watch: refused,
+        subscription: refused,
         package,
         ..
     } = world.event()
@@ -182,12 +206,12 @@ fn our_side_may_refuse_or_end_it() {
         panic!("no subscription")
     };
     assert_eq!(package, Package::Presence);
-    world.agent.refuse_watch(refused, 404, world.now);
+    world.agent.refuse_subscription(refused, 404, world.now);
     world.drain();
     assert_eq!(world.statuses(alice.flow), [404]);
-    let (_, watch, _, notify) = watch(&mut world, &alice, "600");
+    let (_, subscription, _, notify) = subscribed(&mut world, &alice, "600");
     alice.answer(&mut world, &notify, 200);
-    world.agent.end_watch(watch, world.now);
+    world.agent.end_subscription(subscription, world.now);
     world.drain();
     assert_eq!(
         standing(&world.requests(alice.flow)[0]),
@@ -220,7 +244,7 @@ fn a_subscription_that_nobody_answers_ends() {
     alice.send(&mut world, &request);
     world.events();
     world.advance(seconds(21));
-    assert!(matches!(world.event(), Event::Unsubscribed { .. }));
+    assert!(matches!(world.event(), Event::SubscriptionEnded { .. }));
     assert_eq!(world.statuses(alice.flow), [480]);
 }
 
@@ -232,12 +256,12 @@ fn register_listing(world: &mut World, phone: &Phone, packages: &str) {
     world.events();
 }
 
-fn tell_unasked(world: &mut World, whom: Unasked) {
+fn notify_unsolicited(world: &mut World, policy: UnsolicitedPolicy) {
     let word = state("Messages-Waiting: yes\r\n");
     let package = (Package::MessageSummary, &word);
     world
         .agent
-        .tell_unasked(&user("alice"), package, whom, world.now);
+        .notify_unsolicited(&user("alice"), package, policy, world.now);
     world.drain();
 }
 
@@ -246,7 +270,7 @@ fn a_phone_that_lists_a_package_is_told_of_it_without_a_subscription() {
     let (mut world, desk, plain) = (World::new(), phone("alice", 40001), phone("alice", 40002));
     register_listing(&mut world, &desk, "talk, message-summary");
     plain.register(&mut world);
-    tell_unasked(&mut world, Unasked::Listing);
+    notify_unsolicited(&mut world, UnsolicitedPolicy::AllowEvents);
     assert_eq!(world.inbox(plain.flow), []);
     let notify = world.requests(desk.flow).remove(0);
     assert_eq!(standing(&notify), "terminated;reason=noresource");
@@ -254,7 +278,7 @@ fn a_phone_that_lists_a_package_is_told_of_it_without_a_subscription() {
     assert_eq!(notify.headers.to().unwrap().uri.user().unwrap(), "alice");
     assert_eq!(notify.body, b"Messages-Waiting: yes\r\n");
     desk.answer(&mut world, &notify, 200);
-    tell_unasked(&mut world, Unasked::All);
+    notify_unsolicited(&mut world, UnsolicitedPolicy::All);
     assert_eq!(world.requests(plain.flow).len(), 1);
     assert_eq!(world.requests(desk.flow).len(), 1);
 }
@@ -264,15 +288,15 @@ fn a_phone_that_refuses_what_it_did_not_ask_for_is_told_no_more_but_may_still_as
     for status in [405, 481, 489, 501] {
         let (mut world, alice) = (World::new(), phone("alice", 40001));
         register_listing(&mut world, &alice, "message-summary");
-        tell_unasked(&mut world, Unasked::Listing);
+        notify_unsolicited(&mut world, UnsolicitedPolicy::AllowEvents);
         let notify = world.requests(alice.flow).remove(0);
         alice.answer(&mut world, &notify, status);
         // A renewed registration is no change of mind.
         register_listing(&mut world, &alice, "message-summary");
         world.inbox(alice.flow);
-        tell_unasked(&mut world, Unasked::All);
+        notify_unsolicited(&mut world, UnsolicitedPolicy::All);
         assert_eq!(world.inbox(alice.flow), [], "{status}");
-        watch(&mut world, &alice, "300");
+        subscribed(&mut world, &alice, "300");
     }
 }
 
@@ -280,15 +304,15 @@ fn a_phone_that_refuses_what_it_did_not_ask_for_is_told_no_more_but_may_still_as
 fn a_phone_that_is_busy_or_silent_is_told_again_and_one_that_watches_is_not() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     register_listing(&mut world, &alice, "message-summary");
-    tell_unasked(&mut world, Unasked::Listing);
+    notify_unsolicited(&mut world, UnsolicitedPolicy::AllowEvents);
     let notify = world.requests(alice.flow).remove(0);
     alice.answer(&mut world, &notify, 480);
-    tell_unasked(&mut world, Unasked::Listing);
+    notify_unsolicited(&mut world, UnsolicitedPolicy::AllowEvents);
     assert!(!world.requests(alice.flow).is_empty());
     world.advance(seconds(33));
     world.inbox(alice.flow);
-    watch(&mut world, &alice, "300");
-    tell_unasked(&mut world, Unasked::Listing);
+    subscribed(&mut world, &alice, "300");
+    notify_unsolicited(&mut world, UnsolicitedPolicy::AllowEvents);
     assert_eq!(world.inbox(alice.flow), []);
 }
 

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use ringfence_sip::digest::{Challenge, answer};
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 use ringfence_sip::{
-    Account, Agent, Algorithms, Caller, Config, Event, Flow, LegId, Output, Password, Transport,
-    User,
+    Account, Algorithms, CallerId, Config, Event, Flow, LegId, Output, Password, Transport, User,
+    UserAgent,
 };
 
 pub(crate) const OFFER: &[u8] = b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
 pub(crate) const ANSWER: &[u8] = b"v=0\r\no=- 2 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n";
 
 pub(crate) struct World {
-    pub(crate) agent: Agent,
+    pub(crate) agent: UserAgent,
     pub(crate) now: Instant,
     inboxes: BTreeMap<Flow, Vec<Message>>,
     events: Vec<Event>,
@@ -34,8 +34,8 @@ pub(crate) fn user(name: &str) -> User {
     User::new(name)
 }
 
-pub(crate) fn caller() -> Caller {
-    Caller {
+pub(crate) fn caller() -> CallerId {
+    CallerId {
         number: "5550100".to_owned(),
         name: Some("Carol \"C\"".to_owned()),
     }
@@ -57,7 +57,7 @@ impl World {
             algorithms,
         };
         Self {
-            agent: Agent::new(config, [7; 32]),
+            agent: UserAgent::new(config, [7; 32]),
             now: origin(),
             inboxes: BTreeMap::new(),
             events: Vec::new(),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_sip::message::parse;
-use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
+use ringfence_sip::{
+    Account, Algorithms, Config, Flow, Output, Password, Transport, User, UserAgent,
+};
 
 fuzz_target!(|script: Vec<(u16, &[u8])>| {
     let config = Config {
@@ -23,7 +25,7 @@ fuzz_target!(|script: Vec<(u16, &[u8])>| {
         peer: ([127, 0, 0, 1], 5062).into(),
         connection: 0,
     };
-    let mut agent = Agent::new(config, [7; 32]);
+    let mut agent = UserAgent::new(config, [7; 32]);
     let mut now = Instant::now();
     for (wait, bytes) in script {
         agent.handle_packet(flow, bytes, now);

@@ -93,7 +93,7 @@ impl Talking {
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
             Happening::Leg(
                 event @ (sip::Event::Reoffer { .. }
-                | sip::Event::Reanswered { .. }
+                | sip::Event::OfferAnswered { .. }
                 | sip::Event::Confirmed { .. }),
             ) => {
                 self.phone.hear(&event, call, cx);

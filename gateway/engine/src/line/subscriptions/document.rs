@@ -10,12 +10,12 @@ use crate::line::saved_state::{News, Way};
 use crate::output::CallLabel;
 
 /// RFC 3842 section 5.2: missed calls as voice messages, since phones have a lamp for these, and texts (RFC 3458).
-pub(super) fn summary(news: News) -> sip::Written {
+pub(super) fn summary(news: News) -> sip::Body {
     let waiting = if news == News::default() { "no" } else { "yes" };
     let News { missed, texts } = news;
-    sip::Written {
-        kind: "application/simple-message-summary".to_owned(),
-        body: format!(
+    sip::Body {
+        content_type: "application/simple-message-summary".to_owned(),
+        bytes: format!(
             "Messages-Waiting: {waiting}\r\nVoice-Message: {missed}/0\r\nText-Message: {texts}/0\r\n"
         )
         .into_bytes(),
@@ -30,7 +30,7 @@ pub(super) fn dialog_info(
     dialogs: &BTreeMap<CallLabel, ShownDialog>,
     before: &BTreeSet<CallLabel>,
     realm: &str,
-) -> sip::Written {
+) -> sip::Body {
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"{version}\" state=\"full\" entity=\"{entity}\">\r\n"
     );
@@ -61,9 +61,9 @@ pub(super) fn dialog_info(
         );
     }
     xml.push_str("</dialog-info>\r\n");
-    sip::Written {
-        kind: "application/dialog-info+xml".to_owned(),
-        body: xml.into_bytes(),
+    sip::Body {
+        content_type: "application/dialog-info+xml".to_owned(),
+        bytes: xml.into_bytes(),
     }
 }
 
@@ -71,8 +71,8 @@ pub(super) fn dialog_info(
 mod tests {
     use super::*;
 
-    fn text(written: &sip::Written) -> String {
-        String::from_utf8(written.body.clone()).expect("we wrote UTF-8")
+    fn text(written: &sip::Body) -> String {
+        String::from_utf8(written.bytes.clone()).expect("we wrote UTF-8")
     }
 
     #[test]

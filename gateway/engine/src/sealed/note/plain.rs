@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use super::MOST_TEXT;
 
 /// The text in a MESSAGE, or the status that refuses it.
-pub(crate) fn read(written: &sip::Written) -> Result<Zeroizing<Vec<u8>>, u16> {
-    let mut parts = written.kind.split(';').map(str::trim);
+pub(crate) fn read(written: &sip::Body) -> Result<Zeroizing<Vec<u8>>, u16> {
+    let mut parts = written.content_type.split(';').map(str::trim);
     let is_plain = parts
         .next()
         .is_some_and(|kind| kind.eq_ignore_ascii_case("text/plain"));
@@ -23,14 +23,14 @@ pub(crate) fn read(written: &sip::Written) -> Result<Zeroizing<Vec<u8>>, u16> {
     if !is_plain || !is_utf8 {
         return Err(415);
     }
-    if written.body.len() > MOST_TEXT {
+    if written.bytes.len() > MOST_TEXT {
         return Err(413);
     }
-    let text = std::str::from_utf8(&written.body).map_err(|_| 400_u16)?;
+    let text = std::str::from_utf8(&written.bytes).map_err(|_| 400_u16)?;
     if !is_readable(text) {
         return Err(400);
     }
-    Ok(Zeroizing::new(written.body.clone()))
+    Ok(Zeroizing::new(written.bytes.clone()))
 }
 
 /// Something to read, and nothing that steers a display.
@@ -44,9 +44,9 @@ mod tests {
     use super::*;
 
     fn outcome(kind: &str, body: &[u8]) -> Result<usize, u16> {
-        let written = sip::Written {
-            kind: kind.to_owned(),
-            body: body.to_vec(),
+        let written = sip::Body {
+            content_type: kind.to_owned(),
+            bytes: body.to_vec(),
         };
         read(&written).map(|text| text.len())
     }
