@@ -44,7 +44,6 @@ pub mod message;
 pub mod xml;
 
 mod account;
-mod agent;
 mod dialog;
 mod event;
 mod flow;
@@ -55,9 +54,9 @@ mod random;
 mod registrar;
 mod timers;
 mod transaction;
+mod user_agent;
 
 pub use account::{Account, Algorithms, Config, Password, User};
-pub use agent::UserAgent;
 pub use event::{
     Body, CallerId, Counters, Event, HangUp, LegId, Offer, Output, Package, RequestError,
     SubscriptionId, TextId, TransferTo, UnsolicitedPolicy,
@@ -66,3 +65,4 @@ pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};
 pub use leg::digit::Digit;
 pub use timers::Timer;
+pub use user_agent::UserAgent;

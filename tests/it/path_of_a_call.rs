@@ -26,7 +26,7 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     let (alice, bob) = (world.add_phone(caller, 0), world.add_phone(callee, 0));
     let questions = world.phone_book.requests();
 
-    // Alice dials. Her phone's INVITE is challenged, sent again with a digest, and becomes a leg (`sip/src/agent/`). The leg
+    // Alice dials. Her phone's INVITE is challenged, sent again with a digest, and becomes a leg (`sip/src/user_agent/`). The leg
     // becomes an outgoing call (`gateway/engine/src/call/`), which allocates a relayed address at the TURN server.
     world.dial(alice, world.number(callee, 0));
     run_to(&mut world, caller, Step::Dialled);

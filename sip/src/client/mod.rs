@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use crate::dialog::Dialog;
 use crate::flow::{Flow, Transport};
-use crate::leg::unconfirmed::Unconfirmed;
+use crate::leg::unacknowledged::Unconfirmed;
 use crate::message::{Message, Method, Request, parse};
 use crate::random::Random;
 use crate::timers::{Timer, Timers};

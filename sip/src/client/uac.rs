@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Call, PhoneClient, PhoneEvent, Purpose};
 use crate::dialog::{Dialog, RequestHead, via};
 use crate::digest::{Challenge, answer};
-use crate::leg::unconfirmed::Unconfirmed;
+use crate::leg::unacknowledged::Unconfirmed;
 use crate::message::{CSeq, Essentials, Method, Name, Request, Response, Uri};
 use crate::timers::{PATIENCE, Timer};
 use crate::transaction::{TransactionId, Unanswered, cancel_for};

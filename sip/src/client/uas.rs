@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Call, PhoneClient, PhoneEvent, Purpose};
 use crate::dialog::{Dialog, DialogId, with_tag};
-use crate::leg::unconfirmed::Unconfirmed;
+use crate::leg::unacknowledged::Unconfirmed;
 use crate::message::{Essentials, Method, Name, Request, Response, Uri};
 use crate::timers::T1;
 use crate::transaction::{Absorbed, TransactionId};

@@ -11,22 +11,22 @@
 //! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
 //! is gone. Who talks to whom is not known here: that is the engine's.
 
-pub(crate) mod board;
-pub(crate) mod calling;
+pub(crate) mod cancelling;
+pub(crate) mod context;
 pub(crate) mod digit;
-pub(crate) mod fading;
-mod offered;
-mod offering;
-pub(crate) mod placed;
+pub(crate) mod established;
+pub(crate) mod inbound_invite;
+mod local_offer;
+pub(crate) mod outbound_invite;
 mod provisional;
-pub(crate) mod reach;
 mod referral;
-pub(crate) mod session;
-pub(crate) mod talking;
+mod remote_offer;
+pub(crate) mod session_timer;
+pub(crate) mod subscription;
+pub(crate) mod target;
 pub(crate) mod text;
-pub(crate) mod unasked;
-pub(crate) mod unconfirmed;
-pub(crate) mod watch;
+pub(crate) mod unacknowledged;
+pub(crate) mod unsolicited;
 
 use std::time::Instant;
 
@@ -36,15 +36,15 @@ use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
-use board::Board;
-use calling::Calling;
+use cancelling::Fading;
+use context::Board;
 use digit::Digit;
-use fading::Fading;
-use placed::Placed;
-use talking::Talking;
+use established::Talking;
+use inbound_invite::Calling;
+use outbound_invite::Placed;
+use subscription::Watch;
 use text::{TextIn, TextOut};
-use unasked::Unasked;
-use watch::Watch;
+use unsolicited::Unasked;
 
 /// A leg in one of its states.
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::Answer;
-use super::board::Board;
+use super::context::Board;
 use crate::dialog::Dialog;
 use crate::event::LegId;
 use crate::flow::Flow;

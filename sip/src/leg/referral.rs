@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use super::Asked;
-use super::board::{Board, dialog_response};
-use super::talking::Talking;
+use super::context::{Board, dialog_response};
+use super::established::Talking;
 use crate::dialog::DialogId;
 use crate::event::{Event, TransferTo};
 use crate::message::{Method, Name, NameAddr, Replaces, Request, Response, phrase};

@@ -7,9 +7,9 @@ use std::time::{Instant, SystemTime};
 
 use httpdate::fmt_http_date;
 
-use super::board::Board;
-use super::placed::rank;
-use super::reach::Reached;
+use super::context::Board;
+use super::outbound_invite::rank;
+use super::target::Reached;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::event::{Body, CallerId, Event, LegId, TextId};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::kept::Again;
+use super::completed::Again;
 use super::machine::{After, Reach};
 use crate::timers::{PATIENCE, T1, T2, Timer};
 

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::TransactionId;
-use super::client::Client;
+use super::completed::Again;
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
-use super::kept::Again;
-use super::server::Server;
+use super::non_invite_client::Client;
+use super::non_invite_server::Server;
 use crate::flow::Flow;
 use crate::timers::{Timer, Timers};
 

@@ -4,30 +4,30 @@
 //! of phones, `asking` ours, `kept` what is over. None knows calls. State is only opened for requests that the agent wants
 //! to keep: challenges and refusals of strangers are answered without any (section 8.2.7).
 
-mod asking;
-mod client;
+mod client_side;
+mod completed;
 mod invite_client;
 mod invite_server;
-mod kept;
 mod key;
 mod machine;
-mod server;
-mod serving;
-mod source;
+mod non_invite_client;
+mod non_invite_server;
+mod request_source;
+mod server_side;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::flow::Flow;
 use crate::timers::{Timer, Timers};
-use kept::{Finished, Kept};
+use completed::{Finished, Kept};
 use key::Key;
 use machine::{After, Machine, Reach};
-use source::Source;
+use request_source::Source;
 
-pub(crate) use asking::Received;
+pub(crate) use client_side::Received;
 pub(crate) use invite_client::cancel_for;
-pub(crate) use serving::Absorbed;
+pub(crate) use server_side::Absorbed;
 
 /// How many requests of ours may be open: one for each phone of as many legs as there may be, and as many again within
 /// them. Beyond it nothing more is asked.

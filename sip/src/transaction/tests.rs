@@ -153,7 +153,7 @@ fn what_is_kept_is_bounded_and_the_fullest_source_loses_its_oldest() {
     for number in 1..2_000 {
         serve(&mut table, number, flow_of(8));
     }
-    assert!(table.finished.len() < kept::MOST_BYTES / 60_000);
+    assert!(table.finished.len() < completed::MOST_BYTES / 60_000);
     let mut repeat = |number| {
         let (request, essentials) = numbered(number);
         (table.absorb(&request, &essentials, now), table.poll())

@@ -128,7 +128,7 @@ pub(crate) fn explain(response: &mut Response, method: &Method) {
     match response.status {
         415 if *method == Method::Info => headers.push(Name::Accept, super::digit::ACCEPT),
         415 if *method == Method::Message => headers.push(Name::Accept, "text/plain"),
-        422 => headers.push(Name::MinSe, super::session::MIN_SE.to_string()),
+        422 => headers.push(Name::MinSe, super::session_timer::MIN_SE.to_string()),
         469 => headers.push(Name::RecvInfo, ""),
         489 => headers.push(Name::AllowEvents, ALLOW_EVENTS),
         415 => headers.push(Name::Accept, "application/sdp"),

@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::board::{Board, attach_sdp, dialog_response};
+use super::context::{Board, attach_sdp, dialog_response};
+use super::established::Talking;
 use super::provisional::Reliable;
-use super::session::Session;
-use super::talking::Talking;
-use super::unconfirmed::Unconfirmed;
+use super::session_timer::Session;
+use super::unacknowledged::Unconfirmed;
 use super::{Asked, Leg};
 use crate::account::User;
 use crate::dialog::Dialog;

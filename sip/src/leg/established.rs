@@ -5,16 +5,16 @@
 
 use std::time::Instant;
 
-use super::board::Board;
+use super::context::Board;
 use super::digit::{Digit, RELAY};
-use super::offered::Reoffer;
-use super::offering::{Ours, Wish};
-use super::placed::Branch;
+use super::local_offer::{Ours, Wish};
+use super::outbound_invite::Branch;
 use super::provisional::Reliable;
 use super::referral::Referral;
-use super::session::Session;
+use super::remote_offer::Reoffer;
+use super::session_timer::Session;
 use super::text::TextIn;
-use super::unconfirmed::Unconfirmed;
+use super::unacknowledged::Unconfirmed;
 use super::{Answer, Asked, Leg};
 use crate::account::User;
 use crate::dialog::Dialog;
@@ -312,7 +312,7 @@ impl Talking {
                     .send(self.dialog.flow, accepted.ack.clone());
             } else {
                 let invite = (&accepted.invite, 0);
-                super::fading::turn_away(invite, answer, self.dialog.flow, board, now);
+                super::cancelling::turn_away(invite, answer, self.dialog.flow, board, now);
             }
         }
         Some(Leg::Talking(self))

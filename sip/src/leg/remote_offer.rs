@@ -3,11 +3,11 @@
 
 use std::time::Instant;
 
-use super::board::{Board, attach_sdp, dialog_response, is_sdp};
-use super::offering::Ours;
-use super::session::Session;
-use super::talking::Talking;
-use super::unconfirmed::Unconfirmed;
+use super::context::{Board, attach_sdp, dialog_response, is_sdp};
+use super::established::Talking;
+use super::local_offer::Ours;
+use super::session_timer::Session;
+use super::unacknowledged::Unconfirmed;
 use super::{Asked, Leg};
 use crate::event::Event;
 use crate::message::{Method, Name, Request, Response};

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::board::{ALLOW, Board, SUPPORTED};
-use super::fading::Fading;
+use super::cancelling::Fading;
+use super::context::{ALLOW, Board, SUPPORTED};
+use super::established::Talking;
 use super::provisional::Early;
-use super::reach::Reached;
-use super::talking::Talking;
+use super::target::Reached;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::{Dialog, own_contact};

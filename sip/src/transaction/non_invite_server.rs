@@ -1,6 +1,6 @@
 //! A phone's request other than INVITE (RFC 3261 section 17.2.2).
 
-use super::kept::Again;
+use super::completed::Again;
 use super::machine::{After, Reach};
 
 /// A request without a final answer.

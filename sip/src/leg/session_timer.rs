@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::Board;
+use super::context::Board;
 use crate::event::LegId;
 use crate::message::{Headers, Name, Params, Request, Response, Scan, seconds};
 use crate::timers::Timer;

@@ -13,11 +13,11 @@ use crate::event::{
     Body, CallerId, Event, LegId, Package, RequestError, SubscriptionId, TextId, UnsolicitedPolicy,
 };
 use crate::leg::Leg;
-use crate::leg::board::Board;
-use crate::leg::reach::Reached;
+use crate::leg::context::Board;
+use crate::leg::subscription::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
+use crate::leg::target::Reached;
 use crate::leg::text::{MAX_TEXTS, TextIn, TextOut};
-use crate::leg::unasked::{MAX_UNASKED, Unasked};
-use crate::leg::watch::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
+use crate::leg::unsolicited::{MAX_UNASKED, Unasked};
 use crate::message::{Name, Scheme};
 
 impl UserAgent {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::kept::Again;
+use super::completed::Again;
 use super::machine::{After, Reach};
 use crate::message::{Request, Response};
 use crate::timers::{PATIENCE, T1, T2, Timer};

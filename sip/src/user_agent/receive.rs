@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::UserAgent;
 use crate::dialog::{DialogId, with_tag};
 use crate::flow::{Flow, Transport};
-use crate::leg::board::{SUPPORTED, explain};
+use crate::leg::context::{SUPPORTED, explain};
 use crate::leg::{Answer, Asked};
 use crate::message::{
     Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,

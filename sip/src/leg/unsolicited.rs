@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use super::board::Board;
-use super::reach::Reached;
+use super::context::Board;
+use super::target::Reached;
 use super::{Answer, Leg};
 use crate::account::User;
 use crate::dialog::own_contact;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::{Board, dialog_response};
+use super::context::{Board, dialog_response};
 use super::{Answer, Asked, Leg};
 use crate::dialog::{Dialog, own_contact};
 use crate::event::{Body, Event, LegId, Package, SubscriptionId};

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use super::board::Board;
-use super::placed::{Branch, BranchState};
+use super::context::Board;
+use super::outbound_invite::{Branch, BranchState};
 use super::{Answer, Leg};
 use crate::dialog::Dialog;
 use crate::event::{HangUp, LegId};

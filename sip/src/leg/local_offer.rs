@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::board::{ALLOW, Board, SUPPORTED};
-use super::session::Session;
-use super::talking::{Accepted, Talking};
+use super::context::{ALLOW, Board, SUPPORTED};
+use super::established::{Accepted, Talking};
+use super::session_timer::Session;
 use super::{Answer, Leg};
 use crate::dialog::own_contact;
 use crate::event::Event;

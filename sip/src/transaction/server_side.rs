@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
+use super::completed::Again;
 use super::invite_server::InviteServer;
-use super::kept::Again;
 use super::key::Key;
 use super::machine::{After, Machine};
-use super::server::Server;
+use super::non_invite_server::Server;
 use super::{Entry, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::client::Client;
+use super::completed::Again;
 use super::invite_client::InviteClient;
-use super::kept::Again;
 use super::key::Key;
 use super::machine::{After, Machine};
+use super::non_invite_client::Client;
 use super::{Entry, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};

@@ -4,7 +4,7 @@
 //! A phone is told a number, and a name if one is known: in From and, for phones that only believe their server, in
 //! P-Asserted-Identity (RFC 3325). Nothing else of the caller is known here.
 
-use super::board::Board;
+use super::context::Board;
 use crate::account::User;
 use crate::dialog::RequestHead;
 use crate::event::CallerId;

@@ -5,7 +5,7 @@
 //! in the legs. Nothing here routes a call to another line or reads a body.
 
 mod admit;
-mod beside;
+mod out_of_dialog;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,10 +16,10 @@ use crate::digest::Verifier;
 use crate::event::{CallerId, Counters, Event, HangUp, LegId, Offer, Output, RequestError};
 use crate::flow::Flow;
 use crate::leg::Leg;
-use crate::leg::board::Board;
+use crate::leg::context::Board;
 use crate::leg::digit::Digit;
-use crate::leg::placed::{Call, Placed};
-use crate::leg::reach::Reached;
+use crate::leg::outbound_invite::{Call, Placed};
+use crate::leg::target::Reached;
 use crate::random::Random;
 use crate::registrar::Registrar;
 use crate::timers::Timer;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::TransactionId;
 use super::key::Key;
-use super::source::Source;
+use super::request_source::Source;
 use crate::flow::Flow;
 use crate::timers::{PATIENCE, Timer};
 
