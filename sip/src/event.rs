@@ -37,7 +37,7 @@ pub struct Offer {
     /// Our SDP.
     pub sdp: Vec<u8>,
     /// Other SDP for a phone that finds the first not acceptable (488): it is called once more, as a new call.
-    pub instead: Option<Vec<u8>>,
+    pub fallback: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Offer {

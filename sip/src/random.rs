@@ -1,4 +1,4 @@
-//! The core's dice: tags, branches and Call-IDs that nobody can guess (RFC 3261 sections 19.3 and 8.1.1.7), and keyed
+//! The core's rng: tags, branches and Call-IDs that nobody can guess (RFC 3261 sections 19.3 and 8.1.1.7), and keyed
 //! tags for answers that are given without keeping state (section 8.2.7).
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -10,30 +10,30 @@ use zeroize::Zeroizing;
 use crate::hex::hex;
 use crate::message::MAGIC_COOKIE;
 
-/// The dice, and a key drawn from them.
+/// The rng, and a key drawn from them.
 pub(crate) struct Random {
-    dice: ChaCha20Rng,
+    rng: ChaCha20Rng,
     key: Zeroizing<[u8; 32]>,
 }
 
 impl Random {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
-        let mut dice = ChaCha20Rng::from_seed(seed);
+        let mut rng = ChaCha20Rng::from_seed(seed);
         let mut key = Zeroizing::new([0; 32]);
-        dice.fill_bytes(key.as_mut());
-        Self { dice, key }
+        rng.fill_bytes(key.as_mut());
+        Self { rng, key }
     }
 
     /// A key for another part of the core.
     pub(crate) fn key(&mut self) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
-        self.dice.fill_bytes(key.as_mut());
+        self.rng.fill_bytes(key.as_mut());
         key
     }
 
     /// 64 random bits in hexadecimal.
     pub(crate) fn tag(&mut self) -> String {
-        format!("{:016x}", self.dice.next_u64())
+        format!("{:016x}", self.rng.next_u64())
     }
 
     /// A branch of our own.
@@ -49,7 +49,7 @@ impl Random {
     /// A number from `least` to `most`.
     pub(crate) fn between(&mut self, least: u64, most: u64) -> u64 {
         let span = most.saturating_sub(least).saturating_add(1);
-        least.saturating_add(self.dice.next_u64().checked_rem(span).unwrap_or(0))
+        least.saturating_add(self.rng.next_u64().checked_rem(span).unwrap_or(0))
     }
 
     /// The same tag for the same request every time, so that its repeats get the same answer.

@@ -25,19 +25,19 @@ const MAX_CONTACTS: usize = 8;
 
 /// One phone of a line.
 #[derive(Clone, Debug)]
-pub(crate) struct Binding {
+pub(crate) struct ContactBinding {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
     pub(crate) until: Instant,
     /// It has refused to be told what it did not ask for.
-    pub(crate) is_deaf: bool,
+    pub(crate) refuses_unsolicited: bool,
     lists: Vec<Package>,
     instance: Option<String>,
     call_id: String,
     number: u32,
 }
 
-impl Binding {
+impl ContactBinding {
     /// Whether the phone listed the package in Allow-Events when it registered.
     pub(crate) fn lists(&self, package: Package) -> bool {
         self.lists.contains(&package)
@@ -46,7 +46,7 @@ impl Binding {
 
 /// Why a REGISTER is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum RegisterRefusal {
     /// 400: `*` together with anything else, or without `Expires: 0`, or more contacts than we read.
     Malformed,
     /// 423.
@@ -58,7 +58,7 @@ pub(crate) enum Refusal {
 }
 
 /// Who registers, as the request says it and digest proved it.
-pub(crate) struct Registering<'a> {
+pub(crate) struct RegisterRequest<'a> {
     pub(crate) user: &'a User,
     pub(crate) flow: Flow,
     pub(crate) call_id: &'a str,
@@ -70,12 +70,12 @@ pub(crate) struct Registering<'a> {
 /// The phones of all lines.
 #[derive(Debug, Default)]
 pub(crate) struct Registrar {
-    lines: BTreeMap<User, Vec<Binding>>,
+    lines: BTreeMap<User, Vec<ContactBinding>>,
 }
 
 /// What a REGISTER changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(crate) enum RegisterEffect {
     /// The same phones as before.
     Refreshed,
     /// A phone is new.
@@ -84,9 +84,9 @@ pub(crate) enum Effect {
     Left,
 }
 
-impl Effect {
-    fn between(before: &[Binding], after: &[Binding]) -> Self {
-        let is_in = |list: &[Binding], one: &Binding| {
+impl RegisterEffect {
+    fn between(before: &[ContactBinding], after: &[ContactBinding]) -> Self {
+        let is_in = |list: &[ContactBinding], one: &ContactBinding| {
             list.iter()
                 .any(|each| each.contact == one.contact && each.flow == one.flow)
         };
@@ -101,14 +101,14 @@ impl Effect {
 }
 
 /// One change that a REGISTER asks for.
-struct Change {
+struct BindingChange {
     contact: NameAddr,
     expires: u32,
 }
 
 impl Registrar {
     /// The phones of a line.
-    pub(crate) fn phones(&self, user: &User) -> &[Binding] {
+    pub(crate) fn phones(&self, user: &User) -> &[ContactBinding] {
         self.lines.get(user).map_or(&[], Vec::as_slice)
     }
 
@@ -116,14 +116,17 @@ impl Registrar {
     pub(crate) fn register(
         &mut self,
         request: &Request,
-        who: &Registering<'_>,
+        who: &RegisterRequest<'_>,
         now: Instant,
-    ) -> Result<Effect, Refusal> {
+    ) -> Result<RegisterEffect, RegisterRefusal> {
         let has_star = request
             .headers
             .all(&Name::Contact)
             .any(|value| value == b"*");
-        let contacts = request.headers.contacts().ok_or(Refusal::Malformed)?;
+        let contacts = request
+            .headers
+            .contacts()
+            .ok_or(RegisterRefusal::Malformed)?;
         let line = self.lines.entry(who.user.clone()).or_default();
         let before = line.clone();
         let done = if has_star {
@@ -132,7 +135,7 @@ impl Registrar {
             changes(contacts, request.headers.expires())
                 .and_then(|changes| apply(line, changes, who, now))
         };
-        let effect = Effect::between(&before, line);
+        let effect = RegisterEffect::between(&before, line);
         if line.is_empty() {
             self.lines.remove(who.user);
         }
@@ -150,10 +153,10 @@ impl Registrar {
     }
 
     /// The phones behind this flow want to hear nothing that they have not asked for.
-    pub(crate) fn set_deaf(&mut self, flow: Flow) {
+    pub(crate) fn set_refuses_unsolicited(&mut self, flow: Flow) {
         let bindings = self.lines.values_mut().flatten();
         for binding in bindings.filter(|binding| binding.flow == flow) {
-            binding.is_deaf = true;
+            binding.refuses_unsolicited = true;
         }
     }
 
@@ -173,7 +176,7 @@ impl Registrar {
         Some((soonest, Timer::RegistrationEnd))
     }
 
-    fn remove(&mut self, is_gone: impl Fn(&Binding) -> bool) -> Vec<User> {
+    fn remove(&mut self, is_gone: impl Fn(&ContactBinding) -> bool) -> Vec<User> {
         let mut changed = Vec::new();
         for (user, line) in &mut self.lines {
             let before = line.len();
@@ -189,29 +192,32 @@ impl Registrar {
 
 /// Section 10.2.2: `Contact: *` stands alone and needs `Expires: 0`.
 fn unregister_all(
-    line: &mut Vec<Binding>,
+    line: &mut Vec<ContactBinding>,
     request: &Request,
     has_others: bool,
-    who: &Registering<'_>,
-) -> Result<(), Refusal> {
+    who: &RegisterRequest<'_>,
+) -> Result<(), RegisterRefusal> {
     if has_others || request.headers.expires() != Some(0) {
-        return Err(Refusal::Malformed);
+        return Err(RegisterRefusal::Malformed);
     }
     if line.iter().any(|binding| is_newer(binding, who)) {
-        return Err(Refusal::OutOfOrder);
+        return Err(RegisterRefusal::OutOfOrder);
     }
     line.clear();
     Ok(())
 }
 
-fn changes(contacts: Vec<NameAddr>, expires: Option<u32>) -> Result<Vec<Change>, Refusal> {
+fn changes(
+    contacts: Vec<NameAddr>,
+    expires: Option<u32>,
+) -> Result<Vec<BindingChange>, RegisterRefusal> {
     if contacts.len() > MAX_CONTACTS {
-        return Err(Refusal::Malformed);
+        return Err(RegisterRefusal::Malformed);
     }
     let mut changes = Vec::new();
     for contact in contacts {
         if contact.uri.host().is_none() {
-            return Err(Refusal::Scheme);
+            return Err(RegisterRefusal::Scheme);
         }
         // Section 10.2.1.1: a malformed value counts as one hour, which is also what we grant at most.
         let own = contact
@@ -220,9 +226,9 @@ fn changes(contacts: Vec<NameAddr>, expires: Option<u32>) -> Result<Vec<Change>,
             .map(|text| seconds(text.as_bytes()).unwrap_or(MAX_EXPIRES));
         let asked = own.or(expires).unwrap_or(MAX_EXPIRES);
         if asked != 0 && asked < MIN_EXPIRES {
-            return Err(Refusal::TooBrief);
+            return Err(RegisterRefusal::TooBrief);
         }
-        changes.push(Change {
+        changes.push(BindingChange {
             contact,
             expires: asked.min(MAX_EXPIRES),
         });
@@ -231,21 +237,22 @@ fn changes(contacts: Vec<NameAddr>, expires: Option<u32>) -> Result<Vec<Change>,
 }
 
 fn apply(
-    line: &mut Vec<Binding>,
-    changes: Vec<Change>,
-    who: &Registering<'_>,
+    line: &mut Vec<ContactBinding>,
+    changes: Vec<BindingChange>,
+    who: &RegisterRequest<'_>,
     now: Instant,
-) -> Result<(), Refusal> {
+) -> Result<(), RegisterRefusal> {
     let is_late = changes.iter().any(|change| {
         line.iter()
             .any(|binding| is_same(binding, &change.contact) && is_newer(binding, who))
     });
     if is_late {
-        return Err(Refusal::OutOfOrder);
+        return Err(RegisterRefusal::OutOfOrder);
     }
-    for Change { contact, expires } in changes {
-        let was_deaf = |binding: &Binding| is_same(binding, &contact) && binding.is_deaf;
-        let is_deaf = line.iter().any(was_deaf);
+    for BindingChange { contact, expires } in changes {
+        let has_refused =
+            |binding: &ContactBinding| is_same(binding, &contact) && binding.refuses_unsolicited;
+        let refuses_unsolicited = line.iter().any(has_refused);
         line.retain(|binding| !is_same(binding, &contact));
         if expires == 0 {
             continue;
@@ -260,8 +267,8 @@ fn apply(
                 line.remove(first);
             }
         }
-        line.push(Binding {
-            is_deaf,
+        line.push(ContactBinding {
+            refuses_unsolicited,
             lists: who.lists.clone(),
             instance: instance(&contact),
             contact: contact.uri,
@@ -275,12 +282,12 @@ fn apply(
 }
 
 /// Section 10.3 step 7: within one Call-ID the numbers grow.
-fn is_newer(binding: &Binding, who: &Registering<'_>) -> bool {
+fn is_newer(binding: &ContactBinding, who: &RegisterRequest<'_>) -> bool {
     binding.call_id == who.call_id && binding.number >= who.number
 }
 
 /// The same phone: by its instance (RFC 5626 section 4.1) where both have one, else by its address.
-fn is_same(binding: &Binding, contact: &NameAddr) -> bool {
+fn is_same(binding: &ContactBinding, contact: &NameAddr) -> bool {
     match (&binding.instance, instance(contact)) {
         (Some(known), Some(new)) => *known == new,
         _ => binding.contact.is_same_contact(&contact.uri),

@@ -11,7 +11,7 @@ pub(crate) const T1: Duration = Duration::from_millis(500);
 /// The longest pause between repeats of anything but an INVITE.
 pub(crate) const T2: Duration = Duration::from_secs(4);
 /// 64*T1: after this the other side is taken for gone.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(32);
+pub(crate) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(32);
 /// Timer C (section 16.6): no phone may ring for longer, whoever forgets to hang up.
 pub(crate) const RING_LIMIT: Duration = Duration::from_secs(180);
 

@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use crate::dialog::Dialog;
 use crate::flow::{Flow, Transport};
-use crate::leg::unacknowledged::Unconfirmed;
+use crate::leg::unacknowledged::UnacknowledgedOk;
 use crate::message::{Message, Method, Request, parse};
 use crate::random::Random;
 use crate::timers::{Timer, Timers};
-use crate::transaction::{Received, TransactionId, Transactions};
+use crate::transaction::{ResponseMatch, TransactionId, Transactions};
 use crate::{Password, User};
 
 /// What happened at the phone.
@@ -92,14 +92,14 @@ pub struct PhoneClient {
     random: Random,
     transactions: Transactions<Purpose>,
     timers: Timers<Purpose>,
-    registering: Registering,
+    registering: RegisterState,
     call: Call,
     events: VecDeque<PhoneEvent>,
 }
 
 /// What all REGISTERs of the phone have in common (section 10.2), and the one that waits for its final response.
 #[derive(Debug)]
-struct Registering {
+struct RegisterState {
     call_id: String,
     tag: String,
     number: u32,
@@ -125,7 +125,7 @@ enum Call {
     /// The line's INVITE is accepted, and the ACK has not come.
     Answered {
         dialog: Dialog,
-        ok: Unconfirmed,
+        ok: UnacknowledgedOk,
     },
     Established {
         dialog: Dialog,
@@ -141,7 +141,7 @@ impl PhoneClient {
     #[must_use]
     pub fn new(registration: Registration, local: SocketAddr, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
-        let registering = Registering {
+        let registering = RegisterState {
             call_id: random.call_id(),
             tag: random.tag(),
             number: 0,
@@ -178,13 +178,13 @@ impl PhoneClient {
                     return;
                 };
                 match self.transactions.receive(&response, &essentials, now) {
-                    Received::News(transaction, Purpose::Registration) => {
+                    ResponseMatch::ForOwner(transaction, Purpose::Registration) => {
                         self.handle_register_response(transaction, &response, now);
                     }
-                    Received::News(transaction, Purpose::Call) => {
+                    ResponseMatch::ForOwner(transaction, Purpose::Call) => {
                         self.handle_call_response(transaction, &response, &essentials, now);
                     }
-                    Received::Done | Received::Stray => {}
+                    ResponseMatch::Absorbed | ResponseMatch::Stray => {}
                 }
             }
             Err(_) => {}

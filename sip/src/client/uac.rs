@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 use super::{Call, PhoneClient, PhoneEvent, Purpose};
 use crate::dialog::{Dialog, RequestHead, via};
 use crate::digest::{Challenge, answer};
-use crate::leg::unacknowledged::Unconfirmed;
+use crate::leg::unacknowledged::UnacknowledgedOk;
 use crate::message::{CSeq, Essentials, Method, Name, Request, Response, Uri};
-use crate::timers::{PATIENCE, Timer};
+use crate::timers::{TRANSACTION_TIMEOUT, Timer};
 use crate::transaction::{TransactionId, Unanswered, cancel_for};
 
 /// The lifetime of a registration in seconds; refreshed at half of it.
 const EXPIRES: u32 = 600;
 /// How long the called side may ring after its last provisional response. Longer than any line rings: the line ends a call
 /// that is not answered.
-const RING_LIMIT: Duration = PATIENCE.saturating_mul(4);
+const RING_LIMIT: Duration = TRANSACTION_TIMEOUT.saturating_mul(4);
 
 impl PhoneClient {
     /// Registers to the line, and keeps registered.
@@ -67,7 +67,7 @@ impl PhoneClient {
     pub fn hang_up(&mut self, now: Instant) {
         self.call = match std::mem::replace(&mut self.call, Call::None) {
             Call::Answered { dialog, .. } | Call::Established { dialog, .. } => {
-                Unconfirmed::stop(Purpose::Call, &mut self.timers);
+                UnacknowledgedOk::stop(Purpose::Call, &mut self.timers);
                 self.bye(dialog, now)
             }
             Call::Outgoing {

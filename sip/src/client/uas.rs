@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Call, PhoneClient, PhoneEvent, Purpose};
 use crate::dialog::{Dialog, DialogId, with_tag};
-use crate::leg::unacknowledged::Unconfirmed;
+use crate::leg::unacknowledged::UnacknowledgedOk;
 use crate::message::{Essentials, Method, Name, Request, Response, Uri};
 use crate::timers::T1;
 use crate::transaction::{Absorbed, TransactionId};
@@ -39,7 +39,7 @@ impl PhoneClient {
         let mut response = self.response(&invite, 200, &dialog.id.local_tag);
         response.headers.push(Name::ContentType, "application/sdp");
         response.body = sdp;
-        let ok = Unconfirmed {
+        let ok = UnacknowledgedOk {
             transaction,
             response,
             number: invite.headers.cseq().map_or(0, |cseq| cseq.number),
@@ -111,7 +111,7 @@ impl PhoneClient {
             Call::Answered { dialog, ok }
                 if is_in(&dialog, essentials) && ok.number == essentials.cseq.number =>
             {
-                Unconfirmed::stop(Purpose::Call, &mut self.timers);
+                UnacknowledgedOk::stop(Purpose::Call, &mut self.timers);
                 self.transactions.confirm(ok.transaction, now);
                 self.events.push_back(PhoneEvent::Confirmed);
                 Call::Established { dialog, ack: None }
@@ -160,7 +160,7 @@ impl PhoneClient {
             return self.respond(transaction, request, 481, now);
         }
         self.respond(transaction, request, 200, now);
-        Unconfirmed::stop(Purpose::Call, &mut self.timers);
+        UnacknowledgedOk::stop(Purpose::Call, &mut self.timers);
         self.call = Call::None;
         self.events.push_back(PhoneEvent::HungUp);
     }

@@ -11,4 +11,4 @@ mod verifier;
 pub use client::{Challenge, answer};
 pub use hash::{Algorithm, ha1};
 
-pub(crate) use verifier::{Verdict, Verifier};
+pub(crate) use verifier::{DigestVerdict, Verifier};

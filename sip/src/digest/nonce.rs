@@ -23,20 +23,20 @@ pub(super) struct Nonces {
     key: Zeroizing<[u8; 32]>,
     birth: Option<Instant>,
     last: u64,
-    used: BTreeMap<u64, Window>,
+    used: BTreeMap<u64, NonceWindow>,
     /// Nonces with a smaller serial are stale unless they are in `used`.
     floor: u64,
 }
 
 /// Which counts of one nonce were used.
 #[derive(Clone, Copy, Default)]
-struct Window {
+struct NonceWindow {
     highest: u32,
     /// Bit n: `highest - n` was used.
     seen: u64,
 }
 
-impl Window {
+impl NonceWindow {
     fn take(&mut self, count: u32) -> bool {
         if count > self.highest {
             let step = count - self.highest;

@@ -12,15 +12,15 @@ const FREE_TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Quiet that makes all forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-/// How many pairs are watched. Beyond it the oldest is forgotten.
-const MAX_WATCHED: usize = 1024;
+/// How many pairs are attempts. Beyond it the oldest is forgotten.
+const MAX_PAIRS: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Throttle {
-    watched: BTreeMap<(IpAddr, String), Watched>,
+    attempts: BTreeMap<(IpAddr, String), Attempts>,
 }
 
-struct Watched {
+struct Attempts {
     failures: u32,
     last: Instant,
 }
@@ -28,24 +28,24 @@ struct Watched {
 impl Throttle {
     /// True if a try of this user from this address may be checked.
     pub(super) fn allows(&self, who: &(IpAddr, String), now: Instant) -> bool {
-        self.watched.get(who).is_none_or(|each| {
+        self.attempts.get(who).is_none_or(|each| {
             let quiet = now.saturating_duration_since(each.last);
             each.failures < FREE_TRIES || quiet >= PAUSE
         })
     }
 
     pub(super) fn note_failure(&mut self, who: (IpAddr, String), now: Instant) {
-        if self.watched.len() >= MAX_WATCHED && !self.watched.contains_key(&who) {
+        if self.attempts.len() >= MAX_PAIRS && !self.attempts.contains_key(&who) {
             let oldest = self
-                .watched
+                .attempts
                 .iter()
                 .min_by_key(|(_, each)| each.last)
                 .map(|(who, _)| who.clone());
             if let Some(oldest) = oldest {
-                self.watched.remove(&oldest);
+                self.attempts.remove(&oldest);
             }
         }
-        let each = self.watched.entry(who).or_insert(Watched {
+        let each = self.attempts.entry(who).or_insert(Attempts {
             failures: 0,
             last: now,
         });
@@ -57,7 +57,7 @@ impl Throttle {
     }
 
     pub(super) fn note_success(&mut self, who: &(IpAddr, String)) {
-        self.watched.remove(who);
+        self.attempts.remove(who);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server's side of digest: challenges, and whether an answer to one proves a user (RFC 7616, RFC 8760).
 //!
-//! A user who does not exist takes the same path, with a password nobody knows. The Request-URI is compared with the
+//! A user who does not exist takes the same path, with a password decoy knows. The Request-URI is compared with the
 //! digest's by user and host only: phones drop ports and parameters from one of them.
 
 use std::collections::BTreeMap;
@@ -26,14 +26,14 @@ pub(crate) struct Verifier {
     realm: String,
     algorithms: &'static [Algorithm],
     passwords: BTreeMap<User, Password>,
-    nobody: Password,
+    decoy: Password,
     nonces: Nonces,
     throttle: Throttle,
 }
 
 /// What the credentials of a request prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum DigestVerdict {
     /// This line.
     Proved(User),
     /// Nothing yet.
@@ -56,13 +56,13 @@ impl Verifier {
             .into_iter()
             .map(|account| (account.user, account.password))
             .collect();
-        let nobody = Password::new(random.call_id());
+        let decoy = Password::new(random.call_id());
         let nonces = Nonces::new(random.key());
         Self {
             realm: config.realm,
             algorithms,
             passwords,
-            nobody,
+            decoy,
             nonces,
             throttle: Throttle::default(),
         }
@@ -89,8 +89,8 @@ impl Verifier {
         uri: &Uri,
         source: IpAddr,
         now: Instant,
-    ) -> Verdict {
-        let mut verdict = Verdict::Absent;
+    ) -> DigestVerdict {
+        let mut verdict = DigestVerdict::Absent;
         for name in [Name::Authorization, Name::ProxyAuthorization] {
             for value in request.headers.all(&name).take(MAX_CREDENTIALS) {
                 let Some(credentials) =
@@ -104,7 +104,7 @@ impl Verifier {
                     continue;
                 }
                 verdict = self.judge(&credentials, request, uri, source, now);
-                if matches!(verdict, Verdict::Proved(_) | Verdict::Stale) {
+                if matches!(verdict, DigestVerdict::Proved(_) | DigestVerdict::Stale) {
                     return verdict;
                 }
             }
@@ -119,29 +119,29 @@ impl Verifier {
         uri: &Uri,
         source: IpAddr,
         now: Instant,
-    ) -> Verdict {
+    ) -> DigestVerdict {
         let who = (source, credentials.user.clone());
         let is_for_this =
             Uri::parse(credentials.uri.as_bytes()).is_some_and(|meant| meant.is_same_resource(uri));
         if !is_for_this || credentials.user.len() > MAX_USER || !self.throttle.allows(&who, now) {
-            return Verdict::Wrong;
+            return DigestVerdict::Wrong;
         }
         let user = User::new(credentials.user.clone());
         let known = self.passwords.get(&user);
         let inputs = credentials.inputs(request.method.as_str());
-        let expected = inputs.response(known.unwrap_or(&self.nobody));
+        let expected = inputs.response(known.unwrap_or(&self.decoy));
         let response = credentials.response.to_ascii_lowercase();
         let is_right: bool = expected.as_bytes().ct_eq(response.as_bytes()).into();
         if !is_right || known.is_none() {
             self.throttle.note_failure(who, now);
-            return Verdict::Wrong;
+            return DigestVerdict::Wrong;
         }
         self.throttle.note_success(&who);
         let count = credentials.count.as_ref().map(|count| count.number);
         if self.nonces.spend(&credentials.nonce, count, now) {
-            Verdict::Proved(user)
+            DigestVerdict::Proved(user)
         } else {
-            Verdict::Stale
+            DigestVerdict::Stale
         }
     }
 }
@@ -160,11 +160,11 @@ struct Credentials {
     uri: String,
     response: String,
     algorithm: Algorithm,
-    count: Option<Count>,
+    count: Option<NonceCount>,
 }
 
 /// What `qop=auth` adds.
-struct Count {
+struct NonceCount {
     written: String,
     number: u32,
     cnonce: String,
@@ -181,7 +181,7 @@ impl Credentials {
             Some(qop) if qop.eq_ignore_ascii_case("auth") => {
                 let written = text("nc")?;
                 let number = u32::from_str_radix(&written, 16).ok()?;
-                Some(Count {
+                Some(NonceCount {
                     written,
                     number,
                     cnonce: text("cnonce")?,

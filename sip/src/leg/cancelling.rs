@@ -3,144 +3,150 @@
 
 use std::time::Instant;
 
-use super::context::Board;
+use super::context::LegContext;
 use super::outbound_invite::{Branch, BranchState};
-use super::{Answer, Leg};
+use super::{Leg, ReceivedResponse};
 use crate::dialog::Dialog;
 use crate::event::{HangUp, LegId};
 use crate::flow::Flow;
 use crate::message::{Name, Request};
-use crate::timers::{PATIENCE, Timer};
+use crate::timers::{TRANSACTION_TIMEOUT, Timer};
 use crate::transaction::{TransactionId, cancel_for};
 
 #[derive(Debug)]
-pub(crate) struct Fading {
+pub(crate) struct Cancelling {
     id: LegId,
     branches: Vec<Branch>,
     reason: HangUp,
 }
 
-impl Fading {
+impl Cancelling {
     /// Begins to cancel. `None` if nothing is left to be told or heard.
     pub(crate) fn begin(
         id: LegId,
         branches: Vec<Branch>,
         reason: HangUp,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let branches = branches.into_iter().filter(Branch::is_open).collect();
-        let mut fading = Self {
+        let mut cancelling = Self {
             id,
             branches,
             reason,
         };
-        for branch in &mut fading.branches {
+        for branch in &mut cancelling.branches {
             // Without any answer yet the CANCEL has to wait for one (section 9.1).
-            if branch.state == BranchState::Heard {
-                cancel(branch, reason, board, now);
+            if branch.state == BranchState::Proceeding {
+                cancel(branch, reason, context, now);
             }
         }
-        fading.wait_or_end(board, now)
+        cancelling.wait_or_end(context, now)
     }
 
     pub(crate) fn handle_response(
         mut self,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         let Some(branch) = self
             .branches
             .iter_mut()
-            .find(|each| each.transaction == answer.transaction)
+            .find(|each| each.transaction == received.transaction)
         else {
-            return Some(Leg::Fading(self));
+            return Some(Leg::Cancelling(self));
         };
-        match answer.response.status {
-            ..200 if branch.state == BranchState::Silent => {
-                cancel(branch, self.reason, board, now);
-                self.wait_or_end(board, now).map(Leg::Fading)
+        match received.response.status {
+            ..200 if branch.state == BranchState::Calling => {
+                cancel(branch, self.reason, context, now);
+                self.wait_or_end(context, now).map(Leg::Cancelling)
             }
-            ..200 => Some(Leg::Fading(self)),
+            ..200 => Some(Leg::Cancelling(self)),
             200..300 => {
                 let sequence = branch.early.sequence();
-                turn_away((&branch.invite, sequence), answer, branch.flow, board, now);
-                self.handle_final(answer.transaction)
+                ack_and_hang_up(
+                    (&branch.invite, sequence),
+                    answer,
+                    branch.flow,
+                    context,
+                    now,
+                );
+                self.handle_final(received.transaction)
             }
-            _ => self.handle_final(answer.transaction),
+            _ => self.handle_final(received.transaction),
         }
     }
 
     pub(crate) fn handle_final(mut self, transaction: TransactionId) -> Option<Leg> {
         self.branches.retain(|each| each.transaction != transaction);
-        (!self.branches.is_empty()).then_some(Leg::Fading(self))
+        (!self.branches.is_empty()).then_some(Leg::Cancelling(self))
     }
 
     /// Section 9.1: a cancelled phone that says nothing more for 64*T1 is taken for cancelled.
-    pub(crate) fn handle_timer(self, board: &mut Board) -> Option<Leg> {
+    pub(crate) fn handle_timer(self, context: &mut LegContext) -> Option<Leg> {
         for branch in &self.branches {
-            board.transactions.forget(branch.transaction);
+            context.transactions.forget(branch.transaction);
         }
         None
     }
 
-    fn wait_or_end(self, board: &mut Board, now: Instant) -> Option<Self> {
+    fn wait_or_end(self, context: &mut LegContext, now: Instant) -> Option<Self> {
         if self.branches.is_empty() {
             return None;
         }
-        board
+        context
             .timers
-            .set(self.id, Timer::NoFinalResponse, now + PATIENCE);
+            .set(self.id, Timer::NoFinalResponse, now + TRANSACTION_TIMEOUT);
         Some(self)
     }
 }
 
-impl Fading {
+impl Cancelling {
     /// The same for the phones that lost to another one: their leg goes on with the winner, they get one of their own.
-    pub(crate) fn begin_beside(
+    pub(crate) fn begin_for_losers(
         mut losers: Vec<Branch>,
         reason: HangUp,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
-        let id = board.new_leg();
+        let id = context.new_leg();
         losers.retain(Branch::is_open);
         for branch in &losers {
-            board.transactions.set_owner(branch.transaction, id);
+            context.transactions.set_owner(branch.transaction, id);
         }
-        if let Some(fading) = Self::begin(id, losers, reason, board, now) {
-            board.newborn.push((id, Leg::Fading(fading)));
+        if let Some(cancelling) = Self::begin(id, losers, reason, context, now) {
+            context.new_legs.push((id, Leg::Cancelling(cancelling)));
         }
     }
 }
 
-fn cancel(branch: &mut Branch, reason: HangUp, board: &mut Board, now: Instant) {
+fn cancel(branch: &mut Branch, reason: HangUp, context: &mut LegContext, now: Instant) {
     let mut cancel = cancel_for(&branch.invite);
     if reason == HangUp::AnsweredElsewhere {
         cancel.headers.push(
             Name::Reason,
-            "SIP;cause=200;text=\"Call completed elsewhere\"",
+            "SIP;cause=200;text=\"CallParties completed elsewhere\"",
         );
     }
     branch.state = BranchState::Cancelled;
-    board.transactions.start(cancel, branch.flow, None, now);
+    context.transactions.start(cancel, branch.flow, None, now);
 }
 
 /// Acknowledges a 2xx that nobody wants, and hangs it up. `sequence` is the greatest CSeq number that was used in the
 /// call.
-pub(crate) fn turn_away(
+pub(crate) fn ack_and_hang_up(
     (invite, sequence): (&Request, u32),
-    answer: &Answer<'_>,
+    received: &ReceivedResponse<'_>,
     flow: Flow,
-    board: &mut Board,
+    context: &mut LegContext,
     now: Instant,
 ) {
     if let Some(mut dialog) =
-        Dialog::from_response(invite, answer.response, answer.essentials, flow)
+        Dialog::from_response(invite, received.response, received.essentials, flow)
     {
-        board.ack(&dialog, answer.essentials.cseq.number);
+        context.ack(&dialog, received.essentials.cseq.number);
         dialog.count_from(sequence);
-        board.bye(&mut dialog, now);
+        context.bye(&mut dialog, now);
     }
 }

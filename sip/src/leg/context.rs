@@ -22,20 +22,20 @@ pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer"
 
 /// What every leg shares.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct LegContext {
     pub(crate) transactions: Transactions<LegId>,
     pub(crate) dialogs: BTreeMap<DialogId, LegId>,
     pub(crate) timers: Timers<LegId>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) random: Random,
     /// Legs that came to be while another leg was moved.
-    pub(crate) newborn: Vec<(LegId, Leg)>,
+    pub(crate) new_legs: Vec<(LegId, Leg)>,
     /// Phones that have just refused to be told what they did not ask for.
-    pub(crate) deaf: Vec<Flow>,
+    pub(crate) refused_unsolicited: Vec<Flow>,
     last_leg: u64,
 }
 
-impl Board {
+impl LegContext {
     pub(crate) const fn new(random: Random) -> Self {
         Self {
             transactions: Transactions::new(),
@@ -43,8 +43,8 @@ impl Board {
             timers: Timers::new(),
             events: VecDeque::new(),
             random,
-            newborn: Vec::new(),
-            deaf: Vec::new(),
+            new_legs: Vec::new(),
+            refused_unsolicited: Vec::new(),
             last_leg: 0,
         }
     }
@@ -54,7 +54,7 @@ impl Board {
         LegId(self.last_leg)
     }
 
-    pub(crate) fn tell(&mut self, event: Event) {
+    pub(crate) fn emit(&mut self, event: Event) {
         self.events.push_back(event);
     }
 

@@ -5,17 +5,17 @@
 
 use std::time::Instant;
 
-use super::context::Board;
+use super::context::LegContext;
 use super::digit::{Digit, RELAY};
-use super::local_offer::{Ours, Wish};
+use super::local_offer::{PendingRequest, Renegotiation};
 use super::outbound_invite::Branch;
-use super::provisional::Reliable;
+use super::provisional::ReliableProvisional;
 use super::referral::Referral;
 use super::remote_offer::Reoffer;
-use super::session_timer::Session;
-use super::text::TextIn;
-use super::unacknowledged::Unconfirmed;
-use super::{Answer, Asked, Leg};
+use super::session_timer::SessionTimer;
+use super::text::InboundText;
+use super::unacknowledged::UnacknowledgedOk;
+use super::{InDialogRequest, Leg, ReceivedResponse};
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
@@ -26,7 +26,7 @@ use crate::transaction::TransactionId;
 
 /// Our ACK to the phone's last 2xx to an INVITE of ours.
 #[derive(Debug)]
-pub(super) struct Accepted {
+pub(super) struct AcceptedInvite {
     pub(super) transaction: TransactionId,
     pub(super) invite: Request,
     pub(super) ack: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct Accepted {
 
 /// What the phone understands, as its Allow says (RFC 3261 section 20.5).
 #[derive(Debug)]
-pub(super) struct Abilities {
+pub(super) struct Capabilities {
     /// False unless it says so: we only refresh by it, which a re-INVITE does as well.
     pub(super) takes_update: bool,
     /// True unless it says otherwise.
@@ -44,47 +44,47 @@ pub(super) struct Abilities {
 }
 
 #[derive(Debug)]
-pub(crate) struct Talking {
+pub(crate) struct Established {
     pub(super) id: LegId,
     user: User,
     pub(super) dialog: Dialog,
     /// The Call-ID is ours.
-    pub(super) is_ours: bool,
-    pub(super) phone: Abilities,
-    pub(super) accepted: Option<Accepted>,
-    pub(super) unconfirmed: Option<Unconfirmed>,
-    reliable: Option<Reliable>,
-    pub(super) reoffer: Option<Reoffer>,
+    pub(super) owns_call_id: bool,
+    pub(super) phone: Capabilities,
+    pub(super) accepted: Option<AcceptedInvite>,
+    pub(super) unacknowledged: Option<UnacknowledgedOk>,
+    reliable: Option<ReliableProvisional>,
+    pub(super) remote_offer: Option<Reoffer>,
     /// What we last said of our sound.
-    pub(super) said: Vec<u8>,
-    pub(super) ours: Option<Ours>,
-    pub(super) wish: Option<Wish>,
-    pub(super) session: Option<Session>,
+    pub(super) local_sdp: Vec<u8>,
+    pub(super) pending: Option<PendingRequest>,
+    pub(super) queued: Option<Renegotiation>,
+    pub(super) session: Option<SessionTimer>,
     pub(super) referral: Option<Referral>,
     pub(super) has_referred: bool,
     /// The engine has hung up; section 15 has the BYE wait for the ACK.
     pub(super) is_closing: bool,
 }
 
-impl Talking {
-    fn new((id, user): (LegId, User), dialog: Dialog, is_ours: bool) -> Self {
+impl Established {
+    fn new((id, user): (LegId, User), dialog: Dialog, owns_call_id: bool) -> Self {
         Self {
             id,
             user,
             dialog,
-            is_ours,
-            phone: Abilities {
+            owns_call_id,
+            phone: Capabilities {
                 takes_update: false,
                 takes_info: true,
                 allows_info: false,
             },
             accepted: None,
-            unconfirmed: None,
+            unacknowledged: None,
             reliable: None,
-            reoffer: None,
-            said: Vec::new(),
-            ours: None,
-            wish: None,
+            remote_offer: None,
+            local_sdp: Vec::new(),
+            pending: None,
+            queued: None,
             session: None,
             referral: None,
             has_referred: false,
@@ -96,15 +96,19 @@ impl Talking {
     pub(crate) fn answered(
         parties: (LegId, User),
         dialog: Dialog,
-        ok: Unconfirmed,
-        board: &mut Board,
+        ok: UnacknowledgedOk,
+        context: &mut LegContext,
         now: Instant,
     ) -> Self {
-        let mut talking = Self::new(parties, dialog, false);
-        talking.said.clone_from(&ok.response.body);
-        talking.unconfirmed =
-            Some(ok.start(talking.id, &mut board.transactions, &mut board.timers, now));
-        talking
+        let mut established = Self::new(parties, dialog, false);
+        established.local_sdp.clone_from(&ok.response.body);
+        established.unacknowledged = Some(ok.start(
+            established.id,
+            &mut context.transactions,
+            &mut context.timers,
+            now,
+        ));
+        established
     }
 
     /// A leg whose phone we called, and which answered with a 2xx.
@@ -112,29 +116,31 @@ impl Talking {
         parties: (LegId, User),
         dialog: Dialog,
         (branch, ok): (Branch, &Response),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Self {
-        let mut talking = Self::new(parties, dialog, true);
+        let mut established = Self::new(parties, dialog, true);
         let number = branch.invite.headers.cseq().map_or(0, |cseq| cseq.number);
-        let ack = board.ack(&talking.dialog, number);
-        board.dialogs.insert(talking.dialog.id.clone(), talking.id);
-        talking.said.clone_from(&branch.invite.body);
-        talking.accepted = Some(Accepted {
+        let ack = context.ack(&established.dialog, number);
+        context
+            .dialogs
+            .insert(established.dialog.id.clone(), established.id);
+        established.local_sdp.clone_from(&branch.invite.body);
+        established.accepted = Some(AcceptedInvite {
             transaction: branch.transaction,
             invite: branch.invite,
             ack,
         });
-        talking.learn(&ok.headers);
-        talking.set_session(Session::granted(ok), board, now);
-        talking
+        established.learn(&ok.headers);
+        established.set_session(SessionTimer::granted(ok), context, now);
+        established
     }
 
     /// What the phone's INVITE or 2xx says of the phone.
     pub(super) fn learn(&mut self, headers: &Headers) {
         if headers.get(&Name::Allow).is_some() {
             let allows_info = headers.lists(&Name::Allow, "INFO");
-            self.phone = Abilities {
+            self.phone = Capabilities {
                 takes_update: headers.lists(&Name::Allow, "UPDATE"),
                 takes_info: allows_info,
                 allows_info,
@@ -155,63 +161,63 @@ impl Talking {
     }
 
     /// The PRACK of our 180 may still be on its way.
-    pub(super) fn keep_ringing(&mut self, reliable: Option<Reliable>) {
+    pub(super) fn keep_provisional(&mut self, reliable: Option<ReliableProvisional>) {
         self.reliable = reliable;
     }
 
     pub(super) fn set_session(
         &mut self,
-        session: Option<Session>,
-        board: &mut Board,
+        session: Option<SessionTimer>,
+        context: &mut LegContext,
         now: Instant,
     ) {
         self.session = session;
-        Session::arm(session, self.id, board, now);
+        SessionTimer::arm(session, self.id, context, now);
     }
 
     /// True while an offer of the phone, or our answer to one, is not settled.
     pub(super) const fn has_open_offer(&self) -> bool {
-        self.reoffer.is_some() || self.unconfirmed.is_some()
+        self.remote_offer.is_some() || self.unacknowledged.is_some()
     }
 
     pub(crate) fn handle_request(
         mut self: Box<Self>,
-        asked: &Asked<'_>,
-        board: &mut Board,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let reply = |board: &mut Board, status| {
-            board.respond(asked.transaction, asked.request, status, now)
+        let reply = |context: &mut LegContext, status| {
+            context.respond(incoming.transaction, incoming.request, status, now)
         };
-        if !self.dialog.advance(asked.essentials, asked.flow) {
-            reply(board, 500);
-            return Some(Leg::Talking(self));
+        if !self.dialog.advance(incoming.essentials, incoming.flow) {
+            reply(context, 500);
+            return Some(Leg::Established(self));
         }
-        match asked.request.method {
+        match incoming.request.method {
             Method::Bye => {
-                reply(board, 200);
-                return self.die(board, now);
+                reply(context, 200);
+                return self.end_by_phone(context, now);
             }
-            Method::Invite => self.handle_offer(asked, board, now),
-            Method::Update if !asked.request.body.is_empty() => {
-                self.handle_offer(asked, board, now)
+            Method::Invite => self.handle_offer(incoming, context, now),
+            Method::Update if !incoming.request.body.is_empty() => {
+                self.handle_offer(incoming, context, now)
             }
-            Method::Update => self.refresh(asked, board, now),
-            Method::Options => reply(board, 200),
+            Method::Update => self.refresh(incoming, context, now),
+            Method::Options => reply(context, 200),
             Method::Info => {
-                let status = self.hear_info(asked.request, board);
-                reply(board, status);
+                let status = self.handle_info(incoming.request, context);
+                reply(context, status);
             }
-            Method::Refer => self.refer(asked, board, now),
-            Method::Subscribe => self.resubscribe(asked, board, now),
+            Method::Refer => self.refer(incoming, context, now),
+            Method::Subscribe => self.resubscribe(incoming, context, now),
             Method::Message => {
                 let to = self.dialog.local_user().unwrap_or_default();
-                TextIn::open(
+                InboundText::open(
                     self.user.clone(),
                     to,
-                    asked.request,
-                    asked.transaction,
-                    board,
+                    incoming.request,
+                    incoming.transaction,
+                    context,
                     now,
                 );
             }
@@ -220,20 +226,21 @@ impl Talking {
                     .reliable
                     .as_mut()
                     .filter(|each| !each.is_acknowledged());
-                let status =
-                    reliable.map_or(481, |each| each.acknowledge(asked.request, self.id, board));
-                reply(board, status);
+                let status = reliable.map_or(481, |each| {
+                    each.acknowledge(incoming.request, self.id, context)
+                });
+                reply(context, status);
             }
             // RFC 6665 section 4.1.3: we have subscribed to nothing.
-            Method::Notify => reply(board, 481),
-            Method::Other(_) => reply(board, 501),
-            _ => reply(board, 405),
+            Method::Notify => reply(context, 481),
+            Method::Other(_) => reply(context, 501),
+            _ => reply(context, 405),
         }
-        Some(Leg::Talking(self))
+        Some(Leg::Established(self))
     }
 
     /// A key press, or nothing at all; the status for it.
-    fn hear_info(&self, request: &Request, board: &mut Board) -> u16 {
+    fn handle_info(&self, request: &Request, context: &mut LegContext) -> u16 {
         if request.headers.get(&Name::InfoPackage).is_some() {
             return 469;
         }
@@ -243,7 +250,7 @@ impl Talking {
         let Some(digit) = Digit::read(request) else {
             return 415;
         };
-        board.tell(Event::Digit {
+        context.emit(Event::Digit {
             leg: self.id,
             digit,
         });
@@ -251,135 +258,158 @@ impl Talking {
     }
 
     /// Tells the phone of a key press, unless it has said that it does not listen.
-    pub(super) fn send_digit(&mut self, digit: Digit, board: &mut Board, now: Instant) {
+    pub(super) fn send_digit(&mut self, digit: Digit, context: &mut LegContext, now: Instant) {
         if !self.phone.takes_info || self.is_closing {
             return;
         }
-        let branch = board.random.branch();
+        let branch = context.random.branch();
         let mut info = self.dialog.request(Method::Info, &branch);
         info.headers.push(Name::ContentType, RELAY);
         info.body = digit.write();
-        board.transactions.start(info, self.dialog.flow, None, now);
+        context
+            .transactions
+            .start(info, self.dialog.flow, None, now);
     }
 
     pub(crate) fn handle_ack(
         mut self: Box<Self>,
         request: &Request,
         essentials: &Essentials,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         let number = essentials.cseq.number;
-        let Some(unconfirmed) = self.unconfirmed.take_if(|waiting| waiting.number == number) else {
-            return Some(Leg::Talking(self));
+        let Some(unacknowledged) = self
+            .unacknowledged
+            .take_if(|waiting| waiting.number == number)
+        else {
+            return Some(Leg::Established(self));
         };
-        Unconfirmed::stop(self.id, &mut board.timers);
-        board.transactions.confirm(unconfirmed.transaction, now);
+        UnacknowledgedOk::stop(self.id, &mut context.timers);
+        context
+            .transactions
+            .confirm(unacknowledged.transaction, now);
         if self.is_closing {
-            board.bye(&mut self.dialog, now);
-            return self.leave(board, now);
+            context.bye(&mut self.dialog, now);
+            return self.close(context, now);
         }
-        if unconfirmed.is_awaited {
-            board.tell(Event::Confirmed {
+        if unacknowledged.is_awaited {
+            context.emit(Event::Confirmed {
                 leg: self.id,
                 sdp: request.body.clone(),
             });
         }
-        self.try_wish(board, now);
-        Some(Leg::Talking(self))
+        self.send_queued(context, now);
+        Some(Leg::Established(self))
     }
 
     /// An answer to what we said; or a 2xx to our INVITE again: our ACK was lost. One with another tag comes from a
     /// second phone behind the same Contact, which nobody wants.
     pub(crate) fn handle_response(
         self: Box<Self>,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        if self.is_ours_waiting(answer.transaction) {
-            return self.hear_ours(answer, board, now);
+        if self.is_pending(received.transaction) {
+            return self.handle_own_response(received, context, now);
         }
-        let is_2xx = (200..300).contains(&answer.response.status);
+        let is_2xx = (200..300).contains(&received.response.status);
         if let Some(accepted) = self
             .accepted
             .as_ref()
-            .filter(|each| is_2xx && each.transaction == answer.transaction)
+            .filter(|each| is_2xx && each.transaction == received.transaction)
         {
-            if answer.essentials.to.tag().unwrap_or_default() == self.dialog.id.remote_tag {
-                board
+            if received.essentials.to.tag().unwrap_or_default() == self.dialog.id.remote_tag {
+                context
                     .transactions
                     .send(self.dialog.flow, accepted.ack.clone());
             } else {
                 let invite = (&accepted.invite, 0);
-                super::cancelling::turn_away(invite, answer, self.dialog.flow, board, now);
+                super::cancelling::ack_and_hang_up(
+                    invite,
+                    received,
+                    self.dialog.flow,
+                    context,
+                    now,
+                );
             }
         }
-        Some(Leg::Talking(self))
+        Some(Leg::Established(self))
     }
 
     pub(crate) fn handle_timer(
         mut self: Box<Self>,
         timer: Timer,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        match (self.unconfirmed.as_mut(), timer) {
-            (Some(unconfirmed), Timer::OkRetransmission) => {
-                unconfirmed.repeat(self.id, &mut board.transactions, &mut board.timers, now)
+        match (self.unacknowledged.as_mut(), timer) {
+            (Some(unacknowledged), Timer::OkRetransmission) => {
+                unacknowledged.repeat(self.id, &mut context.transactions, &mut context.timers, now)
             }
-            (Some(_), Timer::NoAck) | (_, Timer::SessionEnd) => return self.lose_phone(board, now),
-            (_, Timer::SessionRefresh) => self.refresh_session(board, now),
-            (_, Timer::OfferRetry) => self.try_wish(board, now),
+            (Some(_), Timer::NoAck) | (_, Timer::SessionEnd) => {
+                return self.lose_phone(context, now);
+            }
+            (_, Timer::SessionRefresh) => self.refresh_session(context, now),
+            (_, Timer::OfferRetry) => self.send_queued(context, now),
             _ => {}
         }
-        Some(Leg::Talking(self))
+        Some(Leg::Established(self))
     }
 
     /// The phone no longer answers. It is told so all the same.
-    pub(super) fn lose_phone(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.bye(&mut self.dialog, now);
-        self.die(board, now)
+    pub(super) fn lose_phone(
+        mut self: Box<Self>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
+        context.bye(&mut self.dialog, now);
+        self.end_by_phone(context, now)
     }
 
     pub(crate) fn handle_flow_closed(
         self: Box<Self>,
         flow: Flow,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
         if self.dialog.flow != flow {
-            return Some(Leg::Talking(self));
+            return Some(Leg::Established(self));
         }
-        board.dialogs.remove(&self.dialog.id);
+        context.dialogs.remove(&self.dialog.id);
         if !self.is_closing {
-            board.tell(Event::HungUp { leg: self.id });
+            context.emit(Event::HungUp { leg: self.id });
         }
         None
     }
 
-    pub(crate) fn hang_up(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
-        if self.unconfirmed.is_some() {
+    pub(crate) fn hang_up(
+        mut self: Box<Self>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
+        if self.unacknowledged.is_some() {
             self.is_closing = true;
-            return Some(Leg::Talking(self));
+            return Some(Leg::Established(self));
         }
-        board.bye(&mut self.dialog, now);
-        self.leave(board, now)
+        context.bye(&mut self.dialog, now);
+        self.close(context, now)
     }
 
     /// The phone's doing: the engine is told, unless it has hung up itself.
-    fn die(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
+    fn end_by_phone(self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {
         if !self.is_closing {
-            board.tell(Event::HungUp { leg: self.id });
+            context.emit(Event::HungUp { leg: self.id });
         }
-        self.leave(board, now)
+        self.close(context, now)
     }
 
-    fn leave(mut self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
-        self.drop_referral(board, now);
-        if let Some(reoffer) = &self.reoffer {
-            board.respond(reoffer.transaction, &reoffer.request, 487, now);
+    fn close(mut self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {
+        self.drop_referral(context, now);
+        if let Some(remote_offer) = &self.remote_offer {
+            context.respond(remote_offer.transaction, &remote_offer.request, 487, now);
         }
-        board.dialogs.remove(&self.dialog.id);
+        context.dialogs.remove(&self.dialog.id);
         None
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Instant;
 
-use super::context::{Board, attach_sdp, dialog_response};
-use super::established::Talking;
-use super::provisional::Reliable;
-use super::session_timer::Session;
-use super::unacknowledged::Unconfirmed;
-use super::{Asked, Leg};
+use super::context::{LegContext, attach_sdp, dialog_response};
+use super::established::Established;
+use super::provisional::ReliableProvisional;
+use super::session_timer::SessionTimer;
+use super::unacknowledged::UnacknowledgedOk;
+use super::{InDialogRequest, Leg};
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
@@ -18,42 +18,47 @@ use crate::timers::{RING_LIMIT, T1, Timer};
 use crate::transaction::TransactionId;
 
 #[derive(Debug)]
-pub(crate) struct Calling {
+pub(crate) struct InboundInvite {
     id: LegId,
     user: User,
     invite: Request,
     transaction: TransactionId,
     dialog: Dialog,
-    session: Option<Session>,
+    session: Option<SessionTimer>,
     /// Our 180, if it must not get lost.
-    reliable: Option<Reliable>,
+    reliable: Option<ReliableProvisional>,
 }
 
 /// A call that a phone begins, checked.
-pub(crate) struct Begun {
+pub(crate) struct ReceivedInvite {
     pub(crate) user: User,
     pub(crate) invite: Request,
     pub(crate) transaction: TransactionId,
     pub(crate) dialog: Dialog,
-    pub(crate) session: Option<Session>,
+    pub(crate) session: Option<SessionTimer>,
 }
 
-impl Calling {
+impl InboundInvite {
     /// Takes the INVITE over, and says 100 at once so that the phone stops repeating it.
-    pub(crate) fn new(id: LegId, begun: Begun, board: &mut Board, now: Instant) -> Self {
-        let Begun {
+    pub(crate) fn new(
+        id: LegId,
+        call: ReceivedInvite,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Self {
+        let ReceivedInvite {
             user,
             invite,
             transaction,
             dialog,
             session,
-        } = begun;
-        board.transactions.set_owner(transaction, id);
-        board
+        } = call;
+        context.transactions.set_owner(transaction, id);
+        context
             .transactions
             .respond(transaction, &Response::to(&invite, 100), now);
-        board.dialogs.insert(dialog.id.clone(), id);
-        board.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
+        context.dialogs.insert(dialog.id.clone(), id);
+        context.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         Self {
             id,
             user,
@@ -91,15 +96,19 @@ impl Calling {
 
     /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
     /// ours (RFC 3262 section 5), and hears nothing then.
-    pub(crate) fn ring(&mut self, board: &mut Board, now: Instant) {
+    pub(crate) fn ring(&mut self, context: &mut LegContext, now: Instant) {
         let response = self.response(180);
         if !self.invite.headers.lists(&Name::Require, "100rel") {
-            return board.transactions.respond(self.transaction, &response, now);
+            return context
+                .transactions
+                .respond(self.transaction, &response, now);
         }
         if self.reliable.is_none() && !self.invite.body.is_empty() {
             let number = self.number();
             let of = (self.id, self.transaction);
-            self.reliable = Some(Reliable::start(response, number, of, board, now));
+            self.reliable = Some(ReliableProvisional::start(
+                response, number, of, context, now,
+            ));
         }
     }
 
@@ -107,127 +116,149 @@ impl Calling {
         self.invite.headers.cseq().map_or(0, |cseq| cseq.number)
     }
 
-    pub(crate) fn answer(self: Box<Self>, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
+    pub(crate) fn answer(
+        self: Box<Self>,
+        sdp: Vec<u8>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Leg {
         let mut response = self.response(200);
         attach_sdp(&mut response, sdp);
         if let Some(session) = self.session {
             session.write_answer(&mut response);
         }
-        board.timers.clear_all(self.id);
-        let ok = Unconfirmed {
+        context.timers.clear_all(self.id);
+        let ok = UnacknowledgedOk {
             transaction: self.transaction,
             response,
             number: self.number(),
             is_awaited: true,
             pause: T1,
         };
-        let mut talking = Talking::answered((self.id, self.user), self.dialog, ok, board, now);
-        talking.learn(&self.invite.headers);
-        talking.keep_ringing(self.reliable);
-        talking.set_session(self.session, board, now);
-        Leg::Talking(Box::new(talking))
+        let mut established =
+            Established::answered((self.id, self.user), self.dialog, ok, context, now);
+        established.learn(&self.invite.headers);
+        established.keep_provisional(self.reliable);
+        established.set_session(self.session, context, now);
+        Leg::Established(Box::new(established))
     }
 
     pub(crate) fn refuse(
         self: Box<Self>,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         let response = self.response(status.clamp(300, 699));
-        self.leave(&response, board, now)
+        self.close(&response, context, now)
     }
 
     pub(crate) fn refuse_with_reason(
         self: Box<Self>,
         status: u16,
         phrase: &str,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         let mut response = self.response(status.clamp(300, 699));
         response.reason = phrase.into();
-        self.leave(&response, board, now)
+        self.close(&response, context, now)
     }
 
-    pub(crate) fn handle_cancel(self: Box<Self>, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.tell(Event::Cancelled { leg: self.id });
-        self.refuse(487, board, now)
+    pub(crate) fn handle_cancel(
+        self: Box<Self>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
+        context.emit(Event::Cancelled { leg: self.id });
+        self.refuse(487, context, now)
     }
 
     pub(crate) fn handle_timer(
         mut self: Box<Self>,
         timer: Timer,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         if let (Some(reliable), Timer::ProvisionalRetransmission) = (&mut self.reliable, timer) {
-            reliable.repeat((self.id, self.transaction), board, now);
-            return Some(Leg::Calling(self));
+            reliable.repeat((self.id, self.transaction), context, now);
+            return Some(Leg::InboundInvite(self));
         }
-        board.tell(Event::Cancelled { leg: self.id });
-        self.refuse(if timer == Timer::NoPrack { 504 } else { 480 }, board, now)
+        context.emit(Event::Cancelled { leg: self.id });
+        self.refuse(
+            if timer == Timer::NoPrack { 504 } else { 480 },
+            context,
+            now,
+        )
     }
 
     pub(crate) fn handle_flow_closed(
         self: Box<Self>,
         flow: Flow,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
         if self.dialog.flow != flow {
-            return Some(Leg::Calling(self));
+            return Some(Leg::InboundInvite(self));
         }
-        board.dialogs.remove(&self.dialog.id);
-        board.tell(Event::Cancelled { leg: self.id });
+        context.dialogs.remove(&self.dialog.id);
+        context.emit(Event::Cancelled { leg: self.id });
         None
     }
 
     pub(crate) fn handle_request(
         mut self: Box<Self>,
-        asked: &Asked<'_>,
-        board: &mut Board,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let reply = |board: &mut Board, status| {
-            board.respond(asked.transaction, asked.request, status, now)
+        let reply = |context: &mut LegContext, status| {
+            context.respond(incoming.transaction, incoming.request, status, now)
         };
-        if !self.dialog.advance(asked.essentials, asked.flow) {
-            reply(board, 500);
-            return Some(Leg::Calling(self));
+        if !self.dialog.advance(incoming.essentials, incoming.flow) {
+            reply(context, 500);
+            return Some(Leg::InboundInvite(self));
         }
-        match asked.request.method {
+        match incoming.request.method {
             // Section 15: a caller may end an early dialog by BYE.
             Method::Bye => {
-                reply(board, 200);
-                return self.handle_cancel(board, now);
+                reply(context, 200);
+                return self.handle_cancel(context, now);
             }
             Method::Invite => {
-                let mut response = Response::to(asked.request, 500);
+                let mut response = Response::to(incoming.request, 500);
                 response.headers.push(Name::RetryAfter, "5");
-                board
+                context
                     .transactions
-                    .respond(asked.transaction, &response, now);
+                    .respond(incoming.transaction, &response, now);
             }
-            Method::Options => reply(board, 200),
-            Method::Update if asked.request.body.is_empty() => reply(board, 200),
-            Method::Update => reply(board, 491),
+            Method::Options => reply(context, 200),
+            Method::Update if incoming.request.body.is_empty() => reply(context, 200),
+            Method::Update => reply(context, 491),
             Method::Prack => {
                 let reliable = self
                     .reliable
                     .as_mut()
                     .filter(|each| !each.is_acknowledged());
-                let status =
-                    reliable.map_or(481, |each| each.acknowledge(asked.request, self.id, board));
-                reply(board, status);
+                let status = reliable.map_or(481, |each| {
+                    each.acknowledge(incoming.request, self.id, context)
+                });
+                reply(context, status);
             }
-            _ => reply(board, 405),
+            _ => reply(context, 405),
         }
-        Some(Leg::Calling(self))
+        Some(Leg::InboundInvite(self))
     }
 
-    fn leave(self: Box<Self>, response: &Response, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.transactions.respond(self.transaction, response, now);
-        board.dialogs.remove(&self.dialog.id);
+    fn close(
+        self: Box<Self>,
+        response: &Response,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
+        context
+            .transactions
+            .respond(self.transaction, response, now);
+        context.dialogs.remove(&self.dialog.id);
         None
     }
 

@@ -1,14 +1,14 @@
-//! Offers and refreshes of ours in a talking leg: re-INVITE and UPDATE (RFC 3261 section 14, RFC 3311, RFC 4028).
+//! Offers and refreshes of ours in a established leg: re-INVITE and UPDATE (RFC 3261 section 14, RFC 3311, RFC 4028).
 //!
 //! One at a time, and none while the phone's own is open. If both offer at once, both are told 491 and we try again at a
 //! random time, later if the Call-ID is ours (section 14.1).
 
 use std::time::{Duration, Instant};
 
-use super::context::{ALLOW, Board, SUPPORTED};
-use super::established::{Accepted, Talking};
-use super::session_timer::Session;
-use super::{Answer, Leg};
+use super::context::{ALLOW, LegContext, SUPPORTED};
+use super::established::{AcceptedInvite, Established};
+use super::session_timer::SessionTimer;
+use super::{Leg, ReceivedResponse};
 use crate::dialog::own_contact;
 use crate::event::Event;
 use crate::message::{Method, Name, Request};
@@ -17,7 +17,7 @@ use crate::transaction::TransactionId;
 
 /// What we want to tell the phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum Renegotiation {
     /// Other sound.
     Offer(Vec<u8>),
     /// That the call is still on.
@@ -26,42 +26,49 @@ pub(super) enum Wish {
 
 /// A re-INVITE or UPDATE that waits for its answer.
 #[derive(Debug)]
-pub(super) struct Ours {
+pub(super) struct PendingRequest {
     request: Request,
     transaction: TransactionId,
-    wish: Wish,
+    change: Renegotiation,
 }
 
-impl Ours {
+impl PendingRequest {
     /// True if it is an offer, so that one of the phone's would cross it.
     pub(super) fn is_offer(&self) -> bool {
         self.request.method == Method::Invite
     }
 }
 
-impl Talking {
+impl Established {
     /// Makes an offer, at once or when it can be made. One that still waits is replaced.
-    pub(super) fn offer(mut self: Box<Self>, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Leg {
-        self.wish = Some(Wish::Offer(sdp));
-        self.try_wish(board, now);
-        Leg::Talking(self)
+    pub(super) fn offer(
+        mut self: Box<Self>,
+        sdp: Vec<u8>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Leg {
+        self.queued = Some(Renegotiation::Offer(sdp));
+        self.send_queued(context, now);
+        Leg::Established(self)
     }
 
     /// Our turn to refresh (RFC 4028 section 10). An offer that waits refreshes as well.
-    pub(super) fn refresh_session(&mut self, board: &mut Board, now: Instant) {
-        self.wish.get_or_insert(Wish::Refresh);
-        self.try_wish(board, now);
+    pub(super) fn refresh_session(&mut self, context: &mut LegContext, now: Instant) {
+        self.queued.get_or_insert(Renegotiation::Refresh);
+        self.send_queued(context, now);
     }
 
     /// Tells the phone what waits to be told, if nothing is open between us.
-    pub(super) fn try_wish(&mut self, board: &mut Board, now: Instant) {
-        if self.is_closing || self.ours.is_some() || self.has_open_offer() {
+    pub(super) fn send_queued(&mut self, context: &mut LegContext, now: Instant) {
+        if self.is_closing || self.pending.is_some() || self.has_open_offer() {
             return;
         }
-        let Some(wish) = self.wish.take() else { return };
-        board.timers.clear(self.id, Timer::OfferRetry);
-        let branch = board.random.branch();
-        let by_update = wish == Wish::Refresh && self.phone.takes_update;
+        let Some(change) = self.queued.take() else {
+            return;
+        };
+        context.timers.clear(self.id, Timer::OfferRetry);
+        let branch = context.random.branch();
+        let by_update = change == Renegotiation::Refresh && self.phone.takes_update;
         let method = if by_update {
             Method::Update
         } else {
@@ -76,125 +83,140 @@ impl Talking {
             session.write_request(&mut request);
         }
         if !by_update {
-            let sdp = match &wish {
-                Wish::Offer(sdp) => sdp,
-                Wish::Refresh => &self.said,
+            let sdp = match &change {
+                Renegotiation::Offer(sdp) => sdp,
+                Renegotiation::Refresh => &self.local_sdp,
             };
             request.headers.push(Name::ContentType, "application/sdp");
             request.body.clone_from(sdp);
         }
         let started =
-            board
+            context
                 .transactions
                 .start(request.clone(), self.dialog.flow, Some(self.id), now);
         // A full table: what we want to say waits as it would for a phone that offers itself.
         match started {
             Some(transaction) => {
-                self.ours = Some(Ours {
+                self.pending = Some(PendingRequest {
                     request,
                     transaction,
-                    wish,
+                    change,
                 })
             }
-            None => self.wish_again(wish, board, now),
+            None => self.retry_later(change, context, now),
         }
     }
 
     /// Section 14.1: 2.1 to 4 s if the Call-ID is ours, up to 2 s if it is the phone's, in steps of 10 ms.
-    fn wish_again(&mut self, wish: Wish, board: &mut Board, now: Instant) {
-        let (least, most) = if self.is_ours { (210, 400) } else { (0, 200) };
-        let wait = Duration::from_millis(10 * board.random.between(least, most));
-        self.wish.get_or_insert(wish);
-        board.timers.set(self.id, Timer::OfferRetry, now + wait);
+    fn retry_later(&mut self, change: Renegotiation, context: &mut LegContext, now: Instant) {
+        let (least, most) = if self.owns_call_id {
+            (210, 400)
+        } else {
+            (0, 200)
+        };
+        let wait = Duration::from_millis(10 * context.random.between(least, most));
+        self.queued.get_or_insert(change);
+        context.timers.set(self.id, Timer::OfferRetry, now + wait);
     }
 
     /// A final answer to what we said.
-    pub(super) fn hear_ours(
+    pub(super) fn handle_own_response(
         mut self: Box<Self>,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let status = answer.response.status;
+        let status = received.response.status;
         if status < 200 {
-            return Some(Leg::Talking(self));
+            return Some(Leg::Established(self));
         }
-        let Some(ours) = self.ours.take() else {
-            return Some(Leg::Talking(self));
+        let Some(pending) = self.pending.take() else {
+            return Some(Leg::Established(self));
         };
         match status {
-            200..300 => self.accept_ours(ours, answer, board, now),
-            408 | 481 => return self.lose_phone(board, now),
-            491 => self.wish_again(ours.wish, board, now),
+            200..300 => self.own_offer_accepted(pending, received, context, now),
+            408 | 481 => return self.lose_phone(context, now),
+            491 => self.retry_later(pending.change, context, now),
             422 => match self
                 .session
-                .and_then(|session| session.lengthened(answer.response))
+                .and_then(|session| session.lengthened(received.response))
             {
                 Some(longer) => {
                     self.session = Some(longer);
-                    self.wish.get_or_insert(ours.wish);
+                    self.queued.get_or_insert(pending.change);
                 }
-                None => self.refused_ours(&ours, status, board),
+                None => self.own_offer_refused(&pending, status, context),
             },
-            405 | 501 if ours.request.method == Method::Update => {
+            405 | 501 if pending.request.method == Method::Update => {
                 self.phone.takes_update = false;
-                self.wish.get_or_insert(ours.wish);
+                self.queued.get_or_insert(pending.change);
             }
-            _ => self.refused_ours(&ours, status, board),
+            _ => self.own_offer_refused(&pending, status, context),
         }
-        if !board.timers.is_set(self.id, Timer::OfferRetry) {
-            self.try_wish(board, now);
+        if !context.timers.is_set(self.id, Timer::OfferRetry) {
+            self.send_queued(context, now);
         }
-        Some(Leg::Talking(self))
+        Some(Leg::Established(self))
     }
 
     /// A session that could not be refreshed ends by its own timer.
-    fn refused_ours(&mut self, ours: &Ours, status: u16, board: &mut Board) {
-        if matches!(ours.wish, Wish::Offer(_)) {
-            board.tell(Event::OfferRefused {
+    fn own_offer_refused(
+        &mut self,
+        pending: &PendingRequest,
+        status: u16,
+        context: &mut LegContext,
+    ) {
+        if matches!(pending.change, Renegotiation::Offer(_)) {
+            context.emit(Event::OfferRefused {
                 leg: self.id,
                 status,
             });
         }
     }
 
-    fn accept_ours(&mut self, ours: Ours, answer: &Answer<'_>, board: &mut Board, now: Instant) {
-        let response = answer.response;
+    fn own_offer_accepted(
+        &mut self,
+        pending: PendingRequest,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let response = received.response;
         self.dialog.retarget(&response.headers);
-        self.session = Session::granted(response);
-        Session::arm(self.session, self.id, board, now);
-        if ours.request.method != Method::Invite {
+        self.session = SessionTimer::granted(response);
+        SessionTimer::arm(self.session, self.id, context, now);
+        if pending.request.method != Method::Invite {
             return;
         }
-        let ack = board.ack(&self.dialog, answer.essentials.cseq.number);
-        self.said.clone_from(&ours.request.body);
-        self.accepted = Some(Accepted {
-            transaction: ours.transaction,
-            invite: ours.request,
+        let ack = context.ack(&self.dialog, received.essentials.cseq.number);
+        self.local_sdp.clone_from(&pending.request.body);
+        self.accepted = Some(AcceptedInvite {
+            transaction: pending.transaction,
+            invite: pending.request,
             ack,
         });
-        board.tell(Event::OfferAnswered {
+        context.emit(Event::OfferAnswered {
             leg: self.id,
             sdp: response.body.clone(),
         });
     }
 
     /// No final answer to a request of ours: if it was this one, the phone is gone (section 14.1).
-    pub(super) fn hear_nothing(
+    pub(super) fn handle_unanswered(
         self: Box<Self>,
         transaction: TransactionId,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        if self.is_ours_waiting(transaction) {
-            return self.lose_phone(board, now);
+        if self.is_pending(transaction) {
+            return self.lose_phone(context, now);
         }
-        Some(Leg::Talking(self))
+        Some(Leg::Established(self))
     }
 
-    pub(super) fn is_ours_waiting(&self, transaction: TransactionId) -> bool {
-        self.ours
+    pub(super) fn is_pending(&self, transaction: TransactionId) -> bool {
+        self.pending
             .as_ref()
-            .is_some_and(|ours| ours.transaction == transaction)
+            .is_some_and(|pending| pending.transaction == transaction)
     }
 }

@@ -1,12 +1,12 @@
 //! Call legs: one call between us and the phone or phones of a line.
 //!
 //! ```text
-//! a phone calls us:   Calling --answer--> Talking --BYE, hang_up, no ACK--> gone
-//! we call phones:     Placed --first 2xx--> Talking
-//!                       \--cancelled, or lost to another phone--> Fading --last answer--> gone
+//! a phone calls us:   InboundInvite --answer--> Established --BYE, hang_up, no ACK--> gone
+//! we call phones:     OutboundInvite --first 2xx--> Established
+//!                       \--cancelled, or lost to another phone--> Cancelling --last answer--> gone
 //! ```
-//! Beside them matters that are no calls: a text (`TextIn`, `TextOut`), a subscription (`Watch`), and what phones are told without one
-//! (`Unasked`).
+//! Beside them matters that are no calls: a text (`InboundText`, `OutboundText`), a subscription (`Subscription`), and what phones are told without one
+//! (`UnsolicitedNotify`).
 //!
 //! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
 //! is gone. Who talks to whom is not known here: that is the engine's.
@@ -36,39 +36,39 @@ use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
-use cancelling::Fading;
-use context::Board;
+use cancelling::Cancelling;
+use context::LegContext;
 use digit::Digit;
-use established::Talking;
-use inbound_invite::Calling;
-use outbound_invite::Placed;
-use subscription::Watch;
-use text::{TextIn, TextOut};
-use unsolicited::Unasked;
+use established::Established;
+use inbound_invite::InboundInvite;
+use outbound_invite::OutboundInvite;
+use subscription::Subscription;
+use text::{InboundText, OutboundText};
+use unsolicited::UnsolicitedNotify;
 
 /// A leg in one of its states.
 #[derive(Debug)]
 pub(crate) enum Leg {
     /// A phone called us and waits.
-    Calling(Box<Calling>),
+    InboundInvite(Box<InboundInvite>),
     /// Phones ring, or will.
-    Placed(Placed),
+    OutboundInvite(OutboundInvite),
     /// Answered.
-    Talking(Box<Talking>),
+    Established(Box<Established>),
     /// Phones that must be told or heard to the end; the engine has forgotten them.
-    Fading(Fading),
+    Cancelling(Cancelling),
     /// A phone's text that waits for its answer.
-    TextIn(TextIn),
+    InboundText(InboundText),
     /// A text of ours on its way to phones.
-    TextOut(TextOut),
+    OutboundText(OutboundText),
     /// A phone's subscription.
-    Watch(Box<Watch>),
+    Subscription(Box<Subscription>),
     /// A word for phones that did not ask for it.
-    Unasked(Unasked),
+    UnsolicitedNotify(UnsolicitedNotify),
 }
 
 /// A phone's request inside a dialog, checked, with the transaction that was opened for it.
-pub(crate) struct Asked<'a> {
+pub(crate) struct InDialogRequest<'a> {
     pub(crate) request: &'a Request,
     pub(crate) essentials: &'a Essentials,
     pub(crate) flow: Flow,
@@ -76,7 +76,7 @@ pub(crate) struct Asked<'a> {
 }
 
 /// A phone's response to a request of the leg.
-pub(crate) struct Answer<'a> {
+pub(crate) struct ReceivedResponse<'a> {
     pub(crate) response: &'a Response,
     pub(crate) essentials: &'a Essentials,
     pub(crate) transaction: TransactionId,
@@ -85,16 +85,16 @@ pub(crate) struct Answer<'a> {
 impl Leg {
     pub(crate) fn handle_request(
         self,
-        asked: &Asked<'_>,
-        board: &mut Board,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Calling(leg) => leg.handle_request(asked, board, now),
-            Self::Talking(leg) => leg.handle_request(asked, board, now),
-            Self::Watch(watch) => watch.handle_request(asked, board, now),
+            Self::InboundInvite(leg) => leg.handle_request(incoming, context, now),
+            Self::Established(leg) => leg.handle_request(incoming, context, now),
+            Self::Subscription(watch) => watch.handle_request(incoming, context, now),
             other => {
-                board.respond(asked.transaction, asked.request, 481, now);
+                context.respond(incoming.transaction, incoming.request, 481, now);
                 Some(other)
             }
         }
@@ -103,8 +103,8 @@ impl Leg {
     /// The flow of the one phone.
     pub(crate) fn flow(&self) -> Option<Flow> {
         match self {
-            Self::Calling(leg) => Some(leg.flow()),
-            Self::Talking(leg) => Some(leg.flow()),
+            Self::InboundInvite(leg) => Some(leg.flow()),
+            Self::Established(leg) => Some(leg.flow()),
             _ => None,
         }
     }
@@ -112,8 +112,8 @@ impl Leg {
     /// Whether the one phone says that it takes INFO.
     pub(crate) fn allows_info(&self) -> bool {
         match self {
-            Self::Calling(leg) => leg.allows_info(),
-            Self::Talking(leg) => leg.allows_info(),
+            Self::InboundInvite(leg) => leg.allows_info(),
+            Self::Established(leg) => leg.allows_info(),
             _ => false,
         }
     }
@@ -121,8 +121,8 @@ impl Leg {
     /// The line of the one phone.
     pub(crate) fn user(&self) -> Option<&User> {
         match self {
-            Self::Calling(leg) => Some(leg.user()),
-            Self::Talking(leg) => Some(leg.user()),
+            Self::InboundInvite(leg) => Some(leg.user()),
+            Self::Established(leg) => Some(leg.user()),
             _ => None,
         }
     }
@@ -132,29 +132,29 @@ impl Leg {
         self,
         request: &Request,
         essentials: &Essentials,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Talking(leg) => leg.handle_ack(request, essentials, board, now),
+            Self::Established(leg) => leg.handle_ack(request, essentials, context, now),
             other => Some(other),
         }
     }
 
     pub(crate) fn handle_response(
         self,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Placed(leg) => leg.handle_response(answer, board, now),
-            Self::Fading(leg) => leg.handle_response(answer, board, now),
-            Self::Talking(leg) => leg.handle_response(answer, board, now),
-            Self::TextOut(text) => text.handle_response(answer, board),
-            Self::Watch(watch) => watch.handle_response(answer, board, now),
-            Self::Unasked(word) => word.handle_response(answer, board),
-            other @ (Self::Calling(_) | Self::TextIn(_)) => Some(other),
+            Self::OutboundInvite(leg) => leg.handle_response(received, context, now),
+            Self::Cancelling(leg) => leg.handle_response(received, context, now),
+            Self::Established(leg) => leg.handle_response(received, context, now),
+            Self::OutboundText(text) => text.handle_response(received, context),
+            Self::Subscription(watch) => watch.handle_response(received, context, now),
+            Self::UnsolicitedNotify(word) => word.handle_response(received, context),
+            other @ (Self::InboundInvite(_) | Self::InboundText(_)) => Some(other),
         }
     }
 
@@ -162,16 +162,16 @@ impl Leg {
     pub(crate) fn handle_unanswered(
         self,
         transaction: TransactionId,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Placed(leg) => leg.handle_unanswered(transaction, board, now),
-            Self::Fading(leg) => leg.handle_final(transaction),
-            Self::Talking(leg) => leg.hear_nothing(transaction, board, now),
-            Self::TextOut(text) => text.handle_final(transaction, 408, board),
-            Self::Watch(watch) => watch.hear_nothing(transaction, board),
-            Self::Unasked(word) => word.handle_final(transaction, 408, board),
+            Self::OutboundInvite(leg) => leg.handle_unanswered(transaction, context, now),
+            Self::Cancelling(leg) => leg.handle_final(transaction),
+            Self::Established(leg) => leg.handle_unanswered(transaction, context, now),
+            Self::OutboundText(text) => text.handle_final(transaction, 408, context),
+            Self::Subscription(watch) => watch.handle_unanswered(transaction, context),
+            Self::UnsolicitedNotify(word) => word.handle_final(transaction, 408, context),
             other => Some(other),
         }
     }
@@ -179,76 +179,96 @@ impl Leg {
     pub(crate) fn handle_timer(
         self,
         timer: Timer,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Talking(leg) => leg.handle_timer(timer, board, now),
-            Self::Placed(leg) => leg.handle_ring_limit(board, now),
-            Self::Fading(leg) => leg.handle_timer(board),
-            Self::Calling(leg) => leg.handle_timer(timer, board, now),
-            Self::TextIn(text) => text.answer(480, board, now),
-            waiting @ (Self::TextOut(_) | Self::Unasked(_)) => Some(waiting),
-            Self::Watch(watch) => watch.handle_timer(timer, board, now),
+            Self::Established(leg) => leg.handle_timer(timer, context, now),
+            Self::OutboundInvite(leg) => leg.handle_ring_limit(context, now),
+            Self::Cancelling(leg) => leg.handle_timer(context),
+            Self::InboundInvite(leg) => leg.handle_timer(timer, context, now),
+            Self::InboundText(text) => text.answer(480, context, now),
+            waiting @ (Self::OutboundText(_) | Self::UnsolicitedNotify(_)) => Some(waiting),
+            Self::Subscription(watch) => watch.handle_timer(timer, context, now),
         }
     }
 
-    pub(crate) fn handle_cancel(self, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn handle_cancel(self, context: &mut LegContext, now: Instant) -> Option<Self> {
         match self {
-            Self::Calling(leg) => leg.handle_cancel(board, now),
+            Self::InboundInvite(leg) => leg.handle_cancel(context, now),
             // Section 9.2: no effect on an INVITE that has its final answer.
             other => Some(other),
         }
     }
 
-    pub(crate) fn handle_flow_closed(self, flow: Flow, board: &mut Board) -> Option<Self> {
+    pub(crate) fn handle_flow_closed(self, flow: Flow, context: &mut LegContext) -> Option<Self> {
         match self {
-            Self::Calling(leg) => leg.handle_flow_closed(flow, board),
-            Self::Talking(leg) => leg.handle_flow_closed(flow, board),
-            Self::Watch(watch) => watch.handle_flow_closed(flow, board),
+            Self::InboundInvite(leg) => leg.handle_flow_closed(flow, context),
+            Self::Established(leg) => leg.handle_flow_closed(flow, context),
+            Self::Subscription(watch) => watch.handle_flow_closed(flow, context),
             // Their requests are reported one by one, as unanswered.
             other => Some(other),
         }
     }
 
-    pub(crate) fn ring(mut self, board: &mut Board, now: Instant) -> Option<Self> {
-        if let Self::Calling(leg) = &mut self {
-            leg.ring(board, now);
+    pub(crate) fn ring(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
+        if let Self::InboundInvite(leg) = &mut self {
+            leg.ring(context, now);
         }
         Some(self)
     }
 
-    pub(crate) fn answer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn answer(
+        self,
+        sdp: Vec<u8>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
         match self {
-            Self::Calling(leg) => Some(leg.answer(sdp, board, now)),
-            Self::Talking(leg) => Some(leg.answer(sdp, board, now)),
+            Self::InboundInvite(leg) => Some(leg.answer(sdp, context, now)),
+            Self::Established(leg) => Some(leg.answer(sdp, context, now)),
             other => Some(other),
         }
     }
 
-    pub(crate) fn refuse(self, status: u16, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn refuse(
+        self,
+        status: u16,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
         match self {
-            Self::Calling(leg) => leg.refuse(status, board, now),
-            Self::Talking(leg) => Some(leg.refuse(status, board, now)),
+            Self::InboundInvite(leg) => leg.refuse(status, context, now),
+            Self::Established(leg) => Some(leg.refuse(status, context, now)),
             other => Some(other),
         }
     }
 
-    pub(crate) fn hang_up(self, reason: HangUp, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn hang_up(
+        self,
+        reason: HangUp,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
         match self {
-            Self::Calling(leg) => match reason {
-                HangUp::Normal => leg.refuse(480, board, now),
-                HangUp::AnsweredElsewhere => leg.refuse(487, board, now),
+            Self::InboundInvite(leg) => match reason {
+                HangUp::Normal => leg.refuse(480, context, now),
+                HangUp::AnsweredElsewhere => leg.refuse(487, context, now),
             },
-            Self::Placed(leg) => leg.hang_up(reason, board, now),
-            Self::Talking(leg) => leg.hang_up(board, now),
+            Self::OutboundInvite(leg) => leg.hang_up(reason, context, now),
+            Self::Established(leg) => leg.hang_up(context, now),
             other => Some(other),
         }
     }
 
-    pub(crate) fn offer(self, sdp: Vec<u8>, board: &mut Board, now: Instant) -> Option<Self> {
+    pub(crate) fn offer(
+        self,
+        sdp: Vec<u8>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
         match self {
-            Self::Talking(leg) => Some(leg.offer(sdp, board, now)),
+            Self::Established(leg) => Some(leg.offer(sdp, context, now)),
             other => Some(other),
         }
     }
@@ -256,11 +276,11 @@ impl Leg {
     pub(crate) fn send_digit(
         mut self,
         digit: Digit,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
-        if let Self::Talking(leg) = &mut self {
-            leg.send_digit(digit, board, now);
+        if let Self::Established(leg) = &mut self {
+            leg.send_digit(digit, context, now);
         }
         Some(self)
     }
@@ -268,11 +288,11 @@ impl Leg {
     pub(crate) fn notify_transfer(
         mut self,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
-        if let Self::Talking(leg) = &mut self {
-            leg.notify_transfer(status, board, now);
+        if let Self::Established(leg) = &mut self {
+            leg.notify_transfer(status, context, now);
         }
         Some(self)
     }
@@ -281,7 +301,10 @@ impl Leg {
     pub(crate) const fn is_call(&self) -> bool {
         !matches!(
             self,
-            Self::TextIn(_) | Self::TextOut(_) | Self::Watch(_) | Self::Unasked(_)
+            Self::InboundText(_)
+                | Self::OutboundText(_)
+                | Self::Subscription(_)
+                | Self::UnsolicitedNotify(_)
         )
     }
 }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::cancelling::Fading;
-use super::context::{ALLOW, Board, SUPPORTED};
-use super::established::Talking;
-use super::provisional::Early;
-use super::target::Reached;
-use super::{Answer, Leg};
+use super::cancelling::Cancelling;
+use super::context::{ALLOW, LegContext, SUPPORTED};
+use super::established::Established;
+use super::provisional::EarlyDialog;
+use super::target::RequestTarget;
+use super::{Leg, ReceivedResponse};
 use crate::account::User;
 use crate::dialog::{Dialog, own_contact};
 use crate::event::{CallerId, Event, HangUp, LegId, Offer};
@@ -21,28 +21,28 @@ use crate::transaction::TransactionId;
 pub(crate) struct Branch {
     pub(crate) invite: Request,
     /// What it is asked if it does not accept that (488).
-    pub(crate) instead: Option<Box<Request>>,
+    pub(crate) fallback: Option<Box<Request>>,
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
-    pub(crate) early: Early,
+    pub(crate) early: EarlyDialog,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BranchState {
     /// No answer at all: a CANCEL would have to wait (section 9.1).
-    Silent,
+    Calling,
     /// A provisional answer is here.
-    Heard,
+    Proceeding,
     /// A CANCEL is on its way.
     Cancelled,
     /// Refused, or never answered.
-    Done(u16),
+    Completed(u16),
 }
 
 impl Branch {
     pub(crate) const fn is_open(&self) -> bool {
-        !matches!(self.state, BranchState::Done(_))
+        !matches!(self.state, BranchState::Completed(_))
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) const fn rank(status: u16) -> u16 {
 }
 
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct OutboundInvite {
     id: LegId,
     user: User,
     branches: Vec<Branch>,
@@ -68,39 +68,39 @@ pub(crate) struct Placed {
 }
 
 /// What is told to every phone.
-pub(crate) struct Call {
+pub(crate) struct CallParties {
     pub(crate) user: User,
     pub(crate) caller: CallerId,
 }
 
-impl Placed {
+impl OutboundInvite {
     /// Sends the INVITEs. `None` if not one could be sent.
     pub(crate) fn new(
         id: LegId,
-        phones: Vec<(Reached, Offer)>,
-        call: &Call,
-        board: &mut Board,
+        phones: Vec<(RequestTarget, Offer)>,
+        call: &CallParties,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let mut branches = Vec::new();
-        for (phone, Offer { sdp, instead }) in phones {
-            let instead = instead.map(|sdp| Box::new(invite(&phone, &sdp, call, board)));
-            let invite = invite(&phone, &sdp, call, board);
-            let started = board
+        for (phone, Offer { sdp, fallback }) in phones {
+            let fallback = fallback.map(|sdp| Box::new(invite(&phone, &sdp, call, context)));
+            let invite = invite(&phone, &sdp, call, context);
+            let started = context
                 .transactions
                 .start(invite.clone(), phone.flow, Some(id), now);
             if let Some(transaction) = started {
                 branches.push(Branch {
                     invite,
-                    instead,
+                    fallback,
                     flow: phone.flow,
                     transaction,
-                    state: BranchState::Silent,
-                    early: Early::default(),
+                    state: BranchState::Calling,
+                    early: EarlyDialog::default(),
                 });
             }
         }
-        board.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
+        context.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         (!branches.is_empty()).then_some(Self {
             id,
             user: call.user.clone(),
@@ -111,49 +111,60 @@ impl Placed {
 
     pub(crate) fn handle_response(
         mut self,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let status = answer.response.status;
+        let status = received.response.status;
         let Some(branch) = self
             .branches
             .iter_mut()
-            .find(|each| each.transaction == answer.transaction)
+            .find(|each| each.transaction == received.transaction)
         else {
-            return Some(Leg::Placed(self));
+            return Some(Leg::OutboundInvite(self));
         };
         match status {
             ..200 => {
-                branch.state = BranchState::Heard;
-                branch
-                    .early
-                    .hear(&branch.invite, answer, branch.flow, board, now);
+                branch.state = BranchState::Proceeding;
+                branch.early.handle_provisional(
+                    &branch.invite,
+                    received,
+                    branch.flow,
+                    context,
+                    now,
+                );
                 if matches!(status, 180..=183) && !self.has_rung {
                     self.has_rung = true;
-                    board.tell(Event::Ringing { leg: self.id });
+                    context.emit(Event::Ringing { leg: self.id });
                 }
-                Some(Leg::Placed(self))
+                Some(Leg::OutboundInvite(self))
             }
-            200..300 => self.win(answer, board, now),
-            488 if self.ask_again(answer.transaction, board, now) => Some(Leg::Placed(self)),
-            _ => self.lose(answer.transaction, status, board, now),
+            200..300 => self.accepted(received, context, now),
+            488 if self.try_fallback(received.transaction, context, now) => {
+                Some(Leg::OutboundInvite(self))
+            }
+            _ => self.branch_failed(received.transaction, status, context, now),
         }
     }
 
     /// Makes a phone the other offer, if there is one that it has not refused.
-    fn ask_again(&mut self, refused: TransactionId, board: &mut Board, now: Instant) -> bool {
+    fn try_fallback(
+        &mut self,
+        refused: TransactionId,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> bool {
         let branch = self
             .branches
             .iter_mut()
             .find(|each| each.transaction == refused);
         let Some((branch, invite)) = branch.and_then(|branch| {
-            let invite = *branch.instead.take()?;
+            let invite = *branch.fallback.take()?;
             Some((branch, invite))
         }) else {
             return false;
         };
-        let started = board
+        let started = context
             .transactions
             .start(invite.clone(), branch.flow, Some(self.id), now);
         let Some(transaction) = started else {
@@ -161,56 +172,62 @@ impl Placed {
         };
         branch.invite = invite;
         branch.transaction = transaction;
-        branch.state = BranchState::Silent;
-        branch.early = Early::default();
+        branch.state = BranchState::Calling;
+        branch.early = EarlyDialog::default();
         true
     }
 
     pub(crate) fn handle_unanswered(
         self,
         transaction: TransactionId,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        self.lose(transaction, 408, board, now)
+        self.branch_failed(transaction, 408, context, now)
     }
 
-    fn win(mut self, answer: &Answer<'_>, board: &mut Board, now: Instant) -> Option<Leg> {
+    fn accepted(
+        mut self,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
         let won = self
             .branches
             .iter()
             .enumerate()
             .find_map(|(index, branch)| {
-                let is_it = branch.transaction == answer.transaction;
+                let is_it = branch.transaction == received.transaction;
                 let dialog = is_it.then(|| {
                     Dialog::from_response(
                         &branch.invite,
-                        answer.response,
-                        answer.essentials,
+                        received.response,
+                        received.essentials,
                         branch.flow,
                     )
                 });
                 Some((index, dialog??))
             });
         let Some((index, mut dialog)) = won else {
-            return self.lose(answer.transaction, 500, board, now);
+            return self.branch_failed(received.transaction, 500, context, now);
         };
         let branch = self.branches.swap_remove(index);
-        board.timers.clear_all(self.id);
-        Fading::begin_beside(self.branches, HangUp::AnsweredElsewhere, board, now);
+        context.timers.clear_all(self.id);
+        Cancelling::begin_for_losers(self.branches, HangUp::AnsweredElsewhere, context, now);
         dialog.count_from(branch.early.sequence());
-        let sdp = branch.early.sdp(answer.response);
+        let sdp = branch.early.sdp(received.response);
         let parties = (self.id, self.user);
-        let talking = Talking::accepted(parties, dialog, (branch, answer.response), board, now);
-        board.tell(Event::Answered { leg: self.id, sdp });
-        Some(Leg::Talking(Box::new(talking)))
+        let established =
+            Established::accepted(parties, dialog, (branch, received.response), context, now);
+        context.emit(Event::Answered { leg: self.id, sdp });
+        Some(Leg::Established(Box::new(established)))
     }
 
-    fn lose(
+    fn branch_failed(
         mut self,
         transaction: TransactionId,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         if let Some(branch) = self
@@ -218,13 +235,13 @@ impl Placed {
             .iter_mut()
             .find(|each| each.transaction == transaction)
         {
-            branch.state = BranchState::Done(status);
+            branch.state = BranchState::Completed(status);
         }
         let statuses = self
             .branches
             .iter()
             .filter_map(|branch| match branch.state {
-                BranchState::Done(status) => Some(status),
+                BranchState::Completed(status) => Some(status),
                 _ => None,
             });
         let best = statuses
@@ -232,32 +249,42 @@ impl Placed {
             .unwrap_or(status);
         let is_everywhere = status >= 600;
         if self.branches.iter().any(Branch::is_open) && !is_everywhere {
-            return Some(Leg::Placed(self));
+            return Some(Leg::OutboundInvite(self));
         }
-        board.tell(Event::Refused {
+        context.emit(Event::Refused {
             leg: self.id,
             status: best,
         });
-        self.hang_up(HangUp::Normal, board, now)
+        self.hang_up(HangUp::Normal, context, now)
     }
 
-    pub(crate) fn handle_ring_limit(self, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.tell(Event::Refused {
+    pub(crate) fn handle_ring_limit(self, context: &mut LegContext, now: Instant) -> Option<Leg> {
+        context.emit(Event::Refused {
             leg: self.id,
             status: 408,
         });
-        self.hang_up(HangUp::Normal, board, now)
+        self.hang_up(HangUp::Normal, context, now)
     }
 
-    pub(crate) fn hang_up(self, reason: HangUp, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.timers.clear_all(self.id);
-        Fading::begin(self.id, self.branches, reason, board, now).map(Leg::Fading)
+    pub(crate) fn hang_up(
+        self,
+        reason: HangUp,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
+        context.timers.clear_all(self.id);
+        Cancelling::begin(self.id, self.branches, reason, context, now).map(Leg::Cancelling)
     }
 }
 
 /// The INVITE to one phone.
-fn invite(phone: &Reached, sdp: &[u8], call: &Call, board: &mut Board) -> Request {
-    let mut request = phone.request(Method::Invite, &call.user, &call.caller, board);
+fn invite(
+    phone: &RequestTarget,
+    sdp: &[u8],
+    call: &CallParties,
+    context: &mut LegContext,
+) -> Request {
+    let mut request = phone.request(Method::Invite, &call.user, &call.caller, context);
     let headers = &mut request.headers;
     headers.push(Name::Contact, own_contact(phone.flow, &request.uri));
     headers.push(Name::Allow, ALLOW);

@@ -1,22 +1,22 @@
 //! Provisional answers that must not get lost (RFC 3262): ours to a phone that requires them, and a phone's to us.
 //!
-//! We offer it and never require it. Ours carry no SDP, so a PRACK never answers an offer; and of a phone's early answer
+//! We offer it and never require it. PendingRequest carry no SDP, so a PRACK never answers an offer; and of a phone's early answer
 //! only the SDP is kept, in case its 200 has none. Sound before the answer goes nowhere: nobody has picked up.
 
 use std::time::{Duration, Instant};
 
-use super::Answer;
-use super::context::Board;
+use super::ReceivedResponse;
+use super::context::LegContext;
 use crate::dialog::Dialog;
 use crate::event::LegId;
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response, number};
-use crate::timers::{PATIENCE, T1, Timer};
+use crate::timers::{T1, TRANSACTION_TIMEOUT, Timer};
 use crate::transaction::TransactionId;
 
 /// A provisional answer of ours that waits for its PRACK (section 3).
 #[derive(Debug)]
-pub(crate) struct Reliable {
+pub(crate) struct ReliableProvisional {
     response: Response,
     /// What RAck has to say: our RSeq and the INVITE's CSeq number.
     rseq: u32,
@@ -25,23 +25,25 @@ pub(crate) struct Reliable {
     is_acknowledged: bool,
 }
 
-impl Reliable {
+impl ReliableProvisional {
     /// Sends it, and again until the PRACK is here. `number` is the CSeq number of the INVITE.
     pub(crate) fn start(
         mut response: Response,
         number: u32,
         (id, invite): (LegId, TransactionId),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Self {
         let rseq = 1;
         response.headers.push(Name::Require, "100rel");
         response.headers.push(Name::RSeq, rseq.to_string());
-        board.transactions.respond(invite, &response, now);
-        board
+        context.transactions.respond(invite, &response, now);
+        context
             .timers
             .set(id, Timer::ProvisionalRetransmission, now + T1);
-        board.timers.set(id, Timer::NoPrack, now + PATIENCE);
+        context
+            .timers
+            .set(id, Timer::NoPrack, now + TRANSACTION_TIMEOUT);
         Self {
             response,
             rseq,
@@ -54,25 +56,30 @@ impl Reliable {
     pub(crate) fn repeat(
         &mut self,
         (id, invite): (LegId, TransactionId),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
-        board.transactions.respond(invite, &self.response, now);
+        context.transactions.respond(invite, &self.response, now);
         self.pause *= 2;
-        board
+        context
             .timers
             .set(id, Timer::ProvisionalRetransmission, now + self.pause);
     }
 
     /// Judges a PRACK: the status for it. 481 if it acknowledges something else.
-    pub(crate) fn acknowledge(&mut self, prack: &Request, id: LegId, board: &mut Board) -> u16 {
+    pub(crate) fn acknowledge(
+        &mut self,
+        prack: &Request,
+        id: LegId,
+        context: &mut LegContext,
+    ) -> u16 {
         let wanted = (self.rseq, self.number);
         if read_rack(prack) != Some(wanted) {
             return 481;
         }
         self.is_acknowledged = true;
-        board.timers.clear(id, Timer::ProvisionalRetransmission);
-        board.timers.clear(id, Timer::NoPrack);
+        context.timers.clear(id, Timer::ProvisionalRetransmission);
+        context.timers.clear(id, Timer::NoPrack);
         200
     }
 
@@ -93,7 +100,7 @@ fn read_rack(prack: &Request) -> Option<(u32, u32)> {
 
 /// What a called phone has said before its answer.
 #[derive(Debug, Default)]
-pub(crate) struct Early {
+pub(crate) struct EarlyDialog {
     /// The dialog of its last reliable answer, and which that was (section 4).
     acknowledged: Option<(Dialog, u32)>,
     /// The greatest CSeq number that we have used towards the phone, beyond the INVITE's.
@@ -102,24 +109,24 @@ pub(crate) struct Early {
     sdp: Vec<u8>,
 }
 
-impl Early {
+impl EarlyDialog {
     /// Takes a provisional answer; a reliable one is acknowledged, once.
-    pub(crate) fn hear(
+    pub(crate) fn handle_provisional(
         &mut self,
         invite: &Request,
-        answer: &Answer<'_>,
+        received: &ReceivedResponse<'_>,
         flow: Flow,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
-        let response = answer.response;
+        let response = received.response;
         let rseq = response
             .headers
             .get(&Name::RSeq)
             .and_then(number::<u32>)
             .filter(|_| response.headers.lists(&Name::Require, "100rel"));
         if let Some(rseq) = rseq {
-            let tag = answer.essentials.to.tag().unwrap_or_default();
+            let tag = received.essentials.to.tag().unwrap_or_default();
             let last = self.acknowledged.take();
             let known = last.filter(|(dialog, _)| dialog.id.remote_tag == tag);
             let is_next = known
@@ -131,12 +138,12 @@ impl Early {
             }
             let dialog = match known {
                 Some((dialog, _)) => Some(dialog),
-                None => Dialog::from_response(invite, response, answer.essentials, flow),
+                None => Dialog::from_response(invite, response, received.essentials, flow),
             };
             let Some(mut dialog) = dialog else { return };
             dialog.count_from(self.sequence);
-            let number = answer.essentials.cseq.number;
-            self.sequence = prack(&mut dialog, (rseq, number), board, now);
+            let number = received.essentials.cseq.number;
+            self.sequence = prack(&mut dialog, (rseq, number), context, now);
             self.acknowledged = Some((dialog, rseq));
         }
         if !response.body.is_empty() {
@@ -160,13 +167,18 @@ impl Early {
 }
 
 /// Sends a PRACK; gives its CSeq number.
-fn prack(dialog: &mut Dialog, (rseq, number): (u32, u32), board: &mut Board, now: Instant) -> u32 {
-    let branch = board.random.branch();
+fn prack(
+    dialog: &mut Dialog,
+    (rseq, number): (u32, u32),
+    context: &mut LegContext,
+    now: Instant,
+) -> u32 {
+    let branch = context.random.branch();
     let mut prack = dialog.request(Method::Prack, &branch);
     prack
         .headers
         .push(Name::RAck, format!("{rseq} {number} INVITE"));
     let sequence = prack.headers.cseq().map_or(0, |cseq| cseq.number);
-    board.transactions.start(prack, dialog.flow, None, now);
+    context.transactions.start(prack, dialog.flow, None, now);
     sequence
 }

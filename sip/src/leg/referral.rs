@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
-use super::Asked;
-use super::context::{Board, dialog_response};
-use super::established::Talking;
+use super::InDialogRequest;
+use super::context::{LegContext, dialog_response};
+use super::established::Established;
 use crate::dialog::DialogId;
 use crate::event::{Event, TransferTo};
 use crate::message::{Method, Name, NameAddr, Replaces, Request, Response, phrase};
@@ -27,33 +27,38 @@ pub(super) struct Referral {
     is_silent: bool,
 }
 
-impl Talking {
-    pub(super) fn refer(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        let refusal = match read_refer_to(asked.request, board) {
+impl Established {
+    pub(super) fn refer(
+        &mut self,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let refusal = match read_refer_to(incoming.request, context) {
             _ if self.referral.is_some() => 491,
             _ if self.is_closing => 481,
             Ok(to) => {
-                let headers = &asked.request.headers;
+                let headers = &incoming.request.headers;
                 let event = match std::mem::replace(&mut self.has_referred, true) {
                     false => "refer".to_owned(),
-                    true => format!("refer;id={}", asked.essentials.cseq.number),
+                    true => format!("refer;id={}", incoming.essentials.cseq.number),
                 };
                 self.referral = Some(Referral {
-                    open: Some((asked.transaction, asked.request.clone())),
+                    open: Some((incoming.transaction, incoming.request.clone())),
                     event,
                     is_silent: headers
                         .text(&Name::ReferSub)
                         .is_some_and(|value| value.trim().eq_ignore_ascii_case("false")),
                 });
-                return board.tell(Event::Transfer { leg: self.id, to });
+                return context.emit(Event::Transfer { leg: self.id, to });
             }
             Err(status) => status,
         };
-        board.respond(asked.transaction, asked.request, refusal, now);
+        context.respond(incoming.transaction, incoming.request, refusal, now);
     }
 
     /// The engine says how the transfer stands: the first word answers the REFER, a final one ends the subscription.
-    pub(super) fn notify_transfer(&mut self, status: u16, board: &mut Board, now: Instant) {
+    pub(super) fn notify_transfer(&mut self, status: u16, context: &mut LegContext, now: Instant) {
         let Some(referral) = &mut self.referral else {
             return;
         };
@@ -61,13 +66,13 @@ impl Talking {
         if let Some((transaction, request)) = referral.open.take() {
             if status >= 300 {
                 self.referral = None;
-                return board.respond(transaction, &request, status, now);
+                return context.respond(transaction, &request, status, now);
             }
             let mut accepted = dialog_response(&request, 202, None, self.dialog.flow);
             if referral.is_silent {
                 accepted.headers.push(Name::ReferSub, "false");
             }
-            board.transactions.respond(transaction, &accepted, now);
+            context.transactions.respond(transaction, &accepted, now);
         }
         let (event, is_silent) = (referral.event.clone(), referral.is_silent);
         let is_over = status >= 200;
@@ -80,12 +85,19 @@ impl Talking {
             } else {
                 format!("active;expires={LIFE}")
             };
-            self.notify(status, event, &state, board, now);
+            self.notify(status, event, &state, context, now);
         }
     }
 
-    fn notify(&mut self, status: u16, event: String, state: &str, board: &mut Board, now: Instant) {
-        let branch = board.random.branch();
+    fn notify(
+        &mut self,
+        status: u16,
+        event: String,
+        state: &str,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let branch = context.random.branch();
         let mut notify = self.dialog.request(Method::Notify, &branch);
         let headers = &mut notify.headers;
         headers.push(
@@ -96,14 +108,19 @@ impl Talking {
         headers.push(Name::SubscriptionState, state);
         headers.push(Name::ContentType, "message/sipfrag;version=2.0");
         notify.body = format!("SIP/2.0 {status} {}\r\n", phrase(status)).into_bytes();
-        board
+        context
             .transactions
             .start(notify, self.dialog.flow, None, now);
     }
 
     /// A SUBSCRIBE within the call: for the word of a transfer, longer or no more (RFC 3515 section 2.4.4).
-    pub(super) fn resubscribe(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        let is_refer = asked
+    pub(super) fn resubscribe(
+        &mut self,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let is_refer = incoming
             .request
             .headers
             .text(&Name::Event)
@@ -115,31 +132,31 @@ impl Talking {
             .filter(|each| is_refer && each.open.is_none());
         let Some(referral) = referral else {
             let status = if is_refer { 481 } else { 489 };
-            return board.respond(asked.transaction, asked.request, status, now);
+            return context.respond(incoming.transaction, incoming.request, status, now);
         };
-        let expires = asked.request.headers.expires().unwrap_or(LIFE).min(LIFE);
+        let expires = incoming.request.headers.expires().unwrap_or(LIFE).min(LIFE);
         let event = referral.event.clone();
-        let mut response: Response = dialog_response(asked.request, 200, None, self.dialog.flow);
+        let mut response: Response = dialog_response(incoming.request, 200, None, self.dialog.flow);
         response.headers.push(Name::Expires, expires.to_string());
-        board
+        context
             .transactions
-            .respond(asked.transaction, &response, now);
+            .respond(incoming.transaction, &response, now);
         if expires == 0 {
             referral.is_silent = true;
-            self.notify(100, event, "terminated;reason=timeout", board, now);
+            self.notify(100, event, "terminated;reason=timeout", context, now);
         }
     }
 
     /// The leg ends: a REFER that nobody answered is answered.
-    pub(super) fn drop_referral(&mut self, board: &mut Board, now: Instant) {
+    pub(super) fn drop_referral(&mut self, context: &mut LegContext, now: Instant) {
         if let Some((transaction, request)) = self.referral.take().and_then(|each| each.open) {
-            board.respond(transaction, &request, 487, now);
+            context.respond(transaction, &request, 487, now);
         }
     }
 }
 
 /// Whom a REFER means; or the status that refuses it.
-fn read_refer_to(request: &Request, board: &Board) -> Result<TransferTo, u16> {
+fn read_refer_to(request: &Request, context: &LegContext) -> Result<TransferTo, u16> {
     let mut values = request.headers.all(&Name::ReferTo);
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(400);
@@ -157,7 +174,7 @@ fn read_refer_to(request: &Request, board: &Board) -> Result<TransferTo, u16> {
             let replaces = Replaces::parse(text.as_bytes()).ok_or(400_u16)?;
             let dialog = DialogId::of_replaces(replaces);
             // Without that dialog there is nobody to hand the call to.
-            Some(board.dialogs.get(&dialog).copied().ok_or(481_u16)?)
+            Some(context.dialogs.get(&dialog).copied().ok_or(481_u16)?)
         }
         None => None,
     };

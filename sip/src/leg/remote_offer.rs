@@ -1,14 +1,14 @@
-//! What a phone offers anew in a talking leg, or only refreshes: re-INVITE and UPDATE (RFC 3261 section 14.2, RFC 3311,
+//! What a phone offers anew in a established leg, or only refreshes: re-INVITE and UPDATE (RFC 3261 section 14.2, RFC 3311,
 //! RFC 4028 section 9).
 
 use std::time::Instant;
 
-use super::context::{Board, attach_sdp, dialog_response, is_sdp};
-use super::established::Talking;
-use super::local_offer::Ours;
-use super::session_timer::Session;
-use super::unacknowledged::Unconfirmed;
-use super::{Asked, Leg};
+use super::context::{LegContext, attach_sdp, dialog_response, is_sdp};
+use super::established::Established;
+use super::local_offer::PendingRequest;
+use super::session_timer::SessionTimer;
+use super::unacknowledged::UnacknowledgedOk;
+use super::{InDialogRequest, Leg};
 use crate::event::Event;
 use crate::message::{Method, Name, Request, Response};
 use crate::timers::T1;
@@ -22,25 +22,32 @@ pub(super) struct Reoffer {
     number: u32,
 }
 
-impl Talking {
+impl Established {
     /// A re-INVITE, or an UPDATE with a body.
-    pub(super) fn handle_offer(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        let request = asked.request;
+    pub(super) fn handle_offer(
+        &mut self,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        let request = incoming.request;
         let has_odd_body = !request.body.is_empty() && !is_sdp(request);
-        if self.reoffer.is_some() {
+        if self.remote_offer.is_some() {
             // Section 14.2: a second offer before the answer to the first.
             let mut response = Response::to(request, 500);
             response.headers.push(Name::RetryAfter, "1");
-            board
+            context
                 .transactions
-                .respond(asked.transaction, &response, now);
-        } else if self.unconfirmed.is_some() || self.ours.as_ref().is_some_and(Ours::is_offer) {
-            board.respond(asked.transaction, request, 491, now);
-        } else if Session::asked(request).is_err() {
-            board.respond(asked.transaction, request, 422, now);
+                .respond(incoming.transaction, &response, now);
+        } else if self.unacknowledged.is_some()
+            || self.pending.as_ref().is_some_and(PendingRequest::is_offer)
+        {
+            context.respond(incoming.transaction, request, 491, now);
+        } else if SessionTimer::requested(request).is_err() {
+            context.respond(incoming.transaction, request, 422, now);
         } else if self.is_closing || has_odd_body {
-            board.respond(
-                asked.transaction,
+            context.respond(
+                incoming.transaction,
                 request,
                 if has_odd_body { 415 } else { 481 },
                 now,
@@ -48,17 +55,19 @@ impl Talking {
         } else {
             self.dialog.retarget(&request.headers);
             if request.method == Method::Invite {
-                board
-                    .transactions
-                    .respond(asked.transaction, &Response::to(request, 100), now);
+                context.transactions.respond(
+                    incoming.transaction,
+                    &Response::to(request, 100),
+                    now,
+                );
             }
-            let number = asked.essentials.cseq.number;
-            self.reoffer = Some(Reoffer {
+            let number = incoming.essentials.cseq.number;
+            self.remote_offer = Some(Reoffer {
                 request: request.clone(),
-                transaction: asked.transaction,
+                transaction: incoming.transaction,
                 number,
             });
-            board.tell(Event::Reoffer {
+            context.emit(Event::Reoffer {
                 leg: self.id,
                 sdp: request.body.clone(),
             });
@@ -66,16 +75,21 @@ impl Talking {
     }
 
     /// An UPDATE without a body only refreshes (RFC 3311 section 5.2).
-    pub(super) fn refresh(&mut self, asked: &Asked<'_>, board: &mut Board, now: Instant) {
-        if Session::asked(asked.request).is_err() {
-            return board.respond(asked.transaction, asked.request, 422, now);
+    pub(super) fn refresh(
+        &mut self,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
+        now: Instant,
+    ) {
+        if SessionTimer::requested(incoming.request).is_err() {
+            return context.respond(incoming.transaction, incoming.request, 422, now);
         }
-        self.dialog.retarget(&asked.request.headers);
-        let mut response = dialog_response(asked.request, 200, None, self.dialog.flow);
-        self.agree(asked.request, &mut response, board, now);
-        board
+        self.dialog.retarget(&incoming.request.headers);
+        let mut response = dialog_response(incoming.request, 200, None, self.dialog.flow);
+        self.agree(incoming.request, &mut response, context, now);
+        context
             .transactions
-            .respond(asked.transaction, &response, now);
+            .respond(incoming.transaction, &response, now);
     }
 
     /// The session timer that the phone asks for, written into our 2xx and set.
@@ -83,57 +97,62 @@ impl Talking {
         &mut self,
         request: &Request,
         response: &mut Response,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
-        let session = Session::asked(request).ok().flatten();
+        let session = SessionTimer::requested(request).ok().flatten();
         if let Some(session) = session {
             session.write_answer(response);
         }
-        self.set_session(session, board, now);
+        self.set_session(session, context, now);
     }
 
     pub(super) fn answer(
         mut self: Box<Self>,
         sdp: Vec<u8>,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Leg {
-        if let Some(reoffer) = self.reoffer.take() {
-            let mut response = dialog_response(&reoffer.request, 200, None, self.dialog.flow);
-            self.said.clone_from(&sdp);
+        if let Some(remote_offer) = self.remote_offer.take() {
+            let mut response = dialog_response(&remote_offer.request, 200, None, self.dialog.flow);
+            self.local_sdp.clone_from(&sdp);
             attach_sdp(&mut response, sdp);
-            self.agree(&reoffer.request, &mut response, board, now);
-            if reoffer.request.method == Method::Invite {
-                let ok = Unconfirmed {
-                    transaction: reoffer.transaction,
+            self.agree(&remote_offer.request, &mut response, context, now);
+            if remote_offer.request.method == Method::Invite {
+                let ok = UnacknowledgedOk {
+                    transaction: remote_offer.transaction,
                     response,
-                    number: reoffer.number,
-                    is_awaited: reoffer.request.body.is_empty(),
+                    number: remote_offer.number,
+                    is_awaited: remote_offer.request.body.is_empty(),
                     pause: T1,
                 };
-                self.unconfirmed =
-                    Some(ok.start(self.id, &mut board.transactions, &mut board.timers, now));
+                self.unacknowledged =
+                    Some(ok.start(self.id, &mut context.transactions, &mut context.timers, now));
             } else {
-                board
+                context
                     .transactions
-                    .respond(reoffer.transaction, &response, now);
+                    .respond(remote_offer.transaction, &response, now);
             }
         }
-        self.try_wish(board, now);
-        Leg::Talking(self)
+        self.send_queued(context, now);
+        Leg::Established(self)
     }
 
-    pub(super) fn refuse(mut self: Box<Self>, status: u16, board: &mut Board, now: Instant) -> Leg {
-        if let Some(reoffer) = self.reoffer.take() {
-            board.respond(
-                reoffer.transaction,
-                &reoffer.request,
+    pub(super) fn refuse(
+        mut self: Box<Self>,
+        status: u16,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Leg {
+        if let Some(remote_offer) = self.remote_offer.take() {
+            context.respond(
+                remote_offer.transaction,
+                &remote_offer.request,
                 status.clamp(300, 699),
                 now,
             );
         }
-        self.try_wish(board, now);
-        Leg::Talking(self)
+        self.send_queued(context, now);
+        Leg::Established(self)
     }
 }

@@ -1,11 +1,11 @@
-//! Session timers (RFC 4028): how a call whose phone died without a word comes to its end.
+//! SessionTimer timers (RFC 4028): how a call whose phone died without a word comes to its end.
 //!
 //! We ask no phone for one. What a phone asks for it gets: its own interval, and whoever it names refreshes, the phone
 //! itself unless it names us.
 
 use std::time::{Duration, Instant};
 
-use super::context::Board;
+use super::context::LegContext;
 use crate::event::LegId;
 use crate::message::{Headers, Name, Params, Request, Response, Scan, seconds};
 use crate::timers::Timer;
@@ -17,7 +17,7 @@ const MAX_SE: u32 = 86_400;
 
 /// A call with a session timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Session {
+pub(crate) struct SessionTimer {
     /// Seconds.
     interval: u32,
     /// The phone's own shortest, in seconds: told by its 422.
@@ -27,11 +27,11 @@ pub(crate) struct Session {
 
 /// A phone asks for less than [`MIN_SE`]: answered 422.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooBrief;
+pub(crate) struct IntervalTooSmall;
 
-impl Session {
+impl SessionTimer {
     /// What a phone's INVITE or UPDATE asks for.
-    pub(crate) fn asked(request: &Request) -> Result<Option<Self>, TooBrief> {
+    pub(crate) fn requested(request: &Request) -> Result<Option<Self>, IntervalTooSmall> {
         let headers = &request.headers;
         let knows =
             headers.lists(&Name::Supported, "timer") || headers.lists(&Name::Require, "timer");
@@ -39,7 +39,7 @@ impl Session {
             return Ok(None);
         };
         if interval < MIN_SE {
-            return Err(TooBrief);
+            return Err(IntervalTooSmall);
         }
         Ok(Some(Self {
             interval,
@@ -105,9 +105,9 @@ impl Session {
     }
 
     /// Sets the waits, from a refresh or the call's beginning on (section 10).
-    pub(crate) fn arm(session: Option<Self>, id: LegId, board: &mut Board, now: Instant) {
-        board.timers.clear(id, Timer::SessionRefresh);
-        board.timers.clear(id, Timer::SessionEnd);
+    pub(crate) fn arm(session: Option<Self>, id: LegId, context: &mut LegContext, now: Instant) {
+        context.timers.clear(id, Timer::SessionRefresh);
+        context.timers.clear(id, Timer::SessionEnd);
         let Some(Self {
             interval,
             is_ours_to_refresh,
@@ -118,11 +118,13 @@ impl Session {
         };
         let whole = Duration::from_secs(interval.into());
         if is_ours_to_refresh {
-            board.timers.set(id, Timer::SessionRefresh, now + whole / 2);
-            board.timers.set(id, Timer::SessionEnd, now + whole);
+            context
+                .timers
+                .set(id, Timer::SessionRefresh, now + whole / 2);
+            context.timers.set(id, Timer::SessionEnd, now + whole);
         } else {
             let early = Duration::from_secs(u64::from(interval / 3).min(32));
-            board
+            context
                 .timers
                 .set(id, Timer::SessionEnd, now + whole.saturating_sub(early));
         }

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::context::{Board, dialog_response};
-use super::{Answer, Asked, Leg};
+use super::context::{LegContext, dialog_response};
+use super::{InDialogRequest, Leg, ReceivedResponse};
 use crate::dialog::{Dialog, own_contact};
 use crate::event::{Body, Event, LegId, Package, SubscriptionId};
 use crate::flow::Flow;
@@ -15,46 +15,46 @@ use crate::timers::{ANSWER_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
 /// Subscriptions at once: some thirty busy keys on each of thirty desk phones. One more is answered 503.
-pub(crate) const MAX_WATCHES: usize = 1024;
+pub(crate) const MAX_SUBSCRIPTIONS: usize = 1024;
 /// Shorter subscriptions are refused with 423, in seconds; 0 asks once.
 pub(crate) const MIN_EXPIRES: u32 = 60;
 /// Longer ones are shortened to this, in seconds, which is also for who does not say.
 const MAX_EXPIRES: u32 = 3600;
 
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Subscription {
     id: LegId,
     dialog: Dialog,
     /// The Event header, as the phone wrote it.
     event: Vec<u8>,
     /// The SUBSCRIBE, until it is answered.
-    asked: Option<(TransactionId, Request)>,
+    unanswered: Option<(TransactionId, Request)>,
     expires: u32,
     until: Instant,
     state: Option<Body>,
     /// The NOTIFY that is on its way.
-    telling: Option<TransactionId>,
+    pending_notify: Option<TransactionId>,
     /// The state has changed since.
-    is_behind: bool,
+    has_newer_state: bool,
 }
 
 /// How long a subscription shall last, in seconds. `None` for one that is too brief.
-pub(crate) fn granted(request: &Request) -> Option<u32> {
+pub(crate) fn granted_expires(request: &Request) -> Option<u32> {
     let asked = request.headers.expires().unwrap_or(MAX_EXPIRES);
     (asked == 0 || asked >= MIN_EXPIRES).then_some(asked.min(MAX_EXPIRES))
 }
 
-impl Watch {
+impl Subscription {
     pub(crate) fn new(
         id: LegId,
         dialog: Dialog,
         request: Request,
         (transaction, expires): (TransactionId, u32),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Self {
-        board.dialogs.insert(dialog.id.clone(), id);
-        board.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
+        context.dialogs.insert(dialog.id.clone(), id);
+        context.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
         let event = request
             .headers
             .get(&Name::Event)
@@ -64,12 +64,12 @@ impl Watch {
             id,
             dialog,
             event,
-            asked: Some((transaction, request)),
+            unanswered: Some((transaction, request)),
             expires,
             until: now,
             state: None,
-            telling: None,
-            is_behind: false,
+            pending_notify: None,
+            has_newer_state: false,
         }
     }
 
@@ -87,33 +87,33 @@ impl Watch {
     pub(crate) fn notify(
         mut self: Box<Self>,
         state: Body,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         self.state = Some(state);
-        if let Some((transaction, request)) = self.asked.take() {
-            board.timers.clear(self.id, Timer::NoAnswer);
+        if let Some((transaction, request)) = self.unanswered.take() {
+            context.timers.clear(self.id, Timer::NoAnswer);
             let tag = self.dialog.id.local_tag.clone();
-            self.grant((transaction, &request), Some(&tag), board, now);
+            self.grant((transaction, &request), Some(&tag), context, now);
         }
         if self.expires == 0 {
-            return self.end("timeout", board, now);
+            return self.end("timeout", context, now);
         }
-        self.tell(board, now);
-        Some(Leg::Watch(self))
+        self.send_state(context, now);
+        Some(Leg::Subscription(self))
     }
 
     pub(crate) fn refuse(
         self: Box<Self>,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let Some((transaction, request)) = &self.asked else {
-            return self.end("rejected", board, now);
+        let Some((transaction, request)) = &self.unanswered else {
+            return self.end("rejected", context, now);
         };
-        board.respond(*transaction, request, status.clamp(300, 699), now);
-        board.dialogs.remove(&self.dialog.id);
+        context.respond(*transaction, request, status.clamp(300, 699), now);
+        context.dialogs.remove(&self.dialog.id);
         None
     }
 
@@ -121,82 +121,83 @@ impl Watch {
     pub(crate) fn end(
         mut self: Box<Self>,
         reason: &str,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let notify = self.notification(&format!("terminated;reason={reason}"), board);
-        board
+        let notify = self.notification(&format!("terminated;reason={reason}"), context);
+        context
             .transactions
             .start(notify, self.dialog.flow, None, now);
-        board.dialogs.remove(&self.dialog.id);
+        context.dialogs.remove(&self.dialog.id);
         None
     }
 
     pub(crate) fn handle_request(
         mut self: Box<Self>,
-        asked: &Asked<'_>,
-        board: &mut Board,
+        incoming: &InDialogRequest<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let request = asked.request;
-        let is_refresh = request.method == Method::Subscribe && self.asked.is_none();
-        let expires = granted(request);
+        let request = incoming.request;
+        let is_refresh = request.method == Method::Subscribe && self.unanswered.is_none();
+        let expires = granted_expires(request);
         let status = match expires {
-            _ if !self.dialog.advance(asked.essentials, asked.flow) => 500,
+            _ if !self.dialog.advance(incoming.essentials, incoming.flow) => 500,
             _ if !is_refresh => 405,
             None => 423,
             Some(_) => 200,
         };
         let Some(expires) = expires.filter(|_| status == 200) else {
-            board.respond(asked.transaction, request, status, now);
-            return Some(Leg::Watch(self));
+            context.respond(incoming.transaction, request, status, now);
+            return Some(Leg::Subscription(self));
         };
         self.expires = expires;
         self.dialog.retarget(&request.headers);
-        self.grant((asked.transaction, request), None, board, now);
+        self.grant((incoming.transaction, request), None, context, now);
         if expires == 0 {
-            board.tell(Event::SubscriptionEnded {
+            context.emit(Event::SubscriptionEnded {
                 subscription: SubscriptionId(self.id),
             });
-            return self.end("timeout", board, now);
+            return self.end("timeout", context, now);
         }
-        self.tell(board, now);
-        Some(Leg::Watch(self))
+        self.send_state(context, now);
+        Some(Leg::Subscription(self))
     }
 
     fn grant(
         &mut self,
         (transaction, request): (TransactionId, &Request),
         tag: Option<&str>,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
         let mut response: Response = dialog_response(request, 200, tag, self.dialog.flow);
         response
             .headers
             .push(Name::Expires, self.expires.to_string());
-        board.transactions.respond(transaction, &response, now);
+        context.transactions.respond(transaction, &response, now);
         self.until = now + Duration::from_secs(self.expires.into());
-        board
+        context
             .timers
             .set(self.id, Timer::SubscriptionEnd, self.until);
     }
 
-    fn tell(&mut self, board: &mut Board, now: Instant) {
-        if self.telling.is_some() {
-            self.is_behind = true;
+    fn send_state(&mut self, context: &mut LegContext, now: Instant) {
+        if self.pending_notify.is_some() {
+            self.has_newer_state = true;
             return;
         }
         let left = self.until.saturating_duration_since(now).as_secs();
-        let notify = self.notification(&format!("active;expires={left}"), board);
-        self.telling = board
-            .transactions
-            .start(notify, self.dialog.flow, Some(self.id), now);
-        self.is_behind = false;
+        let notify = self.notification(&format!("active;expires={left}"), context);
+        self.pending_notify =
+            context
+                .transactions
+                .start(notify, self.dialog.flow, Some(self.id), now);
+        self.has_newer_state = false;
     }
 
-    fn notification(&mut self, state: &str, board: &mut Board) -> Request {
-        let branch = board.random.branch();
+    fn notification(&mut self, state: &str, context: &mut LegContext) -> Request {
+        let branch = context.random.branch();
         let mut notify = self.dialog.request(Method::Notify, &branch);
         let headers = &mut notify.headers;
         headers.push(Name::Contact, own_contact(self.dialog.flow, &notify.uri));
@@ -211,68 +212,68 @@ impl Watch {
 
     pub(crate) fn handle_response(
         mut self: Box<Self>,
-        answer: &Answer<'_>,
-        board: &mut Board,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let status = answer.response.status;
-        if status < 200 || self.telling != Some(answer.transaction) {
-            return Some(Leg::Watch(self));
+        let status = received.response.status;
+        if status < 200 || self.pending_notify != Some(received.transaction) {
+            return Some(Leg::Subscription(self));
         }
-        self.telling = None;
+        self.pending_notify = None;
         // RFC 6665 section 4.2.2: a refusal ends it, unless it says when to try again.
-        let is_lost = status >= 300 && answer.response.headers.get(&Name::RetryAfter).is_none();
+        let is_lost = status >= 300 && received.response.headers.get(&Name::RetryAfter).is_none();
         if is_lost {
-            return self.lose(board);
+            return self.lost(context);
         }
-        if self.is_behind {
-            self.tell(board, now);
+        if self.has_newer_state {
+            self.send_state(context, now);
         }
-        Some(Leg::Watch(self))
+        Some(Leg::Subscription(self))
     }
 
-    pub(crate) fn hear_nothing(
+    pub(crate) fn handle_unanswered(
         self: Box<Self>,
         transaction: TransactionId,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
-        if self.telling == Some(transaction) {
-            return self.lose(board);
+        if self.pending_notify == Some(transaction) {
+            return self.lost(context);
         }
-        Some(Leg::Watch(self))
+        Some(Leg::Subscription(self))
     }
 
     pub(crate) fn handle_timer(
         self: Box<Self>,
         timer: Timer,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        board.tell(Event::SubscriptionEnded {
+        context.emit(Event::SubscriptionEnded {
             subscription: SubscriptionId(self.id),
         });
         if timer == Timer::NoAnswer {
-            return self.refuse(480, board, now);
+            return self.refuse(480, context, now);
         }
-        self.end("timeout", board, now)
+        self.end("timeout", context, now)
     }
 
     pub(crate) fn handle_flow_closed(
         self: Box<Self>,
         flow: Flow,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
         if self.dialog.flow != flow {
-            return Some(Leg::Watch(self));
+            return Some(Leg::Subscription(self));
         }
-        self.lose(board)
+        self.lost(context)
     }
 
-    fn lose(self: Box<Self>, board: &mut Board) -> Option<Leg> {
-        board.tell(Event::SubscriptionEnded {
+    fn lost(self: Box<Self>, context: &mut LegContext) -> Option<Leg> {
+        context.emit(Event::SubscriptionEnded {
             subscription: SubscriptionId(self.id),
         });
-        board.dialogs.remove(&self.dialog.id);
+        context.dialogs.remove(&self.dialog.id);
         None
     }
 }

@@ -4,23 +4,23 @@
 //! A phone is told a number, and a name if one is known: in From and, for phones that only believe their server, in
 //! P-Asserted-Identity (RFC 3325). Nothing else of the caller is known here.
 
-use super::context::Board;
+use super::context::LegContext;
 use crate::account::User;
 use crate::dialog::RequestHead;
 use crate::event::CallerId;
 use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
-use crate::registrar::Binding;
+use crate::registrar::ContactBinding;
 
 /// Where a phone is to be found.
-pub(crate) struct Reached {
+pub(crate) struct RequestTarget {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
 }
 
-impl Reached {
+impl RequestTarget {
     /// Where a registered phone is.
-    pub(crate) fn of(binding: &Binding) -> Self {
+    pub(crate) fn of(binding: &ContactBinding) -> Self {
         Self {
             contact: binding.contact.clone(),
             flow: binding.flow,
@@ -33,9 +33,9 @@ impl Reached {
         method: Method,
         user: &User,
         caller: &CallerId,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Request {
-        let (flow, random) = (self.flow, &mut board.random);
+        let (flow, random) = (self.flow, &mut context.random);
         let from = NameAddr {
             name: caller.name.clone(),
             uri: Uri::sip(Some(&caller.number), flow.local),

@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use httpdate::fmt_http_date;
 
-use super::context::Board;
+use super::context::LegContext;
 use super::outbound_invite::rank;
-use super::target::Reached;
-use super::{Answer, Leg};
+use super::target::RequestTarget;
+use super::{Leg, ReceivedResponse};
 use crate::account::User;
 use crate::event::{Body, CallerId, Event, LegId, TextId};
 use crate::message::{Method, Name, Request};
@@ -22,28 +22,28 @@ pub(crate) const MAX_TEXTS: usize = 256;
 
 /// A phone's text that waits for its answer.
 #[derive(Debug)]
-pub(crate) struct TextIn {
+pub(crate) struct InboundText {
     request: Request,
     transaction: TransactionId,
 }
 
-impl TextIn {
+impl InboundText {
     /// Takes a MESSAGE over, and tells of it.
     pub(crate) fn open(
         user: User,
         to: String,
         request: &Request,
         transaction: TransactionId,
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) {
-        let id = board.new_leg();
-        board.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
+        let id = context.new_leg();
+        context.timers.set(id, Timer::NoAnswer, now + ANSWER_LIMIT);
         let kind = request
             .headers
             .text(&Name::ContentType)
             .unwrap_or("text/plain");
-        board.tell(Event::Text {
+        context.emit(Event::Text {
             text: TextId(id),
             user,
             to,
@@ -56,19 +56,19 @@ impl TextIn {
             request: request.clone(),
             transaction,
         };
-        board.newborn.push((id, Leg::TextIn(text)));
+        context.new_legs.push((id, Leg::InboundText(text)));
     }
 
     /// 202 if it was taken, or a refusal.
-    pub(crate) fn answer(self, status: u16, board: &mut Board, now: Instant) -> Option<Leg> {
-        board.respond(self.transaction, &self.request, status.clamp(200, 699), now);
+    pub(crate) fn answer(self, status: u16, context: &mut LegContext, now: Instant) -> Option<Leg> {
+        context.respond(self.transaction, &self.request, status.clamp(200, 699), now);
         None
     }
 }
 
 /// A text of ours on its way to phones.
 #[derive(Debug)]
-pub(crate) struct TextOut {
+pub(crate) struct OutboundText {
     id: LegId,
     open: Vec<TransactionId>,
     is_taken: bool,
@@ -76,19 +76,19 @@ pub(crate) struct TextOut {
     status: Option<u16>,
 }
 
-impl TextOut {
+impl OutboundText {
     /// Sends it to all phones. `None` if it could be sent to none.
     pub(crate) fn new(
         id: LegId,
-        phones: &[Reached],
+        phones: &[RequestTarget],
         (user, caller): (&User, &CallerId),
         (body, sent): (&Body, Option<SystemTime>),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let mut open = Vec::new();
         for phone in phones {
-            let mut message = phone.request(Method::Message, user, caller, board);
+            let mut message = phone.request(Method::Message, user, caller, context);
             message
                 .headers
                 .push(Name::ContentType, body.content_type.clone());
@@ -97,7 +97,11 @@ impl TextOut {
                 message.headers.push(Name::Date, fmt_http_date(sent));
             }
             message.body.clone_from(&body.bytes);
-            open.extend(board.transactions.start(message, phone.flow, Some(id), now));
+            open.extend(
+                context
+                    .transactions
+                    .start(message, phone.flow, Some(id), now),
+            );
         }
         (!open.is_empty()).then_some(Self {
             id,
@@ -107,10 +111,14 @@ impl TextOut {
         })
     }
 
-    pub(crate) fn handle_response(self, answer: &Answer<'_>, board: &mut Board) -> Option<Leg> {
-        match answer.response.status {
-            ..200 => Some(Leg::TextOut(self)),
-            status => self.handle_final(answer.transaction, status, board),
+    pub(crate) fn handle_response(
+        self,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
+    ) -> Option<Leg> {
+        match received.response.status {
+            ..200 => Some(Leg::OutboundText(self)),
+            status => self.handle_final(received.transaction, status, context),
         }
     }
 
@@ -118,7 +126,7 @@ impl TextOut {
         mut self,
         transaction: TransactionId,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
         self.open.retain(|each| *each != transaction);
         let text = TextId(self.id);
@@ -127,13 +135,13 @@ impl TextOut {
             self.status = statuses.min_by_key(|status| rank(*status));
         } else if !self.is_taken {
             self.is_taken = true;
-            board.tell(Event::TextAccepted { text });
+            context.emit(Event::TextAccepted { text });
         }
         if !self.open.is_empty() {
-            return Some(Leg::TextOut(self));
+            return Some(Leg::OutboundText(self));
         }
         if let Some(status) = self.status.filter(|_| !self.is_taken) {
-            board.tell(Event::TextRefused { text, status });
+            context.emit(Event::TextRefused { text, status });
         }
         None
     }

@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use crate::message::Response;
-use crate::timers::{PATIENCE, T2, Timer, Timers};
+use crate::timers::{T2, TRANSACTION_TIMEOUT, Timer, Timers};
 use crate::transaction::{TransactionId, Transactions};
 
 /// A 200 of ours whose ACK has not come.
 #[derive(Debug)]
-pub(crate) struct Unconfirmed {
+pub(crate) struct UnacknowledgedOk {
     pub(crate) transaction: TransactionId,
     pub(crate) response: Response,
     pub(crate) number: u32,
@@ -18,7 +18,7 @@ pub(crate) struct Unconfirmed {
     pub(crate) pause: Duration,
 }
 
-impl Unconfirmed {
+impl UnacknowledgedOk {
     /// Sends the 200, and again until the ACK is here.
     pub(crate) fn start<K: Copy + Ord>(
         self,
@@ -29,7 +29,7 @@ impl Unconfirmed {
     ) -> Self {
         transactions.respond(self.transaction, &self.response, now);
         timers.set(key, Timer::OkRetransmission, now + self.pause);
-        timers.set(key, Timer::NoAck, now + PATIENCE);
+        timers.set(key, Timer::NoAck, now + TRANSACTION_TIMEOUT);
         self
     }
 

@@ -3,9 +3,9 @@
 
 use std::time::Instant;
 
-use super::context::Board;
-use super::target::Reached;
-use super::{Answer, Leg};
+use super::context::LegContext;
+use super::target::RequestTarget;
+use super::{Leg, ReceivedResponse};
 use crate::account::User;
 use crate::dialog::own_contact;
 use crate::event::{Body, CallerId, LegId, Package};
@@ -14,22 +14,22 @@ use crate::message::{Method, Name};
 use crate::transaction::TransactionId;
 
 /// Such words on their way at once; one more is not sent.
-pub(crate) const MAX_UNASKED: usize = 256;
+pub(crate) const MAX_UNSOLICITED: usize = 256;
 
 /// A word on its way to the phones of a line.
 #[derive(Debug)]
-pub(crate) struct Unasked {
+pub(crate) struct UnsolicitedNotify {
     open: Vec<(TransactionId, Flow)>,
 }
 
-impl Unasked {
+impl UnsolicitedNotify {
     /// Tells these phones of their own line. `None` if none could be told.
     pub(crate) fn new(
         id: LegId,
-        phones: &[Reached],
+        phones: &[RequestTarget],
         user: &User,
         (package, state): (Package, &Body),
-        board: &mut Board,
+        context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let mailbox = CallerId {
@@ -38,7 +38,7 @@ impl Unasked {
         };
         let mut open = Vec::new();
         for phone in phones {
-            let mut notify = phone.request(Method::Notify, user, &mailbox, board);
+            let mut notify = phone.request(Method::Notify, user, &mailbox, context);
             let contact = own_contact(phone.flow, &notify.uri);
             let headers = &mut notify.headers;
             headers.push(Name::Contact, contact);
@@ -47,16 +47,22 @@ impl Unasked {
             headers.push(Name::SubscriptionState, "terminated;reason=noresource");
             headers.push(Name::ContentType, state.content_type.clone());
             notify.body.clone_from(&state.bytes);
-            let started = board.transactions.start(notify, phone.flow, Some(id), now);
+            let started = context
+                .transactions
+                .start(notify, phone.flow, Some(id), now);
             open.extend(started.map(|transaction| (transaction, phone.flow)));
         }
         (!open.is_empty()).then_some(Self { open })
     }
 
-    pub(crate) fn handle_response(self, answer: &Answer<'_>, board: &mut Board) -> Option<Leg> {
-        match answer.response.status {
-            ..200 => Some(Leg::Unasked(self)),
-            status => self.handle_final(answer.transaction, status, board),
+    pub(crate) fn handle_response(
+        self,
+        received: &ReceivedResponse<'_>,
+        context: &mut LegContext,
+    ) -> Option<Leg> {
+        match received.response.status {
+            ..200 => Some(Leg::UnsolicitedNotify(self)),
+            status => self.handle_final(received.transaction, status, context),
         }
     }
 
@@ -64,15 +70,17 @@ impl Unasked {
         mut self,
         transaction: TransactionId,
         status: u16,
-        board: &mut Board,
+        context: &mut LegContext,
     ) -> Option<Leg> {
         let is_refusal = matches!(status, 405 | 481 | 489 | 501);
         let refused = self
             .open
             .iter()
             .filter(|(each, _)| is_refusal && *each == transaction);
-        board.deaf.extend(refused.map(|(_, flow)| *flow));
+        context
+            .refused_unsolicited
+            .extend(refused.map(|(_, flow)| *flow));
         self.open.retain(|(each, _)| *each != transaction);
-        (!self.open.is_empty()).then_some(Leg::Unasked(self))
+        (!self.open.is_empty()).then_some(Leg::UnsolicitedNotify(self))
     }
 }

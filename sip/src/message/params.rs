@@ -17,9 +17,9 @@ pub struct Params {
 }
 
 /// The parameters of [`Params::text`], from first to last.
-struct Written<'a>(&'a str);
+struct ParamIter<'a>(&'a str);
 
-impl<'a> Iterator for Written<'a> {
+impl<'a> Iterator for ParamIter<'a> {
     /// A name, and its value.
     type Item = (&'a str, Option<&'a str>);
 
@@ -63,7 +63,7 @@ impl Params {
     }
 
     fn find(&self, name: &str) -> Option<Option<&str>> {
-        let mut params = Written(&self.text);
+        let mut params = ParamIter(&self.text);
         let found = params.find(|(each, _)| each.eq_ignore_ascii_case(name));
         found.map(|(_, written)| written)
     }
@@ -72,7 +72,7 @@ impl Params {
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         let before = std::mem::take(&mut self.text);
         let mut is_new = true;
-        for (each, written) in Written(&before) {
+        for (each, written) in ParamIter(&before) {
             if is_new && each.eq_ignore_ascii_case(name) {
                 is_new = false;
                 self.push(each, Some(value));

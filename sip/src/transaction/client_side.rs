@@ -2,18 +2,18 @@
 
 use std::time::Instant;
 
-use super::completed::Again;
+use super::completed::Retransmission;
 use super::invite_client::InviteClient;
-use super::key::Key;
-use super::machine::{After, Machine};
-use super::non_invite_client::Client;
-use super::{Entry, TransactionId, Transactions};
+use super::key::TransactionKey;
+use super::machine::{Machine, Next};
+use super::non_invite_client::NonInviteClient;
+use super::{OpenTransaction, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};
 
 /// What became of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received<O> {
+pub(crate) enum ResponseMatch<O> {
     /// For this leg.
     News(TransactionId, O),
     /// A repeat, or an answer nobody waits for.
@@ -31,21 +31,21 @@ impl<O: Copy> Transactions<O> {
         owner: Option<O>,
         now: Instant,
     ) -> Option<TransactionId> {
-        let key = Key::of_own(&request)?;
+        let key = TransactionKey::of_own(&request)?;
         let machine = match request.method {
             Method::Invite => Machine::InviteClient(InviteClient::new(request)),
-            _ => Machine::Client(Client::new(request)),
+            _ => Machine::NonInviteClient(NonInviteClient::new(request)),
         };
-        let id = self.insert(Entry {
+        let id = self.insert(OpenTransaction {
             key,
             flow,
             owner,
             machine,
         })?;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteClient(client) => client.start(reach),
-            Machine::Client(client) => client.start(reach),
-            Machine::InviteServer(_) | Machine::Server(_) => After::Stay,
+        self.drive(id, now, |machine, context| match machine {
+            Machine::InviteClient(client) => client.start(context),
+            Machine::NonInviteClient(client) => client.start(context),
+            Machine::InviteServer(_) | Machine::NonInviteServer(_) => Next::Stay,
         });
         Some(id)
     }
@@ -56,32 +56,36 @@ impl<O: Copy> Transactions<O> {
         response: &Response,
         essentials: &Essentials,
         now: Instant,
-    ) -> Received<O> {
-        let key = Key::of_response(essentials);
+    ) -> ResponseMatch<O> {
+        let key = TransactionKey::of_response(essentials);
         let Some(id) = self.by_key.get(&key).copied() else {
             return self.receive_late(response, key);
         };
         let owner = self.owner(id);
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteClient(client) => client.handle_response(response, reach),
-            Machine::Client(client) => client.handle_response(response, reach),
-            Machine::InviteServer(_) | Machine::Server(_) => After::Stay,
+        self.drive(id, now, |machine, context| match machine {
+            Machine::InviteClient(client) => client.handle_response(response, context),
+            Machine::NonInviteClient(client) => client.handle_response(response, context),
+            Machine::InviteServer(_) | Machine::NonInviteServer(_) => Next::Stay,
         });
-        owner.map_or(Received::Done, |owner| Received::News(id, owner))
+        owner.map_or(ResponseMatch::Absorbed, |owner| {
+            ResponseMatch::ForOwner(id, owner)
+        })
     }
 
     /// The same, if there was a final answer before.
-    fn receive_late(&mut self, response: &Response, key: Key) -> Received<O> {
+    fn receive_late(&mut self, response: &Response, key: TransactionKey) -> ResponseMatch<O> {
         let Some(kept) = self.finished.get(key) else {
-            return Received::Stray;
+            return ResponseMatch::Stray;
         };
-        match (&kept.again, kept.owner, response.status) {
-            (Again::News, Some(owner), 200..300) => Received::News(kept.id, owner),
-            (Again::Bytes(ack), _, 300..) => {
-                self.output.push_back((kept.flow, ack.to_vec()));
-                Received::Done
+        match (&kept.on_retransmission, kept.owner, response.status) {
+            (Retransmission::PassOk, Some(owner), 200..300) => {
+                ResponseMatch::ForOwner(kept.id, owner)
             }
-            _ => Received::Done,
+            (Retransmission::Resend(ack), _, 300..) => {
+                self.output.push_back((kept.flow, ack.to_vec()));
+                ResponseMatch::Absorbed
+            }
+            _ => ResponseMatch::Absorbed,
         }
     }
 }

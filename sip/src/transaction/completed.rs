@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::TransactionId;
-use super::key::Key;
-use super::request_source::Source;
+use super::key::TransactionKey;
+use super::request_source::RequestSource;
 use crate::flow::Flow;
-use crate::timers::{PATIENCE, Timer};
+use crate::timers::{TRANSACTION_TIMEOUT, Timer};
 
 /// All that is kept, answers and places: 2,000 registrations a second for some 20 s, so that the first five repeats of
 /// a request (RFC 3261 section 17.1.2.1: after 0.5, 1.5, 3.5, 7.5 and 11.5 s) still find their answer.
-pub(super) const MOST_BYTES: usize = 32 << 20;
+pub(super) const MAX_BYTES: usize = 32 << 20;
 /// What a place takes beside its bytes, in the map, the shelf, and on the heap. It also bounds their number: 131,072.
 const PLACE: usize = 256;
 /// Pause between two clearings of what is old.
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a repeat gets.
 #[derive(Debug)]
-pub(super) enum Again {
+pub(super) enum Retransmission {
     /// Nothing: it is swallowed.
     Silence,
     /// The same bytes: the final answer, or our ACK for a refusal.
@@ -36,41 +36,41 @@ pub(super) enum Again {
 }
 
 #[derive(Debug)]
-pub(super) struct Kept<O> {
+pub(super) struct Completed<O> {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,
     pub(super) owner: Option<O>,
-    pub(super) again: Again,
+    pub(super) on_retransmission: Retransmission,
 }
 
-impl<O> Kept<O> {
+impl<O> Completed<O> {
     fn cost(&self) -> usize {
-        match &self.again {
-            Again::Bytes(bytes) => bytes.len().saturating_add(PLACE),
-            Again::Silence | Again::Call | Again::News => PLACE,
+        match &self.on_retransmission {
+            Retransmission::Resend(bytes) => bytes.len().saturating_add(PLACE),
+            Retransmission::Absorb | Retransmission::PassAck | Retransmission::PassOk => PLACE,
         }
     }
 }
 
 /// What one source holds, the oldest first.
 #[derive(Debug, Default)]
-struct Shelf {
-    order: VecDeque<(Instant, Key)>,
+struct SourceQueue {
+    order: VecDeque<(Instant, TransactionKey)>,
     bytes: usize,
 }
 
 /// All transactions that are over.
 #[derive(Debug)]
-pub(super) struct Finished<O> {
-    kept: BTreeMap<Key, Kept<O>>,
-    shelves: BTreeMap<Source, Shelf>,
+pub(super) struct CompletedTransactions<O> {
+    kept: BTreeMap<TransactionKey, Completed<O>>,
+    shelves: BTreeMap<RequestSource, SourceQueue>,
     /// The same shelves, the fullest last.
-    by_size: BTreeSet<(usize, Source)>,
+    by_size: BTreeSet<(usize, RequestSource)>,
     bytes: usize,
     next_clearing: Option<Instant>,
 }
 
-impl<O> Finished<O> {
+impl<O> CompletedTransactions<O> {
     pub(super) const fn new() -> Self {
         Self {
             kept: BTreeMap::new(),
@@ -81,18 +81,18 @@ impl<O> Finished<O> {
         }
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&Kept<O>> {
+    pub(super) fn get(&self, key: TransactionKey) -> Option<&Completed<O>> {
         self.kept.get(&key)
     }
 
-    pub(super) fn keep(&mut self, key: Key, kept: Kept<O>, now: Instant) {
+    pub(super) fn keep(&mut self, key: TransactionKey, kept: Completed<O>, now: Instant) {
         let cost = kept.cost();
-        if cost > MOST_BYTES || self.kept.contains_key(&key) {
+        if cost > MAX_BYTES || self.kept.contains_key(&key) {
             return;
         }
-        while self.bytes > MOST_BYTES.saturating_sub(cost) && self.push_out() {}
-        let until = now + PATIENCE;
-        let source = Source::of(kept.flow);
+        while self.bytes > MAX_BYTES.saturating_sub(cost) && self.push_out() {}
+        let until = now + TRANSACTION_TIMEOUT;
+        let source = RequestSource::of(kept.flow);
         let shelf = self.shelves.entry(source).or_default();
         self.by_size.remove(&(shelf.bytes, source));
         shelf.order.push_back((until, key));
@@ -155,7 +155,10 @@ impl<O> Finished<O> {
 }
 
 /// Gives what is freed.
-fn take_first<O>(shelf: &mut Shelf, kept: &mut BTreeMap<Key, Kept<O>>) -> usize {
+fn take_first<O>(
+    shelf: &mut SourceQueue,
+    kept: &mut BTreeMap<TransactionKey, Completed<O>>,
+) -> usize {
     let first = shelf.order.pop_front();
     let gone = first.and_then(|(_, key)| kept.remove(&key));
     let cost = gone.map_or(0, |gone| gone.cost());

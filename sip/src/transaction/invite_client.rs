@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use super::completed::Again;
-use super::machine::{After, Reach};
+use super::completed::Retransmission;
+use super::machine::{MachineContext, Next};
 use crate::message::{CSeq, Headers, Method, Name, Request, Response};
-use crate::timers::{PATIENCE, T1, Timer};
+use crate::timers::{T1, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
@@ -31,49 +31,53 @@ impl InviteClient {
         }
     }
 
-    pub(super) fn start(&mut self, reach: &mut Reach<'_>) -> After {
-        reach.send(&self.request.to_bytes());
-        if !reach.is_reliable() {
-            reach.set(Timer::A, T1);
+    pub(super) fn start(&mut self, context: &mut MachineContext<'_>) -> Next {
+        context.send(&self.request.to_bytes());
+        if !context.is_reliable() {
+            context.set(Timer::A, T1);
         }
-        reach.set(Timer::B, PATIENCE);
-        After::Stay
+        context.set(Timer::B, TRANSACTION_TIMEOUT);
+        Next::Stay
     }
 
     /// Every response is news; says whether the machine goes on. What comes after a final one is not for it: each 2xx is
     /// news then too, since it may come from another phone, and the ACK of a refusal is given again.
-    pub(super) fn handle_response(&mut self, response: &Response, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_response(
+        &mut self,
+        response: &Response,
+        context: &mut MachineContext<'_>,
+    ) -> Next {
         match response.status {
             ..200 => {
-                reach.clear(Timer::A);
-                reach.clear(Timer::B);
+                context.clear(Timer::A);
+                context.clear(Timer::B);
                 self.state = State::Proceeding;
-                After::Stay
+                Next::Stay
             }
-            200..300 => After::Kept(Again::News),
-            300.. => self.complete(response, reach),
+            200..300 => Next::Completed(Retransmission::PassOk),
+            300.. => self.complete(response, context),
         }
     }
 
-    fn complete(&self, refusal: &Response, reach: &mut Reach<'_>) -> After {
+    fn complete(&self, refusal: &Response, context: &mut MachineContext<'_>) -> Next {
         let ack = ack_for_refusal(&self.request, refusal).to_bytes();
-        reach.send(&ack);
-        if reach.is_reliable() {
-            return After::Over;
+        context.send(&ack);
+        if context.is_reliable() {
+            return Next::Terminated;
         }
-        After::Kept(Again::Bytes(ack.into()))
+        Next::Completed(Retransmission::Resend(ack.into()))
     }
 
-    pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_timer(&mut self, timer: Timer, context: &mut MachineContext<'_>) -> Next {
         match (&mut self.state, timer) {
             (State::Calling { pause }, Timer::A) => {
                 *pause *= 2;
                 let pause = *pause;
-                reach.send(&self.request.to_bytes());
-                reach.set(Timer::A, pause);
-                After::Stay
+                context.send(&self.request.to_bytes());
+                context.set(Timer::A, pause);
+                Next::Stay
             }
-            _ => After::Over,
+            _ => Next::Terminated,
         }
     }
 }

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use super::completed::Again;
-use super::machine::{After, Reach};
-use crate::timers::{PATIENCE, T1, T2, Timer};
+use super::completed::Retransmission;
+use super::machine::{MachineContext, Next};
+use crate::timers::{T1, T2, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
@@ -34,71 +34,76 @@ impl InviteServer {
         matches!(self.state, State::Accepted)
     }
 
-    pub(super) fn handle_repeat(&mut self, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_retransmission(&mut self, context: &mut MachineContext<'_>) -> Next {
         match &self.state {
             State::Proceeding(Some(bytes)) | State::Completed { refusal: bytes, .. } => {
-                reach.send(bytes)
+                context.send(bytes)
             }
             State::Proceeding(None) | State::Accepted => {}
         }
-        After::Stay
+        Next::Stay
     }
 
-    pub(super) fn handle_ack(&self, reach: &Reach<'_>) -> After {
+    pub(super) fn handle_ack(&self, context: &MachineContext<'_>) -> Next {
         match self.state {
-            State::Completed { .. } if reach.is_reliable() => After::Over,
-            State::Completed { .. } => After::Kept(Again::Silence),
-            State::Proceeding(_) | State::Accepted => After::Stay,
+            State::Completed { .. } if context.is_reliable() => Next::Terminated,
+            State::Completed { .. } => Next::Completed(Retransmission::Absorb),
+            State::Proceeding(_) | State::Accepted => Next::Stay,
         }
     }
 
     /// The leg has the ACK for its 2xx.
-    pub(super) fn confirm(&self) -> After {
+    pub(super) fn confirm(&self) -> Next {
         match self.state {
-            State::Accepted => After::Kept(Again::Call),
-            State::Proceeding(_) | State::Completed { .. } => After::Stay,
+            State::Accepted => Next::Completed(Retransmission::PassAck),
+            State::Proceeding(_) | State::Completed { .. } => Next::Stay,
         }
     }
 
-    pub(super) fn respond(&mut self, status: u16, bytes: Vec<u8>, reach: &mut Reach<'_>) -> After {
+    pub(super) fn respond(
+        &mut self,
+        status: u16,
+        bytes: Vec<u8>,
+        context: &mut MachineContext<'_>,
+    ) -> Next {
         let is_open = matches!(self.state, State::Proceeding(_));
         match status {
             ..200 if is_open => {
-                reach.send(&bytes);
+                context.send(&bytes);
                 self.state = State::Proceeding(Some(bytes));
             }
             200..300 if is_open => {
-                reach.send(&bytes);
-                reach.set(Timer::L, PATIENCE);
+                context.send(&bytes);
+                context.set(Timer::L, TRANSACTION_TIMEOUT);
                 self.state = State::Accepted;
             }
             300.. if is_open => {
-                reach.send(&bytes);
-                if !reach.is_reliable() {
-                    reach.set(Timer::G, T1);
+                context.send(&bytes);
+                if !context.is_reliable() {
+                    context.set(Timer::G, T1);
                 }
-                reach.set(Timer::H, PATIENCE);
+                context.set(Timer::H, TRANSACTION_TIMEOUT);
                 self.state = State::Completed {
                     refusal: bytes,
                     pause: T1,
                 };
             }
             // RFC 6026: the leg repeats its 2xx through here.
-            200..300 if self.is_accepted() => reach.send(&bytes),
+            200..300 if self.is_accepted() => context.send(&bytes),
             _ => {}
         }
-        After::Stay
+        Next::Stay
     }
 
-    pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_timer(&mut self, timer: Timer, context: &mut MachineContext<'_>) -> Next {
         match (&mut self.state, timer) {
             (State::Completed { refusal, pause }, Timer::G) => {
                 *pause = T2.min(*pause * 2);
-                reach.send(refusal);
-                reach.set(Timer::G, *pause);
-                After::Stay
+                context.send(refusal);
+                context.set(Timer::G, *pause);
+                Next::Stay
             }
-            _ => After::Over,
+            _ => Next::Terminated,
         }
     }
 }

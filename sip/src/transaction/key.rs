@@ -7,9 +7,9 @@ use crate::message::{Essentials, MAGIC_COOKIE, Method, Request};
 /// What tells transactions apart, as the first half of a SHA-256: nobody can make two requests alike that are not, and
 /// many thousand keys take little room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key(u128);
+pub(super) struct TransactionKey(u128);
 
-impl Key {
+impl TransactionKey {
     /// The transaction that a phone's request opens, repeats or acknowledges.
     pub(super) fn of_request(request: &Request, essentials: &Essentials) -> Self {
         match &request.method {

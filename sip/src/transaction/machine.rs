@@ -4,34 +4,34 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::TransactionId;
-use super::completed::Again;
+use super::completed::Retransmission;
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
-use super::non_invite_client::Client;
-use super::non_invite_server::Server;
+use super::non_invite_client::NonInviteClient;
+use super::non_invite_server::NonInviteServer;
 use crate::flow::Flow;
 use crate::timers::{Timer, Timers};
 
 /// Whether a machine goes on.
 #[derive(Debug)]
-pub(super) enum After {
+pub(super) enum Next {
     Stay,
     /// Nothing is left of it.
-    Over,
+    Terminated,
     /// Only this is left of it.
-    Kept(Again),
+    Completed(Retransmission),
 }
 
 #[derive(Debug)]
 pub(super) enum Machine {
-    Client(Client),
+    NonInviteClient(NonInviteClient),
     InviteClient(InviteClient),
     InviteServer(InviteServer),
-    Server(Server),
+    NonInviteServer(NonInviteServer),
 }
 
 /// What a machine may do to the world.
-pub(super) struct Reach<'a> {
+pub(super) struct MachineContext<'a> {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,
     pub(super) now: Instant,
@@ -39,7 +39,7 @@ pub(super) struct Reach<'a> {
     pub(super) output: &'a mut VecDeque<(Flow, Vec<u8>)>,
 }
 
-impl Reach<'_> {
+impl MachineContext<'_> {
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.output.push_back((self.flow, bytes.to_vec()));
     }

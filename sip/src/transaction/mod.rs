@@ -20,23 +20,23 @@ use std::time::Instant;
 
 use crate::flow::Flow;
 use crate::timers::{Timer, Timers};
-use completed::{Finished, Kept};
-use key::Key;
-use machine::{After, Machine, Reach};
-use request_source::Source;
+use completed::{Completed, CompletedTransactions};
+use key::TransactionKey;
+use machine::{Machine, MachineContext, Next};
+use request_source::RequestSource;
 
-pub(crate) use client_side::Received;
+pub(crate) use client_side::ResponseMatch;
 pub(crate) use invite_client::cancel_for;
 pub(crate) use server_side::Absorbed;
 
 /// How many requests of ours may be open: one for each phone of as many legs as there may be, and as many again within
 /// them. Beyond it nothing more is asked.
-pub(crate) const MAX_OURS: usize = 4096;
+pub(crate) const MAX_CLIENT: usize = 4096;
 /// How many requests of phones may be open, which is until the answer (or until the ACK, for an INVITE): several in each
 /// leg. Beyond it requests are answered 503 without state.
-pub(crate) const MAX_THEIRS: usize = 2048;
+pub(crate) const MAX_SERVER: usize = 2048;
 /// How many of these may come from one source, so that no phone can shut the others out.
-pub(crate) const MAX_OF_SOURCE: usize = 512;
+pub(crate) const MAX_SERVER_PER_SOURCE: usize = 512;
 
 /// One transaction. Never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,16 +50,19 @@ pub(crate) struct Unanswered<O> {
 }
 
 #[derive(Debug)]
-struct Entry<O> {
-    key: Key,
+struct OpenTransaction<O> {
+    key: TransactionKey,
     flow: Flow,
     owner: Option<O>,
     machine: Machine,
 }
 
-impl<O> Entry<O> {
+impl<O> OpenTransaction<O> {
     const fn is_ours(&self) -> bool {
-        matches!(self.machine, Machine::Client(_) | Machine::InviteClient(_))
+        matches!(
+            self.machine,
+            Machine::NonInviteClient(_) | Machine::InviteClient(_)
+        )
     }
 }
 
@@ -69,13 +72,13 @@ impl<O> Entry<O> {
 /// open transaction.
 #[derive(Debug)]
 pub(crate) struct Transactions<O> {
-    entries: BTreeMap<TransactionId, Entry<O>>,
-    by_key: BTreeMap<Key, TransactionId>,
+    entries: BTreeMap<TransactionId, OpenTransaction<O>>,
+    by_key: BTreeMap<TransactionKey, TransactionId>,
     /// How many of them are requests of ours.
     ours: usize,
     /// How many each source has sent.
-    theirs: BTreeMap<Source, usize>,
-    finished: Finished<O>,
+    theirs: BTreeMap<RequestSource, usize>,
+    finished: CompletedTransactions<O>,
     timers: Timers<TransactionId>,
     output: VecDeque<(Flow, Vec<u8>)>,
     last: u64,
@@ -88,7 +91,7 @@ impl<O: Copy> Transactions<O> {
             by_key: BTreeMap::new(),
             ours: 0,
             theirs: BTreeMap::new(),
-            finished: Finished::new(),
+            finished: CompletedTransactions::new(),
             timers: Timers::new(),
             output: VecDeque::new(),
             last: 0,
@@ -138,11 +141,11 @@ impl<O: Copy> Transactions<O> {
         while let Some((transaction, timer)) = self.timers.pop(now) {
             let owner = self.owner(transaction);
             let is_given_up = matches!(timer, Timer::B | Timer::F);
-            self.drive(transaction, now, |machine, reach| match machine {
-                Machine::InviteServer(server) => server.handle_timer(timer, reach),
-                Machine::Server(_) => After::Stay,
-                Machine::InviteClient(client) => client.handle_timer(timer, reach),
-                Machine::Client(client) => client.handle_timer(timer, reach),
+            self.drive(transaction, now, |machine, context| match machine {
+                Machine::InviteServer(server) => server.handle_timer(timer, context),
+                Machine::NonInviteServer(_) => Next::Stay,
+                Machine::InviteClient(client) => client.handle_timer(timer, context),
+                Machine::NonInviteClient(client) => client.handle_timer(timer, context),
             });
             if is_given_up {
                 unanswered.push(Unanswered { transaction, owner });
@@ -159,17 +162,20 @@ impl<O: Copy> Transactions<O> {
             .into_iter()
             .filter_map(|id| Some((id, self.remove(id)?)));
         gone.filter(|(_, entry)| entry.is_ours())
-            .map(|(transaction, Entry { owner, .. })| Unanswered { transaction, owner })
+            .map(|(transaction, OpenTransaction { owner, .. })| Unanswered { transaction, owner })
             .collect()
     }
 
-    fn insert(&mut self, entry: Entry<O>) -> Option<TransactionId> {
+    fn insert(&mut self, entry: OpenTransaction<O>) -> Option<TransactionId> {
         if !self.has_room(&entry) || self.by_key.contains_key(&entry.key) {
             return None;
         }
         let count = match entry.is_ours() {
             true => &mut self.ours,
-            false => self.theirs.entry(Source::of(entry.flow)).or_default(),
+            false => self
+                .theirs
+                .entry(RequestSource::of(entry.flow))
+                .or_default(),
         };
         *count = count.saturating_add(1);
         self.last = self.last.saturating_add(1);
@@ -179,16 +185,16 @@ impl<O: Copy> Transactions<O> {
         Some(id)
     }
 
-    fn has_room(&self, entry: &Entry<O>) -> bool {
+    fn has_room(&self, entry: &OpenTransaction<O>) -> bool {
         if entry.is_ours() {
-            return self.ours < MAX_OURS;
+            return self.ours < MAX_CLIENT;
         }
         let theirs = self.entries.len().saturating_sub(self.ours);
-        let held = self.theirs.get(&Source::of(entry.flow)).copied();
-        theirs < MAX_THEIRS && held.unwrap_or_default() < MAX_OF_SOURCE
+        let held = self.theirs.get(&RequestSource::of(entry.flow)).copied();
+        theirs < MAX_SERVER && held.unwrap_or_default() < MAX_SERVER_PER_SOURCE
     }
 
-    fn remove(&mut self, id: TransactionId) -> Option<Entry<O>> {
+    fn remove(&mut self, id: TransactionId) -> Option<OpenTransaction<O>> {
         let entry = self.entries.remove(&id)?;
         self.by_key.remove(&entry.key);
         self.timers.clear_all(id);
@@ -196,12 +202,12 @@ impl<O: Copy> Transactions<O> {
         Some(entry)
     }
 
-    fn uncount(&mut self, gone: &Entry<O>) {
+    fn uncount(&mut self, gone: &OpenTransaction<O>) {
         if gone.is_ours() {
             self.ours = self.ours.saturating_sub(1);
             return;
         }
-        let source = Source::of(gone.flow);
+        let source = RequestSource::of(gone.flow);
         match self.theirs.get_mut(&source) {
             Some(count) if *count > 1 => *count = count.saturating_sub(1),
             _ => drop(self.theirs.remove(&source)),
@@ -213,32 +219,32 @@ impl<O: Copy> Transactions<O> {
         &mut self,
         id: TransactionId,
         now: Instant,
-        step: impl FnOnce(&mut Machine, &mut Reach<'_>) -> After,
+        step: impl FnOnce(&mut Machine, &mut MachineContext<'_>) -> Next,
     ) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
         let flow = entry.flow;
-        let mut reach = Reach {
+        let mut context = MachineContext {
             id,
             flow,
             now,
             timers: &mut self.timers,
             output: &mut self.output,
         };
-        match step(&mut entry.machine, &mut reach) {
-            After::Stay => {}
-            After::Over => drop(self.remove(id)),
-            After::Kept(again) => {
-                if let Some(Entry {
+        match step(&mut entry.machine, &mut context) {
+            Next::Stay => {}
+            Next::Terminated => drop(self.remove(id)),
+            Next::Completed(on_retransmission) => {
+                if let Some(OpenTransaction {
                     key, flow, owner, ..
                 }) = self.remove(id)
                 {
-                    let kept = Kept {
+                    let kept = Completed {
                         id,
                         flow,
                         owner,
-                        again,
+                        on_retransmission,
                     };
                     self.finished.keep(key, kept, now);
                 }

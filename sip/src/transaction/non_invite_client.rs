@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::completed::Again;
-use super::machine::{After, Reach};
+use super::completed::Retransmission;
+use super::machine::{MachineContext, Next};
 use crate::message::{Request, Response};
-use crate::timers::{PATIENCE, T1, T2, Timer};
+use crate::timers::{T1, T2, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
@@ -16,12 +16,12 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct NonInviteClient {
     bytes: Vec<u8>,
     state: State,
 }
 
-impl Client {
+impl NonInviteClient {
     pub(super) fn new(request: Request) -> Self {
         Self {
             bytes: request.to_bytes(),
@@ -29,39 +29,43 @@ impl Client {
         }
     }
 
-    pub(super) fn start(&mut self, reach: &mut Reach<'_>) -> After {
-        reach.send(&self.bytes);
-        if !reach.is_reliable() {
-            reach.set(Timer::E, T1);
+    pub(super) fn start(&mut self, context: &mut MachineContext<'_>) -> Next {
+        context.send(&self.bytes);
+        if !context.is_reliable() {
+            context.set(Timer::E, T1);
         }
-        reach.set(Timer::F, PATIENCE);
-        After::Stay
+        context.set(Timer::F, TRANSACTION_TIMEOUT);
+        Next::Stay
     }
 
     /// Every response is news; says whether the machine goes on.
-    pub(super) fn handle_response(&mut self, response: &Response, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_response(
+        &mut self,
+        response: &Response,
+        context: &mut MachineContext<'_>,
+    ) -> Next {
         if response.status < 200 {
             self.state = State::Proceeding;
-            return After::Stay;
+            return Next::Stay;
         }
-        if reach.is_reliable() {
-            return After::Over;
+        if context.is_reliable() {
+            return Next::Terminated;
         }
         // Repeats of the final answer are swallowed.
-        After::Kept(Again::Silence)
+        Next::Completed(Retransmission::Absorb)
     }
 
-    pub(super) fn handle_timer(&mut self, timer: Timer, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_timer(&mut self, timer: Timer, context: &mut MachineContext<'_>) -> Next {
         let pause = match (&mut self.state, timer) {
             (State::Trying { pause }, Timer::E) => {
                 *pause = T2.min(*pause * 2);
                 *pause
             }
             (State::Proceeding, Timer::E) => T2,
-            _ => return After::Over,
+            _ => return Next::Terminated,
         };
-        reach.send(&self.bytes);
-        reach.set(Timer::E, pause);
-        After::Stay
+        context.send(&self.bytes);
+        context.set(Timer::E, pause);
+        Next::Stay
     }
 }

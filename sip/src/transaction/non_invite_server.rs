@@ -1,36 +1,41 @@
 //! A phone's request other than INVITE (RFC 3261 section 17.2.2).
 
-use super::completed::Again;
-use super::machine::{After, Reach};
+use super::completed::Retransmission;
+use super::machine::{MachineContext, Next};
 
 /// A request without a final answer.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct NonInviteServer {
     /// The last provisional answer, which is given again to a repeat.
     provisional: Option<Vec<u8>>,
 }
 
-impl Server {
+impl NonInviteServer {
     pub(super) const fn new() -> Self {
         Self { provisional: None }
     }
 
-    pub(super) fn handle_repeat(&mut self, reach: &mut Reach<'_>) -> After {
+    pub(super) fn handle_retransmission(&mut self, context: &mut MachineContext<'_>) -> Next {
         if let Some(bytes) = &self.provisional {
-            reach.send(bytes);
+            context.send(bytes);
         }
-        After::Stay
+        Next::Stay
     }
 
-    pub(super) fn respond(&mut self, status: u16, bytes: Vec<u8>, reach: &mut Reach<'_>) -> After {
-        reach.send(&bytes);
+    pub(super) fn respond(
+        &mut self,
+        status: u16,
+        bytes: Vec<u8>,
+        context: &mut MachineContext<'_>,
+    ) -> Next {
+        context.send(&bytes);
         if status < 200 {
             self.provisional = Some(bytes);
-            return After::Stay;
+            return Next::Stay;
         }
-        if reach.is_reliable() {
-            return After::Over;
+        if context.is_reliable() {
+            return Next::Terminated;
         }
-        After::Kept(Again::Bytes(bytes.into()))
+        Next::Completed(Retransmission::Resend(bytes.into()))
     }
 }

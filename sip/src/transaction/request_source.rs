@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use crate::flow::Flow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Source(SocketAddr);
+pub(super) struct RequestSource(SocketAddr);
 
-impl Source {
+impl RequestSource {
     pub(super) fn of(flow: Flow) -> Self {
         let address = match flow.peer.ip().to_canonical() {
             ip if ip.is_loopback() => SocketAddr::new(ip, flow.peer.port()),
@@ -29,8 +29,8 @@ mod tests {
     use super::*;
     use crate::flow::Transport;
 
-    fn source(peer: &str) -> Source {
-        Source::of(Flow {
+    fn source(peer: &str) -> RequestSource {
+        RequestSource::of(Flow {
             transport: Transport::Udp,
             local: "192.0.2.1:5060".parse().unwrap(),
             peer: peer.parse().unwrap(),

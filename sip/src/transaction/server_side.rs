@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::completed::Again;
+use super::completed::Retransmission;
 use super::invite_server::InviteServer;
-use super::key::Key;
-use super::machine::{After, Machine};
-use super::non_invite_server::Server;
-use super::{Entry, TransactionId, Transactions};
+use super::key::TransactionKey;
+use super::machine::{Machine, Next};
+use super::non_invite_server::NonInviteServer;
+use super::{OpenTransaction, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};
 
@@ -28,36 +28,36 @@ impl<O: Copy> Transactions<O> {
         essentials: &Essentials,
         now: Instant,
     ) -> Absorbed {
-        let key = Key::of_request(request, essentials);
+        let key = TransactionKey::of_request(request, essentials);
         let is_ack = request.method == Method::Ack;
         let Some(id) = self.by_key.get(&key).copied() else {
             return self.absorb_late(key, is_ack);
         };
         let mut absorbed = Absorbed::Yes;
-        self.drive(id, now, |machine, reach| match machine {
+        self.drive(id, now, |machine, context| match machine {
             Machine::InviteServer(server) if is_ack => {
                 if server.is_accepted() {
                     // An old phone that keeps the branch in its ACK for a 200: the call's business.
                     absorbed = Absorbed::No;
                 }
-                server.handle_ack(reach)
+                server.handle_ack(context)
             }
-            Machine::InviteServer(server) => server.handle_repeat(reach),
-            Machine::Server(server) => server.handle_repeat(reach),
-            Machine::Client(_) | Machine::InviteClient(_) => After::Stay,
+            Machine::InviteServer(server) => server.handle_retransmission(context),
+            Machine::NonInviteServer(server) => server.handle_retransmission(context),
+            Machine::NonInviteClient(_) | Machine::InviteClient(_) => Next::Stay,
         });
         absorbed
     }
 
     /// The same, if the transaction is over.
-    fn absorb_late(&mut self, key: Key, is_ack: bool) -> Absorbed {
+    fn absorb_late(&mut self, key: TransactionKey, is_ack: bool) -> Absorbed {
         let Some(kept) = self.finished.get(key) else {
             return Absorbed::No;
         };
-        match &kept.again {
-            Again::Bytes(bytes) => self.output.push_back((kept.flow, bytes.to_vec())),
-            Again::Call if is_ack => return Absorbed::No,
-            Again::Call | Again::Silence | Again::News => {}
+        match &kept.on_retransmission {
+            Retransmission::Resend(bytes) => self.output.push_back((kept.flow, bytes.to_vec())),
+            Retransmission::PassAck if is_ack => return Absorbed::No,
+            Retransmission::PassAck | Retransmission::Absorb | Retransmission::PassOk => {}
         }
         Absorbed::Yes
     }
@@ -71,10 +71,10 @@ impl<O: Copy> Transactions<O> {
     ) -> Option<TransactionId> {
         let machine = match request.method {
             Method::Invite => Machine::InviteServer(InviteServer::new()),
-            _ => Machine::Server(Server::new()),
+            _ => Machine::NonInviteServer(NonInviteServer::new()),
         };
-        self.insert(Entry {
-            key: Key::of_request(request, essentials),
+        self.insert(OpenTransaction {
+            key: TransactionKey::of_request(request, essentials),
             flow,
             owner: None,
             machine,
@@ -83,7 +83,7 @@ impl<O: Copy> Transactions<O> {
 
     /// The INVITE that a CANCEL means (section 9.2), answered or not.
     pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<TransactionId> {
-        let key = Key::of_cancelled(cancel);
+        let key = TransactionKey::of_cancelled(cancel);
         let open = self.by_key.get(&key).copied();
         open.or_else(|| self.finished.get(key).map(|kept| kept.id))
     }
@@ -92,10 +92,10 @@ impl<O: Copy> Transactions<O> {
     pub(crate) fn respond(&mut self, id: TransactionId, response: &Response, now: Instant) {
         let bytes = response.to_bytes();
         let status = response.status;
-        self.drive(id, now, |machine, reach| match machine {
-            Machine::InviteServer(server) => server.respond(status, bytes, reach),
-            Machine::Server(server) => server.respond(status, bytes, reach),
-            Machine::Client(_) | Machine::InviteClient(_) => After::Stay,
+        self.drive(id, now, |machine, context| match machine {
+            Machine::InviteServer(server) => server.respond(status, bytes, context),
+            Machine::NonInviteServer(server) => server.respond(status, bytes, context),
+            Machine::NonInviteClient(_) | Machine::InviteClient(_) => Next::Stay,
         });
     }
 
@@ -103,7 +103,9 @@ impl<O: Copy> Transactions<O> {
     pub(crate) fn confirm(&mut self, id: TransactionId, now: Instant) {
         self.drive(id, now, |machine, _| match machine {
             Machine::InviteServer(server) => server.confirm(),
-            Machine::Server(_) | Machine::Client(_) | Machine::InviteClient(_) => After::Stay,
+            Machine::NonInviteServer(_)
+            | Machine::NonInviteClient(_)
+            | Machine::InviteClient(_) => Next::Stay,
         });
     }
 }

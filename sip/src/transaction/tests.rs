@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::LegId;
 use crate::message::{Essentials, Message, Request, Response, parse};
-use crate::timers::{PATIENCE, some_instant};
+use crate::timers::{TRANSACTION_TIMEOUT, some_instant};
 
 /// The table as the agent has it.
 type Table = Transactions<LegId>;
@@ -30,7 +30,10 @@ fn request(method: &str) -> Request {
 
 /// Lets all waits end; gives how often something was sent meanwhile.
 fn wait(table: &mut Table, now: Instant) -> usize {
-    while let Some((at, _)) = table.next_timeout().filter(|(at, _)| *at <= now + PATIENCE) {
+    while let Some((at, _)) = table
+        .next_timeout()
+        .filter(|(at, _)| *at <= now + TRANSACTION_TIMEOUT)
+    {
         table.handle_timeout(at);
     }
     std::iter::from_fn(|| table.poll()).count()
@@ -69,7 +72,10 @@ fn every_way_a_phone_answers_ends_with_an_empty_table() {
         if status > 0 {
             let response = Response::to(&request, status);
             let essentials = response.validate().unwrap();
-            assert_eq!(table.receive(&response, &essentials, now), Received::Done);
+            assert_eq!(
+                table.receive(&response, &essentials, now),
+                ResponseMatch::Absorbed
+            );
         }
         wait(&mut table, now);
         assert!(
@@ -108,17 +114,17 @@ fn flow_of(machine: usize) -> Flow {
 #[test]
 fn a_full_table_takes_nothing_more_and_forgets_nothing() {
     let mut table = Table::new();
-    for number in 0..=MAX_THEIRS {
+    for number in 0..=MAX_SERVER {
         let (request, essentials) = numbered(number);
-        let source = flow_of(number / (MAX_OF_SOURCE / 2));
+        let source = flow_of(number / (MAX_SERVER_PER_SOURCE / 2));
         let is_open = table.open(&request, &essentials, source).is_some();
-        assert_eq!(is_open, number < MAX_THEIRS);
+        assert_eq!(is_open, number < MAX_SERVER);
     }
-    assert_eq!(table.entries.len(), MAX_THEIRS);
-    for number in 0..=MAX_OURS {
+    assert_eq!(table.entries.len(), MAX_SERVER);
+    for number in 0..=MAX_CLIENT {
         let (request, _) = numbered(number);
         let is_open = table.start(request, flow(), None, some_instant()).is_some();
-        assert_eq!(is_open, number < MAX_OURS);
+        assert_eq!(is_open, number < MAX_CLIENT);
     }
 }
 
@@ -126,15 +132,15 @@ fn a_full_table_takes_nothing_more_and_forgets_nothing() {
 fn a_source_with_its_share_leaves_room_for_others_and_gets_it_back() {
     let (mut table, now) = (Table::new(), some_instant());
     let mut open = Vec::new();
-    for number in 0..=MAX_OF_SOURCE {
+    for number in 0..=MAX_SERVER_PER_SOURCE {
         let (request, essentials) = numbered(number);
         open.extend(table.open(&request, &essentials, flow_of(7)));
-        assert_eq!(open.len(), (number + 1).min(MAX_OF_SOURCE));
+        assert_eq!(open.len(), (number + 1).min(MAX_SERVER_PER_SOURCE));
     }
-    let (request, essentials) = numbered(MAX_OF_SOURCE + 1);
+    let (request, essentials) = numbered(MAX_SERVER_PER_SOURCE + 1);
     assert!(table.open(&request, &essentials, flow_of(8)).is_some());
     table.respond(open[0], &Response::to(&request, 200), now);
-    let (request, essentials) = numbered(MAX_OF_SOURCE + 2);
+    let (request, essentials) = numbered(MAX_SERVER_PER_SOURCE + 2);
     assert!(table.open(&request, &essentials, flow_of(7)).is_some());
 }
 
@@ -153,7 +159,7 @@ fn what_is_kept_is_bounded_and_the_fullest_source_loses_its_oldest() {
     for number in 1..2_000 {
         serve(&mut table, number, flow_of(8));
     }
-    assert!(table.finished.len() < completed::MOST_BYTES / 60_000);
+    assert!(table.finished.len() < completed::MAX_BYTES / 60_000);
     let mut repeat = |number| {
         let (request, essentials) = numbered(number);
         (table.absorb(&request, &essentials, now), table.poll())

@@ -6,36 +6,40 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::receive::{Arrival, DEFAULT_PORT};
+use super::receive::{DEFAULT_PORT, ReceivedRequest};
 use super::{MAX_LEGS, MAX_LEGS_OF_LINE, UserAgent};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
-use crate::digest::Verdict;
+use crate::digest::DigestVerdict;
 use crate::event::{Event, LegId, Package};
 use crate::leg::Leg;
 use crate::leg::context::is_sdp;
-use crate::leg::inbound_invite::{Begun, Calling};
-use crate::leg::session_timer::Session;
+use crate::leg::inbound_invite::{InboundInvite, ReceivedInvite};
+use crate::leg::session_timer::SessionTimer;
 use crate::message::{Headers, Name, Replaces, Response, Scheme, Via};
-use crate::registrar::{Effect, MIN_EXPIRES, Refusal, Registering};
+use crate::registrar::{MIN_EXPIRES, RegisterEffect, RegisterRefusal, RegisterRequest};
 use crate::transaction::TransactionId;
 
 impl UserAgent {
     /// The line that the request proves; otherwise it has been challenged.
-    pub(super) fn authenticate(&mut self, arrival: &Arrival, now: Instant) -> Option<User> {
-        let Arrival {
+    pub(super) fn authenticate(
+        &mut self,
+        received: &ReceivedRequest,
+        now: Instant,
+    ) -> Option<User> {
+        let ReceivedRequest {
             request,
             uri,
             flow,
             reply,
             ..
-        } = arrival;
+        } = received;
         let verdict = self.verifier.verify(request, uri, flow.peer.ip(), now);
-        let is_stale = verdict == Verdict::Stale;
+        let is_stale = verdict == DigestVerdict::Stale;
         match verdict {
-            Verdict::Proved(user) => return Some(user),
-            Verdict::Wrong => self.counters.wrong_password += 1,
-            Verdict::Absent | Verdict::Stale => {}
+            DigestVerdict::Proved(user) => return Some(user),
+            DigestVerdict::Wrong => self.counters.wrong_password += 1,
+            DigestVerdict::Absent | DigestVerdict::Stale => {}
         }
         self.counters.challenged += 1;
         let challenges = self.verifier.challenge(is_stale, now);
@@ -47,27 +51,27 @@ impl UserAgent {
         None
     }
 
-    pub(super) fn register(&mut self, arrival: &Arrival, now: Instant) {
-        let Some(user) = self.authenticate(arrival, now) else {
+    pub(super) fn register(&mut self, received: &ReceivedRequest, now: Instant) {
+        let Some(user) = self.authenticate(received, now) else {
             return;
         };
-        let Arrival {
+        let ReceivedRequest {
             request,
             essentials,
             flow,
             reply,
             ..
-        } = arrival;
+        } = received;
         if essentials.to.uri.user().as_deref() != Some(user.as_str()) {
-            self.reply(arrival, 403);
+            self.reply(received, 403);
             return;
         }
-        let Some(transaction) = self.board.transactions.open(request, essentials, *reply) else {
-            self.overloaded(arrival);
+        let Some(transaction) = self.context.transactions.open(request, essentials, *reply) else {
+            self.overloaded(received);
             return;
         };
         let number = essentials.cseq.number;
-        let who = Registering {
+        let who = RegisterRequest {
             user: &user,
             flow: *flow,
             call_id: &essentials.call_id,
@@ -78,52 +82,54 @@ impl UserAgent {
                 .collect(),
         };
         let done = self.registrar.register(request, &who, now);
-        self.answer_register(arrival, transaction, &user, done, now);
+        self.answer_register(received, transaction, &user, done, now);
     }
 
     fn answer_register(
         &mut self,
-        arrival: &Arrival,
+        received: &ReceivedRequest,
         transaction: TransactionId,
         user: &User,
-        done: Result<Effect, Refusal>,
+        done: Result<RegisterEffect, RegisterRefusal>,
         now: Instant,
     ) {
-        let response = self.register_response(arrival, user, done, now);
-        self.board.transactions.respond(transaction, &response, now);
+        let response = self.register_response(received, user, done, now);
+        self.context
+            .transactions
+            .respond(transaction, &response, now);
         let phones = self.phones(user);
         match done {
-            Ok(Effect::Joined) => self.board.tell(Event::Registered {
+            Ok(RegisterEffect::Joined) => self.context.emit(Event::Registered {
                 user: user.clone(),
                 phones,
             }),
-            Ok(Effect::Left) => self.board.tell(Event::Unregistered {
+            Ok(RegisterEffect::Left) => self.context.emit(Event::Unregistered {
                 user: user.clone(),
                 phones,
             }),
-            Ok(Effect::Refreshed) | Err(_) => {}
+            Ok(RegisterEffect::Refreshed) | Err(_) => {}
         }
     }
 
     /// Section 10.3, step 8: a 200 lists every phone of the line, with the time it has left.
     fn register_response(
         &mut self,
-        arrival: &Arrival,
+        received: &ReceivedRequest,
         user: &User,
-        done: Result<Effect, Refusal>,
+        done: Result<RegisterEffect, RegisterRefusal>,
         now: Instant,
     ) -> Response {
         let status = match done {
             Ok(_) => 200,
-            Err(Refusal::Malformed) => 400,
-            Err(Refusal::Scheme) => 416,
-            Err(Refusal::TooBrief) => 423,
-            Err(Refusal::OutOfOrder) => 500,
+            Err(RegisterRefusal::Malformed) => 400,
+            Err(RegisterRefusal::Scheme) => 416,
+            Err(RegisterRefusal::IntervalTooSmall) => 423,
+            Err(RegisterRefusal::OutOfOrder) => 500,
         };
-        let mut response = Response::to(&arrival.request, status);
-        let to = arrival.request.headers.get(&Name::To);
-        if let Some(to) = to.filter(|_| arrival.essentials.to.tag().is_none()) {
-            let tag = self.board.random.tag();
+        let mut response = Response::to(&received.request, status);
+        let to = received.request.headers.get(&Name::To);
+        if let Some(to) = to.filter(|_| received.essentials.to.tag().is_none()) {
+            let tag = self.context.random.tag();
             response.headers.replace(Name::To, with_tag(to, &tag));
         }
         if status == 423 {
@@ -144,41 +150,41 @@ impl UserAgent {
     }
 
     /// An INVITE outside any dialog.
-    pub(super) fn admit(&mut self, arrival: Arrival, now: Instant) {
-        if let Some(status) = refusal_for_form(&arrival) {
+    pub(super) fn receive_invite(&mut self, received: ReceivedRequest, now: Instant) {
+        if let Some(status) = refusal_for_form(&received) {
             self.counters.rejected += 1;
-            self.reply(&arrival, status);
+            self.reply(&received, status);
             return;
         }
-        let Some(user) = self.authenticate(&arrival, now) else {
+        let Some(user) = self.authenticate(&received, now) else {
             return;
         };
-        let Some(dialled) = arrival.uri.user() else {
-            self.reply(&arrival, 484);
+        let Some(dialled) = received.uri.user() else {
+            self.reply(&received, 484);
             return;
         };
-        let tag = self.board.random.tag();
+        let tag = self.context.random.tag();
         let Some(dialog) =
-            Dialog::from_request(&arrival.request, &arrival.essentials, &tag, arrival.flow)
+            Dialog::from_request(&received.request, &received.essentials, &tag, received.flow)
         else {
             self.counters.rejected += 1;
-            self.reply(&arrival, 400);
+            self.reply(&received, 400);
             return;
         };
-        if self.is_merged(&arrival, &dialog) {
-            self.reply(&arrival, 482);
+        if self.is_merged(&received, &dialog) {
+            self.reply(&received, 482);
             return;
         }
-        match self.replaced(&arrival) {
-            Ok(replaces) => self.begin(arrival, (user, dialled, replaces), dialog, now),
-            Err(status) => self.reply(&arrival, status),
+        match self.replaced(&received) {
+            Ok(replaces) => self.begin_call(received, (user, dialled, replaces), dialog, now),
+            Err(status) => self.reply(&received, status),
         }
     }
 
     /// The leg that a new call shall take the place of; or the status that refuses it (RFC 3891 section 3). We ring
     /// phones over dialogs that have no name yet, so only talking legs can be taken.
-    fn replaced(&self, arrival: &Arrival) -> Result<Option<LegId>, u16> {
-        let mut values = arrival.request.headers.all(&Name::Replaces);
+    fn replaced(&self, received: &ReceivedRequest) -> Result<Option<LegId>, u16> {
+        let mut values = received.request.headers.all(&Name::Replaces);
         let Some(value) = values.next() else {
             return Ok(None);
         };
@@ -186,50 +192,51 @@ impl UserAgent {
         let replaces = replaces.ok_or(400_u16)?;
         let is_early_only = replaces.is_early_only;
         let dialog = DialogId::of_replaces(replaces);
-        let leg = self.board.dialogs.get(&dialog).copied().ok_or(481_u16)?;
+        let leg = self.context.dialogs.get(&dialog).copied().ok_or(481_u16)?;
         match self.legs.get(&leg) {
-            Some(Leg::Talking(_)) if is_early_only => Err(486),
-            Some(Leg::Talking(_)) => Ok(Some(leg)),
+            Some(Leg::Established(_)) if is_early_only => Err(486),
+            Some(Leg::Established(_)) => Ok(Some(leg)),
             _ => Err(481),
         }
     }
 
-    fn begin(
+    fn begin_call(
         &mut self,
-        arrival: Arrival,
+        received: ReceivedRequest,
         (user, dialled, replaces): (User, String, Option<LegId>),
         dialog: Dialog,
         now: Instant,
     ) {
-        let Ok(session) = Session::asked(&arrival.request) else {
+        let Ok(session) = SessionTimer::requested(&received.request) else {
             self.counters.rejected += 1;
-            self.reply(&arrival, 422);
+            self.reply(&received, 422);
             return;
         };
         let is_full = self.calls() >= MAX_LEGS || self.calls_of(&user) >= MAX_LEGS_OF_LINE;
         let opened = if is_full {
             None
         } else {
-            self.board
+            self.context
                 .transactions
-                .open(&arrival.request, &arrival.essentials, arrival.reply)
+                .open(&received.request, &received.essentials, received.reply)
         };
         let Some(transaction) = opened else {
-            self.overloaded(&arrival);
+            self.overloaded(&received);
             return;
         };
-        let leg = self.board.new_leg();
-        let sdp = arrival.request.body.clone();
-        let begun = Begun {
+        let leg = self.context.new_leg();
+        let sdp = received.request.body.clone();
+        let call = ReceivedInvite {
             user: user.clone(),
-            invite: arrival.request,
+            invite: received.request,
             transaction,
             dialog,
             session,
         };
-        let calling = Calling::new(leg, begun, &mut self.board, now);
-        self.legs.insert(leg, Leg::Calling(Box::new(calling)));
-        self.board.tell(Event::Incoming {
+        let invite_leg = InboundInvite::new(leg, call, &mut self.context, now);
+        self.legs
+            .insert(leg, Leg::InboundInvite(Box::new(invite_leg)));
+        self.context.emit(Event::Incoming {
             leg,
             user,
             dialled,
@@ -238,10 +245,10 @@ impl UserAgent {
         });
     }
 
-    fn is_merged(&self, arrival: &Arrival, dialog: &Dialog) -> bool {
-        let number = arrival.essentials.cseq.number;
+    fn is_merged(&self, received: &ReceivedRequest, dialog: &Dialog) -> bool {
+        let number = received.essentials.cseq.number;
         self.legs.values().any(|leg| match leg {
-            Leg::Calling(calling) => calling.is_merged(dialog, number),
+            Leg::InboundInvite(invite_leg) => invite_leg.is_merged(dialog, number),
             _ => false,
         })
     }
@@ -249,17 +256,17 @@ impl UserAgent {
 
 /// What is wrong with an INVITE whoever sends it: hops used up (we pass calls on, as a proxy would, section 16.3), a call
 /// of ours that came back (section 16.3, step 4), a scheme or a body that we can't take.
-fn refusal_for_form(arrival: &Arrival) -> Option<u16> {
-    if arrival.essentials.max_forwards == Some(0) {
+fn refusal_for_form(received: &ReceivedRequest) -> Option<u16> {
+    if received.essentials.max_forwards == Some(0) {
         return Some(483);
     }
-    if has_been_here(&arrival.request.headers, arrival.flow.local) {
+    if has_been_here(&received.request.headers, received.flow.local) {
         return Some(482);
     }
-    if arrival.uri.scheme() == Scheme::Other {
+    if received.uri.scheme() == Scheme::Other {
         return Some(416);
     }
-    let request = &arrival.request;
+    let request = &received.request;
     (!request.body.is_empty() && !is_sdp(request)).then_some(415)
 }
 

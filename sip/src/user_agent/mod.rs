@@ -16,10 +16,10 @@ use crate::digest::Verifier;
 use crate::event::{CallerId, Counters, Event, HangUp, LegId, Offer, Output, RequestError};
 use crate::flow::Flow;
 use crate::leg::Leg;
-use crate::leg::context::Board;
+use crate::leg::context::LegContext;
 use crate::leg::digit::Digit;
-use crate::leg::outbound_invite::{Call, Placed};
-use crate::leg::target::Reached;
+use crate::leg::outbound_invite::{CallParties, OutboundInvite};
+use crate::leg::target::RequestTarget;
 use crate::random::Random;
 use crate::registrar::Registrar;
 use crate::timers::Timer;
@@ -36,7 +36,7 @@ pub(crate) const MAX_LEGS_OF_LINE: usize = 128;
 /// is gone, or that does not fit its state, does nothing: the phone may always have been faster.
 #[derive(Debug)]
 pub struct UserAgent {
-    board: Board,
+    context: LegContext,
     legs: BTreeMap<LegId, Leg>,
     registrar: Registrar,
     verifier: Verifier,
@@ -51,7 +51,7 @@ impl UserAgent {
         let mut random = Random::new(seed);
         let verifier = Verifier::new(config, &mut random);
         Self {
-            board: Board::new(random),
+            context: LegContext::new(random),
             legs: BTreeMap::new(),
             registrar: Registrar::default(),
             verifier,
@@ -68,42 +68,42 @@ impl UserAgent {
     /// A TCP stream ended: its registrations and legs end with it.
     pub fn handle_flow_closed(&mut self, flow: Flow, now: Instant) {
         for user in self.registrar.close(flow) {
-            self.tell_unregistered(user);
+            self.emit_unregistered(user);
         }
-        let unanswered = self.board.transactions.handle_flow_closed(flow);
-        self.tell_unanswered(unanswered, now);
+        let unanswered = self.context.transactions.handle_flow_closed(flow);
+        self.handle_unanswered(unanswered, now);
         let legs: Vec<LegId> = self.legs.keys().copied().collect();
         for leg in legs {
-            self.step(leg, |leg, board| leg.handle_flow_closed(flow, board));
+            self.with_leg(leg, |leg, context| leg.handle_flow_closed(flow, context));
         }
     }
 
     /// Time passed. Call at or after the instant of [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
-        let unanswered = self.board.transactions.handle_timeout(now);
-        self.tell_unanswered(unanswered, now);
-        while let Some((leg, timer)) = self.board.timers.pop(now) {
-            self.step(leg, |leg, board| leg.handle_timer(timer, board, now));
+        let unanswered = self.context.transactions.handle_timeout(now);
+        self.handle_unanswered(unanswered, now);
+        while let Some((leg, timer)) = self.context.timers.pop(now) {
+            self.with_leg(leg, |leg, context| leg.handle_timer(timer, context, now));
         }
         for user in self.registrar.expire(now) {
-            self.tell_unregistered(user);
+            self.emit_unregistered(user);
         }
     }
 
     /// Tells a calling phone that the other side rings (180).
     pub fn ring(&mut self, leg: LegId, now: Instant) {
-        self.step(leg, |leg, board| leg.ring(board, now));
+        self.with_leg(leg, |leg, context| leg.ring(context, now));
     }
 
     /// Accepts a calling phone's INVITE, or a talking phone's new offer (200).
     pub fn answer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
-        self.step(leg, |leg, board| leg.answer(sdp, board, now));
+        self.with_leg(leg, |leg, context| leg.answer(sdp, context, now));
     }
 
     /// Refuses an INVITE (the leg is gone then), or a new offer (the call goes on as it was). `status` is a final
     /// refusal: 300 to 699, anything else is moved to the nearest of these.
     pub fn refuse(&mut self, leg: LegId, status: u16, now: Instant) {
-        self.step(leg, |leg, board| leg.refuse(status, board, now));
+        self.with_leg(leg, |leg, context| leg.refuse(status, context, now));
     }
 
     /// Refuses a calling phone's INVITE with a reason phrase for the person who reads the display (RFC 3261 section
@@ -114,16 +114,16 @@ impl UserAgent {
         (status, phrase): (u16, &'static str),
         now: Instant,
     ) {
-        self.step(leg, |leg, board| match leg {
-            Leg::Calling(leg) => leg.refuse_with_reason(status, phrase, board, now),
-            other => other.refuse(status, board, now),
+        self.with_leg(leg, |leg, context| match leg {
+            Leg::InboundInvite(leg) => leg.refuse_with_reason(status, phrase, context, now),
+            other => other.refuse(status, context, now),
         });
     }
 
     /// Ends a leg by whatever fits its state: CANCEL (at once or after the first provisional answer), BYE (at once or
     /// after the ACK), 480. The leg is gone for the caller: no event follows.
     pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {
-        self.step(leg, |leg, board| leg.hang_up(reason, board, now));
+        self.with_leg(leg, |leg, context| leg.hang_up(reason, context, now));
     }
 
     /// Rings all phones registered to the line with one offer. As [`invite_each`](Self::invite_each).
@@ -137,7 +137,10 @@ impl UserAgent {
         sdp: Vec<u8>,
         now: Instant,
     ) -> Result<LegId, RequestError> {
-        let offer = Offer { sdp, instead: None };
+        let offer = Offer {
+            sdp,
+            fallback: None,
+        };
         self.invite_each(user, caller, |_| Some(offer.clone()), now)
     }
 
@@ -156,8 +159,8 @@ impl UserAgent {
         if self.calls() >= MAX_LEGS {
             return Err(RequestError::TooManyLegs);
         }
-        let phones: Vec<(Reached, Offer)> = self
-            .reach(user, now)?
+        let phones: Vec<(RequestTarget, Offer)> = self
+            .targets(user, now)?
             .into_iter()
             .filter_map(|phone| {
                 let offer = offer(phone.flow)?;
@@ -167,14 +170,14 @@ impl UserAgent {
         if phones.is_empty() {
             return Err(RequestError::NoPhone);
         }
-        let id = self.board.new_leg();
-        let call = Call {
+        let id = self.context.new_leg();
+        let parties = CallParties {
             user: user.clone(),
             caller,
         };
-        let placed = Placed::new(id, phones, &call, &mut self.board, now)
+        let placed = OutboundInvite::new(id, phones, &parties, &mut self.context, now)
             .ok_or(RequestError::TooManyLegs)?;
-        self.legs.insert(id, Leg::Placed(placed));
+        self.legs.insert(id, Leg::OutboundInvite(placed));
         Ok(id)
     }
 
@@ -199,30 +202,32 @@ impl UserAgent {
     /// Makes a talking phone an offer (re-INVITE). `OfferAnswered` or `OfferRefused` follows; one that meets an offer of the
     /// phone is made again by itself, one that still waits is replaced by a newer one.
     pub fn offer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
-        self.step(leg, |leg, board| leg.offer(sdp, board, now));
+        self.with_leg(leg, |leg, context| leg.offer(sdp, context, now));
     }
 
     /// Tells a talking phone of a key press on the other side, by SIP INFO: for phones that agreed on no RFC 4733. One
     /// that has said it takes no INFO is told nothing.
     pub fn send_digit(&mut self, leg: LegId, digit: Digit, now: Instant) {
-        self.step(leg, |leg, board| leg.send_digit(digit, board, now));
+        self.with_leg(leg, |leg, context| leg.send_digit(digit, context, now));
     }
 
     /// Says how a transfer stands that the phone has asked for (RFC 3515), by a status: 100 takes it on, 180 says that
     /// the other phone rings, a final one ends it. A first word of 300 or more refuses the REFER itself.
     pub fn notify_transfer(&mut self, leg: LegId, status: u16, now: Instant) {
-        self.step(leg, |leg, board| leg.notify_transfer(status, board, now));
+        self.with_leg(leg, |leg, context| {
+            leg.notify_transfer(status, context, now)
+        });
     }
 
-    /// Where the phones of a line are to be reached.
-    fn reach(&self, user: &User, now: Instant) -> Result<Vec<Reached>, RequestError> {
+    /// Where the phones of a line are to be targets.
+    fn targets(&self, user: &User, now: Instant) -> Result<Vec<RequestTarget>, RequestError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
-        let reached: Vec<Reached> = live.map(Reached::of).collect();
-        if reached.is_empty() {
+        let targets: Vec<RequestTarget> = live.map(RequestTarget::of).collect();
+        if targets.is_empty() {
             return Err(RequestError::NoPhone);
         }
-        Ok(reached)
+        Ok(targets)
     }
 
     /// Legs that are calls.
@@ -248,10 +253,10 @@ impl UserAgent {
 
     /// The next thing to do; drain until `None` after every input.
     pub fn poll(&mut self) -> Option<Output> {
-        if let Some((flow, bytes)) = self.board.transactions.poll() {
+        if let Some((flow, bytes)) = self.context.transactions.poll() {
             return Some(Output::Send { flow, bytes });
         }
-        if let Some(event) = self.board.events.pop_front() {
+        if let Some(event) = self.context.events.pop_front() {
             return Some(Output::Event(event));
         }
         self.closing.pop_front().map(|flow| Output::Close { flow })
@@ -259,10 +264,10 @@ impl UserAgent {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called, and why.
     pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
-        let board = &self.board;
+        let context = &self.context;
         let timers = [
-            board.transactions.next_timeout(),
-            board.timers.next(),
+            context.transactions.next_timeout(),
+            context.timers.next(),
             self.registrar.next_timeout(),
         ];
         timers.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -274,34 +279,34 @@ impl UserAgent {
     }
 
     /// The one place where a leg is moved, and taken out when it is gone.
-    fn step(&mut self, id: LegId, step: impl FnOnce(Leg, &mut Board) -> Option<Leg>) {
+    fn with_leg(&mut self, id: LegId, step: impl FnOnce(Leg, &mut LegContext) -> Option<Leg>) {
         let Some(leg) = self.legs.remove(&id) else {
             return;
         };
-        match step(leg, &mut self.board) {
+        match step(leg, &mut self.context) {
             Some(next) => {
                 self.legs.insert(id, next);
             }
-            None => self.board.timers.clear_all(id),
+            None => self.context.timers.clear_all(id),
         }
-        self.legs.extend(self.board.newborn.drain(..));
-        for flow in self.board.deaf.drain(..) {
-            self.registrar.set_deaf(flow);
+        self.legs.extend(self.context.new_legs.drain(..));
+        for flow in self.context.refused_unsolicited.drain(..) {
+            self.registrar.set_refuses_unsolicited(flow);
         }
     }
 
-    fn tell_unanswered(&mut self, unanswered: Vec<Unanswered<LegId>>, now: Instant) {
+    fn handle_unanswered(&mut self, unanswered: Vec<Unanswered<LegId>>, now: Instant) {
         for Unanswered { transaction, owner } in unanswered {
             if let Some(leg) = owner {
-                self.step(leg, |leg, board| {
-                    leg.handle_unanswered(transaction, board, now)
+                self.with_leg(leg, |leg, context| {
+                    leg.handle_unanswered(transaction, context, now)
                 });
             }
         }
     }
 
-    fn tell_unregistered(&mut self, user: User) {
+    fn emit_unregistered(&mut self, user: User) {
         let phones = self.phones(&user);
-        self.board.tell(Event::Unregistered { user, phones });
+        self.context.emit(Event::Unregistered { user, phones });
     }
 }

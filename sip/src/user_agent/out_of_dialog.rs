@@ -6,18 +6,18 @@
 use std::time::{Instant, SystemTime};
 
 use super::UserAgent;
-use super::receive::Arrival;
+use super::receive::ReceivedRequest;
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{
     Body, CallerId, Event, LegId, Package, RequestError, SubscriptionId, TextId, UnsolicitedPolicy,
 };
 use crate::leg::Leg;
-use crate::leg::context::Board;
-use crate::leg::subscription::{MAX_WATCHES, MIN_EXPIRES, Watch, granted};
-use crate::leg::target::Reached;
-use crate::leg::text::{MAX_TEXTS, TextIn, TextOut};
-use crate::leg::unsolicited::{MAX_UNASKED, Unasked};
+use crate::leg::context::LegContext;
+use crate::leg::subscription::{MAX_SUBSCRIPTIONS, MIN_EXPIRES, Subscription, granted_expires};
+use crate::leg::target::RequestTarget;
+use crate::leg::text::{InboundText, MAX_TEXTS, OutboundText};
+use crate::leg::unsolicited::{MAX_UNSOLICITED, UnsolicitedNotify};
 use crate::message::{Name, Scheme};
 
 impl UserAgent {
@@ -33,49 +33,53 @@ impl UserAgent {
         (body, sent): (&Body, Option<SystemTime>),
         now: Instant,
     ) -> Result<TextId, RequestError> {
-        let is_text = |leg: &&Leg| matches!(leg, Leg::TextOut(_));
+        let is_text = |leg: &&Leg| matches!(leg, Leg::OutboundText(_));
         if self.legs.values().filter(is_text).count() >= MAX_TEXTS {
             return Err(RequestError::TooManyLegs);
         }
-        let phones = self.reach(user, now)?;
-        let id = self.board.new_leg();
-        let text = TextOut::new(
+        let phones = self.targets(user, now)?;
+        let id = self.context.new_leg();
+        let text = OutboundText::new(
             id,
             &phones,
             (user, caller),
             (body, sent),
-            &mut self.board,
+            &mut self.context,
             now,
         );
-        self.legs
-            .insert(id, Leg::TextOut(text.ok_or(RequestError::TooManyLegs)?));
+        self.legs.insert(
+            id,
+            Leg::OutboundText(text.ok_or(RequestError::TooManyLegs)?),
+        );
         Ok(TextId(id))
     }
 
     /// Answers a phone's text: 202 if it was taken, or a refusal.
     pub fn answer_text(&mut self, text: TextId, status: u16, now: Instant) {
-        self.step(text.0, |leg, board| match leg {
-            Leg::TextIn(text) => text.answer(status, board, now),
+        self.with_leg(text.0, |leg, context| match leg {
+            Leg::InboundText(text) => text.answer(status, context, now),
             other => Some(other),
         });
     }
 
     /// Tells a watching phone how it stands: once after `Subscribed`, and whenever that changes.
     pub fn notify(&mut self, subscription: SubscriptionId, state: Body, now: Instant) {
-        self.with_watch(subscription, |watch, board| watch.notify(state, board, now));
+        self.with_subscription(subscription, |watch, context| {
+            watch.notify(state, context, now)
+        });
     }
 
     /// Refuses a subscription that was just asked for. It is gone for the caller: no event follows.
     pub fn refuse_subscription(&mut self, subscription: SubscriptionId, status: u16, now: Instant) {
-        self.with_watch(subscription, |watch, board| {
-            watch.refuse(status, board, now)
+        self.with_subscription(subscription, |watch, context| {
+            watch.refuse(status, context, now)
         });
     }
 
     /// Ends a subscription from our side: there is nothing more to see. No event follows.
     pub fn end_subscription(&mut self, subscription: SubscriptionId, now: Instant) {
-        self.with_watch(subscription, |watch, board| {
-            watch.end("noresource", board, now)
+        self.with_subscription(subscription, |watch, context| {
+            watch.end("noresource", context, now)
         });
     }
 
@@ -88,104 +92,105 @@ impl UserAgent {
         policy: UnsolicitedPolicy,
         now: Instant,
     ) {
-        let is_word = |leg: &&Leg| matches!(leg, Leg::Unasked(_));
-        if self.legs.values().filter(is_word).count() >= MAX_UNASKED {
+        let is_word = |leg: &&Leg| matches!(leg, Leg::UnsolicitedNotify(_));
+        if self.legs.values().filter(is_word).count() >= MAX_UNSOLICITED {
             return;
         }
         let is_watching = |flow| {
             let mut legs = self.legs.values();
-            legs.any(|leg| matches!(leg, Leg::Watch(watch) if watch.is_of(flow, package)))
+            legs.any(|leg| matches!(leg, Leg::Subscription(watch) if watch.is_of(flow, package)))
         };
         let willing = self.registrar.phones(user).iter().filter(|phone| {
             let wants = policy == UnsolicitedPolicy::All || phone.lists(package);
-            wants && !phone.is_deaf && phone.until > now && !is_watching(phone.flow)
+            wants && !phone.refuses_unsolicited && phone.until > now && !is_watching(phone.flow)
         });
-        let phones: Vec<_> = willing.map(Reached::of).collect();
-        let id = self.board.new_leg();
-        let word = Unasked::new(id, &phones, user, (package, state), &mut self.board, now);
+        let phones: Vec<_> = willing.map(RequestTarget::of).collect();
+        let id = self.context.new_leg();
+        let word =
+            UnsolicitedNotify::new(id, &phones, user, (package, state), &mut self.context, now);
         if let Some(word) = word {
-            self.legs.insert(id, Leg::Unasked(word));
+            self.legs.insert(id, Leg::UnsolicitedNotify(word));
         }
     }
 
-    fn with_watch(
+    fn with_subscription(
         &mut self,
         subscription: SubscriptionId,
-        act: impl FnOnce(Box<Watch>, &mut Board) -> Option<Leg>,
+        act: impl FnOnce(Box<Subscription>, &mut LegContext) -> Option<Leg>,
     ) {
-        self.step(subscription.0, |leg, board| match leg {
-            Leg::Watch(watch) => act(watch, board),
+        self.with_leg(subscription.0, |leg, context| match leg {
+            Leg::Subscription(watch) => act(watch, context),
             other => Some(other),
         });
     }
 
     /// A MESSAGE outside any call.
-    pub(super) fn receive_text(&mut self, arrival: &Arrival, now: Instant) {
-        let Some((user, to)) = self.addressed(arrival, now) else {
+    pub(super) fn receive_message(&mut self, received: &ReceivedRequest, now: Instant) {
+        let Some((user, to)) = self.addressed(received, now) else {
             return;
         };
         let waiting = self
             .legs
             .values()
-            .filter(|leg| matches!(leg, Leg::TextIn(_)));
+            .filter(|leg| matches!(leg, Leg::InboundText(_)));
         let has_room = waiting.count() < MAX_TEXTS;
-        let Arrival {
+        let ReceivedRequest {
             request,
             essentials,
             reply,
             ..
-        } = arrival;
-        let transactions = &mut self.board.transactions;
+        } = received;
+        let transactions = &mut self.context.transactions;
         let opened = has_room.then(|| transactions.open(request, essentials, *reply));
         let Some(transaction) = opened.flatten() else {
-            return self.overloaded(arrival);
+            return self.overloaded(received);
         };
-        TextIn::open(user, to, request, transaction, &mut self.board, now);
-        self.legs.extend(self.board.newborn.drain(..));
+        InboundText::open(user, to, request, transaction, &mut self.context, now);
+        self.legs.extend(self.context.new_legs.drain(..));
     }
 
     /// A SUBSCRIBE that begins a subscription.
-    pub(super) fn receive_subscribe(&mut self, arrival: Arrival, now: Instant) {
-        let Some((user, about)) = self.addressed(&arrival, now) else {
+    pub(super) fn receive_subscribe(&mut self, received: ReceivedRequest, now: Instant) {
+        let Some((user, about)) = self.addressed(&received, now) else {
             return;
         };
-        let Some(package) = package(&arrival) else {
-            return self.reply(&arrival, 489);
+        let Some(package) = package(&received) else {
+            return self.reply(&received, 489);
         };
-        let Some(expires) = granted(&arrival.request) else {
-            return self.reply_with(&arrival.request, arrival.reply, 423, |response| {
+        let Some(expires) = granted_expires(&received.request) else {
+            return self.reply_with(&received.request, received.reply, 423, |response| {
                 response
                     .headers
                     .push(Name::MinExpires, MIN_EXPIRES.to_string());
             });
         };
-        let tag = self.board.random.tag();
+        let tag = self.context.random.tag();
         let dialog =
-            Dialog::from_request(&arrival.request, &arrival.essentials, &tag, arrival.flow);
+            Dialog::from_request(&received.request, &received.essentials, &tag, received.flow);
         let Some(dialog) = dialog else {
-            return self.reply(&arrival, 400);
+            return self.reply(&received, 400);
         };
         let watches = self
             .legs
             .values()
-            .filter(|leg| matches!(leg, Leg::Watch(_)));
-        let has_room = watches.count() < MAX_WATCHES;
-        let Arrival {
+            .filter(|leg| matches!(leg, Leg::Subscription(_)));
+        let has_room = watches.count() < MAX_SUBSCRIPTIONS;
+        let ReceivedRequest {
             request,
             essentials,
             reply,
             ..
-        } = &arrival;
-        let transactions = &mut self.board.transactions;
+        } = &received;
+        let transactions = &mut self.context.transactions;
         let opened = has_room.then(|| transactions.open(request, essentials, *reply));
         let Some(transaction) = opened.flatten() else {
-            return self.overloaded(&arrival);
+            return self.overloaded(&received);
         };
-        let id: LegId = self.board.new_leg();
+        let id: LegId = self.context.new_leg();
         let terms = (transaction, expires);
-        let watch = Watch::new(id, dialog, arrival.request, terms, &mut self.board, now);
-        self.legs.insert(id, Leg::Watch(Box::new(watch)));
-        self.board.tell(Event::Subscribed {
+        let watch = Subscription::new(id, dialog, received.request, terms, &mut self.context, now);
+        self.legs.insert(id, Leg::Subscription(Box::new(watch)));
+        self.context.emit(Event::Subscribed {
             subscription: SubscriptionId(id),
             user,
             package,
@@ -194,18 +199,18 @@ impl UserAgent {
     }
 
     /// The line that the request proves, and whom it is about; otherwise it was answered.
-    fn addressed(&mut self, arrival: &Arrival, now: Instant) -> Option<(User, String)> {
-        if arrival.essentials.max_forwards == Some(0) {
-            self.reply(arrival, 483);
+    fn addressed(&mut self, received: &ReceivedRequest, now: Instant) -> Option<(User, String)> {
+        if received.essentials.max_forwards == Some(0) {
+            self.reply(received, 483);
             return None;
         }
-        if arrival.uri.scheme() == Scheme::Other {
-            self.reply(arrival, 416);
+        if received.uri.scheme() == Scheme::Other {
+            self.reply(received, 416);
             return None;
         }
-        let user = self.authenticate(arrival, now)?;
-        let Some(about) = arrival.uri.user() else {
-            self.reply(arrival, 484);
+        let user = self.authenticate(received, now)?;
+        let Some(about) = received.uri.user() else {
+            self.reply(received, 484);
             return None;
         };
         Some((user, about))
@@ -213,8 +218,8 @@ impl UserAgent {
 }
 
 /// The package of an Event header that we know.
-fn package(arrival: &Arrival) -> Option<Package> {
-    let event = arrival.request.headers.text(&Name::Event)?;
+fn package(received: &ReceivedRequest) -> Option<Package> {
+    let event = received.request.headers.text(&Name::Event)?;
     let name = event.split(';').next()?.trim();
     Package::ALL
         .into_iter()

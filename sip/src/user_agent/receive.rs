@@ -9,18 +9,18 @@ use super::UserAgent;
 use crate::dialog::{DialogId, with_tag};
 use crate::flow::{Flow, Transport};
 use crate::leg::context::{SUPPORTED, explain};
-use crate::leg::{Answer, Asked};
+use crate::leg::{InDialogRequest, ReceivedResponse};
 use crate::message::{
     Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,
     with_source,
 };
-use crate::transaction::{Absorbed, Received};
+use crate::transaction::{Absorbed, ResponseMatch};
 
 /// The port of a Via without one (section 18.2.2).
 pub(super) const DEFAULT_PORT: u16 = 5060;
 
 /// A phone's request of good form.
-pub(super) struct Arrival {
+pub(super) struct ReceivedRequest {
     pub(super) request: Request,
     pub(super) uri: Uri,
     pub(super) essentials: Essentials,
@@ -59,7 +59,7 @@ impl UserAgent {
             .rewrite_first(&Name::Via, |value| with_source(value, flow.peer));
         match checked {
             Ok((uri, essentials)) => self.dispatch(
-                Arrival {
+                ReceivedRequest {
                     request,
                     uri,
                     essentials,
@@ -83,53 +83,53 @@ impl UserAgent {
         });
     }
 
-    fn dispatch(&mut self, arrival: Arrival, now: Instant) {
-        let Arrival {
+    fn dispatch(&mut self, received: ReceivedRequest, now: Instant) {
+        let ReceivedRequest {
             request,
             essentials,
             ..
-        } = &arrival;
-        if self.board.transactions.absorb(request, essentials, now) == Absorbed::Yes {
+        } = &received;
+        if self.context.transactions.absorb(request, essentials, now) == Absorbed::Yes {
             return;
         }
         match request.method {
-            Method::Ack => self.receive_ack(&arrival, now),
-            Method::Cancel => self.receive_cancel(&arrival, now),
-            _ if self.refuse_extension(&arrival) => {}
-            Method::Register => self.register(&arrival, now),
+            Method::Ack => self.receive_ack(&received, now),
+            Method::Cancel => self.receive_cancel(&received, now),
+            _ if self.refuse_extension(&received) => {}
+            Method::Register => self.register(&received, now),
             _ => match DialogId::of_request(essentials) {
-                Some(dialog) => self.receive_inside(&arrival, &dialog, now),
-                None => self.receive_outside(arrival, now),
+                Some(dialog) => self.receive_inside(&received, &dialog, now),
+                None => self.receive_outside(received, now),
             },
         }
     }
 
     /// Section 8.2.2.3: an extension that we do not know may not be required.
-    fn refuse_extension(&mut self, arrival: &Arrival) -> bool {
+    fn refuse_extension(&mut self, received: &ReceivedRequest) -> bool {
         let is_known = |tag: &str| {
             SUPPORTED
                 .split(", ")
                 .any(|known| known.eq_ignore_ascii_case(tag))
         };
-        let required = arrival.request.headers.tokens(&Name::Require);
+        let required = received.request.headers.tokens(&Name::Require);
         let unknown: Vec<&str> = required.filter(|tag| !is_known(tag)).collect();
         if unknown.is_empty() {
             return false;
         }
         let unsupported = unknown.join(", ");
         self.counters.rejected += 1;
-        self.reply_with(&arrival.request, arrival.reply, 420, |response| {
+        self.reply_with(&received.request, received.reply, 420, |response| {
             response.headers.push(Name::Unsupported, unsupported);
         });
         true
     }
 
-    fn receive_ack(&mut self, arrival: &Arrival, now: Instant) {
-        let dialog = DialogId::of_request(&arrival.essentials);
-        match dialog.and_then(|dialog| self.board.dialogs.get(&dialog).copied()) {
+    fn receive_ack(&mut self, received: &ReceivedRequest, now: Instant) {
+        let dialog = DialogId::of_request(&received.essentials);
+        match dialog.and_then(|dialog| self.context.dialogs.get(&dialog).copied()) {
             Some(leg) => {
-                self.step(leg, |leg, board| {
-                    leg.handle_ack(&arrival.request, &arrival.essentials, board, now)
+                self.with_leg(leg, |leg, context| {
+                    leg.handle_ack(&received.request, &received.essentials, context, now)
                 });
             }
             // The ACK of a refusal that was given without state, or of a call that is over.
@@ -137,57 +137,57 @@ impl UserAgent {
         }
     }
 
-    fn receive_cancel(&mut self, arrival: &Arrival, now: Instant) {
-        let invite = self.board.transactions.cancelled(&arrival.essentials);
-        self.reply(arrival, if invite.is_some() { 200 } else { 481 });
-        if let Some(leg) = invite.and_then(|invite| self.board.transactions.owner(invite)) {
-            self.step(leg, |leg, board| leg.handle_cancel(board, now));
+    fn receive_cancel(&mut self, received: &ReceivedRequest, now: Instant) {
+        let invite = self.context.transactions.cancelled(&received.essentials);
+        self.reply(received, if invite.is_some() { 200 } else { 481 });
+        if let Some(leg) = invite.and_then(|invite| self.context.transactions.owner(invite)) {
+            self.with_leg(leg, |leg, context| leg.handle_cancel(context, now));
         }
     }
 
-    fn receive_inside(&mut self, arrival: &Arrival, dialog: &DialogId, now: Instant) {
-        let Some(leg) = self.board.dialogs.get(dialog).copied() else {
-            self.reply(arrival, 481);
+    fn receive_inside(&mut self, received: &ReceivedRequest, dialog: &DialogId, now: Instant) {
+        let Some(leg) = self.context.dialogs.get(dialog).copied() else {
+            self.reply(received, 481);
             return;
         };
-        let Arrival {
+        let ReceivedRequest {
             request,
             essentials,
             flow,
             reply,
             ..
-        } = arrival;
-        let Some(transaction) = self.board.transactions.open(request, essentials, *reply) else {
-            self.overloaded(arrival);
+        } = received;
+        let Some(transaction) = self.context.transactions.open(request, essentials, *reply) else {
+            self.overloaded(received);
             return;
         };
-        self.step(leg, |leg, board| {
+        self.with_leg(leg, |leg, context| {
             leg.handle_request(
-                &Asked {
+                &InDialogRequest {
                     request,
                     essentials,
                     flow: *flow,
                     transaction,
                 },
-                board,
+                context,
                 now,
             )
         });
     }
 
-    fn receive_outside(&mut self, arrival: Arrival, now: Instant) {
-        match arrival.request.method {
-            Method::Invite => self.admit(arrival, now),
-            Method::Options => self.reply(&arrival, 200),
-            Method::Message => self.receive_text(&arrival, now),
-            Method::Subscribe => self.receive_subscribe(arrival, now),
+    fn receive_outside(&mut self, received: ReceivedRequest, now: Instant) {
+        match received.request.method {
+            Method::Invite => self.receive_invite(received, now),
+            Method::Options => self.reply(&received, 200),
+            Method::Message => self.receive_message(&received, now),
+            Method::Subscribe => self.receive_subscribe(received, now),
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
-                self.reply(&arrival, 481)
+                self.reply(&received, 481)
             }
             // Nobody calls by remote control here.
-            Method::Refer => self.reply(&arrival, 403),
-            Method::Other(_) => self.reply(&arrival, 501),
-            _ => self.reply(&arrival, 405),
+            Method::Refer => self.reply(&received, 403),
+            Method::Other(_) => self.reply(&received, 501),
+            _ => self.reply(&received, 405),
         }
     }
 
@@ -196,31 +196,37 @@ impl UserAgent {
             self.counters.malformed += 1;
             return;
         };
-        match self.board.transactions.receive(response, &essentials, now) {
-            Received::News(transaction, leg) => {
-                let answer = Answer {
+        match self
+            .context
+            .transactions
+            .receive(response, &essentials, now)
+        {
+            ResponseMatch::ForOwner(transaction, leg) => {
+                let received = ReceivedResponse {
                     response,
                     essentials: &essentials,
                     transaction,
                 };
-                self.step(leg, |leg, board| leg.handle_response(&answer, board, now));
+                self.with_leg(leg, |leg, context| {
+                    leg.handle_response(&received, context, now)
+                });
             }
-            Received::Done => {}
-            Received::Stray => self.counters.stray += 1,
+            ResponseMatch::Absorbed => {}
+            ResponseMatch::Stray => self.counters.stray += 1,
         }
     }
 
     /// 503: a table is full.
-    pub(super) fn overloaded(&mut self, arrival: &Arrival) {
+    pub(super) fn overloaded(&mut self, received: &ReceivedRequest) {
         self.counters.overloaded += 1;
-        self.reply_with(&arrival.request, arrival.reply, 503, |response| {
+        self.reply_with(&received.request, received.reply, 503, |response| {
             response.headers.push(Name::RetryAfter, "10")
         });
     }
 
     /// Answers without keeping state.
-    pub(super) fn reply(&mut self, arrival: &Arrival, status: u16) {
-        self.reply_with(&arrival.request, arrival.reply, status, |_| {});
+    pub(super) fn reply(&mut self, received: &ReceivedRequest, status: u16) {
+        self.reply_with(&received.request, received.reply, status, |_| {});
     }
 
     /// The same, with something of its own in the answer. Repeats get the same To tag (section 8.2.7).
@@ -239,12 +245,12 @@ impl UserAgent {
                 .iter()
                 .filter_map(|name| request.headers.get(name))
                 .collect();
-            let tag = self.board.random.tag_for(&parts);
+            let tag = self.context.random.tag_for(&parts);
             response.headers.replace(Name::To, with_tag(to, &tag));
         }
         explain(&mut response, &request.method);
         add(&mut response);
-        self.board.transactions.send(reply, response.to_bytes());
+        self.context.transactions.send(reply, response.to_bytes());
     }
 }
 

@@ -20,7 +20,7 @@ fn tls_phone() -> Phone {
 fn offer_to(flow: Flow) -> Offer {
     Offer {
         sdp: format!("v=0 at {}", flow.local.ip()).into_bytes(),
-        instead: Some(SECOND.to_vec()),
+        fallback: Some(SECOND.to_vec()),
     }
 }
 

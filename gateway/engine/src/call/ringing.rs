@@ -211,13 +211,13 @@ impl Ringing {
 fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> sip::Offer {
     let locked = || sdp::write_offer(own, codecs);
     let plain = || sdp::write_offer(&without_keys(own), codecs);
-    let (sdp, instead) = match srtp {
+    let (sdp, fallback) = match srtp {
         Srtp::Off => (plain(), None),
         Srtp::Required => (locked(), None),
         Srtp::Optional if flow.transport == sip::Transport::Tls => (locked(), Some(plain())),
         Srtp::Optional => (plain(), Some(locked())),
     };
-    sip::Offer { sdp, instead }
+    sip::Offer { sdp, fallback }
 }
 
 /// A phone's answer to whichever of the two offers it took, and what we said of ourselves in that.
