@@ -50,7 +50,7 @@ pub(crate) enum RegisterRefusal {
     /// 400: `*` together with anything else, or without `Expires: 0`, or more contacts than we read.
     Malformed,
     /// 423.
-    TooBrief,
+    IntervalTooBrief,
     /// 500: older than what is known (section 10.3, step 7).
     OutOfOrder,
     /// 416: a Contact that is no `sip:` or `sips:` URI.
@@ -226,7 +226,7 @@ fn changes(
             .map(|text| seconds(text.as_bytes()).unwrap_or(MAX_EXPIRES));
         let asked = own.or(expires).unwrap_or(MAX_EXPIRES);
         if asked != 0 && asked < MIN_EXPIRES {
-            return Err(RegisterRefusal::TooBrief);
+            return Err(RegisterRefusal::IntervalTooBrief);
         }
         changes.push(BindingChange {
             contact,

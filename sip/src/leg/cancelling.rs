@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::context::LegContext;
-use super::outbound_invite::{Branch, BranchState};
+use super::outbound_invite::{Branch, BranchState, branch_of};
 use super::{Leg, ReceivedResponse};
 use crate::dialog::Dialog;
 use crate::event::{HangUp, LegId};
@@ -50,11 +50,7 @@ impl Cancelling {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let Some(branch) = self
-            .branches
-            .iter_mut()
-            .find(|each| each.transaction == received.transaction)
-        else {
+        let Some(branch) = branch_of(&mut self.branches, received.transaction) else {
             return Some(Leg::Cancelling(self));
         };
         match received.response.status {
@@ -67,7 +63,7 @@ impl Cancelling {
                 let sequence = branch.early.sequence();
                 ack_and_hang_up(
                     (&branch.invite, sequence),
-                    answer,
+                    received,
                     branch.flow,
                     context,
                     now,

@@ -71,10 +71,14 @@ impl LegContext {
         self.transactions.respond(id, &response, now);
     }
 
+    /// Our next request in a dialog.
+    pub(crate) fn request(&mut self, dialog: &mut Dialog, method: Method) -> Request {
+        dialog.request(method, &self.random.branch())
+    }
+
     /// Sends a request inside a dialog whose answer changes nothing: a BYE.
     pub(crate) fn bye(&mut self, dialog: &mut Dialog, now: Instant) {
-        let branch = self.random.branch();
-        let bye = dialog.request(Method::Bye, &branch);
+        let bye = self.request(dialog, Method::Bye);
         // A full table loses the BYE's repeats, not the BYE.
         let bytes = bye.to_bytes();
         if self
@@ -139,6 +143,19 @@ pub(crate) fn explain(response: &mut Response, method: &Method) {
         headers.push(Name::Supported, SUPPORTED);
         headers.push(Name::AllowEvents, ALLOW_EVENTS);
     }
+}
+
+/// Writes what every NOTIFY says (RFC 6665 section 8.2): the package as the subscriber wrote it, and the subscription's state.
+pub(crate) fn write_notify(
+    notify: &mut Request,
+    flow: Flow,
+    event: impl Into<Vec<u8>>,
+    state: &str,
+) {
+    let contact = own_contact(flow, &notify.uri);
+    notify.headers.push(Name::Contact, contact);
+    notify.headers.push(Name::Event, event);
+    notify.headers.push(Name::SubscriptionState, state);
 }
 
 /// Puts SDP into a message.

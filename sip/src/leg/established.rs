@@ -19,7 +19,6 @@ use super::{InDialogRequest, Leg, ReceivedResponse};
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
-use crate::flow::Flow;
 use crate::message::{Essentials, Headers, Method, Name, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
@@ -148,10 +147,6 @@ impl Established {
         }
     }
 
-    pub(crate) const fn flow(&self) -> Flow {
-        self.dialog.flow
-    }
-
     pub(crate) const fn allows_info(&self) -> bool {
         self.phone.allows_info
     }
@@ -186,16 +181,9 @@ impl Established {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let reply = |context: &mut LegContext, status| {
-            context.respond(incoming.transaction, incoming.request, status, now)
-        };
-        if !self.dialog.advance(incoming.essentials, incoming.flow) {
-            reply(context, 500);
-            return Some(Leg::Established(self));
-        }
         match incoming.request.method {
             Method::Bye => {
-                reply(context, 200);
+                incoming.respond(200, context, now);
                 return self.end_by_phone(context, now);
             }
             Method::Invite => self.handle_offer(incoming, context, now),
@@ -203,10 +191,10 @@ impl Established {
                 self.handle_offer(incoming, context, now)
             }
             Method::Update => self.refresh(incoming, context, now),
-            Method::Options => reply(context, 200),
+            Method::Options => incoming.respond(200, context, now),
             Method::Info => {
                 let status = self.handle_info(incoming.request, context);
-                reply(context, status);
+                incoming.respond(status, context, now);
             }
             Method::Refer => self.refer(incoming, context, now),
             Method::Subscribe => self.resubscribe(incoming, context, now),
@@ -222,19 +210,13 @@ impl Established {
                 );
             }
             Method::Prack => {
-                let reliable = self
-                    .reliable
-                    .as_mut()
-                    .filter(|each| !each.is_acknowledged());
-                let status = reliable.map_or(481, |each| {
-                    each.acknowledge(incoming.request, self.id, context)
-                });
-                reply(context, status);
+                let pending = self.reliable.as_mut();
+                ReliableProvisional::handle_prack(pending, incoming, self.id, context, now);
             }
             // RFC 6665 section 4.1.3: we have subscribed to nothing.
-            Method::Notify => reply(context, 481),
-            Method::Other(_) => reply(context, 501),
-            _ => reply(context, 405),
+            Method::Notify => incoming.respond(481, context, now),
+            Method::Other(_) => incoming.respond(501, context, now),
+            _ => incoming.respond(405, context, now),
         }
         Some(Leg::Established(self))
     }
@@ -262,8 +244,7 @@ impl Established {
         if !self.phone.takes_info || self.is_closing {
             return;
         }
-        let branch = context.random.branch();
-        let mut info = self.dialog.request(Method::Info, &branch);
+        let mut info = context.request(&mut self.dialog, Method::Info);
         info.headers.push(Name::ContentType, RELAY);
         info.body = digit.write();
         context
@@ -368,21 +349,6 @@ impl Established {
         self.end_by_phone(context, now)
     }
 
-    pub(crate) fn handle_flow_closed(
-        self: Box<Self>,
-        flow: Flow,
-        context: &mut LegContext,
-    ) -> Option<Leg> {
-        if self.dialog.flow != flow {
-            return Some(Leg::Established(self));
-        }
-        context.dialogs.remove(&self.dialog.id);
-        if !self.is_closing {
-            context.emit(Event::HungUp { leg: self.id });
-        }
-        None
-    }
-
     pub(crate) fn hang_up(
         mut self: Box<Self>,
         context: &mut LegContext,
@@ -398,10 +364,15 @@ impl Established {
 
     /// The phone's doing: the engine is told, unless it has hung up itself.
     fn end_by_phone(self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {
+        self.emit_hung_up(context);
+        self.close(context, now)
+    }
+
+    /// The engine is told that the phone hung up, unless it did so first.
+    pub(super) fn emit_hung_up(&self, context: &mut LegContext) {
         if !self.is_closing {
             context.emit(Event::HungUp { leg: self.id });
         }
-        self.close(context, now)
     }
 
     fn close(mut self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {

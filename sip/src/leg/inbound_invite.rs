@@ -12,18 +12,17 @@ use super::{InDialogRequest, Leg};
 use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, LegId};
-use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
 use crate::timers::{RING_LIMIT, T1, Timer};
 use crate::transaction::TransactionId;
 
 #[derive(Debug)]
 pub(crate) struct InboundInvite {
-    id: LegId,
+    pub(super) id: LegId,
     user: User,
     invite: Request,
     transaction: TransactionId,
-    dialog: Dialog,
+    pub(super) dialog: Dialog,
     session: Option<SessionTimer>,
     /// Our 180, if it must not get lost.
     reliable: Option<ReliableProvisional>,
@@ -80,10 +79,6 @@ impl InboundInvite {
                 .headers
                 .cseq()
                 .is_some_and(|cseq| cseq.number == number)
-    }
-
-    pub(crate) const fn flow(&self) -> Flow {
-        self.dialog.flow
     }
 
     pub(crate) fn allows_info(&self) -> bool {
@@ -192,36 +187,16 @@ impl InboundInvite {
         )
     }
 
-    pub(crate) fn handle_flow_closed(
-        self: Box<Self>,
-        flow: Flow,
-        context: &mut LegContext,
-    ) -> Option<Leg> {
-        if self.dialog.flow != flow {
-            return Some(Leg::InboundInvite(self));
-        }
-        context.dialogs.remove(&self.dialog.id);
-        context.emit(Event::Cancelled { leg: self.id });
-        None
-    }
-
     pub(crate) fn handle_request(
         mut self: Box<Self>,
         incoming: &InDialogRequest<'_>,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        let reply = |context: &mut LegContext, status| {
-            context.respond(incoming.transaction, incoming.request, status, now)
-        };
-        if !self.dialog.advance(incoming.essentials, incoming.flow) {
-            reply(context, 500);
-            return Some(Leg::InboundInvite(self));
-        }
         match incoming.request.method {
             // Section 15: a caller may end an early dialog by BYE.
             Method::Bye => {
-                reply(context, 200);
+                incoming.respond(200, context, now);
                 return self.handle_cancel(context, now);
             }
             Method::Invite => {
@@ -231,20 +206,16 @@ impl InboundInvite {
                     .transactions
                     .respond(incoming.transaction, &response, now);
             }
-            Method::Options => reply(context, 200),
-            Method::Update if incoming.request.body.is_empty() => reply(context, 200),
-            Method::Update => reply(context, 491),
-            Method::Prack => {
-                let reliable = self
-                    .reliable
-                    .as_mut()
-                    .filter(|each| !each.is_acknowledged());
-                let status = reliable.map_or(481, |each| {
-                    each.acknowledge(incoming.request, self.id, context)
-                });
-                reply(context, status);
+            Method::Options => incoming.respond(200, context, now),
+            Method::Update if incoming.request.body.is_empty() => {
+                incoming.respond(200, context, now)
             }
-            _ => reply(context, 405),
+            Method::Update => incoming.respond(491, context, now),
+            Method::Prack => {
+                let pending = self.reliable.as_mut();
+                ReliableProvisional::handle_prack(pending, incoming, self.id, context, now);
+            }
+            _ => incoming.respond(405, context, now),
         }
         Some(Leg::InboundInvite(self))
     }

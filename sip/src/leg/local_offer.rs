@@ -67,14 +67,13 @@ impl Established {
             return;
         };
         context.timers.clear(self.id, Timer::OfferRetry);
-        let branch = context.random.branch();
         let by_update = change == Renegotiation::Refresh && self.phone.takes_update;
         let method = if by_update {
             Method::Update
         } else {
             Method::Invite
         };
-        let mut request = self.dialog.request(method, &branch);
+        let mut request = context.request(&mut self.dialog, method);
         let headers = &mut request.headers;
         headers.push(Name::Contact, own_contact(self.dialog.flow, &request.uri));
         headers.push(Name::Allow, ALLOW);

@@ -31,7 +31,8 @@ pub(crate) mod unsolicited;
 use std::time::Instant;
 
 use crate::account::User;
-use crate::event::HangUp;
+use crate::dialog::Dialog;
+use crate::event::{Event, HangUp};
 use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
 use crate::timers::Timer;
@@ -82,31 +83,59 @@ pub(crate) struct ReceivedResponse<'a> {
     pub(crate) transaction: TransactionId,
 }
 
+impl InDialogRequest<'_> {
+    /// Responds without a body.
+    pub(crate) fn respond(&self, status: u16, context: &mut LegContext, now: Instant) {
+        context.respond(self.transaction, self.request, status, now);
+    }
+}
+
 impl Leg {
+    /// A request inside the dialog of the leg. One that is older than the last one is refused (section 12.2.2).
     pub(crate) fn handle_request(
-        self,
+        mut self,
         incoming: &InDialogRequest<'_>,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
+        let is_newer = self
+            .dialog_mut()
+            .map(|dialog| dialog.advance(incoming.essentials, incoming.flow));
+        if is_newer != Some(true) {
+            let status = if is_newer.is_none() { 481 } else { 500 };
+            incoming.respond(status, context, now);
+            return Some(self);
+        }
         match self {
             Self::InboundInvite(leg) => leg.handle_request(incoming, context, now),
             Self::Established(leg) => leg.handle_request(incoming, context, now),
-            Self::Subscription(watch) => watch.handle_request(incoming, context, now),
-            other => {
-                context.respond(incoming.transaction, incoming.request, 481, now);
-                Some(other)
-            }
+            Self::Subscription(subscription) => subscription.handle_request(incoming, context, now),
+            other => Some(other),
+        }
+    }
+
+    /// The dialog with the one phone, early or confirmed.
+    const fn dialog(&self) -> Option<&Dialog> {
+        match self {
+            Self::InboundInvite(leg) => Some(&leg.dialog),
+            Self::Established(leg) => Some(&leg.dialog),
+            Self::Subscription(subscription) => Some(&subscription.dialog),
+            _ => None,
+        }
+    }
+
+    const fn dialog_mut(&mut self) -> Option<&mut Dialog> {
+        match self {
+            Self::InboundInvite(leg) => Some(&mut leg.dialog),
+            Self::Established(leg) => Some(&mut leg.dialog),
+            Self::Subscription(subscription) => Some(&mut subscription.dialog),
+            _ => None,
         }
     }
 
     /// The flow of the one phone.
     pub(crate) fn flow(&self) -> Option<Flow> {
-        match self {
-            Self::InboundInvite(leg) => Some(leg.flow()),
-            Self::Established(leg) => Some(leg.flow()),
-            _ => None,
-        }
+        self.dialog().map(|dialog| dialog.flow)
     }
 
     /// Whether the one phone says that it takes INFO.
@@ -147,14 +176,20 @@ impl Leg {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
+        let (transaction, status) = (received.transaction, received.response.status);
+        let is_final = status >= 200;
         match self {
             Self::OutboundInvite(leg) => leg.handle_response(received, context, now),
             Self::Cancelling(leg) => leg.handle_response(received, context, now),
             Self::Established(leg) => leg.handle_response(received, context, now),
-            Self::OutboundText(text) => text.handle_response(received, context),
-            Self::Subscription(watch) => watch.handle_response(received, context, now),
-            Self::UnsolicitedNotify(word) => word.handle_response(received, context),
-            other @ (Self::InboundInvite(_) | Self::InboundText(_)) => Some(other),
+            Self::OutboundText(text) if is_final => text.handle_final(transaction, status, context),
+            Self::Subscription(subscription) => {
+                subscription.handle_response(received, context, now)
+            }
+            Self::UnsolicitedNotify(notify) if is_final => {
+                notify.handle_final(transaction, status, context)
+            }
+            other => Some(other),
         }
     }
 
@@ -170,8 +205,10 @@ impl Leg {
             Self::Cancelling(leg) => leg.handle_final(transaction),
             Self::Established(leg) => leg.handle_unanswered(transaction, context, now),
             Self::OutboundText(text) => text.handle_final(transaction, 408, context),
-            Self::Subscription(watch) => watch.handle_unanswered(transaction, context),
-            Self::UnsolicitedNotify(word) => word.handle_final(transaction, 408, context),
+            Self::Subscription(subscription) => {
+                subscription.handle_unanswered(transaction, context)
+            }
+            Self::UnsolicitedNotify(notify) => notify.handle_final(transaction, 408, context),
             other => Some(other),
         }
     }
@@ -189,7 +226,7 @@ impl Leg {
             Self::InboundInvite(leg) => leg.handle_timer(timer, context, now),
             Self::InboundText(text) => text.answer(480, context, now),
             waiting @ (Self::OutboundText(_) | Self::UnsolicitedNotify(_)) => Some(waiting),
-            Self::Subscription(watch) => watch.handle_timer(timer, context, now),
+            Self::Subscription(subscription) => subscription.handle_timer(timer, context, now),
         }
     }
 
@@ -202,13 +239,18 @@ impl Leg {
     }
 
     pub(crate) fn handle_flow_closed(self, flow: Flow, context: &mut LegContext) -> Option<Self> {
-        match self {
-            Self::InboundInvite(leg) => leg.handle_flow_closed(flow, context),
-            Self::Established(leg) => leg.handle_flow_closed(flow, context),
-            Self::Subscription(watch) => watch.handle_flow_closed(flow, context),
-            // Their requests are reported one by one, as unanswered.
-            other => Some(other),
+        // The requests of legs without a dialog are reported one by one, as unanswered.
+        let Some(dialog) = self.dialog().filter(|dialog| dialog.flow == flow) else {
+            return Some(self);
+        };
+        context.dialogs.remove(&dialog.id);
+        match &self {
+            Self::InboundInvite(leg) => context.emit(Event::Cancelled { leg: leg.id }),
+            Self::Established(leg) => leg.emit_hung_up(context),
+            Self::Subscription(subscription) => subscription.emit_ended(context),
+            _ => {}
         }
+        None
     }
 
     pub(crate) fn ring(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {

@@ -46,6 +46,16 @@ impl Branch {
     }
 }
 
+/// The branch whose INVITE this transaction is.
+pub(super) fn branch_of(
+    branches: &mut [Branch],
+    transaction: TransactionId,
+) -> Option<&mut Branch> {
+    branches
+        .iter_mut()
+        .find(|branch| branch.transaction == transaction)
+}
+
 /// What a status says about a line whose phones all refused: the smaller, the more telling (section 16.7, step 6).
 pub(super) const fn rank(status: u16) -> u16 {
     match status {
@@ -116,11 +126,7 @@ impl OutboundInvite {
         now: Instant,
     ) -> Option<Leg> {
         let status = received.response.status;
-        let Some(branch) = self
-            .branches
-            .iter_mut()
-            .find(|each| each.transaction == received.transaction)
-        else {
+        let Some(branch) = branch_of(&mut self.branches, received.transaction) else {
             return Some(Leg::OutboundInvite(self));
         };
         match status {
@@ -154,10 +160,7 @@ impl OutboundInvite {
         context: &mut LegContext,
         now: Instant,
     ) -> bool {
-        let branch = self
-            .branches
-            .iter_mut()
-            .find(|each| each.transaction == refused);
+        let branch = branch_of(&mut self.branches, refused);
         let Some((branch, invite)) = branch.and_then(|branch| {
             let invite = *branch.fallback.take()?;
             Some((branch, invite))
@@ -230,11 +233,7 @@ impl OutboundInvite {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        if let Some(branch) = self
-            .branches
-            .iter_mut()
-            .find(|each| each.transaction == transaction)
-        {
+        if let Some(branch) = branch_of(&mut self.branches, transaction) {
             branch.state = BranchState::Completed(status);
         }
         let statuses = self

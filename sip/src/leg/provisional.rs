@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::ReceivedResponse;
 use super::context::LegContext;
+use super::{InDialogRequest, ReceivedResponse};
 use crate::dialog::Dialog;
 use crate::event::LegId;
 use crate::flow::Flow;
@@ -66,25 +66,27 @@ impl ReliableProvisional {
             .set(id, Timer::ProvisionalRetransmission, now + self.pause);
     }
 
-    /// Judges a PRACK: the status for it. 481 if it acknowledges something else.
-    pub(crate) fn acknowledge(
-        &mut self,
-        prack: &Request,
+    /// Responds to a PRACK: 200 if it acknowledges a response that still waits for one, else 481.
+    pub(crate) fn handle_prack(
+        waiting: Option<&mut Self>,
+        prack: &InDialogRequest<'_>,
         id: LegId,
         context: &mut LegContext,
-    ) -> u16 {
-        let wanted = (self.rseq, self.number);
-        if read_rack(prack) != Some(wanted) {
-            return 481;
-        }
-        self.is_acknowledged = true;
-        context.timers.clear(id, Timer::ProvisionalRetransmission);
-        context.timers.clear(id, Timer::NoPrack);
-        200
-    }
-
-    pub(crate) const fn is_acknowledged(&self) -> bool {
-        self.is_acknowledged
+        now: Instant,
+    ) {
+        let meant = read_rack(prack.request);
+        let waiting =
+            waiting.filter(|each| !each.is_acknowledged && meant == Some((each.rseq, each.number)));
+        let status = match waiting {
+            Some(acknowledged) => {
+                acknowledged.is_acknowledged = true;
+                context.timers.clear(id, Timer::ProvisionalRetransmission);
+                context.timers.clear(id, Timer::NoPrack);
+                200
+            }
+            None => 481,
+        };
+        prack.respond(status, context, now);
     }
 }
 
@@ -173,8 +175,7 @@ fn prack(
     context: &mut LegContext,
     now: Instant,
 ) -> u32 {
-    let branch = context.random.branch();
-    let mut prack = dialog.request(Method::Prack, &branch);
+    let mut prack = context.request(dialog, Method::Prack);
     prack
         .headers
         .push(Name::RAck, format!("{rseq} {number} INVITE"));

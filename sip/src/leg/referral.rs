@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::InDialogRequest;
-use super::context::{LegContext, dialog_response};
+use super::context::{LegContext, dialog_response, write_notify};
 use super::established::Established;
 use crate::dialog::DialogId;
 use crate::event::{Event, TransferTo};
@@ -97,16 +97,10 @@ impl Established {
         context: &mut LegContext,
         now: Instant,
     ) {
-        let branch = context.random.branch();
-        let mut notify = self.dialog.request(Method::Notify, &branch);
-        let headers = &mut notify.headers;
-        headers.push(
-            Name::Contact,
-            crate::dialog::own_contact(self.dialog.flow, &notify.uri),
-        );
-        headers.push(Name::Event, event);
-        headers.push(Name::SubscriptionState, state);
-        headers.push(Name::ContentType, "message/sipfrag;version=2.0");
+        let mut notify = context.request(&mut self.dialog, Method::Notify);
+        write_notify(&mut notify, self.dialog.flow, event, state);
+        let fragment = "message/sipfrag;version=2.0";
+        notify.headers.push(Name::ContentType, fragment);
         notify.body = format!("SIP/2.0 {status} {}\r\n", phrase(status)).into_bytes();
         context
             .transactions

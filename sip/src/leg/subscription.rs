@@ -5,9 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::context::{LegContext, dialog_response};
+use super::context::{LegContext, dialog_response, write_notify};
 use super::{InDialogRequest, Leg, ReceivedResponse};
-use crate::dialog::{Dialog, own_contact};
+use crate::dialog::Dialog;
 use crate::event::{Body, Event, LegId, Package, SubscriptionId};
 use crate::flow::Flow;
 use crate::message::{Method, Name, Request, Response};
@@ -24,7 +24,7 @@ const MAX_EXPIRES: u32 = 3600;
 #[derive(Debug)]
 pub(crate) struct Subscription {
     id: LegId,
-    dialog: Dialog,
+    pub(super) dialog: Dialog,
     /// The Event header, as the phone wrote it.
     event: Vec<u8>,
     /// The SUBSCRIBE, until it is answered.
@@ -142,22 +142,19 @@ impl Subscription {
         let is_refresh = request.method == Method::Subscribe && self.unanswered.is_none();
         let expires = granted_expires(request);
         let status = match expires {
-            _ if !self.dialog.advance(incoming.essentials, incoming.flow) => 500,
             _ if !is_refresh => 405,
             None => 423,
             Some(_) => 200,
         };
         let Some(expires) = expires.filter(|_| status == 200) else {
-            context.respond(incoming.transaction, request, status, now);
+            incoming.respond(status, context, now);
             return Some(Leg::Subscription(self));
         };
         self.expires = expires;
         self.dialog.retarget(&request.headers);
         self.grant((incoming.transaction, request), None, context, now);
         if expires == 0 {
-            context.emit(Event::SubscriptionEnded {
-                subscription: SubscriptionId(self.id),
-            });
+            self.emit_ended(context);
             return self.end("timeout", context, now);
         }
         self.send_state(context, now);
@@ -197,14 +194,11 @@ impl Subscription {
     }
 
     fn notification(&mut self, state: &str, context: &mut LegContext) -> Request {
-        let branch = context.random.branch();
-        let mut notify = self.dialog.request(Method::Notify, &branch);
-        let headers = &mut notify.headers;
-        headers.push(Name::Contact, own_contact(self.dialog.flow, &notify.uri));
-        headers.push(Name::Event, self.event.clone());
-        headers.push(Name::SubscriptionState, state);
+        let mut notify = context.request(&mut self.dialog, Method::Notify);
+        write_notify(&mut notify, self.dialog.flow, self.event.clone(), state);
         if let Some(state) = &self.state {
-            headers.push(Name::ContentType, state.content_type.clone());
+            let content_type = state.content_type.clone();
+            notify.headers.push(Name::ContentType, content_type);
             notify.body.clone_from(&state.bytes);
         }
         notify
@@ -249,31 +243,22 @@ impl Subscription {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        context.emit(Event::SubscriptionEnded {
-            subscription: SubscriptionId(self.id),
-        });
+        self.emit_ended(context);
         if timer == Timer::NoAnswer {
             return self.refuse(480, context, now);
         }
         self.end("timeout", context, now)
     }
 
-    pub(crate) fn handle_flow_closed(
-        self: Box<Self>,
-        flow: Flow,
-        context: &mut LegContext,
-    ) -> Option<Leg> {
-        if self.dialog.flow != flow {
-            return Some(Leg::Subscription(self));
-        }
-        self.lost(context)
+    fn lost(self: Box<Self>, context: &mut LegContext) -> Option<Leg> {
+        self.emit_ended(context);
+        context.dialogs.remove(&self.dialog.id);
+        None
     }
 
-    fn lost(self: Box<Self>, context: &mut LegContext) -> Option<Leg> {
+    pub(super) fn emit_ended(&self, context: &mut LegContext) {
         context.emit(Event::SubscriptionEnded {
             subscription: SubscriptionId(self.id),
         });
-        context.dialogs.remove(&self.dialog.id);
-        None
     }
 }

@@ -7,10 +7,10 @@ use std::time::{Instant, SystemTime};
 
 use httpdate::fmt_http_date;
 
+use super::Leg;
 use super::context::LegContext;
 use super::outbound_invite::rank;
 use super::target::RequestTarget;
-use super::{Leg, ReceivedResponse};
 use crate::account::User;
 use crate::event::{Body, CallerId, Event, LegId, TextId};
 use crate::message::{Method, Name, Request};
@@ -109,17 +109,6 @@ impl OutboundText {
             is_taken: false,
             status: None,
         })
-    }
-
-    pub(crate) fn handle_response(
-        self,
-        received: &ReceivedResponse<'_>,
-        context: &mut LegContext,
-    ) -> Option<Leg> {
-        match received.response.status {
-            ..200 => Some(Leg::OutboundText(self)),
-            status => self.handle_final(received.transaction, status, context),
-        }
     }
 
     pub(crate) fn handle_final(

@@ -3,11 +3,10 @@
 
 use std::time::Instant;
 
-use super::context::LegContext;
+use super::Leg;
+use super::context::{LegContext, write_notify};
 use super::target::RequestTarget;
-use super::{Leg, ReceivedResponse};
 use crate::account::User;
-use crate::dialog::own_contact;
 use crate::event::{Body, CallerId, LegId, Package};
 use crate::flow::Flow;
 use crate::message::{Method, Name};
@@ -39,13 +38,11 @@ impl UnsolicitedNotify {
         let mut open = Vec::new();
         for phone in phones {
             let mut notify = phone.request(Method::Notify, user, &mailbox, context);
-            let contact = own_contact(phone.flow, &notify.uri);
-            let headers = &mut notify.headers;
-            headers.push(Name::Contact, contact);
-            headers.push(Name::Event, package.as_str());
             // There is no subscription, and this does not begin one.
-            headers.push(Name::SubscriptionState, "terminated;reason=noresource");
-            headers.push(Name::ContentType, state.content_type.clone());
+            let none = "terminated;reason=noresource";
+            write_notify(&mut notify, phone.flow, package.as_str(), none);
+            let content_type = state.content_type.clone();
+            notify.headers.push(Name::ContentType, content_type);
             notify.body.clone_from(&state.bytes);
             let started = context
                 .transactions
@@ -53,17 +50,6 @@ impl UnsolicitedNotify {
             open.extend(started.map(|transaction| (transaction, phone.flow)));
         }
         (!open.is_empty()).then_some(Self { open })
-    }
-
-    pub(crate) fn handle_response(
-        self,
-        received: &ReceivedResponse<'_>,
-        context: &mut LegContext,
-    ) -> Option<Leg> {
-        match received.response.status {
-            ..200 => Some(Leg::UnsolicitedNotify(self)),
-            status => self.handle_final(received.transaction, status, context),
-        }
     }
 
     pub(crate) fn handle_final(

@@ -15,9 +15,9 @@ use crate::message::{Essentials, Method, Request, Response};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseMatch<O> {
     /// For this leg.
-    News(TransactionId, O),
+    ForOwner(TransactionId, O),
     /// A repeat, or an answer nobody waits for.
-    Done,
+    Absorbed,
     /// It answers no request of ours.
     Stray,
 }

@@ -26,13 +26,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) enum Retransmission {
     /// Nothing: it is swallowed.
-    Silence,
+    Absorb,
     /// The same bytes: the final answer, or our ACK for a refusal.
-    Bytes(Box<[u8]>),
+    Resend(Box<[u8]>),
     /// An accepted INVITE: its repeat gets nothing, an ACK under the same branch is the call's business.
-    Call,
+    PassAck,
     /// Our accepted INVITE: each 2xx is news, since our ACK may be lost, or another phone may answer too.
-    News,
+    PassOk,
 }
 
 #[derive(Debug)]

@@ -59,15 +59,13 @@ impl UserAgent {
             request,
             essentials,
             flow,
-            reply,
             ..
         } = received;
         if essentials.to.uri.user().as_deref() != Some(user.as_str()) {
             self.reply(received, 403);
             return;
         }
-        let Some(transaction) = self.context.transactions.open(request, essentials, *reply) else {
-            self.overloaded(received);
+        let Some(transaction) = self.open(received, true) else {
             return;
         };
         let number = essentials.cseq.number;
@@ -123,7 +121,7 @@ impl UserAgent {
             Ok(_) => 200,
             Err(RegisterRefusal::Malformed) => 400,
             Err(RegisterRefusal::Scheme) => 416,
-            Err(RegisterRefusal::IntervalTooSmall) => 423,
+            Err(RegisterRefusal::IntervalTooBrief) => 423,
             Err(RegisterRefusal::OutOfOrder) => 500,
         };
         let mut response = Response::to(&received.request, status);
@@ -212,16 +210,10 @@ impl UserAgent {
             self.reply(&received, 422);
             return;
         };
-        let is_full = self.calls() >= MAX_LEGS || self.calls_of(&user) >= MAX_LEGS_OF_LINE;
-        let opened = if is_full {
-            None
-        } else {
-            self.context
-                .transactions
-                .open(&received.request, &received.essentials, received.reply)
-        };
-        let Some(transaction) = opened else {
-            self.overloaded(&received);
+        let calls = self.count(Leg::is_call);
+        let calls_of_line = self.count(|leg| leg.user() == Some(&user));
+        let has_room = calls < MAX_LEGS && calls_of_line < MAX_LEGS_OF_LINE;
+        let Some(transaction) = self.open(&received, has_room) else {
             return;
         };
         let leg = self.context.new_leg();

@@ -156,7 +156,7 @@ impl UserAgent {
         mut offer: impl FnMut(Flow) -> Option<Offer>,
         now: Instant,
     ) -> Result<LegId, RequestError> {
-        if self.calls() >= MAX_LEGS {
+        if self.count(Leg::is_call) >= MAX_LEGS {
             return Err(RequestError::TooManyLegs);
         }
         let phones: Vec<(RequestTarget, Offer)> = self
@@ -230,20 +230,14 @@ impl UserAgent {
         Ok(targets)
     }
 
-    /// Legs that are calls.
-    fn calls(&self) -> usize {
-        self.legs.values().filter(|leg| leg.is_call()).count()
+    /// How many legs are of a kind.
+    fn count(&self, is_of_kind: impl Fn(&Leg) -> bool) -> usize {
+        self.legs.values().filter(|leg| is_of_kind(leg)).count()
     }
 
     /// Whether a phone is registered over this flow.
     pub fn is_registered(&self, flow: Flow) -> bool {
         self.registrar.knows(flow)
-    }
-
-    /// Calls that phones of this line have begun or accepted.
-    fn calls_of(&self, user: &User) -> usize {
-        let legs = self.legs.values();
-        legs.filter(|leg| leg.user() == Some(user)).count()
     }
 
     /// How many phones are registered to the line.

@@ -33,8 +33,7 @@ impl UserAgent {
         (body, sent): (&Body, Option<SystemTime>),
         now: Instant,
     ) -> Result<TextId, RequestError> {
-        let is_text = |leg: &&Leg| matches!(leg, Leg::OutboundText(_));
-        if self.legs.values().filter(is_text).count() >= MAX_TEXTS {
+        if self.count(|leg| matches!(leg, Leg::OutboundText(_))) >= MAX_TEXTS {
             return Err(RequestError::TooManyLegs);
         }
         let phones = self.targets(user, now)?;
@@ -92,8 +91,7 @@ impl UserAgent {
         policy: UnsolicitedPolicy,
         now: Instant,
     ) {
-        let is_word = |leg: &&Leg| matches!(leg, Leg::UnsolicitedNotify(_));
-        if self.legs.values().filter(is_word).count() >= MAX_UNSOLICITED {
+        if self.count(|leg| matches!(leg, Leg::UnsolicitedNotify(_))) >= MAX_UNSOLICITED {
             return;
         }
         let is_watching = |flow| {
@@ -129,23 +127,18 @@ impl UserAgent {
         let Some((user, to)) = self.addressed(received, now) else {
             return;
         };
-        let waiting = self
-            .legs
-            .values()
-            .filter(|leg| matches!(leg, Leg::InboundText(_)));
-        let has_room = waiting.count() < MAX_TEXTS;
-        let ReceivedRequest {
-            request,
-            essentials,
-            reply,
-            ..
-        } = received;
-        let transactions = &mut self.context.transactions;
-        let opened = has_room.then(|| transactions.open(request, essentials, *reply));
-        let Some(transaction) = opened.flatten() else {
-            return self.overloaded(received);
+        let waiting = self.count(|leg| matches!(leg, Leg::InboundText(_)));
+        let Some(transaction) = self.open(received, waiting < MAX_TEXTS) else {
+            return;
         };
-        InboundText::open(user, to, request, transaction, &mut self.context, now);
+        InboundText::open(
+            user,
+            to,
+            &received.request,
+            transaction,
+            &mut self.context,
+            now,
+        );
         self.legs.extend(self.context.new_legs.drain(..));
     }
 
@@ -170,21 +163,9 @@ impl UserAgent {
         let Some(dialog) = dialog else {
             return self.reply(&received, 400);
         };
-        let watches = self
-            .legs
-            .values()
-            .filter(|leg| matches!(leg, Leg::Subscription(_)));
-        let has_room = watches.count() < MAX_SUBSCRIPTIONS;
-        let ReceivedRequest {
-            request,
-            essentials,
-            reply,
-            ..
-        } = &received;
-        let transactions = &mut self.context.transactions;
-        let opened = has_room.then(|| transactions.open(request, essentials, *reply));
-        let Some(transaction) = opened.flatten() else {
-            return self.overloaded(&received);
+        let subscriptions = self.count(|leg| matches!(leg, Leg::Subscription(_)));
+        let Some(transaction) = self.open(&received, subscriptions < MAX_SUBSCRIPTIONS) else {
+            return;
         };
         let id: LegId = self.context.new_leg();
         let terms = (transaction, expires);

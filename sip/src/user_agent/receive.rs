@@ -14,7 +14,7 @@ use crate::message::{
     Defect, Essentials, Message, Method, Name, ParseError, Request, Response, Uri, Via, parse,
     with_source,
 };
-use crate::transaction::{Absorbed, ResponseMatch};
+use crate::transaction::{Absorbed, ResponseMatch, TransactionId};
 
 /// The port of a Via without one (section 18.2.2).
 pub(super) const DEFAULT_PORT: u16 = 5060;
@@ -150,28 +150,17 @@ impl UserAgent {
             self.reply(received, 481);
             return;
         };
-        let ReceivedRequest {
-            request,
-            essentials,
-            flow,
-            reply,
-            ..
-        } = received;
-        let Some(transaction) = self.context.transactions.open(request, essentials, *reply) else {
-            self.overloaded(received);
+        let Some(transaction) = self.open(received, true) else {
             return;
         };
         self.with_leg(leg, |leg, context| {
-            leg.handle_request(
-                &InDialogRequest {
-                    request,
-                    essentials,
-                    flow: *flow,
-                    transaction,
-                },
-                context,
-                now,
-            )
+            let incoming = InDialogRequest {
+                request: &received.request,
+                essentials: &received.essentials,
+                flow: received.flow,
+                transaction,
+            };
+            leg.handle_request(&incoming, context, now)
         });
     }
 
@@ -216,12 +205,29 @@ impl UserAgent {
         }
     }
 
-    /// 503: a table is full.
-    pub(super) fn overloaded(&mut self, received: &ReceivedRequest) {
-        self.counters.overloaded += 1;
-        self.reply_with(&received.request, received.reply, 503, |response| {
-            response.headers.push(Name::RetryAfter, "10")
-        });
+    /// Opens a server transaction. Without room for what the request asks for, or for the transaction, the phone gets 503.
+    pub(super) fn open(
+        &mut self,
+        received: &ReceivedRequest,
+        has_room: bool,
+    ) -> Option<TransactionId> {
+        let ReceivedRequest {
+            request,
+            essentials,
+            reply,
+            ..
+        } = received;
+        let transactions = &mut self.context.transactions;
+        let opened = has_room
+            .then(|| transactions.open(request, essentials, *reply))
+            .flatten();
+        if opened.is_none() {
+            self.counters.overloaded += 1;
+            self.reply_with(request, *reply, 503, |response| {
+                response.headers.push(Name::RetryAfter, "10");
+            });
+        }
+        opened
     }
 
     /// Answers without keeping state.
