@@ -26,7 +26,7 @@ use crate::trust::directory::{CalleeKeys, LookupError};
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) config: Config,
-    pub(crate) agent: sip::Agent,
+    pub(crate) agent: sip::UserAgent,
     pub(crate) lines: Lines,
     pub(crate) saved: StateKeeper,
     pub(crate) trust: Trust,

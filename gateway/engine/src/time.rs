@@ -90,7 +90,7 @@ impl WallClock {
 #[non_exhaustive]
 pub enum Timer {
     /// The SIP side: a retransmission, an expiry.
-    Sip(&'static str),
+    Sip(ringfence_sip::Timer),
     /// A ring is too old to be replayed and can be forgotten.
     ReplayMemory,
     /// An outgoing text was taken by no relay in time.
@@ -120,7 +120,7 @@ impl Timer {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Sip(reason) => reason,
+            Self::Sip(timer) => timer.reason(),
             Self::ReplayMemory => "an old ring is forgotten",
             Self::TextPosting => "no relay took a text",
             Self::TextDelivery => "a text is offered to phones again",

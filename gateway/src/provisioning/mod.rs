@@ -20,6 +20,7 @@ mod snom;
 mod yealink;
 
 use ringfence_book::Number;
+use ringfence_sip::xml::escape;
 use zeroize::Zeroizing;
 
 use desk_phones::DeskPhones;
@@ -176,24 +177,6 @@ impl PhoneLocation {
             Self::Lan => PhoneTransport::Tls,
         }
     }
-}
-
-/// For XML text and attributes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for sign in text.chars() {
-        match sign {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            // XML 1.0 has no words for the others.
-            sign if sign.is_control() => escaped.push(' '),
-            sign => escaped.push(sign),
-        }
-    }
-    escaped
 }
 
 /// Replaces control characters, for files with one setting on each line: a value must not begin another line.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ringfence_media::sdp::{read_answer, read_offer, write_answer, write_offer};
 use ringfence_media::{Codec, OwnMedia, Srtp};
-use ringfence_sip::client::{PhoneEvent, Registration, Say, Ua};
+use ringfence_sip::client::{ClientOutput, PhoneClient, PhoneEvent, Registration};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -29,7 +29,7 @@ pub(super) enum PhoneCommand {
 }
 
 pub(super) struct PhoneTask {
-    ua: Ua,
+    client: PhoneClient,
     sip: UdpSocket,
     rtp: UdpSocket,
     media: SocketAddr,
@@ -52,7 +52,7 @@ impl PhoneTask {
         events: mpsc::Sender<(Instant, PhoneEvent)>,
     ) -> io::Result<Self> {
         Ok(Self {
-            ua: Ua::new(registration, sip.local_addr()?, rand::random()),
+            client: PhoneClient::new(registration, sip.local_addr()?, rand::random()),
             sip,
             media: rtp.local_addr()?,
             rtp,
@@ -68,7 +68,7 @@ impl PhoneTask {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<PhoneCommand>) {
         let mut frames = interval(FRAME_TIME);
         frames.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        self.ua.register(clock::now());
+        self.client.register(clock::now());
         let (mut signal, mut packet) = (vec![0; DATAGRAM], vec![0; DATAGRAM]);
         loop {
             if self.drain_client().await.is_none() {
@@ -89,28 +89,28 @@ impl PhoneTask {
         (signal, packet): (&mut [u8], &mut [u8]),
         commands: &mut mpsc::Receiver<PhoneCommand>,
     ) {
-        let alarm = self.ua.next_alarm().map(|(at, _)| at);
+        let timeout = self.client.next_timeout().map(|(at, _)| at);
         tokio::select! {
             Some(command) = commands.recv() => self.handle_command(command),
             // An error is an ICMP message about an earlier datagram; retransmissions show whether the line is reachable.
             Ok(length) = self.sip.recv(signal) => {
-                self.ua.handle(signal.get(..length).unwrap_or_default(), clock::now());
+                self.client.handle_packet(signal.get(..length).unwrap_or_default(), clock::now());
             }
             Ok(length) = self.rtp.recv(packet) => {
                 self.handle_packet(packet.get(..length).unwrap_or_default());
             }
             _ = frames.tick() => self.send_frame(),
-            () = until(alarm) => self.ua.handle_timeout(clock::now()),
+            () = until(timeout) => self.client.handle_timeout(clock::now()),
         }
     }
 
     /// Carries out the SIP client's output. `None` once the phone has been dropped.
     async fn drain_client(&mut self) -> Option<()> {
-        while let Some(say) = self.ua.poll() {
-            match say {
+        while let Some(output) = self.client.poll() {
+            match output {
                 // The SIP client retransmits lost datagrams.
-                Say::Send(bytes) => drop(self.sip.send(&bytes).await),
-                Say::Event(event) => {
+                ClientOutput::Send(bytes) => drop(self.sip.send(&bytes).await),
+                ClientOutput::Event(event) => {
                     self.handle_event(&event);
                     self.events.send((clock::now(), event)).await.ok()?;
                 }
@@ -123,7 +123,7 @@ impl PhoneTask {
         match event {
             PhoneEvent::Incoming { sdp, .. } => {
                 self.offer = Some(sdp.clone());
-                self.ua.ring();
+                self.client.ring(clock::now());
             }
             PhoneEvent::Answered { sdp } => {
                 let own = OwnMedia::plain(self.media, 1);
@@ -141,20 +141,20 @@ impl PhoneTask {
         match command {
             PhoneCommand::Dial(number) => {
                 let offer = write_offer(&self.own(), &[Codec::Pcmu]);
-                self.ua.call(&number, offer, now);
+                self.client.call(&number, offer, now);
             }
             PhoneCommand::PickUp => {
                 let offer = self.offer.take();
                 let Some(offer) = offer.and_then(|sdp| read_offer(&sdp, Srtp::Off).ok()) else {
-                    return self.ua.hang_up(now);
+                    return self.client.hang_up(now);
                 };
                 self.remote = Some(offer.rtp);
                 let answer = write_answer(&self.own(), &offer, &[Codec::Pcmu]);
-                self.ua.answer(answer, now);
+                self.client.answer(answer, now);
             }
             PhoneCommand::HangUp => {
                 self.remote = None;
-                self.ua.hang_up(now);
+                self.client.hang_up(now);
             }
         }
     }

@@ -207,7 +207,7 @@ pub(super) fn say(
 /// only (INFO) gets them translated.
 pub(super) fn offered(offer: &PhoneMedia, call: &Common, cx: &CallContext<'_>) -> Vec<Codec> {
     let mut codecs = offer.formats();
-    let takes_info = call.leg.is_some_and(|leg| cx.env.agent.lists_info(leg));
+    let takes_info = call.leg.is_some_and(|leg| cx.env.agent.allows_info(leg));
     if takes_info && !codecs.iter().any(|codec| codec.is_events()) {
         codecs.extend([Codec::Events8k, Codec::Events48k]);
     }

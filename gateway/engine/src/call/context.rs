@@ -100,7 +100,7 @@ impl CallContext<'_> {
     /// Tells the phone the state of the transfer that it has asked for.
     pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
         if let Some(leg) = call.leg {
-            self.env.agent.transfer(leg, status, self.now);
+            self.env.agent.notify_transfer(leg, status, self.now);
         }
     }
 

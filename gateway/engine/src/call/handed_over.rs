@@ -130,7 +130,7 @@ impl Talking {
             Some(_) if self.phone.takes_events() => {
                 cx.media(call, MediaOrder::Press { event, millis });
             }
-            Some(leg) => cx.env.agent.press(leg, digit, cx.now),
+            Some(leg) => cx.env.agent.send_digit(leg, digit, cx.now),
         }
     }
 }

@@ -64,7 +64,7 @@ impl Calls {
             direction: Way::Out,
         };
         self.report_refused(parties, end, env, |env| match end {
-            End::KeyChanged => env.agent.refuse_saying(leg, KEY_CHANGED, now),
+            End::KeyChanged => env.agent.refuse_with_reason(leg, KEY_CHANGED, now),
             _ => env.agent.refuse(leg, status, now),
         });
     }

@@ -140,7 +140,7 @@ impl PhoneSide {
     pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, cx: &mut CallContext<'_>) {
         match event {
             sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, cx),
-            sip::Event::Confirmed { sdp, .. } | sip::Event::Reanswered { sdp, .. }
+            sip::Event::Confirmed { sdp, .. } | sip::Event::OfferAnswered { sdp, .. }
                 if !sdp.is_empty() =>
             {
                 self.take_answer(sdp, call, cx);

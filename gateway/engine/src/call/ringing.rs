@@ -120,7 +120,7 @@ impl Ringing {
     ) -> Phase {
         let number = self.ring.caller_number();
         let contact = cx.env.trust.contacts().get(number);
-        let caller = sip::Caller {
+        let caller = sip::CallerId {
             number: number.to_string(),
             name: contact.and_then(|contact| contact.name.clone()),
         };
@@ -151,7 +151,7 @@ impl Ringing {
             return self.fall_silent(End::NoPhone, call, cx);
         };
         let (agent, user) = (&mut cx.env.agent, &line.account.user);
-        if let Ok(leg) = agent.place_each(user, caller, offer, cx.now) {
+        if let Ok(leg) = agent.invite_each(user, caller, offer, cx.now) {
             call.leg = Some(leg);
             return Phase::Ringing(self);
         }

@@ -36,7 +36,7 @@ impl Calls {
             (Some(call), None) => self.hand_over((call, leg), &to.dialled, env, now),
         };
         if let Err(status) = done {
-            env.agent.transfer(leg, status, now);
+            env.agent.notify_transfer(leg, status, now);
         }
     }
 
@@ -62,7 +62,7 @@ impl Calls {
         if env.has_changed(callee.peer(), ShownBy::Book, now) {
             return Err(403);
         }
-        env.agent.transfer(leg, 100, now);
+        env.agent.notify_transfer(leg, 100, now);
         let offer = PhoneMedia::unwritten(near, &codecs);
         let new = NewCall {
             line,

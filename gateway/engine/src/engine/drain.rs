@@ -82,20 +82,20 @@ impl Engine {
                 text,
                 user,
                 to,
-                written,
+                body,
             } => {
                 return self
                     .messages
-                    .handle_text(text, (&user, &to), &written, env, now);
+                    .handle_text(text, (&user, &to), &body, env, now);
             }
-            sip::Event::TextTaken { text } => {
+            sip::Event::TextAccepted { text } => {
                 return self.messages.handle_text_taken(text, env, now);
             }
             sip::Event::TextRefused { text, status } => {
                 return self.messages.handle_text_refused(text, status, env, now);
             }
             sip::Event::Subscribed {
-                watch,
+                subscription,
                 user,
                 package,
                 about,
@@ -103,14 +103,14 @@ impl Engine {
                 let wanted = (&user, package, about.as_str());
                 if self
                     .subscriptions
-                    .handle_subscribed(watch, wanted, env, now)
+                    .handle_subscribed(subscription, wanted, env, now)
                 {
                     self.notify_subscriptions(now);
                 }
                 return;
             }
-            sip::Event::Unsubscribed { watch } => {
-                return self.subscriptions.handle_unsubscribed(watch);
+            sip::Event::SubscriptionEnded { subscription } => {
+                return self.subscriptions.handle_unsubscribed(subscription);
             }
             sip::Event::Cancelled { leg }
             | sip::Event::Ringing { leg }
@@ -118,7 +118,7 @@ impl Engine {
             | sip::Event::Refused { leg, .. }
             | sip::Event::Confirmed { leg, .. }
             | sip::Event::Reoffer { leg, .. }
-            | sip::Event::Reanswered { leg, .. }
+            | sip::Event::OfferAnswered { leg, .. }
             | sip::Event::OfferRefused { leg, .. }
             | sip::Event::Digit { leg, .. }
             | sip::Event::HungUp { leg } => leg,

@@ -60,7 +60,7 @@ impl Engine {
         let mut agent_seed = [0; 32];
         rng.fill_bytes(&mut agent_seed);
         let accounts = lines.iter().map(|line| line.account.clone()).collect();
-        let agent = sip::Agent::new(
+        let agent = sip::UserAgent::new(
             sip::Config {
                 realm: config.realm.clone(),
                 accounts,
@@ -107,10 +107,10 @@ impl Engine {
     /// When [`Self::handle_timeout`] wants to be called, and why.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Timer)> {
-        let sip = self.env.agent.next_alarm();
+        let sip = self.env.agent.next_timeout();
         let calls = self.calls.next_timeout().into_iter();
         calls
-            .chain(sip.map(|(at, reason)| (at, Timer::Sip(reason))))
+            .chain(sip.map(|(at, timer)| (at, Timer::Sip(timer))))
             .chain(self.replay.next_timeout())
             .chain(self.messages.next_timeout())
             .chain(self.presence.next_timeout())

@@ -106,7 +106,7 @@ pub(crate) fn dial(
         }
         Err(refusal) => refusal,
     };
-    env.agent.refuse_saying(leg, phrase, now);
+    env.agent.refuse_with_reason(leg, phrase, now);
     None
 }
 
@@ -173,16 +173,16 @@ fn announce(line: usize, code: &str, text: String, env: &mut Environment, now: I
     let Some(line) = env.lines.get(line) else {
         return;
     };
-    let caller = sip::Caller {
+    let caller = sip::CallerId {
         number: code.to_owned(),
         name: Some("Ringfence".to_owned()),
     };
-    let written = sip::Written {
-        kind: "text/plain;charset=UTF-8".to_owned(),
-        body: text.into_bytes(),
+    let written = sip::Body {
+        content_type: "text/plain;charset=UTF-8".to_owned(),
+        bytes: text.into_bytes(),
     };
     env.agent
-        .text(&line.account.user, &caller, (&written, None), now)
+        .send_text(&line.account.user, &caller, (&written, None), now)
         .ok();
 }
 

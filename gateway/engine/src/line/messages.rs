@@ -102,7 +102,7 @@ impl MessageQueue {
         &mut self,
         text: sip::TextId,
         (user, to): (&sip::User, &str),
-        written: &sip::Written,
+        written: &sip::Body,
         env: &mut Environment,
         now: Instant,
     ) {
@@ -118,7 +118,7 @@ impl MessageQueue {
     fn accept_text(
         &self,
         (user, to): (&sip::User, &str),
-        written: &sip::Written,
+        written: &sip::Body,
         env: &mut Environment,
         now: Instant,
     ) -> Result<OutgoingText, u16> {
@@ -243,19 +243,21 @@ impl MessageQueue {
         let is_away = |text: &WaitingText| self.arriving.values().any(|id| *id == text.id);
         let first = texts.next().filter(|text| !is_paused && !is_away(text))?;
         let contact = env.trust.contacts().get(first.from);
-        let caller = sip::Caller {
+        let caller = sip::CallerId {
             number: first.from.to_string(),
             name: contact.and_then(|contact| contact.name.clone()),
         };
-        let written = sip::Written {
-            kind: PLAIN.to_owned(),
-            body: first.text.as_bytes().to_vec(),
+        let written = sip::Body {
+            content_type: PLAIN.to_owned(),
+            bytes: first.text.as_bytes().to_vec(),
         };
         // Notes of another age are not taken, so that this is within days of our own clock.
         let sent = SystemTime::UNIX_EPOCH + Duration::from_secs(first.dated.seconds());
         let written = (&written, Some(sent));
         // Without a phone it waits for the next one that registers.
-        let text = env.agent.text(&line.account.user, &caller, written, now);
+        let text = env
+            .agent
+            .send_text(&line.account.user, &caller, written, now);
         text.ok().map(|text| (text, first.id))
     }
 

@@ -22,12 +22,13 @@ use crate::presence::Presences;
 use crate::presence::document::pidf;
 use crate::sealed::presence::Presence;
 
-use document::{dialog_info, escape, summary};
+use document::{dialog_info, summary};
+use sip::xml::escape;
 
 /// All subscriptions of phones. The SIP side bounds how many.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    subscriptions: BTreeMap<sip::WatchId, Subscription>,
+    subscriptions: BTreeMap<sip::SubscriptionId, Subscription>,
     /// What phones of each line were last told without a subscription.
     unsolicited: BTreeMap<usize, News>,
     /// A phone has registered since.
@@ -71,7 +72,7 @@ impl Subscriptions {
     /// A phone subscribes to something.
     pub(crate) fn handle_subscribed(
         &mut self,
-        watch: sip::WatchId,
+        watch: sip::SubscriptionId,
         (user, package, about): (&sip::User, sip::Package, &str),
         env: &mut Environment,
         now: Instant,
@@ -107,13 +108,13 @@ impl Subscriptions {
                 true
             }
             Err(status) => {
-                env.agent.refuse_watch(watch, status, now);
+                env.agent.refuse_subscription(watch, status, now);
                 false
             }
         }
     }
 
-    pub(crate) fn handle_unsubscribed(&mut self, watch: sip::WatchId) {
+    pub(crate) fn handle_unsubscribed(&mut self, watch: sip::SubscriptionId) {
         self.subscriptions.remove(&watch);
     }
 
@@ -177,7 +178,7 @@ impl Shows {
 }
 
 impl Subscription {
-    fn document(&self, state: &State, realm: &str) -> sip::Written {
+    fn document(&self, state: &State, realm: &str) -> sip::Body {
         let entity = |about: &str| format!("sip:{}@{}", escape(about), escape(realm));
         match (state, &self.shows) {
             (State::Calls(dialogs), Shows::Calls { about, .. }) => {
@@ -187,9 +188,9 @@ impl Subscription {
                 };
                 dialog_info(&entity(about), self.version, dialogs, &before, realm)
             }
-            (State::Presence(presence), Shows::Presence { about, .. }) => sip::Written {
-                kind: "application/pidf+xml".to_owned(),
-                body: pidf(&entity(about), *presence),
+            (State::Presence(presence), Shows::Presence { about, .. }) => sip::Body {
+                content_type: "application/pidf+xml".to_owned(),
+                bytes: pidf(&entity(about), *presence),
             },
             (State::Messages(news), _) => summary(*news),
             // A state is of the kind that its subscription shows.

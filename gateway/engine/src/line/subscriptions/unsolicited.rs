@@ -15,8 +15,8 @@ impl Subscriptions {
     /// True if a phone may have been told something.
     pub(super) fn notify_unsolicited(&mut self, env: &mut Environment, now: Instant) -> bool {
         let whom = match env.config.unasked_lamps {
-            UnaskedLamps::Auto => sip::Unasked::Listing,
-            UnaskedLamps::Always => sip::Unasked::All,
+            UnaskedLamps::Auto => sip::UnsolicitedPolicy::AllowEvents,
+            UnaskedLamps::Always => sip::UnsolicitedPolicy::All,
             UnaskedLamps::Never => return false,
         };
         // Asked after every input, so that the counts are made only when something can have changed.
@@ -30,7 +30,8 @@ impl Subscriptions {
             let told = self.unsolicited.insert(index, news);
             if told.unwrap_or_default() != news {
                 let word = (sip::Package::MessageSummary, &summary(news));
-                env.agent.tell_unasked(&line.account.user, word, whom, now);
+                env.agent
+                    .notify_unsolicited(&line.account.user, word, whom, now);
                 changed = true;
             }
         }
