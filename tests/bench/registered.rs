@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence_sip::client::{PhoneEvent, Say, Ua};
-use ringfence_sip::{Account, Agent, Algorithms, Config, Flow, Output, Password, Transport, User};
+use ringfence_sip::client::{ClientOutput, PhoneClient, PhoneEvent};
+use ringfence_sip::{
+    Account, Algorithms, Config, Flow, Output, Password, Transport, User, UserAgent,
+};
 
 use crate::{
     process::Process,
@@ -34,7 +36,7 @@ pub(crate) fn measure() {
         accounts: users.iter().map(account).collect(),
         algorithms: Algorithms::default(),
     };
-    let mut agent = Agent::new(config, [7; 32]);
+    let mut agent = UserAgent::new(config, [7; 32]);
     let own = Process(std::process::id());
     let mut now = Instant::now();
     // The first round's memory, mainly for open transactions, is reused by later rounds.
@@ -75,19 +77,19 @@ pub(crate) fn measure() {
 }
 
 /// Exchanges messages until the phone is registered.
-fn register_at(agent: &mut Agent, phone: &mut Ua, flow: Flow, now: Instant) {
+fn register_at(agent: &mut UserAgent, phone: &mut PhoneClient, flow: Flow, now: Instant) {
     phone.register(now);
     loop {
         while let Some(say) = phone.poll() {
             match say {
-                Say::Send(bytes) => agent.handle_packet(flow, &bytes, now),
-                Say::Event(PhoneEvent::Registered) => return,
-                Say::Event(event) => panic!("a phone hears {event:?}"),
+                ClientOutput::Send(bytes) => agent.handle_packet(flow, &bytes, now),
+                ClientOutput::Event(PhoneEvent::Registered) => return,
+                ClientOutput::Event(event) => panic!("a phone hears {event:?}"),
             }
         }
         while let Some(output) = agent.poll() {
             if let Output::Send { bytes, .. } = output {
-                phone.handle(&bytes, now);
+                phone.handle_packet(&bytes, now);
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence_sip::client::{PhoneEvent, Registration, Say, Ua};
+use ringfence_sip::client::{ClientOutput, PhoneClient, PhoneEvent, Registration};
 use ringfence_sip::{Password, User};
 use ringfence_tests::{
     b2bua::B2bua,
@@ -285,18 +285,18 @@ fn register(server: &Server) -> SocketAddr {
     loop {
         while let Some(say) = phone.poll() {
             match say {
-                Say::Send(bytes) => drop(socket.send(&bytes)),
-                Say::Event(PhoneEvent::Registered) => return own,
-                Say::Event(event) => panic!("the callee's phone hears {event:?}"),
+                ClientOutput::Send(bytes) => drop(socket.send(&bytes)),
+                ClientOutput::Event(PhoneEvent::Registered) => return own,
+                ClientOutput::Event(event) => panic!("the callee's phone hears {event:?}"),
             }
         }
         let length = socket.recv(&mut answer).expect("the registrar answers");
-        phone.handle(answer.get(..length).unwrap_or_default(), Instant::now());
+        phone.handle_packet(answer.get(..length).unwrap_or_default(), Instant::now());
     }
 }
 
 /// A phone without a socket.
-pub(crate) fn phone(user: &str, password: &str, line: SocketAddr, own: SocketAddr) -> Ua {
+pub(crate) fn phone(user: &str, password: &str, line: SocketAddr, own: SocketAddr) -> PhoneClient {
     let registration = Registration {
         user: User::new(user),
         password: Password::new(password),
@@ -304,5 +304,5 @@ pub(crate) fn phone(user: &str, password: &str, line: SocketAddr, own: SocketAdd
     };
     let mut seed = [0; 32];
     seed[..2].copy_from_slice(&own.port().to_be_bytes());
-    Ua::new(registration, own, seed)
+    PhoneClient::new(registration, own, seed)
 }

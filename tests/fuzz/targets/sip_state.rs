@@ -10,19 +10,19 @@ use libfuzzer_sys::fuzz_target;
 use ringfence_sip::digest::{Challenge, answer};
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 use ringfence_sip::{
-    Account, Agent, Algorithms, Caller, Config, Digit, Event, Flow, HangUp, LegId, Output,
-    Password, TextId, Transport, User, WatchId, Written,
+    Account, Algorithms, Body, CallerId, Config, Digit, Event, Flow, HangUp, LegId, Output,
+    Password, SubscriptionId, TextId, Transport, User, UserAgent,
 };
 
 /// How many items of each kind the fuzzer remembers and can refer to.
 const KEPT: usize = 16;
 
 struct Town {
-    agent: Agent,
+    agent: UserAgent,
     now: Instant,
     legs: VecDeque<LegId>,
     texts: VecDeque<TextId>,
-    watches: VecDeque<WatchId>,
+    subscriptions: VecDeque<SubscriptionId>,
     /// Requests of the agent, which can be answered.
     asked: VecDeque<(Flow, Request)>,
     /// Requests of phones with the last response to each, which can be cancelled, repeated, acknowledged or followed.
@@ -70,11 +70,11 @@ impl Town {
             algorithms: Algorithms::default(),
         };
         Self {
-            agent: Agent::new(config, [7; 32]),
+            agent: UserAgent::new(config, [7; 32]),
             now: Instant::now(),
             legs: VecDeque::new(),
             texts: VecDeque::new(),
-            watches: VecDeque::new(),
+            subscriptions: VecDeque::new(),
             asked: VecDeque::new(),
             said: VecDeque::new(),
             count: 0,
@@ -226,25 +226,25 @@ impl Town {
     fn command(&mut self, command: u8, which: u8) {
         let now = self.now;
         let sdp = b"v=0".to_vec();
-        let written = Written {
-            kind: "text/plain".into(),
-            body: b"x".to_vec(),
+        let body = Body {
+            content_type: "text/plain".into(),
+            bytes: b"x".to_vec(),
         };
-        let caller = Caller {
+        let caller = CallerId {
             number: "7".into(),
             name: None,
         };
         let user = User::new("alice");
         match (command % 14, pick(&self.legs, which)) {
             (0, _) => {
-                if let Ok(leg) = self.agent.place(&user, caller, sdp, now) {
+                if let Ok(leg) = self.agent.invite(&user, caller, sdp, now) {
                     keep(&mut self.legs, leg);
                 }
             }
-            (1, _) => drop(self.agent.text(
+            (1, _) => drop(self.agent.send_text(
                 &user,
                 &caller,
-                (&written, Some(SystemTime::UNIX_EPOCH)),
+                (&body, Some(SystemTime::UNIX_EPOCH)),
                 now,
             )),
             (2, Some(leg)) => self.agent.ring(leg, now),
@@ -253,10 +253,12 @@ impl Town {
             (5, Some(leg)) => self.agent.hang_up(leg, HangUp::Normal, now),
             (6, Some(leg)) => self.agent.hang_up(leg, HangUp::AnsweredElsewhere, now),
             (7, Some(leg)) => self.agent.offer(leg, sdp, now),
-            (8, Some(leg)) => self.agent.transfer(leg, 100 * u16::from(which & 7), now),
+            (8, Some(leg)) => self
+                .agent
+                .notify_transfer(leg, 100 * u16::from(which & 7), now),
             (9, Some(leg)) => {
                 if let Some(digit) = Digit::new(which & 15, 100) {
-                    self.agent.press(leg, digit, now);
+                    self.agent.send_digit(leg, digit, now);
                 }
             }
             (10, _) => {
@@ -265,13 +267,13 @@ impl Town {
                 }
             }
             (11, _) => {
-                if let Some(watch) = pick(&self.watches, which) {
-                    self.agent.notify(watch, written, now);
+                if let Some(subscription) = pick(&self.subscriptions, which) {
+                    self.agent.notify(subscription, body, now);
                 }
             }
             (12, _) => {
-                if let Some(watch) = pick(&self.watches, which) {
-                    self.agent.end_watch(watch, now);
+                if let Some(subscription) = pick(&self.subscriptions, which) {
+                    self.agent.end_subscription(subscription, now);
                 }
             }
             (13, _) => self.agent.handle_flow_closed(Self::flow(which | 4), now),
@@ -308,7 +310,9 @@ impl Town {
                 Output::Event(event) => match event {
                     Event::Incoming { leg, .. } => keep(&mut self.legs, leg),
                     Event::Text { text, .. } => keep(&mut self.texts, text),
-                    Event::Subscribed { watch, .. } => keep(&mut self.watches, watch),
+                    Event::Subscribed { subscription, .. } => {
+                        keep(&mut self.subscriptions, subscription)
+                    }
                     _ => {}
                 },
                 Output::Close { .. } => {}
