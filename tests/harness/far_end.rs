@@ -14,7 +14,8 @@ use std::{
 use ringfence_media::{
     Codec, Description,
     far::{
-        FarConfig, FarError, FarEvent, FarLeg, FarLocal, FarOutput, Role, RtpPacket, TurnServer,
+        FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, LocalEndpoint, Role,
+        TurnAccess,
     },
 };
 
@@ -36,7 +37,7 @@ const LONGEST_NAP: Duration = Duration::from_millis(5);
 const DATAGRAM: usize = 2_048;
 
 enum Order {
-    Connect(Description, mpsc::Sender<Result<(), FarError>>),
+    Connect(Description, mpsc::Sender<Result<(), FarConnectError>>),
     Control(Vec<u8>, mpsc::Sender<bool>),
     Record,
     PlayBack(mpsc::Sender<AudioClip>),
@@ -54,7 +55,7 @@ pub struct FarEnd {
 
 impl FarEnd {
     /// Connects to the TURN server over UDP; the leg will send a tone of `hz`.
-    pub fn dial(turn: TurnServer, role: Role, hz: f64) -> Self {
+    pub fn dial(turn: TurnAccess, role: Role, hz: f64) -> Self {
         let socket =
             UdpSocket::bind((LOCAL_ADDRESS, 0)).expect("any loopback address can be bound");
         socket
@@ -67,7 +68,7 @@ impl FarEnd {
         let config = FarConfig {
             turn,
             local,
-            private_relays: true,
+            allow_private_addresses: true,
         };
         let run = Run {
             role,
@@ -117,7 +118,7 @@ impl FarEnd {
     }
 
     /// Waits for the allocation.
-    pub fn allocated(&self) -> FarLocal {
+    pub fn allocated(&self) -> LocalEndpoint {
         self.wait("relay", Duration::from_secs(5), |event| match event {
             FarEvent::Allocated(local) => Some(local.clone()),
             _ => None,
@@ -125,7 +126,7 @@ impl FarEnd {
     }
 
     /// Connects to the other side.
-    pub fn connect(&self, remote: Description) -> Result<(), FarError> {
+    pub fn connect(&self, remote: Description) -> Result<(), FarConnectError> {
         self.ask(|reply| Order::Connect(remote, reply))
     }
 
@@ -215,7 +216,7 @@ impl Run {
             self.talking = Some(due + PACKET_EVERY);
             return;
         }
-        let alarm = self.leg.next_alarm().map(|(alarm, _)| alarm);
+        let alarm = self.leg.next_timeout().map(|(alarm, _)| alarm);
         if alarm.is_some_and(|alarm| alarm <= now) {
             return self.leg.handle_timeout(now);
         }
@@ -297,7 +298,7 @@ impl Microphone {
         }
     }
 
-    fn next(&mut self) -> RtpPacket {
+    fn next(&mut self) -> FarPacket {
         let place = usize::from(self.sequence) * SAMPLES_PER_PACKET;
         let samples = self
             .sound
@@ -305,7 +306,7 @@ impl Microphone {
             .iter()
             .cycle()
             .skip(place % self.sound.samples.len());
-        let packet = RtpPacket {
+        let packet = FarPacket {
             payload_type: Codec::Pcmu.far_payload_type(),
             marker: self.sequence == 0,
             sequence: self.sequence,

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread, time::Duration};
 
 use ringfence_media::{
     Codec, Description,
-    far::{FarEvent, FarLocal, Role, Secret, TurnServer, TurnTransport},
+    far::{FarEvent, LocalEndpoint, Role, TurnAccess, TurnPassword, TurnTransport},
 };
 use ringfence_tests::{
     browser::{Browser, CHROMIUM},
@@ -68,15 +68,15 @@ impl Call {
     fn prepare(role: Role) -> Self {
         let coturn = CoturnServer::start();
         let (username, password) = coturn.credentials("far");
-        let turn = TurnServer {
+        let turn = TurnAccess {
             addr: coturn.address(),
             transport: TurnTransport::Udp,
             username,
-            password: Secret::new(password),
+            password: TurnPassword::new(password),
         };
         let far = FarEnd::dial(turn, role, LOW);
         let local = far.allocated();
-        let relay = local.relay;
+        let relay = local.relayed_address;
         let browser = Browser::open();
         let (username, credential) = coturn.credentials("browser");
         let server = format!("turn:{}?transport=udp", coturn.address());
@@ -170,13 +170,13 @@ impl Call {
     }
 }
 
-fn describe(local: FarLocal) -> Description {
+fn describe(local: LocalEndpoint) -> Description {
     Description {
         ufrag: local.ufrag,
         pwd: local.pwd,
         fingerprint: local.fingerprint,
         ssrc: local.ssrc,
-        relays: vec![local.relay],
+        relayed_addresses: vec![local.relayed_address],
         codecs: vec![Codec::Pcmu],
         video: None,
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ringfence_media::TalkEvent;
+use ringfence_media::BridgeEvent;
 
 use crate::sealed::envelope::EventKey;
 use crate::time::UnixTime;
@@ -13,13 +13,13 @@ pub enum MediaEvent {
     /// The phone's RTP ports are bound, at each address; these go into the phones' SDP.
     Near(Vec<NearPort>),
     /// The call's media machine says something.
-    Talk(TalkEvent),
+    Bridge(BridgeEvent),
     /// An order could not be carried out; the call cannot have sound.
     Refused(MediaFault),
 }
 
-impl From<TalkEvent> for MediaEvent {
-    fn from(event: TalkEvent) -> Self {
+impl From<BridgeEvent> for MediaEvent {
+    fn from(event: BridgeEvent) -> Self {
         Self::Talk(event)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ringfence_media::Figures;
+use ringfence_media::MediaStats;
 use ringfence_sip::{Password, User};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -277,7 +277,7 @@ impl TestCall<'_> {
     }
 
     /// The figures of one engine's call, once its media have ended.
-    async fn figures(&mut self, index: usize) -> Option<Figures> {
+    async fn figures(&mut self, index: usize) -> Option<MediaStats> {
         let actor = engine(index);
         let (watch, timeline) = (self.watches.get_mut(index)?, &mut self.timeline);
         let search = async {

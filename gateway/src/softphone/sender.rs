@@ -4,7 +4,7 @@ use rand::RngExt;
 use ringfence_media::Codec;
 
 use super::FRAME;
-use super::g711::compress;
+use ringfence_media::g711::compress;
 
 /// Length of an RTP header without CSRCs and extensions.
 pub(super) const HEADER: usize = 12;

@@ -13,10 +13,10 @@ use zeroize::Zeroize;
 use super::allocation::Allocation;
 use super::credentials::{Credentials, is_password, is_ufrag};
 use super::dtls::Certificate;
-use super::early::Early;
-use super::gate::Gate;
+use super::early_checks::Early;
 use super::peer::Peer;
-use super::relays;
+use super::permissions::Gate;
+use super::relayed_addresses;
 use super::setup::PeerTerms;
 use super::stream::StreamCutter;
 use super::terms::{
@@ -213,7 +213,7 @@ impl FarLeg {
         if theirs.iter().flatten().any(is_ours) || theirs[0] == theirs[1] {
             return Err(FarError::SameStream);
         }
-        let remote_relays = relays::accept(&remote.relays, relay, self.private_relays)?;
+        let remote_relays = relayed_addresses::accept(&remote.relays, relay, self.private_relays)?;
         fastrand::seed(self.rng.next_u64());
         let peer = Peer::new(
             &PeerTerms {

@@ -13,14 +13,14 @@
 //! [`FarLeg::check`] tells whether it still stands.
 
 mod allocation;
-mod course;
 mod credentials;
+mod driver;
 mod dtls;
-mod early;
-mod gate;
+mod early_checks;
 mod leg;
 mod peer;
-mod relays;
+mod permissions;
+mod relayed_addresses;
 mod replies;
 mod setup;
 mod stream;

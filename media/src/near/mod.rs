@@ -6,10 +6,15 @@
 //! pictures are another on a socket of their own, if both phones have them. RTCP, extensions and
 //! strangers' packets end here, counted.
 
-mod lane;
-mod lock;
-mod phone;
+mod agreed;
+mod direction;
+pub(crate) mod dtmf_receiver;
+pub(crate) mod dtmf_sender;
+pub(crate) mod latch;
 mod reports;
+pub(crate) mod rewrite;
+pub(crate) mod rtcp;
+mod srtp_context;
 mod stream;
 
 use std::net::SocketAddr;
@@ -19,12 +24,12 @@ use rand_core::Rng;
 
 use crate::codec::Codec;
 use crate::far::RtpPacket;
-use crate::figures::Way;
-use crate::overheard::{Overheard, Pressed};
+use crate::near::dtmf_receiver::{Overheard, Pressed};
 use crate::sdp::Feedback;
 use crate::srtp::KeyPair;
+use crate::stats::Way;
 use crate::video::VideoFormat;
-use phone::{Carried, Kind, Terms};
+use agreed::{Carried, Kind, Terms};
 use stream::Stream;
 
 /// What was agreed with the phone, and where it is. [`PhoneMedia::terms`](crate::PhoneMedia::terms)

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::lane::Lane;
-use crate::rtcp::{Received, Sent, write_report};
+use super::direction::Lane;
+use crate::near::rtcp::{Received, Sent, write_report};
 
 /// From the first packet to the first report, and between two (RFC 3550 section 6.2).
 const FIRST: Duration = Duration::from_millis(2_500);

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use rand_core::Rng;
 
 use super::Microphone;
-use super::lane::Lane;
-use super::phone::{Phone, Terms};
+use super::agreed::{Phone, Terms};
+use super::direction::Lane;
 use super::reports::Reports;
 use crate::far::RtpPacket;
-use crate::figures::{Reason, Way};
-use crate::keys::Keys;
-use crate::rtcp::{self, Wish};
+use crate::near::dtmf_sender::Keys;
+use crate::near::rtcp::{self, Wish};
 use crate::rtp;
 use crate::sdp::Feedback;
+use crate::stats::{Reason, Way};
 
 /// Sound, or moving pictures.
 #[derive(Debug)]

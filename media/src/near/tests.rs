@@ -1,7 +1,7 @@
 //! What crosses between a phone and the far leg, and what does not.
 
 use super::*;
-use crate::rtcp::{self, Wish};
+use crate::near::rtcp::{self, Wish};
 use crate::rtp::{Datagram, Packet};
 use crate::some_time;
 use crate::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
@@ -62,7 +62,7 @@ fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<RtpPacket> {
     leg.hear(at(PHONE), bytes, Microphone::Open, some_time())
 }
 
-fn dropped(leg: &NearLeg) -> crate::figures::Dropped {
+fn dropped(leg: &NearLeg) -> crate::stats::Dropped {
     leg.figures().0.dropped
 }
 

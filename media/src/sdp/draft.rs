@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::crypto::{self, Crypto};
-use super::stream::{Kind, Protocol, Stream};
+use super::media_line::{Kind, Protocol, Stream};
 use super::video::VideoLines;
 use super::{Direction, SdpError, Unacceptable};
 use crate::codec::Codec;

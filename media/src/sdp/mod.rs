@@ -10,8 +10,8 @@
 
 mod crypto;
 mod draft;
+mod media_line;
 mod read;
-mod stream;
 mod video;
 mod write;
 
@@ -26,7 +26,7 @@ use crate::near::{NearTerms, RtcpAt};
 use crate::srtp::{Key, KeyPair, Suite};
 use crate::video::VideoFormat;
 use crypto::Crypto;
-use stream::Stream;
+use media_line::Stream;
 
 /// The longest SDP that is read, in bytes. A phone with video, ICE and four keys writes 4,000.
 pub const MAX_BYTES: usize = 16_384;
@@ -112,8 +112,8 @@ impl PhoneMedia {
             video: None,
             crypto: None,
             streams: vec![Stream {
-                kind: stream::Kind::Audio,
-                protocol: stream::Protocol::RtpAvp,
+                kind: media_line::Kind::Audio,
+                protocol: media_line::Protocol::RtpAvp,
             }],
             chosen: 0,
         }

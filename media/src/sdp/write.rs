@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::crypto::{self, Crypto};
-use super::stream::{Kind, Protocol, Stream};
+use super::media_line::{Kind, Protocol, Stream};
 use super::video::{PhoneVideo, VideoAnswer};
 use super::{Direction, OwnMedia, PhoneMedia};
 use crate::codec::Codec;

@@ -6,16 +6,16 @@
 //! lifetime nor MKI nor a key derivation rate is spoken: a call is over long before 2^48 packets.
 
 mod cipher;
-mod control;
+mod context;
 mod derive;
 mod key;
-mod stream;
+mod srtcp;
 #[cfg(test)]
 mod vector;
 
-pub use control::{ControlOpener, ControlSealer};
+pub use context::{Opener, Sealer};
 pub use key::{Key, Suite};
-pub use stream::{Opener, Sealer};
+pub use srtcp::{ControlOpener, ControlSealer};
 
 /// Whether sound between phone and engine is encrypted: the setting `sip.srtp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Role, RtpPacket, Secret, TurnServer,
+    FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
     TurnTransport,
 };
 use ringfence_media::{Codec, Description};
@@ -74,16 +74,16 @@ impl Party {
                 (Socket::Tcp(socket), local)
             }
         };
-        let turn = TurnServer {
+        let turn = TurnAccess {
             addr: server,
             transport,
             username,
-            password: Secret::new(password),
+            password: TurnPassword::new(password),
         };
         let config = FarConfig {
             turn,
             local,
-            private_relays: true,
+            allow_private_addresses: true,
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
@@ -101,7 +101,7 @@ impl Party {
                 pwd: local.pwd.clone(),
                 fingerprint: local.fingerprint,
                 ssrc: local.ssrc,
-                relays: vec![local.relay],
+                relayed_addresses: vec![local.relayed_address],
                 codecs: vec![Codec::Pcma],
                 video: None,
             }),
@@ -142,7 +142,7 @@ async fn run(parties: &mut [Party; 2], done: impl Fn(&[Party; 2]) -> bool) {
         );
         let [first, second] = parties;
         let alarms =
-            [&first.leg, &second.leg].map(|leg| leg.next_alarm().map_or(limit, |(at, _)| at));
+            [&first.leg, &second.leg].map(|leg| leg.next_timeout().map_or(limit, |(at, _)| at));
         tokio::select! {
             length = first.socket.receive(&mut one) => first.leg.handle_turn(&one[..length], Instant::now()),
             length = second.socket.receive(&mut two) => second.leg.handle_turn(&two[..length], Instant::now()),
@@ -182,7 +182,7 @@ async fn whole_call(transport: TurnTransport) {
         parties.iter().all(|party| party.has(&FarEvent::Connected))
     })
     .await;
-    let packet = RtpPacket {
+    let packet = FarPacket {
         payload_type: 8,
         marker: true,
         sequence: 1,
@@ -244,7 +244,7 @@ async fn another_secret_opens_nothing() {
     assert!(
         parties
             .iter()
-            .all(|party| party.has(&FarEvent::Failed(FarFault::Allocation { code: 401 })))
+            .all(|party| party.has(&FarEvent::Failed(FarLegError::Allocation { code: 401 })))
     );
 }
 

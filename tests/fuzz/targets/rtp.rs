@@ -3,11 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_media::rtp::Datagram;
+use ringfence_media::rtp::RtpDatagram;
 
 fuzz_target!(|bytes: &[u8]| {
-    if let Ok(Datagram::Rtp(packet)) = Datagram::read(bytes) {
+    if let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(bytes) {
         let written = packet.to_bytes();
-        assert_eq!(Datagram::read(&written), Ok(Datagram::Rtp(packet)));
+        assert_eq!(RtpDatagram::read(&written), Ok(RtpDatagram::Rtp(packet)));
     }
 });

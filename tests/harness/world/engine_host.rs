@@ -22,8 +22,8 @@ use ringfence_engine::{
     trust::roots::SplitView,
 };
 use ringfence_media::{
-    Description, Figures, Talk, TalkOutput,
-    far::{FarConfig, FarLeg, Secret, TurnServer, TurnTransport},
+    Bridge, BridgeOutput, Description, MediaStats,
+    far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport},
 };
 use ringfence_sip::{Flow, Password, Transport};
 use zeroize::Zeroizing;
@@ -71,7 +71,7 @@ pub(crate) enum HostOutput {
     ToTurn { from: SocketAddr, bytes: Vec<u8> },
     Post(Post),
     Step(CallLabel, Step),
-    Over(CallLabel, Box<Figures>),
+    Over(CallLabel, Box<MediaStats>),
 }
 
 /// A machine that runs an engine.
@@ -111,7 +111,7 @@ pub struct EngineHost {
 struct CallMedia {
     near: Option<SocketAddr>,
     video: Option<SocketAddr>,
-    far: Option<(SocketAddr, Talk)>,
+    far: Option<(SocketAddr, Bridge)>,
 }
 
 impl EngineHost {
@@ -166,9 +166,9 @@ impl EngineHost {
     }
 
     /// The figures of a running call.
-    pub fn figures(&self, call: CallLabel) -> Option<Figures> {
+    pub fn figures(&self, call: CallLabel) -> Option<MediaStats> {
         let (_, talk) = self.media.get(&call)?.far.as_ref()?;
-        Some(talk.figures())
+        Some(talk.stats())
     }
 
     /// How many calls have media.
@@ -234,7 +234,7 @@ impl EngineHost {
         }
         for media in self.all_media() {
             if let Some((_, talk)) = &mut media.far
-                && talk.next_alarm().is_some_and(|(at, _)| at <= now)
+                && talk.next_timeout().is_some_and(|(at, _)| at <= now)
             {
                 talk.handle_timeout(now);
             }
@@ -249,7 +249,7 @@ impl EngineHost {
         let talks = media.filter_map(|media| media.far.as_ref());
         let engine = self.engine.next_timeout();
         talks
-            .filter_map(|(_, talk)| talk.next_alarm())
+            .filter_map(|(_, talk)| talk.next_timeout())
             .chain(engine.map(|(at, timer)| (at, timer.reason())))
             .min_by_key(|(at, _)| *at)
     }
@@ -322,7 +322,7 @@ impl EngineHost {
             drain_call_media(media, out, |_| {});
             // A closed WebRTC leg has no timer.
             let far = media.far.as_ref();
-            far.is_some_and(|(_, talk)| talk.next_alarm().is_some())
+            far.is_some_and(|(_, talk)| talk.next_timeout().is_some())
         });
         for (call, event) in events {
             self.engine.handle_media(call, event, now);
@@ -378,7 +378,7 @@ impl EngineHost {
             }
             MediaOrder::OpenMicrophone => talk.open_microphone(now),
             MediaOrder::Press { event, millis } => {
-                talk.press(event, millis);
+                talk.send_dtmf(event, millis);
             }
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
@@ -395,17 +395,17 @@ impl EngineHost {
         self.calls += 1;
         let local = SocketAddr::from((self.wan, FIRST_TURN_PORT + self.calls));
         let config = FarConfig {
-            turn: TurnServer {
+            turn: TurnAccess {
                 addr: TURN_ADDRESS,
                 transport: TurnTransport::Udp,
                 username,
-                password: Secret::new(password),
+                password: TurnPassword::new(password),
             },
             local,
-            private_relays: false,
+            allow_private_addresses: false,
         };
         let far = FarLeg::new(config, self.seed(), now);
-        let talk = Talk::new(far, self.seed());
+        let talk = Bridge::new(far, self.seed());
         self.media.entry(call).or_default().far = Some((local, talk));
     }
 
@@ -416,7 +416,7 @@ impl EngineHost {
         };
         if let Some((_, talk)) = &mut media.far {
             talk.close(now);
-            out.push(HostOutput::Over(call, Box::new(talk.figures())));
+            out.push(HostOutput::Over(call, Box::new(talk.stats())));
             self.closing.push(media);
         }
     }
@@ -449,14 +449,14 @@ fn drain_call_media(
     };
     while let Some(output) = talk.poll() {
         match output {
-            TalkOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
+            BridgeOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
                 from: *local,
                 bytes,
             }),
-            TalkOutput::ToPhone { to, bytes } | TalkOutput::VideoToPhone { to, bytes } => {
+            BridgeOutput::ToPhone { to, bytes } | BridgeOutput::VideoToPhone { to, bytes } => {
                 out.push(HostOutput::Rtp { to, bytes });
             }
-            TalkOutput::Event(event) => tell(MediaEvent::Talk(event)),
+            BridgeOutput::Event(event) => tell(MediaEvent::Bridge(event)),
         }
     }
 }

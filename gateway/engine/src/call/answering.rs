@@ -2,7 +2,7 @@
 //! stays closed until the caller's confirmation proves that the ring was no replay and its
 //! sender holds the keys it claims.
 
-use ringfence_media::{Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
+use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
@@ -41,7 +41,7 @@ enum Stage {
     Allocating {
         ring: Box<VerifiedRing>,
         remote: Description,
-        far: Option<FarLocal>,
+        far: Option<LocalEndpoint>,
     },
     /// The answer is out.
     Confirming { session: Session, post: PostId },
@@ -63,13 +63,13 @@ impl Answering {
     pub(super) fn by_glare(
         ring: VerifiedRing,
         offer: PhoneMedia,
-        (near, far): (NearPort, FarLocal),
+        (near, far): (NearPort, LocalEndpoint),
         call: &mut Common,
         cx: &mut CallContext<'_>,
     ) -> Phase {
         // Our phone's offer stands for its answer; it has no pictures where they are switched off.
         let remote = Description::decode(ring.media()).ok();
-        let ours = (offered(&offer, call, cx), offer.pictures());
+        let ours = (offered(&offer, call, cx), offer.video_formats());
         let agreed = remote.and_then(|remote| Agreed::by_phone(remote, ours));
         let Some(agreed) = agreed else {
             return super::refuse(488, End::NoCodec, call, cx);
@@ -86,7 +86,7 @@ impl Answering {
         ring: VerifiedRing,
         remote: Description,
         phone: PhoneSide,
-        far: Option<FarLocal>,
+        far: Option<LocalEndpoint>,
         call: &mut Common,
         cx: &mut CallContext<'_>,
     ) -> Phase {
@@ -122,7 +122,7 @@ impl Answering {
         cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Talk(event)) => self.talk(event, call, cx),
+            Happening::Media(MediaEvent::Bridge(event)) => self.talk(event, call, cx),
             Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, cx),
             Happening::Stamps => self.answer_when_ready(call, cx),
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
@@ -148,29 +148,29 @@ impl Answering {
 
     fn talk(
         mut self: Box<Self>,
-        event: TalkEvent,
+        event: BridgeEvent,
         call: &mut Common,
         cx: &mut CallContext<'_>,
     ) -> Phase {
         match event {
-            TalkEvent::Allocated(local) => {
+            BridgeEvent::Allocated(local) => {
                 cx.step(call, Step::AnswerAllocated);
                 if let Stage::Allocating { far, .. } = &mut self.stage {
                     *far = Some(local);
                 }
                 return self.answer_when_ready(call, cx);
             }
-            TalkEvent::Connected => {
+            BridgeEvent::Connected => {
                 cx.step(call, Step::Connected);
                 self.connected = true;
             }
-            TalkEvent::ControlOpen => {
+            BridgeEvent::ControlOpen => {
                 cx.step(call, Step::ControlOpen);
                 self.control = true;
             }
-            TalkEvent::FirstSound => cx.step(call, Step::FirstSound),
-            TalkEvent::Control(frame) => return self.hear_control(&frame, call, cx),
-            TalkEvent::Failed(_) | TalkEvent::Closed => {
+            BridgeEvent::FirstAudio => cx.step(call, Step::FirstSound),
+            BridgeEvent::Control(frame) => return self.hear_control(&frame, call, cx),
+            BridgeEvent::Failed(_) | BridgeEvent::Closed => {
                 return self.break_off(End::NoMedia, call, cx);
             }
             _ => {}
@@ -201,7 +201,7 @@ impl Answering {
             return super::hang_up(End::NoMedia, call, cx);
         };
         let media = Description::of(&far, phone.chosen().to_vec());
-        let media = media.with_video(&far, phone.pictures()).encode();
+        let media = media.with_video(&far, phone.video_formats()).encode();
         let sealed = cx.post(call, peer.bucket, |keys, outside, rng| {
             ring.answer(&media, keys.book, outside, rng)
         });

@@ -1,7 +1,7 @@
 //! After the person here hung up: the sound path stays for a moment, so that the hang-up
 //! reaches the other side even if a packet is lost.
 
-use ringfence_media::TalkEvent;
+use ringfence_media::BridgeEvent;
 
 use super::context::CallContext;
 use super::{Common, Happening, News, Phase};
@@ -35,9 +35,10 @@ impl Ending {
         let heard = match happening {
             Happening::Alarm
             | Happening::Media(
-                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+                MediaEvent::Refused(_)
+                | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => true,
-            Happening::Media(MediaEvent::Talk(TalkEvent::Control(frame))) => {
+            Happening::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
                 Control::decode(frame) == Ok(Control::HangUp)
             }
             _ => false,

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rand_core::Rng;
-use ringfence_media::srtp::{Key, Suite};
+use ringfence_media::srtp::{SrtpKey, SrtpSuite};
 use ringfence_media::{
-    Codec, NearTerms, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp, VideoFormat, sdp,
+    Codec, NegotiatedMedia, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp, VideoFormat, sdp,
 };
 use ringfence_sip as sip;
 
@@ -58,7 +58,7 @@ impl PhoneSide {
     }
 
     /// What the bridge must know of the phone.
-    pub(super) fn terms(&self) -> NearTerms {
+    pub(super) fn terms(&self) -> NegotiatedMedia {
         self.media.terms(&self.own, &self.chosen)
     }
 
@@ -87,12 +87,12 @@ impl PhoneSide {
 
     /// From now on the sound is that of another call, whose near port this is.
     pub(super) fn join(&mut self, near: SocketAddr) {
-        self.media = PhoneMedia::unwritten(near, &self.chosen);
+        self.media = PhoneMedia::without_sdp(near, &self.chosen);
     }
 
     /// The phone is gone; sound has nowhere to go for now.
     pub(super) fn leave(&mut self) {
-        self.media = PhoneMedia::unwritten(nowhere(self.near()), &self.chosen);
+        self.media = PhoneMedia::without_sdp(nowhere(self.near()), &self.chosen);
     }
 
     /// Another phone of the line takes the call; false if it cannot, and nothing has changed.
@@ -188,10 +188,10 @@ impl PhoneSide {
 }
 
 /// Keeps the key for this suite alone, and draws one if there is none.
-fn fit(keys: &mut Vec<Key>, suite: Option<Suite>, rng: &mut impl Rng) {
+fn fit(keys: &mut Vec<SrtpKey>, suite: Option<SrtpSuite>, rng: &mut impl Rng) {
     keys.retain(|key| Some(key.suite()) == suite);
     if let (Some(suite), true) = (suite, keys.is_empty()) {
-        keys.push(Key::random(suite, rng));
+        keys.push(SrtpKey::random(suite, rng));
     }
 }
 
@@ -208,7 +208,7 @@ fn nowhere(near: SocketAddr) -> SocketAddr {
 /// called, and is then offered to it.
 pub(crate) fn silent_phone() -> PhoneMedia {
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DISCARD);
-    PhoneMedia::unwritten(nowhere, &PREFERRED)
+    PhoneMedia::without_sdp(nowhere, &PREFERRED)
 }
 
 /// The port of nobody (RFC 863).
@@ -233,8 +233,10 @@ pub(crate) fn refusal(fault: &SdpError) -> u16 {
 }
 
 /// A key for each suite that a phone is offered.
-pub(super) fn keys_to_offer(rng: &mut impl Rng) -> Vec<Key> {
-    Suite::OFFERED.map(|suite| Key::random(suite, rng)).into()
+pub(super) fn keys_to_offer(rng: &mut impl Rng) -> Vec<SrtpKey> {
+    SrtpSuite::OFFERED
+        .map(|suite| SrtpKey::random(suite, rng))
+        .into()
 }
 
 /// A session id for SDP's `o=` line: random, so that it tells neither time nor machine

@@ -1,7 +1,7 @@
 //! Both sides, both keys proved: sound passes. Hang-up travels on the call's own data channel;
 //! the relay is used only while that is not open yet.
 
-use ringfence_media::TalkEvent;
+use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
 use super::calling::say;
@@ -88,7 +88,7 @@ impl Talking {
         cx: &mut CallContext<'_>,
     ) -> Phase {
         match happening {
-            Happening::Media(MediaEvent::Talk(event)) => self.talk(&event, call, cx),
+            Happening::Media(MediaEvent::Bridge(event)) => self.talk(&event, call, cx),
             Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, cx),
             Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
             Happening::Leg(
@@ -120,16 +120,16 @@ impl Talking {
 
     fn talk(
         mut self: Box<Self>,
-        event: &TalkEvent,
+        event: &BridgeEvent,
         call: &mut Common,
         cx: &mut CallContext<'_>,
     ) -> Phase {
         match event {
-            TalkEvent::Connected => {
+            BridgeEvent::Connected => {
                 cx.step(call, Step::Connected);
                 call.deadline = None;
             }
-            TalkEvent::ControlOpen => {
+            BridgeEvent::ControlOpen => {
                 cx.step(call, Step::ControlOpen);
                 self.control = true;
                 if self.confirms {
@@ -137,19 +137,19 @@ impl Talking {
                     cx.media(call, MediaOrder::Control(frame.to_vec()));
                 }
             }
-            TalkEvent::Pressed { event, millis } => {
+            BridgeEvent::Dtmf { event, millis } => {
                 self.pressed_there(*event, *millis, call, cx);
             }
-            TalkEvent::FirstSound => cx.step(call, Step::FirstSound),
-            TalkEvent::Control(frame) => match Control::decode(frame) {
+            BridgeEvent::FirstAudio => cx.step(call, Step::FirstSound),
+            BridgeEvent::Control(frame) => match Control::decode(frame) {
                 Ok(Control::HangUp) => return super::hung_up_there(call, cx),
                 Ok(Control::Digit { event, millis }) => {
                     self.pressed_there(event, millis, call, cx);
                 }
                 Ok(Control::Confirm(_)) | Err(_) => {}
             },
-            TalkEvent::Closed => return super::hang_up(End::HungUpThere, call, cx),
-            TalkEvent::Failed(_) => return self.leave(End::NoMedia, call, cx),
+            BridgeEvent::Closed => return super::hang_up(End::HungUpThere, call, cx),
+            BridgeEvent::Failed(_) => return self.leave(End::NoMedia, call, cx),
             _ => {}
         }
         Phase::Talking(self)

@@ -3,22 +3,22 @@
 use std::{fmt, net::SocketAddr};
 
 use rand_core::Rng;
-use ringfence_media::srtp::{Key, Opener, Sealer, Suite};
+use ringfence_media::srtp::{InboundSrtp, OutboundSrtp, SrtpKey, SrtpSuite};
 
-const SUITE: Suite = Suite::AesCm128Sha1Tag80;
+const SUITE: SrtpSuite = SrtpSuite::AesCm128Sha1Tag80;
 
 /// The SRTP contexts of both directions.
 pub(crate) struct SdesMedia {
-    ours: Key,
-    sealer: Sealer,
-    theirs: Option<(Key, Opener)>,
+    ours: SrtpKey,
+    sealer: OutboundSrtp,
+    theirs: Option<(SrtpKey, InboundSrtp)>,
 }
 
 impl SdesMedia {
     pub(super) fn new(rng: &mut impl Rng) -> Self {
-        let ours = Key::random(SUITE, rng);
+        let ours = SrtpKey::random(SUITE, rng);
         Self {
-            sealer: Sealer::new(&ours),
+            sealer: OutboundSrtp::new(&ours),
             ours,
             theirs: None,
         }
@@ -50,8 +50,8 @@ impl SdesMedia {
             .ok()?;
         let (port, formats) = line("m=audio ")?.split_once(' ')?;
         let (_, inline) = line("a=crypto:1 ")?.split_once("inline:")?;
-        let key = Key::from_base64(SUITE, inline.split('|').next()?.trim())?;
-        let opener = Opener::new(&key);
+        let key = SrtpKey::from_base64(SUITE, inline.split('|').next()?.trim())?;
+        let opener = InboundSrtp::new(&key);
         self.theirs = Some((key, opener));
         let is_secure = formats.starts_with("RTP/SAVP ");
         is_secure.then_some(SocketAddr::new(ip, port.parse().ok()?))

@@ -10,10 +10,10 @@ use rand_core::Rng;
 
 use super::MAX_CONTROL;
 use super::allocation::{AllocationEvent, Stray};
-use super::gate::Verdict;
 use super::leg::{FarLeg, Phase};
 use super::peer::{Peer, PeerOutput};
-use super::relays;
+use super::permissions::Verdict;
+use super::relayed_addresses;
 use super::terms::{FarEvent, FarFault, FarLocal, FarOutput};
 
 /// How long the other side may be silent. It sends sound all the time, and RTCP and ICE checks beside it.
@@ -166,7 +166,9 @@ impl FarLeg {
         // A server that hands us our own address as a relay would have us tell it to the other side.
         let mapped = self.allocation.mapped().map(|mapped| mapped.ip());
         let ours = relay.ip() == self.own_ip || Some(relay.ip()) == mapped;
-        if !relays::is_usable(relay, self.private_relays) || (ours && !self.private_relays) {
+        if !relayed_addresses::is_usable(relay, self.private_relays)
+            || (ours && !self.private_relays)
+        {
             self.fail(FarFault::Relay, now);
             return;
         }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use rand_core::Rng;
 
-use super::phone::Carried;
-use crate::figures::{Meter, Reason};
-use crate::rewrite::{Arrival, Numbers, Rewriter, Rewritten};
+use super::agreed::Carried;
+use crate::near::rewrite::{Arrival, Numbers, Rewriter, Rewritten};
 use crate::sequence::ahead;
+use crate::stats::{Meter, Reason};
 use crate::video::MAX_BITS;
 
 /// One direction.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rewrite::{Arrival, Rewritten};
+use crate::near::rewrite::{Arrival, Rewritten};
 
 /// The figures of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use rand_core::SeedableRng;
 
 use crate::description::Description;
 use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
-use crate::figures::Figures;
+use crate::near::dtmf_receiver::Pressed;
 use crate::near::{Microphone, NearLeg, NearTerms};
-use crate::overheard::Pressed;
 use crate::rtp::is_control;
+use crate::stats::Figures;
 use crate::video::is_far_payload_type;
 
 /// A call's media.

@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use crate::figures::Reason;
 use crate::srtp::{ControlOpener, ControlSealer, KeyPair, OpenError, Opener, Sealer};
+use crate::stats::Reason;
 
 /// The state of SRTP and SRTCP under agreed keys.
 pub(super) struct Lock {

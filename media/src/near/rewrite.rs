@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
-use crate::figures::Reason;
 use crate::sequence::{Place, Window, is_later};
+use crate::stats::Reason;
 
 /// The numbers of one packet, of the source's making.
 #[derive(Clone, Copy, Debug)]

@@ -3,18 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::lane::Lane;
-use super::lock::Lock;
+use super::direction::Lane;
+use super::srtp_context::Lock;
 use super::{Microphone, RtcpAt};
 use crate::codec::Codec;
 use crate::far::RtpPacket;
-use crate::figures::Reason;
-use crate::keys::Keys;
-use crate::latch::Latch;
-use crate::rewrite::Numbers;
-use crate::rtcp::{self, Heard};
+use crate::near::dtmf_sender::Keys;
+use crate::near::latch::Latch;
+use crate::near::rewrite::Numbers;
+use crate::near::rtcp::{self, Heard};
 use crate::rtp::{Datagram, MAX_PAYLOAD, MAX_VIDEO_PAYLOAD, Packet, RtpError};
 use crate::srtp::KeyPair;
+use crate::stats::Reason;
 use crate::video::{CLOCK, VideoFormat};
 
 /// One agreed format: its numbers on both sides, and its clock.

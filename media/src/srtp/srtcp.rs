@@ -11,9 +11,9 @@ use subtle::ConstantTimeEq;
 
 use super::OpenError;
 use super::cipher::{Cipher, Place, counter_iv, galois_nonce};
+use super::context::{MOST_SOURCES, Source};
 use super::derive::apply;
 use super::key::Key;
-use super::stream::{MOST_SOURCES, Source};
 
 /// Encrypts what goes to the phone.
 pub struct ControlSealer {
