@@ -15,7 +15,7 @@ use ringfence::turn::servers::TurnServers;
 use ringfence::turn::{SendOutcome, TurnDialError, TurnEndpoint, TurnSocket, TurnTarget};
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::turn::service::EmbeddedTurn;
-use ringfence_media::far::FarFault;
+use ringfence_media::far::FarLegError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -73,7 +73,7 @@ async fn a_private_relayed_address_is_refused_unless_allowed() {
     let fault = probe(&servers(&url, "right", false).await)
         .await
         .unwrap_err();
-    assert_eq!(fault, TurnProbeError::Refused(FarFault::Relay));
+    assert_eq!(fault, TurnProbeError::Refused(FarLegError::RelayedAddress));
     assert!(!fault.is_final());
 }
 

@@ -1,10 +1,8 @@
-//! A whole call's media: the near leg (the phone's RTP) and the far leg (WebRTC through the
-//! relays), packet by packet.
+//! The media of one call: passes packets between the near leg (the phone's RTP) and the far leg (WebRTC over TURN).
 //!
-//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the
-//! phone in the [`Talk::poll`] that meets it. Neither clock nor socket is here; the shell owns a
-//! near socket and one to the TURN server. Calls, rings and who may hear whom are the engine's to
-//! decide: it says when the microphone opens.
+//! It keeps no queue: a phone's packet goes into the far leg at once, and a far packet reaches the phone in the
+//! [`Bridge::poll`] that meets it. The shell owns the sockets, one to the phone and one to the TURN server. The engine
+//! decides about the call, and when the microphone opens.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,90 +11,91 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::description::Description;
-use crate::far::{FarError, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role};
-use crate::near::dtmf_receiver::Pressed;
-use crate::near::{Microphone, NearLeg, NearTerms};
+use crate::MediaTimer;
+use crate::description::{Description, LocalEndpoint};
+use crate::far::{FarConnectError, FarEvent, FarLeg, FarLegError, FarOutput, Role};
+use crate::near::{KeyPress, Microphone, NearLeg};
+use crate::negotiate::NegotiatedMedia;
 use crate::rtp::is_control;
-use crate::stats::Figures;
+use crate::stats::MediaStats;
 use crate::video::is_far_payload_type;
 
-/// A call's media.
-pub struct Talk {
+/// The media of one call: a back-to-back user agent's media plane.
+pub struct Bridge {
     far: FarLeg,
     near: NearLeg,
-    /// The latest time told, which [`Talk::poll`] goes by.
+    /// The time of the latest input, which [`Bridge::poll`] uses.
     now: Option<Instant>,
     /// When the far leg was connected, if it ever was.
     connected: Option<Instant>,
-    /// Closed or failed: no sound passes any more.
+    /// Closed or failed: no media passes any more.
     ended: bool,
     microphone_open: bool,
-    first_sound: FirstSound,
+    first_audio: FirstAudio,
 }
 
-/// What to do next.
+/// What the owner of a bridge has to do next.
 #[derive(Clone, PartialEq, Eq)]
-pub enum TalkOutput {
-    /// Bytes for the TURN server and nobody else: one datagram, or the next bytes of the stream.
+pub enum BridgeOutput {
+    /// Bytes for the TURN server: one datagram, or the next bytes of the stream.
     ToServer(Vec<u8>),
-    /// A datagram from the near socket to the phone.
+    /// A datagram from the near socket for audio to the phone.
     ToPhone {
-        /// Where the phone hears.
+        /// Its destination.
         to: SocketAddr,
         /// One packet of RTP or RTCP.
         bytes: Vec<u8>,
     },
-    /// A datagram from the near socket for moving pictures to the phone.
+    /// A datagram from the near socket for video to the phone.
     VideoToPhone {
-        /// Where the phone sees.
+        /// Its destination.
         to: SocketAddr,
-        /// One packet.
+        /// One packet of RTP or RTCP.
         bytes: Vec<u8>,
     },
-    /// Something for the owner of the call.
-    Event(TalkEvent),
+    /// Something that the call must know.
+    Event(BridgeEvent),
 }
 
 /// What happened to a call's media.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum TalkEvent {
-    /// The relay is ours; the other engine can be told ([`Description::of`]).
-    Allocated(FarLocal),
-    /// Sound can flow both ways.
+pub enum BridgeEvent {
+    /// The allocation stands; the other engine can be told of it ([`Description::of`]).
+    Allocated(LocalEndpoint),
+    /// Media can flow both ways.
     Connected,
     /// The data channel is open.
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
-    /// A key was pressed on the other side, which said so within its sound (RFC 4733), and the phone has not agreed to hear it
-    /// so.
-    Pressed {
-        /// 0 to 15.
+    /// A key was pressed on the other side and came in-band (RFC 4733), and the phone has not agreed to telephone events.
+    Dtmf {
+        /// The telephone event, 0 to 15.
         event: u8,
         /// How long, in milliseconds.
         millis: u16,
     },
-    /// The first packet of the other side's sound went to the phone. Once a call.
-    FirstSound,
-    /// The far leg is dead; nothing but `Closed` follows.
-    Failed(FarFault),
-    /// Nothing more will come: the talk can be dropped.
+    /// The first packet of the other side's audio went to the phone. Once per call.
+    FirstAudio,
+    /// The far leg is dead; only `Closed` follows.
+    Failed(FarLegError),
+    /// Nothing more will come: the bridge can be dropped.
     Closed,
 }
 
-/// Whether the phone has been given sound.
+/// Whether the phone got audio of the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FirstSound {
+enum FirstAudio {
     Awaited,
-    /// Its packet is out, and the event is next.
-    Given,
-    Told,
+    /// The first packet is out; the event comes next.
+    Passed,
+    Reported,
 }
 
-impl Talk {
-    /// Takes over a far leg, which may have been allocating for a while.
+impl Bridge {
+    /// Takes over a far leg, which may have been made a while ago. `seed` must be fresh: the SSRCs and the first numbers
+    /// towards the phone come from it.
     #[must_use]
     pub fn new(far: FarLeg, seed: [u8; 32]) -> Self {
         Self {
@@ -106,7 +105,7 @@ impl Talk {
             connected: None,
             ended: false,
             microphone_open: false,
-            first_sound: FirstSound::Awaited,
+            first_audio: FirstAudio::Awaited,
         }
     }
 
@@ -122,43 +121,43 @@ impl Talk {
         self.far.handle_turn_closed(now);
     }
 
-    /// A datagram from the near socket. Whatever is not the phone's sound in an agreed format is
-    /// counted and dropped.
+    /// A datagram from the near socket for audio. Packets that are not the phone's, or not in an agreed format, are counted
+    /// and dropped.
     pub fn handle_rtp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        if let Some(packet) = self.near.hear(from, bytes, self.microphone(), now) {
+        if let Some(packet) = self.near.audio.read(from, bytes, self.microphone(), now) {
             self.far.write_rtp(packet, now);
         }
     }
 
-    /// A datagram from the port beside the near socket, where a phone's RTCP comes that does not look where we want it.
+    /// A datagram from the port after the near socket's, to which a phone sends RTCP that ignores our `a=rtcp` line.
     pub fn handle_rtcp(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         if is_control(bytes) {
             self.handle_rtp(from, bytes, now);
         }
     }
 
-    /// A datagram from the near socket for moving pictures, or from the one beside it for RTCP. The camera is open
-    /// when the microphone is.
+    /// A datagram from the near socket for video, or from the port after it for RTCP. Video passes when the microphone is
+    /// open.
     pub fn handle_video(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         self.now = Some(now);
-        if let Some(packet) = self.near.see(from, bytes, self.microphone(), now) {
+        if let Some(packet) = self.near.video.read(from, bytes, self.microphone(), now) {
             self.far.write_rtp(packet, now);
         }
-        self.wish(now);
+        self.forward_keyframe_request(now);
     }
 
-    /// Time has passed: to be called at the latest at [`Talk::next_alarm`].
+    /// Time has passed: to be called at the latest at [`Bridge::next_timeout`].
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = Some(now);
         self.far.handle_timeout(now);
     }
 
-    /// The terms agreed with the phone; again after each re-INVITE.
-    pub fn attach_phone(&mut self, near: NearTerms, now: Instant) {
+    /// Takes what was agreed with the phone; again after each re-INVITE.
+    pub fn attach_phone(&mut self, media: NegotiatedMedia, now: Instant) {
         self.now = Some(now);
-        self.near.attach(near);
-        self.wish(now);
+        self.near.attach(media);
+        self.forward_keyframe_request(now);
     }
 
     /// Connects to the other engine, in the given role.
@@ -170,22 +169,22 @@ impl Talk {
         remote: &Description,
         role: Role,
         now: Instant,
-    ) -> Result<(), FarError> {
+    ) -> Result<(), FarConnectError> {
         self.now = Some(now);
         self.far.connect(remote, role, now)
     }
 
-    /// Lets the phone's sound out from now on. Until then none of it goes anywhere.
+    /// Lets the phone's media pass from now on. Until then it is dropped.
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);
         self.microphone_open = true;
-        self.begin_pictures();
+        self.request_first_keyframe();
     }
 
-    /// Says a key press to the phone within its sound (RFC 4733): an event from 0 to 15, and its length in milliseconds.
-    /// False if the phone has not agreed to hear it so, or too many wait.
-    pub fn press(&mut self, event: u8, millis: u16) -> bool {
-        self.near.press(event, millis)
+    /// Sends a key press to the phone in-band (RFC 4733): an event from 0 to 15, and its length in milliseconds. False if
+    /// the phone has not agreed to telephone events, or too many wait.
+    pub fn send_dtmf(&mut self, event: u8, millis: u16) -> bool {
+        self.near.audio.send_dtmf(event, millis)
     }
 
     /// Sends a message on the data channel; false if that is not open.
@@ -194,8 +193,7 @@ impl Talk {
         self.far.send_control(bytes, now)
     }
 
-    /// Ends the call's media: no sound passes any more, and the relay is given back with the next
-    /// [`Talk::poll`].
+    /// Ends the call's media: nothing passes any more, and the allocation is deleted with the next [`Bridge::poll`].
     pub fn close(&mut self, now: Instant) {
         self.now = Some(now);
         self.ended = true;
@@ -203,40 +201,40 @@ impl Talk {
     }
 
     /// The next thing to do, until `None`.
-    pub fn poll(&mut self) -> Option<TalkOutput> {
-        if self.first_sound == FirstSound::Given {
-            self.first_sound = FirstSound::Told;
-            return Some(TalkOutput::Event(TalkEvent::FirstSound));
+    pub fn poll(&mut self) -> Option<BridgeOutput> {
+        if self.first_audio == FirstAudio::Passed {
+            self.first_audio = FirstAudio::Reported;
+            return Some(BridgeOutput::Event(BridgeEvent::FirstAudio));
         }
         loop {
-            if let Some(output) = self.tell_phone() {
+            if let Some(output) = self.poll_near() {
                 return Some(output);
             }
             let event = match self.far.poll()? {
-                FarOutput::ToServer(bytes) => return Some(TalkOutput::ToServer(bytes)),
+                FarOutput::ToServer(bytes) => return Some(BridgeOutput::ToServer(bytes)),
                 FarOutput::Event(event) => event,
             };
-            if let Some(output) = self.pass(event) {
+            if let Some(output) = self.handle_far(event) {
                 return Some(output);
             }
         }
     }
 
-    /// When to call [`Talk::handle_timeout`], and why.
+    /// When to call [`Bridge::handle_timeout`], and why.
     #[must_use]
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let near = self.near.next_alarm().filter(|_| !self.ended);
-        let near = near.map(|at| (at, "reports to the phone"));
-        let alarms = [self.far.next_alarm(), near];
-        alarms.into_iter().flatten().min_by_key(|(at, _)| *at)
+    pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
+        let near = self.near.next_timeout().filter(|_| !self.ended);
+        let near = near.map(|at| (at, MediaTimer::RtcpReport));
+        let times = [self.far.next_timeout(), near];
+        times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// What happened so far.
+    /// The statistics so far.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        let (from_phone, to_phone) = self.near.figures();
-        let (video_from_phone, video_to_phone) = self.near.video_figures();
-        Figures {
+    pub fn stats(&self) -> MediaStats {
+        let (from_phone, to_phone) = self.near.audio.stats();
+        let (video_from_phone, video_to_phone) = self.near.video.stats();
+        MediaStats {
             from_phone,
             to_phone,
             video_from_phone,
@@ -246,27 +244,27 @@ impl Talk {
         }
     }
 
-    /// What the phone is to be told about its streams.
-    fn tell_phone(&mut self) -> Option<TalkOutput> {
+    /// RTCP that is due to the phone.
+    fn poll_near(&mut self) -> Option<BridgeOutput> {
         let now = self.now.filter(|_| !self.ended)?;
-        if let Some((to, bytes)) = self.near.poll_sound(now) {
-            return Some(TalkOutput::ToPhone { to, bytes });
+        if let Some((to, bytes)) = self.near.audio.poll_report(now) {
+            return Some(BridgeOutput::ToPhone { to, bytes });
         }
-        let (to, bytes) = self.near.poll_video(now)?;
-        Some(TalkOutput::VideoToPhone { to, bytes })
+        let (to, bytes) = self.near.poll_video_rtcp(now)?;
+        Some(BridgeOutput::VideoToPhone { to, bytes })
     }
 
-    /// Pictures that the phone has sent so far are lost, and the next ones build on them.
-    fn begin_pictures(&mut self) {
+    /// Requests a keyframe when video begins to pass: the frames before were dropped, and later frames build on them.
+    fn request_first_keyframe(&mut self) {
         if self.microphone() == Microphone::Open {
-            self.near.ask_picture();
+            self.near.video.request_keyframe();
         }
     }
 
-    /// Tells the other side that the phone needs a whole picture, once anything of the phone's may be told.
-    fn wish(&mut self, now: Instant) {
-        if self.microphone() == Microphone::Open && self.near.takes_wish(now) {
-            self.far.want_picture(now);
+    /// Passes the phone's keyframe request on, once the other side may learn anything of the phone.
+    fn forward_keyframe_request(&mut self, now: Instant) {
+        if self.microphone() == Microphone::Open && self.near.video.takes_keyframe_request(now) {
+            self.far.request_keyframe(now);
         }
     }
 
@@ -279,54 +277,54 @@ impl Talk {
         }
     }
 
-    fn pass(&mut self, event: FarEvent) -> Option<TalkOutput> {
+    fn handle_far(&mut self, event: FarEvent) -> Option<BridgeOutput> {
         let event = match event {
             FarEvent::Rtp(_) if self.ended => return None,
             FarEvent::Rtp(packet) if is_far_payload_type(packet.payload_type) => {
-                let (to, bytes) = self.near.show(&packet, self.now?)?;
-                return Some(TalkOutput::VideoToPhone { to, bytes });
+                let (to, bytes) = self.near.video.write(&packet, self.now?)?;
+                return Some(BridgeOutput::VideoToPhone { to, bytes });
             }
             FarEvent::Rtp(packet) => {
-                if let Some(Pressed { event, millis }) = self.near.overhear(&packet) {
-                    return Some(TalkOutput::Event(TalkEvent::Pressed { event, millis }));
+                if let Some(KeyPress { event, millis }) = self.near.receive_dtmf(&packet) {
+                    return Some(BridgeOutput::Event(BridgeEvent::Dtmf { event, millis }));
                 }
-                let (to, bytes) = self.near.play(&packet, self.now?)?;
-                if self.first_sound == FirstSound::Awaited {
-                    self.first_sound = FirstSound::Given;
+                let (to, bytes) = self.near.audio.write(&packet, self.now?)?;
+                if self.first_audio == FirstAudio::Awaited {
+                    self.first_audio = FirstAudio::Passed;
                 }
-                return Some(TalkOutput::ToPhone { to, bytes });
+                return Some(BridgeOutput::ToPhone { to, bytes });
             }
             FarEvent::Connected => {
                 self.connected = self.now;
-                self.begin_pictures();
-                TalkEvent::Connected
+                self.request_first_keyframe();
+                BridgeEvent::Connected
             }
-            FarEvent::Failed(fault) => {
+            FarEvent::Failed(error) => {
                 self.ended = true;
-                TalkEvent::Failed(fault)
+                BridgeEvent::Failed(error)
             }
-            FarEvent::Allocated(local) => TalkEvent::Allocated(local),
-            FarEvent::PictureWanted => {
-                self.near.ask_picture();
+            FarEvent::Allocated(local) => BridgeEvent::Allocated(local),
+            FarEvent::KeyframeRequested => {
+                self.near.video.request_keyframe();
                 return None;
             }
-            FarEvent::ControlOpen => TalkEvent::ControlOpen,
-            FarEvent::Control(bytes) => TalkEvent::Control(bytes),
-            FarEvent::Closed => TalkEvent::Closed,
+            FarEvent::ControlOpen => BridgeEvent::ControlOpen,
+            FarEvent::Control(bytes) => BridgeEvent::Control(bytes),
+            FarEvent::Closed => BridgeEvent::Closed,
         };
-        Some(TalkOutput::Event(event))
+        Some(BridgeOutput::Event(event))
     }
 }
 
-impl fmt::Debug for Talk {
+impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Talk")
+        f.debug_struct("Bridge")
             .field("connected", &self.connected.is_some())
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for TalkOutput {
+impl fmt::Debug for BridgeOutput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ToServer(bytes) => write!(f, "ToServer({} bytes)", bytes.len()),

@@ -1,15 +1,63 @@
-//! What happens to a call's sound and moving pictures, as bytes and time: no socket, no clock, no runtime.
+//! The media of a call as bytes and time: no socket, no clock, no runtime.
 //!
-//! - [`sdp`] reads and writes what a phone and we say about sound; [`negotiate`] picks one format
-//!   for both phones.
-//! - [`srtp`] is encrypted sound between a phone and us.
-//! - [`bridge`] is one call: the near leg (the phone's RTP) and the [`far`] leg (relay-only WebRTC),
-//!   packet by packet.
-//! - [`description`] is what one engine tells the other, [`codec`] and [`video`] the formats, [`stats`] what
-//!   happened, [`mos`] how good that sounds, [`rtp`] a phone's packets.
+//! A call has two legs. The **near leg** is the phone side: RTP or SRTP on the local network. The **far leg** is the WebRTC
+//! side: ICE, DTLS and SRTP to the other engine, over a TURN allocation and no other path. A [`Bridge`] passes packets
+//! between the two. Nothing is transcoded: [`sdp`] reads the phone's SDP, [`negotiate`] finds the format that both phones
+//! know, and [`description`] is what one engine tells the other in place of SDP.
 //!
-//! A machine is driven alike everywhere: `handle_*(.., now)`, then `poll` until `None`, then
-//! `next_alarm`.
+//! # Where things are
+//!
+//! - [`bridge`]: one call's media, the type that an owner drives. [`stats`]: its packet counts, losses and jitter;
+//!   [`mos`]: the opinion score that follows from them.
+//! - [`far`]: the far leg. Only this folder knows str0m and turn-client-proto.
+//! - [`near`]: the near leg: symmetric RTP, renumbering, telephone events, RTCP.
+//! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
+//!   end of the call as bytes for the other engine.
+//! - [`codec`] and [`video`]: the formats that a call may carry. [`g711`]: the one codec that is also implemented, for
+//!   the built-in phone.
+//! - [`rtp`]: RTP packets as bytes. [`srtp`]: SRTP and SRTCP between phone and engine.
+//!
+//! # The run loop
+//!
+//! [`Bridge`] and [`far::FarLeg`] are driven alike: give an input with a `handle_*` method, call `poll` until it returns
+//! `None`, and call `handle_timeout` when the time of `next_timeout` has come.
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use ringfence_media::far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport};
+//! use ringfence_media::{Bridge, BridgeEvent, BridgeOutput};
+//!
+//! let turn = TurnAccess {
+//!     addr: "203.0.113.1:3478".parse()?,
+//!     transport: TurnTransport::Udp,
+//!     username: "1800000000:a7f3".to_owned(),
+//!     password: TurnPassword::new("secret".to_owned()),
+//! };
+//! let local = "192.0.2.7:40000".parse()?;
+//! let config = FarConfig { turn, local, allow_private_addresses: false };
+//!
+//! // In a program these seeds come from the system's generator, and time from its clock.
+//! let now = Instant::now();
+//! let mut bridge = Bridge::new(FarLeg::new(config, [1; 32], now), [2; 32]);
+//!
+//! let mut to_server = 0;
+//! while let Some(output) = bridge.poll() {
+//!     match output {
+//!         BridgeOutput::ToServer(_bytes) => to_server += 1,
+//!         BridgeOutput::ToPhone { .. } | BridgeOutput::VideoToPhone { .. } => {}
+//!         BridgeOutput::Event(BridgeEvent::Allocated(_)) => { /* tell the other engine */ }
+//!         BridgeOutput::Event(_) => {}
+//!     }
+//! }
+//! assert_eq!(to_server, 1, "the Allocate request");
+//!
+//! // No reply: the request is retransmitted at the next timeout.
+//! let (at, _timer) = bridge.next_timeout().expect("the TURN client waits for a reply");
+//! bridge.handle_timeout(at);
+//! assert!(matches!(bridge.poll(), Some(BridgeOutput::ToServer(_))));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
 
 pub mod bridge;
 pub mod codec;
@@ -24,16 +72,17 @@ pub mod sdp;
 mod sequence;
 pub mod srtp;
 pub mod stats;
+mod timer;
 pub mod video;
 
-pub use bridge::{Talk, TalkEvent, TalkOutput};
+pub use bridge::{Bridge, BridgeEvent, BridgeOutput};
 pub use codec::Codec;
-pub use description::{Description, DescriptionError, Video};
-pub use near::{NearTerms, RtcpAt, VideoTerms};
-pub use negotiate::choose;
-pub use sdp::{Direction, OwnMedia, OwnVideo, PhoneMedia, SdpError, Unacceptable};
+pub use description::{Description, DescriptionError, LocalEndpoint, VideoDescription};
+pub use negotiate::{KeyframeFeedback, NegotiatedMedia, NegotiatedVideo, RtcpDestination, choose};
+pub use sdp::{MediaDirection, NotAcceptableError, OwnMedia, OwnVideo, PhoneMedia, SdpError};
 pub use srtp::Srtp;
-pub use stats::Figures;
+pub use stats::MediaStats;
+pub use timer::MediaTimer;
 pub use video::{VideoFormat, choose_video};
 
 /// Where a test's time begins; from there on it is moved by hand.

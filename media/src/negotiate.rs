@@ -1,30 +1,103 @@
-//! Which format a call uses, agreed between two phones that never see each other's SDP (RFC 3264
-//! section 6).
+//! The result of offer and answer: the one format that a call uses, and what the near leg has to know of its phone.
 //!
-//! Nothing is transcoded, so it must be one that both know.
+//! The two phones never see each other's SDP (RFC 3264 section 6), and nothing is transcoded, so the format must be one
+//! that both know.
+
+use std::net::SocketAddr;
 
 use crate::codec::Codec;
+use crate::srtp::SrtpKeyPair;
+use crate::video::VideoFormat;
 
-/// One format for sound, and the one for keypad digits that goes with it, out of what was `offered`
-/// and what the other phone `answered`.
+/// What was agreed with the phone, and its addresses. [`PhoneMedia::negotiated`](crate::PhoneMedia::negotiated) makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedMedia {
+    /// The near socket's address: on loopback, any address of this machine may be the phone's.
+    pub local: SocketAddr,
+    /// The address in the phone's SDP.
+    pub remote: SocketAddr,
+    /// The agreed formats, with the phone's payload types.
+    pub codecs: Vec<(Codec, u8)>,
+    /// Whether the phone wants to receive audio for now; it does not while it holds the call.
+    pub receives: bool,
+    /// Where the phone wants RTCP.
+    pub rtcp: RtcpDestination,
+    /// The agreed keys; `None` for plain RTP.
+    pub keys: Option<SrtpKeyPair>,
+    /// Video, if it was agreed.
+    pub video: Option<NegotiatedVideo>,
+}
+
+/// What was agreed with the phone about video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedVideo {
+    /// The address of the near socket for video.
+    pub local: SocketAddr,
+    /// The address in the phone's SDP.
+    pub remote: SocketAddr,
+    /// Where the phone wants RTCP.
+    pub rtcp: RtcpDestination,
+    /// The agreed format, with the phone's payload type.
+    pub format: (VideoFormat, u8),
+    /// Whether the phone wants to receive video for now.
+    pub receives: bool,
+    /// How the phone can be asked for a keyframe.
+    pub feedback: KeyframeFeedback,
+    /// The agreed keys; `None` for plain RTP.
+    pub keys: Option<SrtpKeyPair>,
+}
+
+/// Where a phone wants RTCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RtcpDestination {
+    /// At the port after that of RTP (RFC 3550 section 11).
+    #[default]
+    NextPort,
+    /// At the port of RTP itself (RFC 5761).
+    SamePort,
+    /// At the address in its SDP (RFC 3605).
+    Elsewhere(SocketAddr),
+}
+
+impl RtcpDestination {
+    /// The destination that `a=rtcp-mux` and `a=rtcp` together mean.
+    pub(crate) fn of(is_mux: bool, elsewhere: Option<SocketAddr>) -> Self {
+        match (is_mux, elsewhere) {
+            (true, _) => Self::SamePort,
+            (false, Some(at)) => Self::Elsewhere(at),
+            (false, None) => Self::NextPort,
+        }
+    }
+}
+
+/// The keyframe requests that a phone says it understands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyframeFeedback {
+    /// Picture loss indication (RFC 4585 section 6.3.1).
+    pub pli: bool,
+    /// Full intra request (RFC 5104 section 4.3.1).
+    pub fir: bool,
+}
+
+/// One audio format, and the telephone-event format that goes with it, out of what was `offered` and what the other
+/// phone `answered`.
 ///
-/// The answerer's order decides. `None` when the two have no format for sound in common. Digits
-/// should run on the clock of the sound beside them (RFC 4733 section 2.1), but several phones
-/// offer 8 kHz digits alone beside Opus: when both sides have no better, that is taken, since the
-/// two phones would do the same to each other directly.
+/// The answerer's order decides. `None` when the two have no audio format in common. Telephone events should run on the
+/// clock of the audio (RFC 4733 section 2.1), but several phones offer them at 8 kHz alone beside Opus: when both sides
+/// have nothing better, that is taken, since the two phones would do the same to each other directly.
 #[must_use]
 pub fn choose(offered: &[Codec], answered: &[Codec]) -> Option<Vec<Codec>> {
     let mut common = answered
         .iter()
         .copied()
         .filter(|codec| offered.contains(codec));
-    let sound = common.clone().find(|codec| !codec.is_events())?;
-    let other_clock = |events: &Codec| events.clock() != sound.clock();
+    let audio = common.clone().find(|codec| !codec.is_events())?;
+    let other_clock = |events: &Codec| events.clock() != audio.clock();
     let events = common
         .by_ref()
         .filter(|codec| codec.is_events())
         .min_by_key(other_clock);
-    Some(std::iter::once(sound).chain(events).collect())
+    Some(std::iter::once(audio).chain(events).collect())
 }
 
 #[cfg(test)]

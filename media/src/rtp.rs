@@ -6,7 +6,7 @@
 
 /// One RTP packet, reduced to what may cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
+pub struct RtpPacket<'a> {
     /// What the payload is, 0 to 127, as agreed by SDP.
     pub payload_type: u8,
     /// For sound: the first packet after silence (RFC 3551 section 4.1).
@@ -23,9 +23,9 @@ pub struct Packet<'a> {
 
 /// What a datagram on a phone's RTP port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Datagram<'a> {
+pub enum RtpDatagram<'a> {
     /// Sound or keypad digits.
-    Rtp(Packet<'a>),
+    Rtp(RtpPacket<'a>),
     /// A report about it.
     Rtcp,
 }
@@ -48,7 +48,7 @@ pub enum RtpError {
     TooLong,
 }
 
-impl<'a> Datagram<'a> {
+impl<'a> RtpDatagram<'a> {
     /// Reads a datagram, telling RTP from RTCP by its second byte (RFC 5761 section 4).
     ///
     /// # Errors
@@ -83,7 +83,7 @@ impl<'a> Datagram<'a> {
             .ok_or(RtpError::Truncated)?;
         match payload.len() {
             0 => Err(RtpError::Empty),
-            length if length <= most_bytes => Ok(Self::Rtp(Packet {
+            length if length <= most_bytes => Ok(Self::Rtp(RtpPacket {
                 payload_type: kind & 0x7f,
                 marker: kind & 0x80 != 0,
                 sequence: u16::from_be_bytes([s0, s1]),
@@ -96,7 +96,7 @@ impl<'a> Datagram<'a> {
     }
 }
 
-impl Packet<'_> {
+impl RtpPacket<'_> {
     /// The packet as bytes: the twelve bytes of a bare header, then the payload.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -180,8 +180,8 @@ mod tests {
         0x80, 0x88, 0x12, 0x34, 0, 0, 0, 160, 0xca, 0xfe, 0xba, 0xbe, 1, 2, 3, 4,
     ];
 
-    fn bare() -> Packet<'static> {
-        Packet {
+    fn bare() -> RtpPacket<'static> {
+        RtpPacket {
             payload_type: 8,
             marker: true,
             sequence: 0x1234,
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_bare_packet_is_read_and_written() {
-        assert_eq!(Datagram::read(&BARE), Ok(Datagram::Rtp(bare())));
+        assert_eq!(RtpDatagram::read(&BARE), Ok(RtpDatagram::Rtp(bare())));
         assert_eq!(bare().to_bytes(), BARE);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         bytes.extend([0xbe, 0xde, 0, 1, 8, 8, 8, 8]);
         bytes.extend([1, 2, 3, 4]);
         bytes.extend([0, 0, 3]);
-        assert_eq!(Datagram::read(&bytes), Ok(Datagram::Rtp(bare())));
+        assert_eq!(RtpDatagram::read(&bytes), Ok(RtpDatagram::Rtp(bare())));
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
             let mut bytes = BARE;
             bytes[0] |= 0x20;
             bytes[15] = count;
-            assert_eq!(Datagram::read(&bytes), Err(error), "{count}");
+            assert_eq!(RtpDatagram::read(&bytes), Err(error), "{count}");
         }
     }
 
@@ -227,23 +227,26 @@ mod tests {
     fn lists_that_reach_beyond_the_end_are_refused() {
         let mut sources = BARE;
         sources[0] |= 15;
-        assert_eq!(Datagram::read(&sources), Err(RtpError::Truncated));
+        assert_eq!(RtpDatagram::read(&sources), Err(RtpError::Truncated));
         let mut extension = BARE;
         extension[0] |= 0x10;
-        assert_eq!(Datagram::read(&extension), Err(RtpError::Truncated));
-        assert_eq!(Datagram::read(&extension[..14]), Err(RtpError::Truncated));
+        assert_eq!(RtpDatagram::read(&extension), Err(RtpError::Truncated));
+        assert_eq!(
+            RtpDatagram::read(&extension[..14]),
+            Err(RtpError::Truncated)
+        );
     }
 
     #[test]
     fn reports_are_recognised_whatever_their_kind() {
         for kind in 200..=207 {
             assert_eq!(
-                Datagram::read(&[0x80, kind, 0, 1, 0, 0, 0, 1]),
-                Ok(Datagram::Rtcp)
+                RtpDatagram::read(&[0x80, kind, 0, 1, 0, 0, 0, 1]),
+                Ok(RtpDatagram::Rtcp)
             );
             assert_eq!(
-                Datagram::read(&[[0x81, kind, 0, 7], [0; 4], [0; 4], [0; 4]].concat()),
-                Ok(Datagram::Rtcp)
+                RtpDatagram::read(&[[0x81, kind, 0, 7], [0; 4], [0; 4], [0; 4]].concat()),
+                Ok(RtpDatagram::Rtcp)
             );
         }
     }
@@ -253,20 +256,20 @@ mod tests {
         let stun = [
             0x00, 0x01, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         ];
-        assert_eq!(Datagram::read(&stun), Err(RtpError::Version));
-        assert_eq!(Datagram::read(b"\r\n\r\n"), Err(RtpError::Version));
-        assert_eq!(Datagram::read(&[]), Err(RtpError::Truncated));
-        assert_eq!(Datagram::read(&BARE[..11]), Err(RtpError::Truncated));
-        assert_eq!(Datagram::read(&BARE[..12]), Err(RtpError::Empty));
+        assert_eq!(RtpDatagram::read(&stun), Err(RtpError::Version));
+        assert_eq!(RtpDatagram::read(b"\r\n\r\n"), Err(RtpError::Version));
+        assert_eq!(RtpDatagram::read(&[]), Err(RtpError::Truncated));
+        assert_eq!(RtpDatagram::read(&BARE[..11]), Err(RtpError::Truncated));
+        assert_eq!(RtpDatagram::read(&BARE[..12]), Err(RtpError::Empty));
     }
 
     #[test]
     fn payload_has_a_limit() {
         let mut bytes = BARE[..12].to_vec();
         bytes.resize(12 + MAX_PAYLOAD, 1);
-        assert!(Datagram::read(&bytes).is_ok());
+        assert!(RtpDatagram::read(&bytes).is_ok());
         bytes.push(1);
-        assert_eq!(Datagram::read(&bytes), Err(RtpError::TooLong));
+        assert_eq!(RtpDatagram::read(&bytes), Err(RtpError::TooLong));
     }
 
     proptest! {
@@ -275,7 +278,7 @@ mod tests {
             if let Some(first) = bytes.first_mut().filter(|_| rtp) {
                 *first = *first & 0x3f | 0x80;
             }
-            if let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) {
+            if let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) {
                 prop_assert!(!packet.payload.is_empty());
             }
         }
@@ -285,9 +288,9 @@ mod tests {
             payload_type in prop::sample::select((0u8..64).chain(96..128).collect::<Vec<_>>()),
             marker: bool, sequence: u16, timestamp: u32, ssrc: u32, payload in prop::collection::vec(any::<u8>(), 1..300),
         ) {
-            let packet = Packet { payload_type, marker, sequence, timestamp, ssrc, payload: &payload };
+            let packet = RtpPacket { payload_type, marker, sequence, timestamp, ssrc, payload: &payload };
             let bytes = packet.to_bytes();
-            prop_assert_eq!(Datagram::read(&bytes), Ok(Datagram::Rtp(packet)));
+            prop_assert_eq!(RtpDatagram::read(&bytes), Ok(RtpDatagram::Rtp(packet)));
         }
     }
 }

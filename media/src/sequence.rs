@@ -16,7 +16,7 @@ pub(crate) fn is_later(newer: u32, older: u32) -> bool {
 
 /// The latest number of a source, and which of those before it were seen.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window {
+pub(crate) struct SequenceWindow {
     newest: u16,
     /// Bit `n` stands for the number `newest - n`.
     seen: u128,
@@ -24,7 +24,7 @@ pub(crate) struct Window {
 
 /// Where a number falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SequencePlace {
     /// The newest so far, after this many numbers that were not seen.
     Newest {
         /// Numbers skipped, which are lost or late.
@@ -38,7 +38,7 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-impl Window {
+impl SequenceWindow {
     /// A source whose first number is `first`; whatever comes before counts as seen.
     pub(crate) fn starting_with(first: u16) -> Self {
         Self {
@@ -48,21 +48,25 @@ impl Window {
     }
 
     /// Finds the place of a number and remembers it.
-    pub(crate) fn place(&mut self, number: u16) -> Place {
+    pub(crate) fn place(&mut self, number: u16) -> SequencePlace {
         match ahead(number, self.newest) {
             step @ 1..=MAX_AHEAD => {
                 self.seen = self.seen.checked_shl(step.unsigned_abs()).unwrap_or(0) | 1;
                 let skipped = number.wrapping_sub(self.newest).wrapping_sub(1);
                 self.newest = number;
-                Place::Newest { skipped }
+                SequencePlace::Newest { skipped }
             }
             behind @ MAX_BEHIND..=0 => {
                 let bit = 1u128 << behind.unsigned_abs();
                 let known = self.seen & bit != 0;
                 self.seen |= bit;
-                if known { Place::Duplicate } else { Place::Late }
+                if known {
+                    SequencePlace::Duplicate
+                } else {
+                    SequencePlace::Late
+                }
             }
-            _ => Place::Elsewhere,
+            _ => SequencePlace::Elsewhere,
         }
     }
 }
@@ -90,63 +94,63 @@ mod tests {
 
     #[test]
     fn numbers_in_order_skip_nothing() {
-        let mut window = Window::starting_with(65_534);
+        let mut window = SequenceWindow::starting_with(65_534);
         for number in [65_535, 0, 1] {
-            assert_eq!(window.place(number), Place::Newest { skipped: 0 });
+            assert_eq!(window.place(number), SequencePlace::Newest { skipped: 0 });
         }
-        assert_eq!(window.place(5), Place::Newest { skipped: 3 });
+        assert_eq!(window.place(5), SequencePlace::Newest { skipped: 3 });
     }
 
     #[test]
     fn late_numbers_are_taken_once() {
-        let mut window = Window::starting_with(10);
+        let mut window = SequenceWindow::starting_with(10);
         window.place(13);
-        assert_eq!(window.place(12), Place::Late);
-        assert_eq!(window.place(12), Place::Duplicate);
-        assert_eq!(window.place(13), Place::Duplicate);
-        assert_eq!(window.place(10), Place::Duplicate);
-        assert_eq!(window.place(11), Place::Late);
+        assert_eq!(window.place(12), SequencePlace::Late);
+        assert_eq!(window.place(12), SequencePlace::Duplicate);
+        assert_eq!(window.place(13), SequencePlace::Duplicate);
+        assert_eq!(window.place(10), SequencePlace::Duplicate);
+        assert_eq!(window.place(11), SequencePlace::Late);
     }
 
     #[test]
     fn the_memory_ends_where_it_says() {
-        let mut window = Window::starting_with(1_000);
-        assert_eq!(window.place(1_128), Place::Newest { skipped: 127 });
-        assert_eq!(window.place(1_128 - 127), Place::Late);
-        assert_eq!(window.place(1_128 - 128), Place::Elsewhere);
-        assert_eq!(window.place(1_128 + 3_001), Place::Elsewhere);
+        let mut window = SequenceWindow::starting_with(1_000);
+        assert_eq!(window.place(1_128), SequencePlace::Newest { skipped: 127 });
+        assert_eq!(window.place(1_128 - 127), SequencePlace::Late);
+        assert_eq!(window.place(1_128 - 128), SequencePlace::Elsewhere);
+        assert_eq!(window.place(1_128 + 3_001), SequencePlace::Elsewhere);
         assert_eq!(
             window.place(1_128 + 3_000),
-            Place::Newest { skipped: 2_999 }
+            SequencePlace::Newest { skipped: 2_999 }
         );
-        assert_eq!(window.place(1_128 + 3_000 - 127), Place::Late);
+        assert_eq!(window.place(1_128 + 3_000 - 127), SequencePlace::Late);
     }
 
     #[test]
     fn what_comes_before_the_first_number_is_not_taken() {
-        let mut window = Window::starting_with(1_000);
-        assert_eq!(window.place(999), Place::Duplicate);
-        assert_eq!(window.place(873), Place::Duplicate);
+        let mut window = SequenceWindow::starting_with(1_000);
+        assert_eq!(window.place(999), SequencePlace::Duplicate);
+        assert_eq!(window.place(873), SequencePlace::Duplicate);
     }
 
     proptest! {
         #[test]
         fn no_number_is_taken_twice(start: u16, steps in prop::collection::vec(-150i16..150, 0..400)) {
-            let mut window = Window::starting_with(start);
+            let mut window = SequenceWindow::starting_with(start);
             let mut taken = BTreeSet::from([0i64]);
             let mut newest = 0i64;
             for step in steps {
                 let position = newest + i64::from(step);
                 let number = start.wrapping_add(position as u16);
                 match window.place(number) {
-                    Place::Newest { skipped } => {
+                    SequencePlace::Newest { skipped } => {
                         prop_assert_eq!(i64::from(skipped), position - newest - 1);
                         newest = position;
                         prop_assert!(taken.insert(position));
                     }
-                    Place::Late => prop_assert!(taken.insert(position)),
-                    Place::Duplicate => prop_assert!(position < 0 || taken.contains(&position)),
-                    Place::Elsewhere => prop_assert!(position < newest - 127),
+                    SequencePlace::Late => prop_assert!(taken.insert(position)),
+                    SequencePlace::Duplicate => prop_assert!(position < 0 || taken.contains(&position)),
+                    SequencePlace::Elsewhere => prop_assert!(position < newest - 127),
                 }
             }
         }

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ringfence_media::far::{FarConfig, FarLeg, FarLocal, Role, Secret, TurnServer, TurnTransport};
-use ringfence_media::rtp::{Datagram, Packet};
+use ringfence_media::far::{FarConfig, FarLeg, Role, TurnAccess, TurnPassword, TurnTransport};
+use ringfence_media::rtp::{RtpDatagram, RtpPacket};
 use ringfence_media::{
-    Codec, Description, OwnMedia, OwnVideo, Srtp, Talk, TalkEvent, TalkOutput, VideoFormat, choose,
-    sdp,
+    Bridge, BridgeEvent, BridgeOutput, Codec, Description, LocalEndpoint, OwnMedia, OwnVideo, Srtp,
+    VideoFormat, choose, sdp,
 };
 use turn_server_proto::api::{Transmit, TurnServerApi, TurnServerPollRet};
 use turn_server_proto::server::TurnServer as Server;
@@ -30,12 +30,12 @@ fn at(address: &str) -> SocketAddr {
 
 /// One end of the call: an engine's talk, and the phone before it.
 struct End {
-    talk: Talk,
+    bridge: Bridge,
     turn_client: SocketAddr,
     near: SocketAddr,
     phone: SocketAddr,
-    local: Option<FarLocal>,
-    events: Vec<TalkEvent>,
+    local: Option<LocalEndpoint>,
+    events: Vec<BridgeEvent>,
     heard: Vec<Vec<u8>>,
     /// RTCP about its sound.
     reports: Vec<Vec<u8>>,
@@ -59,19 +59,19 @@ struct World {
 impl End {
     fn new(number: u8, now: Instant) -> Self {
         let turn_client = SocketAddr::new([127, 0, 0, 1].into(), 50_000 + u16::from(number));
-        let turn = TurnServer {
+        let turn = TurnAccess {
             addr: at(SERVER),
             transport: TurnTransport::Udp,
             username: "user".into(),
-            password: Secret::new("pass".into()),
+            password: TurnPassword::new("pass".into()),
         };
         let config = FarConfig {
             turn,
             local: turn_client,
-            private_relays: true,
+            allow_private_addresses: true,
         };
         Self {
-            talk: Talk::new(FarLeg::new(config, [number; 32], now), [number + 100; 32]),
+            bridge: Bridge::new(FarLeg::new(config, [number; 32], now), [number + 100; 32]),
             turn_client,
             near: SocketAddr::new([127, 0, 0, 1].into(), 40_000 + u16::from(number)),
             phone: SocketAddr::new([127, 0, 0, 1].into(), 7_000 + u16::from(number)),
@@ -100,9 +100,9 @@ impl End {
         )
     }
 
-    fn packets(&self) -> Vec<Packet<'_>> {
-        let read = |bytes| match Datagram::read(bytes) {
-            Ok(Datagram::Rtp(packet)) => packet,
+    fn packets(&self) -> Vec<RtpPacket<'_>> {
+        let read = |bytes| match RtpDatagram::read(bytes) {
+            Ok(RtpDatagram::Rtp(packet)) => packet,
             other => panic!("{other:?}"),
         };
         self.heard.iter().map(|bytes| read(bytes)).collect()
@@ -155,7 +155,7 @@ impl World {
             (Codec::Events8k, 98),
         ]) + lines;
         let caller = sdp::read_offer(caller_sdp.as_bytes(), Srtp::Off).unwrap();
-        let offer = world.describe(CALLER, caller.formats(), caller.pictures());
+        let offer = world.describe(CALLER, caller.formats(), caller.video_formats());
         let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
         let callee_sdp = callee_sdp + lines;
         let own = [CALLER, CALLEE].map(|end| OwnMedia {
@@ -168,27 +168,27 @@ impl World {
         });
         let callee = sdp::read_answer(callee_sdp.as_bytes(), &own[CALLEE]).unwrap();
         let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
-        let answer = world.describe(CALLEE, chosen.clone(), callee.pictures());
+        let answer = world.describe(CALLEE, chosen.clone(), callee.video_formats());
         assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
         let now = world.now;
         let terms = [
-            caller.terms(&own[CALLER], &chosen),
-            callee.terms(&own[CALLEE], &chosen),
+            caller.negotiated(&own[CALLER], &chosen),
+            callee.negotiated(&own[CALLEE], &chosen),
         ];
         for (end, terms) in world.ends.iter_mut().zip(terms) {
-            end.talk.attach_phone(terms, now);
+            end.bridge.attach_phone(terms, now);
         }
         world.ends[CALLEE]
-            .talk
+            .bridge
             .connect(&offer, Role::Callee, now)
             .unwrap();
         world.ends[CALLER]
-            .talk
+            .bridge
             .connect(&answer, Role::Caller, now)
             .unwrap();
-        world.ends[CALLER].talk.open_microphone(now);
+        world.ends[CALLER].bridge.open_microphone(now);
         if callee_microphone {
-            world.ends[CALLEE].talk.open_microphone(now);
+            world.ends[CALLEE].bridge.open_microphone(now);
         }
         world.run(Duration::from_secs(1));
         world
@@ -206,7 +206,7 @@ impl World {
 
     /// A phone says something, 20 ms after it said the last thing.
     fn speak(&mut self, end: usize, payload_type: u8, sequence: u16, payload: &[u8]) {
-        let packet = Packet {
+        let packet = RtpPacket {
             payload_type,
             marker: false,
             sequence,
@@ -216,7 +216,7 @@ impl World {
         };
         let (phone, now) = (self.ends[end].phone, self.now);
         self.ends[end]
-            .talk
+            .bridge
             .handle_rtp(phone, &packet.to_bytes(), now);
         self.run(Duration::from_millis(20));
     }
@@ -230,7 +230,7 @@ impl World {
             let alarms = self
                 .ends
                 .iter()
-                .filter_map(|end| end.talk.next_alarm())
+                .filter_map(|end| end.bridge.next_timeout())
                 .map(|(at, _)| at);
             let Some(next) = alarms.chain(wire).min().filter(|at| *at <= until) else {
                 break;
@@ -245,8 +245,12 @@ impl World {
                 self.deliver(from, to, &bytes);
             }
             for end in &mut self.ends {
-                if end.talk.next_alarm().is_some_and(|(at, _)| at <= self.now) {
-                    end.talk.handle_timeout(self.now);
+                if end
+                    .bridge
+                    .next_timeout()
+                    .is_some_and(|(at, _)| at <= self.now)
+                {
+                    end.bridge.handle_timeout(self.now);
                 }
             }
             self.drain();
@@ -262,7 +266,7 @@ impl World {
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         if let Some(end) = self.ends.iter_mut().find(|end| end.turn_client == to) {
-            return end.talk.handle_turn(bytes, self.now);
+            return end.bridge.handle_turn(bytes, self.now);
         }
         let time = TurnInstant::ZERO + (self.now - self.start);
         let reply = self.server.recv(
@@ -298,13 +302,13 @@ impl World {
 
     fn drain(&mut self) {
         for end in [CALLER, CALLEE] {
-            while let Some(output) = self.ends[end].talk.poll() {
+            while let Some(output) = self.ends[end].bridge.poll() {
                 match output {
-                    TalkOutput::ToServer(bytes) => {
+                    BridgeOutput::ToServer(bytes) => {
                         self.longest = self.longest.max(bytes.len());
                         self.send(self.ends[end].turn_client, at(SERVER), bytes)
                     }
-                    TalkOutput::ToPhone { to, bytes } => {
+                    BridgeOutput::ToPhone { to, bytes } => {
                         let phone = self.ends[end].phone;
                         if to.port() == phone.port() + 1 {
                             self.ends[end].reports.push(bytes);
@@ -313,12 +317,12 @@ impl World {
                             self.ends[end].heard.push(bytes);
                         }
                     }
-                    TalkOutput::VideoToPhone { to, bytes } => {
+                    BridgeOutput::VideoToPhone { to, bytes } => {
                         assert_eq!(to.ip(), self.ends[end].phone.ip());
                         self.ends[end].seen.push((to.port(), bytes));
                     }
-                    TalkOutput::Event(event) => {
-                        if let TalkEvent::Allocated(local) = &event {
+                    BridgeOutput::Event(event) => {
+                        if let BridgeEvent::Allocated(local) = &event {
                             self.ends[end].local = Some(local.clone());
                         }
                         self.ends[end].events.push(event);
@@ -390,11 +394,11 @@ fn a_closed_microphone_lets_nothing_out() {
     }
     assert_eq!(world.ends[CALLER].heard.len(), 0);
     assert_eq!(
-        world.ends[CALLEE].talk.figures().from_phone.dropped.muted,
+        world.ends[CALLEE].bridge.stats().from_phone.dropped.muted,
         25
     );
     let now = world.now;
-    world.ends[CALLEE].talk.open_microphone(now);
+    world.ends[CALLEE].bridge.open_microphone(now);
     world.speak(CALLEE, 121, 26, b"now");
     world.run(Duration::from_millis(50));
     assert_eq!(world.ends[CALLER].packets()[0].payload, b"now");
@@ -406,7 +410,7 @@ fn the_first_sound_is_told_once() {
     let told = |world: &World| {
         let events = world.ends[CALLEE].events.iter();
         events
-            .filter(|event| **event == TalkEvent::FirstSound)
+            .filter(|event| **event == BridgeEvent::FirstAudio)
             .count()
     };
     assert_eq!(told(&world), 0);
@@ -414,7 +418,7 @@ fn the_first_sound_is_told_once() {
         world.speak(CALLER, 96, sequence, b"voice");
     }
     assert_eq!(told(&world), 1);
-    assert!(world.ends[CALLEE].events.contains(&TalkEvent::Connected));
+    assert!(world.ends[CALLEE].events.contains(&BridgeEvent::Connected));
 }
 
 #[test]
@@ -425,8 +429,8 @@ fn figures_tell_what_was_lost_and_when_it_began() {
     }
     world.run(Duration::from_millis(50));
     let (caller, callee) = (
-        world.ends[CALLER].talk.figures(),
-        world.ends[CALLEE].talk.figures(),
+        world.ends[CALLER].bridge.stats(),
+        world.ends[CALLEE].bridge.stats(),
     );
     assert_eq!((caller.from_phone.passed, caller.from_phone.lost), (36, 4));
     assert_eq!((callee.to_phone.passed, callee.to_phone.lost), (36, 4));
@@ -439,18 +443,18 @@ fn figures_tell_what_was_lost_and_when_it_began() {
 fn control_messages_go_both_ways() {
     let mut world = World::call(true);
     let now = world.now;
-    assert!(world.ends[CALLER].talk.send_control(b"hold", now));
-    assert!(world.ends[CALLEE].talk.send_control(b"bye", now));
+    assert!(world.ends[CALLER].bridge.send_control(b"hold", now));
+    assert!(world.ends[CALLEE].bridge.send_control(b"bye", now));
     world.run(Duration::from_millis(100));
     assert!(
         world.ends[CALLEE]
             .events
-            .contains(&TalkEvent::Control(b"hold".to_vec()))
+            .contains(&BridgeEvent::Control(b"hold".to_vec()))
     );
     assert!(
         world.ends[CALLER]
             .events
-            .contains(&TalkEvent::Control(b"bye".to_vec()))
+            .contains(&BridgeEvent::Control(b"bye".to_vec()))
     );
 }
 
@@ -459,14 +463,14 @@ fn nothing_passes_after_the_end() {
     let mut world = World::call(true);
     world.speak(CALLER, 96, 1, b"voice");
     let now = world.now;
-    world.ends[CALLER].talk.close(now);
+    world.ends[CALLER].bridge.close(now);
     world.run(Duration::from_secs(3));
-    assert_eq!(world.ends[CALLER].events.last(), Some(&TalkEvent::Closed));
+    assert_eq!(world.ends[CALLER].events.last(), Some(&BridgeEvent::Closed));
     let heard = world.ends[CALLEE].heard.len();
     world.speak(CALLER, 96, 2, b"voice");
     world.run(Duration::from_millis(100));
     assert_eq!(world.ends[CALLEE].heard.len(), heard);
-    let figures = world.ends[CALLER].talk.figures();
+    let figures = world.ends[CALLER].bridge.stats();
     assert_eq!(figures.from_phone.dropped.nowhere, 1);
     assert!(figures.connected.is_some(), "figures outlive the call");
 }
@@ -474,7 +478,7 @@ fn nothing_passes_after_the_end() {
 impl World {
     /// A camera sends a packet of so many bytes of picture.
     fn shoot(&mut self, end: usize, sequence: u16, bytes: usize) {
-        let packet = Packet {
+        let packet = RtpPacket {
             payload_type: 100,
             marker: true,
             sequence,
@@ -483,7 +487,7 @@ impl World {
             payload: &vec![3; bytes],
         };
         let now = self.now;
-        let talk = &mut self.ends[end].talk;
+        let talk = &mut self.ends[end].bridge;
         talk.handle_video(at(CAMERA), &packet.to_bytes(), now);
         self.run(Duration::from_millis(20));
     }
@@ -504,7 +508,7 @@ fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
     }
     world.run(Duration::from_millis(100));
     assert_eq!(world.seen(CALLEE), [12 + 1_388, 12 + 100]);
-    let figures = world.ends[CALLER].talk.figures();
+    let figures = world.ends[CALLER].bridge.stats();
     assert_eq!(figures.video_from_phone.dropped.oversized, 1);
     // Below it are 20 or 40 bytes of IP and 8 of UDP.
     assert!(
@@ -538,7 +542,9 @@ fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
     ]
     .concat();
     let now = world.now;
-    world.ends[CALLER].talk.handle_video(at(CAMERA), &wish, now);
+    world.ends[CALLER]
+        .bridge
+        .handle_video(at(CAMERA), &wish, now);
     world.run(Duration::from_secs(1));
     assert_eq!(asked(&world), before + 1);
 }
@@ -549,7 +555,7 @@ fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
     world.shoot(CALLER, 1, 100);
     world.run(Duration::from_millis(100));
     assert_eq!(world.ends[CALLEE].seen.len(), 0);
-    assert_eq!(world.ends[CALLER].talk.figures().video_from_phone.passed, 0);
+    assert_eq!(world.ends[CALLER].bridge.stats().video_from_phone.passed, 0);
 }
 
 #[test]

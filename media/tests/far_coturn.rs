@@ -21,10 +21,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarFault, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret,
-    TurnServer, TurnTransport,
+    FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
+    TurnTransport,
 };
-use ringfence_media::{Codec, Description};
+use ringfence_media::{Codec, Description, LocalEndpoint};
 
 /// A coturn of our own; it ends with the test.
 struct Coturn {
@@ -183,16 +183,16 @@ impl Call {
             let (username, password) =
                 rest_credentials(&secret, Duration::from_secs(600), unix.as_secs(), &mut rng);
             let (socket, local) = Socket::open(server, transport);
-            let turn = TurnServer {
+            let turn = TurnAccess {
                 addr: server,
                 transport,
                 username,
-                password: Secret::new(password),
+                password: TurnPassword::new(password),
             };
             let config = FarConfig {
                 turn,
                 local,
-                private_relays: true,
+                allow_private_addresses: true,
             };
             let mut seed = [0; 32];
             rand_core::Rng::fill_bytes(&mut rng, &mut seed);
@@ -218,7 +218,10 @@ impl Call {
                     quiet = false;
                     leg.handle_turn(&buffer[..length], Instant::now());
                 }
-                if leg.next_alarm().is_some_and(|(at, _)| at <= Instant::now()) {
+                if leg
+                    .next_timeout()
+                    .is_some_and(|(at, _)| at <= Instant::now())
+                {
                     leg.handle_timeout(Instant::now());
                 }
                 while let Some(output) = leg.poll() {
@@ -252,7 +255,7 @@ impl Call {
         self.has(0, &wanted) && self.has(1, &wanted)
     }
 
-    fn local(&self, leg: usize) -> FarLocal {
+    fn local(&self, leg: usize) -> LocalEndpoint {
         let locals = self.legs[leg].2.iter().find_map(|event| match event {
             FarEvent::Allocated(local) => Some(local.clone()),
             _ => None,
@@ -261,12 +264,12 @@ impl Call {
     }
 
     fn description(&self, leg: usize) -> Description {
-        let FarLocal {
+        let LocalEndpoint {
             ufrag,
             pwd,
             fingerprint,
             ssrc,
-            relay,
+            relayed_address,
             ..
         } = self.local(leg);
         Description {
@@ -274,7 +277,7 @@ impl Call {
             pwd,
             fingerprint,
             ssrc,
-            relays: vec![relay],
+            relayed_addresses: vec![relayed_address],
             codecs: vec![Codec::Opus],
             video: None,
         }
@@ -283,7 +286,7 @@ impl Call {
     fn speak(&mut self, sequence: u16) {
         for (leg, ..) in &mut self.legs {
             let timestamp = u32::from(sequence) * 960;
-            let packet = RtpPacket {
+            let packet = FarPacket {
                 payload_type: 111,
                 marker: false,
                 sequence,
@@ -396,7 +399,7 @@ fn a_check_finds_out_that_coturn_has_restarted() {
     for (leg, ..) in &mut call.legs {
         leg.check(Instant::now());
     }
-    let gone = FarEvent::Failed(FarFault::ServerGone);
+    let gone = FarEvent::Failed(FarLegError::ServerGone);
     call.run_until(|call| call.both(|event| *event == gone));
 }
 
@@ -410,7 +413,7 @@ fn coturn_refuses_a_wrong_password_at_once() {
     call.run_until(|call| call.both(|event| *event == FarEvent::Closed));
     assert!(
         call.has(0, |event| *event
-            == FarEvent::Failed(FarFault::Allocation { code: 401 })),
+            == FarEvent::Failed(FarLegError::Allocation { code: 401 })),
         "{:?}",
         call.legs[0].2
     );

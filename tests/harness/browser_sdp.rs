@@ -70,7 +70,7 @@ fn transport(description: &Description, side: Side, mid: u8) -> Vec<String> {
             }
         ),
     ];
-    for (place, relay) in description.relays.iter().enumerate() {
+    for (place, relay) in description.relayed_addresses.iter().enumerate() {
         let (ip, port) = (relay.ip(), relay.port());
         lines.push(format!(
             "a=candidate:{place} 1 udp {} {ip} {port} typ relay raddr 0.0.0.0 rport 0",
@@ -109,7 +109,7 @@ pub fn read(sdp: &str) -> Description {
             .next()
             .and_then(|ssrc| ssrc.parse().ok())
             .expect("an SSRC is a number"),
-        relays,
+        relayed_addresses: relays,
         codecs: codecs(sdp),
         video: None,
     }

@@ -12,11 +12,8 @@ use std::{
 };
 
 use ringfence_media::{
-    Codec, Description,
-    far::{
-        FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, LocalEndpoint, Role,
-        TurnAccess,
-    },
+    Codec, Description, LocalEndpoint,
+    far::{FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess},
 };
 
 use crate::{

@@ -13,7 +13,7 @@ fn ring_naming(world: &mut World, pair: CallPair, relays: &[&str]) {
     world.run_until_quiet(Duration::from_secs(5));
     let media = world.opened_rings()[0].media().to_vec();
     let mut hostile = Description::decode(&media).expect("our engine wrote it");
-    hostile.relays = relays
+    hostile.relayed_addresses = relays
         .iter()
         .map(|relay| relay.parse().expect("an address"))
         .collect();

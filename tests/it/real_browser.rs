@@ -4,8 +4,8 @@
 use std::{net::SocketAddr, thread, time::Duration};
 
 use ringfence_media::{
-    Codec, Description,
-    far::{FarEvent, LocalEndpoint, Role, TurnAccess, TurnPassword, TurnTransport},
+    Codec, Description, LocalEndpoint,
+    far::{FarEvent, Role, TurnAccess, TurnPassword, TurnTransport},
 };
 use ringfence_tests::{
     browser::{Browser, CHROMIUM},

@@ -36,7 +36,7 @@ fn descriptions_name_the_turn_server_alone() {
     assert_eq!(heard[1], [rung]);
     for described in heard {
         assert_eq!(described.len(), 1);
-        for relay in &described[0].relays {
+        for relay in &described[0].relayed_addresses {
             assert_eq!(relay.ip(), IpAddr::from(TURN_IP));
         }
         let own = secrets(&world);

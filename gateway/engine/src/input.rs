@@ -20,7 +20,7 @@ pub enum MediaEvent {
 
 impl From<BridgeEvent> for MediaEvent {
     fn from(event: BridgeEvent) -> Self {
-        Self::Talk(event)
+        Self::Bridge(event)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ringfence_book::Number;
 use ringfence_media::far::Role;
-use ringfence_media::{Description, NearTerms};
+use ringfence_media::{Description, NegotiatedMedia};
 use ringfence_sip as sip;
 
 use crate::call::step::Step;
@@ -68,7 +68,7 @@ pub enum MediaOrder {
     /// Dial the TURN server and report the allocation.
     OpenFar,
     /// The phone's side of the sound; again whenever the phone changes it.
-    Attach(NearTerms),
+    Attach(NegotiatedMedia),
     /// Meet the other engine at its relayed addresses.
     Connect {
         /// What the other engine said of itself.

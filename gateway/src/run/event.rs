@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ringfence_engine::{CallLabel, Step};
-use ringfence_media::Figures;
+use ringfence_media::MediaStats;
 
 /// Something that happened in a call.
 #[derive(Clone, Debug)]
@@ -22,6 +22,6 @@ pub enum Event {
         /// Which call.
         call: CallLabel,
         /// Its final figures.
-        figures: Box<Figures>,
+        figures: Box<MediaStats>,
     },
 }

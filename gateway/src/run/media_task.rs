@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
 use ringfence_media::far::FarLeg;
-use ringfence_media::{Figures, Talk, TalkEvent, TalkOutput};
+use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
 use tokio::sync::mpsc;
 
 use crate::clock::{now, until};
@@ -29,9 +29,9 @@ pub(crate) enum MediaTaskEvent {
     /// An input for the engine.
     Engine(CallLabel, MediaEvent),
     /// The figures of a call so far.
-    Stats(CallLabel, Box<Figures>),
+    Stats(CallLabel, Box<MediaStats>),
     /// The media of a call has ended; these are its final figures.
-    Ended(CallLabel, Box<Figures>),
+    Ended(CallLabel, Box<MediaStats>),
 }
 
 /// What the media tasks of all calls share.
@@ -48,7 +48,7 @@ pub(crate) struct MediaTaskContext {
 /// A call whose WebRTC side is open.
 #[derive(Debug)]
 struct OpenMedia {
-    bridge: Talk,
+    bridge: Bridge,
     turn: TurnSocket,
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         {
             break;
         }
-        let timeout = media.as_ref().and_then(|media| media.bridge.next_alarm());
+        let timeout = media.as_ref().and_then(|media| media.bridge.next_timeout());
         let timeout = timeout.map(|(at, _)| at.min(stats_at));
         tokio::select! {
             order = orders.recv() => match order {
@@ -122,7 +122,7 @@ pub(crate) async fn run(
         }
         if let Some(media) = media.as_ref().filter(|_| stats_at <= now()) {
             stats_at = now() + STATS;
-            let figures = Box::new(media.bridge.figures());
+            let figures = Box::new(media.bridge.stats());
             // A loop that is behind can do without this second.
             context
                 .events
@@ -146,7 +146,7 @@ async fn finish(
         return;
     };
     media.bridge.close(now());
-    let figures = Box::new(media.bridge.figures());
+    let figures = Box::new(media.bridge.stats());
     // At shutdown the loop may be gone.
     context
         .events
@@ -156,12 +156,12 @@ async fn finish(
     let mut from_turn = Vec::with_capacity(PACKET);
     loop {
         while let Some(output) = media.bridge.poll() {
-            if let TalkOutput::ToServer(bytes) = output {
+            if let BridgeOutput::ToServer(bytes) = output {
                 media.turn.send(&bytes);
             }
         }
         // A far leg that has closed has no timeout.
-        let Some((timeout, _)) = media.bridge.next_alarm() else {
+        let Some((timeout, _)) = media.bridge.next_timeout() else {
             break;
         };
         tokio::select! {
@@ -187,7 +187,7 @@ fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFa
         }
         MediaOrder::OpenMicrophone => bridge.open_microphone(now()),
         MediaOrder::Press { event, millis } => {
-            let sent = bridge.press(event, millis);
+            let sent = bridge.send_dtmf(event, millis);
             tracing::trace!(sent, "key press");
         }
         MediaOrder::Control(frame) => {
@@ -208,17 +208,17 @@ async fn drain(
 ) -> bool {
     while let Some(output) = media.bridge.poll() {
         match output {
-            TalkOutput::ToServer(bytes) => {
+            BridgeOutput::ToServer(bytes) => {
                 media.turn.send(&bytes);
             }
-            TalkOutput::ToPhone { to, bytes } => {
+            BridgeOutput::ToPhone { to, bytes } => {
                 send(ports.map(|ports| &ports.audio), &bytes, to);
             }
-            TalkOutput::VideoToPhone { to, bytes } => {
+            BridgeOutput::VideoToPhone { to, bytes } => {
                 send(ports.and_then(|ports| ports.video.as_ref()), &bytes, to);
             }
-            TalkOutput::Event(event) => {
-                if !notify(call, context, MediaEvent::Talk(event)).await {
+            BridgeOutput::Event(event) => {
+                if !notify(call, context, MediaEvent::Bridge(event)).await {
                     return false;
                 }
             }
@@ -230,9 +230,9 @@ async fn drain(
 /// Takes the allocation that is ready, of which the engine learns at once, or dials; then the relayed address comes later.
 async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMedia> {
     if let Some(WarmAllocation { leg, turn, local }) = context.allocations.take().await {
-        let allocated = MediaEvent::Talk(TalkEvent::Allocated(local));
+        let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(local));
         notify(call, context, allocated).await;
-        let bridge = Talk::new(leg, rand::random());
+        let bridge = Bridge::new(leg, rand::random());
         return Some(OpenMedia { bridge, turn });
     }
     let Some((turn, config)) = context.turn.dial().await else {
@@ -241,7 +241,7 @@ async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMed
     };
     let leg = FarLeg::new(config, rand::random(), now());
     Some(OpenMedia {
-        bridge: Talk::new(leg, rand::random()),
+        bridge: Bridge::new(leg, rand::random()),
         turn,
     })
 }

@@ -4,7 +4,6 @@
 //! phones and the examples that embed an engine use it. It handles one call at a time, and has no transfer, hold, several lines, TCP or
 //! SRTP. Its SIP is `ringfence_sip::client`.
 
-pub mod g711;
 mod receiver;
 mod sender;
 pub mod tape;

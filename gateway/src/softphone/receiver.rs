@@ -2,8 +2,8 @@
 
 use ringfence_media::Codec;
 
-use super::g711::expand;
 use super::sender::HEADER;
+use ringfence_media::g711::expand;
 
 /// What was received.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use ringfence_engine::CallLabel;
-use ringfence_media::figures::Way;
-use ringfence_media::{Figures, mos::mos};
+use ringfence_media::stats::StreamStats;
+use ringfence_media::{MediaStats, mos::mos};
 
 /// Seconds of a call that are kept: the last five minutes.
 const MOST_SAMPLES: usize = 300;
@@ -22,7 +22,7 @@ pub(crate) struct QualityHistories(BTreeMap<CallLabel, QualityHistory>);
 pub struct QualityHistory {
     /// The last samples, oldest first.
     pub samples: VecDeque<QualitySample>,
-    last: Figures,
+    last: MediaStats,
 }
 
 /// One second of both directions.
@@ -50,7 +50,7 @@ pub struct Quality {
 
 impl QualityHistories {
     /// Adds the figures of a call so far, a second after the last ones.
-    pub(crate) fn add(&mut self, call: CallLabel, figures: &Figures) {
+    pub(crate) fn add(&mut self, call: CallLabel, figures: &MediaStats) {
         if figures.connected.is_none() {
             return;
         }
@@ -77,7 +77,7 @@ impl QualityHistories {
 }
 
 impl Quality {
-    fn between(before: &Way, now: &Way) -> Self {
+    fn between(before: &StreamStats, now: &StreamStats) -> Self {
         let packets = now.passed.saturating_sub(before.passed);
         // A late packet takes back a loss of an earlier second.
         let missing = now.lost.saturating_sub(before.lost);
@@ -100,12 +100,12 @@ impl Quality {
 mod tests {
     use super::*;
 
-    fn way(passed: u64, lost: u64, jitter: u64) -> Way {
-        Way {
+    fn way(passed: u64, lost: u64, jitter: u64) -> StreamStats {
+        StreamStats {
             passed,
             lost,
             jitter: Duration::from_millis(jitter),
-            ..Way::default()
+            ..StreamStats::default()
         }
     }
 

@@ -1,8 +1,8 @@
 //! DirectionTotals of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
 //! nothing of a single call is kept.
 
-use ringfence_media::Figures;
-use ringfence_media::figures::Way;
+use ringfence_media::MediaStats;
+use ringfence_media::stats::StreamStats;
 
 /// Upper bounds of the jitter histogram, in microseconds: from a local network to speech that cannot be understood.
 const JITTER_BOUNDS: [u64; 9] = [
@@ -37,7 +37,7 @@ pub struct DirectionTotals {
 
 impl CallTotals {
     /// Adds an ended call. One that was never connected has no media and does not count.
-    pub(crate) fn add(&mut self, figures: &Figures) {
+    pub(crate) fn add(&mut self, figures: &MediaStats) {
         if figures.connected.is_none() {
             return;
         }
@@ -48,7 +48,7 @@ impl CallTotals {
 }
 
 impl DirectionTotals {
-    fn add(&mut self, way: &Way) {
+    fn add(&mut self, way: &StreamStats) {
         self.passed += way.passed;
         self.lost += way.lost;
         self.dropped += way.dropped.total();
@@ -82,17 +82,17 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    fn call(jitter_millis: u64) -> Figures {
-        let way = Way {
+    fn call(jitter_millis: u64) -> MediaStats {
+        let way = StreamStats {
             passed: 100,
             lost: 3,
             jitter: Duration::from_millis(jitter_millis),
-            ..Way::default()
+            ..StreamStats::default()
         };
-        Figures {
+        MediaStats {
             from_phone: way,
             connected: Some(clock::now()),
-            ..Figures::default()
+            ..MediaStats::default()
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_call_that_was_never_connected_is_none() {
         let mut totals = CallTotals::default();
-        totals.add(&Figures {
+        totals.add(&MediaStats {
             connected: None,
             ..call(1)
         });

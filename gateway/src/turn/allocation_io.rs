@@ -18,7 +18,7 @@ pub(crate) async fn release(mut leg: FarLeg, mut turn: TurnSocket) {
     leg.close(clock::now());
     loop {
         while send(&mut leg, &turn).is_some() {}
-        if leg.next_alarm().is_none() {
+        if leg.next_timeout().is_none() {
             break;
         }
         step(&mut leg, &mut turn, &mut buffer, None).await;
@@ -45,7 +45,7 @@ pub(crate) async fn step(
     buffer: &mut Vec<u8>,
     wake: Option<Instant>,
 ) {
-    let timeout = leg.next_alarm().map(|(at, _)| at).into_iter().chain(wake);
+    let timeout = leg.next_timeout().map(|(at, _)| at).into_iter().chain(wake);
     let timeout = timeout.min();
     tokio::select! {
         open = turn.recv(buffer) => {

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
-use ringfence_media::far::{FarConfig, FarEvent, FarFault, FarLeg, FarLocal};
+use ringfence_media::LocalEndpoint;
+use ringfence_media::far::{FarConfig, FarEvent, FarLeg, FarLegError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -54,7 +55,7 @@ type AllocationRequest = oneshot::Sender<WarmAllocation>;
 pub(crate) struct WarmAllocation {
     pub(crate) leg: FarLeg,
     pub(crate) turn: TurnSocket,
-    pub(crate) local: FarLocal,
+    pub(crate) local: LocalEndpoint,
 }
 
 /// Takes allocations from a pool. Does not keep the pool alive.
@@ -74,7 +75,7 @@ pub(crate) struct AllocationPool {
 enum Departure {
     Taken,
     Old,
-    Failed(FarFault),
+    Failed(FarLegError),
 }
 
 impl AllocationPool {
@@ -139,7 +140,7 @@ async fn keep(
                     .keep(timing, requests, ready)
                     .await?
             }
-            None => Departure::Failed(FarFault::ServerGone),
+            None => Departure::Failed(FarLegError::ServerGone),
         };
         set_ready(ready, false);
         let pause = match departure {
@@ -184,7 +185,7 @@ async fn meanwhile<T>(
 struct KeptAllocation {
     leg: FarLeg,
     turn: TurnSocket,
-    local: Option<FarLocal>,
+    local: Option<LocalEndpoint>,
     check_at: Instant,
     old_at: Instant,
 }
@@ -247,7 +248,7 @@ impl KeptAllocation {
     }
 
     /// Sends what the leg wants to send; returns its error if it has failed.
-    fn drain(&mut self) -> Option<FarFault> {
+    fn drain(&mut self) -> Option<FarLegError> {
         while let Some(event) = send(&mut self.leg, &self.turn) {
             match event {
                 FarEvent::Allocated(local) => self.local = Some(local),
@@ -340,13 +341,13 @@ mod tests {
         timeout(LIMIT, wait).await.unwrap()
     }
 
-    async fn connects(mut allocation: WarmAllocation, other: FarLocal, role: Role) {
+    async fn connects(mut allocation: WarmAllocation, other: LocalEndpoint, role: Role) {
         let remote = Description {
             ufrag: other.ufrag,
             pwd: other.pwd,
             fingerprint: other.fingerprint,
             ssrc: other.ssrc,
-            relays: vec![other.relay],
+            relayed_addresses: vec![other.relayed_address],
             codecs: vec![Codec::Pcmu],
             video: None,
         };
@@ -404,7 +405,7 @@ mod tests {
         assert!(handle.take().await.is_none());
         assert_eq!(turn.relays(), 1);
         let later = take(&handle).await;
-        assert_ne!(first.local.relay, later.local.relay);
+        assert_ne!(first.local.relayed_address, later.local.relayed_address);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use ringfence_media::far::{FarEvent, FarFault, FarLeg};
+use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
 use tokio::time::timeout;
 
 use super::TurnSocket;
@@ -27,7 +27,7 @@ pub enum TurnProbeError {
     Unreachable,
     /// A server answered, but gave no relayed address.
     #[error("no TURN server gives a relayed address: {0}")]
-    Refused(FarFault),
+    Refused(FarLegError),
 }
 
 impl TurnProbeError {
@@ -35,13 +35,13 @@ impl TurnProbeError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Refused(FarFault::Allocation { code: 401 | 403 | 441 }) => {
+            Self::Refused(FarLegError::Allocation { code: 401 | 403 | 441 }) => {
                 "check turn.secret (coturn: static-auth-secret), or turn.user and turn.password, and this machine's clock".to_owned()
             }
-            Self::Refused(FarFault::Relay) => {
+            Self::Refused(FarLegError::RelayedAddress) => {
                 "the server relays at a private address; set its public one (coturn: external-ip), or turn.allow_private for a network without the internet".to_owned()
             }
-            Self::Refused(FarFault::Timeout) | Self::Unreachable => "check turn.urls and that the server runs; where UDP is blocked, use ?transport=tcp or turns:".to_owned(),
+            Self::Refused(FarLegError::Timeout) | Self::Unreachable => "check turn.urls and that the server runs; where UDP is blocked, use ?transport=tcp or turns:".to_owned(),
             Self::Refused(_) => "ask the TURN server's operator".to_owned(),
         }
     }
@@ -51,7 +51,7 @@ impl TurnProbeError {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Refused(FarFault::Allocation {
+            Self::Refused(FarLegError::Allocation {
                 code: 401 | 403 | 441
             })
         )
@@ -71,12 +71,12 @@ pub async fn probe(servers: &TurnServers) -> Result<Duration, TurnProbeError> {
     // A server that does not answer cannot confirm the release either.
     timeout(RELEASE_LIMIT, release(leg, socket)).await.ok();
     allocated
-        .unwrap_or(Err(FarFault::Timeout))
+        .unwrap_or(Err(FarLegError::Timeout))
         .map_err(TurnProbeError::Refused)?;
     Ok(took)
 }
 
-async fn allocate(leg: &mut FarLeg, socket: &mut TurnSocket) -> Result<(), FarFault> {
+async fn allocate(leg: &mut FarLeg, socket: &mut TurnSocket) -> Result<(), FarLegError> {
     let mut buffer = Vec::new();
     loop {
         while let Some(event) = send(leg, socket) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
-use ringfence_media::far::{FarConfig, Secret, TurnServer, TurnTransport};
+use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
 
 use super::credentials::TurnLogin;
 use super::{TurnSocket, TurnTarget, Wire};
@@ -55,7 +55,7 @@ impl TurnServers {
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
                     let config = FarConfig {
-                        turn: TurnServer {
+                        turn: TurnAccess {
                             addr: target.addr(),
                             transport: match target.wire() {
                                 Wire::Udp => TurnTransport::Udp,
@@ -65,7 +65,7 @@ impl TurnServers {
                             password,
                         },
                         local: socket.local_addr(),
-                        private_relays: self.allow_private,
+                        allow_private_addresses: self.allow_private,
                     };
                     return Some((socket, config));
                 }
@@ -79,22 +79,23 @@ impl TurnServers {
         None
     }
 
-    fn credentials(&self) -> Option<(String, Secret<String>)> {
+    fn credentials(&self) -> Option<(String, TurnPassword)> {
         match &self.login {
             TurnLogin::None => None,
             TurnLogin::Book(pool) => {
                 let (user, password) = pool.take(clock::unix_seconds())?;
-                Some((user, Secret::new(password.expose().to_owned())))
+                Some((user, TurnPassword::new(password.expose().to_owned())))
             }
-            TurnLogin::Fixed { user, password } => {
-                Some((user.clone(), Secret::new(password.expose().to_owned())))
-            }
+            TurnLogin::Fixed { user, password } => Some((
+                user.clone(),
+                TurnPassword::new(password.expose().to_owned()),
+            )),
             TurnLogin::Shared(secret) => {
                 let secret = TurnSecret::new(secret.expose().to_owned());
                 let now = clock::unix_seconds();
                 let (username, password) =
                     rest_credentials(&secret, LOGIN_LIFE, now, &mut rand::rng());
-                Some((username, Secret::new(password)))
+                Some((username, TurnPassword::new(password)))
             }
         }
     }

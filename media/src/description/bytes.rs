@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use super::{DescriptionError, Video};
+use super::{DescriptionError, MAX_RELAYED_ADDRESSES, VideoDescription};
 use crate::codec::Codec;
 use crate::video::{MAX_FORMATS, VideoFormat};
 
@@ -81,27 +81,27 @@ pub(super) fn ice_text(
     Ok(bytes.iter().copied().map(char::from).collect())
 }
 
-pub(super) fn relays(rest: &mut Rest<'_>) -> Result<Vec<SocketAddr>, DescriptionError> {
+pub(super) fn relayed_addresses(rest: &mut Rest<'_>) -> Result<Vec<SocketAddr>, DescriptionError> {
     let count = usize::from(rest.byte()?);
-    if !(1..=MAX_RELAYS).contains(&count) {
-        return Err(DescriptionError::Relays);
+    if !(1..=MAX_RELAYED_ADDRESSES).contains(&count) {
+        return Err(DescriptionError::RelayedAddresses);
     }
-    let relays = (0..count)
-        .map(|_| relay(rest))
+    let addresses = (0..count)
+        .map(|_| relayed_address(rest))
         .collect::<Result<Vec<_>, _>>()?;
-    let different: BTreeSet<_> = relays.iter().collect();
-    if different.len() < relays.len() {
-        Err(DescriptionError::Relays)
+    let different: BTreeSet<_> = addresses.iter().collect();
+    if different.len() < addresses.len() {
+        Err(DescriptionError::RelayedAddresses)
     } else {
-        Ok(relays)
+        Ok(addresses)
     }
 }
 
-fn relay(rest: &mut Rest<'_>) -> Result<SocketAddr, DescriptionError> {
+fn relayed_address(rest: &mut Rest<'_>) -> Result<SocketAddr, DescriptionError> {
     let ip = match rest.byte()? {
         FAMILY_V4 => IpAddr::V4(Ipv4Addr::from(rest.array::<4>()?)),
         FAMILY_V6 => IpAddr::V6(Ipv6Addr::from(rest.array::<16>()?)),
-        _ => return Err(DescriptionError::Relays),
+        _ => return Err(DescriptionError::RelayedAddresses),
     };
     let port = u16::from_be_bytes(rest.array()?);
     let impossible = match ip {
@@ -110,7 +110,7 @@ fn relay(rest: &mut Rest<'_>) -> Result<SocketAddr, DescriptionError> {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some(),
     };
     if port == 0 || ip.is_unspecified() || ip.is_multicast() || impossible {
-        return Err(DescriptionError::Relays);
+        return Err(DescriptionError::RelayedAddresses);
     }
     Ok(SocketAddr::new(ip, port))
 }
@@ -131,7 +131,7 @@ pub(super) fn codecs(codes: &[u8]) -> Result<Vec<Codec>, DescriptionError> {
     }
 }
 
-pub(super) fn video(rest: &mut Rest<'_>) -> Result<Video, DescriptionError> {
+pub(super) fn video(rest: &mut Rest<'_>) -> Result<VideoDescription, DescriptionError> {
     let ssrc = u32::from_be_bytes(rest.array()?);
     let count = usize::from(rest.byte()?);
     if !(1..=MAX_FORMATS).contains(&count) {
@@ -145,7 +145,7 @@ pub(super) fn video(rest: &mut Rest<'_>) -> Result<Video, DescriptionError> {
         }
         formats.push(format);
     }
-    Ok(Video { ssrc, formats })
+    Ok(VideoDescription { ssrc, formats })
 }
 
 const FAMILY_V4: u8 = 4;
@@ -155,6 +155,3 @@ pub(super) const MAX_UFRAG: usize = 32;
 pub(super) const MIN_UFRAG: usize = 4;
 pub(super) const MAX_PWD: usize = 64;
 pub(super) const MIN_PWD: usize = 22;
-/// Each relay costs the other side a TURN permission and a connectivity check, so that a caller
-/// cannot ask for many.
-pub(super) const MAX_RELAYS: usize = 4;

@@ -6,6 +6,7 @@
 //! relay's address may be used (public or private): that is the far leg's to judge.
 
 mod bytes;
+mod local;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,12 +14,16 @@ use std::net::SocketAddr;
 use zeroize::Zeroize;
 
 use crate::codec::Codec;
-use crate::far::FarLocal;
 use crate::video::{MAX_FORMATS, VideoFormat};
 use bytes::{
-    MAX_PWD, MAX_RELAYS, MAX_UFRAG, MIN_PWD, MIN_UFRAG, Rest, codecs, ice_text, put_address,
-    put_counted, relays, video,
+    MAX_PWD, MAX_UFRAG, MIN_PWD, MIN_UFRAG, Rest, codecs, ice_text, put_address, put_counted,
+    relayed_addresses, video,
 };
+pub use local::LocalEndpoint;
+
+/// Relayed addresses in a description. Each costs the other side a TURN permission and a connectivity check, so that a
+/// caller cannot ask for many.
+pub const MAX_RELAYED_ADDRESSES: usize = 4;
 
 /// What the far leg of one engine looks like to the other.
 ///
@@ -40,19 +45,19 @@ pub struct Description {
     pub ssrc: u32,
     /// Relayed transport addresses of a TURN server, 1 to 4 different ones. Seen by the other
     /// engine and by both TURN servers.
-    pub relays: Vec<SocketAddr>,
+    pub relayed_addresses: Vec<SocketAddr>,
     /// Formats that the phone behind takes, best first, no format twice and at least one for sound.
     /// Seen by the other engine alone; payload types on the wire tell the TURN servers which one
     /// was chosen.
     pub codecs: Vec<Codec>,
     /// Moving pictures, if the phone behind has them too. Seen by the other engine alone, but for the SSRC and the payload
     /// type of those that flow.
-    pub video: Option<Video>,
+    pub video: Option<VideoDescription>,
 }
 
 /// What one engine tells the other about moving pictures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Video {
+pub struct VideoDescription {
     /// The RTP source that will carry them; another one than the sound's. Seen by both TURN servers.
     pub ssrc: u32,
     /// Formats that the phone behind takes, best first, 1 to [`MAX_FORMATS`] different ones; one in an answer. Seen by
@@ -78,7 +83,7 @@ pub enum DescriptionError {
     Credentials,
     /// None or too many relays, one twice, or an address that cannot be a relay's.
     #[error("not a list of relays")]
-    Relays,
+    RelayedAddresses,
     /// An unknown format, one twice, or none for sound.
     #[error("not a list of formats")]
     Codecs,
@@ -94,20 +99,20 @@ impl Description {
         + (1 + MAX_PWD)
         + 32
         + 4
-        + (1 + MAX_RELAYS * 19)
+        + (1 + MAX_RELAYED_ADDRESSES * 19)
         + (1 + Codec::ALL.len())
         + 4
         + (1 + MAX_FORMATS * 3);
 
     /// Describes a far leg that has its relay, and what the phone behind it takes.
     #[must_use]
-    pub fn of(local: &FarLocal, codecs: Vec<Codec>) -> Self {
+    pub fn of(local: &LocalEndpoint, codecs: Vec<Codec>) -> Self {
         Self {
             ufrag: local.ufrag.clone(),
             pwd: local.pwd.clone(),
             fingerprint: local.fingerprint,
             ssrc: local.ssrc,
-            relays: vec![local.relay],
+            relayed_addresses: vec![local.relayed_address],
             codecs,
             video: None,
         }
@@ -115,8 +120,8 @@ impl Description {
 
     /// The same with moving pictures in these formats; without any if there are none.
     #[must_use]
-    pub fn with_video(mut self, local: &FarLocal, formats: Vec<VideoFormat>) -> Self {
-        self.video = Some(Video {
+    pub fn with_video(mut self, local: &LocalEndpoint, formats: Vec<VideoFormat>) -> Self {
+        self.video = Some(VideoDescription {
             ssrc: local.video_ssrc,
             formats,
         })
@@ -132,16 +137,19 @@ impl Description {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::MAX_BYTES);
         out.push(match self.video {
-            None => SOUND,
-            Some(_) => SOUND_AND_VIDEO,
+            None => AUDIO,
+            Some(_) => AUDIO_AND_VIDEO,
         });
         put_counted(&mut out, self.ufrag.bytes().take(MAX_UFRAG + 1));
         put_counted(&mut out, self.pwd.bytes().take(MAX_PWD + 1));
         out.extend_from_slice(&self.fingerprint);
         out.extend_from_slice(&self.ssrc.to_be_bytes());
-        let relays = self.relays.iter().take(MAX_RELAYS + 1);
-        out.push(relays.len() as u8);
-        relays.for_each(|relay| put_address(&mut out, relay));
+        let addresses = self
+            .relayed_addresses
+            .iter()
+            .take(MAX_RELAYED_ADDRESSES + 1);
+        out.push(addresses.len() as u8);
+        addresses.for_each(|address| put_address(&mut out, address));
         put_counted(
             &mut out,
             self.codecs
@@ -149,7 +157,7 @@ impl Description {
                 .take(Codec::ALL.len() + 1)
                 .map(|codec| codec.code()),
         );
-        if let Some(Video { ssrc, formats }) = &self.video {
+        if let Some(VideoDescription { ssrc, formats }) = &self.video {
             out.extend_from_slice(&ssrc.to_be_bytes());
             let formats = formats.iter().take(MAX_FORMATS + 1);
             out.push(formats.len() as u8);
@@ -165,15 +173,15 @@ impl Description {
     pub fn decode(bytes: &[u8]) -> Result<Self, DescriptionError> {
         let mut rest = Rest(bytes);
         let has_video = match rest.byte()? {
-            SOUND => false,
-            SOUND_AND_VIDEO => true,
+            AUDIO => false,
+            AUDIO_AND_VIDEO => true,
             _ => return Err(DescriptionError::Version),
         };
         let ufrag = ice_text(rest.counted()?, MIN_UFRAG..=MAX_UFRAG)?;
         let pwd = ice_text(rest.counted()?, MIN_PWD..=MAX_PWD)?;
         let fingerprint = rest.array()?;
         let ssrc = u32::from_be_bytes(rest.array()?);
-        let relays = relays(&mut rest)?;
+        let relayed_addresses = relayed_addresses(&mut rest)?;
         let codecs = codecs(rest.counted()?)?;
         let video = match has_video {
             true => Some(video(&mut rest)?),
@@ -190,7 +198,7 @@ impl Description {
             pwd,
             fingerprint,
             ssrc,
-            relays,
+            relayed_addresses,
             codecs,
             video,
         })
@@ -201,7 +209,7 @@ impl fmt::Debug for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Description")
             .field("pwd", &"Secret(..)")
-            .field("relays", &self.relays.len())
+            .field("relayed_addresses", &self.relayed_addresses.len())
             .field("codecs", &self.codecs)
             .field("video", &self.video.is_some())
             .finish_non_exhaustive()
@@ -215,8 +223,8 @@ impl Drop for Description {
 }
 
 /// The layouts: without moving pictures and with them. A description without has the one encoding that it always had.
-const SOUND: u8 = 1;
-const SOUND_AND_VIDEO: u8 = 2;
+const AUDIO: u8 = 1;
+const AUDIO_AND_VIDEO: u8 = 2;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The bytes of descriptions: they come back, and there is one encoding of each.
 
 use super::*;
-use crate::video::{Packets, Profile};
+use crate::video::{H264Profile, PacketizationMode};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,7 +11,7 @@ fn sample() -> Description {
         pwd: "0123456789abcdefghij+/".into(),
         fingerprint: [7; 32],
         ssrc: 0xdead_beef,
-        relays: vec![
+        relayed_addresses: vec![
             "198.51.100.7:49152".parse().unwrap(),
             "[2001:db8::7]:1".parse().unwrap(),
         ],
@@ -22,9 +22,9 @@ fn sample() -> Description {
 
 fn h264(level: u8) -> VideoFormat {
     VideoFormat::H264 {
-        profile: Profile::ConstrainedBaseline,
+        profile: H264Profile::ConstrainedBaseline,
         level,
-        packets: Packets::NonInterleaved,
+        packets: PacketizationMode::NonInterleaved,
     }
 }
 
@@ -41,7 +41,7 @@ fn formats() -> Vec<VideoFormat> {
 
 fn with_video() -> Description {
     let mut description = sample();
-    description.video = Some(Video {
+    description.video = Some(VideoDescription {
         ssrc: 0x0102_0304,
         formats: vec![VideoFormat::Vp8, h264(31)],
     });
@@ -72,11 +72,11 @@ prop_compose! {
     ) -> Description {
         let mut codecs = vec![audio];
         codecs.extend(others.into_iter().filter(|codec| *codec != audio));
-        let video = video.map(|(its_ssrc, formats)| Video {
+        let video = video.map(|(its_ssrc, formats)| VideoDescription {
             ssrc: if its_ssrc == ssrc { !ssrc } else { its_ssrc },
             formats,
         });
-        Description { ufrag, pwd, fingerprint, ssrc, relays: relays.into_iter().collect(), codecs, video }
+        Description { ufrag, pwd, fingerprint, ssrc, relayed_addresses: relays.into_iter().collect(), codecs, video }
     }
 }
 
@@ -126,11 +126,11 @@ fn the_longest_description_fits_the_promise() {
     let mut longest = sample();
     longest.ufrag = "u".repeat(32);
     longest.pwd = "p".repeat(64);
-    longest.video = Some(Video {
+    longest.video = Some(VideoDescription {
         ssrc: 1,
         formats: formats()[..8].to_vec(),
     });
-    longest.relays = (1..=4)
+    longest.relayed_addresses = (1..=4)
         .map(|n| SocketAddr::new(Ipv6Addr::LOCALHOST.into(), n))
         .collect();
     longest.codecs = Codec::ALL.to_vec();
@@ -176,27 +176,30 @@ fn relays_that_cannot_be_are_refused() {
     ];
     for relay in impossible {
         assert_eq!(
-            refused(|d| d.relays = vec![relay.parse().unwrap()]),
-            DescriptionError::Relays,
+            refused(|d| d.relayed_addresses = vec![relay.parse().unwrap()]),
+            DescriptionError::RelayedAddresses,
             "{relay}"
         );
     }
-    assert_eq!(refused(|d| d.relays.clear()), DescriptionError::Relays);
     assert_eq!(
-        refused(|d| d.relays = vec![d.relays[0]; 2]),
-        DescriptionError::Relays
+        refused(|d| d.relayed_addresses.clear()),
+        DescriptionError::RelayedAddresses
     );
     assert_eq!(
-        refused(|d| d.relays = (1..=5)
-            .map(|n| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), n))
-            .collect()),
-        DescriptionError::Relays
+        refused(|d| d.relayed_addresses = vec![d.relayed_addresses[0]; 2]),
+        DescriptionError::RelayedAddresses
     );
     assert_eq!(
-        refused(|d| d.relays = (1..=999)
+        refused(|d| d.relayed_addresses = (1..=5)
             .map(|n| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), n))
             .collect()),
-        DescriptionError::Relays
+        DescriptionError::RelayedAddresses
+    );
+    assert_eq!(
+        refused(|d| d.relayed_addresses = (1..=999)
+            .map(|n| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), n))
+            .collect()),
+        DescriptionError::RelayedAddresses
     );
 }
 
@@ -250,7 +253,7 @@ fn pictures_stand_behind_the_sound_in_a_layout_of_their_own() {
 fn pictures_in_no_format_too_many_or_under_the_ssrc_of_sound_are_refused() {
     let refused = |ssrc, formats| {
         let mut description = sample();
-        description.video = Some(Video { ssrc, formats });
+        description.video = Some(VideoDescription { ssrc, formats });
         Description::decode(&description.encode()).unwrap_err()
     };
     for formats in [

@@ -1,8 +1,8 @@
-//! Our relay on the TURN server: one allocation (RFC 8656), driven without waiting.
+//! Our allocation on the TURN server (RFC 8656), driven without waiting.
 //!
 //! The TURN client keeps at least 50 ms between two of its requests, which would cost a call two or three such pauses.
-//! It knows the time only from us, so its clock is put forward over each pause ([`MAX_SKIPS`] bounds how often), and to
-//! its next refresh when the owner wants to know whether the allocation still stands. No socket, no randomness of ours.
+//! The client gets the time from this file, so its clock is put forward over each pause ([`MAX_SKIPS`] bounds how often),
+//! and to its next refresh when the owner asks whether the allocation still stands.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -17,40 +17,40 @@ use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::udp::TurnClientUdp;
 use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
-use super::replies::{self, Replies};
+use super::config::{FarConfig, TurnTransport};
+use super::replies::{self, AllocateReplies};
 use super::stream;
-use super::terms::{FarConfig, TurnTransport};
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
-/// [`MAX_RELAYS`](super::MAX_RELAYS), and the deletion. They put its clock forward by 0.8 s at most.
+/// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), and the deletion. They put its clock forward by 0.8 s at most.
 const MAX_SKIPS: u32 = 16;
 
 /// The pause that the TURN client keeps between two requests.
 const CADENCE: Duration = Duration::from_millis(50);
 
-/// First repetition of a lost TURN request (RFC 8489 section 6.2.1 advises 500 ms where nothing is known; here a person
-/// waits, and the allocation is made ahead of the call).
+/// First retransmission of a TURN request. RFC 8489 section 6.2.1 advises 500 ms where the path is unknown; here a person
+/// waits.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Longest time between two repetitions.
+/// Longest time between two retransmissions.
 const LONGEST_REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Transmissions of one request: 16 s in all, so that a refresh fails early enough to be tried again.
 const REQUEST_TRANSMISSIONS: u32 = 7;
 
-/// Turns of the loop in one call of [`Allocation::drive`]; far more than a client can need.
-const MAX_TURNS: usize = 64;
+/// Rounds of the loop in one call of [`Allocation::poll`]; far more than a client can need.
+const MAX_ROUNDS: usize = 64;
 
 /// What happened to the allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AllocationEvent {
-    /// The relay is there.
+    /// The allocation stands; its relayed address.
     Ready(SocketAddr),
-    /// There is no relay; the server's code if it gave one.
+    /// There is no allocation; the server's error code if it gave one.
     Refused(Option<u16>),
-    /// Packets to and from this address pass.
+    /// Packets to and from this IP address pass.
     Permitted(IpAddr),
-    /// The server refuses this address.
+    /// The server refuses this IP address.
     Forbidden(IpAddr),
     /// The server has granted a request: the allocation stands.
     Confirmed,
@@ -70,15 +70,15 @@ pub(super) struct Allocation {
     skew: Duration,
     skips: u32,
     last_request: Option<TurnInstant>,
-    replies: Replies,
+    replies: AllocateReplies,
     refused: Option<u16>,
     confirmed: bool,
-    alarm: Option<Instant>,
+    timeout: Option<Instant>,
     gone: bool,
 }
 
 impl Allocation {
-    /// Prepares to allocate; the first request comes from [`drive`](Self::drive).
+    /// Prepares to allocate; the first request comes from [`poll`](Self::poll).
     pub(super) fn new(config: &FarConfig, now: Instant) -> Self {
         let turn = &config.turn;
         let mut terms =
@@ -86,7 +86,7 @@ impl Allocation {
         if turn.addr.is_ipv6() {
             terms.set_address_family(AddressFamily::IPV6);
         }
-        // Time-limited credentials are checked by reading the user name, which names nobody.
+        // The server checks time-limited credentials by the user name, which must be readable and identifies no user.
         terms.set_anonymous_username(Feature::Disabled);
         terms.set_request_retransmits(
             REQUEST_TIMEOUT,
@@ -113,27 +113,27 @@ impl Allocation {
             skew: Duration::ZERO,
             skips: 0,
             last_request: None,
-            replies: Replies::default(),
+            replies: AllocateReplies::default(),
             refused: None,
             confirmed: false,
-            alarm: None,
+            timeout: None,
             gone: false,
         }
     }
 
-    /// Takes one frame from the server. Data of a peer comes back; anything else is kept, or refused as not ours.
+    /// Takes one frame from the server. Peer data is returned; TURN messages are handled; anything else is an error.
     pub(super) fn receive<'a>(
         &mut self,
         frame: &'a [u8],
         now: Instant,
     ) -> Result<Option<TurnPeerData<&'a [u8]>>, Stray> {
-        if let Some(code) = self.replies.heard(frame) {
+        if let Some(code) = self.replies.read(frame) {
             self.refused = Some(code);
         }
         let transmit = Transmit::new(frame, self.transport, self.server, self.local);
         match self.client.recv(transmit, self.at(now)) {
             TurnRecvRet::PeerData(data) => Ok(Some(data)),
-            // The client has checked the server's signature and that the request was ours.
+            // The client has checked the server's integrity attribute and the transaction.
             TurnRecvRet::Handled => {
                 self.confirmed |= replies::is_success(frame);
                 Ok(None)
@@ -144,27 +144,26 @@ impl Allocation {
         }
     }
 
-    /// Lets the client work: frames for the server go to `send`, what happened to `tell`. With `hurry`, its pauses
-    /// are skipped.
-    pub(super) fn drive(
+    /// Polls the client: frames for the server go to `send`, events to `notify`. With `hurry`, its pauses are skipped.
+    pub(super) fn poll(
         &mut self,
         now: Instant,
         hurry: bool,
         mut send: impl FnMut(Vec<u8>),
-        mut tell: impl FnMut(AllocationEvent),
+        mut notify: impl FnMut(AllocationEvent),
     ) {
         if self.gone {
             return;
         }
         if let Some(code) = self.refused.take() {
             self.gone = true;
-            tell(AllocationEvent::Refused(Some(code)));
+            notify(AllocationEvent::Refused(Some(code)));
             return;
         }
         if std::mem::take(&mut self.confirmed) {
-            tell(AllocationEvent::Confirmed);
+            notify(AllocationEvent::Confirmed);
         }
-        for _ in 0..MAX_TURNS {
+        for _ in 0..MAX_ROUNDS {
             let at = self.at(now);
             while let Some(transmit) = self.client.poll_transmit(at) {
                 self.last_request = Some(at);
@@ -173,7 +172,7 @@ impl Allocation {
             }
             while let Some(event) = self.client.poll_event() {
                 if let Some(event) = translate(&event) {
-                    tell(event);
+                    notify(event);
                 }
             }
             match self.client.poll(at) {
@@ -181,44 +180,44 @@ impl Allocation {
                 TurnPollRet::WaitUntil(until) => {
                     let wait = until.duration_since(at);
                     if !(hurry && self.is_pause(until) && self.skips < MAX_SKIPS) {
-                        self.alarm = Some(now + wait);
+                        self.timeout = Some(now + wait);
                         return;
                     }
                     self.skips += 1;
                     self.skew += wait;
                 }
-                // TCP relays are never asked for.
+                // TCP allocations (RFC 6062) are never requested.
                 TurnPollRet::AllocateTcpSocket { .. } | TurnPollRet::TcpClose { .. } => {}
                 TurnPollRet::Closed => {
                     while let Some(event) = self.client.poll_event() {
                         if let Some(event) = translate(&event) {
-                            tell(event);
+                            notify(event);
                         }
                     }
                     self.gone = true;
-                    self.alarm = None;
-                    tell(AllocationEvent::Gone);
+                    self.timeout = None;
+                    notify(AllocationEvent::Gone);
                     return;
                 }
             }
         }
-        // The client asks for another turn without end: come back soon instead of spinning.
-        self.alarm = Some(now + CADENCE);
+        // The client asks for more rounds than it can need: continue a little later instead of spinning.
+        self.timeout = Some(now + CADENCE);
     }
 
-    /// Asks for packets from and to `ip`.
+    /// Requests a permission for `ip`.
     pub(super) fn permit(&mut self, ip: IpAddr, now: Instant) -> Result<(), CreatePermissionError> {
         let at = self.at(now);
         self.client.create_permission(TransportType::Udp, ip, at)
     }
 
-    /// Asks for the short framing of packets to `peer`.
+    /// Requests a channel to `peer`, whose header is shorter than that of a Send indication.
     pub(super) fn bind(&mut self, peer: SocketAddr, now: Instant) -> Result<(), BindChannelError> {
         let at = self.at(now);
         self.client.bind_channel(TransportType::Udp, peer, at)
     }
 
-    /// The frame that carries `data` to `peer`, if a permission is there.
+    /// The frame that carries `data` to `peer`, if its permission is granted.
     pub(super) fn wrap(
         &mut self,
         peer: SocketAddr,
@@ -238,20 +237,20 @@ impl Allocation {
     }
 
     /// Puts the client's clock forward to its next refresh of the allocation or of a permission; the request comes from
-    /// the next [`drive`](Self::drive). The client only refreshes sooner than it must.
+    /// the next [`poll`](Self::poll). The client only refreshes sooner than it must.
     pub(super) fn refresh_early(&mut self, now: Instant) {
-        let wait = self.alarm.map(|at| at.saturating_duration_since(now));
+        let wait = self.timeout.map(|at| at.saturating_duration_since(now));
         self.skew += wait.unwrap_or_default();
     }
 
-    /// Ends the allocation; the request comes from the next [`drive`](Self::drive). False if there is none.
+    /// Deletes the allocation; the request comes from the next [`poll`](Self::poll). False if there is none.
     pub(super) fn delete(&mut self, now: Instant) -> bool {
         self.skips = self.skips.saturating_sub(2);
         let at = self.at(now);
         self.client.delete(at).is_ok()
     }
 
-    /// Whether there is nothing on the server, nor will be.
+    /// Whether the server holds no allocation of ours and will get no request for one.
     pub(super) fn is_gone(&self) -> bool {
         self.gone
     }
@@ -261,12 +260,12 @@ impl Allocation {
         self.replies.mapped()
     }
 
-    /// When to call [`drive`](Self::drive) again.
-    pub(super) fn alarm(&self) -> Option<Instant> {
-        self.alarm
+    /// When to call [`poll`](Self::poll) again.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.timeout
     }
 
-    /// Whether `until` is the end of the pause after the last request, rather than a repetition or a refresh.
+    /// Whether `until` is the end of the pause after the last request, rather than a retransmission or a refresh.
     fn is_pause(&self, until: TurnInstant) -> bool {
         self.last_request
             .is_some_and(|last| until <= last + CADENCE)
@@ -286,17 +285,17 @@ impl std::fmt::Debug for Allocation {
     }
 }
 
-/// Bytes from the server's socket that belong to nothing of ours.
+/// Bytes from the server's socket that do not belong to this allocation.
 #[derive(Debug)]
 pub(super) struct Stray;
 
 fn translate(event: &TurnEvent) -> Option<AllocationEvent> {
     match event {
-        TurnEvent::AllocationCreated(_, relay) => Some(AllocationEvent::Ready(*relay)),
+        TurnEvent::AllocationCreated(_, address) => Some(AllocationEvent::Ready(*address)),
         TurnEvent::AllocationCreateFailed(_) => Some(AllocationEvent::Refused(None)),
         TurnEvent::PermissionCreated(_, ip) => Some(AllocationEvent::Permitted(*ip)),
         TurnEvent::PermissionCreateFailed(_, ip) => Some(AllocationEvent::Forbidden(*ip)),
-        // Without a channel, packets travel in Send indications: longer, not worse.
+        // Without a channel, packets travel in Send indications, which only have a longer header.
         TurnEvent::ChannelCreated(..) | TurnEvent::ChannelCreateFailed(..) => None,
         TurnEvent::TcpConnected(_) | TurnEvent::TcpConnectFailed(_) => None,
     }

@@ -1,27 +1,27 @@
-//! ICE credentials (RFC 8445 section 5.3): ours are drawn from a cryptographic generator, which str0m's own are not.
+//! ICE credentials (RFC 8445 section 5.3), drawn from a cryptographic generator, unlike str0m's own.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
 use zeroize::ZeroizeOnDrop;
 
-/// Letters of ICE credentials (RFC 8445 section 5.3: ice-char), 64 of them so that six random bits choose one.
+/// The characters of ICE credentials (RFC 8445 section 5.3: ice-char); there are 64, so that six random bits choose one.
 const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Length of our ICE user fragment: 48 bits tell calls apart.
+/// Length of our ICE user name fragment: 48 bits distinguish calls.
 const UFRAG_LENGTH: usize = 8;
 
-/// Length of our ICE password: 144 bits, RFC 8445 asks for 128.
+/// Length of our ICE password: 144 bits, where RFC 8445 requires 128.
 const PWD_LENGTH: usize = 24;
 
-/// ICE credentials of one call (RFC 8445 section 5.3).
+/// The ICE credentials of one call.
 #[derive(ZeroizeOnDrop)]
-pub(super) struct Credentials {
+pub(super) struct IceCredentials {
     pub(super) ufrag: String,
     pub(super) pwd: String,
 }
 
-impl Credentials {
-    /// Draws new ones.
+impl IceCredentials {
+    /// Draws new credentials.
     pub(super) fn draw(rng: &mut ChaCha20Rng) -> Self {
         Self {
             ufrag: ice_string(UFRAG_LENGTH, rng),
@@ -30,9 +30,9 @@ impl Credentials {
     }
 }
 
-impl std::fmt::Debug for Credentials {
+impl std::fmt::Debug for IceCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(..)")
+        f.write_str("IceCredentials(..)")
     }
 }
 
@@ -45,7 +45,7 @@ fn ice_string(length: usize, rng: &mut ChaCha20Rng) -> String {
         .collect()
 }
 
-/// Whether `text` can be a user fragment.
+/// Whether `text` can be a user name fragment.
 pub(super) fn is_ufrag(text: &str) -> bool {
     is_ice(text, 4)
 }
@@ -55,7 +55,7 @@ pub(super) fn is_password(text: &str) -> bool {
     is_ice(text, 22)
 }
 
-/// Whether `text` is an ICE credential of at least `least` letters.
+/// Whether `text` has only ICE characters, at least `least` of them.
 fn is_ice(text: &str, least: usize) -> bool {
     (least..=256).contains(&text.len()) && text.bytes().all(|byte| ICE_CHARS.contains(&byte))
 }
@@ -69,10 +69,13 @@ mod tests {
     #[test]
     fn credentials_are_long_enough_and_differ() {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let (one, two) = (Credentials::draw(&mut rng), Credentials::draw(&mut rng));
+        let (one, two) = (
+            IceCredentials::draw(&mut rng),
+            IceCredentials::draw(&mut rng),
+        );
         assert!(is_ufrag(&one.ufrag) && is_password(&one.pwd));
         assert!(one.ufrag != two.ufrag && one.pwd != two.pwd);
-        assert_eq!(format!("{one:?}"), "Credentials(..)");
+        assert_eq!(format!("{one:?}"), "IceCredentials(..)");
     }
 
     #[test]

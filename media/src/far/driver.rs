@@ -1,7 +1,7 @@
-//! The course of a far leg: what it does about what the TURN server, WebRTC and the clock have to say.
+//! Drives a far leg: polls the TURN client and the WebRTC peer in turns after every input, and carries out what their
+//! events mean for the leg.
 //!
-//! Every input ends in `settle`: TURN client and WebRTC are drained in turns until both are quiet, so that nothing
-//! waits for a timer.
+//! Both are polled until neither has output left, so that nothing waits for a timer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -10,20 +10,22 @@ use rand_core::Rng;
 
 use super::MAX_CONTROL;
 use super::allocation::{AllocationEvent, Stray};
+use super::error::FarLegError;
+use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, Phase};
-use super::peer::{Peer, PeerOutput};
-use super::permissions::Verdict;
+use super::peer::{PeerOutput, WebRtcPeer};
+use super::permissions::SendDecision;
 use super::relayed_addresses;
-use super::terms::{FarEvent, FarFault, FarLocal, FarOutput};
+use crate::description::LocalEndpoint;
 
-/// How long the other side may be silent. It sends sound all the time, and RTCP and ICE checks beside it.
+/// How long the other side may be silent. It sends media all the time, and RTCP and ICE checks beside it.
 const SILENCE_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long the deletion of the allocation may take before the leg is closed without it.
 const DELETION_LIMIT: Duration = Duration::from_secs(2);
 
-/// Outputs that may wait for [`FarLeg::poll`]. One input makes a handful; when full, packets are dropped and counted,
-/// events are kept.
+/// Outputs that may wait for [`FarLeg::poll`]. One input makes a handful; beyond the limit packets are dropped and
+/// counted, events are kept.
 const MAX_OUTPUTS: usize = 1024;
 
 /// Rounds between TURN client and WebRTC after one input; two are normal.
@@ -33,7 +35,7 @@ impl FarLeg {
     /// One frame from the TURN server.
     pub(super) fn receive(&mut self, frame: &[u8], now: Instant) {
         match self.allocation.receive(frame, now) {
-            Ok(Some(data)) if self.gate.admits(data.peer) => {
+            Ok(Some(data)) if self.permissions.admits(data.peer) => {
                 let (from, bytes) = (data.peer, data.data());
                 if let Phase::Talking { silent_at, .. } = &mut self.phase {
                     *silent_at = now + SILENCE_LIMIT;
@@ -43,24 +45,24 @@ impl FarLeg {
                 }
             }
             Ok(None) => {}
-            // The other side does not know yet that the call is over.
+            // The other side may not have learnt yet that the call is over.
             Ok(Some(_)) | Err(Stray) if matches!(self.phase, Phase::Ending { .. }) => {}
             Ok(Some(data)) => {
                 if matches!(self.phase, Phase::Ready { .. }) {
-                    self.early.keep(data.peer, data.data(), now);
+                    self.early_checks.keep(data.peer, data.data(), now);
                 }
                 self.counters.unpermitted += 1;
             }
             Err(Stray) => self.counters.stray += 1,
         }
-        self.settle(now);
+        self.drive(now);
     }
 
-    /// Runs `work` on the peer, if there is one; a fault ends the leg.
+    /// Runs `work` on the peer, if there is one; an error ends the leg.
     pub(super) fn with_peer<T>(
         &mut self,
         now: Instant,
-        work: impl FnOnce(&mut Peer, Instant) -> Result<T, FarFault>,
+        work: impl FnOnce(&mut WebRtcPeer, Instant) -> Result<T, FarLegError>,
     ) -> Option<T> {
         let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
             return None;
@@ -68,32 +70,32 @@ impl FarLeg {
         fastrand::seed(self.rng.next_u64());
         match work(peer, now) {
             Ok(value) => Some(value),
-            Err(fault) => {
-                self.fail(fault, now);
+            Err(error) => {
+                self.fail(error, now);
                 None
             }
         }
     }
 
-    /// Lets TURN client and WebRTC work until both have nothing more to say.
-    pub(super) fn settle(&mut self, now: Instant) {
+    /// Polls TURN client and peer in turns until both have no output left.
+    pub(super) fn drive(&mut self, now: Instant) {
         for _ in 0..MAX_ROUNDS {
-            let peer = self.drain_peer(now);
-            let turn = self.drive_allocation(now);
-            if !peer && !turn {
+            let from_peer = self.poll_peer(now);
+            let from_turn = self.poll_allocation(now);
+            if !from_peer && !from_turn {
                 return;
             }
         }
     }
 
-    fn drive_allocation(&mut self, now: Instant) -> bool {
+    fn poll_allocation(&mut self, now: Instant) -> bool {
         if matches!(self.phase, Phase::Closed) {
             return false;
         }
-        // While people talk, a pause costs nothing, and the client's clock need not run further ahead.
+        // During the call a pause costs nothing, and the client's clock need not run further ahead.
         let hurry = !matches!(self.phase, Phase::Talking { .. });
         let (mut frames, mut events) = (Vec::new(), Vec::new());
-        self.allocation.drive(
+        self.allocation.poll(
             now,
             hurry,
             |frame| frames.push(frame),
@@ -104,15 +106,17 @@ impl FarLeg {
         }
         let more = !events.is_empty();
         for event in events {
-            self.hear_allocation(event, now);
+            self.handle_allocation(event, now);
         }
         more
     }
 
-    fn hear_allocation(&mut self, event: AllocationEvent, now: Instant) {
+    fn handle_allocation(&mut self, event: AllocationEvent, now: Instant) {
         match (event, &self.phase) {
-            (AllocationEvent::Ready(relay), Phase::Allocating { .. }) => self.allocated(relay, now),
-            // Closed before the relay was there: give it back at once.
+            (AllocationEvent::Ready(address), Phase::Allocating { .. }) => {
+                self.allocated(address, now)
+            }
+            // The leg was closed before the allocation stood: delete it at once.
             (
                 AllocationEvent::Ready(_),
                 Phase::Ending {
@@ -124,29 +128,31 @@ impl FarLeg {
                 }
             }
             (AllocationEvent::Refused(Some(code)), Phase::Allocating { .. }) => {
-                self.fail(FarFault::Allocation { code }, now);
+                self.fail(FarLegError::Allocation { code }, now);
             }
             (AllocationEvent::Refused(None), Phase::Allocating { .. }) => {
-                self.fail(FarFault::Timeout, now)
+                self.fail(FarLegError::Timeout, now)
             }
             (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
             (AllocationEvent::Forbidden(ip), _) => {
-                if self.gate.refused(ip) {
-                    self.fail(FarFault::Forbidden, now);
+                if self.permissions.refused(ip) {
+                    self.fail(FarLegError::Forbidden, now);
                 }
             }
             (AllocationEvent::Gone | AllocationEvent::Refused(_), Phase::Ending { .. }) => {
                 self.finish()
             }
-            (AllocationEvent::Gone, Phase::Allocating { .. }) => self.fail(FarFault::Timeout, now),
+            (AllocationEvent::Gone, Phase::Allocating { .. }) => {
+                self.fail(FarLegError::Timeout, now)
+            }
             (
                 AllocationEvent::Gone,
                 Phase::Ready { .. } | Phase::Connecting { .. } | Phase::Talking { .. },
             ) => {
-                self.fail(FarFault::ServerGone, now);
+                self.fail(FarLegError::ServerGone, now);
             }
             (AllocationEvent::Confirmed, Phase::Ready { .. }) => {
-                self.phase = Phase::Ready { doubt: None };
+                self.phase = Phase::Ready { check_until: None };
             }
             (
                 AllocationEvent::Ready(_)
@@ -158,77 +164,78 @@ impl FarLeg {
         }
     }
 
-    fn allocated(&mut self, relay: SocketAddr, now: Instant) {
+    fn allocated(&mut self, address: SocketAddr, now: Instant) {
         let Some(certificate) = &self.certificate else {
-            self.fail(FarFault::Dtls, now);
+            self.fail(FarLegError::Dtls, now);
             return;
         };
-        // A server that hands us our own address as a relay would have us tell it to the other side.
+        // A server that gives us our own address as the relayed one would make us disclose it to the other side.
         let mapped = self.allocation.mapped().map(|mapped| mapped.ip());
-        let ours = relay.ip() == self.own_ip || Some(relay.ip()) == mapped;
-        if !relayed_addresses::is_usable(relay, self.private_relays)
-            || (ours && !self.private_relays)
+        let is_ours = address.ip() == self.own_ip || Some(address.ip()) == mapped;
+        if !relayed_addresses::is_usable(address, self.allow_private_addresses)
+            || (is_ours && !self.allow_private_addresses)
         {
-            self.fail(FarFault::Relay, now);
+            self.fail(FarLegError::RelayedAddress, now);
             return;
         }
-        let local = FarLocal {
+        let local = LocalEndpoint {
             ufrag: self.credentials.ufrag.clone(),
             pwd: self.credentials.pwd.clone(),
             fingerprint: certificate.fingerprint(),
             ssrc: self.ssrc,
             video_ssrc: self.video_ssrc,
-            relay,
+            relayed_address: address,
         };
-        self.relay = Some(relay);
-        self.gate.set_own(relay);
-        self.phase = Phase::Ready { doubt: None };
-        self.say(FarEvent::Allocated(local));
+        self.relayed_address = Some(address);
+        self.permissions.set_own(address);
+        self.phase = Phase::Ready { check_until: None };
+        self.emit(FarEvent::Allocated(local));
         // The other side often uses the same server, and a permission is per address: have it before it is needed.
-        self.ask(relay.ip(), now);
+        self.request_permission(address.ip(), now);
     }
 
-    pub(super) fn ask(&mut self, ip: IpAddr, now: Instant) {
-        if self.gate.must_ask(ip)
+    pub(super) fn request_permission(&mut self, ip: IpAddr, now: Instant) {
+        if self.permissions.must_request(ip)
             && self.allocation.permit(ip, now).is_err()
-            && self.gate.refused(ip)
+            && self.permissions.refused(ip)
         {
-            self.fail(FarFault::Forbidden, now);
+            self.fail(FarLegError::Forbidden, now);
         }
     }
 
     fn permitted(&mut self, ip: IpAddr, now: Instant) {
-        for (to, bytes) in self.gate.granted(ip) {
+        for (to, bytes) in self.permissions.granted(ip) {
             self.wrap(to, bytes, now);
         }
-        for relay in self.gate.remotes() {
-            if relay.ip() == ip {
-                self.bind_if_granted(relay, now);
+        for remote in self.permissions.remotes() {
+            if remote.ip() == ip {
+                self.bind_if_granted(remote, now);
             }
         }
     }
 
-    pub(super) fn bind_if_granted(&mut self, relay: SocketAddr, now: Instant) {
-        if self.gate.is_granted(relay.ip()) {
-            // Refused or there already: packets travel in Send indications then, which is longer, not worse.
-            let _ = self.allocation.bind(relay, now);
+    pub(super) fn bind_if_granted(&mut self, remote: SocketAddr, now: Instant) {
+        if self.permissions.is_granted(remote.ip()) {
+            // An error means that it is refused or bound already; without a channel, packets travel in Send indications.
+            self.allocation.bind(remote, now).ok();
         }
     }
 
-    pub(super) fn drain_peer(&mut self, now: Instant) -> bool {
+    pub(super) fn poll_peer(&mut self, now: Instant) -> bool {
         let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
             return false;
         };
         fastrand::seed(self.rng.next_u64());
-        let mut said = Vec::new();
-        peer.drain(now, |output| said.push(output));
-        let more = !said.is_empty();
-        // The answer to the other side's farewell comes after the news of it, and must still pass.
-        let ended = said
+        let mut outputs = Vec::new();
+        peer.poll(now, |output| outputs.push(output));
+        let more = !outputs.is_empty();
+        // The leg ends after all packets: the reply to the other side's close_notify comes behind the event, and must
+        // still leave.
+        let ended = outputs
             .iter()
-            .any(|output| matches!(output, PeerOutput::Closed));
-        for output in said {
-            self.hear_peer(output, now);
+            .any(|output| matches!(output, PeerOutput::Event(FarEvent::Closed)));
+        for output in outputs {
+            self.handle_peer(output, now);
         }
         if ended {
             self.end(now);
@@ -236,23 +243,24 @@ impl FarLeg {
         more
     }
 
-    fn hear_peer(&mut self, output: PeerOutput, now: Instant) {
+    fn handle_peer(&mut self, output: PeerOutput, now: Instant) {
         match output {
-            PeerOutput::Send { from, to, bytes } => match self.gate.judge(from, to, bytes) {
-                Verdict::Pass(bytes) => self.wrap(to, bytes, now),
-                Verdict::Kept => {}
-                Verdict::Unsent => self.counters.unsent += 1,
-                Verdict::Misdirected => self.counters.misdirected += 1,
-            },
-            PeerOutput::Connected => self.connected(now),
-            PeerOutput::ControlOpen => self.say(FarEvent::ControlOpen),
-            PeerOutput::Rtp(packet) => self.say(FarEvent::Rtp(packet)),
-            PeerOutput::PictureWanted => self.say(FarEvent::PictureWanted),
-            // SCTP takes no longer ones today; what passes here must not hang on a library's setting.
-            PeerOutput::Control(bytes) if bytes.len() > MAX_CONTROL => self.counters.overlong += 1,
-            PeerOutput::Control(bytes) => self.say(FarEvent::Control(bytes)),
-            PeerOutput::Failed(fault) => self.fail(fault, now),
-            PeerOutput::Closed => {}
+            PeerOutput::Send { from, to, bytes } => {
+                match self.permissions.decide(from, to, bytes) {
+                    SendDecision::Pass(bytes) => self.wrap(to, bytes, now),
+                    SendDecision::Kept => {}
+                    SendDecision::Unsent => self.counters.unsent += 1,
+                    SendDecision::Misdirected => self.counters.misdirected += 1,
+                }
+            }
+            PeerOutput::Event(FarEvent::Connected) => self.connected(now),
+            PeerOutput::Event(FarEvent::Failed(error)) => self.fail(error, now),
+            PeerOutput::Event(FarEvent::Closed) => {}
+            // SCTP refuses longer messages today; the limit must not depend on a setting of the library.
+            PeerOutput::Event(FarEvent::Control(bytes)) if bytes.len() > MAX_CONTROL => {
+                self.counters.overlong += 1;
+            }
+            PeerOutput::Event(event) => self.emit(event),
         }
     }
 
@@ -263,7 +271,7 @@ impl FarLeg {
                     peer,
                     silent_at: now + SILENCE_LIMIT,
                 };
-                self.say(FarEvent::Connected);
+                self.emit(FarEvent::Connected);
             }
             other => self.phase = other,
         }
@@ -276,20 +284,20 @@ impl FarLeg {
         }
     }
 
-    pub(super) fn fail(&mut self, fault: FarFault, now: Instant) {
+    pub(super) fn fail(&mut self, error: FarLegError, now: Instant) {
         if !matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
-            self.say(FarEvent::Failed(fault));
+            self.emit(FarEvent::Failed(error));
             self.end(now);
         }
     }
 
-    /// Gives the allocation back; the connection is over.
+    /// Deletes the allocation; the connection is over.
     pub(super) fn end(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
             return;
         }
         let allocating = matches!(self.phase, Phase::Allocating { .. });
-        self.gate.shut();
+        self.permissions.shut();
         self.phase = Phase::Ending {
             until: now + DELETION_LIMIT,
             deleting: false,
@@ -297,10 +305,10 @@ impl FarLeg {
         if self.allocation.is_gone() || !(self.begin_deletion(now) || allocating) {
             self.finish();
         }
-        self.drive_allocation(now);
+        self.poll_allocation(now);
     }
 
-    /// Asks the server to end the allocation; false if there is none.
+    /// Asks the server to delete the allocation; false if there is none.
     fn begin_deletion(&mut self, now: Instant) -> bool {
         let deleting = self.allocation.delete(now);
         if deleting {
@@ -315,12 +323,12 @@ impl FarLeg {
     pub(super) fn finish(&mut self) {
         if !matches!(self.phase, Phase::Closed) {
             self.phase = Phase::Closed;
-            self.gate.shut();
-            self.say(FarEvent::Closed);
+            self.permissions.shut();
+            self.emit(FarEvent::Closed);
         }
     }
 
-    pub(super) fn say(&mut self, event: FarEvent) {
+    pub(super) fn emit(&mut self, event: FarEvent) {
         self.outputs.push_back(FarOutput::Event(event));
     }
 
@@ -336,31 +344,34 @@ impl FarLeg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::far::{FarConfig, Secret, TurnServer, TurnTransport};
+    use crate::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
 
     #[test]
     fn a_control_message_beyond_the_limit_is_counted_and_not_handed_on() {
         let now = crate::some_time();
         let config = FarConfig {
-            turn: TurnServer {
+            turn: TurnAccess {
                 addr: ([203, 0, 113, 1], 3478).into(),
                 transport: TurnTransport::Udp,
                 username: "user".to_owned(),
-                password: Secret::new("password".to_owned()),
+                password: TurnPassword::new("password".to_owned()),
             },
             local: ([192, 0, 2, 1], 40_000).into(),
-            private_relays: false,
+            allow_private_addresses: false,
         };
         let mut leg = FarLeg::new(config, [7; 32], now);
         while leg.poll().is_some() {}
-        leg.hear_peer(PeerOutput::Control(vec![0; MAX_CONTROL + 1]), now);
+        leg.handle_peer(
+            PeerOutput::Event(FarEvent::Control(vec![0; MAX_CONTROL + 1])),
+            now,
+        );
         assert!(leg.poll().is_none());
         assert_eq!(leg.counters().overlong, 1);
         let longest = vec![0; MAX_CONTROL];
-        leg.hear_peer(PeerOutput::Control(longest.clone()), now);
-        let said = leg.poll();
+        leg.handle_peer(PeerOutput::Event(FarEvent::Control(longest.clone())), now);
+        let output = leg.poll();
         assert!(
-            matches!(said, Some(FarOutput::Event(FarEvent::Control(bytes))) if bytes == longest)
+            matches!(output, Some(FarOutput::Event(FarEvent::Control(bytes))) if bytes == longest)
         );
         assert_eq!(leg.counters().overlong, 1);
     }

@@ -1,7 +1,7 @@
 //! DTLS for the far leg (RFC 9147, RFC 5764): the certificate of one call, and timers that suit a call.
 //!
-//! str0m's own provider repeats a lost flight after one second, which a person hears as silence after "hello"; ours
-//! after [`FLIGHT_TIMEOUT`]. Ciphers and keys are those of aws-lc.
+//! str0m's own provider retransmits a lost flight after one second, which a person hears as silence after picking up; this
+//! one does so after [`FLIGHT_TIMEOUT`]. Ciphers and keys are those of aws-lc.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 use zeroize::Zeroize;
 
-/// DTLS 1.3 alone: both ends are ours, it saves half a round trip, and hides the certificates.
+/// DTLS 1.3 alone: both ends are engines, it saves half a round trip, and it encrypts the certificates.
 pub(super) const DTLS_VERSION: DtlsVersion = DtlsVersion::Dtls13;
 
-/// First repetition of a lost handshake flight; doubles each time. Above the round trip of most relayed paths, so
-/// that nothing is sent twice without need.
+/// First retransmission of a handshake flight; the time doubles with each. It is above the round trip of most relayed
+/// paths, so that nothing is sent twice without need.
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Repetitions of one flight: 200 ms doubled six times is longer than a leg waits for its connection.
+/// Retransmissions of one flight: 200 ms doubled six times is longer than a leg waits for its connection.
 const FLIGHT_RETRIES: usize = 6;
 
 static DTLS: CallDtls = CallDtls;
 
-/// str0m's cryptography with our DTLS timers.
+/// str0m's cryptography with the DTLS timers of this file.
 pub(super) fn provider() -> CryptoProvider {
     CryptoProvider {
         dtls_provider: &DTLS,
@@ -31,16 +31,16 @@ pub(super) fn provider() -> CryptoProvider {
     }
 }
 
-/// A certificate that lives for one call and says nothing about us.
-pub(super) struct Certificate(DtlsCert);
+/// A certificate for one call, without identifying content.
+pub(super) struct CallCertificate(DtlsCert);
 
-impl Certificate {
-    /// Makes a new one; `None` if the system has no randomness or memory left.
+impl CallCertificate {
+    /// Generates a certificate; `None` if the system has no random bytes or memory left.
     pub(super) fn generate() -> Option<Self> {
         DTLS.generate_certificate().map(Self)
     }
 
-    /// What the other side is told to expect (RFC 8122).
+    /// The fingerprint for our description (RFC 8122).
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         provider().sha256_provider.sha256(&self.0.certificate)
     }
@@ -51,15 +51,15 @@ impl Certificate {
     }
 }
 
-impl Drop for Certificate {
+impl Drop for CallCertificate {
     fn drop(&mut self) {
         self.0.private_key.zeroize();
     }
 }
 
-impl std::fmt::Debug for Certificate {
+impl std::fmt::Debug for CallCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Certificate(..)")
+        f.write_str("CallCertificate(..)")
     }
 }
 
@@ -81,7 +81,7 @@ impl DtlsProvider for CallDtls {
         // No cookie: ICE has verified the path before the first DTLS byte (RFC 8842 section 5.4).
         let mut config = dimpl::Config::builder()
             .use_server_cookie(false)
-            // Public randoms and the jitter of timers follow the seed of the leg, for simulations; keys do not.
+            // Public random values and the jitter of timers follow the seed of the leg, for simulations; keys do not.
             .dangerously_set_rng_seed(fastrand::u64(..))
             .flight_start_rto(FLIGHT_TIMEOUT)
             .flight_retries(FLIGHT_RETRIES);
@@ -97,19 +97,19 @@ impl DtlsProvider for CallDtls {
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, cert.clone(), now),
             _ => dimpl::Dtls::new_13(config, cert.clone(), now),
         };
-        Ok(Box::new(Session(dtls)))
+        Ok(Box::new(DtlsSession(dtls)))
     }
 }
 
-struct Session(dimpl::Dtls);
+struct DtlsSession(dimpl::Dtls);
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for DtlsSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Session(..)")
+        f.write_str("DtlsSession(..)")
     }
 }
 
-impl DtlsInstance for Session {
+impl DtlsInstance for DtlsSession {
     fn set_active(&mut self, active: bool) {
         self.0.set_active(active);
     }
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn every_call_has_its_own_certificate() {
         let (one, two) = (
-            Certificate::generate().unwrap(),
-            Certificate::generate().unwrap(),
+            CallCertificate::generate().unwrap(),
+            CallCertificate::generate().unwrap(),
         );
         assert_ne!(one.fingerprint(), two.fingerprint());
-        assert_eq!(format!("{one:?}"), "Certificate(..)");
+        assert_eq!(format!("{one:?}"), "CallCertificate(..)");
     }
 }

@@ -1,6 +1,6 @@
-//! One far leg as its owner sees it: what it can be told, and in which phase it is.
+//! One far leg as its owner sees it: its inputs, its outputs, its timeouts and its phase.
 //!
-//! What follows from that is in `course`.
+//! What an input leads to is in `driver`.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -11,17 +11,18 @@ use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroize;
 
 use super::allocation::Allocation;
-use super::credentials::{Credentials, is_password, is_ufrag};
-use super::dtls::Certificate;
-use super::early_checks::Early;
-use super::peer::Peer;
-use super::permissions::Gate;
+use super::config::{FarConfig, Role, TurnTransport};
+use super::credentials::{IceCredentials, is_password, is_ufrag};
+use super::dtls::CallCertificate;
+use super::early_checks::EarlyChecks;
+use super::error::{FarConnectError, FarLegError};
+use super::event::{FarCounters, FarEvent, FarOutput, FarPacket};
+use super::peer::WebRtcPeer;
+use super::permissions::PeerPermissions;
 use super::relayed_addresses;
-use super::setup::PeerTerms;
+use super::setup::PeerSetup;
 use super::stream::StreamCutter;
-use super::terms::{
-    FarConfig, FarCounters, FarError, FarEvent, FarFault, FarOutput, Role, RtpPacket, TurnTransport,
-};
+use crate::MediaTimer;
 use crate::description::Description;
 
 /// How long the TURN server may take for an allocation: four round trips of the slowest path, and several repetitions.
@@ -34,24 +35,24 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3);
 /// How long ICE and DTLS may take. Covers an answer that takes seconds to reach the caller.
 const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 
-/// One side of a call between two engines.
+/// One side of the WebRTC connection between two engines.
 ///
 /// After every `handle_*`, [`connect`](Self::connect), [`write_rtp`](Self::write_rtp),
 /// [`send_control`](Self::send_control) and [`close`](Self::close), call [`poll`](Self::poll) until `None`, then
-/// [`next_alarm`](Self::next_alarm).
+/// [`next_timeout`](Self::next_timeout).
 pub struct FarLeg {
-    pub(super) private_relays: bool,
+    pub(super) allow_private_addresses: bool,
     pub(super) own_ip: IpAddr,
     pub(super) stream: Option<StreamCutter>,
     pub(super) rng: ChaCha20Rng,
-    pub(super) credentials: Credentials,
-    pub(super) certificate: Option<Certificate>,
+    pub(super) credentials: IceCredentials,
+    pub(super) certificate: Option<CallCertificate>,
     pub(super) ssrc: u32,
     pub(super) video_ssrc: u32,
-    pub(super) relay: Option<SocketAddr>,
+    pub(super) relayed_address: Option<SocketAddr>,
     pub(super) allocation: Allocation,
-    pub(super) gate: Gate,
-    pub(super) early: Early,
+    pub(super) permissions: PeerPermissions,
+    pub(super) early_checks: EarlyChecks,
     pub(super) phase: Phase,
     pub(super) outputs: VecDeque<FarOutput>,
     pub(super) counters: FarCounters,
@@ -62,16 +63,16 @@ pub(super) enum Phase {
     Allocating {
         until: Instant,
     },
-    /// `doubt`: the server has been asked whether the allocation stands, and must say so until then.
+    /// `check_until`: the server was asked whether the allocation stands, and must confirm it by then.
     Ready {
-        doubt: Option<Instant>,
+        check_until: Option<Instant>,
     },
     Connecting {
-        peer: Box<Peer>,
+        peer: Box<WebRtcPeer>,
         until: Instant,
     },
     Talking {
-        peer: Box<Peer>,
+        peer: Box<WebRtcPeer>,
         silent_at: Instant,
     },
     Ending {
@@ -82,43 +83,43 @@ pub(super) enum Phase {
 }
 
 impl FarLeg {
-    /// Starts to allocate a relay; the first request is there at the next [`poll`](Self::poll).
+    /// Starts to allocate; the first request comes from the next [`poll`](Self::poll).
     ///
-    /// `seed` must be fresh and secret: ICE credentials, SSRC and the lesser identifiers come from it.
+    /// `seed` must be fresh and secret: ICE credentials, SSRCs and the lesser identifiers come from it.
     pub fn new(config: FarConfig, mut seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
-        let credentials = Credentials::draw(&mut rng);
+        let credentials = IceCredentials::draw(&mut rng);
         let ssrc = rng.next_u32();
-        // Another one than the sound's, whatever is drawn.
+        // An odd distance, so that it always differs from the audio's.
         let video_ssrc = ssrc.wrapping_add(rng.next_u32() | 1);
         let mut leg = Self {
-            private_relays: config.private_relays,
+            allow_private_addresses: config.allow_private_addresses,
             own_ip: config.local.ip(),
             stream: (config.turn.transport == TurnTransport::Stream).then(StreamCutter::default),
             rng,
             credentials,
-            certificate: Certificate::generate(),
+            certificate: CallCertificate::generate(),
             ssrc,
             video_ssrc,
-            relay: None,
+            relayed_address: None,
             allocation: Allocation::new(&config, now),
-            gate: Gate::default(),
-            early: Early::default(),
+            permissions: PeerPermissions::default(),
+            early_checks: EarlyChecks::default(),
             phase: Phase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
             outputs: VecDeque::new(),
             counters: FarCounters::default(),
         };
-        leg.settle(now);
+        leg.drive(now);
         leg
     }
 
     /// Takes a datagram, or the next bytes of the stream, from the TURN server's socket.
     ///
-    /// Anything may arrive there; what is not TURN, or not from the other side's relay, is counted and dropped. A stream
-    /// that holds something else than TURN ends the leg.
+    /// Bytes that are not TURN, or not from the other side's relayed address, are counted and dropped. A stream that holds
+    /// something else than TURN ends the leg.
     pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
         if matches!(self.phase, Phase::Closed) {
             return;
@@ -144,66 +145,70 @@ impl FarLeg {
             Phase::Closed => {}
             Phase::Ending { .. } => self.finish(),
             _ => {
-                self.say(FarEvent::Failed(FarFault::ServerGone));
+                self.emit(FarEvent::Failed(FarLegError::ServerGone));
                 self.finish();
             }
         }
     }
 
-    /// Time has passed: call at the latest at [`next_alarm`](Self::next_alarm).
+    /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {
-            Phase::Allocating { until } if *until <= now => self.fail(FarFault::Timeout, now),
-            Phase::Ready { doubt: Some(until) } if *until <= now => {
-                self.fail(FarFault::ServerGone, now);
+            Phase::Allocating { until } if *until <= now => self.fail(FarLegError::Timeout, now),
+            Phase::Ready {
+                check_until: Some(until),
+            } if *until <= now => {
+                self.fail(FarLegError::ServerGone, now);
             }
-            Phase::Connecting { until, .. } if *until <= now => self.fail(FarFault::Ice, now),
-            Phase::Talking { silent_at, .. } if *silent_at <= now => self.fail(FarFault::Ice, now),
+            Phase::Connecting { until, .. } if *until <= now => self.fail(FarLegError::Ice, now),
+            Phase::Talking { silent_at, .. } if *silent_at <= now => {
+                self.fail(FarLegError::Ice, now)
+            }
             Phase::Ending { until, .. } if *until <= now => self.finish(),
             _ => {}
         }
         self.with_peer(now, |peer, now| peer.handle_timeout(now));
-        self.settle(now);
+        self.drive(now);
     }
 
-    /// Asks the server whether the allocation of a waiting leg still stands: a server may have restarted, and a mapping
-    /// of a NAT may be lost or is about to be (RFC 4787 section 4.3 allows that after two minutes of silence; many take
-    /// less). `Failed` follows unless the server says yes in time. In every other state this does nothing.
+    /// Asks the server whether the allocation of a waiting leg still stands: the server may have restarted, or a NAT may
+    /// have dropped its mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Failed`
+    /// follows unless the server confirms in time. In every other state this does nothing.
     pub fn check(&mut self, now: Instant) {
-        if let Phase::Ready { doubt } = &mut self.phase
-            && doubt.is_none()
+        if let Phase::Ready { check_until } = &mut self.phase
+            && check_until.is_none()
         {
-            *doubt = Some(now + CHECK_LIMIT);
+            *check_until = Some(now + CHECK_LIMIT);
             self.allocation.refresh_early(now);
-            self.settle(now);
+            self.drive(now);
         }
     }
 
-    /// Whether the leg waits to be connected, and nothing speaks against its allocation.
+    /// Whether the leg waits to be connected and its allocation is not being checked.
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Ready { doubt: None })
+        matches!(self.phase, Phase::Ready { check_until: None })
     }
 
-    /// Connects to the other engine, in the given role: a leg may have been allocated before
-    /// anybody knew which. The other's relays must be literal, unicast, at most [`MAX_RELAYS`](super::MAX_RELAYS), and public unless
-    /// the configuration allows private ones.
+    /// Connects to the other engine, in the given role, which may be unknown when the leg is made. The other's relayed
+    /// addresses must be unicast, at most [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), and public
+    /// unless the configuration allows private ones.
     ///
     /// # Errors
-    /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then. What goes
-    /// wrong later is said by `Failed`.
+    /// When the leg is not `Ready` or the description is not acceptable; nothing has changed then. Later errors come as
+    /// `Failed`.
     pub fn connect(
         &mut self,
         remote: &Description,
         role: Role,
         now: Instant,
-    ) -> Result<(), FarError> {
-        let (Phase::Ready { .. }, Some(relay), Some(certificate)) =
-            (&self.phase, self.relay, &self.certificate)
+    ) -> Result<(), FarConnectError> {
+        let (Phase::Ready { .. }, Some(relayed_address), Some(certificate)) =
+            (&self.phase, self.relayed_address, &self.certificate)
         else {
-            return Err(FarError::NotNow);
+            return Err(FarConnectError::NotNow);
         };
         if !is_ufrag(&remote.ufrag) || !is_password(&remote.pwd) {
-            return Err(FarError::Credentials);
+            return Err(FarConnectError::Credentials);
         }
         let theirs = [
             Some(remote.ssrc),
@@ -211,70 +216,74 @@ impl FarLeg {
         ];
         let is_ours = |ssrc: &u32| *ssrc == self.ssrc || *ssrc == self.video_ssrc;
         if theirs.iter().flatten().any(is_ours) || theirs[0] == theirs[1] {
-            return Err(FarError::SameStream);
+            return Err(FarConnectError::SsrcInUse);
         }
-        let remote_relays = relayed_addresses::accept(&remote.relays, relay, self.private_relays)?;
+        let remote_addresses = relayed_addresses::accept(
+            &remote.relayed_addresses,
+            relayed_address,
+            self.allow_private_addresses,
+        )?;
         fastrand::seed(self.rng.next_u64());
-        let peer = Peer::new(
-            &PeerTerms {
+        let peer = WebRtcPeer::new(
+            &PeerSetup {
                 role,
                 ufrag: &self.credentials.ufrag,
                 pwd: &self.credentials.pwd,
                 certificate,
                 ssrc: self.ssrc,
                 video_ssrc: self.video_ssrc,
-                relay,
+                relayed_address,
                 remote,
-                remote_relays: &remote_relays,
+                remote_addresses: &remote_addresses,
             },
             now,
         );
         match peer {
             Ok(peer) => {
-                self.gate.open(&remote_relays);
+                self.permissions.open(&remote_addresses);
                 self.phase = Phase::Connecting {
                     peer: Box::new(peer),
                     until: now + CONNECTION_LIMIT,
                 };
-                for relay in &remote_relays {
-                    self.ask(relay.ip(), now);
-                    self.bind_if_granted(*relay, now);
+                for address in &remote_addresses {
+                    self.request_permission(address.ip(), now);
+                    self.bind_if_granted(*address, now);
                 }
-                for (from, bytes) in self.early.take(&remote_relays, now) {
+                for (from, bytes) in self.early_checks.take(&remote_addresses, now) {
                     self.with_peer(now, |peer, now| peer.receive(from, &bytes, now));
                 }
-                self.settle(now);
+                self.drive(now);
             }
-            Err(fault) => self.fail(fault, now),
+            Err(error) => self.fail(error, now),
         }
         Ok(())
     }
 
-    /// Sends one packet of sound or moving pictures; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped and
-    /// counted: sound that is late is worth nothing.
-    pub fn write_rtp(&mut self, packet: RtpPacket, now: Instant) {
+    /// Sends one packet of audio or video; it leaves with the next [`poll`](Self::poll). Before `Connected` it is dropped
+    /// and counted, since late media is of no use.
+    pub fn write_rtp(&mut self, packet: FarPacket, now: Instant) {
         if self.with_peer(now, |peer, now| peer.write_rtp(packet, now)) == Some(true) {
-            self.settle(now);
+            self.drive(now);
         } else {
             self.counters.unsent += 1;
         }
     }
 
-    /// Asks the other side for a whole picture. Without moving pictures in the call nothing happens.
-    pub fn want_picture(&mut self, now: Instant) {
-        if self.with_peer(now, |peer, now| peer.want_picture(now)) == Some(true) {
-            self.settle(now);
+    /// Requests a keyframe of the other side. In a call without video this does nothing.
+    pub fn request_keyframe(&mut self, now: Instant) {
+        if self.with_peer(now, |peer, now| peer.request_keyframe(now)) == Some(true) {
+            self.drive(now);
         }
     }
 
     /// Sends a message of at most [`MAX_CONTROL`](super::MAX_CONTROL) bytes on the data channel; false if that is not open.
     pub fn send_control(&mut self, bytes: &[u8], now: Instant) -> bool {
         let sent = self.with_peer(now, |peer, now| peer.send_control(bytes, now)) == Some(true);
-        self.settle(now);
+        self.drive(now);
         sent
     }
 
-    /// Ends the leg: the farewell to the other side and the end of the allocation leave with the next
+    /// Ends the leg: the close messages to the other side and the deletion of the allocation leave with the next
     /// [`poll`](Self::poll). `Closed` follows when the server has confirmed, or after two seconds.
     pub fn close(&mut self, now: Instant) {
         if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
@@ -284,7 +293,7 @@ impl FarLeg {
             peer.close(now);
             Ok(())
         });
-        self.drain_peer(now);
+        self.poll_peer(now);
         self.end(now);
     }
 
@@ -294,29 +303,31 @@ impl FarLeg {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        let turn = self.allocation.alarm().map(|at| (at, "TURN client"));
+    pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let own = match &self.phase {
-            Phase::Allocating { until } => Some((*until, "allocation limit")),
-            Phase::Ready { doubt } => doubt.map(|at| (at, "check limit")),
-            Phase::Connecting { until, .. } => Some((*until, "connection limit")),
-            Phase::Talking { silent_at, .. } => Some((*silent_at, "silence limit")),
-            Phase::Ending { until, .. } => Some((*until, "deletion limit")),
+            Phase::Allocating { until } => Some((*until, MediaTimer::AllocationLimit)),
+            Phase::Ready { check_until } => check_until.map(|at| (at, MediaTimer::CheckLimit)),
+            Phase::Connecting { until, .. } => Some((*until, MediaTimer::ConnectionLimit)),
+            Phase::Talking { silent_at, .. } => Some((*silent_at, MediaTimer::SilenceLimit)),
+            Phase::Ending { until, .. } => Some((*until, MediaTimer::DeletionLimit)),
             Phase::Closed => return None,
         };
         let peer = match &self.phase {
-            Phase::Connecting { peer, .. } | Phase::Talking { peer, .. } => {
-                peer.alarm().map(|at| (at, "WebRTC"))
-            }
+            Phase::Connecting { peer, .. } | Phase::Talking { peer, .. } => peer.next_timeout(),
             _ => None,
         };
-        [turn, own, peer]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        let turn = self.allocation.next_timeout();
+        [
+            turn.map(|at| (at, MediaTimer::TurnClient)),
+            own,
+            peer.map(|at| (at, MediaTimer::WebRtc)),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
     }
 
-    /// What was refused so far.
+    /// The packets refused so far.
     pub fn counters(&self) -> FarCounters {
         self.counters
     }

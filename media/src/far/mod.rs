@@ -1,22 +1,26 @@
-//! The far leg: WebRTC over one TURN allocation (RFC 8656), and nothing else. The only code that knows str0m and
-//! turn-client-proto.
+//! The far leg: the WebRTC side of a call, over one TURN allocation (RFC 8656) and no other path. Only this folder knows
+//! str0m and turn-client-proto.
 //!
-//! Bytes and time in, bytes for the TURN server out. There is no other way out: no relay, no call. The other side's
-//! relays come typed in its [`Description`](crate::Description); there is no SDP, no candidate but ours, no name to look up.
+//! Bytes and time come in, bytes for the TURN server go out. There is no other way out: without an allocation there is no
+//! call. The other side's relayed addresses come typed in its [`Description`](crate::Description); there is no SDP, no
+//! candidate but the relayed one, and no name to resolve.
 //!
 //! ```text
 //!  Allocating -> Ready -> Connecting -> Talking -> Ending -> Closed
-//!       \___________\__________\___________/         (Ending: the allocation is being given back)
+//!       \___________\__________\___________/         (Ending: the allocation is being deleted)
 //! ```
 //!
-//! A leg may be made minutes before its call and wait in `Ready`; the allocation is kept fresh meanwhile, and
-//! [`FarLeg::check`] tells whether it still stands.
+//! A leg may be created minutes before its call and wait in `Ready`; the allocation is refreshed meanwhile, and
+//! [`FarLeg::check`] asks the server whether it still stands.
 
 mod allocation;
+mod config;
 mod credentials;
 mod driver;
 mod dtls;
 mod early_checks;
+mod error;
+mod event;
 mod leg;
 mod peer;
 mod permissions;
@@ -24,16 +28,11 @@ mod relayed_addresses;
 mod replies;
 mod setup;
 mod stream;
-mod terms;
 
+pub use self::config::{FarConfig, Role, TurnAccess, TurnPassword, TurnTransport};
+pub use self::error::{FarConnectError, FarLegError};
+pub use self::event::{FarCounters, FarEvent, FarOutput, FarPacket};
 pub use self::leg::FarLeg;
-pub use self::terms::{
-    FarConfig, FarCounters, FarError, FarEvent, FarFault, FarLocal, FarOutput, Role, RtpPacket,
-    Secret, TurnServer, TurnTransport,
-};
-
-/// Relays of the other side that a leg will talk to. Each costs a permission on our TURN server.
-pub const MAX_RELAYS: usize = 4;
 
 /// Longest control message, in bytes. Hold, hang-up and the like need a few dozen.
 pub const MAX_CONTROL: usize = 4096;

@@ -1,8 +1,9 @@
-//! The other engine, as str0m sees it: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and one data channel (RFC 8831).
+//! The WebRTC connection to the other engine, which str0m keeps: ICE (RFC 8445), DTLS-SRTP (RFC 5764) and one data
+//! channel (RFC 8831).
 //!
-//! After every change str0m is told the time and drained, so that nothing waits for a timer. str0m draws its lesser
-//! randomness (transaction ids, tie-breaker, CNAME) from a generator that is not cryptographic and that a peer could
-//! read back; the caller seeds that afresh before each use.
+//! After every change str0m gets the time and is polled until it has no output left, so that nothing waits for a timer.
+//! str0m draws its lesser random values (transaction ids, tie-breaker, CNAME) from a generator that is not cryptographic
+//! and that a peer could predict from its output; the caller seeds that generator anew before each use.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,20 +15,23 @@ use str0m::rtp::{RtpPacket as Str0mPacket, RtpWrite, SeqNo};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use super::MAX_CONTROL;
-use super::setup::{self, PeerTerms};
-use super::terms::{FarFault, Role, RtpPacket};
+use super::config::Role;
+use super::error::FarLegError;
+use super::event::{FarEvent, FarPacket};
+use super::setup::{self, PeerSetup};
 use crate::video;
 
 /// Times so far ahead mean "never" to str0m.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
-/// Drains after one input; three are normal.
-const MAX_DRAINS: usize = 8;
+/// Rounds of polling after one input; three are normal.
+const MAX_ROUNDS: usize = 8;
 
-/// When to come back if str0m never has enough.
+/// When to continue if str0m still has output after that many rounds.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What a peer has to say.
+/// What a peer gives to its leg. Its events are those of the leg, but for `Allocated`; `Closed` means here that the other
+/// engine ended the call.
 #[derive(Debug)]
 pub(super) enum PeerOutput {
     /// A packet for the other engine.
@@ -36,56 +40,43 @@ pub(super) enum PeerOutput {
         to: SocketAddr,
         bytes: Vec<u8>,
     },
-    /// ICE and DTLS are done.
-    Connected,
-    /// The data channel is open.
-    ControlOpen,
-    /// The other engine's sound or moving pictures.
-    Rtp(RtpPacket),
-    /// The other engine wants a whole picture.
-    PictureWanted,
-    /// A message on the data channel.
-    Control(Vec<u8>),
-    /// It cannot go on.
-    Failed(FarFault),
-    /// The other engine ended the call.
-    Closed,
+    Event(FarEvent),
 }
 
 /// How far the connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum PeerStage {
     /// ICE looks for a path.
     Checking,
     /// There is a path; the DTLS handshake runs.
     Handshaking,
-    /// Sound can flow.
+    /// Media can flow.
     Connected,
 }
 
 /// One WebRTC connection.
-pub(super) struct Peer {
+pub(super) struct WebRtcPeer {
     rtc: Rtc,
-    relay: SocketAddr,
-    sound: Stream,
-    video: Option<Stream>,
+    relayed_address: SocketAddr,
+    audio: FarStream,
+    video: Option<FarStream>,
     caller: bool,
-    stage: Stage,
+    stage: PeerStage,
     channel: ChannelId,
     control_open: bool,
-    alarm: Option<Instant>,
+    timeout: Option<Instant>,
 }
 
-/// One stream each way.
+/// One stream in each direction.
 #[derive(Clone, Copy, Debug)]
-struct Stream {
+struct FarStream {
     ssrc: u32,
     remote_ssrc: u32,
     /// The index of the newest packet that was sent.
     sequence: Option<u64>,
 }
 
-impl Stream {
+impl FarStream {
     const fn new(ssrc: u32, remote_ssrc: u32) -> Self {
         Self {
             ssrc,
@@ -95,57 +86,61 @@ impl Stream {
     }
 }
 
-impl Peer {
-    /// Sets up the connection and makes ready to send the first checks.
-    pub(super) fn new(terms: &PeerTerms<'_>, now: Instant) -> Result<Self, FarFault> {
-        let (rtc, channel) = setup::build(terms, now)?;
-        let video = terms.remote.video.as_ref();
+impl WebRtcPeer {
+    /// Sets up the connection; the first ICE checks leave with the next [`poll`](Self::poll).
+    pub(super) fn new(setup: &PeerSetup<'_>, now: Instant) -> Result<Self, FarLegError> {
+        let (rtc, channel) = setup::build(setup, now)?;
+        let video = setup.remote.video.as_ref();
         let mut peer = Self {
             rtc,
-            relay: terms.relay,
-            sound: Stream::new(terms.ssrc, terms.remote.ssrc),
-            video: video.map(|video| Stream::new(terms.video_ssrc, video.ssrc)),
-            caller: terms.role == Role::Caller,
-            stage: Stage::Checking,
+            relayed_address: setup.relayed_address,
+            audio: FarStream::new(setup.ssrc, setup.remote.ssrc),
+            video: video.map(|video| FarStream::new(setup.video_ssrc, video.ssrc)),
+            caller: setup.role == Role::Caller,
+            stage: PeerStage::Checking,
             channel,
             control_open: false,
-            alarm: None,
+            timeout: None,
         };
         peer.handle_timeout(now)?;
         Ok(peer)
     }
 
-    /// Takes a packet from the accepted relay `from`; false if it is no packet of WebRTC.
+    /// Takes a packet from the accepted relayed address `from`; false if it does not belong to WebRTC.
     pub(super) fn receive(
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
         now: Instant,
-    ) -> Result<bool, FarFault> {
-        let Ok(packet) = Receive::new(Protocol::Udp, from, self.relay, bytes) else {
+    ) -> Result<bool, FarLegError> {
+        let Ok(packet) = Receive::new(Protocol::Udp, from, self.relayed_address, bytes) else {
             return Ok(false);
         };
         self.rtc
             .handle_input(Input::Receive(now, packet))
-            .map_err(|error| setup::fault(&error))?;
+            .map_err(|error| setup::error(&error))?;
         Ok(true)
     }
 
-    /// Tells the time.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), FarFault> {
+    /// Tells str0m the time.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), FarLegError> {
         self.rtc
             .handle_input(Input::Timeout(now))
-            .map_err(|error| setup::fault(&error))
+            .map_err(|error| setup::error(&error))
     }
 
-    /// Sends a packet of sound or moving pictures; false if it is not one that this leg can carry, or too early.
-    pub(super) fn write_rtp(&mut self, packet: RtpPacket, now: Instant) -> Result<bool, FarFault> {
+    /// Sends a packet of audio or video; false before the connection stands, or if its payload type is not the far leg's.
+    pub(super) fn write_rtp(
+        &mut self,
+        packet: FarPacket,
+        now: Instant,
+    ) -> Result<bool, FarLegError> {
         let stream = match packet.payload_type {
-            pt if setup::is_sound(pt) => Some(&mut self.sound),
+            pt if setup::is_audio(pt) => Some(&mut self.audio),
             pt if video::is_far_payload_type(pt) => self.video.as_mut(),
             _ => None,
         };
-        let Some(ours) = stream.filter(|_| self.stage == Stage::Connected) else {
+        let Some(ours) = stream.filter(|_| self.stage == PeerStage::Connected) else {
             return Ok(false);
         };
         let Some(sequence) = extend(ours.sequence, packet.sequence) else {
@@ -164,14 +159,14 @@ impl Peer {
         );
         stream.write_rtp(write.marker(packet.marker));
         ours.sequence = ours.sequence.max(Some(sequence));
-        // str0m only stamps the packet here; it leaves when the time is told.
+        // str0m only queues the packet here; it leaves when str0m gets the time.
         self.handle_timeout(now)?;
         Ok(true)
     }
 
-    /// Asks the other engine for a whole picture (RFC 4585 section 6.3.1); false if there are none.
-    pub(super) fn want_picture(&mut self, now: Instant) -> Result<bool, FarFault> {
-        let Some(video) = self.video.filter(|_| self.stage == Stage::Connected) else {
+    /// Requests a keyframe of the other engine (PLI, RFC 4585 section 6.3.1); false without video.
+    pub(super) fn request_keyframe(&mut self, now: Instant) -> Result<bool, FarLegError> {
+        let Some(video) = self.video.filter(|_| self.stage == PeerStage::Connected) else {
             return Ok(false);
         };
         let mut api = self.rtc.direct_api();
@@ -184,7 +179,7 @@ impl Peer {
     }
 
     /// Sends a control message; false if the channel is not open or full.
-    pub(super) fn send_control(&mut self, bytes: &[u8], now: Instant) -> Result<bool, FarFault> {
+    pub(super) fn send_control(&mut self, bytes: &[u8], now: Instant) -> Result<bool, FarLegError> {
         if !self.control_open || bytes.is_empty() || bytes.len() > MAX_CONTROL {
             return Ok(false);
         }
@@ -196,63 +191,63 @@ impl Peer {
         Ok(sent)
     }
 
-    /// Starts the farewell: RTCP BYE, SCTP shutdown, DTLS close_notify.
+    /// Starts to close: RTCP BYE, SCTP shutdown, DTLS close_notify.
     pub(super) fn close(&mut self, now: Instant) {
-        // A connection that cannot say farewell is over all the same.
-        let _ = self.rtc.close();
-        let _ = self.rtc.handle_input(Input::Timeout(now));
+        // A connection that cannot send these is over all the same.
+        self.rtc.close().ok();
+        self.rtc.handle_input(Input::Timeout(now)).ok();
     }
 
-    /// Takes everything that str0m has to say.
-    pub(super) fn drain(&mut self, now: Instant, mut say: impl FnMut(PeerOutput)) {
-        for _ in 0..MAX_DRAINS {
+    /// Takes all output of str0m.
+    pub(super) fn poll(&mut self, now: Instant, mut handle: impl FnMut(PeerOutput)) {
+        for _ in 0..MAX_ROUNDS {
             let before = self.stage;
-            let due = match self.drain_once(now, &mut say) {
-                Ok(alarm) => alarm <= now,
-                Err(fault) => {
-                    self.alarm = None;
+            let due = match self.poll_once(now, &mut handle) {
+                Ok(timeout) => timeout <= now,
+                Err(error) => {
+                    self.timeout = None;
                     self.rtc.disconnect();
-                    say(PeerOutput::Failed(fault));
+                    handle(PeerOutput::Event(FarEvent::Failed(error)));
                     return;
                 }
             };
-            // A new stage sets something going; and str0m asks for another turn where DTLS has more than one packet
-            // for a path that is not there yet.
+            // A new stage starts the next handshake; and str0m asks for another round where DTLS has more than one
+            // packet for a path that does not exist yet.
             if self.stage == before && !due {
                 return;
             }
-            if let Err(fault) = self.handle_timeout(now) {
-                say(PeerOutput::Failed(fault));
+            if let Err(error) = self.handle_timeout(now) {
+                handle(PeerOutput::Event(FarEvent::Failed(error)));
                 return;
             }
         }
-        self.alarm = Some(now + TICK);
+        self.timeout = Some(now + TICK);
     }
 
-    /// Drains until str0m names the time at which it wants to be woken.
-    fn drain_once(
+    /// Takes output until str0m names its next timeout.
+    fn poll_once(
         &mut self,
         now: Instant,
-        say: &mut impl FnMut(PeerOutput),
-    ) -> Result<Instant, FarFault> {
+        handle: &mut impl FnMut(PeerOutput),
+    ) -> Result<Instant, FarLegError> {
         loop {
             match self
                 .rtc
                 .poll_output()
-                .map_err(|error| setup::fault(&error))?
+                .map_err(|error| setup::error(&error))?
             {
                 Output::Timeout(at) => {
-                    self.alarm = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
+                    self.timeout = Some(at).filter(|at| at.saturating_duration_since(now) < NEVER);
                     return Ok(at);
                 }
-                Output::Transmit(transmit) => say(PeerOutput::Send {
+                Output::Transmit(transmit) => handle(PeerOutput::Send {
                     from: transmit.source,
                     to: transmit.destination,
                     bytes: transmit.contents.into(),
                 }),
                 Output::Event(event) => {
-                    if let Some(output) = self.hear(event)? {
-                        say(output);
+                    if let Some(event) = self.translate(event)? {
+                        handle(PeerOutput::Event(event));
                     }
                 }
             }
@@ -260,47 +255,47 @@ impl Peer {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub(super) fn alarm(&self) -> Option<Instant> {
-        self.alarm
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.timeout
     }
 
-    fn hear(&mut self, event: Event) -> Result<Option<PeerOutput>, FarFault> {
-        let output = match event {
+    fn translate(&mut self, event: Event) -> Result<Option<FarEvent>, FarLegError> {
+        let event = match event {
             Event::IceConnectionStateChange(state)
-                if state.is_connected() && self.stage == Stage::Checking =>
+                if state.is_connected() && self.stage == PeerStage::Checking =>
             {
-                self.stage = Stage::Handshaking;
-                // Not earlier: a ClientHello that waits for the path is repeated, and its timer doubles, in vain.
+                self.stage = PeerStage::Handshaking;
+                // A ClientHello before the path exists would be repeated in vain, and its timer doubled.
                 if self.caller {
                     self.rtc
                         .direct_api()
                         .start_dtls(true)
-                        .map_err(|error| setup::fault(&error))?;
+                        .map_err(|error| setup::error(&error))?;
                 }
                 None
             }
             Event::Connected => {
-                self.stage = Stage::Connected;
+                self.stage = PeerStage::Connected;
                 if self.caller {
                     self.rtc.direct_api().start_sctp(true);
                 }
-                Some(PeerOutput::Connected)
+                Some(FarEvent::Connected)
             }
-            // Before the connection stands, checks may fail because the other side does not know us yet.
+            // Before the connection stands, checks may fail because the other side has no description of us yet.
             Event::IceConnectionStateChange(IceConnectionState::Disconnected)
-                if self.stage == Stage::Connected =>
+                if self.stage == PeerStage::Connected =>
             {
-                Some(PeerOutput::Failed(FarFault::Ice))
+                Some(FarEvent::Failed(FarLegError::Ice))
             }
-            Event::RtpPacket(packet) => self.hear_rtp(&packet).map(PeerOutput::Rtp),
-            // Only what we send can be asked for: str0m says this of its own streams alone.
-            Event::KeyframeRequest(_) => self.video.map(|_| PeerOutput::PictureWanted),
+            Event::RtpPacket(packet) => self.read_rtp(&packet).map(FarEvent::Rtp),
+            // str0m raises this for its own outgoing streams alone.
+            Event::KeyframeRequest(_) => self.video.map(|_| FarEvent::KeyframeRequested),
             Event::ChannelOpen(id, _) if id == self.channel => {
                 self.control_open = true;
-                Some(PeerOutput::ControlOpen)
+                Some(FarEvent::ControlOpen)
             }
             Event::ChannelOpen(id, _) => {
-                // One channel was agreed on.
+                // The two engines use one channel.
                 self.rtc.direct_api().close_data_channel(id);
                 None
             }
@@ -309,24 +304,24 @@ impl Peer {
                 None
             }
             Event::ChannelData(data) if data.id == self.channel => {
-                Some(PeerOutput::Control(data.data))
+                Some(FarEvent::Control(data.data))
             }
-            Event::Closed => Some(PeerOutput::Closed),
+            Event::Closed => Some(FarEvent::Closed),
             _ => None,
         };
-        Ok(output)
+        Ok(event)
     }
 
-    fn hear_rtp(&self, packet: &Str0mPacket) -> Option<RtpPacket> {
+    fn read_rtp(&self, packet: &Str0mPacket) -> Option<FarPacket> {
         let header = &packet.header;
         let is_video = video::is_far_payload_type(*header.payload_type);
         let stream = if is_video {
             self.video.as_ref()
         } else {
-            Some(&self.sound)
+            Some(&self.audio)
         };
         let is_theirs = stream.is_some_and(|stream| *header.ssrc == stream.remote_ssrc);
-        is_theirs.then(|| RtpPacket {
+        is_theirs.then(|| FarPacket {
             payload_type: *header.payload_type,
             marker: header.marker,
             sequence: header.sequence_number,
@@ -336,9 +331,9 @@ impl Peer {
     }
 }
 
-impl std::fmt::Debug for Peer {
+impl std::fmt::Debug for WebRtcPeer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Peer")
+        f.debug_struct("WebRtcPeer")
             .field("stage", &self.stage)
             .field("waits_for", &self.rtc.last_timeout_reason())
             .finish_non_exhaustive()
@@ -351,7 +346,7 @@ fn extend(last: Option<u64>, sequence: u16) -> Option<u64> {
     let Some(last) = last else {
         return Some(u64::from(sequence));
     };
-    // Truncation is meant: the low 16 bits.
+    // The cast keeps the low 16 bits.
     let step = sequence.wrapping_sub(last as u16).cast_signed();
     last.checked_add_signed(i64::from(step))
 }

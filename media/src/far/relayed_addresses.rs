@@ -1,13 +1,15 @@
-//! Which addresses may carry a call: public unicast ones, and loopback or private ones only where the configuration says so.
+//! Which relayed addresses may carry a call: public unicast ones, and loopback or private ones only where the
+//! configuration allows them.
 //!
-//! The ranges are those of the IANA special-purpose registries (RFC 6890 and its updates). Names are never looked up: a
-//! relay is a literal address (RFC 8445 section 5.3).
+//! The ranges are those of the IANA special-purpose registries (RFC 6890 and its updates). No name is ever resolved: a
+//! candidate is a literal address (RFC 8445 section 5.3).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{FarError, MAX_RELAYS};
+use super::error::FarConnectError;
+use crate::description::MAX_RELAYED_ADDRESSES;
 
-/// Whether a relay may be at `addr`.
+/// Whether `addr` may be a relayed address.
 pub(super) fn is_usable(addr: SocketAddr, private: bool) -> bool {
     if addr.port() == 0 {
         return false;
@@ -18,35 +20,35 @@ pub(super) fn is_usable(addr: SocketAddr, private: bool) -> bool {
     }
 }
 
-/// The relays of the other side that a leg with the relay `own` can talk to: those of the same address family.
+/// The relayed addresses of the other side that a leg with the address `own` can reach: those of the same family.
 ///
-/// One bad address spoils the description: an honest engine never sends one.
+/// One bad address is enough to refuse them all: an honest engine never sends one.
 pub(super) fn accept(
-    relays: &[SocketAddr],
+    addresses: &[SocketAddr],
     own: SocketAddr,
     private: bool,
-) -> Result<Vec<SocketAddr>, FarError> {
-    if relays.is_empty() {
-        return Err(FarError::NoRelay);
+) -> Result<Vec<SocketAddr>, FarConnectError> {
+    if addresses.is_empty() {
+        return Err(FarConnectError::NoAddress);
     }
-    if relays.len() > MAX_RELAYS {
-        return Err(FarError::TooManyRelays);
+    if addresses.len() > MAX_RELAYED_ADDRESSES {
+        return Err(FarConnectError::TooManyAddresses);
     }
-    if relays
+    if addresses
         .iter()
-        .any(|relay| !is_usable(*relay, private) || *relay == own)
+        .any(|address| !is_usable(*address, private) || *address == own)
     {
-        return Err(FarError::UnusableRelay);
+        return Err(FarConnectError::UnusableAddress);
     }
-    let mut accepted: Vec<SocketAddr> = relays
+    let mut accepted: Vec<SocketAddr> = addresses
         .iter()
         .copied()
-        .filter(|relay| relay.is_ipv4() == own.is_ipv4())
+        .filter(|address| address.is_ipv4() == own.is_ipv4())
         .collect();
     accepted.sort_unstable();
     accepted.dedup();
     if accepted.is_empty() {
-        Err(FarError::NoRelay)
+        Err(FarConnectError::NoAddress)
     } else {
         Ok(accepted)
     }
@@ -61,7 +63,7 @@ fn is_unicast_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_unicast_v6(ip: Ipv6Addr) -> bool {
-    // An IPv4 address in disguise would escape the rules above.
+    // An IPv4-mapped address would bypass the rules for IPv4.
     !ip.is_unspecified() && !ip.is_multicast() && ip.to_ipv4_mapped().is_none()
 }
 
@@ -79,7 +81,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
-    // Global unicast is 2000::/3 alone; inside it Teredo, documentation, benchmarking and 6to4 lead elsewhere.
+    // Global unicast is 2000::/3 alone, without Teredo, documentation, benchmarking and 6to4.
     (a & 0xe000) == 0x2000
         && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8))
         && a != 0x2002
@@ -152,19 +154,22 @@ mod tests {
     #[test]
     fn a_description_is_taken_whole_or_not_at_all() {
         let own = addr("1.1.1.1:1000");
-        assert_eq!(accept(&[], own, false), Err(FarError::NoRelay));
+        assert_eq!(accept(&[], own, false), Err(FarConnectError::NoAddress));
         assert_eq!(
             accept(&[addr("9.9.9.9:1"); 5], own, false),
-            Err(FarError::TooManyRelays)
+            Err(FarConnectError::TooManyAddresses)
         );
         assert_eq!(
             accept(&[addr("9.9.9.9:1"), addr("10.0.0.1:1")], own, false),
-            Err(FarError::UnusableRelay)
+            Err(FarConnectError::UnusableAddress)
         );
-        assert_eq!(accept(&[own], own, false), Err(FarError::UnusableRelay));
+        assert_eq!(
+            accept(&[own], own, false),
+            Err(FarConnectError::UnusableAddress)
+        );
         assert_eq!(
             accept(&[addr("[2606:4700::1111]:9")], own, false),
-            Err(FarError::NoRelay)
+            Err(FarConnectError::NoAddress)
         );
         let both = [
             addr("9.9.9.9:1"),

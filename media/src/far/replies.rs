@@ -1,8 +1,8 @@
-//! What the TURN server says to our Allocate requests: the error code, and the address that it sees us under
-//! (RFC 8656 sections 7.2 to 7.4, RFC 8489 section 9.2).
+//! Reads the TURN server's replies to Allocate requests: the error code, and our reflexive address (RFC 8656 sections 7.2
+//! to 7.4, RFC 8489 section 9.2).
 //!
-//! The TURN client tells neither: it says that an allocation failed, not why, and answers a second 401 (a wrong password)
-//! with silence for half a minute. Only replies to requests that really left are read.
+//! The TURN client reports neither: it reports that an allocation failed, not why, and after a second 401 (a wrong
+//! password) it waits for half a minute. Only replies to requests that really left are read.
 
 use std::net::SocketAddr;
 
@@ -10,33 +10,33 @@ use stun_types::attribute::{ErrorCode, XorMappedAddress};
 use stun_types::message::{Message, MessageClass};
 use turn_types::message::ALLOCATE;
 
-/// Allocate requests remembered. One without and one with credentials are normal; each stale nonce adds one.
-const MAX_ASKED: usize = 16;
+/// Allocate requests that are remembered. One without and one with credentials are normal; each stale nonce adds one.
+const MAX_REQUESTS: usize = 16;
 
-/// The Allocate requests that left, and what came back.
+/// The Allocate requests that left, and what the replies said.
 #[derive(Debug, Default)]
-pub(super) struct Replies {
-    asked: Vec<[u8; 12]>,
+pub(super) struct AllocateReplies {
+    requests: Vec<[u8; 12]>,
     granted: bool,
     mapped: Option<SocketAddr>,
 }
 
-impl Replies {
+impl AllocateReplies {
     /// Remembers `bytes` if they are an Allocate request.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
         let Some((id, true)) = transaction(bytes).map(|id| (id, bytes.starts_with(&[0x00, 0x03])))
         else {
             return;
         };
-        if self.asked.len() < MAX_ASKED && !self.asked.contains(&id) {
-            self.asked.push(id);
+        if self.requests.len() < MAX_REQUESTS && !self.requests.contains(&id) {
+            self.requests.push(id);
         }
     }
 
-    /// Reads a reply; the code if it is a final refusal.
-    pub(super) fn heard(&mut self, bytes: &[u8]) -> Option<u16> {
+    /// Reads a reply, and returns the code of a final refusal.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Option<u16> {
         let id = transaction(bytes)?;
-        let position = self.asked.iter().position(|asked| *asked == id)?;
+        let position = self.requests.iter().position(|request| *request == id)?;
         let message = Message::from_bytes(bytes).ok()?;
         if message.method() != ALLOCATE {
             return None;
@@ -47,19 +47,19 @@ impl Replies {
             self.mapped = mapped.map(|mapped| mapped.addr(message.transaction_id()));
             return None;
         }
-        // A request that was repeated on a slow path may be refused (437) because its first copy was granted.
+        // A retransmission on a slow path may be refused (437) because its first copy was granted.
         if self.granted || !message.has_class(MessageClass::Error) {
             return None;
         }
         match message.attribute::<ErrorCode>().ok()?.code() {
-            // The first request carries no credentials: its 401 is the challenge.
+            // The first request has no credentials: its 401 is the challenge.
             ErrorCode::UNAUTHORIZED if position == 0 => None,
             ErrorCode::STALE_NONCE => None,
             code => Some(code),
         }
     }
 
-    /// Our own address as the server sees it, from the successful reply. It must go nowhere.
+    /// Our own address as the server sees it, from the successful reply. It must not be disclosed.
     pub(super) fn mapped(&self) -> Option<SocketAddr> {
         self.mapped
     }
@@ -111,21 +111,21 @@ mod tests {
     #[test]
     fn the_first_401_is_a_challenge_and_the_second_a_refusal() {
         let (first, second) = (request(), request());
-        let mut replies = Replies::default();
+        let mut replies = AllocateReplies::default();
         replies.sent(&first);
-        assert_eq!(replies.heard(&refusal(&first, 401)), None);
+        assert_eq!(replies.read(&refusal(&first, 401)), None);
         replies.sent(&second);
-        // The first request may have been answered twice.
-        assert_eq!(replies.heard(&refusal(&first, 401)), None);
-        assert_eq!(replies.heard(&refusal(&second, 438)), None);
-        assert_eq!(replies.heard(&refusal(&second, 401)), Some(401));
-        assert_eq!(replies.heard(&refusal(&second, 486)), Some(486));
+        // The first request may be answered twice.
+        assert_eq!(replies.read(&refusal(&first, 401)), None);
+        assert_eq!(replies.read(&refusal(&second, 438)), None);
+        assert_eq!(replies.read(&refusal(&second, 401)), Some(401));
+        assert_eq!(replies.read(&refusal(&second, 486)), Some(486));
     }
 
     #[test]
     fn a_refusal_after_the_grant_is_about_a_repetition() {
         let (first, second) = (request(), request());
-        let mut replies = Replies::default();
+        let mut replies = AllocateReplies::default();
         replies.sent(&first);
         replies.sent(&second);
         let grant = Message::builder_success(
@@ -133,14 +133,14 @@ mod tests {
             MessageWriteVec::new(),
         )
         .finish();
-        assert_eq!(replies.heard(&grant), None);
-        assert_eq!(replies.heard(&refusal(&second, 437)), None);
+        assert_eq!(replies.read(&grant), None);
+        assert_eq!(replies.read(&refusal(&second, 437)), None);
     }
 
     #[test]
     fn a_reply_to_nothing_is_not_read() {
-        let mut replies = Replies::default();
+        let mut replies = AllocateReplies::default();
         replies.sent(&request());
-        assert_eq!(replies.heard(&refusal(&request(), 403)), None);
+        assert_eq!(replies.read(&refusal(&request(), 403)), None);
     }
 }

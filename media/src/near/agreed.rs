@@ -1,69 +1,70 @@
-//! One stream of a phone as last agreed: what of its packets goes on, and what it is sent.
+//! One stream of a phone as last agreed: which of its packets pass, and which packets it gets.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::direction::Lane;
-use super::srtp_context::Lock;
-use super::{Microphone, RtcpAt};
+use super::Microphone;
+use super::direction::RtpDirection;
+use super::dtmf_sender::DtmfSender;
+use super::latch::Latch;
+use super::rewrite::RtpNumbers;
+use super::rtcp::{self, PhoneRtcp};
+use super::srtp_context::SrtpContext;
 use crate::codec::Codec;
-use crate::far::RtpPacket;
-use crate::near::dtmf_sender::Keys;
-use crate::near::latch::Latch;
-use crate::near::rewrite::Numbers;
-use crate::near::rtcp::{self, Heard};
-use crate::rtp::{Datagram, MAX_PAYLOAD, MAX_VIDEO_PAYLOAD, Packet, RtpError};
-use crate::srtp::KeyPair;
-use crate::stats::Reason;
+use crate::far::FarPacket;
+use crate::negotiate::RtcpDestination;
+use crate::rtp::{MAX_PAYLOAD, MAX_VIDEO_PAYLOAD, RtpDatagram, RtpError, RtpPacket};
+use crate::srtp::SrtpKeyPair;
+use crate::stats::DropReason;
 use crate::video::{CLOCK, VideoFormat};
 
-/// One agreed format: its numbers on both sides, and its clock.
+/// One agreed format: its payload types on both sides, and its clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Carried {
+pub(super) struct PayloadFormat {
     /// The phone's payload type.
     number: u8,
     /// The far leg's, which is also the one that we offer to a phone.
     far: u8,
     pub(super) clock: u32,
-    /// Keypad digits rather than sound.
+    /// Whether these are telephone events (RFC 4733) rather than audio.
     pub(super) is_events: bool,
 }
 
-/// What a stream carries.
+/// The media of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Sound,
+pub(super) enum StreamKind {
+    Audio,
     Video,
 }
 
 /// What was agreed with the phone for one stream.
-pub(super) struct Terms {
-    pub(super) kind: Kind,
+pub(super) struct StreamTerms {
+    pub(super) kind: StreamKind,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) formats: Vec<Carried>,
-    pub(super) hears: bool,
-    pub(super) rtcp: RtcpAt,
-    pub(super) keys: Option<KeyPair>,
+    pub(super) formats: Vec<PayloadFormat>,
+    pub(super) receives: bool,
+    pub(super) rtcp: RtcpDestination,
+    pub(super) keys: Option<SrtpKeyPair>,
 }
 
 /// One stream of the phone as last agreed.
 #[derive(Debug)]
-pub(super) struct Phone {
-    kind: Kind,
-    formats: Vec<Carried>,
-    hears: bool,
+pub(super) struct AgreedStream {
+    kind: StreamKind,
+    formats: Vec<PayloadFormat>,
+    receives: bool,
     latch: Latch,
-    /// Where it wants RTCP, and where its own comes from.
-    rtcp: RtcpAt,
+    /// Where the phone wants RTCP, and where its own comes from.
+    rtcp: RtcpDestination,
     rtcp_source: Option<SocketAddr>,
-    /// Who sends the packets that come from there.
+    /// The SSRC of its packets.
     source: Option<u32>,
-    lock: Option<Lock>,
+    srtp: Option<SrtpContext>,
 }
 
-impl Carried {
-    pub(super) const fn sound(codec: Codec, number: u8) -> Self {
+impl PayloadFormat {
+    pub(super) const fn audio(codec: Codec, number: u8) -> Self {
         Self {
             number,
             far: codec.far_payload_type(),
@@ -82,77 +83,79 @@ impl Carried {
     }
 }
 
-impl Kind {
+impl StreamKind {
     const fn most_bytes(self) -> usize {
         match self {
-            Self::Sound => MAX_PAYLOAD,
+            Self::Audio => MAX_PAYLOAD,
             Self::Video => MAX_VIDEO_PAYLOAD,
         }
     }
 }
 
-impl Phone {
-    /// The phone under these terms, `before` being what it was under those before.
-    pub(super) fn agreed(terms: Terms, before: Option<Self>) -> Self {
+impl AgreedStream {
+    /// The stream under these terms; `before` is the stream under the terms that they replace.
+    pub(super) fn agreed(terms: StreamTerms, before: Option<Self>) -> Self {
         let latch = match &before {
             Some(before) => before.latch.renewed(terms.local, terms.remote),
             None => Latch::new(terms.local, terms.remote),
         };
         let source = before.as_ref().and_then(|before| before.source);
-        let lock = before.and_then(|before| before.lock);
+        let srtp = before.and_then(|before| before.srtp);
         Self {
             kind: terms.kind,
             formats: terms.formats,
-            hears: terms.hears,
+            receives: terms.receives,
             latch,
             rtcp: terms.rtcp,
             rtcp_source: None,
             source,
-            lock: terms.keys.map(|keys| Lock::renewed(lock, keys)),
+            srtp: terms.keys.map(|keys| SrtpContext::renewed(srtp, keys)),
         }
     }
 
-    /// A packet from the phone; what comes back is for the far leg.
-    pub(super) fn hear(
+    /// Takes a packet from the phone, and returns it as one for the far leg.
+    pub(super) fn read(
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
         microphone: Microphone,
-        lane: &mut Lane,
+        direction: &mut RtpDirection,
         now: Instant,
-    ) -> Result<RtpPacket, Reason> {
-        let bytes = match &mut self.lock {
-            Some(lock) => lock.open(bytes)?,
+    ) -> Result<FarPacket, DropReason> {
+        let bytes = match &mut self.srtp {
+            Some(srtp) => srtp.unprotect(bytes)?,
             None => bytes,
         };
-        let packet = match Datagram::read_within(bytes, self.kind.most_bytes()) {
-            Ok(Datagram::Rtp(packet)) => packet,
-            Ok(Datagram::Rtcp) => return Err(Reason::Rtcp),
-            Err(RtpError::TooLong) => return Err(Reason::Oversized),
-            Err(_) => return Err(Reason::Malformed),
+        let packet = match RtpDatagram::read_within(bytes, self.kind.most_bytes()) {
+            Ok(RtpDatagram::Rtp(packet)) => packet,
+            Ok(RtpDatagram::Rtcp) => return Err(DropReason::Rtcp),
+            Err(RtpError::TooLong) => return Err(DropReason::Oversized),
+            Err(_) => return Err(DropReason::Malformed),
         };
-        let format = carried(&self.formats, packet.payload_type).ok_or(Reason::Format)?;
+        let format = format_of(&self.formats, packet.payload_type).ok_or(DropReason::Format)?;
         // Only a packet in an agreed format may fix where the phone is.
         if !self.latch.admits(from) {
-            return Err(Reason::Stranger);
+            return Err(DropReason::Stranger);
         }
         self.source = Some(packet.ssrc);
         match microphone {
             Microphone::Open => {}
-            Microphone::Muted => return Err(Reason::Muted),
-            Microphone::Nowhere => return Err(Reason::Nowhere),
+            Microphone::Muted => return Err(DropReason::Muted),
+            Microphone::Nowhere => return Err(DropReason::Nowhere),
         }
-        let numbers = Numbers {
+        let numbers = RtpNumbers {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             marker: packet.marker,
         };
         let rewritten = match self.kind {
-            Kind::Sound => lane.renumber(numbers, format, clock(&self.formats), now)?,
-            Kind::Video => lane.renumber_video(numbers, format, packet.payload.len(), now)?,
+            StreamKind::Audio => direction.renumber(numbers, format, clock(&self.formats), now)?,
+            StreamKind::Video => {
+                direction.renumber_video(numbers, format, packet.payload.len(), now)?
+            }
         };
-        Ok(RtpPacket {
+        Ok(FarPacket {
             payload_type: format.far,
             marker: rewritten.marker,
             sequence: rewritten.sequence,
@@ -161,44 +164,48 @@ impl Phone {
         })
     }
 
-    /// RTCP from the phone.
-    pub(super) fn hear_control(&mut self, from: SocketAddr, bytes: &[u8]) -> Result<Heard, Reason> {
+    /// Takes RTCP from the phone.
+    pub(super) fn read_rtcp(
+        &mut self,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<PhoneRtcp, DropReason> {
         if !self.latch.is_near(from) {
-            return Err(Reason::Stranger);
+            return Err(DropReason::Stranger);
         }
-        let bytes = match &mut self.lock {
-            // What does not open is still RTCP, and of no use.
-            Some(lock) => lock.open_control(bytes).map_err(|_| Reason::Rtcp)?,
+        let bytes = match &mut self.srtp {
+            // A packet that fails authentication is counted as RTCP all the same: nothing of it is used.
+            Some(srtp) => srtp.unprotect_rtcp(bytes).map_err(|_| DropReason::Rtcp)?,
             None => bytes,
         };
-        let heard = rtcp::read(bytes).unwrap_or_default();
+        let received = rtcp::read(bytes).unwrap_or_default();
         self.rtcp_source = Some(from);
-        Ok(heard)
+        Ok(received)
     }
 
-    /// A packet of RTCP for the phone, ready to be sent, and where to. `write` is told who sends from there.
-    pub(super) fn tell(
+    /// A packet of RTCP for the phone, encrypted if need be, and its destination. `write` gets the SSRC of the phone.
+    pub(super) fn write_rtcp(
         &mut self,
         write: impl FnOnce(u32) -> Vec<u8>,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let target = self.control_target()?;
+        let target = self.rtcp_target()?;
         let mut bytes = write(self.source?);
-        let lock = self.lock.as_mut();
-        let is_ready = lock.is_none_or(|lock| lock.seal_control(&mut bytes));
+        let srtp = self.srtp.as_mut();
+        let is_ready = srtp.is_none_or(|srtp| srtp.protect_rtcp(&mut bytes));
         is_ready.then_some((target, bytes))
     }
 
-    fn control_target(&self) -> Option<SocketAddr> {
-        let sound = self.latch.target()?;
+    fn rtcp_target(&self) -> Option<SocketAddr> {
+        let rtp = self.latch.target()?;
         match (self.rtcp, self.rtcp_source) {
-            (RtcpAt::SamePort, _) => Some(sound),
+            (RtcpDestination::SamePort, _) => Some(rtp),
             (_, Some(source)) => Some(source),
-            (RtcpAt::Elsewhere(at), None) => {
+            (RtcpDestination::Elsewhere(at), None) => {
                 Some(at).filter(|at| !at.ip().is_unspecified() && at.port() != 0)
             }
-            (RtcpAt::NextPort, None) => {
-                let port = sound.port().checked_add(1)?;
-                Some(SocketAddr::new(sound.ip(), port))
+            (RtcpDestination::NextPort, None) => {
+                let port = rtp.port().checked_add(1)?;
+                Some(SocketAddr::new(rtp.ip(), port))
             }
         }
     }
@@ -209,27 +216,27 @@ impl Phone {
     }
 
     /// Whether the phone takes packets for now.
-    pub(super) const fn hears(&self) -> bool {
-        self.hears
+    pub(super) const fn receives(&self) -> bool {
+        self.receives
     }
 
-    /// A packet of the far leg; what comes back is for the phone.
-    pub(super) fn play(
+    /// Takes a far packet, and returns it as one for the phone, with its destination.
+    pub(super) fn write(
         &mut self,
-        packet: &RtpPacket,
+        packet: &FarPacket,
         ssrc: u32,
-        (lane, keys): (&mut Lane, &mut Keys),
+        (direction, dtmf): (&mut RtpDirection, &mut DtmfSender),
         now: Instant,
-    ) -> Result<(SocketAddr, Vec<u8>), Reason> {
-        let target = self.latch.target().ok_or(Reason::Nowhere)?;
-        let format = self.format(packet.payload_type).ok_or(Reason::Format)?;
+    ) -> Result<(SocketAddr, Vec<u8>), DropReason> {
+        let target = self.latch.target().ok_or(DropReason::Nowhere)?;
+        let format = self.format(packet.payload_type).ok_or(DropReason::Format)?;
         match packet.payload.len() {
-            0 => return Err(Reason::Malformed),
-            length if length > self.kind.most_bytes() => return Err(Reason::Oversized),
-            _ if !self.hears => return Err(Reason::Muted),
+            0 => return Err(DropReason::Malformed),
+            length if length > self.kind.most_bytes() => return Err(DropReason::Oversized),
+            _ if !self.receives => return Err(DropReason::Muted),
             _ => {}
         }
-        let numbers = Numbers {
+        let numbers = RtpNumbers {
             // The far leg has one stream of each kind for the whole call, so its source never changes.
             ssrc: 0,
             sequence: packet.sequence,
@@ -237,10 +244,12 @@ impl Phone {
             marker: packet.marker,
         };
         let rewritten = match self.kind {
-            Kind::Sound => lane.renumber(numbers, format, clock(&self.formats), now)?,
-            Kind::Video => lane.renumber_video(numbers, format, packet.payload.len(), now)?,
+            StreamKind::Audio => direction.renumber(numbers, format, clock(&self.formats), now)?,
+            StreamKind::Video => {
+                direction.renumber_video(numbers, format, packet.payload.len(), now)?
+            }
         };
-        let sent = Packet {
+        let sent = RtpPacket {
             payload_type: format.number,
             marker: rewritten.marker,
             sequence: rewritten.sequence,
@@ -248,43 +257,43 @@ impl Phone {
             ssrc,
             payload: &packet.payload,
         };
-        let mut bytes = match self.press_instead(format, sent, keys) {
+        let mut bytes = match self.key_press_instead(format, sent, dtmf) {
             Some(press) => press,
             None => sent.to_bytes(),
         };
-        let lock = self.lock.as_mut();
-        if lock.is_none_or(|lock| lock.seal(&mut bytes)) {
+        let srtp = self.srtp.as_mut();
+        if srtp.is_none_or(|srtp| srtp.protect(&mut bytes)) {
             Ok((target, bytes))
         } else {
-            Err(Reason::Late)
+            Err(DropReason::Late)
         }
     }
 
-    /// What says a key press to the phone in place of a packet of sound, if one waits.
-    fn press_instead(
+    /// The telephone event that replaces this audio packet, if a key press waits.
+    fn key_press_instead(
         &self,
-        format: Carried,
-        sound: Packet<'_>,
-        keys: &mut Keys,
+        format: PayloadFormat,
+        audio: RtpPacket<'_>,
+        dtmf: &mut DtmfSender,
     ) -> Option<Vec<u8>> {
         let events = self.events().filter(|_| !format.is_events)?;
-        let said = keys.take_place(sound.timestamp, clock(&self.formats))?;
-        let press = Packet {
+        let event = dtmf.replace_packet(audio.timestamp, clock(&self.formats))?;
+        let press = RtpPacket {
             payload_type: events.number,
-            marker: said.marker,
-            timestamp: said.timestamp,
-            payload: &said.payload,
-            ..sound
+            marker: event.marker,
+            timestamp: event.timestamp,
+            payload: &event.payload,
+            ..audio
         };
         Some(press.to_bytes())
     }
 
-    /// The format for key presses that was agreed.
-    pub(super) fn events(&self) -> Option<Carried> {
+    /// The telephone-event format, if one was agreed.
+    pub(super) fn events(&self) -> Option<PayloadFormat> {
         self.formats.iter().copied().find(|format| format.is_events)
     }
 
-    fn format(&self, far: u8) -> Option<Carried> {
+    fn format(&self, far: u8) -> Option<PayloadFormat> {
         self.formats
             .iter()
             .copied()
@@ -292,16 +301,16 @@ impl Phone {
     }
 }
 
-/// The format of a packet from the phone. Where a phone answered our offer with a number of its own,
-/// RFC 3264 section 6.1 lets it send either under its number or, as most do not, under ours.
-fn carried(formats: &[Carried], payload_type: u8) -> Option<Carried> {
+/// The format of a packet from the phone. Where a phone answered our offer with a payload type of its own, RFC 3264
+/// section 6.1 lets it send either with its own or, as few do, with ours.
+fn format_of(formats: &[PayloadFormat], payload_type: u8) -> Option<PayloadFormat> {
     let by_theirs = formats.iter().find(|format| format.number == payload_type);
     let by_ours = || formats.iter().find(|format| format.far == payload_type);
     by_theirs.or_else(by_ours).copied()
 }
 
-/// The clock of the sound, which is that of the stream.
-fn clock(formats: &[Carried]) -> u32 {
+/// The clock of the media, which is that of the stream.
+fn clock(formats: &[PayloadFormat]) -> u32 {
     formats
         .iter()
         .find(|format| !format.is_events)

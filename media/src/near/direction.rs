@@ -1,53 +1,54 @@
-//! One direction of one stream: its numbers, its figures, and how much may pass.
+//! One direction of one stream: its numbering, its statistics, and the rate limit of video.
 
 use std::time::Instant;
 
 use rand_core::Rng;
 
-use super::agreed::Carried;
-use crate::near::rewrite::{Arrival, Numbers, Rewriter, Rewritten};
+use super::agreed::PayloadFormat;
+use super::meter::StreamMeter;
+use super::rewrite::{Arrival, RewrittenNumbers, RtpNumbers, RtpRewriter};
 use crate::sequence::ahead;
-use crate::stats::{Meter, Reason};
+use crate::stats::DropReason;
 use crate::video::MAX_BITS;
 
-/// One direction.
+/// One direction of a stream.
 #[derive(Debug)]
-pub(super) struct Lane {
-    rewriter: Rewriter,
-    pub(super) meter: Meter,
-    /// What may still pass of moving pictures.
-    bucket: Bucket,
-    /// The source of the newest packet, and its number with how often that went round.
+pub(super) struct RtpDirection {
+    rewriter: RtpRewriter,
+    pub(super) meter: StreamMeter,
+    /// The rate limit of video.
+    bucket: TokenBucket,
+    /// The SSRC of the newest packet, and its extended sequence number (RFC 3550 section 6.4.1).
     highest: Option<(u32, u32)>,
     /// The timestamp of the newest packet as it went out, and when.
     newest: Option<(u32, Instant)>,
 }
 
-impl Lane {
+impl RtpDirection {
     pub(super) fn new(rng: &mut impl Rng) -> Self {
         Self {
-            rewriter: Rewriter::new(rng),
-            meter: Meter::default(),
-            bucket: Bucket::default(),
+            rewriter: RtpRewriter::new(rng),
+            meter: StreamMeter::default(),
+            bucket: TokenBucket::default(),
             highest: None,
             newest: None,
         }
     }
 
-    /// The highest number of this source.
+    /// The extended highest sequence number of this SSRC.
     pub(super) fn highest(&self, source: u32) -> Option<u32> {
         let (of, number) = self.highest?;
         (of == source).then_some(number)
     }
 
-    /// The timestamp that a packet of this moment would have.
+    /// The timestamp that a packet of this moment would carry.
     pub(super) fn timestamp(&self, clock: u32, now: Instant) -> Option<u32> {
         let (timestamp, at) = self.newest?;
         let passed = now.saturating_duration_since(at).as_micros() * u128::from(clock) / 1_000_000;
         Some(timestamp.wrapping_add(passed as u32))
     }
 
-    fn note(&mut self, numbers: Numbers, rewritten: Rewritten, now: Instant) {
+    fn note(&mut self, numbers: RtpNumbers, rewritten: RewrittenNumbers, now: Instant) {
         let highest = self.highest(numbers.ssrc);
         let number = match highest {
             Some(highest) => {
@@ -62,57 +63,57 @@ impl Lane {
         }
     }
 
-    /// The numbers under which a packet of sound goes on.
+    /// The numbers that an audio packet gets.
     pub(super) fn renumber(
         &mut self,
-        numbers: Numbers,
-        format: Carried,
+        numbers: RtpNumbers,
+        format: PayloadFormat,
         clock: u32,
         now: Instant,
-    ) -> Result<Rewritten, Reason> {
+    ) -> Result<RewrittenNumbers, DropReason> {
         let rewritten = self.rewriter.rewrite(numbers, clock, now)?;
-        // All packets of one digit bear the time of its beginning (RFC 4733 section 2.2), which is no jitter.
+        // All packets of one telephone event carry its start time (RFC 4733 section 2.2), which is not jitter.
         let clock = Some(format.clock).filter(|_| !format.is_events);
         self.meter.passed(rewritten, clock, now);
         self.note(numbers, rewritten, now);
         Ok(rewritten)
     }
 
-    /// The same for one of moving pictures with a payload of so many bytes, if there is room for it.
+    /// The numbers that a video packet with a payload of so many bytes gets, within the rate limit.
     pub(super) fn renumber_video(
         &mut self,
-        numbers: Numbers,
-        format: Carried,
+        numbers: RtpNumbers,
+        format: PayloadFormat,
         bytes: usize,
         now: Instant,
-    ) -> Result<Rewritten, Reason> {
+    ) -> Result<RewrittenNumbers, DropReason> {
         if !self.bucket.admits(bytes, now) {
-            return Err(Reason::Throttled);
+            return Err(DropReason::Throttled);
         }
         let rewritten = self.renumber(numbers, format, format.clock, now)?;
-        // The marker ends a picture here (RFC 7741 section 4.1, RFC 6184 section 5.1), whatever begins anew.
-        Ok(Rewritten {
+        // In video the marker ends a frame (RFC 7741 section 4.1, RFC 6184 section 5.1), so a new source must not set it.
+        Ok(RewrittenNumbers {
             marker: numbers.marker,
             ..rewritten
         })
     }
 }
 
-/// A second's worth of moving pictures, which fills again as time passes.
+/// A token bucket that holds one second's worth of video.
 #[derive(Debug, Default)]
-struct Bucket {
-    /// Bits that have passed and not yet drained.
+struct TokenBucket {
+    /// Bits that have passed and are not yet drained.
     used: u64,
     at: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn admits(&mut self, bytes: usize, now: Instant) -> bool {
         let passed = self.at.map_or(0, |at| {
             now.saturating_duration_since(at).as_micros().min(1_000_000) as u64
         });
         let drained = passed * u64::from(MAX_BITS) / 1_000_000;
-        // A time too short to drain a bit is not forgotten.
+        // A time too short to drain a bit must still count later.
         if drained > 0 || self.at.is_none() {
             self.at = Some(now);
             self.used = self.used.saturating_sub(drained);
@@ -134,8 +135,8 @@ mod tests {
 
     #[test]
     fn a_second_is_there_at_once_and_then_what_time_brings() {
-        let (mut bucket, start) = (Bucket::default(), some_time());
-        let admitted = |bucket: &mut Bucket, now, packets: u32| {
+        let (mut bucket, start) = (TokenBucket::default(), some_time());
+        let admitted = |bucket: &mut TokenBucket, now, packets: u32| {
             (0..packets).filter(|_| bucket.admits(1_250, now)).count()
         };
         assert_eq!(admitted(&mut bucket, start, 1_000), 150);
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn small_steps_of_time_add_up() {
-        let (mut bucket, start) = (Bucket::default(), some_time());
+        let (mut bucket, start) = (TokenBucket::default(), some_time());
         while bucket.admits(1_000, start) {}
         let micros = (1..=1_000_000u64).step_by(100);
         let admitted =

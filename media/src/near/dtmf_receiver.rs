@@ -1,36 +1,39 @@
-//! Key presses that the other side says within its sound (RFC 4733), for a phone that is told of them beside its own.
+//! Receives key presses of the other side that come in-band, as telephone events (RFC 4733), for a phone that does not
+//! take them in-band itself.
 
 use crate::codec::Codec;
-use crate::far::RtpPacket;
+use crate::far::FarPacket;
 use crate::sequence::is_later;
 
-/// Which presses were told.
+/// Finds the end of each telephone event once.
 #[derive(Debug, Default)]
-pub(crate) struct Overheard {
-    /// The beginning of the last one.
+pub(crate) struct DtmfReceiver {
+    /// The start time of the last event that was returned.
     last: Option<u32>,
 }
 
-/// A press that has ended.
+/// A key press that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pressed {
+pub(crate) struct KeyPress {
+    /// The telephone event, 0 to 15.
     pub(crate) event: u8,
+    /// Its length.
     pub(crate) millis: u16,
 }
 
-impl Overheard {
-    /// The press that a packet of events ends; its end is said several times (RFC 4733 section 2.5.1.4) and told once.
-    pub(crate) fn hear(&mut self, packet: &RtpPacket, codec: Codec) -> Option<Pressed> {
+impl DtmfReceiver {
+    /// The key press that this packet ends. The end is sent several times (RFC 4733 section 2.5.1.4) and returned once.
+    pub(super) fn receive(&mut self, packet: &FarPacket, codec: Codec) -> Option<KeyPress> {
         let [event, flags, high, low] = *packet.payload.first_chunk()?;
         let start = packet.timestamp;
-        let is_told = self.last.is_some_and(|last| !is_later(start, last));
-        if flags & END == 0 || event > LAST_KEY || is_told {
+        let is_known = self.last.is_some_and(|last| !is_later(start, last));
+        if flags & END == 0 || event > LAST_KEY || is_known {
             return None;
         }
         self.last = Some(start);
         let ticks = u32::from(u16::from_be_bytes([high, low]));
         let millis = u16::try_from(ticks / (codec.clock() / 1_000)).unwrap_or(u16::MAX);
-        Some(Pressed { event, millis })
+        Some(KeyPress { event, millis })
     }
 }
 
@@ -43,8 +46,8 @@ const LAST_KEY: u8 = 15;
 mod tests {
     use super::*;
 
-    fn packet(timestamp: u32, payload: &[u8]) -> RtpPacket {
-        RtpPacket {
+    fn packet(timestamp: u32, payload: &[u8]) -> FarPacket {
+        FarPacket {
             payload_type: 101,
             marker: false,
             sequence: 1,
@@ -54,21 +57,21 @@ mod tests {
     }
 
     #[test]
-    fn a_press_is_told_once_when_it_ends_and_the_same_key_again_is_another() {
-        let mut overheard = Overheard::default();
-        let mut hear = |timestamp, payload: &[u8]| {
-            overheard.hear(&packet(timestamp, payload), Codec::Events8k)
+    fn a_press_is_known_once_when_it_ends_and_the_same_key_again_is_another() {
+        let mut receiver = DtmfReceiver::default();
+        let mut receive = |timestamp, payload: &[u8]| {
+            receiver.receive(&packet(timestamp, payload), Codec::Events8k)
         };
-        let five = Some(Pressed {
+        let five = Some(KeyPress {
             event: 5,
             millis: 100,
         });
-        assert_eq!(hear(u32::MAX, &[5, 10, 1, 0x40]), None, "not over yet");
-        assert_eq!(hear(u32::MAX, &[5, 0x8a, 3, 0x20]), five);
-        assert_eq!(hear(u32::MAX, &[5, 0x8a, 3, 0x20]), None);
-        assert_eq!(hear(2_000, &[5, 0x8a, 3, 0x20]), five);
-        assert_eq!(hear(u32::MAX, &[5, 0x8a, 3, 0x20]), None, "late");
-        assert_eq!(hear(4_000, &[16, 0x8a, 3, 0x20]), None, "a hook flash");
-        assert_eq!(hear(5_000, &[5, 0x8a]), None);
+        assert_eq!(receive(u32::MAX, &[5, 10, 1, 0x40]), None, "not over yet");
+        assert_eq!(receive(u32::MAX, &[5, 0x8a, 3, 0x20]), five);
+        assert_eq!(receive(u32::MAX, &[5, 0x8a, 3, 0x20]), None);
+        assert_eq!(receive(2_000, &[5, 0x8a, 3, 0x20]), five);
+        assert_eq!(receive(u32::MAX, &[5, 0x8a, 3, 0x20]), None, "late");
+        assert_eq!(receive(4_000, &[16, 0x8a, 3, 0x20]), None, "a hook flash");
+        assert_eq!(receive(5_000, &[5, 0x8a]), None);
     }
 }

@@ -1,49 +1,50 @@
-//! Key presses said to a phone within its sound (RFC 4733 section 2.5), where they came by another way.
+//! Sends key presses to a phone in-band, as telephone events (RFC 4733 section 2.5), when they came on the data channel.
 //!
-//! They take the place of packets that pass anyway: the far leg's rhythm is kept, and no number is used that would not
-//! have been. While no sound passes, none is said.
+//! The events replace audio packets that pass anyway: the far leg's rhythm is kept, and no extra sequence number is used.
+//! While no audio passes, no event is sent.
 
 use std::collections::VecDeque;
 
-/// Presses that wait for their turn. A person types three a second; more than these are dropped.
+/// Presses that may wait. A person types three a second; presses beyond this limit are dropped.
 const MAX_WAITING: usize = 16;
-/// How often the end is said (RFC 4733 section 2.5.1.4).
+/// How often the end of an event is sent (RFC 4733 section 2.5.1.4).
 const ENDS: u8 = 3;
-/// Packets of sound between two presses.
+/// Audio packets between two presses.
 const PAUSE: u8 = 2;
-/// -10 dBm0: what a telephone's keypad sounds like (RFC 4733 section 2.5.2.1).
+/// -10 dBm0, the level of a telephone's keypad (RFC 4733 section 2.5.2.1).
 const VOLUME: u8 = 10;
 
-/// The presses for one phone.
+/// The key presses for one phone.
 #[derive(Debug, Default)]
-pub(crate) struct Keys {
-    waiting: VecDeque<Press>,
+pub(super) struct DtmfSender {
+    waiting: VecDeque<QueuedPress>,
     pause: u8,
 }
 
 #[derive(Debug)]
-struct Press {
+struct QueuedPress {
     event: u8,
     millis: u16,
-    /// The timestamp of its beginning, once it has begun.
+    /// The timestamp of its start, once it has begun.
     start: Option<u32>,
+    /// Packets with the end bit so far.
     ends: u8,
 }
 
-/// What is said in place of a packet of sound.
+/// The telephone event that replaces one audio packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) payload: [u8; 4],
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
+pub(super) struct TelephoneEvent {
+    pub(super) payload: [u8; 4],
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
 }
 
-impl Keys {
-    /// Takes a press of an event (0 to 15), so many milliseconds long. False if too many wait.
-    pub(crate) fn press(&mut self, event: u8, millis: u16) -> bool {
+impl DtmfSender {
+    /// Queues a press of an event (0 to 15), so many milliseconds long. False if too many wait.
+    pub(super) fn push(&mut self, event: u8, millis: u16) -> bool {
         let has_room = self.waiting.len() < MAX_WAITING;
         if has_room {
-            self.waiting.push_back(Press {
+            self.waiting.push_back(QueuedPress {
                 event,
                 millis,
                 start: None,
@@ -53,28 +54,28 @@ impl Keys {
         has_room
     }
 
-    /// What goes out in place of a packet of sound with this timestamp. `None` if the sound itself does.
-    pub(crate) fn take_place(&mut self, timestamp: u32, clock: u32) -> Option<Said> {
+    /// The event that replaces an audio packet with this timestamp. `None` if the audio itself goes out.
+    pub(super) fn replace_packet(&mut self, timestamp: u32, clock: u32) -> Option<TelephoneEvent> {
         if self.pause > 0 {
             self.pause -= 1;
             return None;
         }
         let press = self.waiting.front_mut()?;
-        let said = press.say(timestamp, clock);
+        let event = press.next_event(timestamp, clock);
         if press.ends >= ENDS {
             self.waiting.pop_front();
             self.pause = PAUSE;
         }
-        Some(said)
+        Some(event)
     }
 }
 
-impl Press {
-    fn say(&mut self, timestamp: u32, clock: u32) -> Said {
+impl QueuedPress {
+    fn next_event(&mut self, timestamp: u32, clock: u32) -> TelephoneEvent {
         let is_first = self.start.is_none();
         let start = *self.start.get_or_insert(timestamp);
         let whole = u32::from(self.millis) * (clock / 1_000);
-        // The event lasts up to the end of the packet that says so.
+        // The duration reaches to the end of the packet that carries it.
         let so_far = timestamp.wrapping_sub(start).saturating_add(clock / 50);
         let is_end = self.ends > 0 || so_far >= whole;
         if is_end {
@@ -83,7 +84,7 @@ impl Press {
         let duration = u16::try_from(so_far.min(whole)).unwrap_or(u16::MAX);
         let [high, low] = duration.to_be_bytes();
         let end = if is_end { 0x80 } else { 0 };
-        Said {
+        TelephoneEvent {
             payload: [self.event, end | VOLUME, high, low],
             timestamp: start,
             marker: is_first,
@@ -95,18 +96,18 @@ impl Press {
 mod tests {
     use super::*;
 
-    /// Everything said in place of `packets` packets of 20 ms.
-    fn said(keys: &mut Keys, packets: u32) -> Vec<Option<Said>> {
+    /// The events that replace `packets` audio packets of 20 ms.
+    fn said(sender: &mut DtmfSender, packets: u32) -> Vec<Option<TelephoneEvent>> {
         (0..packets)
-            .map(|packet| keys.take_place(1_000 + packet * 160, 8_000))
+            .map(|packet| sender.replace_packet(1_000 + packet * 160, 8_000))
             .collect()
     }
 
     #[test]
     fn a_press_grows_to_its_length_and_ends_three_times() {
-        let mut keys = Keys::default();
-        assert!(keys.press(5, 100));
-        let said = said(&mut keys, 9);
+        let mut sender = DtmfSender::default();
+        assert!(sender.push(5, 100));
+        let said = said(&mut sender, 9);
         let durations: Vec<u16> = said
             .iter()
             .flatten()
@@ -131,9 +132,9 @@ mod tests {
 
     #[test]
     fn two_presses_are_two() {
-        let mut keys = Keys::default();
-        assert!(keys.press(1, 40) && keys.press(1, 40));
-        let starts: Vec<u32> = said(&mut keys, 20)
+        let mut sender = DtmfSender::default();
+        assert!(sender.push(1, 40) && sender.push(1, 40));
+        let starts: Vec<u32> = said(&mut sender, 20)
             .iter()
             .flatten()
             .filter(|said| said.marker)
@@ -145,9 +146,9 @@ mod tests {
 
     #[test]
     fn more_presses_than_anybody_types_are_dropped() {
-        let mut keys = Keys::default();
+        let mut sender = DtmfSender::default();
         for count in 0..20 {
-            assert_eq!(keys.press(0, 100), count < MAX_WAITING);
+            assert_eq!(sender.push(0, 100), count < MAX_WAITING);
         }
     }
 }

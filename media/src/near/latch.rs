@@ -1,37 +1,35 @@
-//! Symmetric RTP (RFC 4961): where a phone's sound really comes from is where it wants to hear.
+//! Symmetric RTP (RFC 4961): packets for the phone go to the address from which its own packets really come.
 //!
-//! Until the phone's first packet, sound goes to the address in its SDP. The first valid packet
-//! from there, or from this machine if we listen on loopback, fixes the source until the phone's
-//! terms are agreed anew; everybody else is a stranger from then on. Under terms that name another
-//! address (another phone took the call, or it was joined with another call) the source of before
-//! goes on for a moment, and is not taken for the new one. It does not look for NATs: a phone on
-//! another IP than it says is not heard.
+//! Until the phone's first packet, media goes to the address in its SDP. The first valid packet from there, or from this
+//! machine if the socket is on loopback, fixes the source until the phone's SDP changes; packets from any other source are
+//! dropped from then on. If the new SDP names another address (another phone took the call, or the call was joined with
+//! another one), the old source sends on for a moment, and is not latched again. NATs between phone and engine are not
+//! supported: packets from another IP address than the SDP names are dropped.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Where one phone is.
+/// The address of one phone.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Latch {
-    /// What its SDP says.
-    said: SocketAddr,
+pub(super) struct Latch {
+    /// The address in its SDP.
+    in_sdp: SocketAddr,
     /// Whether only this machine can reach our socket.
     loopback: bool,
-    /// Where its packets come from.
+    /// The source of its packets.
     source: Option<SocketAddr>,
-    /// Where they came from under the terms before these, which said the same.
+    /// The source under the previous SDP, which named the same address.
     earlier: Option<SocketAddr>,
-    /// Where they came from under terms that said something else, and how many more of its packets
-    /// are stragglers.
+    /// The source under an SDP that named another address, and how many more of its packets count as stragglers.
     given_up: Option<(SocketAddr, u8)>,
 }
 
-/// A second of sound: whoever still sends then is there to stay.
+/// One second of audio: a source that still sends after that is accepted again.
 const STRAGGLERS: u8 = 50;
 
 impl Latch {
-    pub(crate) fn new(local: SocketAddr, said: SocketAddr) -> Self {
+    pub(super) fn new(local: SocketAddr, in_sdp: SocketAddr) -> Self {
         Self {
-            said,
+            in_sdp,
             loopback: local.ip().to_canonical().is_loopback(),
             source: None,
             earlier: None,
@@ -39,21 +37,24 @@ impl Latch {
         }
     }
 
-    /// The latch for new terms: open again, but with the way to the phone kept if its SDP names the
-    /// same address, and closed to stragglers if it names another one.
-    pub(crate) fn renewed(&self, local: SocketAddr, said: SocketAddr) -> Self {
-        let earlier = self.source.or(self.earlier).filter(|_| self.said == said);
-        let moved = self.source.filter(|_| self.said != said);
+    /// The latch for a new SDP: open again. It keeps the known source as destination if the SDP names the same address,
+    /// and ignores stragglers from there if it names another one.
+    pub(super) fn renewed(&self, local: SocketAddr, in_sdp: SocketAddr) -> Self {
+        let earlier = self
+            .source
+            .or(self.earlier)
+            .filter(|_| self.in_sdp == in_sdp);
+        let moved = self.source.filter(|_| self.in_sdp != in_sdp);
         let given_up = moved.map(|source| (source, STRAGGLERS)).or(self.given_up);
         Self {
             earlier,
-            given_up: given_up.filter(|(source, _)| *source != said),
-            ..Self::new(local, said)
+            given_up: given_up.filter(|(source, _)| *source != in_sdp),
+            ..Self::new(local, in_sdp)
         }
     }
 
-    /// Whether a valid packet from `from` is the phone's; the first that is fixes the source.
-    pub(crate) fn admits(&mut self, from: SocketAddr) -> bool {
+    /// Whether a valid packet from `from` is the phone's. The first one fixes the source.
+    pub(super) fn admits(&mut self, from: SocketAddr) -> bool {
         let known = match self.source {
             Some(source) => source == from,
             None => !self.is_straggler(from) && self.may_be_phone(from),
@@ -64,17 +65,18 @@ impl Latch {
         known
     }
 
-    /// Whether something that is not RTP, from another port perhaps, is from where the phone is.
-    pub(crate) fn is_near(&self, from: SocketAddr) -> bool {
+    /// Whether a packet that is not RTP, perhaps from another port, comes from the address of the phone.
+    pub(super) fn is_near(&self, from: SocketAddr) -> bool {
         let ip = from.ip().to_canonical();
         let is_there = |known: SocketAddr| known.ip().to_canonical() == ip;
         self.source.is_some_and(is_there) || self.may_be_phone(from)
     }
 
-    /// Where to send the phone its sound, if that is known.
-    pub(crate) fn target(&self) -> Option<SocketAddr> {
-        let said = Some(self.said).filter(|said| !said.ip().is_unspecified() && said.port() != 0);
-        self.source.or(self.earlier).or(said)
+    /// The destination for the phone's media, if it is known.
+    pub(super) fn target(&self) -> Option<SocketAddr> {
+        let in_sdp =
+            Some(self.in_sdp).filter(|in_sdp| !in_sdp.ip().is_unspecified() && in_sdp.port() != 0);
+        self.source.or(self.earlier).or(in_sdp)
     }
 
     fn is_straggler(&mut self, from: SocketAddr) -> bool {
@@ -88,9 +90,9 @@ impl Latch {
     }
 
     fn may_be_phone(&self, from: SocketAddr) -> bool {
-        // A socket for both families shows IPv4 phones under mapped addresses.
+        // A dual-stack socket shows IPv4 phones under mapped addresses.
         let ip: IpAddr = from.ip().to_canonical();
-        ip == self.said.ip().to_canonical()
+        ip == self.in_sdp.ip().to_canonical()
             || (self.loopback && ip.is_loopback())
             || self.earlier == Some(from)
     }

@@ -1,39 +1,38 @@
-//! Fresh numbers for every packet that crosses (RFC 3550 sections 5.1 and 8): a receiver learns
+//! New sequence numbers and timestamps for every packet that crosses (RFC 3550 sections 5.1 and 8): a receiver learns
 //! nothing of the sender's own.
 //!
-//! Sequence numbers and timestamps keep their distances, so that losses and pauses stay what they
-//! are. Whatever the source does (a new SSRC, numbers that start anew), ours go on without a jump.
-//! **No sequence number ever goes out twice**: under SRTP that would encrypt two packets with one
-//! key stream (RFC 3711 section 9.1). The SSRC itself is the leg's business.
+//! The numbers keep their distances, so that losses and pauses stay what they are. When the source changes (a new SSRC,
+//! numbers that start anew), the outgoing numbers go on without a jump. **No sequence number ever goes out twice**: under
+//! SRTP that would encrypt two packets with one key stream (RFC 3711 section 9.1). The stream chooses the SSRC.
 
 use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 
-use crate::sequence::{Place, Window, is_later};
-use crate::stats::Reason;
+use crate::sequence::{SequencePlace, SequenceWindow, is_later};
+use crate::stats::DropReason;
 
-/// The numbers of one packet, of the source's making.
+/// The numbers of one packet as its source wrote them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Numbers {
-    pub(crate) ssrc: u32,
-    pub(crate) sequence: u16,
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
+pub(super) struct RtpNumbers {
+    pub(super) ssrc: u32,
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
 }
 
-/// The numbers under which a packet goes on, and what its arrival means for the losses.
+/// The numbers that a packet gets, and what its arrival means for the count of losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rewritten {
-    pub(crate) sequence: u16,
-    pub(crate) timestamp: u32,
-    pub(crate) marker: bool,
-    pub(crate) arrival: Arrival,
+pub(super) struct RewrittenNumbers {
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+    pub(super) marker: bool,
+    pub(super) arrival: Arrival,
 }
 
-/// What an arrival says about the packets around it.
+/// How a packet arrived in relation to those around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub(super) enum Arrival {
     /// The first of its source.
     Fresh,
     /// The newest so far, with this many missing before it.
@@ -42,31 +41,31 @@ pub(crate) enum Arrival {
     Late,
 }
 
-/// One way's numbering.
+/// The numbering of one direction.
 #[derive(Debug)]
-pub(crate) struct Rewriter {
-    /// The next number, and the timestamp of the newest packet, as they went out.
+pub(super) struct RtpRewriter {
+    /// The next outgoing sequence number, and the newest outgoing timestamp.
     next_sequence: u16,
     newest_timestamp: u32,
-    source: Option<Source>,
+    source: Option<RtpSource>,
 }
 
-/// The source that is being heard.
+/// The source of the packets that pass now.
 #[derive(Debug)]
-struct Source {
+struct RtpSource {
     ssrc: u32,
-    window: Window,
+    window: SequenceWindow,
     add_to_sequence: u16,
     add_to_timestamp: u32,
     newest_arrival: Instant,
-    /// The number that would confirm that the source has started anew (RFC 3550 appendix A.1).
+    /// The sequence number that would confirm that the source has restarted (RFC 3550 appendix A.1).
     suspected: Option<u16>,
-    /// The SSRC before this one, and when it was given up.
+    /// The previous SSRC, and when this one replaced it.
     before: Option<(u32, Instant)>,
 }
 
-impl Rewriter {
-    pub(crate) fn new(rng: &mut impl Rng) -> Self {
+impl RtpRewriter {
+    pub(super) fn new(rng: &mut impl Rng) -> Self {
         Self {
             // RFC 3711 section 3.3.1: a start in the lower half keeps a lost first packet from
             // hiding a wrap.
@@ -78,14 +77,14 @@ impl Rewriter {
 
     /// Finds a packet's numbers, `clock` being the ticks per second of its timestamps.
     ///
-    /// What went on already is a duplicate; late is what is too old, too far from its neighbours to
-    /// be believed yet, or of a source that was given up.
-    pub(crate) fn rewrite(
+    /// A packet that passed already is a duplicate. A packet is late when it is too old, when its number is too far from
+    /// its neighbours to be believed yet, or when its source was replaced a moment ago.
+    pub(super) fn rewrite(
         &mut self,
-        numbers: Numbers,
+        numbers: RtpNumbers,
         clock: u32,
         now: Instant,
-    ) -> Result<Rewritten, Reason> {
+    ) -> Result<RewrittenNumbers, DropReason> {
         let Some(source) = &mut self.source else {
             return Ok(self.start(numbers, self.newest_timestamp, None, now));
         };
@@ -94,20 +93,20 @@ impl Rewriter {
                 ssrc == numbers.ssrc && now.saturating_duration_since(at) < LINGER
             };
             if source.before.is_some_and(given_up) {
-                return Err(Reason::Late);
+                return Err(DropReason::Late);
             }
             return Ok(self.start_anew(numbers, clock, now));
         }
         let arrival = match source.window.place(numbers.sequence) {
-            Place::Newest { skipped } => Arrival::Next { skipped },
-            Place::Late => Arrival::Late,
-            Place::Duplicate => return Err(Reason::Duplicate),
-            Place::Elsewhere if source.suspected == Some(numbers.sequence) => {
+            SequencePlace::Newest { skipped } => Arrival::Next { skipped },
+            SequencePlace::Late => Arrival::Late,
+            SequencePlace::Duplicate => return Err(DropReason::Duplicate),
+            SequencePlace::Elsewhere if source.suspected == Some(numbers.sequence) => {
                 return Ok(self.start_anew(numbers, clock, now));
             }
-            Place::Elsewhere => {
+            SequencePlace::Elsewhere => {
                 source.suspected = Some(numbers.sequence.wrapping_add(1));
-                return Err(Reason::Late);
+                return Err(DropReason::Late);
             }
         };
         source.suspected = None;
@@ -120,7 +119,7 @@ impl Rewriter {
                 self.newest_timestamp = timestamp;
             }
         }
-        Ok(Rewritten {
+        Ok(RewrittenNumbers {
             sequence,
             timestamp,
             marker: numbers.marker,
@@ -128,8 +127,8 @@ impl Rewriter {
         })
     }
 
-    /// Goes on with another source where the one before stopped, as much later as it is later.
-    fn start_anew(&mut self, numbers: Numbers, clock: u32, now: Instant) -> Rewritten {
+    /// Continues the numbering with another source, after a pause as long as the real one.
+    fn start_anew(&mut self, numbers: RtpNumbers, clock: u32, now: Instant) -> RewrittenNumbers {
         let before = self
             .source
             .as_ref()
@@ -147,17 +146,17 @@ impl Rewriter {
 
     fn start(
         &mut self,
-        numbers: Numbers,
+        numbers: RtpNumbers,
         timestamp: u32,
         before: Option<(u32, Instant)>,
         now: Instant,
-    ) -> Rewritten {
+    ) -> RewrittenNumbers {
         let sequence = self.next_sequence;
         self.next_sequence = sequence.wrapping_add(1);
         self.newest_timestamp = timestamp;
-        self.source = Some(Source {
+        self.source = Some(RtpSource {
             ssrc: numbers.ssrc,
-            window: Window::starting_with(numbers.sequence),
+            window: SequenceWindow::starting_with(numbers.sequence),
             add_to_sequence: sequence.wrapping_sub(numbers.sequence),
             add_to_timestamp: timestamp.wrapping_sub(numbers.timestamp),
             newest_arrival: now,
@@ -166,7 +165,7 @@ impl Rewriter {
         });
         // The marker tells the receiver that its clock for this stream starts here (RFC 3551
         // section 4.1).
-        Rewritten {
+        RewrittenNumbers {
             sequence,
             timestamp,
             marker: true,
@@ -175,9 +174,9 @@ impl Rewriter {
     }
 }
 
-/// How long packets of the SSRC before are taken for stragglers rather than for a change back.
+/// How long packets of the previous SSRC count as stragglers rather than as a change back.
 const LINGER: Duration = Duration::from_millis(200);
-/// The least time between two packets, as nearly all phones pack sound.
+/// The least time between two packets: nearly all phones send 20 ms of audio in each.
 const FRAME: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
@@ -191,21 +190,26 @@ mod tests {
 
     /// A rewriter with a clock moved by hand.
     struct Bench {
-        rewriter: Rewriter,
+        rewriter: RtpRewriter,
         now: Instant,
     }
 
     impl Bench {
         fn new() -> Self {
             Self {
-                rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([1; 32])),
+                rewriter: RtpRewriter::new(&mut ChaCha20Rng::from_seed([1; 32])),
                 now: some_time(),
             }
         }
 
-        fn pass(&mut self, ssrc: u32, sequence: u16, timestamp: u32) -> Result<Rewritten, Reason> {
+        fn pass(
+            &mut self,
+            ssrc: u32,
+            sequence: u16,
+            timestamp: u32,
+        ) -> Result<RewrittenNumbers, DropReason> {
             self.rewriter.rewrite(
-                Numbers {
+                RtpNumbers {
                     ssrc,
                     sequence,
                     timestamp,
@@ -226,7 +230,7 @@ mod tests {
         let starts: BTreeSet<_> = (0..50)
             .map(|seed| {
                 let mut bench = Bench {
-                    rewriter: Rewriter::new(&mut ChaCha20Rng::from_seed([seed; 32])),
+                    rewriter: RtpRewriter::new(&mut ChaCha20Rng::from_seed([seed; 32])),
                     now: some_time(),
                 };
                 let first = bench.pass(7, 40_000, 9).unwrap();
@@ -248,7 +252,7 @@ mod tests {
         let second = bench.pass(7, 65_535, 59).unwrap();
         assert_eq!(second.sequence, first.sequence + 1);
         assert_eq!(second.arrival, Arrival::Late);
-        assert_eq!(bench.pass(7, 65_535, 59), Err(Reason::Duplicate));
+        assert_eq!(bench.pass(7, 65_535, 59), Err(DropReason::Duplicate));
     }
 
     #[test]
@@ -273,7 +277,7 @@ mod tests {
         bench.wait(20);
         bench.pass(8, 9_000, 77).unwrap();
         bench.wait(20);
-        assert_eq!(bench.pass(7, 101, 1_160), Err(Reason::Late));
+        assert_eq!(bench.pass(7, 101, 1_160), Err(DropReason::Late));
         assert_eq!(
             bench.pass(8, 9_001, 237).unwrap().arrival,
             Arrival::Next { skipped: 0 }
@@ -286,12 +290,12 @@ mod tests {
     fn one_odd_number_is_not_believed_but_two_in_a_row_are() {
         let mut bench = Bench::new();
         let first = bench.pass(7, 100, 0).unwrap();
-        assert_eq!(bench.pass(7, 20_000, 0), Err(Reason::Late));
+        assert_eq!(bench.pass(7, 20_000, 0), Err(DropReason::Late));
         assert_eq!(
             bench.pass(7, 101, 160).unwrap().sequence,
             first.sequence + 1
         );
-        assert_eq!(bench.pass(7, 20_001, 0), Err(Reason::Late));
+        assert_eq!(bench.pass(7, 20_001, 0), Err(DropReason::Late));
         assert_eq!(
             bench.pass(7, 20_002, 160).unwrap().sequence,
             first.sequence + 2

@@ -1,60 +1,60 @@
-//! RTCP between a phone and us, as far as it is read and written: who needs a whole picture (RFC 4585 section 6.3.1,
-//! RFC 5104 section 4.3.1), and reports of ours (RFC 3550 section 6.4).
+//! The RTCP that is read from a phone and written to it: keyframe requests (PLI, RFC 4585 section 6.3.1; FIR, RFC 5104
+//! section 4.3.1) and sender and receiver reports (RFC 3550 section 6.4).
 //!
-//! Nothing of it crosses to the other engine but the wish itself. A phone's own figures, names and other feedback are
-//! stepped over.
+//! Only the fact of a keyframe request crosses to the other engine. A phone's own statistics, names and other feedback
+//! are skipped.
 
 use std::time::Duration;
 
-/// What a phone's packet says.
+/// What this engine reads from a phone's RTCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Heard {
-    /// It has lost track and needs a whole picture.
-    pub(crate) wants_picture: bool,
-    /// The middle of the time at which it says that it wrote its report.
-    pub(crate) written: Option<u32>,
+pub(super) struct PhoneRtcp {
+    /// The phone cannot decode the video and requests a keyframe.
+    pub(super) requests_keyframe: bool,
+    /// The middle 32 bits of the NTP time in its sender report.
+    pub(super) report_time: Option<u32>,
 }
 
-/// What a report says of the packets that we have sent.
+/// The sender information of a report: the packets sent to the phone (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sent {
-    /// How long we have been at it: the time of RTCP may begin anywhere.
-    pub(crate) since: Duration,
-    /// The timestamp that a packet of this moment would have.
-    pub(crate) timestamp: u32,
-    pub(crate) packets: u32,
-    pub(crate) bytes: u32,
+pub(super) struct SenderInfo {
+    /// Time since the first packet: the NTP time of RTCP may begin anywhere.
+    pub(super) since: Duration,
+    /// The RTP timestamp that a packet of this moment would carry.
+    pub(super) timestamp: u32,
+    pub(super) packets: u32,
+    pub(super) bytes: u32,
 }
 
-/// What a report says of the packets that have come.
+/// A report block: the packets received from the phone (RFC 3550 section 6.4.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Received {
-    /// Who sends them.
-    pub(crate) source: u32,
-    /// Of those since the last report, in 256ths.
-    pub(crate) fraction_lost: u8,
-    /// In all.
-    pub(crate) lost: u32,
-    /// The highest number, with how often it went round before it.
-    pub(crate) highest: u32,
+pub(super) struct ReportBlock {
+    /// The SSRC that the block is about.
+    pub(super) source: u32,
+    /// The share lost since the last report, in 256ths.
+    pub(super) fraction_lost: u8,
+    /// Lost since the beginning.
+    pub(super) lost: u32,
+    /// The extended highest sequence number.
+    pub(super) highest: u32,
     /// In ticks of the timestamps.
-    pub(crate) jitter: u32,
-    /// The middle of the time in the sender's last report, and how long ago that came.
-    pub(crate) last: Option<(u32, Duration)>,
+    pub(super) jitter: u32,
+    /// The middle 32 bits of the NTP time in the last sender report, and how long ago that came.
+    pub(super) last: Option<(u32, Duration)>,
 }
 
-/// How a phone is asked for a whole picture.
+/// A request for a keyframe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(super) enum KeyframeRequest {
     /// Picture loss indication.
-    Loss,
+    PictureLoss,
     /// Full intra request, with the number that tells a new one from a repetition.
-    Intra(u8),
+    FullIntra(u8),
 }
 
-/// Reads a packet, which may have several parts, and need not begin with a report (RFC 5506). `None` if it is none.
-pub(crate) fn read(bytes: &[u8]) -> Option<Heard> {
-    let mut heard = Heard::default();
+/// Reads a compound packet, which need not begin with a report (RFC 5506). `None` if it is not RTCP.
+pub(super) fn read(bytes: &[u8]) -> Option<PhoneRtcp> {
+    let mut found = PhoneRtcp::default();
     let mut rest = bytes;
     while !rest.is_empty() {
         let ([flags, kind, high, low], _) = rest.split_first_chunk()?;
@@ -64,65 +64,69 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Heard> {
             return None;
         }
         let format = flags & 0x1f;
-        // The sender, the source that is meant, and for an intra request at least one entry.
-        heard.wants_picture |= match (*kind, format) {
+        // Both SSRCs, and for a full intra request at least one entry.
+        found.requests_keyframe |= match (*kind, format) {
             (PAYLOAD_FEEDBACK, LOSS) => part.len() >= 12,
             (PAYLOAD_FEEDBACK, INTRA) => part.len() >= 20,
             _ => false,
         };
         if *kind == SENDER_REPORT {
             let middle = part.get(10..14).and_then(|middle| middle.first_chunk());
-            heard.written = middle.map(|middle| u32::from_be_bytes(*middle));
+            found.report_time = middle.map(|middle| u32::from_be_bytes(*middle));
         }
         rest = others;
     }
-    (!bytes.is_empty()).then_some(heard)
+    (!bytes.is_empty()).then_some(found)
 }
 
-/// Writes a report with our random name behind it (RFC 3550 section 6.1).
-pub(crate) fn write_report(ours: u32, sent: Option<Sent>, received: Option<Received>) -> Vec<u8> {
+/// Writes a report, followed by a random CNAME (RFC 3550 section 6.1).
+pub(super) fn write_report(
+    ours: u32,
+    sender: Option<SenderInfo>,
+    block: Option<ReportBlock>,
+) -> Vec<u8> {
     let mut words = Vec::with_capacity(12);
     words.push(ours);
-    if let Some(sent) = sent {
-        // Seconds, and 2^32nds of one.
-        words.push(sent.since.as_secs() as u32);
-        words.push(fixed(sent.since, 32) as u32);
-        words.extend([sent.timestamp, sent.packets, sent.bytes]);
+    if let Some(sender) = sender {
+        // NTP format: seconds, and 2^32nds of a second.
+        words.push(sender.since.as_secs() as u32);
+        words.push(fixed(sender.since, 32) as u32);
+        words.extend([sender.timestamp, sender.packets, sender.bytes]);
     }
-    if let Some(received) = received {
-        let lost = received.lost.min(0x7f_ffff);
+    if let Some(block) = block {
+        let lost = block.lost.min(0x7f_ffff);
         words.extend([
-            received.source,
-            u32::from(received.fraction_lost) << 24 | lost,
-            received.highest,
-            received.jitter,
+            block.source,
+            u32::from(block.fraction_lost) << 24 | lost,
+            block.highest,
+            block.jitter,
         ]);
-        let (middle, ago) = received.last.unwrap_or_default();
+        let (middle, ago) = block.last.unwrap_or_default();
         words.extend([middle, fixed(ago, 16) as u32]);
     }
-    let kind = match sent {
+    let kind = match sender {
         Some(_) => SENDER_REPORT,
         None => RECEIVER_REPORT,
     };
     let mut out = Vec::with_capacity(80);
-    put(&mut out, u8::from(received.is_some()), kind, &words);
+    put(&mut out, u8::from(block.is_some()), kind, &words);
     put_name(&mut out, ours);
     out
 }
 
-/// A time in seconds, with so many binary places, of which what is beyond 64 is lost.
+/// A time in seconds as a fixed-point number with so many binary places; higher bits than 64 are cut off.
 fn fixed(time: Duration, places: u32) -> u64 {
     ((time.as_nanos() << places) / 1_000_000_000) as u64
 }
 
-/// Writes a wish for a picture of `source`: an empty report and our random name before it, as RFC 4585 section 3.1 wants.
-pub(crate) fn write_wish(ours: u32, source: u32, wish: Wish) -> Vec<u8> {
+/// Writes a keyframe request to `source`, after an empty report and a CNAME, as RFC 4585 section 3.1 requires.
+pub(super) fn write_keyframe_request(ours: u32, source: u32, request: KeyframeRequest) -> Vec<u8> {
     let mut out = Vec::with_capacity(52);
     put(&mut out, 0, RECEIVER_REPORT, &[ours]);
     put_name(&mut out, ours);
-    match wish {
-        Wish::Loss => put(&mut out, LOSS, PAYLOAD_FEEDBACK, &[ours, source]),
-        Wish::Intra(number) => {
+    match request {
+        KeyframeRequest::PictureLoss => put(&mut out, LOSS, PAYLOAD_FEEDBACK, &[ours, source]),
+        KeyframeRequest::FullIntra(number) => {
             let words = [ours, 0, source, u32::from(number) << 24];
             put(&mut out, INTRA, PAYLOAD_FEEDBACK, &words);
         }
@@ -139,12 +143,12 @@ fn put(out: &mut Vec<u8>, format: u8, kind: u8, words: &[u32]) {
         .for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
 }
 
-/// A source description with a name alone (RFC 3550 section 6.5.1). It says no more than the SSRC, which is random.
+/// A source description with a CNAME alone (RFC 3550 section 6.5.1). It is the SSRC in text, which is random.
 fn put_name(out: &mut Vec<u8>, ours: u32) {
     let name = format!("{ours:08x}");
     let mut chunk = vec![NAME, 8];
     chunk.extend(name.bytes());
-    // At least one zero ends the chunk, up to a whole word.
+    // At least one zero byte ends the chunk, up to a whole word.
     chunk.resize(12, 0);
     let words = chunk.chunks_exact(4).filter_map(|word| word.first_chunk());
     let words: Vec<u32> = std::iter::once(ours)
@@ -172,51 +176,51 @@ mod tests {
     const THEIRS: u32 = 0x0102_0304;
 
     #[test]
-    fn wishes_are_these_bytes() {
+    fn keyframe_requests_are_these_bytes() {
         let report =
             b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d\x81\xca\0\x04\x0a\x0b\x0c\x0d\x01\x080a0b0c0d\0\0";
         let loss = b"\x81\xce\0\x02\x0a\x0b\x0c\x0d\x01\x02\x03\x04";
         assert_eq!(
-            write_wish(OURS, THEIRS, Wish::Loss),
+            write_keyframe_request(OURS, THEIRS, KeyframeRequest::PictureLoss),
             [&report[..], loss].concat()
         );
         let intra = b"\x84\xce\0\x04\x0a\x0b\x0c\x0d\0\0\0\0\x01\x02\x03\x04\x05\0\0\0";
         assert_eq!(
-            write_wish(OURS, THEIRS, Wish::Intra(5)),
+            write_keyframe_request(OURS, THEIRS, KeyframeRequest::FullIntra(5)),
             [&report[..], intra].concat()
         );
     }
 
     #[test]
-    fn wishes_are_heard_in_company_and_alone() {
-        for wish in [Wish::Loss, Wish::Intra(1)] {
-            let packet = write_wish(OURS, THEIRS, wish);
-            assert!(read(&packet).unwrap().wants_picture);
+    fn keyframe_requests_are_read_in_compound_packets_and_alone() {
+        for request in [KeyframeRequest::PictureLoss, KeyframeRequest::FullIntra(1)] {
+            let packet = write_keyframe_request(OURS, THEIRS, request);
+            assert!(read(&packet).unwrap().requests_keyframe);
             // Eight bytes of report and twenty of name.
-            assert!(read(&packet[28..]).unwrap().wants_picture);
-            assert!(!read(&packet[..28]).unwrap().wants_picture);
+            assert!(read(&packet[28..]).unwrap().requests_keyframe);
+            assert!(!read(&packet[..28]).unwrap().requests_keyframe);
         }
     }
 
     #[test]
-    fn other_feedback_is_no_wish() {
-        let mut packet = write_wish(OURS, THEIRS, Wish::Loss);
+    fn other_feedback_is_no_keyframe_request() {
+        let mut packet = write_keyframe_request(OURS, THEIRS, KeyframeRequest::PictureLoss);
         for (format, kind) in [(1, 205), (15, 206), (2, 206), (4, 206)] {
             packet[28] = 0x80 | format;
             packet[29] = kind;
-            assert_eq!(read(&packet), Some(Heard::default()), "{format} {kind}");
+            assert_eq!(read(&packet), Some(PhoneRtcp::default()), "{format} {kind}");
         }
     }
 
     #[test]
     fn a_report_of_a_sender_is_these_bytes() {
-        let sent = Sent {
+        let sender = SenderInfo {
             since: Duration::from_millis(5_250),
             timestamp: 0x1111_1111,
             packets: 250,
             bytes: 40_000,
         };
-        let received = Received {
+        let block = ReportBlock {
             source: THEIRS,
             fraction_lost: 64,
             lost: 5,
@@ -224,20 +228,20 @@ mod tests {
             jitter: 7,
             last: Some((0xaabb_ccdd, Duration::from_millis(500))),
         };
-        let packet = write_report(OURS, Some(sent), Some(received));
+        let packet = write_report(OURS, Some(sender), Some(block));
         let expected = b"\x81\xc8\0\x0c\x0a\x0b\x0c\x0d\0\0\0\x05\x40\0\0\0\x11\x11\x11\x11\0\0\0\xfa\0\0\x9c\x40\
             \x01\x02\x03\x04\x40\0\0\x05\0\x01\0\x02\0\0\0\x07\xaa\xbb\xcc\xdd\0\0\x80\0";
         assert_eq!(packet[..expected.len()], expected[..]);
-        // Its own time is found in the middle of what it says.
-        assert_eq!(read(&packet).unwrap().written, Some(0x0005_4000));
+        // The middle 32 bits of its own NTP time.
+        assert_eq!(read(&packet).unwrap().report_time, Some(0x0005_4000));
         let packet = write_report(OURS, None, None);
         assert_eq!(packet[..8], *b"\x80\xc9\0\x01\x0a\x0b\x0c\x0d");
-        assert_eq!(read(&packet), Some(Heard::default()));
+        assert_eq!(read(&packet), Some(PhoneRtcp::default()));
     }
 
     #[test]
     fn what_is_cut_short_is_none() {
-        let packet = write_wish(OURS, THEIRS, Wish::Loss);
+        let packet = write_keyframe_request(OURS, THEIRS, KeyframeRequest::PictureLoss);
         for length in 0..packet.len() {
             let is_whole = [8, 28].contains(&length);
             assert_eq!(read(&packet[..length]).is_some(), is_whole, "{length}");

@@ -1,96 +1,98 @@
-//! The state of SRTP between one phone and us, for one stream (RFC 3711).
+//! The SRTP cryptographic contexts between one phone and this engine, for one stream (RFC 3711 section 3.2).
 //!
-//! Which packets may open or leave is the phone's business.
+//! Which packets may pass is decided in `agreed`.
 
 use std::fmt;
 
-use crate::srtp::{ControlOpener, ControlSealer, KeyPair, OpenError, Opener, Sealer};
-use crate::stats::Reason;
+use crate::srtp::{
+    InboundSrtcp, InboundSrtp, OutboundSrtcp, OutboundSrtp, SrtpKeyPair, SrtpOpenError,
+};
+use crate::stats::DropReason;
 
-/// The state of SRTP and SRTCP under agreed keys.
-pub(super) struct Lock {
-    keys: KeyPair,
-    ours: Sealing,
-    theirs: Opening,
-    /// The packet that is being opened.
+/// SRTP and SRTCP under agreed keys.
+pub(super) struct SrtpContext {
+    keys: SrtpKeyPair,
+    outbound: OutboundContext,
+    inbound: InboundContext,
+    /// The packet that is being decrypted.
     packet: Vec<u8>,
 }
 
-/// What we write with.
-struct Sealing {
-    packets: Sealer,
-    control: ControlSealer,
+/// For packets to the phone.
+struct OutboundContext {
+    rtp: OutboundSrtp,
+    rtcp: OutboundSrtcp,
 }
 
-/// What the phone writes with.
-struct Opening {
-    packets: Opener,
-    control: ControlOpener,
+/// For packets from the phone.
+struct InboundContext {
+    rtp: InboundSrtp,
+    rtcp: InboundSrtcp,
 }
 
-impl Lock {
-    /// The state for these keys: a direction whose key stays the same goes on, or its packets would
-    /// repeat a key stream one way, and could be replayed the other way.
-    pub(super) fn renewed(before: Option<Self>, keys: KeyPair) -> Self {
-        let (ours, theirs) = match before {
+impl SrtpContext {
+    /// The contexts for these keys. A direction whose key stays the same keeps its context: a new one would repeat a key
+    /// stream outbound, and accept replayed packets inbound.
+    pub(super) fn renewed(before: Option<Self>, keys: SrtpKeyPair) -> Self {
+        let (outbound, inbound) = match before {
             Some(before) => (
-                Some(before.ours).filter(|_| before.keys.ours == keys.ours),
-                Some(before.theirs).filter(|_| before.keys.theirs == keys.theirs),
+                Some(before.outbound).filter(|_| before.keys.ours == keys.ours),
+                Some(before.inbound).filter(|_| before.keys.theirs == keys.theirs),
             ),
             None => (None, None),
         };
         Self {
-            ours: ours.unwrap_or_else(|| Sealing {
-                packets: Sealer::new(&keys.ours),
-                control: ControlSealer::new(&keys.ours),
+            outbound: outbound.unwrap_or_else(|| OutboundContext {
+                rtp: OutboundSrtp::new(&keys.ours),
+                rtcp: OutboundSrtcp::new(&keys.ours),
             }),
-            theirs: theirs.unwrap_or_else(|| Opening {
-                packets: Opener::new(&keys.theirs),
-                control: ControlOpener::new(&keys.theirs),
+            inbound: inbound.unwrap_or_else(|| InboundContext {
+                rtp: InboundSrtp::new(&keys.theirs),
+                rtcp: InboundSrtcp::new(&keys.theirs),
             }),
             keys,
             packet: Vec::new(),
         }
     }
 
-    /// The packet behind a datagram.
-    pub(super) fn open(&mut self, bytes: &[u8]) -> Result<&[u8], Reason> {
+    /// Authenticates and decrypts a datagram.
+    pub(super) fn unprotect(&mut self, bytes: &[u8]) -> Result<&[u8], DropReason> {
         self.packet.clear();
         self.packet.extend_from_slice(bytes);
-        let opened = self.theirs.packets.open(&mut self.packet);
-        opened.map(|()| &*self.packet).map_err(why)
+        let result = self.inbound.rtp.unprotect(&mut self.packet);
+        result.map(|()| &*self.packet).map_err(drop_reason)
     }
 
     /// The same for RTCP.
-    pub(super) fn open_control(&mut self, bytes: &[u8]) -> Result<&[u8], Reason> {
+    pub(super) fn unprotect_rtcp(&mut self, bytes: &[u8]) -> Result<&[u8], DropReason> {
         self.packet.clear();
         self.packet.extend_from_slice(bytes);
-        let opened = self.theirs.control.open(&mut self.packet);
-        opened.map(|()| &*self.packet).map_err(why)
+        let result = self.inbound.rtcp.unprotect(&mut self.packet);
+        result.map(|()| &*self.packet).map_err(drop_reason)
     }
 
     /// Encrypts a packet in place; false if it cannot be sent.
-    pub(super) fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
-        self.ours.packets.seal(packet)
+    pub(super) fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
+        self.outbound.rtp.protect(packet)
     }
 
     /// The same for RTCP.
-    pub(super) fn seal_control(&mut self, packet: &mut Vec<u8>) -> bool {
-        self.ours.control.seal(packet)
+    pub(super) fn protect_rtcp(&mut self, packet: &mut Vec<u8>) -> bool {
+        self.outbound.rtcp.protect(packet)
     }
 }
 
-const fn why(error: OpenError) -> Reason {
+const fn drop_reason(error: SrtpOpenError) -> DropReason {
     match error {
-        OpenError::Malformed => Reason::Malformed,
-        OpenError::Forged => Reason::Forged,
-        OpenError::Replayed => Reason::Duplicate,
-        OpenError::Late => Reason::Late,
+        SrtpOpenError::Malformed => DropReason::Malformed,
+        SrtpOpenError::Forged => DropReason::Forged,
+        SrtpOpenError::Replayed => DropReason::Duplicate,
+        SrtpOpenError::Late => DropReason::Late,
     }
 }
 
-impl fmt::Debug for Lock {
+impl fmt::Debug for SrtpContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lock(..)")
+        f.write_str("SrtpContext(..)")
     }
 }

@@ -1,6 +1,6 @@
-//! One stream between a phone and us, in both directions, for as long as the call lasts.
+//! One stream between a phone and this engine, in both directions, for as long as the call lasts.
 //!
-//! What a phone may send and hear by its latest terms is in `phone`; numbers and figures outlive those.
+//! What a phone may send and receive by its latest SDP is in `agreed`; numbering and statistics outlive that.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -8,216 +8,216 @@ use std::time::{Duration, Instant};
 use rand_core::Rng;
 
 use super::Microphone;
-use super::agreed::{Phone, Terms};
-use super::direction::Lane;
-use super::reports::Reports;
-use crate::far::RtpPacket;
-use crate::near::dtmf_sender::Keys;
-use crate::near::rtcp::{self, Wish};
+use super::agreed::{AgreedStream, StreamTerms};
+use super::direction::RtpDirection;
+use super::dtmf_sender::DtmfSender;
+use super::reports::RtcpReports;
+use super::rtcp::{self, KeyframeRequest};
+use crate::far::FarPacket;
+use crate::negotiate::KeyframeFeedback;
 use crate::rtp;
-use crate::sdp::Feedback;
-use crate::stats::{Reason, Way};
+use crate::stats::{DropReason, StreamStats};
 
-/// Sound, or moving pictures.
+/// Audio or video.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct PhoneStream {
     ssrc: u32,
-    phone: Option<Phone>,
-    /// Whether the phone has this stream now. One that it has dropped is remembered, with the state of its keys, since
-    /// it may come back.
+    agreed: Option<AgreedStream>,
+    /// Whether the phone has this stream now. A stream that the phone has dropped is kept with its SRTP context, since
+    /// it may come back under the same keys.
     is_on: bool,
-    from_phone: Lane,
-    to_phone: Lane,
-    /// Key presses to be said to the phone.
-    keys: Keys,
-    /// Whole pictures that the phone needs, and that the other side does.
-    needed_here: Need,
-    needed_there: Need,
-    /// Intra requests so far.
-    requests: u8,
-    reports: Reports,
+    from_phone: RtpDirection,
+    to_phone: RtpDirection,
+    dtmf: DtmfSender,
+    keyframe_for_phone: PendingKeyframe,
+    keyframe_for_far: PendingKeyframe,
+    /// Full intra requests so far: their sequence number (RFC 5104 section 4.3.1.1).
+    full_intra_requests: u8,
+    reports: RtcpReports,
 }
 
-/// Whether somebody needs a whole picture.
+/// Whether a keyframe is needed, and when it was requested last.
 #[derive(Debug, Default)]
-struct Need {
-    is_open: bool,
-    said: Option<Instant>,
+struct PendingKeyframe {
+    is_needed: bool,
+    requested: Option<Instant>,
 }
 
-/// Between two wishes for a whole picture. It takes a phone about as long to make one, and a lost one is asked for again.
+/// Between two keyframe requests. A phone takes about as long to make a keyframe, and a lost request is repeated.
 const PAUSE: Duration = Duration::from_millis(250);
 
-impl Need {
-    /// Whether to say it now.
+impl PendingKeyframe {
     fn is_due(&self, now: Instant) -> bool {
-        let rests = |said| now.saturating_duration_since(said) < PAUSE;
-        self.is_open && !self.said.is_some_and(rests)
+        let pauses = |requested| now.saturating_duration_since(requested) < PAUSE;
+        self.is_needed && !self.requested.is_some_and(pauses)
     }
 
-    fn say(&mut self, now: Instant) {
-        self.is_open = false;
-        self.said = Some(now);
+    fn note_requested(&mut self, now: Instant) {
+        self.is_needed = false;
+        self.requested = Some(now);
     }
 }
 
-impl Stream {
+impl PhoneStream {
     pub(super) fn new(rng: &mut impl Rng) -> Self {
         Self {
             ssrc: rng.next_u32(),
-            phone: None,
+            agreed: None,
             is_on: false,
-            from_phone: Lane::new(rng),
-            to_phone: Lane::new(rng),
-            keys: Keys::default(),
-            needed_here: Need::default(),
-            needed_there: Need::default(),
-            requests: 0,
-            reports: Reports::default(),
+            from_phone: RtpDirection::new(rng),
+            to_phone: RtpDirection::new(rng),
+            dtmf: DtmfSender::default(),
+            keyframe_for_phone: PendingKeyframe::default(),
+            keyframe_for_far: PendingKeyframe::default(),
+            full_intra_requests: 0,
+            reports: RtcpReports::default(),
         }
     }
 
-    /// Takes the terms agreed with the phone, for the first time or in place of those before; `None` if there is no such
-    /// stream any more.
-    pub(super) fn attach(&mut self, terms: Option<Terms>) {
-        let saw = self.hears();
+    /// Takes the terms agreed with the phone, for the first time or in place of those before; `None` if the stream is not
+    /// part of the call any more.
+    pub(super) fn attach(&mut self, terms: Option<StreamTerms>) {
+        let received = self.receives();
         self.is_on = terms.is_some();
         if let Some(terms) = terms {
-            self.phone = Some(Phone::agreed(terms, self.phone.take()));
+            self.agreed = Some(AgreedStream::agreed(terms, self.agreed.take()));
         }
-        // What went by meanwhile was not seen: there is nothing that the next picture could build on.
-        self.needed_here.is_open |= self.hears() && !saw;
+        // The phone missed the frames since it stopped to receive, and cannot decode those that build on them.
+        self.keyframe_for_phone.is_needed |= self.receives() && !received;
     }
 
-    /// Says a key press to the phone within its sound, if that was agreed. False if it can't be.
-    pub(super) fn press(&mut self, event: u8, millis: u16) -> bool {
-        let phone = self.phone.as_ref();
-        let is_agreed = phone.is_some_and(|phone| phone.events().is_some());
-        is_agreed && self.keys.press(event, millis)
+    /// Queues a key press for the phone, as a telephone event in its audio. False if that was not agreed, or too many
+    /// wait.
+    pub(crate) fn send_dtmf(&mut self, event: u8, millis: u16) -> bool {
+        let agreed = self.agreed.as_ref();
+        let has_events = agreed.is_some_and(|agreed| agreed.events().is_some());
+        has_events && self.dtmf.push(event, millis)
     }
 
-    /// A datagram on its near socket; what comes back is for the far leg.
-    pub(super) fn hear(
+    /// Takes a datagram from the near socket, and returns it as a packet for the far leg.
+    pub(crate) fn read(
         &mut self,
         from: SocketAddr,
         bytes: &[u8],
         microphone: Microphone,
         now: Instant,
-    ) -> Option<RtpPacket> {
-        let heard = match &mut self.phone {
-            Some(phone) if self.is_on && rtp::is_control(bytes) => {
-                match phone.hear_control(from, bytes) {
-                    Ok(heard) => {
-                        self.needed_here.is_open |= heard.wants_picture;
-                        self.reports.hear(heard.written, now);
-                        Err(Reason::Rtcp)
+    ) -> Option<FarPacket> {
+        let packet = match &mut self.agreed {
+            Some(agreed) if self.is_on && rtp::is_control(bytes) => {
+                match agreed.read_rtcp(from, bytes) {
+                    Ok(rtcp) => {
+                        self.keyframe_for_phone.is_needed |= rtcp.requests_keyframe;
+                        self.reports.note_received(rtcp.report_time, now);
+                        Err(DropReason::Rtcp)
                     }
                     Err(reason) => Err(reason),
                 }
             }
-            Some(phone) if self.is_on => {
-                phone.hear(from, bytes, microphone, &mut self.from_phone, now)
+            Some(agreed) if self.is_on => {
+                agreed.read(from, bytes, microphone, &mut self.from_phone, now)
             }
-            _ => Err(Reason::Nowhere),
+            _ => Err(DropReason::Nowhere),
         };
-        if heard.is_ok() {
-            self.reports.note(now);
+        if packet.is_ok() {
+            self.reports.note_packet(now);
         }
-        self.from_phone.meter.note(heard)
+        self.from_phone.meter.note(packet)
     }
 
-    /// A packet of the far leg; what comes back is for the phone.
-    pub(super) fn play(
+    /// Takes a far packet, and returns it as a datagram for the phone, with its destination.
+    pub(crate) fn write(
         &mut self,
-        packet: &RtpPacket,
+        packet: &FarPacket,
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let played = match &mut self.phone {
-            Some(phone) if self.is_on => {
-                let lanes = (&mut self.to_phone, &mut self.keys);
-                phone.play(packet, self.ssrc, lanes, now)
+        let datagram = match &mut self.agreed {
+            Some(agreed) if self.is_on => {
+                let state = (&mut self.to_phone, &mut self.dtmf);
+                agreed.write(packet, self.ssrc, state, now)
             }
-            _ => Err(Reason::Nowhere),
+            _ => Err(DropReason::Nowhere),
         };
-        if played.is_ok() {
+        if datagram.is_ok() {
             self.reports.note_sent(packet.payload.len(), now);
         }
-        self.to_phone.meter.note(played)
+        self.to_phone.meter.note(datagram)
     }
 
-    /// The other side needs a whole picture.
-    pub(super) fn ask_picture(&mut self) {
-        self.needed_there.is_open = true;
+    /// The other side needs a keyframe of this phone.
+    pub(crate) fn request_keyframe(&mut self) {
+        self.keyframe_for_far.is_needed = true;
     }
 
-    /// Whether the phone needs a whole picture of the other side, and that is to be said now.
-    pub(super) fn takes_wish(&mut self, now: Instant) -> bool {
-        let is_due = self.needed_here.is_due(now);
+    /// Whether the other side must be asked for a keyframe now.
+    pub(crate) fn takes_keyframe_request(&mut self, now: Instant) -> bool {
+        let is_due = self.keyframe_for_phone.is_due(now);
         if is_due {
-            self.needed_here.say(now);
+            self.keyframe_for_phone.note_requested(now);
         }
         is_due
     }
 
-    /// What the phone is to be told now, and where.
-    pub(super) fn poll_wish(
+    /// The keyframe request that is due to the phone now, and its destination.
+    pub(super) fn poll_keyframe_request(
         &mut self,
-        feedback: Feedback,
+        feedback: KeyframeFeedback,
         now: Instant,
     ) -> Option<(SocketAddr, Vec<u8>)> {
-        let phone = self.phone.as_mut().filter(|_| self.is_on)?;
-        if !self.needed_there.is_due(now) {
+        let agreed = self.agreed.as_mut().filter(|_| self.is_on)?;
+        if !self.keyframe_for_far.is_due(now) {
             return None;
         }
-        let wish = if feedback.fir && !feedback.pli {
-            self.requests = self.requests.wrapping_add(1);
-            Wish::Intra(self.requests)
+        let request = if feedback.fir && !feedback.pli {
+            self.full_intra_requests = self.full_intra_requests.wrapping_add(1);
+            KeyframeRequest::FullIntra(self.full_intra_requests)
         } else {
-            // Also for a phone that has named neither: one that does not know it steps over it.
-            Wish::Loss
+            // Also for a phone that has named neither: a phone that does not know it skips it.
+            KeyframeRequest::PictureLoss
         };
-        let told = phone.tell(|source| rtcp::write_wish(self.ssrc, source, wish))?;
-        self.needed_there.say(now);
-        Some(told)
+        let ours = self.ssrc;
+        let datagram =
+            agreed.write_rtcp(|source| rtcp::write_keyframe_request(ours, source, request))?;
+        self.keyframe_for_far.note_requested(now);
+        Some(datagram)
     }
 
-    /// The report that is due to the phone, and where it goes.
-    pub(super) fn poll_report(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
+    /// The report that is due to the phone, and its destination.
+    pub(crate) fn poll_report(&mut self, now: Instant) -> Option<(SocketAddr, Vec<u8>)> {
         if !self.reports.is_due(now) {
             return None;
         }
         let ours = self.ssrc;
-        let (reports, lanes) = (&mut self.reports, (&self.from_phone, &self.to_phone));
-        let phone = self.phone.as_mut().filter(|_| self.is_on);
-        let clock = phone.as_ref().map_or(0, |phone| phone.clock());
-        let told = phone.and_then(|phone| {
-            phone.tell(|source| reports.write((ours, source, clock), lanes, now))
+        let (reports, directions) = (&mut self.reports, (&self.from_phone, &self.to_phone));
+        let agreed = self.agreed.as_mut().filter(|_| self.is_on);
+        let clock = agreed.as_ref().map_or(0, |agreed| agreed.clock());
+        let datagram = agreed.and_then(|agreed| {
+            agreed.write_rtcp(|source| reports.write((ours, source, clock), directions, now))
         });
-        if told.is_none() {
-            // Nobody is there to be told, or nobody has been heard yet.
-            self.reports.rest(now);
+        if datagram.is_none() {
+            // There is no address yet, or no SSRC of the phone's to report about.
+            self.reports.skip(now);
         }
-        told
+        datagram
     }
 
-    /// When something is to be told.
-    pub(super) fn next_alarm(&self) -> Option<Instant> {
-        self.reports.next_alarm().filter(|_| self.is_on)
+    /// When the next report is due.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.reports.next_timeout().filter(|_| self.is_on)
     }
 
-    /// Whether the phone hears sound but no key presses within it; `None` without a phone.
-    pub(super) fn is_deaf_to_events(&self) -> Option<bool> {
-        let phone = self.phone.as_ref().filter(|_| self.is_on)?;
-        Some(phone.hears() && phone.events().is_none())
+    /// Whether the phone receives audio but no telephone events; `None` without a phone.
+    pub(super) fn lacks_events(&self) -> Option<bool> {
+        let agreed = self.agreed.as_ref().filter(|_| self.is_on)?;
+        Some(agreed.receives() && agreed.events().is_none())
     }
 
-    fn hears(&self) -> bool {
-        let phone = self.phone.as_ref().filter(|_| self.is_on);
-        phone.is_some_and(Phone::hears)
+    fn receives(&self) -> bool {
+        let agreed = self.agreed.as_ref().filter(|_| self.is_on);
+        agreed.is_some_and(AgreedStream::receives)
     }
 
-    /// What happened so far: from the phone, and to it.
-    pub(super) fn figures(&self) -> (Way, Way) {
-        (self.from_phone.meter.way(), self.to_phone.meter.way())
+    /// The statistics so far: from the phone, and to it.
+    pub(crate) fn stats(&self) -> (StreamStats, StreamStats) {
+        (self.from_phone.meter.stats(), self.to_phone.meter.stats())
     }
 }

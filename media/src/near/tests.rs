@@ -1,10 +1,14 @@
 //! What crosses between a phone and the far leg, and what does not.
 
+use super::rtcp::{self, KeyframeRequest};
 use super::*;
-use crate::near::rtcp::{self, Wish};
-use crate::rtp::{Datagram, Packet};
+use crate::negotiate::{NegotiatedVideo, RtcpDestination};
+use crate::rtp::{RtpDatagram, RtpPacket};
 use crate::some_time;
-use crate::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
+use crate::srtp::{
+    InboundSrtcp, InboundSrtp, OutboundSrtcp, OutboundSrtp, SrtpKey, SrtpKeyPair, SrtpSuite,
+};
+use crate::video::VideoFormat;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -15,14 +19,14 @@ fn at(address: &str) -> SocketAddr {
     address.parse().unwrap()
 }
 
-fn terms() -> NearTerms {
+fn terms() -> NegotiatedMedia {
     let codecs = vec![(Codec::Opus, 96), (Codec::Events48k, 97)];
-    NearTerms {
+    NegotiatedMedia {
         local: at("127.0.0.1:40000"),
         remote: at(PHONE),
         codecs,
-        hears: true,
-        rtcp: RtcpAt::NextPort,
+        receives: true,
+        rtcp: RtcpDestination::NextPort,
         keys: None,
         video: None,
     }
@@ -36,7 +40,7 @@ fn leg() -> NearLeg {
 
 fn sound(payload_type: u8, sequence: u16) -> Vec<u8> {
     let timestamp = u32::from(sequence) * 960;
-    Packet {
+    RtpPacket {
         payload_type,
         marker: false,
         sequence,
@@ -47,9 +51,9 @@ fn sound(payload_type: u8, sequence: u16) -> Vec<u8> {
     .to_bytes()
 }
 
-fn far(payload_type: u8, sequence: u16) -> RtpPacket {
+fn far(payload_type: u8, sequence: u16) -> FarPacket {
     let timestamp = u32::from(sequence) * 960;
-    RtpPacket {
+    FarPacket {
         payload_type,
         marker: false,
         sequence,
@@ -58,12 +62,13 @@ fn far(payload_type: u8, sequence: u16) -> RtpPacket {
     }
 }
 
-fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<RtpPacket> {
-    leg.hear(at(PHONE), bytes, Microphone::Open, some_time())
+fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<FarPacket> {
+    leg.audio
+        .read(at(PHONE), bytes, Microphone::Open, some_time())
 }
 
-fn dropped(leg: &NearLeg) -> crate::stats::Dropped {
-    leg.figures().0.dropped
+fn dropped(leg: &NearLeg) -> crate::stats::DropCounts {
+    leg.audio.stats().0.dropped
 }
 
 #[test]
@@ -114,7 +119,7 @@ fn what_is_not_sound_is_counted_by_its_reason() {
     assert!(speak(&mut leg, &sound(96, 1)).is_some());
     assert_eq!(speak(&mut leg, &sound(96, 1)), None);
     assert_eq!(
-        leg.hear(
+        leg.audio.read(
             at("127.0.0.1:9"),
             &sound(96, 2),
             Microphone::Open,
@@ -123,11 +128,13 @@ fn what_is_not_sound_is_counted_by_its_reason() {
         None
     );
     assert_eq!(
-        leg.hear(at(PHONE), &sound(96, 2), Microphone::Muted, some_time()),
+        leg.audio
+            .read(at(PHONE), &sound(96, 2), Microphone::Muted, some_time()),
         None
     );
     assert_eq!(
-        leg.hear(at(PHONE), &sound(96, 2), Microphone::Nowhere, some_time()),
+        leg.audio
+            .read(at(PHONE), &sound(96, 2), Microphone::Nowhere, some_time()),
         None
     );
     assert_eq!(speak(&mut leg, &sound(96, 30_000)), None);
@@ -143,20 +150,20 @@ fn what_is_not_sound_is_counted_by_its_reason() {
         (1, 1, 1, 1, 1)
     );
     assert_eq!((dropped.muted, dropped.nowhere, dropped.late), (1, 1, 1));
-    assert_eq!(leg.figures().0.passed, 1);
+    assert_eq!(leg.audio.stats().0.passed, 1);
 }
 
 #[test]
 fn a_muted_phone_is_found_all_the_same() {
     let mut leg = leg();
-    leg.hear(
+    leg.audio.read(
         at("127.0.0.1:5555"),
         &sound(96, 1),
         Microphone::Muted,
         some_time(),
     );
     assert_eq!(
-        leg.play(&far(111, 1), some_time()).unwrap().0,
+        leg.audio.write(&far(111, 1), some_time()).unwrap().0,
         at("127.0.0.1:5555")
     );
 }
@@ -164,35 +171,38 @@ fn a_muted_phone_is_found_all_the_same() {
 #[test]
 fn noise_does_not_latch() {
     let mut leg = leg();
-    leg.hear(
+    leg.audio.read(
         at("127.0.0.1:5555"),
         b"noise",
         Microphone::Open,
         some_time(),
     );
-    leg.hear(
+    leg.audio.read(
         at("127.0.0.1:5555"),
         &sound(3, 1),
         Microphone::Open,
         some_time(),
     );
-    leg.hear(
+    leg.audio.read(
         at("127.0.0.1:5555"),
         &[0x80, 201, 0, 1, 0, 0, 0, 1],
         Microphone::Open,
         some_time(),
     );
-    assert_eq!(leg.play(&far(111, 1), some_time()).unwrap().0, at(PHONE));
+    assert_eq!(
+        leg.audio.write(&far(111, 1), some_time()).unwrap().0,
+        at(PHONE)
+    );
 }
 
 #[test]
 fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
     let mut leg = leg();
-    let (to, first) = leg.play(&far(111, 9), some_time()).unwrap();
-    let (_, digit) = leg.play(&far(110, 10), some_time()).unwrap();
+    let (to, first) = leg.audio.write(&far(111, 9), some_time()).unwrap();
+    let (_, digit) = leg.audio.write(&far(110, 10), some_time()).unwrap();
     assert_eq!(to, at(PHONE));
-    let (Ok(Datagram::Rtp(first)), Ok(Datagram::Rtp(digit))) =
-        (Datagram::read(&first), Datagram::read(&digit))
+    let (Ok(RtpDatagram::Rtp(first)), Ok(RtpDatagram::Rtp(digit))) =
+        (RtpDatagram::read(&first), RtpDatagram::read(&digit))
     else {
         panic!("RTP is expected");
     };
@@ -207,11 +217,11 @@ fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
 #[test]
 fn far_packets_that_the_phone_cannot_take_are_counted() {
     let mut leg = leg();
-    assert_eq!(leg.play(&far(8, 1), some_time()), None);
-    assert_eq!(leg.play(&far(55, 1), some_time()), None);
+    assert_eq!(leg.audio.write(&far(8, 1), some_time()), None);
+    assert_eq!(leg.audio.write(&far(55, 1), some_time()), None);
     assert_eq!(
-        leg.play(
-            &RtpPacket {
+        leg.audio.write(
+            &FarPacket {
                 payload: Vec::new(),
                 ..far(111, 1)
             },
@@ -219,17 +229,17 @@ fn far_packets_that_the_phone_cannot_take_are_counted() {
         ),
         None
     );
-    leg.attach(NearTerms {
-        hears: false,
+    leg.attach(NegotiatedMedia {
+        receives: false,
         ..terms()
     });
-    assert_eq!(leg.play(&far(111, 1), some_time()), None);
-    leg.attach(NearTerms {
+    assert_eq!(leg.audio.write(&far(111, 1), some_time()), None);
+    leg.attach(NegotiatedMedia {
         remote: at("0.0.0.0:9"),
         ..terms()
     });
-    assert_eq!(leg.play(&far(111, 1), some_time()), None);
-    let dropped = leg.figures().1.dropped;
+    assert_eq!(leg.audio.write(&far(111, 1), some_time()), None);
+    let dropped = leg.audio.stats().1.dropped;
     assert_eq!(
         (
             dropped.format,
@@ -244,11 +254,11 @@ fn far_packets_that_the_phone_cannot_take_are_counted() {
 #[test]
 fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
     let mut leg = leg();
-    leg.play(&far(111, 8), some_time()).unwrap();
-    assert!(leg.press(7, 40));
+    leg.audio.write(&far(111, 8), some_time()).unwrap();
+    assert!(leg.audio.send_dtmf(7, 40));
     let mut play = |sequence| {
-        let (_, bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
-        let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+        let (_, bytes) = leg.audio.write(&far(111, sequence), some_time()).unwrap();
+        let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) else {
             panic!("RTP is expected")
         };
         (
@@ -264,22 +274,22 @@ fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
         assert_eq!(sequence, first + after);
         assert_eq!(is_end, number == 97 && payload == [7, 0x8a, 7, 128]);
     }
-    leg.attach(NearTerms {
+    leg.attach(NegotiatedMedia {
         codecs: vec![(Codec::Opus, 96)],
         ..terms()
     });
-    assert!(!leg.press(7, 40));
+    assert!(!leg.audio.send_dtmf(7, 40));
 }
 
 #[test]
 fn nothing_passes_before_a_phone_is_attached() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     assert_eq!(speak(&mut leg, &sound(96, 1)), None);
-    assert_eq!(leg.play(&far(111, 1), some_time()), None);
+    assert_eq!(leg.audio.write(&far(111, 1), some_time()), None);
     assert_eq!(
         (
-            leg.figures().0.dropped.nowhere,
-            leg.figures().1.dropped.nowhere
+            leg.audio.stats().0.dropped.nowhere,
+            leg.audio.stats().1.dropped.nowhere
         ),
         (1, 1)
     );
@@ -289,7 +299,7 @@ fn nothing_passes_before_a_phone_is_attached() {
 fn numbers_go_on_through_a_re_invite() {
     let mut leg = leg();
     let before = speak(&mut leg, &sound(96, 1)).unwrap();
-    leg.attach(NearTerms {
+    leg.attach(NegotiatedMedia {
         codecs: vec![(Codec::Opus, 121)],
         ..terms()
     });
@@ -300,24 +310,27 @@ fn numbers_go_on_through_a_re_invite() {
     );
 }
 
-fn key(number: u8) -> Key {
-    Key::random(Suite::AesGcm128, &mut ChaCha20Rng::from_seed([number; 32]))
+fn key(number: u8) -> SrtpKey {
+    SrtpKey::random(
+        SrtpSuite::AesGcm128,
+        &mut ChaCha20Rng::from_seed([number; 32]),
+    )
 }
 
-fn locked(ours: u8, theirs: u8) -> NearTerms {
-    let keys = KeyPair {
+fn locked(ours: u8, theirs: u8) -> NegotiatedMedia {
+    let keys = SrtpKeyPair {
         ours: key(ours),
         theirs: key(theirs),
     };
-    NearTerms {
+    NegotiatedMedia {
         keys: Some(keys),
         ..terms()
     }
 }
 
-fn sealed(sealer: &mut Sealer, sequence: u16) -> Vec<u8> {
+fn sealed(sealer: &mut OutboundSrtp, sequence: u16) -> Vec<u8> {
     let mut bytes = sound(96, sequence);
-    assert!(sealer.seal(&mut bytes));
+    assert!(sealer.protect(&mut bytes));
     bytes
 }
 
@@ -325,12 +338,12 @@ fn sealed(sealer: &mut Sealer, sequence: u16) -> Vec<u8> {
 fn with_keys_both_ways_are_encrypted() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2));
-    let (mut phone, mut ears) = (Sealer::new(&key(2)), Opener::new(&key(1)));
+    let (mut phone, mut ears) = (OutboundSrtp::new(&key(2)), InboundSrtp::new(&key(1)));
     let heard = speak(&mut leg, &sealed(&mut phone, 1)).unwrap();
     assert_eq!(heard.payload, b"sound");
-    let (_, mut bytes) = leg.play(&far(111, 1), some_time()).unwrap();
+    let (_, mut bytes) = leg.audio.write(&far(111, 1), some_time()).unwrap();
     assert!(!bytes.ends_with(b"voice"));
-    ears.open(&mut bytes).unwrap();
+    ears.unprotect(&mut bytes).unwrap();
     assert!(bytes.ends_with(b"voice"));
 }
 
@@ -338,12 +351,12 @@ fn with_keys_both_ways_are_encrypted() {
 fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2));
-    let mut ears = Opener::new(&key(1));
-    assert!(leg.press(7, 40));
+    let mut ears = InboundSrtp::new(&key(1));
+    assert!(leg.audio.send_dtmf(7, 40));
     for (sequence, number) in [(1, 97), (2, 97), (3, 97), (4, 97), (5, 96)] {
-        let (_, mut bytes) = leg.play(&far(111, sequence), some_time()).unwrap();
-        assert_eq!(ears.open(&mut bytes), Ok(()));
-        let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+        let (_, mut bytes) = leg.audio.write(&far(111, sequence), some_time()).unwrap();
+        assert_eq!(ears.unprotect(&mut bytes), Ok(()));
+        let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) else {
             panic!("RTP is expected")
         };
         assert_eq!(packet.payload_type, number);
@@ -355,7 +368,7 @@ fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
 fn with_keys_nothing_else_passes_or_latches() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2));
-    let (mut phone, mut stranger) = (Sealer::new(&key(2)), Sealer::new(&key(9)));
+    let (mut phone, mut stranger) = (OutboundSrtp::new(&key(2)), OutboundSrtp::new(&key(9)));
     let good = sealed(&mut phone, 1);
     let elsewhere = at("127.0.0.1:5555");
     for bytes in [
@@ -364,11 +377,15 @@ fn with_keys_nothing_else_passes_or_latches() {
         &[0x80, 201, 0, 1, 0, 0, 0, 1],
     ] {
         assert_eq!(
-            leg.hear(elsewhere, bytes, Microphone::Open, some_time()),
+            leg.audio
+                .read(elsewhere, bytes, Microphone::Open, some_time()),
             None
         );
     }
-    assert_eq!(leg.play(&far(111, 1), some_time()).unwrap().0, at(PHONE));
+    assert_eq!(
+        leg.audio.write(&far(111, 1), some_time()).unwrap().0,
+        at(PHONE)
+    );
     assert!(speak(&mut leg, &good).is_some());
     assert_eq!(speak(&mut leg, &good), None);
     let dropped = dropped(&leg);
@@ -379,16 +396,16 @@ fn with_keys_nothing_else_passes_or_latches() {
 fn a_re_invite_with_the_same_keys_repeats_no_key_stream_and_allows_no_replay() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2));
-    let (mut phone, mut ears) = (Sealer::new(&key(2)), Opener::new(&key(1)));
+    let (mut phone, mut ears) = (OutboundSrtp::new(&key(2)), InboundSrtp::new(&key(1)));
     let first = sealed(&mut phone, 1);
     assert!(speak(&mut leg, &first).is_some());
-    let (_, mut bytes) = leg.play(&far(111, 1), some_time()).unwrap();
-    assert_eq!(ears.open(&mut bytes), Ok(()));
+    let (_, mut bytes) = leg.audio.write(&far(111, 1), some_time()).unwrap();
+    assert_eq!(ears.unprotect(&mut bytes), Ok(()));
     leg.attach(locked(1, 2));
     assert_eq!(speak(&mut leg, &first), None);
     assert!(speak(&mut leg, &sealed(&mut phone, 2)).is_some());
-    let (_, mut bytes) = leg.play(&far(111, 2), some_time()).unwrap();
-    assert_eq!(ears.open(&mut bytes), Ok(()));
+    let (_, mut bytes) = leg.audio.write(&far(111, 2), some_time()).unwrap();
+    assert_eq!(ears.unprotect(&mut bytes), Ok(()));
 }
 
 #[test]
@@ -396,8 +413,11 @@ fn a_re_invite_with_another_key_of_the_phone_takes_that_one_alone() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2));
     leg.attach(locked(1, 4));
-    assert_eq!(speak(&mut leg, &sealed(&mut Sealer::new(&key(2)), 1)), None);
-    assert!(speak(&mut leg, &sealed(&mut Sealer::new(&key(4)), 1)).is_some());
+    assert_eq!(
+        speak(&mut leg, &sealed(&mut OutboundSrtp::new(&key(2)), 1)),
+        None
+    );
+    assert!(speak(&mut leg, &sealed(&mut OutboundSrtp::new(&key(4)), 1)).is_some());
     leg.attach(terms());
     assert!(speak(&mut leg, &sound(96, 2)).is_some());
 }
@@ -413,25 +433,25 @@ proptest! {
             if let Some(start) = bytes.get_mut(..2).filter(|_| like_sound) {
                 start.copy_from_slice(&[0x80, 96]);
             }
-            leg.hear(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, some_time());
+            leg.audio.read(SocketAddr::new([127, 0, 0, 1].into(), port % 3), &bytes, Microphone::Open, some_time());
         }
-        prop_assert_eq!(leg.figures().0.arrived(), count);
+        prop_assert_eq!(leg.audio.stats().0.arrived(), count);
     }
 }
 
 const CAMERA: &str = "127.0.0.1:9078";
 
-/// A leg with moving pictures beside its sound; the phone calls them 100, we 112.
-fn seeing(keys: Option<KeyPair>) -> (NearLeg, NearTerms) {
+/// A leg with video beside its audio; the phone's payload type is 100, ours 112.
+fn seeing(keys: Option<SrtpKeyPair>) -> (NearLeg, NegotiatedMedia) {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    let terms = NearTerms {
-        video: Some(VideoTerms {
+    let terms = NegotiatedMedia {
+        video: Some(NegotiatedVideo {
             local: at("127.0.0.1:40002"),
             remote: at(CAMERA),
-            rtcp: RtcpAt::NextPort,
+            rtcp: RtcpDestination::NextPort,
             format: (VideoFormat::Vp8, 100),
-            sees: true,
-            feedback: Feedback::default(),
+            receives: true,
+            feedback: KeyframeFeedback::default(),
             keys,
         }),
         ..terms()
@@ -441,7 +461,7 @@ fn seeing(keys: Option<KeyPair>) -> (NearLeg, NearTerms) {
 }
 
 fn picture(sequence: u16, marker: bool, bytes: usize) -> Vec<u8> {
-    let mut packet = Packet {
+    let mut packet = RtpPacket {
         payload_type: 100,
         marker,
         sequence,
@@ -450,14 +470,14 @@ fn picture(sequence: u16, marker: bool, bytes: usize) -> Vec<u8> {
         payload: &[7; 2_000][..bytes],
     }
     .to_bytes();
-    // Whoever is contributing, and an extension: nobody's business.
+    // A contributing source, and a header extension.
     packet[0] |= 0x11;
     packet.splice(12..12, [[0xaa; 4], [0xbe, 0xde, 0, 0]].concat());
     packet
 }
 
-fn shoot(leg: &mut NearLeg, bytes: &[u8], now: Instant) -> Option<RtpPacket> {
-    leg.see(at(CAMERA), bytes, Microphone::Open, now)
+fn shoot(leg: &mut NearLeg, bytes: &[u8], now: Instant) -> Option<FarPacket> {
+    leg.video.read(at(CAMERA), bytes, Microphone::Open, now)
 }
 
 #[test]
@@ -474,21 +494,21 @@ fn pictures_cross_with_their_marks_and_nothing_else_of_the_phone() {
     assert_eq!((first.payload_type, first.payload.len()), (112, 1_000));
     assert!(first.sequence != 500 && first.timestamp != 3_000);
     assert_eq!(crossed[3].sequence, first.sequence + 3);
-    let (way, _) = leg.video_figures();
-    assert_eq!((way.passed, leg.figures().0.passed), (4, 0));
+    let (way, _) = leg.video.stats();
+    assert_eq!((way.passed, leg.audio.stats().0.passed), (4, 0));
 }
 
 #[test]
 fn pictures_reach_the_phone_under_its_number_and_at_their_own_port() {
     let (mut leg, now) = (seeing(None).0, some_time());
-    let (to, bytes) = leg.show(&far(112, 4), now).unwrap();
+    let (to, bytes) = leg.video.write(&far(112, 4), now).unwrap();
     assert_eq!(to, at(CAMERA));
-    let Ok(Datagram::Rtp(packet)) = Datagram::read(&bytes) else {
+    let Ok(RtpDatagram::Rtp(packet)) = RtpDatagram::read(&bytes) else {
         panic!("no RTP");
     };
     assert_eq!((packet.payload_type, packet.marker), (100, false));
-    assert_eq!(leg.play(&far(112, 5), now), None);
-    assert_eq!(leg.show(&far(111, 5), now), None);
+    assert_eq!(leg.audio.write(&far(112, 5), now), None);
+    assert_eq!(leg.video.write(&far(111, 5), now), None);
 }
 
 #[test]
@@ -498,8 +518,8 @@ fn packets_that_do_not_fit_a_datagram_are_dropped_and_counted() {
     assert_eq!(shoot(&mut leg, &picture(2, true, 1_389), now), None);
     let mut packet = far(112, 1);
     packet.payload = vec![7; 1_389];
-    assert_eq!(leg.show(&packet, now), None);
-    let (from, to) = leg.video_figures();
+    assert_eq!(leg.video.write(&packet, now), None);
+    let (from, to) = leg.video.stats();
     assert_eq!((from.dropped.oversized, to.dropped.oversized), (1, 1));
 }
 
@@ -509,72 +529,91 @@ fn more_than_the_rate_is_dropped_and_counted_and_sound_is_not() {
     let passed = (0..400)
         .filter(|sequence| shoot(&mut leg, &picture(*sequence, true, 1_250), now).is_some());
     assert_eq!(passed.count(), 150);
-    assert_eq!(leg.video_figures().0.dropped.throttled, 250);
+    assert_eq!(leg.video.stats().0.dropped.throttled, 250);
     assert!(
-        leg.hear(at(PHONE), &sound(96, 1), Microphone::Open, now)
+        leg.audio
+            .read(at(PHONE), &sound(96, 1), Microphone::Open, now)
             .is_some()
     );
-    assert_eq!(leg.figures().0.dropped.throttled, 0);
+    assert_eq!(leg.audio.stats().0.dropped.throttled, 0);
 }
 
 #[test]
 fn without_pictures_agreed_none_pass() {
     let (mut leg, now) = (leg(), some_time());
     assert_eq!(shoot(&mut leg, &picture(1, true, 100), now), None);
-    assert_eq!(leg.show(&far(112, 1), now), None);
-    assert_eq!(leg.video_figures().0.dropped.nowhere, 1);
+    assert_eq!(leg.video.write(&far(112, 1), now), None);
+    assert_eq!(leg.video.stats().0.dropped.nowhere, 1);
 }
 
 #[test]
 fn nobody_is_seen_before_the_microphone_opens() {
     let (mut leg, now) = (seeing(None).0, some_time());
-    let seen = leg.see(at(CAMERA), &picture(1, true, 100), Microphone::Muted, now);
+    let seen = leg
+        .video
+        .read(at(CAMERA), &picture(1, true, 100), Microphone::Muted, now);
     assert_eq!(seen, None);
-    assert_eq!(leg.video_figures().0.dropped.muted, 1);
+    assert_eq!(leg.video.stats().0.dropped.muted, 1);
 }
 
-fn wish(ssrc: u32) -> Vec<u8> {
-    rtcp::write_wish(ssrc, 1, Wish::Loss)
+fn keyframe_request(ssrc: u32) -> Vec<u8> {
+    rtcp::write_keyframe_request(ssrc, 1, KeyframeRequest::PictureLoss)
 }
 
 #[test]
 fn a_wish_for_a_picture_is_heard_from_either_port_and_not_from_strangers() {
     let (mut leg, now) = (seeing(None).0, some_time());
     // What the terms begin with.
-    assert!(leg.takes_wish(now));
+    assert!(leg.video.takes_keyframe_request(now));
     let later = |millis| now + std::time::Duration::from_millis(millis);
     for (millis, from) in [(300, CAMERA), (900, "127.0.0.1:9079")] {
-        assert!(!leg.takes_wish(later(millis)));
-        leg.see(at(from), &wish(9), Microphone::Open, later(millis));
-        assert!(leg.takes_wish(later(millis)));
-        leg.see(at(from), &wish(9), Microphone::Open, later(millis + 1));
-        assert!(!leg.takes_wish(later(millis + 1)), "one at a time");
-        assert!(leg.takes_wish(later(millis + 250)), "but not forgotten");
+        assert!(!leg.video.takes_keyframe_request(later(millis)));
+        leg.video.read(
+            at(from),
+            &keyframe_request(9),
+            Microphone::Open,
+            later(millis),
+        );
+        assert!(leg.video.takes_keyframe_request(later(millis)));
+        leg.video.read(
+            at(from),
+            &keyframe_request(9),
+            Microphone::Open,
+            later(millis + 1),
+        );
+        assert!(
+            !leg.video.takes_keyframe_request(later(millis + 1)),
+            "one at a time"
+        );
+        assert!(
+            leg.video.takes_keyframe_request(later(millis + 250)),
+            "but not forgotten"
+        );
     }
-    leg.see(
+    leg.video.read(
         at("192.0.2.7:9079"),
-        &wish(9),
+        &keyframe_request(9),
         Microphone::Open,
         later(2_000),
     );
-    assert!(!leg.takes_wish(later(2_000)));
-    assert_eq!(leg.video_figures().0.dropped.stranger, 1);
-    assert_eq!(leg.video_figures().0.dropped.rtcp, 4);
+    assert!(!leg.video.takes_keyframe_request(later(2_000)));
+    assert_eq!(leg.video.stats().0.dropped.stranger, 1);
+    assert_eq!(leg.video.stats().0.dropped.rtcp, 4);
 }
 
 #[test]
 fn the_phone_is_asked_in_its_own_way_once_it_is_known_who_sends() {
     for (feedback, kind) in [
-        (Feedback::default(), 0x81),
+        (KeyframeFeedback::default(), 0x81),
         (
-            Feedback {
+            KeyframeFeedback {
                 pli: true,
                 fir: true,
             },
             0x81,
         ),
         (
-            Feedback {
+            KeyframeFeedback {
                 pli: false,
                 fir: true,
             },
@@ -587,23 +626,26 @@ fn the_phone_is_asked_in_its_own_way_once_it_is_known_who_sends() {
         }
         leg.attach(terms);
         let now = some_time();
-        leg.ask_picture();
-        assert_eq!(leg.poll_video(now), None);
+        leg.video.request_keyframe();
+        assert_eq!(leg.poll_video_rtcp(now), None);
         shoot(&mut leg, &picture(1, true, 100), now);
-        let (to, bytes) = leg.poll_video(now).unwrap();
+        let (to, bytes) = leg.poll_video_rtcp(now).unwrap();
         assert_eq!(to, at("127.0.0.1:9079"));
         assert_eq!(bytes[28], kind);
-        assert!(rtcp::read(&bytes).unwrap().wants_picture);
-        assert_eq!(leg.poll_video(now), None);
+        assert!(rtcp::read(&bytes).unwrap().requests_keyframe);
+        assert_eq!(leg.poll_video_rtcp(now), None);
     }
 }
 
 #[test]
 fn rtcp_goes_where_the_phone_wants_it() {
     for (place, expected) in [
-        (RtcpAt::NextPort, "127.0.0.1:9079"),
-        (RtcpAt::SamePort, CAMERA),
-        (RtcpAt::Elsewhere(at("127.0.0.1:9999")), "127.0.0.1:9999"),
+        (RtcpDestination::NextPort, "127.0.0.1:9079"),
+        (RtcpDestination::SamePort, CAMERA),
+        (
+            RtcpDestination::Elsewhere(at("127.0.0.1:9999")),
+            "127.0.0.1:9999",
+        ),
     ] {
         let (mut leg, mut terms) = seeing(None);
         if let Some(video) = &mut terms.video {
@@ -612,19 +654,19 @@ fn rtcp_goes_where_the_phone_wants_it() {
         leg.attach(terms);
         let now = some_time();
         shoot(&mut leg, &picture(1, true, 100), now);
-        leg.ask_picture();
-        assert_eq!(leg.poll_video(now).unwrap().0, at(expected));
+        leg.video.request_keyframe();
+        assert_eq!(leg.poll_video_rtcp(now).unwrap().0, at(expected));
     }
 }
 
-fn pair() -> KeyPair {
+fn pair() -> SrtpKeyPair {
     let key = |seed| {
-        Key::random(
-            Suite::AesCm128Sha1Tag32,
+        SrtpKey::random(
+            SrtpSuite::AesCm128Sha1Tag32,
             &mut ChaCha20Rng::from_seed([seed; 32]),
         )
     };
-    KeyPair {
+    SrtpKeyPair {
         ours: key(1),
         theirs: key(2),
     }
@@ -634,29 +676,37 @@ fn pair() -> KeyPair {
 fn wishes_are_encrypted_where_pictures_are() {
     let keys = pair();
     let (mut leg, now) = (seeing(Some(keys.clone())).0, some_time());
-    let (mut sealer, mut control) = (Sealer::new(&keys.theirs), ControlSealer::new(&keys.theirs));
-    let mut bytes = picture(1, true, 100);
-    sealer.seal(&mut bytes);
-    assert!(shoot(&mut leg, &bytes, now).is_some());
-    assert!(leg.takes_wish(now));
-    let later = now + std::time::Duration::from_secs(1);
-    leg.see(at(CAMERA), &wish(9), Microphone::Open, later);
-    assert!(
-        !leg.takes_wish(later),
-        "a wish that anybody could have written"
+    let (mut sealer, mut control) = (
+        OutboundSrtp::new(&keys.theirs),
+        OutboundSrtcp::new(&keys.theirs),
     );
-    let mut bytes = wish(9);
-    control.seal(&mut bytes);
-    leg.see(at(CAMERA), &bytes, Microphone::Open, later);
-    assert!(leg.takes_wish(later));
+    let mut bytes = picture(1, true, 100);
+    sealer.protect(&mut bytes);
+    assert!(shoot(&mut leg, &bytes, now).is_some());
+    assert!(leg.video.takes_keyframe_request(now));
+    let later = now + std::time::Duration::from_secs(1);
+    leg.video
+        .read(at(CAMERA), &keyframe_request(9), Microphone::Open, later);
+    assert!(
+        !leg.video.takes_keyframe_request(later),
+        "an unencrypted request"
+    );
+    let mut bytes = keyframe_request(9);
+    control.protect(&mut bytes);
+    leg.video.read(at(CAMERA), &bytes, Microphone::Open, later);
+    assert!(leg.video.takes_keyframe_request(later));
     let much_later = later + std::time::Duration::from_secs(1);
-    leg.see(at(CAMERA), &bytes, Microphone::Open, much_later);
-    assert!(!leg.takes_wish(much_later), "a wish that was heard before");
-    leg.ask_picture();
-    let (_, mut told) = leg.poll_video(later).unwrap();
-    assert!(!rtcp::read(&told).is_some_and(|heard| heard.wants_picture));
-    ControlOpener::new(&keys.ours).open(&mut told).unwrap();
-    assert!(rtcp::read(&told).unwrap().wants_picture);
+    leg.video
+        .read(at(CAMERA), &bytes, Microphone::Open, much_later);
+    assert!(
+        !leg.video.takes_keyframe_request(much_later),
+        "a replayed request"
+    );
+    leg.video.request_keyframe();
+    let (_, mut told) = leg.poll_video_rtcp(later).unwrap();
+    assert!(!rtcp::read(&told).is_some_and(|heard| heard.requests_keyframe));
+    InboundSrtcp::new(&keys.ours).unprotect(&mut told).unwrap();
+    assert!(rtcp::read(&told).unwrap().requests_keyframe);
 }
 
 #[test]
@@ -664,24 +714,24 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
     let keys = pair();
     let (mut leg, terms) = seeing(Some(keys.clone()));
     let now = some_time();
-    let mut opener = Opener::new(&keys.ours);
+    let mut opener = InboundSrtp::new(&keys.ours);
     let mut seen = Vec::new();
     for round in 0..3 {
         for sequence in 0..30_000u16 {
             let number = sequence.wrapping_add(round * 30_000);
             let now =
                 now + std::time::Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
-            if let Some((_, mut bytes)) = leg.show(&far(112, number), now) {
-                opener.open(&mut bytes).unwrap();
+            if let Some((_, mut bytes)) = leg.video.write(&far(112, number), now) {
+                opener.unprotect(&mut bytes).unwrap();
                 seen.push(());
             }
         }
-        let without = NearTerms {
+        let without = NegotiatedMedia {
             video: None,
             ..terms.clone()
         };
         leg.attach(without);
-        assert_eq!(leg.show(&far(112, 1), now), None);
+        assert_eq!(leg.video.write(&far(112, 1), now), None);
         leg.attach(terms.clone());
     }
     assert_eq!(seen.len(), 90_000);
@@ -691,15 +741,15 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
 fn a_phone_that_looks_again_needs_a_whole_picture() {
     let (mut leg, terms) = seeing(None);
     let now = some_time();
-    assert!(leg.takes_wish(now));
+    assert!(leg.video.takes_keyframe_request(now));
     let mut held = terms.clone();
     if let Some(video) = &mut held.video {
-        video.sees = false;
+        video.receives = false;
     }
     leg.attach(held);
     let later = now + std::time::Duration::from_secs(1);
-    assert_eq!(leg.show(&far(112, 1), later), None);
-    assert!(!leg.takes_wish(later));
+    assert_eq!(leg.video.write(&far(112, 1), later), None);
+    assert!(!leg.video.takes_keyframe_request(later));
     leg.attach(terms);
-    assert!(leg.takes_wish(later));
+    assert!(leg.video.takes_keyframe_request(later));
 }

@@ -1,44 +1,45 @@
-//! `a=crypto` lines: the keys of SRTP in SDP (RFC 4568 section 9.1).
+//! `a=crypto` lines: SRTP keys in SDP (RFC 4568 section 9.1).
 //!
-//! A line that we cannot follow (another suite, several keys, an MKI, a session parameter that
-//! changes what packets look like) is as good as absent: a phone offers several, and some of them
-//! are for others.
+//! A line that this engine does not support (another suite, several keys, an MKI, a session parameter that changes the
+//! packets) is skipped: a phone offers several lines.
 
-use crate::srtp::{Key, Suite};
+use crate::srtp::{SrtpKey, SrtpSuite};
 
-/// One line.
+/// One `a=crypto` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Crypto {
+pub(super) struct CryptoAttribute {
     pub(super) tag: u32,
-    pub(super) key: Key,
+    pub(super) key: SrtpKey,
 }
 
-/// Reads the value of a line; `None` if we cannot follow it.
-pub(super) fn read(value: &str) -> Option<Crypto> {
+/// Reads the value of a line; `None` if it is not supported.
+pub(super) fn read(value: &str) -> Option<CryptoAttribute> {
     let mut words = value.split_ascii_whitespace();
     let tag = words.next()?.parse().ok()?;
-    let suite = Suite::from_name(words.next()?)?;
+    let suite = SrtpSuite::from_name(words.next()?)?;
     let (method, parameters) = words.next()?.split_once(':')?;
     if !method.eq_ignore_ascii_case("inline") || parameters.contains(';') {
         return None;
     }
     let mut parameters = parameters.split('|');
-    let key = Key::from_base64(suite, parameters.next()?)?;
-    // What follows is a lifetime, which no call reaches, or an MKI, which has a colon.
+    let key = SrtpKey::from_base64(suite, parameters.next()?)?;
+    // Next is a lifetime, which no call reaches, or an MKI, which has a colon.
     if parameters.any(|parameter| parameter.contains(':')) {
         return None;
     }
-    words.all(is_harmless).then_some(Crypto { tag, key })
+    words
+        .all(is_harmless)
+        .then_some(CryptoAttribute { tag, key })
 }
 
-/// The line for a key, with its end.
-pub(super) fn line(tag: u32, key: &Key) -> String {
+/// The line for a key, with its line end.
+pub(super) fn line(tag: u32, key: &SrtpKey) -> String {
     let (suite, inline) = (key.suite().name(), key.to_base64());
     format!("a=crypto:{tag} {suite} inline:{}\r\n", *inline)
 }
 
-/// Section 6.3: the size of the sender's replay window is a hint, and what begins with a hyphen may
-/// be ignored. Everything else would have to be followed.
+/// Section 6.3: the size of the sender's replay window is a hint, and a parameter that begins with a hyphen may be
+/// ignored. Every other one would have to be obeyed.
 fn is_harmless(parameter: &str) -> bool {
     parameter.starts_with('-') || parameter.starts_with("WSH=")
 }
@@ -56,7 +57,7 @@ mod tests {
             let crypto = read(&line).unwrap();
             assert_eq!(
                 (crypto.tag, crypto.key.suite()),
-                (2, Suite::AesCm128Sha1Tag80)
+                (2, SrtpSuite::AesCm128Sha1Tag80)
             );
             assert_eq!(*crypto.key.to_base64(), *KEY);
         }

@@ -1,35 +1,35 @@
-//! One `m=` line of a phone's SDP and what follows it (RFC 8866 section 5.14), while it is being read.
+//! One media section of a phone's SDP, an `m=` line and its attributes (RFC 8866 section 5.14), while it is being read.
 //!
-//! Which streams a call takes is decided in `read`.
+//! Which section a call takes is decided in `read`.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::crypto::{self, Crypto};
-use super::media_line::{Kind, Protocol, Stream};
-use super::video::VideoLines;
-use super::{Direction, SdpError, Unacceptable};
+use super::crypto::{self, CryptoAttribute};
+use super::media_line::{MediaKind, MediaLine, MediaProtocol};
+use super::video::VideoAttributes;
+use super::{MediaDirection, NotAcceptableError, SdpError};
 use crate::codec::Codec;
-use crate::srtp::Key;
+use crate::srtp::SrtpKey;
 use crate::video::VideoFormat;
 
-/// One `m=` line and what follows it.
-pub(super) struct StreamDraft<'a> {
-    pub(super) stream: Stream,
+/// One `m=` line and its attributes.
+pub(super) struct MediaSectionDraft<'a> {
+    pub(super) line: MediaLine,
     pub(super) port: u16,
     pub(super) payload_types: Vec<u8>,
-    pub(super) address: Option<Result<IpAddr, Unacceptable>>,
-    pub(super) direction: Option<Direction>,
+    pub(super) address: Option<Result<IpAddr, NotAcceptableError>>,
+    pub(super) direction: Option<MediaDirection>,
     pub(super) rtcp: Option<(u16, Option<IpAddr>)>,
     pub(super) rtcp_mux: bool,
-    /// The keys that we can use.
-    pub(super) cryptos: Vec<Crypto>,
-    /// What `a=rtpmap` says, `None` for formats that we do not carry.
+    /// The keys that are supported.
+    pub(super) cryptos: Vec<CryptoAttribute>,
+    /// The `a=rtpmap` lines; `None` for formats that we do not carry.
     mapped: Vec<(u8, Option<Codec>)>,
-    /// What is said of moving pictures; for sound this stays empty.
-    pub(super) video: VideoLines<'a>,
+    /// The attributes of a video section.
+    pub(super) video: VideoAttributes<'a>,
 }
 
-impl<'a> StreamDraft<'a> {
+impl<'a> MediaSectionDraft<'a> {
     pub(super) fn read(value: &str, malformed: SdpError) -> Result<Self, SdpError> {
         let mut words = value.split_ascii_whitespace();
         let (Some(kind), Some(port), Some(protocol)) = (words.next(), words.next(), words.next())
@@ -41,16 +41,16 @@ impl<'a> StreamDraft<'a> {
             .map_or(port, |(first, _)| first)
             .parse()
             .map_err(|_| malformed)?;
-        let stream = Stream {
-            kind: Kind::read(kind).ok_or(Unacceptable::UnknownStream)?,
-            protocol: Protocol::read(protocol).ok_or(Unacceptable::UnknownStream)?,
+        let line = MediaLine {
+            kind: MediaKind::read(kind).ok_or(NotAcceptableError::UnknownStream)?,
+            protocol: MediaProtocol::read(protocol).ok_or(NotAcceptableError::UnknownStream)?,
         };
         let mut payload_types = Vec::new();
-        if stream.kind.is_carried() {
+        if line.kind.is_carried() {
             payload_types.extend(words.filter_map(payload_type).take(PAYLOAD_TYPES));
         }
         Ok(Self {
-            stream,
+            line,
             port,
             payload_types,
             address: None,
@@ -59,25 +59,25 @@ impl<'a> StreamDraft<'a> {
             rtcp_mux: false,
             cryptos: Vec::new(),
             mapped: Vec::new(),
-            video: VideoLines::default(),
+            video: VideoAttributes::default(),
         })
     }
 
-    pub(super) fn is_sound(&self) -> bool {
-        self.stream.kind == Kind::Audio && self.is_open()
+    pub(super) fn is_audio(&self) -> bool {
+        self.line.kind == MediaKind::Audio && self.is_open()
     }
 
-    /// Not refused, and over RTP as we speak it.
+    /// Whether the stream is not refused and runs over a kind of RTP that we support.
     pub(super) fn is_open(&self) -> bool {
-        let protocol = self.stream.protocol;
+        let protocol = self.line.protocol;
         self.port != 0 && (protocol.is_plain_rtp() || protocol.has_keys_in_sdp())
     }
 
-    /// An attribute that belongs to a stream of sound or of moving pictures; the fault if it is malformed.
+    /// Takes an attribute of an audio or video section; the error names what was expected.
     pub(super) fn attribute(&mut self, name: &str, value: &'a str) -> Result<(), &'static str> {
-        match (name, self.stream.kind) {
-            ("rtpmap", Kind::Audio) => self.map(value).ok_or("payload type and format"),
-            ("rtpmap" | "fmtp" | "rtcp-fb", Kind::Video) => {
+        match (name, self.line.kind) {
+            ("rtpmap", MediaKind::Audio) => self.map(value).ok_or("payload type and format"),
+            ("rtpmap" | "fmtp" | "rtcp-fb", MediaKind::Video) => {
                 self.video.line(name, value);
                 Ok(())
             }
@@ -90,40 +90,40 @@ impl<'a> StreamDraft<'a> {
         }
     }
 
-    /// Where it wants its packets, `session` being what is said for all streams.
+    /// The destination for its packets; `session` is the address for all sections.
     pub(super) fn address(
         &self,
-        session: Option<Result<IpAddr, Unacceptable>>,
-    ) -> Result<SocketAddr, Unacceptable> {
+        session: Option<Result<IpAddr, NotAcceptableError>>,
+    ) -> Result<SocketAddr, NotAcceptableError> {
         let ip = self
             .address
             .or(session)
-            .unwrap_or(Err(Unacceptable::Address))?;
+            .unwrap_or(Err(NotAcceptableError::Address))?;
         Ok(SocketAddr::new(ip, self.port))
     }
 
-    /// Where it wants RTCP, if it says so; `ip` is where it wants everything else.
+    /// The destination for RTCP, if the SDP names one; `ip` is that of RTP.
     pub(super) fn rtcp_address(&self, ip: IpAddr) -> Option<SocketAddr> {
         self.rtcp
             .map(|(port, other)| SocketAddr::new(other.unwrap_or(ip), port))
     }
 
-    pub(super) fn is_plain_sound(&self) -> bool {
-        self.is_sound() && self.stream.protocol.is_plain_rtp()
+    pub(super) fn is_plain_audio(&self) -> bool {
+        self.is_audio() && self.line.protocol.is_plain_rtp()
     }
 
-    pub(super) fn is_secure_sound(&self) -> bool {
-        self.stream.kind == Kind::Audio && self.port != 0 && self.stream.protocol.is_secure_rtp()
+    pub(super) fn is_secure_audio(&self) -> bool {
+        self.line.kind == MediaKind::Audio && self.port != 0 && self.line.protocol.is_secure_rtp()
     }
 
-    /// Keys may stand beside plain RTP as well: then the phone leaves the choice to us.
+    /// Whether there is a key. Keys may stand beside plain RTP as well: then the phone leaves the choice to us.
     pub(super) fn has_key(&self) -> bool {
-        self.is_sound() && !self.cryptos.is_empty()
+        self.is_audio() && !self.cryptos.is_empty()
     }
 
-    /// The key that fits one of those that we offered.
-    pub(super) fn agreed(&self, own: &[Key]) -> Option<Crypto> {
-        let fits = |crypto: &&Crypto| {
+    /// The key whose tag and suite fit one of those that we offered.
+    pub(super) fn agreed(&self, own: &[SrtpKey]) -> Option<CryptoAttribute> {
+        let fits = |crypto: &&CryptoAttribute| {
             let ours = usize::try_from(crypto.tag)
                 .ok()
                 .and_then(|tag| own.get(tag.checked_sub(1)?));
@@ -152,15 +152,15 @@ impl<'a> StreamDraft<'a> {
         Some(())
     }
 
-    /// The formats of a stream of moving pictures, if it is one and may be taken.
-    pub(super) fn pictures(&self) -> Vec<(VideoFormat, u8)> {
-        match self.stream.kind {
-            Kind::Video if self.is_open() => self.video.formats(&self.payload_types),
+    /// The formats of a video section that may be taken.
+    pub(super) fn video_formats(&self) -> Vec<(VideoFormat, u8)> {
+        match self.line.kind {
+            MediaKind::Video if self.is_open() => self.video.formats(&self.payload_types),
             _ => Vec::new(),
         }
     }
 
-    /// The formats of this stream that we carry: each once, and each payload type once, first come.
+    /// The audio formats that we carry. Of duplicate formats or payload types the first one counts.
     pub(super) fn codecs(&self) -> Vec<(Codec, u8)> {
         let mut codecs: Vec<(Codec, u8)> = Vec::new();
         for number in &self.payload_types {
@@ -181,20 +181,19 @@ impl<'a> StreamDraft<'a> {
     }
 }
 
-/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is no such line, an error if no
-/// phone can be reached there.
-pub(super) fn connection_address(value: &str) -> Option<Result<IpAddr, Unacceptable>> {
+/// `IN IP4 <address>[/ttl]` (RFC 8866 section 5.7): `None` if it is malformed, an error if the address cannot be a phone's.
+pub(super) fn connection_address(value: &str) -> Option<Result<IpAddr, NotAcceptableError>> {
     let mut words = value.split_ascii_whitespace();
     let (Some("IN"), Some(family), Some(address)) = (words.next(), words.next(), words.next())
     else {
         return None;
     };
     let Ok(ip) = address.parse::<IpAddr>() else {
-        return Some(Err(Unacceptable::Address));
+        return Some(Err(NotAcceptableError::Address));
     };
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
     match (family, ip) {
-        _ if ip.is_multicast() || broadcast => Some(Err(Unacceptable::Address)),
+        _ if ip.is_multicast() || broadcast => Some(Err(NotAcceptableError::Address)),
         ("IP4", IpAddr::V4(_)) | ("IP6", IpAddr::V6(_)) => Some(Ok(ip)),
         _ => None,
     }
@@ -204,6 +203,5 @@ pub(super) fn payload_type(word: &str) -> Option<u8> {
     word.parse().ok().filter(|number| *number < 128)
 }
 
-/// There are no more numbers than these (RFC 3550 section 5.1), so that a line cannot make us keep
-/// more.
+/// All payload types that exist (RFC 3550 section 5.1); no line can make us keep more.
 const PAYLOAD_TYPES: usize = 128;

@@ -1,19 +1,17 @@
-//! One `m=` line (RFC 8866 section 5.14): what kind of stream over which protocol, as far as we can
-//! name it.
+//! One `m=` line (RFC 8866 section 5.14): the kind of its stream and the protocol under it.
 //!
-//! Kinds and protocols are closed lists, so that even a refused stream is answered in our own
-//! words.
+//! Both are closed lists, so that even a refused stream is answered from typed values.
 
-/// An `m=` line as the answer has to repeat it.
+/// The part of an `m=` line that an answer has to repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stream {
-    pub(super) kind: Kind,
-    pub(super) protocol: Protocol,
+pub(super) struct MediaLine {
+    pub(super) kind: MediaKind,
+    pub(super) protocol: MediaProtocol,
 }
 
 /// The media types of RFC 8866 section 8.2.2, and T.38's and RFC 6466's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MediaKind {
     Audio,
     Video,
     Text,
@@ -22,7 +20,7 @@ pub(super) enum Kind {
     Image,
 }
 
-impl Kind {
+impl MediaKind {
     const NAMES: [(Self, &'static str); 6] = [
         (Self::Audio, "audio"),
         (Self::Video, "video"),
@@ -40,7 +38,7 @@ impl Kind {
         name_of(&Self::NAMES, self)
     }
 
-    /// Whether a call may carry it.
+    /// Whether a call may carry a stream of this kind.
     pub(super) fn is_carried(self) -> bool {
         matches!(self, Self::Audio | Self::Video)
     }
@@ -48,7 +46,7 @@ impl Kind {
 
 /// The transports that phones name; every RTP profile that has keys counts as secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum MediaProtocol {
     RtpAvp,
     RtpAvpf,
     RtpSavp,
@@ -67,7 +65,7 @@ pub(super) enum Protocol {
     DtlsSctp,
 }
 
-impl Protocol {
+impl MediaProtocol {
     const NAMES: [(Self, &'static str); 16] = [
         (Self::RtpAvp, "RTP/AVP"),
         (Self::RtpAvpf, "RTP/AVPF"),
@@ -101,12 +99,12 @@ impl Protocol {
         matches!(self, Self::RtpAvp | Self::RtpAvpf)
     }
 
-    /// SRTP whose keys stand in the SDP itself (RFC 4568), not in a handshake.
+    /// SRTP with its keys in the SDP itself (RFC 4568), not by a handshake.
     pub(super) fn has_keys_in_sdp(self) -> bool {
         matches!(self, Self::RtpSavp | Self::RtpSavpf)
     }
 
-    /// Some format that the grammar of a line with this protocol allows.
+    /// A format that the grammar of a line with this protocol allows.
     pub(super) fn any_format(self) -> &'static str {
         match self {
             Self::Udptl | Self::DtlsUdptl => "t38",
@@ -144,12 +142,12 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_value() {
-        for (kind, name) in Kind::NAMES {
-            assert_eq!((Kind::read(name), kind.name()), (Some(kind), name));
+        for (kind, name) in MediaKind::NAMES {
+            assert_eq!((MediaKind::read(name), kind.name()), (Some(kind), name));
         }
-        for (protocol, name) in Protocol::NAMES {
+        for (protocol, name) in MediaProtocol::NAMES {
             assert_eq!(
-                (Protocol::read(name), protocol.name()),
+                (MediaProtocol::read(name), protocol.name()),
                 (Some(protocol), name)
             );
         }
@@ -157,7 +155,7 @@ mod tests {
 
     #[test]
     fn no_protocol_is_both_plain_and_secure() {
-        for (protocol, _) in Protocol::NAMES {
+        for (protocol, _) in MediaProtocol::NAMES {
             assert!(!(protocol.is_plain_rtp() && protocol.is_secure_rtp()));
         }
     }

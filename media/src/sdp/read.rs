@@ -1,28 +1,27 @@
-//! Reading a phone's SDP (RFC 8866 section 5) with limits, as generously as phones need and no
-//! more.
+//! Reads a phone's SDP (RFC 8866 section 5) within limits, and as leniently as real phones require.
 //!
-//! Lines that do not matter to sound are skipped unread, so they may hold anything. Order is not
-//! enforced beyond `v=` first, because phones do not keep it.
+//! Lines that do not matter to the media are skipped unread. Their order is not enforced beyond `v=` first, because phones
+//! do not keep it.
 
 use std::net::IpAddr;
 
-use super::crypto::Crypto;
-use super::draft::{StreamDraft, connection_address};
+use super::crypto::CryptoAttribute;
+use super::draft::{MediaSectionDraft, connection_address};
 use super::video::PhoneVideo;
 use super::{
-    Direction, MAX_BYTES, MAX_LINES, MAX_STREAMS, OwnMedia, PhoneMedia, SdpError, Unacceptable,
+    MAX_BYTES, MAX_LINES, MAX_STREAMS, MediaDirection, NotAcceptableError, OwnMedia, PhoneMedia,
+    SdpError,
 };
 use crate::srtp::Srtp;
 
-/// Reads what a phone offers. Of several streams of sound an encrypted one is taken, unless `srtp`
-/// is off; of several keys the first that we can use, since their order is the phone's preference
-/// (RFC 4568 section 5.1.2).
+/// Reads a phone's offer. Of several audio streams an encrypted one is taken, unless `srtp` is off; of several keys the
+/// first that is supported, since their order is the phone's preference (RFC 4568 section 5.1.2).
 ///
 /// # Errors
-/// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::Unacceptable`] for
+/// [`SdpError::Malformed`] and [`SdpError::TooLong`] ask for 400, [`SdpError::NotAcceptable`] for
 /// 488.
 pub fn read_offer(bytes: &[u8], srtp: Srtp) -> Result<PhoneMedia, SdpError> {
-    let draft = Draft::read(bytes)?;
+    let draft = SessionDraft::read(bytes)?;
     let chosen = draft.choose(srtp)?;
     let stream = draft.streams.get(chosen);
     let crypto = stream
@@ -30,48 +29,47 @@ pub fn read_offer(bytes: &[u8], srtp: Srtp) -> Result<PhoneMedia, SdpError> {
         .and_then(|stream| stream.cryptos.first().cloned());
     let video = draft.video(|stream| match crypto {
         Some(_) => stream.cryptos.first().cloned().map(Some),
-        None => stream.stream.protocol.is_plain_rtp().then_some(None),
+        None => stream.line.protocol.is_plain_rtp().then_some(None),
     });
     draft.finish(chosen, crypto, video)
 }
 
-/// Reads what a phone answers to an offer of ours, which has a stream of sound and perhaps one of moving pictures. Where we offered keys, the
-/// answer has one for the suite under the same tag (RFC 4568 section 5.1.3), or it is none.
+/// Reads a phone's answer to an offer of ours, which has an audio stream and perhaps a video stream. Where we offered keys,
+/// the answer must have one with the suite of the same tag (RFC 4568 section 5.1.3).
 ///
 /// # Errors
-/// As [`read_offer`]; a phone that answers with port 0 has refused: [`Unacceptable::NoSound`].
+/// As [`read_offer`]; a phone that answers with port 0 has refused: [`NotAcceptableError::NoAudio`].
 pub fn read_answer(bytes: &[u8], own: &OwnMedia) -> Result<PhoneMedia, SdpError> {
-    // RFC 3264 section 6: the answer has the offer's streams in the offer's order, so the first one
-    // must be ours.
-    let draft = Draft::read(bytes)?;
+    // RFC 3264 section 6: the answer has the offer's streams in the offer's order, so the first one must be audio.
+    let draft = SessionDraft::read(bytes)?;
     let stream = draft.streams.first();
-    if !stream.is_some_and(StreamDraft::is_sound) {
-        return Err(Unacceptable::NoSound.into());
+    if !stream.is_some_and(MediaSectionDraft::is_audio) {
+        return Err(NotAcceptableError::NoAudio.into());
     }
-    let is_plain = stream.is_some_and(StreamDraft::is_plain_sound);
+    let is_plain = stream.is_some_and(MediaSectionDraft::is_plain_audio);
     let agreed = stream.and_then(|stream| stream.agreed(&own.keys));
     let video = own.video.as_ref().and_then(|own| {
         draft.video(|stream| match own.keys.is_empty() {
-            true => stream.stream.protocol.is_plain_rtp().then_some(None),
+            true => stream.line.protocol.is_plain_rtp().then_some(None),
             false => stream.agreed(&own.keys).map(Some),
         })
     });
     match (own.keys.is_empty(), agreed) {
         (true, _) if is_plain => draft.finish(0, None, video),
         (false, Some(crypto)) => draft.finish(0, Some(crypto), video),
-        _ => Err(Unacceptable::NoKey.into()),
+        _ => Err(NotAcceptableError::NoKey.into()),
     }
 }
 
 /// The whole SDP while it is being read.
 #[derive(Default)]
-struct Draft<'a> {
-    address: Option<Result<IpAddr, Unacceptable>>,
-    direction: Option<Direction>,
-    streams: Vec<StreamDraft<'a>>,
+struct SessionDraft<'a> {
+    address: Option<Result<IpAddr, NotAcceptableError>>,
+    direction: Option<MediaDirection>,
+    streams: Vec<MediaSectionDraft<'a>>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> SessionDraft<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, SdpError> {
         if bytes.len() > MAX_BYTES {
             return Err(SdpError::TooLong);
@@ -104,7 +102,7 @@ impl<'a> Draft<'a> {
             b'm' if self.streams.len() >= MAX_STREAMS => Err(SdpError::TooLong),
             b'm' => {
                 let value = text(value).ok_or(malformed("text in m="))?;
-                self.streams.push(StreamDraft::read(
+                self.streams.push(MediaSectionDraft::read(
                     value,
                     malformed("kind, port, protocol, formats"),
                 )?);
@@ -121,14 +119,14 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn address_place(&mut self) -> &mut Option<Result<IpAddr, Unacceptable>> {
+    fn address_place(&mut self) -> &mut Option<Result<IpAddr, NotAcceptableError>> {
         self.streams
             .last_mut()
             .map_or(&mut self.address, |stream| &mut stream.address)
     }
 
     fn attribute(&mut self, value: &'a str) -> Result<(), &'static str> {
-        if let Some(direction) = Direction::ALL
+        if let Some(direction) = MediaDirection::ALL
             .into_iter()
             .find(|direction| direction.attribute() == value.trim_end())
         {
@@ -149,43 +147,42 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The stream of sound that we take.
-    fn choose(&self, srtp: Srtp) -> Result<usize, Unacceptable> {
-        let first = |is_it: fn(&StreamDraft<'a>) -> bool| self.streams.iter().position(is_it);
+    /// The audio stream that we take.
+    fn choose(&self, srtp: Srtp) -> Result<usize, NotAcceptableError> {
+        let first = |is_it: fn(&MediaSectionDraft<'a>) -> bool| self.streams.iter().position(is_it);
         let chosen = match srtp {
-            Srtp::Off => first(StreamDraft::is_plain_sound),
-            Srtp::Optional => {
-                first(StreamDraft::has_key).or_else(|| first(StreamDraft::is_plain_sound))
-            }
-            Srtp::Required => first(StreamDraft::has_key),
+            Srtp::Off => first(MediaSectionDraft::is_plain_audio),
+            Srtp::Optional => first(MediaSectionDraft::has_key)
+                .or_else(|| first(MediaSectionDraft::is_plain_audio)),
+            Srtp::Required => first(MediaSectionDraft::has_key),
         };
-        chosen.ok_or_else(|| self.why_no_sound(srtp))
+        chosen.ok_or_else(|| self.why_no_audio(srtp))
     }
 
-    fn why_no_sound(&self, srtp: Srtp) -> Unacceptable {
-        let any = |is_it: fn(&StreamDraft<'a>) -> bool| self.streams.iter().any(is_it);
-        if any(StreamDraft::is_secure_sound) {
+    fn why_no_audio(&self, srtp: Srtp) -> NotAcceptableError {
+        let any = |is_it: fn(&MediaSectionDraft<'a>) -> bool| self.streams.iter().any(is_it);
+        if any(MediaSectionDraft::is_secure_audio) {
             match srtp {
-                Srtp::Off => Unacceptable::SecureOnly,
-                Srtp::Optional | Srtp::Required => Unacceptable::NoKey,
+                Srtp::Off => NotAcceptableError::SecureOnly,
+                Srtp::Optional | Srtp::Required => NotAcceptableError::NoKey,
             }
-        } else if any(StreamDraft::is_plain_sound) {
-            Unacceptable::PlainOnly
+        } else if any(MediaSectionDraft::is_plain_audio) {
+            NotAcceptableError::PlainOnly
         } else {
-            Unacceptable::NoSound
+            NotAcceptableError::NoAudio
         }
     }
 
-    /// The first stream of moving pictures that we can take. `key` finds its key, if it may be taken at all: pictures are
-    /// encrypted if the sound is, and only then.
+    /// The first video stream that we can take. `key` returns its key, or `None` if it may not be taken: video is encrypted
+    /// if and only if audio is.
     fn video(
         &self,
-        key: impl Fn(&StreamDraft<'_>) -> Option<Option<Crypto>>,
+        key: impl Fn(&MediaSectionDraft<'_>) -> Option<Option<CryptoAttribute>>,
     ) -> Option<PhoneVideo> {
         let mut streams = self.streams.iter().enumerate();
         streams.find_map(|(at, stream)| {
             let rtp = stream.address(self.address).ok()?;
-            let formats = stream.pictures();
+            let formats = stream.video_formats();
             let crypto = key(stream).filter(|_| !formats.is_empty())?;
             Some(PhoneVideo {
                 rtp,
@@ -203,14 +200,17 @@ impl<'a> Draft<'a> {
     fn finish(
         self,
         chosen: usize,
-        crypto: Option<Crypto>,
+        crypto: Option<CryptoAttribute>,
         video: Option<PhoneVideo>,
     ) -> Result<PhoneMedia, SdpError> {
-        let stream = self.streams.get(chosen).ok_or(Unacceptable::NoSound)?;
+        let stream = self
+            .streams
+            .get(chosen)
+            .ok_or(NotAcceptableError::NoAudio)?;
         let rtp = stream.address(self.address)?;
         let codecs = stream.codecs();
         if codecs.iter().all(|(codec, _)| codec.is_events()) {
-            return Err(Unacceptable::NoFormat.into());
+            return Err(NotAcceptableError::NoFormat.into());
         }
         Ok(PhoneMedia {
             rtp,
@@ -220,7 +220,7 @@ impl<'a> Draft<'a> {
             crypto,
             direction: stream.direction.or(self.direction).unwrap_or_default(),
             video,
-            streams: self.streams.iter().map(|stream| stream.stream).collect(),
+            streams: self.streams.iter().map(|stream| stream.line).collect(),
             chosen,
         })
     }

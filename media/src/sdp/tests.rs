@@ -2,7 +2,7 @@
 //! in our own words.
 
 use super::*;
-use crate::srtp::{Key, Srtp, Suite};
+use crate::srtp::{Srtp, SrtpKey, SrtpSuite};
 use Codec::*;
 use proptest::prelude::*;
 
@@ -127,7 +127,7 @@ fn a_soft_phone_is_understood() {
             (Events8k, 99)
         ]
     );
-    assert_eq!(media.direction, Direction::SendRecv);
+    assert_eq!(media.direction, MediaDirection::SendRecv);
     assert!(!media.is_holding());
 }
 
@@ -154,7 +154,7 @@ fn a_small_phone_is_understood() {
             (Pcma, 8)
         ]
     );
-    assert_eq!(media.direction, Direction::RecvOnly);
+    assert_eq!(media.direction, MediaDirection::RecvOnly);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
     assert_eq!(media.codecs, [(Pcma, 8), (Events8k, 96)]);
     assert_eq!(
         media.direction,
-        Direction::SendRecv,
+        MediaDirection::SendRecv,
         "the last stream's direction is its own"
     );
     let answer = write_answer(&own(77, 3), &media, &[Pcma, Events8k]);
@@ -235,7 +235,7 @@ fn nothing_a_phone_wrote_freely_is_written_again() {
 fn keys_without_choice_ask_for_another_try() {
     for profile in ["RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF", "rtp/savp"] {
         let error = offer(&format!("m=audio 9 {profile} 0\r\n"), Srtp::Off).unwrap_err();
-        assert_eq!(error, Unacceptable::SecureOnly.into(), "{profile}");
+        assert_eq!(error, NotAcceptableError::SecureOnly.into(), "{profile}");
     }
 }
 
@@ -249,7 +249,7 @@ fn a_call_without_sound_is_refused() {
     ] {
         assert_eq!(
             offer(streams, Srtp::Off),
-            Err(Unacceptable::NoSound.into()),
+            Err(NotAcceptableError::NoAudio.into()),
             "{streams}"
         );
     }
@@ -266,7 +266,7 @@ fn sound_that_nobody_here_knows_is_refused() {
         "",
     ] {
         let error = offer(&format!("m=audio 9 RTP/AVP {formats}\r\n"), Srtp::Off).unwrap_err();
-        assert_eq!(error, Unacceptable::NoFormat.into(), "{formats}");
+        assert_eq!(error, NotAcceptableError::NoFormat.into(), "{formats}");
     }
 }
 
@@ -274,7 +274,7 @@ fn sound_that_nobody_here_knows_is_refused() {
 fn an_unknown_stream_cannot_even_be_refused_in_words_of_ours() {
     for stream in ["m=smell 9 RTP/AVP 0", "m=video 9 QUIC/AVP 0"] {
         let error = offer(&format!("m=audio 9 RTP/AVP 0\r\n{stream}\r\n"), Srtp::Off).unwrap_err();
-        assert_eq!(error, Unacceptable::UnknownStream.into(), "{stream}");
+        assert_eq!(error, NotAcceptableError::UnknownStream.into(), "{stream}");
     }
 }
 
@@ -291,10 +291,10 @@ fn addresses_that_no_phone_has_are_refused() {
             Srtp::Off,
         )
         .unwrap_err();
-        assert_eq!(error, Unacceptable::Address.into(), "{address}");
+        assert_eq!(error, NotAcceptableError::Address.into(), "{address}");
     }
     let none = read_offer(b"v=0\r\nm=audio 9 RTP/AVP 0\r\n", Srtp::Off).unwrap_err();
-    assert_eq!(none, Unacceptable::Address.into());
+    assert_eq!(none, NotAcceptableError::Address.into());
 }
 
 #[test]
@@ -409,15 +409,15 @@ fn directions_are_read_and_mirrored() {
 fn hold_in_the_old_way_is_hold() {
     let media = offer("m=audio 9 RTP/AVP 0\r\nc=IN IP4 0.0.0.0\r\n", Srtp::Off).unwrap();
     assert!(media.is_holding());
-    assert!(!media.terms(&own(1, 1), &[Pcmu]).hears);
+    assert!(!media.negotiated(&own(1, 1), &[Pcmu]).receives);
 }
 
 #[test]
 fn terms_have_the_phones_numbers_of_what_was_agreed() {
     let media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
-    let terms = media.terms(&own(1, 1), &[Opus, Events8k]);
+    let terms = media.negotiated(&own(1, 1), &[Opus, Events8k]);
     assert_eq!(terms.codecs, [(Opus, 96), (Events8k, 99)]);
-    assert_eq!((terms.remote, terms.hears), (media.rtp, true));
+    assert_eq!((terms.remote, terms.receives), (media.rtp, true));
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn a_re_offer_without_digits_is_answered_without_them() {
 #[test]
 fn an_offer_in_a_running_call_keeps_the_phones_numbers() {
     let mut media = read_offer(SOFT_PHONE.as_bytes(), Srtp::Off).unwrap();
-    media.direction = Direction::SendOnly;
+    media.direction = MediaDirection::SendOnly;
     let offer = write_reoffer(&own(77, 4), &media, &[Opus, Events48k]);
     assert_eq!(lines(&offer)[1], "o=- 77 4 IN IP4 127.0.0.1");
     assert_eq!(lines(&offer)[5], "m=audio 47000 RTP/AVP 96 97");
@@ -451,12 +451,12 @@ fn answers_of_phones_are_read() {
         b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 0 RTP/AVP 8\r\n",
         &own(1, 1),
     );
-    assert_eq!(refused, Err(Unacceptable::NoSound.into()));
+    assert_eq!(refused, Err(NotAcceptableError::NoAudio.into()));
     let other_stream = read_answer(
         b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=video 7 RTP/AVP 8\r\nm=audio 7 RTP/AVP 8\r\n",
         &own(1, 1),
     );
-    assert_eq!(other_stream, Err(Unacceptable::NoSound.into()));
+    assert_eq!(other_stream, Err(NotAcceptableError::NoAudio.into()));
 }
 
 #[test]
@@ -475,7 +475,7 @@ fn a_call_is_negotiated_from_phone_to_phone() {
     let answer = write_answer(&own(1, 1), &caller, &chosen);
     assert!(lines(&answer).contains(&"m=audio 47000 RTP/AVP 9 99"));
     assert_eq!(
-        callee.terms(&own(1, 1), &chosen).codecs,
+        callee.negotiated(&own(1, 1), &chosen).codecs,
         [(G722, 9), (Events8k, 101)]
     );
 }
@@ -485,11 +485,11 @@ const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0";
 const OTHER_KEY: &str = "YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0";
 const LONG_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZmdoaWprbG1ub3BxcnN0MDEyMzQ1Njc4OWFiY2RlZg==";
 
-fn key(suite: Suite, text: &str) -> Key {
-    Key::from_base64(suite, text).unwrap()
+fn key(suite: SrtpSuite, text: &str) -> SrtpKey {
+    SrtpKey::from_base64(suite, text).unwrap()
 }
 
-fn locked(key: Key) -> OwnMedia {
+fn locked(key: SrtpKey) -> OwnMedia {
     OwnMedia {
         keys: vec![key],
         ..own(77, 1)
@@ -517,15 +517,15 @@ fn the_first_key_that_we_can_use_is_taken_and_answered_under_its_tag() {
     );
     for srtp in [Srtp::Optional, Srtp::Required] {
         let media = offer(&text, srtp).unwrap();
-        assert_eq!(media.suite(), Some(Suite::AesCm256Sha1Tag80));
-        let ours = locked(key(Suite::AesCm256Sha1Tag80, LONG_KEY));
+        assert_eq!(media.suite(), Some(SrtpSuite::AesCm256Sha1Tag80));
+        let ours = locked(key(SrtpSuite::AesCm256Sha1Tag80, LONG_KEY));
         let answer = write_answer(&ours, &media, &[Pcma]);
         let line = format!("a=crypto:2 AES_256_CM_HMAC_SHA1_80 inline:{LONG_KEY}");
         assert!(lines(&answer).contains(&"m=audio 47000 RTP/SAVP 8"));
         assert!(lines(&answer).contains(&line.as_str()));
-        let keys = media.terms(&ours, &[Pcma]).keys.unwrap();
+        let keys = media.negotiated(&ours, &[Pcma]).keys.unwrap();
         assert_eq!(keys.ours, ours.keys[0]);
-        assert_eq!(keys.theirs, key(Suite::AesCm256Sha1Tag80, LONG_KEY));
+        assert_eq!(keys.theirs, key(SrtpSuite::AesCm256Sha1Tag80, LONG_KEY));
     }
 }
 
@@ -537,18 +537,18 @@ fn keys_beside_plain_sound_are_taken_unless_they_are_off() {
     );
     for (srtp, profile) in [
         (Srtp::Off, None),
-        (Srtp::Optional, Some(Suite::AesCm128Sha1Tag80)),
-        (Srtp::Required, Some(Suite::AesCm128Sha1Tag80)),
+        (Srtp::Optional, Some(SrtpSuite::AesCm128Sha1Tag80)),
+        (Srtp::Required, Some(SrtpSuite::AesCm128Sha1Tag80)),
     ] {
         let media = offer(&text, srtp).unwrap();
         assert_eq!(media.suite(), profile, "{srtp:?}");
-        let ours = locked(key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+        let ours = locked(key(SrtpSuite::AesCm128Sha1Tag80, OTHER_KEY));
         let answer = write_answer(&ours, &media, &[Pcma]);
         let answer = String::from_utf8(answer).unwrap();
         assert!(answer.contains("m=audio 47000 RTP/AVP 8\r\n"));
         assert_eq!(answer.contains(OTHER_KEY), profile.is_some());
         assert_eq!(
-            media.terms(&ours, &[Pcma]).keys.is_some(),
+            media.negotiated(&ours, &[Pcma]).keys.is_some(),
             profile.is_some()
         );
     }
@@ -562,24 +562,28 @@ fn what_is_wanted_and_not_offered_is_refused_by_name() {
         (
             keyed("RTP/SAVP", &[&good]),
             Srtp::Off,
-            Unacceptable::SecureOnly,
+            NotAcceptableError::SecureOnly,
         ),
-        (keyed("RTP/SAVP", &[]), Srtp::Optional, Unacceptable::NoKey),
+        (
+            keyed("RTP/SAVP", &[]),
+            Srtp::Optional,
+            NotAcceptableError::NoKey,
+        ),
         (
             keyed("UDP/TLS/RTP/SAVP", &[]),
             Srtp::Required,
-            Unacceptable::NoKey,
+            NotAcceptableError::NoKey,
         ),
         (
             keyed("UDP/TLS/RTP/SAVPF", &[&good]),
             Srtp::Optional,
-            Unacceptable::NoKey,
+            NotAcceptableError::NoKey,
         ),
-        (plain.clone(), Srtp::Required, Unacceptable::PlainOnly),
+        (plain.clone(), Srtp::Required, NotAcceptableError::PlainOnly),
         (
             keyed("RTP/AVP", &["1 X inline:y"]),
             Srtp::Required,
-            Unacceptable::PlainOnly,
+            NotAcceptableError::PlainOnly,
         ),
     ] {
         assert_eq!(
@@ -598,9 +602,9 @@ fn of_two_streams_the_encrypted_one_is_taken() {
         &[&format!("1 AES_CM_128_HMAC_SHA1_32 inline:{KEY}")],
     );
     let media = offer(&format!("m=audio 7 RTP/AVP 8\r\n{secure}"), Srtp::Optional).unwrap();
-    assert_eq!(media.suite(), Some(Suite::AesCm128Sha1Tag32));
+    assert_eq!(media.suite(), Some(SrtpSuite::AesCm128Sha1Tag32));
     let answer = write_answer(
-        &locked(key(Suite::AesCm128Sha1Tag32, OTHER_KEY)),
+        &locked(key(SrtpSuite::AesCm128Sha1Tag32, OTHER_KEY)),
         &media,
         &[Pcma],
     );
@@ -617,15 +621,15 @@ fn of_two_streams_the_encrypted_one_is_taken() {
 fn an_offer_with_keys_is_answered_with_one_of_them() {
     let ours = OwnMedia {
         keys: vec![
-            key(Suite::AesCm256Sha1Tag80, LONG_KEY),
-            key(Suite::AesCm128Sha1Tag80, KEY),
+            key(SrtpSuite::AesCm256Sha1Tag80, LONG_KEY),
+            key(SrtpSuite::AesCm128Sha1Tag80, KEY),
         ],
         ..own(77, 1)
     };
     let text = write_offer(&ours, &[Pcma]);
     assert!(lines(&text).contains(&"m=audio 47000 RTP/SAVP 8"));
     let phone = read_offer(&text, Srtp::Required).unwrap();
-    assert_eq!(phone.suite(), Some(Suite::AesCm256Sha1Tag80));
+    assert_eq!(phone.suite(), Some(SrtpSuite::AesCm256Sha1Tag80));
     let answer = |crypto: &str| {
         let stream = keyed("RTP/SAVP", &[crypto]);
         read_answer(
@@ -634,12 +638,12 @@ fn an_offer_with_keys_is_answered_with_one_of_them() {
         )
     };
     let good = answer(&format!("2 AES_CM_128_HMAC_SHA1_80 inline:{OTHER_KEY}")).unwrap();
-    let keys = good.terms(&ours, &[Pcma]).keys.unwrap();
+    let keys = good.negotiated(&ours, &[Pcma]).keys.unwrap();
     assert_eq!(
         (keys.ours, keys.theirs),
         (
             ours.keys[1].clone(),
-            key(Suite::AesCm128Sha1Tag80, OTHER_KEY)
+            key(SrtpSuite::AesCm128Sha1Tag80, OTHER_KEY)
         )
     );
     for bad in [
@@ -648,12 +652,16 @@ fn an_offer_with_keys_is_answered_with_one_of_them() {
         "0 AES_CM_128_HMAC_SHA1_80",
     ] {
         let answered = answer(&format!("{bad} inline:{OTHER_KEY}"));
-        assert_eq!(answered.unwrap_err(), Unacceptable::NoKey.into(), "{bad}");
+        assert_eq!(
+            answered.unwrap_err(),
+            NotAcceptableError::NoKey.into(),
+            "{bad}"
+        );
     }
     let plain = b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n";
     assert_eq!(
         read_answer(plain, &ours).unwrap_err(),
-        Unacceptable::NoKey.into()
+        NotAcceptableError::NoKey.into()
     );
     let uninvited = keyed(
         "RTP/SAVP",
@@ -662,7 +670,7 @@ fn an_offer_with_keys_is_answered_with_one_of_them() {
     let uninvited = format!("v=0\r\nc=IN IP4 192.0.2.1\r\n{uninvited}");
     assert_eq!(
         read_answer(uninvited.as_bytes(), &own(1, 1)).unwrap_err(),
-        Unacceptable::NoKey.into()
+        NotAcceptableError::NoKey.into()
     );
 }
 
@@ -673,7 +681,7 @@ fn an_offer_in_a_running_call_repeats_the_agreed_key_under_tag_1() {
         &[&format!("4 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")],
     );
     let media = offer(&text, Srtp::Optional).unwrap();
-    let ours = locked(key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+    let ours = locked(key(SrtpSuite::AesCm128Sha1Tag80, OTHER_KEY));
     let text = write_reoffer(&ours, &media, &[Pcma]);
     let line = format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{OTHER_KEY}");
     assert!(lines(&text).contains(&line.as_str()));
@@ -769,9 +777,9 @@ a=recvonly\r
 ";
 
 const H264: VideoFormat = VideoFormat::H264 {
-    profile: crate::video::Profile::Baseline,
+    profile: crate::video::H264Profile::Baseline,
     level: 31,
-    packets: crate::video::Packets::NonInterleaved,
+    packets: crate::video::PacketizationMode::NonInterleaved,
 };
 
 fn seeing(formats: &[VideoFormat]) -> OwnMedia {
@@ -788,23 +796,23 @@ fn seeing(formats: &[VideoFormat]) -> OwnMedia {
 #[test]
 fn pictures_of_a_phone_are_read() {
     let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
-    assert_eq!(media.pictures(), [H264, VideoFormat::Vp8]);
+    assert_eq!(media.video_formats(), [H264, VideoFormat::Vp8]);
     let video = media.video.clone().unwrap();
     assert_eq!(video.formats, [(H264, 99), (VideoFormat::Vp8, 98)]);
     assert_eq!(video.rtp, "192.0.2.33:41240".parse().unwrap());
-    assert_eq!(video.direction, Direction::RecvOnly);
+    assert_eq!(video.direction, MediaDirection::RecvOnly);
     assert!(video.feedback.pli && !video.feedback.fir);
     let terms = media
-        .terms(&seeing(&[VideoFormat::Vp8]), &[Pcma])
+        .negotiated(&seeing(&[VideoFormat::Vp8]), &[Pcma])
         .video
         .unwrap();
     assert_eq!(terms.format, (VideoFormat::Vp8, 98));
     assert_eq!(terms.local, SocketAddr::new(own(1, 1).rtp.ip(), 47_002));
     assert_eq!(
         terms.rtcp,
-        RtcpAt::Elsewhere("192.0.2.33:41251".parse().unwrap())
+        RtcpDestination::Elsewhere("192.0.2.33:41251".parse().unwrap())
     );
-    assert!(terms.sees);
+    assert!(terms.receives);
 }
 
 #[test]
@@ -819,9 +827,9 @@ fn agreed_pictures_are_answered_in_one_format_and_with_the_feedback_that_was_off
          a=rtcp:47002\r\na=sendonly\r\n"
     );
     let lower = VideoFormat::H264 {
-        profile: crate::video::Profile::Baseline,
+        profile: crate::video::H264Profile::Baseline,
         level: 12,
-        packets: crate::video::Packets::NonInterleaved,
+        packets: crate::video::PacketizationMode::NonInterleaved,
     };
     let answer = write_answer(&seeing(&[lower]), &media, &[Pcma]);
     assert!(lines(&answer).contains(&"a=fmtp:99 profile-level-id=42800c;packetization-mode=1"));
@@ -839,13 +847,13 @@ fn pictures_that_are_not_agreed_are_refused_and_the_rest_is_the_same_to_the_byte
     let sound = without.strip_suffix(refused).unwrap();
     assert!(with.starts_with(sound.as_bytes()));
     let other = VideoFormat::H264 {
-        profile: crate::video::Profile::High,
+        profile: crate::video::H264Profile::High,
         level: 31,
-        packets: crate::video::Packets::NonInterleaved,
+        packets: crate::video::PacketizationMode::NonInterleaved,
     };
     let answer = write_answer(&seeing(&[other]), &media, &[Pcma]);
     assert_eq!(answer, without.as_bytes());
-    assert_eq!(media.terms(&own(77, 1), &[Pcma]).video, None);
+    assert_eq!(media.negotiated(&own(77, 1), &[Pcma]).video, None);
 }
 
 #[test]
@@ -853,8 +861,8 @@ fn pictures_on_hold_are_held_with_the_sound() {
     for (sound, sees) in [("sendrecv", true), ("sendonly", false), ("inactive", false)] {
         let text = SEEING_PHONE.replace("RTP/AVP 8\r\n", &format!("RTP/AVP 8\r\na={sound}\r\n"));
         let media = read_offer(text.as_bytes(), Srtp::Off).unwrap();
-        let terms = media.terms(&seeing(&[VideoFormat::Vp8]), &[Pcma]);
-        assert_eq!(terms.video.unwrap().sees, sees, "{sound}");
+        let terms = media.negotiated(&seeing(&[VideoFormat::Vp8]), &[Pcma]);
+        assert_eq!(terms.video.unwrap().receives, sees, "{sound}");
     }
 }
 
@@ -865,10 +873,10 @@ fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
     assert!(lines(&text).contains(&"m=video 47002 RTP/AVP 112 119"));
     assert!(lines(&text).contains(&"a=rtcp-fb:* ccm fir"));
     let phone = read_offer(&text, Srtp::Off).unwrap();
-    assert_eq!(phone.pictures(), [VideoFormat::Vp8, H264]);
+    assert_eq!(phone.video_formats(), [VideoFormat::Vp8, H264]);
     let answered = |video: &str| {
         let text = format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{video}");
-        read_answer(text.as_bytes(), &ours).unwrap().pictures()
+        read_answer(text.as_bytes(), &ours).unwrap().video_formats()
     };
     let vp8 = "m=video 11 RTP/AVP 112\r\na=rtpmap:112 VP8/90000\r\n";
     assert_eq!(answered(vp8), [VideoFormat::Vp8]);
@@ -885,7 +893,7 @@ fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
         format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{vp8}").as_bytes(),
         &own(77, 1),
     );
-    assert_eq!(uninvited.unwrap().pictures(), []);
+    assert_eq!(uninvited.unwrap().video_formats(), []);
 }
 
 #[test]
@@ -899,13 +907,22 @@ fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
     );
     let media = offer(&secure, Srtp::Optional).unwrap();
     let mut ours = seeing(&[VideoFormat::Vp8]);
-    ours.keys = vec![key(Suite::AesCm128Sha1Tag80, KEY)];
-    assert_eq!(media.terms(&ours, &[Pcma]).video, None, "no key of ours");
+    ours.keys = vec![key(SrtpSuite::AesCm128Sha1Tag80, KEY)];
+    assert_eq!(
+        media.negotiated(&ours, &[Pcma]).video,
+        None,
+        "no key of ours"
+    );
     if let Some(video) = &mut ours.video {
-        video.keys = vec![key(Suite::AesCm128Sha1Tag80, OTHER_KEY)];
+        video.keys = vec![key(SrtpSuite::AesCm128Sha1Tag80, OTHER_KEY)];
     }
-    let keys = media.terms(&ours, &[Pcma]).video.unwrap().keys.unwrap();
-    assert_eq!(keys.theirs, key(Suite::AesCm128Sha1Tag80, OTHER_KEY));
+    let keys = media
+        .negotiated(&ours, &[Pcma])
+        .video
+        .unwrap()
+        .keys
+        .unwrap();
+    assert_eq!(keys.theirs, key(SrtpSuite::AesCm128Sha1Tag80, OTHER_KEY));
     let answer = write_answer(&ours, &media, &[Pcma]);
     assert!(lines(&answer).contains(&"m=video 47002 RTP/SAVP 98"));
     assert!(answer.ends_with(crypto(4, OTHER_KEY).as_bytes()));
@@ -947,10 +964,10 @@ proptest! {
             bytes[at] = to;
         }
         if let Ok(media) = read_offer(&bytes, Srtp::Off) {
-            let ours = seeing(&media.pictures());
+            let ours = seeing(&media.video_formats());
             let answer = write_answer(&ours, &media, &media.formats());
             let read = read_offer(&answer, Srtp::Off).unwrap();
-            prop_assert_eq!(read.pictures(), media.pictures());
+            prop_assert_eq!(read.video_formats(), media.video_formats());
             prop_assert_eq!(read.codecs, media.codecs);
         }
     }
@@ -962,6 +979,6 @@ proptest! {
     ) {
         let text = format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 8\r\n{}", lines.join("\r\n"));
         let media = read_offer(text.as_bytes(), Srtp::Off);
-        prop_assert!(media.is_err() || media.unwrap().pictures().len() <= 8);
+        prop_assert!(media.is_err() || media.unwrap().video_formats().len() <= 8);
     }
 }

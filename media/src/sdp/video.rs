@@ -1,87 +1,81 @@
-//! Moving pictures in SDP: a second `m=` line, its formats, and which feedback the phone speaks (RFC 4585 section 4.2,
-//! RFC 5104 section 7.1).
+//! Video in SDP: a second `m=` line, its formats, and the feedback that the phone supports (RFC 4585 section 4.2, RFC 5104
+//! section 7.1).
 //!
-//! Feedback is offered beside plain `RTP/AVP` as well, as phones do among themselves: one that does not know it skips
-//! the lines. Of it only the wish for a whole picture is spoken.
+//! Feedback is offered with plain `RTP/AVP` as well, as phones do among themselves: a phone that does not know it skips
+//! the lines. Of all feedback only keyframe requests are supported.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::Direction;
-use super::crypto::Crypto;
+use super::MediaDirection;
+use super::crypto::CryptoAttribute;
 use super::draft::payload_type;
-use crate::near::{RtcpAt, VideoTerms};
-use crate::srtp::{Key, KeyPair, Suite};
+use crate::negotiate::{KeyframeFeedback, NegotiatedVideo, RtcpDestination};
+use crate::srtp::{SrtpKey, SrtpKeyPair, SrtpSuite};
 use crate::video::{ASKED_KBITS, MAX_FORMATS, VideoFormat};
 
-/// What our own SDP says of moving pictures.
+/// Video in our own SDP.
 #[derive(Clone, Debug)]
 pub struct OwnVideo {
-    /// Where the near leg takes them, at the address of the sound.
+    /// The port of the near socket for video, at the address of the one for audio.
     pub port: u16,
-    /// Our keys, as for the sound but others.
-    pub keys: Vec<Key>,
+    /// Our keys: as for audio, but different ones.
+    pub keys: Vec<SrtpKey>,
     /// The formats that we offer, or the agreed one.
     pub formats: Vec<VideoFormat>,
 }
 
-/// What a phone's SDP said about moving pictures.
+/// Video in a phone's SDP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhoneVideo {
-    /// Where the phone wants them.
+    /// Where the phone wants its video.
     pub rtp: SocketAddr,
-    /// Where the phone wants RTCP, if it said so (RFC 3605).
+    /// Where the phone wants RTCP, if its SDP says so (RFC 3605).
     pub rtcp: Option<SocketAddr>,
-    /// Whether the phone wants RTCP at the port of its pictures (RFC 5761 section 5.1.1).
+    /// Whether the phone wants RTCP at the port of its video (RFC 5761 section 5.1.1).
     pub rtcp_mux: bool,
-    /// Formats that both the phone and we know, in the phone's order, with the phone's payload types. Never empty.
+    /// The formats that we know, in the phone's order, with the phone's payload types. Never empty.
     pub formats: Vec<(VideoFormat, u8)>,
-    /// Which ways pictures shall flow, seen from the phone.
-    pub direction: Direction,
-    /// How it says that it wants a whole picture.
-    pub feedback: Feedback,
-    /// The phone's key, if its pictures are encrypted.
-    pub(super) crypto: Option<Crypto>,
-    /// Which `m=` line this is.
+    /// The direction of the video, seen from the phone.
+    pub direction: MediaDirection,
+    /// The keyframe requests that it supports.
+    pub feedback: KeyframeFeedback,
+    /// The phone's key, if its video is encrypted.
+    pub(super) crypto: Option<CryptoAttribute>,
+    /// The index of its `m=` line.
     pub(super) at: usize,
 }
 
-/// The ways of asking for a whole picture that a phone has named.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Feedback {
-    /// Picture loss indication (RFC 4585 section 6.3.1).
-    pub pli: bool,
-    /// Full intra request (RFC 5104 section 4.3.1).
-    pub fir: bool,
-}
-
-/// What attribute lines say of moving pictures, unread but for the payload types.
+/// The attribute lines of a video section, with the payload types parsed.
 #[derive(Default)]
-pub(super) struct VideoLines<'a> {
+pub(super) struct VideoAttributes<'a> {
     maps: Vec<(u8, &'a str)>,
     parameters: Vec<(u8, &'a str)>,
-    pub(super) feedback: Feedback,
+    pub(super) feedback: KeyframeFeedback,
 }
 
 impl OwnVideo {
     /// Our key for a phone's suite.
-    fn key(&self, suite: Suite) -> Option<&Key> {
+    fn key(&self, suite: SrtpSuite) -> Option<&SrtpKey> {
         self.keys.iter().find(|key| key.suite() == suite)
     }
 }
 
 impl PhoneVideo {
-    /// The suite of the phone's key, if its pictures are encrypted.
+    /// The suite of the phone's key, if its video is encrypted.
     #[must_use]
-    pub fn suite(&self) -> Option<Suite> {
+    pub fn suite(&self) -> Option<SrtpSuite> {
         self.crypto.as_ref().map(|crypto| crypto.key.suite())
     }
 
-    /// The same as the phone would have to offer it for what we say in a running call: both ways, with its key under tag 1.
-    pub(super) fn asked_again(self) -> Self {
-        let crypto = self.crypto.map(|crypto| Crypto { tag: 1, ..crypto });
+    /// This video as an offer of the phone whose answer is our offer in a running call: in both directions, with its key
+    /// under tag 1.
+    pub(super) fn reoffered(self) -> Self {
+        let crypto = self
+            .crypto
+            .map(|crypto| CryptoAttribute { tag: 1, ..crypto });
         Self {
-            direction: Direction::SendRecv,
+            direction: MediaDirection::SendRecv,
             crypto,
             ..self
         }
@@ -96,40 +90,40 @@ impl PhoneVideo {
         own.formats.iter().filter_map(place).collect()
     }
 
-    /// What the near leg has to know of them; `None` if nothing is agreed.
-    pub(super) fn terms(
+    /// The parameters for the near leg; `None` if no video is agreed.
+    pub(super) fn negotiated(
         &self,
         own: &OwnVideo,
-        sound: SocketAddr,
+        audio: SocketAddr,
         is_holding: bool,
-    ) -> Option<VideoTerms> {
+    ) -> Option<NegotiatedVideo> {
         let (format, number) = self.common(own).first().copied()?;
         let keys = match &self.crypto {
             None => None,
-            Some(crypto) => Some(KeyPair {
+            Some(crypto) => Some(SrtpKeyPair {
                 ours: own.key(crypto.key.suite())?.clone(),
                 theirs: crypto.key.clone(),
             }),
         };
-        Some(VideoTerms {
-            local: SocketAddr::new(sound.ip(), own.port),
+        Some(NegotiatedVideo {
+            local: SocketAddr::new(audio.ip(), own.port),
             remote: self.rtp,
-            rtcp: RtcpAt::of(self.rtcp_mux, self.rtcp),
+            rtcp: RtcpDestination::of(self.rtcp_mux, self.rtcp),
             format: (format, number),
-            sees: self.direction.hears() && !is_holding && !self.rtp.ip().is_unspecified(),
+            receives: self.direction.receives() && !is_holding && !self.rtp.ip().is_unspecified(),
             feedback: self.feedback,
             keys,
         })
     }
 
-    /// The lines of an answer, the first one without its kind and protocol; `None` if it has to be refused.
-    pub(super) fn answer(&self, own: &OwnVideo) -> Option<VideoAnswer> {
+    /// The section of an answer; `None` if the video must be refused.
+    pub(super) fn answer(&self, own: &OwnVideo) -> Option<VideoSection> {
         let key = match &self.crypto {
             None => None,
             Some(crypto) => Some((crypto.tag, own.key(crypto.key.suite())?.clone())),
         };
         let formats = self.common(own);
-        (!formats.is_empty()).then(|| VideoAnswer {
+        (!formats.is_empty()).then(|| VideoSection {
             port: own.port,
             formats,
             feedback: self.feedback,
@@ -140,18 +134,18 @@ impl PhoneVideo {
     }
 }
 
-/// A stream of moving pictures as we say it.
-pub(super) struct VideoAnswer {
+/// A video section of our SDP.
+pub(super) struct VideoSection {
     port: u16,
     formats: Vec<(VideoFormat, u8)>,
-    feedback: Feedback,
-    direction: Direction,
+    feedback: KeyframeFeedback,
+    direction: MediaDirection,
     rtcp_mux: bool,
-    keys: Vec<(u32, Key)>,
+    keys: Vec<(u32, SrtpKey)>,
 }
 
-impl VideoAnswer {
-    /// What we offer.
+impl VideoSection {
+    /// The section of an offer.
     pub(super) fn offer(own: &OwnVideo) -> Self {
         let numbered = own
             .formats
@@ -160,17 +154,17 @@ impl VideoAnswer {
         Self {
             port: own.port,
             formats: numbered.collect(),
-            feedback: Feedback {
+            feedback: KeyframeFeedback {
                 pli: true,
                 fir: true,
             },
-            direction: Direction::SendRecv,
+            direction: MediaDirection::SendRecv,
             rtcp_mux: false,
             keys: (1..).zip(own.keys.iter().cloned()).collect(),
         }
     }
 
-    /// The lines, the first of which begins with `kind` and has this protocol.
+    /// The lines of the section, with this kind and protocol in the `m=` line.
     pub(super) fn lines(&self, kind: &str, protocol: &str) -> String {
         let port = self.port;
         let mut text = format!("m={kind} {port} {protocol}");
@@ -184,7 +178,7 @@ impl VideoAnswer {
                 let _ = write!(text, "a=fmtp:{number} {parameters}\r\n");
             }
         }
-        let Feedback { pli, fir } = self.feedback;
+        let KeyframeFeedback { pli, fir } = self.feedback;
         text.push_str(if pli { "a=rtcp-fb:* nack pli\r\n" } else { "" });
         text.push_str(if fir { "a=rtcp-fb:* ccm fir\r\n" } else { "" });
         let direction = self.direction.attribute();
@@ -197,8 +191,8 @@ impl VideoAnswer {
     }
 }
 
-impl<'a> VideoLines<'a> {
-    /// A line that has a payload type and something about it. One that is malformed is as good as absent.
+impl<'a> VideoAttributes<'a> {
+    /// Takes an attribute that begins with a payload type. A malformed one is skipped.
     pub(super) fn line(&mut self, name: &str, value: &'a str) {
         let Some((number, said)) = value.trim().split_once(' ') else {
             return;
@@ -218,7 +212,8 @@ impl<'a> VideoLines<'a> {
         }
     }
 
-    /// The formats that we carry: those that differ in more than their level, and each payload type once, first come.
+    /// The formats that we carry. Of formats that differ in the level alone, and of duplicate payload types, the first one
+    /// counts.
     pub(super) fn formats(&self, payload_types: &[u8]) -> Vec<(VideoFormat, u8)> {
         let said_of = |lines: &[(u8, &'a str)], number: u8| {
             let mut lines = lines.iter();

@@ -6,47 +6,47 @@
 
 use std::fmt;
 
-use super::OpenError;
-use super::cipher::{Cipher, Place};
-use super::key::Key;
+use super::SrtpOpenError;
+use super::cipher::{Cipher, SrtpPacketInfo};
+use super::key::SrtpKey;
 use crate::rtp;
 use crate::sequence::ahead;
 
 /// Encrypts what goes to the phone.
-pub struct Sealer {
+pub struct OutboundSrtp {
     cipher: Cipher,
     /// The highest index so far.
     newest: Option<u64>,
 }
 
 /// Decrypts what comes from the phone.
-pub struct Opener {
+pub struct InboundSrtp {
     cipher: Cipher,
-    sources: Vec<Source>,
+    sources: Vec<SrtpSource>,
 }
 
 /// One SSRC of the phone.
-pub(super) struct Source {
+pub(super) struct SrtpSource {
     pub(super) ssrc: u32,
     newest: u64,
     /// Bit `n` stands for the index `newest - n`.
     seen: u128,
 }
 
-impl Sealer {
+impl OutboundSrtp {
     /// Nothing was sent yet.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
+    pub fn new(key: &SrtpKey) -> Self {
         Self {
             cipher: Cipher::new(key),
             newest: None,
         }
     }
 
-    /// Encrypts a packet in place. The caller gives no sequence number of one source twice, or two
+    /// Encrypts a packet in info. The caller gives no sequence number of one source twice, or two
     /// packets would share a key stream (RFC 3711 section 9.1). False, with nothing to be sent, for
     /// what is no RTP or belongs before the beginning.
-    pub fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+    pub fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some((header, ssrc, sequence)) = rtp::outline(packet) else {
             return false;
         };
@@ -54,9 +54,9 @@ impl Sealer {
             return false;
         };
         self.newest = self.newest.max(Some(index));
-        self.cipher.seal(
+        self.cipher.protect(
             packet,
-            Place {
+            SrtpPacketInfo {
                 header,
                 ssrc,
                 index,
@@ -66,59 +66,59 @@ impl Sealer {
     }
 }
 
-impl Opener {
+impl InboundSrtp {
     /// Nothing was opened yet.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
+    pub fn new(key: &SrtpKey) -> Self {
         Self {
             cipher: Cipher::new(key),
             sources: Vec::new(),
         }
     }
 
-    /// Verifies and decrypts a packet in place; after an error it is of no use.
+    /// Verifies and decrypts a packet in info; after an error it is of no use.
     ///
     /// # Errors
-    /// [`OpenError`] for what is no packet under this key, or not a new one.
-    pub fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
-        let (header, ssrc, sequence) = rtp::outline(packet).ok_or(OpenError::Malformed)?;
+    /// [`SrtpOpenError`] for what is no packet under this key, or not a new one.
+    pub fn unprotect(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpOpenError> {
+        let (header, ssrc, sequence) = rtp::outline(packet).ok_or(SrtpOpenError::Malformed)?;
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
         if known.is_none() && self.sources.len() >= MOST_SOURCES {
-            return Err(OpenError::Late);
+            return Err(SrtpOpenError::Late);
         }
         let source = known.and_then(|at| self.sources.get_mut(at));
         let newest = source.as_ref().map(|source| source.newest);
-        let index = index_of(newest, sequence).ok_or(OpenError::Late)?;
+        let index = index_of(newest, sequence).ok_or(SrtpOpenError::Late)?;
         if let Some(source) = &source {
             source.check(index)?;
         }
-        let place = Place {
+        let info = SrtpPacketInfo {
             header,
             ssrc,
             index,
         };
-        self.cipher.open(packet, place)?;
+        self.cipher.unprotect(packet, info)?;
         match source {
             Some(source) => source.note(index),
-            None => self.sources.push(Source::starting_with(ssrc, index)),
+            None => self.sources.push(SrtpSource::starting_with(ssrc, index)),
         }
         Ok(())
     }
 }
 
-impl fmt::Debug for Sealer {
+impl fmt::Debug for OutboundSrtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealer(..)")
+        f.write_str("OutboundSrtp(..)")
     }
 }
 
-impl fmt::Debug for Opener {
+impl fmt::Debug for InboundSrtp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opener(..)")
+        f.write_str("InboundSrtp(..)")
     }
 }
 
-impl Source {
+impl SrtpSource {
     /// A source whose first packet this is.
     pub(super) const fn starting_with(ssrc: u32, index: u64) -> Self {
         Self {
@@ -128,11 +128,11 @@ impl Source {
         }
     }
 
-    pub(super) fn check(&self, index: u64) -> Result<(), OpenError> {
+    pub(super) fn check(&self, index: u64) -> Result<(), SrtpOpenError> {
         match self.newest.checked_sub(index) {
             None => Ok(()),
-            Some(behind) if behind >= WINDOW => Err(OpenError::Late),
-            Some(behind) if self.seen & (1 << behind) != 0 => Err(OpenError::Replayed),
+            Some(behind) if behind >= WINDOW => Err(SrtpOpenError::Late),
+            Some(behind) if self.seen & (1 << behind) != 0 => Err(SrtpOpenError::Replayed),
             Some(_) => Ok(()),
         }
     }
@@ -168,19 +168,19 @@ pub(super) const MOST_SOURCES: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Suite;
+    use super::super::key::SrtpSuite;
     use super::*;
-    use crate::rtp::Packet;
+    use crate::rtp::RtpPacket;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
-    fn key(suite: Suite) -> Key {
-        Key::random(suite, &mut ChaCha20Rng::from_seed([5; 32]))
+    fn key(suite: SrtpSuite) -> SrtpKey {
+        SrtpKey::random(suite, &mut ChaCha20Rng::from_seed([5; 32]))
     }
 
     fn packet(ssrc: u32, sequence: u16) -> Vec<u8> {
-        Packet {
+        RtpPacket {
             payload_type: 8,
             marker: false,
             sequence,
@@ -191,115 +191,129 @@ mod tests {
         .to_bytes()
     }
 
-    fn sealed(sealer: &mut Sealer, sequence: u16) -> Vec<u8> {
+    fn sealed(sealer: &mut OutboundSrtp, sequence: u16) -> Vec<u8> {
         let mut bytes = packet(7, sequence);
-        assert!(sealer.seal(&mut bytes));
+        assert!(sealer.protect(&mut bytes));
         bytes
     }
 
-    fn ends(suite: Suite) -> (Sealer, Opener) {
-        (Sealer::new(&key(suite)), Opener::new(&key(suite)))
+    fn ends(suite: SrtpSuite) -> (OutboundSrtp, InboundSrtp) {
+        (
+            OutboundSrtp::new(&key(suite)),
+            InboundSrtp::new(&key(suite)),
+        )
     }
 
     #[test]
     fn every_suite_opens_what_it_sealed() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = ends(suite);
             let mut bytes = sealed(&mut sealer, 3);
             assert_eq!(bytes.len(), packet(7, 3).len() + suite.tag_bytes());
             assert_eq!(bytes[..12], packet(7, 3)[..12]);
             assert_ne!(bytes[12..20], packet(7, 3)[12..20]);
-            opener.open(&mut bytes).unwrap();
+            opener.unprotect(&mut bytes).unwrap();
             assert_eq!(bytes, packet(7, 3), "{suite:?}");
         }
     }
 
     #[test]
     fn a_changed_bit_anywhere_does_not_open() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = ends(suite);
             let good = sealed(&mut sealer, 3);
             for at in 0..good.len() {
                 let mut bytes = good.clone();
                 bytes[at] ^= 1;
-                assert!(opener.open(&mut bytes).is_err(), "{suite:?}, byte {at}");
+                assert!(
+                    opener.unprotect(&mut bytes).is_err(),
+                    "{suite:?}, byte {at}"
+                );
             }
-            assert_eq!(opener.open(&mut good.clone()), Ok(()), "{suite:?}");
+            assert_eq!(opener.unprotect(&mut good.clone()), Ok(()), "{suite:?}");
         }
     }
 
     #[test]
     fn another_key_does_not_open() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let mut rng = ChaCha20Rng::from_seed([6; 32]);
-            let mut opener = Opener::new(&Key::random(suite, &mut rng));
-            let mut bytes = sealed(&mut Sealer::new(&key(suite)), 3);
-            assert_eq!(opener.open(&mut bytes), Err(OpenError::Forged), "{suite:?}");
+            let mut opener = InboundSrtp::new(&SrtpKey::random(suite, &mut rng));
+            let mut bytes = sealed(&mut OutboundSrtp::new(&key(suite)), 3);
+            assert_eq!(
+                opener.unprotect(&mut bytes),
+                Err(SrtpOpenError::Forged),
+                "{suite:?}"
+            );
         }
     }
 
     #[test]
     fn a_packet_opens_once() {
-        let (mut sealer, mut opener) = ends(Suite::AesGcm128);
+        let (mut sealer, mut opener) = ends(SrtpSuite::AesGcm128);
         let first = sealed(&mut sealer, 3);
         let second = sealed(&mut sealer, 4);
         for (bytes, outcome) in [
             (&second, Ok(())),
             (&first, Ok(())),
-            (&first, Err(OpenError::Replayed)),
-            (&second, Err(OpenError::Replayed)),
+            (&first, Err(SrtpOpenError::Replayed)),
+            (&second, Err(SrtpOpenError::Replayed)),
         ] {
-            assert_eq!(opener.open(&mut bytes.clone()), outcome);
+            assert_eq!(opener.unprotect(&mut bytes.clone()), outcome);
         }
     }
 
     #[test]
     fn numbers_roll_over_with_losses_and_in_any_order() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = ends(suite);
             let wire: Vec<Vec<u8>> = [65_533, 65_535, 1, 65_534, 0, 30_000, 60_000, 20_000]
                 .into_iter()
                 .map(|sequence| sealed(&mut sealer, sequence))
                 .collect();
             for at in [0, 2, 1, 4, 3, 5, 6, 7] {
-                assert_eq!(opener.open(&mut wire[at].clone()), Ok(()), "{suite:?} {at}");
+                assert_eq!(
+                    opener.unprotect(&mut wire[at].clone()),
+                    Ok(()),
+                    "{suite:?} {at}"
+                );
             }
         }
     }
 
     #[test]
     fn what_is_too_old_to_be_known_does_not_open() {
-        let (mut sealer, mut opener) = ends(Suite::AesCm128Sha1Tag80);
+        let (mut sealer, mut opener) = ends(SrtpSuite::AesCm128Sha1Tag80);
         let (old, kept) = (sealed(&mut sealer, 100), sealed(&mut sealer, 101));
-        opener.open(&mut sealed(&mut sealer, 228)).unwrap();
-        assert_eq!(opener.open(&mut old.clone()), Err(OpenError::Late));
-        assert_eq!(opener.open(&mut kept.clone()), Ok(()));
+        opener.unprotect(&mut sealed(&mut sealer, 228)).unwrap();
+        assert_eq!(opener.unprotect(&mut old.clone()), Err(SrtpOpenError::Late));
+        assert_eq!(opener.unprotect(&mut kept.clone()), Ok(()));
     }
 
     #[test]
     fn only_what_opens_makes_a_source_and_there_are_only_so_many() {
-        let (_, mut opener) = ends(Suite::AesCm128Sha1Tag80);
+        let (_, mut opener) = ends(SrtpSuite::AesCm128Sha1Tag80);
         for ssrc in 0..1_000 {
             let mut noise = packet(ssrc, 1);
             noise.extend([0; 10]);
-            assert_eq!(opener.open(&mut noise), Err(OpenError::Forged));
+            assert_eq!(opener.unprotect(&mut noise), Err(SrtpOpenError::Forged));
         }
         assert!(opener.sources.is_empty());
         for ssrc in 0..1_000 {
             let mut bytes = packet(ssrc, 1);
-            Sealer::new(&key(Suite::AesCm128Sha1Tag80)).seal(&mut bytes);
+            OutboundSrtp::new(&key(SrtpSuite::AesCm128Sha1Tag80)).protect(&mut bytes);
             let expected = if ssrc < 64 {
                 Ok(())
             } else {
-                Err(OpenError::Late)
+                Err(SrtpOpenError::Late)
             };
-            assert_eq!(opener.open(&mut bytes), expected);
+            assert_eq!(opener.unprotect(&mut bytes), expected);
         }
     }
 
     #[test]
     fn sources_and_an_extension_stay_readable_and_protected() {
-        let (mut sealer, mut opener) = ends(Suite::AesGcm256);
+        let (mut sealer, mut opener) = ends(SrtpSuite::AesGcm256);
         let mut bytes = packet(7, 3);
         bytes[0] |= 0x12;
         bytes.splice(
@@ -307,35 +321,35 @@ mod tests {
             [[9; 8], [0xbe, 0xde, 0, 1, 0x10, 0x55, 0, 0]].concat(),
         );
         let plain = bytes.clone();
-        assert!(sealer.seal(&mut bytes));
+        assert!(sealer.protect(&mut bytes));
         assert_eq!(bytes[..28], plain[..28]);
-        opener.open(&mut bytes).unwrap();
+        opener.unprotect(&mut bytes).unwrap();
         assert_eq!(bytes, plain);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_refused_without_panic(
-            suite in prop::sample::select(Suite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtp: bool,
+            suite in prop::sample::select(SrtpSuite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtp: bool,
         ) {
             if let Some(first) = bytes.first_mut().filter(|_| rtp) {
                 *first = *first & 0x3f | 0x80;
             }
-            prop_assert!(Opener::new(&key(suite)).open(&mut bytes).is_err());
+            prop_assert!(InboundSrtp::new(&key(suite)).unprotect(&mut bytes).is_err());
         }
 
         #[test]
         fn no_index_is_opened_twice(steps in prop::collection::vec(-140i32..200, 1..200)) {
-            let (mut sealer, mut opener) = ends(Suite::AesCm128Sha1Tag32);
+            let (mut sealer, mut opener) = ends(SrtpSuite::AesCm128Sha1Tag32);
             let (mut position, mut newest) = (1_000i32, 1_000i32);
             let mut opened = std::collections::BTreeSet::new();
-            sealer.seal(&mut packet(7, 1_000));
+            sealer.protect(&mut packet(7, 1_000));
             for step in steps {
                 position = (newest + step).max(0);
                 let mut bytes = packet(7, position as u16);
-                sealer.seal(&mut bytes);
+                sealer.protect(&mut bytes);
                 newest = newest.max(position);
-                if opener.open(&mut bytes).is_ok() {
+                if opener.unprotect(&mut bytes).is_ok() {
                     prop_assert!(opened.insert(position));
                 }
             }

@@ -6,7 +6,7 @@
 use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use zeroize::Zeroizing;
 
-use super::key::Key;
+use super::key::SrtpKey;
 
 /// What a session key is for (RFC 3711 section 4.3.2).
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +30,12 @@ pub(super) struct Derived {
 }
 
 /// Those for RTP.
-pub(super) fn derive(key: &Key) -> Derived {
+pub(super) fn derive(key: &SrtpKey) -> Derived {
     drawn(key, [Label::Encryption, Label::Authentication, Label::Salt])
 }
 
 /// Those for RTCP.
-pub(super) fn derive_control(key: &Key) -> Derived {
+pub(super) fn derive_control(key: &SrtpKey) -> Derived {
     let labels = [
         Label::ControlEncryption,
         Label::ControlAuthentication,
@@ -44,7 +44,7 @@ pub(super) fn derive_control(key: &Key) -> Derived {
     drawn(key, labels)
 }
 
-fn drawn(key: &Key, [encryption, authentication, salt]: [Label; 3]) -> Derived {
+fn drawn(key: &SrtpKey, [encryption, authentication, salt]: [Label; 3]) -> Derived {
     let suite = key.suite();
     Derived {
         encryption: draw(key, encryption, suite.key_bytes()),
@@ -67,7 +67,7 @@ pub(super) fn apply(cipher: &EncryptingKey, iv: [u8; 16], bytes: &mut [u8]) {
         .expect("counter mode takes any length");
 }
 
-fn draw(key: &Key, label: Label, length: usize) -> Zeroizing<Vec<u8>> {
+fn draw(key: &SrtpKey, label: Label, length: usize) -> Zeroizing<Vec<u8>> {
     let (master, salt) = key.parts();
     let mut iv = [0; 16];
     for (to, from) in iv.iter_mut().zip(salt) {
@@ -84,7 +84,7 @@ fn draw(key: &Key, label: Label, length: usize) -> Zeroizing<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::Suite;
+    use super::super::key::SrtpSuite;
     use super::super::vector::hex;
     use super::*;
 
@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn session_keys_are_those_of_rfc_3711_b_3() {
         let master = hex("E1F97A0D3E018BE0D64FA32C06DE4139 0EC675AD498AFEEBB6960B3AABE6");
-        let key = Key::from_bytes(Suite::AesCm128Sha1Tag80, Zeroizing::new(master)).unwrap();
+        let key =
+            SrtpKey::from_bytes(SrtpSuite::AesCm128Sha1Tag80, Zeroizing::new(master)).unwrap();
         let derived = derive(&key);
         assert_eq!(*derived.encryption, hex("C61E7A93744F39EE10734AFE3FF7A087"));
         assert_eq!(*derived.salt, hex("30CBBC08863D8C85D49DB34A9AE1"));

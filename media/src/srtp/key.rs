@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// How packets are encrypted and authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suite {
+pub enum SrtpSuite {
     /// AES-128 in counter mode, 80-bit HMAC-SHA1: what every phone with SRTP has.
     AesCm128Sha1Tag80,
     /// The same with 32-bit tags.
@@ -26,7 +26,7 @@ pub enum Suite {
     AesGcm256,
 }
 
-impl Suite {
+impl SrtpSuite {
     /// Every suite.
     pub const ALL: [Self; 6] = [
         Self::AesCm128Sha1Tag80,
@@ -95,15 +95,15 @@ impl Suite {
 
 /// A master key with its salt, for one direction of one call. Wiped when dropped.
 #[derive(Clone)]
-pub struct Key {
-    suite: Suite,
+pub struct SrtpKey {
+    suite: SrtpSuite,
     bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Key {
+impl SrtpKey {
     /// A new key. `rng` must be a cryptographic generator.
     #[must_use]
-    pub fn random(suite: Suite, rng: &mut impl Rng) -> Self {
+    pub fn random(suite: SrtpSuite, rng: &mut impl Rng) -> Self {
         let mut bytes = Zeroizing::new(vec![0; suite.key_bytes() + suite.salt_bytes()]);
         rng.fill_bytes(&mut bytes);
         Self { suite, bytes }
@@ -112,16 +112,16 @@ impl Key {
     /// The key of an `inline:` parameter (RFC 4568 section 6.1), with or without padding. `None` if
     /// it has not the suite's length.
     #[must_use]
-    pub fn from_base64(suite: Suite, text: &str) -> Option<Self> {
+    pub fn from_base64(suite: SrtpSuite, text: &str) -> Option<Self> {
         let bytes = STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?;
         Self::from_bytes(suite, Zeroizing::new(bytes))
     }
 
-    pub(super) fn from_bytes(suite: Suite, bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
+    pub(super) fn from_bytes(suite: SrtpSuite, bytes: Zeroizing<Vec<u8>>) -> Option<Self> {
         (bytes.len() == suite.key_bytes() + suite.salt_bytes()).then_some(Self { suite, bytes })
     }
 
-    /// As [`Key::from_base64`] reads it.
+    /// As [`SrtpKey::from_base64`] reads it.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(&*self.bytes))
@@ -129,7 +129,7 @@ impl Key {
 
     /// What it is for.
     #[must_use]
-    pub const fn suite(&self) -> Suite {
+    pub const fn suite(&self) -> SrtpSuite {
         self.suite
     }
 
@@ -139,17 +139,17 @@ impl Key {
     }
 }
 
-impl PartialEq for Key {
+impl PartialEq for SrtpKey {
     fn eq(&self, other: &Self) -> bool {
         self.suite == other.suite && self.bytes.ct_eq(&other.bytes).into()
     }
 }
 
-impl Eq for Key {}
+impl Eq for SrtpKey {}
 
-impl fmt::Debug for Key {
+impl fmt::Debug for SrtpKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(..)")
+        f.write_str("SrtpKey(..)")
     }
 }
 
@@ -161,42 +161,45 @@ mod tests {
 
     #[test]
     fn every_name_leads_back_to_its_suite() {
-        for suite in Suite::ALL {
-            assert_eq!(Suite::from_name(suite.name()), Some(suite));
+        for suite in SrtpSuite::ALL {
+            assert_eq!(SrtpSuite::from_name(suite.name()), Some(suite));
         }
-        assert_eq!(Suite::from_name("F8_128_HMAC_SHA1_80"), None);
+        assert_eq!(SrtpSuite::from_name("F8_128_HMAC_SHA1_80"), None);
     }
 
     #[test]
     fn a_key_is_read_back_with_or_without_padding() {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        for suite in Suite::ALL {
-            let key = Key::random(suite, &mut rng);
+        for suite in SrtpSuite::ALL {
+            let key = SrtpKey::random(suite, &mut rng);
             let text = key.to_base64();
-            assert_eq!(Key::from_base64(suite, &text), Some(key.clone()));
+            assert_eq!(SrtpKey::from_base64(suite, &text), Some(key.clone()));
             let bare = text.trim_end_matches('=');
-            assert_eq!(Key::from_base64(suite, bare), Some(key));
+            assert_eq!(SrtpKey::from_base64(suite, bare), Some(key));
         }
     }
 
     #[test]
     fn a_key_of_another_length_is_none() {
-        let key = Key::random(
-            Suite::AesCm256Sha1Tag80,
+        let key = SrtpKey::random(
+            SrtpSuite::AesCm256Sha1Tag80,
             &mut ChaCha20Rng::from_seed([1; 32]),
         );
         let text = key.to_base64();
-        assert_eq!(Key::from_base64(Suite::AesCm128Sha1Tag80, &text), None);
         assert_eq!(
-            Key::from_base64(Suite::AesCm256Sha1Tag80, "not base64"),
+            SrtpKey::from_base64(SrtpSuite::AesCm128Sha1Tag80, &text),
             None
         );
-        assert_eq!(Key::from_base64(Suite::AesCm256Sha1Tag80, ""), None);
+        assert_eq!(
+            SrtpKey::from_base64(SrtpSuite::AesCm256Sha1Tag80, "not base64"),
+            None
+        );
+        assert_eq!(SrtpKey::from_base64(SrtpSuite::AesCm256Sha1Tag80, ""), None);
     }
 
     #[test]
     fn a_key_prints_nothing() {
-        let key = Key::random(Suite::AesGcm128, &mut ChaCha20Rng::from_seed([1; 32]));
-        assert_eq!(format!("{key:?}"), "Key(..)");
+        let key = SrtpKey::random(SrtpSuite::AesGcm128, &mut ChaCha20Rng::from_seed([1; 32]));
+        assert_eq!(format!("{key:?}"), "SrtpKey(..)");
     }
 }

@@ -13,9 +13,9 @@ mod srtcp;
 #[cfg(test)]
 mod vector;
 
-pub use context::{Opener, Sealer};
-pub use key::{Key, Suite};
-pub use srtcp::{ControlOpener, ControlSealer};
+pub use context::{InboundSrtp, OutboundSrtp};
+pub use key::{SrtpKey, SrtpSuite};
+pub use srtcp::{InboundSrtcp, OutboundSrtcp};
 
 /// Whether sound between phone and engine is encrypted: the setting `sip.srtp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,17 +31,17 @@ pub enum Srtp {
 
 /// The keys of both directions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPair {
+pub struct SrtpKeyPair {
     /// What we write with.
-    pub ours: Key,
+    pub ours: SrtpKey,
     /// What the phone writes with.
-    pub theirs: Key,
+    pub theirs: SrtpKey,
 }
 
 /// Why a packet does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum SrtpOpenError {
     /// Too short to be SRTP, or a header that reaches beyond the end.
     #[error("no SRTP packet")]
     Malformed,

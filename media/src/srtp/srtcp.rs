@@ -9,23 +9,23 @@ use aws_lc_rs::aead::Aad;
 use aws_lc_rs::hmac;
 use subtle::ConstantTimeEq;
 
-use super::OpenError;
-use super::cipher::{Cipher, Place, counter_iv, galois_nonce};
-use super::context::{MOST_SOURCES, Source};
+use super::SrtpOpenError;
+use super::cipher::{Cipher, SrtpPacketInfo, counter_iv, galois_nonce};
+use super::context::{MOST_SOURCES, SrtpSource};
 use super::derive::apply;
-use super::key::Key;
+use super::key::SrtpKey;
 
 /// Encrypts what goes to the phone.
-pub struct ControlSealer {
+pub struct OutboundSrtcp {
     cipher: Cipher,
     /// The index of the next packet.
     next: u32,
 }
 
 /// Decrypts what comes from the phone.
-pub struct ControlOpener {
+pub struct InboundSrtcp {
     cipher: Cipher,
-    sources: Vec<Source>,
+    sources: Vec<SrtpSource>,
 }
 
 /// What stays readable: the first header and the sender's SSRC.
@@ -34,18 +34,18 @@ const HEADER: usize = 8;
 const WORD: usize = 4;
 const ENCRYPTED: u32 = 1 << 31;
 
-impl ControlSealer {
+impl OutboundSrtcp {
     /// One that has sealed nothing yet.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
+    pub fn new(key: &SrtpKey) -> Self {
         Self {
             cipher: Cipher::for_control(key),
             next: 1,
         }
     }
 
-    /// Encrypts a packet in place. False, with nothing to be sent, for what is no RTCP or when all indexes are spent.
-    pub fn seal(&mut self, packet: &mut Vec<u8>) -> bool {
+    /// Encrypts a packet in info. False, with nothing to be sent, for what is no RTCP or when all indexes are spent.
+    pub fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some(ssrc) = sender(packet) else {
             return false;
         };
@@ -53,7 +53,7 @@ impl ControlSealer {
             return false;
         }
         let word = (ENCRYPTED | self.next).to_be_bytes();
-        let place = place(ssrc, self.next);
+        let info = info(ssrc, self.next);
         self.next += 1;
         match &self.cipher {
             Cipher::Counter {
@@ -63,7 +63,7 @@ impl ControlSealer {
                 tag_bytes,
             } => {
                 let body = packet.get_mut(HEADER..).unwrap_or_default();
-                apply(cipher, counter_iv(salt, place), body);
+                apply(cipher, counter_iv(salt, info), body);
                 packet.extend_from_slice(&word);
                 let tag = hmac::sign(mac, packet);
                 packet.extend(tag.as_ref().iter().take(*tag_bytes));
@@ -74,7 +74,7 @@ impl ControlSealer {
                 };
                 let covered = covered(header, word);
                 let tag = cipher
-                    .seal_in_place_separate_tag(galois_nonce(salt, place), Aad::from(covered), body)
+                    .seal_in_place_separate_tag(galois_nonce(salt, info), Aad::from(covered), body)
                     .expect("a datagram is shorter than the cipher's limit");
                 packet.extend_from_slice(tag.as_ref());
                 packet.extend_from_slice(&word);
@@ -84,68 +84,70 @@ impl ControlSealer {
     }
 }
 
-impl ControlOpener {
+impl InboundSrtcp {
     /// One that has opened nothing yet.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
+    pub fn new(key: &SrtpKey) -> Self {
         Self {
             cipher: Cipher::for_control(key),
             sources: Vec::new(),
         }
     }
 
-    /// Verifies and decrypts a packet in place; after an error it is of no use.
+    /// Verifies and decrypts a packet in info; after an error it is of no use.
     ///
     /// # Errors
-    /// [`OpenError`].
-    pub fn open(&mut self, packet: &mut Vec<u8>) -> Result<(), OpenError> {
-        let ssrc = sender(packet).ok_or(OpenError::Malformed)?;
+    /// [`SrtpOpenError`].
+    pub fn unprotect(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpOpenError> {
+        let ssrc = sender(packet).ok_or(SrtpOpenError::Malformed)?;
         let tail = match &self.cipher {
             Cipher::Counter { tag_bytes, .. } => *tag_bytes,
             Cipher::Galois { .. } => 0,
         };
-        let word = word_before(packet, tail).ok_or(OpenError::Malformed)?;
+        let word = word_before(packet, tail).ok_or(SrtpOpenError::Malformed)?;
         let number = u32::from_be_bytes(word);
         if number & ENCRYPTED == 0 {
-            return Err(OpenError::Malformed);
+            return Err(SrtpOpenError::Malformed);
         }
         let index = number & !ENCRYPTED;
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
         if known.is_none() && self.sources.len() >= MOST_SOURCES {
-            return Err(OpenError::Late);
+            return Err(SrtpOpenError::Late);
         }
         let source = known.and_then(|at| self.sources.get_mut(at));
         if let Some(source) = &source {
             source.check(index.into())?;
         }
-        open_with(&self.cipher, packet, place(ssrc, index), word)?;
+        unprotect_with(&self.cipher, packet, info(ssrc, index), word)?;
         match source {
             Some(source) => source.note(index.into()),
-            None => self.sources.push(Source::starting_with(ssrc, index.into())),
+            None => self
+                .sources
+                .push(SrtpSource::starting_with(ssrc, index.into())),
         }
         Ok(())
     }
 }
 
 // Keys do not print.
-impl fmt::Debug for ControlSealer {
+impl fmt::Debug for OutboundSrtcp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ControlSealer(..)")
+        f.write_str("OutboundSrtcp(..)")
     }
 }
 
-impl fmt::Debug for ControlOpener {
+impl fmt::Debug for InboundSrtcp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ControlOpener(..)")
+        f.write_str("InboundSrtcp(..)")
     }
 }
 
-fn open_with(
+fn unprotect_with(
     cipher: &Cipher,
     packet: &mut Vec<u8>,
-    place: Place,
+    info: SrtpPacketInfo,
     word: [u8; WORD],
-) -> Result<(), OpenError> {
+) -> Result<(), SrtpOpenError> {
     match cipher {
         Cipher::Counter {
             cipher,
@@ -156,26 +158,28 @@ fn open_with(
             let length = packet.len().checked_sub(*tag_bytes);
             let (covered, tag) = length
                 .and_then(|length| packet.split_at_mut_checked(length))
-                .ok_or(OpenError::Malformed)?;
+                .ok_or(SrtpOpenError::Malformed)?;
             let expected = hmac::sign(mac, covered);
             let expected = expected.as_ref().get(..*tag_bytes).unwrap_or_default();
             if !bool::from(expected.ct_eq(tag)) {
-                return Err(OpenError::Forged);
+                return Err(SrtpOpenError::Forged);
             }
             let end = covered.len() - WORD;
-            let body = covered.get_mut(HEADER..end).ok_or(OpenError::Malformed)?;
-            apply(cipher, counter_iv(salt, place), body);
+            let body = covered
+                .get_mut(HEADER..end)
+                .ok_or(SrtpOpenError::Malformed)?;
+            apply(cipher, counter_iv(salt, info), body);
             packet.truncate(end);
         }
         Cipher::Galois { cipher, salt } => {
             packet.truncate(packet.len() - WORD);
             let (header, sealed) = packet
                 .split_at_mut_checked(HEADER)
-                .ok_or(OpenError::Malformed)?;
+                .ok_or(SrtpOpenError::Malformed)?;
             let covered = covered(header, word);
             let body = cipher
-                .open_in_place(galois_nonce(salt, place), Aad::from(covered), sealed)
-                .map_err(|_| OpenError::Forged)?
+                .open_in_place(galois_nonce(salt, info), Aad::from(covered), sealed)
+                .map_err(|_| SrtpOpenError::Forged)?
                 .len();
             packet.truncate(HEADER + body);
         }
@@ -192,8 +196,8 @@ fn covered(header: &[u8], word: [u8; WORD]) -> [u8; HEADER + WORD] {
     covered
 }
 
-fn place(ssrc: u32, index: u32) -> Place {
-    Place {
+fn info(ssrc: u32, index: u32) -> SrtpPacketInfo {
+    SrtpPacketInfo {
         header: HEADER,
         ssrc,
         index: index.into(),
@@ -217,7 +221,7 @@ fn word_before(packet: &[u8], tail: usize) -> Option<[u8; WORD]> {
 #[cfg(test)]
 mod tests {
     use super::super::derive::Derived;
-    use super::super::key::Suite;
+    use super::super::key::SrtpSuite;
     use super::super::vector::hex;
     use super::*;
     use proptest::prelude::*;
@@ -229,7 +233,7 @@ mod tests {
     const PACKET: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 \
         deadbeef deadbeef deadbeef deadbeef deadbeef";
 
-    fn galois(suite: Suite, key: &str) -> Cipher {
+    fn galois(suite: SrtpSuite, key: &str) -> Cipher {
         let derived = Derived {
             encryption: Zeroizing::new(hex(key)),
             authentication: Zeroizing::new(Vec::new()),
@@ -238,26 +242,26 @@ mod tests {
         Cipher::from_session_keys(suite, &derived, 0)
     }
 
-    fn assert_sealed(suite: Suite, key: &str, sealed: &str) {
-        let mut sealer = ControlSealer {
+    fn assert_sealed(suite: SrtpSuite, key: &str, sealed: &str) {
+        let mut sealer = OutboundSrtcp {
             cipher: galois(suite, key),
             next: 0x5d4,
         };
         let mut packet = hex(PACKET);
-        assert!(sealer.seal(&mut packet));
+        assert!(sealer.protect(&mut packet));
         assert_eq!(packet, hex(sealed));
-        let mut opener = ControlOpener {
+        let mut opener = InboundSrtcp {
             cipher: galois(suite, key),
             sources: Vec::new(),
         };
-        opener.open(&mut packet).unwrap();
+        opener.unprotect(&mut packet).unwrap();
         assert_eq!(packet, hex(PACKET));
     }
 
     #[test]
     fn a_packet_is_sealed_as_in_rfc_7714_17_1() {
         assert_sealed(
-            Suite::AesGcm128,
+            SrtpSuite::AesGcm128,
             "000102030405060708090a0b0c0d0e0f",
             "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 \
              730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
@@ -267,7 +271,7 @@ mod tests {
     #[test]
     fn a_packet_is_sealed_as_in_rfc_7714_17_2() {
         assert_sealed(
-            Suite::AesGcm256,
+            SrtpSuite::AesGcm256,
             "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
             "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1 \
              110555be 8415f658 c61de047 6f1b6fad 1d1eb30c 4446839f 57ff6f6c b26ac3be 800005d4",
@@ -277,11 +281,11 @@ mod tests {
     #[test]
     fn with_counter_mode_a_packet_is_what_section_3_4_says() {
         // Reckoned here from the standard's words: key stream over all but eight bytes, then index, then tag.
-        let key = key(Suite::AesCm128Sha1Tag32);
+        let key = key(SrtpSuite::AesCm128Sha1Tag32);
         let derived = super::super::derive::derive_control(&key);
         let plain = report(7);
         let mut packet = plain.clone();
-        assert!(ControlSealer::new(&key).seal(&mut packet));
+        assert!(OutboundSrtcp::new(&key).protect(&mut packet));
         let mut iv = derived.salt.to_vec();
         iv.resize(16, 0);
         for (at, byte) in [(4, 0), (7, 7), (13, 1)] {
@@ -296,8 +300,8 @@ mod tests {
         assert_eq!(packet, [&covered[..], &tag.as_ref()[..10]].concat());
     }
 
-    fn key(suite: Suite) -> Key {
-        Key::random(suite, &mut ChaCha20Rng::from_seed([5; 32]))
+    fn key(suite: SrtpSuite) -> SrtpKey {
+        SrtpKey::random(suite, &mut ChaCha20Rng::from_seed([5; 32]))
     }
 
     /// A receiver report without blocks, and some more bytes.
@@ -311,74 +315,80 @@ mod tests {
         .concat()
     }
 
-    fn ends(suite: Suite) -> (ControlSealer, ControlOpener) {
+    fn ends(suite: SrtpSuite) -> (OutboundSrtcp, InboundSrtcp) {
         (
-            ControlSealer::new(&key(suite)),
-            ControlOpener::new(&key(suite)),
+            OutboundSrtcp::new(&key(suite)),
+            InboundSrtcp::new(&key(suite)),
         )
     }
 
     #[test]
     fn every_suite_opens_what_it_sealed_once() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = ends(suite);
             for _ in 0..3 {
                 let mut bytes = report(7);
-                assert!(sealer.seal(&mut bytes));
+                assert!(sealer.protect(&mut bytes));
                 assert_ne!(bytes[8..20], report(7)[8..20]);
                 let again = bytes.clone();
-                opener.open(&mut bytes).unwrap();
+                opener.unprotect(&mut bytes).unwrap();
                 assert_eq!(bytes, report(7), "{suite:?}");
-                assert_eq!(opener.open(&mut again.clone()), Err(OpenError::Replayed));
+                assert_eq!(
+                    opener.unprotect(&mut again.clone()),
+                    Err(SrtpOpenError::Replayed)
+                );
             }
         }
     }
 
     #[test]
     fn a_changed_bit_anywhere_does_not_open() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (mut sealer, mut opener) = ends(suite);
             let mut good = report(7);
-            sealer.seal(&mut good);
+            sealer.protect(&mut good);
             for at in 0..good.len() {
                 let mut bytes = good.clone();
                 bytes[at] ^= 1;
-                assert!(opener.open(&mut bytes).is_err(), "{suite:?}, byte {at}");
+                assert!(
+                    opener.unprotect(&mut bytes).is_err(),
+                    "{suite:?}, byte {at}"
+                );
             }
-            assert_eq!(opener.open(&mut good), Ok(()), "{suite:?}");
+            assert_eq!(opener.unprotect(&mut good), Ok(()), "{suite:?}");
         }
     }
 
     #[test]
     fn the_keys_of_rtp_do_not_open_rtcp() {
-        let suite = Suite::AesCm128Sha1Tag80;
+        let suite = SrtpSuite::AesCm128Sha1Tag80;
         let mut bytes = report(7);
-        ControlSealer::new(&key(suite)).seal(&mut bytes);
-        let mut opener = ControlOpener {
+        OutboundSrtcp::new(&key(suite)).protect(&mut bytes);
+        let mut opener = InboundSrtcp {
             cipher: Cipher::new(&key(suite)),
             sources: Vec::new(),
         };
-        assert_eq!(opener.open(&mut bytes), Err(OpenError::Forged));
+        assert_eq!(opener.unprotect(&mut bytes), Err(SrtpOpenError::Forged));
     }
 
     #[test]
     fn what_is_not_encrypted_is_not_taken() {
-        for suite in Suite::ALL {
+        for suite in SrtpSuite::ALL {
             let (_, mut opener) = ends(suite);
             let mut bytes = [report(7), vec![0, 0, 0, 1], vec![0; 10]].concat();
-            assert!(opener.open(&mut bytes).is_err());
+            assert!(opener.unprotect(&mut bytes).is_err());
         }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_refused_without_panic(
-            suite in prop::sample::select(Suite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtcp: bool,
+            suite in prop::sample::select(SrtpSuite::ALL.to_vec()), mut bytes in prop::collection::vec(any::<u8>(), 0..60), rtcp: bool,
         ) {
             if let Some(start) = bytes.get_mut(..2).filter(|_| rtcp) {
                 start.copy_from_slice(&[0x80, 201]);
             }
-            prop_assert!(ControlOpener::new(&key(suite)).open(&mut bytes).is_err());
+            prop_assert!(InboundSrtcp::new(&key(suite)).unprotect(&mut bytes).is_err());
         }
     }
 }

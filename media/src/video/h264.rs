@@ -9,7 +9,7 @@ use super::VideoFormat;
 
 /// Which tools of the standard are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Profile {
+pub enum H264Profile {
     /// What is common to Baseline and Main; most phones.
     ConstrainedBaseline,
     /// Baseline without further constraints; also what no word means.
@@ -24,7 +24,7 @@ pub enum Profile {
 
 /// How pictures are cut into packets (`packetization-mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Packets {
+pub enum PacketizationMode {
     /// Mode 0: one unit each; also what no word means.
     Single,
     /// Mode 1: units may be split and joined, in order.
@@ -38,7 +38,7 @@ const DEFAULT: [u8; 3] = [0x42, 0x80, 10];
 /// Marks level 1b beside level 1.1, but in the high profiles.
 const CONSTRAINT_SET_3: u8 = 0x10;
 
-impl Profile {
+impl H264Profile {
     /// What `profile_idc` and `profile-iop` mean together.
     const fn of(idc: u8, iop: u8) -> Option<Self> {
         match (idc, iop) {
@@ -101,23 +101,23 @@ pub(super) fn read(parameters: &str) -> Option<VideoFormat> {
         None => DEFAULT,
     };
     let packets = match value("packetization-mode") {
-        None | Some("0") => Packets::Single,
-        Some("1") => Packets::NonInterleaved,
+        None | Some("0") => PacketizationMode::Single,
+        Some("1") => PacketizationMode::NonInterleaved,
         Some(_) => return None,
     };
     let is_1b = level == 9 || (level == 11 && iop & CONSTRAINT_SET_3 != 0 && idc != 0x64);
     Some(VideoFormat::H264 {
-        profile: Profile::of(idc, iop)?,
+        profile: H264Profile::of(idc, iop)?,
         level: Some(if is_1b { 10 } else { level }).filter(|level| LEVELS.contains(level))?,
         packets,
     })
 }
 
-pub(super) fn write(profile: Profile, level: u8, packets: Packets) -> String {
+pub(super) fn write(profile: H264Profile, level: u8, packets: PacketizationMode) -> String {
     let [idc, iop] = profile.bytes();
     let mode = match packets {
-        Packets::Single => 0,
-        Packets::NonInterleaved => 1,
+        PacketizationMode::Single => 0,
+        PacketizationMode::NonInterleaved => 1,
     };
     format!("profile-level-id={idc:02x}{iop:02x}{level:02x};packetization-mode={mode}")
 }
@@ -133,7 +133,7 @@ fn three_bytes(text: &str) -> Option<[u8; 3]> {
 mod tests {
     use super::*;
 
-    fn id(text: &str) -> Option<(Profile, u8)> {
+    fn id(text: &str) -> Option<(H264Profile, u8)> {
         match read(&format!("profile-level-id={text}")) {
             Some(VideoFormat::H264 { profile, level, .. }) => Some((profile, level)),
             _ => None,
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn profiles_are_told_apart_as_in_table_5() {
-        use Profile::*;
+        use H264Profile::*;
         for (text, profile) in [
             ("42e01f", ConstrainedBaseline),
             ("42C01F", ConstrainedBaseline),
@@ -168,17 +168,17 @@ mod tests {
 
     #[test]
     fn level_1b_is_read_as_the_lower_level() {
-        assert_eq!(id("42f00b"), Some((Profile::ConstrainedBaseline, 10)));
-        assert_eq!(id("42e00b"), Some((Profile::ConstrainedBaseline, 11)));
-        assert_eq!(id("640009"), Some((Profile::High, 10)));
+        assert_eq!(id("42f00b"), Some((H264Profile::ConstrainedBaseline, 10)));
+        assert_eq!(id("42e00b"), Some((H264Profile::ConstrainedBaseline, 11)));
+        assert_eq!(id("640009"), Some((H264Profile::High, 10)));
     }
 
     #[test]
     fn no_word_means_baseline_at_level_1_in_single_packets() {
         let least = VideoFormat::H264 {
-            profile: Profile::Baseline,
+            profile: H264Profile::Baseline,
             level: 10,
-            packets: Packets::Single,
+            packets: PacketizationMode::Single,
         };
         assert_eq!(read(""), Some(least));
         assert_eq!(read("packetization-mode=0; max-br=128"), Some(least));
@@ -189,9 +189,9 @@ mod tests {
     fn the_line_of_a_phone_is_read_in_any_order_and_case() {
         let line = " Packetization-Mode=1 ;PROFILE-level-id=42E01F;level-asymmetry-allowed=1";
         let expected = VideoFormat::H264 {
-            profile: Profile::ConstrainedBaseline,
+            profile: H264Profile::ConstrainedBaseline,
             level: 31,
-            packets: Packets::NonInterleaved,
+            packets: PacketizationMode::NonInterleaved,
         };
         assert_eq!(read(line), Some(expected));
     }

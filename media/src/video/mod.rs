@@ -6,7 +6,7 @@
 
 mod h264;
 
-pub use h264::{Packets, Profile};
+pub use h264::{H264Profile, PacketizationMode};
 
 /// Ticks of the RTP timestamp per second, for every format (RFC 7741 section 6.2.1, RFC 6184 section 8.2.1).
 pub(crate) const CLOCK: u32 = 90_000;
@@ -25,11 +25,11 @@ pub enum VideoFormat {
     /// H.264 (RFC 6184).
     H264 {
         /// Which tools of the standard are used.
-        profile: Profile,
+        profile: H264Profile,
         /// Ten times the level: 31 for 3.1. What may be sent to whoever names it.
         level: u8,
         /// How pictures are cut into packets.
-        packets: Packets,
+        packets: PacketizationMode,
     },
 }
 
@@ -53,8 +53,8 @@ impl VideoFormat {
                 profile, packets, ..
             } => {
                 let mode = match packets {
-                    Packets::Single => 0,
-                    Packets::NonInterleaved => 1,
+                    PacketizationMode::Single => 0,
+                    PacketizationMode::NonInterleaved => 1,
                 };
                 // Codes of profiles are 1 to 5.
                 FIRST_PAYLOAD_TYPE + profile.code() + mode * 5
@@ -94,12 +94,12 @@ impl VideoFormat {
             Self::H264 {
                 profile,
                 level,
-                packets: Packets::Single,
+                packets: PacketizationMode::Single,
             } => [2, profile.code(), level],
             Self::H264 {
                 profile,
                 level,
-                packets: Packets::NonInterleaved,
+                packets: PacketizationMode::NonInterleaved,
             } => [3, profile.code(), level],
         }
     }
@@ -108,13 +108,13 @@ impl VideoFormat {
     pub(crate) fn from_code(code: [u8; 3]) -> Option<Self> {
         let packets = match code {
             [1, 0, 0] => return Some(Self::Vp8),
-            [2, ..] => Packets::Single,
-            [3, ..] => Packets::NonInterleaved,
+            [2, ..] => PacketizationMode::Single,
+            [3, ..] => PacketizationMode::NonInterleaved,
             _ => return None,
         };
         let [_, profile, level] = code;
         Some(Self::H264 {
-            profile: Profile::from_code(profile)?,
+            profile: H264Profile::from_code(profile)?,
             level: Some(level).filter(|level| h264::LEVELS.contains(level))?,
             packets,
         })
@@ -172,7 +172,7 @@ mod tests {
     use super::VideoFormat::Vp8;
     use super::*;
 
-    fn h264(profile: Profile, level: u8, packets: Packets) -> VideoFormat {
+    fn h264(profile: H264Profile, level: u8, packets: PacketizationMode) -> VideoFormat {
         VideoFormat::H264 {
             profile,
             level,
@@ -180,17 +180,17 @@ mod tests {
         }
     }
 
-    const PROFILES: [Profile; 5] = [
-        Profile::ConstrainedBaseline,
-        Profile::Baseline,
-        Profile::Main,
-        Profile::High,
-        Profile::ConstrainedHigh,
+    const PROFILES: [H264Profile; 5] = [
+        H264Profile::ConstrainedBaseline,
+        H264Profile::Baseline,
+        H264Profile::Main,
+        H264Profile::High,
+        H264Profile::ConstrainedHigh,
     ];
 
     #[test]
     fn every_format_comes_back_from_its_code_and_from_its_lines() {
-        let packets = [Packets::Single, Packets::NonInterleaved];
+        let packets = [PacketizationMode::Single, PacketizationMode::NonInterleaved];
         let formats = PROFILES
             .iter()
             .flat_map(|profile| packets.map(|packets| h264(*profile, 31, packets)));
@@ -241,8 +241,8 @@ mod tests {
     #[test]
     fn the_answerer_decides_and_the_lower_level_binds_both() {
         let (low, high) = (
-            h264(Profile::Baseline, 12, Packets::Single),
-            h264(Profile::Baseline, 31, Packets::Single),
+            h264(H264Profile::Baseline, 12, PacketizationMode::Single),
+            h264(H264Profile::Baseline, 31, PacketizationMode::Single),
         );
         assert_eq!(choose_video(&[Vp8, high], &[low, Vp8]), Some(low));
         assert_eq!(choose_video(&[low], &[high]), Some(low));
@@ -253,11 +253,15 @@ mod tests {
     #[test]
     fn profile_and_mode_must_be_alike() {
         for other in [
-            h264(Profile::ConstrainedBaseline, 31, Packets::Single),
-            h264(Profile::Baseline, 31, Packets::NonInterleaved),
+            h264(
+                H264Profile::ConstrainedBaseline,
+                31,
+                PacketizationMode::Single,
+            ),
+            h264(H264Profile::Baseline, 31, PacketizationMode::NonInterleaved),
             Vp8,
         ] {
-            let offered = [h264(Profile::Baseline, 31, Packets::Single)];
+            let offered = [h264(H264Profile::Baseline, 31, PacketizationMode::Single)];
             assert_eq!(choose_video(&offered, &[other]), None, "{other:?}");
         }
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use ringfence_media::far::{FarError, FarEvent, FarFault, TurnTransport};
+use ringfence_media::far::{FarConnectError, FarEvent, FarLegError, TurnTransport};
 
 use crate::world::{ROLES, Setup, World};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-fn failed(world: &World, leg: usize) -> Option<FarFault> {
+fn failed(world: &World, leg: usize) -> Option<FarLegError> {
     world.said[leg].iter().find_map(|(_, event)| match event {
         FarEvent::Failed(fault) => Some(*fault),
         _ => None,
@@ -27,7 +27,10 @@ fn a_wrong_password_is_said_at_once() {
         world.run_until(MS(500), |world| {
             world.both(|event| *event == FarEvent::Closed)
         });
-        assert_eq!(failed(&world, 0), Some(FarFault::Allocation { code: 401 }));
+        assert_eq!(
+            failed(&world, 0),
+            Some(FarLegError::Allocation { code: 401 })
+        );
         assert_eq!(world.open_relays(), 0);
     }
 }
@@ -41,7 +44,7 @@ fn a_silent_server_is_given_four_seconds() {
     world.run_until(Duration::from_secs(10), |world| {
         world.both(|event| *event == FarEvent::Closed)
     });
-    assert_eq!(failed(&world, 0), Some(FarFault::Timeout));
+    assert_eq!(failed(&world, 0), Some(FarLegError::Timeout));
     assert_eq!(
         world.when(0, |event| matches!(event, FarEvent::Failed(_))),
         Duration::from_secs(4)
@@ -58,12 +61,12 @@ fn without_a_relay_there_is_no_call() {
     });
     assert_eq!(
         fresh.legs[0].connect(&description, ROLES[0], fresh.now),
-        Err(FarError::NotNow)
+        Err(FarConnectError::NotNow)
     );
     // Nor a second one on the same leg.
     assert_eq!(
         world.legs[0].connect(&description, ROLES[0], world.now),
-        Err(FarError::NotNow)
+        Err(FarConnectError::NotNow)
     );
 }
 
@@ -76,11 +79,11 @@ fn hostile_descriptions_are_refused_and_change_nothing() {
     let frames = world.frames[0].len();
     let relays = |relays: &[&str]| {
         let mut bad = good.clone();
-        bad.relays = relays.iter().map(|relay| relay.parse().unwrap()).collect();
+        bad.relayed_addresses = relays.iter().map(|relay| relay.parse().unwrap()).collect();
         bad
     };
     let mut cases = vec![
-        (relays(&[]), FarError::NoRelay),
+        (relays(&[]), FarConnectError::NoAddress),
         (
             relays(&[
                 "9.9.9.9:1",
@@ -89,23 +92,32 @@ fn hostile_descriptions_are_refused_and_change_nothing() {
                 "9.9.9.9:4",
                 "9.9.9.9:5",
             ]),
-            FarError::TooManyRelays,
+            FarConnectError::TooManyAddresses,
         ),
-        (relays(&["127.0.0.1:9"]), FarError::UnusableRelay),
-        (relays(&["192.168.77.1:53"]), FarError::UnusableRelay),
+        (relays(&["127.0.0.1:9"]), FarConnectError::UnusableAddress),
+        (
+            relays(&["192.168.77.1:53"]),
+            FarConnectError::UnusableAddress,
+        ),
         (
             relays(&["9.9.9.9:7", "10.0.0.1:80"]),
-            FarError::UnusableRelay,
+            FarConnectError::UnusableAddress,
         ),
-        (relays(&["9.9.9.9:0"]), FarError::UnusableRelay),
-        (relays(&["224.0.0.251:5353"]), FarError::UnusableRelay),
+        (relays(&["9.9.9.9:0"]), FarConnectError::UnusableAddress),
+        (
+            relays(&["224.0.0.251:5353"]),
+            FarConnectError::UnusableAddress,
+        ),
         (
             relays(&["[::ffff:192.168.77.1]:9"]),
-            FarError::UnusableRelay,
+            FarConnectError::UnusableAddress,
         ),
-        (relays(&["[fe80::1]:9"]), FarError::UnusableRelay),
-        (relays(&["[2606:4700::1111]:9"]), FarError::NoRelay),
-        (relays(&[&own.relay.to_string()]), FarError::UnusableRelay),
+        (relays(&["[fe80::1]:9"]), FarConnectError::UnusableAddress),
+        (relays(&["[2606:4700::1111]:9"]), FarConnectError::NoAddress),
+        (
+            relays(&[&own.relayed_address.to_string()]),
+            FarConnectError::UnusableAddress,
+        ),
     ];
     for (ufrag, pwd) in [
         ("abc", good.pwd.as_str()),
@@ -116,17 +128,17 @@ fn hostile_descriptions_are_refused_and_change_nothing() {
     ] {
         let mut bad = good.clone();
         (bad.ufrag, bad.pwd) = (ufrag.into(), pwd.into());
-        cases.push((bad, FarError::Credentials));
+        cases.push((bad, FarConnectError::Credentials));
     }
     let mut mirror = good.clone();
     mirror.ssrc = own.ssrc;
-    cases.push((mirror, FarError::SameStream));
+    cases.push((mirror, FarConnectError::SsrcInUse));
     for (bad, error) in cases {
         assert_eq!(
             world.legs[0].connect(&bad, ROLES[0], world.now),
             Err(error),
             "{:?}",
-            bad.relays
+            bad.relayed_addresses
         );
     }
     world.run_for(MS(100));
@@ -158,7 +170,7 @@ fn another_certificate_than_the_promised_one_ends_the_call() {
         world.run_until(Duration::from_secs(1), |world| {
             failed(world, 1 - liar).is_some()
         });
-        assert_eq!(failed(&world, 1 - liar), Some(FarFault::Dtls));
+        assert_eq!(failed(&world, 1 - liar), Some(FarLegError::Dtls));
         assert!(!world.has(1 - liar, |event| *event == FarEvent::Connected));
     }
 }
@@ -177,7 +189,7 @@ fn another_password_than_the_promised_one_never_connects() {
     world.run_until(Duration::from_secs(20), |world| {
         world.both(|event| *event == FarEvent::Closed)
     });
-    assert_eq!(failed(&world, 0), Some(FarFault::Ice));
+    assert_eq!(failed(&world, 0), Some(FarLegError::Ice));
     assert_eq!(
         world.when(0, |event| matches!(event, FarEvent::Failed(_))),
         Duration::from_secs(15)
@@ -192,7 +204,7 @@ fn a_side_that_vanishes_is_noticed_within_fifteen_seconds() {
     world.cut = true;
     world.run_until(Duration::from_secs(20), |world| failed(world, 0).is_some());
     let noticed = world.when(0, |event| matches!(event, FarEvent::Failed(_)));
-    assert_eq!(failed(&world, 0), Some(FarFault::Ice));
+    assert_eq!(failed(&world, 0), Some(FarLegError::Ice));
     assert!(
         noticed - last <= Duration::from_secs(15),
         "{:?}",
@@ -247,7 +259,7 @@ fn the_allocation_is_given_back_at_once() {
         "the other side hears the farewell: {:?}",
         world.said[1]
     );
-    assert!(world.legs.iter().all(|leg| leg.next_alarm().is_none()));
+    assert!(world.legs.iter().all(|leg| leg.next_timeout().is_none()));
 }
 
 #[test]
@@ -277,7 +289,7 @@ fn a_closed_connection_to_the_server_ends_the_leg() {
     });
     world.legs[0].handle_turn_closed(world.now);
     world.run_for(MS(10));
-    assert_eq!(failed(&world, 0), Some(FarFault::ServerGone));
+    assert_eq!(failed(&world, 0), Some(FarLegError::ServerGone));
     assert!(world.has(0, |event| *event == FarEvent::Closed));
     let frames = world.frames[0].len();
     world.speak(0, 1);
@@ -296,10 +308,10 @@ fn a_server_that_refuses_the_other_relay_is_named() {
     });
     world.allocate();
     let mut remote = world.description(1);
-    remote.relays = vec!["10.0.0.1:9".parse().unwrap()];
+    remote.relayed_addresses = vec!["10.0.0.1:9".parse().unwrap()];
     world.legs[0].connect(&remote, ROLES[0], world.now).unwrap();
     world.run_until(MS(100), |world| failed(world, 0).is_some());
-    assert_eq!(failed(&world, 0), Some(FarFault::Forbidden));
+    assert_eq!(failed(&world, 0), Some(FarLegError::Forbidden));
 }
 
 #[test]
@@ -340,7 +352,7 @@ fn strays_at_the_socket_do_nothing() {
 #[test]
 fn only_the_accepted_relay_reaches_webrtc() {
     let mut world = World::connected(Setup::default());
-    let relay = world.local(0).relay;
+    let relay = world.local(0).relayed_address;
     let neighbour = "9.9.9.9:50999".parse().unwrap();
     // Its address has a permission, since the other side's relay is there; its port is not the accepted one.
     for _ in 0..10 {

@@ -47,7 +47,7 @@ proptest! {
     fn a_call_survives_anything_at_its_relay(packets in prop::collection::vec((0usize..11, prop::collection::vec(any::<u8>(), 0..80)), 1..30)) {
         let mut world = World::connected(Setup::default());
         world.run_for(MS(50));
-        let (own, other) = (world.local(0).relay, world.local(1).relay);
+        let (own, other) = (world.local(0).relayed_address, world.local(1).relayed_address);
         for (beginning, rest) in packets {
             let mut packet = BEGINNINGS.get(beginning).map_or(Vec::new(), |bytes| bytes.to_vec());
             packet.extend(rest);
@@ -62,7 +62,7 @@ proptest! {
     fn a_leg_survives_anything_while_it_connects(packets in prop::collection::vec((0usize..11, prop::collection::vec(any::<u8>(), 0..80)), 1..30)) {
         let mut world = World::new(Setup { delay: MS(10), ..Setup::default() });
         world.allocate();
-        let (own, other) = (world.local(0).relay, world.local(1).relay);
+        let (own, other) = (world.local(0).relayed_address, world.local(1).relayed_address);
         world.connect();
         for (beginning, rest) in packets {
             let mut packet = BEGINNINGS.get(beginning).map_or(Vec::new(), |bytes| bytes.to_vec());
@@ -99,7 +99,10 @@ fn packets_that_come_twice_are_heard_once() {
         world.speak(1, sequence);
         world.run_for(MS(20));
     }
-    let (own, other) = (world.local(0).relay, world.local(1).relay);
+    let (own, other) = (
+        world.local(0).relayed_address,
+        world.local(1).relayed_address,
+    );
     let old: Vec<Vec<u8>> = world.frames[1]
         .iter()
         .map(|(_, frame)| frame.clone())

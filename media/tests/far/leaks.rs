@@ -117,7 +117,7 @@ fn inspect_call(setup: Setup) {
     });
     let locals = [world.local(0), world.local(1)];
     for leg in [0, 1] {
-        let (own, peer) = (locals[leg].relay, locals[1 - leg].relay);
+        let (own, peer) = (locals[leg].relayed_address, locals[1 - leg].relayed_address);
         assert!(world.frames[leg].len() > 600);
         for (_, frame) in &world.frames[leg] {
             inspect(frame, peer, own, locals[leg].ssrc);
@@ -179,7 +179,7 @@ fn nothing_leaves_towards_the_other_side_before_it_is_known() {
     let mut world = World::new(Setup::default());
     world.allocate();
     world.run_for(Duration::from_secs(120));
-    let own = world.local(0).relay;
+    let own = world.local(0).relayed_address;
     for (_, frame) in &world.frames[0] {
         inspect(frame, own, own, 0);
         assert_ne!(frame[1], 0x16, "a Send indication");
@@ -204,5 +204,5 @@ fn two_calls_share_nothing_that_can_be_recognised() {
     assert_ne!(one.pwd, two.pwd);
     assert_ne!(one.fingerprint, two.fingerprint);
     assert_ne!(one.ssrc, two.ssrc);
-    assert_eq!(format!("{one:?}"), "FarLocal(..)");
+    assert_eq!(format!("{one:?}"), "LocalEndpoint(..)");
 }

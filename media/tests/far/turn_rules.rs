@@ -9,7 +9,7 @@ use ringfence_box::turn::{
     ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarFault, FarLeg, FarOutput, Secret, TurnServer, TurnTransport,
+    FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, TurnAccess, TurnPassword, TurnTransport,
 };
 
 use crate::world::{UNIX, any_instant};
@@ -49,16 +49,16 @@ impl Server {
 
     fn leg_at(&self, addr: &str) -> (FarLeg, ClientFlow) {
         let addr: std::net::SocketAddr = addr.parse().unwrap();
-        let turn = TurnServer {
+        let turn = TurnAccess {
             addr: "9.9.9.9:3478".parse().unwrap(),
             transport: TurnTransport::Udp,
             username: self.credentials.0.clone(),
-            password: Secret::new(self.credentials.1.clone()),
+            password: TurnPassword::new(self.credentials.1.clone()),
         };
         let config = FarConfig {
             turn,
             local: addr,
-            private_relays: false,
+            allow_private_addresses: false,
         };
         let leg = FarLeg::new(config, [addr.port() as u8; 32], self.now);
         (
@@ -123,7 +123,7 @@ fn one_user_name_holds_a_bounded_number_of_relays() {
     let (mut leg, flow) = turn.leg(2000);
     assert_eq!(
         turn.settle(&mut leg, flow)[0],
-        FarEvent::Failed(FarFault::Allocation { code: 486 })
+        FarEvent::Failed(FarLegError::Allocation { code: 486 })
     );
     let (mut last, flow) = legs.pop().unwrap();
     last.close(turn.now);
@@ -147,7 +147,7 @@ fn credentials_that_are_over_give_no_relay_but_end_none() {
     let (mut late, late_flow) = turn.leg(1001);
     assert_eq!(
         turn.settle(&mut late, late_flow)[0],
-        FarEvent::Failed(FarFault::Allocation { code: 401 })
+        FarEvent::Failed(FarLegError::Allocation { code: 401 })
     );
     for _ in 0..3600 {
         turn.now += Duration::from_secs(1);
@@ -168,7 +168,10 @@ fn a_relay_address_that_tells_something_is_not_used() {
         let events = turn.settle(&mut leg, flow);
         assert_eq!(
             events,
-            [FarEvent::Failed(FarFault::Relay), FarEvent::Closed],
+            [
+                FarEvent::Failed(FarLegError::RelayedAddress),
+                FarEvent::Closed
+            ],
             "{relay_ip}"
         );
         assert_eq!(turn.machine.relays(), 0);
@@ -178,7 +181,7 @@ fn a_relay_address_that_tells_something_is_not_used() {
     let (mut leg, flow) = turn.leg_at("5.5.5.5:1000");
     assert_eq!(
         turn.settle(&mut leg, flow)[0],
-        FarEvent::Failed(FarFault::Relay)
+        FarEvent::Failed(FarLegError::RelayedAddress)
     );
 }
 

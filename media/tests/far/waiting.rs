@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringfence_box::turn::{ClientFlow, ClientTransport};
-use ringfence_media::far::{FarEvent, FarFault};
+use ringfence_media::far::{FarEvent, FarLegError};
 
 use crate::world::{LOCALS, Setup, World};
 
@@ -39,7 +39,7 @@ fn restart(world: &mut World) {
     }
 }
 
-fn failure(world: &World) -> Option<FarFault> {
+fn failure(world: &World) -> Option<FarLegError> {
     world.said[0].iter().find_map(|(_, event)| match event {
         FarEvent::Failed(fault) => Some(*fault),
         _ => None,
@@ -86,7 +86,7 @@ fn a_server_that_has_forgotten_the_allocation_is_found_out_in_three_seconds() {
     let asked = world.now - world.start;
     check(&mut world);
     world.run_for(Duration::from_secs(10));
-    assert_eq!(failure(&world), Some(FarFault::ServerGone));
+    assert_eq!(failure(&world), Some(FarLegError::ServerGone));
     let failed = world.when(0, |event| matches!(event, FarEvent::Failed(_)));
     assert_eq!(failed - asked, Duration::from_secs(3));
     assert!(world.both(|event| *event == FarEvent::Closed));

@@ -11,10 +11,10 @@ use ringfence_box::turn::{
     ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
 };
 use ringfence_media::far::{
-    FarConfig, FarEvent, FarLeg, FarLocal, FarOutput, Role, RtpPacket, Secret, TurnServer,
+    FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
     TurnTransport,
 };
-use ringfence_media::{Codec, Description};
+use ringfence_media::{Codec, Description, LocalEndpoint};
 
 /// The first leg calls the second.
 pub(crate) const ROLES: [Role; 2] = [Role::Caller, Role::Callee];
@@ -129,16 +129,16 @@ impl World {
             let password = setup.password.map_or(password, str::to_owned);
             let mut seed = [0; 32];
             rng.fill_bytes(&mut seed);
-            let turn = TurnServer {
+            let turn = TurnAccess {
                 addr: setup.servers[index].parse().unwrap(),
                 transport: setup.transport,
                 username,
-                password: Secret::new(password),
+                password: TurnPassword::new(password),
             };
             let config = FarConfig {
                 turn,
                 local: LOCALS[index].parse().unwrap(),
-                private_relays: setup.private,
+                allow_private_addresses: setup.private,
             };
             FarLeg::new(config, seed, start)
         };
@@ -192,7 +192,7 @@ impl World {
             .unwrap();
     }
 
-    pub(crate) fn local(&self, leg: usize) -> FarLocal {
+    pub(crate) fn local(&self, leg: usize) -> LocalEndpoint {
         let found = self.said[leg].iter().find_map(|(_, event)| match event {
             FarEvent::Allocated(local) => Some(local.clone()),
             _ => None,
@@ -207,14 +207,14 @@ impl World {
             pwd: local.pwd,
             fingerprint: local.fingerprint,
             ssrc: local.ssrc,
-            relays: vec![local.relay],
+            relayed_addresses: vec![local.relayed_address],
             codecs: vec![Codec::Pcmu, Codec::Events8k],
             video: None,
         }
     }
 
     pub(crate) fn speak(&mut self, leg: usize, sequence: u16) {
-        let packet = RtpPacket {
+        let packet = FarPacket {
             payload_type: 0,
             marker: sequence == 0,
             sequence,
@@ -224,7 +224,7 @@ impl World {
         self.legs[leg].write_rtp(packet, self.now);
     }
 
-    pub(crate) fn heard(&self, leg: usize) -> Vec<RtpPacket> {
+    pub(crate) fn heard(&self, leg: usize) -> Vec<FarPacket> {
         let packets = self.said[leg].iter().filter_map(|(_, event)| match event {
             FarEvent::Rtp(packet) => Some(packet.clone()),
             _ => None,
@@ -289,9 +289,12 @@ impl World {
     /// Does the next thing, if it comes before `end`.
     fn step(&mut self, end: Instant) -> bool {
         self.drain();
-        let alarms = self.legs.iter().filter_map(FarLeg::next_alarm);
-        let alarms = alarms.chain(self.machines.values().filter_map(TurnMachine::next_alarm));
-        let alarm = alarms.map(|(at, _)| at).min();
+        let legs = self.legs.iter().filter_map(FarLeg::next_timeout);
+        let servers = self.machines.values().filter_map(TurnMachine::next_alarm);
+        let alarm = legs
+            .map(|(at, _)| at)
+            .chain(servers.map(|(at, _)| at))
+            .min();
         let delivery = self.wire.keys().next().copied();
         let next = [alarm, delivery.map(|(at, _)| at)]
             .into_iter()
@@ -315,13 +318,11 @@ impl World {
     fn ring_alarms(&mut self) {
         let now = self.now;
         for leg in &mut self.legs {
-            if leg.next_alarm().is_some_and(|(at, _)| at <= now) {
+            if leg.next_timeout().is_some_and(|(at, _)| at <= now) {
                 leg.handle_timeout(now);
-                assert!(
-                    leg.next_alarm().is_none_or(
-                        |(at, why)| at > now || panic!("{why} rings for ever {:?}", leg)
-                    )
-                );
+                assert!(leg.next_timeout().is_none_or(
+                    |(at, why)| at > now || panic!("{why:?} is due for ever {:?}", leg)
+                ));
             }
         }
         for machine in self.machines.values_mut() {

@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_media::sdp::{OwnMedia, read_offer, write_answer};
-use ringfence_media::srtp::{Key, Srtp};
+use ringfence_media::srtp::{SrtpKey, Srtp};
 
 /// The values of the attributes, one a line.
 fn offer(values: &[u8]) -> Vec<u8> {
@@ -28,9 +28,9 @@ fuzz_target!(|values: &[u8]| {
         let suite = read.suite().expect("RTP/SAVP has a key");
         let mut own = OwnMedia::plain(([127, 0, 0, 1], 4_000).into(), 1);
         // A key of zeros; one of these lengths fits the suite.
-        own.keys = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length))).into_iter().collect();
-        let keys = read.terms(&own, &read.formats()).keys.expect("we have a key of that suite");
-        assert_eq!(Key::from_base64(suite, &keys.theirs.to_base64()), Some(keys.theirs));
+        own.keys = (28..=62).find_map(|length| SrtpKey::from_base64(suite, &"A".repeat(length))).into_iter().collect();
+        let keys = read.negotiated(&own, &read.formats()).keys.expect("we have a key of that suite");
+        assert_eq!(SrtpKey::from_base64(suite, &keys.theirs.to_base64()), Some(keys.theirs));
         let answer = write_answer(&own, &read, &read.formats());
         let again = read_offer(&answer, srtp).expect("what we write must be readable");
         assert_eq!(again.suite(), Some(suite));

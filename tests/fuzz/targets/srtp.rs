@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_media::rtp::Packet;
-use ringfence_media::srtp::{ControlOpener, ControlSealer, Key, Opener, Sealer, Suite};
+use ringfence_media::srtp::{InboundSrtcp, OutboundSrtcp, SrtpKey, InboundSrtp, OutboundSrtp, SrtpSuite};
 
 /// How many encrypted packets the fuzzer remembers.
 const KEPT: usize = 64;
@@ -22,19 +22,19 @@ struct Wire {
 }
 
 enum Ends {
-    Packets(Sealer, Opener),
-    Control(ControlSealer, ControlOpener),
+    Packets(OutboundSrtp, InboundSrtp),
+    Control(OutboundSrtcp, InboundSrtcp),
 }
 
 impl Wire {
-    fn new(suite: Suite, is_control: bool) -> Option<Self> {
+    fn new(suite: SrtpSuite, is_control: bool) -> Option<Self> {
         // A key of zeros; one of these lengths fits the suite.
-        let key = (28..=62).find_map(|length| Key::from_base64(suite, &"A".repeat(length)))?;
+        let key = (28..=62).find_map(|length| SrtpKey::from_base64(suite, &"A".repeat(length)))?;
         Some(Self {
             ends: if is_control {
-                Ends::Control(ControlSealer::new(&key), ControlOpener::new(&key))
+                Ends::Control(OutboundSrtcp::new(&key), InboundSrtcp::new(&key))
             } else {
-                Ends::Packets(Sealer::new(&key), Opener::new(&key))
+                Ends::Packets(OutboundSrtp::new(&key), InboundSrtp::new(&key))
             },
             sequence: 0,
             sent: Vec::new(),
@@ -48,7 +48,7 @@ impl Wire {
             return;
         };
         self.sequence = sequence;
-        let packet = Packet {
+        let packet = RtpPacket {
             payload_type: 8,
             marker: false,
             sequence,
@@ -66,8 +66,8 @@ impl Wire {
         };
         let mut wire = plain.clone();
         let is_sealed = match &mut self.ends {
-            Ends::Packets(sealer, _) => sealer.seal(&mut wire),
-            Ends::Control(sealer, _) => sealer.seal(&mut wire),
+            Ends::Packets(sealer, _) => sealer.protect(&mut wire),
+            Ends::Control(sealer, _) => sealer.protect(&mut wire),
         };
         assert!(is_sealed, "our own packets are RTP and RTCP");
         if self.sent.len() < KEPT {
@@ -78,8 +78,8 @@ impl Wire {
     fn open(&mut self, bytes: &[u8]) {
         let mut packet = bytes.to_vec();
         let opened = match &mut self.ends {
-            Ends::Packets(_, opener) => opener.open(&mut packet),
-            Ends::Control(_, opener) => opener.open(&mut packet),
+            Ends::Packets(_, opener) => opener.unprotect(&mut packet),
+            Ends::Control(_, opener) => opener.unprotect(&mut packet),
         };
         if opened.is_ok() {
             let is_ours = self.sent.iter().any(|(plain, wire)| *plain == packet && wire == bytes);
@@ -108,7 +108,7 @@ impl Wire {
 
 fuzz_target!(|script: (u8, Vec<(u8, u8, Vec<u8>)>)| {
     let (suite, acts) = script;
-    let chosen = Suite::ALL[usize::from(suite >> 1) % Suite::ALL.len()];
+    let chosen = SrtpSuite::ALL[usize::from(suite >> 1) % SrtpSuite::ALL.len()];
     let Some(mut wire) = Wire::new(chosen, suite & 1 != 0) else {
         unreachable!("every suite has a length of key");
     };

@@ -250,6 +250,7 @@ impl EngineHost {
         let engine = self.engine.next_timeout();
         talks
             .filter_map(|(_, talk)| talk.next_timeout())
+            .map(|(at, _)| (at, "media"))
             .chain(engine.map(|(at, timer)| (at, timer.reason())))
             .min_by_key(|(at, _)| *at)
     }

@@ -29,7 +29,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::Number;
 use ringfence_engine::{CallLabel, Step, time::UnixTime};
-use ringfence_media::Figures;
+use ringfence_media::MediaStats;
 
 pub use self::setup::CallPair;
 use self::{
@@ -73,7 +73,7 @@ pub struct World {
     sent: u64,
     trace: Vec<TracedPacket>,
     steps: Vec<StepRecord>,
-    figures: Vec<(usize, CallLabel, Figures)>,
+    figures: Vec<(usize, CallLabel, MediaStats)>,
     filter: Option<PacketFilter>,
     alarms_at_once: usize,
 }
@@ -247,7 +247,7 @@ impl World {
     }
 
     /// The figures of calls that are over.
-    pub fn figures(&self) -> &[(usize, CallLabel, Figures)] {
+    pub fn figures(&self) -> &[(usize, CallLabel, MediaStats)] {
         &self.figures
     }
 

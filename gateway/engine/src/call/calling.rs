@@ -2,7 +2,7 @@
 //! an answer or, after 30 s, that there was none.
 
 use ringfence_book::IdentityKey;
-use ringfence_media::{Codec, Description, PhoneMedia, TalkEvent, far::FarLocal, far::Role};
+use ringfence_media::{BridgeEvent, Codec, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
@@ -30,7 +30,7 @@ pub(crate) struct Calling {
     offer: PhoneMedia,
     peer: Peer,
     near: NearPort,
-    far: FarLocal,
+    far: LocalEndpoint,
 }
 
 impl Calling {
@@ -38,12 +38,12 @@ impl Calling {
     pub(super) fn start(
         offer: PhoneMedia,
         callee: &CalleeKeys,
-        (near, far): (NearPort, FarLocal),
+        (near, far): (NearPort, LocalEndpoint),
         call: &mut Common,
         cx: &mut CallContext<'_>,
     ) -> Phase {
         let peer = Peer::new(callee.peer(), cx.env.config.bucket_bits);
-        let pictures = near.video.map(|_| offer.pictures());
+        let pictures = near.video.map(|_| offer.video_formats());
         let media = Description::of(&far, offered(&offer, call, cx));
         let media = media
             .with_video(&far, pictures.unwrap_or_default())
@@ -100,7 +100,8 @@ impl Calling {
                 Phase::Over
             }
             Happening::Media(
-                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+                MediaEvent::Refused(_)
+                | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => self.withdraw_and_refuse(503, End::NoMedia, call, cx),
             Happening::Alarm => {
                 self.give_up(call, cx);
@@ -159,7 +160,7 @@ impl Calling {
             return Phase::Calling(self);
         };
         let remote = Description::decode(&answer.media).ok();
-        let offered = (offered(&self.offer, call, cx), self.offer.pictures());
+        let offered = (offered(&self.offer, call, cx), self.offer.video_formats());
         let agreed = remote.and_then(|remote| Agreed::by_callee(offered, remote));
         cx.step(call, Step::AnswerOpened);
         cx.pin(&self.peer);

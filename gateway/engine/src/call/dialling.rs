@@ -2,7 +2,7 @@
 //! are on their way. Nothing has been sent to anybody but the TURN server.
 
 use ringfence_book::IdentityKey;
-use ringfence_media::{PhoneMedia, TalkEvent, far::FarLocal};
+use ringfence_media::{BridgeEvent, LocalEndpoint, PhoneMedia};
 use ringfence_sip as sip;
 
 use super::answering::Answering;
@@ -25,7 +25,7 @@ pub(crate) struct Dialling {
     offer: PhoneMedia,
     callee: CalleeKeys,
     near: Option<NearPort>,
-    far: Option<FarLocal>,
+    far: Option<LocalEndpoint>,
     /// A ring of the very person who is being dialled. It is answered, and none is sent.
     met: Option<Box<VerifiedRing>>,
 }
@@ -79,7 +79,7 @@ impl Dialling {
     ) -> Phase {
         match happening {
             Happening::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
-            Happening::Media(MediaEvent::Talk(TalkEvent::Allocated(local))) => {
+            Happening::Media(MediaEvent::Bridge(BridgeEvent::Allocated(local))) => {
                 cx.step(call, Step::Allocated);
                 self.far = Some(local);
             }
@@ -92,7 +92,8 @@ impl Dialling {
                 return Phase::Over;
             }
             Happening::Media(
-                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+                MediaEvent::Refused(_)
+                | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             )
             | Happening::Alarm => return super::refuse(503, End::NoMedia, call, cx),
             Happening::ShutDown => return super::refuse(503, End::ShutDown, call, cx),

@@ -59,7 +59,7 @@ impl PhoneSide {
 
     /// What the bridge must know of the phone.
     pub(super) fn terms(&self) -> NegotiatedMedia {
-        self.media.terms(&self.own, &self.chosen)
+        self.media.negotiated(&self.own, &self.chosen)
     }
 
     /// The SDP answer to the phone's offer, or our offer where it made none.
@@ -131,7 +131,7 @@ impl PhoneSide {
     }
 
     /// The format of the call's moving pictures, if it has any.
-    pub(super) fn pictures(&self) -> Vec<VideoFormat> {
+    pub(super) fn video_formats(&self) -> Vec<VideoFormat> {
         let video = self.own.video.iter();
         video.flat_map(|video| video.formats.clone()).collect()
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence_book::IdentityKey;
-use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, TalkEvent, sdp};
+use ringfence_media::{BridgeEvent, Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, sdp};
 use ringfence_sip as sip;
 
 use super::agreed::Agreed;
@@ -106,7 +106,8 @@ impl Ringing {
             Happening::Alarm => super::hang_up(End::NoAnswer, call, cx),
             Happening::ShutDown => super::hang_up(End::ShutDown, call, cx),
             Happening::Media(
-                MediaEvent::Refused(_) | MediaEvent::Talk(TalkEvent::Failed(_) | TalkEvent::Closed),
+                MediaEvent::Refused(_)
+                | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => super::hang_up(End::NoMedia, call, cx),
             _ => Phase::Ringing(self),
         }
@@ -182,7 +183,7 @@ impl Ringing {
         let answered = own.and_then(|own| read_answer(answer, own, cx.env.config.srtp));
         let Self { ring, remote, .. } = *self;
         let agreed = answered.and_then(|(media, own)| {
-            let ours = (offered(&media, call, cx), media.pictures());
+            let ours = (offered(&media, call, cx), media.video_formats());
             let agreed = Agreed::by_phone(remote, ours)?;
             Some((media, own, agreed))
         });

@@ -63,7 +63,7 @@ impl Calls {
             return Err(403);
         }
         env.agent.notify_transfer(leg, 100, now);
-        let offer = PhoneMedia::unwritten(near, &codecs);
+        let offer = PhoneMedia::without_sdp(near, &codecs);
         let new = NewCall {
             line,
             peer: Some(callee.number),

@@ -58,14 +58,14 @@ impl SdesMedia {
     }
 
     pub(super) fn seal(&mut self, bytes: &mut Vec<u8>) {
-        assert!(self.sealer.seal(bytes), "a handset writes RTP");
+        assert!(self.sealer.protect(bytes), "a handset writes RTP");
     }
 
     /// The decrypted packet, if it is valid.
     pub(super) fn open(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut packet = bytes.to_vec();
         let (_, opener) = self.theirs.as_mut()?;
-        opener.open(&mut packet).is_ok().then_some(packet)
+        opener.unprotect(&mut packet).is_ok().then_some(packet)
     }
 }
 

@@ -1,0 +1,23 @@
+//! Why a bridge or a far leg wants to be called at a certain time.
+
+/// The timer behind a time of `next_timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MediaTimer {
+    /// The TURN server has not answered the Allocate request in time.
+    AllocationLimit,
+    /// The TURN server has not confirmed a waiting allocation in time ([`FarLeg::check`](crate::far::FarLeg::check)).
+    CheckLimit,
+    /// ICE and DTLS have not connected in time.
+    ConnectionLimit,
+    /// The other side was silent for too long.
+    SilenceLimit,
+    /// The TURN server has not confirmed the deletion of the allocation in time.
+    DeletionLimit,
+    /// The TURN client: a retransmission or a refresh.
+    TurnClient,
+    /// The WebRTC connection: a timer of ICE, DTLS, SCTP or RTCP.
+    WebRtc,
+    /// An RTCP report to the phone.
+    RtcpReport,
+}
