@@ -37,7 +37,7 @@ use paths::PathArgs;
 
 /// Private calls for any SIP phone.
 ///
-/// Ringfence looks like a SIP server on this machine. PhoneNetwork register to it and dial numbers; a call leaves the machine as a sealed
+/// Ringfence looks like a SIP server on this machine. Phones register to it and dial numbers; a call leaves the machine as a sealed
 /// ring on Nostr relays and as relayed WebRTC, so that no server learns who calls whom and neither side learns the other's address.
 #[derive(Debug, Parser)]
 #[command(

@@ -1,4 +1,4 @@
-//! ProgressLine of long work: a line on the terminal that the next one replaces. Without a terminal, nothing is printed.
+//! Progress of long work: a line on the terminal that the next one replaces. Without a terminal, nothing is printed.
 
 use std::io::{IsTerminal, Write};
 
@@ -32,7 +32,7 @@ impl ProgressLine {
     fn put(&self, text: &str) {
         if self.is_shown {
             let mut out = std::io::stderr().lock();
-            // ProgressLine is optional: a failed write is ignored.
+            // Progress is optional: a failed write is ignored.
             drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
         }
     }

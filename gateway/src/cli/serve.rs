@@ -149,7 +149,7 @@ fn in_a_line(status: &GatewayStatus) -> String {
 /// Warns of every address at which other machines can register.
 fn warn_exposed(config: &Config) {
     let sip = &config.sip;
-    let sound = match sip.srtp {
+    let media = match sip.srtp {
         Srtp::Off => "never",
         Srtp::Optional => "only if the phone wants it",
         Srtp::Required => "always",
@@ -164,7 +164,7 @@ fn warn_exposed(config: &Config) {
             udp = sip.udp_port,
             tcp = sip.tcp_port,
             tls = sip.tls_port,
-            sound_is_encrypted = sound,
+            media_are_encrypted = media,
             "phones on this network can register, with a password; only the TLS port encrypts SIP"
         );
     }
@@ -190,24 +190,24 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
 
 /// Logs when relays become reachable and when none is. Asks the gateway, because a reload may replace the relays.
 async fn watch_relays(handle: GatewayHandle) {
-    let (mut told, mut down) = (None, Duration::ZERO);
+    let (mut reported, mut down) = (None, Duration::ZERO);
     let mut ticks = interval(GLANCE);
     while let Some(status) = handle.status().await {
         let relays = status.relays;
         let up = relays.listening > 0;
         down = if up { Duration::ZERO } else { down + GLANCE };
-        if up && told != Some(true) {
+        if up && reported != Some(true) {
             tracing::info!(
                 listening = relays.listening,
                 configured = relays.configured,
                 "listening for rings"
             );
-            told = Some(true);
-        } else if down >= RELAY_PATIENCE && told != Some(false) {
+            reported = Some(true);
+        } else if down >= RELAY_PATIENCE && reported != Some(false) {
             tracing::warn!(
                 "no Nostr relay can be reached: no call can be placed or received. To do: check the network and the setting `relays`"
             );
-            told = Some(false);
+            reported = Some(false);
         }
         ticks.tick().await;
     }

@@ -9,7 +9,7 @@ use crate::selfcall::{StackError, StackOptions, call, report};
 /// Options of the demo.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
-    /// StackEnd after the built-in call.
+    /// End after the built-in call.
     pub once: bool,
     /// Print JSON lines instead of text.
     pub json: bool,

@@ -35,41 +35,41 @@ pub(super) struct PhoneBookCheck {
 
 /// Checks the phone book of these lines.
 pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck {
-    let mut known = PhoneBookCheck {
+    let mut check = PhoneBookCheck {
         client: None,
         snapshot: None,
         findings: Vec::new(),
     };
     let Some(line) = lines.first() else {
         let remedy = "ask a phone book's operator for an activation code and run: ringfence setup";
-        known
+        check
             .findings
             .push(Finding::fail("lines", "there is no line", remedy));
-        return known;
+        return check;
     };
     let (client, outcome) = match download(config, line).await {
         Ok(found) => found,
         Err(fault) => {
-            known.findings.push(failed(&fault));
-            return known;
+            check.findings.push(failed(&fault));
+            return check;
         }
     };
     match outcome {
         Ok((snapshot, before)) => {
-            known.findings.push(fresh(&snapshot, before));
-            known.findings.extend(own_records(config, lines, &snapshot));
-            known.snapshot = Some(snapshot);
+            check.findings.push(fresh(&snapshot, before));
+            check.findings.extend(own_records(config, lines, &snapshot));
+            check.snapshot = Some(snapshot);
         }
         Err((fault, old)) => {
-            known.findings.push(failed(&fault));
-            known.snapshot = old;
+            check.findings.push(failed(&fault));
+            check.snapshot = old;
         }
     }
-    known
+    check
         .findings
         .extend(clock_of("phone book", client.clock_apart()));
-    known.client = Some(client);
-    known
+    check.client = Some(client);
+    check
 }
 
 fn failed(fault: &BookError) -> Finding {

@@ -202,7 +202,7 @@ fn complaint(
         return Some("there was a connection to the phone book during the call");
     }
     if remote.port() == 0 {
-        // A TCP sink sends nothing; a UDP socket that is bound to a network could send to any address.
+        // A TCP listener sends nothing; a UDP socket that is bound to a network could send to any address.
         let is_open = socket.is_udp && !local.is_loopback() && !before.contains(socket);
         return is_open.then_some("a UDP socket was not bound to one peer");
     }

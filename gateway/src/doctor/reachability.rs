@@ -94,11 +94,13 @@ fn one_is_enough(found: &mut [Finding]) {
 /// Sends an envelope through a relay. Returns what to report, and how long the envelope took.
 async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), String> {
     let identity = Identity::generate(Day::LAST, &mut rand::rng());
-    let place = bucket(&identity.key(), bits);
-    let stamp = stamp(work).await.ok_or("the proof of work took too long")?;
+    let own_bucket = bucket(&identity.key(), bits);
+    let proof = proof_of_work(work)
+        .await
+        .ok_or("the proof of work took too long")?;
     let start = clock::now();
     let urls = [url.to_owned()];
-    let connected = Relays::connect(&urls, bits, &BTreeSet::from([place])).await;
+    let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket])).await;
     let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
@@ -115,10 +117,11 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
         });
     }
     let ready = start.elapsed();
-    let (letter, bytes) = letter(&identity, place, stamp).ok_or("no envelope could be sealed")?;
+    let (event, bytes) =
+        ring_to_self(&identity, own_bucket, proof).ok_or("no envelope could be sealed")?;
     let sent = clock::now();
     relays
-        .publish(letter)
+        .publish(event)
         .await
         .map_err(|fault| fault.to_string())?;
     let back = async {
@@ -140,18 +143,18 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     Ok((says, took))
 }
 
-async fn stamp(bits: u8) -> Option<Stamp> {
+async fn proof_of_work(bits: u8) -> Option<Stamp> {
     let (deliver, mut delivered) = mpsc::channel(1);
     pow_worker::order(1, bits, deliver);
     timeout(WORK, delivered.recv()).await.ok().flatten()
 }
 
 /// A ring from a key to itself, and its sealed bytes.
-fn letter(identity: &Identity, bucket: u16, stamp: Stamp) -> Option<(Letter, Vec<u8>)> {
+fn ring_to_self(identity: &Identity, bucket: u16, proof: Stamp) -> Option<(Letter, Vec<u8>)> {
     let number = Number::new(0);
     let outside = Outside {
         bucket,
-        event_key: stamp.event_key,
+        event_key: proof.event_key,
     };
     let binding = Binding::from_parts(number, identity.key(), Day::LAST, [0; 64]);
     let caller = Caller {
@@ -167,14 +170,14 @@ fn letter(identity: &Identity, bucket: u16, stamp: Stamp) -> Option<(Letter, Vec
     let now = UnixTime::from_seconds(clock::unix_seconds());
     let sealed = OutgoingRing::seal(caller, &callee, &[], &outside, now, &mut rand::rng());
     let bytes = sealed.ok()?.1.as_bytes().to_vec();
-    let letter = Letter {
-        work_nonce: stamp.nonce,
-        key: stamp.into(),
+    let event = Letter {
+        work_nonce: proof.nonce,
+        key: proof.into(),
         bucket,
         bytes: bytes.clone(),
         is_note: false,
     };
-    Some((letter, bytes))
+    Some((event, bytes))
 }
 
 /// The TURN login of an engine with these settings: that of the settings, or logins from the phone book.
@@ -203,13 +206,13 @@ pub(super) async fn login(
     };
     match client.turn_credentials(token).await {
         Ok(given) => {
-            let purse = CredentialPool::default();
+            let credentials = CredentialPool::default();
             let logins = given.credentials.into_iter();
-            purse.add(
+            credentials.add(
                 logins.map(|login| (login.user, login.password)),
                 given.expires,
             );
-            Ok(TurnLogin::Book(purse))
+            Ok(TurnLogin::Book(credentials))
         }
         Err(BookError::Status(404)) => Err(none(
             "the phone book gives no logins, and the settings have none".to_owned(),
@@ -316,8 +319,8 @@ mod tests {
         };
         assert_eq!(verdicts(Finding::ok("relay b", "well")), Severity::Warn);
         assert_eq!(verdicts(fail()), Severity::Fail);
-        let beside = Finding::ok(format!("TURN b{NOT_IN_USE}"), "well");
-        assert_eq!(verdicts(beside), Severity::Fail);
+        let not_in_use = Finding::ok(format!("TURN b{NOT_IN_USE}"), "well");
+        assert_eq!(verdicts(not_in_use), Severity::Fail);
     }
 
     #[test]

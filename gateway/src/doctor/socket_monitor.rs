@@ -1,4 +1,4 @@
-//! ProcessSocket monitor: reads the sockets of this process from `/proc` (proc(5)) again and again while the test call lasts, and records
+//! Socket monitor: reads the sockets of this process from `/proc` (proc(5)) again and again while the test call lasts, and records
 //! every remote address.
 //!
 //! It does not rely on the engine's own records. It sees sockets, not packets, and may miss a socket that exists for less than the pause

@@ -14,7 +14,7 @@ use crate::net::phone::certificate;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{LineFile, SipAccount};
 
-/// What a phone must know about a running engine, and the page about its lines.
+/// What phones must know to register, and the names and accounts of the lines.
 #[derive(Clone, Debug)]
 pub struct RegistrarInfo {
     /// The state folder.

@@ -35,7 +35,7 @@ use crate::turn::probe::probe;
 const PORT_TRIES: usize = 16;
 /// Linux hands out ports from 32,768 on, others from 49,152 (RFC 6335 section 6).
 const OWN_PORTS: std::ops::Range<u16> = 16_384..32_768;
-/// The first number of the book, which is small so that it is made and downloaded in a moment.
+/// The book has few numbers, so that it is made and downloaded in a moment.
 const FIRST_NUMBER: u32 = 20_000;
 const TILES: u16 = 2;
 

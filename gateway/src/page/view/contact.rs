@@ -18,7 +18,7 @@ pub(in crate::page) fn contacts(context: &PageContext<'_>) -> String {
                 p { "No contact yet. A number becomes one when a call with it is answered." }
             } @else {
                 div.wide { table {
-                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "PageKey" } } }
+                    thead { tr { th scope="col" { "Number" } th scope="col" { "Name" } th scope="col" { "Known since" } th scope="col" { "Key" } } }
                     tbody { @for contact in context.snapshot.contacts.iter() { (row(contact)) } }
                 } }
             }

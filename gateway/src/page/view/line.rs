@@ -59,7 +59,7 @@ fn blocked(context: &PageContext<'_>, number: Number) -> Markup {
     }
 }
 
-/// Where a phone can be: only there where the engine listens.
+/// The locations of phones at which the engine listens.
 fn places(context: &PageContext<'_>) -> Vec<PhoneLocation> {
     let has = |location: &PhoneLocation| {
         PhoneTransport::ALL
@@ -110,7 +110,7 @@ fn by_hand(context: &PageContext<'_>, own: &LineAccount) -> Markup {
                 summary { "Show the SIP account with its password" }
                 dl.account {
                     @for (name, value) in [
-                        ("RegistrarAddress, UDP", server(PhoneTransport::Udp)), ("RegistrarAddress, TCP", server(PhoneTransport::Tcp)), ("RegistrarAddress, TLS", server(PhoneTransport::Tls)),
+                        ("Server, UDP", server(PhoneTransport::Udp)), ("Server, TCP", server(PhoneTransport::Tcp)), ("Server, TLS", server(PhoneTransport::Tls)),
                         ("User", account.user.clone()), ("Password", account.password.expose().to_owned()),
                         ("Mailbox", "*97".to_owned()),
                     ] { div { dt { (name) } dd { code { (value) } button.copy type="button" hidden data-copy=(value) aria-label={ "Copy: " (name) } { "Copy" } } } }
@@ -133,8 +133,8 @@ fn files(context: &PageContext<'_>, number: Number) -> Markup {
                 select #from name="from" { @for location in places(context) {
                     option value=(location.word()) { @match location { PhoneLocation::Here => "this machine", PhoneLocation::Lan => "this network" } }
                 } } " "
-                label for="transport" { "Over" } " "
-                select #transport name="transport" { @for transport in PhoneTransport::ALL { option value=(transport.word()) selected[transport == PhoneTransport::Tls] { (transport.word().to_uppercase()) } } } " "
+                label for="wire" { "Over" } " "
+                select #wire name="wire" { @for transport in PhoneTransport::ALL { option value=(transport.word()) selected[transport == PhoneTransport::Tls] { (transport.word().to_uppercase()) } } } " "
                 button type="submit" { "Save the file" }
             }
         }
