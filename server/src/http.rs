@@ -11,7 +11,6 @@ mod pace;
 mod reader;
 mod tally;
 mod turn;
-mod visits;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -25,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use ringfence_book::membership::Membership;
 use ringfence_book::wire;
+use ringfence_daemon::forwarded::Proxies;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -40,8 +40,6 @@ use crate::published::Published;
 use crate::reading_room::ReadingRoom;
 use crate::reception::Reception;
 use crate::store::StoreError;
-
-pub(crate) use self::visits::run;
 
 /// The largest request is an activation, below 1 kB; browsers' extra JWK members fit too.
 const MAX_BODY: usize = 8 * 1024;
@@ -94,6 +92,11 @@ impl Shared {
             .write()
             .unwrap_or_else(PoisonError::into_inner) = book.published();
         result
+    }
+
+    /// The proxies whose word about a request's origin is taken.
+    pub(crate) fn proxies(&self) -> &Proxies {
+        self.pace.proxies()
     }
 
     /// Whether the store did what it was asked last.
@@ -168,7 +171,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
     ]
 }
 
-fn routes(shared: Arc<Shared>) -> Router {
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let paths = table()
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| {

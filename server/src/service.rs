@@ -16,6 +16,7 @@ use ringfence_book::keys::BookKey;
 use ringfence_book::root::Root;
 use ringfence_book::wire::NetworkSettings;
 use ringfence_daemon::clock::unix_now;
+use ringfence_daemon::http_server::{self, Tls};
 use ringfence_daemon::page::{Page, PageError};
 use ringfence_daemon::tls::{self, Certificate, TlsError};
 use thiserror::Error;
@@ -109,7 +110,7 @@ pub struct PhoneBook {
     first_token: Option<AdminToken>,
     shared: Arc<Shared>,
     press: Arc<Press>,
-    tls: bool,
+    url: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -136,13 +137,24 @@ impl PhoneBook {
         let (stop, stopped) = oneshot::channel::<()>();
         let printing = tokio::spawn(Arc::clone(&press).run());
         let renewing = certificate.clone().map(tls::renew).map(tokio::spawn);
-        let tls = certificate.is_some();
-        let run = http::run(listener, Arc::clone(&shared), certificate, async move {
-            // An error is a dropped handle: stop as well.
-            let _ = stopped.await;
-            printing.abort();
-            renewing.inspect(JoinHandle::abort);
-        });
+        let scheme = if certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        let tls = certificate.map_or(Tls::Off, Tls::Reloaded);
+        let run = http_server::serve(
+            listener,
+            shared.proxies().clone(),
+            http::routes(Arc::clone(&shared)),
+            tls,
+            async move {
+                // An error is a dropped handle: stop as well.
+                let _ = stopped.await;
+                printing.abort();
+                renewing.inspect(JoinHandle::abort);
+            },
+        );
         debug!(%address, "the phone book is open");
         Ok(Self {
             address,
@@ -151,7 +163,7 @@ impl PhoneBook {
             first_token,
             shared,
             press,
-            tls,
+            url: format!("{scheme}://{address}"),
             stop,
             serving: tokio::spawn(run),
         })
@@ -166,8 +178,7 @@ impl PhoneBook {
     /// Where clients find it, `http://address:port`, or `https` with a certificate.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.tls { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        self.url.clone()
     }
 
     /// The key that signs its bindings.

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
-use ringfence_daemon::page::{Page, PageError, Place};
+use ringfence_daemon::page::{Page, PageError, PageListener};
 use tokio::task::spawn_blocking;
 
 use super::access::{AccessGuard, guard};
@@ -115,7 +115,7 @@ impl StatusPage {
 }
 
 /// Binds the address, or a free port if it is taken.
-async fn bind(address: SocketAddr) -> Result<Place, PageError> {
+async fn bind(address: SocketAddr) -> Result<PageListener, PageError> {
     match Page::bind(address).await {
         Err(PageError::Listen { cause, .. }) if cause.kind() == ErrorKind::AddrInUse => {
             tracing::warn!(
@@ -130,7 +130,7 @@ async fn bind(address: SocketAddr) -> Result<Place, PageError> {
 
 /// Sets up provisioning: for this machine on the page, and for the network if the settings ask for it.
 async fn open_provisioning(
-    page: &Place,
+    page: &PageListener,
     mut registrar: RegistrarInfo,
 ) -> Result<(Arc<ProvisioningService>, Option<NetworkServer>), StatusPageError> {
     let service = |registrar: RegistrarInfo, desk_phones| {
@@ -145,7 +145,7 @@ async fn open_provisioning(
     let Some(network) = registrar.provisioning.clone() else {
         return Ok((service(registrar, None), None));
     };
-    let bound = Place::on_network(network.listen).await?;
+    let bound = PageListener::on_network(network.listen).await?;
     registrar.lan = Some(bound.address());
     let desk_phones = DeskPhones::new(secret_path(&registrar.state)?, network.desks);
     let service = service(registrar, Some(desk_phones));

@@ -15,7 +15,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rand::RngExt;
-use ringfence_daemon::page::{Page, Place};
+use ringfence_daemon::page::{Page, PageListener};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
@@ -40,7 +40,7 @@ pub(crate) struct NetworkServer {
 impl NetworkServer {
     /// Serves phones on the network.
     pub(crate) async fn open(
-        bound: Place,
+        bound: PageListener,
         plug_and_play: bool,
         service: Arc<ProvisioningService>,
     ) -> std::io::Result<Self> {
@@ -165,7 +165,9 @@ mod tests {
             names: CertificateNames::default(),
         };
         let config = server(&source).unwrap();
-        let bound = Place::on_network(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let bound = PageListener::on_network(([127, 0, 0, 1], 0).into())
+            .await
+            .unwrap();
         let address = bound.address();
         let routes = Router::new().route("/", get(async || "well"));
         let _page = bound.serve_secured(routes, config);

@@ -1,13 +1,12 @@
-//! The door: so many visitors at a time, so many of them from one house, and none that only stands there. A connection that moves
-//! nothing for half a minute while something is expected of its peer is closed, be it a request sent byte by byte, an answer that
-//! nobody takes, or a TLS greeting that does not come.
+//! The connections of an HTTP server: so many at a time, so many of them from one source, and none that only stays open. A connection
+//! that moves nothing for half a minute while something is expected of its peer is closed, be it a request sent byte by byte, an answer
+//! that is not read, or a TLS handshake that does not come.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,149 +17,92 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::forwarded::Proxies;
-use crate::limits::House;
+use crate::limits::{ConnectionLimiter, ConnectionPermit, SourcePrefix};
 
-/// Connections at a time, below the usual limit of 1 024 open files. More wait in the system's queue.
-const MAX_VISITORS: usize = 900;
+/// Connections at a time, below the usual limit of 1,024 open files. More wait in the system's queue.
+const MAX_CONNECTIONS: usize = 900;
 
-/// Connections from one house at a time; more are closed at once. A proxy of ours is no house.
-const MAX_OF_A_HOUSE: usize = 100;
+/// Connections from one source at a time; more are closed at once. Trusted proxies have no such limit.
+const MAX_OF_SOURCE: usize = 100;
 
 /// An idle connection ends with it; and from a request's first byte on, all of it must arrive and be answered in it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A listener that lets a bounded number in.
-#[derive(Debug)]
-pub struct Door {
+/// A listener that accepts a bounded number of connections.
+pub(crate) struct LimitedListener {
     listener: TcpListener,
-    seats: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     proxies: Proxies,
-    inside: Arc<Inside>,
+    limiter: Arc<ConnectionLimiter>,
 }
 
-impl Door {
-    /// Lets visitors of this listener in.
-    pub fn new(listener: TcpListener, proxies: Proxies) -> Self {
+impl LimitedListener {
+    pub(crate) fn new(listener: TcpListener, proxies: Proxies) -> Self {
         Self {
             listener,
-            seats: Arc::new(Semaphore::new(MAX_VISITORS)),
+            slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             proxies,
-            inside: Arc::default(),
+            limiter: ConnectionLimiter::new(MAX_OF_SOURCE),
         }
     }
 
-    /// The next connection, and who is at its other end.
-    pub async fn next(&mut self) -> (Visitor, IpAddr) {
+    /// The next connection, and the address of its peer.
+    pub(crate) async fn accept(&mut self) -> (TimedStream, IpAddr) {
         loop {
-            let seat = Arc::clone(&self.seats)
+            let slot = Arc::clone(&self.slots)
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
+            // axum's listener waits when the system has no handle left, and goes on.
             let (stream, peer) = Listener::accept(&mut self.listener).await;
             let peer = peer.ip().to_canonical();
-            let house = (!self.proxies.trust(peer)).then(|| House::from(peer));
-            if let Some(place) = Inside::enter(&self.inside, house) {
-                return (Visitor::new(stream, (seat, place)), peer);
+            let source = (!self.proxies.trust(peer)).then(|| SourcePrefix::from(peer));
+            if let Some(permit) = self.limiter.enter(source) {
+                return (TimedStream::new(stream, (slot, permit)), peer);
             }
         }
     }
 }
 
-/// For axum's own serving, as the page for monitors has it.
-impl Listener for Door {
-    type Io = Visitor;
-    type Addr = IpAddr;
-
-    async fn accept(&mut self) -> (Visitor, IpAddr) {
-        self.next().await
-    }
-
-    fn local_addr(&self) -> io::Result<IpAddr> {
-        Ok(self.listener.local_addr()?.ip())
-    }
-}
-
-/// Who is inside, by house. As many entries as there are visitors at most.
-#[derive(Debug, Default)]
-struct Inside(Mutex<BTreeMap<House, usize>>);
-
-impl Inside {
-    fn enter(inside: &Arc<Self>, house: Option<House>) -> Option<Place> {
-        if let Some(house) = house {
-            let mut visitors = inside.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = visitors.entry(house).or_default();
-            if *count >= MAX_OF_A_HOUSE {
-                return None;
-            }
-            *count += 1;
-        }
-        Some(Place {
-            inside: Arc::clone(inside),
-            house,
-        })
-    }
-}
-
-/// Counted as inside until it is dropped.
-#[derive(Debug)]
-struct Place {
-    inside: Arc<Inside>,
-    house: Option<House>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Some(house) = self.house else { return };
-        let mut visitors = self.inside.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = visitors.get_mut(&house) {
-            *count -= 1;
-            if *count == 0 {
-                visitors.remove(&house);
-            }
-        }
-    }
-}
-
-/// A connection, with its seat and the time that it has left.
-#[derive(Debug)]
-pub struct Visitor {
+/// A connection with the time that it has left. It holds its place among the connections until it is dropped.
+pub(crate) struct TimedStream {
     stream: TcpStream,
-    patience: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
     /// Nothing has come since the last answer, or the beginning.
     idle: bool,
-    _seat: (OwnedSemaphorePermit, Place),
+    _permits: (OwnedSemaphorePermit, ConnectionPermit),
 }
 
-impl Visitor {
-    fn new(stream: TcpStream, seat: (OwnedSemaphorePermit, Place)) -> Self {
-        // An answer is written whole; that a small one is sent late is all that can go wrong here.
-        drop(stream.set_nodelay(true));
+impl TimedStream {
+    fn new(stream: TcpStream, permits: (OwnedSemaphorePermit, ConnectionPermit)) -> Self {
+        // An answer is written whole; without the option, a small one is sent later, and nothing else goes wrong.
+        stream.set_nodelay(true).ok();
         Self {
             stream,
-            patience: Box::pin(sleep(PATIENCE)),
+            deadline: Box::pin(sleep(IDLE_TIMEOUT)),
             idle: true,
-            _seat: seat,
+            _permits: permits,
         }
     }
 
-    fn be_patient_again(&mut self) {
-        self.patience.as_mut().reset(Instant::now() + PATIENCE);
+    fn extend_deadline(&mut self) {
+        self.deadline.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
     }
 
-    /// What the stream says, unless it says nothing and the time is up.
-    fn or_time_up<T>(
+    /// The result of the stream, unless it has none and the time is up.
+    fn or_timed_out<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        if polled.is_pending() && self.patience.as_mut().poll(context).is_ready() {
+        if polled.is_pending() && self.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled
     }
 }
 
-impl AsyncRead for Visitor {
+impl AsyncRead for TimedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -168,14 +110,14 @@ impl AsyncRead for Visitor {
     ) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if polled.is_ready() && self.idle {
-            self.be_patient_again();
+            self.extend_deadline();
             self.idle = false;
         }
-        self.or_time_up(context, polled)
+        self.or_timed_out(context, polled)
     }
 }
 
-impl AsyncWrite for Visitor {
+impl AsyncWrite for TimedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -183,10 +125,10 @@ impl AsyncWrite for Visitor {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if polled.is_ready() {
-            self.be_patient_again();
+            self.extend_deadline();
             self.idle = true;
         }
-        self.or_time_up(context, polled)
+        self.or_timed_out(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -195,27 +137,5 @@ impl AsyncWrite for Visitor {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_house_has_so_many_inside_and_a_proxy_as_many_as_come() {
-        let inside = Arc::<Inside>::default();
-        let house = |text: &str| Some(House::from(text.parse::<IpAddr>().unwrap()));
-        let mut places: Vec<Place> = (0..MAX_OF_A_HOUSE)
-            .map_while(|_| Inside::enter(&inside, house("192.0.2.1")))
-            .collect();
-        assert_eq!(places.len(), MAX_OF_A_HOUSE);
-        assert!(Inside::enter(&inside, house("192.0.2.1")).is_none());
-        assert!(Inside::enter(&inside, house("192.0.2.2")).is_some());
-        assert!(Inside::enter(&inside, None).is_some());
-        places.pop();
-        assert!(Inside::enter(&inside, house("192.0.2.1")).is_some());
-        places.clear();
-        assert!(inside.0.lock().unwrap().is_empty());
     }
 }

@@ -5,8 +5,9 @@
 //! each program says for itself.
 
 pub mod clock;
-pub mod connections;
+mod connections;
 pub mod forwarded;
+pub mod http_server;
 pub mod limits;
 pub mod log;
 pub mod man;
@@ -14,4 +15,3 @@ pub mod metrics;
 pub mod notify;
 pub mod page;
 pub mod tls;
-mod tls_listener;

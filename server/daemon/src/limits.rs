@@ -1,11 +1,14 @@
-//! How often one house, or one kind of activation code, may ask: a token bucket each, kept as the moment at which it is full again
-//! (the generic cell rate algorithm of ITU-T I.371). A full bucket needs no memory, and a table of buckets has a fixed size: when
-//! it is full, the bucket that lacks least is forgotten, and its owner begins anew. Told the time; it has no clock and keeps no list
+//! How much one source may ask for: requests per time ([`RateLimiter`]) and connections at a time ([`ConnectionLimiter`]).
+//!
+//! A rate is a token bucket, kept as the moment at which it is full again (the generic cell rate algorithm of ITU-T I.371). A full bucket
+//! needs no memory, and a table of buckets has a fixed size: when it is full, the bucket that lacks least is forgotten, and its owner
+//! begins anew, so that a flood of new sources frees no source that is refused. Told the time; nothing here has a clock, or keeps a list
 //! of who asked for what.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Buckets that are looked at per request to forget those that are full again. More than one, so that the table empties.
@@ -22,7 +25,7 @@ impl Rate {
     /// The largest figure that a rate is made of.
     pub const MAX: u32 = 1_000_000;
 
-    /// `burst` at once, and one more per `interval`. Nothing at all is no rate: 0 counts as 1.
+    /// `burst` at once, and one more per `interval`. A rate of nothing is none: 0 counts as 1.
     #[must_use]
     pub const fn new(burst: u32, interval: Duration) -> Self {
         let burst = if burst == 0 { 1 } else { burst };
@@ -36,18 +39,40 @@ impl Rate {
         (count <= Self::MAX).then_some(Self::new(count, interval))
     }
 
-    /// How long an empty bucket takes to be full.
-    fn depth(self) -> Duration {
-        self.interval.saturating_mul(self.burst)
+    /// Takes one from the bucket that is full at `full`; `None` is full already. Returns when the bucket is full then.
+    fn take(self, full: Option<Instant>, now: Instant) -> Result<Instant, TooOften> {
+        let full = full.map_or(now, |full| full.max(now)) + self.interval;
+        let depth = self.interval.saturating_mul(self.burst);
+        let wait = (full - now).saturating_sub(depth);
+        if wait.is_zero() {
+            Ok(full)
+        } else {
+            Err(TooOften(wait))
+        }
     }
 }
 
-/// How long to wait before asking again is of use.
+/// A refusal, with the time after which asking again is of use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooOften(pub Duration);
 
+/// The bucket of one source, where its owner keeps it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bucket(Option<Instant>);
+
+impl Bucket {
+    /// Takes one. A refusal takes nothing, so that asking on does not make the wait longer.
+    ///
+    /// # Errors
+    /// [`TooOften`].
+    pub fn take(&mut self, rate: Rate, now: Instant) -> Result<(), TooOften> {
+        self.0 = Some(rate.take(self.0, now)?);
+        Ok(())
+    }
+}
+
 /// Buckets of one rate, one for each key, at most `capacity` of them.
-pub struct Meter<K> {
+pub struct RateLimiter<K> {
     rate: Rate,
     capacity: usize,
     /// When each bucket that lacks something is full again.
@@ -56,7 +81,7 @@ pub struct Meter<K> {
     order: BTreeSet<(Instant, K)>,
 }
 
-impl<K: Ord + Copy> Meter<K> {
+impl<K: Ord + Copy> RateLimiter<K> {
     /// All buckets full, and room for `capacity`, at least one.
     #[must_use]
     pub fn new(rate: Rate, capacity: usize) -> Self {
@@ -71,15 +96,11 @@ impl<K: Ord + Copy> Meter<K> {
     /// Takes one from the key's bucket. A refusal takes nothing, so that asking on does not make the wait longer.
     ///
     /// # Errors
-    /// [`TooOften`], with the time until there is one to take.
+    /// [`TooOften`].
     pub fn take(&mut self, key: K, now: Instant) -> Result<(), TooOften> {
         self.forget_full(now);
         let known = self.full.get(&key).copied();
-        let full = known.map_or(now, |full| full.max(now)) + self.rate.interval;
-        let wait = (full - now).saturating_sub(self.rate.depth());
-        if !wait.is_zero() {
-            return Err(TooOften(wait));
-        }
+        let full = self.rate.take(known, now)?;
         match known {
             Some(before) => drop(self.order.remove(&(before, key))),
             None if self.full.len() >= self.capacity => self.forget_first(),
@@ -88,18 +109,6 @@ impl<K: Ord + Copy> Meter<K> {
         self.full.insert(key, full);
         self.order.insert((full, key));
         Ok(())
-    }
-
-    /// Buckets that are not full, as far as anybody looked.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.full.len()
-    }
-
-    /// Whether nobody lacks anything.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.full.is_empty()
     }
 
     fn forget_full(&mut self, now: Instant) {
@@ -118,41 +127,100 @@ impl<K: Ord + Copy> Meter<K> {
     }
 }
 
-impl<K> fmt::Debug for Meter<K> {
+impl<K> fmt::Debug for RateLimiter<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meter")
+        f.debug_struct("RateLimiter")
             .field("rate", &self.rate)
             .field("len", &self.full.len())
             .finish_non_exhaustive()
     }
 }
 
-/// Where a request comes from, as far as limits tell one place from another: an IPv4 address, or the /64 that one subscriber of
-/// IPv6 has at least (RFC 6177 section 2).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct House(Place);
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
-    V4(Ipv4Addr),
-    V6([u16; 4]),
+/// Connections at a time, by source. As many entries as there are connections at most.
+#[derive(Debug)]
+pub struct ConnectionLimiter {
+    per_source: usize,
+    open: Mutex<BTreeMap<SourcePrefix, usize>>,
 }
 
-impl From<IpAddr> for House {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(Place::V4(address)),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self(Place::V6([a, b, c, d]))
+impl ConnectionLimiter {
+    /// So many connections for each source.
+    #[must_use]
+    pub fn new(per_source: usize) -> Arc<Self> {
+        Arc::new(Self {
+            per_source,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Counts a connection until the permit is dropped. `None` if the source has all of its own; `source: None` is not limited.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, source: Option<SourcePrefix>) -> Option<ConnectionPermit> {
+        if let Some(source) = source {
+            let mut open = self.open();
+            let count = open.entry(source).or_default();
+            if *count >= self.per_source {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(ConnectionPermit {
+            limiter: Arc::clone(self),
+            source,
+        })
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<SourcePrefix, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A counted connection.
+#[derive(Debug)]
+pub struct ConnectionPermit {
+    limiter: Arc<ConnectionLimiter>,
+    source: Option<SourcePrefix>,
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        let Some(source) = self.source else { return };
+        let mut open = self.limiter.open();
+        if let Some(count) = open.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&source);
             }
         }
     }
 }
 
-impl fmt::Debug for House {
+/// Where a request comes from, as far as limits tell one source from another: an IPv4 address, or the /64 that one customer of an
+/// IPv6 network has at least (RFC 6177 section 2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourcePrefix(Prefix);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Prefix {
+    V4(Ipv4Addr),
+    V6([u16; 4]),
+}
+
+impl From<IpAddr> for SourcePrefix {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(Prefix::V4(address)),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(Prefix::V6([a, b, c, d]))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SourcePrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("House(..)")
+        f.write_str("SourcePrefix(..)")
     }
 }
 
@@ -164,8 +232,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn meter() -> Meter<u32> {
-        Meter::new(Rate::new(3, SECOND), 100)
+    fn meter() -> RateLimiter<u32> {
+        RateLimiter::new(Rate::new(3, SECOND), 100)
     }
 
     #[test]
@@ -205,20 +273,20 @@ mod tests {
         for key in 0..100 {
             meter.take(key, now).unwrap();
         }
-        assert_eq!(meter.len(), 100);
+        assert_eq!(meter.full.len(), 100);
         for key in 0..30 {
             meter.take(1000 + key, now + SECOND).unwrap();
         }
-        assert!(meter.len() <= 31, "{meter:?}");
+        assert!(meter.full.len() <= 31, "{meter:?}");
     }
 
     #[test]
-    fn a_full_table_forgets_whoever_lacks_least() {
+    fn a_full_table_forgets_who_lacks_least() {
         let now = Instant::now();
-        let mut meter = Meter::new(Rate::new(2, SECOND), 2);
+        let mut meter = RateLimiter::new(Rate::new(2, SECOND), 2);
         assert!(meter.take(1, now).is_ok() && meter.take(1, now).is_ok());
         assert!(meter.take(2, now).is_ok() && meter.take(3, now).is_ok());
-        assert_eq!(meter.len(), 2);
+        assert_eq!(meter.full.len(), 2);
         assert!(meter.take(1, now).is_err(), "the greedy one is remembered");
     }
 
@@ -235,18 +303,35 @@ mod tests {
 
     #[test]
     fn a_house_is_an_ipv4_address_or_a_64_of_ipv6() {
-        let house = |text: &str| House::from(text.parse::<IpAddr>().unwrap());
-        assert!(house("192.0.2.1") != house("192.0.2.2"));
-        assert!(house("192.0.2.1") == house("::ffff:192.0.2.1"));
-        assert!(house("2001:db8::1") == house("2001:db8::ffff:0:0:2"));
-        assert!(house("2001:db8::1") != house("2001:db8:0:1::1"));
-        assert_eq!(format!("{:?}", house("192.0.2.1")), "House(..)");
+        let prefix = |text: &str| SourcePrefix::from(text.parse::<IpAddr>().unwrap());
+        assert!(prefix("192.0.2.1") != prefix("192.0.2.2"));
+        assert!(prefix("192.0.2.1") == prefix("::ffff:192.0.2.1"));
+        assert!(prefix("2001:db8::1") == prefix("2001:db8::ffff:0:0:2"));
+        assert!(prefix("2001:db8::1") != prefix("2001:db8:0:1::1"));
+        assert_eq!(format!("{:?}", prefix("192.0.2.1")), "SourcePrefix(..)");
+    }
+
+    #[test]
+    fn a_source_has_so_many_connections_and_who_is_not_limited_has_as_many_as_come() {
+        let limiter = ConnectionLimiter::new(100);
+        let source = |text: &str| Some(SourcePrefix::from(text.parse::<IpAddr>().unwrap()));
+        let mut permits: Vec<ConnectionPermit> = (0..100)
+            .map_while(|_| limiter.enter(source("192.0.2.1")))
+            .collect();
+        assert_eq!(permits.len(), 100);
+        assert!(limiter.enter(source("192.0.2.1")).is_none());
+        assert!(limiter.enter(source("192.0.2.2")).is_some());
+        assert!(limiter.enter(None).is_some());
+        permits.pop();
+        assert!(limiter.enter(source("192.0.2.1")).is_some());
+        permits.clear();
+        assert!(limiter.open().is_empty());
     }
 
     proptest! {
         #[test]
-        fn nobody_gets_more_than_the_rate(steps in proptest::collection::vec((0_u32..3, 0_u64..3_000), 1..200)) {
-            let (mut meter, start) = (Meter::new(Rate::new(3, SECOND), 3), Instant::now());
+        fn no_key_gets_more_than_the_rate(steps in proptest::collection::vec((0_u32..3, 0_u64..3_000), 1..200)) {
+            let (mut meter, start) = (RateLimiter::new(Rate::new(3, SECOND), 3), Instant::now());
             let (mut now, mut passed) = (start, 0);
             for (key, pause) in steps {
                 now += Duration::from_millis(pause);
@@ -257,12 +342,12 @@ mod tests {
 
         #[test]
         fn the_table_keeps_its_size(steps in proptest::collection::vec((any::<u32>(), 0_u64..500), 1..300)) {
-            let (mut meter, mut now) = (Meter::new(Rate::new(3, SECOND), 5), Instant::now());
+            let (mut meter, mut now) = (RateLimiter::new(Rate::new(3, SECOND), 5), Instant::now());
             for (key, pause) in steps {
                 now += Duration::from_millis(pause);
                 let _ = meter.take(key, now);
-                prop_assert!(meter.len() <= 5);
-                prop_assert_eq!(meter.full.len(), meter.order.len());
+                prop_assert!(meter.full.len() <= 5);
+                prop_assert_eq!(meter.full.full.len(), meter.order.full.len());
             }
         }
     }

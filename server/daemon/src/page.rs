@@ -15,12 +15,11 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::connections::Door;
 use crate::forwarded::Proxies;
-use crate::tls_listener::Secured;
+use crate::http_server::{self, Tls};
 
 /// The largest request. Nothing large is ever sent here.
 const MAX_BODY: usize = 16 * 1024;
@@ -45,11 +44,12 @@ pub enum PageError {
     },
 }
 
-/// An open page. Dropping it closes it.
+/// An open page. Dropping it closes it; requests under way are answered.
 #[derive(Debug)]
 pub struct Page {
     address: SocketAddr,
-    serving: JoinHandle<()>,
+    /// The server ends when this is dropped.
+    _stop: oneshot::Sender<()>,
 }
 
 impl Page {
@@ -61,56 +61,53 @@ impl Page {
         Ok(Self::bind(address).await?.serve(routes))
     }
 
-    /// Takes the place of a page whose routes must know where it is.
+    /// Binds the address of a page whose routes must know it.
     ///
     /// # Errors
     /// [`PageError`].
-    pub async fn bind(address: SocketAddr) -> Result<Place, PageError> {
+    pub async fn bind(address: SocketAddr) -> Result<PageListener, PageError> {
         if !address.ip().is_loopback() {
             return Err(PageError::NotLoopback(address));
         }
-        let failed = |cause| PageError::Listen { address, cause };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Place {
-            is_here: true,
-            address,
-            listener,
-        })
+        PageListener::bind(address, true).await
     }
 
-    /// Where it is.
+    /// The address at which it is served.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// A place at which a page can be served.
+/// A bound address at which a page can be served.
 #[derive(Debug)]
-pub struct Place {
+pub struct PageListener {
     /// Whether only this machine is served.
-    is_here: bool,
+    is_local: bool,
     address: SocketAddr,
     listener: TcpListener,
 }
 
-impl Place {
-    /// A place that other machines of a network reach: for what is meant for them. Its routes decide who gets what.
+impl PageListener {
+    /// An address that other machines of a network reach, for what is meant for them. The routes decide who gets what.
     ///
     /// # Errors
     /// [`PageError::Listen`].
     pub async fn on_network(address: SocketAddr) -> Result<Self, PageError> {
+        Self::bind(address, false).await
+    }
+
+    async fn bind(address: SocketAddr, is_local: bool) -> Result<Self, PageError> {
         let failed = |cause| PageError::Listen { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         Ok(Self {
-            is_here: false,
+            is_local,
             address: listener.local_addr().map_err(failed)?,
             listener,
         })
     }
 
-    /// Where it is.
+    /// The address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -119,38 +116,36 @@ impl Place {
     /// Serves a page here.
     #[must_use]
     pub fn serve(self, routes: Router) -> Page {
-        let (address, routes) = (self.address, self.limited(routes));
-        let door = Door::new(self.listener, Proxies::default());
-        // It never ends by itself: a connection that cannot be accepted is tried again.
-        let serving = tokio::spawn(async move { drop(axum::serve(door, routes).await) });
-        Page { address, serving }
+        self.serve_with(routes, Tls::Off)
     }
 
-    /// Serves a page here to those who speak TLS, and to nobody else.
+    /// Serves a page here over TLS, and over nothing else.
     #[must_use]
     pub fn serve_secured(self, routes: Router, config: Arc<ServerConfig>) -> Page {
-        let (address, routes) = (self.address, self.limited(routes));
-        let door = Door::new(self.listener, Proxies::default());
-        let door = Secured::new(door, address, config);
-        let serving = tokio::spawn(async move { drop(axum::serve(door, routes).await) });
-        Page { address, serving }
+        self.serve_with(routes, Tls::Fixed(config))
     }
 
-    fn limited(&self, routes: Router) -> Router {
+    fn serve_with(self, routes: Router, tls: Tls) -> Page {
         let routes = routes
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(middleware::from_fn(in_time));
-        if self.is_here {
-            routes.layer(middleware::from_fn(from_here))
+        let routes = if self.is_local {
+            routes.layer(middleware::from_fn(from_this_machine))
         } else {
             routes
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(http_server::serve(
+            self.listener,
+            Proxies::default(),
+            routes,
+            tls,
+            async move { drop(stopped.await) },
+        ));
+        Page {
+            address: self.address,
+            _stop: stop,
         }
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
@@ -159,12 +154,12 @@ async fn in_time(request: Request, next: Next) -> Response {
     served.unwrap_or_else(|_| StatusCode::GATEWAY_TIMEOUT.into_response())
 }
 
-async fn from_here(request: Request, next: Next) -> Response {
+async fn from_this_machine(request: Request, next: Next) -> Response {
     let host = request
         .headers()
         .get(HOST)
         .and_then(|host| host.to_str().ok());
-    if host.is_some_and(is_here) {
+    if host.is_some_and(is_this_machine) {
         next.run(request).await
     } else {
         StatusCode::MISDIRECTED_REQUEST.into_response()
@@ -172,7 +167,7 @@ async fn from_here(request: Request, next: Next) -> Response {
 }
 
 /// Whether a `Host` (RFC 9110 section 7.2) is this machine: a loopback address or `localhost`, with or without a port.
-fn is_here(host: &str) -> bool {
+fn is_this_machine(host: &str) -> bool {
     let Ok(uri) = format!("http://{host}/").parse::<Uri>() else {
         return false;
     };
@@ -205,14 +200,14 @@ mod tests {
         let page = Page::open(([127, 0, 0, 1], 0).into(), routes)
             .await
             .unwrap();
-        for here in [
+        for local in [
             "127.0.0.1",
             "127.0.0.1:9000",
             "localhost:1",
             "LocalHost",
             "[::1]:80",
         ] {
-            assert_eq!(status(&page, here).await, "200", "{here}");
+            assert_eq!(status(&page, local).await, "200", "{local}");
         }
         for stranger in [
             "evil.example",

@@ -1,4 +1,4 @@
-//! The pace: how much one house may ask, before anything of a request but its head is read, and how often codes that begin alike may
+//! The pace: how much one source may ask, before anything of a request but its head is read, and how often codes that begin alike may
 //! be tried. What is refused is refused by where it comes from, never by what it asks, so that it tells nothing about a number.
 
 use std::net::IpAddr;
@@ -12,15 +12,15 @@ use axum::response::{IntoResponse, Response};
 use ringfence_book::code::CodePrefix;
 use ringfence_daemon::clock::now;
 use ringfence_daemon::forwarded::Proxies;
-use ringfence_daemon::limits::{House, Meter, Rate, TooOften};
+use ringfence_daemon::http_server::Peer;
+use ringfence_daemon::limits::{Rate, RateLimiter, SourcePrefix, TooOften};
 
 use super::Shared;
 use super::failure::Failure;
-use super::visits::Peer;
 use crate::config::Limits;
 
-/// Houses that are remembered, for each kind of request: 8 MB at most.
-const MAX_HOUSES: usize = 65_536;
+/// Sources that are remembered, for each kind of request: 8 MB at most.
+const MAX_SOURCES: usize = 65_536;
 
 /// Prefixes that are remembered, 2 MB at most.
 const MAX_PREFIXES: usize = 16_384;
@@ -31,25 +31,25 @@ const TRIES_OF_A_CODE: Rate = Rate::new(20, Duration::from_secs(60));
 /// All meters. Without one there is no limit.
 pub(crate) struct Pace {
     proxies: Proxies,
-    reads: Option<Mutex<Meter<House>>>,
-    asks: Option<Mutex<Meter<House>>>,
-    codes: Mutex<Meter<CodePrefix>>,
+    reads: Option<Mutex<RateLimiter<SourcePrefix>>>,
+    asks: Option<Mutex<RateLimiter<SourcePrefix>>>,
+    codes: Mutex<RateLimiter<CodePrefix>>,
 }
 
 impl Pace {
     pub(crate) fn new(limits: Limits, proxies: Proxies) -> Self {
-        let of_houses = |per_minute| {
-            Rate::per_minute(per_minute).map(|rate| Mutex::new(Meter::new(rate, MAX_HOUSES)))
+        let of_sources = |per_minute| {
+            Rate::per_minute(per_minute).map(|rate| Mutex::new(RateLimiter::new(rate, MAX_SOURCES)))
         };
         Self {
             proxies,
-            reads: of_houses(limits.reads_per_minute),
-            asks: of_houses(limits.asks_per_minute),
-            codes: Mutex::new(Meter::new(TRIES_OF_A_CODE, MAX_PREFIXES)),
+            reads: of_sources(limits.reads_per_minute),
+            asks: of_sources(limits.asks_per_minute),
+            codes: Mutex::new(RateLimiter::new(TRIES_OF_A_CODE, MAX_PREFIXES)),
         }
     }
 
-    pub(super) fn proxies(&self) -> &Proxies {
+    pub(crate) fn proxies(&self) -> &Proxies {
         &self.proxies
     }
 
@@ -62,12 +62,12 @@ impl Pace {
         let reads = method == Method::GET || method == Method::HEAD;
         let meter = if reads { &self.reads } else { &self.asks };
         let Some(meter) = meter else { return Ok(()) };
-        let house = House::from(self.proxies.visitor(peer, headers));
-        take(meter, house, now())
+        let source = SourcePrefix::from(self.proxies.visitor(peer, headers));
+        take(meter, source, now())
     }
 }
 
-fn take<K: Ord + Copy>(meter: &Mutex<Meter<K>>, key: K, now: Instant) -> Result<(), Failure> {
+fn take<K: Ord + Copy>(meter: &Mutex<RateLimiter<K>>, key: K, now: Instant) -> Result<(), Failure> {
     let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
     meter
         .take(key, now)

@@ -2,11 +2,11 @@
 //! 20000 to 29999), and keeps notes, one regular kind (1000 to 9999), both of the size that a sealed envelope has. Anything else is
 //! refused.
 
-mod hall;
-mod ring;
-mod session;
-mod shelf;
-mod visits;
+mod admission;
+mod connection;
+mod event_check;
+mod note_store;
+mod server;
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use self::hall::Hall;
+use self::server::RelayState;
 
 /// How much a relay carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl EmbeddedRelay {
         let listener = TcpListener::bind(plan.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(hall::open(Hall::new(plan), listener, stopped));
+        tokio::spawn(server::run(RelayState::new(plan), listener, stopped));
         Ok(Self { address, stop })
     }
 

@@ -15,7 +15,7 @@ const BUCKETS: usize = 256;
 
 /// Why an event or a filter is not for this relay. The text is what the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotARing {
+pub(super) enum EventError {
     #[error("this relay carries sealed rings and notes, nothing else")]
     Kind,
     #[error("a ring's content is one envelope")]
@@ -26,8 +26,8 @@ pub(super) enum NotARing {
     Time,
     #[error("this event has ended, or ends too late")]
     Expiry,
-    #[error("the stamp is worth too little")]
-    Stamp,
+    #[error("the proof of work is too small")]
+    Work,
     #[error("a subscription here names the kind of rings or of notes, and buckets at most")]
     Filter,
 }
@@ -42,22 +42,22 @@ pub(super) enum Carried {
 }
 
 /// Looks at an event whose id and signature are not checked yet: this costs less.
-pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Carried, NotARing> {
+pub(super) fn check_event(event: &Event, work_bits: u8, unix: u64) -> Result<Carried, EventError> {
     let longest = match event.kind.as_u16() {
         RING_KIND => MAX_RING_LIFE,
         NOTE_KIND => MAX_NOTE_LIFE,
-        _ => return Err(NotARing::Kind),
+        _ => return Err(EventError::Kind),
     };
     if event.created_at.as_secs().abs_diff(unix) > MAX_SKEW {
-        return Err(NotARing::Time);
+        return Err(EventError::Time);
     }
-    let tags = EventTags::read(event.tags.iter().map(Tag::as_slice)).ok_or(NotARing::Tags)?;
+    let tags = EventTags::read(event.tags.iter().map(Tag::as_slice)).ok_or(EventError::Tags)?;
     let end = tags.expiration;
     if end <= unix || end > unix + longest {
-        return Err(NotARing::Expiry);
+        return Err(EventError::Expiry);
     }
     if !proof_of_work::check(event.pubkey.as_bytes(), tags.work_nonce, work_bits, unix) {
-        return Err(NotARing::Stamp);
+        return Err(EventError::Work);
     }
     let content = (event.content.len() == CONTENT_CHARS).then(|| STANDARD.decode(&event.content));
     match content {
@@ -69,12 +69,12 @@ pub(super) fn judge_event(event: &Event, work_bits: u8, unix: u64) -> Result<Car
                 Carried::Ring
             })
         }
-        _ => Err(NotARing::Content),
+        _ => Err(EventError::Content),
     }
 }
 
 /// Looks at a filter: rings or notes, of some buckets or of all, from some time on. There is nothing else to ask for.
-pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
+pub(super) fn check_filter(filter: &Filter) -> Result<(), EventError> {
     let rings = filter
         .kinds
         .as_ref()
@@ -84,11 +84,11 @@ pub(super) fn judge_filter(filter: &Filter) -> Result<(), NotARing> {
         .generic_tags
         .iter()
         .all(|(tag, values)| *tag == bucket_tag && values.len() <= BUCKETS);
-    let nobody = filter.ids.is_none() && filter.authors.is_none() && filter.search.is_none();
-    if rings && buckets && nobody {
+    let no_authors = filter.ids.is_none() && filter.authors.is_none() && filter.search.is_none();
+    if rings && buckets && no_authors {
         Ok(())
     } else {
-        Err(NotARing::Filter)
+        Err(EventError::Filter)
     }
 }
 
@@ -127,42 +127,45 @@ mod tests {
             }
         }
 
-        fn judge(&self, bits: u8) -> Result<Carried, NotARing> {
+        fn check(&self, bits: u8) -> Result<Carried, EventError> {
             let tags = self.tags.iter().map(|tag| Tag::parse(tag).unwrap());
             let event = EventBuilder::new(Kind::from(self.kind), self.content.clone())
                 .tags(tags)
                 .custom_created_at(Timestamp::from(self.created))
                 .sign_with_keys(&Keys::generate())
                 .unwrap();
-            judge_event(&event, bits, NOW)
+            check_event(&event, bits, NOW)
         }
 
-        fn with(change: impl FnOnce(&mut Self)) -> Result<Carried, NotARing> {
+        fn with(change: impl FnOnce(&mut Self)) -> Result<Carried, EventError> {
             let mut draft = Self::ring();
             change(&mut draft);
-            draft.judge(0)
+            draft.check(0)
         }
     }
 
     #[test]
     fn a_ring_passes_and_each_thing_wrong_is_named() {
-        assert_eq!(Draft::ring().judge(0), Ok(Carried::Ring));
-        assert_eq!(Draft::ring().judge(28), Err(NotARing::Stamp));
-        assert_eq!(Draft::with(|d| d.kind = 1), Err(NotARing::Kind));
+        assert_eq!(Draft::ring().check(0), Ok(Carried::Ring));
+        assert_eq!(Draft::ring().check(28), Err(EventError::Work));
+        assert_eq!(Draft::with(|d| d.kind = 1), Err(EventError::Kind));
         for content in [
             STANDARD.encode([9; ENVELOPE_BYTES - 1]),
             STANDARD.encode([9; ENVELOPE_BYTES + 1]),
             format!("{}!", &STANDARD.encode([9; ENVELOPE_BYTES])[1..]),
             "A".repeat(CONTENT_CHARS),
         ] {
-            assert_eq!(Draft::with(|d| d.content = content), Err(NotARing::Content));
+            assert_eq!(
+                Draft::with(|d| d.content = content),
+                Err(EventError::Content)
+            );
         }
         for created in [NOW - 91, NOW + 91] {
-            assert_eq!(Draft::with(|d| d.created = created), Err(NotARing::Time));
+            assert_eq!(Draft::with(|d| d.created = created), Err(EventError::Time));
         }
         for end in [NOW, NOW + 601] {
             let tag = vec!["expiration".to_owned(), end.to_string()];
-            assert_eq!(Draft::with(|d| d.tags[2] = tag), Err(NotARing::Expiry));
+            assert_eq!(Draft::with(|d| d.tags[2] = tag), Err(EventError::Expiry));
         }
     }
 
@@ -177,10 +180,10 @@ mod tests {
             })
         };
         assert_eq!(note(week), Ok(Carried::Note(week)));
-        assert_eq!(note(week + 200), Err(NotARing::Expiry));
+        assert_eq!(note(week + 200), Err(EventError::Expiry));
         assert_eq!(
             Draft::with(|d| d.tags[2] = tag(week)),
-            Err(NotARing::Expiry)
+            Err(EventError::Expiry)
         );
     }
 
@@ -197,7 +200,7 @@ mod tests {
             |d| d.tags[2].push("more".into()),
         ];
         for (index, change) in wrong.into_iter().enumerate() {
-            assert_eq!(Draft::with(change), Err(NotARing::Tags), "{index}");
+            assert_eq!(Draft::with(change), Err(EventError::Tags), "{index}");
         }
     }
 
@@ -205,11 +208,11 @@ mod tests {
     fn only_rings_can_be_asked_for() {
         let rings = || Filter::new().kind(Kind::from(RING_KIND));
         let keys = Keys::generate();
-        assert_eq!(judge_filter(&rings()), Ok(()));
+        assert_eq!(check_filter(&rings()), Ok(()));
         let good = rings().hashtag("rf1-3-0005").since(Timestamp::from(NOW));
-        assert_eq!(judge_filter(&good), Ok(()));
+        assert_eq!(check_filter(&good), Ok(()));
         let notes = Filter::new().kind(Kind::from(NOTE_KIND));
-        assert_eq!(judge_filter(&notes), Ok(()));
+        assert_eq!(check_filter(&notes), Ok(()));
         for bad in [
             Filter::new(),
             Filter::new().kind(Kind::from(1)),
@@ -219,7 +222,7 @@ mod tests {
             rings().search("a"),
             rings().hashtags((0..=BUCKETS).map(|bucket| format!("rf1-16-{bucket:04x}"))),
         ] {
-            assert_eq!(judge_filter(&bad), Err(NotARing::Filter), "{bad:?}");
+            assert_eq!(check_filter(&bad), Err(EventError::Filter), "{bad:?}");
         }
     }
 }

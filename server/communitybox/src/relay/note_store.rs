@@ -1,6 +1,6 @@
 //! Notes that wait for engines that are off (NIP-01 regular events, NIP-40 expiry): in memory, so a restart of the relay loses them.
 //!
-//! When it is full, new notes are refused, and their senders are told so; none that was taken is dropped before its time. One address
+//! When it is full, new notes are refused, and their senders are told so; none that was taken is dropped before its time. One source
 //! may fill a part of it only. Told the time; it has no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,63 +9,69 @@ use std::sync::Arc;
 
 use nostr::filter::MatchEventOptions;
 use nostr::{Event, EventId, Filter};
+use ringfence_daemon::limits::SourcePrefix;
 
 use super::RelayLimits;
+use super::admission::limited;
 
 /// A note, and until when it is kept, in seconds since 1970.
 #[derive(Debug)]
 struct Note {
     event: Arc<Event>,
     until: u64,
-    from: IpAddr,
+    from: Option<SourcePrefix>,
 }
 
 /// The notes, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct NoteStore {
     notes: BTreeMap<u64, Note>,
     ids: BTreeSet<EventId>,
     ends: BTreeSet<(u64, u64)>,
-    addresses: BTreeMap<IpAddr, usize>,
+    sources: BTreeMap<SourcePrefix, usize>,
     count: u64,
 }
 
 /// What became of a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Stored {
     /// It is kept now.
     Kept,
     /// It was kept before.
     Known,
-    /// There is no room, at all or for this address.
+    /// There is no room, at all or for this source.
     Full,
 }
 
-impl Shelf {
-    /// Takes a note that ends at `until`. Loopback has no limit of its own: a web server in front is there.
-    pub(super) fn put(
+impl NoteStore {
+    /// Takes a note that ends at `until`.
+    pub(super) fn insert(
         &mut self,
         event: &Arc<Event>,
         (from, until): (IpAddr, u64),
         limits: &RelayLimits,
         unix: u64,
-    ) -> Taken {
+    ) -> Stored {
         self.forget(unix);
         if self.ids.contains(&event.id) {
-            return Taken::Known;
+            return Stored::Known;
         }
-        let theirs = self.addresses.get(&from).copied().unwrap_or_default();
-        let is_many = !from.is_loopback() && theirs >= limits.notes_per_address;
-        if is_many || self.notes.len() >= limits.notes {
-            return Taken::Full;
+        let from = limited(from);
+        let theirs = from.and_then(|from| self.sources.get(&from));
+        if theirs.is_some_and(|count| *count >= limits.notes_per_address)
+            || self.notes.len() >= limits.notes
+        {
+            return Stored::Full;
         }
         self.count += 1;
         self.ids.insert(event.id);
         self.ends.insert((until, self.count));
-        *self.addresses.entry(from).or_default() += 1;
+        if let Some(from) = from {
+            *self.sources.entry(from).or_default() += 1;
+        }
         let event = Arc::clone(event);
         self.notes.insert(self.count, Note { event, until, from });
-        Taken::Kept
+        Stored::Kept
     }
 
     /// What a subscription to notes begins with.
@@ -91,10 +97,11 @@ impl Shelf {
             };
             debug_assert_eq!(note.until, until, "both were written together");
             self.ids.remove(&note.event.id);
-            if let Some(count) = self.addresses.get_mut(&note.from) {
+            let Some(from) = note.from else { continue };
+            if let Some(count) = self.sources.get_mut(&from) {
                 *count -= 1;
                 if *count == 0 {
-                    self.addresses.remove(&note.from);
+                    self.sources.remove(&from);
                 }
             }
         }
@@ -130,27 +137,27 @@ mod tests {
 
     #[test]
     fn a_note_is_found_by_its_bucket_until_it_ends() {
-        let mut shelf = Shelf::default();
+        let mut notes = NoteStore::default();
         let note = note("rf1-3-0005");
-        let mut put = || shelf.put(&note, (HERE, NOW + 10), &LIMITS, NOW);
-        assert_eq!((put(), put()), (Taken::Kept, Taken::Known));
-        assert_eq!(shelf.find(&filter("rf1-3-0005"), NOW + 9), [note]);
-        assert!(shelf.find(&filter("rf1-3-0006"), NOW).is_empty());
-        assert!(shelf.find(&filter("rf1-3-0005"), NOW + 10).is_empty());
-        assert!(shelf.ids.is_empty() && shelf.addresses.is_empty() && shelf.ends.is_empty());
+        let mut insert = || notes.insert(&note, (HERE, NOW + 10), &LIMITS, NOW);
+        assert_eq!((insert(), insert()), (Stored::Kept, Stored::Known));
+        assert_eq!(notes.find(&filter("rf1-3-0005"), NOW + 9), [note]);
+        assert!(notes.find(&filter("rf1-3-0006"), NOW).is_empty());
+        assert!(notes.find(&filter("rf1-3-0005"), NOW + 10).is_empty());
+        assert!(notes.ids.is_empty() && notes.sources.is_empty() && notes.ends.is_empty());
     }
 
     #[test]
-    fn a_full_shelf_and_a_greedy_address_are_refused_and_nothing_is_dropped() {
-        let mut shelf = Shelf::default();
-        let mut put = |from| shelf.put(&note("rf1-3-0005"), (from, NOW + 10), &LIMITS, NOW);
+    fn a_full_store_and_a_greedy_address_are_refused_and_nothing_is_dropped() {
+        let mut notes = NoteStore::default();
+        let mut insert = |from| notes.insert(&note("rf1-3-0005"), (from, NOW + 10), &LIMITS, NOW);
         assert_eq!(
-            [put(THERE), put(THERE), put(THERE)],
-            [Taken::Kept, Taken::Kept, Taken::Full]
+            [insert(THERE), insert(THERE), insert(THERE)],
+            [Stored::Kept, Stored::Kept, Stored::Full]
         );
-        assert_eq!([put(HERE), put(HERE)], [Taken::Kept, Taken::Full]);
-        assert_eq!(shelf.find(&filter("rf1-3-0005"), NOW).len(), 3);
-        let later = shelf.put(&note("rf1-3-0005"), (THERE, NOW + 99), &LIMITS, NOW + 10);
-        assert_eq!(later, Taken::Kept);
+        assert_eq!([insert(HERE), insert(HERE)], [Stored::Kept, Stored::Full]);
+        assert_eq!(notes.find(&filter("rf1-3-0005"), NOW).len(), 3);
+        let later = notes.insert(&note("rf1-3-0005"), (THERE, NOW + 99), &LIMITS, NOW + 10);
+        assert_eq!(later, Stored::Kept);
     }
 }

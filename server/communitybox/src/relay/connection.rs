@@ -1,5 +1,5 @@
 //! One connection to the relay (NIP-01: EVENT, REQ and CLOSE; nothing else is read). A client that is too slow to take what it asked for
-//! is let go: it comes again, instead of missing rings without knowing.
+//! is disconnected: it connects again, instead of missing rings without knowing.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use futures_util::{SinkExt, StreamExt};
 use nostr::filter::MatchEventOptions;
 use nostr::{ClientMessage, Event, Filter, JsonUtil, RelayMessage, SubscriptionId};
 use ringfence_daemon::clock::unix_now;
+use ringfence_daemon::limits::{Bucket, Rate};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::timeout;
@@ -20,18 +21,17 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
-use super::hall::Hall;
-use super::ring::{judge_event, judge_filter};
-use super::visits::Minute;
+use super::event_check::{check_event, check_filter};
+use super::server::RelayState;
 
 /// How long the opening of a connection may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may say nothing. Engines ping every 55 seconds.
-const SILENCE: Duration = Duration::from_secs(300);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a client may take for what it is sent.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Longest message: a ring has 2 kB, a subscription to 256 buckets 4 kB.
 const MESSAGE: usize = 8 * 1024;
@@ -50,7 +50,7 @@ type Out = SplitSink<WebSocketStream<TcpStream>, Message>;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Parting {
+pub(super) enum Disconnect {
     #[error("the other side left: {0}")]
     Left(#[from] WebSocketError),
     #[error("it was too slow")]
@@ -59,22 +59,28 @@ pub(super) enum Parting {
     NotNostr,
 }
 
-impl From<io::Error> for Parting {
+impl From<io::Error> for Disconnect {
     fn from(error: io::Error) -> Self {
         Self::Left(error.into())
     }
 }
 
-struct Session {
-    hall: Arc<Hall>,
+struct Connection {
+    relay: Arc<RelayState>,
     ip: IpAddr,
     out: Out,
-    minute: Minute,
+    /// `None`: messages are not limited.
+    rate: Option<Rate>,
+    messages: Bucket,
     subscriptions: BTreeMap<SubscriptionId, Vec<Filter>>,
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, ip: IpAddr) -> Result<(), Parting> {
+pub(super) async fn serve(
+    relay: Arc<RelayState>,
+    stream: TcpStream,
+    ip: IpAddr,
+) -> Result<(), Disconnect> {
     // A ring must not wait for the next packet.
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default()
@@ -84,48 +90,49 @@ pub(super) async fn serve(hall: Arc<Hall>, stream: TcpStream, ip: IpAddr) -> Res
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE));
     let opening = accept_async_with_config(stream, Some(config));
-    let socket = timeout(HANDSHAKE, opening)
+    let socket = timeout(HANDSHAKE_TIMEOUT, opening)
         .await
-        .map_err(|_| Parting::Slow)??;
+        .map_err(|_| Disconnect::Slow)??;
     let (out, mut messages) = socket.split();
-    let mut news = hall.listen();
-    let mut session = Session {
-        hall,
+    let mut published = relay.subscribe();
+    let mut connection = Connection {
+        rate: Rate::per_minute(relay.limits().events_per_minute),
+        messages: Bucket::default(),
+        relay,
         ip,
         out,
-        minute: Minute::new(Instant::now()),
         subscriptions: BTreeMap::new(),
     };
     loop {
         tokio::select! {
-            message = timeout(SILENCE, messages.next()) => match message {
-                Ok(Some(Ok(Message::Text(text)))) => session.hear(&text).await?,
+            message = timeout(IDLE_TIMEOUT, messages.next()) => match message {
+                Ok(Some(Ok(Message::Text(text)))) => connection.handle_message(&text).await?,
                 // The library answers pings.
                 Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
-                Ok(Some(Ok(_))) => return Err(Parting::NotNostr),
+                Ok(Some(Ok(_))) => return Err(Disconnect::NotNostr),
                 Ok(Some(Err(error))) => return Err(error.into()),
                 Ok(None) => return Ok(()),
-                Err(_) => return Err(Parting::Slow),
+                Err(_) => return Err(Disconnect::Slow),
             },
-            ring = next(&mut news) => session.pass_on(&*ring?).await?,
+            event = next(&mut published) => connection.pass_on(&*event?).await?,
         }
     }
 }
 
-async fn next(news: &mut Receiver<Arc<Event>>) -> Result<Arc<Event>, Parting> {
-    // It lagged behind, or the hall is closed.
-    news.recv().await.map_err(|_| Parting::Slow)
+async fn next(published: &mut Receiver<Arc<Event>>) -> Result<Arc<Event>, Disconnect> {
+    // It lagged behind, or the relay is closed.
+    published.recv().await.map_err(|_| Disconnect::Slow)
 }
 
-impl Session {
-    async fn hear(&mut self, text: &str) -> Result<(), Parting> {
-        let calm = self
-            .minute
-            .admit(self.hall.limits().events_per_minute, Instant::now());
-        match ClientMessage::from_json(text).map_err(|_| Parting::NotNostr)? {
+impl Connection {
+    async fn handle_message(&mut self, text: &str) -> Result<(), Disconnect> {
+        let is_admitted = self
+            .rate
+            .is_none_or(|rate| self.messages.take(rate, Instant::now()).is_ok());
+        match ClientMessage::from_json(text).map_err(|_| Disconnect::NotNostr)? {
             ClientMessage::Event(event) => {
-                let answer = self.post(calm, event.into_owned());
-                self.say(&answer).await
+                let answer = self.publish(is_admitted, event.into_owned());
+                self.send(&answer).await
             }
             ClientMessage::Req {
                 subscription_id,
@@ -133,40 +140,40 @@ impl Session {
             } => {
                 let filters = filters.into_iter().map(|filter| filter.into_owned());
                 let id = subscription_id.into_owned();
-                let answer = self.subscribe(calm, id.clone(), filters.collect());
+                let answer = self.subscribe(is_admitted, id.clone(), filters.collect());
                 let is_open = matches!(answer, RelayMessage::EndOfStoredEvents(_));
                 let filters = self.subscriptions.get(&id).filter(|_| is_open);
                 for note in filters
-                    .map(|filters| self.hall.find(filters))
+                    .map(|filters| self.relay.find(filters))
                     .unwrap_or_default()
                 {
-                    self.say(&event_for(&id, &note)).await?;
+                    self.send(&event_for(&id, &note)).await?;
                 }
-                self.say(&answer).await
+                self.send(&answer).await
             }
             ClientMessage::Close(id) => {
                 self.subscriptions.remove(id.as_ref());
                 Ok(())
             }
-            _ => Err(Parting::NotNostr),
+            _ => Err(Disconnect::NotNostr),
         }
     }
 
     /// Takes an event, and carries it if it is a ring or a note. Cheap looks come before the signature.
-    fn post(&self, calm: bool, event: Event) -> RelayMessage<'static> {
+    fn publish(&self, is_admitted: bool, event: Event) -> RelayMessage<'static> {
         let id = event.id;
         let refused = |cause: String| RelayMessage::ok(id, false, cause);
-        if !calm || !self.hall.admit_event(self.ip) {
+        if !is_admitted || !self.relay.admit_event(self.ip) {
             return refused("rate-limited: slow down".to_owned());
         }
-        let carried = match judge_event(&event, self.hall.work_bits(), unix_now()) {
+        let carried = match check_event(&event, self.relay.work_bits(), unix_now()) {
             Ok(carried) => carried,
             Err(cause) => return refused(format!("blocked: {cause}")),
         };
         if event.verify().is_err() {
             return refused("invalid: the id or the signature is wrong".to_owned());
         }
-        if !self.hall.take(event, carried, self.ip) {
+        if !self.relay.publish(event, carried, self.ip) {
             return refused("blocked: there is no room for more notes".to_owned());
         }
         RelayMessage::ok(id, true, String::new())
@@ -174,15 +181,15 @@ impl Session {
 
     fn subscribe(
         &mut self,
-        calm: bool,
+        is_admitted: bool,
         id: SubscriptionId,
         filters: Vec<Filter>,
     ) -> RelayMessage<'static> {
         let many =
             self.subscriptions.len() >= SUBSCRIPTIONS && !self.subscriptions.contains_key(&id);
         let long = id.as_str().len() > NAME || filters.len() > FILTERS;
-        let strange = filters.iter().find_map(|filter| judge_filter(filter).err());
-        let refusal = if !calm {
+        let strange = filters.iter().find_map(|filter| check_filter(filter).err());
+        let refusal = if !is_admitted {
             "rate-limited: slow down".to_owned()
         } else if many || long {
             "blocked: too many subscriptions or filters, or too long a name".to_owned()
@@ -195,11 +202,11 @@ impl Session {
         RelayMessage::closed(id, refusal)
     }
 
-    async fn pass_on(&mut self, ring: &Event) -> Result<(), Parting> {
+    async fn pass_on(&mut self, event: &Event) -> Result<(), Disconnect> {
         let wanted = |filters: &Vec<Filter>| {
             filters
                 .iter()
-                .any(|filter| filter.match_event(ring, MatchEventOptions::new()))
+                .any(|filter| filter.match_event(event, MatchEventOptions::new()))
         };
         let names: Vec<SubscriptionId> = self
             .subscriptions
@@ -208,16 +215,16 @@ impl Session {
             .map(|(id, _)| id.clone())
             .collect();
         for id in names {
-            self.say(&event_for(&id, ring)).await?;
+            self.send(&event_for(&id, event)).await?;
         }
         Ok(())
     }
 
-    async fn say(&mut self, message: &RelayMessage<'_>) -> Result<(), Parting> {
+    async fn send(&mut self, message: &RelayMessage<'_>) -> Result<(), Disconnect> {
         let sending = self.out.send(Message::text(message.as_json()));
-        timeout(PATIENCE, sending)
+        timeout(SEND_TIMEOUT, sending)
             .await
-            .map_err(|_| Parting::Slow)??;
+            .map_err(|_| Disconnect::Slow)??;
         Ok(())
     }
 }
