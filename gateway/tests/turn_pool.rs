@@ -36,7 +36,7 @@ async fn stack(turn: SocketAddr) -> Stack {
 
 async fn relays(turn: &EmbeddedTurn, wanted: usize) {
     let wait = async {
-        while turn.relays() != wanted {
+        while turn.allocations() != wanted {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -48,7 +48,7 @@ async fn call(stack: &Stack, turn: &EmbeddedTurn) -> (CallReport, usize) {
     let mut most = 0;
     let watch = async {
         loop {
-            most = most.max(turn.relays());
+            most = most.max(turn.allocations());
             sleep(Duration::from_millis(2)).await;
         }
     };
@@ -82,7 +82,7 @@ async fn a_gateway_that_stops_gives_its_spare_back() {
     let start = Instant::now();
     stack.stop().await;
     assert!(start.elapsed() < Duration::from_secs(3));
-    assert_eq!(turn.relays(), 0);
+    assert_eq!(turn.allocations(), 0);
     turn.stop().await;
 }
 

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use ringfence_book::{Listing, NumberPlan, Possession, RingKey};
-use ringfence_phonebook::activation::Activation;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
+use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::store::sql::SqlStore;
-use ringfence_phonebook::{Book, Terms};
+use ringfence_phonebook::{Book, Schedule};
 use tokio::runtime::Runtime;
 use x25519_dalek::StaticSecret;
 
@@ -31,7 +31,7 @@ fn main() {
         .nth(1)
         .map_or(10_000, |text| text.parse().unwrap());
     let tiles = u16::try_from(wanted.div_ceil(256)).unwrap();
-    let terms = Terms::of(NumberPlan::new(20_000, tiles).unwrap());
+    let terms = Schedule::of(NumberPlan::new(20_000, tiles).unwrap());
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("book.sqlite");
     let runtime = Runtime::new().unwrap();

@@ -19,13 +19,13 @@ use ringfence_book::{
     ActivationCode, BookKey, CodeDigest, Day, Delta, Listing, NetworkSettings, Number, NumberPlan,
     RingKey, Tile,
 };
-use ringfence_phonebook::activation::{Activation, Refusal};
+use ringfence_phonebook::book::activation::{Activation, ActivationRefusal};
+use ringfence_phonebook::book::challenge_store::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
+use ringfence_phonebook::book::published::Dialled;
 use ringfence_phonebook::book::{
-    ActivateError, Book, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL, OpenError,
+    ActivateError, Book, BookOpenError, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL,
 };
-use ringfence_phonebook::published::Dialled;
-use ringfence_phonebook::reception::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
-use ringfence_phonebook::{MemoryStore, Store, Terms};
+use ringfence_phonebook::{MemoryStore, Schedule, Store};
 use x25519_dalek::StaticSecret;
 
 use crate::each::with_each_store;
@@ -52,7 +52,7 @@ fn form(book: &Book, issue: &Issue, seed: u8) -> Activation {
         SigningKey::from_bytes(&[seed; 32]),
         StaticSecret::from([seed; 32]),
     );
-    Activation::try_from(&Activate::new(
+    Activation::try_from(&Activate::sign(
         &issue.code,
         &identity,
         &ring,
@@ -61,7 +61,7 @@ fn form(book: &Book, issue: &Issue, seed: u8) -> Activation {
     .unwrap()
 }
 
-fn refusal(result: Result<ringfence_book::Binding, ActivateError>) -> Refusal {
+fn refusal(result: Result<ringfence_book::Binding, ActivateError>) -> ActivationRefusal {
     match result {
         Err(ActivateError::Refused(refusal)) => refusal,
         other => panic!("{other:?}"),
@@ -117,7 +117,10 @@ fn a_code_is_good_once() {
         let (first, second) = (form(&book, &issue, 5), form(&book, &issue, 6));
         book.activate(&first, NOW).unwrap();
         close(&mut book);
-        assert_eq!(refusal(book.activate(&second, NOW)), Refusal::UnknownCode);
+        assert_eq!(
+            refusal(book.activate(&second, NOW)),
+            ActivationRefusal::UnknownCode
+        );
         let (identity, _) = book
             .published()
             .keys(&Dialled::read(&issue.number.to_string()).unwrap());
@@ -150,7 +153,7 @@ fn a_code_ends_after_a_day_and_its_number_is_free_again() {
         book.activate(&in_time, last_second).unwrap();
         assert_eq!(
             refusal(book.activate(&late, last_second + 1)),
-            Refusal::UnknownCode
+            ActivationRefusal::UnknownCode
         );
         for _ in 0..255 {
             assert_ne!(
@@ -175,7 +178,10 @@ fn a_code_of_another_book_or_of_nobody_is_refused() {
         .0;
         let foreign = other.issue(NOW).unwrap();
         let here = form(&book, &foreign, 5);
-        assert_eq!(refusal(book.activate(&here, NOW)), Refusal::UnknownCode);
+        assert_eq!(
+            refusal(book.activate(&here, NOW)),
+            ActivationRefusal::UnknownCode
+        );
     });
 }
 
@@ -190,7 +196,10 @@ fn a_form_without_both_private_keys_is_refused_and_does_not_use_the_code_up() {
         let mut no_ring_key = good;
         no_ring_key.proof.ring_key_proof[31] ^= 1;
         for bad in [no_identity, no_ring_key] {
-            assert_eq!(refusal(book.activate(&bad, NOW)), Refusal::Possession);
+            assert_eq!(
+                refusal(book.activate(&bad, NOW)),
+                ActivationRefusal::Possession
+            );
         }
         book.activate(&good, NOW).unwrap();
     });
@@ -208,7 +217,10 @@ fn a_listing_with_a_last_day_of_its_own_is_refused() {
             RingKey::from(&ring),
             Day::new(30_000),
         );
-        assert_eq!(refusal(book.activate(&form, NOW)), Refusal::ValidUntil);
+        assert_eq!(
+            refusal(book.activate(&form, NOW)),
+            ActivationRefusal::ValidUntil
+        );
     });
 }
 
@@ -309,7 +321,7 @@ fn a_plan_grows_but_does_not_shrink() {
         let (Some(again), Some(once_more)) = (store(), store()) else {
             return;
         };
-        let larger = Terms {
+        let larger = Schedule {
             plan: NumberPlan::new(100, 2).unwrap(),
             ..terms()
         };
@@ -331,7 +343,7 @@ fn a_plan_grows_but_does_not_shrink() {
         drop(grown);
         assert!(matches!(
             Book::open(once_more, terms(), [7; 32]),
-            Err(OpenError::PlanShrunk)
+            Err(BookOpenError::PlanShrunk)
         ));
     });
 }

@@ -14,12 +14,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::rotation::{self, RING_KEY_LIFE};
 use ringfence_book::{Challenge, Delta, Listing, Number, NumberPlan, Possession, RingKey};
-use ringfence_phonebook::activation::Activation;
-use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
-use ringfence_phonebook::owner::Rotation;
-use ringfence_phonebook::store::Charter;
-use ringfence_phonebook::{Book, MemoryStore, Store, Terms};
+use ringfence_phonebook::book::activation::Activation;
+use ringfence_phonebook::book::admin_token::AdminToken;
+use ringfence_phonebook::book::owner_forms::Rotation;
+use ringfence_phonebook::store::BookSeed;
+use ringfence_phonebook::{Book, MemoryStore, Schedule, Store};
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
@@ -126,7 +126,7 @@ struct Notes {
 /// Opens a book of this store with an epoch a day.
 fn open(store: MemoryStore, tiles: u16, seed: u8) -> Book {
     let day = u32::try_from(DAY).unwrap();
-    let terms = Terms::every(day, NumberPlan::new(20_000, tiles).unwrap());
+    let terms = Schedule::every(day, NumberPlan::new(20_000, tiles).unwrap());
     let mut book = Book::open(Box::new(store), terms, [seed; 32]).unwrap().0;
     book.close_epoch(NOW, b"{}").unwrap();
     book
@@ -242,11 +242,11 @@ fn the_watcher_would_find_owners_who_renew_in_the_last_week_of_a_month() {
 fn chartered() -> MemoryStore {
     let mut store = MemoryStore::new();
     let mut rng = ChaCha20Rng::from_seed([9; 32]);
-    let charter = Charter {
+    let charter = BookSeed {
         seed: Zeroizing::new([9; 32]),
         admin: AdminToken::draw(&mut rng).digest(),
     };
-    store.charter(&charter).unwrap();
+    store.seed_of_book(&charter).unwrap();
     store
 }
 

@@ -173,7 +173,7 @@ fn form(serving: &Serving, code: &str, seed: u8) -> String {
         SigningKey::from_bytes(&[seed; 32]),
         StaticSecret::from([seed; 32]),
     );
-    serde_json::to_string(&Activate::new(
+    serde_json::to_string(&Activate::sign(
         &code.parse().unwrap(),
         &identity,
         &ring,

@@ -20,12 +20,12 @@ use ringfence_book::root::{RootHash, TilesHash};
 use ringfence_book::{
     ActivationCode, Challenge, Delta, Listing, Number, Possession, RingKey, Root, Tile,
 };
-use ringfence_phonebook::activation::Activation;
+use ringfence_phonebook::book::activation::Activation;
+use ringfence_phonebook::book::owner_forms::{Deactivation, Rotation};
+use ringfence_phonebook::book::published::Published;
 use ringfence_phonebook::book::{IssueError, KEPT_DELTAS, LISTING_VALID_UNTIL, OwnerError};
-use ringfence_phonebook::owner::{Deactivation, Rotation};
-use ringfence_phonebook::published::Published;
-use ringfence_phonebook::store::{Closing, REST, Revision, State};
-use ringfence_phonebook::{Book, MemoryStore, Terms};
+use ringfence_phonebook::store::{Closing, NumberState, REST, Revision};
+use ringfence_phonebook::{Book, MemoryStore, Schedule};
 use sha2::{Digest, Sha256};
 use x25519_dalek::StaticSecret;
 
@@ -188,7 +188,7 @@ fn with_nobody_left_to_hide_behind_listings_are_repeated() {
         while let Ok(issue) = book.issue(NOW) {
             drop(issue);
         }
-        let tight = Terms {
+        let tight = Schedule {
             changes: 256,
             ..terms()
         };
@@ -307,7 +307,7 @@ fn a_number_given_up_becomes_a_decoy_and_rests_for_a_year() {
             Err(OwnerError::Refused)
         ));
         let state = |book: &mut Book, now| book.states(owner.number, 1, now).unwrap();
-        let retired = State::Retired { since: NOW };
+        let retired = NumberState::Retired { since: NOW };
         assert_eq!(state(&mut book, NOW + REST - 1), [(owner.number, retired)]);
         let free_again = NOW + REST;
         assert_eq!(state(&mut book, free_again), []);

@@ -25,10 +25,10 @@ use ringfence_book::root::TilesHash;
 use ringfence_book::{
     ActivationCode, Delta, Listing, Number, NumberPlan, Possession, RingKey, Root, Tile,
 };
-use ringfence_phonebook::activation::Activation;
+use ringfence_phonebook::book::activation::Activation;
 use ringfence_phonebook::book::{ActivateError, LISTING_VALID_UNTIL};
 use ringfence_phonebook::store::sql::SqlStore;
-use ringfence_phonebook::{Book, Terms};
+use ringfence_phonebook::{Book, Schedule};
 use x25519_dalek::StaticSecret;
 
 /// The time; it stands still.
@@ -51,10 +51,10 @@ const DATABASE: &str = "RINGFENCE_TEST_DATABASE";
 const WRITER: &str = "RINGFENCE_TEST_WRITER";
 const FROM: &str = "RINGFENCE_TEST_FROM";
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> Schedule {
+    Schedule {
         changes: 64,
-        ..Terms::of(NumberPlan::new(20_000, 4).unwrap())
+        ..Schedule::of(NumberPlan::new(20_000, 4).unwrap())
     }
 }
 

@@ -17,7 +17,7 @@ use ringfence_book::{
 };
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
 use ringfence_phonebook::config::{Config, Database};
-use ringfence_phonebook::operator::{OperatorError, copies, export, issue, list, revoke};
+use ringfence_phonebook::operator::{OperatorError, backup, export, issue, list, revoke};
 use ringfence_phonebook::store::REST;
 use ringfence_phonebook::store::sql::SqlStore;
 use ringfence_phonebook::{Book, PhoneBook, Store};
@@ -90,7 +90,7 @@ async fn where_there_is_no_book_none_is_made() {
         export::export(&config, folder.path()).await.map(drop)
     ));
     let copy = folder.path().join("copy");
-    assert!(absent(copies::backup(&config, &copy).await));
+    assert!(absent(backup::backup(&config, &copy).await));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -254,7 +254,7 @@ fn activate(book: &mut Book, code: &ringfence_book::ActivationCode, seed: u8) {
     );
     let listing = Listing::sign(&identity, RingKey::from(&ring), LISTING_VALID_UNTIL);
     let (code, key, proof_key) = (code.digest(), book.key(), book.proof_key());
-    let form = ringfence_phonebook::activation::Activation {
+    let form = ringfence_phonebook::book::activation::Activation {
         code,
         listing,
         proof: Possession::prove(&identity, &ring, &listing, &code, &key, &proof_key),
@@ -266,14 +266,14 @@ fn activate(book: &mut Book, code: &ringfence_book::ActivationCode, seed: u8) {
 async fn a_backup_is_taken_while_the_book_is_served_and_nothing_is_overwritten() {
     let (folder, served, book) = served().await;
     let file = folder.path().join("backup");
-    copies::backup(&served, &file).await.unwrap();
-    let again = copies::backup(&served, &file).await;
+    backup::backup(&served, &file).await.unwrap();
+    let again = backup::backup(&served, &file).await;
     assert!(matches!(again, Err(OperatorError::Exists(_))));
-    let over = copies::restore(&served, &file).await;
+    let over = backup::restore(&served, &file).await;
     assert!(matches!(over, Err(OperatorError::Exists(_))));
     let elsewhere = tempfile::tempdir().unwrap();
     let restored = config(elsewhere.path());
-    copies::restore(&restored, &file).await.unwrap();
+    backup::restore(&restored, &file).await.unwrap();
     let files: Vec<_> = std::fs::read_dir(elsewhere.path()).unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
     #[cfg(unix)]
@@ -292,7 +292,7 @@ async fn a_backup_is_taken_while_the_book_is_served_and_nothing_is_overwritten()
 async fn what_is_no_backup_is_refused_and_left_as_it_is() {
     let (folder, served, book) = served().await;
     let good = folder.path().join("good");
-    copies::backup(&served, &good).await.unwrap();
+    backup::backup(&served, &good).await.unwrap();
     book.stop().await;
     let bytes = std::fs::read(&good).unwrap();
     let half = &bytes[..bytes.len() / 2];
@@ -304,7 +304,7 @@ async fn what_is_no_backup_is_refused_and_left_as_it_is() {
         let file = folder.path().join(name);
         std::fs::write(&file, content).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
-        let refused = copies::restore(&config(elsewhere.path()), &file).await;
+        let refused = backup::restore(&config(elsewhere.path()), &file).await;
         assert!(
             matches!(refused, Err(OperatorError::NoBackup { .. })),
             "{name} {refused:?}"
@@ -316,7 +316,7 @@ async fn what_is_no_backup_is_refused_and_left_as_it_is() {
             "{name}"
         );
     }
-    let absent = copies::restore(&config(folder.path()), &folder.path().join("absent")).await;
+    let absent = backup::restore(&config(folder.path()), &folder.path().join("absent")).await;
     assert!(absent.unwrap_err().to_string().contains("absent"));
 }
 

@@ -213,9 +213,9 @@ async fn stop() {
     }
 }
 
-/// Starts the log; `RUST_LOG` overrides the settings.
+/// Starts the log; `RINGFENCE_LOG`, or else `RUST_LOG`, overrides the settings.
 fn begin_log(filter: &str, format: Format) -> Dial {
-    log::begin("RUST_LOG", filter, format)
+    log::begin(&[log::VARIABLE, "RUST_LOG"], filter, format)
 }
 
 /// Prints the answer to a command. A closed pipe is no error: its reader has read enough.

@@ -3,7 +3,7 @@
 //! The keys are on the disk before the code is sent. When the answer is lost, repeating the command sends the same keys again.
 
 use rand::Rng;
-use ringfence_book::wire::{Activate, Activated, Base64, Curve, Jwk};
+use ringfence_book::wire::{Activate, Activated};
 use ringfence_book::{ActivationCode, Binding, CodeDigest, Day, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use zeroize::Zeroizing;
@@ -93,17 +93,8 @@ fn pending_name(code: &CodeDigest) -> &[u8] {
 }
 
 fn form(code: &ActivationCode, identity: &Identity, network: &NetworkSettings) -> Activate {
-    let listing = identity.listing();
     let proof = identity.prove_possession(&code.digest(), &network.book_key, &network.proof_key);
-    Activate {
-        code: code.text(),
-        signing_key: Jwk::new(Curve::Ed25519, *listing.identity().as_bytes()),
-        encryption_key: Jwk::new(Curve::X25519, *listing.ring_key().as_bytes()),
-        valid_until: listing.valid_until(),
-        listing_signature: Base64(*listing.signature()),
-        signature: Base64(proof.signature),
-        ring_key_proof: Base64(proof.ring_key_proof),
-    }
+    Activate::new(code, &identity.listing(), &proof)
 }
 
 /// The number and its binding, if the book signed the binding and it is for these keys.

@@ -380,7 +380,7 @@ mod tests {
             let servers = servers(turn.local_addr(), transport).await;
             let (pool_a, handle_a) = AllocationPool::start_with(quick(), servers.clone());
             let (pool_b, handle_b) = AllocationPool::start_with(quick(), servers);
-            eventually(|| turn.relays() == 2).await;
+            eventually(|| turn.allocations() == 2).await;
             sleep(Duration::from_millis(500)).await;
             let (a, b) = (take(&handle_a).await, take(&handle_b).await);
             let (local_a, local_b) = (a.local.clone(), b.local.clone());
@@ -392,7 +392,7 @@ mod tests {
             };
             timeout(LIMIT, call).await.unwrap();
             drop((pool_a, pool_b));
-            eventually(|| turn.relays() == 0).await;
+            eventually(|| turn.allocations() == 0).await;
         }
     }
 
@@ -403,7 +403,7 @@ mod tests {
             AllocationPool::start_with(quick(), servers(turn.local_addr(), "udp").await);
         let first = take(&handle).await;
         assert!(handle.take().await.is_none());
-        assert_eq!(turn.relays(), 1);
+        assert_eq!(turn.allocations(), 1);
         let later = take(&handle).await;
         assert_ne!(first.local.relayed_address, later.local.relayed_address);
     }
@@ -413,9 +413,9 @@ mod tests {
         let turn = turn_at(ANY_PORT).await;
         let (pool, handle) =
             AllocationPool::start_with(quick(), servers(turn.local_addr(), "udp").await);
-        eventually(|| turn.relays() == 1).await;
+        eventually(|| turn.allocations() == 1).await;
         pool.release().await.unwrap();
-        eventually(|| turn.relays() == 0).await;
+        eventually(|| turn.allocations() == 0).await;
         assert!(handle.take().await.is_none());
     }
 
@@ -428,7 +428,7 @@ mod tests {
             sleep(Duration::from_micros(micros)).await;
             timeout(LIMIT, pool.release()).await.unwrap().unwrap();
         }
-        eventually(|| turn.relays() == 0).await;
+        eventually(|| turn.allocations() == 0).await;
     }
 
     #[tokio::test]
@@ -445,19 +445,19 @@ mod tests {
         let ready = watch::Sender::new(false);
         let (departure, ()) = tokio::join!(
             waiting.keep(&timing, &mut requests, &ready),
-            eventually(|| turn.relays() == 1)
+            eventually(|| turn.allocations() == 1)
         );
         assert_eq!(departure, Some(Departure::Old));
-        eventually(|| turn.relays() == 0).await;
+        eventually(|| turn.allocations() == 0).await;
 
         let (pool, handle) = AllocationPool::start_with(timing, servers);
         sleep(Duration::from_secs(1)).await;
         let allocation = take(&handle).await;
         eventually(|| !pool.is_ready()).await;
-        assert_eq!(turn.relays(), 1, "only the youngest");
+        assert_eq!(turn.allocations(), 1, "only the youngest");
         release(allocation.leg, allocation.turn).await;
         pool.release().await.unwrap();
-        eventually(|| turn.relays() == 0).await;
+        eventually(|| turn.allocations() == 0).await;
     }
 
     #[tokio::test]
@@ -467,10 +467,10 @@ mod tests {
             let addr = turn.local_addr();
             let (_pool, handle) =
                 AllocationPool::start_with(quick(), servers(addr, transport).await);
-            eventually(|| turn.relays() == 1).await;
+            eventually(|| turn.allocations() == 1).await;
             turn.stop().await;
             let turn = turn_at(addr).await;
-            eventually(|| turn.relays() == 1).await;
+            eventually(|| turn.allocations() == 1).await;
             drop(take(&handle).await);
         }
     }

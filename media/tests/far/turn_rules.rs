@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::turn::{
-    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
+    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnMachineConfig, TurnOutput,
 };
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarLegError, FarOutput, TurnAccess, TurnPassword, TurnTransport,
@@ -28,7 +28,7 @@ impl Server {
         let credentials =
             rest_credentials(&secret, ttl, UNIX, &mut ChaCha20Rng::from_seed([3; 32]));
         let now = any_instant();
-        let settings = TurnSettings {
+        let settings = TurnMachineConfig {
             listen: "9.9.9.9:3478".parse().unwrap(),
             secret,
             allow_private: false,
@@ -90,13 +90,15 @@ impl Server {
                     TurnOutput::ToClient { client, bytes } if client == flow => {
                         leg.handle_turn(&bytes, self.now)
                     }
-                    TurnOutput::OpenRelay { relay, .. } => {
+                    TurnOutput::OpenSocket {
+                        allocation: relay, ..
+                    } => {
                         self.ports += 1;
                         let addr = format!("{}:{}", self.relay_ip, 50_000 + self.ports)
                             .parse()
                             .unwrap();
                         self.machine
-                            .handle_relay_opened(relay, Some(addr), self.now);
+                            .handle_socket_opened(relay, Some(addr), self.now);
                     }
                     _ => {}
                 }
@@ -112,7 +114,7 @@ impl Server {
 fn one_user_name_holds_a_bounded_number_of_relays() {
     let mut turn = Server::new(Duration::from_secs(60));
     let mut legs = Vec::new();
-    for port in 0..TurnLimits::DEFAULT.relays_per_user {
+    for port in 0..TurnLimits::DEFAULT.allocations_per_user {
         let (mut leg, flow) = turn.leg(1000 + port as u16);
         assert!(matches!(
             turn.settle(&mut leg, flow)[..],
@@ -155,7 +157,7 @@ fn credentials_that_are_over_give_no_relay_but_end_none() {
         leg.handle_timeout(turn.now);
         assert_eq!(turn.settle(&mut leg, flow), []);
     }
-    assert_eq!(turn.machine.relays(), 1);
+    assert_eq!(turn.machine.allocations(), 1);
 }
 
 #[test]
@@ -174,7 +176,7 @@ fn a_relay_address_that_tells_something_is_not_used() {
             ],
             "{relay_ip}"
         );
-        assert_eq!(turn.machine.relays(), 0);
+        assert_eq!(turn.machine.allocations(), 0);
     }
     let mut turn = Server::new(Duration::from_secs(60));
     turn.relay_ip = "5.5.5.5";
@@ -190,12 +192,12 @@ fn a_forgotten_relay_is_closed() {
     let mut turn = Server::new(Duration::from_secs(60));
     let (mut leg, flow) = turn.leg(1000);
     turn.settle(&mut leg, flow);
-    assert_eq!(turn.machine.relays(), 1);
+    assert_eq!(turn.machine.allocations(), 1);
     drop(leg);
     while let Some((at, _)) = turn.machine.next_alarm() {
         turn.now = turn.now.max(at);
         turn.machine.handle_timeout(turn.now);
         while turn.machine.poll().is_some() {}
     }
-    assert_eq!(turn.machine.relays(), 0);
+    assert_eq!(turn.machine.allocations(), 0);
 }

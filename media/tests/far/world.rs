@@ -8,7 +8,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
+    AllocationId, ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnMachineConfig,
+    TurnOutput,
 };
 use ringfence_media::far::{
     FarConfig, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess, TurnPassword,
@@ -93,7 +94,7 @@ pub(crate) struct World {
     pub(crate) machines: BTreeMap<SocketAddr, TurnMachine>,
     pub(crate) cut: bool,
     setup: Setup,
-    relays: BTreeMap<SocketAddr, (SocketAddr, RelayId)>,
+    relays: BTreeMap<SocketAddr, (SocketAddr, AllocationId)>,
     next_port: u16,
     wire: BTreeMap<(Instant, u64), Delivery>,
     sent: u64,
@@ -110,7 +111,7 @@ impl World {
             .iter()
             .map(|server| {
                 let listen = server.parse().unwrap();
-                let settings = TurnSettings {
+                let settings = TurnMachineConfig {
                     listen,
                     secret: secret.clone(),
                     allow_private: false,
@@ -250,7 +251,7 @@ impl World {
 
     /// Relays open on all servers.
     pub(crate) fn open_relays(&self) -> usize {
-        self.machines.values().map(TurnMachine::relays).sum()
+        self.machines.values().map(TurnMachine::allocations).sum()
     }
 
     /// Bytes from a stranger at the socket of a leg, as if the server had sent them.
@@ -394,7 +395,11 @@ impl World {
                     .unwrap();
                 self.post(self.setup.delay, Delivery::Leg { leg, bytes });
             }
-            TurnOutput::ToPeer { relay, peer, bytes } => {
+            TurnOutput::ToPeer {
+                allocation: relay,
+                peer,
+                bytes,
+            } => {
                 let (from, _) = self
                     .relays
                     .iter()
@@ -410,17 +415,18 @@ impl World {
                     },
                 );
             }
-            TurnOutput::OpenRelay { relay, .. } => {
+            TurnOutput::OpenSocket {
+                allocation: relay, ..
+            } => {
                 self.next_port += 1;
                 let addr = SocketAddr::new(server.ip(), self.next_port);
                 self.relays.insert(addr, (server, relay));
-                self.machines.get_mut(&server).unwrap().handle_relay_opened(
-                    relay,
-                    Some(addr),
-                    self.now,
-                );
+                self.machines
+                    .get_mut(&server)
+                    .unwrap()
+                    .handle_socket_opened(relay, Some(addr), self.now);
             }
-            TurnOutput::CloseRelay { relay } => {
+            TurnOutput::CloseSocket { allocation: relay } => {
                 self.relays.retain(|_, open| *open != (server, relay))
             }
             TurnOutput::CloseClient { .. } => {}

@@ -195,7 +195,7 @@ pub(crate) mod tests {
     use crate::root::{RootHash, Statement};
 
     /// A book of raw records, which publishes an epoch whenever it is told to.
-    pub(crate) struct Press {
+    pub(crate) struct TestBook {
         pub(crate) key: SigningKey,
         pub(crate) tiles: Vec<Arc<Tile>>,
         pub(crate) roots: Vec<Root>,
@@ -203,7 +203,7 @@ pub(crate) mod tests {
         pub(crate) network: Vec<u8>,
     }
 
-    impl Press {
+    impl TestBook {
         pub(crate) fn new(tiles: u16) -> Self {
             let blank = Arc::new(Tile::decode(&vec![0; crate::tile::TILE_BYTES]).unwrap());
             let mut press = Self {
@@ -264,7 +264,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_copy_follows_root_by_root() {
-        let mut press = Press::new(2);
+        let mut press = TestBook::new(2);
         let copy = VerifiedBook::settle(press.tiles.clone(), &press.roots, &[]).unwrap();
         press.close(&[(20_001, 1), (20_300, 2)]);
         press.close(&[(20_001, 3), (20_002, 4)]);
@@ -276,7 +276,7 @@ pub(crate) mod tests {
 
     #[test]
     fn tiles_that_were_read_while_the_book_went_on_settle() {
-        let mut press = Press::new(2);
+        let mut press = TestBook::new(2);
         let early = Arc::clone(&press.tiles[0]);
         press.close(&[(20_001, 1), (20_300, 2)]);
         press.close(&[(20_001, 3), (20_301, 4)]);
@@ -287,7 +287,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_missing_a_foreign_and_an_altered_delta_are_refused() {
-        let mut press = Press::new(1);
+        let mut press = TestBook::new(1);
         let copy = VerifiedBook::settle(press.tiles.clone(), &press.roots, &[]).unwrap();
         press.close(&[(20_001, 1)]);
         press.close(&[(20_002, 1)]);
@@ -303,7 +303,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_false_tile_is_refused() {
-        let press = Press::new(2);
+        let press = TestBook::new(2);
         let mut tiles = press.tiles.clone();
         Arc::make_mut(&mut tiles[1]).set(9, &[7; LISTING_BYTES]);
         let settled = VerifiedBook::settle(tiles, &press.roots, &[]);
@@ -314,7 +314,7 @@ pub(crate) mod tests {
 
     #[test]
     fn two_pasts_and_two_presents_are_lies_with_both_roots() {
-        let (mut press, mut other) = (Press::new(1), Press::new(1));
+        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
         press.close(&[(20_001, 1)]);
         other.close(&[(20_001, 2)]);
         let lie = |known: Root, shown: Root| Err(CopyError::Lie(Box::new(Lie { known, shown })));
@@ -338,7 +338,7 @@ pub(crate) mod tests {
             epochs in proptest::collection::vec((20_000_u32..20_768, 1_u8..), 1..12),
             read in proptest::array::uniform3(0_usize..13),
         ) {
-            let mut press = Press::new(3);
+            let mut press = TestBook::new(3);
             let mut states = vec![press.tiles.clone()];
             for change in &epochs {
                 press.close(&[*change]);

@@ -388,9 +388,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::copy::tests::Press;
+    use crate::copy::tests::TestBook;
 
-    impl Press {
+    impl TestBook {
         fn answer(&self, want: Want) -> Vec<u8> {
             let block = |block: u32| {
                 let first = (block * BLOCK_ROOTS) as usize;
@@ -444,7 +444,7 @@ mod tests {
 
     #[test]
     fn the_first_download_is_all_of_it() {
-        let mut press = Press::new(2);
+        let mut press = TestBook::new(2);
         press.close(&change(1));
         let (fetched, asked) = press.download(None, |_| {});
         let fetched = fetched.unwrap().unwrap();
@@ -457,7 +457,7 @@ mod tests {
 
     #[test]
     fn one_epoch_later_a_root_and_a_delta_are_enough() {
-        let mut press = Press::new(2);
+        let mut press = TestBook::new(2);
         let copy = press.copy();
         press.close(&change(1));
         let (fetched, asked) = press.download(Some(copy), |_| {});
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn nothing_new_costs_a_root() {
-        let mut press = Press::new(1);
+        let mut press = TestBook::new(1);
         let copy = press.copy();
         let (fetched, asked) = press.download(Some(copy), |_| {});
         assert!(fetched.unwrap().is_none());
@@ -479,8 +479,8 @@ mod tests {
 
     #[test]
     fn a_mirror_that_is_behind_changes_nothing() {
-        let mut press = Press::new(1);
-        let mut behind = Press::new(1);
+        let mut press = TestBook::new(1);
+        let mut behind = TestBook::new(1);
         press.close(&change(1));
         let copy = press.copy();
         assert!(behind.download(Some(copy), |_| {}).0.unwrap().is_none());
@@ -488,7 +488,7 @@ mod tests {
 
     #[test]
     fn some_epochs_later_come_the_roots_between_and_their_deltas() {
-        let mut press = Press::new(2);
+        let mut press = TestBook::new(2);
         let copy = press.copy();
         for epoch in 0..300 {
             press.close(&change(epoch));
@@ -515,7 +515,7 @@ mod tests {
 
     #[test]
     fn settings_that_nobody_signed_are_refused_and_new_ones_fetched() {
-        let mut press = Press::new(1);
+        let mut press = TestBook::new(1);
         let copy = press.copy();
         press.network = b"others".to_vec();
         press.close(&change(1));
@@ -529,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_book_with_another_past_is_caught_and_both_roots_are_kept() {
-        let (mut press, mut other) = (Press::new(1), Press::new(1));
+        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
         press.close(&change(1));
         let copy = press.copy();
         for epoch in 2..6 {
@@ -544,14 +544,14 @@ mod tests {
 
     #[test]
     fn whoever_has_lost_the_tiles_still_knows_the_past() {
-        let (mut press, mut other) = (Press::new(1), Press::new(1));
+        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
         press.close(&change(1));
         let last = press.roots.last().copied();
         for epoch in 2..6 {
             press.close(&change(epoch));
             other.close(&change(epoch));
         }
-        let run = |press: &Press, last| {
+        let run = |press: &TestBook, last| {
             let mut fetch = press.fetch(None).after(last);
             while let Some(want) = fetch.wants() {
                 fetch.hear(&press.answer(want))?;
@@ -577,7 +577,7 @@ mod tests {
             closing in proptest::collection::vec(any::<bool>(), 12),
             fresh in any::<bool>(),
         ) {
-            let mut press = Press::new(3);
+            let mut press = TestBook::new(3);
             let copy = press.copy();
             for epoch in 0..before {
                 press.close(&change(epoch));
@@ -606,7 +606,7 @@ mod tests {
         fn any_bytes_are_taken_or_refused(
             answers in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..5),
         ) {
-            let mut fetch = Press::new(1).fetch(None);
+            let mut fetch = TestBook::new(1).fetch(None);
             for answer in answers {
                 if fetch.hear(&answer).is_err() {
                     break;

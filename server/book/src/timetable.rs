@@ -28,11 +28,11 @@ pub fn next_look(root: &Root, now: u64, die: f64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copy::tests::Press;
+    use crate::copy::tests::TestBook;
 
     #[test]
     fn everybody_looks_once_in_an_epoch_and_all_within_seven_tenths_of_it() {
-        let root = *Press::new(1).roots.first().unwrap();
+        let root = *TestBook::new(1).roots.first().unwrap();
         let closed = root.states().closed;
         let at = |now: u64, die| next_look(&root, closed + now, die).as_secs() + now;
         assert_eq!((at(100, 0.0), at(100, 1.0)), (302, 512));

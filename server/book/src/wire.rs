@@ -18,7 +18,7 @@ use crate::listing::Listing;
 use crate::number::NumberPlan;
 
 pub use self::own::{
-    AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, Numbers, Renewed,
+    AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, NumberList, Renewed,
     Revoke, Rotate, Rotated, TurnCredential, TurnCredentials,
 };
 pub use self::spelling::{Base64, Hex, object};
@@ -120,21 +120,9 @@ pub struct Activate {
 }
 
 impl Activate {
-    /// Fills in the form for one's own keys.
+    /// The form for a listing, with the proof that its private keys are held.
     #[must_use]
-    pub fn new(
-        code: &ActivationCode,
-        identity: &SigningKey,
-        ring_secret: &StaticSecret,
-        network: &NetworkSettings,
-    ) -> Self {
-        let listing = Listing::sign(
-            identity,
-            RingKey::from(ring_secret),
-            network.listing_valid_until,
-        );
-        let (digest, book, proof_key) = (code.digest(), &network.book_key, &network.proof_key);
-        let proof = Possession::prove(identity, ring_secret, &listing, &digest, book, proof_key);
+    pub fn new(code: &ActivationCode, listing: &Listing, proof: &Possession) -> Self {
         Self {
             code: code.text(),
             signing_key: Jwk::new(Curve::Ed25519, *listing.identity().as_bytes()),
@@ -144,6 +132,21 @@ impl Activate {
             signature: Base64(proof.signature),
             ring_key_proof: Base64(proof.ring_key_proof),
         }
+    }
+
+    /// The form for these private keys: signs their listing and proves that they are held.
+    #[must_use]
+    pub fn sign(
+        code: &ActivationCode,
+        identity: &SigningKey,
+        ring_secret: &StaticSecret,
+        network: &NetworkSettings,
+    ) -> Self {
+        let ring_key = RingKey::from(ring_secret);
+        let listing = Listing::sign(identity, ring_key, network.listing_valid_until);
+        let (digest, book, proof_key) = (code.digest(), &network.book_key, &network.proof_key);
+        let proof = Possession::prove(identity, ring_secret, &listing, &digest, book, proof_key);
+        Self::new(code, &listing, &proof)
     }
 }
 
@@ -205,7 +208,7 @@ pub struct Verified {
 /// `GET /api/keys/{number}` answers this, for every number.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Keys {
+pub struct NumberKeys {
     /// The number as it was asked.
     pub number: String,
     /// The identity key.
@@ -221,12 +224,12 @@ without_content!(
     AskChallenge,
     Verify,
     Verified,
-    Keys
+    NumberKeys
 );
 
 /// What every failure looks like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct ErrorBody {
     /// One word for a program; the cause is not told.
     pub error: String,
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::relay::RelayLimits;
@@ -12,7 +12,7 @@ use crate::turn::TurnLimits;
 const PORTS: [u16; 2] = [49_152, 65_535];
 
 /// The relay of this process.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RelayTable {
     /// Whether there is one; `--with-relay`.
@@ -53,7 +53,7 @@ impl Default for RelayTable {
 }
 
 /// Which program is the TURN server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TurnProgram {
     /// coturn where it is installed, else the embedded one.
@@ -66,7 +66,7 @@ pub enum TurnProgram {
 }
 
 /// The TURN server of this process.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TurnTable {
     /// Whether there is one; `--with-turn`.
@@ -77,17 +77,20 @@ pub struct TurnTable {
     pub listen: SocketAddr,
     /// The address that the world sees instead, behind a one-to-one NAT.
     pub external_ip: Option<IpAddr>,
-    /// First and last port of relays.
+    /// First and last port of allocations.
     pub ports: [u16; 2],
     /// Relays at a time.
-    pub relays: usize,
+    #[serde(alias = "relays")]
+    pub allocations: usize,
     /// Relays at a time of one user name.
-    pub relays_per_user: usize,
+    #[serde(alias = "relays_per_user")]
+    pub allocations_per_user: usize,
     /// Relays at a time of one IP address; the embedded server only.
-    pub relays_per_address: usize,
+    #[serde(alias = "relays_per_address")]
+    pub allocations_per_address: usize,
     /// Bytes a second through one relay, each way.
     pub bytes_per_second: u32,
-    /// Whether relays reach loopback and private addresses.
+    /// Whether allocations reach loopback and private addresses.
     pub allow_private: bool,
 }
 
@@ -100,9 +103,9 @@ impl Default for TurnTable {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 3478)),
             external_ip: None,
             ports: PORTS,
-            relays: limits.relays,
-            relays_per_user: limits.relays_per_user,
-            relays_per_address: limits.relays_per_address,
+            allocations: limits.allocations,
+            allocations_per_user: limits.allocations_per_user,
+            allocations_per_address: limits.allocations_per_address,
             bytes_per_second: limits.bytes_per_second,
             allow_private: false,
         }
@@ -123,11 +126,11 @@ pub enum TableError {
     #[error("{0} is at least 1")]
     Nobody(&'static str),
     /// The range is empty or reserved.
-    #[error("turn_server.ports is the first and the last port of relays, 1024 or above")]
+    #[error("turn_server.ports is the first and the last port of allocations, 1024 or above")]
     Ports,
     /// A relay address must be a certain one.
     #[error(
-        "turn_server.listen is the one address that relays have, not {0}; behind a NAT set turn_server.external_ip too"
+        "turn_server.listen is the one address that allocations have, not {0}; behind a NAT set turn_server.external_ip too"
     )]
     Unspecified(IpAddr),
 }
@@ -188,9 +191,15 @@ impl TurnTable {
             return Err(TableError::Unspecified(self.listen.ip()));
         }
         somebody(&[
-            ("turn_server.relays", self.relays),
-            ("turn_server.relays_per_user", self.relays_per_user),
-            ("turn_server.relays_per_address", self.relays_per_address),
+            ("turn_server.allocations", self.allocations),
+            (
+                "turn_server.allocations_per_user",
+                self.allocations_per_user,
+            ),
+            (
+                "turn_server.allocations_per_address",
+                self.allocations_per_address,
+            ),
             (
                 "turn_server.bytes_per_second",
                 self.bytes_per_second as usize,
@@ -200,9 +209,9 @@ impl TurnTable {
 
     pub(crate) fn limits(&self) -> TurnLimits {
         TurnLimits {
-            relays: self.relays,
-            relays_per_user: self.relays_per_user,
-            relays_per_address: self.relays_per_address,
+            allocations: self.allocations,
+            allocations_per_user: self.allocations_per_user,
+            allocations_per_address: self.allocations_per_address,
             bytes_per_second: self.bytes_per_second,
         }
     }
@@ -253,7 +262,7 @@ mod tests {
                 turn("serve = true\nlisten = \"0.0.0.0:3478\""),
                 "turn_server.listen",
             ),
-            (turn("relays = 0"), "turn_server.relays"),
+            (turn("relays = 0"), "turn_server.allocations"),
             (relay("url = \"http://relay.example\""), "relay.url"),
             (relay("connections = 0"), "relay.connections"),
         ] {

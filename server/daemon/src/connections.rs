@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::forwarded::Proxies;
-use crate::limits::{ConnectionLimiter, ConnectionPermit, SourcePrefix};
+use crate::limits::{SourceConnections, SourcePermit, SourcePrefix};
 
 /// Connections at a time, below the usual limit of 1,024 open files. More wait in the system's queue.
 const MAX_CONNECTIONS: usize = 900;
@@ -33,7 +33,7 @@ pub(crate) struct LimitedListener {
     listener: TcpListener,
     slots: Arc<Semaphore>,
     proxies: Proxies,
-    limiter: Arc<ConnectionLimiter>,
+    limiter: Arc<SourceConnections>,
 }
 
 impl LimitedListener {
@@ -42,7 +42,7 @@ impl LimitedListener {
             listener,
             slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             proxies,
-            limiter: ConnectionLimiter::new(MAX_OF_SOURCE),
+            limiter: SourceConnections::new(MAX_OF_SOURCE),
         }
     }
 
@@ -70,11 +70,11 @@ pub(crate) struct TimedStream {
     deadline: Pin<Box<Sleep>>,
     /// Nothing has come since the last answer, or the beginning.
     idle: bool,
-    _permits: (OwnedSemaphorePermit, ConnectionPermit),
+    _permits: (OwnedSemaphorePermit, SourcePermit),
 }
 
 impl TimedStream {
-    fn new(stream: TcpStream, permits: (OwnedSemaphorePermit, ConnectionPermit)) -> Self {
+    fn new(stream: TcpStream, permits: (OwnedSemaphorePermit, SourcePermit)) -> Self {
         // An answer is written whole; without the option, a small one is sent later, and nothing else goes wrong.
         stream.set_nodelay(true).ok();
         Self {

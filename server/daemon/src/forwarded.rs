@@ -6,14 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Proxies in a row. With more of them, the limits count the nearest that is left.
 const MAX_HOPS: usize = 8;
 
 /// Which header the proxies write. The other one is not looked at: they would pass on what a visitor made up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For: 192.0.2.1, 198.51.100.2`
@@ -71,6 +71,9 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    /// Programs on this machine.
+    pub const LOCAL: [&'static str; 2] = ["127.0.0.0/8", "::1"];
+
     /// From texts like `127.0.0.1` and `10.0.0.0/8`.
     ///
     /// # Errors
@@ -84,12 +87,6 @@ impl Proxies {
         };
         let networks = networks.iter().map(read).collect::<Result<_, _>>()?;
         Ok(Self { networks, header })
-    }
-
-    /// The same proxies, with their word in this header.
-    #[must_use]
-    pub fn with(self, header: ForwardedHeader) -> Self {
-        Self { header, ..self }
     }
 
     /// Whether the address is that of a proxy of ours.
@@ -116,9 +113,8 @@ impl Proxies {
 impl Default for Proxies {
     /// Programs on this machine, in the header that most proxies write.
     fn default() -> Self {
-        let header = ForwardedHeader::default();
-        Self::new(&["127.0.0.0/8".to_owned(), "::1".to_owned()], header)
-            .expect("these are networks")
+        let networks = Self::LOCAL.map(str::to_owned);
+        Self::new(&networks, ForwardedHeader::default()).expect("these are networks")
     }
 }
 

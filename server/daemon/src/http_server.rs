@@ -23,7 +23,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::connections::{IDLE_TIMEOUT, LimitedListener, TimedStream};
 use crate::forwarded::Proxies;
-use crate::tls::Certificate;
+use crate::tls::ReloadedCertificate;
 
 /// Request line and headers together. A browser behind two proxies sends a tenth of it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -33,7 +33,7 @@ const MAX_HEADERS: usize = 64;
 
 /// The peer of the connection that a request came by; an extension of each request.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer(pub IpAddr);
+pub struct PeerAddress(pub IpAddr);
 
 /// How connections are secured.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub enum Tls {
     /// TLS with one configuration, and nothing but TLS.
     Fixed(Arc<ServerConfig>),
     /// TLS with a certificate that is read again, and nothing but TLS.
-    Reloaded(Arc<Certificate>),
+    Reloaded(Arc<ReloadedCertificate>),
 }
 
 impl Tls {
@@ -75,7 +75,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             (stream, peer) = listener.accept() => {
                 let (routes, tls, watcher) = (routes.clone(), tls.acceptor(), graceful.watcher());
-                connections.spawn(serve_connection(stream, Peer(peer), tls, routes, watcher));
+                connections.spawn(serve_connection(stream, PeerAddress(peer), tls, routes, watcher));
             }
         }
     }
@@ -85,7 +85,7 @@ pub async fn serve(
 
 async fn serve_connection(
     stream: TimedStream,
-    peer: Peer,
+    peer: PeerAddress,
     tls: Option<TlsAcceptor>,
     routes: Router,
     watcher: Watcher,
@@ -104,7 +104,7 @@ async fn serve_connection(
 
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: Peer,
+    peer: PeerAddress,
     routes: Router,
     watcher: Watcher,
 ) {

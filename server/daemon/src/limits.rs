@@ -1,4 +1,4 @@
-//! How much one source may ask for: requests per time ([`RateLimiter`]) and connections at a time ([`ConnectionLimiter`]).
+//! How much one source may ask for: requests per time ([`RateLimiter`]) and connections at a time ([`SourceConnections`]).
 //!
 //! A rate is a token bucket, kept as the moment at which it is full again (the generic cell rate algorithm of ITU-T I.371). A full bucket
 //! needs no memory, and a table of buckets has a fixed size: when it is full, the bucket that lacks least is forgotten, and its owner
@@ -138,12 +138,12 @@ impl<K> fmt::Debug for RateLimiter<K> {
 
 /// Connections at a time, by source. As many entries as there are connections at most.
 #[derive(Debug)]
-pub struct ConnectionLimiter {
+pub struct SourceConnections {
     per_source: usize,
     open: Mutex<BTreeMap<SourcePrefix, usize>>,
 }
 
-impl ConnectionLimiter {
+impl SourceConnections {
     /// So many connections for each source.
     #[must_use]
     pub fn new(per_source: usize) -> Arc<Self> {
@@ -155,7 +155,7 @@ impl ConnectionLimiter {
 
     /// Counts a connection until the permit is dropped. `None` if the source has all of its own; `source: None` is not limited.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, source: Option<SourcePrefix>) -> Option<ConnectionPermit> {
+    pub fn enter(self: &Arc<Self>, source: Option<SourcePrefix>) -> Option<SourcePermit> {
         if let Some(source) = source {
             let mut open = self.open();
             let count = open.entry(source).or_default();
@@ -164,7 +164,7 @@ impl ConnectionLimiter {
             }
             *count += 1;
         }
-        Some(ConnectionPermit {
+        Some(SourcePermit {
             limiter: Arc::clone(self),
             source,
         })
@@ -177,12 +177,12 @@ impl ConnectionLimiter {
 
 /// A counted connection.
 #[derive(Debug)]
-pub struct ConnectionPermit {
-    limiter: Arc<ConnectionLimiter>,
+pub struct SourcePermit {
+    limiter: Arc<SourceConnections>,
     source: Option<SourcePrefix>,
 }
 
-impl Drop for ConnectionPermit {
+impl Drop for SourcePermit {
     fn drop(&mut self) {
         let Some(source) = self.source else { return };
         let mut open = self.limiter.open();
@@ -313,9 +313,9 @@ mod tests {
 
     #[test]
     fn a_source_has_so_many_connections_and_who_is_not_limited_has_as_many_as_come() {
-        let limiter = ConnectionLimiter::new(100);
+        let limiter = SourceConnections::new(100);
         let source = |text: &str| Some(SourcePrefix::from(text.parse::<IpAddr>().unwrap()));
-        let mut permits: Vec<ConnectionPermit> = (0..100)
+        let mut permits: Vec<SourcePermit> = (0..100)
             .map_while(|_| limiter.enter(source("192.0.2.1")))
             .collect();
         assert_eq!(permits.len(), 100);
@@ -347,7 +347,7 @@ mod tests {
                 now += Duration::from_millis(pause);
                 let _ = meter.take(key, now);
                 prop_assert!(meter.full.len() <= 5);
-                prop_assert_eq!(meter.full.full.len(), meter.order.full.len());
+                prop_assert_eq!(meter.full.len(), meter.order.len());
             }
         }
     }

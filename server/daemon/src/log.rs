@@ -8,14 +8,17 @@ use std::fs;
 use std::io::{IsTerminal, stderr};
 use std::os::unix::fs::MetadataExt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+/// The environment variable that says what is logged, in the syntax of `RUST_LOG`.
+pub const VARIABLE: &str = "RINGFENCE_LOG";
+
 /// How a line of the log is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// For people.
@@ -59,13 +62,17 @@ impl Dial {
     }
 }
 
-/// Begins to log. The environment `variable` goes before `filter`; a part of either that is not understood is left out. In a
-/// process that logs already, nothing happens.
+/// Starts the log. The first of the environment `variables` that holds a filter overrides `filter`. In a process that logs already,
+/// nothing happens.
 #[must_use]
-pub fn begin(variable: &'static str, filter: &str, format: Format) -> Dial {
-    let from_environment = EnvFilter::try_from_env(variable).ok();
-    let environment = from_environment.is_some().then_some(variable);
-    let filter = from_environment.unwrap_or_else(|| EnvFilter::new(filter));
+pub fn begin(variables: &[&'static str], filter: &str, format: Format) -> Dial {
+    let from_environment = variables
+        .iter()
+        .find_map(|variable| Some((*variable, EnvFilter::try_from_env(variable).ok()?)));
+    let (environment, filter) = match from_environment {
+        Some((variable, filter)) => (Some(variable), filter),
+        None => (None, EnvFilter::new(filter)),
+    };
     let (filter, handle) = reload::Layer::new(filter);
     // Fails only if something in this process logs already.
     drop(

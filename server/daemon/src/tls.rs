@@ -65,14 +65,14 @@ pub enum TlsError {
 }
 
 /// The certificate in force.
-pub struct Certificate {
+pub struct ReloadedCertificate {
     files: TlsFiles,
     current: RwLock<Arc<Loaded>>,
 }
 
-impl fmt::Debug for Certificate {
+impl fmt::Debug for ReloadedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate")
+        f.debug_struct("ReloadedCertificate")
             .field("files", &self.files)
             .finish_non_exhaustive()
     }
@@ -83,7 +83,7 @@ struct Loaded {
     digest: [u8; 32],
 }
 
-impl Certificate {
+impl ReloadedCertificate {
     /// Reads the files.
     pub fn read(files: TlsFiles) -> Result<Self, TlsError> {
         let current = RwLock::new(Arc::new(load(&files)?));
@@ -111,11 +111,11 @@ impl Certificate {
 }
 
 /// Looks at the files once a minute, and when the process is sent SIGHUP, which ends it no more from the call on.
-pub fn renew(certificate: Arc<Certificate>) -> impl Future<Output = ()> {
+pub fn renew(certificate: Arc<ReloadedCertificate>) -> impl Future<Output = ()> {
     look_again_and_again(certificate, Asked::new())
 }
 
-async fn look_again_and_again(certificate: Arc<Certificate>, mut asked: Asked) {
+async fn look_again_and_again(certificate: Arc<ReloadedCertificate>, mut asked: Asked) {
     let mut ticks = interval(GLANCE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn files_are_taken_over_when_they_change() {
         let folder = tempfile::tempdir().unwrap();
-        let certificate = Certificate::read(write_pair(&folder)).unwrap();
+        let certificate = ReloadedCertificate::read(write_pair(&folder)).unwrap();
         assert!(!certificate.read_again().unwrap());
         let before = certificate.loaded().digest;
         write_pair(&folder);
@@ -239,7 +239,7 @@ mod tests {
     fn a_change_that_cannot_be_used_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let files = write_pair(&folder);
-        let certificate = Certificate::read(files.clone()).unwrap();
+        let certificate = ReloadedCertificate::read(files.clone()).unwrap();
         let before = certificate.loaded().digest;
         let key = std::fs::read(&files.key).unwrap();
         for spoilt in ["", "no key"] {
@@ -269,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = write_pair(&folder);
         std::fs::write(&files.certificate, "nothing").unwrap();
-        let Err(error) = Certificate::read(files) else {
+        let Err(error) = ReloadedCertificate::read(files) else {
             panic!("there is no certificate");
         };
         assert!(error.to_string().contains("chain.pem"), "{error}");

@@ -1,4 +1,4 @@
-//! The end of an epoch: what waited is published with as many other records as a delta always has ([`super::turns`]), and a root signs
+//! The end of an epoch: what waited is published with as many other records as a delta always has ([`super::changes`]), and a root signs
 //! what came of it.
 //! Several processes may try; the store lets one of them, and the others take over what it published.
 
@@ -11,10 +11,10 @@ use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::root::{Root, RootHash, Statement};
 use sha2::{Digest, Sha256};
 
-use super::turns::changes;
+use super::changes::changes;
 use super::{Book, opening};
-use crate::published::Published;
-use crate::shelf::Shelf;
+use crate::book::published::Published;
+use crate::book::recent_files::RecentFiles;
 use crate::store::{Closing, Edition, Revision, Store, StoreError};
 
 /// Deltas that are kept: 8 days at the default period.
@@ -73,7 +73,7 @@ impl Book {
         let network: Arc<[u8]> = network.into();
         let shelf = match (self.published.shelf(), &delta) {
             (Some(shelf), Some(delta)) => shelf.next(root, network, delta),
-            _ => Shelf::first(root, network),
+            _ => RecentFiles::first(root, network),
         };
         self.listed.append(&mut listed);
         for new in &revisions {
@@ -83,7 +83,7 @@ impl Book {
                 self.listed.remove(&new.number);
             }
         }
-        self.published = Arc::new(next.on_shelf(shelf));
+        self.published = Arc::new(next.with_recent(shelf));
         Ok(Some(root))
     }
 
@@ -178,7 +178,7 @@ fn checked(
     if !named {
         return Err(StoreError::Corrupt("delta that the root names"));
     }
-    Ok(next.on_shelf(Shelf::of(root, edition)))
+    Ok(next.with_recent(RecentFiles::of(root, edition)))
 }
 
 fn grow(

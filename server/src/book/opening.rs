@@ -11,9 +11,9 @@ use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::tile::TILE_RECORDS;
 use tracing::info;
 
-use super::{LISTING_VALID_UNTIL, OpenError, draw_key};
-use crate::decoy::Decoys;
-use crate::published::Published;
+use super::{BookOpenError, LISTING_VALID_UNTIL, draw_key};
+use crate::book::decoy::Decoys;
+use crate::book::published::Published;
 use crate::store::{Record, Row, Store, StoreError};
 
 /// Numbers in a stretch: one transaction, about a megabyte of records.
@@ -23,10 +23,10 @@ const STRETCH: usize = 16 * TILE_RECORDS as usize;
 const WORTH_TELLING: usize = 16 * STRETCH;
 
 /// Refuses a store that holds numbers outside of the plan.
-pub(super) fn check_span(store: &mut dyn Store, plan: NumberPlan) -> Result<(), OpenError> {
+pub(super) fn check_span(store: &mut dyn Store, plan: NumberPlan) -> Result<(), BookOpenError> {
     match store.span()? {
         Some((first, last)) if first != plan.first() || !plan.contains(last) => {
-            Err(OpenError::PlanShrunk)
+            Err(BookOpenError::PlanShrunk)
         }
         Some(_) | None => Ok(()),
     }

@@ -5,8 +5,8 @@ use ringfence_book::keys::IdentityKey;
 use ringfence_book::number::Number;
 
 use super::{Book, LISTING_VALID_UNTIL, OwnerError};
-use crate::owner::{Deactivation, Rotation};
-use crate::published::Dialled;
+use crate::book::owner_forms::{Deactivation, Rotation};
+use crate::book::published::Dialled;
 use crate::store::{Revision, StoreError};
 
 impl Book {

@@ -1,25 +1,29 @@
-//! Settings: what a file says, what the command line says over it, and what holds where both are silent. Checked here, once.
+//! The settings as a file has them, with their defaults, and the checks that turn them into a [`Config`].
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_book::number::NumberPlan;
+use ringfence_book::proof_of_work;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::settings::{RelayTable, TurnTable, check_name};
 use ringfence_daemon::forwarded::{ForwardedHeader, Proxies};
+use ringfence_daemon::limits::Rate;
 use ringfence_daemon::log::Format;
-use serde::Deserialize;
+use ringfence_daemon::tls::TlsFiles;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::fault::ConfigError;
-use super::{Config, Database, Limits, monitor, web};
+use super::errors::ConfigError;
+use super::{Config, Database, Limits};
+use crate::book::Schedule;
 
-/// A file of settings is a page, not a book; a wrong path should not fill the memory.
+/// A file of settings is a page, not a book; a wrong path must not fill the memory.
 const MAX_FILE: u64 = 64 * 1024;
 
-/// 2^28 tries keep a caller's machine busy for the better part of a minute; nobody wants more.
+/// 2^28 tries keep a caller's machine busy for most of a minute.
 pub(super) const MAX_WORK_BITS: u8 = 28;
 
 /// A bucket is written in four hexadecimal digits.
@@ -28,52 +32,81 @@ pub(super) const MAX_BUCKET_BITS: u8 = 16;
 /// An epoch of a day would make a new number wait for two.
 pub(super) const MAX_EPOCH_SECONDS: u32 = 24 * 60 * 60;
 
-/// Settings as they are written, in a file or on the command line; what is absent is said elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Settings as they are written in a file. What the file does not name has its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// See [`Config::listen`].
-    pub listen: Option<SocketAddr>,
+    pub listen: SocketAddr,
     /// The path of the SQLite file, or a URL of PostgreSQL; see [`Database::read`].
-    pub database: Option<PathBuf>,
+    pub database: PathBuf,
     /// See [`Config::plan`].
-    pub plan: Option<NumberPlan>,
+    pub plan: NumberPlan,
     /// See [`Config::relays`].
-    pub relays: Option<Vec<String>>,
+    pub relays: Vec<String>,
     /// See [`Config::turn`].
-    pub turn: Option<Vec<String>>,
+    pub turn: Vec<String>,
     /// See [`Config::work_bits`].
-    pub work_bits: Option<u8>,
+    pub work_bits: u8,
     /// See [`Config::bucket_bits`].
-    pub bucket_bits: Option<u8>,
+    pub bucket_bits: u8,
     /// See [`Config::log_format`].
-    pub log_format: Option<Format>,
-    /// See [`Config::metrics`]; an empty text stands for none.
-    pub metrics: Option<String>,
-    /// The path of a file with [`Config::turn_secret`]; an empty one is none.
-    pub turn_secret_file: Option<PathBuf>,
-    /// See [`TlsFiles::certificate`]; an empty one is none.
-    pub tls_certificate: Option<PathBuf>,
-    /// See [`TlsFiles::key`]; an empty one is none.
-    pub tls_key: Option<PathBuf>,
+    pub log_format: Format,
+    /// See [`Config::metrics`]; empty: none.
+    pub metrics: String,
+    /// The path of a file with [`Config::turn_secret`]; empty: none.
+    pub turn_secret_file: PathBuf,
+    /// See [`TlsFiles::certificate`]; empty: none.
+    pub tls_certificate: PathBuf,
+    /// See [`TlsFiles::key`]; empty: none.
+    pub tls_key: PathBuf,
     /// Addresses and networks; see [`Proxies`].
-    pub trusted_proxies: Option<Vec<String>>,
+    pub trusted_proxies: Vec<String>,
     /// See [`Proxies`].
-    pub forwarded_header: Option<ForwardedHeader>,
+    pub forwarded_header: ForwardedHeader,
     /// See [`Limits::reads_per_minute`].
-    pub reads_per_minute: Option<u32>,
+    pub reads_per_minute: u32,
     /// See [`Limits::asks_per_minute`].
-    pub asks_per_minute: Option<u32>,
+    pub asks_per_minute: u32,
     /// See [`Config::epoch_seconds`].
-    pub epoch_seconds: Option<u32>,
+    pub epoch_seconds: u32,
     /// See [`Config::changes`].
-    pub changes: Option<u16>,
+    pub changes: u16,
     /// See [`Config::public_name`].
-    pub public_name: Option<String>,
+    pub public_name: String,
     /// See [`Config::relay`].
-    pub relay: Option<RelayTable>,
+    pub relay: RelayTable,
     /// See [`Config::turn_server`].
-    pub turn_server: Option<TurnTable>,
+    pub turn_server: TurnTable,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)),
+            database: PathBuf::from("phonebook.sqlite"),
+            plan: NumberPlan::DEFAULT,
+            relays: Vec::new(),
+            turn: Vec::new(),
+            work_bits: proof_of_work::DEFAULT_BITS,
+            bucket_bits: 0,
+            log_format: Format::Text,
+            metrics: String::new(),
+            turn_secret_file: PathBuf::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            trusted_proxies: Proxies::LOCAL.map(str::to_owned).into(),
+            forwarded_header: ForwardedHeader::default(),
+            // The largest plan can be downloaded whole in a minute; an office of a hundred lines can prove them all.
+            reads_per_minute: 6_000,
+            asks_per_minute: 600,
+            epoch_seconds: Schedule::of(NumberPlan::DEFAULT).period,
+            changes: 0,
+            public_name: String::new(),
+            relay: RelayTable::default(),
+            turn_server: TurnTable::default(),
+        }
+    }
 }
 
 impl Settings {
@@ -81,80 +114,41 @@ impl Settings {
     ///
     /// # Errors
     /// [`ConfigError::Read`], [`ConfigError::TooLong`], [`ConfigError::Parse`].
+    #[cfg(feature = "cli")]
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(&page(path)?).map_err(|cause| ConfigError::Parse {
+        toml::from_str(&read_text(path)?).map_err(|cause| ConfigError::Parse {
             path: path.to_owned(),
             cause: Box::new(cause),
         })
     }
 
-    /// These settings, and the other's where these are silent.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self {
-            listen: self.listen.or(other.listen),
-            database: self.database.or(other.database),
-            plan: self.plan.or(other.plan),
-            relays: self.relays.or(other.relays),
-            turn: self.turn.or(other.turn),
-            work_bits: self.work_bits.or(other.work_bits),
-            bucket_bits: self.bucket_bits.or(other.bucket_bits),
-            log_format: self.log_format.or(other.log_format),
-            metrics: self.metrics.or(other.metrics),
-            turn_secret_file: self.turn_secret_file.or(other.turn_secret_file),
-            tls_certificate: self.tls_certificate.or(other.tls_certificate),
-            tls_key: self.tls_key.or(other.tls_key),
-            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
-            forwarded_header: self.forwarded_header.or(other.forwarded_header),
-            reads_per_minute: self.reads_per_minute.or(other.reads_per_minute),
-            asks_per_minute: self.asks_per_minute.or(other.asks_per_minute),
-            epoch_seconds: self.epoch_seconds.or(other.epoch_seconds),
-            changes: self.changes.or(other.changes),
-            public_name: self.public_name.or(other.public_name),
-            relay: self.relay.or(other.relay),
-            turn_server: self.turn_server.or(other.turn_server),
-        }
-    }
-
-    /// The configuration, with the defaults where these are silent.
+    /// The configuration.
     ///
     /// # Errors
     /// The [`ConfigError`]s about values, and about the file of the TURN secret.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        let default = Config::default();
-        let limits = Limits {
-            reads_per_minute: self
-                .reads_per_minute
-                .unwrap_or(default.limits.reads_per_minute),
-            asks_per_minute: self
-                .asks_per_minute
-                .unwrap_or(default.limits.asks_per_minute),
-        };
-        let header = self.forwarded_header.unwrap_or_default();
         let config = Config {
-            listen: self.listen.unwrap_or(default.listen),
-            database: self
-                .database
-                .map_or(default.database, |path| Database::read(&path)),
-            plan: self.plan.unwrap_or(default.plan),
-            relays: self.relays.unwrap_or(default.relays),
-            turn: self.turn.unwrap_or(default.turn),
-            work_bits: self.work_bits.unwrap_or(default.work_bits),
-            bucket_bits: self.bucket_bits.unwrap_or(default.bucket_bits),
-            log_format: self.log_format.unwrap_or(default.log_format),
-            metrics: monitor::loopback(self.metrics.unwrap_or_default())?,
+            listen: self.listen,
+            database: Database::read(&self.database),
+            plan: self.plan,
+            relays: self.relays,
+            turn: self.turn,
+            work_bits: self.work_bits,
+            bucket_bits: self.bucket_bits,
+            log_format: self.log_format,
+            metrics: loopback(self.metrics)?,
             turn_secret: turn_secret(self.turn_secret_file)?,
-            tls: web::tls_files(self.tls_certificate, self.tls_key)?,
-            proxies: match self.trusted_proxies {
-                Some(networks) => Proxies::new(&networks, header)?,
-                None => default.proxies.with(header),
+            tls: tls_files(self.tls_certificate, self.tls_key)?,
+            proxies: Proxies::new(&self.trusted_proxies, self.forwarded_header)?,
+            limits: Limits {
+                reads_per_minute: self.reads_per_minute,
+                asks_per_minute: self.asks_per_minute,
             },
-            limits: limits.check()?,
-            epoch_seconds: self.epoch_seconds.unwrap_or(default.epoch_seconds),
-            changes: self.changes.unwrap_or(default.changes),
-            public_name: self.public_name.unwrap_or(default.public_name),
-            relay: self.relay.unwrap_or(default.relay),
-            turn_server: self.turn_server.unwrap_or(default.turn_server),
+            epoch_seconds: self.epoch_seconds,
+            changes: self.changes,
+            public_name: self.public_name,
+            relay: self.relay,
+            turn_server: self.turn_server,
         };
         config.check()?;
         Ok(config)
@@ -189,6 +183,14 @@ impl Config {
         if self.changes > MAX_CHANGES {
             return Err(ConfigError::Changes);
         }
+        if self
+            .limits
+            .reads_per_minute
+            .max(self.limits.asks_per_minute)
+            > Rate::MAX
+        {
+            return Err(ConfigError::Limits);
+        }
         check_name(&self.public_name)?;
         self.relay.check()?;
         self.turn_server.check()?;
@@ -197,7 +199,7 @@ impl Config {
 }
 
 /// The text of a file that a person wrote.
-fn page(path: &Path) -> Result<String, ConfigError> {
+fn read_text(path: &Path) -> Result<String, ConfigError> {
     let failed = |cause| ConfigError::Read {
         path: path.to_owned(),
         cause,
@@ -211,23 +213,60 @@ fn page(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// The one line of the file; an empty path is no file.
-fn turn_secret(file: Option<PathBuf>) -> Result<Option<TurnSecret>, ConfigError> {
-    let Some(path) = file.filter(|path| !path.as_os_str().is_empty()) else {
+fn turn_secret(path: PathBuf) -> Result<Option<TurnSecret>, ConfigError> {
+    if path.as_os_str().is_empty() {
         return Ok(None);
-    };
-    let text = Zeroizing::new(page(&path)?);
+    }
+    let text = Zeroizing::new(read_text(&path)?);
     if text.trim().is_empty() {
         return Err(ConfigError::NoTurnSecret { path });
     }
     Ok(Some(TurnSecret::new(text.trim().to_owned())))
 }
 
-#[cfg(test)]
+/// Both or neither; an empty path is none.
+fn tls_files(certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, ConfigError> {
+    match (
+        certificate.as_os_str().is_empty(),
+        key.as_os_str().is_empty(),
+    ) {
+        (false, false) => Ok(Some(TlsFiles { certificate, key })),
+        (true, true) => Ok(None),
+        _ => Err(ConfigError::HalfTls),
+    }
+}
+
+/// A loopback address, so that no other machine can open the page for monitors; an empty text is none.
+fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address: Option<SocketAddr> = text.parse().ok();
+    match address.filter(|address| address.ip().is_loopback()) {
+        None => Err(ConfigError::Metrics(text)),
+        address => Ok(address),
+    }
+}
+
+#[cfg(all(test, feature = "cli"))]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, toml::de::Error> {
         toml::from_str(text)
+    }
+
+    /// The names of settings, those of tables too.
+    fn names(table: &toml::Table) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for (name, value) in table {
+            let inner = value.as_table().map(self::names).unwrap_or_default();
+            names.extend(inner.into_iter().map(|inner| format!("{name}.{inner}")));
+            names.insert(name.clone());
+        }
+        names
     }
 
     #[test]
@@ -280,7 +319,7 @@ mod tests {
     fn the_secret_of_the_turn_servers_is_a_line_in_a_file_of_its_own() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let settings = Settings {
-            turn_secret_file: Some(file.path().to_owned()),
+            turn_secret_file: file.path().to_owned(),
             ..Settings::default()
         };
         fs::write(file.path(), "north-sea\n").unwrap();
@@ -298,64 +337,15 @@ mod tests {
     fn the_example_file_names_every_setting_with_its_default() {
         let text = include_str!("../../../examples/phonebook.toml");
         let settings = parse(text).unwrap();
-        let Settings {
-            listen,
-            database,
-            plan,
-            relays,
-            turn,
-            work_bits,
-            bucket_bits,
-            log_format,
-            metrics,
-            turn_secret_file,
-            tls_certificate,
-            tls_key,
-            trusted_proxies,
-            forwarded_header,
-            reads_per_minute,
-            asks_per_minute,
-            epoch_seconds,
-            changes,
-            public_name,
-            relay,
-            turn_server,
-        } = settings.clone();
-        assert!(
-            listen.is_some()
-                && database.is_some()
-                && plan.is_some()
-                && relays.is_some()
-                && turn.is_some()
-        );
-        assert!(work_bits.is_some() && bucket_bits.is_some());
-        assert!(log_format.is_some() && metrics.is_some());
-        assert!(turn_secret_file.is_some() && tls_certificate.is_some() && tls_key.is_some());
-        assert!(trusted_proxies.is_some() && forwarded_header.is_some());
-        assert!(reads_per_minute.is_some() && asks_per_minute.is_some());
-        assert!(epoch_seconds.is_some() && changes.is_some());
-        assert!(public_name.is_some() && relay.is_some() && turn_server.is_some());
+        let named: toml::Table = toml::from_str(text).unwrap();
+        let all = toml::Table::try_from(Settings::default()).unwrap();
+        assert_eq!(names(&named), names(&all));
         let network = Config {
-            relays: relays.unwrap(),
-            turn: turn.unwrap(),
+            relays: settings.relays.clone(),
+            turn: settings.turn.clone(),
             ..Config::default()
         };
         assert_eq!(settings.resolve().unwrap(), network);
-    }
-
-    #[test]
-    fn the_command_line_goes_over_the_file() {
-        let file = Settings {
-            work_bits: Some(1),
-            bucket_bits: Some(2),
-            ..Settings::default()
-        };
-        let line = Settings {
-            work_bits: Some(3),
-            ..Settings::default()
-        };
-        let config = line.or(file).resolve().unwrap();
-        assert_eq!((config.work_bits, config.bucket_bits), (3, 2));
     }
 
     #[test]
@@ -416,6 +406,31 @@ mod tests {
             "listen = \"localhost\"",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_page_for_monitors_is_for_this_machine_only() {
+        let resolve = |metrics: &str| {
+            let metrics = metrics.to_owned();
+            let settings = Settings {
+                metrics,
+                ..Settings::default()
+            };
+            settings.resolve().map(|config| config.metrics)
+        };
+        assert_eq!(resolve("").unwrap(), None);
+        assert!(resolve("[::1]:9421").unwrap().is_some());
+        for open in [
+            "0.0.0.0:9421",
+            "192.168.1.10:9421",
+            "localhost:9421",
+            "9421",
+        ] {
+            assert!(
+                matches!(resolve(open), Err(ConfigError::Metrics(_))),
+                "{open}"
+            );
         }
     }
 }

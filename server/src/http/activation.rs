@@ -11,21 +11,21 @@ use ringfence_book::code::ActivationCode;
 use ringfence_book::wire;
 use ringfence_daemon::clock::unix_now;
 
-use super::failure::Failure;
+use super::failure::ApiError;
 use super::{Shared, read, unstored};
-use crate::activation::Activation;
+use crate::book::activation::Activation;
 
 /// `POST /api/activate`
 pub(super) async fn activate(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let form: wire::Activate = read(&body?)?;
     // A text that is no code is refused below, without a look at the store.
     if let Ok(code) = form.code.parse::<ActivationCode>() {
         shared.pace.try_code(code.prefix())?;
     }
-    let form = Activation::try_from(&form).map_err(Failure::InvalidCode)?;
+    let form = Activation::try_from(&form).map_err(ApiError::InvalidCode)?;
     let now = unix_now();
     let members = shared.membership.token(now);
     let binding = shared.write(move |book| book.activate(&form, now)).await?;

@@ -13,11 +13,11 @@ use ringfence_book::number::Number;
 use ringfence_book::wire;
 use ringfence_daemon::clock::unix_now;
 
-use super::failure::Failure;
+use super::failure::ApiError;
 use super::{Shared, read, unstored};
-use crate::admin::TokenDigest;
 use crate::book::Book;
-use crate::store::{Census, State as NumberState, StoreError};
+use crate::book::admin_token::TokenDigest;
+use crate::store::{NumberCounts, NumberState, StoreError};
 
 /// Numbers on a page, at most.
 const MAX_PAGE: u32 = 1_000;
@@ -26,9 +26,9 @@ const MAX_PAGE: u32 = 1_000;
 pub(super) struct Operator;
 
 impl FromRequestParts<Arc<Shared>> for Operator {
-    type Rejection = Failure;
+    type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let token = parts
             .headers
             .get(AUTHORIZATION)
@@ -36,7 +36,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
         if token.map(TokenDigest::of) == Some(shared.admin) {
             Ok(Self)
         } else {
-            Err(Failure::Unauthorized)
+            Err(ApiError::Unauthorized)
         }
     }
 }
@@ -45,7 +45,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 pub(super) async fn issue_number(
     _: Operator,
     State(shared): State<Arc<Shared>>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let issue = shared.write(|book| book.issue(unix_now())).await?;
     let told = wire::Issued {
         number: issue.number.to_string(),
@@ -59,31 +59,31 @@ pub(super) async fn numbers(
     _: Operator,
     State(shared): State<Arc<Shared>>,
     asked: Result<Query<wire::AskNumbers>, QueryRejection>,
-) -> Result<Response, Failure> {
-    let Query(asked) = asked.map_err(|_| Failure::BadRequest)?;
+) -> Result<Response, ApiError> {
+    let Query(asked) = asked.map_err(|_| ApiError::BadRequest)?;
     let limit = asked.limit.unwrap_or(MAX_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Failure::BadRequest);
+        return Err(ApiError::BadRequest);
     }
     let from = Number::new(asked.from.unwrap_or(0));
     let told = shared.write(move |book| page(book, from, limit)).await?;
     Ok(unstored(Json(told)))
 }
 
-fn page(book: &mut Book, from: Number, limit: u32) -> Result<wire::Numbers, StoreError> {
+fn page(book: &mut Book, from: Number, limit: u32) -> Result<wire::NumberList, StoreError> {
     let now = unix_now();
     let census = book.census(now)?;
     let mut states = book.states(from, limit + 1, now)?;
     let next = states.get(limit as usize).map(|(number, _)| number.value());
     states.truncate(limit as usize);
-    Ok(wire::Numbers {
+    Ok(wire::NumberList {
         counts: counts(&census),
         numbers: states.into_iter().map(assigned).collect(),
         next,
     })
 }
 
-fn counts(census: &Census) -> wire::Counts {
+fn counts(census: &NumberCounts) -> wire::Counts {
     wire::Counts {
         free: census.free,
         waiting: census.waiting,
@@ -109,15 +109,15 @@ pub(super) async fn revoke(
     _: Operator,
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let form: wire::Revoke = read(&body?)?;
-    let number: Number = form.number.parse().map_err(|_| Failure::NotFound)?;
+    let number: Number = form.number.parse().map_err(|_| ApiError::NotFound)?;
     let revoked = shared
         .write(move |book| book.revoke(number, unix_now()))
         .await?;
     if revoked {
         Ok(unstored(Json(wire::Done {})))
     } else {
-        Err(Failure::NotFound)
+        Err(ApiError::NotFound)
     }
 }

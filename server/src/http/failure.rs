@@ -11,17 +11,17 @@ use ringfence_book::wire;
 use tracing::{debug, error};
 
 use super::unstored;
-use crate::activation::Refusal;
+use crate::book::activation::ActivationRefusal;
 use crate::book::{ActivateError, IssueError, OwnerError};
 use crate::store::StoreError;
 
 /// Every way in which a request fails.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum ApiError {
     /// Not JSON, not the right members, not digits.
     BadRequest,
     /// The activation form or its code is no good; which, is not told.
-    InvalidCode(Refusal),
+    InvalidCode(ActivationRefusal),
     /// The challenge or its answer is no good; which, is not told.
     Invalid,
     /// Not the operator.
@@ -46,7 +46,7 @@ pub(super) enum Failure {
     Lost,
 }
 
-impl Failure {
+impl ApiError {
     fn told(&self) -> (StatusCode, &'static str) {
         match self {
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request"),
@@ -65,7 +65,7 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match &self {
             // The operator must see it, and it names nobody.
@@ -75,7 +75,7 @@ impl IntoResponse for Failure {
         }
         let (status, word) = self.told();
         let error = word.to_owned();
-        let mut response = unstored((status, Json(wire::Failure { error })));
+        let mut response = unstored((status, Json(wire::ErrorBody { error })));
         let headers = response.headers_mut();
         match self {
             Self::Unauthorized => {
@@ -94,7 +94,7 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<BytesRejection> for Failure {
+impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Self::TooLarge
@@ -104,13 +104,13 @@ impl From<BytesRejection> for Failure {
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<IssueError> for Failure {
+impl From<IssueError> for ApiError {
     fn from(error: IssueError) -> Self {
         match error {
             IssueError::Store(error) => Self::Store(error),
@@ -119,7 +119,7 @@ impl From<IssueError> for Failure {
     }
 }
 
-impl From<ActivateError> for Failure {
+impl From<ActivateError> for ApiError {
     fn from(error: ActivateError) -> Self {
         match error {
             ActivateError::Store(error) => Self::Store(error),
@@ -128,7 +128,7 @@ impl From<ActivateError> for Failure {
     }
 }
 
-impl From<OwnerError> for Failure {
+impl From<OwnerError> for ApiError {
     fn from(error: OwnerError) -> Self {
         match error {
             OwnerError::Store(error) => Self::Store(error),

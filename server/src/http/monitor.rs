@@ -30,7 +30,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
 /// What keeps a book from its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Complaint {
+pub enum HealthError {
     /// The store did not do what it was asked last: a full disk, a database that is away. What was published is still served.
     #[error("the store fails")]
     Store,
@@ -40,15 +40,15 @@ pub enum Complaint {
 }
 
 /// Whether the book does its work.
-pub(crate) async fn look(shared: &Arc<Shared>) -> Result<(), Complaint> {
+pub(crate) async fn look(shared: &Arc<Shared>) -> Result<(), HealthError> {
     let visitor = Arc::clone(shared);
     let entered = spawn_blocking(move || {
         drop(visitor.book.lock().unwrap_or_else(PoisonError::into_inner));
     });
     match timeout(PATIENCE, entered).await {
         Ok(Ok(())) if shared.tally.store_works() => Ok(()),
-        Ok(Ok(())) => Err(Complaint::Store),
-        _ => Err(Complaint::Shut),
+        Ok(Ok(())) => Err(HealthError::Store),
+        _ => Err(HealthError::Shut),
     }
 }
 

@@ -16,17 +16,17 @@ use ringfence_book::number::Number;
 use ringfence_book::wire;
 use ringfence_daemon::clock::{now, unix_now};
 
-use super::failure::Failure;
+use super::failure::ApiError;
 use super::{Shared, read, unstored};
-use crate::owner::{Deactivation, Rotation};
-use crate::published::Dialled;
-use crate::reception::ChallengeId;
+use crate::book::challenge_store::ChallengeId;
+use crate::book::owner_forms::{Deactivation, Rotation};
+use crate::book::published::Dialled;
 
 /// `POST /api/auth/challenge`
 pub(super) async fn challenge(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let body = body?;
     if !body.is_empty() {
         let _: wire::AskChallenge = read(&body)?;
@@ -44,7 +44,7 @@ pub(super) async fn challenge(
 pub(super) async fn verify(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let binding = prove(&shared, &read(&body?)?)?;
     let told = wire::Verified {
         verified: true,
@@ -58,7 +58,7 @@ pub(super) async fn verify(
 pub(super) async fn renew(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let binding = prove(&shared, &read(&body?)?)?;
     let told = wire::Renewed {
         binding: wire::Base64(binding.encode()),
@@ -67,8 +67,8 @@ pub(super) async fn renew(
     Ok(unstored(Json(told)))
 }
 
-fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, Failure> {
-    let dialled = Dialled::read(&answer.number).ok_or(Failure::Invalid)?;
+fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, ApiError> {
+    let dialled = Dialled::read(&answer.number).ok_or(ApiError::Invalid)?;
     let (published, today) = (shared.published(), Day::of_unix(unix_now()));
     let verified = shared.reception().verify(
         ChallengeId(answer.challenge_id.0),
@@ -78,19 +78,19 @@ fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, Failure> {
         today,
         now(),
     );
-    verified.ok_or(Failure::Invalid)
+    verified.ok_or(ApiError::Invalid)
 }
 
 /// `POST /api/v1/keys/rotate`
 pub(super) async fn rotate(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let form: wire::Rotate = read(&body?)?;
     let rotation = Rotation {
         challenge: answered(&shared, form.challenge_id)?,
         number: number(&form.number)?,
-        listing: Listing::decode(&form.listing.0).map_err(|_| Failure::Invalid)?,
+        listing: Listing::decode(&form.listing.0).map_err(|_| ApiError::Invalid)?,
         proof: form.proof(),
     };
     let epochs = shared.write(move |book| book.rotate(&rotation)).await?;
@@ -101,7 +101,7 @@ pub(super) async fn rotate(
 pub(super) async fn deactivate(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let form: wire::Deactivate = read(&body?)?;
     let deactivation = Deactivation {
         challenge: answered(&shared, form.challenge_id)?,
@@ -115,11 +115,11 @@ pub(super) async fn deactivate(
 }
 
 /// The challenge of this name, which is used up now.
-fn answered(shared: &Shared, id: wire::Hex<16>) -> Result<Challenge, Failure> {
+fn answered(shared: &Shared, id: wire::Hex<16>) -> Result<Challenge, ApiError> {
     let taken = shared.reception().take(ChallengeId(id.0), now());
-    taken.ok_or(Failure::Invalid)
+    taken.ok_or(ApiError::Invalid)
 }
 
-fn number(text: &str) -> Result<Number, Failure> {
-    text.parse().map_err(|_| Failure::Invalid)
+fn number(text: &str) -> Result<Number, ApiError> {
+    text.parse().map_err(|_| ApiError::Invalid)
 }

@@ -14,9 +14,9 @@ use ringfence_book::blocks::is_full_block;
 use ringfence_book::number::Number;
 use ringfence_book::wire;
 
-use super::failure::Failure;
+use super::failure::ApiError;
 use super::{Shared, unstored};
-use crate::published::{Dialled, PublishedTile};
+use crate::book::published::{Dialled, PublishedTile};
 
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
@@ -42,10 +42,10 @@ pub(super) async fn description() -> Response {
 pub(super) async fn keys(
     State(shared): State<Arc<Shared>>,
     Path(number): Path<String>,
-) -> Result<Response, Failure> {
-    let dialled = Dialled::read(&number).ok_or(Failure::BadRequest)?;
+) -> Result<Response, ApiError> {
+    let dialled = Dialled::read(&number).ok_or(ApiError::BadRequest)?;
     let (identity, ring_key) = shared.published().keys(&dialled);
-    let told = wire::Keys {
+    let told = wire::NumberKeys {
         number,
         signing_key: wire::Jwk::new(wire::Curve::Ed25519, identity),
         encryption_key: wire::Jwk::new(wire::Curve::X25519, ring_key),
@@ -57,12 +57,12 @@ pub(super) async fn keys(
 pub(super) async fn network(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let published = shared.published();
     let (root, network) = published
         .root()
         .zip(published.network())
-        .ok_or(Failure::NotFound)?;
+        .ok_or(ApiError::NotFound)?;
     let etag = etag(&root.states().network);
     let bytes = Bytes::from_owner(Arc::clone(network));
     Ok(revalidated(&headers, &etag, REVALIDATE, JSON, bytes))
@@ -72,9 +72,9 @@ pub(super) async fn network(
 pub(super) async fn root(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let published = shared.published();
-    let root = published.root().ok_or(Failure::NotFound)?;
+    let root = published.root().ok_or(ApiError::NotFound)?;
     let bytes = Bytes::copy_from_slice(&root.encode());
     let etag = etag(&root.hash().0);
     Ok(revalidated(&headers, &etag, BRIEFLY, BYTES, bytes))
@@ -85,15 +85,15 @@ pub(super) async fn roots(
     State(shared): State<Arc<Shared>>,
     Path(block): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let block = counted(&block)?;
     let last = shared.published().root().map(|root| etag(&root.hash().0));
-    let roots = shared.roots(block).await?.ok_or(Failure::NotFound)?;
+    let roots = shared.roots(block).await?.ok_or(ApiError::NotFound)?;
     if is_full_block(&roots) {
         return Ok(forever(roots));
     }
     // Taken before the roots: at worst it is older than they are, and they are sent once more.
-    let etag = last.ok_or(Failure::NotFound)?;
+    let etag = last.ok_or(ApiError::NotFound)?;
     Ok(revalidated(&headers, &etag, REVALIDATE, BYTES, roots))
 }
 
@@ -101,9 +101,9 @@ pub(super) async fn roots(
 pub(super) async fn delta(
     State(shared): State<Arc<Shared>>,
     Path(epoch): Path<String>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let delta = shared.delta(counted(&epoch)?).await?;
-    delta.map(forever).ok_or(Failure::NotFound)
+    delta.map(forever).ok_or(ApiError::NotFound)
 }
 
 /// `GET /api/v1/tiles/{index}`
@@ -111,9 +111,9 @@ pub(super) async fn tile(
     State(shared): State<Arc<Shared>>,
     Path(index): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let index = u16::try_from(counted(&index)?).map_err(|_| Failure::NotFound)?;
-    let tile = shared.published().tile(index).ok_or(Failure::NotFound)?;
+) -> Result<Response, ApiError> {
+    let index = u16::try_from(counted(&index)?).map_err(|_| ApiError::NotFound)?;
+    let tile = shared.published().tile(index).ok_or(ApiError::NotFound)?;
     let etag = tile.etag().to_owned();
     let bytes = Bytes::from_owner(OfTile(tile));
     Ok(revalidated(&headers, &etag, REVALIDATE, BYTES, bytes))
@@ -129,8 +129,8 @@ impl AsRef<[u8]> for OfTile {
 }
 
 /// What tiles, blocks and epochs are counted with: digits without a leading zero, so that each file has one name.
-fn counted(text: &str) -> Result<u32, Failure> {
-    let number: Number = text.parse().map_err(|_| Failure::NotFound)?;
+fn counted(text: &str) -> Result<u32, ApiError> {
+    let number: Number = text.parse().map_err(|_| ApiError::NotFound)?;
     Ok(number.value())
 }
 

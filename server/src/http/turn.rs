@@ -18,7 +18,7 @@ use ringfence_book::wire;
 use ringfence_daemon::clock::unix_now;
 use zeroize::Zeroizing;
 
-use super::failure::Failure;
+use super::failure::ApiError;
 use super::{Shared, read, unstored};
 use crate::config::Config;
 
@@ -29,12 +29,12 @@ const CREDENTIALS: usize = 64;
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What credentials are made of.
-pub(crate) struct TurnDesk {
+pub(crate) struct TurnCredentialIssuer {
     secret: TurnSecret,
     urls: Vec<String>,
 }
 
-impl TurnDesk {
+impl TurnCredentialIssuer {
     /// With a secret there are credentials.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let secret = config.turn_secret.clone()?;
@@ -42,11 +42,11 @@ impl TurnDesk {
         Some(Self { secret, urls })
     }
 
-    fn draw(&self, now: u64) -> Result<wire::TurnCredentials, Failure> {
+    fn draw(&self, now: u64) -> Result<wire::TurnCredentials, ApiError> {
         let mut seed = Zeroizing::new([0; 32]);
         SysRng
             .try_fill_bytes(seed.as_mut_slice())
-            .map_err(|_| Failure::Lost)?;
+            .map_err(|_| ApiError::Lost)?;
         let mut rng = ChaCha20Rng::from_seed(*seed);
         let credentials = (0..CREDENTIALS).map(|_| {
             let (user, password) = rest_credentials(&self.secret, LIFE, now, &mut rng);
@@ -64,12 +64,12 @@ impl TurnDesk {
 pub(super) async fn credentials(
     State(shared): State<Arc<Shared>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let form: wire::AskTurn = read(&body?)?;
-    let desk = shared.turn.as_ref().ok_or(Failure::NotFound)?;
+    let desk = shared.turn.as_ref().ok_or(ApiError::NotFound)?;
     let now = unix_now();
     if !shared.membership.accepts(&form.members, now) {
-        return Err(Failure::Invalid);
+        return Err(ApiError::Invalid);
     }
     Ok(unstored(Json(desk.draw(now)?)))
 }

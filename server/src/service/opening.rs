@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::StartError;
-use crate::admin::AdminToken;
 use crate::book::Book;
+use crate::book::admin_token::AdminToken;
 use crate::config::{Config, Database};
 #[cfg(feature = "sql")]
 use crate::store::sql::SqlStore;

@@ -11,14 +11,14 @@ use ringfence_book::keys::KEY_BYTES;
 use ringfence_book::number::Number;
 
 use super::{
-    Archive, Census, Charter, Closing, Edition, REST, Record, Revision, RootBytes, Row, State,
-    Store, StoreError,
+    Archive, BookSeed, Closing, Edition, NumberCounts, NumberState, REST, Record, Revision,
+    RootBytes, Row, Store, StoreError,
 };
 
 /// Everything in maps.
 #[derive(Default)]
 pub struct MemoryStore {
-    charter: Option<Charter>,
+    seed_of_book: Option<BookSeed>,
     rows: BTreeMap<Number, Row>,
     waiting: BTreeMap<CodeDigest, (Number, u64)>,
     active: BTreeMap<Number, Owner>,
@@ -48,17 +48,17 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn state(&self, number: Number, now: u64) -> Option<State> {
+    fn state(&self, number: Number, now: u64) -> Option<NumberState> {
         if self.active.contains_key(&number) {
-            return Some(State::Active);
+            return Some(NumberState::Active);
         }
         let retired = self.retired.get(&number).copied();
         if let Some(since) = retired.filter(|since| since.saturating_add(REST) > now) {
-            return Some(State::Retired { since });
+            return Some(NumberState::Retired { since });
         }
         let mut waiting = self.waiting.values();
         let (_, until) = waiting.find(|(waits, until)| *waits == number && *until > now)?;
-        Some(State::Waiting { until: *until })
+        Some(NumberState::Waiting { until: *until })
     }
 
     /// The record that an owner last gave, published or not.
@@ -94,8 +94,11 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError> {
-        Ok(self.charter.get_or_insert_with(|| proposal.clone()).clone())
+    fn seed_of_book(&mut self, proposal: &BookSeed) -> Result<BookSeed, StoreError> {
+        Ok(self
+            .seed_of_book
+            .get_or_insert_with(|| proposal.clone())
+            .clone())
     }
 
     fn span(&mut self) -> Result<Option<(Number, Number)>, StoreError> {
@@ -285,17 +288,17 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn census(&mut self, now: u64) -> Result<Census, StoreError> {
-        let mut census = Census {
+    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
+        let mut census = NumberCounts {
             queued: self.queue.len() as u64,
-            ..Census::default()
+            ..NumberCounts::default()
         };
         for number in self.rows.keys() {
             match self.state(*number, now) {
                 None => census.free += 1,
-                Some(State::Waiting { .. }) => census.waiting += 1,
-                Some(State::Active) => census.active += 1,
-                Some(State::Retired { .. }) => census.retired += 1,
+                Some(NumberState::Waiting { .. }) => census.waiting += 1,
+                Some(NumberState::Active) => census.active += 1,
+                Some(NumberState::Retired { .. }) => census.retired += 1,
             }
         }
         Ok(census)
@@ -306,7 +309,7 @@ impl Store for MemoryStore {
         from: Number,
         limit: u32,
         now: u64,
-    ) -> Result<Vec<(Number, State)>, StoreError> {
+    ) -> Result<Vec<(Number, NumberState)>, StoreError> {
         let numbers = self.rows.range(from..).map(|(number, _)| *number);
         let known = numbers.filter_map(|number| Some((number, self.state(number, now)?)));
         Ok(known.take(limit as usize).collect())

@@ -150,7 +150,7 @@ pub(crate) fn keys_of(seed: u8) -> (SigningKey, StaticSecret) {
 
 pub(crate) fn form(book: &PhoneBook, code: &ActivationCode, seed: u8) -> Value {
     let (identity, ring) = keys_of(seed);
-    serde_json::to_value(Activate::new(code, &identity, &ring, book.network())).unwrap()
+    serde_json::to_value(Activate::sign(code, &identity, &ring, book.network())).unwrap()
 }
 
 /// Activates a number for the keys of this seed, and lets everybody know.

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ringfence_book::challenge::sign_deactivation;
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_book::wire::{Curve, Keys, Renewed, Rotated, TurnCredentials};
+use ringfence_book::wire::{Curve, NumberKeys, Renewed, Rotated, TurnCredentials};
 use ringfence_book::{Binding, IdentityKey, Listing, Number, Possession, RingKey};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Config;
@@ -56,7 +56,7 @@ async fn answer(book: &PhoneBook, number: &str, seed: u8) -> Value {
 }
 
 async fn ring_key(book: &PhoneBook, number: &str) -> [u8; 32] {
-    let keys: Keys =
+    let keys: NumberKeys =
         serde_json::from_slice(&get(book, &format!("/api/keys/{number}")).await.body).unwrap();
     *keys.encryption_key.on(Curve::X25519).unwrap()
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use ringfence_book::wire::{Activated, Challenged, Curve, Issued, Keys, NetworkSettings, Verified};
+use ringfence_book::wire::{
+    Activated, Challenged, Curve, Issued, NetworkSettings, NumberKeys, Verified,
+};
 use ringfence_book::{ActivationCode, BookKey, Challenge, IdentityKey, Number, Tile};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
@@ -38,7 +40,7 @@ async fn a_number_is_issued_activated_and_found() {
     let binding = ringfence_book::Binding::decode(&activated.binding.0).unwrap();
     let today = ringfence_book::Day::new(0);
     assert_eq!(binding.verify(&network.book_key, today), Ok(()));
-    let keys: Keys = serde_json::from_slice(
+    let keys: NumberKeys = serde_json::from_slice(
         &get(&book, &format!("/api/keys/{}", issued.number))
             .await
             .body,

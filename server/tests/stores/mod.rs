@@ -4,7 +4,7 @@
 pub(crate) mod cluster;
 
 use ringfence_book::{NumberPlan, Root};
-use ringfence_phonebook::{Book, Store, Terms};
+use ringfence_phonebook::{Book, Schedule, Store};
 
 /// The time in these tests; nothing sleeps.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -14,10 +14,10 @@ pub(crate) fn plan() -> NumberPlan {
 }
 
 /// An epoch changes four records: queues are soon longer.
-pub(crate) fn terms() -> Terms {
-    Terms {
+pub(crate) fn terms() -> Schedule {
+    Schedule {
         changes: 4,
-        ..Terms::of(plan())
+        ..Schedule::of(plan())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_book::wire::{Activate, object};
-use ringfence_phonebook::activation::Activation;
+use ringfence_phonebook::book::activation::Activation;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(form) = object::<_, Activate>(&mut serde_json::Deserializer::from_slice(bytes)) else {

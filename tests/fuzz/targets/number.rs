@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_book::{Number, NumberPlan};
-use ringfence_phonebook::published::Dialled;
+use ringfence_phonebook::book::published::Dialled;
 
 fuzz_target!(|text: &str| {
     if let Ok(number) = text.parse::<Number>() {

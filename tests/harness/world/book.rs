@@ -9,11 +9,11 @@ use ringfence_book::{
     ActivationCode, Binding, BookKey, Fetch, Fetched, Number, NumberPlan, Tile, VerifiedBook, Want,
 };
 use ringfence_engine::{line::identity::Identity, trust::directory::Directory};
-use ringfence_phonebook::activation::Activation;
-use ringfence_phonebook::admin::AdminToken;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
-use ringfence_phonebook::store::Charter;
-use ringfence_phonebook::{Book, MemoryStore, Store as _, Terms};
+use ringfence_phonebook::book::activation::Activation;
+use ringfence_phonebook::book::admin_token::AdminToken;
+use ringfence_phonebook::store::BookSeed;
+use ringfence_phonebook::{Book, MemoryStore, Schedule, Store as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -41,8 +41,8 @@ impl SimulatedBook {
         let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
         let (charter, signing) = charter(seed);
         let mut store = Box::new(MemoryStore::new());
-        store.charter(&charter).expect("memory does not fail");
-        let (book, _) = Book::open(store, Terms::of(plan), seed).expect("memory does not fail");
+        store.seed_of_book(&charter).expect("memory does not fail");
+        let (book, _) = Book::open(store, Schedule::of(plan), seed).expect("memory does not fail");
         assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
         let mut book = Self {
             book,
@@ -190,7 +190,7 @@ impl SimulatedBook {
 }
 
 /// The book's seed and admin token, and the signing key that the book derives from the seed.
-fn charter(seed: [u8; 32]) -> (Charter, SigningKey) {
+fn charter(seed: [u8; 32]) -> (BookSeed, SigningKey) {
     let mut rng = ChaCha20Rng::from_seed(seed);
     let admin = AdminToken::draw(&mut rng).digest();
     let mut key = [0; 32];
@@ -198,7 +198,7 @@ fn charter(seed: [u8; 32]) -> (Charter, SigningKey) {
         .expand(b"ringfence/1 book signing\0", &mut key)
         .expect("HKDF-SHA256 gives up to 8 160 bytes");
     let seed = Zeroizing::new(seed);
-    (Charter { seed, admin }, SigningKey::from_bytes(&key))
+    (BookSeed { seed, admin }, SigningKey::from_bytes(&key))
 }
 
 /// A new line's keys, as the shell generates them for this book.

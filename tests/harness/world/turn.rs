@@ -9,7 +9,8 @@ use std::{
 use rand_core::CryptoRng;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_box::turn::{
-    ClientFlow, ClientTransport, RelayId, TurnLimits, TurnMachine, TurnOutput, TurnSettings,
+    AllocationId, ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnMachineConfig,
+    TurnOutput,
 };
 
 /// A public address. Addresses for documentation are refused as relayed addresses by both the WebRTC leg and the server.
@@ -29,7 +30,7 @@ const CREDENTIALS: Duration = Duration::from_secs(3600);
 pub struct SimulatedTurn {
     machine: TurnMachine,
     secret: TurnSecret,
-    addresses: BTreeMap<RelayId, SocketAddr>,
+    addresses: BTreeMap<AllocationId, SocketAddr>,
     next_port: u16,
     misdirected: Vec<SocketAddr>,
 }
@@ -51,7 +52,7 @@ pub(crate) enum SimulatedTurnOutput {
 impl SimulatedTurn {
     pub(crate) fn new(now: Instant, unix: u64) -> Self {
         let secret = TurnSecret::new("lighthouse".into());
-        let settings = TurnSettings {
+        let settings = TurnMachineConfig {
             listen: TURN_ADDRESS,
             secret: secret.clone(),
             allow_private: false,
@@ -121,7 +122,11 @@ impl SimulatedTurn {
                     client: client.addr,
                     bytes,
                 }),
-                TurnOutput::ToPeer { relay, peer, bytes } => {
+                TurnOutput::ToPeer {
+                    allocation: relay,
+                    peer,
+                    bytes,
+                } => {
                     if let Some(from) = self.addresses.get(&relay) {
                         out.push(SimulatedTurnOutput::Relayed {
                             from: *from,
@@ -130,11 +135,14 @@ impl SimulatedTurn {
                         });
                     }
                 }
-                TurnOutput::OpenRelay { relay, ipv6 } => {
+                TurnOutput::OpenSocket {
+                    allocation: relay,
+                    ipv6,
+                } => {
                     let address = (!ipv6).then(|| self.open(relay));
-                    self.machine.handle_relay_opened(relay, address, now);
+                    self.machine.handle_socket_opened(relay, address, now);
                 }
-                TurnOutput::CloseRelay { relay } => {
+                TurnOutput::CloseSocket { allocation: relay } => {
                     self.addresses.remove(&relay);
                 }
                 TurnOutput::CloseClient { .. } => {}
@@ -143,7 +151,7 @@ impl SimulatedTurn {
         out
     }
 
-    fn open(&mut self, relay: RelayId) -> SocketAddr {
+    fn open(&mut self, relay: AllocationId) -> SocketAddr {
         let address = SocketAddr::from((TURN_IP, self.next_port));
         self.next_port += 1;
         self.addresses.insert(relay, address);

@@ -115,7 +115,7 @@ pub struct AskNumbers {
 
 /// `GET /api/admin/numbers` answers this.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Numbers {
+pub struct NumberList {
     /// How many there are.
     pub counts: Counts,
     /// Those that are not free, ascending.

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ringfence_daemon::limits::{
-    ConnectionLimiter, ConnectionPermit, Rate, RateLimiter, SourcePrefix,
-};
+use ringfence_daemon::limits::{Rate, RateLimiter, SourceConnections, SourcePermit, SourcePrefix};
 
 use super::RelayLimits;
 
@@ -18,7 +16,7 @@ const REMEMBERED_PER_CONNECTION: usize = 4;
 /// The limits of all sources.
 #[derive(Debug)]
 pub(super) struct Admission {
-    connections: Arc<ConnectionLimiter>,
+    connections: Arc<SourceConnections>,
     /// `None`: there is no limit.
     events: Option<Mutex<RateLimiter<SourcePrefix>>>,
 }
@@ -27,14 +25,14 @@ impl Admission {
     pub(super) fn new(limits: &RelayLimits) -> Self {
         let remembered = limits.connections.saturating_mul(REMEMBERED_PER_CONNECTION);
         Self {
-            connections: ConnectionLimiter::new(limits.connections_per_address),
+            connections: SourceConnections::new(limits.connections_per_address),
             events: Rate::per_minute(limits.events_per_minute_per_address)
                 .map(|rate| Mutex::new(RateLimiter::new(rate, remembered))),
         }
     }
 
     /// Counts a connection until the permit is dropped; `None` if there are too many of that source.
-    pub(super) fn connect(&self, ip: IpAddr) -> Option<ConnectionPermit> {
+    pub(super) fn connect(&self, ip: IpAddr) -> Option<SourcePermit> {
         self.connections.enter(limited(ip))
     }
 

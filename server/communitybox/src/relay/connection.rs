@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{Error as WebSocketError, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config};
 
 use super::event_check::{check_event, check_filter};
-use super::server::RelayState;
+use super::server::RelayShared;
 
 /// How long the opening of a connection may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ impl From<io::Error> for Disconnect {
 }
 
 struct Connection {
-    relay: Arc<RelayState>,
+    relay: Arc<RelayShared>,
     ip: IpAddr,
     out: Out,
     /// `None`: messages are not limited.
@@ -77,7 +77,7 @@ struct Connection {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(
-    relay: Arc<RelayState>,
+    relay: Arc<RelayShared>,
     stream: TcpStream,
     ip: IpAddr,
 ) -> Result<(), Disconnect> {

@@ -34,7 +34,7 @@ pub(super) enum EventError {
 
 /// What an event is that may be carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Carried {
+pub(super) enum EventClass {
     /// To be passed on.
     Ring,
     /// To be passed on, and kept until this second since 1970.
@@ -42,7 +42,11 @@ pub(super) enum Carried {
 }
 
 /// Looks at an event whose id and signature are not checked yet: this costs less.
-pub(super) fn check_event(event: &Event, work_bits: u8, unix: u64) -> Result<Carried, EventError> {
+pub(super) fn check_event(
+    event: &Event,
+    work_bits: u8,
+    unix: u64,
+) -> Result<EventClass, EventError> {
     let longest = match event.kind.as_u16() {
         RING_KIND => MAX_RING_LIFE,
         NOTE_KIND => MAX_NOTE_LIFE,
@@ -64,9 +68,9 @@ pub(super) fn check_event(event: &Event, work_bits: u8, unix: u64) -> Result<Car
         Some(Ok(envelope)) if envelope.len() == ENVELOPE_BYTES => {
             let is_note = event.kind.as_u16() == NOTE_KIND;
             Ok(if is_note {
-                Carried::Note(end)
+                EventClass::Note(end)
             } else {
-                Carried::Ring
+                EventClass::Ring
             })
         }
         _ => Err(EventError::Content),
@@ -127,7 +131,7 @@ mod tests {
             }
         }
 
-        fn check(&self, bits: u8) -> Result<Carried, EventError> {
+        fn check(&self, bits: u8) -> Result<EventClass, EventError> {
             let tags = self.tags.iter().map(|tag| Tag::parse(tag).unwrap());
             let event = EventBuilder::new(Kind::from(self.kind), self.content.clone())
                 .tags(tags)
@@ -137,7 +141,7 @@ mod tests {
             check_event(&event, bits, NOW)
         }
 
-        fn with(change: impl FnOnce(&mut Self)) -> Result<Carried, EventError> {
+        fn with(change: impl FnOnce(&mut Self)) -> Result<EventClass, EventError> {
             let mut draft = Self::ring();
             change(&mut draft);
             draft.check(0)
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_ring_passes_and_each_thing_wrong_is_named() {
-        assert_eq!(Draft::ring().check(0), Ok(Carried::Ring));
+        assert_eq!(Draft::ring().check(0), Ok(EventClass::Ring));
         assert_eq!(Draft::ring().check(28), Err(EventError::Work));
         assert_eq!(Draft::with(|d| d.kind = 1), Err(EventError::Kind));
         for content in [
@@ -179,7 +183,7 @@ mod tests {
                 d.tags[2] = tag(end);
             })
         };
-        assert_eq!(note(week), Ok(Carried::Note(week)));
+        assert_eq!(note(week), Ok(EventClass::Note(week)));
         assert_eq!(note(week + 200), Err(EventError::Expiry));
         assert_eq!(
             Draft::with(|d| d.tags[2] = tag(week)),

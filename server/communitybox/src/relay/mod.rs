@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use self::server::RelayState;
+use self::server::RelayShared;
 
 /// How much a relay carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl EmbeddedRelay {
         let listener = TcpListener::bind(plan.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(server::run(RelayState::new(plan), listener, stopped));
+        tokio::spawn(server::run(RelayShared::new(plan), listener, stopped));
         Ok(Self { address, stop })
     }
 

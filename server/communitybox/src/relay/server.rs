@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::admission::Admission;
-use super::event_check::Carried;
+use super::event_check::EventClass;
 use super::note_store::{NoteStore, Stored};
 use super::{RelayLimits, RelayPlan, connection};
 
@@ -24,14 +24,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state that all connections share.
 #[derive(Debug)]
-pub(super) struct RelayState {
+pub(super) struct RelayShared {
     plan: RelayPlan,
     published: broadcast::Sender<Arc<Event>>,
     admission: Admission,
     notes: Mutex<NoteStore>,
 }
 
-impl RelayState {
+impl RelayShared {
     pub(super) fn new(plan: RelayPlan) -> Self {
         Self {
             admission: Admission::new(&plan.limits),
@@ -55,9 +55,9 @@ impl RelayState {
     }
 
     /// Gives an event to all connections, and keeps a note for later ones; false if there is no room for it.
-    pub(super) fn publish(&self, event: Event, carried: Carried, from: IpAddr) -> bool {
+    pub(super) fn publish(&self, event: Event, carried: EventClass, from: IpAddr) -> bool {
         let event = Arc::new(event);
-        if let Carried::Note(until) = carried {
+        if let EventClass::Note(until) = carried {
             let stored = self
                 .notes()
                 .insert(&event, (from, until), self.limits(), unix_now());
@@ -89,7 +89,7 @@ impl RelayState {
 
 /// Accepts connections until told to stop; then the listener is closed before the connections are.
 pub(super) async fn run(
-    state: RelayState,
+    state: RelayShared,
     listener: TcpListener,
     mut stopped: oneshot::Receiver<()>,
 ) {

@@ -1,4 +1,4 @@
-//! Which peers a client may reach through us: public unicast addresses. A relay that forwards to loopback or private
+//! Which peers a client may reach through us: public unicast addresses. An allocation that forwards to loopback or private
 //! addresses is a door into the operator's own network (RFC 8656 section 21.1.5, the IANA special-purpose registries of RFC 6890).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

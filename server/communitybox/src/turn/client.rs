@@ -1,4 +1,4 @@
-//! One client of the TURN server: its own instance of turn-server-proto, its users, relays and peers.
+//! One client of the TURN server: its own instance of turn-server-proto, its users, allocations and peers.
 //!
 //! One instance per client, because turn-server-proto searches all its clients for every packet, and can add users but
 //! not remove them: here the users go with their client.
@@ -14,20 +14,20 @@ use turn_server_proto::server::TurnServer;
 use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
 use super::frames::{self, Frames};
-use super::guard::Proof;
-use super::quota::Meter;
-use super::{ClientFlow, ClientTransport, RelayId, TurnSettings};
+use super::guard::ProvedUser;
+use super::quota::ByteBucket;
+use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};
 
 /// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
 pub(super) const REALM: &str = "ringfence";
 
-/// User names that one client may use: its credentials may end and be replaced while its relay lives.
+/// User names that one client may use: its credentials may end and be replaced while its allocation lives.
 const MAX_USERS: usize = 4;
 
 /// Peers that one client may exchange packets with, in its whole life. A call needs one to four.
 const MAX_PEERS: usize = 32;
 
-/// How long a client without a relay is remembered: time to answer the challenge.
+/// How long a client without an allocation is remembered: time to answer the challenge.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Turns of the loop after one input.
@@ -41,16 +41,16 @@ const TICK: Duration = Duration::from_millis(1);
 pub(super) enum Work {
     ToClient(Vec<u8>),
     ToPeer {
-        relay: RelayId,
+        allocation: AllocationId,
         peer: SocketAddr,
         bytes: Vec<u8>,
     },
     Open {
-        relay: RelayId,
+        allocation: AllocationId,
         ipv6: bool,
     },
     Close {
-        relay: RelayId,
+        allocation: AllocationId,
     },
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Repetition {
     Answered(Vec<u8>),
 }
 
-pub(super) struct Client {
+pub(super) struct TurnClient {
     flow: ClientFlow,
     listen: SocketAddr,
     base: Instant,
@@ -80,16 +80,16 @@ pub(super) struct Client {
     pub(super) frames: Frames,
     users: BTreeSet<String>,
     peers: BTreeSet<IpAddr>,
-    relays: BTreeMap<RelayId, Option<SocketAddr>>,
+    allocations: BTreeMap<AllocationId, Option<SocketAddr>>,
     asked: Asked,
-    pub(super) to_peers: Meter,
-    pub(super) from_peers: Meter,
+    pub(super) to_peers: ByteBucket,
+    pub(super) from_peers: ByteBucket,
     seen: Instant,
     pub(super) wake: Instant,
 }
 
-impl Client {
-    pub(super) fn new(flow: ClientFlow, settings: &TurnSettings, now: Instant) -> Self {
+impl TurnClient {
+    pub(super) fn new(flow: ClientFlow, settings: &TurnMachineConfig, now: Instant) -> Self {
         let (listen, rate) = (settings.listen, settings.limits.bytes_per_second);
         Self {
             flow,
@@ -99,10 +99,10 @@ impl Client {
             frames: Frames::default(),
             users: BTreeSet::new(),
             peers: BTreeSet::new(),
-            relays: BTreeMap::new(),
+            allocations: BTreeMap::new(),
             asked: Asked::Nothing,
-            to_peers: Meter::new(rate, now),
-            from_peers: Meter::new(rate, now),
+            to_peers: ByteBucket::new(rate, now),
+            from_peers: ByteBucket::new(rate, now),
             seen: now,
             wake: now + IDLE_LIMIT,
         }
@@ -110,12 +110,12 @@ impl Client {
 
     /// Whether it can be forgotten.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        self.relays.is_empty() && self.seen + IDLE_LIMIT <= now
+        self.allocations.is_empty() && self.seen + IDLE_LIMIT <= now
     }
 
-    /// Whether it holds a relay.
-    pub(super) fn has_relay(&self) -> bool {
-        !self.relays.is_empty()
+    /// Whether it holds an allocation.
+    pub(super) fn has_allocation(&self) -> bool {
+        !self.allocations.is_empty()
     }
 
     /// When it was last heard.
@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Lets a user with proven credentials in; false if there are too many.
-    pub(super) fn admit(&mut self, proof: &Proof) -> bool {
+    pub(super) fn admit(&mut self, proof: &ProvedUser) -> bool {
         if self.knows(&proof.username) {
             return true;
         }
@@ -170,7 +170,7 @@ impl Client {
         &mut self,
         frame: &[u8],
         now: Instant,
-        new_relay: &mut dyn FnMut() -> RelayId,
+        new_allocation: &mut dyn FnMut() -> AllocationId,
     ) -> Vec<Work> {
         self.seen = now;
         let mut work = Vec::new();
@@ -181,21 +181,21 @@ impl Client {
         }
         // ChannelData changes nothing.
         if frame.first().is_some_and(|byte| byte >> 6 == 0) {
-            self.turn(now, new_relay, &mut work);
+            self.turn(now, new_allocation, &mut work);
         }
         work
     }
 
-    /// One datagram from a peer to a relay.
+    /// One datagram from a peer to an allocation.
     pub(super) fn handle_peer(
         &mut self,
-        relay: RelayId,
+        allocation: AllocationId,
         peer: SocketAddr,
         bytes: &[u8],
         now: Instant,
     ) -> Vec<Work> {
         let mut work = Vec::new();
-        let Some(Some(at)) = self.relays.get(&relay) else {
+        let Some(Some(at)) = self.allocations.get(&allocation) else {
             return work;
         };
         let transmit = Transmit::new(bytes, TransportType::Udp, peer, *at);
@@ -206,19 +206,19 @@ impl Client {
         work
     }
 
-    /// The shell opened the socket of a relay, or could not.
+    /// The shell opened the socket of an allocation, or could not.
     pub(super) fn handle_opened(
         &mut self,
-        relay: RelayId,
+        allocation: AllocationId,
         addr: Option<SocketAddr>,
         ipv6: bool,
         now: Instant,
-        new_relay: &mut dyn FnMut() -> RelayId,
+        new_allocation: &mut dyn FnMut() -> AllocationId,
     ) -> Vec<Work> {
         let mut work = Vec::new();
         match addr {
-            Some(_) => self.relays.insert(relay, addr),
-            None => self.relays.remove(&relay),
+            Some(_) => self.allocations.insert(allocation, addr),
+            None => self.allocations.remove(&allocation),
         };
         self.opened(
             addr.ok_or(SocketAllocateError::InsufficientCapacity),
@@ -226,7 +226,7 @@ impl Client {
             TransportType::Udp,
             now,
         );
-        self.turn(now, new_relay, &mut work);
+        self.turn(now, new_allocation, &mut work);
         work
     }
 
@@ -234,19 +234,24 @@ impl Client {
     pub(super) fn handle_timeout(
         &mut self,
         now: Instant,
-        new_relay: &mut dyn FnMut() -> RelayId,
+        new_allocation: &mut dyn FnMut() -> AllocationId,
     ) -> Vec<Work> {
         let mut work = Vec::new();
-        self.turn(now, new_relay, &mut work);
+        self.turn(now, new_allocation, &mut work);
         work
     }
 
-    /// The relays whose sockets must be closed when the client goes.
-    pub(super) fn into_relays(self) -> impl Iterator<Item = RelayId> {
-        self.relays.into_keys()
+    /// The allocations whose sockets must be closed when the client goes.
+    pub(super) fn into_allocations(self) -> impl Iterator<Item = AllocationId> {
+        self.allocations.into_keys()
     }
 
-    fn turn(&mut self, now: Instant, new_relay: &mut dyn FnMut() -> RelayId, work: &mut Vec<Work>) {
+    fn turn(
+        &mut self,
+        now: Instant,
+        new_allocation: &mut dyn FnMut() -> AllocationId,
+        work: &mut Vec<Work>,
+    ) {
         let at = self.at(now);
         let mut wake = now + TICK;
         for _ in 0..MAX_TURNS {
@@ -264,11 +269,11 @@ impl Client {
                     ..
                 } => {
                     let ipv6 = family == AddressFamily::IPV6;
-                    // One relay per client, for datagrams.
-                    if allocation_transport == TransportType::Udp && self.relays.is_empty() {
-                        let relay = new_relay();
-                        self.relays.insert(relay, None);
-                        work.push(Work::Open { relay, ipv6 });
+                    // One allocation per client, for datagrams.
+                    if allocation_transport == TransportType::Udp && self.allocations.is_empty() {
+                        let allocation = new_allocation();
+                        self.allocations.insert(allocation, None);
+                        work.push(Work::Open { allocation, ipv6 });
                     } else {
                         self.opened(
                             Err(SocketAllocateError::InsufficientCapacity),
@@ -298,7 +303,7 @@ impl Client {
                 TurnServerPollRet::TcpClose { .. } => {}
             }
         }
-        self.wake = if self.relays.is_empty() {
+        self.wake = if self.allocations.is_empty() {
             wake.min(self.seen + IDLE_LIMIT).max(now + TICK)
         } else {
             wake
@@ -331,14 +336,14 @@ impl Client {
 
     fn close(&mut self, addr: SocketAddr, work: &mut Vec<Work>) {
         let closed = self
-            .relays
+            .allocations
             .iter()
             .find(|(_, at)| **at == Some(addr))
-            .map(|(relay, _)| *relay);
-        if let Some(relay) = closed {
-            self.relays.remove(&relay);
+            .map(|(allocation, _)| *allocation);
+        if let Some(allocation) = closed {
+            self.allocations.remove(&allocation);
             self.asked = Asked::Nothing;
-            work.push(Work::Close { relay });
+            work.push(Work::Close { allocation });
         }
     }
 
@@ -351,9 +356,11 @@ impl Client {
             } else {
                 bytes
             }));
-        } else if let Some((relay, _)) = self.relays.iter().find(|(_, at)| **at == Some(from)) {
+        } else if let Some((allocation, _)) =
+            self.allocations.iter().find(|(_, at)| **at == Some(from))
+        {
             work.push(Work::ToPeer {
-                relay: *relay,
+                allocation: *allocation,
                 peer: to,
                 bytes,
             });
@@ -380,10 +387,10 @@ impl Client {
     }
 }
 
-impl std::fmt::Debug for Client {
+impl std::fmt::Debug for TurnClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("relays", &self.relays.len())
+        f.debug_struct("TurnClient")
+            .field("allocations", &self.allocations.len())
             .finish_non_exhaustive()
     }
 }

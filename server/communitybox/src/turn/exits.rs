@@ -1,4 +1,4 @@
-//! The ways out of the embedded TURN server: relay sockets on the ports that the plan allows, and the address that the world sees in
+//! The ways out of the embedded TURN server: allocation sockets on the ports that the plan allows, and the address that the world sees in
 //! place of ours, behind a one-to-one NAT.
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,15 +12,15 @@ use super::TurnPlan;
 /// Tries to find a port of the plan that nobody has.
 const ATTEMPTS: usize = 64;
 
-/// Where relays are opened.
+/// Where allocations are opened.
 #[derive(Debug)]
-pub(super) struct Exits {
+pub(super) struct AllocationSockets {
     ip: IpAddr,
     external: Option<IpAddr>,
     ports: Option<RangeInclusive<u16>>,
 }
 
-impl Exits {
+impl AllocationSockets {
     /// The ways out of a server that listens at `addr`.
     pub(super) fn new(addr: SocketAddr, plan: &TurnPlan) -> Self {
         Self {

@@ -19,110 +19,115 @@ use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, REFRESH, SE
 const MAX_PEERS_IN_REQUEST: usize = 8;
 
 /// What a packet from a client is.
-pub(super) enum Kind<'a> {
+pub(super) enum ClientPacket<'a> {
     /// ChannelData or a Send indication: goes on as it is.
     Data,
     /// A request of TURN.
-    Request(Request<'a>),
+    Request(TurnRequest<'a>),
     /// Nothing that a client of ours sends.
     Other,
 }
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// A new relay.
+pub(super) enum TurnMethod {
+    /// A new allocation.
     Allocate,
-    /// Keeping or ending a relay.
+    /// Keeping or ending an allocation.
     Refresh,
     /// Peers to exchange packets with.
     Peers,
 }
 
 /// A request and what its credentials say.
-pub(super) struct Request<'a> {
+pub(super) struct TurnRequest<'a> {
     message: Message<'a>,
-    pub(super) wish: Wish,
-    pub(super) standing: Standing,
+    pub(super) method: TurnMethod,
+    pub(super) standing: CredentialState,
 }
 
 /// Whose request it is.
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(super) enum CredentialState {
     /// No credentials, or wrong ones: the server proper answers with its challenge.
     Stranger,
     /// Ours once, but over.
-    Expired(Proof),
+    Expired(ProvedUser),
     /// A user whose password fits.
-    User(Proof),
+    User(ProvedUser),
 }
 
 /// A user name whose password was used in the request.
-pub(super) struct Proof {
+pub(super) struct ProvedUser {
     pub(super) username: String,
     pub(super) password: String,
     credentials: MessageIntegrityCredentials,
 }
 
-impl std::fmt::Debug for Proof {
+impl std::fmt::Debug for ProvedUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Proof(..)")
+        f.write_str("ProvedUser(..)")
     }
 }
 
 /// Reads a packet from a client.
-pub(super) fn read<'a>(bytes: &'a [u8], secret: &TurnSecret, realm: &str, unix: u64) -> Kind<'a> {
+pub(super) fn read<'a>(
+    bytes: &'a [u8],
+    secret: &TurnSecret,
+    realm: &str,
+    unix: u64,
+) -> ClientPacket<'a> {
     if bytes.first().is_some_and(|byte| byte >> 6 == 1) {
-        return Kind::Data;
+        return ClientPacket::Data;
     }
     let Ok(message) = Message::from_bytes(bytes) else {
-        return Kind::Other;
+        return ClientPacket::Other;
     };
-    let wish = match (message.class(), message.method()) {
-        (MessageClass::Indication, SEND) => return Kind::Data,
-        (MessageClass::Request, ALLOCATE) => Wish::Allocate,
-        (MessageClass::Request, REFRESH) => Wish::Refresh,
-        (MessageClass::Request, CREATE_PERMISSION | CHANNEL_BIND) => Wish::Peers,
-        _ => return Kind::Other,
+    let method = match (message.class(), message.method()) {
+        (MessageClass::Indication, SEND) => return ClientPacket::Data,
+        (MessageClass::Request, ALLOCATE) => TurnMethod::Allocate,
+        (MessageClass::Request, REFRESH) => TurnMethod::Refresh,
+        (MessageClass::Request, CREATE_PERMISSION | CHANNEL_BIND) => TurnMethod::Peers,
+        _ => return ClientPacket::Other,
     };
     let standing = standing(&message, secret, realm, unix);
-    Kind::Request(Request {
+    ClientPacket::Request(TurnRequest {
         message,
-        wish,
+        method,
         standing,
     })
 }
 
-fn standing(message: &Message<'_>, secret: &TurnSecret, realm: &str, unix: u64) -> Standing {
+fn standing(message: &Message<'_>, secret: &TurnSecret, realm: &str, unix: u64) -> CredentialState {
     let Ok(username) = message.attribute::<Username>() else {
-        return Standing::Stranger;
+        return CredentialState::Stranger;
     };
     let username = username.username().to_owned();
     let Some(end) = expiry(&username) else {
-        return Standing::Stranger;
+        return CredentialState::Stranger;
     };
     if !message.has_attribute(MessageIntegrity::TYPE) {
-        return Standing::Stranger;
+        return CredentialState::Stranger;
     }
     let password = password_for(secret, &username);
     let key = LongTermCredentials::new(username.clone(), password.clone()).to_key(realm.to_owned());
     let credentials = MessageIntegrityCredentials::LongTerm(key);
     if message.validate_integrity(&credentials).is_err() {
-        return Standing::Stranger;
+        return CredentialState::Stranger;
     }
-    let proof = Proof {
+    let proof = ProvedUser {
         username,
         password,
         credentials,
     };
     if end < unix {
-        Standing::Expired(proof)
+        CredentialState::Expired(proof)
     } else {
-        Standing::User(proof)
+        CredentialState::User(proof)
     }
 }
 
-impl Request<'_> {
+impl TurnRequest<'_> {
     /// The request's own number; a repetition has the same.
     pub(super) fn transaction(&self) -> u128 {
         self.message.transaction_id().into()
@@ -139,7 +144,7 @@ impl Request<'_> {
     }
 
     /// The refusal of this request, signed for `proof`.
-    pub(super) fn refuse(&self, code: u16, proof: &Proof) -> Option<Vec<u8>> {
+    pub(super) fn refuse(&self, code: u16, proof: &ProvedUser) -> Option<Vec<u8>> {
         let mut reply = Message::builder_error(&self.message, MessageWriteVec::new());
         reply
             .add_attribute(&ErrorCode::builder(code).build().ok()?)

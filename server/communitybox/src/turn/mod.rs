@@ -2,7 +2,7 @@
 //!
 //! [`TurnMachine`] is bytes and time: the shell gives it what its sockets hear, and opens, closes and writes to sockets as it
 //! says. [`service`] is such a shell. Around turn-server-proto it adds time-limited credentials, a rule for peers, and
-//! limits. It has no TLS, no TCP relays (RFC 6062), no reservations; the open internet wants [`coturn`], of which this is the keeper too.
+//! limits. It has no TLS, no TCP allocations (RFC 6062), no reservations; the open internet wants [`coturn`], of which this is the keeper too.
 
 mod addresses;
 mod client;
@@ -25,16 +25,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use self::client::{Client, REALM, Repetition, Work};
-use self::guard::{Kind, Proof, Request, Standing, Wish};
+use self::client::{REALM, Repetition, TurnClient, Work};
+use self::guard::{ClientPacket, CredentialState, ProvedUser, TurnMethod, TurnRequest};
 #[cfg(feature = "server")]
 pub use self::plan::TurnPlan;
 pub use self::quota::TurnLimits;
 pub use self::terms::{
-    ClientFlow, ClientTransport, RelayId, TurnCounters, TurnOutput, TurnSettings,
+    AllocationId, ClientFlow, ClientTransport, TurnCounters, TurnMachineConfig, TurnOutput,
 };
 
-/// Clients at once. When full, the client without a relay that was silent longest is forgotten; if all have relays, the
+/// Clients at once. When full, the client without an allocation that was silent longest is forgotten; if all have allocations, the
 /// new one is not heard.
 pub const MAX_CLIENTS: usize = 1024;
 
@@ -44,11 +44,11 @@ const MAX_OUTPUTS: usize = 4096;
 /// The TURN server, as bytes and time.
 #[derive(Debug)]
 pub struct TurnMachine {
-    settings: TurnSettings,
+    settings: TurnMachineConfig,
     base: (Instant, u64),
-    clients: BTreeMap<ClientFlow, Client>,
-    relays: BTreeMap<RelayId, (ClientFlow, bool)>,
-    next_relay: u64,
+    clients: BTreeMap<ClientFlow, TurnClient>,
+    allocations: BTreeMap<AllocationId, (ClientFlow, bool)>,
+    next_allocation: u64,
     alarms: BTreeSet<(Instant, ClientFlow)>,
     outputs: VecDeque<TurnOutput>,
     counters: TurnCounters,
@@ -56,13 +56,13 @@ pub struct TurnMachine {
 
 impl TurnMachine {
     /// Makes a server; `unix` is the time in seconds since 1970 at `now`, for the end of credentials.
-    pub fn new(settings: TurnSettings, now: Instant, unix: u64) -> Self {
+    pub fn new(settings: TurnMachineConfig, now: Instant, unix: u64) -> Self {
         Self {
             settings,
             base: (now, unix),
             clients: BTreeMap::new(),
-            relays: BTreeMap::new(),
-            next_relay: 0,
+            allocations: BTreeMap::new(),
+            next_allocation: 0,
             alarms: BTreeSet::new(),
             outputs: VecDeque::new(),
             counters: TurnCounters::default(),
@@ -94,27 +94,38 @@ impl TurnMachine {
         }
     }
 
-    /// A client's stream ended: its relay goes with it.
+    /// A client's stream ended: its allocation goes with it.
     pub fn handle_client_closed(&mut self, from: ClientFlow, _now: Instant) {
         self.forget(from);
     }
 
-    /// A relay socket is open at this address, or could not be opened.
-    pub fn handle_relay_opened(&mut self, relay: RelayId, addr: Option<SocketAddr>, now: Instant) {
-        let Some((flow, ipv6)) = self.relays.get(&relay).copied() else {
+    /// An allocation socket is open at this address, or could not be opened.
+    pub fn handle_socket_opened(
+        &mut self,
+        allocation: AllocationId,
+        addr: Option<SocketAddr>,
+        now: Instant,
+    ) {
+        let Some((flow, ipv6)) = self.allocations.get(&allocation).copied() else {
             return;
         };
         if addr.is_none() {
-            self.relays.remove(&relay);
+            self.allocations.remove(&allocation);
         }
-        self.with_client(flow, |client, new_relay| {
-            client.handle_opened(relay, addr, ipv6, now, new_relay)
+        self.with_client(flow, |client, new_allocation| {
+            client.handle_opened(allocation, addr, ipv6, now, new_allocation)
         });
     }
 
-    /// Takes a datagram from a relay socket.
-    pub fn handle_peer(&mut self, relay: RelayId, peer: SocketAddr, bytes: &[u8], now: Instant) {
-        let Some((flow, _)) = self.relays.get(&relay).copied() else {
+    /// Takes a datagram from an allocation socket.
+    pub fn handle_peer(
+        &mut self,
+        allocation: AllocationId,
+        peer: SocketAddr,
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let Some((flow, _)) = self.allocations.get(&allocation).copied() else {
             return;
         };
         let rate = self.settings.limits.bytes_per_second;
@@ -122,7 +133,7 @@ impl TurnMachine {
             return;
         };
         if client.from_peers.admit(bytes.len(), rate, now) {
-            let work = client.handle_peer(relay, peer, bytes, now);
+            let work = client.handle_peer(allocation, peer, bytes, now);
             self.carry_out(flow, work);
         } else {
             self.counters.cut += 1;
@@ -140,8 +151,8 @@ impl TurnMachine {
             {
                 self.forget(flow);
             } else {
-                self.with_client(flow, |client, new_relay| {
-                    client.handle_timeout(now, new_relay)
+                self.with_client(flow, |client, new_allocation| {
+                    client.handle_timeout(now, new_allocation)
                 });
             }
         }
@@ -164,9 +175,9 @@ impl TurnMachine {
         self.counters
     }
 
-    /// Relays open at the moment.
-    pub fn relays(&self) -> usize {
-        self.relays.len()
+    /// Allocations open at the moment.
+    pub fn allocations(&self) -> usize {
+        self.allocations.len()
     }
 
     fn handle_frame(&mut self, from: ClientFlow, frame: &[u8], now: Instant) {
@@ -174,9 +185,9 @@ impl TurnMachine {
         let unix = unix.saturating_add(now.saturating_duration_since(start).as_secs());
         let secret = self.settings.secret.clone();
         match guard::read(frame, &secret, REALM, unix) {
-            Kind::Data => self.handle_data(from, frame, now),
-            Kind::Request(request) => self.handle_request(from, &request, frame, now),
-            Kind::Other => self.counters.dropped += 1,
+            ClientPacket::Data => self.handle_data(from, frame, now),
+            ClientPacket::Request(request) => self.handle_request(from, &request, frame, now),
+            ClientPacket::Other => self.counters.dropped += 1,
         }
     }
 
@@ -196,11 +207,11 @@ impl TurnMachine {
     fn handle_request(
         &mut self,
         from: ClientFlow,
-        request: &Request<'_>,
+        request: &TurnRequest<'_>,
         frame: &[u8],
         now: Instant,
     ) {
-        if request.wish != Wish::Allocate && !self.clients.contains_key(&from) {
+        if request.method != TurnMethod::Allocate && !self.clients.contains_key(&from) {
             self.counters.dropped += 1;
             return;
         }
@@ -208,13 +219,13 @@ impl TurnMachine {
             return;
         }
         let refusal = match &request.standing {
-            Standing::Stranger => None,
-            Standing::Expired(proof)
-                if request.wish == Wish::Allocate || !self.knows(from, proof) =>
+            CredentialState::Stranger => None,
+            CredentialState::Expired(proof)
+                if request.method == TurnMethod::Allocate || !self.knows(from, proof) =>
             {
                 Some((401, proof))
             }
-            Standing::Expired(proof) | Standing::User(proof) => {
+            CredentialState::Expired(proof) | CredentialState::User(proof) => {
                 match self.judge(from, request, proof) {
                     Judgement::Serve => None,
                     Judgement::Refuse(code) => Some((code, proof)),
@@ -236,7 +247,12 @@ impl TurnMachine {
         }
     }
 
-    fn judge(&mut self, from: ClientFlow, request: &Request<'_>, proof: &Proof) -> Judgement {
+    fn judge(
+        &mut self,
+        from: ClientFlow,
+        request: &TurnRequest<'_>,
+        proof: &ProvedUser,
+    ) -> Judgement {
         let room = self.has_room(from, proof);
         let Some(client) = self.clients.get_mut(&from) else {
             return Judgement::Wait;
@@ -244,9 +260,9 @@ impl TurnMachine {
         if !client.admit(proof) {
             return Judgement::Refuse(486);
         }
-        match request.wish {
-            Wish::Refresh => Judgement::Serve,
-            Wish::Peers => match request.peers() {
+        match request.method {
+            TurnMethod::Refresh => Judgement::Serve,
+            TurnMethod::Peers => match request.peers() {
                 None => Judgement::Refuse(400),
                 Some(peers)
                     if !peers
@@ -258,7 +274,7 @@ impl TurnMachine {
                 Some(peers) if !client.admit_peers(&peers) => Judgement::Refuse(508),
                 Some(_) => Judgement::Serve,
             },
-            Wish::Allocate => match client.asks(request.transaction()) {
+            TurnMethod::Allocate => match client.asks(request.transaction()) {
                 Repetition::Answered(reply) => Judgement::Repeat(reply),
                 Repetition::Pending => Judgement::Wait,
                 Repetition::New if !room => {
@@ -270,26 +286,30 @@ impl TurnMachine {
         }
     }
 
-    /// Whether this user at this address may have one relay more.
-    fn has_room(&self, from: ClientFlow, proof: &Proof) -> bool {
+    /// Whether this user at this address may have one allocation more.
+    fn has_room(&self, from: ClientFlow, proof: &ProvedUser) -> bool {
         let limits = &self.settings.limits;
-        let holders = || self.clients.iter().filter(|(_, client)| client.has_relay());
+        let holders = || {
+            self.clients
+                .iter()
+                .filter(|(_, client)| client.has_allocation())
+        };
         let users = holders().filter(|(_, client)| client.knows(&proof.username));
         let neighbours = holders().filter(|(flow, _)| flow.addr.ip() == from.addr.ip());
-        self.relays.len() < limits.relays
-            && users.count() < limits.relays_per_user
-            && neighbours.count() < limits.relays_per_address
+        self.allocations.len() < limits.allocations
+            && users.count() < limits.allocations_per_user
+            && neighbours.count() < limits.allocations_per_address
     }
 
-    fn knows(&self, from: ClientFlow, proof: &Proof) -> bool {
+    fn knows(&self, from: ClientFlow, proof: &ProvedUser) -> bool {
         self.clients
             .get(&from)
             .is_some_and(|client| client.knows(&proof.username))
     }
 
     fn serve(&mut self, from: ClientFlow, frame: &[u8], now: Instant) {
-        self.with_client(from, |client, new_relay| {
-            client.handle_frame(frame, now, new_relay)
+        self.with_client(from, |client, new_allocation| {
+            client.handle_frame(frame, now, new_allocation)
         });
     }
 
@@ -297,18 +317,18 @@ impl TurnMachine {
     fn with_client(
         &mut self,
         flow: ClientFlow,
-        work: impl FnOnce(&mut Client, &mut dyn FnMut() -> RelayId) -> Vec<Work>,
+        work: impl FnOnce(&mut TurnClient, &mut dyn FnMut() -> AllocationId) -> Vec<Work>,
     ) {
         let Some(client) = self.clients.get_mut(&flow) else {
             return;
         };
         let before = client.wake;
-        let next = &mut self.next_relay;
-        let mut new_relay = || {
+        let next = &mut self.next_allocation;
+        let mut new_allocation = || {
             *next += 1;
-            RelayId(*next)
+            AllocationId(*next)
         };
-        let done = work(client, &mut new_relay);
+        let done = work(client, &mut new_allocation);
         let after = client.wake;
         self.alarms.remove(&(before, flow));
         self.alarms.insert((after, flow));
@@ -322,17 +342,24 @@ impl TurnMachine {
                     client: flow,
                     bytes,
                 }),
-                Work::ToPeer { relay, peer, bytes } => {
-                    self.say(TurnOutput::ToPeer { relay, peer, bytes })
-                }
-                Work::Open { relay, ipv6 } => {
-                    self.relays.insert(relay, (flow, ipv6));
+                Work::ToPeer {
+                    allocation,
+                    peer,
+                    bytes,
+                } => self.say(TurnOutput::ToPeer {
+                    allocation,
+                    peer,
+                    bytes,
+                }),
+                Work::Open { allocation, ipv6 } => {
+                    self.allocations.insert(allocation, (flow, ipv6));
                     self.outputs
-                        .push_back(TurnOutput::OpenRelay { relay, ipv6 });
+                        .push_back(TurnOutput::OpenSocket { allocation, ipv6 });
                 }
-                Work::Close { relay } => {
-                    self.relays.remove(&relay);
-                    self.outputs.push_back(TurnOutput::CloseRelay { relay });
+                Work::Close { allocation } => {
+                    self.allocations.remove(&allocation);
+                    self.outputs
+                        .push_back(TurnOutput::CloseSocket { allocation });
                 }
             }
         }
@@ -356,7 +383,7 @@ impl TurnMachine {
             let idle = self
                 .clients
                 .iter()
-                .filter(|(_, client)| !client.has_relay());
+                .filter(|(_, client)| !client.has_allocation());
             let Some(oldest) = idle
                 .min_by_key(|(_, client)| client.seen())
                 .map(|(flow, _)| *flow)
@@ -366,7 +393,7 @@ impl TurnMachine {
             };
             self.forget(oldest);
         }
-        let client = Client::new(from, &self.settings, now);
+        let client = TurnClient::new(from, &self.settings, now);
         self.alarms.insert((client.wake, from));
         self.clients.insert(from, client);
         true
@@ -377,9 +404,10 @@ impl TurnMachine {
             return;
         };
         self.alarms.remove(&(client.wake, flow));
-        for relay in client.into_relays() {
-            self.relays.remove(&relay);
-            self.outputs.push_back(TurnOutput::CloseRelay { relay });
+        for allocation in client.into_allocations() {
+            self.allocations.remove(&allocation);
+            self.outputs
+                .push_back(TurnOutput::CloseSocket { allocation });
         }
         if flow.transport == ClientTransport::Stream {
             self.outputs
@@ -425,7 +453,7 @@ mod tests {
         flow: ClientFlow,
         credentials: (String, String),
         nonce: String,
-        relay: Option<RelayId>,
+        allocation: Option<AllocationId>,
     }
 
     impl Caller {
@@ -438,7 +466,7 @@ mod tests {
                 &mut ChaCha20Rng::from_seed([9; 32]),
             );
             let now = Instant::now();
-            let settings = TurnSettings {
+            let settings = TurnMachineConfig {
                 listen: "198.51.100.1:3478".parse().unwrap(),
                 secret,
                 allow_private,
@@ -455,7 +483,7 @@ mod tests {
                 flow,
                 credentials,
                 nonce: String::new(),
-                relay: None,
+                allocation: None,
             };
             let challenge = caller
                 .exchange(&Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish());
@@ -484,7 +512,7 @@ mod tests {
             );
             // Its answer was lost: the repetition gets the same one.
             assert_eq!(caller.exchange(&request), reply);
-            assert_eq!(caller.machine.relays(), 1);
+            assert_eq!(caller.machine.allocations(), 1);
             caller
         }
 
@@ -533,10 +561,10 @@ mod tests {
             while let Some(output) = self.machine.poll() {
                 match output {
                     TurnOutput::ToClient { bytes, .. } => answer = bytes,
-                    TurnOutput::OpenRelay { relay, .. } => {
-                        self.relay = Some(relay);
-                        self.machine.handle_relay_opened(
-                            relay,
+                    TurnOutput::OpenSocket { allocation, .. } => {
+                        self.allocation = Some(allocation);
+                        self.machine.handle_socket_opened(
+                            allocation,
                             Some("198.51.100.1:50000".parse().unwrap()),
                             self.now,
                         );
@@ -601,7 +629,7 @@ mod tests {
         caller.credentials = ("alice".into(), "secret1".into());
         let request = caller.signed(ALLOCATE, |_| {});
         assert_eq!(caller.code(&request), Some(401));
-        assert_eq!(caller.machine.relays(), 0);
+        assert_eq!(caller.machine.allocations(), 0);
     }
 
     #[test]
@@ -618,7 +646,7 @@ mod tests {
             .unwrap();
         let sound = Data::new(&[7; 1000]);
         message.add_attribute(&sound).unwrap();
-        let (frame, relay) = (message.finish(), caller.relay.unwrap());
+        let (frame, allocation) = (message.finish(), caller.allocation.unwrap());
         let (mut out, mut back) = (0, 0);
         for _ in 0..500 {
             caller
@@ -626,7 +654,7 @@ mod tests {
                 .handle_client(caller.flow, &frame, caller.now);
             caller
                 .machine
-                .handle_peer(relay, peer, &[8; 1000], caller.now);
+                .handle_peer(allocation, peer, &[8; 1000], caller.now);
             while let Some(output) = caller.machine.poll() {
                 match output {
                     TurnOutput::ToPeer { .. } => out += 1,
@@ -642,7 +670,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_stream_takes_its_relay_with_it() {
+    fn a_closed_stream_takes_its_allocation_with_it() {
         let mut caller = Caller::allocated(ClientTransport::Stream, false);
         caller.machine.handle_client_closed(caller.flow, caller.now);
         let outputs: Vec<TurnOutput> = std::iter::from_fn(|| caller.machine.poll()).collect();
@@ -650,13 +678,13 @@ mod tests {
             matches!(
                 outputs[..],
                 [
-                    TurnOutput::CloseRelay { .. },
+                    TurnOutput::CloseSocket { .. },
                     TurnOutput::CloseClient { .. }
                 ]
             ),
             "{outputs:?}"
         );
-        assert_eq!(caller.machine.relays(), 0);
+        assert_eq!(caller.machine.allocations(), 0);
     }
 
     #[test]
@@ -665,11 +693,11 @@ mod tests {
         caller
             .machine
             .handle_client(caller.flow, b"\x80GET / HTTP/1.1\r\n", caller.now);
-        assert_eq!(caller.machine.relays(), 0);
+        assert_eq!(caller.machine.allocations(), 0);
     }
 
     #[test]
-    fn strangers_are_forgotten_and_never_push_out_a_relay() {
+    fn strangers_are_forgotten_and_never_push_out_an_allocation() {
         let mut caller = Caller::allocated(ClientTransport::Datagram, false);
         let request = Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish();
         for index in 0..2 * MAX_CLIENTS {
@@ -686,7 +714,7 @@ mod tests {
             while caller.machine.poll().is_some() {}
         }
         assert_eq!(caller.machine.clients.len(), MAX_CLIENTS);
-        assert_eq!(caller.machine.relays(), 1);
+        assert_eq!(caller.machine.allocations(), 1);
         caller.now += Duration::from_secs(61);
         caller.machine.handle_timeout(caller.now);
         assert_eq!(caller.machine.clients.len(), 1);
@@ -728,9 +756,9 @@ mod tests {
         fn no_bytes_break_the_server(frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..8), stream: bool) {
             let transport = if stream { ClientTransport::Stream } else { ClientTransport::Datagram };
             let mut caller = Caller::allocated(transport, true);
-            let relay = caller.relay.unwrap();
+            let allocation = caller.allocation.unwrap();
             for frame in frames {
-                caller.machine.handle_peer(relay, "1.1.1.1:1".parse().unwrap(), &frame, caller.now);
+                caller.machine.handle_peer(allocation, "1.1.1.1:1".parse().unwrap(), &frame, caller.now);
                 caller.exchange(&frame);
                 // The same with a plausible beginning.
                 for first in [[0, 3], [0, 4], [0, 8], [0, 9], [0, 0x16], [0x40, 0], [0, 1], [1, 3]] {

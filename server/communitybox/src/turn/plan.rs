@@ -10,13 +10,13 @@ use super::TurnLimits;
 /// What a TURN server is told before it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TurnPlan {
-    /// Where it listens, for UDP and for TCP; port 0 is any free one. Relays have the same IP address.
+    /// Where it listens, for UDP and for TCP; port 0 is any free one. Allocations have the same IP address.
     pub listen: SocketAddr,
     /// What proves credentials.
     pub secret: TurnSecret,
     /// The address that the world sees in place of the one listened at, behind a one-to-one NAT.
     pub external_ip: Option<IpAddr>,
-    /// Ports of relays; `None` leaves the choice to the system.
+    /// Ports of allocations; `None` leaves the choice to the system.
     pub ports: Option<RangeInclusive<u16>>,
     /// What clients may hold.
     pub limits: TurnLimits,

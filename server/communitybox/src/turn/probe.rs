@@ -1,4 +1,4 @@
-//! One real allocation at a TURN server over UDP (RFC 8656 section 7): the proof that it lets engines in. The relay is given back
+//! One real allocation at a TURN server over UDP (RFC 8656 section 7): the proof that it lets engines in. The allocation is given back
 //! at once.
 
 use std::io;
@@ -22,7 +22,7 @@ const ATTEMPTS: usize = 3;
 /// Longest answer.
 const DATAGRAM: usize = 1500;
 
-/// Why there was no relay.
+/// Why there was no allocation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeFault {
@@ -36,11 +36,11 @@ pub enum ProbeFault {
     #[error("it does not speak TURN")]
     NotTurn,
     /// It says no.
-    #[error("it refuses a relay with {0}")]
+    #[error("it refuses an allocation with {0}")]
     Refused(u16),
 }
 
-/// Gets a relay with these credentials and gives it back; its address.
+/// Gets an allocation with these credentials and gives it back; its address.
 ///
 /// # Errors
 /// [`ProbeFault`].

@@ -1,19 +1,19 @@
-//! How much of the server its clients may have: relays at a time, and bytes a second through each relay.
+//! How much of the server its clients may have: allocations at a time, and bytes a second through each allocation.
 //!
-//! What all may have together follows: the most relays times the bytes of each, as coturn reckons with `bps-capacity`.
+//! What all may have together follows: the most allocations times the bytes of each, as coturn reckons with `bps-capacity`.
 
 use std::time::{Duration, Instant};
 
 /// What clients may hold, together and apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnLimits {
-    /// Relays at a time.
-    pub relays: usize,
-    /// Relays at a time for one user name, which is one engine's spare and its running calls at most.
-    pub relays_per_user: usize,
-    /// Relays at a time for clients of one IP address. coturn has no such limit.
-    pub relays_per_address: usize,
-    /// Bytes a second through one relay, each way; what goes beyond is dropped.
+    /// Allocations at a time.
+    pub allocations: usize,
+    /// Allocations at a time for one user name, which is one engine's spare and its running calls at most.
+    pub allocations_per_user: usize,
+    /// Allocations at a time for clients of one IP address. coturn has no such limit.
+    pub allocations_per_address: usize,
+    /// Bytes a second through one allocation, each way; what goes beyond is dropped.
     pub bytes_per_second: u32,
 }
 
@@ -21,17 +21,17 @@ impl TurnLimits {
     /// Enough for some two hundred engines and a hundred calls. A call of G.711 needs about 11,000 bytes a second, and one with
     /// moving pictures up to 220,000; with less for it than that, its sound would be cut as well.
     pub const DEFAULT: Self = Self {
-        relays: 400,
-        relays_per_user: 8,
-        relays_per_address: 64,
+        allocations: 400,
+        allocations_per_user: 8,
+        allocations_per_address: 64,
         bytes_per_second: 240_000,
     };
 
-    /// Bytes a second that all relays together may carry, each way.
+    /// Bytes a second that all allocations together may carry, each way.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         u64::from(self.bytes_per_second)
-            .saturating_mul(u64::try_from(self.relays).unwrap_or(u64::MAX))
+            .saturating_mul(u64::try_from(self.allocations).unwrap_or(u64::MAX))
     }
 }
 
@@ -41,14 +41,14 @@ impl Default for TurnLimits {
     }
 }
 
-/// Bytes that may still go one way through one relay: a bucket that holds a second's worth.
+/// Bytes that may still go one way through one allocation: a bucket that holds a second's worth.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct ByteBucket {
     left: u64,
     at: Instant,
 }
 
-impl Meter {
+impl ByteBucket {
     /// A full bucket.
     pub(super) fn new(bytes_per_second: u32, now: Instant) -> Self {
         Self {
@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn a_call_passes_and_a_flood_is_cut_to_the_rate() {
         let start = Instant::now();
-        let (mut call, mut flood) = (Meter::new(40_000, start), Meter::new(40_000, start));
+        let (mut call, mut flood) = (
+            ByteBucket::new(40_000, start),
+            ByteBucket::new(40_000, start),
+        );
         let mut passed = 0;
         for packet in 0..10_000 {
             let now = start + Duration::from_millis(packet);
@@ -102,7 +105,7 @@ mod tests {
         #[test]
         fn never_more_than_the_rate_and_one_bucket(packets in prop::collection::vec((0usize..3_000, 0u64..400), 1..200), rate in 1u32..100_000) {
             let start = Instant::now();
-            let (mut meter, mut now, mut passed) = (Meter::new(rate, start), start, 0u64);
+            let (mut meter, mut now, mut passed) = (ByteBucket::new(rate, start), start, 0u64);
             for (bytes, wait) in packets {
                 now += Duration::from_millis(wait);
                 if meter.admit(bytes, rate, now) {

@@ -1,4 +1,4 @@
-//! The TURN machine on real sockets: one UDP socket and one TCP listener for clients, one UDP socket for each relay.
+//! The TURN machine on real sockets: one UDP socket and one TCP listener for clients, one UDP socket for each allocation.
 //!
 //! All state is in one task; readers hand it bytes through a bounded channel, and drop datagrams when it is full, as a
 //! network does. For the demo and a small community; not a server for the open internet.
@@ -18,10 +18,10 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use super::exits::Exits;
+use super::exits::AllocationSockets;
 use super::probe::ProbeFault;
 use super::{
-    ClientFlow, ClientTransport, RelayId, TurnMachine, TurnOutput, TurnPlan, TurnSettings,
+    AllocationId, ClientFlow, ClientTransport, TurnMachine, TurnMachineConfig, TurnOutput, TurnPlan,
 };
 
 /// Packets between the readers and the machine. A second of ten calls.
@@ -37,7 +37,7 @@ const DATAGRAM: usize = 2048;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TurnStartError {
-    /// Relays get the address of the server, so it must be a certain one.
+    /// Allocations get the address of the server, so it must be a certain one.
     #[error("the TURN server needs a certain address to listen on, not {0}")]
     Unspecified(IpAddr),
     /// A socket could not be opened.
@@ -63,7 +63,7 @@ pub enum TurnStartError {
         "coturn ended at once; it said: {0}. Check the addresses and ports under [turn_server]"
     )]
     Died(String),
-    /// The child runs and gives no relay.
+    /// The child runs and gives no allocation.
     #[error("coturn runs, but {0}. Check the addresses and ports under [turn_server]")]
     Silent(#[source] ProbeFault),
 }
@@ -78,7 +78,7 @@ pub struct EmbeddedTurn {
 }
 
 impl EmbeddedTurn {
-    /// Starts a server on `bind`, for UDP and TCP; port 0 takes a free one. Relays get free ports of the same address.
+    /// Starts a server on `bind`, for UDP and TCP; port 0 takes a free one. Allocations get free ports of the same address.
     ///
     /// # Errors
     /// When the address is unspecified or taken.
@@ -103,7 +103,7 @@ impl EmbeddedTurn {
         let (udp, tcp) = listen(bind).await.map_err(failed)?;
         let addr = udp.local_addr().map_err(failed)?;
         let now = Instant::now();
-        let settings = TurnSettings {
+        let settings = TurnMachineConfig {
             listen: addr,
             secret: plan.secret.clone(),
             allow_private: plan.allow_private,
@@ -111,7 +111,7 @@ impl EmbeddedTurn {
         };
         let machine = TurnMachine::new(settings, now, unix_now());
         let (stop, stopped) = oneshot::channel();
-        let server = Server::new(machine, Exits::new(addr, &plan), udp, tcp);
+        let server = Server::new(machine, AllocationSockets::new(addr, &plan), udp, tcp);
         let open = Arc::clone(&server.open);
         let task = tokio::spawn(server.run(stopped));
         Ok(Self {
@@ -128,7 +128,7 @@ impl EmbeddedTurn {
     }
 
     /// Relayed addresses in use at the moment.
-    pub fn relays(&self) -> usize {
+    pub fn allocations(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
@@ -162,18 +162,18 @@ async fn listen(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 
 /// What the readers hand over.
 enum Heard {
-    Client(ClientFlow, Vec<u8>),
+    TurnClient(ClientFlow, Vec<u8>),
     Stream(TcpStream, SocketAddr),
     StreamEnded(ClientFlow),
-    Peer(RelayId, SocketAddr, Vec<u8>),
+    Peer(AllocationId, SocketAddr, Vec<u8>),
 }
 
 struct Server {
     machine: TurnMachine,
-    exits: Arc<Exits>,
+    exits: Arc<AllocationSockets>,
     udp: Arc<UdpSocket>,
     open: Arc<AtomicUsize>,
-    relays: BTreeMap<RelayId, (Arc<UdpSocket>, AbortHandle)>,
+    allocations: BTreeMap<AllocationId, (Arc<UdpSocket>, AbortHandle)>,
     streams: BTreeMap<ClientFlow, (mpsc::Sender<Vec<u8>>, AbortHandle)>,
     tasks: JoinSet<()>,
     heard: mpsc::Receiver<Heard>,
@@ -181,7 +181,12 @@ struct Server {
 }
 
 impl Server {
-    fn new(machine: TurnMachine, exits: Exits, udp: UdpSocket, tcp: TcpListener) -> Self {
+    fn new(
+        machine: TurnMachine,
+        exits: AllocationSockets,
+        udp: UdpSocket,
+        tcp: TcpListener,
+    ) -> Self {
         let (tell, heard) = mpsc::channel(QUEUE);
         let udp = Arc::new(udp);
         let mut tasks = JoinSet::new();
@@ -192,7 +197,7 @@ impl Server {
             exits: Arc::new(exits),
             udp,
             open: Arc::default(),
-            relays: BTreeMap::new(),
+            allocations: BTreeMap::new(),
             streams: BTreeMap::new(),
             tasks,
             heard,
@@ -220,7 +225,7 @@ impl Server {
                 () = sleep => self.machine.handle_timeout(Instant::now()),
             }
             self.act().await;
-            self.open.store(self.relays.len(), Ordering::Relaxed);
+            self.open.store(self.allocations.len(), Ordering::Relaxed);
         }
         self.tasks.shutdown().await;
     }
@@ -228,8 +233,10 @@ impl Server {
     fn hear(&mut self, heard: Heard) {
         let now = Instant::now();
         match heard {
-            Heard::Client(from, bytes) => self.machine.handle_client(from, &bytes, now),
-            Heard::Peer(relay, peer, bytes) => self.machine.handle_peer(relay, peer, &bytes, now),
+            Heard::TurnClient(from, bytes) => self.machine.handle_client(from, &bytes, now),
+            Heard::Peer(allocation, peer, bytes) => {
+                self.machine.handle_peer(allocation, peer, &bytes, now)
+            }
             Heard::Stream(stream, addr) => self.add_stream(stream, addr),
             Heard::StreamEnded(client) => {
                 self.streams.remove(&client);
@@ -250,14 +257,20 @@ impl Server {
                         }
                     }
                 },
-                TurnOutput::ToPeer { relay, peer, bytes } => {
-                    if let Some((socket, _)) = self.relays.get(&relay) {
+                TurnOutput::ToPeer {
+                    allocation,
+                    peer,
+                    bytes,
+                } => {
+                    if let Some((socket, _)) = self.allocations.get(&allocation) {
                         let _ = socket.try_send_to(&bytes, self.exits.inside(peer));
                     }
                 }
-                TurnOutput::OpenRelay { relay, ipv6 } => self.open_relay(relay, ipv6).await,
-                TurnOutput::CloseRelay { relay } => {
-                    if let Some((_, reader)) = self.relays.remove(&relay) {
+                TurnOutput::OpenSocket { allocation, ipv6 } => {
+                    self.open_allocation(allocation, ipv6).await
+                }
+                TurnOutput::CloseSocket { allocation } => {
+                    if let Some((_, reader)) = self.allocations.remove(&allocation) {
                         reader.abort();
                     }
                 }
@@ -270,22 +283,22 @@ impl Server {
         }
     }
 
-    async fn open_relay(&mut self, relay: RelayId, ipv6: bool) {
+    async fn open_allocation(&mut self, allocation: AllocationId, ipv6: bool) {
         let socket = self.exits.open(ipv6).await;
         let addr = socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let addr = addr.map(|addr| self.exits.outside(addr));
         if let Some(socket) = socket.map(Arc::new) {
             let exits = Arc::clone(&self.exits);
             let reader = self.tasks.spawn(read_peers(
-                relay,
+                allocation,
                 Arc::clone(&socket),
                 exits,
                 self.tell.clone(),
             ));
-            self.relays.insert(relay, (socket, reader));
+            self.allocations.insert(allocation, (socket, reader));
         }
         self.machine
-            .handle_relay_opened(relay, addr, Instant::now());
+            .handle_socket_opened(allocation, addr, Instant::now());
     }
 
     fn add_stream(&mut self, stream: TcpStream, addr: SocketAddr) {
@@ -316,7 +329,7 @@ async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
             transport: ClientTransport::Datagram,
             addr,
         };
-        let _ = tell.try_send(Heard::Client(
+        let _ = tell.try_send(Heard::TurnClient(
             client,
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
@@ -324,9 +337,9 @@ async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
 }
 
 async fn read_peers(
-    relay: RelayId,
+    allocation: AllocationId,
     socket: Arc<UdpSocket>,
-    exits: Arc<Exits>,
+    exits: Arc<AllocationSockets>,
     tell: mpsc::Sender<Heard>,
 ) {
     let mut buffer = [0; DATAGRAM];
@@ -335,7 +348,7 @@ async fn read_peers(
             continue;
         };
         let _ = tell.try_send(Heard::Peer(
-            relay,
+            allocation,
             exits.outside(peer),
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
@@ -360,7 +373,7 @@ async fn read_stream(client: ClientFlow, mut read: OwnedReadHalf, tell: mpsc::Se
     let mut buffer = [0; DATAGRAM];
     while let Ok(length @ 1..) = read.read(&mut buffer).await {
         let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-        if tell.send(Heard::Client(client, bytes)).await.is_err() {
+        if tell.send(Heard::TurnClient(client, bytes)).await.is_err() {
             return;
         }
     }

@@ -24,9 +24,9 @@ pub enum ClientTransport {
     Stream,
 }
 
-/// A relay socket, as long as it lives.
+/// An allocation socket, as long as it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayId(pub(super) u64);
+pub struct AllocationId(pub(super) u64);
 
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,26 +38,26 @@ pub enum TurnOutput {
         /// A datagram, or the next bytes of its stream.
         bytes: Vec<u8>,
     },
-    /// A datagram from a relay socket.
+    /// A datagram from an allocation socket.
     ToPeer {
         /// Which socket.
-        relay: RelayId,
+        allocation: AllocationId,
         /// Where to.
         peer: SocketAddr,
         /// What.
         bytes: Vec<u8>,
     },
-    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_relay_opened`](super::TurnMachine::handle_relay_opened).
-    OpenRelay {
+    /// Open a UDP socket on a free port, then call [`TurnMachine::handle_socket_opened`](super::TurnMachine::handle_socket_opened).
+    OpenSocket {
         /// Its name from now on.
-        relay: RelayId,
+        allocation: AllocationId,
         /// Whether it must be an IPv6 socket.
         ipv6: bool,
     },
-    /// Close a relay socket.
-    CloseRelay {
+    /// Close an allocation socket.
+    CloseSocket {
         /// Which one.
-        relay: RelayId,
+        allocation: AllocationId,
     },
     /// Close a client's stream: it was idle or does not speak TURN.
     CloseClient {
@@ -71,9 +71,9 @@ pub enum TurnOutput {
 pub struct TurnCounters {
     /// Packets that were not TURN, or from nobody we know.
     pub dropped: u64,
-    /// Requests refused: credentials over, too many relays, forbidden peers.
+    /// Requests refused: credentials over, too many allocations, forbidden peers.
     pub refused: u64,
-    /// Packets beyond a relay's bytes a second.
+    /// Packets beyond an allocation's bytes a second.
     pub cut: u64,
     /// Clients not heard because the server is full.
     pub full: u64,
@@ -81,7 +81,7 @@ pub struct TurnCounters {
 
 /// What a server is like.
 #[derive(Clone, Debug)]
-pub struct TurnSettings {
+pub struct TurnMachineConfig {
     /// The address that clients send to.
     pub listen: SocketAddr,
     /// What proves credentials.

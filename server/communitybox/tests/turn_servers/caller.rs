@@ -117,7 +117,7 @@ impl Caller {
         self.granted(&request).await
     }
 
-    /// Gives the relay back.
+    /// Gives the allocation back.
     pub(crate) async fn release(&mut self) -> Result<(), u16> {
         let end = Lifetime::new(0);
         let request = self.signed(REFRESH, TransactionId::generate(), |message| {

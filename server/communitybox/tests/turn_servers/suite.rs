@@ -75,7 +75,7 @@ async fn caller(server: SocketAddr, wire: Wire, user: &str) -> Caller {
     Caller::new(server, wire, credentials(SECRET, user, 60)).await
 }
 
-/// A caller with a relay. coturn counts one that was given back, as after its keeper's look at the start, for a second longer.
+/// A caller with an allocation. coturn counts one that was given back, as after its keeper's look at the start, for a second longer.
 async fn admitted(server: SocketAddr, wire: Wire, user: &str) -> Caller {
     let give_up = Instant::now() + Duration::from_secs(10);
     loop {
@@ -128,10 +128,10 @@ async fn ended_and_forged_credentials_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_quota_is_refused_until_a_relay_is_given_back() {
+async fn over_quota_is_refused_until_an_allocation_is_given_back() {
     let limits = TurnLimits {
-        relays: 3,
-        relays_per_user: 2,
+        allocations: 3,
+        allocations_per_user: 2,
         ..TurnLimits::DEFAULT
     };
     let plan = TurnPlan {
@@ -177,7 +177,7 @@ async fn the_machine_and_the_networks_around_it_are_out_of_reach() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_probe_gets_a_relay_or_the_reason_why_not() {
+async fn a_probe_gets_an_allocation_or_the_reason_why_not() {
     with_both(plan(false), async |server| {
         let relayed = probe(server, &credentials(SECRET, "a", 60)).await.unwrap();
         assert_eq!(relayed.ip(), server.ip());
@@ -191,7 +191,7 @@ async fn a_probe_gets_a_relay_or_the_reason_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relays_have_the_ports_of_the_plan_and_the_address_that_the_world_sees() {
+async fn allocations_have_the_ports_of_the_plan_and_the_address_that_the_world_sees() {
     let plan = TurnPlan {
         external_ip: Some("1.2.3.4".parse().unwrap()),
         ports: Some(40_000..=40_099),

@@ -10,16 +10,16 @@ use zeroize::Zeroizing;
 
 use super::reading::rest_since;
 use super::{read_bytes, read_count, read_number, stored, stored_number};
-use crate::admin::TokenDigest;
-use crate::store::{Charter, Record, Revision, StoreError};
+use crate::book::admin_token::TokenDigest;
+use crate::store::{BookSeed, Record, Revision, StoreError};
 
 /// Records in one statement. Both databases take a multiple of its parameters.
 const BATCH: usize = 256;
 
-pub(super) async fn charter(
+pub(super) async fn seed_of_book(
     db: &mut AnyConnection,
-    proposal: &Charter,
-) -> Result<Charter, StoreError> {
+    proposal: &BookSeed,
+) -> Result<BookSeed, StoreError> {
     sqlx::query("INSERT INTO charter (id, seed, admin) VALUES (1, $1, $2) ON CONFLICT DO NOTHING")
         .bind(proposal.seed.as_slice())
         .bind(proposal.admin.as_bytes().as_slice())
@@ -30,7 +30,7 @@ pub(super) async fn charter(
             .fetch_one(db)
             .await?;
     let seed = Zeroizing::new(seed);
-    Ok(Charter {
+    Ok(BookSeed {
         seed: Zeroizing::new(read_bytes(&seed, "seed")?),
         admin: TokenDigest::from_bytes(read_bytes(&admin, "token hash")?),
     })

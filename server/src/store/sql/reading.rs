@@ -5,7 +5,7 @@ use ringfence_book::number::Number;
 use sqlx::AnyConnection;
 
 use super::{read_bytes, read_count, read_generation, read_number, stored, stored_number};
-use crate::store::{Census, REST, Row, State, StoreError};
+use crate::store::{NumberCounts, NumberState, REST, Row, StoreError};
 
 /// A row of `numbers` as the database gives it: number, record, epoch, listed, generation.
 pub(super) type RawRow = (i64, Vec<u8>, i64, i64, i64);
@@ -84,7 +84,7 @@ pub(super) async fn owner(
         .transpose()
 }
 
-pub(super) async fn census(db: &mut AnyConnection, now: u64) -> Result<Census, StoreError> {
+pub(super) async fn census(db: &mut AnyConnection, now: u64) -> Result<NumberCounts, StoreError> {
     let (all, active, retired, waiting, queued): (i64, i64, i64, i64, i64) = sqlx::query_as(
         "SELECT (SELECT COUNT(*) FROM numbers), (SELECT COUNT(*) FROM numbers WHERE owner IS NOT NULL),
          (SELECT COUNT(*) FROM numbers WHERE owner IS NULL AND retired > $1),
@@ -94,7 +94,7 @@ pub(super) async fn census(db: &mut AnyConnection, now: u64) -> Result<Census, S
     .bind(stored(now))
     .fetch_one(db)
     .await?;
-    Ok(Census {
+    Ok(NumberCounts {
         free: read_count(all - active - retired - waiting)?,
         waiting: read_count(waiting)?,
         active: read_count(active)?,
@@ -108,7 +108,7 @@ pub(super) async fn states(
     from: Number,
     limit: u32,
     now: u64,
-) -> Result<Vec<(Number, State)>, StoreError> {
+) -> Result<Vec<(Number, NumberState)>, StoreError> {
     let rows: Vec<RawState> = sqlx::query_as(
         "SELECT numbers.number, owner, retired, expires FROM numbers
          LEFT JOIN codes ON codes.number = numbers.number AND expires > $3
@@ -123,11 +123,11 @@ pub(super) async fn states(
     .await?;
     let state = |(number, owner, retired, expires): RawState| {
         let state = match (owner, retired, expires) {
-            (Some(_), _, _) => State::Active,
-            (None, _, Some(until)) => State::Waiting {
+            (Some(_), _, _) => NumberState::Active,
+            (None, _, Some(until)) => NumberState::Waiting {
                 until: read_count(until)?,
             },
-            (None, Some(since), None) => State::Retired {
+            (None, Some(since), None) => NumberState::Retired {
                 since: read_count(since)?,
             },
             (None, None, None) => return Err(StoreError::Corrupt("state of a number")),

@@ -32,14 +32,14 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(120);
 
 /// What becomes of coturn.
 #[derive(Clone, Debug)]
-pub(super) enum State {
+pub(super) enum CoturnState {
     /// It runs, as this process.
     Running(u32),
     /// It ended, with these words, and will be started again.
     Ended(String),
 }
 
-impl State {
+impl CoturnState {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Running(_) => String::new(),
@@ -51,7 +51,7 @@ impl State {
 /// The keeper of one coturn; dropping it ends both.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    state: watch::Receiver<State>,
+    state: watch::Receiver<CoturnState>,
     folder: Arc<TempDir>,
     bell: mpsc::SyncSender<Order>,
     _home: mpsc::Sender<()>,
@@ -81,7 +81,7 @@ impl Keeper {
         );
         let (bell, orders) = mpsc::sync_channel(1);
         let (home, closing) = mpsc::channel();
-        let (tell, state) = watch::channel(State::Ended(String::new()));
+        let (tell, state) = watch::channel(CoturnState::Ended(String::new()));
         let (started, first) = mpsc::channel();
         let ward = Ward {
             program,
@@ -105,7 +105,7 @@ impl Keeper {
         })
     }
 
-    pub(super) fn state(&self) -> watch::Receiver<State> {
+    pub(super) fn state(&self) -> watch::Receiver<CoturnState> {
         self.state.clone()
     }
 
@@ -126,7 +126,7 @@ struct Ward {
     listen: SocketAddr,
     folder: Arc<TempDir>,
     words: LastWords,
-    tell: watch::Sender<State>,
+    tell: watch::Sender<CoturnState>,
     orders: mpsc::Receiver<Order>,
     closing: mpsc::Receiver<()>,
 }
@@ -154,7 +154,7 @@ impl Ward {
             }
             let words = self.words.text();
             let mut pause = backoff.next_delay();
-            self.tell.send_replace(State::Ended(words.clone()));
+            self.tell.send_replace(CoturnState::Ended(words.clone()));
             error!(
                 "coturn has ended, calls through it too; it is started again in {pause:?}. It said: {words}"
             );
@@ -216,7 +216,7 @@ impl Ward {
                 return Err(error);
             }
         }
-        self.tell.send_replace(State::Running(child.id()));
+        self.tell.send_replace(CoturnState::Running(child.id()));
         Ok(child)
     }
 }

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep};
 use tracing::warn;
 
-use self::keeper::{Keeper, State};
+use self::keeper::{CoturnState, Keeper};
 use super::TurnPlan;
 use super::probe::{ProbeFault, probe};
 use super::service::TurnStartError;
@@ -34,7 +34,7 @@ const PROGRAM: &str = "turnserver";
 /// How long a start may take, on a machine that has other things to do.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
-/// Between two attempts to get the first relay.
+/// Between two attempts to get the first allocation.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Between two looks at its health, and how many in a row may fail before it is started again.
@@ -62,7 +62,7 @@ impl Coturn {
         find(PROGRAM).is_some()
     }
 
-    /// Starts it and waits until it has given a relay.
+    /// Starts it and waits until it has given an allocation.
     ///
     /// # Errors
     /// [`TurnStartError`], with its last words when it ended.
@@ -80,7 +80,7 @@ impl Coturn {
         let secret = plan.secret.clone();
         let keeper = Keeper::hire(program, plan, addr).map_err(TurnStartError::Child)?;
         let mut state = keeper.state();
-        first_relay(addr, &secret, &mut state).await?;
+        first_allocation(addr, &secret, &mut state).await?;
         keeper.forget_settings();
         let doctor = tokio::spawn(look_after(addr, secret, state, keeper.bell()));
         Ok(Self {
@@ -100,8 +100,8 @@ impl Coturn {
     #[must_use]
     pub fn process(&self) -> Option<u32> {
         match *self.keeper.state().borrow() {
-            State::Running(process) => Some(process),
-            State::Ended(_) => None,
+            CoturnState::Running(process) => Some(process),
+            CoturnState::Ended(_) => None,
         }
     }
 
@@ -115,11 +115,11 @@ impl Coturn {
     }
 }
 
-/// Waits for the first relay.
-async fn first_relay(
+/// Waits for the first allocation.
+async fn first_allocation(
     addr: SocketAddr,
     secret: &TurnSecret,
-    state: &mut watch::Receiver<State>,
+    state: &mut watch::Receiver<CoturnState>,
 ) -> Result<(), TurnStartError> {
     let give_up = Instant::now() + START_WITHIN;
     loop {
@@ -128,7 +128,7 @@ async fn first_relay(
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             },
-            ended = state.wait_for(|state| matches!(state, State::Ended(_))) => {
+            ended = state.wait_for(|state| matches!(state, CoturnState::Ended(_))) => {
                 let words = ended.map_or_else(|_| String::new(), |state| state.words());
                 return Err(TurnStartError::Died(words));
             }
@@ -144,14 +144,14 @@ async fn first_relay(
 async fn look_after(
     addr: SocketAddr,
     secret: TurnSecret,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<CoturnState>,
     bell: keeper::Bell,
 ) {
     let mut ticks = interval_at((Instant::now() + LOOK).into(), LOOK);
     let mut failed = 0;
     loop {
         ticks.tick().await;
-        if !matches!(*state.borrow(), State::Running(_)) {
+        if !matches!(*state.borrow(), CoturnState::Running(_)) {
             failed = 0;
             continue;
         }
@@ -159,7 +159,7 @@ async fn look_after(
             Ok(()) => failed = 0,
             Err(fault) => {
                 failed += 1;
-                warn!("coturn gives no relay: {fault} ({failed} of {PATIENCE})");
+                warn!("coturn gives no allocation: {fault} ({failed} of {PATIENCE})");
             }
         }
         if failed >= PATIENCE {

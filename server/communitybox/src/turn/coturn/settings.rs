@@ -13,7 +13,7 @@ const REALM: &str = "ringfence";
 /// Seconds after which a client must prove itself with a new nonce (RFC 8489 section 9.2).
 const NONCE_SECONDS: u32 = 600;
 
-/// coturn sets a relay's share of the capacity aside for whoever has proved himself, even if he then gets no relay.
+/// coturn sets an allocation's share of the capacity aside for whoever has proved himself, even if he then gets no allocation.
 const RESERVE: u64 = 2;
 
 /// The settings for a server that listens at `listen` and keeps its own files in `folder`.
@@ -28,8 +28,8 @@ pub(super) fn write(plan: &TurnPlan, listen: SocketAddr, folder: &Path) -> Strin
         format!("static-auth-secret={}", plan.secret.text()),
         "fingerprint".to_owned(),
         format!("stale-nonce={NONCE_SECONDS}"),
-        format!("total-quota={}", limits.relays),
-        format!("user-quota={}", limits.relays_per_user),
+        format!("total-quota={}", limits.allocations),
+        format!("user-quota={}", limits.allocations_per_user),
         format!("max-bps={}", limits.bytes_per_second),
         format!("bps-capacity={}", limits.capacity().saturating_mul(RESERVE)),
     ];
@@ -70,8 +70,9 @@ const CLOSED: [&str; 9] = [
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use ringfence_book::turn_credentials::TurnSecret;
+
+    use super::*;
 
     fn plan(allow_private: bool) -> TurnPlan {
         let listen = "198.51.100.1:3478".parse().unwrap();

@@ -2,12 +2,19 @@
 //! its randomness, and keeps what must last in a [`Store`]; HTTP is not known here. Looking a number up is not known here either:
 //! that is [`Published`], which no store stands behind.
 
+pub mod activation;
+pub mod admin_token;
+pub mod challenge_store;
+mod changes;
+mod decoy;
 mod epoch;
-mod fault;
+mod errors;
 mod issuing;
 mod opening;
 mod owner;
-mod turns;
+pub mod owner_forms;
+pub mod published;
+pub mod recent_files;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,17 +36,17 @@ use sha2::Sha256;
 use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
-use crate::activation::{Activation, Refusal};
-use crate::admin::{AdminToken, TokenDigest};
-use crate::decoy::{Decoys, Outside};
-use crate::published::Published;
-use crate::reception::{BINDING_DAYS, Reception};
-use crate::store::{Archive, Census, Charter, State, Store, StoreError};
+use crate::book::activation::{Activation, ActivationRefusal};
+use crate::book::admin_token::{AdminToken, TokenDigest};
+use crate::book::challenge_store::{BINDING_DAYS, ChallengeStore};
+use crate::book::decoy::{Decoys, UnlistedKeys};
+use crate::book::published::Published;
+use crate::store::{Archive, BookSeed, NumberCounts, NumberState, Store, StoreError};
 
-use self::turns::Turns;
+use self::changes::Turns;
 
 pub use self::epoch::KEPT_DELTAS;
-pub use self::fault::{ActivateError, IssueError, OpenError, OwnerError};
+pub use self::errors::{ActivateError, BookOpenError, IssueError, OwnerError};
 pub use self::issuing::{CODE_LIFE, Issue};
 
 /// The last day that every listing states. All say the same, so that the field tells no assigned number from a decoy.
@@ -50,7 +57,7 @@ const LEAST_CHANGES: u16 = 16;
 
 /// What a book publishes, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct Schedule {
     /// The numbers.
     pub plan: NumberPlan,
     /// Seconds from one epoch to the next.
@@ -59,7 +66,7 @@ pub struct Terms {
     pub changes: u16,
 }
 
-impl Terms {
+impl Schedule {
     /// Five minutes, and with ten minutes at most from an activation to everybody's knowing it.
     #[must_use]
     pub fn of(plan: NumberPlan) -> Self {
@@ -83,7 +90,7 @@ impl Terms {
 /// An open book.
 pub struct Book {
     store: Box<dyn Store>,
-    terms: Terms,
+    terms: Schedule,
     signing: SigningKey,
     proof_secret: StaticSecret,
     membership: Membership,
@@ -101,26 +108,27 @@ impl Book {
     /// A plan with more tiles than before gets decoys for the new numbers; they are published with the next epoch.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`BookOpenError`].
     pub fn open(
         mut store: Box<dyn Store>,
-        terms: Terms,
+        terms: Schedule,
         seed: [u8; 32],
-    ) -> Result<(Self, Option<AdminToken>), OpenError> {
+    ) -> Result<(Self, Option<AdminToken>), BookOpenError> {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let token = AdminToken::draw(&mut rng);
-        let charter = store.charter(&Charter {
+        let seed_of_book = store.seed_of_book(&BookSeed {
             seed: draw_key(&mut rng),
             admin: token.digest(),
         })?;
-        let first_time = charter.admin == token.digest();
+        let first_time = seed_of_book.admin == token.digest();
         opening::check_span(&mut *store, terms.plan)?;
-        let signing = SigningKey::from_bytes(&derive(&charter.seed, b"ringfence/1 book signing\0"));
+        let signing =
+            SigningKey::from_bytes(&derive(&seed_of_book.seed, b"ringfence/1 book signing\0"));
         let last = last_root(&mut *store, &BookKey::from(&signing))?;
         let plan = last.map_or(terms.plan, |root| root.states().plan);
-        let outside = Outside::new(&derive(&charter.seed, b"ringfence/1 book outside\0"));
+        let outside = UnlistedKeys::new(&derive(&seed_of_book.seed, b"ringfence/1 book outside\0"));
         let mut published = Published::blank(plan, outside);
-        let decoys = Decoys::new(&derive(&charter.seed, b"ringfence/1 book decoys\0"));
+        let decoys = Decoys::new(&derive(&seed_of_book.seed, b"ringfence/1 book decoys\0"));
         let mut listed = BTreeSet::new();
         opening::fill(&mut *store, terms.plan, &decoys, &mut rng, |rows| {
             published = opening::take_over(&published, rows, &mut listed);
@@ -130,11 +138,11 @@ impl Book {
             terms,
             signing,
             proof_secret: StaticSecret::from(*derive(
-                &charter.seed,
+                &seed_of_book.seed,
                 b"ringfence/1 book proof-key\0",
             )),
-            membership: Membership::of(&charter.seed),
-            admin: charter.admin,
+            membership: Membership::of(&seed_of_book.seed),
+            admin: seed_of_book.admin,
             published: Arc::new(published),
             listed,
             decoys,
@@ -184,8 +192,8 @@ impl Book {
     }
 
     /// A reception desk for this book.
-    pub fn reception(&mut self) -> Reception {
-        Reception::new(self.signing.clone(), *draw_key(&mut self.rng))
+    pub fn reception(&mut self) -> ChallengeStore {
+        ChallengeStore::new(self.signing.clone(), *draw_key(&mut self.rng))
     }
 
     /// What the members' token is made with.
@@ -206,7 +214,7 @@ impl Book {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn census(&mut self, now: u64) -> Result<Census, StoreError> {
+    pub fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
         self.store.census(now)
     }
 
@@ -219,7 +227,7 @@ impl Book {
         from: Number,
         limit: u32,
         now: u64,
-    ) -> Result<Vec<(Number, State)>, StoreError> {
+    ) -> Result<Vec<(Number, NumberState)>, StoreError> {
         self.store.states(from, limit, now)
     }
 
@@ -229,18 +237,18 @@ impl Book {
     /// [`ActivateError`].
     pub fn activate(&mut self, form: &Activation, now: u64) -> Result<Binding, ActivateError> {
         if form.listing.valid_until() != LISTING_VALID_UNTIL {
-            return Err(Refusal::ValidUntil.into());
+            return Err(ActivationRefusal::ValidUntil.into());
         }
         if !form
             .proof
             .holds(&form.listing, &form.code, &self.key(), &self.proof_secret)
         {
-            return Err(Refusal::Possession.into());
+            return Err(ActivationRefusal::Possession.into());
         }
         let number = self
             .store
             .redeem(&form.code, &form.listing.encode(), now)?
-            .ok_or(Refusal::UnknownCode)?;
+            .ok_or(ActivationRefusal::UnknownCode)?;
         let expires = Day::of_unix(now).plus(BINDING_DAYS);
         Ok(Binding::sign(
             &self.signing,

@@ -1,7 +1,8 @@
 //! The wording of the answers to the operator's commands, for people or as JSON. A part of the program, not of the library.
 
 use ringfence_book::Number;
-use ringfence_phonebook::store::{Census, State};
+
+use crate::store::{NumberCounts, NumberState};
 
 /// A number and its code.
 pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
@@ -16,7 +17,11 @@ pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
 }
 
 /// How many numbers are in each state, and each of them that is not free.
-pub(crate) fn listed(census: &Census, states: &[(Number, State)], json: bool) -> String {
+pub(crate) fn listed(
+    census: &NumberCounts,
+    states: &[(Number, NumberState)],
+    json: bool,
+) -> String {
     if json {
         let states: Vec<_> = states
             .iter()
@@ -38,21 +43,21 @@ pub(crate) fn listed(census: &Census, states: &[(Number, State)], json: bool) ->
     text
 }
 
-fn state_json(number: Number, state: State) -> serde_json::Value {
+fn state_json(number: Number, state: NumberState) -> serde_json::Value {
     let (until, since) = match state {
-        State::Waiting { until } => (Some(until), None),
-        State::Active => (None, None),
-        State::Retired { since } => (None, Some(since)),
+        NumberState::Waiting { until } => (Some(until), None),
+        NumberState::Active => (None, None),
+        NumberState::Retired { since } => (None, Some(since)),
     };
     serde_json::json!({
         "number": number.to_string(), "state": state_name(state), "until": until, "since": since,
     })
 }
 
-const fn state_name(state: State) -> &'static str {
+const fn state_name(state: NumberState) -> &'static str {
     match state {
-        State::Waiting { .. } => "waiting",
-        State::Active => "active",
-        State::Retired { .. } => "retired",
+        NumberState::Waiting { .. } => "waiting",
+        NumberState::Active => "active",
+        NumberState::Retired { .. } => "retired",
     }
 }

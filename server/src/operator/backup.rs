@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::runtime::Handle;
 
 use super::{OperatorError, at_desk, plan_of};
-use crate::book::{Book, Terms};
+use crate::book::{Book, Schedule};
 use crate::config::{Config, Database};
 use crate::service::{StartError, draw_seed, open_database};
 use crate::store::sql::SqlStore;
@@ -82,7 +82,7 @@ fn checked(
     let mut backup = open().map_err(|cause| refused(cause.into()))?;
     let plan = plan_of(&mut backup).map_err(|cause| refused(cause.into()))?;
     let plan = plan.ok_or_else(|| refused(StoreError::Corrupt("number plan").into()))?;
-    let terms = Terms {
+    let terms = Schedule {
         plan,
         ..config.terms()
     };

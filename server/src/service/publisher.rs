@@ -22,12 +22,12 @@ const GLANCE: Duration = Duration::from_secs(5);
 const MAX_RACES: usize = 16;
 
 /// Ends epochs.
-pub(crate) struct Press {
+pub(crate) struct EpochPublisher {
     shared: Arc<Shared>,
     config: Config,
 }
 
-impl Press {
+impl EpochPublisher {
     pub(crate) fn new(shared: Arc<Shared>, config: Config) -> Self {
         Self { shared, config }
     }

@@ -11,7 +11,7 @@ use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::rotation::{IDENTITY_LIFE, RING_KEY_LIFE, comes_within};
 
 use super::{Book, LISTING_VALID_UNTIL};
-use crate::published::Published;
+use crate::book::published::Published;
 use crate::store::{Record, Revision, StoreError};
 
 /// Decoys that are due and found no room yet: after a pause of the server there are more than one epoch takes. Forgotten with the

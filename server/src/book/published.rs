@@ -11,8 +11,8 @@ use ringfence_book::number::{Number, NumberPlan};
 use ringfence_book::root::{Root, TilesHash};
 use ringfence_book::tile::Tile;
 
-use crate::decoy::Outside;
-use crate::shelf::Shelf;
+use crate::book::decoy::UnlistedKeys;
+use crate::book::recent_files::RecentFiles;
 use crate::store::Record;
 
 /// A tile with the name of its content.
@@ -83,13 +83,13 @@ impl fmt::Debug for Dialled {
 pub struct Published {
     plan: NumberPlan,
     tiles: Vec<Arc<PublishedTile>>,
-    outside: Arc<Outside>,
-    shelf: Option<Arc<Shelf>>,
+    outside: Arc<UnlistedKeys>,
+    shelf: Option<Arc<RecentFiles>>,
 }
 
 impl Published {
     /// A book without records. `outside` answers for texts that are no number of the plan.
-    pub(crate) fn blank(plan: NumberPlan, outside: Outside) -> Self {
+    pub(crate) fn blank(plan: NumberPlan, outside: UnlistedKeys) -> Self {
         let empty = Self {
             plan,
             tiles: Vec::new(),
@@ -131,12 +131,12 @@ impl Published {
         next
     }
 
-    pub(crate) fn on_shelf(mut self, shelf: Shelf) -> Self {
+    pub(crate) fn with_recent(mut self, shelf: RecentFiles) -> Self {
         self.shelf = Some(Arc::new(shelf));
         self
     }
 
-    pub(crate) fn shelf(&self) -> Option<&Shelf> {
+    pub(crate) fn shelf(&self) -> Option<&RecentFiles> {
         self.shelf.as_deref()
     }
 
@@ -148,22 +148,22 @@ impl Published {
     /// The root of the last epoch; `None` before the first.
     #[must_use]
     pub fn root(&self) -> Option<&Root> {
-        self.shelf().map(Shelf::root)
+        self.shelf().map(RecentFiles::root)
     }
 
     /// The network settings of the last epoch, the very bytes that its root names; `None` before the first.
     #[must_use]
     pub fn network(&self) -> Option<&Arc<[u8]>> {
-        self.shelf().map(Shelf::network)
+        self.shelf().map(RecentFiles::network)
     }
 
-    /// The roots of this block, one after the other, if it is the last block. See [`crate::shelf`].
+    /// The roots of this block, one after the other, if it is the last block. See [`crate::book::recent_files`].
     #[must_use]
     pub fn roots(&self, block: u32) -> Option<&[u8]> {
         self.shelf()?.roots(block)
     }
 
-    /// The delta that leads to this epoch, if it is one of the newest. See [`crate::shelf`].
+    /// The delta that leads to this epoch, if it is one of the newest. See [`crate::book::recent_files`].
     #[must_use]
     pub fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
         self.shelf()?.delta(epoch)
@@ -237,7 +237,7 @@ mod tests {
     use ringfence_book::day::Day;
 
     use super::*;
-    use crate::decoy::Decoys;
+    use crate::book::decoy::Decoys;
 
     fn decoy(number: Number, seed: u8) -> Record {
         let mut rng = ChaCha20Rng::from_seed([seed; 32]);
@@ -252,7 +252,7 @@ mod tests {
             .numbers()
             .map(|number| (number, decoy(number, 1)))
             .collect();
-        Published::blank(plan, Outside::new(&[2; 32]))
+        Published::blank(plan, UnlistedKeys::new(&[2; 32]))
             .with(records.iter().map(|(number, record)| (*number, record)))
     }
 

@@ -17,7 +17,7 @@ use ringfence_book::root::ROOT_BYTES;
 use thiserror::Error as ThisError;
 use zeroize::Zeroizing;
 
-use crate::admin::TokenDigest;
+use crate::book::admin_token::TokenDigest;
 
 pub use self::memory::MemoryStore;
 
@@ -32,16 +32,16 @@ pub type RootBytes = [u8; ROOT_BYTES];
 
 /// What a book is born with and never changes.
 #[derive(Clone)]
-pub struct Charter {
+pub struct BookSeed {
     /// From which the book's keys are derived.
     pub seed: Zeroizing<[u8; 32]>,
     /// What the operator's token hashes to.
     pub admin: TokenDigest,
 }
 
-impl fmt::Debug for Charter {
+impl fmt::Debug for BookSeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Charter(..)")
+        f.write_str("BookSeed(..)")
     }
 }
 
@@ -107,7 +107,7 @@ pub struct Edition {
 
 /// What is known of a number that cannot be issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum NumberState {
     /// It waits for its code to be used.
     Waiting {
         /// When the code ends, Unix seconds.
@@ -124,14 +124,14 @@ pub enum State {
 
 /// How many numbers are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct NumberCounts {
     /// Numbers that can be issued.
     pub free: u64,
-    /// See [`State::Waiting`].
+    /// See [`NumberState::Waiting`].
     pub waiting: u64,
-    /// See [`State::Active`].
+    /// See [`NumberState::Active`].
     pub active: u64,
-    /// See [`State::Retired`].
+    /// See [`NumberState::Retired`].
     pub retired: u64,
     /// Changes that wait for an epoch.
     pub queued: u64,
@@ -152,8 +152,8 @@ pub enum StoreError {
 /// Where a book keeps what must outlive the process. Times are Unix seconds. All methods fail with [`StoreError`].
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Store: Send {
-    /// Keeps the proposal if there is no charter yet, and answers the charter that holds.
-    fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError>;
+    /// Keeps the proposal if there is no seed_of_book yet, and answers the seed_of_book that holds.
+    fn seed_of_book(&mut self, proposal: &BookSeed) -> Result<BookSeed, StoreError>;
 
     /// The lowest and the highest number that has a record.
     fn span(&mut self) -> Result<Option<(Number, Number)>, StoreError>;
@@ -216,7 +216,7 @@ pub trait Store: Send {
     fn edition(&mut self, after: u32) -> Result<Option<Edition>, StoreError>;
 
     /// How many numbers are in which state.
-    fn census(&mut self, now: u64) -> Result<Census, StoreError>;
+    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError>;
 
     /// The states of the numbers from this one on that are not free, ascending, at most `limit`.
     fn states(
@@ -224,7 +224,7 @@ pub trait Store: Send {
         from: Number,
         limit: u32,
         now: u64,
-    ) -> Result<Vec<(Number, State)>, StoreError>;
+    ) -> Result<Vec<(Number, NumberState)>, StoreError>;
 
     /// A reader of what was published, which waits for no writer.
     fn archive(&mut self) -> Result<Box<dyn Archive>, StoreError>;

@@ -14,7 +14,7 @@ use ringfence_book::day::Day;
 use ringfence_book::keys::BookKey;
 use ringfence_book::number::Number;
 
-use crate::published::{Dialled, Published};
+use crate::book::published::{Dialled, Published};
 
 /// How long a challenge waits for its answer.
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ pub const BINDING_DAYS: u32 = 30;
 pub struct ChallengeId(pub [u8; 16]);
 
 /// Open challenges, and the pen to sign bindings with.
-pub struct Reception {
+pub struct ChallengeStore {
     signing: SigningKey,
     open: BTreeMap<ChallengeId, (Challenge, Instant)>,
     /// In the order in which they expire.
@@ -38,7 +38,7 @@ pub struct Reception {
     rng: ChaCha20Rng,
 }
 
-impl Reception {
+impl ChallengeStore {
     pub(crate) fn new(signing: SigningKey, seed: [u8; 32]) -> Self {
         let rng = ChaCha20Rng::from_seed(seed);
         Self {
@@ -111,9 +111,9 @@ impl Reception {
     }
 }
 
-impl fmt::Debug for Reception {
+impl fmt::Debug for ChallengeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reception")
+        f.debug_struct("ChallengeStore")
             .field("open", &self.open.len())
             .finish_non_exhaustive()
     }

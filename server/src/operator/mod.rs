@@ -1,7 +1,7 @@
 //! What an operator does to a book from the command line, beside the servers that serve it or without any: issue, list, revoke, and
-//! the copies of [`copies`] and [`export`]. Nothing here shows a key.
+//! the copies of [`backup`] and [`export`]. Nothing here shows a key.
 
-pub mod copies;
+pub mod backup;
 pub mod export;
 
 use std::io;
@@ -13,11 +13,11 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-use crate::admin::AdminToken;
-use crate::book::{Book, Issue, IssueError, OpenError, Terms};
+use crate::book::admin_token::AdminToken;
+use crate::book::{Book, BookOpenError, Issue, IssueError, Schedule};
 use crate::config::{Config, Database};
 use crate::service::{StartError, draw_seed, open_store};
-use crate::store::{Census, State, Store, StoreError};
+use crate::store::{NumberCounts, NumberState, Store, StoreError};
 
 /// States that are read at a time.
 const PAGE: u32 = 1_000;
@@ -68,7 +68,7 @@ pub enum OperatorError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        cause: OpenError,
+        cause: BookOpenError,
     },
     /// A file that would be overwritten.
     #[error("{} exists already and is not overwritten; choose another name or move it away", .0.display())]
@@ -85,7 +85,7 @@ pub enum OperatorError {
 
 /// Numbers that were issued.
 #[derive(Debug)]
-pub struct Issued {
+pub struct IssueOutcome {
     /// The numbers and their codes.
     pub issues: Vec<Issue>,
     /// The operator's token, if this made the book.
@@ -98,7 +98,7 @@ pub struct Issued {
 ///
 /// # Errors
 /// [`OperatorError`].
-pub async fn issue(config: &Config, count: u32) -> Result<Issued, OperatorError> {
+pub async fn issue(config: &Config, count: u32) -> Result<IssueOutcome, OperatorError> {
     let config = config.clone();
     at_desk(move |runtime| {
         let store = open_store(config.database.clone(), runtime)?;
@@ -113,7 +113,7 @@ pub async fn issue(config: &Config, count: u32) -> Result<Issued, OperatorError>
                 }
             }
         }
-        Ok(Issued {
+        Ok(IssueOutcome {
             issues,
             token,
             stopped,
@@ -126,10 +126,12 @@ pub async fn issue(config: &Config, count: u32) -> Result<Issued, OperatorError>
 ///
 /// # Errors
 /// [`OperatorError`].
-pub async fn list(config: &Config) -> Result<(Census, Vec<(Number, State)>), OperatorError> {
+pub async fn list(
+    config: &Config,
+) -> Result<(NumberCounts, Vec<(Number, NumberState)>), OperatorError> {
     with_book(config, |book| {
         let now = unix_now();
-        let mut states: Vec<(Number, State)> = Vec::new();
+        let mut states: Vec<(Number, NumberState)> = Vec::new();
         let mut from = Some(Number::new(0));
         while let Some(first) = from {
             let page = book.states(first, PAGE, now)?;
@@ -189,7 +191,7 @@ fn open(
     mut store: Box<dyn Store>,
     config: &Config,
 ) -> Result<(Book, Option<AdminToken>), OperatorError> {
-    let terms = Terms {
+    let terms = Schedule {
         plan: plan_of(&mut *store)?.unwrap_or(config.plan),
         ..config.terms()
     };

@@ -11,14 +11,14 @@ use super::Shared;
 
 /// All counts since the start. Read and written without order: a monitor looks every few seconds.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct RequestCounters {
     done: AtomicU64,
     refused: AtomicU64,
     failed: AtomicU64,
     store_fails: AtomicBool,
 }
 
-impl Tally {
+impl RequestCounters {
     /// Whether the store did what it was asked last.
     pub(super) fn note_store(&self, works: bool) {
         self.store_fails.store(!works, Ordering::Relaxed);

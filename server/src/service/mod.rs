@@ -2,6 +2,7 @@
 //! crate where the system's randomness is asked.
 
 mod opening;
+mod publisher;
 
 use std::fmt;
 use std::io;
@@ -18,7 +19,7 @@ use ringfence_book::wire::NetworkSettings;
 use ringfence_daemon::clock::unix_now;
 use ringfence_daemon::http_server::{self, Tls};
 use ringfence_daemon::page::{Page, PageError};
-use ringfence_daemon::tls::{self, Certificate, TlsError};
+use ringfence_daemon::tls::{self, ReloadedCertificate, TlsError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -26,12 +27,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tracing::{debug, error};
 
-use crate::admin::AdminToken;
-use crate::book::{Book, Issue, IssueError, OpenError};
+use self::publisher::EpochPublisher;
+use crate::book::admin_token::AdminToken;
+use crate::book::{Book, BookOpenError, Issue, IssueError};
 use crate::config::Config;
-pub use crate::http::monitor::Complaint;
+pub use crate::http::monitor::HealthError;
 use crate::http::{self, Shared, monitor};
-use crate::press::{self, Press};
 use crate::store::StoreError;
 
 use self::opening::open_book;
@@ -75,7 +76,7 @@ pub enum StartError {
     Tls(#[from] TlsError),
     /// The database opens, the book in it does not.
     #[error("cannot open the phone book: {0}")]
-    Book(#[from] OpenError),
+    Book(#[from] BookOpenError),
     /// The system gives no randomness.
     #[error("the system's random source failed; no key can be made without it")]
     Random,
@@ -109,7 +110,7 @@ pub struct PhoneBook {
     network: NetworkSettings,
     first_token: Option<AdminToken>,
     shared: Arc<Shared>,
-    press: Arc<Press>,
+    press: Arc<EpochPublisher>,
     url: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -128,12 +129,16 @@ impl PhoneBook {
         let address = listener
             .local_addr()
             .map_err(|cause| StartError::Listen { address, cause })?;
-        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
+        let certificate = config
+            .tls
+            .clone()
+            .map(ReloadedCertificate::read)
+            .transpose()?;
         let certificate = certificate.map(Arc::new);
         let (book, first_token) = open_book(&config).await?;
-        let (key, network) = (book.key(), press::network(&config, &book, unix_now()));
+        let (key, network) = (book.key(), publisher::network(&config, &book, unix_now()));
         let shared = Arc::new(publish(book, &config).await?);
-        let press = Arc::new(Press::new(Arc::clone(&shared), config));
+        let press = Arc::new(EpochPublisher::new(Arc::clone(&shared), config));
         let (stop, stopped) = oneshot::channel::<()>();
         let printing = tokio::spawn(Arc::clone(&press).run());
         let renewing = certificate.clone().map(tls::renew).map(tokio::spawn);
@@ -223,11 +228,11 @@ impl PhoneBook {
     ///
     /// # Errors
     /// What keeps it from it.
-    pub async fn look(&self) -> Result<(), Complaint> {
+    pub async fn look(&self) -> Result<(), HealthError> {
         monitor::look(&self.shared).await
     }
 
-    /// The roots of a block, one after the other; see [`crate::shelf`].
+    /// The roots of a block, one after the other; see [`crate::book::recent_files`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -285,7 +290,7 @@ async fn publish(mut book: Book, config: &Config) -> Result<Shared, StartError> 
     let publish = move || {
         let now = unix_now();
         if book.due(now) {
-            book.close_epoch(now, &press::network_bytes(&config, &book, now))?;
+            book.close_epoch(now, &publisher::network_bytes(&config, &book, now))?;
         }
         Shared::new(book, &config)
     };

@@ -7,13 +7,13 @@ use axum::body::Bytes;
 use ringfence_book::blocks::{BLOCK_ROOTS, block_of, first_of_block};
 use tokio::task::spawn_blocking;
 
-use crate::published::Published;
+use crate::book::published::Published;
 use crate::store::{Archive, StoreError};
 
 /// Where readers queue for what is not in memory, one at a time.
-pub(crate) struct ReadingRoom(Arc<Mutex<Box<dyn Archive>>>);
+pub(crate) struct ArchiveReader(Arc<Mutex<Box<dyn Archive>>>);
 
-impl ReadingRoom {
+impl ArchiveReader {
     pub(crate) fn new(archive: Box<dyn Archive>) -> Self {
         Self(Arc::new(Mutex::new(archive)))
     }

@@ -22,7 +22,7 @@ pub struct Activation {
 /// Why an activation is refused. For the operator's log; the sender is told one thing for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum ActivationRefusal {
     /// The code is not even one.
     #[error("code: {0}")]
     Code(CodeError),
@@ -47,24 +47,27 @@ pub enum Refusal {
 }
 
 impl TryFrom<&Activate> for Activation {
-    type Error = Refusal;
+    type Error = ActivationRefusal;
 
-    fn try_from(form: &Activate) -> Result<Self, Refusal> {
-        let code: ActivationCode = form.code.parse().map_err(Refusal::Code)?;
-        let identity = form.signing_key.on(Curve::Ed25519).ok_or(Refusal::Curve)?;
-        let identity = IdentityKey::from_bytes(identity).map_err(Refusal::Key)?;
+    fn try_from(form: &Activate) -> Result<Self, ActivationRefusal> {
+        let code: ActivationCode = form.code.parse().map_err(ActivationRefusal::Code)?;
+        let identity = form
+            .signing_key
+            .on(Curve::Ed25519)
+            .ok_or(ActivationRefusal::Curve)?;
+        let identity = IdentityKey::from_bytes(identity).map_err(ActivationRefusal::Key)?;
         let ring_key = form
             .encryption_key
             .on(Curve::X25519)
-            .ok_or(Refusal::Curve)?;
-        let ring_key = RingKey::from_bytes(ring_key).map_err(Refusal::Key)?;
+            .ok_or(ActivationRefusal::Curve)?;
+        let ring_key = RingKey::from_bytes(ring_key).map_err(ActivationRefusal::Key)?;
         let listing = Listing::from_parts(
             identity,
             ring_key,
             form.valid_until,
             form.listing_signature.0,
         )
-        .map_err(Refusal::Listing)?;
+        .map_err(ActivationRefusal::Listing)?;
         let proof = Possession {
             signature: form.signature.0,
             ring_key_proof: form.ring_key_proof.0,

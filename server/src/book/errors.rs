@@ -2,13 +2,13 @@
 
 use thiserror::Error;
 
-use crate::activation::Refusal;
+use crate::book::activation::ActivationRefusal;
 use crate::store::StoreError;
 
 /// Why a book does not open.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum BookOpenError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -40,7 +40,7 @@ pub enum ActivateError {
     Store(#[from] StoreError),
     /// The sender's fault.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] ActivationRefusal),
 }
 
 /// Why nothing is changed for somebody who says that a number is theirs.

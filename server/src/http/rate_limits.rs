@@ -12,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 use ringfence_book::code::CodePrefix;
 use ringfence_daemon::clock::now;
 use ringfence_daemon::forwarded::Proxies;
-use ringfence_daemon::http_server::Peer;
+use ringfence_daemon::http_server::PeerAddress;
 use ringfence_daemon::limits::{Rate, RateLimiter, SourcePrefix, TooOften};
 
 use super::Shared;
-use super::failure::Failure;
+use super::failure::ApiError;
 use crate::config::Limits;
 
 /// Sources that are remembered, for each kind of request: 8 MB at most.
@@ -29,14 +29,14 @@ const MAX_PREFIXES: usize = 16_384;
 const TRIES_OF_A_CODE: Rate = Rate::new(20, Duration::from_secs(60));
 
 /// All meters. Without one there is no limit.
-pub(crate) struct Pace {
+pub(crate) struct RateLimits {
     proxies: Proxies,
     reads: Option<Mutex<RateLimiter<SourcePrefix>>>,
     asks: Option<Mutex<RateLimiter<SourcePrefix>>>,
     codes: Mutex<RateLimiter<CodePrefix>>,
 }
 
-impl Pace {
+impl RateLimits {
     pub(crate) fn new(limits: Limits, proxies: Proxies) -> Self {
         let of_sources = |per_minute| {
             Rate::per_minute(per_minute).map(|rate| Mutex::new(RateLimiter::new(rate, MAX_SOURCES)))
@@ -54,11 +54,11 @@ impl Pace {
     }
 
     /// One try of a code.
-    pub(super) fn try_code(&self, prefix: CodePrefix) -> Result<(), Failure> {
+    pub(super) fn try_code(&self, prefix: CodePrefix) -> Result<(), ApiError> {
         take(&self.codes, prefix, now())
     }
 
-    fn let_pass(&self, method: &Method, peer: IpAddr, headers: &HeaderMap) -> Result<(), Failure> {
+    fn let_pass(&self, method: &Method, peer: IpAddr, headers: &HeaderMap) -> Result<(), ApiError> {
         let reads = method == Method::GET || method == Method::HEAD;
         let meter = if reads { &self.reads } else { &self.asks };
         let Some(meter) = meter else { return Ok(()) };
@@ -67,17 +67,21 @@ impl Pace {
     }
 }
 
-fn take<K: Ord + Copy>(meter: &Mutex<RateLimiter<K>>, key: K, now: Instant) -> Result<(), Failure> {
+fn take<K: Ord + Copy>(
+    meter: &Mutex<RateLimiter<K>>,
+    key: K,
+    now: Instant,
+) -> Result<(), ApiError> {
     let mut meter = meter.lock().unwrap_or_else(PoisonError::into_inner);
     meter
         .take(key, now)
-        .map_err(|TooOften(wait)| Failure::TooOften(wait))
+        .map_err(|TooOften(wait)| ApiError::TooOften(wait))
 }
 
 /// Turns away who asks too often.
-pub(super) async fn keep(
+pub(super) async fn enforce(
     State(shared): State<Arc<Shared>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -19,8 +19,8 @@ use sqlx::{AnyConnection, ConnectOptions, Connection};
 use tokio::runtime::Handle;
 
 use super::{
-    Archive, Census, Charter, Closing, Edition, Record, Revision, RootBytes, Row, State, Store,
-    StoreError,
+    Archive, BookSeed, Closing, Edition, NumberCounts, NumberState, Record, Revision, RootBytes,
+    Row, Store, StoreError,
 };
 
 /// Which database it is: what they do not have in common.
@@ -148,9 +148,9 @@ async fn connect(kind: Kind, options: &AnyConnectOptions) -> Result<AnyConnectio
 pub struct SqlStore(Line);
 
 impl Store for SqlStore {
-    fn charter(&mut self, proposal: &Charter) -> Result<Charter, StoreError> {
+    fn seed_of_book(&mut self, proposal: &BookSeed) -> Result<BookSeed, StoreError> {
         self.0
-            .write(async |db| numbers::charter(db, proposal).await)
+            .write(async |db| numbers::seed_of_book(db, proposal).await)
     }
 
     fn span(&mut self) -> Result<Option<(Number, Number)>, StoreError> {
@@ -225,7 +225,7 @@ impl Store for SqlStore {
         self.0.read(async |db| epochs::edition(db, after).await)
     }
 
-    fn census(&mut self, now: u64) -> Result<Census, StoreError> {
+    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
         self.0.read(async |db| reading::census(db, now).await)
     }
 
@@ -234,7 +234,7 @@ impl Store for SqlStore {
         from: Number,
         limit: u32,
         now: u64,
-    ) -> Result<Vec<(Number, State)>, StoreError> {
+    ) -> Result<Vec<(Number, NumberState)>, StoreError> {
         self.0
             .read(async |db| reading::states(db, from, limit, now).await)
     }

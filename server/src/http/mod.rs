@@ -4,12 +4,13 @@
 
 mod activation;
 mod admin;
+mod archive_reader;
+mod counters;
 mod failure;
 pub(crate) mod monitor;
 mod owner;
-mod pace;
+mod rate_limits;
 mod reader;
-mod tally;
 mod turn;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -29,16 +30,16 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use self::failure::Failure;
-use self::pace::Pace;
-use self::tally::Tally;
-use self::turn::TurnDesk;
-use crate::admin::TokenDigest;
+use self::counters::RequestCounters;
+use self::failure::ApiError;
+use self::rate_limits::RateLimits;
+use self::turn::TurnCredentialIssuer;
 use crate::book::Book;
+use crate::book::admin_token::TokenDigest;
+use crate::book::challenge_store::ChallengeStore;
+use crate::book::published::Published;
 use crate::config::Config;
-use crate::published::Published;
-use crate::reading_room::ReadingRoom;
-use crate::reception::Reception;
+use crate::http::archive_reader::ArchiveReader;
 use crate::store::StoreError;
 
 /// The largest request is an activation, below 1 kB; browsers' extra JWK members fit too.
@@ -55,13 +56,13 @@ pub(crate) struct Shared {
     book: Mutex<Book>,
     writers: Arc<Semaphore>,
     published: RwLock<Arc<Published>>,
-    reading_room: ReadingRoom,
-    reception: Mutex<Reception>,
+    archive: ArchiveReader,
+    reception: Mutex<ChallengeStore>,
     membership: Membership,
-    turn: Option<TurnDesk>,
+    turn: Option<TurnCredentialIssuer>,
     admin: TokenDigest,
-    pace: Pace,
-    tally: Tally,
+    pace: RateLimits,
+    tally: RequestCounters,
 }
 
 impl Shared {
@@ -69,16 +70,16 @@ impl Shared {
     pub(crate) fn new(mut book: Book, config: &Config) -> Result<Self, StoreError> {
         let (published, reception, admin) = (book.published(), book.reception(), book.admin());
         Ok(Self {
-            reading_room: ReadingRoom::new(book.archive()?),
+            archive: ArchiveReader::new(book.archive()?),
             membership: book.membership(),
             book: Mutex::new(book),
             writers: Arc::new(Semaphore::new(MAX_WRITERS)),
             published: RwLock::new(published),
             reception: Mutex::new(reception),
-            turn: TurnDesk::of(config),
+            turn: TurnCredentialIssuer::of(config),
             admin,
-            pace: Pace::new(config.limits, config.proxies.clone()),
-            tally: Tally::default(),
+            pace: RateLimits::new(config.limits, config.proxies.clone()),
+            tally: RequestCounters::default(),
         })
     }
 
@@ -104,14 +105,14 @@ impl Shared {
         self.tally.note_store(works);
     }
 
-    /// The roots of a block, one after the other; see [`crate::shelf`].
+    /// The roots of a block, one after the other; see [`crate::book::recent_files`].
     pub(crate) async fn roots(&self, block: u32) -> Result<Option<Bytes>, StoreError> {
-        self.reading_room.roots(&self.published(), block).await
+        self.archive.roots(&self.published(), block).await
     }
 
     /// The delta that leads to an epoch.
     pub(crate) async fn delta(&self, epoch: u32) -> Result<Option<Bytes>, StoreError> {
-        self.reading_room.delta(&self.published(), epoch).await
+        self.archive.delta(&self.published(), epoch).await
     }
 
     fn published(&self) -> Arc<Published> {
@@ -123,7 +124,7 @@ impl Shared {
         )
     }
 
-    fn reception(&self) -> MutexGuard<'_, Reception> {
+    fn reception(&self) -> MutexGuard<'_, ChallengeStore> {
         self.reception
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -132,19 +133,19 @@ impl Shared {
     async fn write<T, E>(
         self: Arc<Self>,
         work: impl FnOnce(&mut Book) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Failure>
+    ) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        E: Into<Failure> + Send + 'static,
+        E: Into<ApiError> + Send + 'static,
     {
         let seat = Arc::clone(&self.writers)
             .try_acquire_owned()
-            .map_err(|_| Failure::Busy)?;
+            .map_err(|_| ApiError::Busy)?;
         let done = spawn_blocking(move || {
             let _seat = seat;
             self.with_book(work)
         });
-        done.await.map_err(|_| Failure::Lost)?.map_err(Into::into)
+        done.await.map_err(|_| ApiError::Lost)?.map_err(Into::into)
     }
 }
 
@@ -178,31 +179,31 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
             router.route(path, methods)
         });
     paths
-        .fallback(async || Failure::NotFound)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
-            pace::keep,
+            rate_limits::enforce,
         ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&shared),
-            tally::count,
+            counters::count,
         ))
         .with_state(shared)
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
     let served = tokio::time::timeout(MAX_WORK, next.run(request)).await;
-    served.unwrap_or_else(|_| Failure::Timeout.into_response())
+    served.unwrap_or_else(|_| ApiError::Timeout.into_response())
 }
 
 /// The JSON object that a body is, and nothing after it.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = wire::object(&mut json).and_then(|form| json.end().map(|()| form));
-    read.map_err(|_| Failure::BadRequest)
+    read.map_err(|_| ApiError::BadRequest)
 }
 
 /// An answer that no cache between here and the client may keep.

@@ -15,7 +15,7 @@ const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The shelf as it stands after one epoch.
 #[derive(Clone)]
-pub(crate) struct Shelf {
+pub(crate) struct RecentFiles {
     root: Root,
     network: Arc<[u8]>,
     block: Vec<u8>,
@@ -23,7 +23,7 @@ pub(crate) struct Shelf {
     deltas: VecDeque<Arc<[u8]>>,
 }
 
-impl Shelf {
+impl RecentFiles {
     /// The shelf after the first epoch of a book.
     pub(crate) fn first(root: Root, network: Arc<[u8]>) -> Self {
         Self {

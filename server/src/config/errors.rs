@@ -30,6 +30,7 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The file is not what it should be.
+    #[cfg(feature = "cli")]
     #[error("the settings {} are wrong: {cause}", path.display())]
     Parse {
         /// The file.

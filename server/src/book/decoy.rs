@@ -54,9 +54,9 @@ impl Decoys {
 }
 
 /// The keys behind texts that are no number of the plan, always the same. No tile has them, so nobody rings them.
-pub(crate) struct Outside(Secrets);
+pub(crate) struct UnlistedKeys(Secrets);
 
-impl Outside {
+impl UnlistedKeys {
     /// The keys that come from this one.
     pub(crate) fn new(key: &[u8; 32]) -> Self {
         Self(Secrets::new(key))
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_text_outside_has_the_same_keys_each_time() {
-        let outside = Outside::new(&[1; 32]);
+        let outside = UnlistedKeys::new(&[1; 32]);
         assert!(outside.keys("7") == outside.keys("7"));
         assert!(outside.keys("7") != outside.keys("8"));
     }

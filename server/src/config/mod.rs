@@ -1,17 +1,11 @@
 //! What a phone book needs to know before it starts; how it is written in a file is in `settings`.
 
-#[cfg(feature = "cli")]
-mod fault;
-#[cfg(feature = "cli")]
-mod monitor;
-#[cfg(feature = "cli")]
+mod errors;
 mod settings;
-mod web;
 
 use ringfence_book::keys::{BookKey, RingKey};
 use ringfence_book::membership::MembersToken;
 use ringfence_book::number::NumberPlan;
-use ringfence_book::proof_of_work;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_book::wire::{Base64, NetworkSettings};
 use ringfence_box::settings::{RelayTable, TurnTable};
@@ -19,16 +13,14 @@ use ringfence_daemon::forwarded::Proxies;
 use ringfence_daemon::log::Format;
 use ringfence_daemon::tls::TlsFiles;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::path::Path;
 #[cfg(feature = "sql")]
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-#[cfg(feature = "cli")]
-pub use self::fault::ConfigError;
-#[cfg(feature = "cli")]
+pub use self::errors::ConfigError;
 pub use self::settings::Settings;
-pub use self::web::Limits;
-use crate::book::{LISTING_VALID_UNTIL, Terms};
+use crate::book::{LISTING_VALID_UNTIL, Schedule};
 
 /// Version of the protocol that the network settings announce.
 const PROTOCOL: u32 = 1;
@@ -46,19 +38,9 @@ pub enum Database {
     Postgres(String),
 }
 
-impl Default for Database {
-    /// The file that the program uses; without SQL, nothing outlives the process.
-    fn default() -> Self {
-        #[cfg(feature = "sql")]
-        return Self::File(PathBuf::from("phonebook.sqlite"));
-        #[cfg(not(feature = "sql"))]
-        Self::Memory
-    }
-}
-
-#[cfg(feature = "sql")]
 impl Database {
     /// Reads what is written in a file of settings or on the command line: a URL of PostgreSQL, or a path.
+    #[cfg(feature = "sql")]
     #[must_use]
     pub fn read(text: &Path) -> Self {
         let url = text
@@ -68,6 +50,13 @@ impl Database {
             || Self::File(text.to_owned()),
             |url| Self::Postgres(url.to_owned()),
         )
+    }
+
+    /// Without SQL there is no other store than the one in memory.
+    #[cfg(not(feature = "sql"))]
+    #[must_use]
+    pub fn read(_text: &Path) -> Self {
+        Self::Memory
     }
 }
 
@@ -115,7 +104,7 @@ pub struct Config {
     pub limits: Limits,
     /// How long an epoch lasts: what is activated is published at its end. Seconds.
     pub epoch_seconds: u32,
-    /// Records that each epoch changes, whether or not so many numbers got new keys; 0: as [`Terms::every`] has it.
+    /// Records that each epoch changes, whether or not so many numbers got new keys; 0: as [`Schedule::every`] has it.
     pub changes: u16,
     /// The name under which the world finds this machine; empty: its addresses.
     pub public_name: String,
@@ -126,28 +115,29 @@ pub struct Config {
 }
 
 impl Default for Config {
+    /// What holds where the settings are silent.
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7420)),
-            database: Database::default(),
-            plan: NumberPlan::DEFAULT,
-            relays: Vec::new(),
-            turn: Vec::new(),
-            work_bits: proof_of_work::DEFAULT_BITS,
-            bucket_bits: 0,
-            log_format: Format::Text,
-            metrics: None,
-            turn_secret: None,
-            tls: None,
-            proxies: Proxies::default(),
-            limits: Limits::default(),
-            epoch_seconds: Terms::of(NumberPlan::DEFAULT).period,
-            changes: 0,
-            public_name: String::new(),
-            relay: RelayTable::default(),
-            turn_server: TurnTable::default(),
-        }
+        Settings::default()
+            .resolve()
+            .expect("the defaults are valid")
     }
+}
+
+/// How much one address may ask; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// What only reads the book.
+    pub reads_per_minute: u32,
+    /// All other requests.
+    pub asks_per_minute: u32,
+}
+
+impl Limits {
+    /// For tests and measurements.
+    pub const NONE: Self = Self {
+        reads_per_minute: 0,
+        asks_per_minute: 0,
+    };
 }
 
 impl Config {
@@ -173,11 +163,11 @@ impl Config {
     }
 
     /// What the book publishes, and how often.
-    pub(crate) fn terms(&self) -> Terms {
-        let terms = Terms::every(self.epoch_seconds, self.plan);
+    pub(crate) fn terms(&self) -> Schedule {
+        let terms = Schedule::every(self.epoch_seconds, self.plan);
         match self.changes {
             0 => terms,
-            changes => Terms { changes, ..terms },
+            changes => Schedule { changes, ..terms },
         }
     }
 }

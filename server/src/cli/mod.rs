@@ -1,0 +1,383 @@
+//! The command line of the phone book: reads settings, starts the service, or does the operator's work.
+
+mod output;
+
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ringfence_daemon::man::{self, Shell};
+use ringfence_daemon::page::PageError;
+use ringfence_daemon::{log, notify};
+
+use crate::AllInOne;
+use crate::all_in_one::AllInOneError;
+use crate::book::IssueError;
+use crate::book::admin_token::AdminToken;
+use crate::config::{Config, ConfigError, Settings};
+use crate::operator::{OperatorError, backup, export, issue, list, revoke};
+use crate::service::HealthError;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use thiserror::Error;
+
+/// The phone book of a Ringfence network: numbers and public keys, and no idea who looks up whom.
+#[derive(Parser)]
+#[command(name = "ringfence-phonebook", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the phone book until Ctrl-C.
+    Serve {
+        #[command(flatten)]
+        book: BookArgs,
+        /// Address and port to listen on [default: 127.0.0.1:7420]
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// Nostr relay that engines are told, ws:// or wss://; may be given several times
+        #[arg(long = "relay", value_name = "URL")]
+        relays: Vec<String>,
+        /// TURN server that engines are told, turn:host:port; may be given several times
+        #[arg(long = "turn", value_name = "URL")]
+        turn: Vec<String>,
+        /// Loopback address and port of a page for monitors, with /health and /metrics [default: none]
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        metrics: Option<String>,
+        #[command(flatten)]
+        community_box: BoxArgs,
+    },
+    /// Draw numbers and print them with their activation codes. Works beside a running server on the same database.
+    Issue {
+        #[command(flatten)]
+        book: BookArgs,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MAX_ISSUES))]
+        count: u32,
+        /// Print one line of JSON for each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print how many numbers are free, waiting for their code, active, retired, and each of them that is not free.
+    List {
+        #[command(flatten)]
+        book: BookArgs,
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a number out of use, or withdraw the code that it waits for. It is not issued again for a year.
+    Revoke {
+        #[command(flatten)]
+        book: BookArgs,
+        /// The number
+        number: String,
+    },
+    /// Write the public book as files, for a web server that mirrors it. Run again, it writes what changed.
+    Export {
+        #[command(flatten)]
+        book: BookArgs,
+        /// The folder that is served as /
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Copy the whole book, private keys included, into one file, while it is served.
+    Backup {
+        #[command(flatten)]
+        book: BookArgs,
+        /// The new file
+        file: PathBuf,
+    },
+    /// Copy a backup into a database that holds no book yet, SQLite or PostgreSQL.
+    ///
+    /// Restore only the newest backup. The book goes on after the last epoch in it, and signs the epochs that came later anew. An
+    /// engine that saw those keeps its copy, does not follow the restored book, and reports to its user that the phone book contradicts
+    /// itself: two roots of one epoch are how a lie is proved, and nobody can tell them from an accident. After such a restore tell
+    /// the members which epochs were lost; what they activated or changed since is lost too.
+    Restore {
+        #[command(flatten)]
+        book: BookArgs,
+        /// The backup
+        file: PathBuf,
+    },
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write a page for each command into a folder
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        folder: Option<PathBuf>,
+    },
+}
+
+/// As many codes as one person may hand out in a day.
+const MAX_ISSUES: i64 = 10_000;
+
+/// What else runs in this process.
+#[derive(Args)]
+struct BoxArgs {
+    /// Run a Nostr relay for rings too, and tell engines of it
+    #[arg(long)]
+    with_relay: bool,
+    /// Run a TURN server too (coturn where it is installed, else the embedded one), and tell engines of it
+    #[arg(long)]
+    with_turn: bool,
+    /// Name under which the world finds this machine, as book.example.org
+    #[arg(long, value_name = "NAME")]
+    public_name: Option<String>,
+}
+
+/// Where the book is.
+#[derive(Args)]
+struct BookArgs {
+    /// File of settings (TOML); what is given here goes over what it says
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// SQLite file of the book, or postgres://USER:PASSWORD@HOST/NAME (better said in the settings, where others do not see it)
+    /// [default: phonebook.sqlite]
+    #[arg(long, value_name = "FILE")]
+    database: Option<PathBuf>,
+}
+
+/// What ends the program with a message.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] AllInOneError),
+    #[error("{0}. Choose another with --metrics")]
+    Page(#[from] PageError),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    #[error("cannot listen for the signal to stop: {0}")]
+    Signals(std::io::Error),
+    #[error("the answer could not be written to standard output: {0}")]
+    Output(std::io::Error),
+}
+
+/// Our own code only: the libraries under relay and TURN log addresses.
+const LOG: &str = "ringfence=info";
+
+/// Runs the program that the command line asks for.
+pub async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fatal) => {
+            complain(&fatal);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Serve {
+            book,
+            listen,
+            relays,
+            turn,
+            metrics,
+            community_box,
+        } => {
+            let mut settings = settings(book)?;
+            settings.listen = listen.unwrap_or(settings.listen);
+            settings.metrics = metrics.unwrap_or(settings.metrics);
+            settings.public_name = community_box.public_name.unwrap_or(settings.public_name);
+            if !relays.is_empty() {
+                settings.relays = relays;
+            }
+            if !turn.is_empty() {
+                settings.turn = turn;
+            }
+            settings.relay.serve |= community_box.with_relay;
+            settings.turn_server.serve |= community_box.with_turn;
+            let config = settings.resolve()?;
+            serve(config).await
+        }
+        Command::Issue { book, count, json } => {
+            let issued = issue(&begin(book)?, count).await?;
+            show_token(issued.token.as_ref());
+            for issue in &issued.issues {
+                say(&output::told(
+                    &issue.number.to_string(),
+                    &issue.code.text(),
+                    json,
+                ))?;
+            }
+            issued.stopped.map_or(Ok(()), |cause| Err(cause.into()))
+        }
+        Command::List { book, json } => {
+            let (census, states) = list(&begin(book)?).await?;
+            say(&output::listed(&census, &states, json))
+        }
+        Command::Revoke { book, number } => {
+            let number = revoke(&begin(book)?, &number).await?;
+            say(&format!(
+                "number {number} is out of use; the book says so after the end of the epoch"
+            ))
+        }
+        Command::Export { book, folder } => {
+            let epoch = export::export(&begin(book)?, &folder).await?;
+            say(&format!(
+                "{} is the public book of epoch {epoch}",
+                folder.display()
+            ))
+        }
+        Command::Backup { book, file } => {
+            backup::backup(&begin(book)?, &file).await?;
+            say(&format!(
+                "{} holds the whole book; who has it can sign in the book's name",
+                file.display()
+            ))
+        }
+        Command::Restore { book, file } => {
+            let epoch = backup::restore(&begin(book)?, &file).await?;
+            say(&restored(epoch))
+        }
+        Command::Completions { shell } => write(&man::completions(shell, Cli::command())),
+        Command::Man { folder: None } => {
+            write(&man::manual(Cli::command()).map_err(CommandError::Output)?)
+        }
+        Command::Man {
+            folder: Some(folder),
+        } => man::manuals(Cli::command(), &folder).map_err(CommandError::Output),
+    }
+}
+
+/// What the operator's commands begin with: the settings, and the log that these want.
+fn begin(book: BookArgs) -> Result<Config, CommandError> {
+    let config = settings(book)?.resolve()?;
+    begin_log(&config);
+    Ok(config)
+}
+
+fn begin_log(config: &Config) {
+    // What is logged does not change while it runs.
+    drop(log::begin(&[log::VARIABLE], LOG, config.log_format));
+}
+
+async fn serve(config: Config) -> Result<(), CommandError> {
+    begin_log(&config);
+    let stop = asked_to_stop()?;
+    let metrics = config.metrics;
+    let servers = AllInOne::start(config).await?;
+    let book = servers.book();
+    show_token(book.first_token());
+    let mut lines = servers.lines();
+    let page = match metrics {
+        Some(address) => Some(book.open_page(address).await?),
+        None => None,
+    };
+    lines.extend(
+        page.as_ref()
+            .map(|page| format!("for monitors: http://{}", page.address())),
+    );
+    // Engines are served all the same when nobody can be told.
+    drop(say(&lines.join("\n")));
+    notify::ready(WELL);
+    tokio::select! {
+        () = stop => {}
+        () = notify::stay_in_touch(async || status(book.look().await)) => {}
+    }
+    notify::stopping();
+    servers.stop().await;
+    Ok(())
+}
+
+/// What the service manager shows of a book that does its work.
+const WELL: &str = "serving";
+
+/// The line of status for the service manager; `None` when the watchdog should end this program, which is not to be done for a
+/// full disk.
+fn status(look: Result<(), HealthError>) -> Option<String> {
+    match look {
+        Ok(()) => Some(WELL.to_owned()),
+        Err(why @ HealthError::Store) => Some(why.to_string()),
+        Err(_) => None,
+    }
+}
+
+/// Ready with Ctrl-C, and with what a service manager sends. Listens from the call on, not from the first wait.
+#[cfg(unix)]
+fn asked_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(CommandError::Signals)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(CommandError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    })
+}
+
+/// Ready with Ctrl-C. Listens from the call on, not from the first wait.
+#[cfg(windows)]
+fn asked_to_stop() -> Result<impl Future<Output = ()>, CommandError> {
+    let mut interrupted = tokio::signal::windows::ctrl_c().map_err(CommandError::Signals)?;
+    Ok(async move {
+        interrupted.recv().await;
+    })
+}
+
+/// The settings of the file, or the defaults, and the database that the command line names.
+fn settings(book: BookArgs) -> Result<Settings, ConfigError> {
+    let mut settings = book
+        .config
+        .as_deref()
+        .map(Settings::read)
+        .transpose()?
+        .unwrap_or_default();
+    settings.database = book.database.unwrap_or(settings.database);
+    Ok(settings)
+}
+
+fn restored(epoch: u32) -> String {
+    format!(
+        "the book is restored as it was at the end of epoch {epoch}; start the server\n\
+         Warning: if later epochs were served, stop here and restore the newest backup instead. The book will sign epoch {} anew; \
+         engines that saw the first one keep their copy and report a contradiction of the phone book to their users.",
+        epoch.saturating_add(1)
+    )
+}
+
+/// Prints the answer to a command. Whoever has closed the pipe has read enough.
+fn say(text: &str) -> Result<(), CommandError> {
+    write(format!("{text}\n").as_bytes())
+}
+
+fn write(bytes: &[u8]) -> Result<(), CommandError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "shown to the operator once, apart from the answer that a script reads"
+)]
+fn show_token(token: Option<&AdminToken>) {
+    if let Some(token) = token {
+        eprintln!(
+            "This is a new phone book. Its administrator's token, shown this once: {}",
+            token.text()
+        );
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command failed")]
+fn complain(fatal: &CommandError) {
+    eprintln!("ringfence-phonebook: {fatal}");
+}
