@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub(crate) use ringfence_daemon::clock::until;
+
 /// Time since the Unix epoch. A clock set before 1970 reads as 0, which every freshness check then refuses.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
@@ -18,14 +20,6 @@ pub fn since_epoch() -> Duration {
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
-}
-
-/// Waits until a moment; for ever, if there is none.
-pub(crate) async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Seconds since the Unix epoch.

@@ -466,7 +466,7 @@ fn desk() -> Desk {
 #[test]
 fn the_holder_of_a_number_proves_it_once_per_challenge() {
     let mut desk = desk();
-    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     let (id, challenge) = reception.challenge(desk.now);
     let signature = challenge.answer(&desk.identity);
     let mut verify = || {
@@ -487,7 +487,7 @@ fn the_holder_of_a_number_proves_it_once_per_challenge() {
 #[test]
 fn a_wrong_answer_uses_the_challenge_up() {
     let mut desk = desk();
-    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     let (id, challenge) = reception.challenge(desk.now);
     let today = Day::of_unix(NOW);
     assert_eq!(
@@ -504,7 +504,7 @@ fn a_wrong_answer_uses_the_challenge_up() {
 #[test]
 fn an_answer_after_a_minute_is_too_late() {
     let mut desk = desk();
-    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     for (wait, accepted) in [
         (CHALLENGE_LIFE - Duration::from_millis(1), true),
         (CHALLENGE_LIFE, false),
@@ -528,7 +528,7 @@ fn an_answer_after_a_minute_is_too_late() {
 #[test]
 fn nobody_proves_an_unassigned_number_or_anothers() {
     let mut desk = desk();
-    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     for text in [
         "99",
         "0",
@@ -559,7 +559,7 @@ fn nobody_proves_an_unassigned_number_or_anothers() {
 #[test]
 fn a_flood_of_challenges_costs_the_oldest_and_no_memory() {
     let mut desk = desk();
-    let (mut reception, published) = (desk.book.reception(), desk.book.published());
+    let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     let (id, challenge) = reception.challenge(desk.now);
     for _ in 0..MAX_OPEN + 1 {
         reception.challenge(desk.now);

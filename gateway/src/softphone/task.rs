@@ -16,6 +16,7 @@ use super::receiver::RtpReceiver;
 use super::sender::RtpSender;
 use super::{FRAME_TIME, PhoneAudio};
 use crate::clock;
+use crate::clock::until;
 
 /// Largest datagram that is read.
 const DATAGRAM: usize = 8 * 1024;
@@ -180,12 +181,5 @@ impl PhoneTask {
         let packet = self.sender.packet(&self.audio.next_frame());
         // The other end counts a lost frame.
         drop(self.rtp.try_send_to(&packet, remote));
-    }
-}
-
-async fn until(alarm: Option<Instant>) {
-    match alarm {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -194,7 +194,7 @@ fn a_forgotten_relay_is_closed() {
     turn.settle(&mut leg, flow);
     assert_eq!(turn.machine.allocations(), 1);
     drop(leg);
-    while let Some((at, _)) = turn.machine.next_alarm() {
+    while let Some((at, _)) = turn.machine.next_timeout() {
         turn.now = turn.now.max(at);
         turn.machine.handle_timeout(turn.now);
         while turn.machine.poll().is_some() {}

@@ -291,7 +291,7 @@ impl World {
     fn step(&mut self, end: Instant) -> bool {
         self.drain();
         let legs = self.legs.iter().filter_map(FarLeg::next_timeout);
-        let servers = self.machines.values().filter_map(TurnMachine::next_alarm);
+        let servers = self.machines.values().filter_map(TurnMachine::next_timeout);
         let alarm = legs
             .map(|(at, _)| at)
             .chain(servers.map(|(at, _)| at))

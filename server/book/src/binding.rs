@@ -1,5 +1,5 @@
 //! A binding: the book's signed word that a number belongs to an identity. The caller staples it to a ring, so that the callee
-//! looks nobody up; and a false one is proof against the book that anyone can keep.
+//! looks no number up; and a false one is proof against the book that anyone can keep.
 //!
 //! ```text
 //!   0   4  number, big-endian

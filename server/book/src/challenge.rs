@@ -1,5 +1,5 @@
 //! The bytes that prove something to the book: that an activation or a new ring key comes from the holder of both keys, and that
-//! somebody holds the identity key of a number. Each begins with its own domain and names the book, so that no book can use them at another one.
+//! a person holds the identity key of a number. Each begins with its own domain and names the book, so that no book can use them at another one.
 //! Which challenges are open, and for how long, is kept elsewhere.
 
 use ed25519_dalek::{Signer, SigningKey};
@@ -19,7 +19,7 @@ const ROTATE: &[u8] = b"ringfence/1 rotate\0";
 const DEACTIVATE: &[u8] = b"ringfence/1 deactivate\0";
 const CHALLENGE: &[u8] = b"ringfence/1 challenge\0";
 
-/// Proof that whoever activates holds both private keys of the listing.
+/// Proof that the sender of an activation holds both private keys of the listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Possession {
     /// The identity key's signature over the activation bytes.

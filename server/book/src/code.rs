@@ -145,7 +145,7 @@ impl PartialEq for ActivationCode {
 
 impl Eq for ActivationCode {}
 
-/// What codes that begin alike have in common: their first 20 bits. Limits count tries by it, so that nobody who knows how a code
+/// What codes that begin alike have in common: their first 20 bits. Limits count tries by it, so that no one who knows how a code
 /// begins has many.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CodePrefix(u128);

@@ -1,10 +1,10 @@
-//! A verified copy of a whole book: nobody but the book itself can have made it, and everybody else has the same.
+//! A verified copy of a whole book: only the book itself can have made it, and all engines have the same.
 //!
 //! A copy begins with a signed root, all tiles, and the deltas that were published while the tiles came in. From then on it only
 //! follows: the next root must name the one before, and the tiles with the delta of its epoch must give its hash. What does not
 //! fit leaves the copy as it was. [`crate::fetch`] says what to download for that.
 //!
-//! Not done here: the records themselves. Each is signed by its own key; whoever uses one verifies it ([`Tile::listing`]).
+//! Not done here: the records themselves. Each is signed by its own key; its user verifies it ([`Tile::listing`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct VerifiedBook {
     hashes: Vec<[u8; 32]>,
 }
 
-/// Two roots that the same book signed and that cannot both be true: proof against it, for everybody.
+/// Two roots that the same book signed and that cannot both be true: proof against it that any third party can check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lie {
     /// The root that was known.
@@ -206,15 +206,15 @@ pub(crate) mod tests {
     impl TestBook {
         pub(crate) fn new(tiles: u16) -> Self {
             let blank = Arc::new(Tile::decode(&vec![0; crate::tile::TILE_BYTES]).unwrap());
-            let mut press = Self {
+            let mut publisher = Self {
                 key: SigningKey::from_bytes(&[1; 32]),
                 tiles: vec![blank; usize::from(tiles)],
                 roots: Vec::new(),
                 deltas: Vec::new(),
                 network: b"settings".to_vec(),
             };
-            press.sign(None);
-            press
+            publisher.sign(None);
+            publisher
         }
 
         /// Closes an epoch in which these numbers' records are filled with a byte.
@@ -264,34 +264,37 @@ pub(crate) mod tests {
 
     #[test]
     fn a_copy_follows_root_by_root() {
-        let mut press = TestBook::new(2);
-        let copy = VerifiedBook::settle(press.tiles.clone(), &press.roots, &[]).unwrap();
-        press.close(&[(20_001, 1), (20_300, 2)]);
-        press.close(&[(20_001, 3), (20_002, 4)]);
-        let next = copy.follow(&press.roots[1..], &press.deltas).unwrap();
-        assert_eq!(next.root(), press.roots.last().unwrap());
+        let mut publisher = TestBook::new(2);
+        let copy = VerifiedBook::settle(publisher.tiles.clone(), &publisher.roots, &[]).unwrap();
+        publisher.close(&[(20_001, 1), (20_300, 2)]);
+        publisher.close(&[(20_001, 3), (20_002, 4)]);
+        let next = copy
+            .follow(&publisher.roots[1..], &publisher.deltas)
+            .unwrap();
+        assert_eq!(next.root(), publisher.roots.last().unwrap());
         assert_eq!(next.record(Number::new(20_001)), Some(&[3; LISTING_BYTES]));
         assert_eq!(copy.record(Number::new(20_001)), Some(&[0; LISTING_BYTES]));
     }
 
     #[test]
     fn tiles_that_were_read_while_the_book_went_on_settle() {
-        let mut press = TestBook::new(2);
-        let early = Arc::clone(&press.tiles[0]);
-        press.close(&[(20_001, 1), (20_300, 2)]);
-        press.close(&[(20_001, 3), (20_301, 4)]);
-        let late = Arc::clone(&press.tiles[1]);
-        let copy = VerifiedBook::settle(vec![early, late], &press.roots, &press.deltas).unwrap();
-        assert_eq!(copy.tiles(), press.tiles);
+        let mut publisher = TestBook::new(2);
+        let early = Arc::clone(&publisher.tiles[0]);
+        publisher.close(&[(20_001, 1), (20_300, 2)]);
+        publisher.close(&[(20_001, 3), (20_301, 4)]);
+        let late = Arc::clone(&publisher.tiles[1]);
+        let copy =
+            VerifiedBook::settle(vec![early, late], &publisher.roots, &publisher.deltas).unwrap();
+        assert_eq!(copy.tiles(), publisher.tiles);
     }
 
     #[test]
     fn a_missing_a_foreign_and_an_altered_delta_are_refused() {
-        let mut press = TestBook::new(1);
-        let copy = VerifiedBook::settle(press.tiles.clone(), &press.roots, &[]).unwrap();
-        press.close(&[(20_001, 1)]);
-        press.close(&[(20_002, 1)]);
-        let (roots, deltas) = (&press.roots[1..], &press.deltas);
+        let mut publisher = TestBook::new(1);
+        let copy = VerifiedBook::settle(publisher.tiles.clone(), &publisher.roots, &[]).unwrap();
+        publisher.close(&[(20_001, 1)]);
+        publisher.close(&[(20_002, 1)]);
+        let (roots, deltas) = (&publisher.roots[1..], &publisher.deltas);
         assert_eq!(
             copy.follow(roots, &deltas[..1]).err(),
             Some(CopyError::Delta)
@@ -303,22 +306,22 @@ pub(crate) mod tests {
 
     #[test]
     fn a_false_tile_is_refused() {
-        let press = TestBook::new(2);
-        let mut tiles = press.tiles.clone();
+        let publisher = TestBook::new(2);
+        let mut tiles = publisher.tiles.clone();
         Arc::make_mut(&mut tiles[1]).set(9, &[7; LISTING_BYTES]);
-        let settled = VerifiedBook::settle(tiles, &press.roots, &[]);
+        let settled = VerifiedBook::settle(tiles, &publisher.roots, &[]);
         assert_eq!(settled.err(), Some(CopyError::Tiles));
-        let settled = VerifiedBook::settle(press.tiles[..1].to_vec(), &press.roots, &[]);
+        let settled = VerifiedBook::settle(publisher.tiles[..1].to_vec(), &publisher.roots, &[]);
         assert_eq!(settled.err(), Some(CopyError::Tiles));
     }
 
     #[test]
     fn two_pasts_and_two_presents_are_lies_with_both_roots() {
-        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
-        press.close(&[(20_001, 1)]);
+        let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
+        publisher.close(&[(20_001, 1)]);
         other.close(&[(20_001, 2)]);
         let lie = |known: Root, shown: Root| Err(CopyError::Lie(Box::new(Lie { known, shown })));
-        let (ours, theirs) = (press.roots[1], other.roots[1]);
+        let (ours, theirs) = (publisher.roots[1], other.roots[1]);
         assert_eq!(check_next(&ours, &theirs), lie(ours, theirs));
         other.close(&[(20_001, 1)]);
         assert_eq!(
@@ -326,10 +329,13 @@ pub(crate) mod tests {
             lie(ours, other.roots[2])
         );
         assert_eq!(
-            check_next(&press.roots[0], &other.roots[2]),
+            check_next(&publisher.roots[0], &other.roots[2]),
             Err(CopyError::Order)
         );
-        assert_eq!(check_next(&ours, &press.roots[0]), Err(CopyError::Order));
+        assert_eq!(
+            check_next(&ours, &publisher.roots[0]),
+            Err(CopyError::Order)
+        );
     }
 
     proptest! {
@@ -338,16 +344,16 @@ pub(crate) mod tests {
             epochs in proptest::collection::vec((20_000_u32..20_768, 1_u8..), 1..12),
             read in proptest::array::uniform3(0_usize..13),
         ) {
-            let mut press = TestBook::new(3);
-            let mut states = vec![press.tiles.clone()];
+            let mut publisher = TestBook::new(3);
+            let mut states = vec![publisher.tiles.clone()];
             for change in &epochs {
-                press.close(&[*change]);
-                states.push(press.tiles.clone());
+                publisher.close(&[*change]);
+                states.push(publisher.tiles.clone());
             }
             let state = |tile: usize| &states[read[tile].min(epochs.len())][tile];
             let tiles = (0..3).map(|tile| Arc::clone(state(tile))).collect();
-            let copy = VerifiedBook::settle(tiles, &press.roots, &press.deltas).unwrap();
-            prop_assert_eq!(copy.tiles(), &press.tiles[..]);
+            let copy = VerifiedBook::settle(tiles, &publisher.roots, &publisher.deltas).unwrap();
+            prop_assert_eq!(copy.tiles(), &publisher.tiles[..]);
         }
     }
 }

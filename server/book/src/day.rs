@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A day, counted from 1970-01-01 UTC. Coarse on purpose: a time of day would tell when somebody renewed a key.
+/// A day, counted from 1970-01-01 UTC. Coarse on purpose: a time of day would tell when a key was renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Day(u32);

@@ -26,7 +26,7 @@ const HEAD_BYTES: usize = 7;
 const CHANGE_BYTES: usize = 4 + LISTING_BYTES;
 const DOMAIN: &[u8; 23] = b"ringfence/1 book-delta\0";
 
-/// A number's new record. Not verified: [`crate::Listing::decode`] does that, when somebody asks for it.
+/// A number's new record. Not verified: [`crate::Listing::decode`] does that, when the record is used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The number.

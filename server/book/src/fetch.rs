@@ -5,7 +5,7 @@
 //!   root ─┬─▶ one epoch ahead, or a few ──▶ roots between ──▶ their deltas ────────────────────────┬─▶ settings, if others ─▶ done
 //!         └─▶ nothing known, or long ago ─▶ roots between ─▶ all tiles ─▶ root again ─▶ roots, deltas ─┘
 //! ```
-//! Which number somebody is about to call is nowhere in it: everybody asks for the same.
+//! The number that is about to be called is nowhere in it: all engines ask for the same.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ use crate::tile::{TILE_BYTES, Tile};
 /// Epochs behind which tiles cost less than deltas and what is kept of them.
 const MOST_BEHIND: u32 = 64;
 
-/// Roots that are handed on: more than anybody compares.
+/// Roots that are handed on: more than any engine compares.
 const MOST_ROOTS: usize = 2_304;
 
 /// Largest settings: with many relays they take about 2 kB.
 const MOST_NETWORK: usize = 64 * 1024;
 
-/// Something that the book has for everybody.
+/// A file that the book serves to all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
     /// The newest root.
@@ -121,7 +121,7 @@ pub struct Fetch {
 }
 
 impl Fetch {
-    /// A download for whoever has this copy of the book with this key, and settings with this hash.
+    /// A download for an engine with this copy of the book with this key, and settings with this hash.
     #[must_use]
     pub fn new(book: BookKey, known: Option<VerifiedBook>, network: Option<[u8; 32]>) -> Self {
         Self {
@@ -139,7 +139,7 @@ impl Fetch {
         }
     }
 
-    /// The same for whoever has lost the copy, but not the last root: what comes must follow from it.
+    /// The same for an engine that has lost the copy, but not the last root: what comes must follow from it.
     #[must_use]
     pub fn after(self, last: Option<Root>) -> Self {
         Self {
@@ -309,7 +309,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Deltas for whoever is a little behind; all tiles for the others.
+    /// Deltas for an engine that is a little behind; all tiles for the others.
     fn choose_way(&mut self, goal: Root) {
         let near = self
             .known
@@ -444,94 +444,94 @@ mod tests {
 
     #[test]
     fn the_first_download_is_all_of_it() {
-        let mut press = TestBook::new(2);
-        press.close(&change(1));
-        let (fetched, asked) = press.download(None, |_| {});
+        let mut publisher = TestBook::new(2);
+        publisher.close(&change(1));
+        let (fetched, asked) = publisher.download(None, |_| {});
         let fetched = fetched.unwrap().unwrap();
         let (root, tiles) = (Want::Root, [Want::Tile(0), Want::Tile(1)]);
         assert_eq!(asked, [root, tiles[0], tiles[1], root, Want::Network]);
-        assert_eq!(fetched.copy.tiles(), press.tiles);
-        assert_eq!(fetched.roots, press.roots[1..]);
+        assert_eq!(fetched.copy.tiles(), publisher.tiles);
+        assert_eq!(fetched.roots, publisher.roots[1..]);
         assert_eq!(fetched.network.as_deref(), Some(&b"settings"[..]));
     }
 
     #[test]
     fn one_epoch_later_a_root_and_a_delta_are_enough() {
-        let mut press = TestBook::new(2);
-        let copy = press.copy();
-        press.close(&change(1));
-        let (fetched, asked) = press.download(Some(copy), |_| {});
+        let mut publisher = TestBook::new(2);
+        let copy = publisher.copy();
+        publisher.close(&change(1));
+        let (fetched, asked) = publisher.download(Some(copy), |_| {});
         let fetched = fetched.unwrap().unwrap();
         assert_eq!(asked, [Want::Root, Want::Delta(2)]);
-        assert_eq!(fetched.copy.tiles(), press.tiles);
-        assert_eq!(fetched.deltas, press.deltas);
+        assert_eq!(fetched.copy.tiles(), publisher.tiles);
+        assert_eq!(fetched.deltas, publisher.deltas);
         assert!(fetched.network.is_none());
     }
 
     #[test]
     fn nothing_new_costs_a_root() {
-        let mut press = TestBook::new(1);
-        let copy = press.copy();
-        let (fetched, asked) = press.download(Some(copy), |_| {});
+        let mut publisher = TestBook::new(1);
+        let copy = publisher.copy();
+        let (fetched, asked) = publisher.download(Some(copy), |_| {});
         assert!(fetched.unwrap().is_none());
         assert_eq!(asked, [Want::Root]);
     }
 
     #[test]
     fn a_mirror_that_is_behind_changes_nothing() {
-        let mut press = TestBook::new(1);
+        let mut publisher = TestBook::new(1);
         let mut behind = TestBook::new(1);
-        press.close(&change(1));
-        let copy = press.copy();
+        publisher.close(&change(1));
+        let copy = publisher.copy();
         assert!(behind.download(Some(copy), |_| {}).0.unwrap().is_none());
     }
 
     #[test]
     fn some_epochs_later_come_the_roots_between_and_their_deltas() {
-        let mut press = TestBook::new(2);
-        let copy = press.copy();
+        let mut publisher = TestBook::new(2);
+        let copy = publisher.copy();
         for epoch in 0..300 {
-            press.close(&change(epoch));
+            publisher.close(&change(epoch));
         }
-        let near = press.copy();
+        let near = publisher.copy();
         for epoch in 0..3 {
-            press.close(&change(epoch));
+            publisher.close(&change(epoch));
         }
-        let (fetched, asked) = press.download(Some(near), |_| {});
+        let (fetched, asked) = publisher.download(Some(near), |_| {});
         let deltas = [302, 303, 304].map(Want::Delta);
         assert_eq!(asked[..2], [Want::Root, Want::Roots(1)]);
         assert_eq!(asked[2..], deltas);
-        assert_eq!(fetched.unwrap().unwrap().copy.tiles(), press.tiles);
+        assert_eq!(fetched.unwrap().unwrap().copy.tiles(), publisher.tiles);
 
-        let (fetched, asked) = press.download(Some(copy), |_| {});
+        let (fetched, asked) = publisher.download(Some(copy), |_| {});
         let fetched = fetched.unwrap().unwrap();
         assert_eq!(
             asked[..4],
             [Want::Root, Want::Roots(0), Want::Roots(1), Want::Tile(0)]
         );
-        assert_eq!(fetched.copy.tiles(), press.tiles);
-        assert_eq!(fetched.roots, press.roots[1..]);
+        assert_eq!(fetched.copy.tiles(), publisher.tiles);
+        assert_eq!(fetched.roots, publisher.roots[1..]);
     }
 
     #[test]
     fn settings_that_nobody_signed_are_refused_and_new_ones_fetched() {
-        let mut press = TestBook::new(1);
-        let copy = press.copy();
-        press.network = b"others".to_vec();
-        press.close(&change(1));
-        let (fetched, _) = press.download(Some(copy.clone()), |_| {});
+        let mut publisher = TestBook::new(1);
+        let copy = publisher.copy();
+        publisher.network = b"others".to_vec();
+        publisher.close(&change(1));
+        let (fetched, _) = publisher.download(Some(copy.clone()), |_| {});
         let network = fetched.unwrap().unwrap().network;
         assert_eq!(network.as_deref(), Some(&b"others"[..]));
-        press.network = b"false".to_vec();
-        let (fetched, _) = press.download(Some(copy), |_| {});
+        publisher.network = b"false".to_vec();
+        let (fetched, _) = publisher.download(Some(copy), |_| {});
         assert_eq!(fetched.err(), Some(FetchError::Network));
     }
 
     #[test]
     fn a_book_with_another_past_is_caught_and_both_roots_are_kept() {
-        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
-        press.close(&change(1));
-        let copy = press.copy();
+        let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
+        publisher.close(&change(1));
+        let copy = publisher.copy();
         for epoch in 2..6 {
             other.close(&change(epoch));
         }
@@ -539,34 +539,38 @@ mod tests {
         let Err(FetchError::Copy(CopyError::Lie(lie))) = fetched else {
             panic!("{fetched:?}");
         };
-        assert_eq!((lie.known, lie.shown), (press.roots[1], other.roots[2]));
+        assert_eq!((lie.known, lie.shown), (publisher.roots[1], other.roots[2]));
     }
 
     #[test]
     fn whoever_has_lost_the_tiles_still_knows_the_past() {
-        let (mut press, mut other) = (TestBook::new(1), TestBook::new(1));
-        press.close(&change(1));
-        let last = press.roots.last().copied();
+        let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
+        publisher.close(&change(1));
+        let last = publisher.roots.last().copied();
         for epoch in 2..6 {
-            press.close(&change(epoch));
+            publisher.close(&change(epoch));
             other.close(&change(epoch));
         }
-        let run = |press: &TestBook, last| {
-            let mut fetch = press.fetch(None).after(last);
+        let run = |publisher: &TestBook, last| {
+            let mut fetch = publisher.fetch(None).after(last);
             while let Some(want) = fetch.wants() {
-                fetch.hear(&press.answer(want))?;
+                fetch.hear(&publisher.answer(want))?;
             }
             fetch.finish()
         };
-        let fetched = run(&press, last).unwrap().unwrap();
-        assert_eq!(fetched.roots, press.roots[2..]);
-        assert_eq!(fetched.copy.tiles(), press.tiles);
+        let fetched = run(&publisher, last).unwrap().unwrap();
+        assert_eq!(fetched.roots, publisher.roots[2..]);
+        assert_eq!(fetched.copy.tiles(), publisher.tiles);
         let lied = run(&other, last).unwrap_err();
         assert!(
             matches!(lied, FetchError::Copy(CopyError::Lie(_))),
             "{lied:?}"
         );
-        assert!(run(&press, press.roots.last().copied()).unwrap().is_some());
+        assert!(
+            run(&publisher, publisher.roots.last().copied())
+                .unwrap()
+                .is_some()
+        );
     }
 
     proptest! {
@@ -577,22 +581,22 @@ mod tests {
             closing in proptest::collection::vec(any::<bool>(), 12),
             fresh in any::<bool>(),
         ) {
-            let mut press = TestBook::new(3);
-            let copy = press.copy();
+            let mut publisher = TestBook::new(3);
+            let copy = publisher.copy();
             for epoch in 0..before {
-                press.close(&change(epoch));
+                publisher.close(&change(epoch));
             }
             let mut closing = closing.into_iter().chain(std::iter::repeat(false));
             let known = Some(copy).filter(|_| !fresh);
-            let (fetched, _) = press.download(known, |press| {
+            let (fetched, _) = publisher.download(known, |publisher| {
                 if closing.next() == Some(true) {
-                    press.close(&change(press.roots.len()));
+                    publisher.close(&change(publisher.roots.len()));
                 }
             });
             if let Some(fetched) = fetched.unwrap() {
                 let root = *fetched.copy.root();
                 let at = root.states().epoch as usize - 1;
-                prop_assert_eq!(root, press.roots[at]);
+                prop_assert_eq!(root, publisher.roots[at]);
                 prop_assert_eq!(fetched.roots.last(), Some(&root));
                 // Hashed anew, it is what the root names.
                 let tiles = fetched.copy.tiles().to_vec();

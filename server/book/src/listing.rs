@@ -93,7 +93,7 @@ impl Listing {
         }
     }
 
-    /// Reads and verifies the 192 bytes. Costs about three scalar multiplications; a [`crate::Tile`] puts it off until somebody asks.
+    /// Reads and verifies the 192 bytes. Costs about three scalar multiplications; a [`crate::Tile`] puts it off until the listing is used.
     ///
     /// # Errors
     /// [`ListingError`]. Whether the listing is still good today is [`Listing::is_current`].
@@ -157,7 +157,7 @@ impl Listing {
         self.valid_until
     }
 
-    /// The identity's signature, for whoever carries the parts by another way.
+    /// The identity's signature, for a message that carries the parts in another form.
     #[must_use]
     pub fn signature(&self) -> &[u8; 64] {
         &self.signature

@@ -17,7 +17,7 @@ pub fn window_of(unix: u64) -> u32 {
     u32::try_from(unix / WINDOW_SECONDS).unwrap_or(u32::MAX)
 }
 
-/// Whether the work for this event key is enough, in the window of `unix` (seconds since 1970) or one beside it.
+/// Whether the work for this event key is enough, in the window of `unix` (seconds since 1970) or an adjacent one.
 #[must_use]
 pub fn check(event_key: &[u8; 32], nonce: u64, bits: u8, unix: u64) -> bool {
     let current = window_of(unix);

@@ -15,7 +15,7 @@
 //! 121  32  SHA-256 of the network settings, as they are served
 //! 153  64  Ed25519 signature of the book over "ringfence/1 book-root\0" and the 153 bytes before
 //! ```
-//! All integers are big-endian. The chain is in the style of signed tree heads (RFC 6962 section 3.5), without a tree: whoever uses
+//! All integers are big-endian. The chain is in the style of signed tree heads (RFC 6962 section 3.5), without a tree: who uses
 //! the book has all of it.
 
 use std::fmt;

@@ -1,9 +1,9 @@
 //! How often keys in the book change, one law for real numbers and decoys: each new ring key, and each new identity of a decoy, comes
 //! after a wait without memory (exponential), whatever came before. The engine draws the wait for its own ring key; the book draws one
 //! for every decoy in each epoch, and those that are over before the epoch is have their turn. So neither how long a ring key has
-//! stood nor when it changes tells a number that somebody has from one that nobody has.
+//! stood nor when it changes tells an assigned number from an unassigned one.
 //!
-//! Not hidden: an engine that is switched off renews no key meanwhile, and the identity of a number changes when somebody activates
+//! Not hidden: an engine that is switched off renews no key meanwhile, and the identity of a number changes when an owner activates
 //! it or gives it up. See README.md for how likely that makes what.
 
 use std::time::Duration;
@@ -54,7 +54,7 @@ mod tests {
             .collect();
         let mean = waits.iter().sum::<f64>() / 20_000.0;
         assert!((0.97..1.03).contains(&mean), "{mean}");
-        // Whoever has waited for a life waits for another with the same chance.
+        // A key that has lasted for one mean life lasts for another with the same probability.
         let longer = |than: f64| waits.iter().filter(|wait| **wait > than).count() as f64;
         let (first, second) = (longer(1.0) / 20_000.0, longer(2.0) / longer(1.0));
         assert!((0.355..0.381).contains(&first), "{first}");

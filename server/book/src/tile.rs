@@ -1,4 +1,4 @@
-//! A tile: the listings of 256 consecutive numbers, 49 152 bytes. The unit of download: nobody can ask for less.
+//! A tile: the listings of 256 consecutive numbers, 49 152 bytes. The unit of download: no request can ask for less.
 
 use std::fmt;
 

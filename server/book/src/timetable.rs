@@ -9,8 +9,8 @@ const SETTLING: Duration = Duration::from_secs(2);
 
 /// When to look for the book after this root, by a wall clock that shows `now` in Unix seconds; `die` is 0 to 1, and random.
 ///
-/// Everybody comes once in each epoch, at a random moment in the seven tenths of it after its beginning. A record that waits for
-/// one epoch to be closed and for this download is known to all within 1.7 periods: 8.5 minutes of the 5 that are usual. Whoever
+/// Each engine downloads once in each epoch, at a random moment in the seven tenths of it after its beginning. A record that waits for
+/// one epoch to be closed and for this download is known to all within 1.7 periods: 8.5 minutes of the 5 that are usual. An engine that
 /// finds nothing new, because a clock is wrong or the book late, looks again soon.
 #[must_use]
 pub fn next_look(root: &Root, now: u64, die: f64) -> Duration {

@@ -1,7 +1,7 @@
 //! Time-limited TURN credentials (draft-uberti-behave-turn-rest): the user name carries its own end, the password is an HMAC
 //! of the user name under a secret that only the TURN server and the issuer know. The server keeps no list of users.
 //!
-//! The random part of a user name is drawn anew for each pair of credentials: it names nobody.
+//! The random part of a user name is drawn anew for each pair of credentials: it identifies no user.
 
 use std::fmt;
 use std::time::Duration;

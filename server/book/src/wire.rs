@@ -155,7 +155,7 @@ impl Activate {
 pub struct Activated {
     /// The number, decimal.
     pub number: String,
-    /// The book's word for it; see [`crate::Binding::decode`].
+    /// The book's signature that it belongs to these keys; see [`crate::Binding::decode`].
     pub binding: Base64<BINDING_BYTES>,
     /// The members' token; see [`crate::membership`].
     pub members: String,
@@ -248,17 +248,17 @@ pub struct NetworkSettings {
     pub proof_key: RingKey,
     /// The numbers.
     pub plan: NumberPlan,
-    /// What every listing of this book states, assigned or not, so that the field tells nobody apart.
+    /// What every listing of this book states, assigned or not, so that the field tells no number apart.
     pub listing_valid_until: Day,
     /// Nostr relays, `ws://` or `wss://`, best first.
     pub relays: Vec<String>,
     /// TURN servers, `turn:host:port` (RFC 7065); the credentials come by another way.
     pub turn: Vec<String>,
-    /// Leading zero bits that a work stamp needs.
+    /// Leading zero bits that the proof of work of a ring needs.
     pub work_bits: u8,
     /// Bits of the bucket in the relay tag: 0 is one bucket for all.
     pub bucket_bits: u8,
-    /// The hash of the members' token, [`crate::membership::MembersToken::digest`]: everybody can see that it is the same for all.
+    /// The hash of the members' token, [`crate::membership::MembersToken::digest`]: all engines can see that it is the same for all.
     pub members: Base64<32>,
 }
 

@@ -77,7 +77,7 @@ pub struct TurnTable {
     pub listen: SocketAddr,
     /// The address that the world sees instead, behind a one-to-one NAT.
     pub external_ip: Option<IpAddr>,
-    /// First and last port of allocations.
+    /// First and last port of relayed addresses.
     pub ports: [u16; 2],
     /// Relays at a time.
     #[serde(alias = "relays")]
@@ -90,7 +90,7 @@ pub struct TurnTable {
     pub allocations_per_address: usize,
     /// Bytes a second through one relay, each way.
     pub bytes_per_second: u32,
-    /// Whether allocations reach loopback and private addresses.
+    /// Whether allocations may reach loopback and private addresses.
     pub allow_private: bool,
 }
 
@@ -122,15 +122,15 @@ pub enum TableError {
     /// Not a relay's address.
     #[error("relay.url is written ws://host or wss://host, not {0}")]
     RelayUrl(String),
-    /// Nobody would be served.
+    /// A limit that would let nothing through.
     #[error("{0} is at least 1")]
-    Nobody(&'static str),
+    Zero(&'static str),
     /// The range is empty or reserved.
-    #[error("turn_server.ports is the first and the last port of allocations, 1024 or above")]
+    #[error("turn_server.ports is the first and the last port of relayed addresses, 1024 or above")]
     Ports,
     /// A relay address must be a certain one.
     #[error(
-        "turn_server.listen is the one address that allocations have, not {0}; behind a NAT set turn_server.external_ip too"
+        "turn_server.listen is the IP address of all relayed addresses, not {0}; behind a NAT set turn_server.external_ip too"
     )]
     Unspecified(IpAddr),
 }
@@ -162,7 +162,7 @@ impl RelayTable {
             ("relay.notes", self.notes),
             ("relay.notes_per_address", self.notes_per_address),
         ];
-        somebody(&counts)
+        check_not_zero(&counts)
     }
 
     pub(crate) fn limits(&self) -> RelayLimits {
@@ -190,7 +190,7 @@ impl TurnTable {
         if self.serve && self.listen.ip().is_unspecified() {
             return Err(TableError::Unspecified(self.listen.ip()));
         }
-        somebody(&[
+        check_not_zero(&[
             ("turn_server.allocations", self.allocations),
             (
                 "turn_server.allocations_per_user",
@@ -230,9 +230,9 @@ pub fn check_name(name: &str) -> Result<(), TableError> {
     }
 }
 
-fn somebody(counts: &[(&'static str, usize)]) -> Result<(), TableError> {
-    let nobody = counts.iter().find(|(_, count)| *count == 0);
-    nobody.map_or(Ok(()), |(name, _)| Err(TableError::Nobody(name)))
+fn check_not_zero(counts: &[(&'static str, usize)]) -> Result<(), TableError> {
+    let zero = counts.iter().find(|(_, count)| *count == 0);
+    zero.map_or(Ok(()), |(name, _)| Err(TableError::Zero(name)))
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ async fn work_that_is_not_enough_is_refused() {
     let client = client(&relay).await;
     let sent = client.send_event(&event(RING_KIND, RING)).await.unwrap();
     let told: Vec<&String> = sent.failed.values().collect();
-    assert!(told[0].contains("stamp"), "{told:?}");
+    assert!(told[0].contains("proof of work"), "{told:?}");
     relay.stop();
 }
 

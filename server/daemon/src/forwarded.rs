@@ -1,5 +1,5 @@
 //! Whose request it is when a reverse proxy passes it on: reads `X-Forwarded-For`, or `Forwarded` (RFC 7239 section 5.2), from its
-//! end to its beginning, as far as the hops are proxies of ours. What stands further left was written by somebody else and says
+//! end to its beginning, as far as the hops are proxies of ours. What stands further left was written by an untrusted party and says
 //! nothing. The address serves the limits and nothing more; it is neither kept nor logged.
 
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Proxies in a row. With more of them, the limits count the nearest that is left.
 const MAX_HOPS: usize = 8;
 
-/// Which header the proxies write. The other one is not looked at: they would pass on what a visitor made up.
+/// Which header the proxies write. The other one is not looked at: they would pass on what a client made up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ForwardedHeader {

@@ -1,4 +1,4 @@
-//! Word to the service manager: ready, reloading, stopping, alive, and one line of how it is (systemd, sd_notify(3)).
+//! Notifications of the service manager: ready, reloading, stopping, alive, and one line of how it is (systemd, sd_notify(3)).
 //!
 //! Everything here is silent where no service manager listens (`NOTIFY_SOCKET` is not set). A manager that cannot be told is
 //! no reason to stop serving.
@@ -13,7 +13,7 @@ use tracing::{debug, error};
 /// How often the line of status is renewed when no watchdog asks for more.
 const LEISURE: Duration = Duration::from_secs(10);
 
-/// The program serves from here on; `status` is one line for a person and names nobody.
+/// The program serves from here on; `status` is one line for a person and identifies no user.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }

@@ -1,5 +1,5 @@
-//! TLS of the book's own: a certificate chain and its key from two PEM files, read again when they change, so that whoever renews
-//! them need not know about the phone book. A change that cannot be used leaves the certificate before it in force.
+//! TLS of a server: a certificate chain and its key from two PEM files, read again when they change, so that the program that renews
+//! them need not know this one. A change that cannot be used leaves the certificate before it in force.
 
 use std::fmt;
 use std::fs::File;
@@ -90,7 +90,7 @@ impl ReloadedCertificate {
         Ok(Self { files, current })
     }
 
-    /// Greets visitors with the certificate that is in force now.
+    /// Accepts connections with the certificate that is in force now.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.loaded().config))
     }

@@ -1,4 +1,4 @@
-//! The reception desk: asks whoever claims a number to sign a challenge. Any text of digits gets a challenge, one answer is looked
+//! The open challenges: a client that claims a number must sign one. Any text of digits gets a challenge, one answer is looked
 //! at, within a minute. What is open is bounded; when it is full, the oldest challenge is forgotten.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -29,7 +29,7 @@ pub const BINDING_DAYS: u32 = 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChallengeId(pub [u8; 16]);
 
-/// Open challenges, and the pen to sign bindings with.
+/// Open challenges, and the key that signs bindings.
 pub struct ChallengeStore {
     signing: SigningKey,
     open: BTreeMap<ChallengeId, (Challenge, Instant)>,
@@ -69,7 +69,7 @@ impl ChallengeStore {
         (id, challenge)
     }
 
-    /// Takes an open challenge from the desk: whatever comes of its answer, it is used up.
+    /// Takes an open challenge out: whatever comes of its answer, it is used up.
     pub fn take(&mut self, id: ChallengeId, now: Instant) -> Option<Challenge> {
         self.forget_expired(now);
         let (challenge, _) = self.open.remove(&id)?;

@@ -1,5 +1,5 @@
 //! What changes in an epoch: what waits, then decoys whose turn it is by the law of [`ringfence_book::rotation`], then any records as they are, so
-//! that the length tells nothing and a repeat is as likely for a number that somebody has as for any other.
+//! that the length tells nothing and a repeat is as likely for an assigned number as for any other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl Book {
         })
     }
 
-    /// Which identity the number's decoy has, or had before somebody had the number.
+    /// Which identity the number's decoy has, or had before the number had an owner.
     pub(super) fn generation(&mut self, number: Number) -> Result<u32, StoreError> {
         let rows = self.store.rows(number, number)?;
         Ok(rows.first().map_or(0, |row| row.generation))

@@ -1,10 +1,10 @@
-//! Decoys: what the book says about a number that nobody has. Real key pairs, so that a decoy cannot be told from a listing.
+//! Decoys: what the book says about an unassigned number. Real key pairs, so that a decoy cannot be told from a listing.
 //!
 //! A decoy keeps its identity when its ring key is renewed, as an owner does, and gets another at times, as if its number had changed
 //! hands. So the book must be able to sign as a decoy again: identity keys come from a keyed hash of number and generation, and can
-//! be made again. **Ring keys cannot, and that is what must be erased**: whoever holds a ring secret reads who rang the number. The
+//! be made again. **Ring keys cannot, and that is what must be erased**: the holder of a ring secret can read who rang the number. The
 //! private half of a decoy's ring key is drawn from fresh randomness and gone before the function returns, so that neither the book
-//! nor whoever takes it can ever open a ring that was sent to an unused number. With the identity alone nobody can.
+//! nor a thief of it can ever open a ring that was sent to an unused number. The identity alone opens none.
 
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
@@ -30,7 +30,7 @@ impl Decoys {
         Self(Secrets::new(key))
     }
 
-    /// The listing of a number that nobody has, with a new ring key.
+    /// The listing of an unassigned number, with a new ring key.
     pub(crate) fn listing(
         &self,
         number: Number,
@@ -53,7 +53,7 @@ impl Decoys {
     }
 }
 
-/// The keys behind texts that are no number of the plan, always the same. No tile has them, so nobody rings them.
+/// The keys behind texts that are no number of the plan, always the same. No tile has them, so no engine rings them.
 pub(crate) struct UnlistedKeys(Secrets);
 
 impl UnlistedKeys {

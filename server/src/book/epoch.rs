@@ -71,8 +71,8 @@ impl Book {
             return Ok(None);
         }
         let network: Arc<[u8]> = network.into();
-        let shelf = match (self.published.shelf(), &delta) {
-            (Some(shelf), Some(delta)) => shelf.next(root, network, delta),
+        let recent = match (self.published.recent(), &delta) {
+            (Some(recent), Some(delta)) => recent.next(root, network, delta),
             _ => RecentFiles::first(root, network),
         };
         self.listed.append(&mut listed);
@@ -83,7 +83,7 @@ impl Book {
                 self.listed.remove(&new.number);
             }
         }
-        self.published = Arc::new(next.with_recent(shelf));
+        self.published = Arc::new(next.with_recent(recent));
         Ok(Some(root))
     }
 

@@ -43,14 +43,14 @@ pub enum ActivateError {
     Refused(#[from] ActivationRefusal),
 }
 
-/// Why nothing is changed for somebody who says that a number is theirs.
+/// Why a request of a supposed owner changes nothing.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OwnerError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is not theirs, or they did not prove it. Nobody is told which.
+    /// The sender is not the owner, or did not prove it. The sender is not told which.
     #[error("the number's owner did not ask for this")]
     Refused,
 }

@@ -67,13 +67,13 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Five minutes, and with ten minutes at most from an activation to everybody's knowing it.
+    /// Five minutes, and with ten minutes at most from an activation to all engines' knowing it.
     #[must_use]
     pub fn of(plan: NumberPlan) -> Self {
         Self::every(300, plan)
     }
 
-    /// An epoch of so many seconds, and changes for it: twice as many as are due by the law of [`churn`], so that activations seldom
+    /// An epoch of so many seconds, and changes for it: twice as many as are due by the law of [`rotation`], so that activations seldom
     /// wait and each number is also repeated as it is; at least 16 (3 kB), and no more than a delta takes.
     #[must_use]
     pub fn every(period: u32, plan: NumberPlan) -> Self {
@@ -156,7 +156,7 @@ impl Book {
         Ok((book, first_time.then_some(token)))
     }
 
-    /// Goes on with other randomness: what was drawn until now cannot be drawn again, by whoever takes this memory.
+    /// Goes on with other randomness: what was drawn until now cannot be drawn again from this memory.
     fn forget_randomness(&mut self) {
         self.rng = ChaCha20Rng::from_seed(*draw_key(&mut self.rng));
     }
@@ -191,8 +191,8 @@ impl Book {
         Arc::clone(&self.published)
     }
 
-    /// A reception desk for this book.
-    pub fn reception(&mut self) -> ChallengeStore {
+    /// The challenges of this book.
+    pub fn challenges(&mut self) -> ChallengeStore {
         ChallengeStore::new(self.signing.clone(), *draw_key(&mut self.rng))
     }
 
@@ -231,7 +231,7 @@ impl Book {
         self.store.states(from, limit, now)
     }
 
-    /// Activates the code's number with the sender's keys; everybody has them after the end of an epoch. `now` in Unix seconds. Asked again with the same form, it answers the same.
+    /// Activates the code's number with the sender's keys; engines have them after the end of an epoch. `now` in Unix seconds. Asked again with the same form, it answers the same.
     ///
     /// # Errors
     /// [`ActivateError`].

@@ -1,4 +1,4 @@
-//! Opening a book: every number of the plan gets a record before anybody is told about it, and what is stored becomes what is
+//! Opening a book: every number of the plan gets a record before it is published, and what is stored becomes what is
 //! published. Worked through in stretches of tiles, so that a book of a million numbers takes no more memory than its tiles.
 
 use std::collections::BTreeSet;

@@ -10,7 +10,7 @@ use crate::book::published::Dialled;
 use crate::store::{Revision, StoreError};
 
 impl Book {
-    /// Lists the number with another ring key of the same identity. Answers after how many more epochs everybody has it.
+    /// Lists the number with another ring key of the same identity. Answers after how many more epochs all engines have it.
     ///
     /// # Errors
     /// [`OwnerError`].
@@ -36,7 +36,7 @@ impl Book {
     /// # Errors
     /// [`OwnerError`].
     pub fn deactivate(&mut self, form: &Deactivation, now: u64) -> Result<(), OwnerError> {
-        // Whether anybody has the number or not, a signature is verified.
+        // Whether the number has an owner or not, a signature is verified.
         let (asked, _) = self.published.keys(&Dialled::of(form.number));
         let owner = self.store.owner(form.number)?.unwrap_or(asked);
         let identity = IdentityKey::from_bytes(&owner)
@@ -52,7 +52,7 @@ impl Book {
     }
 
     /// Takes the number out of use at the operator's word, and withdraws a code that it waits for. `now` in Unix seconds. False:
-    /// nobody has it, and it waits for no code.
+    /// it has no owner, and waits for no code.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -61,7 +61,7 @@ impl Book {
         self.store.retire(None, &decoy, now)
     }
 
-    /// What the book says of the number when nobody has it any more: another identity than the decoy had before its owner came.
+    /// What the book says of the number when it has no owner any more: another identity than the decoy had before its owner came.
     fn next_decoy(&mut self, number: Number) -> Result<Revision, StoreError> {
         let generation = self.generation(number)?.saturating_add(1);
         let record = self.fresh_decoy(number, generation);

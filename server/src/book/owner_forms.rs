@@ -1,4 +1,4 @@
-//! What the owner of a number asks of the book: another ring key, or an end. Each form answers a challenge of the reception, which
+//! What the owner of a number asks of the book: another ring key, or an end. Each form answers a challenge of the [challenge store](super::challenge_store), which
 //! is used up by it. Whether the sender is the owner is not known here.
 
 use ringfence_book::challenge::{Challenge, Possession};

@@ -1,4 +1,4 @@
-//! What the book shows everybody as it stands at the end of an epoch: its tiles, its root, and the keys behind any text of digits.
+//! What the book shows to all as it stands at the end of an epoch: its tiles, its root, and the keys behind any text of digits.
 //! Reading it touches no store and takes the same path whether a number is assigned or not. A new epoch makes a new one and leaves
 //! the old one to those who still read it.
 
@@ -84,7 +84,7 @@ pub struct Published {
     plan: NumberPlan,
     tiles: Vec<Arc<PublishedTile>>,
     outside: Arc<UnlistedKeys>,
-    shelf: Option<Arc<RecentFiles>>,
+    recent: Option<Arc<RecentFiles>>,
 }
 
 impl Published {
@@ -94,7 +94,7 @@ impl Published {
             plan,
             tiles: Vec::new(),
             outside: Arc::new(outside),
-            shelf: None,
+            recent: None,
         };
         empty.grown(plan)
     }
@@ -131,13 +131,13 @@ impl Published {
         next
     }
 
-    pub(crate) fn with_recent(mut self, shelf: RecentFiles) -> Self {
-        self.shelf = Some(Arc::new(shelf));
+    pub(crate) fn with_recent(mut self, recent: RecentFiles) -> Self {
+        self.recent = Some(Arc::new(recent));
         self
     }
 
-    pub(crate) fn shelf(&self) -> Option<&RecentFiles> {
-        self.shelf.as_deref()
+    pub(crate) fn recent(&self) -> Option<&RecentFiles> {
+        self.recent.as_deref()
     }
 
     /// What a root says of these tiles.
@@ -148,25 +148,25 @@ impl Published {
     /// The root of the last epoch; `None` before the first.
     #[must_use]
     pub fn root(&self) -> Option<&Root> {
-        self.shelf().map(RecentFiles::root)
+        self.recent().map(RecentFiles::root)
     }
 
     /// The network settings of the last epoch, the very bytes that its root names; `None` before the first.
     #[must_use]
     pub fn network(&self) -> Option<&Arc<[u8]>> {
-        self.shelf().map(RecentFiles::network)
+        self.recent().map(RecentFiles::network)
     }
 
     /// The roots of this block, one after the other, if it is the last block. See [`crate::book::recent_files`].
     #[must_use]
     pub fn roots(&self, block: u32) -> Option<&[u8]> {
-        self.shelf()?.roots(block)
+        self.recent()?.roots(block)
     }
 
     /// The delta that leads to this epoch, if it is one of the newest. See [`crate::book::recent_files`].
     #[must_use]
     pub fn delta(&self, epoch: u32) -> Option<&Arc<[u8]>> {
-        self.shelf()?.delta(epoch)
+        self.recent()?.delta(epoch)
     }
 
     /// The numbers of the book.

@@ -1,4 +1,4 @@
-//! The shelf: the public files of the epochs that everybody asks for again and again, kept in memory. The last root, the network
+//! The public files of the newest epochs, which all engines ask for, in memory. The last root, the network
 //! settings that it names, the roots of the last block and the newest deltas; what is older stands in the [`crate::store::Archive`].
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use crate::store::Edition;
 /// Together they take no more than this, whatever their length.
 const MAX_RECENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// The shelf as it stands after one epoch.
+/// The files as they are after one epoch.
 #[derive(Clone)]
 pub(crate) struct RecentFiles {
     root: Root,
@@ -24,7 +24,7 @@ pub(crate) struct RecentFiles {
 }
 
 impl RecentFiles {
-    /// The shelf after the first epoch of a book.
+    /// The files after the first epoch of a book.
     pub(crate) fn first(root: Root, network: Arc<[u8]>) -> Self {
         Self {
             root,
@@ -34,7 +34,7 @@ impl RecentFiles {
         }
     }
 
-    /// The shelf after one more epoch.
+    /// The files after one more epoch.
     pub(crate) fn next(&self, root: Root, network: Arc<[u8]>, delta: &Delta) -> Self {
         let mut next = self.clone();
         let epoch = root.states().epoch;
@@ -48,9 +48,9 @@ impl RecentFiles {
         next
     }
 
-    /// The shelf that a store's view fills; `root` is the view's, read.
+    /// The files that a store's view holds; `root` is the view's, read.
     pub(crate) fn of(root: Root, edition: &Edition) -> Self {
-        let mut shelf = Self {
+        let mut files = Self {
             root,
             network: edition.network.as_slice().into(),
             block: edition.block.iter().flatten().copied().collect(),
@@ -60,8 +60,8 @@ impl RecentFiles {
                 .map(|delta| delta.as_slice().into())
                 .collect(),
         };
-        shelf.trim();
-        shelf
+        files.trim();
+        files
     }
 
     fn trim(&mut self) {

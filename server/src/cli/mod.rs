@@ -50,7 +50,7 @@ enum Command {
         #[command(flatten)]
         community_box: BoxArgs,
     },
-    /// Draw numbers and print them with their activation codes. Works beside a running server on the same database.
+    /// Draw numbers and print them with their activation codes. Works on the database of a running server too.
     Issue {
         #[command(flatten)]
         book: BookArgs,
@@ -95,7 +95,7 @@ enum Command {
     ///
     /// Restore only the newest backup. The book goes on after the last epoch in it, and signs the epochs that came later anew. An
     /// engine that saw those keeps its copy, does not follow the restored book, and reports to its user that the phone book contradicts
-    /// itself: two roots of one epoch are how a lie is proved, and nobody can tell them from an accident. After such a restore tell
+    /// itself: two roots of one epoch are how a lie is proved, and a lie cannot be told from an accident. After such a restore tell
     /// the members which epochs were lost; what they activated or changed since is lost too.
     Restore {
         #[command(flatten)]
@@ -282,7 +282,7 @@ async fn serve(config: Config) -> Result<(), CommandError> {
         page.as_ref()
             .map(|page| format!("for monitors: http://{}", page.address())),
     );
-    // Engines are served all the same when nobody can be told.
+    // Engines are served even if standard output is closed.
     drop(say(&lines.join("\n")));
     notify::ready(WELL);
     tokio::select! {
@@ -351,7 +351,7 @@ fn restored(epoch: u32) -> String {
     )
 }
 
-/// Prints the answer to a command. Whoever has closed the pipe has read enough.
+/// Prints the answer to a command. A reader that has closed the pipe has read enough.
 fn say(text: &str) -> Result<(), CommandError> {
     write(format!("{text}\n").as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What is wrong with settings, said so that whoever wrote them can put it right.
+//! What is wrong with settings, said so that their author can correct it.
 
 use std::io;
 use std::path::PathBuf;
@@ -44,10 +44,10 @@ pub enum ConfigError {
     /// A TURN server that is none.
     #[error("a TURN server is written turn:host:port or turns:host:port, not {0}")]
     Turn(String),
-    /// More work than anybody waits for.
+    /// More work than a caller can wait for.
     #[error("work_bits is at most {MAX_WORK_BITS}")]
     WorkBits,
-    /// No epoch, or one that nobody waits for.
+    /// No epoch, or one that is too long.
     #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
     EpochSeconds,
     /// More changes than a delta takes.
@@ -71,7 +71,7 @@ pub enum ConfigError {
         Rate::MAX
     )]
     Limits,
-    /// A secret that nobody could keep.
+    /// A secret without a character.
     #[error("the TURN secret in {} is empty", path.display())]
     NoTurnSecret {
         /// The file.

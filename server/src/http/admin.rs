@@ -1,4 +1,4 @@
-//! The operator's calls, for whoever shows the operator's token (RFC 6750 section 2.1).
+//! The operator's calls, for a client with the operator's token (RFC 6750 section 2.1).
 
 use std::sync::Arc;
 

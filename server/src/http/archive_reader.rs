@@ -1,5 +1,5 @@
-//! The reading room: roots and deltas for whoever asks, from memory where they are new, else from the store by a connection of its
-//! own. Nobody here waits for a writer.
+//! Reads roots and deltas: from memory where they are new, else from the store by a connection of its
+//! own. A reader waits for no writer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

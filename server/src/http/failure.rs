@@ -36,7 +36,7 @@ pub(super) enum ApiError {
     Timeout,
     /// Every number is assigned or waiting.
     Full,
-    /// Too many requests of one house, or tries of codes that begin alike. How long to wait.
+    /// Too many requests of one source, or tries of codes that begin alike. How long to wait.
     TooOften(Duration),
     /// Too much to do; nothing happened.
     Busy,
@@ -68,7 +68,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match &self {
-            // The operator must see it, and it names nobody.
+            // The operator must see it, and it identifies no user.
             Self::Store(cause) => error!(%cause, "the store failed"),
             Self::InvalidCode(cause) => debug!(%cause, "activation refused"),
             other => debug!(failure = ?other, "request refused"),

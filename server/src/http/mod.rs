@@ -1,6 +1,6 @@
 //! HTTP: what all requests share, and the table of routes. What is under `/api` keeps the shape that existing clients know, what is
 //! under `/api/v1` is ours; `openapi.json` beside this file describes both. Reading the book takes no lock that writing holds, and
-//! the same path for every number. Nobody's requests are written down.
+//! the same path for every number. Requests are not logged.
 
 mod activation;
 mod admin;
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     writers: Arc<Semaphore>,
     published: RwLock<Arc<Published>>,
     archive: ArchiveReader,
-    reception: Mutex<ChallengeStore>,
+    challenges: Mutex<ChallengeStore>,
     membership: Membership,
     turn: Option<TurnCredentialIssuer>,
     admin: TokenDigest,
@@ -68,14 +68,14 @@ pub(crate) struct Shared {
 impl Shared {
     /// `book` has ended its first epoch.
     pub(crate) fn new(mut book: Book, config: &Config) -> Result<Self, StoreError> {
-        let (published, reception, admin) = (book.published(), book.reception(), book.admin());
+        let (published, challenges, admin) = (book.published(), book.challenges(), book.admin());
         Ok(Self {
             archive: ArchiveReader::new(book.archive()?),
             membership: book.membership(),
             book: Mutex::new(book),
             writers: Arc::new(Semaphore::new(MAX_WRITERS)),
             published: RwLock::new(published),
-            reception: Mutex::new(reception),
+            challenges: Mutex::new(challenges),
             turn: TurnCredentialIssuer::of(config),
             admin,
             pace: RateLimits::new(config.limits, config.proxies.clone()),
@@ -124,8 +124,8 @@ impl Shared {
         )
     }
 
-    fn reception(&self) -> MutexGuard<'_, ChallengeStore> {
-        self.reception
+    fn challenges(&self) -> MutexGuard<'_, ChallengeStore> {
+        self.challenges
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! What the operator's monitor is told: whether the book is well, and figures. On a listener of its own, never beside `/api`.
+//! What the operator's monitor is told: whether the book is healthy, and metrics. On a listener of its own, never on that of `/api`.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{MAX_WRITERS, Shared};
 
-/// A book that does not let anybody in for so long is not well. Above the time that the store waits for another process.
+/// A book that is locked for so long is not healthy. Above the time that the store waits for another process.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The pages of a monitor.
@@ -34,16 +34,16 @@ pub enum HealthError {
     /// The store did not do what it was asked last: a full disk, a database that is away. What was published is still served.
     #[error("the store fails")]
     Store,
-    /// Nobody gets at the book any more.
-    #[error("the book lets nobody in")]
+    /// The book stays locked.
+    #[error("the book is locked")]
     Shut,
 }
 
 /// Whether the book does its work.
 pub(crate) async fn look(shared: &Arc<Shared>) -> Result<(), HealthError> {
-    let visitor = Arc::clone(shared);
+    let locked = Arc::clone(shared);
     let entered = spawn_blocking(move || {
-        drop(visitor.book.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(locked.book.lock().unwrap_or_else(PoisonError::into_inner));
     });
     match timeout(PATIENCE, entered).await {
         Ok(Ok(())) if shared.tally.store_works() => Ok(()),

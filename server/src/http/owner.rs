@@ -31,7 +31,7 @@ pub(super) async fn challenge(
     if !body.is_empty() {
         let _: wire::AskChallenge = read(&body)?;
     }
-    let (id, challenge) = shared.reception().challenge(now());
+    let (id, challenge) = shared.challenges().challenge(now());
     let told = wire::Challenged {
         challenge_id: wire::Hex(id.0),
         challenge: wire::Hex(challenge.digest()),
@@ -70,7 +70,7 @@ pub(super) async fn renew(
 fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, ApiError> {
     let dialled = Dialled::read(&answer.number).ok_or(ApiError::Invalid)?;
     let (published, today) = (shared.published(), Day::of_unix(unix_now()));
-    let verified = shared.reception().verify(
+    let verified = shared.challenges().verify(
         ChallengeId(answer.challenge_id.0),
         &dialled,
         &answer.signature.0,
@@ -116,7 +116,7 @@ pub(super) async fn deactivate(
 
 /// The challenge of this name, which is used up now.
 fn answered(shared: &Shared, id: wire::Hex<16>) -> Result<Challenge, ApiError> {
-    let taken = shared.reception().take(ChallengeId(id.0), now());
+    let taken = shared.challenges().take(ChallengeId(id.0), now());
     taken.ok_or(ApiError::Invalid)
 }
 

@@ -1,4 +1,4 @@
-//! The pace: how much one source may ask, before anything of a request but its head is read, and how often codes that begin alike may
+//! How much one source may ask, before anything of a request but its head is read, and how often codes that begin alike may
 //! be tried. What is refused is refused by where it comes from, never by what it asks, so that it tells nothing about a number.
 
 use std::net::IpAddr;
@@ -28,7 +28,7 @@ const MAX_PREFIXES: usize = 16_384;
 /// Who mistypes a code finds out without asking the book; who loses the answer asks again.
 const TRIES_OF_A_CODE: Rate = Rate::new(20, Duration::from_secs(60));
 
-/// All meters. Without one there is no limit.
+/// All limiters. Where there is none, there is no limit.
 pub(crate) struct RateLimits {
     proxies: Proxies,
     reads: Option<Mutex<RateLimiter<SourcePrefix>>>,
@@ -78,7 +78,7 @@ fn take<K: Ord + Copy>(
         .map_err(|TooOften(wait)| ApiError::TooOften(wait))
 }
 
-/// Turns away who asks too often.
+/// Refuses requests of a source that asks too often.
 pub(super) async fn enforce(
     State(shared): State<Arc<Shared>>,
     Extension(PeerAddress(peer)): Extension<PeerAddress>,

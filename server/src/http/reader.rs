@@ -1,4 +1,4 @@
-//! What anybody may read: the files of the book, each the same for everyone, so that any mirror can hand them out; and, for clients
+//! What any client may read: the files of the book, each the same for everyone, so that any mirror can hand them out; and, for clients
 //! that ask for one number, the keys behind any text of digits.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const BYTES: &str = "application/octet-stream";
 const REVALIDATE: &str = "no-cache";
 /// Never to be asked about again.
 const FOREVER: &str = "public, max-age=31536000, immutable";
-/// The root is the one file that everybody asks for all the time.
+/// The root is the one file that all engines ask for all the time.
 const BRIEFLY: &str = "public, max-age=10";
 
 /// The interface, in the words of OpenAPI 3.1. Written by hand, as limits of sizes and binary files say more there than what could
@@ -119,7 +119,7 @@ pub(super) async fn tile(
     Ok(revalidated(&headers, &etag, REVALIDATE, BYTES, bytes))
 }
 
-/// The bytes of a tile that is shared with everybody who reads it.
+/// The bytes of a tile that all its readers share.
 struct OfTile(Arc<PublishedTile>);
 
 impl AsRef<[u8]> for OfTile {

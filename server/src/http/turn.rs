@@ -1,4 +1,4 @@
-//! TURN credentials in bulk, long before the calls that use them, for whoever shows the members' token. It is the same for all
+//! TURN credentials in bulk, long before the calls that use them, for a client with the members' token. It is the same for all
 //! members: the book knows that a member asks, and not which. The user names are random and say nothing.
 
 use std::sync::Arc;
@@ -66,10 +66,10 @@ pub(super) async fn credentials(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let form: wire::AskTurn = read(&body?)?;
-    let desk = shared.turn.as_ref().ok_or(ApiError::NotFound)?;
+    let issuer = shared.turn.as_ref().ok_or(ApiError::NotFound)?;
     let now = unix_now();
     if !shared.membership.accepts(&form.members, now) {
         return Err(ApiError::Invalid);
     }
-    Ok(unstored(Json(desk.draw(now)?)))
+    Ok(unstored(Json(issuer.draw(now)?)))
 }

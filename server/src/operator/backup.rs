@@ -122,7 +122,7 @@ fn copy(from: &mut SqlStore, path: &Path, runtime: Handle) -> Result<(), Operato
     Ok(to.settle()?)
 }
 
-/// Nobody is to take a part for the whole; that it cannot be removed is less than what went wrong before.
+/// A part must not be taken for the whole; that it cannot be removed is less than what went wrong before.
 fn remove(file: &Path) {
     drop(fs::remove_file(file));
 }

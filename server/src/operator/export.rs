@@ -1,5 +1,5 @@
 //! The public book as files, named as the server's paths are: for a mirror that needs no program but a web server. What is signed
-//! protects it; whoever serves it can withhold it, but not change it.
+//! protects it; a server of it can withhold it, but not change it.
 
 use std::fs;
 use std::io;

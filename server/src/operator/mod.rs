@@ -1,4 +1,4 @@
-//! What an operator does to a book from the command line, beside the servers that serve it or without any: issue, list, revoke, and
+//! What an operator does to a book from the command line, while servers serve it or not: issue, list, revoke, and
 //! the copies of [`backup`] and [`export`]. Nothing here shows a key.
 
 pub mod backup;
@@ -42,8 +42,8 @@ pub enum OperatorError {
         /// Why not.
         cause: NumberError,
     },
-    /// Nobody has the number.
-    #[error("nobody has the number {0}, and it waits for no code: there is nothing to revoke")]
+    /// The number has no owner.
+    #[error("the number {0} has no owner, and it waits for no code: there is nothing to revoke")]
     NotAssigned(Number),
     /// Nothing was published yet.
     #[error("nothing was published yet: start the server once")]

@@ -110,7 +110,7 @@ pub struct PhoneBook {
     network: NetworkSettings,
     first_token: Option<AdminToken>,
     shared: Arc<Shared>,
-    press: Arc<EpochPublisher>,
+    publisher: Arc<EpochPublisher>,
     url: String,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -138,9 +138,9 @@ impl PhoneBook {
         let (book, first_token) = open_book(&config).await?;
         let (key, network) = (book.key(), publisher::network(&config, &book, unix_now()));
         let shared = Arc::new(publish(book, &config).await?);
-        let press = Arc::new(EpochPublisher::new(Arc::clone(&shared), config));
+        let publisher = Arc::new(EpochPublisher::new(Arc::clone(&shared), config));
         let (stop, stopped) = oneshot::channel::<()>();
-        let printing = tokio::spawn(Arc::clone(&press).run());
+        let publishing = tokio::spawn(Arc::clone(&publisher).run());
         let renewing = certificate.clone().map(tls::renew).map(tokio::spawn);
         let scheme = if certificate.is_some() {
             "https"
@@ -156,7 +156,7 @@ impl PhoneBook {
             async move {
                 // An error is a dropped handle: stop as well.
                 let _ = stopped.await;
-                printing.abort();
+                publishing.abort();
                 renewing.inspect(JoinHandle::abort);
             },
         );
@@ -167,7 +167,7 @@ impl PhoneBook {
             network,
             first_token,
             shared,
-            press,
+            publisher,
             url: format!("{scheme}://{address}"),
             stop,
             serving: tokio::spawn(run),
@@ -253,8 +253,8 @@ impl PhoneBook {
     /// # Errors
     /// [`ServiceError`].
     pub async fn close_epoch_now(&self) -> Result<Root, ServiceError> {
-        let press = Arc::clone(&self.press);
-        let closed = spawn_blocking(move || press.close()).await;
+        let publisher = Arc::clone(&self.publisher);
+        let closed = spawn_blocking(move || publisher.close()).await;
         closed
             .map_err(|_| ServiceError::Interrupted)??
             .ok_or(ServiceError::Overtaken)
@@ -284,7 +284,7 @@ impl fmt::Debug for PhoneBook {
     }
 }
 
-/// Ends the epoch if it is time, so that there is a root before anybody asks.
+/// Ends the epoch if it is time, so that there is a root before the first request.
 async fn publish(mut book: Book, config: &Config) -> Result<Shared, StartError> {
     let config = config.clone();
     let publish = move || {

@@ -1,4 +1,4 @@
-//! The press: ends the epochs of a running book in their time, and takes over what other processes ended.
+//! The publisher: ends the epochs of a running book in their time, and takes over what other processes ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,8 +39,8 @@ impl EpochPublisher {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let press = Arc::clone(&self);
-            match spawn_blocking(move || press.glance()).await {
+            let publisher = Arc::clone(&self);
+            match spawn_blocking(move || publisher.look()).await {
                 Ok(Ok(changed)) => debug!(changed, "looked for changes"),
                 Ok(Err(cause)) => error!(%cause, "the store failed"),
                 Err(_) => return,
@@ -48,7 +48,7 @@ impl EpochPublisher {
         }
     }
 
-    fn glance(&self) -> Result<bool, StoreError> {
+    fn look(&self) -> Result<bool, StoreError> {
         self.noted(|book| {
             let changed = book.refresh()?;
             let now = unix_now();

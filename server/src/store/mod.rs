@@ -1,6 +1,6 @@
-//! What the book needs kept, as a trait. Each method is one transaction: it happened whole or not at all, whoever is killed when.
+//! What the book needs kept, as a trait. Each method is one transaction: it happens whole or not at all, even if the process is killed.
 //! No decision is taken here beyond the conditions that must hold inside a transaction. [`MemoryStore`] forgets with the process;
-//! the databases come with the feature `service`.
+//! the databases come with the feature `sql`.
 
 mod memory;
 #[cfg(feature = "sql")]
@@ -21,7 +21,7 @@ use crate::book::admin_token::TokenDigest;
 
 pub use self::memory::MemoryStore;
 
-/// How long a number that was given up stays out of use, so that nobody is rung in place of its last owner. Seconds.
+/// How long a number that was given up stays out of use, so that a call for its last owner does not reach the next. Seconds.
 pub const REST: u64 = 365 * 24 * 60 * 60;
 
 /// An encoded listing or decoy.
@@ -113,9 +113,9 @@ pub enum NumberState {
         /// When the code ends, Unix seconds.
         until: u64,
     },
-    /// Somebody has it.
+    /// It has an owner.
     Active,
-    /// Somebody had it; see [`REST`].
+    /// It had an owner; see [`REST`].
     Retired {
         /// When it was given up or revoked, Unix seconds.
         since: u64,
@@ -152,7 +152,7 @@ pub enum StoreError {
 /// Where a book keeps what must outlive the process. Times are Unix seconds. All methods fail with [`StoreError`].
 #[expect(clippy::missing_errors_doc, reason = "said once, above")]
 pub trait Store: Send {
-    /// Keeps the proposal if there is no seed_of_book yet, and answers the seed_of_book that holds.
+    /// Keeps the proposal if there is no seed yet, and answers the seed that holds.
     fn seed_of_book(&mut self, proposal: &BookSeed) -> Result<BookSeed, StoreError>;
 
     /// The lowest and the highest number that has a record.
@@ -187,7 +187,7 @@ pub trait Store: Send {
         now: u64,
     ) -> Result<Option<Number>, StoreError>;
 
-    /// The identity key of whoever has the number.
+    /// The identity key of the owner.
     fn owner(&mut self, number: Number) -> Result<Option<[u8; KEY_BYTES]>, StoreError>;
 
     /// Queues another record of the same owner: what already waits for the number is replaced and keeps its place. Answers how
@@ -195,7 +195,7 @@ pub trait Store: Send {
     fn rotate(&mut self, number: Number, record: &Record) -> Result<Option<u64>, StoreError>;
 
     /// Takes the decoy's number out of use and queues the decoy: at the word of its owner, or of the operator (`None`), who also withdraws
-    /// a code that is still waited for. False: the number is not this owner's, or nobody has it.
+    /// a code that is still waited for. False: the number is not this owner's, or has none.
     fn retire(
         &mut self,
         owner: Option<&[u8; KEY_BYTES]>,

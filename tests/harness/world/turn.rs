@@ -111,7 +111,7 @@ impl SimulatedTurn {
     }
 
     pub(crate) fn next_alarm(&self) -> Option<(Instant, &'static str)> {
-        self.machine.next_alarm()
+        self.machine.next_timeout()
     }
 
     pub(crate) fn drain(&mut self, now: Instant) -> Vec<SimulatedTurnOutput> {

@@ -1,4 +1,4 @@
-//! The JSON of `/api/v1` and of the operator's calls: what an owner asks about his number, TURN credentials, and the numbers as the
+//! The JSON of `/api/v1` and of the operator's calls: what an owner asks about a number, TURN credentials, and the numbers as the
 //! operator sees them.
 
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl Rotate {
 /// `POST /api/v1/keys/rotate` answers this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotated {
-    /// Ends of epochs to wait for, at most, until everybody has the new key.
+    /// Ends of epochs to wait for, at most, until all engines have the new key.
     pub epochs: u32,
 }
 
@@ -132,9 +132,9 @@ pub struct Counts {
     pub free: u64,
     /// Numbers that wait for their code.
     pub waiting: u64,
-    /// Numbers that somebody has.
+    /// Numbers that have an owner.
     pub active: u64,
-    /// Numbers that somebody had.
+    /// Numbers that had an owner and are not issued again yet.
     pub retired: u64,
     /// Changes that wait for the end of an epoch.
     pub queued: u64,
@@ -159,9 +159,9 @@ pub enum AssignedState {
         /// When the code ends, Unix seconds.
         until: u64,
     },
-    /// Somebody has it.
+    /// It has an owner.
     Active,
-    /// Somebody had it.
+    /// It had an owner and is not issued again yet.
     Retired {
         /// When it was given up or revoked, Unix seconds.
         since: u64,

@@ -36,7 +36,7 @@ pub struct RelayLimits {
 }
 
 impl RelayLimits {
-    /// An engine with a hundred busy lines sends a few hundred envelopes a minute; stamps cost whoever floods work long before.
+    /// An engine with a hundred busy lines sends a few hundred envelopes a minute; a flood costs its sender proof of work long before.
     pub const DEFAULT: Self = Self {
         connections: 2_000,
         connections_per_address: 50,
@@ -52,7 +52,7 @@ impl RelayLimits {
 pub struct RelayPlan {
     /// Where it listens; port 0 is any free one.
     pub listen: SocketAddr,
-    /// What a ring's stamp must be worth, in bits.
+    /// Bits of proof of work that a ring must show.
     pub work_bits: u8,
     /// How much it carries.
     pub limits: RelayLimits,
@@ -79,7 +79,7 @@ pub struct EmbeddedRelay {
 }
 
 impl EmbeddedRelay {
-    /// Starts a relay with the usual limits, to which a stamp of any worth is good enough; port 0 is any free one.
+    /// Starts a relay with the usual limits, which asks for no proof of work; port 0 is any free one.
     ///
     /// # Errors
     /// [`RelayError`].

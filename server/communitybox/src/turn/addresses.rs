@@ -1,10 +1,10 @@
 //! Which peers a client may reach through us: public unicast addresses. An allocation that forwards to loopback or private
-//! addresses is a door into the operator's own network (RFC 8656 section 21.1.5, the IANA special-purpose registries of RFC 6890).
+//! addresses opens the operator's own network to strangers (RFC 8656 section 21.1.5, the IANA special-purpose registries of RFC 6890).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The same rule without `private` as ranges, for coturn. To coturn a range from `::` on has no beginning, and IPv4 is below all IPv6:
-/// it would deny everybody. Nothing can be sent to `::` itself.
+/// it would deny every peer. Nothing can be sent to `::` itself.
 #[cfg(feature = "server")]
 pub(super) const DENIED: [(&str, &str); 20] = [
     ("0.0.0.0", "0.255.255.255"),

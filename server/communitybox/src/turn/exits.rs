@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::TurnPlan;
 
-/// Tries to find a port of the plan that nobody has.
+/// Tries to find a free port of the plan.
 const ATTEMPTS: usize = 64;
 
 /// Where allocations are opened.
@@ -39,7 +39,7 @@ impl AllocationSockets {
             return UdpSocket::bind((self.ip, 0)).await.ok();
         };
         for _ in 0..ATTEMPTS {
-            // Nobody should guess the next one.
+            // The next port must not be predictable.
             let port = random_range(ports.clone());
             if let Ok(socket) = UdpSocket::bind((self.ip, port)).await {
                 return Some(socket);

@@ -2,7 +2,7 @@
 //!
 //! [`TurnMachine`] is bytes and time: the shell gives it what its sockets hear, and opens, closes and writes to sockets as it
 //! says. [`service`] is such a shell. Around turn-server-proto it adds time-limited credentials, a rule for peers, and
-//! limits. It has no TLS, no TCP allocations (RFC 6062), no reservations; the open internet wants [`coturn`], of which this is the keeper too.
+//! limits. It has no TLS, no TCP allocations (RFC 6062), no reservations; the open internet wants [`coturn`], which [`coturn`] supervises.
 
 mod addresses;
 mod client;
@@ -140,7 +140,7 @@ impl TurnMachine {
         }
     }
 
-    /// Time has passed: call at the latest at [`next_alarm`](Self::next_alarm).
+    /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some((at, flow)) = self.alarms.first().copied().filter(|(at, _)| *at <= now) {
             self.alarms.remove(&(at, flow));
@@ -164,7 +164,7 @@ impl TurnMachine {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
-    pub fn next_alarm(&self) -> Option<(Instant, &'static str)> {
+    pub fn next_timeout(&self) -> Option<(Instant, &'static str)> {
         self.alarms
             .first()
             .map(|(at, _)| (*at, "TURN client's permissions and lifetime"))

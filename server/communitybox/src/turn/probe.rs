@@ -126,7 +126,7 @@ async fn ask(socket: &UdpSocket, request: &[u8]) -> Result<Vec<u8>, ProbeFault> 
             Ok(Ok(length)) if length >= 20 && buffer.get(4..20) == request.get(4..20) => {
                 return Ok(buffer.get(..length).unwrap_or_default().to_vec());
             }
-            // Nobody listens there yet, on this very machine.
+            // No server listens on this port of this machine yet.
             Ok(Err(error)) => {
                 refusal = Some(error);
                 tokio::time::sleep(PATIENCE / 7).await;

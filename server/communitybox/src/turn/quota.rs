@@ -19,7 +19,7 @@ pub struct TurnLimits {
 
 impl TurnLimits {
     /// Enough for some two hundred engines and a hundred calls. A call of G.711 needs about 11,000 bytes a second, and one with
-    /// moving pictures up to 220,000; with less for it than that, its sound would be cut as well.
+    /// video up to 220,000; a lower limit would cut its audio too.
     pub const DEFAULT: Self = Self {
         allocations: 400,
         allocations_per_user: 8,

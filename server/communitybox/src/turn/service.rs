@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ringfence_book::turn_credentials::TurnSecret;
-use ringfence_daemon::clock::unix_now;
+use ringfence_daemon::clock::{unix_now, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -207,22 +207,13 @@ impl Server {
 
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
         loop {
-            let alarm = self
-                .machine
-                .next_alarm()
-                .map(|(at, _)| tokio::time::Instant::from_std(at));
-            let sleep = async {
-                match alarm {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let timeout = self.machine.next_timeout().map(|(at, _)| at);
             tokio::select! {
                 _ = &mut stopped => break,
                 Some(heard) = self.heard.recv() => self.hear(heard),
                 // Ended readers are forgotten as they end.
                 Some(_) = self.tasks.join_next() => {}
-                () = sleep => self.machine.handle_timeout(Instant::now()),
+                () = until(timeout) => self.machine.handle_timeout(Instant::now()),
             }
             self.act().await;
             self.open.store(self.allocations.len(), Ordering::Relaxed);

@@ -69,7 +69,7 @@ pub enum TurnOutput {
 /// What was refused so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TurnCounters {
-    /// Packets that were not TURN, or from nobody we know.
+    /// Packets that were not TURN, or from an unknown client.
     pub dropped: u64,
     /// Requests refused: credentials over, too many allocations, forbidden peers.
     pub refused: u64,

@@ -48,7 +48,7 @@ impl Kind {
         }
     }
 
-    /// A view of one moment, which waits for nobody.
+    /// A view of one moment, which waits for no writer.
     const fn begin_reading(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN",

@@ -91,7 +91,7 @@ async fn lay_out(kind: Kind, connection: &mut AnyConnection) -> Result<(), Store
     result.map_err(|error| sqlx::Error::from(error).into())
 }
 
-/// The file holds the book's private key: nobody else may read it, from its first byte on. SQLite gives its side files the same mode.
+/// The file holds the book's private key: no other user may read it, from its first byte on. SQLite gives its side files the same mode.
 fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -13,7 +13,7 @@ const REALM: &str = "ringfence";
 /// Seconds after which a client must prove itself with a new nonce (RFC 8489 section 9.2).
 const NONCE_SECONDS: u32 = 600;
 
-/// coturn sets an allocation's share of the capacity aside for whoever has proved himself, even if he then gets no allocation.
+/// coturn sets an allocation's share of the capacity aside for each authenticated client, even if it then gets no allocation.
 const RESERVE: u64 = 2;
 
 /// The settings for a server that listens at `listen` and keeps its own files in `folder`.
@@ -45,7 +45,7 @@ pub(super) fn write(plan: &TurnPlan, listen: SocketAddr, folder: &Path) -> Strin
     } else {
         lines.extend(DENIED.map(|(first, last)| format!("denied-peer-ip={first}-{last}")));
     }
-    // No door but TURN over UDP and TCP, no telephone directory of its own, nothing written but what we read.
+    // No protocol but TURN over UDP and TCP, no user database, no log but the one that is read here.
     lines.extend(CLOSED.map(str::to_owned));
     lines.push(format!("userdb={}", folder.join("users").display()));
     lines.push(format!("pidfile={}", folder.join("pid").display()));

@@ -1,4 +1,4 @@
-//! What coturn says, without what it says about anybody: in its lines, every word with a digit in it is an address, a port, a
+//! What coturn says, without what it says about clients: in its lines, every word with a digit in it is an address, a port, a
 //! user name, a session or a time. The last lines are kept for the report of its end.
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ impl LastWords {
         }
     }
 
-    /// The lines so far, without anybody in them.
+    /// The lines so far, without words that may name a client.
     pub(super) fn text(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -64,8 +64,8 @@ impl LastWords {
 }
 
 fn anonymous(line: &str) -> String {
-    let nobody = |word: &&str| !word.chars().any(|letter| letter.is_ascii_digit());
-    let words: Vec<&str> = line.split_whitespace().filter(nobody).collect();
+    let harmless = |word: &&str| !word.chars().any(|letter| letter.is_ascii_digit());
+    let words: Vec<&str> = line.split_whitespace().filter(harmless).collect();
     words.join(" ").trim_matches([' ', ':']).to_owned()
 }
 
