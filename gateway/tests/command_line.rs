@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// A code that nobody was given.
+/// A code that the phone book never issued.
 const NO_CODE: &str = "K50T-V99H-4BZP-EFG8-R8RS-0PME-4KJQ";
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
@@ -101,7 +101,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A state folder whose line was encrypted with another passphrase than nobody's.
+/// A state folder whose line was encrypted with a passphrase.
 fn encrypted(state: &Path) {
     let mut store = Keystore::open(state, Some(Secret::new("right".to_owned()))).unwrap();
     let line = LineFile {
@@ -141,7 +141,7 @@ fn whatever_is_wrong_is_one_line_with_a_remedy_and_an_exit_status() {
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
     #[expect(
         clippy::disallowed_methods,
-        reason = "somebody else's socket, which stands in the engine's way"
+        reason = "a socket of another program, which has the engine's port"
     )]
     let taken = UdpSocket::bind(ANY_PORT).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -360,7 +360,7 @@ async fn a_full_disk_loses_neither_the_code_nor_the_keys() {
             std::env::var_os("CI").is_none(),
             "no disk of our own: {errors}"
         );
-        skipped("this system lets nobody make a disk of one page");
+        skipped("this system does not allow a disk of one page");
         return;
     }
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -382,7 +382,7 @@ async fn a_full_disk_loses_neither_the_code_nor_the_keys() {
 
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of a test run must show what was not tested"
 )]
 fn skipped(why: &str) {
     eprintln!("\n*** SKIPPED: {why} ***\n");

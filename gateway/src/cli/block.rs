@@ -61,14 +61,14 @@ pub(super) async fn carry_out(
             };
             for line in meant.iter().copied() {
                 let done = client::line_command(&config.state, line, act, request.number).await;
-                done.map_err(|fault| match fault {
+                done.map_err(|error| match error {
                     PageClientError::NotRunning => CommandError::NoPage,
-                    fault => fault.into(),
+                    error => error.into(),
                 })?;
             }
             saved(SavedStateFile::open(&config.state, secret), &meant, request).await
         }
-        Err(fault) => Err(fault.into()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -56,10 +56,10 @@ pub(super) async fn run(args: DemoArgs) -> Result<ExitCode, CommandError> {
     // A demo whose report cannot be written runs on: its phones and its exit status are still of use.
     let say = |text: &str| drop(say(text));
     let outcome = demo::run(&options, stop(), say).await;
-    if let Err(fault) = &outcome
+    if let Err(error) = &outcome
         && options.json
     {
-        say(&report::start_json(&fault.to_string()));
+        say(&report::start_json(&error.to_string()));
     }
     let worked = outcome?;
     Ok(if worked {

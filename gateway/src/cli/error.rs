@@ -124,12 +124,12 @@ pub enum CommandError {
 }
 
 impl From<NodeError> for CommandError {
-    fn from(fault: NodeError) -> Self {
-        match fault {
-            NodeError::Keystore(fault) => fault.into(),
-            NodeError::Book(fault) => fault.into(),
-            NodeError::Assemble(fault) => fault.into(),
-            NodeError::Turn(fault) => fault.into(),
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Keystore(error) => error.into(),
+            NodeError::Book(error) => error.into(),
+            NodeError::Assemble(error) => error.into(),
+            NodeError::Turn(error) => error.into(),
             NodeError::Listen(error) => error.into(),
         }
     }
@@ -139,10 +139,10 @@ impl CommandError {
     fn remedy(&self) -> String {
         match self {
             Self::Config(error) => error.remedy(),
-            Self::Keystore(fault) => fault.remedy(),
-            Self::Archive(fault) => fault.remedy(),
+            Self::Keystore(error) => error.remedy(),
+            Self::Archive(error) => error.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
-            Self::Visit(fault) => fault.remedy(),
+            Self::Visit(error) => error.remedy(),
             Self::Wish(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
             Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial the feature codes *60 and *80".to_owned(),
             Self::NotSaved => "check that the disk has room, then look again: ringfence contacts".to_owned(),
@@ -150,17 +150,17 @@ impl CommandError {
             Self::NoBook => "start the engine once: it downloads the phone book".to_owned(),
             Self::IsContact => "`ringfence contacts name` names it; `ringfence contacts remove` forgets its key".to_owned(),
             Self::Contact(_) => "`ringfence contacts` lists what there is".to_owned(),
-            Self::Book(fault) => fault.remedy(),
-            Self::Activate(fault) => fault.remedy(),
-            Self::Assemble(fault) => fault.remedy(),
+            Self::Book(error) => error.remedy(),
+            Self::Activate(error) => error.remedy(),
+            Self::Assemble(error) => error.remedy(),
             Self::Listen(error) => error.remedy(),
             Self::Page(_) => "another program (perhaps another ringfence) uses this port: set metrics.listen to another, or leave it empty".to_owned(),
-            Self::StatusPage(StatusPageError::Key(fault)) => fault.remedy(),
+            Self::StatusPage(StatusPageError::Key(error)) => error.remedy(),
             Self::StatusPage(_) => "set page.listen to an address and port that is free, or leave it empty: then there is no page".to_owned(),
             Self::Credential(_) => "check LoadCredential= in the unit: it names a text file of one line".to_owned(),
             Self::Papers(_) => "check that the folder exists and that this user may write to it".to_owned(),
-            Self::Turn(fault) => fault.remedy(),
-            Self::Demo(fault) => fault.remedy(),
+            Self::Turn(error) => error.remedy(),
+            Self::Demo(error) => error.remedy(),
             Self::Missing(_) => "give it as an option; `ringfence setup --help` names them all".to_owned(),
             Self::SettingsExist(_) => "remove the options that would change them, or give --replace, which keeps the old file beside the new one".to_owned(),
             Self::NoNetwork => "name the address at which phones reach this machine, for example --phones 192.168.1.10".to_owned(),

@@ -124,10 +124,10 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
                 config = new;
                 tracing::info!("the settings were read again");
             }
-            Err(fault) => tracing::error!(
+            Err(error) => tracing::error!(
                 "the settings stay as they were: {}. To do: {}",
-                fault.unnamed(),
-                fault.remedy()
+                error.unnamed(),
+                error.remedy()
             ),
         }
         notify::ready("serving");

@@ -55,10 +55,10 @@ fn open_to_others(state: &Path) -> Result<(Option<PathBuf>, usize), (PathBuf, Er
     }
     let (mut folders, mut count) = (vec![state.to_owned()], 0);
     while let Some(folder) = folders.pop() {
-        let fault = |error: std::io::Error| (folder.clone(), error.kind());
-        for entry in std::fs::read_dir(&folder).map_err(fault)?.take(MOST_FILES) {
-            let entry = entry.map_err(fault)?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(fault)?);
+        let error = |error: std::io::Error| (folder.clone(), error.kind());
+        for entry in std::fs::read_dir(&folder).map_err(error)?.take(MOST_FILES) {
+            let entry = entry.map_err(error)?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(error)?);
             // Certificates are public; a symbolic link leads to something that is not the engine's.
             let is_public = path.extension().is_some_and(|end| end == "pem");
             if kind.is_symlink() || is_public {

@@ -133,9 +133,9 @@ fn is_running(config: &Config) -> bool {
 fn lines(examination: &Examination<'_>, sink: &mut impl FindingSink) -> Option<Vec<LineFile>> {
     match Keystore::look(&examination.config.state, examination.passphrase.clone()) {
         Ok(lines) => Some(lines),
-        Err(fault) => {
-            let remedy = fault.remedy();
-            sink.found(Finding::fail("lines", fault.to_string(), remedy));
+        Err(error) => {
+            let remedy = error.remedy();
+            sink.found(Finding::fail("lines", error.to_string(), remedy));
             None
         }
     }

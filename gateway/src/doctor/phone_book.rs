@@ -49,8 +49,8 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck 
     };
     let (client, outcome) = match download(config, line).await {
         Ok(found) => found,
-        Err(fault) => {
-            check.findings.push(failed(&fault));
+        Err(error) => {
+            check.findings.push(failed(&error));
             return check;
         }
     };
@@ -60,8 +60,8 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck 
             check.findings.extend(own_records(config, lines, &snapshot));
             check.snapshot = Some(snapshot);
         }
-        Err((fault, old)) => {
-            check.findings.push(failed(&fault));
+        Err((error, old)) => {
+            check.findings.push(failed(&error));
             check.snapshot = old;
         }
     }
@@ -72,8 +72,8 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck 
     check
 }
 
-fn failed(fault: &BookError) -> Finding {
-    Finding::fail(AREA, fault.to_string(), fault.remedy())
+fn failed(error: &BookError) -> Finding {
+    Finding::fail(AREA, error.to_string(), error.remedy())
 }
 
 /// The newest book and the epoch of the engine's copy; or the error and that copy.
@@ -93,7 +93,7 @@ async fn download(
     let before = old.as_ref().map(|old| old.book.root().states().epoch);
     let outcome = match timeout(LIMIT, copy.refresh(&client)).await {
         Ok(Ok(snapshot)) => Ok((snapshot, before)),
-        Ok(Err(fault)) => Err((fault, old)),
+        Ok(Err(error)) => Err((error, old)),
         Err(_) => {
             let why = crate::net::book::Unreachable::Timeout;
             let url = client.url().to_owned();

@@ -69,9 +69,9 @@ async fn call(
 ) -> Vec<Finding> {
     let stack = match Stack::start(options).await {
         Ok(stack) => stack,
-        Err(fault) => {
-            let remedy = fault.remedy();
-            return vec![Finding::fail("call to itself", fault.to_string(), remedy)];
+        Err(error) => {
+            let remedy = error.remedy();
+            return vec![Finding::fail("call to itself", error.to_string(), remedy)];
         }
     };
     // As in any engine, the relays are connected before the call; sockets that are open now do not belong to it.

@@ -101,7 +101,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let start = clock::now();
     let urls = [url.to_owned()];
     let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket])).await;
-    let (relays, mut envelopes) = connected.map_err(|fault| fault.to_string())?;
+    let (relays, mut envelopes) = connected.map_err(|error| error.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
     let listening = timeout(LISTENING, async {
@@ -123,7 +123,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     relays
         .publish(event)
         .await
-        .map_err(|fault| fault.to_string())?;
+        .map_err(|error| error.to_string())?;
     let back = async {
         while let Some(incoming) = envelopes.recv().await {
             if incoming.bytes == bytes {
@@ -217,7 +217,7 @@ pub(super) async fn login(
         Err(BookError::Status(404)) => Err(none(
             "the phone book gives no logins, and the settings have none".to_owned(),
         )),
-        Err(fault) => Err(Finding::fail(area, fault.to_string(), fault.remedy())),
+        Err(error) => Err(Finding::fail(area, error.to_string(), error.remedy())),
     }
 }
 
@@ -295,14 +295,14 @@ async fn allocate(
     settings: &TurnSettings,
 ) -> Result<Duration, (String, String)> {
     let tls = tls::client(settings.ca_file.as_deref())
-        .map_err(|fault| (fault.to_string(), "correct turn.ca_file".to_owned()))?;
-    let target = endpoint.resolve(Arc::clone(&tls)).await.map_err(|fault| {
+        .map_err(|error| (error.to_string(), "correct turn.ca_file".to_owned()))?;
+    let target = endpoint.resolve(Arc::clone(&tls)).await.map_err(|error| {
         let remedy = "check turn.urls and this machine's name server";
-        (fault.to_string(), remedy.to_owned())
+        (error.to_string(), remedy.to_owned())
     })?;
     let servers = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private);
     let tried = probe(&servers).await;
-    tried.map_err(|fault| (fault.to_string(), fault.remedy()))
+    tried.map_err(|error| (error.to_string(), error.remedy()))
 }
 
 #[cfg(test)]

@@ -56,10 +56,10 @@ impl AccessGuard {
     }
 
     /// Whether the request has the key, and whether a program or a browser sent it.
-    fn opens(&self, headers: &HeaderMap) -> Option<RequestSource> {
+    fn opens(&self, headers: &HeaderMap) -> Option<AccessSource> {
         let bearer = text(headers, AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer "));
         if bearer.is_some_and(|token| self.token == Secret::new(token.to_owned())) {
-            return Some(RequestSource::Program);
+            return Some(AccessSource::Program);
         }
         let name = self.cookie();
         let cookies = headers
@@ -72,7 +72,7 @@ impl AccessGuard {
         let is_ours = |(key, value): (&str, &str)| {
             key == name && self.session == Secret::new(value.to_owned())
         };
-        pairs.any(is_ours).then_some(RequestSource::Browser)
+        pairs.any(is_ours).then_some(AccessSource::Browser)
     }
 
     /// Answers the first request of a browser, which has the key in its URL.
@@ -98,7 +98,7 @@ impl AccessGuard {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum RequestSource {
+enum AccessSource {
     Program,
     Browser,
 }
@@ -116,7 +116,7 @@ pub(super) async fn guard(
     } else {
         match guard_state.opens(request.headers()) {
             None => (StatusCode::FORBIDDEN, CLOSED).into_response(),
-            Some(RequestSource::Browser) if !is_from_the_page(&request) => {
+            Some(AccessSource::Browser) if !is_from_the_page(&request) => {
                 (StatusCode::FORBIDDEN, CLOSED).into_response()
             }
             Some(_) => next.run(request).await,

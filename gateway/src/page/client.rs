@@ -39,7 +39,7 @@ impl PageClientError {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Keystore(fault) => fault.remedy(),
+            Self::Keystore(error) => error.remedy(),
             Self::NotRunning => "start it: ringfence run; or set page.listen".to_owned(),
             Self::Refused(StatusCode::NOT_FOUND) => "check the number: ringfence lines".to_owned(),
             Self::Refused(_) | Self::Unreadable => "restart the engine, and see its log".to_owned(),
@@ -105,8 +105,8 @@ async fn send(
     let request = client
         .request(method, format!("http://{}{path}", key.address))
         .bearer_auth(key.token.expose());
-    let answer: Response = build(request).send().await.map_err(|fault| {
-        if fault.is_connect() {
+    let answer: Response = build(request).send().await.map_err(|error| {
+        if error.is_connect() {
             PageClientError::NotRunning
         } else {
             PageClientError::Unreadable

@@ -96,7 +96,7 @@ pub(super) async fn wish(
     match page_state.handle.command(Number::new(line), wish).await {
         None => away(),
         Some(Ok(())) => Redirect::to(back).into_response(),
-        Some(Err(fault)) => page_state.sorry(&format!("Because {fault}."), back).await,
+        Some(Err(error)) => page_state.sorry(&format!("Because {error}."), back).await,
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn edit(
     {
         Ok(()) if is_gone => Redirect::to("/contacts").into_response(),
         Ok(()) => Redirect::to(&back).into_response(),
-        Err(fault) => page_state.sorry(&format!("Because {fault}."), &back).await,
+        Err(error) => page_state.sorry(&format!("Because {error}."), &back).await,
     }
 }
 

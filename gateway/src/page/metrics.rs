@@ -86,19 +86,19 @@ fn envelopes(sheet: &mut Sheet, counters: &Counters) {
         &reasons,
     );
     sheet.counter(
-        "stamps_stale",
+        "proofs_of_work_stale",
         "Proofs of work that became too old before they were used",
         counters.stale_stamps,
     );
 }
 
-fn media(sheet: &mut Sheet, tally: &CallTotals) {
+fn media(sheet: &mut Sheet, totals: &CallTotals) {
     sheet.counter(
         "calls_over",
         "Calls that had audio and have ended",
-        tally.calls,
+        totals.calls,
     );
-    let (from, to) = (&tally.from_phones, &tally.to_phones);
+    let (from, to) = (&totals.from_phones, &totals.to_phones);
     let both = |from: u64, to: u64| [("from_phone", from), ("to_phone", to)];
     for (name, help, counts) in [
         (
@@ -123,12 +123,12 @@ fn media(sheet: &mut Sheet, tally: &CallTotals) {
         (
             "jitter_from_phone_seconds",
             "Jitter of audio from phones, once for each call that has ended (RFC 3550)",
-            &tally.from_phones,
+            &totals.from_phones,
         ),
         (
             "jitter_to_phone_seconds",
             "Jitter of audio from other engines, once for each call that has ended (RFC 3550)",
-            &tally.to_phones,
+            &totals.to_phones,
         ),
     ] {
         let (buckets, sum) = sums.jitter();

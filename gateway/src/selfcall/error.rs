@@ -63,9 +63,9 @@ impl StackError {
             | Self::Page(_) => {
                 "try again: it needs free ports and a writable temporary folder".to_owned()
             }
-            Self::Activate(fault) => fault.remedy(),
-            Self::Download(fault) => fault.remedy(),
-            Self::Assemble(fault) => fault.remedy(),
+            Self::Activate(error) => error.remedy(),
+            Self::Download(error) => error.remedy(),
+            Self::Assemble(error) => error.remedy(),
             Self::Probe(_) => {
                 "check --turn and --turn-secret, and that the server permits peers at its own addresses".to_owned()
             }

@@ -106,7 +106,7 @@ impl Drop for Engine {
 
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of a test run must show what was not tested"
 )]
 fn skipped(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{why}");

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::program::{Program, settings};
 use crate::town::{SOON, Town};
 
-/// What somebody else may write.
+/// A text or name that an attacker may choose.
 const HOSTILE: &str = "</p><script>alert(1)</script><img src=x onerror=alert(2)>\"'&";
 
 /// A running engine and its page.
@@ -313,5 +313,5 @@ async fn a_link_for_a_phone_is_good_once_and_looking_ahead_does_not_use_it_up() 
     for _ in 0..40 {
         last = house.ask("GET", "/p/guess", &[], "").status;
     }
-    assert_eq!(last, 429, "whoever guesses is put off");
+    assert_eq!(last, 429, "guessing is slowed down");
 }

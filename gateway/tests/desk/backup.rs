@@ -259,7 +259,7 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
             std::env::var_os("CI").is_none(),
             "no disk of our own: {errors}"
         );
-        skipped("this system lets nobody make a small disk");
+        skipped("this system does not allow a small disk");
         return;
     }
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -272,7 +272,7 @@ fn a_full_disk_leaves_no_half_state_and_the_restore_can_be_repeated() {
 
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of a test run must show what was not tested"
 )]
 fn skipped(why: &str) {
     eprintln!("\n*** SKIPPED: {why} ***\n");

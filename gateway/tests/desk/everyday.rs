@@ -133,7 +133,7 @@ async fn a_start_that_cannot_be_is_one_line_and_nothing_is_lost() {
     let shell = settled(&servers).await;
     let port = json(&shell, &["lines", "--json"])[0]["udp"].to_string();
     let place = format!("127.0.0.1:{port}");
-    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
+    #[expect(clippy::disallowed_methods, reason = "a socket of another program")]
     let other = std::net::UdpSocket::bind(&place).unwrap();
     let told = shell.fails(&["run"], 1);
     assert!(

@@ -115,7 +115,7 @@ async fn settings_that_are_there_are_never_lost() {
 async fn what_cannot_be_is_told_before_the_code_is_sent() {
     let (servers, shell) = (Servers::start().await, Shell::open());
     let (url, code) = (servers.book.url(), servers.code().await);
-    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
+    #[expect(clippy::disallowed_methods, reason = "a socket of another program")]
     let other = std::net::UdpSocket::bind(crate::shell::ANY_PORT).unwrap();
     let [taken, free] = [other.local_addr().unwrap().port().to_string(), free_port()];
     let told = shell.fails(&options(&url, &code, [&taken, &free]), 1);

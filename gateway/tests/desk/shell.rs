@@ -19,7 +19,7 @@ pub(crate) const ANY_PORT: SocketAddr =
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_ringfence");
 
-/// Where somebody lives and types.
+/// The home folder in which commands run.
 pub(crate) struct Shell {
     pub(crate) home: TempDir,
 }

@@ -165,7 +165,7 @@ async fn book(
         let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
         match introduce(&url, ca, prompter).await {
             Ok(found) => return Ok(found),
-            Err(fault) => prompter.print(&format!("{}\n", fault.text()))?,
+            Err(error) => prompter.print(&format!("{}\n", error.text()))?,
         }
     }
     let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
@@ -230,10 +230,10 @@ async fn redeem(
         let outcome = activate(store, client, code, args.name.clone()).await;
         drop(progress);
         match outcome {
-            Err(LineError::Book(fault @ BookError::CodeRefused))
+            Err(LineError::Book(error @ BookError::CodeRefused))
                 if prompter.has_terminal() && args.code.is_none() =>
             {
-                prompter.print(&format!("{}\n", CommandError::Book(fault).text()))?;
+                prompter.print(&format!("{}\n", CommandError::Book(error).text()))?;
                 *code = self::code(args, prompter)?;
             }
             other => return Ok(other?),

@@ -98,8 +98,8 @@ mod tests {
         let prompter = Prompter {
             has_terminal: false,
         };
-        let fault = prompter.ask("Code", Some("usual"), "--code").unwrap_err();
-        assert!(fault.to_string().contains("--code"), "{fault}");
+        let error = prompter.ask("Code", Some("usual"), "--code").unwrap_err();
+        assert!(error.to_string().contains("--code"), "{error}");
         assert!(prompter.ask_passphrase().is_err());
     }
 

@@ -156,11 +156,11 @@ fn free_ports(
         };
         let is_port = error.error.kind() == std::io::ErrorKind::AddrInUse;
         let is_given = args.sip_port.is_some() || args.tls_port.is_some();
-        let fault = CommandError::Listen(error);
+        let error = CommandError::Listen(error);
         if !prompter.has_terminal() || !is_port || is_given {
-            return Err(fault);
+            return Err(error);
         }
-        prompter.print(&format!("{}\n", fault.text()))?;
+        prompter.print(&format!("{}\n", error.text()))?;
         let port: u16 = ask(
             prompter,
             "UDP and TCP port for phones",
@@ -218,10 +218,10 @@ async fn check_way_out(
         probe(&resolve_turn(&config.turn, network, &ConnectionAudit::default()).await?).await;
     drop(progress);
     match outcome {
-        Err(fault) if fault.is_final() => Err(fault.into()),
-        Err(fault) => prompter.print(&format!(
-            "ringfence: calls will have no sound yet: {fault}. To do: {}.\n",
-            fault.remedy()
+        Err(error) if error.is_final() => Err(error.into()),
+        Err(error) => prompter.print(&format!(
+            "ringfence: calls will have no sound yet: {error}. To do: {}.\n",
+            error.remedy()
         )),
         Ok(_) => Ok(()),
     }

@@ -12,7 +12,7 @@ function tellTimes(root) {
   }
 }
 
-// Puts the parts of a newer page in place of the older ones; whoever works there with the keyboard stays where they are.
+// Puts the parts of a newer page in place of the older ones and keeps the keyboard focus where it is.
 function take(html) {
   const newer = new DOMParser().parseFromString(html, "text/html");
   tellTimes(newer);
