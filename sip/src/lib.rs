@@ -65,4 +65,4 @@ pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};
 pub use leg::digit::Digit;
 pub use timers::Timer;
-pub use user_agent::UserAgent;
+pub use user_agent::{CallLimits, UserAgent};

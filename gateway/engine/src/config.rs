@@ -21,6 +21,10 @@ pub struct Config {
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unasked_lamps: UnaskedLamps,
+    /// Simultaneous calls in all states. Each has a TURN allocation and a port. A call beyond it gets 503.
+    pub max_calls: usize,
+    /// How many calls phones may have.
+    pub phone_calls: ringfence_sip::CallLimits,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
 }
@@ -47,14 +51,12 @@ impl Default for Config {
             srtp: Srtp::default(),
             video: true,
             unasked_lamps: UnaskedLamps::default(),
+            max_calls: 500,
+            phone_calls: ringfence_sip::CallLimits::default(),
             no_answer: Duration::from_secs(30),
         }
     }
 }
-
-/// Calls at one time, in all states. Each holds a TURN allocation and a port: beyond this the
-/// machine, not the engine, is the limit. A call more is refused with 503.
-pub(crate) const MAX_CALLS: usize = 500;
 
 /// Rings that may sound at one line at once. A desk phone shows a handful; more is a flood
 /// and is dropped in silence, as a ring that nobody answers.

@@ -46,6 +46,8 @@ pub struct Config {
     pub work_bits: Option<u8>,
     /// How long a caller waits for an answer.
     pub no_answer: Duration,
+    /// Simultaneous calls in all states.
+    pub max_calls: usize,
     /// Where phones register.
     pub sip: SipListen,
     /// The phone book.
@@ -182,6 +184,7 @@ impl TryFrom<RawConfig> for Config {
             relays: raw.relays,
             work_bits: Some(raw.work_bits).filter(|bits| *bits > 0),
             no_answer: Duration::from_secs(raw.no_answer_seconds),
+            max_calls: sip::limit("max_calls", raw.max_calls)?,
             provisioning: Provisioning::read(raw.provisioning, &sip.addresses)?,
             sip,
             phonebook: BookSettings {

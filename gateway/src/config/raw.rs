@@ -23,6 +23,8 @@ pub struct RawConfig {
     pub work_bits: u8,
     /// How long a caller waits, in seconds.
     pub no_answer_seconds: u64,
+    /// Simultaneous calls.
+    pub max_calls: u64,
     /// `[sip]`
     pub sip: RawSip,
     /// `[phonebook]`
@@ -101,6 +103,10 @@ pub struct RawSip {
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unsolicited_mwi: RawUnsolicitedMwi,
+    /// Simultaneous calls of phones.
+    pub max_calls: u64,
+    /// Simultaneous calls of one line.
+    pub max_calls_per_line: u64,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -172,6 +178,7 @@ impl Default for RawConfig {
             relays: Vec::new(),
             work_bits: 0,
             no_answer_seconds: 30,
+            max_calls: 500,
             sip: RawSip::default(),
             phonebook: RawBook::default(),
             turn: RawTurn::default(),
@@ -192,6 +199,8 @@ impl Default for RawSip {
             srtp: RawSrtp::default(),
             video: true,
             unsolicited_mwi: RawUnsolicitedMwi::default(),
+            max_calls: 256,
+            max_calls_per_line: 128,
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use ringfence_engine::UnaskedLamps;
 use ringfence_media::Srtp;
+use ringfence_sip::CallLimits;
 
 use super::raw::{RawSip, RawSrtp, RawUnsolicitedMwi};
-use super::{ConfigError, optional_path};
+use super::{ConfigError, in_range, optional_path};
 
 /// Most addresses at which phones are served: more than a machine has networks with phones.
 const MOST_ADDRESSES: usize = 16;
+/// Most calls: beyond it a machine has too few ports.
+const MOST_CALLS: u64 = 10_000;
 
 /// Where phones register.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct SipListen {
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unasked_lamps: UnaskedLamps,
+    /// How many calls phones may have.
+    pub calls: CallLimits,
     /// Host names of this machine that phones may dial.
     pub names: Vec<String>,
     /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
@@ -60,10 +65,23 @@ impl TryFrom<RawSip> for SipListen {
                 RawUnsolicitedMwi::Always => UnaskedLamps::Always,
                 RawUnsolicitedMwi::Never => UnaskedLamps::Never,
             },
+            calls: CallLimits {
+                calls: limit("sip.max_calls", raw.max_calls)?,
+                calls_per_line: limit("sip.max_calls_per_line", raw.max_calls_per_line)?,
+            },
             names: raw.names,
             certificate,
         })
     }
+}
+
+/// A limit on calls.
+///
+/// # Errors
+/// [`ConfigError::Range`].
+pub(super) fn limit(setting: &'static str, value: u64) -> Result<usize, ConfigError> {
+    in_range(setting, value, 1, MOST_CALLS)?;
+    Ok(usize::try_from(value).expect("at most MOST_CALLS"))
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {

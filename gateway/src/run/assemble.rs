@@ -124,6 +124,8 @@ pub async fn assemble_audited(
             work_bits: work_bits(config, network),
             bucket_bits: network.bucket_bits,
             no_answer: config.no_answer,
+            max_calls: config.max_calls,
+            phone_calls: config.sip.calls,
             srtp: config.sip.srtp,
             video: config.sip.video,
             unasked_lamps: config.sip.unasked_lamps,

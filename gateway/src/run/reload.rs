@@ -110,6 +110,7 @@ impl Reloader<'_> {
         Ok(Config {
             state: old.state.clone(),
             log_format: old.log_format,
+            max_calls: old.max_calls,
             sip: old.sip.clone(),
             phonebook: old.phonebook.clone(),
             page: old.page,
@@ -134,6 +135,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("state", old.state != new.state),
         ("log_format", old.log_format != new.log_format),
+        ("max_calls", old.max_calls != new.max_calls),
         ("sip", old.sip != new.sip),
         ("phonebook", old.phonebook != new.phonebook),
         ("page", old.page != new.page),

@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::UserAgent;
 use super::receive::{DEFAULT_PORT, ReceivedRequest};
-use super::{MAX_LEGS, MAX_LEGS_OF_LINE, UserAgent};
 use crate::account::User;
 use crate::dialog::{Dialog, DialogId, with_tag};
 use crate::digest::DigestVerdict;
@@ -212,7 +212,7 @@ impl UserAgent {
         };
         let calls = self.count(Leg::is_call);
         let calls_of_line = self.count(|leg| leg.user() == Some(&user));
-        let has_room = calls < MAX_LEGS && calls_of_line < MAX_LEGS_OF_LINE;
+        let has_room = calls < self.limits.calls && calls_of_line < self.limits.calls_per_line;
         let Some(transaction) = self.open(&received, has_room) else {
             return;
         };

@@ -25,10 +25,24 @@ use crate::registrar::Registrar;
 use crate::timers::Timer;
 use crate::transaction::Unanswered;
 
-/// Legs at once: more talking phones than a small office has. Beyond it a calling phone hears 503.
-pub(crate) const MAX_LEGS: usize = 256;
-/// How many of these may be calls of one line's phones, so that no line can shut the others out.
-pub(crate) const MAX_LEGS_OF_LINE: usize = 128;
+/// How many calls phones may have. A call beyond it gets 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Calls of all lines together.
+    pub calls: usize,
+    /// Calls of one line's phones, so that no line can shut the others out.
+    pub calls_per_line: usize,
+}
+
+impl Default for CallLimits {
+    /// More calls than a small office has.
+    fn default() -> Self {
+        Self {
+            calls: 256,
+            calls_per_line: 128,
+        }
+    }
+}
 
 /// The SIP server that phones see, over bytes and time.
 ///
@@ -41,6 +55,7 @@ pub struct UserAgent {
     registrar: Registrar,
     verifier: Verifier,
     counters: Counters,
+    limits: CallLimits,
     /// Streams to close. Filled by one input with one entry at most.
     closing: VecDeque<Flow>,
 }
@@ -56,8 +71,16 @@ impl UserAgent {
             registrar: Registrar::default(),
             verifier,
             counters: Counters::default(),
+            limits: CallLimits::default(),
             closing: VecDeque::new(),
         }
+    }
+
+    /// The same with other limits on calls.
+    #[must_use]
+    pub fn with_limits(mut self, limits: CallLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// One datagram, or one whole message cut by [`Framer`](crate::Framer).
@@ -156,7 +179,7 @@ impl UserAgent {
         mut offer: impl FnMut(Flow) -> Option<Offer>,
         now: Instant,
     ) -> Result<LegId, RequestError> {
-        if self.count(Leg::is_call) >= MAX_LEGS {
+        if self.count(Leg::is_call) >= self.limits.calls {
             return Err(RequestError::TooManyLegs);
         }
         let phones: Vec<(RequestTarget, Offer)> = self

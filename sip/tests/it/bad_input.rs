@@ -1,6 +1,7 @@
 //! What is broken, unknown or hostile: an answer where the protocol has one, silence otherwise, never a panic.
 
 use proptest::prelude::*;
+use ringfence_sip::CallLimits;
 use ringfence_sip::message::{Message, Method, Name, parse};
 
 use crate::world::{OFFER, World, phone, tcp_phone};
@@ -192,6 +193,24 @@ fn calls_beyond_the_limit_are_turned_away() {
         assert_eq!(phone.ask_proved(&mut world, &invite).status, 503);
     }
     assert_eq!(world.agent.counters().overloaded, 2);
+}
+
+#[test]
+fn the_limits_on_calls_can_be_set() {
+    let mut world = World::new();
+    let limits = CallLimits {
+        calls: 3,
+        calls_per_line: 2,
+    };
+    world.agent = world.agent.with_limits(limits);
+    let (alice, bob) = (phone("alice", 40001), phone("bob", 40002));
+    for (phone, calls) in [(&alice, 2), (&bob, 1)] {
+        for _ in 0..calls {
+            phone.dial(&mut world, "1", OFFER);
+        }
+        let invite = phone.request(&mut world, Method::Invite, "sip:1@127.0.0.1");
+        assert_eq!(phone.ask_proved(&mut world, &invite).status, 503);
+    }
 }
 
 const SAMPLE: &str = "INVITE sip:5550199@127.0.0.1;user=phone SIP/2.0

@@ -7,7 +7,7 @@ use ringfence_media::Description;
 use super::Phase;
 use super::calls::{Calls, NewCall};
 use super::ringing::Ringing;
-use crate::config::{MAX_CALLS, MAX_RINGS_PER_LINE};
+use crate::config::MAX_RINGS_PER_LINE;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::saved_state::Way;
@@ -45,7 +45,7 @@ impl Calls {
         let calls = self.calls.values();
         let sounding = calls
             .filter(|call| call.common.line == line && matches!(call.phase, Phase::Ringing(_)));
-        if sounding.count() >= MAX_RINGS_PER_LINE || self.busy() >= MAX_CALLS {
+        if sounding.count() >= MAX_RINGS_PER_LINE || self.busy() >= env.config.max_calls {
             env.counters.flooded += 1;
             return;
         }

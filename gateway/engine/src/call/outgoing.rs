@@ -9,7 +9,6 @@ use super::calls::{Calls, NewCall};
 use super::dialling::Dialling;
 use super::phone_side::{refusal, silent_phone};
 use super::step::End;
-use crate::config::MAX_CALLS;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::feature_codes;
@@ -46,7 +45,7 @@ impl Calls {
         let (number, callee) = (digits.parse().ok(), env.callee(&digits, now));
         let (status, end) = match (callee, read_offer(&sdp, env)) {
             _ if env.closing => (503, End::ShutDown),
-            _ if self.busy() >= MAX_CALLS => (503, End::TooMany),
+            _ if self.busy() >= env.config.max_calls => (503, End::TooMany),
             (Ok(callee), _) if env.has_changed(callee.peer(), ShownBy::Book, now) => {
                 (403, End::KeyChanged)
             }

@@ -13,7 +13,6 @@ use super::calls::{Calls, NewCall};
 use super::dialling::Dialling;
 use super::talking::Talking;
 use super::{Happening, Joint, Phase};
-use crate::config::MAX_CALLS;
 use crate::environment::Environment;
 use crate::line::saved_state::Way;
 use crate::output::CallLabel;
@@ -55,7 +54,7 @@ impl Calls {
             Err(LookupError::NoTile) => return Err(503),
             Err(_) => return Err(404),
         };
-        if env.closing || self.busy() >= MAX_CALLS {
+        if env.closing || self.busy() >= env.config.max_calls {
             return Err(503);
         }
         // No call goes to a key that has taken a contact's place, this one neither.

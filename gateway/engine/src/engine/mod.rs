@@ -67,7 +67,8 @@ impl Engine {
                 algorithms: config.digest,
             },
             agent_seed,
-        );
+        )
+        .with_limits(config.phone_calls);
         let lines = Lines::new(lines);
         let mut proofs = Stock::default();
         proofs.ask_for(config.work_bits);
