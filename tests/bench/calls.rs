@@ -7,18 +7,21 @@ use ringfence_tests::{deployment::Deployment, program::installed};
 
 use crate::{
     Plan,
-    desk::{self, Desk},
     flow::End,
     load::{self, Outcome},
+    measured,
+    phone_bank::{self, PhoneBank},
     process::Process,
     rtpengine::Rtpengines,
-    table::{self, Rounds, row},
+    table::{Rounds, Table, row},
 };
 
-/// A line's phones ring one after the other here, so any number of calls fits into one line.
-struct Ours<'a> {
-    network: &'a Deployment,
-    desks: [Desk; 2],
+/// Lines of each engine. Calls are spread over them, as they are in use.
+const LINES: usize = 4;
+
+struct Ours {
+    deployment: Deployment,
+    phones: [PhoneBank; 2],
 }
 
 /// Measurements of one kind of gateway with one number of calls.
@@ -37,40 +40,42 @@ struct Figures {
     kilobytes: f64,
 }
 
-/// Measures, and prints the results.
-pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
-    let [a, b] = pair.lines();
-    let mut ours = Ours {
-        network: pair,
-        desks: [Desk::open(a), Desk::open(b)],
+/// Measures, and prints each result when it is known.
+pub(crate) fn measure(plan: &Plan) {
+    let Some(deployment) = measured::start(LINES) else {
+        return;
     };
+    let phones = [0, 1].map(|engine| PhoneBank::open(&deployment.lines_of(engine)));
+    let mut ours = Ours { deployment, phones };
     let mut theirs = (!plan.alone && installed(&["rtpengine"])).then(Rtpengines::start);
-    let mut rows = vec![row![
-        "calls",
-        "gateway",
-        "CPU ms/call-s",
-        "ratio",
-        "sleeps/call-s",
-        "coturn",
-        "p50 us",
-        "p99 us",
-        "lost",
-        "of",
-        "reordered",
-        "kB/call",
-        "starved"
-    ]];
+    let mut table = Table::begin(
+        "calls: one gateway process, median (least-most)",
+        row![
+            "calls",
+            "gateway",
+            "CPU ms/call-s",
+            "ratio",
+            "sleeps/call-s",
+            "coturn",
+            "p50 us",
+            "p99 us",
+            "lost",
+            "of",
+            "reordered",
+            "kB/call",
+            "starved"
+        ],
+    );
     for count in &plan.calls {
         let (ours, theirs) = compare(&mut ours, theirs.as_mut(), *count, plan);
         let ratio = theirs
             .as_ref()
             .map_or_else(String::new, |theirs| ours.cpu.over(&theirs.cpu));
-        rows.push(ours.row(*count, "ringfence", ratio));
+        table.row(&ours.row(*count, "ringfence", ratio));
         if let Some(theirs) = theirs {
-            rows.push(theirs.row(*count, "rtpengine", "1".into()));
+            table.row(&theirs.row(*count, "rtpengine", "1".into()));
         }
     }
-    table::print("calls: one gateway process, median (least-most)", &rows);
 }
 
 impl Figures {
@@ -117,20 +122,20 @@ impl Figures {
 
 /// Sets up `count` calls through both gateways, measures in turns, hangs up.
 fn compare(
-    ours: &mut Ours<'_>,
+    ours: &mut Ours,
     theirs: Option<&mut Rtpengines>,
     count: usize,
     plan: &Plan,
 ) -> (Figures, Option<Figures>) {
     let (mut here, mut there) = (Figures::default(), Figures::default());
-    let engines = ours.network.engines().map(Process);
+    let engines = ours.deployment.engines().map(Process);
     let before = heap(&engines);
     let mut ends = open(count);
     let calls: Vec<_> = ends
         .chunks_exact(2)
         .map(|call| ours.call([&call[0], &call[1]]))
         .collect();
-    let watched = [engines[0], engines[1], Process(ours.network.coturn())];
+    let watched = [engines[0], engines[1], Process(ours.deployment.coturn())];
     let mut peer = theirs.map(|rtpengines| {
         let before = heap(&rtpengines.processes());
         let ends = open(count);
@@ -160,15 +165,15 @@ fn compare(
     (here, there)
 }
 
-impl Ours<'_> {
-    fn call(&mut self, ends: [&End; 2]) -> desk::Call {
-        let [from, to] = &mut self.desks;
-        desk::call(from, to, &self.network.lines()[1].number, ends)
+impl Ours {
+    fn call(&mut self, ends: [&End; 2]) -> phone_bank::Call {
+        let [from, to] = &mut self.phones;
+        phone_bank::call(from, to, ends)
     }
 
-    fn hang_up(&mut self, call: &desk::Call) {
-        let [from, to] = &mut self.desks;
-        desk::hang_up(from, to, call);
+    fn hang_up(&mut self, call: &phone_bank::Call) {
+        let [from, to] = &mut self.phones;
+        phone_bank::hang_up(from, to, call);
     }
 }
 

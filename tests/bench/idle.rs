@@ -6,7 +6,7 @@ use ringfence_tests::deployment::Deployment;
 
 use crate::{
     Plan,
-    desk::Desk,
+    phone_bank::PhoneBank,
     process::Process,
     table::{self, Rounds, row},
 };
@@ -16,7 +16,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 
 /// Measures, and prints the results. There is no peer.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
-    let _desks = pair.lines().each_ref().map(Desk::open);
+    let _phones = [0, 1].map(|engine| PhoneBank::open(&pair.lines_of(engine)));
     let watch = Duration::from_secs(plan.idle);
     thread::sleep(SETTLE.min(watch));
     let engines = pair.engines().map(Process);

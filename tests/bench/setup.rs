@@ -15,8 +15,8 @@ use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
 use crate::{
     Plan,
-    desk::{self, Desk},
     flow::{End, PACKET_TIME},
+    phone_bank::{self, PhoneBank},
     table::{self, Rounds, row},
 };
 
@@ -35,8 +35,7 @@ struct Post {
 
 /// Measures, and prints the results.
 pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
-    let mut desks = pair.lines().each_ref().map(Desk::open);
-    let number = &pair.lines()[1].number;
+    let mut phones = [0, 1].map(|engine| PhoneBank::open(&pair.lines_of(engine)));
     let mut post = Post::open(&pair.relay());
     let (mut ringing, mut delivery, mut over, mut sound) = (
         Rounds::default(),
@@ -47,11 +46,11 @@ pub(crate) fn measure(pair: &Deployment, plan: &Plan) {
     for _ in 0..plan.setups {
         thread::sleep(PAUSE);
         let delivered = millis(post.deliver());
-        let [from, to] = &mut desks;
+        let [from, to] = &mut phones;
         let mut ends = [End::open(), End::open()];
-        let call = desk::call(from, to, number, ends.each_ref());
+        let call = phone_bank::call(from, to, ends.each_ref());
         sound.push(millis(first_sound(&mut ends, call.answered)));
-        desk::hang_up(from, to, &call);
+        phone_bank::hang_up(from, to, &call);
         ringing.push(millis(call.ringing));
         delivery.push(delivered);
         over.push(millis(call.ringing) - delivered);
@@ -127,7 +126,7 @@ impl Post {
 fn first_sound(ends: &mut [End; 2], answered: Duration) -> Duration {
     let mut received = [None, None];
     let mut due = Instant::now();
-    desk::wait("sound both ways", || {
+    phone_bank::wait("sound both ways", || {
         if due <= Instant::now() {
             due += PACKET_TIME;
             for end in ends.iter_mut() {

@@ -52,12 +52,47 @@ pub(crate) fn print(title: &str, rows: &[Vec<String>]) {
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     for row in rows {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        println!("  {}", cells.join("  ").trim_end());
+        print_row(row, &widths);
     }
+}
+
+/// A table whose rows are printed one by one, as they are measured.
+#[derive(Debug)]
+pub(crate) struct Table {
+    header: Option<Vec<String>>,
+    widths: Vec<usize>,
+}
+
+impl Table {
+    /// Prints the title. The first row determines the width of the columns.
+    pub(crate) fn begin(title: &str, header: Vec<String>) -> Self {
+        println!("\n{title}");
+        Self {
+            header: Some(header),
+            widths: Vec::new(),
+        }
+    }
+
+    /// Prints a row.
+    pub(crate) fn row(&mut self, cells: &[String]) {
+        if let Some(header) = self.header.take() {
+            let pairs = header.iter().zip(cells);
+            let width = |cell: &String| cell.chars().count();
+            self.widths = pairs
+                .map(|(head, cell)| width(head).max(width(cell)))
+                .collect();
+            print_row(&header, &self.widths);
+        }
+        print_row(cells, &self.widths);
+    }
+}
+
+fn print_row(cells: &[String], widths: &[usize]) {
+    let cells = cells.iter().zip(widths);
+    let cells: Vec<_> = cells
+        .map(|(cell, width)| format!("{cell:<width$}"))
+        .collect();
+    println!("  {}", cells.join("  ").trim_end());
 }
 
 /// A row of anything that can be displayed.

@@ -42,6 +42,8 @@ pub struct DeploymentConfig {
     pub lines: [usize; 2],
     /// Settings of both engines before the first TOML section.
     pub settings: &'static str,
+    /// Further settings of both engines in section `[sip]`.
+    pub sip: &'static str,
 }
 
 impl Default for DeploymentConfig {
@@ -49,6 +51,7 @@ impl Default for DeploymentConfig {
         Self {
             lines: [1, 1],
             settings: "",
+            sip: "",
         }
     }
 }
@@ -94,7 +97,7 @@ impl Deployment {
         let (book, url) = serve_book(&operator, &relay, &coturn);
         let homes = [one, two];
         for (home, count) in homes.iter().zip(layout.lines) {
-            let settings = format!("{}{}", layout.settings, settings(&coturn));
+            let settings = format!("{}{}", layout.settings, settings(&coturn, layout.sip));
             fs::write(home.join("ringfence.toml"), settings).expect("the folder is ours");
             for _ in 0..count {
                 activate(&operator, home, &url);
@@ -116,6 +119,12 @@ impl Deployment {
             _folder: folder,
             _alone: alone,
         }
+    }
+
+    /// All lines of an engine.
+    pub fn lines_of(&self, engine: usize) -> Vec<&InstalledLine> {
+        let more = &self.more[engine];
+        [&self.lines[engine]].into_iter().chain(more).collect()
     }
 
     /// The first line of each engine.
@@ -229,13 +238,14 @@ fn serve_book(home: &Path, relay: &NostrRelay, coturn: &CoturnServer) -> (Progra
 }
 
 /// The system chooses the ports; relays and TURN servers are those of the phone book.
-fn settings(coturn: &CoturnServer) -> String {
+fn settings(coturn: &CoturnServer, sip: &str) -> String {
     [
         "state = \"state\"",
         "[sip]",
         "udp_port = 0",
         "tcp_port = 0",
         "tls_port = 0",
+        sip,
         "[turn]",
         "allow_private = true",
         &format!("secret = \"{}\"", coturn.secret()),
