@@ -1,6 +1,6 @@
-//! Who may register and call: the lines of this machine, each with a user name and a password.
+//! The accounts of the user agent: one per line, each with a user name and a password.
 //!
-//! Does not store anything and does not verify: verification is in [`digest`](crate::digest).
+//! Credentials are verified in [`digest`](crate::digest); nothing is stored here.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Password {
     }
 }
 
-/// One line: what a phone registers with.
+/// The credentials that phones of one line register with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The user name, and the digest `username`.
@@ -69,7 +69,7 @@ pub struct Account {
     pub password: Password,
 }
 
-/// What an [`UserAgent`](crate::UserAgent) is made from.
+/// The settings of a [`UserAgent`](crate::UserAgent).
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The digest realm shown to phones (RFC 3261 section 22.1). Printable, without personal data.
@@ -83,7 +83,7 @@ pub struct Config {
 /// Which hash functions a challenge offers. Credentials are checked with any of those offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Algorithms {
-    /// MD5: every phone. Some give up when they see another challenge beside it (baresip 1.0 does).
+    /// MD5 alone: every phone knows it, and some fail on a second challenge (baresip 1.0 does).
     #[default]
     Md5,
     /// SHA-256 first, then MD5 (RFC 8760 section 2.4): for phones that read more than one challenge.

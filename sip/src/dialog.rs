@@ -1,14 +1,14 @@
-//! Dialogs: what makes two messages parts of one call (RFC 3261 section 12).
+//! Dialogs: the state that relates messages to one call or subscription (RFC 3261 section 12).
 //!
-//! Requests inside a dialog travel over the flow that the phone used last; the route set is copied into them but never
-//! resolved. GRUU is not spoken.
+//! Requests inside a dialog use the flow of the phone's last request. The route set is copied into them and never resolved.
+//! GRUU (RFC 5627) is not supported.
 
 use crate::flow::{Flow, Transport};
 use crate::message::{
     CSeq, Essentials, Headers, Method, Name, NameAddr, Replaces, Request, Response, Uri,
 };
 
-/// What names a dialog (section 12).
+/// The identifier of a dialog (section 12).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DialogId {
     pub(crate) call_id: String,
@@ -26,7 +26,7 @@ impl DialogId {
         })
     }
 
-    /// The dialog that a Replaces names, seen from us (RFC 3891 section 3).
+    /// The dialog that a Replaces header identifies, from our side (RFC 3891 section 3).
     pub(crate) fn of_replaces(replaces: Replaces) -> Self {
         Self {
             call_id: replaces.call_id,
@@ -42,7 +42,7 @@ impl std::fmt::Debug for DialogId {
     }
 }
 
-/// One dialog, seen from us.
+/// One dialog, from our side.
 #[derive(Debug)]
 pub(crate) struct Dialog {
     pub(crate) id: DialogId,
@@ -58,7 +58,7 @@ pub(crate) struct Dialog {
 }
 
 impl Dialog {
-    /// The dialog that our answer to a phone's INVITE makes (section 12.1.1). `None` without a Contact.
+    /// The dialog that our response to a phone's INVITE or SUBSCRIBE creates (section 12.1.1). `None` without a Contact.
     pub(crate) fn from_request(
         request: &Request,
         essentials: &Essentials,
@@ -86,7 +86,7 @@ impl Dialog {
         })
     }
 
-    /// The dialog that a phone's 2xx to our INVITE makes (section 12.1.2).
+    /// The dialog that a phone's response to our INVITE creates (section 12.1.2).
     pub(crate) fn from_response(
         invite: &Request,
         response: &Response,
@@ -101,7 +101,7 @@ impl Dialog {
             .collect();
         routes.reverse();
         Some(Self {
-            // Call-ID and our tag are taken from the INVITE: the phone's echo of them proves nothing.
+            // Call-ID and our tag come from the INVITE, because the phone may echo something else.
             id: DialogId {
                 call_id: invite.headers.call_id()?.to_owned(),
                 local_tag: invite.headers.from()?.tag()?,
@@ -117,8 +117,8 @@ impl Dialog {
         })
     }
 
-    /// Takes a phone's next request: false if it is older than the last one (section 12.2.2). Where it came from is
-    /// where we answer from then on.
+    /// Accepts a phone's next request; false if its CSeq is lower than the last one (section 12.2.2). Later requests of ours
+    /// use the flow that it came over.
     pub(crate) fn advance(&mut self, essentials: &Essentials, flow: Flow) -> bool {
         let number = essentials.cseq.number;
         if self.remote_seq.is_some_and(|last| number < last) {
@@ -136,7 +136,7 @@ impl Dialog {
         }
     }
 
-    /// Counts our requests from `sequence` on, if that is more than what was used.
+    /// Continues our CSeq numbers from `sequence`, unless they are higher already.
     pub(crate) fn count_from(&mut self, sequence: u32) {
         self.local_seq = self.local_seq.max(sequence);
     }
@@ -216,8 +216,8 @@ pub(crate) fn via(flow: Flow, branch: &str) -> String {
     )
 }
 
-/// Our Contact on a flow: an address only, since the flow says the rest. Where the INVITE is for a `sips:` URI, whoever
-/// sends it, so is the Contact (sections 8.1.1.8 and 12.1.1).
+/// Our Contact on a flow. If the Request-URI of the request is a `sips:` URI, the Contact is one too (sections 8.1.1.8 and
+/// 12.1.1).
 pub(crate) fn own_contact(flow: Flow, asked: &str) -> String {
     let is_secure = asked
         .get(..5)
@@ -234,7 +234,7 @@ pub(crate) fn own_contact(flow: Flow, asked: &str) -> String {
     format!("<{uri}>")
 }
 
-/// A To value with our tag behind it.
+/// A To value with our tag appended.
 pub(crate) fn with_tag(value: &[u8], tag: &str) -> Vec<u8> {
     let mut tagged = value.to_vec();
     tagged.extend_from_slice(format!(";tag={tag}").as_bytes());

@@ -1,22 +1,22 @@
-//! The vocabulary between the agent and whoever drives it: what comes out, and the few words that go in.
+//! The types of the user agent's interface: identifiers, arguments of commands, outputs and events.
 
 use crate::account::User;
 use crate::flow::Flow;
 use crate::leg::digit::Digit;
 
-/// One call leg between us and the phone or phones of one line. Never used again within an agent's life.
+/// One call leg between us and the phone or phones of one line. Unique within a user agent's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LegId(pub(crate) u64);
 
-/// One text message between a phone and us. Never used again within an agent's life.
+/// One text message (SIP MESSAGE) from or to phones. Unique within a user agent's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TextId(pub(crate) LegId);
 
-/// One phone's subscription. Never used again within an agent's life.
+/// One phone's subscription. Unique within a user agent's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubscriptionId(pub(crate) LegId);
 
-/// Who is calling, as the called phone shall show it.
+/// The caller as the called phone displays it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CallerId {
     /// The number, written into the user part of From.
@@ -31,12 +31,12 @@ impl std::fmt::Debug for CallerId {
     }
 }
 
-/// What one phone is offered.
+/// The offer to one phone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Offer {
     /// Our SDP.
     pub sdp: Vec<u8>,
-    /// Other SDP for a phone that finds the first not acceptable (488): it is called once more, as a new call.
+    /// SDP for a phone that refuses the first with 488: it gets a second INVITE, with a Call-ID of its own.
     pub fallback: Option<Vec<u8>>,
 }
 
@@ -46,22 +46,22 @@ impl std::fmt::Debug for Offer {
     }
 }
 
-/// Why a leg is ended from our side.
+/// Why our side ends a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HangUp {
-    /// The call is over, or nobody waits for it.
+    /// The call is over, or was given up.
     Normal,
-    /// Another engine or phone took the call; phones then show no missed call (RFC 3326).
+    /// Another engine or phone answered the call; phones then show no missed call (RFC 3326).
     AnsweredElsewhere,
 }
 
-/// Whom a phone wants its call to be handed to (RFC 3515).
+/// The target of a call transfer that a phone asks for (RFC 3515).
 #[derive(Clone, PartialEq, Eq)]
 pub struct TransferTo {
     /// The user part of Refer-To, unescaped.
     pub dialled: String,
-    /// The leg whose other side is meant, if the phone names a dialog that runs here (Replaces, RFC 3891). Whether it
-    /// belongs to the same line is for the caller of the agent to check.
+    /// The leg whose remote party is the target, if Refer-To identifies a dialog of ours (Replaces, RFC 3891). The caller of
+    /// the user agent checks whether it belongs to the same line.
     pub leg: Option<LegId>,
 }
 
@@ -71,19 +71,19 @@ impl std::fmt::Debug for TransferTo {
     }
 }
 
-/// What a phone may watch (RFC 6665 event packages). The bodies are the watcher's and the caller's business.
+/// The event packages that a phone may subscribe to (RFC 6665). The user agent reads no body of theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Package {
-    /// Waiting messages: the lamp (RFC 3842).
+    /// Whether messages wait: the message-waiting lamp (RFC 3842).
     MessageSummary,
     /// Whether a line is busy (RFC 4235).
     Dialog,
-    /// Whether somebody can be reached (RFC 3856).
+    /// Whether a contact can be reached (RFC 3856).
     Presence,
 }
 
 impl Package {
-    /// All of them, as Allow-Events lists them.
+    /// All of them, in the order of Allow-Events.
     pub(crate) const ALL: [Self; 3] = [Self::Dialog, Self::MessageSummary, Self::Presence];
 
     /// The token in an Event header.
@@ -96,7 +96,7 @@ impl Package {
     }
 }
 
-/// Which phones are told what they have not subscribed to.
+/// Which phones without a subscription get a NOTIFY all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnsolicitedPolicy {
     /// Those that list the package in Allow-Events when they register.
@@ -105,7 +105,7 @@ pub enum UnsolicitedPolicy {
     All,
 }
 
-/// Something written that a phone sends or is sent (RFC 3428), or is told of (RFC 6665).
+/// The body of a MESSAGE (RFC 3428) or of a NOTIFY (RFC 6665).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     /// The Content-Type.
@@ -120,19 +120,19 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// Why [`invite`](crate::UserAgent::invite) did not ring anyone.
+/// Why no phone of a line got our request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// No phone is registered to the line.
     #[error("no phone is registered to this line")]
     NoPhone,
-    /// The agent holds as many legs as it may.
+    /// The user agent has as many legs as it may have.
     #[error("too many calls at once")]
     TooManyLegs,
 }
 
-/// What the caller of the agent has to do or to know. Drain with [`poll`](crate::UserAgent::poll) after every input.
+/// What the caller of the user agent has to do or to know. Drain with [`poll`](crate::UserAgent::poll) after every input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Bytes for a phone.
@@ -142,152 +142,152 @@ pub enum Output {
         /// One whole message.
         bytes: Vec<u8>,
     },
-    /// The stream of this flow is of no more use: close it.
+    /// The stream of this flow can carry no more messages: close it.
     Close {
         /// The stream.
         flow: Flow,
     },
-    /// Something happened.
+    /// An event.
     Event(Event),
 }
 
-/// What happened. Bodies are the phone's SDP as it was sent; the agent does not read them.
+/// An event of the user agent. SDP is as the phone sent it; the user agent does not read it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A phone joined the line. Refreshes are not told.
+    /// A phone registered to the line. A refresh gives no event.
     Registered {
         /// The line.
         user: User,
-        /// How many phones it has.
+        /// How many phones the line has now.
         phones: usize,
     },
-    /// A phone left the line: by its own word, by time, or with its stream.
+    /// A binding of the line ended: by a REGISTER, by expiry, or because its stream closed.
     Unregistered {
         /// The line.
         user: User,
         /// How many phones are left.
         phones: usize,
     },
-    /// A phone dials. Answer with `ring`, `answer`, `refuse` or `hang_up`.
+    /// A phone sent an INVITE that begins a call. Respond by `ring`, `answer`, `refuse` or `hang_up`.
     Incoming {
         /// The new leg.
         leg: LegId,
-        /// The line, proved by digest.
+        /// The line, authenticated by digest.
         user: User,
         /// The user part of the Request-URI, unescaped.
         dialled: String,
-        /// The offer; empty if the phone wants ours (RFC 3261 section 13.2.1).
+        /// The offer; empty if the phone asks for ours (RFC 3261 section 13.2.1).
         sdp: Vec<u8>,
-        /// The talking leg that this one shall take the place of (RFC 3891): answered, the other one is to be hung up.
-        /// Whether it belongs to the same line is for the caller of the agent to check.
+        /// The established leg that this one replaces (RFC 3891): hang that one up once this one is answered. The caller of
+        /// the user agent checks whether it belongs to the same line.
         replaces: Option<LegId>,
     },
-    /// The calling phone gave up before a final answer, or waited for longer than anyone may. The leg is gone.
+    /// The calling phone sent CANCEL or BYE before a final response, or the ring limit passed. The leg has ended.
     Cancelled {
         /// The leg.
         leg: LegId,
     },
     /// At least one called phone rings.
     Ringing {
-        /// The placed leg.
+        /// The outbound leg.
         leg: LegId,
     },
-    /// A called phone answered; the others were cancelled.
+    /// A called phone answered; the INVITEs to the others were cancelled.
     Answered {
-        /// The placed leg.
+        /// The outbound leg.
         leg: LegId,
         /// The answer.
         sdp: Vec<u8>,
     },
-    /// No called phone took the call. The leg is gone.
+    /// No called phone accepted the call. The leg has ended.
     Refused {
-        /// The placed leg.
+        /// The outbound leg.
         leg: LegId,
-        /// The telling one of the phones' statuses; 408 if none of them answered at all.
+        /// The best of the phones' statuses (RFC 3261 section 16.7, step 6); 408 if no phone responded.
         status: u16,
     },
     /// The ACK for our 200 arrived.
     Confirmed {
         /// The leg.
         leg: LegId,
-        /// The body of the ACK: empty unless the INVITE had no offer, then the answer to ours.
+        /// The body of the ACK: the answer to our offer if the INVITE had none, otherwise empty.
         sdp: Vec<u8>,
     },
-    /// The phone wants other media in a talking leg (re-INVITE, or UPDATE with a body): call `answer` or `refuse`.
+    /// The phone offers other media in an established leg (re-INVITE, or UPDATE with a body). Call `answer` or `refuse`.
     Reoffer {
         /// The leg.
         leg: LegId,
-        /// The new offer; empty if the phone wants ours.
+        /// The new offer; empty if the phone asks for ours.
         sdp: Vec<u8>,
     },
-    /// The phone took an offer of ours, or says its sound anew because the session was refreshed.
+    /// The phone answered an offer of ours, or our refresh of the session.
     OfferAnswered {
         /// The leg.
         leg: LegId,
         /// Its answer.
         sdp: Vec<u8>,
     },
-    /// The phone refused an offer of ours; the call goes on as it was.
+    /// The phone refused an offer of ours; the call continues unchanged.
     OfferRefused {
         /// The leg.
         leg: LegId,
-        /// With this status.
+        /// The status of the refusal.
         status: u16,
     },
-    /// A key was pressed, told beside the sound (SIP INFO). Phones that use RFC 4733 say it within the sound instead.
+    /// A key press that came by SIP INFO. Phones that use RFC 4733 send key presses in RTP instead.
     Digit {
         /// The leg.
         leg: LegId,
-        /// Which, and for how long.
+        /// The key and the length of the press.
         digit: Digit,
     },
-    /// The phone wants its call handed to somebody else. Call `transfer` with what comes of it, 100 at first.
+    /// The phone asks for a transfer of its call (REFER). Call `notify_transfer` with each status of it, 100 at first.
     Transfer {
-        /// The leg whose other side shall be handed over.
+        /// The leg whose remote party is to be transferred.
         leg: LegId,
-        /// To whom.
+        /// The target.
         to: TransferTo,
     },
-    /// A phone sends a text. Call `answer_text`.
+    /// A phone sent a text. Call `answer_text`.
     Text {
         /// The text.
         text: TextId,
-        /// The line, proved by digest.
+        /// The line, authenticated by digest.
         user: User,
-        /// The user part of the address it is for, unescaped.
+        /// The user part of the recipient's URI, unescaped.
         to: String,
-        /// What it says.
+        /// The content.
         body: Body,
     },
-    /// At least one phone of the line took a text of ours. The text is gone.
+    /// At least one phone of the line accepted a text of ours. The text is done.
     TextAccepted {
         /// The text.
         text: TextId,
     },
-    /// No phone of the line took a text of ours. The text is gone.
+    /// No phone of the line accepted a text of ours. The text is done.
     TextRefused {
         /// The text.
         text: TextId,
-        /// The telling one of the phones' statuses; 408 if none of them answered.
+        /// The best of the phones' statuses; 408 if no phone responded.
         status: u16,
     },
-    /// A phone wants to be told of something. Call `notify` with how it stands, or `refuse_subscription`.
+    /// A phone subscribed. Call `notify` with the present state, or `refuse_subscription`.
     Subscribed {
         /// The new subscription.
         subscription: SubscriptionId,
-        /// The line, proved by digest.
+        /// The line, authenticated by digest.
         user: User,
-        /// What it wants to know.
+        /// The event package.
         package: Package,
-        /// Of whom: the user part of the Request-URI, unescaped.
+        /// The resource: the user part of the Request-URI, unescaped.
         about: String,
     },
-    /// A subscription ended: by the phone, by time, or because the phone is gone.
+    /// A subscription ended: by the phone, by expiry, or because the phone is unreachable.
     SubscriptionEnded {
         /// The subscription.
         subscription: SubscriptionId,
     },
-    /// The phone hung up, or its dialog died: no ACK, stream closed, 481. The leg is gone.
+    /// The phone hung up, or its dialog failed: no ACK, stream closed, 408 or 481. The leg has ended.
     HungUp {
         /// The leg.
         leg: LegId,
@@ -295,7 +295,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event's name, for logs.
+    /// The name of the event, for logs.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Registered { .. } => "registered",
@@ -322,26 +322,26 @@ impl Event {
 }
 
 impl std::fmt::Debug for Event {
-    /// Only the name: events carry numbers and SDP, and neither belongs in a log.
+    /// Prints the name alone: events carry numbers and SDP, and neither belongs in a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Event({})", self.name())
     }
 }
 
-/// What the agent has counted since it was made. Only ever grows.
+/// Totals since the user agent was created. They never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Datagrams and frames that were not SIP, or too broken to be answered: met with silence.
+    /// Datagrams and frames that were dropped without a response: not SIP, or too broken for one.
     pub malformed: u64,
-    /// Requests answered 400, 505 and the like because of their form.
+    /// Requests that were refused because of their form (400, 505 and the like).
     pub rejected: u64,
-    /// Requests answered 401.
+    /// Requests that were challenged (401).
     pub challenged: u64,
-    /// Challenges answered with a wrong password or for a user who does not exist.
+    /// Credentials with a wrong password or an unknown user.
     pub wrong_password: u64,
-    /// Requests turned away because a table was full (503).
+    /// Requests that were refused because a table was full (503).
     pub overloaded: u64,
-    /// Messages that belong to nothing: late answers, ACKs without a call.
+    /// Messages that match no transaction or dialog: late responses, ACKs without a call.
     pub stray: u64,
 }

@@ -1,24 +1,24 @@
-//! Where bytes came from and where they go to: one flow per phone's datagram address or TCP connection.
+//! Flows: one per UDP address of a phone, or per TCP or TLS connection.
 //!
-//! Answers and requests travel back over the flow that the phone opened (RFC 3581, RFC 5626 section 5.3 in
-//! spirit), so the core never resolves a name and never dials a phone. Sockets are the caller's.
+//! Responses and requests use the flow that the phone opened (RFC 3581; the idea of RFC 5626 section 5.3). So the core resolves
+//! no name and opens no connection. The caller owns the sockets.
 
 use std::fmt;
 use std::net::SocketAddr;
 
-/// The carrier below SIP.
+/// The transport below SIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
-    /// Datagrams: may be lost, so transactions repeat themselves.
+    /// Datagrams can be lost, so transactions retransmit.
     Udp,
-    /// A byte stream, cut into messages by [`Framer`](crate::Framer).
+    /// A byte stream, which [`Framer`](crate::Framer) cuts into messages.
     Tcp,
-    /// The same inside TLS, which the shell speaks.
+    /// A byte stream inside TLS, which the caller terminates.
     Tls,
 }
 
 impl Transport {
-    /// True where the carrier itself repeats what was lost (RFC 3261 section 17: several timers are then zero).
+    /// Whether the transport itself retransmits (RFC 3261 section 17: several timers are zero then).
     pub const fn is_reliable(self) -> bool {
         matches!(self, Self::Tcp | Self::Tls)
     }
@@ -33,18 +33,18 @@ impl Transport {
     }
 }
 
-/// Where bytes came from and go to.
+/// The path between us and one phone.
 ///
 /// `local` must be a concrete address that the phone can reach: it is written into Via and Contact.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Flow {
-    /// The carrier.
+    /// The transport.
     pub transport: Transport,
     /// Our own address, as the phone knows it.
     pub local: SocketAddr,
     /// The phone's address.
     pub peer: SocketAddr,
-    /// 0 for UDP; the shell's own number of the stream for TCP and TLS, never used again after a close.
+    /// 0 for UDP; for TCP and TLS the caller's number of the stream, which is not reused after a close.
     pub connection: u64,
 }
 

@@ -20,7 +20,7 @@ impl std::fmt::Debug for Frame {
     }
 }
 
-/// Why a stream can't be cut any further. Close it: where the next message begins is unknown.
+/// Why a stream can't be cut any further. The start of the next message is unknown, so close the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FramingError {
@@ -35,30 +35,30 @@ pub enum FramingError {
     BadContentLength,
 }
 
-/// The cutter of one stream. Push what was read, then take frames until `None`, and only then read again: so it never
-/// holds more than one message and one read.
+/// Cuts one stream. Push what was read, take frames until `None`, and only then read again: the buffer then holds at most one
+/// message and one read.
 #[derive(Default)]
 pub struct Framer {
     buffer: Vec<u8>,
-    /// Where the search for the end of the header part goes on.
+    /// Where the search for the end of the header part continues.
     searched: usize,
     broken: Option<FramingError>,
 }
 
 impl Framer {
-    /// A cutter at the start of a stream.
+    /// A framer at the start of a stream.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes what was read from the stream. After an error nothing is taken any more.
+    /// Adds what was read from the stream. Ignored after an error.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.broken.is_none() {
             self.buffer.extend_from_slice(bytes);
         }
     }
 
-    /// The next whole piece, or `None` until more bytes have come. An error is final.
+    /// The next whole frame, or `None` until more bytes have arrived. An error is final.
     pub fn next_frame(&mut self) -> Option<Result<Frame, FramingError>> {
         if let Some(error) = self.broken {
             return Some(Err(error));
@@ -121,7 +121,7 @@ impl std::fmt::Debug for Framer {
     }
 }
 
-/// The greatest header part: ten times what the chattiest phone sends.
+/// The longest header part: ten times the longest that was seen from a phone.
 const MAX_HEAD: usize = 32 * 1024;
 
 /// Section 18.3: over a stream Content-Length says where the body ends. Linphone leaves it out where there is no body.

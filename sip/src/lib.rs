@@ -1,23 +1,24 @@
 //! SIP over bytes and time: messages, transactions, dialogs, digest, registrar and call legs.
 //!
-//! The crate holds no socket, no clock, no thread. A machine is told bytes and time and answers with what to do:
+//! The crate has no socket, clock or thread. [`UserAgent`] takes bytes and the time, and returns what to send and what happened:
 //!
 //! 1. `handle_*(input, now)` (or a command such as [`UserAgent::answer`]),
 //! 2. [`UserAgent::poll`] until `None`,
 //! 3. sleep until [`UserAgent::next_timeout`], then [`UserAgent::handle_timeout`].
 //!
-//! Randomness is a seed. A body is bytes: SDP is not read here.
+//! Randomness comes from a seed. A body is bytes: SDP is not read here. [`client::PhoneClient`], the SIP of the built-in phone, is
+//! driven in the same way.
 //!
 //! ```
 //! use std::time::Instant;
 //!
-//! use ringfence_sip::{Account, UserAgent, Algorithms, Config, Flow, Output, Password, Transport, User};
+//! use ringfence_sip::{Account, Algorithms, Config, Flow, Output, Password, Transport, User, UserAgent};
 //!
 //! let account = Account { user: User::new("alice"), password: Password::new("secret") };
 //! let config = Config { realm: "ringfence".into(), accounts: vec![account], algorithms: Algorithms::Md5 };
 //! let mut agent = UserAgent::new(config, [7; 32]);
 //!
-//! // What a socket would have given us:
+//! // In a program these bytes come from a socket:
 //! let local = "127.0.0.1:5060".parse()?;
 //! let peer = "127.0.0.1:40000".parse()?;
 //! let flow = Flow { transport: Transport::Udp, local, peer, connection: 0 };
@@ -25,18 +26,33 @@
 //!     Via: SIP/2.0/UDP 127.0.0.1:40000;rport;branch=z9hG4bK1\r\n\
 //!     From: <sip:alice@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\n\
 //!     Call-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
-//! agent.handle_packet(flow, datagram, Instant::now());
+//! let now = Instant::now();
+//! agent.handle_packet(flow, datagram, now);
 //!
-//! // What a socket would have to send:
-//! let Some(Output::Send { flow: to, bytes }) = agent.poll() else { panic!("an answer") };
-//! assert_eq!(to, flow);
-//! assert!(bytes.starts_with(b"SIP/2.0 200 OK\r\n"));
+//! // In a program a socket sends them:
+//! while let Some(output) = agent.poll() {
+//!     match output {
+//!         Output::Send { flow: to, bytes } => {
+//!             assert_eq!(to, flow);
+//!             assert!(bytes.starts_with(b"SIP/2.0 200 OK\r\n"));
+//!         }
+//!         Output::Event(event) => println!("{}", event.name()),
+//!         Output::Close { flow } => println!("close the stream of {flow:?}"),
+//!     }
+//! }
+//!
+//! // Then wait for bytes, or for this instant:
+//! if let Some((at, timer)) = agent.next_timeout() {
+//!     println!("to {} in {:?}", timer.reason(), at - now);
+//!     agent.handle_timeout(at);
+//! }
 //! # Ok::<(), std::net::AddrParseError>(())
 //! ```
 //!
-//! Where to read: [`message`] (bytes), `transaction` (repeats and losses), `dialog`, [`digest`] and `registrar` (who is
-//! who), `leg` (one call, one text, one subscription), `agent` (the outside). What has no place here: TLS, DNS, proxying,
-//! and what texts and subscriptions say: their bodies pass unread, as SDP does.
+//! # Modules
+//! [`message`]: parsing and writing. `transaction`: retransmissions. `dialog`. [`digest`] and `registrar`: authentication and
+//! bindings. `leg`: the state of a call, a text, a subscription. `user_agent`: the interface and the dispatch of messages.
+//! [`client`]: the built-in phone. Not here: TLS, DNS, proxying, and the content of bodies.
 
 pub mod client;
 pub mod digest;

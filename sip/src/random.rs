@@ -1,5 +1,5 @@
-//! The core's rng: tags, branches and Call-IDs that nobody can guess (RFC 3261 sections 19.3 and 8.1.1.7), and keyed
-//! tags for answers that are given without keeping state (section 8.2.7).
+//! The core's randomness: tags, branches and Call-IDs that cannot be guessed (RFC 3261 sections 19.3 and 8.1.1.7), and keyed
+//! tags for stateless responses (section 8.2.7).
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand_chacha::ChaCha20Rng;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::hex::hex;
 use crate::message::MAGIC_COOKIE;
 
-/// The rng, and a key drawn from them.
+/// A generator, and a key drawn from it.
 pub(crate) struct Random {
     rng: ChaCha20Rng,
     key: Zeroizing<[u8; 32]>,
@@ -52,7 +52,7 @@ impl Random {
         least.saturating_add(self.rng.next_u64().checked_rem(span).unwrap_or(0))
     }
 
-    /// The same tag for the same request every time, so that its repeats get the same answer.
+    /// The same tag for the same request each time, so that its retransmissions get the same response.
     pub(crate) fn tag_for(&self, parts: &[&[u8]]) -> String {
         hex(keyed(&self.key, parts).get(..8).unwrap_or_default())
     }
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Random {
     }
 }
 
-/// HMAC-SHA-256 over parts, each with its length in front.
+/// HMAC-SHA-256 over parts, each prefixed with its length.
 pub(crate) fn keyed(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     for part in parts {
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_throws_the_same_dice() {
+    fn the_same_seed_gives_the_same_values() {
         let (mut one, mut two) = (Random::new([7; 32]), Random::new([7; 32]));
         assert_eq!(one.branch(), two.branch());
         assert_ne!(one.tag(), one.tag());

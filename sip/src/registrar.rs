@@ -1,7 +1,7 @@
-//! Which phones are reachable for a line, over which flow, until when (RFC 3261 section 10.3).
+//! The registrar: which phones are bound to a line, over which flow, until when (RFC 3261 section 10.3).
 //!
-//! A phone is called over the flow it registered over, whatever its Contact says of addresses. No GRUU, no path, no
-//! outbound: phones that see `pub-gruu` build Contacts from it that lead nowhere. `q` is not weighed: all phones ring.
+//! A phone is called over the flow it registered over, whatever address its Contact has. GRUU, Path and Outbound are not
+//! supported: phones that see `pub-gruu` build Contacts from it that lead nowhere. `q` is ignored: all phones ring.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::flow::Flow;
 use crate::message::{Name, NameAddr, Request, Uri, seconds};
 use crate::timers::Timer;
 
-/// Shorter registrations are refused with 423: ten seconds of silence is soon enough to notice a dead phone, and a
-/// REGISTER each ten seconds costs next to nothing.
+/// Shorter registrations are refused with 423. Ten seconds are short enough to notice a dead phone, and a REGISTER each ten
+/// seconds costs little.
 pub(crate) const MIN_EXPIRES: u32 = 10;
 /// Longer registrations are shortened to this.
 pub(crate) const MAX_EXPIRES: u32 = 3600;
-/// Phones per line: a desk, a laptop, a mobile, and as many that were restarted without saying goodbye. When one more
-/// comes, the one that would expire first leaves.
+/// Phones per line: a few devices, and as many bindings of devices that restarted without unregistering. One more replaces
+/// the binding that would expire first.
 pub(crate) const MAX_PHONES: usize = 8;
 /// Contacts in one REGISTER.
 const MAX_CONTACTS: usize = 8;
@@ -29,7 +29,7 @@ pub(crate) struct ContactBinding {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
     pub(crate) until: Instant,
-    /// It has refused to be told what it did not ask for.
+    /// The phone has refused an unsolicited NOTIFY.
     pub(crate) refuses_unsolicited: bool,
     lists: Vec<Package>,
     instance: Option<String>,
@@ -47,17 +47,17 @@ impl ContactBinding {
 /// Why a REGISTER is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RegisterRefusal {
-    /// 400: `*` together with anything else, or without `Expires: 0`, or more contacts than we read.
+    /// 400: `*` together with another Contact, or without `Expires: 0`, or too many Contacts.
     Malformed,
     /// 423.
     IntervalTooBrief,
-    /// 500: older than what is known (section 10.3, step 7).
+    /// 500: older than the binding (section 10.3, step 7).
     OutOfOrder,
     /// 416: a Contact that is no `sip:` or `sips:` URI.
     Scheme,
 }
 
-/// Who registers, as the request says it and digest proved it.
+/// The fields of a REGISTER that bindings need, with the user that digest authenticated.
 pub(crate) struct RegisterRequest<'a> {
     pub(crate) user: &'a User,
     pub(crate) flow: Flow,
@@ -67,7 +67,7 @@ pub(crate) struct RegisterRequest<'a> {
     pub(crate) lists: Vec<Package>,
 }
 
-/// The phones of all lines.
+/// The bindings of all lines.
 #[derive(Debug, Default)]
 pub(crate) struct Registrar {
     lines: BTreeMap<User, Vec<ContactBinding>>,
@@ -80,7 +80,7 @@ pub(crate) enum RegisterEffect {
     Refreshed,
     /// A phone is new.
     Joined,
-    /// A phone is gone, and none is new.
+    /// A phone has left, and none is new.
     Left,
 }
 
@@ -112,7 +112,7 @@ impl Registrar {
         self.lines.get(user).map_or(&[], Vec::as_slice)
     }
 
-    /// Does what a REGISTER asks, all of it or nothing.
+    /// Applies a REGISTER, all of it or nothing.
     pub(crate) fn register(
         &mut self,
         request: &Request,
@@ -142,17 +142,17 @@ impl Registrar {
         done.map(|()| effect)
     }
 
-    /// Takes out what has expired; gives the lines that lost a phone.
+    /// Removes expired bindings; gives the lines that lost a phone.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<User> {
         self.remove(|binding| binding.until <= now)
     }
 
-    /// Takes out the phones behind a closed stream; gives the lines that lost a phone.
+    /// Removes the bindings of a closed stream; gives the lines that lost a phone.
     pub(crate) fn close(&mut self, flow: Flow) -> Vec<User> {
         self.remove(|binding| binding.flow == flow)
     }
 
-    /// The phones behind this flow want to hear nothing that they have not asked for.
+    /// Notes that the phones on this flow refuse unsolicited NOTIFYs.
     pub(crate) fn set_refuses_unsolicited(&mut self, flow: Flow) {
         let bindings = self.lines.values_mut().flatten();
         for binding in bindings.filter(|binding| binding.flow == flow) {
@@ -160,7 +160,7 @@ impl Registrar {
         }
     }
 
-    /// Whether a phone of any line is reached over this flow.
+    /// Whether a phone of any line is registered over this flow.
     pub(crate) fn knows(&self, flow: Flow) -> bool {
         let mut phones = self.lines.values().flatten();
         phones.any(|binding| binding.flow == flow)
@@ -219,7 +219,7 @@ fn changes(
         if contact.uri.host().is_none() {
             return Err(RegisterRefusal::Scheme);
         }
-        // Section 10.2.1.1: a malformed value counts as one hour, which is also what we grant at most.
+        // Section 10.2.1.1: a malformed value counts as one hour, which is also the longest that we grant.
         let own = contact
             .params
             .get("expires")
@@ -281,7 +281,7 @@ fn apply(
     Ok(())
 }
 
-/// Section 10.3 step 7: within one Call-ID the numbers grow.
+/// Section 10.3, step 7: within one Call-ID the CSeq numbers increase.
 fn is_newer(binding: &ContactBinding, who: &RegisterRequest<'_>) -> bool {
     binding.call_id == who.call_id && binding.number >= who.number
 }

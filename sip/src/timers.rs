@@ -1,42 +1,42 @@
-//! Every wait of the core in one table, each with its reason (RFC 3261 section 17 and its table 4, RFC 6026),
-//! but those of transactions that are over: see `transaction/kept`.
+//! The timers of the core, each with its reason (RFC 3261 section 17 and its table 4, RFC 6026). Completed transactions have
+//! one timer for all of them: see `transaction/completed`.
 //!
-//! Does not know what happens when a wait ends: the machine that set it does.
+//! The machine that set a timer decides what happens when it runs out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// The round trip assumed at first (RFC 3261 section 17.1.1.1).
+/// The estimated round-trip time (RFC 3261 section 17.1.1.1).
 pub(crate) const T1: Duration = Duration::from_millis(500);
-/// The longest pause between repeats of anything but an INVITE.
+/// The longest interval between retransmissions of a request other than INVITE, and of a 2xx.
 pub(crate) const T2: Duration = Duration::from_secs(4);
-/// 64*T1: after this the other side is taken for gone.
+/// 64*T1: a transaction without a response for this long has failed.
 pub(crate) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(32);
-/// Timer C (section 16.6): no phone may ring for longer, whoever forgets to hang up.
+/// Timer C (section 16.6): no phone rings for longer.
 pub(crate) const RING_LIMIT: Duration = Duration::from_secs(180);
 
-/// How long a request that somebody else must answer may wait, well within the phone's own patience of 64*T1.
+/// How long a request may wait for the caller of the core to answer it: well within the phone's timer F of 64*T1.
 pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why a machine of this crate wants to be woken. The letters are those of RFC 3261 (table 4) and RFC 6026.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Timer {
-    /// An INVITE without any response is sent again, each time after twice the pause.
+    /// An INVITE without any response is retransmitted, each time after twice the interval.
     A,
     /// An INVITE without any response is given up.
     B,
-    /// A request without a final response is sent again.
+    /// A request without a final response is retransmitted.
     E,
     /// A request without a final response is given up.
     F,
-    /// Our refusal of an INVITE without an ACK is sent again.
+    /// Our refusal of an INVITE without an ACK is retransmitted.
     G,
     /// An ACK for our refusal is no longer expected.
     H,
     /// Retransmissions of an accepted INVITE are absorbed until then (RFC 6026).
     L,
-    /// Our 200 to an INVITE without an ACK is sent again (section 13.3.1.4).
+    /// Our 200 to an INVITE without an ACK is retransmitted (section 13.3.1.4).
     OkRetransmission,
     /// An ACK for our 200 is no longer expected: the call ends (section 13.3.1.4).
     NoAck,
@@ -44,11 +44,11 @@ pub enum Timer {
     RingLimit,
     /// A cancelled INVITE has had no final response for too long (section 9.1).
     NoFinalResponse,
-    /// A provisional response without a PRACK is sent again (RFC 3262 section 3).
+    /// A provisional response without a PRACK is retransmitted (RFC 3262 section 3).
     ProvisionalRetransmission,
     /// A PRACK is no longer expected: the INVITE is refused (RFC 3262 section 3).
     NoPrack,
-    /// An offer of ours that met one of the phone's is made again (section 14.1).
+    /// On glare (491) our offer is made again (section 14.1).
     OfferRetry,
     /// Our turn to refresh the session (RFC 4028 section 10).
     SessionRefresh,
@@ -142,7 +142,7 @@ impl<K: Copy + Ord> Timers<K> {
         }
     }
 
-    /// Takes out the earliest timer that has run out.
+    /// Removes the earliest timer that has run out.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<(K, Timer)> {
         let (at, key, timer) = *self.by_time.first()?;
         if at > now {

@@ -217,10 +217,10 @@ impl PhoneClient {
         let id = unanswered.transaction;
         let pending = &mut self.registering.pending;
         match (unanswered.owner, &self.call) {
-            (Some(Purpose::Registration), _) => {
-                if pending.take_if(|(pending, _)| *pending == id).is_some() {
-                    self.refused(Method::Register, 408);
-                }
+            (Some(Purpose::Registration), _)
+                if pending.take_if(|(pending, _)| *pending == id).is_some() =>
+            {
+                self.refused(Method::Register, 408);
             }
             (Some(Purpose::Call), Call::Outgoing { transaction, .. }) if *transaction == id => {
                 self.finish_call(Method::Invite, 408);

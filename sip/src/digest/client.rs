@@ -1,5 +1,5 @@
-//! The phone's side of digest: reading a challenge and answering it. Used by built-in phones and by tests; the agent
-//! itself never answers a challenge.
+//! The client's side of digest: reading a challenge and answering it. Used by the built-in phone and by tests; the user agent
+//! answers no challenges.
 
 use super::hash::{Algorithm, Inputs};
 use crate::account::Password;

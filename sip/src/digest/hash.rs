@@ -1,5 +1,6 @@
 //! The digest itself: H(H(user:realm:password) : nonce [: nc : cnonce : qop] : H(method:uri)), in lower-case hex
-//! (RFC 7616 section 3.4). No `auth-int`, no `-sess` variants: no phone asked for them.
+//! (RFC 7616 section 3.4). `auth-int` and the `-sess` variants are not supported, because no
+//! phone was seen to use them.
 
 use md5::Md5;
 use sha2::Sha256;
@@ -41,8 +42,8 @@ impl Algorithm {
     }
 }
 
-/// H(user:realm:password): what a phone can be given instead of the password. It is good for this realm alone, and there as good as
-/// the password.
+/// H(user:realm:password), which can be stored in a phone instead of the password. It is valid for this realm alone, and as secret
+/// as the password there.
 #[must_use]
 pub fn ha1(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Zeroizing<String> {
     algorithm.hex(&[user.as_bytes(), realm.as_bytes(), password.as_bytes()])

@@ -1,8 +1,8 @@
-//! Nonces: made without keeping state, remembered from their first right use on (RFC 7616 section 3.3).
+//! Nonces: issued without state, remembered from their first valid use on (RFC 7616 section 3.3).
 //!
-//! A nonce is `serial | age of the agent in seconds | keyed hash`, so a flood of challenges costs no memory. Once used,
-//! its counts are kept in a window: a count may grow, may arrive out of order, and is never taken twice. A client
-//! without `qop` sends no count, so it may use a nonce once.
+//! A nonce is `serial | age of the verifier in seconds | keyed hash`, so a flood of challenges costs no memory. After its first
+//! use its counts are kept in a window: counts may arrive out of order, and none is accepted twice. A client without `qop`
+//! sends no count, so it may use a nonce once.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 use crate::hex::hex;
 use crate::random::keyed;
 
-/// How long a nonce lives. A phone whose nonce is older is told `stale=true` and needs one more round trip.
+/// The lifetime of a nonce. A phone with an older nonce gets `stale=true` and needs one more round trip.
 pub(super) const LIFE: Duration = Duration::from_secs(300);
-/// How many used nonces are remembered. Each stands for a phone that knew its password; the oldest goes first and is
-/// stale from then on. At 2,000 registrations a second, each with a new nonce, one serves for 16 s.
+/// How many used nonces are remembered. Each belongs to a phone that knew its password. The oldest is forgotten first and is
+/// stale from then on. At 2,000 registrations a second, each with a new nonce, a nonce is remembered for 16 s.
 const MAX_USED: usize = 32_768;
 
 pub(super) struct Nonces {
@@ -70,7 +70,7 @@ impl Nonces {
         self.write(self.last, age)
     }
 
-    /// Uses a nonce. False if it is not ours, too old, or was used like this before: it is stale then.
+    /// Uses a nonce. False if it is stale: not ours, too old, or used with this count before.
     pub(super) fn spend(&mut self, nonce: &str, count: Option<u32>, now: Instant) -> bool {
         let Some((serial, born)) = self.read(nonce) else {
             return false;
@@ -90,7 +90,7 @@ impl Nonces {
         match count {
             Some(0) => false,
             Some(count) => window.take(count),
-            // No count: the nonce is used up by this, as if all counts had been taken.
+            // Without a count the nonce is used up, as if all counts had been used.
             None => !is_known && window.take(u32::MAX),
         }
     }

@@ -1,12 +1,12 @@
-//! Slows down whoever tries passwords: after a few wrong ones from one address for one user, one try a second is
-//! checked and the others are refused unseen. Deliberately counted per address and user, so that a phone with an old
-//! password does not lock out its neighbours on the same machine.
+//! Slows password guessing: after some wrong passwords from one address for one user, one attempt a second is checked and the
+//! others are refused unchecked. Attempts are counted per address and user, so that a phone with an old password does not lock
+//! out other phones on the same host.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Wrong passwords before anything slows down: a person mistypes, a phone tries a few times.
+/// Wrong passwords without a delay: people mistype, and phones retry a few times.
 const FREE_TRIES: u32 = 10;
 /// The pause between checked tries after that.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! The server's side of digest: challenges, and whether an answer to one proves a user (RFC 7616, RFC 8760).
 //!
-//! A user who does not exist takes the same path, with a password decoy knows. The Request-URI is compared with the
-//! digest's by user and host only: phones drop ports and parameters from one of them.
+//! An unknown user takes the same path with a random password, so that the response tells nothing. The Request-URI is compared
+//! with the digest's by user and host only: phones drop ports and parameters from one of them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

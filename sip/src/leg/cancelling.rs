@@ -1,5 +1,5 @@
-//! Phones of a placed leg that must stop ringing: each is cancelled as soon as the RFC allows, and a 200 that crosses
-//! the CANCEL is acknowledged and hung up (RFC 3261 section 9.1). No event comes from here.
+//! The branches of an outbound INVITE that are cancelled: each CANCEL is sent as soon as the RFC allows, and a 200 that crosses
+//! it is acknowledged and ended by BYE (RFC 3261 section 9.1). This state emits no event.
 
 use std::time::Instant;
 
@@ -21,7 +21,7 @@ pub(crate) struct Cancelling {
 }
 
 impl Cancelling {
-    /// Begins to cancel. `None` if nothing is left to be told or heard.
+    /// Begins to cancel. `None` if no branch is open.
     pub(crate) fn begin(
         id: LegId,
         branches: Vec<Branch>,
@@ -36,7 +36,7 @@ impl Cancelling {
             reason,
         };
         for branch in &mut cancelling.branches {
-            // Without any answer yet the CANCEL has to wait for one (section 9.1).
+            // Before the first response no CANCEL may be sent (section 9.1).
             if branch.state == BranchState::Proceeding {
                 cancel(branch, reason, context, now);
             }
@@ -79,7 +79,7 @@ impl Cancelling {
         (!self.branches.is_empty()).then_some(Leg::Cancelling(self))
     }
 
-    /// Section 9.1: a cancelled phone that says nothing more for 64*T1 is taken for cancelled.
+    /// Section 9.1: without a final response for 64*T1 the INVITE counts as cancelled.
     pub(crate) fn handle_timer(self, context: &mut LegContext) -> Option<Leg> {
         for branch in &self.branches {
             context.transactions.forget(branch.transaction);
@@ -99,7 +99,7 @@ impl Cancelling {
 }
 
 impl Cancelling {
-    /// The same for the phones that lost to another one: their leg goes on with the winner, they get one of their own.
+    /// Cancels the branches that another phone won against. They get a leg of their own, as their leg continues with the winner.
     pub(crate) fn begin_for_losers(
         mut losers: Vec<Branch>,
         reason: HangUp,
@@ -129,8 +129,7 @@ fn cancel(branch: &mut Branch, reason: HangUp, context: &mut LegContext, now: In
     context.transactions.start(cancel, branch.flow, None, now);
 }
 
-/// Acknowledges a 2xx that nobody wants, and hangs it up. `sequence` is the greatest CSeq number that was used in the
-/// call.
+/// Acknowledges an unwanted 2xx and ends its dialog by BYE. `sequence` is the highest CSeq number that was used in the call.
 pub(crate) fn ack_and_hang_up(
     (invite, sequence): (&Request, u32),
     received: &ReceivedResponse<'_>,

@@ -1,4 +1,4 @@
-//! The switchboard: what every leg shares. Bytes go out through the transactions, events through one queue.
+//! What all legs share: transactions, dialogs, timers, the queue of events, randomness.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -12,15 +12,15 @@ use crate::random::Random;
 use crate::timers::Timers;
 use crate::transaction::{TransactionId, Transactions};
 
-/// The methods we understand (RFC 3261 section 20.5).
+/// The supported methods (RFC 3261 section 20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, REFER, NOTIFY, \
                                 SUBSCRIBE, MESSAGE";
-/// The extensions we understand (section 20.37): offered to every phone, required of none.
+/// The supported extensions (section 20.37): offered to every phone, required of none.
 pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 /// The event packages a phone may subscribe to (RFC 6665 section 8.2.2).
 pub(crate) const ALLOW_EVENTS: &str = "dialog, message-summary, presence, refer";
 
-/// What every leg shares.
+/// What all legs share.
 #[derive(Debug)]
 pub(crate) struct LegContext {
     pub(crate) transactions: Transactions<LegId>,
@@ -28,9 +28,9 @@ pub(crate) struct LegContext {
     pub(crate) timers: Timers<LegId>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) random: Random,
-    /// Legs that came to be while another leg was moved.
+    /// Legs that were created while another leg changed its state.
     pub(crate) new_legs: Vec<(LegId, Leg)>,
-    /// Phones that have just refused to be told what they did not ask for.
+    /// Phones that have just refused an unsolicited NOTIFY.
     pub(crate) refused_unsolicited: Vec<Flow>,
     last_leg: u64,
 }
@@ -58,7 +58,7 @@ impl LegContext {
         self.events.push_back(event);
     }
 
-    /// Answers a request inside a dialog without a body.
+    /// Responds to a request without a body.
     pub(crate) fn respond(
         &mut self,
         id: TransactionId,
@@ -76,10 +76,10 @@ impl LegContext {
         dialog.request(method, &self.random.branch())
     }
 
-    /// Sends a request inside a dialog whose answer changes nothing: a BYE.
+    /// Sends a BYE. Its response changes nothing.
     pub(crate) fn bye(&mut self, dialog: &mut Dialog, now: Instant) {
         let bye = self.request(dialog, Method::Bye);
-        // A full table loses the BYE's repeats, not the BYE.
+        // If the table is full, the BYE is sent without retransmissions.
         let bytes = bye.to_bytes();
         if self
             .transactions
@@ -90,7 +90,7 @@ impl LegContext {
         }
     }
 
-    /// The ACK for a 2xx, sent once; it is sent again whenever the 2xx comes again.
+    /// Sends the ACK for a 2xx once, and gives its bytes for retransmissions of the 2xx.
     pub(crate) fn ack(&mut self, dialog: &Dialog, number: u32) -> Vec<u8> {
         let branch = self.random.branch();
         let ack = dialog.ack(number, &branch).to_bytes();
@@ -99,7 +99,7 @@ impl LegContext {
     }
 }
 
-/// An answer that makes or changes a dialog (RFC 3261 section 12.1.1): our tag, our Contact, the Record-Route.
+/// A response that creates or changes a dialog (RFC 3261 section 12.1.1): our tag, our Contact, the Record-Route.
 pub(crate) fn dialog_response(
     request: &Request,
     status: u16,
@@ -121,8 +121,8 @@ pub(crate) fn dialog_response(
     response
 }
 
-/// Adds what a refusal must say about itself (RFC 3261 sections 11.2, 21.4.6 and 21.4.13, RFC 4028 section 6, RFC 6086
-/// section 4.2.2, RFC 6665 section 8.2.2), and what OPTIONS asks for.
+/// Adds the headers that a refusal must have (RFC 3261 sections 11.2, 21.4.6 and 21.4.13, RFC 4028 section 6, RFC 6086 section
+/// 4.2.2, RFC 6665 section 8.2.2), and those that OPTIONS asks for.
 pub(crate) fn explain(response: &mut Response, method: &Method) {
     let is_options = *method == Method::Options;
     let headers = &mut response.headers;
@@ -145,7 +145,8 @@ pub(crate) fn explain(response: &mut Response, method: &Method) {
     }
 }
 
-/// Writes what every NOTIFY says (RFC 6665 section 8.2): the package as the subscriber wrote it, and the subscription's state.
+/// Writes the headers of every NOTIFY (RFC 6665 section 8.2): the package as the subscriber wrote it, and the state of the
+/// subscription.
 pub(crate) fn write_notify(
     notify: &mut Request,
     flow: Flow,
@@ -158,7 +159,7 @@ pub(crate) fn write_notify(
     notify.headers.push(Name::SubscriptionState, state);
 }
 
-/// Puts SDP into a message.
+/// Sets SDP as the body of a response.
 pub(crate) fn attach_sdp(response: &mut Response, sdp: Vec<u8>) {
     if !sdp.is_empty() {
         response.headers.push(Name::ContentType, "application/sdp");

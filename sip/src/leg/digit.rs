@@ -1,15 +1,15 @@
-//! Keys pressed in a call and told beside the sound: SIP INFO with `application/dtmf-relay` or `application/dtmf`. No RFC
-//! has them, every phone does. Info packages (RFC 6086) are not spoken.
+//! Key presses by SIP INFO with `application/dtmf-relay` or `application/dtmf`, which no RFC defines and all phones know. Info
+//! packages (RFC 6086) are not supported.
 
 use crate::message::{Name, Request, number};
 
-/// The body that is written, and read.
+/// The Content-Type that is written, and read.
 pub(crate) const RELAY: &str = "application/dtmf-relay";
-/// What may be sent to us.
+/// The Content-Types that are read.
 pub(crate) const ACCEPT: &str = "application/dtmf-relay, application/dtmf";
-/// The length of a key press that does not say one, in milliseconds.
+/// The length of a key press without a Duration, in milliseconds.
 const USUAL: u16 = 160;
-/// Longer presses are cut to this; shorter ones are stretched to what receivers can be sure to hear (ITU-T Q.24).
+/// Longer presses are shortened to this; shorter ones are lengthened to what receivers must detect (ITU-T Q.24).
 const LONGEST: u16 = 5_000;
 const SHORTEST: u16 = 40;
 
@@ -23,8 +23,8 @@ pub struct Digit {
 const KEYS: &[u8; 16] = b"0123456789*#ABCD";
 
 impl Digit {
-    /// A key press by its event number (RFC 4733 section 3.2, 0 to 15) and its length in milliseconds, which is brought
-    /// within 40 to 5,000. `None` for other events.
+    /// A key press by its event number (RFC 4733 section 3.2, 0 to 15) and its length in milliseconds, which is clamped to 40 to
+    /// 5,000. `None` for other events.
     pub fn new(event: u8, millis: u16) -> Option<Self> {
         let millis = millis.clamp(SHORTEST, LONGEST);
         (usize::from(event) < KEYS.len()).then_some(Self { event, millis })
@@ -40,7 +40,7 @@ impl Digit {
         self.millis
     }
 
-    /// Reads an INFO. `None` if it is about something else, or unreadable.
+    /// Reads an INFO. `None` if it has another Content-Type or is malformed.
     pub(crate) fn read(request: &Request) -> Option<Self> {
         let body = std::str::from_utf8(&request.body).ok()?;
         if is_kind(request, RELAY) {
@@ -52,7 +52,7 @@ impl Digit {
         None
     }
 
-    /// `Signal=5` and `Duration=160`, in any order and with blanks.
+    /// `Signal=5` and `Duration=160`, in any order, spaces allowed.
     fn read_relay(body: &str) -> Option<Self> {
         let field = |name: &str| {
             let mut fields = body.lines().filter_map(|line| line.split_once('='));

@@ -1,7 +1,7 @@
-//! An answered leg, until somebody hangs up (RFC 3261 sections 13.3.1.4, 14 and 15): what the phone says in it.
+//! An established leg: a confirmed dialog with one phone, until one side hangs up (RFC 3261 sections 13.3.1.4, 14 and 15).
 //!
-//! The phone's new offers are in `offered`; what we say of our own accord in `offering` (re-INVITE, UPDATE) and
-//! `referral` (NOTIFY).
+//! This file handles the phone's requests and the end of the leg. Offers of the phone are in `remote_offer`, ours in
+//! `local_offer`, transfers in `referral`.
 
 use std::time::Instant;
 
@@ -31,14 +31,14 @@ pub(super) struct AcceptedInvite {
     pub(super) ack: Vec<u8>,
 }
 
-/// What the phone understands, as its Allow says (RFC 3261 section 20.5).
+/// What the phone supports, from its Allow header (RFC 3261 section 20.5).
 #[derive(Debug)]
 pub(super) struct Capabilities {
-    /// False unless it says so: we only refresh by it, which a re-INVITE does as well.
+    /// False unless listed: UPDATE is used to refresh only, and a re-INVITE does the same.
     pub(super) takes_update: bool,
-    /// True unless it says otherwise.
+    /// True unless there is an Allow header without it.
     pub(super) takes_info: bool,
-    /// It says that it takes INFO.
+    /// INFO is listed.
     pub(super) allows_info: bool,
 }
 
@@ -47,21 +47,21 @@ pub(crate) struct Established {
     pub(super) id: LegId,
     user: User,
     pub(super) dialog: Dialog,
-    /// The Call-ID is ours.
+    /// The Call-ID is ours, which decides who waits longer after glare.
     pub(super) owns_call_id: bool,
     pub(super) phone: Capabilities,
     pub(super) accepted: Option<AcceptedInvite>,
     pub(super) unacknowledged: Option<UnacknowledgedOk>,
     reliable: Option<ReliableProvisional>,
     pub(super) remote_offer: Option<Reoffer>,
-    /// What we last said of our sound.
+    /// Our latest SDP.
     pub(super) local_sdp: Vec<u8>,
     pub(super) pending: Option<PendingRequest>,
     pub(super) queued: Option<Renegotiation>,
     pub(super) session: Option<SessionTimer>,
     pub(super) referral: Option<Referral>,
     pub(super) has_referred: bool,
-    /// The engine has hung up; section 15 has the BYE wait for the ACK.
+    /// The caller of the user agent has hung up, and the BYE waits for the ACK (section 15).
     pub(super) is_closing: bool,
 }
 
@@ -91,7 +91,7 @@ impl Established {
         }
     }
 
-    /// A leg whose phone called us, and which we answer.
+    /// A leg of a phone's INVITE that we accept.
     pub(crate) fn answered(
         parties: (LegId, User),
         dialog: Dialog,
@@ -110,7 +110,7 @@ impl Established {
         established
     }
 
-    /// A leg whose phone we called, and which answered with a 2xx.
+    /// A leg of our INVITE that a phone accepted by a 2xx.
     pub(crate) fn accepted(
         parties: (LegId, User),
         dialog: Dialog,
@@ -135,7 +135,7 @@ impl Established {
         established
     }
 
-    /// What the phone's INVITE or 2xx says of the phone.
+    /// Reads the phone's Allow header from its INVITE or 2xx.
     pub(super) fn learn(&mut self, headers: &Headers) {
         if headers.get(&Name::Allow).is_some() {
             let allows_info = headers.lists(&Name::Allow, "INFO");
@@ -155,7 +155,7 @@ impl Established {
         &self.user
     }
 
-    /// The PRACK of our 180 may still be on its way.
+    /// Keeps our 180, whose PRACK may still arrive.
     pub(super) fn keep_provisional(&mut self, reliable: Option<ReliableProvisional>) {
         self.reliable = reliable;
     }
@@ -170,7 +170,7 @@ impl Established {
         SessionTimer::arm(session, self.id, context, now);
     }
 
-    /// True while an offer of the phone, or our answer to one, is not settled.
+    /// Whether an offer of the phone has no answer yet, or our answer no ACK.
     pub(super) const fn has_open_offer(&self) -> bool {
         self.remote_offer.is_some() || self.unacknowledged.is_some()
     }
@@ -213,7 +213,7 @@ impl Established {
                 let pending = self.reliable.as_mut();
                 ReliableProvisional::handle_prack(pending, incoming, self.id, context, now);
             }
-            // RFC 6665 section 4.1.3: we have subscribed to nothing.
+            // RFC 6665 section 4.1.3: we have no subscription.
             Method::Notify => incoming.respond(481, context, now),
             Method::Other(_) => incoming.respond(501, context, now),
             _ => incoming.respond(405, context, now),
@@ -221,7 +221,7 @@ impl Established {
         Some(Leg::Established(self))
     }
 
-    /// A key press, or nothing at all; the status for it.
+    /// An INFO: a key press or empty. Gives the status of the response.
     fn handle_info(&self, request: &Request, context: &mut LegContext) -> u16 {
         if request.headers.get(&Name::InfoPackage).is_some() {
             return 469;
@@ -239,7 +239,7 @@ impl Established {
         200
     }
 
-    /// Tells the phone of a key press, unless it has said that it does not listen.
+    /// Sends a key press by INFO, unless the phone does not support it.
     pub(super) fn send_digit(&mut self, digit: Digit, context: &mut LegContext, now: Instant) {
         if !self.phone.takes_info || self.is_closing {
             return;
@@ -284,8 +284,8 @@ impl Established {
         Some(Leg::Established(self))
     }
 
-    /// An answer to what we said; or a 2xx to our INVITE again: our ACK was lost. One with another tag comes from a
-    /// second phone behind the same Contact, which nobody wants.
+    /// A response to our pending request, or a retransmitted 2xx to our INVITE, whose ACK was lost. A 2xx with another tag comes
+    /// from a second phone behind the same Contact and is unwanted.
     pub(crate) fn handle_response(
         self: Box<Self>,
         received: &ReceivedResponse<'_>,
@@ -339,7 +339,7 @@ impl Established {
         Some(Leg::Established(self))
     }
 
-    /// The phone no longer answers. It is told so all the same.
+    /// The phone does not respond any more. A BYE is sent all the same.
     pub(super) fn lose_phone(
         mut self: Box<Self>,
         context: &mut LegContext,
@@ -362,13 +362,13 @@ impl Established {
         self.close(context, now)
     }
 
-    /// The phone's doing: the engine is told, unless it has hung up itself.
+    /// Ends the leg because of the phone.
     fn end_by_phone(self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {
         self.emit_hung_up(context);
         self.close(context, now)
     }
 
-    /// The engine is told that the phone hung up, unless it did so first.
+    /// Emits `HungUp`, unless the caller of the user agent hung up first.
     pub(super) fn emit_hung_up(&self, context: &mut LegContext) {
         if !self.is_closing {
             context.emit(Event::HungUp { leg: self.id });

@@ -1,5 +1,5 @@
-//! A phone called us and waits for an answer (RFC 3261 section 13.3), told reliably that it rings if it requires that
-//! (RFC 3262).
+//! A phone's INVITE without a final response (RFC 3261 section 13.3). Its 180 is sent reliably if the phone requires that (RFC
+//! 3262).
 
 use std::time::Instant;
 
@@ -24,11 +24,11 @@ pub(crate) struct InboundInvite {
     transaction: TransactionId,
     pub(super) dialog: Dialog,
     session: Option<SessionTimer>,
-    /// Our 180, if it must not get lost.
+    /// Our 180, if it was sent reliably.
     reliable: Option<ReliableProvisional>,
 }
 
-/// A call that a phone begins, checked.
+/// A phone's INVITE that passed all checks.
 pub(crate) struct ReceivedInvite {
     pub(crate) user: User,
     pub(crate) invite: Request,
@@ -38,7 +38,7 @@ pub(crate) struct ReceivedInvite {
 }
 
 impl InboundInvite {
-    /// Takes the INVITE over, and says 100 at once so that the phone stops repeating it.
+    /// Accepts the INVITE into a leg and sends 100 at once, which stops retransmissions.
     pub(crate) fn new(
         id: LegId,
         call: ReceivedInvite,
@@ -69,7 +69,7 @@ impl InboundInvite {
         }
     }
 
-    /// True if this is the same INVITE by another path (section 8.2.2.2).
+    /// Whether a request is the same INVITE by another path (section 8.2.2.2).
     pub(crate) fn is_merged(&self, dialog: &Dialog, number: u32) -> bool {
         let id = &self.dialog.id;
         let is_same_call = id.call_id == dialog.id.call_id && id.remote_tag == dialog.id.remote_tag;
@@ -89,8 +89,8 @@ impl InboundInvite {
         &self.user
     }
 
-    /// Says 180. A phone that requires it reliably hears it once; without an offer in its INVITE it would have to bring
-    /// ours (RFC 3262 section 5), and hears nothing then.
+    /// Sends 180, reliably and once if the phone requires that. A reliable 180 to an INVITE without an offer would have to carry
+    /// ours (RFC 3262 section 5), so it is not sent.
     pub(crate) fn ring(&mut self, context: &mut LegContext, now: Instant) {
         let response = self.response(180);
         if !self.invite.headers.lists(&Name::Require, "100rel") {

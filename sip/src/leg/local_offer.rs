@@ -1,7 +1,7 @@
-//! Offers and refreshes of ours in a established leg: re-INVITE and UPDATE (RFC 3261 section 14, RFC 3311, RFC 4028).
+//! Our offers and refreshes in an established leg: re-INVITE and UPDATE (RFC 3261 section 14, RFC 3311, RFC 4028).
 //!
-//! One at a time, and none while the phone's own is open. If both offer at once, both are told 491 and we try again at a
-//! random time, later if the Call-ID is ours (section 14.1).
+//! One is sent at a time, and none while an offer of the phone is open. On glare both sides get 491, and ours is retried after
+//! a random time that is longer if the Call-ID is ours (section 14.1).
 
 use std::time::{Duration, Instant};
 
@@ -15,16 +15,16 @@ use crate::message::{Method, Name, Request};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
 
-/// What we want to tell the phone.
+/// What our next request in the dialog is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Renegotiation {
-    /// Other sound.
+    /// To change the media, with this SDP.
     Offer(Vec<u8>),
-    /// That the call is still on.
+    /// To refresh the session.
     Refresh,
 }
 
-/// A re-INVITE or UPDATE that waits for its answer.
+/// A re-INVITE or UPDATE of ours without a final response.
 #[derive(Debug)]
 pub(super) struct PendingRequest {
     request: Request,
@@ -33,14 +33,14 @@ pub(super) struct PendingRequest {
 }
 
 impl PendingRequest {
-    /// True if it is an offer, so that one of the phone's would cross it.
+    /// Whether it carries an offer, so that an offer of the phone means glare.
     pub(super) fn is_offer(&self) -> bool {
         self.request.method == Method::Invite
     }
 }
 
 impl Established {
-    /// Makes an offer, at once or when it can be made. One that still waits is replaced.
+    /// Makes an offer, at once or as soon as no other is open. It replaces one that is not sent yet.
     pub(super) fn offer(
         mut self: Box<Self>,
         sdp: Vec<u8>,
@@ -52,13 +52,13 @@ impl Established {
         Leg::Established(self)
     }
 
-    /// Our turn to refresh (RFC 4028 section 10). An offer that waits refreshes as well.
+    /// Our turn to refresh (RFC 4028 section 10). A queued offer refreshes as well.
     pub(super) fn refresh_session(&mut self, context: &mut LegContext, now: Instant) {
         self.queued.get_or_insert(Renegotiation::Refresh);
         self.send_queued(context, now);
     }
 
-    /// Tells the phone what waits to be told, if nothing is open between us.
+    /// Sends the queued request, if no offer is open in either direction.
     pub(super) fn send_queued(&mut self, context: &mut LegContext, now: Instant) {
         if self.is_closing || self.pending.is_some() || self.has_open_offer() {
             return;
@@ -93,7 +93,7 @@ impl Established {
             context
                 .transactions
                 .start(request.clone(), self.dialog.flow, Some(self.id), now);
-        // A full table: what we want to say waits as it would for a phone that offers itself.
+        // If the table is full, the request is retried like one that met glare.
         match started {
             Some(transaction) => {
                 self.pending = Some(PendingRequest {
@@ -118,7 +118,7 @@ impl Established {
         context.timers.set(self.id, Timer::OfferRetry, now + wait);
     }
 
-    /// A final answer to what we said.
+    /// A response to our pending request.
     pub(super) fn handle_own_response(
         mut self: Box<Self>,
         received: &ReceivedResponse<'_>,
@@ -158,7 +158,7 @@ impl Established {
         Some(Leg::Established(self))
     }
 
-    /// A session that could not be refreshed ends by its own timer.
+    /// A refused refresh is not reported: the session ends by its own timer.
     fn own_offer_refused(
         &mut self,
         pending: &PendingRequest,
@@ -200,7 +200,7 @@ impl Established {
         });
     }
 
-    /// No final answer to a request of ours: if it was this one, the phone is gone (section 14.1).
+    /// A request of ours got no final response. If it was the pending one, the leg ends (section 14.1).
     pub(super) fn handle_unanswered(
         self: Box<Self>,
         transaction: TransactionId,

@@ -1,15 +1,15 @@
-//! Call legs: one call between us and the phone or phones of a line.
+//! Legs: one call between us and the phone or phones of a line, or another exchange that lasts longer than one transaction.
 //!
 //! ```text
-//! a phone calls us:   InboundInvite --answer--> Established --BYE, hang_up, no ACK--> gone
+//! a phone calls us:   InboundInvite --answer--> Established --BYE, hang_up, no ACK--> ended
 //! we call phones:     OutboundInvite --first 2xx--> Established
-//!                       \--cancelled, or lost to another phone--> Cancelling --last answer--> gone
+//!                       \--cancelled, or another phone answered--> Cancelling --last response--> ended
 //! ```
-//! Beside them matters that are no calls: a text (`InboundText`, `OutboundText`), a subscription (`Subscription`), and what phones are told without one
-//! (`UnsolicitedNotify`).
+//! Exchanges that are no calls: texts (`InboundText`, `OutboundText`), a `Subscription`, an `UnsolicitedNotify`.
 //!
-//! One struct per state, one file per state. A step takes the state and gives back the next one, or `None` when the leg
-//! is gone. Who talks to whom is not known here: that is the engine's.
+//! Each state is a struct in a file of its own. A step takes the state and returns the next one, or `None` when the leg has
+//! ended. The files of this folder import each other in a circle, since each state names its successors and [`Leg`] is the
+//! enum of all of them. Which legs belong to one call is not known here.
 
 pub(crate) mod cancelling;
 pub(crate) mod context;
@@ -50,25 +50,25 @@ use unsolicited::UnsolicitedNotify;
 /// A leg in one of its states.
 #[derive(Debug)]
 pub(crate) enum Leg {
-    /// A phone called us and waits.
+    /// A phone's INVITE without a final response.
     InboundInvite(Box<InboundInvite>),
-    /// Phones ring, or will.
+    /// Our INVITEs to the phones of a line.
     OutboundInvite(OutboundInvite),
-    /// Answered.
+    /// A confirmed dialog with one phone.
     Established(Box<Established>),
-    /// Phones that must be told or heard to the end; the engine has forgotten them.
+    /// Cancelled INVITEs without a final response, unknown to the caller of the user agent.
     Cancelling(Cancelling),
-    /// A phone's text that waits for its answer.
+    /// A phone's MESSAGE without a response.
     InboundText(InboundText),
-    /// A text of ours on its way to phones.
+    /// Our MESSAGEs to the phones of a line.
     OutboundText(OutboundText),
     /// A phone's subscription.
     Subscription(Box<Subscription>),
-    /// A word for phones that did not ask for it.
+    /// Our NOTIFYs to phones without a subscription.
     UnsolicitedNotify(UnsolicitedNotify),
 }
 
-/// A phone's request inside a dialog, checked, with the transaction that was opened for it.
+/// A phone's valid request inside a dialog, with its server transaction.
 pub(crate) struct InDialogRequest<'a> {
     pub(crate) request: &'a Request,
     pub(crate) essentials: &'a Essentials,
@@ -138,7 +138,7 @@ impl Leg {
         self.dialog().map(|dialog| dialog.flow)
     }
 
-    /// Whether the one phone says that it takes INFO.
+    /// Whether the Allow header of the one phone lists INFO.
     pub(crate) fn allows_info(&self) -> bool {
         match self {
             Self::InboundInvite(leg) => leg.allows_info(),
@@ -193,7 +193,7 @@ impl Leg {
         }
     }
 
-    /// A request of the leg got no final answer.
+    /// A request of the leg got no final response.
     pub(crate) fn handle_unanswered(
         self,
         transaction: TransactionId,
@@ -233,13 +233,13 @@ impl Leg {
     pub(crate) fn handle_cancel(self, context: &mut LegContext, now: Instant) -> Option<Self> {
         match self {
             Self::InboundInvite(leg) => leg.handle_cancel(context, now),
-            // Section 9.2: no effect on an INVITE that has its final answer.
+            // Section 9.2: no effect after the final response.
             other => Some(other),
         }
     }
 
     pub(crate) fn handle_flow_closed(self, flow: Flow, context: &mut LegContext) -> Option<Self> {
-        // The requests of legs without a dialog are reported one by one, as unanswered.
+        // Legs without a dialog learn of the closed stream by each unanswered request.
         let Some(dialog) = self.dialog().filter(|dialog| dialog.flow == flow) else {
             return Some(self);
         };
@@ -339,7 +339,7 @@ impl Leg {
         Some(self)
     }
 
-    /// True for what counts as a call.
+    /// Whether the leg counts as a call.
     pub(crate) const fn is_call(&self) -> bool {
         !matches!(
             self,

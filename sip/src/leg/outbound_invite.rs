@@ -1,4 +1,4 @@
-//! Our call to the phones of a line: all ring, the first that answers has the call (RFC 3261 sections 13.2 and 16.7).
+//! Our forked INVITE: one branch for each phone of a line, and the first 2xx wins (RFC 3261 sections 13.2 and 16.7).
 
 use std::time::Instant;
 
@@ -16,11 +16,11 @@ use crate::message::{Method, Name, Request};
 use crate::timers::{RING_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
-/// One phone of a placed leg.
+/// The INVITE to one phone.
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) invite: Request,
-    /// What it is asked if it does not accept that (488).
+    /// The INVITE that follows if the phone refuses this one with 488.
     pub(crate) fallback: Option<Box<Request>>,
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
@@ -30,13 +30,13 @@ pub(crate) struct Branch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BranchState {
-    /// No answer at all: a CANCEL would have to wait (section 9.1).
+    /// No response yet: a CANCEL would have to wait (section 9.1).
     Calling,
-    /// A provisional answer is here.
+    /// A provisional response has arrived.
     Proceeding,
-    /// A CANCEL is on its way.
+    /// A CANCEL has been sent.
     Cancelled,
-    /// Refused, or never answered.
+    /// Refused with this status, or without a final response (408).
     Completed(u16),
 }
 
@@ -56,7 +56,7 @@ pub(super) fn branch_of(
         .find(|branch| branch.transaction == transaction)
 }
 
-/// What a status says about a line whose phones all refused: the smaller, the more telling (section 16.7, step 6).
+/// The rank of a status when all phones refused: the lowest is reported (section 16.7, step 6).
 pub(super) const fn rank(status: u16) -> u16 {
     match status {
         600.. => 0,
@@ -77,14 +77,14 @@ pub(crate) struct OutboundInvite {
     has_rung: bool,
 }
 
-/// What is told to every phone.
+/// The parties of the call, which are the same in every branch.
 pub(crate) struct CallParties {
     pub(crate) user: User,
     pub(crate) caller: CallerId,
 }
 
 impl OutboundInvite {
-    /// Sends the INVITEs. `None` if not one could be sent.
+    /// Sends the INVITEs. `None` if none could be sent.
     pub(crate) fn new(
         id: LegId,
         phones: Vec<(RequestTarget, Offer)>,
@@ -153,7 +153,7 @@ impl OutboundInvite {
         }
     }
 
-    /// Makes a phone the other offer, if there is one that it has not refused.
+    /// Sends the fallback INVITE, if the phone has not had it. False otherwise.
     fn try_fallback(
         &mut self,
         refused: TransactionId,
@@ -276,7 +276,7 @@ impl OutboundInvite {
     }
 }
 
-/// The INVITE to one phone.
+/// Builds the INVITE to one phone.
 fn invite(
     phone: &RequestTarget,
     sdp: &[u8],

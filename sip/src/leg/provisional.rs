@@ -1,7 +1,7 @@
-//! Provisional answers that must not get lost (RFC 3262): ours to a phone that requires them, and a phone's to us.
+//! Reliable provisional responses (RFC 3262): ours to a phone that requires them, and a phone's to us.
 //!
-//! We offer it and never require it. PendingRequest carry no SDP, so a PRACK never answers an offer; and of a phone's early answer
-//! only the SDP is kept, in case its 200 has none. Sound before the answer goes nowhere: nobody has picked up.
+//! The extension is offered and never required. Our provisional responses carry no SDP, so a PRACK never answers an offer. The
+//! SDP of a phone's provisional response is kept in case its 200 has none. There is no early media.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::message::{Method, Name, Request, Response, number};
 use crate::timers::{T1, TRANSACTION_TIMEOUT, Timer};
 use crate::transaction::TransactionId;
 
-/// A provisional answer of ours that waits for its PRACK (section 3).
+/// A provisional response of ours, until its PRACK (section 3).
 #[derive(Debug)]
 pub(crate) struct ReliableProvisional {
     response: Response,
-    /// What RAck has to say: our RSeq and the INVITE's CSeq number.
+    /// The expected RAck: our RSeq and the CSeq number of the INVITE.
     rseq: u32,
     number: u32,
     pause: Duration,
@@ -26,7 +26,7 @@ pub(crate) struct ReliableProvisional {
 }
 
 impl ReliableProvisional {
-    /// Sends it, and again until the PRACK is here. `number` is the CSeq number of the INVITE.
+    /// Sends the response, and retransmits it until the PRACK. `number` is the CSeq number of the INVITE.
     pub(crate) fn start(
         mut response: Response,
         number: u32,
@@ -100,19 +100,19 @@ fn read_rack(prack: &Request) -> Option<(u32, u32)> {
     is_invite.then_some((rseq, cseq))
 }
 
-/// What a called phone has said before its answer.
+/// The early dialog of a called phone, and its early answer.
 #[derive(Debug, Default)]
 pub(crate) struct EarlyDialog {
-    /// The dialog of its last reliable answer, and which that was (section 4).
+    /// The dialog of the last reliable response that was acknowledged, and its RSeq (section 4).
     acknowledged: Option<(Dialog, u32)>,
-    /// The greatest CSeq number that we have used towards the phone, beyond the INVITE's.
+    /// The highest CSeq number of our PRACKs.
     sequence: u32,
-    /// Its early answer to our offer.
+    /// The early answer to our offer.
     sdp: Vec<u8>,
 }
 
 impl EarlyDialog {
-    /// Takes a provisional answer; a reliable one is acknowledged, once.
+    /// Handles a provisional response. A reliable one is acknowledged once.
     pub(crate) fn handle_provisional(
         &mut self,
         invite: &Request,
@@ -153,12 +153,12 @@ impl EarlyDialog {
         }
     }
 
-    /// The greatest CSeq number of our PRACKs: the dialog of the 2xx goes on from there.
+    /// The highest CSeq number of our PRACKs: the dialog of the 2xx continues from it.
     pub(crate) const fn sequence(&self) -> u32 {
         self.sequence
     }
 
-    /// The phone's answer: that of the 2xx or, if it has none, the early one.
+    /// The phone's answer: that of the 2xx or, without one, the early answer.
     pub(crate) fn sdp(&self, ok: &Response) -> Vec<u8> {
         if ok.body.is_empty() {
             self.sdp.clone()
@@ -168,7 +168,7 @@ impl EarlyDialog {
     }
 }
 
-/// Sends a PRACK; gives its CSeq number.
+/// Sends a PRACK and gives its CSeq number.
 fn prack(
     dialog: &mut Dialog,
     (rseq, number): (u32, u32),

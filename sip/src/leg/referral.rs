@@ -1,7 +1,7 @@
-//! A phone hands its call over: REFER, and the word of what comes of it (RFC 3515, RFC 3891, RFC 4488).
+//! Call transfer: a phone's REFER, and the NOTIFYs that report its progress (RFC 3515, RFC 3891, RFC 4488).
 //!
-//! The REFER makes a subscription within the call's dialog; its NOTIFYs carry one status line each. Nobody waits for their
-//! answers: several phones never give one. One REFER at a time; who is called, and how, is the engine's.
+//! The REFER creates a subscription within the call's dialog; each NOTIFY carries one status line. Responses to them are not
+//! awaited, because some phones send none. One REFER at a time. The caller of the user agent carries the transfer out.
 
 use std::time::Instant;
 
@@ -13,15 +13,15 @@ use crate::event::{Event, TransferTo};
 use crate::message::{Method, Name, NameAddr, Replaces, Request, Response, phrase};
 use crate::transaction::TransactionId;
 
-/// How long the subscription lasts, in seconds: longer than any phone may ring.
+/// The lifetime of the subscription in seconds: longer than any phone may ring.
 const LIFE: u32 = 240;
 
-/// A REFER that is being followed.
+/// A REFER in progress.
 #[derive(Debug)]
 pub(super) struct Referral {
     /// The REFER, until it is answered.
     open: Option<(TransactionId, Request)>,
-    /// The Event of its NOTIFYs: from the second REFER of a call on with the CSeq number (RFC 3515 section 2.4.6).
+    /// The Event of its NOTIFYs, with the CSeq number from the second REFER of a call on (RFC 3515 section 2.4.6).
     event: String,
     /// The phone wants no NOTIFY (RFC 4488).
     is_silent: bool,
@@ -57,7 +57,7 @@ impl Established {
         context.respond(incoming.transaction, incoming.request, refusal, now);
     }
 
-    /// The engine says how the transfer stands: the first word answers the REFER, a final one ends the subscription.
+    /// Reports the transfer: the first status answers the REFER, a final status ends the subscription.
     pub(super) fn notify_transfer(&mut self, status: u16, context: &mut LegContext, now: Instant) {
         let Some(referral) = &mut self.referral else {
             return;
@@ -107,7 +107,7 @@ impl Established {
             .start(notify, self.dialog.flow, None, now);
     }
 
-    /// A SUBSCRIBE within the call: for the word of a transfer, longer or no more (RFC 3515 section 2.4.4).
+    /// A SUBSCRIBE within the call, which prolongs or ends the subscription of a REFER (RFC 3515 section 2.4.4).
     pub(super) fn resubscribe(
         &mut self,
         incoming: &InDialogRequest<'_>,
@@ -141,7 +141,7 @@ impl Established {
         }
     }
 
-    /// The leg ends: a REFER that nobody answered is answered.
+    /// The leg ends: a REFER without a response gets 487.
     pub(super) fn drop_referral(&mut self, context: &mut LegContext, now: Instant) {
         if let Some((transaction, request)) = self.referral.take().and_then(|each| each.open) {
             context.respond(transaction, &request, 487, now);
@@ -149,7 +149,7 @@ impl Established {
     }
 }
 
-/// Whom a REFER means; or the status that refuses it.
+/// The target of a REFER, or the status that refuses it.
 fn read_refer_to(request: &Request, context: &LegContext) -> Result<TransferTo, u16> {
     let mut values = request.headers.all(&Name::ReferTo);
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -167,7 +167,7 @@ fn read_refer_to(request: &Request, context: &LegContext) -> Result<TransferTo, 
         Some(text) => {
             let replaces = Replaces::parse(text.as_bytes()).ok_or(400_u16)?;
             let dialog = DialogId::of_replaces(replaces);
-            // Without that dialog there is nobody to hand the call to.
+            // Without that dialog there is no target.
             Some(context.dialogs.get(&dialog).copied().ok_or(481_u16)?)
         }
         None => None,
@@ -175,7 +175,7 @@ fn read_refer_to(request: &Request, context: &LegContext) -> Result<TransferTo, 
     Ok(TransferTo { dialled, leg })
 }
 
-/// Linphone leaves the angle brackets out, even around a URI with headers, where RFC 3261 section 20 wants them.
+/// Linphone omits the angle brackets even around a URI with headers, where RFC 3261 section 20 requires them.
 fn bare(value: &[u8]) -> Option<NameAddr> {
     let uri = crate::message::Uri::parse(value)?;
     Some(NameAddr {

@@ -1,5 +1,5 @@
-//! What a phone offers anew in a established leg, or only refreshes: re-INVITE and UPDATE (RFC 3261 section 14.2, RFC 3311,
-//! RFC 4028 section 9).
+//! A phone's new offer or refresh in an established leg: re-INVITE and UPDATE (RFC 3261 section 14.2, RFC 3311, RFC 4028
+//! section 9).
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use crate::message::{Method, Name, Request, Response};
 use crate::timers::T1;
 use crate::transaction::TransactionId;
 
-/// A phone's new offer that the engine has not answered.
+/// A phone's new offer without an answer.
 #[derive(Debug)]
 pub(super) struct Reoffer {
     pub(super) request: Request,
@@ -33,7 +33,7 @@ impl Established {
         let request = incoming.request;
         let has_odd_body = !request.body.is_empty() && !is_sdp(request);
         if self.remote_offer.is_some() {
-            // Section 14.2: a second offer before the answer to the first.
+            // Section 14.2: a second offer before the response to the first.
             let mut response = Response::to(request, 500);
             response.headers.push(Name::RetryAfter, "1");
             context
@@ -92,7 +92,7 @@ impl Established {
             .respond(incoming.transaction, &response, now);
     }
 
-    /// The session timer that the phone asks for, written into our 2xx and set.
+    /// Writes the session timer that the phone asks for into our 2xx, and sets it.
     fn agree(
         &mut self,
         request: &Request,

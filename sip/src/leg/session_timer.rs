@@ -1,7 +1,6 @@
-//! SessionTimer timers (RFC 4028): how a call whose phone died without a word comes to its end.
+//! Session timers (RFC 4028), which end a call whose phone has failed silently.
 //!
-//! We ask no phone for one. What a phone asks for it gets: its own interval, and whoever it names refreshes, the phone
-//! itself unless it names us.
+//! We ask no phone for one. A phone that asks gets its interval and its refresher; without a refresher it is the phone.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use crate::timers::Timer;
 
 /// The shortest interval that a phone may ask for, in seconds (section 5).
 pub(crate) const MIN_SE: u32 = 90;
-/// Longer ones are not worth a timer: a day.
+/// Longer intervals are shortened to a day.
 const MAX_SE: u32 = 86_400;
 
 /// A call with a session timer.
@@ -20,17 +19,17 @@ const MAX_SE: u32 = 86_400;
 pub(crate) struct SessionTimer {
     /// Seconds.
     interval: u32,
-    /// The phone's own shortest, in seconds: told by its 422.
+    /// The shortest interval of the phone, in seconds, from its 422.
     least: u32,
     is_ours_to_refresh: bool,
 }
 
-/// A phone asks for less than [`MIN_SE`]: answered 422.
+/// A phone asks for less than [`MIN_SE`]: refused with 422.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IntervalTooSmall;
 
 impl SessionTimer {
-    /// What a phone's INVITE or UPDATE asks for.
+    /// The session timer that a phone's INVITE or UPDATE asks for.
     pub(crate) fn requested(request: &Request) -> Result<Option<Self>, IntervalTooSmall> {
         let headers = &request.headers;
         let knows =
@@ -48,7 +47,7 @@ impl SessionTimer {
         }))
     }
 
-    /// What a phone's 2xx to our INVITE or UPDATE lays down.
+    /// The session timer in a phone's 2xx to our INVITE or UPDATE.
     pub(crate) fn granted(response: &Response) -> Option<Self> {
         let (interval, refresher) = read(&response.headers)?;
         Some(Self {
@@ -58,7 +57,7 @@ impl SessionTimer {
         })
     }
 
-    /// Says so in our 2xx (section 9: a phone that shall refresh has to be required to).
+    /// Writes it into our 2xx (section 9: `Require: timer` if the phone refreshes).
     pub(crate) fn write_answer(self, response: &mut Response) {
         let (interval, who) = (
             self.interval,
@@ -75,7 +74,7 @@ impl SessionTimer {
         }
     }
 
-    /// Says so in a request of ours that refreshes (section 7.4).
+    /// Writes it into a refreshing request of ours (section 7.4).
     pub(crate) fn write_request(self, request: &mut Request) {
         let (interval, who) = (
             self.interval,
@@ -90,7 +89,7 @@ impl SessionTimer {
         headers.push(Name::MinSe, self.least.to_string());
     }
 
-    /// The same with the interval that a 422 wants. `None` if that is not longer.
+    /// The same with the interval that a 422 requires. `None` if that is not longer.
     pub(crate) fn lengthened(self, refusal: &Response) -> Option<Self> {
         let least = refusal
             .headers
@@ -104,7 +103,7 @@ impl SessionTimer {
         })
     }
 
-    /// Sets the waits, from a refresh or the call's beginning on (section 10).
+    /// Sets the timers, at the beginning of the call or at a refresh (section 10).
     pub(crate) fn arm(session: Option<Self>, id: LegId, context: &mut LegContext, now: Instant) {
         context.timers.clear(id, Timer::SessionRefresh);
         context.timers.clear(id, Timer::SessionEnd);

@@ -1,7 +1,7 @@
-//! A phone's subscription, and what it is told (RFC 6665 section 4.2): lamps, busy keys, presence.
+//! A phone's subscription and its NOTIFYs (RFC 6665 section 4.2): message-waiting lamps, busy lamp fields, presence.
 //!
-//! The SUBSCRIBE is answered when the first state is there. The last state is kept, since a refresh has to be answered
-//! with it. One NOTIFY at a time; a newer state waits for its turn and replaces one that waits already.
+//! The SUBSCRIBE is answered once the first state is known. The latest state is kept, because a refresh requires a NOTIFY with
+//! it. One NOTIFY is sent at a time; a newer state is sent after its response.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use crate::message::{Method, Name, Request, Response};
 use crate::timers::{ANSWER_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
-/// Subscriptions at once: some thirty busy keys on each of thirty desk phones. One more is answered 503.
+/// Subscriptions at once: some thirty busy lamp fields on each of thirty desk phones. One more gets 503.
 pub(crate) const MAX_SUBSCRIPTIONS: usize = 1024;
-/// Shorter subscriptions are refused with 423, in seconds; 0 asks once.
+/// Shorter subscriptions are refused with 423, in seconds; 0 fetches the state once.
 pub(crate) const MIN_EXPIRES: u32 = 60;
-/// Longer ones are shortened to this, in seconds, which is also for who does not say.
+/// Longer subscriptions are shortened to this, in seconds. It is the default too.
 const MAX_EXPIRES: u32 = 3600;
 
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub(crate) struct Subscription {
     expires: u32,
     until: Instant,
     state: Option<Body>,
-    /// The NOTIFY that is on its way.
+    /// The NOTIFY without a response.
     pending_notify: Option<TransactionId>,
-    /// The state has changed since.
+    /// The state has changed since that NOTIFY.
     has_newer_state: bool,
 }
 
-/// How long a subscription shall last, in seconds. `None` for one that is too brief.
+/// The granted lifetime in seconds. `None` if the requested one is too brief.
 pub(crate) fn granted_expires(request: &Request) -> Option<u32> {
     let asked = request.headers.expires().unwrap_or(MAX_EXPIRES);
     (asked == 0 || asked >= MIN_EXPIRES).then_some(asked.min(MAX_EXPIRES))
@@ -73,7 +73,7 @@ impl Subscription {
         }
     }
 
-    /// Whether it is of this package, and of the phone behind this flow.
+    /// Whether it is for this package and from the phone on this flow.
     pub(crate) fn is_of(&self, flow: Flow, package: Package) -> bool {
         let name = self.event.split(|byte| *byte == b';').next();
         let is_named = name.is_some_and(|name| {
@@ -83,7 +83,7 @@ impl Subscription {
         is_named && self.dialog.flow == flow
     }
 
-    /// How it stands now. The first time this answers the SUBSCRIBE.
+    /// Sets the state and sends it. The first time this answers the SUBSCRIBE.
     pub(crate) fn notify(
         mut self: Box<Self>,
         state: Body,
@@ -117,7 +117,7 @@ impl Subscription {
         None
     }
 
-    /// Ends it from our side, with a reason of RFC 6665 section 4.2.2.
+    /// Ends the subscription from our side, with a reason of RFC 6665 section 4.2.2.
     pub(crate) fn end(
         mut self: Box<Self>,
         reason: &str,
@@ -215,7 +215,7 @@ impl Subscription {
             return Some(Leg::Subscription(self));
         }
         self.pending_notify = None;
-        // RFC 6665 section 4.2.2: a refusal ends it, unless it says when to try again.
+        // RFC 6665 section 4.2.2: a refusal without Retry-After ends the subscription.
         let is_lost = status >= 300 && received.response.headers.get(&Name::RetryAfter).is_none();
         if is_lost {
             return self.lost(context);

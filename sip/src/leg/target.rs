@@ -1,8 +1,7 @@
-//! How we write to the phones of a line outside any dialog: the head of an INVITE or a MESSAGE of ours (RFC 3261
-//! section 8.1.1).
+//! Our out-of-dialog requests to the phones of a line (RFC 3261 section 8.1.1): INVITE, MESSAGE, NOTIFY.
 //!
-//! A phone is told a number, and a name if one is known: in From and, for phones that only believe their server, in
-//! P-Asserted-Identity (RFC 3325). Nothing else of the caller is known here.
+//! The caller's number, and a name if one is known, are in From and, for phones that trust their server alone, in
+//! P-Asserted-Identity (RFC 3325).
 
 use super::context::LegContext;
 use crate::account::User;
@@ -12,14 +11,14 @@ use crate::flow::Flow;
 use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
 use crate::registrar::ContactBinding;
 
-/// Where a phone is to be found.
+/// The address of a registered phone.
 pub(crate) struct RequestTarget {
     pub(crate) contact: Uri,
     pub(crate) flow: Flow,
 }
 
 impl RequestTarget {
-    /// Where a registered phone is.
+    /// The target of a binding.
     pub(crate) fn of(binding: &ContactBinding) -> Self {
         Self {
             contact: binding.contact.clone(),
@@ -27,7 +26,7 @@ impl RequestTarget {
         }
     }
 
-    /// A request to this phone of `user`. Every phone gets a Call-ID of its own: to them these are separate matters.
+    /// A request to this phone of `user`. Each phone gets a Call-ID of its own, because to the phones these are separate calls.
     pub(crate) fn request(
         &self,
         method: Method,

@@ -1,7 +1,6 @@
 //! Texts: a phone's MESSAGE to us, and ours to all phones of a line (RFC 3428).
 //!
-//! What a text says, and where it goes on to, is not known here. A phone's text is answered by whoever is told of it; if
-//! nobody does so in time, 480.
+//! The caller of the user agent answers a phone's text; without an answer in time the phone gets 480.
 
 use std::time::{Instant, SystemTime};
 
@@ -17,10 +16,10 @@ use crate::message::{Method, Name, Request};
 use crate::timers::{ANSWER_LIMIT, Timer};
 use crate::transaction::TransactionId;
 
-/// Phones' texts that wait for their answer at once; one more is answered 503.
+/// Phones' texts without a response at once; one more gets 503.
 pub(crate) const MAX_TEXTS: usize = 256;
 
-/// A phone's text that waits for its answer.
+/// A phone's MESSAGE without a response.
 #[derive(Debug)]
 pub(crate) struct InboundText {
     request: Request,
@@ -28,7 +27,7 @@ pub(crate) struct InboundText {
 }
 
 impl InboundText {
-    /// Takes a MESSAGE over, and tells of it.
+    /// Accepts a MESSAGE into a leg and emits its event.
     pub(crate) fn open(
         user: User,
         to: String,
@@ -59,25 +58,25 @@ impl InboundText {
         context.new_legs.push((id, Leg::InboundText(text)));
     }
 
-    /// 202 if it was taken, or a refusal.
+    /// Responds: 202 accepts the text, other statuses refuse it.
     pub(crate) fn answer(self, status: u16, context: &mut LegContext, now: Instant) -> Option<Leg> {
         context.respond(self.transaction, &self.request, status.clamp(200, 699), now);
         None
     }
 }
 
-/// A text of ours on its way to phones.
+/// Our MESSAGEs to the phones of a line.
 #[derive(Debug)]
 pub(crate) struct OutboundText {
     id: LegId,
     open: Vec<TransactionId>,
     is_taken: bool,
-    /// The telling one of the refusals so far.
+    /// The best refusal so far.
     status: Option<u16>,
 }
 
 impl OutboundText {
-    /// Sends it to all phones. `None` if it could be sent to none.
+    /// Sends the text to all phones. `None` if no MESSAGE could be sent.
     pub(crate) fn new(
         id: LegId,
         phones: &[RequestTarget],
@@ -93,7 +92,7 @@ impl OutboundText {
                 .headers
                 .push(Name::ContentType, body.content_type.clone());
             if let Some(sent) = sent {
-                // RFC 3261 section 20.17: when it was written, not when a phone takes it.
+                // RFC 3261 section 20.17: the time of writing, not of delivery.
                 message.headers.push(Name::Date, fmt_http_date(sent));
             }
             message.body.clone_from(&body.bytes);

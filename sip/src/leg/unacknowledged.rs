@@ -1,5 +1,5 @@
-//! A 200 of ours to an INVITE, sent again until its ACK comes (RFC 3261 section 13.3.1.4), over streams too: there the
-//! ACK may be lost by whatever stands between the phone's stream and its user agent.
+//! Our 200 to an INVITE, which is retransmitted until its ACK (RFC 3261 section 13.3.1.4), over streams too: a hop beyond the
+//! stream may lose the ACK. Used by legs and by the built-in phone.
 
 use std::time::{Duration, Instant};
 
@@ -7,19 +7,19 @@ use crate::message::Response;
 use crate::timers::{T2, TRANSACTION_TIMEOUT, Timer, Timers};
 use crate::transaction::{TransactionId, Transactions};
 
-/// A 200 of ours whose ACK has not come.
+/// A 200 of ours without an ACK.
 #[derive(Debug)]
 pub(crate) struct UnacknowledgedOk {
     pub(crate) transaction: TransactionId,
     pub(crate) response: Response,
     pub(crate) number: u32,
-    /// Whether the engine is told of the ACK: for the first 200, and where the ACK brings the phone's answer.
+    /// Whether the ACK gives an event: for the first 200, and where the ACK carries the phone's answer.
     pub(crate) is_awaited: bool,
     pub(crate) pause: Duration,
 }
 
 impl UnacknowledgedOk {
-    /// Sends the 200, and again until the ACK is here.
+    /// Sends the 200 and sets its timers.
     pub(crate) fn start<K: Copy + Ord>(
         self,
         key: K,
@@ -45,7 +45,7 @@ impl UnacknowledgedOk {
         timers.set(key, Timer::OkRetransmission, now + self.pause);
     }
 
-    /// The ACK is here, or will not come.
+    /// Stops the retransmissions: the ACK has arrived, or the call has ended.
     pub(crate) fn stop<K: Copy + Ord>(key: K, timers: &mut Timers<K>) {
         timers.clear(key, Timer::OkRetransmission);
         timers.clear(key, Timer::NoAck);

@@ -1,5 +1,5 @@
-//! What phones are told that have subscribed to nothing: a NOTIFY outside any dialog (RFC 3842 leaves it to the two sides; RFC 6665
-//! does not have it, and many desk phones expect it). A phone that refuses it is told nothing more.
+//! Unsolicited NOTIFY, outside any dialog: RFC 3842 allows it, RFC 6665 does not have it, and many desk phones expect it for the
+//! message-waiting lamp. A phone that refuses one gets no more.
 
 use std::time::Instant;
 
@@ -12,17 +12,17 @@ use crate::flow::Flow;
 use crate::message::{Method, Name};
 use crate::transaction::TransactionId;
 
-/// Such words on their way at once; one more is not sent.
+/// Unsolicited NOTIFYs without a response at once; one more is not sent.
 pub(crate) const MAX_UNSOLICITED: usize = 256;
 
-/// A word on its way to the phones of a line.
+/// NOTIFYs to the phones of a line, until their responses.
 #[derive(Debug)]
 pub(crate) struct UnsolicitedNotify {
     open: Vec<(TransactionId, Flow)>,
 }
 
 impl UnsolicitedNotify {
-    /// Tells these phones of their own line. `None` if none could be told.
+    /// Sends the state of their own line to these phones. `None` if no NOTIFY could be sent.
     pub(crate) fn new(
         id: LegId,
         phones: &[RequestTarget],

@@ -11,7 +11,7 @@ pub(super) fn has_whole_escapes(text: &str) -> bool {
     })
 }
 
-/// Takes the escapes off. Bytes that are no UTF-8 become U+FFFD.
+/// Removes the escapes. Bytes that are no UTF-8 become U+FFFD.
 pub(super) fn unescape(text: &str) -> String {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();

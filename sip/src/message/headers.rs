@@ -132,7 +132,7 @@ impl Headers {
         self.fields.push((name, value));
     }
 
-    /// Takes all fields of a name out and puts one in, at the end.
+    /// Removes all fields of a name and adds one at the end.
     pub fn replace(&mut self, name: Name, value: impl Into<Vec<u8>>) {
         self.fields.retain(|(each, _)| *each != name);
         self.push(name, value);
@@ -214,7 +214,7 @@ impl Headers {
         CSeq::parse(self.get(&Name::CSeq)?)
     }
 
-    /// Expires, in seconds; numbers beyond `u32` are taken for its greatest (RFC 3261 section 20.19).
+    /// Expires, in seconds; larger numbers count as the greatest `u32` (RFC 3261 section 20.19).
     pub fn expires(&self) -> Option<u32> {
         self.get(&Name::Expires).and_then(seconds)
     }
@@ -245,7 +245,7 @@ impl Headers {
     }
 }
 
-/// Delta-seconds that do not fail for being many.
+/// Delta-seconds; too large a number is no error.
 pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
     let text = trim(text);
     let is_digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);

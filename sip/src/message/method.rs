@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::scan::{Scan, number, trim};
 
-/// A request's method. Case-sensitive: `invite` is another method, which nobody knows.
+/// A request's method. Case-sensitive: `invite` is another, unknown method.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     /// RFC 3261 section 17.1.1.3

@@ -1,7 +1,7 @@
 //! SIP messages: read, checked, built, written (RFC 3261 sections 7, 20 and 25).
 //!
-//! [`parse`] reads whatever can be answered; `validate` says whether it obeys the RFC; typed headers are read on
-//! demand from [`Headers`]; `to_bytes` writes. A body is bytes.
+//! [`parse`] reads all that can be answered; `validate` checks it against the RFC; typed headers are read on demand from
+//! [`Headers`]; `to_bytes` writes. A body is bytes.
 
 mod escape;
 mod headers;

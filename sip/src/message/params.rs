@@ -136,7 +136,7 @@ impl Params {
     }
 }
 
-/// A token or a host (RFC 3261 gen-value), read generously: an IPv6 address may lack its brackets (RFC 5118 section 4.5),
+/// A token or a host (RFC 3261 gen-value), read leniently: an IPv6 address may lack its brackets (RFC 5118 section 4.5),
 /// and base64 or a URI may lack its quotes.
 fn is_plain_value(byte: u8) -> bool {
     !is_space(byte)

@@ -1,8 +1,7 @@
 //! From bytes to a message, within limits (RFC 3261 section 7).
 //!
-//! Two kinds of failure are told apart. What is not SIP at all is a [`ParseError`] and deserves silence. What is SIP
-//! but broken comes back as a message that carries its first [`Defect`], so that a request can still be answered;
-//! [`Request::validate`] is where the defect is met. Line ends are CRLF only: reading a bare LF as one would let two
+//! There are two kinds of failure. Bytes that are not SIP give a [`ParseError`] and get no response. A broken SIP message is
+//! returned with its first [`Defect`], so that a request can still be answered; [`Request::validate`] reports the defect. Line ends are CRLF only: reading a bare LF as one would let two
 //! programs disagree about where a header ends.
 
 use super::headers::{Headers, Name};
@@ -11,14 +10,14 @@ use super::scan::{is_space, is_token, number, trim};
 use super::validate::Defect;
 use super::{Message, Request, Response};
 
-/// The greatest message: what fits into one datagram. Nothing a phone says in a call comes near it.
+/// The longest message: the size of a datagram. No message of a phone comes near it.
 pub const MAX_MESSAGE: usize = 65_535;
 /// The greatest number of header fields. Phones send 10 to 25; every field costs an allocation.
 pub const MAX_HEADERS: usize = 128;
 /// The greatest length of one line, unfolded. Long Record-Route or Identity values stay far below it.
 pub const MAX_LINE: usize = 8 * 1024;
 
-/// Why bytes were not taken for a message at all.
+/// Why bytes are no SIP message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -126,7 +125,7 @@ fn read_status_line(line: &[u8]) -> Option<Response> {
     })
 }
 
-/// Takes `METHOD anything SIP/x.y` for a request; whether `anything` is one URI is asked later.
+/// Reads `METHOD anything SIP/x.y` as a request; `validate` checks whether `anything` is a URI.
 fn read_request_line(line: &[u8]) -> Option<Request> {
     let trimmed = trim(line);
     let method_end = trimmed.iter().position(|byte| *byte == b' ')?;
@@ -174,7 +173,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Keeps the first defect: it is the one told to the phone.
+    /// Keeps the first defect, which the response names.
     fn note(&mut self, defect: Defect) {
         self.defect.get_or_insert(defect);
     }

@@ -1,11 +1,9 @@
-//! Which dialog a call shall take the place of: the Replaces header (RFC 3891 section 6.1), also escaped into Refer-To.
-//!
-//! Whether there is such a dialog, and whether the phone may take it over, is not known here.
+//! The Replaces header (RFC 3891 section 6.1), which identifies the dialog that a call replaces; also escaped in Refer-To.
 
 use super::params::Params;
 use super::scan::{Scan, is_space, trim};
 
-/// A Replaces value, seen from who receives it.
+/// A Replaces value, from the side of its receiver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Replaces {
     /// The Call-ID of the dialog.

@@ -1,6 +1,5 @@
 //! A cursor over the bytes of one header value or URI: the few lexical rules of RFC 3261 section 25.1 that the typed
-//! headers share. No index depends on foreign bytes but one into a table of
-//! all of them, so they can't make it panic.
+//! headers share. The only index that depends on input is one into a table of all 256 bytes, so no input causes a panic.
 
 /// A cursor; every method moves it forward or leaves it where it was.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +120,7 @@ pub(crate) const fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// Takes the quotes and the backslash escapes off a quoted string; other text comes back as it is.
+/// Removes the quotes and the backslash escapes of a quoted string; other text is returned unchanged.
 pub(crate) fn unquote(text: &[u8]) -> Vec<u8> {
     let Some(inside) = text
         .strip_prefix(b"\"")
@@ -142,7 +141,7 @@ pub(crate) fn unquote(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// Puts text into a quoted string. Control characters become spaces: nothing may break out of its line.
+/// Writes text as a quoted string. Control characters become spaces, so that the text stays on its line.
 pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len().saturating_add(2));
     quoted.push('"');
@@ -165,7 +164,7 @@ pub(crate) fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Takes white space off both ends.
+/// Removes white space at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let start = text
         .iter()

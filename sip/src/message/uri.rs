@@ -215,8 +215,8 @@ impl Uri {
         self
     }
 
-    /// The same phone behind both: user, host, port and transport agree. Looser than RFC 3261 section 19.1.4, which
-    /// would take a phone for a new one whenever it adds a parameter of its own.
+    /// Whether both are the same phone: user, host, port and transport agree. This is looser than RFC 3261 section 19.1.4, by
+    /// which a phone that adds a parameter would be another one.
     pub fn is_same_contact(&self, other: &Self) -> bool {
         let hosts_agree = match (&self.host, &other.host) {
             (Some(one), Some(two)) => one.is_same(two),

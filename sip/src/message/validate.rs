@@ -1,6 +1,6 @@
-//! Whether a message that could be read also obeys RFC 3261, and what a phone is told if it does not.
+//! Validation of a parsed message against RFC 3261, and the status that refuses a defective one.
 //!
-//! [`Essentials`] is the proof: only `validate` makes it, so whoever holds one need not read a header again.
+//! [`Essentials`] is the proof: only `validate` creates it, so code that has one need not check these headers again.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The Via header: who sent a message, and where its answer goes (RFC 3261 section 20.42, RFC 3581).
+//! The Via header: the sender of a message, and where the response is sent (RFC 3261 section 20.42, RFC 3581).
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -21,11 +21,11 @@ pub struct Via {
     pub params: Params,
 }
 
-/// What begins every branch that is unique by itself (RFC 3261 section 8.1.1.7).
+/// The prefix of branches that are globally unique (RFC 3261 section 8.1.1.7).
 pub(crate) const MAGIC_COOKIE: &str = "z9hG4bK";
 
 impl Via {
-    /// Reads the first value of a Via header, and says how many bytes of `value` it took.
+    /// Reads the first value of a Via header; gives also how many bytes of `value` it takes.
     pub fn parse_first(value: &[u8]) -> Option<(Self, usize)> {
         let mut scan = Scan::new(value);
         scan.skip_space();
@@ -68,7 +68,7 @@ impl Via {
         sent_by
     }
 
-    /// Notes where the message really came from (RFC 3261 section 18.2.1, RFC 3581 section 4).
+    /// Adds the source address of the message (RFC 3261 section 18.2.1, RFC 3581 section 4).
     pub(crate) fn note_source(&mut self, source: SocketAddr) {
         let asks_for_port = self.params.get("rport").is_some();
         if asks_for_port {
@@ -80,7 +80,7 @@ impl Via {
     }
 }
 
-/// Of the usual ones nothing is stored.
+/// The usual protocols need no allocation.
 fn protocol(version: &str, transport: &str) -> Cow<'static, str> {
     match (version, transport) {
         ("2.0", "UDP") => Cow::Borrowed("SIP/2.0/UDP"),

@@ -1,4 +1,4 @@
-//! Our requests, and the phones' answers (RFC 3261 section 17.1).
+//! Client transactions: our requests, and the responses to them (RFC 3261 section 17.1).
 
 use std::time::Instant;
 
@@ -11,19 +11,19 @@ use super::{OpenTransaction, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};
 
-/// What became of a response.
+/// The result of matching a response to the client transactions (section 17.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseMatch<O> {
-    /// For this leg.
+    /// News for the owner of the transaction.
     ForOwner(TransactionId, O),
-    /// A repeat, or an answer nobody waits for.
+    /// A retransmission, or a response to a request without an owner.
     Absorbed,
-    /// It answers no request of ours.
+    /// It matches no request of ours.
     Stray,
 }
 
 impl<O: Copy> Transactions<O> {
-    /// Sends a request and opens its client transaction. `None`, and nothing sent, if the table is full.
+    /// Sends a request and opens its client transaction. If the table is full, nothing is sent and the result is `None`.
     pub(crate) fn start(
         &mut self,
         request: Request,
@@ -50,7 +50,7 @@ impl<O: Copy> Transactions<O> {
         Some(id)
     }
 
-    /// Offers a response to its transaction. Gives the owner if the response is news to it.
+    /// Passes a response to its transaction.
     pub(crate) fn receive(
         &mut self,
         response: &Response,
@@ -72,7 +72,7 @@ impl<O: Copy> Transactions<O> {
         })
     }
 
-    /// The same, if there was a final answer before.
+    /// The same for a completed transaction.
     fn receive_late(&mut self, response: &Response, key: TransactionKey) -> ResponseMatch<O> {
         let Some(kept) = self.finished.get(key) else {
             return ResponseMatch::Stray;

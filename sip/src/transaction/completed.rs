@@ -1,9 +1,9 @@
-//! Transactions that are over, kept for as long as a repeat may still come (RFC 3261 section 17: timers D, I, J and K; RFC
-//! 6026: L and M). What is kept is what a repeat gets, and no machine: a busy hour has many more of these than calls.
+//! Completed transactions, kept for as long as a retransmission may arrive (RFC 3261 section 17: timers D, I, J and K; RFC 6026:
+//! L and M). Only the reaction to a retransmission is kept, not the machine: a busy hour has many more of these than calls.
 //!
-//! All of them together are bounded in bytes. When there is no more room, the oldest one of the source that holds most
-//! leaves: a flood pushes out its own answers and nobody else's. A repeat that comes after that is treated as new: a
-//! REGISTER is challenged again, a request of a call that is over gets 481.
+//! All of them together are bounded in bytes. When there is no more room, the oldest one of the source that holds most is
+//! evicted, so that a flood evicts its own entries. A retransmission that arrives after that is treated as a new request: a
+//! REGISTER is challenged again, a request of an ended call gets 481.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,24 +14,24 @@ use super::request_source::RequestSource;
 use crate::flow::Flow;
 use crate::timers::{TRANSACTION_TIMEOUT, Timer};
 
-/// All that is kept, answers and places: 2,000 registrations a second for some 20 s, so that the first five repeats of
-/// a request (RFC 3261 section 17.1.2.1: after 0.5, 1.5, 3.5, 7.5 and 11.5 s) still find their answer.
+/// The bound in bytes: 2,000 registrations a second for some 20 s, so that the first five retransmissions of a request (RFC 3261
+/// section 17.1.2.1: after 0.5, 1.5, 3.5, 7.5 and 11.5 s) still get the response.
 pub(super) const MAX_BYTES: usize = 32 << 20;
-/// What a place takes beside its bytes, in the map, the shelf, and on the heap. It also bounds their number: 131,072.
-const PLACE: usize = 256;
-/// Pause between two clearings of what is old.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The memory of an entry without its bytes: in the map, in the queue and on the heap. It bounds their number too: 131,072.
+const ENTRY_COST: usize = 256;
+/// Shortest interval between two removals of expired entries.
+const CLEARING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a repeat gets.
+/// The reaction to a retransmission.
 #[derive(Debug)]
 pub(super) enum Retransmission {
-    /// Nothing: it is swallowed.
+    /// It is absorbed.
     Absorb,
-    /// The same bytes: the final answer, or our ACK for a refusal.
+    /// The same bytes are sent again: the final response, or our ACK for a refusal.
     Resend(Box<[u8]>),
-    /// An accepted INVITE: its repeat gets nothing, an ACK under the same branch is the call's business.
+    /// An accepted INVITE: its retransmission is absorbed, an ACK with the same branch is passed to the dialog.
     PassAck,
-    /// Our accepted INVITE: each 2xx is news, since our ACK may be lost, or another phone may answer too.
+    /// Our accepted INVITE: each 2xx is passed to the owner, since our ACK may be lost, or another phone may answer too.
     PassOk,
 }
 
@@ -46,25 +46,25 @@ pub(super) struct Completed<O> {
 impl<O> Completed<O> {
     fn cost(&self) -> usize {
         match &self.on_retransmission {
-            Retransmission::Resend(bytes) => bytes.len().saturating_add(PLACE),
-            Retransmission::Absorb | Retransmission::PassAck | Retransmission::PassOk => PLACE,
+            Retransmission::Resend(bytes) => bytes.len().saturating_add(ENTRY_COST),
+            Retransmission::Absorb | Retransmission::PassAck | Retransmission::PassOk => ENTRY_COST,
         }
     }
 }
 
-/// What one source holds, the oldest first.
+/// The entries of one source, oldest first.
 #[derive(Debug, Default)]
 struct SourceQueue {
     order: VecDeque<(Instant, TransactionKey)>,
     bytes: usize,
 }
 
-/// All transactions that are over.
+/// All completed transactions.
 #[derive(Debug)]
 pub(super) struct CompletedTransactions<O> {
     kept: BTreeMap<TransactionKey, Completed<O>>,
-    shelves: BTreeMap<RequestSource, SourceQueue>,
-    /// The same shelves, the fullest last.
+    by_source: BTreeMap<RequestSource, SourceQueue>,
+    /// The sources by the bytes that they hold.
     by_size: BTreeSet<(usize, RequestSource)>,
     bytes: usize,
     next_clearing: Option<Instant>,
@@ -74,7 +74,7 @@ impl<O> CompletedTransactions<O> {
     pub(super) const fn new() -> Self {
         Self {
             kept: BTreeMap::new(),
-            shelves: BTreeMap::new(),
+            by_source: BTreeMap::new(),
             by_size: BTreeSet::new(),
             bytes: 0,
             next_clearing: None,
@@ -90,14 +90,14 @@ impl<O> CompletedTransactions<O> {
         if cost > MAX_BYTES || self.kept.contains_key(&key) {
             return;
         }
-        while self.bytes > MAX_BYTES.saturating_sub(cost) && self.push_out() {}
+        while self.bytes > MAX_BYTES.saturating_sub(cost) && self.evict() {}
         let until = now + TRANSACTION_TIMEOUT;
         let source = RequestSource::of(kept.flow);
-        let shelf = self.shelves.entry(source).or_default();
-        self.by_size.remove(&(shelf.bytes, source));
-        shelf.order.push_back((until, key));
-        shelf.bytes = shelf.bytes.saturating_add(cost);
-        self.by_size.insert((shelf.bytes, source));
+        let queue = self.by_source.entry(source).or_default();
+        self.by_size.remove(&(queue.bytes, source));
+        queue.order.push_back((until, key));
+        queue.bytes = queue.bytes.saturating_add(cost);
+        self.by_size.insert((queue.bytes, source));
         self.bytes = self.bytes.saturating_add(cost);
         self.kept.insert(key, kept);
         self.next_clearing.get_or_insert(until);
@@ -107,43 +107,43 @@ impl<O> CompletedTransactions<O> {
         Some((self.next_clearing?, Timer::CompletedEnd))
     }
 
-    /// Clears away what no repeat can ask for any more, not more often than every second.
+    /// Removes expired entries, at most once a second.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.next_clearing.is_none_or(|at| at > now) {
             return;
         }
-        for shelf in self.shelves.values_mut() {
-            while shelf.order.front().is_some_and(|(until, _)| *until <= now) {
-                self.bytes = self.bytes.saturating_sub(take_first(shelf, &mut self.kept));
+        for queue in self.by_source.values_mut() {
+            while queue.order.front().is_some_and(|(until, _)| *until <= now) {
+                self.bytes = self.bytes.saturating_sub(take_first(queue, &mut self.kept));
             }
         }
-        self.shelves.retain(|_, shelf| !shelf.order.is_empty());
+        self.by_source.retain(|_, queue| !queue.order.is_empty());
         let sizes = self
-            .shelves
+            .by_source
             .iter()
-            .map(|(source, shelf)| (shelf.bytes, *source));
+            .map(|(source, queue)| (queue.bytes, *source));
         self.by_size = sizes.collect();
         let fronts = self
-            .shelves
+            .by_source
             .values()
-            .filter_map(|shelf| shelf.order.front());
+            .filter_map(|queue| queue.order.front());
         let soonest = fronts.map(|(until, _)| *until).min();
-        self.next_clearing = soonest.map(|until| until.max(now + PAUSE));
+        self.next_clearing = soonest.map(|until| until.max(now + CLEARING_INTERVAL));
     }
 
-    /// Takes the oldest one from the fullest shelf. False if there is none.
-    fn push_out(&mut self) -> bool {
+    /// Evicts the oldest entry of the source that holds most. False if there is none.
+    fn evict(&mut self) -> bool {
         let Some((_, source)) = self.by_size.pop_last() else {
             return false;
         };
-        let Some(shelf) = self.shelves.get_mut(&source) else {
+        let Some(queue) = self.by_source.get_mut(&source) else {
             return false;
         };
-        self.bytes = self.bytes.saturating_sub(take_first(shelf, &mut self.kept));
-        if shelf.order.is_empty() {
-            self.shelves.remove(&source);
+        self.bytes = self.bytes.saturating_sub(take_first(queue, &mut self.kept));
+        if queue.order.is_empty() {
+            self.by_source.remove(&source);
         } else {
-            self.by_size.insert((shelf.bytes, source));
+            self.by_size.insert((queue.bytes, source));
         }
         true
     }
@@ -154,14 +154,14 @@ impl<O> CompletedTransactions<O> {
     }
 }
 
-/// Gives what is freed.
+/// Removes the oldest entry of a source; gives the bytes that are freed.
 fn take_first<O>(
-    shelf: &mut SourceQueue,
+    queue: &mut SourceQueue,
     kept: &mut BTreeMap<TransactionKey, Completed<O>>,
 ) -> usize {
-    let first = shelf.order.pop_front();
+    let first = queue.order.pop_front();
     let gone = first.and_then(|(_, key)| kept.remove(&key));
     let cost = gone.map_or(0, |gone| gone.cost());
-    shelf.bytes = shelf.bytes.saturating_sub(cost);
+    queue.bytes = queue.bytes.saturating_sub(cost);
     cost
 }

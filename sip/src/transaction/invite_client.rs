@@ -1,6 +1,6 @@
 //! Our INVITE to a phone (RFC 3261 section 17.1.1, with the Accepted state of RFC 6026 section 7.2).
 //!
-//! The ACK of a refusal is sent here (section 17.1.1.3); the ACK of a 2xx is the leg's work.
+//! The ACK of a refusal is sent here (section 17.1.1.3); the owner of the transaction sends the ACK of a 2xx.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::timers::{T1, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
-    /// No answer at all yet.
+    /// No response yet.
     Calling { pause: Duration },
-    /// A provisional answer is here.
+    /// A provisional response has arrived.
     Proceeding,
 }
 
@@ -40,8 +40,8 @@ impl InviteClient {
         Next::Stay
     }
 
-    /// Every response is news; says whether the machine goes on. What comes after a final one is not for it: each 2xx is
-    /// news then too, since it may come from another phone, and the ACK of a refusal is given again.
+    /// Handles the responses up to the final one. After that the completed transaction passes each 2xx to the owner, since it may
+    /// come from another phone, and sends the ACK of a refusal again.
     pub(super) fn handle_response(
         &mut self,
         response: &Response,

@@ -1,6 +1,6 @@
 //! A phone's INVITE (RFC 3261 section 17.2.1, with the Accepted state of RFC 6026 section 7.1).
 //!
-//! Repeats of the INVITE and the ACK of a refusal end here. Repeating a 2xx until its ACK comes is the leg's work.
+//! Retransmissions of the INVITE and the ACK of a refusal end here. The owner of the transaction retransmits a 2xx until its ACK.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::timers::{T1, T2, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
-    /// No final answer yet; the last provisional one is given again to a repeat.
+    /// No final response yet; a retransmission gets the last provisional one.
     Proceeding(Option<Vec<u8>>),
-    /// Refused; the refusal is repeated until the ACK.
+    /// Refused; the refusal is retransmitted until the ACK.
     Completed { refusal: Vec<u8>, pause: Duration },
-    /// Accepted by a 2xx, whose ACK the leg waits for.
+    /// Accepted by a 2xx, whose ACK the owner waits for.
     Accepted,
 }
 
@@ -52,7 +52,7 @@ impl InviteServer {
         }
     }
 
-    /// The leg has the ACK for its 2xx.
+    /// The owner has the ACK for its 2xx.
     pub(super) fn confirm(&self) -> Next {
         match self.state {
             State::Accepted => Next::Completed(Retransmission::PassAck),
@@ -88,7 +88,7 @@ impl InviteServer {
                     pause: T1,
                 };
             }
-            // RFC 6026: the leg repeats its 2xx through here.
+            // RFC 6026: the owner retransmits its 2xx through here.
             200..300 if self.is_accepted() => context.send(&bytes),
             _ => {}
         }

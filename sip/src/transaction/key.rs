@@ -1,16 +1,16 @@
-//! Which transaction a message belongs to (RFC 3261 sections 17.1.3 and 17.2.3).
+//! Matching of messages to transactions (RFC 3261 sections 17.1.3 and 17.2.3).
 
 use sha2::{Digest, Sha256};
 
 use crate::message::{Essentials, MAGIC_COOKIE, Method, Request};
 
-/// What tells transactions apart, as the first half of a SHA-256: nobody can make two requests alike that are not, and
-/// many thousand keys take little room.
+/// The identity of a transaction, as the first half of a SHA-256: collisions cannot be constructed, and many thousand keys take
+/// little memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TransactionKey(u128);
 
 impl TransactionKey {
-    /// The transaction that a phone's request opens, repeats or acknowledges.
+    /// The transaction that a phone's request opens, retransmits or acknowledges.
     pub(super) fn of_request(request: &Request, essentials: &Essentials) -> Self {
         match &request.method {
             Method::Ack => Self::theirs(essentials, &Method::Invite),
@@ -18,7 +18,7 @@ impl TransactionKey {
         }
     }
 
-    /// The INVITE that a CANCEL means (section 9.2).
+    /// The INVITE that a CANCEL refers to (section 9.2).
     pub(super) fn of_cancelled(cancel: &Essentials) -> Self {
         Self::theirs(cancel, &Method::Invite)
     }
@@ -46,7 +46,7 @@ impl TransactionKey {
         Self::ours(&branch, &essentials.cseq.method)
     }
 
-    /// The transaction of a request we made. `None` if it has no Via, which no request of ours lacks.
+    /// The transaction of our own request. `None` without a Via, which all our requests have.
     pub(super) fn of_own(request: &Request) -> Option<Self> {
         let branch = request.headers.via()?.branch()?;
         Some(Self::ours(&branch, &request.method))
@@ -69,7 +69,7 @@ impl TransactionKey {
     }
 }
 
-/// RFC 2543 phones have no unique branch: what stays the same from INVITE to ACK takes its place.
+/// RFC 2543 phones have no unique branch: the fields that INVITE and ACK share take its place.
 fn old_style_branch(essentials: &Essentials) -> String {
     let (number, tag, via) = (
         essentials.cseq.number,

@@ -1,4 +1,4 @@
-//! What the four machines have in common: what they may do, and how a step of theirs ends.
+//! What the four state machines have in common: their means, and the result of a step.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use super::non_invite_server::NonInviteServer;
 use crate::flow::Flow;
 use crate::timers::{Timer, Timers};
 
-/// Whether a machine goes on.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Next {
     Stay,
-    /// Nothing is left of it.
+    /// The transaction ends.
     Terminated,
-    /// Only this is left of it.
+    /// The transaction is completed, with this reaction to retransmissions.
     Completed(Retransmission),
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Machine {
     NonInviteServer(NonInviteServer),
 }
 
-/// What a machine may do to the world.
+/// The means of a machine: its flow, its timers, the queue of bytes to send.
 pub(super) struct MachineContext<'a> {
     pub(super) id: TransactionId,
     pub(super) flow: Flow,

@@ -1,8 +1,9 @@
-//! Transactions: one request and its answers, repeats swallowed and losses made good (RFC 3261 section 17, RFC 6026).
+//! Transactions: one request and its responses, with retransmissions (RFC 3261 section 17, RFC 6026).
 //!
-//! This file owns the table of what is open and moves the machines, each of which has a file; `serving` has the requests
-//! of phones, `asking` ours, `kept` what is over. None knows calls. State is only opened for requests that the agent wants
-//! to keep: challenges and refusals of strangers are answered without any (section 8.2.7).
+//! This file owns the table of open transactions and drives their state machines, each of which has a file. `server_side` has
+//! the requests of phones, `client_side` ours, `completed` what remains of ended transactions. Calls are not known here: a
+//! transaction has an owner of any type. A server transaction is opened only for requests that the owner wants to track:
+//! challenges and most refusals are stateless (section 8.2.7).
 
 mod client_side;
 mod completed;
@@ -29,20 +30,20 @@ pub(crate) use client_side::ResponseMatch;
 pub(crate) use invite_client::cancel_for;
 pub(crate) use server_side::Absorbed;
 
-/// How many requests of ours may be open: one for each phone of as many legs as there may be, and as many again within
-/// them. Beyond it nothing more is asked.
+/// Open client transactions: one for each phone of as many legs as there may be, and as many again within them. Beyond it
+/// requests are not sent.
 pub(crate) const MAX_CLIENT: usize = 4096;
-/// How many requests of phones may be open, which is until the answer (or until the ACK, for an INVITE): several in each
-/// leg. Beyond it requests are answered 503 without state.
+/// Open server transactions (until the response, or the ACK for an INVITE): several in each leg. Beyond it requests get 503
+/// without state.
 pub(crate) const MAX_SERVER: usize = 2048;
-/// How many of these may come from one source, so that no phone can shut the others out.
+/// How many of these may come from one source, so that no phone can block the others.
 pub(crate) const MAX_SERVER_PER_SOURCE: usize = 512;
 
-/// One transaction. Never used again.
+/// One transaction. Not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TransactionId(u64);
 
-/// A client transaction that ended without a final answer.
+/// A client transaction that ended without a final response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unanswered<O> {
     pub(crate) transaction: TransactionId,
@@ -66,7 +67,7 @@ impl<O> OpenTransaction<O> {
     }
 }
 
-/// The table of all open transactions, what is kept of the others, and the queue of bytes to send.
+/// The table of open transactions, the completed ones, and the queue of bytes to send.
 ///
 /// The queue is drained after every input; one input adds a message per phone of a line at most, and a timeout one per
 /// open transaction.
@@ -74,9 +75,9 @@ impl<O> OpenTransaction<O> {
 pub(crate) struct Transactions<O> {
     entries: BTreeMap<TransactionId, OpenTransaction<O>>,
     by_key: BTreeMap<TransactionKey, TransactionId>,
-    /// How many of them are requests of ours.
+    /// How many of them are client transactions.
     ours: usize,
-    /// How many each source has sent.
+    /// How many server transactions each source has.
     theirs: BTreeMap<RequestSource, usize>,
     finished: CompletedTransactions<O>,
     timers: Timers<TransactionId>,
@@ -107,7 +108,7 @@ impl<O: Copy> Transactions<O> {
         self.output.pop_front()
     }
 
-    /// The next wait of an open transaction.
+    /// The next timer of an open transaction.
     pub(crate) fn next_retransmission(&self) -> Option<(Instant, Timer)> {
         self.timers.next()
     }
@@ -117,14 +118,14 @@ impl<O: Copy> Transactions<O> {
         timers.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// Says which leg a transaction belongs to.
+    /// Sets the owner of a transaction.
     pub(crate) fn set_owner(&mut self, id: TransactionId, owner: O) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.owner = Some(owner);
         }
     }
 
-    /// The leg that an open transaction belongs to.
+    /// The owner of an open transaction.
     pub(crate) fn owner(&self, id: TransactionId) -> Option<O> {
         self.entries.get(&id).and_then(|entry| entry.owner)
     }
@@ -134,7 +135,7 @@ impl<O: Copy> Transactions<O> {
         self.remove(id);
     }
 
-    /// Handles the waits that have ended; gives the requests that got no final answer.
+    /// Handles the timers that have run out; gives the requests without a final response.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<Unanswered<O>> {
         self.finished.handle_timeout(now);
         let mut unanswered = Vec::new();
@@ -154,7 +155,7 @@ impl<O: Copy> Transactions<O> {
         unanswered
     }
 
-    /// Drops everything on a closed stream; gives the requests that now stay unanswered.
+    /// Removes all transactions of a closed stream; gives our requests without a final response.
     pub(crate) fn handle_flow_closed(&mut self, flow: Flow) -> Vec<Unanswered<O>> {
         let on_flow = self.entries.iter().filter(|(_, entry)| entry.flow == flow);
         let gone: Vec<TransactionId> = on_flow.map(|(id, _)| *id).collect();
@@ -214,7 +215,7 @@ impl<O: Copy> Transactions<O> {
         }
     }
 
-    /// The one place where a machine is moved, and taken out when it is over.
+    /// The one place where a machine takes a step, and is removed when it has ended.
     fn drive(
         &mut self,
         id: TransactionId,

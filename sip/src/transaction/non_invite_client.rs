@@ -9,9 +9,9 @@ use crate::timers::{T1, T2, TRANSACTION_TIMEOUT, Timer};
 
 #[derive(Debug)]
 enum State {
-    /// No answer at all yet.
+    /// No response yet.
     Trying { pause: Duration },
-    /// A provisional answer is here.
+    /// A provisional response has arrived.
     Proceeding,
 }
 
@@ -38,7 +38,7 @@ impl NonInviteClient {
         Next::Stay
     }
 
-    /// Every response is news; says whether the machine goes on.
+    /// Handles the responses up to the final one.
     pub(super) fn handle_response(
         &mut self,
         response: &Response,
@@ -51,7 +51,7 @@ impl NonInviteClient {
         if context.is_reliable() {
             return Next::Terminated;
         }
-        // Repeats of the final answer are swallowed.
+        // Retransmissions of the final response are absorbed.
         Next::Completed(Retransmission::Absorb)
     }
 

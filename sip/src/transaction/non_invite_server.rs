@@ -3,10 +3,10 @@
 use super::completed::Retransmission;
 use super::machine::{MachineContext, Next};
 
-/// A request without a final answer.
+/// A request without a final response.
 #[derive(Debug)]
 pub(super) struct NonInviteServer {
-    /// The last provisional answer, which is given again to a repeat.
+    /// The last provisional response, which a retransmission gets again.
     provisional: Option<Vec<u8>>,
 }
 

@@ -1,7 +1,7 @@
-//! Whom a budget is for: the machine that a request came from, so that no machine can use up what all share.
+//! The source of a request, for limits per source: the host that it came from.
 //!
-//! On loopback all phones have one address, so there each port is a source of its own: whoever is on this machine could
-//! do worse. Over IPv6 a machine owns a whole /64.
+//! On loopback all phones have one address, so there each port is a source of its own; a hostile local program could do worse
+//! than to use many ports. Over IPv6 a host owns a whole /64.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 

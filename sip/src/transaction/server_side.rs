@@ -1,4 +1,4 @@
-//! The requests of phones, and our answers (RFC 3261 section 17.2).
+//! Server transactions: the requests of phones, and our responses (RFC 3261 section 17.2).
 
 use std::time::Instant;
 
@@ -11,17 +11,17 @@ use super::{OpenTransaction, TransactionId, Transactions};
 use crate::flow::Flow;
 use crate::message::{Essentials, Method, Request, Response};
 
-/// What became of a request offered to the table.
+/// Whether a transaction has handled a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Absorbed {
-    /// A repeat, or the ACK of a refusal: dealt with.
+    /// Yes: a retransmission, or the ACK of a refusal.
     Yes,
-    /// It belongs to nothing here.
+    /// No: it matches no transaction.
     No,
 }
 
 impl<O: Copy> Transactions<O> {
-    /// Offers a request to the transaction it may be a repeat of, or to the refusal it may acknowledge.
+    /// Passes a request to the transaction that it retransmits or acknowledges.
     pub(crate) fn absorb(
         &mut self,
         request: &Request,
@@ -37,7 +37,7 @@ impl<O: Copy> Transactions<O> {
         self.drive(id, now, |machine, context| match machine {
             Machine::InviteServer(server) if is_ack => {
                 if server.is_accepted() {
-                    // An old phone that keeps the branch in its ACK for a 200: the call's business.
+                    // Some phones send the ACK for a 2xx with the branch of the INVITE: it is for the dialog.
                     absorbed = Absorbed::No;
                 }
                 server.handle_ack(context)
@@ -49,7 +49,7 @@ impl<O: Copy> Transactions<O> {
         absorbed
     }
 
-    /// The same, if the transaction is over.
+    /// The same for a completed transaction.
     fn absorb_late(&mut self, key: TransactionKey, is_ack: bool) -> Absorbed {
         let Some(kept) = self.finished.get(key) else {
             return Absorbed::No;
@@ -62,7 +62,7 @@ impl<O: Copy> Transactions<O> {
         Absorbed::Yes
     }
 
-    /// Opens a server transaction; answers go over `flow`. `None` if the table is full, or its source has its share.
+    /// Opens a server transaction whose responses use `flow`. `None` if the table is full, or the source has its share.
     pub(crate) fn open(
         &mut self,
         request: &Request,
@@ -81,14 +81,14 @@ impl<O: Copy> Transactions<O> {
         })
     }
 
-    /// The INVITE that a CANCEL means (section 9.2), answered or not.
+    /// The INVITE that a CANCEL refers to (section 9.2), open or completed.
     pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<TransactionId> {
         let key = TransactionKey::of_cancelled(cancel);
         let open = self.by_key.get(&key).copied();
         open.or_else(|| self.finished.get(key).map(|kept| kept.id))
     }
 
-    /// Answers. A provisional answer, the final one, or a 2xx to INVITE again.
+    /// Sends a provisional response, the final one, or a 2xx to INVITE again.
     pub(crate) fn respond(&mut self, id: TransactionId, response: &Response, now: Instant) {
         let bytes = response.to_bytes();
         let status = response.status;
@@ -99,7 +99,7 @@ impl<O: Copy> Transactions<O> {
         });
     }
 
-    /// The ACK for our 2xx to an INVITE is here: nothing more will be answered.
+    /// The ACK for our 2xx to an INVITE has arrived: the transaction is completed.
     pub(crate) fn confirm(&mut self, id: TransactionId, now: Instant) {
         self.drive(id, now, |machine, _| match machine {
             Machine::InviteServer(server) => server.confirm(),

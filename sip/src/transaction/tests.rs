@@ -1,11 +1,11 @@
-//! The table of transactions as a whole: everything ends, and nothing grows beyond its bound.
+//! The table of transactions as a whole: all transactions end, and nothing grows beyond its bound.
 
 use super::*;
 use crate::event::LegId;
 use crate::message::{Essentials, Message, Request, Response, parse};
 use crate::timers::{TRANSACTION_TIMEOUT, some_instant};
 
-/// The table as the agent has it.
+/// The table of the user agent.
 type Table = Transactions<LegId>;
 
 fn flow() -> Flow {
@@ -28,7 +28,7 @@ fn request(method: &str) -> Request {
     }
 }
 
-/// Lets all waits end; gives how often something was sent meanwhile.
+/// Runs all timers; gives how often something was sent meanwhile.
 fn wait(table: &mut Table, now: Instant) -> usize {
     while let Some((at, _)) = table
         .next_timeout()

@@ -1,7 +1,7 @@
-//! Strangers at the door: REGISTER (RFC 3261 section 10.3) and INVITEs that begin a call (sections 8.2 and 13.3.1).
+//! REGISTER (RFC 3261 section 10.3) and INVITEs that begin a call (sections 8.2 and 13.3.1).
 //!
-//! Both must prove a line by digest first; 401 asks for it, since to the phone we are the end of the call and not a
-//! proxy (section 22.2). Users who do not exist are asked just the same.
+//! Both must be authenticated by digest. The challenge is 401, since to the phone this user agent is the end of the call and
+//! not a proxy (section 22.2). Unknown users are challenged like known ones.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::registrar::{MIN_EXPIRES, RegisterEffect, RegisterRefusal, RegisterReq
 use crate::transaction::TransactionId;
 
 impl UserAgent {
-    /// The line that the request proves; otherwise it has been challenged.
+    /// The line that the credentials of a request prove. `None` if the request was challenged instead.
     pub(super) fn authenticate(
         &mut self,
         received: &ReceivedRequest,
@@ -109,7 +109,7 @@ impl UserAgent {
         }
     }
 
-    /// Section 10.3, step 8: a 200 lists every phone of the line, with the time it has left.
+    /// Section 10.3, step 8: a 200 lists every binding of the line, with the seconds until it expires.
     fn register_response(
         &mut self,
         received: &ReceivedRequest,
@@ -179,8 +179,8 @@ impl UserAgent {
         }
     }
 
-    /// The leg that a new call shall take the place of; or the status that refuses it (RFC 3891 section 3). We ring
-    /// phones over dialogs that have no name yet, so only talking legs can be taken.
+    /// The leg that a new call replaces, or the status that refuses it (RFC 3891 section 3). Only established legs can be
+    /// replaced: the early dialogs of our INVITEs are not in the table.
     fn replaced(&self, received: &ReceivedRequest) -> Result<Option<LegId>, u16> {
         let mut values = received.request.headers.all(&Name::Replaces);
         let Some(value) = values.next() else {
@@ -246,8 +246,8 @@ impl UserAgent {
     }
 }
 
-/// What is wrong with an INVITE whoever sends it: hops used up (we pass calls on, as a proxy would, section 16.3), a call
-/// of ours that came back (section 16.3, step 4), a scheme or a body that we can't take.
+/// The status that refuses an INVITE because of its form: no hops left (calls are passed on, as by a proxy, section 16.3), a
+/// loop (section 16.3, step 4), or an unsupported scheme or body.
 fn refusal_for_form(received: &ReceivedRequest) -> Option<u16> {
     if received.essentials.max_forwards == Some(0) {
         return Some(483);
@@ -262,10 +262,10 @@ fn refusal_for_form(received: &ReceivedRequest) -> Option<u16> {
     (!request.body.is_empty() && !is_sdp(request)).then_some(415)
 }
 
-/// True if one of the Vias is ours.
+/// Whether one of the Vias is ours.
 fn has_been_here(headers: &Headers, local: SocketAddr) -> bool {
     headers.all(&Name::Via).any(|mut value| {
-        // A comma and a Via take some bytes each, so this ends.
+        // Each round consumes a Via and a comma, so the loop ends.
         while let Some((via, used)) = Via::parse_first(value) {
             let is_ours = via.host.ip() == Some(local.ip());
             if is_ours && via.port.unwrap_or(DEFAULT_PORT) == local.port() {

@@ -1,8 +1,8 @@
-//! The SIP server that phones see: registrar, user agent server and user agent client in one.
+//! The user agent that phones register to: registrar, UAS and UAC in one (RFC 3261 section 6).
 //!
-//! This file is the outside: commands in, outputs and timers out. What happens to a message is in `receive` (whom it is
-//! for) and `admit` (strangers: REGISTER and new INVITEs), `beside` has texts and subscriptions; what happens to a call is
-//! in the legs. Nothing here routes a call to another line or reads a body.
+//! This file has the interface: commands, outputs, timers. `receive` dispatches messages, `admit` handles REGISTER and new
+//! INVITEs, `out_of_dialog` handles texts and subscriptions; the state of a call is in `leg`. Nothing here routes a call to
+//! another line or reads a body: joining two legs to one call, as a B2BUA does, is the caller's work.
 
 mod admit;
 mod out_of_dialog;
@@ -30,7 +30,7 @@ use crate::transaction::Unanswered;
 pub struct CallLimits {
     /// Calls of all lines together.
     pub calls: usize,
-    /// Calls of one line's phones, so that no line can shut the others out.
+    /// Calls of one line's phones, so that no line can block the others.
     pub calls_per_line: usize,
 }
 
@@ -44,10 +44,10 @@ impl Default for CallLimits {
     }
 }
 
-/// The SIP server that phones see, over bytes and time.
+/// The user agent that phones register to, over bytes and time.
 ///
-/// Drive it as the crate's front page says: one input, then [`poll`](Self::poll) until `None`. A command for a leg that
-/// is gone, or that does not fit its state, does nothing: the phone may always have been faster.
+/// Drive it as the crate's front page says: one input, then [`poll`](Self::poll) until `None`. A command for a leg that has
+/// ended, or that does not fit its state, does nothing: a message of the phone may have come first.
 #[derive(Debug)]
 pub struct UserAgent {
     context: LegContext,
@@ -56,12 +56,12 @@ pub struct UserAgent {
     verifier: Verifier,
     counters: Counters,
     limits: CallLimits,
-    /// Streams to close. Filled by one input with one entry at most.
+    /// Streams to close. One input adds one at most.
     closing: VecDeque<Flow>,
 }
 
 impl UserAgent {
-    /// An agent for these lines. All randomness (tags, branches, nonces) comes from `seed`.
+    /// A user agent for these lines. All randomness (tags, branches, nonces) comes from `seed`.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut random = Random::new(seed);
         let verifier = Verifier::new(config, &mut random);
@@ -113,24 +113,23 @@ impl UserAgent {
         }
     }
 
-    /// Tells a calling phone that the other side rings (180).
+    /// Sends 180 to a calling phone: the called side rings.
     pub fn ring(&mut self, leg: LegId, now: Instant) {
         self.with_leg(leg, |leg, context| leg.ring(context, now));
     }
 
-    /// Accepts a calling phone's INVITE, or a talking phone's new offer (200).
+    /// Accepts a phone's INVITE, or its new offer in an established leg (200).
     pub fn answer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
         self.with_leg(leg, |leg, context| leg.answer(sdp, context, now));
     }
 
-    /// Refuses an INVITE (the leg is gone then), or a new offer (the call goes on as it was). `status` is a final
-    /// refusal: 300 to 699, anything else is moved to the nearest of these.
+    /// Refuses an INVITE (which ends the leg), or a new offer (the call continues unchanged). `status` is clamped to 300 to
+    /// 699.
     pub fn refuse(&mut self, leg: LegId, status: u16, now: Instant) {
         self.with_leg(leg, |leg, context| leg.refuse(status, context, now));
     }
 
-    /// Refuses a calling phone's INVITE with a reason phrase for the person who reads the display (RFC 3261 section
-    /// 7.2), instead of the usual one. One line of text.
+    /// Refuses an INVITE with a reason phrase of one line, which many phones display (RFC 3261 section 7.2).
     pub fn refuse_with_reason(
         &mut self,
         leg: LegId,
@@ -143,16 +142,16 @@ impl UserAgent {
         });
     }
 
-    /// Ends a leg by whatever fits its state: CANCEL (at once or after the first provisional answer), BYE (at once or
-    /// after the ACK), 480. The leg is gone for the caller: no event follows.
+    /// Ends a leg as its state requires: CANCEL (at once or after the first provisional response), BYE (at once or after the
+    /// ACK), or 480. No event of the leg follows.
     pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {
         self.with_leg(leg, |leg, context| leg.hang_up(reason, context, now));
     }
 
-    /// Rings all phones registered to the line with one offer. As [`invite_each`](Self::invite_each).
+    /// Sends an INVITE with one offer to all phones registered to the line. See [`invite_each`](Self::invite_each).
     ///
     /// # Errors
-    /// [`RequestError`] if nobody could be rung.
+    /// [`RequestError`] if no INVITE could be sent.
     pub fn invite(
         &mut self,
         user: &User,
@@ -167,11 +166,11 @@ impl UserAgent {
         self.invite_each(user, caller, |_| Some(offer.clone()), now)
     }
 
-    /// Rings all phones registered to the line, each with an offer of its own; a phone for which there is none is left
-    /// alone. The first 2xx wins, the others are cancelled.
+    /// Sends an INVITE to all phones registered to the line, each with an offer of its own; phones without an offer get none.
+    /// The first 2xx is taken, the other INVITEs are cancelled.
     ///
     /// # Errors
-    /// [`RequestError`] if nobody could be rung.
+    /// [`RequestError`] if no INVITE could be sent.
     pub fn invite_each(
         &mut self,
         user: &User,
@@ -204,12 +203,12 @@ impl UserAgent {
         Ok(id)
     }
 
-    /// The flow of a leg that has one phone: calling us, or talking.
+    /// The flow of a leg with one phone: an inbound INVITE, or an established leg.
     pub fn flow(&self, leg: LegId) -> Option<Flow> {
         self.legs.get(&leg).and_then(Leg::flow)
     }
 
-    /// Whether the one phone of a leg says in Allow that it takes INFO, and so hears of key presses by [`Self::send_digit`].
+    /// Whether the Allow header of the leg's one phone lists INFO, so that [`Self::send_digit`] reaches it.
     pub fn allows_info(&self, leg: LegId) -> bool {
         self.legs.get(&leg).is_some_and(Leg::allows_info)
     }
@@ -222,27 +221,27 @@ impl UserAgent {
             .map(|binding| binding.flow)
     }
 
-    /// Makes a talking phone an offer (re-INVITE). `OfferAnswered` or `OfferRefused` follows; one that meets an offer of the
-    /// phone is made again by itself, one that still waits is replaced by a newer one.
+    /// Makes an offer in an established leg (re-INVITE). `OfferAnswered` or `OfferRefused` follows. On glare (491) the offer is
+    /// retried automatically; a newer offer replaces one that is not sent yet.
     pub fn offer(&mut self, leg: LegId, sdp: Vec<u8>, now: Instant) {
         self.with_leg(leg, |leg, context| leg.offer(sdp, context, now));
     }
 
-    /// Tells a talking phone of a key press on the other side, by SIP INFO: for phones that agreed on no RFC 4733. One
-    /// that has said it takes no INFO is told nothing.
+    /// Sends a key press of the remote party by SIP INFO, for phones that did not negotiate RFC 4733. Nothing is sent to a phone
+    /// whose Allow header lacks INFO.
     pub fn send_digit(&mut self, leg: LegId, digit: Digit, now: Instant) {
         self.with_leg(leg, |leg, context| leg.send_digit(digit, context, now));
     }
 
-    /// Says how a transfer stands that the phone has asked for (RFC 3515), by a status: 100 takes it on, 180 says that
-    /// the other phone rings, a final one ends it. A first word of 300 or more refuses the REFER itself.
+    /// Reports a transfer that the phone asked for (RFC 3515), by a status: 100 accepts the REFER, 180 means that the target
+    /// rings, a final status ends the transfer. If the first status is 300 or more, it refuses the REFER itself.
     pub fn notify_transfer(&mut self, leg: LegId, status: u16, now: Instant) {
         self.with_leg(leg, |leg, context| {
             leg.notify_transfer(status, context, now)
         });
     }
 
-    /// Where the phones of a line are to be targets.
+    /// The phones of a line, as targets of requests.
     fn targets(&self, user: &User, now: Instant) -> Result<Vec<RequestTarget>, RequestError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
@@ -295,7 +294,7 @@ impl UserAgent {
         self.counters
     }
 
-    /// The one place where a leg is moved, and taken out when it is gone.
+    /// The one place where a leg changes its state and is removed when it ends.
     fn with_leg(&mut self, id: LegId, step: impl FnOnce(Leg, &mut LegContext) -> Option<Leg>) {
         let Some(leg) = self.legs.remove(&id) else {
             return;

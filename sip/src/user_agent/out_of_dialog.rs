@@ -1,7 +1,7 @@
-//! What phones and lines have to do with each other beside calls: texts (RFC 3428) and subscriptions (RFC 6665).
+//! Out-of-dialog requests other than INVITE: texts (MESSAGE, RFC 3428) and subscriptions (SUBSCRIBE and NOTIFY, RFC 6665).
 //!
-//! Who may send or watch is settled by digest, as for a call. What is said, to whom it goes on, and what there is to be
-//! seen is the caller's.
+//! Digest authenticates them as it does calls. The caller of the user agent reads and writes the bodies and decides where a
+//! text goes.
 
 use std::time::{Instant, SystemTime};
 
@@ -21,11 +21,11 @@ use crate::leg::unsolicited::{MAX_UNSOLICITED, UnsolicitedNotify};
 use crate::message::{Name, Scheme};
 
 impl UserAgent {
-    /// Sends a text to all phones of a line, with the moment at which it was written if that is known; whoever gives one sees to it that
-    /// it is before the year 9999. `TextAccepted` or `TextRefused` follows.
+    /// Sends a text to all phones of a line, with the time at which it was written if that is known; that time must be before the
+    /// year 9999. `TextAccepted` or `TextRefused` follows.
     ///
     /// # Errors
-    /// [`RequestError`] if it could be sent to nobody.
+    /// [`RequestError`] if no MESSAGE could be sent.
     pub fn send_text(
         &mut self,
         user: &User,
@@ -53,7 +53,7 @@ impl UserAgent {
         Ok(TextId(id))
     }
 
-    /// Answers a phone's text: 202 if it was taken, or a refusal.
+    /// Responds to a phone's text: 202 accepts it, other statuses refuse it.
     pub fn answer_text(&mut self, text: TextId, status: u16, now: Instant) {
         self.with_leg(text.0, |leg, context| match leg {
             Leg::InboundText(text) => text.answer(status, context, now),
@@ -61,29 +61,29 @@ impl UserAgent {
         });
     }
 
-    /// Tells a watching phone how it stands: once after `Subscribed`, and whenever that changes.
+    /// Sends the state to a subscribed phone: once after `Subscribed`, and at each change.
     pub fn notify(&mut self, subscription: SubscriptionId, state: Body, now: Instant) {
         self.with_subscription(subscription, |watch, context| {
             watch.notify(state, context, now)
         });
     }
 
-    /// Refuses a subscription that was just asked for. It is gone for the caller: no event follows.
+    /// Refuses a new subscription. No event follows.
     pub fn refuse_subscription(&mut self, subscription: SubscriptionId, status: u16, now: Instant) {
         self.with_subscription(subscription, |watch, context| {
             watch.refuse(status, context, now)
         });
     }
 
-    /// Ends a subscription from our side: there is nothing more to see. No event follows.
+    /// Ends a subscription from our side: the resource is gone. No event follows.
     pub fn end_subscription(&mut self, subscription: SubscriptionId, now: Instant) {
         self.with_subscription(subscription, |watch, context| {
             watch.end("noresource", context, now)
         });
     }
 
-    /// Tells phones of a line how it stands that have not subscribed to that: those that want to hear it, as `policy` says, and
-    /// have not refused it before (405, 481, 489 or 501).
+    /// Sends the state to phones of a line that have not subscribed to it: those that `policy` selects, without those that have
+    /// refused an unsolicited NOTIFY before (405, 481, 489 or 501).
     pub fn notify_unsolicited(
         &mut self,
         user: &User,
@@ -122,7 +122,7 @@ impl UserAgent {
         });
     }
 
-    /// A MESSAGE outside any call.
+    /// A MESSAGE outside any dialog.
     pub(super) fn receive_message(&mut self, received: &ReceivedRequest, now: Instant) {
         let Some((user, to)) = self.addressed(received, now) else {
             return;
@@ -179,7 +179,7 @@ impl UserAgent {
         });
     }
 
-    /// The line that the request proves, and whom it is about; otherwise it was answered.
+    /// The line that the credentials prove, and the user part of the Request-URI. `None` if the request was answered instead.
     fn addressed(&mut self, received: &ReceivedRequest, now: Instant) -> Option<(User, String)> {
         if received.essentials.max_forwards == Some(0) {
             self.reply(received, 483);
@@ -198,7 +198,7 @@ impl UserAgent {
     }
 }
 
-/// The package of an Event header that we know.
+/// The package in the Event header, if it is supported.
 fn package(received: &ReceivedRequest) -> Option<Package> {
     let event = received.request.headers.text(&Name::Event)?;
     let name = event.split(';').next()?.trim();

@@ -1,6 +1,6 @@
-//! Whom a message is for: a transaction, a leg, the registrar, or nobody (RFC 3261 sections 8.2, 12.2.2 and 18).
+//! Dispatch of received messages to a transaction, a leg or the registrar (RFC 3261 sections 8.2, 12.2.2 and 18).
 //!
-//! Whatever needs no memory is answered without any (section 8.2.7): refusals for form, challenges, OPTIONS, CANCEL.
+//! Refusals for form, challenges, OPTIONS and CANCEL are answered without state (section 8.2.7).
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -19,14 +19,14 @@ use crate::transaction::{Absorbed, ResponseMatch, TransactionId};
 /// The port of a Via without one (section 18.2.2).
 pub(super) const DEFAULT_PORT: u16 = 5060;
 
-/// A phone's request of good form.
+/// A phone's valid request.
 pub(super) struct ReceivedRequest {
     pub(super) request: Request,
     pub(super) uri: Uri,
     pub(super) essentials: Essentials,
-    /// Where it came from, and where our own requests to this phone go.
+    /// Where it came from, and where our requests to this phone are sent.
     pub(super) flow: Flow,
-    /// Where answers go.
+    /// Where responses are sent.
     pub(super) reply: Flow,
 }
 
@@ -43,7 +43,7 @@ impl UserAgent {
         }
     }
 
-    /// Silence for what can't be answered. A stream that carries such things is out of step for good.
+    /// Drops what can't be answered. A stream with such bytes has lost its framing, so it is closed.
     fn drop_malformed(&mut self, flow: Flow) {
         self.counters.malformed += 1;
         if flow.transport.is_reliable() {
@@ -104,7 +104,7 @@ impl UserAgent {
         }
     }
 
-    /// Section 8.2.2.3: an extension that we do not know may not be required.
+    /// Section 8.2.2.3: refuses a request that requires an unsupported extension.
     fn refuse_extension(&mut self, received: &ReceivedRequest) -> bool {
         let is_known = |tag: &str| {
             SUPPORTED
@@ -132,7 +132,7 @@ impl UserAgent {
                     leg.handle_ack(&received.request, &received.essentials, context, now)
                 });
             }
-            // The ACK of a refusal that was given without state, or of a call that is over.
+            // The ACK of a stateless refusal, or of a call that has ended.
             None => self.counters.stray += 1,
         }
     }
@@ -173,7 +173,7 @@ impl UserAgent {
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.reply(&received, 481)
             }
-            // Nobody calls by remote control here.
+            // A REFER outside a dialog asks us to place a call, which is not supported.
             Method::Refer => self.reply(&received, 403),
             Method::Other(_) => self.reply(&received, 501),
             _ => self.reply(&received, 405),
@@ -205,7 +205,7 @@ impl UserAgent {
         }
     }
 
-    /// Opens a server transaction. Without room for what the request asks for, or for the transaction, the phone gets 503.
+    /// Opens a server transaction. If `has_room` is false or the table is full, the phone gets 503.
     pub(super) fn open(
         &mut self,
         received: &ReceivedRequest,
@@ -230,12 +230,12 @@ impl UserAgent {
         opened
     }
 
-    /// Answers without keeping state.
+    /// Responds without state.
     pub(super) fn reply(&mut self, received: &ReceivedRequest, status: u16) {
         self.reply_with(&received.request, received.reply, status, |_| {});
     }
 
-    /// The same, with something of its own in the answer. Repeats get the same To tag (section 8.2.7).
+    /// The same with additions to the response. Retransmissions get the same To tag (section 8.2.7).
     pub(super) fn reply_with(
         &mut self,
         request: &Request,
@@ -260,8 +260,8 @@ impl UserAgent {
     }
 }
 
-/// Where the answer goes (section 18.2.2, RFC 3581): back over the stream; over UDP to where the request came from, at
-/// the port of the Via unless `rport` asks for the true one. `maddr` is not obeyed: it would send our answers anywhere.
+/// Where the response is sent (section 18.2.2, RFC 3581): over the same stream; over UDP to the source address, at the port of
+/// the Via unless `rport` asks for the source port. `maddr` is ignored, because it could direct responses to any address.
 fn reply_flow(via: Option<&Via>, flow: Flow) -> Flow {
     match via {
         Some(via) if flow.transport == Transport::Udp && !via.params.has("rport") => {
