@@ -1,4 +1,4 @@
-//! Two phones whose line is the other one: calls without an agent between them.
+//! Two phones, each of which is the other's line: calls without a user agent between them.
 
 use crate::message::{Name, Response};
 use crate::timers::some_instant;
@@ -59,14 +59,14 @@ impl Pair {
         }
     }
 
-    /// Moves time to the next alarm of either phone.
+    /// Advances time to the next timeout of either phone.
     fn wait(&mut self) {
-        let alarm = [self.a.next_timeout(), self.b.next_timeout()]
+        let timeout = [self.a.next_timeout(), self.b.next_timeout()]
             .into_iter()
             .flatten()
             .min()
             .unwrap();
-        self.now = alarm.0;
+        self.now = timeout.0;
         self.a.handle_timeout(self.now);
         self.b.handle_timeout(self.now);
         self.settle();

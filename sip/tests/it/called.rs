@@ -81,7 +81,7 @@ fn a_line_without_phones_can_not_be_called() {
 fn a_phone_whose_time_is_over_is_not_called() {
     let (mut world, bob) = (World::new(), phone("bob", 40002));
     bob.register(&mut world);
-    // The alarm is due, but nobody has handled it yet.
+    // The timer has run out, but is not handled yet.
     let late = world.now + Duration::from_secs(301);
     let placed = world
         .agent
@@ -137,7 +137,7 @@ fn all_phones_ring_one_wins_and_the_others_are_told_why() {
             .unwrap()
             .contains("Call completed elsewhere")
     );
-    // The third has not said anything yet: its CANCEL has to wait.
+    // The third has sent no response yet: its CANCEL has to wait.
     assert_eq!(world.methods(phones[2].flow), Vec::<String>::new());
     phones[2].answer(&mut world, &invites[2], 180);
     assert_eq!(world.methods(phones[2].flow), ["CANCEL"]);

@@ -225,7 +225,7 @@ fn a_call_without_an_offer_gets_ours_and_answers_in_the_ack() {
 }
 
 #[test]
-fn nobody_rings_for_ever() {
+fn no_call_rings_for_ever() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let (_, leg) = alice.dial(&mut world, "5550199", OFFER);
     world.advance(Duration::from_secs(181));

@@ -44,7 +44,7 @@ impl Refreshing {
         proved.to_bytes()
     }
 
-    /// What the agent says to these bytes.
+    /// The user agent's response to these bytes.
     fn say(&self, world: &mut World, bytes: &[u8]) -> Vec<u8> {
         world.agent.handle_packet(self.phone.flow, bytes, world.now);
         let outputs = std::iter::from_fn(|| world.agent.poll());
@@ -56,7 +56,7 @@ impl Refreshing {
     }
 }
 
-/// Which phone said what, and what it was answered.
+/// A phone's request, and the response to it.
 type Said = (usize, Vec<u8>, Vec<u8>);
 
 fn status(bytes: &[u8]) -> u16 {
@@ -80,7 +80,7 @@ fn two_thousand_registrations_a_second_go_on_and_their_repeats_get_the_same_byte
     } else {
         4
     };
-    // What is said again later: when, who, the request and the answer it had.
+    // The requests to retransmit later: when, which phone, the request and the response it had.
     let mut repeats: BTreeMap<Duration, Vec<Said>> = BTreeMap::new();
     let start = world.now;
     let mut repeated = 0;
@@ -130,7 +130,7 @@ fn a_flood_from_one_machine_takes_no_answer_from_another() {
         }
     }
     assert!(quiet.say(&mut world, &mine) == answer, "it was pushed out");
-    // The flood has pushed its own answers out: what it says again is old news.
+    // The flood has evicted its own responses: its retransmissions count as new.
     assert_eq!(status(&hostile.say(&mut world, &theirs)), 401);
     let fresh = quiet.next(&mut world);
     assert_eq!(status(&quiet.say(&mut world, &fresh)), 200);

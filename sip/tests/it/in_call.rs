@@ -154,7 +154,7 @@ fn keys_are_told_by_info_in_both_directions() {
         "Signal=5\r\nDuration=250\r\n",
     );
     assert_eq!(alice.ask(&mut world, &key).status, 200);
-    // Once, however often the phone says it.
+    // Once, however often the phone sends it.
     assert_eq!(alice.ask(&mut world, &key).status, 200);
     let digit = Digit::new(5, 250).unwrap();
     assert_eq!(world.event(), Event::Digit { leg, digit });

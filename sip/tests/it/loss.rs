@@ -143,7 +143,7 @@ impl Lossy {
         self.ask(bye);
     }
 
-    /// Everything has been said: nobody waits for anything any more.
+    /// Nothing is left to send, and no timer but those of registrations is set.
     fn assert_quiet(&mut self, seed: u64) {
         self.run(700, |_| false);
         assert!(!self.is_up, "seed {seed}: the phone believes in a call");
@@ -162,7 +162,7 @@ impl Lossy {
 }
 
 #[test]
-fn a_call_of_a_phone_survives_loss_whoever_hangs_up() {
+fn a_call_of_a_phone_survives_loss_and_ends_from_either_side() {
     for seed in 0..60 {
         let mut lossy = Lossy::new("alice", seed);
         let leg = lossy.dial();
@@ -217,7 +217,7 @@ fn a_refused_call_of_a_phone_survives_loss() {
 }
 
 #[test]
-fn a_call_to_a_phone_survives_loss_whoever_hangs_up() {
+fn a_call_to_a_phone_survives_loss_and_ends_from_either_side() {
     for seed in 0..60 {
         let mut lossy = Lossy::new("bob", seed);
         let now = lossy.world.now;

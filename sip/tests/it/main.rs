@@ -1,4 +1,4 @@
-//! The agent against scripted phones, in simulated time: no socket, no sleep.
+//! The user agent against scripted phones, in simulated time: no socket, no sleep.
 
 #![expect(
     clippy::unwrap_used,

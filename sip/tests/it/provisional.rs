@@ -1,4 +1,4 @@
-//! Provisional answers that must not get lost (RFC 3262), and what a phone says before its answer.
+//! Reliable provisional responses (RFC 3262), and the early answers of phones.
 
 use std::time::Duration;
 

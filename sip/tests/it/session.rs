@@ -1,4 +1,4 @@
-//! Session timers (RFC 4028): asked for by a phone, kept by whoever has to, and what happens when nobody does.
+//! Session timers (RFC 4028): requested by a phone, refreshed by the refresher, and the end of a session without a refresh.
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ fn a_phones_text_is_told_once_and_answered() {
 }
 
 #[test]
-fn a_text_that_nobody_answers_is_answered_480() {
+fn a_text_without_an_answer_gets_480() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let message = message(&mut world, &alice);
     let challenge = alice.ask(&mut world, &message);
@@ -115,10 +115,10 @@ fn send(world: &mut World) -> TextId {
 #[test]
 fn a_text_of_ours_goes_to_all_phones_and_one_that_takes_it_is_enough() {
     let (mut world, bob, desk) = (World::new(), phone("bob", 40002), phone("bob", 40003));
-    let nobody = world
+    let unreachable = world
         .agent
         .send_text(&user("bob"), &caller(), (&written(), None), world.now);
-    assert_eq!(nobody, Err(RequestError::NoPhone));
+    assert_eq!(unreachable, Err(RequestError::NoPhone));
     bob.register(&mut world);
     desk.register(&mut world);
     let text = send(&mut world);

@@ -19,7 +19,7 @@ fn say(world: &mut World, leg: LegId, status: u16) {
     world.drain();
 }
 
-/// What the phone was told: state and status line of each NOTIFY.
+/// The NOTIFYs that the phone got: state and status line of each.
 fn told(world: &mut World, phone: &Phone) -> Vec<(String, String)> {
     let requests = world.requests(phone.flow).into_iter();
     requests
@@ -67,7 +67,7 @@ fn a_blind_transfer_is_asked_about_and_its_course_told() {
             "SIP/2.0 200 OK\r\n".to_owned()
         )
     );
-    // Nothing follows the last word, and the call is still there.
+    // Nothing follows the final NOTIFY, and the call is still up.
     say(&mut world, leg, 200);
     assert_eq!(world.inbox(alice.flow), []);
     let bye = call.request(&alice, &mut world, Method::Bye);

@@ -23,7 +23,7 @@ fn subscribe(world: &mut World, phone: &Phone, event: &str, expires: &str) -> Re
     phone.prove(world, &request, &challenge, 1)
 }
 
-/// Subscribes, and hears the first word.
+/// Subscribes and receives the first state.
 fn subscribed(
     world: &mut World,
     phone: &Phone,
@@ -80,7 +80,7 @@ fn a_phone_is_told_at_once_and_at_every_change() {
     assert_eq!((ok.status, ok.headers.expires()), (200, Some(600)));
     assert_eq!(standing(&notify), "active;expires=600");
     assert_eq!(notify.headers.text(&Name::Event), Some("message-summary"));
-    // A change meanwhile waits for the answer, and only the last one is told.
+    // A change meanwhile waits for the response, and only the last one is sent.
     tell(&mut world, subscription, "1");
     tell(&mut world, subscription, "2");
     assert_eq!(world.inbox(alice.flow), []);
@@ -238,7 +238,7 @@ fn unknown_packages_are_refused_with_the_known_ones() {
 }
 
 #[test]
-fn a_subscription_that_nobody_answers_ends() {
+fn a_subscription_without_an_answer_ends() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let request = subscribe(&mut world, &alice, "dialog", "600");
     alice.send(&mut world, &request);

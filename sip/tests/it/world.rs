@@ -1,4 +1,4 @@
-//! One agent, and phones that say exactly what a test tells them to.
+//! One user agent, and phones that send exactly what a test makes them send.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, alarm by alarm.
+    /// Advances time, timeout by timeout.
     pub(crate) fn advance(&mut self, by: Duration) {
         let end = self.now + by;
         while let Some((at, timer)) = self.agent.next_timeout().filter(|(at, _)| *at <= end) {
@@ -303,7 +303,7 @@ impl Phone {
         world.events();
     }
 
-    /// Dials up to the point where the agent has said 100 and told of the call.
+    /// Dials up to the point where the user agent has sent 100 and given the event.
     pub(crate) fn dial(&self, world: &mut World, number: &str, sdp: &[u8]) -> (Call, LegId) {
         let mut invite = self.request(world, Method::Invite, &format!("sip:{number}@127.0.0.1"));
         if !sdp.is_empty() {
