@@ -331,7 +331,7 @@ impl std::fmt::Debug for Event {
 /// Totals since the user agent was created. They never decrease.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Counters {
+pub struct SipCounters {
     /// Datagrams and frames that were dropped without a response: not SIP, or too broken for one.
     pub malformed: u64,
     /// Requests that were refused because of their form (400, 505 and the like).

@@ -74,7 +74,7 @@ mod user_agent;
 
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use event::{
-    Body, CallerId, Counters, Event, HangUp, LegId, Offer, Output, Package, RequestError,
+    Body, CallerId, Event, HangUp, LegId, Offer, Output, Package, RequestError, SipCounters,
     SubscriptionId, TextId, TransferTo, UnsolicitedPolicy,
 };
 pub use flow::{Flow, Transport};

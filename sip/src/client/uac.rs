@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Call, PhoneClient, PhoneEvent, Purpose};
 use crate::dialog::{Dialog, RequestHead, via};
-use crate::digest::{Challenge, answer};
+use crate::digest::{DigestChallenge, answer};
 use crate::leg::unacknowledged::UnacknowledgedOk;
 use crate::message::{CSeq, Essentials, Method, Name, Request, Response, Uri};
 use crate::timers::{TRANSACTION_TIMEOUT, Timer};
@@ -277,7 +277,7 @@ impl PhoneClient {
         let challenge = response
             .headers
             .all(&Name::WwwAuthenticate)
-            .find_map(Challenge::parse)?;
+            .find_map(DigestChallenge::parse)?;
         let mut request = request.clone();
         let cseq = CSeq {
             number: request.headers.cseq()?.number + 1,

@@ -7,7 +7,7 @@ use crate::message::{Method, Params, Scan};
 
 /// A `WWW-Authenticate` or `Proxy-Authenticate` value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub struct DigestChallenge {
     /// The realm, for the choice of a password.
     pub realm: String,
     /// The nonce.
@@ -22,7 +22,7 @@ pub struct Challenge {
     pub stale: bool,
 }
 
-impl Challenge {
+impl DigestChallenge {
     /// Reads a header value. `None` if it is no Digest challenge or asks for an unknown algorithm.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let params = read_digest(value)?;
@@ -63,7 +63,7 @@ pub(super) fn read_digest(value: &[u8]) -> Option<Params> {
 
 /// The value of the `Authorization` header that answers `challenge`; `nc` counts the uses of this nonce from 1.
 pub fn answer(
-    challenge: &Challenge,
+    challenge: &DigestChallenge,
     user: &str,
     password: &Password,
     method: &Method,

@@ -8,7 +8,7 @@ mod nonce;
 mod throttle;
 mod verifier;
 
-pub use client::{Challenge, answer};
+pub use client::{DigestChallenge, answer};
 pub use hash::{Algorithm, ha1};
 
 pub(crate) use verifier::{DigestVerdict, Verifier};

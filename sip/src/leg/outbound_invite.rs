@@ -78,7 +78,7 @@ pub(crate) struct OutboundInvite {
 }
 
 /// The parties of the call, which are the same in every branch.
-pub(crate) struct CallParties {
+pub(crate) struct InviteParties {
     pub(crate) user: User,
     pub(crate) caller: CallerId,
 }
@@ -88,7 +88,7 @@ impl OutboundInvite {
     pub(crate) fn new(
         id: LegId,
         phones: Vec<(RequestTarget, Offer)>,
-        call: &CallParties,
+        call: &InviteParties,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
@@ -280,7 +280,7 @@ impl OutboundInvite {
 fn invite(
     phone: &RequestTarget,
     sdp: &[u8],
-    call: &CallParties,
+    call: &InviteParties,
     context: &mut LegContext,
 ) -> Request {
     let mut request = phone.request(Method::Invite, &call.user, &call.caller, context);

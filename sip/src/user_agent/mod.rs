@@ -13,12 +13,12 @@ use std::time::Instant;
 
 use crate::account::{Config, User};
 use crate::digest::Verifier;
-use crate::event::{CallerId, Counters, Event, HangUp, LegId, Offer, Output, RequestError};
+use crate::event::{CallerId, SipCounters, Event, HangUp, LegId, Offer, Output, RequestError};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::context::LegContext;
 use crate::leg::digit::Digit;
-use crate::leg::outbound_invite::{CallParties, OutboundInvite};
+use crate::leg::outbound_invite::{InviteParties, OutboundInvite};
 use crate::leg::target::RequestTarget;
 use crate::random::Random;
 use crate::registrar::Registrar;
@@ -54,7 +54,7 @@ pub struct UserAgent {
     legs: BTreeMap<LegId, Leg>,
     registrar: Registrar,
     verifier: Verifier,
-    counters: Counters,
+    counters: SipCounters,
     limits: CallLimits,
     /// Streams to close. One input adds one at most.
     closing: VecDeque<Flow>,
@@ -70,7 +70,7 @@ impl UserAgent {
             legs: BTreeMap::new(),
             registrar: Registrar::default(),
             verifier,
-            counters: Counters::default(),
+            counters: SipCounters::default(),
             limits: CallLimits::default(),
             closing: VecDeque::new(),
         }
@@ -193,7 +193,7 @@ impl UserAgent {
             return Err(RequestError::NoPhone);
         }
         let id = self.context.new_leg();
-        let parties = CallParties {
+        let parties = InviteParties {
             user: user.clone(),
             caller,
         };
@@ -290,7 +290,7 @@ impl UserAgent {
     }
 
     /// What was counted so far.
-    pub const fn counters(&self) -> Counters {
+    pub const fn counters(&self) -> SipCounters {
         self.counters
     }
 

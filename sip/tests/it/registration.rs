@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_sip::digest::{Algorithm, Challenge};
+use ringfence_sip::digest::{Algorithm, DigestChallenge};
 use ringfence_sip::message::{Method, Name};
 use ringfence_sip::{Algorithms, Event};
 
@@ -118,7 +118,7 @@ fn a_wrong_password_and_a_missing_user_hear_the_same() {
             .map(|(name, _)| name.as_str().to_owned())
             .collect();
         let value = refused.headers.get(&Name::WwwAuthenticate).unwrap();
-        let stale = Challenge::parse(value).unwrap().stale;
+        let stale = DigestChallenge::parse(value).unwrap().stale;
         answers.push((
             refused.status,
             refused.reason.clone(),
@@ -143,7 +143,7 @@ fn a_nonce_may_be_used_again_with_a_higher_count_only() {
         assert_eq!(response.status, status, "count {count}");
         if status == 401 {
             let value = response.headers.get(&Name::WwwAuthenticate).unwrap();
-            assert!(Challenge::parse(value).unwrap().stale);
+            assert!(DigestChallenge::parse(value).unwrap().stale);
         }
     }
 }
@@ -157,7 +157,7 @@ fn an_old_nonce_is_stale_and_not_wrong() {
     let proved = alice.prove(&mut world, &register, &challenge, 1);
     let again = alice.ask(&mut world, &proved);
     assert!(
-        Challenge::parse(again.headers.get(&Name::WwwAuthenticate).unwrap())
+        DigestChallenge::parse(again.headers.get(&Name::WwwAuthenticate).unwrap())
             .unwrap()
             .stale
     );
@@ -211,7 +211,7 @@ fn sha_256_works_where_it_is_offered() {
     let offered: Vec<Algorithm> = challenge
         .headers
         .all(&Name::WwwAuthenticate)
-        .map(|value| Challenge::parse(value).unwrap().algorithm)
+        .map(|value| DigestChallenge::parse(value).unwrap().algorithm)
         .collect();
     assert_eq!(offered, [Algorithm::Sha256, Algorithm::Md5]);
     let proved = alice.prove(&mut world, &register, &challenge, 1);

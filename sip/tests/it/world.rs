@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ringfence_sip::digest::{Challenge, answer};
+use ringfence_sip::digest::{DigestChallenge, answer};
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 use ringfence_sip::{
     Account, Algorithms, CallerId, Config, Event, Flow, LegId, Output, Password, Transport, User,
@@ -258,7 +258,7 @@ impl Phone {
             .headers
             .get(&Name::WwwAuthenticate)
             .expect("a challenge");
-        let challenge = Challenge::parse(value).unwrap();
+        let challenge = DigestChallenge::parse(value).unwrap();
         let mut request = request.clone();
         let password = Password::new(self.password.clone());
         let uri = request.uri.clone();

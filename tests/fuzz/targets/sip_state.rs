@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_sip::digest::{Challenge, answer};
+use ringfence_sip::digest::{DigestChallenge, answer};
 use ringfence_sip::message::{Message, Method, Name, Request, Response, Uri, parse};
 use ringfence_sip::{
     Account, Algorithms, Body, CallerId, Config, Digit, Event, Flow, HangUp, LegId, Output,
@@ -172,7 +172,7 @@ impl Town {
 
     fn prove(&self, request: &mut Request, answered: &Response) {
         let value = answered.headers.get(&Name::WwwAuthenticate);
-        let Some(challenge) = value.and_then(Challenge::parse) else {
+        let Some(challenge) = value.and_then(DigestChallenge::parse) else {
             return;
         };
         let (password, uri) = (Password::new("secret"), request.uri.clone());

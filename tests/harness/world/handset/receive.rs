@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ringfence_sip::{
-    digest::{Challenge, answer},
+    digest::{DigestChallenge, answer},
     message::{CSeq, Message, Method, Name, Request, Response, Uri, parse},
 };
 
@@ -216,7 +216,7 @@ impl Handset {
         let challenge = response
             .headers
             .get(&Name::WwwAuthenticate)
-            .and_then(Challenge::parse);
+            .and_then(DigestChallenge::parse);
         let Some(challenge) = challenge else { return };
         let cnonce = self.token();
         let credentials = answer(
