@@ -122,7 +122,7 @@ fn cancel(branch: &mut Branch, reason: HangUp, context: &mut LegContext, now: In
     if reason == HangUp::AnsweredElsewhere {
         cancel.headers.push(
             Name::Reason,
-            "SIP;cause=200;text=\"InviteParties completed elsewhere\"",
+            "SIP;cause=200;text=\"Call completed elsewhere\"",
         );
     }
     branch.state = BranchState::Cancelled;
