@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::account::{Config, User};
 use crate::digest::Verifier;
-use crate::event::{CallerId, SipCounters, Event, HangUp, LegId, Offer, Output, RequestError};
+use crate::event::{CallerId, Event, HangUp, LegId, Offer, Output, RequestError, SipCounters};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::context::LegContext;
