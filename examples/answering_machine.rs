@@ -13,11 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringfence::clock;
-use ringfence::config::Config;
-use ringfence::node::Node;
 use ringfence::softphone::tape::{Tape, TapeRecorder};
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
-use ringfence::state::keystore::Keystore;
+use ringfence::{Config, Keystore, Node};
 use tokio::time::{Instant, sleep_until};
 
 /// How long it rings before the machine answers.

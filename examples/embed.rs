@@ -10,11 +10,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use ringfence::config::Config;
-use ringfence::node::Node;
-use ringfence::run::event::Event;
-use ringfence::state::keystore::Keystore;
-use ringfence::state::secret::Secret;
+use ringfence::{Config, Event, Keystore, Node, Secret};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -33,7 +29,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     loop {
         tokio::select! {
             event = events.recv() => match event? {
-                Event::Step { call, step, .. } => println!("call {call}: {step:?}"),
+                Event::Step { call, parties, step, .. } => match parties.peer {
+                    Some(peer) => println!("call {call}, line {}, with {peer}: {step:?}", parties.line),
+                    None => println!("call {call}, line {}: {step:?}", parties.line),
+                },
                 Event::Figures { call, figures } => println!("call {call}: {} packets lost", figures.to_phone.lost),
             },
             _ = tokio::signal::ctrl_c() => break,

@@ -12,11 +12,9 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use ringfence::config::Config;
-use ringfence::node::Node;
 use ringfence::softphone::tape::Tape;
 use ringfence::softphone::{PhoneEvent, RATE, Softphone};
-use ringfence::state::keystore::Keystore;
+use ringfence::{Config, Keystore, Node};
 
 /// How often the end of the file is checked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);

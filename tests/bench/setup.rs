@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence::net::relay::{ENVELOPE, EventKey, Incoming, Letter, Relays};
+use ringfence::net::relay::{EventSigningKey, OutgoingEvent, Relays};
+use ringfence_book::nostr_event::ENVELOPE_BYTES;
+use ringfence_engine::Sealed;
 use ringfence_tests::deployment::Deployment;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
@@ -30,7 +32,7 @@ struct Post {
     runtime: Runtime,
     sender: Relays,
     _listener: Relays,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: mpsc::Receiver<Sealed>,
 }
 
 /// Measures, and prints the results.
@@ -100,11 +102,11 @@ impl Post {
     }
 
     fn deliver(&mut self) -> Duration {
-        let letter = Letter {
-            key: EventKey::generate(),
+        let letter = OutgoingEvent {
+            key: EventSigningKey::generate(),
             work_nonce: 0,
             bucket: 1,
-            bytes: vec![7; ENVELOPE],
+            bytes: vec![7; ENVELOPE_BYTES],
             is_note: false,
         };
         let start = Instant::now();

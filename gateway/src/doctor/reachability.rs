@@ -26,7 +26,7 @@ use super::finding::{Finding, Severity};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{BookClient, BookError};
-use crate::net::relay::{Letter, Relays};
+use crate::net::relay::{OutgoingEvent, Relays};
 use crate::net::tls;
 use crate::run::assemble::turn_servers;
 use crate::run::pow_worker;
@@ -150,7 +150,11 @@ async fn proof_of_work(bits: u8) -> Option<Stamp> {
 }
 
 /// A ring from a key to itself, and its sealed bytes.
-fn ring_to_self(identity: &Identity, bucket: u16, proof: Stamp) -> Option<(Letter, Vec<u8>)> {
+fn ring_to_self(
+    identity: &Identity,
+    bucket: u16,
+    proof: Stamp,
+) -> Option<(OutgoingEvent, Vec<u8>)> {
     let number = Number::new(0);
     let outside = Outside {
         bucket,
@@ -170,7 +174,7 @@ fn ring_to_self(identity: &Identity, bucket: u16, proof: Stamp) -> Option<(Lette
     let now = UnixTime::from_seconds(clock::unix_seconds());
     let sealed = OutgoingRing::seal(caller, &callee, &[], &outside, now, &mut rand::rng());
     let bytes = sealed.ok()?.1.as_bytes().to_vec();
-    let event = Letter {
+    let event = OutgoingEvent {
         work_nonce: proof.nonce,
         key: proof.into(),
         bucket,

@@ -22,8 +22,8 @@ pub async fn follow_book(
     logins: Option<&CredentialPool>,
 ) {
     while fresh.changed().await.is_ok() {
-        let Freshness { snapshot, fault } = fresh.borrow_and_update().clone();
-        match (fault, snapshot) {
+        let Freshness { snapshot, error } = fresh.borrow_and_update().clone();
+        match (error, snapshot) {
             (Some(BookError::Lie(lie)), _) => renewals.writer().keep(&(*lie).into()),
             (Some(error @ BookError::KeyChanged), _) => {
                 tracing::error!("{error}. To do: {}", error.remedy())

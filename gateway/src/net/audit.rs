@@ -1,5 +1,5 @@
-//! What is opened towards the world, noted where it is opened: names that are looked up, TURN servers that are dialled, requests to
-//! the phone book. For whoever has to prove what an engine does not do. Without somebody who watches, nothing is noted.
+//! Records which connections an engine opens: names that are looked up, TURN servers that are dialled, requests to the phone book. The
+//! doctor uses it to prove what a call does not do. By default nothing is recorded.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,51 +7,51 @@ use std::time::Instant;
 
 use crate::clock;
 
-/// Notes that are kept. A call makes two or three.
-const MOST_NOTES: usize = 4_096;
+/// Entries that are kept. A call makes two or three.
+const MOST_ENTRIES: usize = 4_096;
 
-/// One thing that was opened.
+/// One connection that was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditEntry {
-    /// A name server was asked for this name.
+    /// This name was looked up.
     Name(String),
     /// A TURN server at this address was dialled.
     Turn(SocketAddr),
-    /// The phone book was asked for something.
+    /// A request was sent to the phone book.
     Book,
 }
 
-/// Somebody who watches, or nobody.
+/// A shared record; the default one records nothing.
 #[derive(Clone, Debug, Default)]
-pub struct ConnectionAudit(Option<Arc<Notes>>);
+pub struct ConnectionAudit(Option<Arc<Entries>>);
 
-type Notes = Mutex<Vec<(Instant, AuditEntry)>>;
+type Entries = Mutex<Vec<(Instant, AuditEntry)>>;
 
 impl ConnectionAudit {
-    /// Begins to watch.
+    /// Begins to record.
     #[must_use]
     pub fn begin() -> Self {
         Self(Some(Arc::default()))
     }
 
-    /// Notes what is about to be opened.
+    /// Records what is about to be opened.
     pub(crate) fn note(&self, opened: impl FnOnce() -> AuditEntry) {
-        if let Some(notes) = &self.0 {
-            let mut notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-            if notes.len() < MOST_NOTES {
-                notes.push((clock::now(), opened()));
+        if let Some(recorded) = &self.0 {
+            let mut entries = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+            if entries.len() < MOST_ENTRIES {
+                entries.push((clock::now(), opened()));
             }
         }
     }
 
-    /// What was opened from `start` on.
+    /// The entries from `start` on.
     #[must_use]
     pub fn since(&self, start: Instant) -> Vec<AuditEntry> {
-        let Some(notes) = &self.0 else {
+        let Some(recorded) = &self.0 else {
             return Vec::new();
         };
-        let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let later = notes.iter().filter(|(at, _)| *at >= start);
+        let entries = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = entries.iter().filter(|(at, _)| *at >= start);
         later.map(|(_, opened)| opened.clone()).collect()
     }
 }
@@ -61,16 +61,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_came_later_is_told_and_nothing_to_nobody() {
-        let (watch, nobody) = (ConnectionAudit::begin(), ConnectionAudit::default());
-        for watch in [&watch, &nobody] {
-            watch.note(|| AuditEntry::Name("early".to_owned()));
+    fn only_later_entries_are_returned_and_by_default_none() {
+        let (audit, unused) = (ConnectionAudit::begin(), ConnectionAudit::default());
+        for audit in [&audit, &unused] {
+            audit.note(|| AuditEntry::Name("early".to_owned()));
         }
         let start = clock::now();
-        for watch in [&watch, &nobody] {
-            watch.note(|| AuditEntry::Book);
+        for audit in [&audit, &unused] {
+            audit.note(|| AuditEntry::Book);
         }
-        assert_eq!(watch.since(start), [AuditEntry::Book]);
-        assert!(nobody.since(start).is_empty());
+        assert_eq!(audit.since(start), [AuditEntry::Book]);
+        assert!(unused.since(start).is_empty());
     }
 }

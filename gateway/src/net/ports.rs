@@ -1,5 +1,5 @@
-//! Whether the places where phones shall register are free, and which address this machine has in their network. Sockets are opened
-//! and closed at once; nothing is sent.
+//! Checks whether the ports at which phones will register are free, and finds the address of this machine in the local network. Sockets
+//! are opened and closed at once; nothing is sent.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -7,19 +7,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use super::phone::ListenError;
 use crate::config::SipListen;
 
-/// An address for documentation (RFC 5737) that no network has: the system answers with the way it would take.
+/// An address for documentation (RFC 5737), which no network has. Connecting a UDP socket to it selects the default route.
 const FAR_AWAY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
-/// The first of these places that cannot be listened at.
+/// The first of these addresses and ports that cannot be bound.
 #[must_use]
 pub fn taken(sip: &SipListen) -> Option<ListenError> {
     sip.addresses.iter().find_map(|ip| {
-        let places = [
+        let ports = [
             ("udp", sip.udp_port),
             ("tcp", sip.tcp_port),
             ("tls", sip.tls_port),
         ];
-        places.into_iter().find_map(|(transport, port)| {
+        ports.into_iter().find_map(|(transport, port)| {
             let addr = SocketAddr::new(*ip, port);
             let error = listen(transport, addr).err()?;
             Some(ListenError {
@@ -33,7 +33,7 @@ pub fn taken(sip: &SipListen) -> Option<ListenError> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a place for phones, on the address that was named, closed at once"
+    reason = "a port for phones, on a configured address, closed at once"
 )]
 fn listen(transport: &str, addr: SocketAddr) -> io::Result<()> {
     match transport {
@@ -63,8 +63,8 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
-    fn a_place_that_somebody_has_is_named() {
+    #[expect(clippy::disallowed_methods, reason = "the socket of another program")]
+    fn a_port_that_is_taken_is_named() {
         let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = other.local_addr().unwrap();
         let mut sip = Config::with_state(Path::new("/tmp/x")).sip;

@@ -1,7 +1,7 @@
-//! TLS settings shared by the TURN socket and the phone-book client.
+//! TLS settings of the TURN socket and the phone-book client.
 //!
-//! Roots are the Mozilla set compiled in, plus one file of certificates of the user's own (a community box with its own CA).
-//! Certificates are always verified; there is no switch that turns this off.
+//! Trusted roots are the compiled-in Mozilla set, plus one file of the user's own (a community box with its own CA). Certificates are
+//! always verified; no setting turns this off.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,10 +31,10 @@ pub enum TlsFileError {
     },
 }
 
-/// Makes one cipher library the process's choice, so that libraries which ask for "the default" agree. Calling it again is harmless.
-pub fn settle_provider() {
-    // An error only says that a choice was made before; that choice stands.
-    drop(aws_lc_rs::default_provider().install_default());
+/// Installs the process-wide cipher provider for libraries that use the default one. Calling it again is harmless.
+pub fn install_provider() {
+    // An error only says that a provider is installed already.
+    aws_lc_rs::default_provider().install_default().ok();
 }
 
 /// Reads the certificates of a PEM file.

@@ -12,7 +12,7 @@ use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config as EngineConfig, Line};
+use ringfence_engine::{Config as EngineConfig, Line, Sealed};
 use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::book::BookSnapshot;
 use crate::net::phone::Listen;
 use crate::net::phone::certificate::{self, CertificateError};
-use crate::net::relay::{Incoming, RelayListError, Relays};
+use crate::net::relay::{RelayListError, Relays};
 use crate::net::tls::{self, TlsFileError};
 use crate::run::parts::{GatewayParts, SettingsChange};
 use crate::state::keystore::LineFile;
@@ -194,7 +194,7 @@ async fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
-) -> Result<(Relays, mpsc::Receiver<Incoming>), RelayListError> {
+) -> Result<(Relays, mpsc::Receiver<Sealed>), RelayListError> {
     let urls = relay_urls(config, network);
     Relays::connect(urls, network.bucket_bits, buckets).await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ringfence_engine::{CallLabel, Step};
+use ringfence_engine::{CallLabel, CallParties, Step};
 use ringfence_media::MediaStats;
 
 /// Something that happened in a call.
@@ -12,6 +12,8 @@ pub enum Event {
     Step {
         /// Which call.
         call: CallLabel,
+        /// Who calls whom: the line, the other number, the direction. `Debug` prints neither number.
+        parties: CallParties,
         /// What happened.
         step: Step,
         /// When.

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::sealed::proof_of_work::Stamp;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, Post, PostId, Sealed};
@@ -32,7 +31,7 @@ use super::parts::GatewayParts;
 use super::pow_worker;
 use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
-use crate::net::relay::{Incoming, Relays};
+use crate::net::relay::Relays;
 use crate::state::keystore::Evidence;
 use crate::state::writer::{RunningWriter, SavedContacts, StateChange, StateWriter};
 use crate::stats::quality_history::QualityHistories;
@@ -66,7 +65,7 @@ pub(super) struct EventLoop {
     pub(super) engine: Engine,
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
-    pub(super) envelopes: mpsc::Receiver<Incoming>,
+    pub(super) envelopes: mpsc::Receiver<Sealed>,
     pub(super) media: MediaTaskContext,
     /// `None` once it was asked to release its allocation.
     pub(super) pool: Option<AllocationPool>,
@@ -154,7 +153,7 @@ impl EventLoop {
                 Some(incoming) = self.envelopes.recv() => {
                     // The engine judges a ring by its age, and the wall clock of a machine that slept has jumped.
                     self.engine.handle_wall(wall(), clock::now());
-                    self.engine.handle_envelope(&sealed(incoming), clock::now());
+                    self.engine.handle_envelope(&incoming, clock::now());
                 }
                 Some(event) = self.media_events.recv() => self.handle_media(event),
                 Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
@@ -245,9 +244,18 @@ impl EventLoop {
                 Output::FalseRecord(record) => {
                     self.write(StateChange::Evidence(Evidence::Record(Box::new(record))));
                 }
-                Output::Step { call, step, .. } => {
+                Output::Step {
+                    call,
+                    parties,
+                    step,
+                } => {
                     let at = clock::now();
-                    self.notify(Event::Step { call, step, at });
+                    self.notify(Event::Step {
+                        call,
+                        parties,
+                        step,
+                        at,
+                    });
                 }
             }
         }
@@ -305,16 +313,6 @@ impl EventLoop {
         if ends {
             self.media_tasks.remove(&call);
         }
-    }
-}
-
-fn sealed(incoming: Incoming) -> Sealed {
-    Sealed {
-        bucket: incoming.bucket,
-        event_key: EventKey(incoming.event_key),
-        nonce: incoming.work_nonce,
-        bytes: incoming.bytes,
-        note_made: incoming.note_made.map(UnixTime::from_seconds),
     }
 }
 

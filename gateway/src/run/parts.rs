@@ -6,11 +6,11 @@ use ringfence_book::BookKey;
 use ringfence_engine::line::saved_state::Ledger;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config, Line};
+use ringfence_engine::{Config, Line, Sealed};
 use tokio::sync::mpsc;
 
 use crate::net::phone::Listen;
-use crate::net::relay::{Incoming, Relays};
+use crate::net::relay::Relays;
 use crate::state::writer::StateWriter;
 use crate::turn::servers::TurnServers;
 
@@ -28,7 +28,7 @@ pub struct GatewayParts {
     /// The downloaded book.
     pub directory: Directory,
     /// The relays, connecting, and the envelopes that they deliver.
-    pub relays: (Relays, mpsc::Receiver<Incoming>),
+    pub relays: (Relays, mpsc::Receiver<Sealed>),
     /// The TURN servers.
     pub turn: TurnServers,
     /// The contacts at the start.
@@ -47,7 +47,7 @@ pub struct SettingsChange {
     /// How long a caller waits for an answer.
     pub no_answer: Duration,
     /// The new relays, connecting, and the envelopes that they deliver.
-    pub relays: Option<(Relays, mpsc::Receiver<Incoming>)>,
+    pub relays: Option<(Relays, mpsc::Receiver<Sealed>)>,
     /// The new TURN servers.
     pub turn: Option<TurnServers>,
 }

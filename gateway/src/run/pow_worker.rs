@@ -1,39 +1,39 @@
-//! Stamps are minted ahead of calls, on a thread of their own, so that a caller never waits
-//! for proof of work (see `ringfence_engine::sealed::proof_of_work`).
+//! Proofs of work are done ahead of calls, on a thread of their own, so that no call waits for one (see
+//! `ringfence_engine::sealed::proof_of_work`).
 
-use ringfence_engine::sealed::envelope::EventKey as StampKey;
+use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::sealed::proof_of_work::{Mint, Stamp};
 use ringfence_engine::time::UnixTime;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::net::relay::EventKey;
+use crate::net::relay::EventSigningKey;
 
-/// Tries between two looks at whether anybody still wants the stamp: about a millisecond.
+/// Tries between two checks whether the receiver still exists: about a millisecond.
 const TRIES: u32 = 10_000;
 
-/// Mints `count` stamps, one after the other, and hands each over as it is done.
+/// Does `count` proofs, one after the other, and delivers each when it is done.
 pub(crate) fn order(count: usize, bits: u8, deliver: mpsc::Sender<Stamp>) {
     tokio::task::spawn_blocking(move || {
         for _ in 0..count {
-            let Some(stamp) = mint(bits, &deliver) else {
+            let Some(proof) = prove(bits, &deliver) else {
                 return;
             };
-            if deliver.blocking_send(stamp).is_err() {
+            if deliver.blocking_send(proof).is_err() {
                 return;
             }
         }
     });
 }
 
-/// One stamp, or `None` when nobody waits for it any more.
-fn mint(bits: u8, deliver: &mpsc::Sender<Stamp>) -> Option<Stamp> {
-    let key = EventKey::generate();
+/// One proof, or `None` when the receiver is gone.
+fn prove(bits: u8, deliver: &mpsc::Sender<Stamp>) -> Option<Stamp> {
+    let key = EventSigningKey::generate();
     let wall = UnixTime::from_seconds(clock::unix_seconds());
-    let mut work = Mint::new(StampKey(key.public()), key.into_secret(), bits, wall);
+    let mut work = Mint::new(EventKey(key.public()), key.into_secret(), bits, wall);
     while !deliver.is_closed() {
-        if let Some(stamp) = work.mint_some(TRIES) {
-            return Some(stamp);
+        if let Some(proof) = work.mint_some(TRIES) {
+            return Some(proof);
         }
     }
     None

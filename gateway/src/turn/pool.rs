@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
+use ringfence_book::backoff::Backoff;
 use ringfence_media::LocalEndpoint;
 use ringfence_media::far::{FarConfig, FarEvent, FarLeg, FarLegError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -132,7 +133,7 @@ async fn keep(
     requests: &mut mpsc::Receiver<AllocationRequest>,
     ready: &watch::Sender<bool>,
 ) -> Option<()> {
-    let mut failures = 0;
+    let mut backoff = Backoff::new(timing.first_pause, timing.longest_pause, 2);
     loop {
         let departure = match meanwhile(requests, servers.dial()).await? {
             Some((turn, config)) => {
@@ -149,15 +150,13 @@ async fn keep(
                 Duration::from_millis(rand::rng().random_range(timing.replaced_after.clone()))
             }
             Departure::Failed(error) => {
-                tracing::debug!(%error, failures, "no allocation is ready");
-                let doubled = timing.first_pause.saturating_mul(1 << failures.min(16));
-                doubled.min(timing.longest_pause)
+                tracing::debug!(%error, "no allocation is ready");
+                backoff.next_delay()
             }
         };
-        failures = match departure {
-            Departure::Failed(_) => failures + 1,
-            Departure::Taken | Departure::Old => 0,
-        };
+        if !matches!(departure, Departure::Failed(_)) {
+            backoff.reset();
+        }
         meanwhile(requests, sleep(pause)).await?;
     }
 }

@@ -53,7 +53,7 @@ async fn a_start_while_everything_is_away_is_told_in_a_log_that_names_nobody() {
     town.turn.stop().await;
     let mut program = Program::start(&state, &[turn]);
     let told = [
-        "the phone book's word for a line, or its ring key, could not be renewed: the phone book cannot be reached",
+        "the binding of a line, or its ring key, could not be renewed: the phone book cannot be reached",
         "TURN server 1 of 1 cannot be reached",
         "calls will have no sound",
         "the phone book was not downloaded",

@@ -1,4 +1,4 @@
-//! A gateway that has run for a month: the phone book's word for its line has ended, and a renewed one is given to it.
+//! A gateway that has run for a month: the binding of its line has ended, and a renewed one is given to it.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
     let mut renewals = Renewals::new(house_a.store, house_a.client, key, vec![line]);
     tell.send_replace(Freshness {
         snapshot,
-        fault: None,
+        error: None,
     });
     let ringing = async {
         loop {

@@ -5,13 +5,18 @@
 //! each program says for itself.
 
 pub mod clock;
+#[cfg(feature = "http")]
 mod connections;
+#[cfg(feature = "http")]
 pub mod forwarded;
+#[cfg(feature = "http")]
 pub mod http_server;
 pub mod limits;
 pub mod log;
+#[cfg(feature = "man")]
 pub mod man;
 pub mod metrics;
 pub mod notify;
+#[cfg(feature = "http")]
 pub mod page;
 pub mod tls;

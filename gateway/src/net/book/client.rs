@@ -1,7 +1,7 @@
-//! HTTP towards the phone book. The only file that knows the HTTP library.
+//! The HTTP client of the phone book. The only file that knows the HTTP library.
 //!
-//! Answers are read up to a limit, redirects are not followed (they would carry an activation code elsewhere), and plain HTTP is
-//! spoken on this machine, on private networks and to onion names only.
+//! Answers are read up to a limit; redirects are not followed, because they would carry an activation code elsewhere; plain HTTP is
+//! used on this machine, on private networks and to onion names only.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -33,7 +33,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Largest JSON answer: network settings with many relays take about 2 kB.
 const MOST_JSON: usize = 64 * 1024;
 
-/// A phone book to be asked.
+/// The client of one phone book.
 #[derive(Clone, Debug)]
 pub struct BookClient {
     http: reqwest::Client,
@@ -43,18 +43,18 @@ pub struct BookClient {
 }
 
 impl BookClient {
-    /// Prepares to ask the phone book at `url`. `ca_file` names certificates to trust beside the usual ones.
+    /// A client of the phone book at `url`. `ca_file` has certificates that are trusted in addition to the public ones.
     ///
     /// # Errors
     /// [`BookError::BadUrl`], [`BookError::Insecure`], [`BookError::Tls`].
     pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookError> {
         let base = read_url(url)?;
-        crate::net::tls::settle_provider();
+        crate::net::tls::install_provider();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
             .timeout(LIMIT)
             .redirect(reqwest::redirect::Policy::none())
-            // One name for all engines: what else it would say only tells them apart.
+            // The same for all engines, so that it does not tell them apart.
             .user_agent("ringfence/1");
         if is_near(&base) {
             builder = builder.no_proxy();
@@ -86,7 +86,7 @@ impl BookClient {
         Self { audit, ..self }
     }
 
-    /// How far this machine's clock was from the book's at its last answer, and whether ours is behind; `None` if it told no time.
+    /// The difference of this machine's clock from the book's at the last answer, and whether ours is behind; `None` without a date.
     #[must_use]
     pub fn clock_apart(&self) -> Option<(Duration, bool)> {
         self.skew.last()
@@ -98,7 +98,7 @@ impl BookClient {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// Asks for what an engine must know to be part of this book's network.
+    /// The settings of the book's network.
     ///
     /// # Errors
     /// [`BookError`].
@@ -107,7 +107,7 @@ impl BookClient {
         check(self.json(response).await?)
     }
 
-    /// The newest root and the settings that it names: what a book must show before it is told a code.
+    /// The newest root and the settings that it names. A book must show both before it gets an activation code.
     ///
     /// # Errors
     /// [`BookError`], also when the two do not fit together.
@@ -124,7 +124,7 @@ impl BookClient {
             if <[u8; 32]>::from(Sha256::digest(&network)) == root.states().network {
                 return Ok((settings, root));
             }
-            // Settings that change just now are in order at the second look.
+            // Settings that were changing are consistent at the second request.
             if is_last {
                 break;
             }
@@ -135,7 +135,7 @@ impl BookClient {
     /// Redeems an activation code.
     ///
     /// # Errors
-    /// [`BookError::CodeRefused`] and the faults of any request.
+    /// [`BookError::CodeRefused`] and the errors of any request.
     pub async fn activate(&self, request: &Activate) -> Result<Activated, BookError> {
         match self.post("/api/activate", request).await {
             Err(BookError::Status(400..=428)) => Err(BookError::CodeRefused),
@@ -143,7 +143,7 @@ impl BookClient {
         }
     }
 
-    /// Asks for a challenge to sign.
+    /// Requests a challenge to sign.
     ///
     /// # Errors
     /// [`BookError`].
@@ -152,7 +152,7 @@ impl BookClient {
             .await
     }
 
-    /// Answers a challenge for a fresh binding and the members' token.
+    /// Answers a challenge; returns a renewed binding and the members' token.
     ///
     /// # Errors
     /// [`BookError`].
@@ -160,7 +160,7 @@ impl BookClient {
         self.post("/api/v1/bindings", request).await
     }
 
-    /// Has a number listed with another ring key.
+    /// Replaces the ring key of a number.
     ///
     /// # Errors
     /// [`BookError`].
@@ -176,7 +176,7 @@ impl BookClient {
         self.post("/api/v1/numbers/deactivate", request).await
     }
 
-    /// Asks for TURN logins, as any member of the book's network.
+    /// Requests TURN logins, as any member of the book's network.
     ///
     /// # Errors
     /// [`BookError`].
@@ -187,7 +187,7 @@ impl BookClient {
         self.post("/api/v1/turn-credentials", &request).await
     }
 
-    /// Asks for something that the book has for everybody; `None` when it is still the one with this entity tag.
+    /// Requests a public part of the book; `None` when it still has this entity tag.
     pub(super) async fn get(
         &self,
         want: Want,
@@ -278,10 +278,10 @@ impl BookClient {
     }
 }
 
-/// How far this machine's clock is from that of the server behind a `ws://` or `wss://` URL, by the answer to an ordinary request;
-/// `None` if there is none, or it tells no time. `true`: ours is behind.
+/// The difference of this machine's clock from that of the server at a `ws://` or `wss://` URL, by the `Date` of its answer to a GET
+/// request; `None` without an answer or a date. `true`: ours is behind.
 pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
-    crate::net::tls::settle_provider();
+    crate::net::tls::install_provider();
     let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
     let http = reqwest::Client::builder()
         .connect_timeout(CONNECT_LIMIT)
@@ -314,7 +314,7 @@ fn read_url(text: &str) -> Result<Url, BookError> {
     }
 }
 
-/// This machine, a private network, or an onion name, which is encrypted by itself.
+/// This machine, a private network, or an onion name, whose traffic is encrypted without TLS.
 fn is_near(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     match host

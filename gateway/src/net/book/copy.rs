@@ -7,8 +7,8 @@
 //!   deltas            what changed since the tiles were written
 //!   tile-0000 ...     48 kB each, as they were some epochs ago
 //! ```
-//! A download in each epoch adds one root and one delta and leaves the tiles alone; they are written anew every 64 epochs. Read again,
-//! tiles and deltas must give what the last root says, just as when they were downloaded; what does not is downloaded again.
+//! A download in each epoch adds one root and one delta; the tiles are rewritten every 64 epochs. When the copy is read, tiles and
+//! deltas are verified against the last root as after a download; what does not match is downloaded again.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -28,13 +28,13 @@ use crate::state::keystore::{KeystoreError, make_folder, write_private};
 /// Roots that are kept: eight days at five minutes each.
 const MOST_ROOTS: usize = 2_304;
 
-/// Deltas after which the tiles are written anew.
+/// Deltas after which the tiles are rewritten.
 const MOST_DELTAS: usize = 64;
 
 /// The whole book at one moment.
 #[derive(Debug, Clone)]
 pub struct BookSnapshot {
-    /// What an engine must know to be part of the book's network.
+    /// The settings of the book's network.
     pub network: NetworkSettings,
     /// All tiles and the root that describes them. Tiles are shared, because a book has megabytes.
     pub book: VerifiedBook,
@@ -181,7 +181,7 @@ impl BookCopy {
         self.write("roots", &bytes)
     }
 
-    /// Takes what is there and makes sense; the rest will be downloaded.
+    /// Reads the valid part of the copy; the rest will be downloaded.
     fn load(&mut self) {
         let Some(newest) = self.load_roots() else {
             return;
@@ -236,7 +236,7 @@ impl BookCopy {
         Ok(write_private(&self.folder.join(name), bytes)?)
     }
 
-    /// Adds bytes to a file. A crash in the middle leaves something that does not fit.
+    /// Appends bytes to a file. A part of them, left by a crash, fails the verification.
     fn append(&self, name: &str, bytes: &[u8]) -> Result<(), BookError> {
         let path = self.folder.join(name);
         let written = OpenOptions::new()

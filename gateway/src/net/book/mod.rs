@@ -1,8 +1,8 @@
-//! The phone book as the engine uses it: activation, its copy on this machine, and the moments at which that is renewed.
+//! The client of the phone book: HTTP requests, the copy on this machine, and the moments at which the copy is refreshed.
 //!
-//! The whole book is downloaded, then what changes in each epoch, at random moments that have nothing to do with calls. All of it is
-//! verified against the root that the book signs. An engine that starts while the book is
-//! away works from its copy. No number is ever asked for, so the book learns nothing from these requests but that an engine exists.
+//! The whole book is downloaded once, then the changes of each epoch, at random moments that have nothing to do with calls. All of it
+//! is verified against the root that the book signs. An engine that starts while the book cannot be reached works from its copy. No
+//! request names a number that is to be called, so the book learns from these requests only that an engine exists.
 
 mod client;
 mod copy;
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use ringfence_book::NetworkSettings;
+use ringfence_book::backoff::Backoff;
 use ringfence_book::copy::{CopyError, Lie};
 use ringfence_book::fetch::FetchError;
 use ringfence_book::root::RootError;
@@ -27,40 +28,41 @@ use super::tls::TlsFileError;
 use crate::clock;
 use crate::state::keystore::KeystoreError;
 
-/// Between downloads of a book that cannot be reached for long: its epochs are not known then.
+/// The longest pause between attempts when the epochs of the book are not known.
 const USUAL: Duration = Duration::from_secs(300);
 
-/// After a failed download the next attempt comes in 30 to 60 s, then later and later.
+/// The mean pause after a first failed download; each further failure doubles it.
 const RETRY: Duration = Duration::from_secs(30);
+const LONGEST_RETRY: Duration = RETRY.saturating_mul(1 << 10);
 
-/// What went wrong with the phone book, by whose fault it is.
+/// Errors of the phone book and of the way to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BookError {
     /// Not an `http://` or `https://` URL of a host.
     #[error("{0:?} is not the URL of a phone book")]
     BadUrl(String),
-    /// Plain HTTP across the internet: anyone on the way could hand out keys of their own.
+    /// Plain HTTP across the internet, where every router could replace keys.
     #[error("the phone book {0} would be asked without encryption")]
     Insecure(String),
     /// The extra certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
-    /// Nobody answered.
+    /// No answer.
     #[error("the phone book {url} cannot be reached: {why}")]
     Unreachable {
-        /// Where it was asked.
+        /// Its URL.
         url: String,
-        /// How it failed.
+        /// How the request failed.
         why: Unreachable,
     },
     /// The book does not know the activation code, or it was used or has expired. The book does not say which.
     #[error("the phone book refused the activation code")]
     CodeRefused,
-    /// The book answered with a failure of its own.
+    /// The book answered with an error status.
     #[error("the phone book answered with status {0}")]
     Status(u16),
-    /// The answer is not what a phone book says.
+    /// The answer is malformed.
     #[error("the answer of {0} is not that of a phone book")]
     NotABook(String),
     /// The book speaks a later protocol.
@@ -69,24 +71,24 @@ pub enum BookError {
     /// The book signs with another key than at activation.
     #[error("the phone book signs with another key than it did at activation")]
     KeyChanged,
-    /// The book signed two things that cannot both be true.
+    /// The book signed two roots that cannot both be true.
     #[error("the phone book contradicts itself: it signed two roots that cannot both be true")]
     Lie(Box<Lie>),
-    /// What was downloaded is not what the book signed.
+    /// The download does not match what the book signed.
     #[error("the phone book's parts do not fit together: {0}")]
     Unfit(FetchError),
-    /// The book gave this engine another members' token than it signed for everybody: it could tell by it who asks.
+    /// The members' token of this engine differs from the one that the book signed for all members: it would identify this engine.
     #[error("the phone book's token for its members is not the one that it signed for all of them")]
     OwnToken,
-    /// The book signed something else than it was asked for.
-    #[error("the phone book's signed word does not fit this line")]
+    /// The signed binding is not for the keys or the number of the request.
+    #[error("the phone book signed a binding that does not fit this line")]
     WrongBinding,
-    /// The copy on this machine cannot be kept.
+    /// The copy on this machine cannot be written or read.
     #[error(transparent)]
     Disk(#[from] KeystoreError),
 }
 
-/// How a request failed before there was an answer.
+/// How a request failed without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unreachable {
@@ -102,7 +104,7 @@ pub enum Unreachable {
 }
 
 impl BookError {
-    /// What failed and why without naming a server or a file: for the log.
+    /// The error without the names of servers and files: for the log.
     #[must_use]
     pub fn unnamed(&self) -> String {
         match self {
@@ -110,7 +112,7 @@ impl BookError {
             Self::Tls(_) => "the extra certificates cannot be used".to_owned(),
             Self::Unreachable { why, .. } => format!("the phone book cannot be reached: {why}"),
             Self::NotABook(_) => "the answer is not that of a phone book".to_owned(),
-            Self::Disk(fault) => fault.unnamed(),
+            Self::Disk(error) => error.unnamed(),
             Self::CodeRefused
             | Self::Status(_)
             | Self::Version(_)
@@ -130,21 +132,21 @@ impl BookError {
             Self::Insecure(_) => "use its https:// URL; plain http is only for this machine and private networks".to_owned(),
             Self::Tls(_) => "correct phonebook.ca_file".to_owned(),
             Self::Unreachable { .. } => "check the URL and the network, and that the phone book is running; if it has a certificate authority of its own, set phonebook.ca_file".to_owned(),
-            Self::CodeRefused => "check the code, or ask the phone book's operator for a new one: a code works once and not for ever".to_owned(),
-            Self::Status(_) => "try again later; if it stays so, tell the phone book's operator".to_owned(),
+            Self::CodeRefused => "check the code, or ask the phone book's operator for a new one: a code works once, for a limited time".to_owned(),
+            Self::Status(_) => "try again later; if it does not pass, tell the phone book's operator".to_owned(),
             Self::NotABook(_) => "check the URL".to_owned(),
             Self::Version(_) => "update ringfence".to_owned(),
-            Self::KeyChanged => "do not go on before the operator has confirmed the new key by another way; then activate again into a fresh --state".to_owned(),
-            Self::Lie(_) => "do not trust this phone book before its operator has explained it to all who use it; the proof is kept (ringfence evidence)".to_owned(),
-            Self::OwnToken => "nothing, if it passes: the token changes once a month; if it stays so, do not trust this phone book".to_owned(),
-            Self::Unfit(_) => "nothing, if it passes: it is tried again; if it stays so, tell the phone book's operator".to_owned(),
+            Self::KeyChanged => "do not go on before the operator has confirmed the new key over another channel; then activate again into a fresh --state".to_owned(),
+            Self::Lie(_) => "do not trust this phone book before its operator has explained it to all users; the proof is saved (ringfence evidence)".to_owned(),
+            Self::OwnToken => "wait: the token changes once a month; if it does not pass, do not trust this phone book".to_owned(),
+            Self::Unfit(_) => "wait: it is tried again; if it does not pass, tell the phone book's operator".to_owned(),
             Self::WrongBinding => "do not trust this phone book before its operator has explained it".to_owned(),
-            Self::Disk(fault) => fault.remedy(),
+            Self::Disk(error) => error.remedy(),
         }
     }
 }
 
-/// Checks what every phone book must say.
+/// Checks the protocol version.
 fn check(network: NetworkSettings) -> Result<NetworkSettings, BookError> {
     match network.version {
         1 => Ok(network),
@@ -152,13 +154,13 @@ fn check(network: NetworkSettings) -> Result<NetworkSettings, BookError> {
     }
 }
 
-/// What the keeping of the copy looks like from outside.
+/// The copy of the phone book, as [`keep_fresh`] last left it.
 #[derive(Debug, Clone, Default)]
 pub struct Freshness {
-    /// The newest state; `None` until the first download of an engine without a copy.
+    /// The newest copy; `None` until the first download of an engine without one.
     pub snapshot: Option<BookSnapshot>,
     /// Why the last attempt failed, if it did.
-    pub fault: Option<BookError>,
+    pub error: Option<BookError>,
 }
 
 /// Keeps the copy fresh until the handle is aborted: one download now, then one in each epoch of the book at a random moment
@@ -169,45 +171,61 @@ pub fn keep_fresh(
     mut copy: BookCopy,
     mean: Option<Duration>,
 ) -> (JoinHandle<()>, watch::Receiver<Freshness>) {
-    let (tell, hear) = watch::channel(Freshness {
+    let (state, receiver) = watch::channel(Freshness {
         snapshot: copy.snapshot(),
-        fault: None,
+        error: None,
     });
     let task = tokio::spawn(async move {
-        let mut failures = 0;
+        let mut pauses = Pauses::new(mean.unwrap_or(USUAL));
         loop {
-            let outcome = copy.refresh(&client).await;
-            failures = if outcome.is_ok() { 0 } else { failures + 1 };
-            let root = outcome.as_ref().ok().map(|fresh| *fresh.book.root());
-            match outcome {
-                Ok(snapshot) => drop(tell.send_replace(Freshness {
-                    snapshot: Some(snapshot),
-                    fault: None,
-                })),
-                Err(fault) => {
-                    tracing::debug!(%fault, "the phone book was not downloaded");
-                    tell.send_modify(|state| state.fault = Some(fault));
-                }
-            }
             let die = rand::rng().random();
-            let pause = match (mean, root) {
-                (None, Some(root)) => next_look(&root, clock::unix_seconds(), die),
-                (None, None) => pause(USUAL, failures, die),
-                (Some(mean), _) => pause(mean, failures, die),
+            let pause = match copy.refresh(&client).await {
+                Ok(snapshot) => {
+                    let regular = pauses.after_success(die);
+                    let pause = match mean {
+                        None => next_look(snapshot.book.root(), clock::unix_seconds(), die),
+                        Some(_) => regular,
+                    };
+                    state.send_replace(Freshness {
+                        snapshot: Some(snapshot),
+                        error: None,
+                    });
+                    pause
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the phone book was not downloaded");
+                    state.send_modify(|state| state.error = Some(error));
+                    pauses.after_failure(die)
+                }
             };
             tokio::time::sleep(pause).await;
         }
     });
-    (task, hear)
+    (task, receiver)
 }
 
-/// Time to the next download: half to one and a half of `mean`, or sooner after failures. `die` is 0 to 1.
-fn pause(mean: Duration, failures: u32, die: f64) -> Duration {
-    let base = match failures {
-        0 => mean,
-        many => mean.min(RETRY.saturating_mul(1 << (many - 1).min(10))),
-    };
-    base.mul_f64(0.5 + die)
+/// The pauses between downloads: half to one and a half of `mean`, or sooner after failures. `die` is 0 to 1.
+struct Pauses {
+    mean: Duration,
+    retry: Backoff,
+}
+
+impl Pauses {
+    fn new(mean: Duration) -> Self {
+        Self {
+            mean,
+            retry: Backoff::new(RETRY, mean.min(LONGEST_RETRY), 2),
+        }
+    }
+
+    fn after_success(&mut self, die: f64) -> Duration {
+        self.retry.reset();
+        self.mean.mul_f64(0.5 + die)
+    }
+
+    fn after_failure(&mut self, die: f64) -> Duration {
+        self.retry.next_delay().mul_f64(0.5 + die)
+    }
 }
 
 impl From<FetchError> for BookError {
@@ -226,16 +244,20 @@ mod tests {
 
     #[test]
     fn downloads_come_at_random_moments_around_the_mean() {
-        let mean = Duration::from_secs(3600);
-        assert_eq!(pause(mean, 0, 0.0), Duration::from_secs(1800));
-        assert_eq!(pause(mean, 0, 1.0), Duration::from_secs(5400));
+        let mut pauses = Pauses::new(Duration::from_secs(3600));
+        assert_eq!(pauses.after_success(0.0), Duration::from_secs(1800));
+        assert_eq!(pauses.after_success(1.0), Duration::from_secs(5400));
     }
 
     #[test]
     fn failures_are_retried_soon_and_then_less_and_less_but_never_less_than_usual() {
         let mean = Duration::from_secs(3600);
-        assert_eq!(pause(mean, 1, 0.5), Duration::from_secs(30));
-        assert_eq!(pause(mean, 2, 0.5), Duration::from_secs(60));
-        assert_eq!(pause(mean, u32::MAX, 0.5), mean);
+        let mut pauses = Pauses::new(mean);
+        assert_eq!(pauses.after_failure(0.5), Duration::from_secs(30));
+        assert_eq!(pauses.after_failure(0.5), Duration::from_secs(60));
+        for _ in 0..100 {
+            pauses.after_failure(0.5);
+        }
+        assert_eq!(pauses.after_failure(0.5), mean);
     }
 }

@@ -1,7 +1,7 @@
-//! Whether this machine's clock and the phone book's agree, by the `Date` of its answers (RFC 9110 section 6.6.1).
+//! Compares this machine's clock with the phone book's, by the `Date` of its answers (RFC 9110 section 6.6.1).
 //!
-//! Rings are believed for a minute either way, so that a clock that is further off makes a telephone that never rings and cannot
-//! call, without any other sign. Nothing is corrected here: the book is not trusted with the time.
+//! A ring is accepted for a minute before and after its time. With a clock that is further off, phones neither ring nor call, without
+//! any other sign. The difference is reported and not corrected, because the book is not trusted with the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,25 +9,25 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{DATE, HeaderMap};
 
-/// Less than the minute in which a ring is believed; more than an answer may take on its way.
+/// Less than the minute for which a ring is accepted; more than an answer takes to arrive.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(45);
 
-/// Says once that the clocks differ, and again when they did so after having agreed.
+/// Warns once that the clocks differ, and again only after they have agreed.
 #[derive(Debug, Default)]
 pub(super) struct ClockSkew {
-    told: AtomicBool,
+    has_warned: AtomicBool,
     last: Mutex<Option<(Duration, bool)>>,
 }
 
 impl ClockSkew {
-    /// Looks at an answer. `now` is the time since the Unix epoch by this machine's clock.
+    /// Compares the date of an answer. `now` is the time since the Unix epoch by this machine's clock.
     pub(super) fn note(&self, headers: &HeaderMap, now: Duration) {
         let Some((apart, behind)) = difference(headers, now) else {
             return;
         };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((apart, behind));
         let differs = apart > TOLERANCE;
-        if self.told.swap(differs, Ordering::Relaxed) || !differs {
+        if self.has_warned.swap(differs, Ordering::Relaxed) || !differs {
             return;
         }
         let (minutes, side) = (
@@ -36,13 +36,11 @@ impl ClockSkew {
             if behind { "behind" } else { "ahead of" },
         );
         tracing::warn!(
-            "this machine's clock is about {minutes} minutes {side} the phone book's: calls will not come through. To do: set the clock, for example with timedatectl set-ntp true; if it is right, tell the phone book's operator"
+            "this machine's clock is about {minutes} minutes {side} the phone book's: no call can be made or received. To do: set the clock, for example with timedatectl set-ntp true; if it is right, tell the phone book's operator"
         );
     }
-}
 
-impl ClockSkew {
-    /// What the last answer with a date said.
+    /// The difference at the last answer with a date.
     pub(super) fn last(&self) -> Option<(Duration, bool)> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,16 +75,16 @@ mod tests {
     }
 
     #[test]
-    fn it_is_said_once_until_the_clocks_have_agreed_again() {
+    fn the_warning_comes_once_until_the_clocks_have_agreed_again() {
         let (skew, headers) = (
             ClockSkew::default(),
             headers("Sun, 06 Nov 1994 08:49:37 GMT"),
         );
         let mut told = Vec::new();
         for seconds in [THERE + 3_600, THERE + 3_600, THERE, THERE - 60] {
-            let before = skew.told.load(Ordering::Relaxed);
+            let before = skew.has_warned.load(Ordering::Relaxed);
             skew.note(&headers, Duration::from_secs(seconds));
-            told.push(!before && skew.told.load(Ordering::Relaxed));
+            told.push(!before && skew.has_warned.load(Ordering::Relaxed));
         }
         assert_eq!(told, [true, false, false, true]);
     }

@@ -1,12 +1,11 @@
-//! Nostr relays (NIP-01, NIP-40): the only folder that knows nostr-sdk.
+//! The client of Nostr relays (NIP-01, NIP-40): the only folder that knows nostr-sdk.
 //!
-//! Rings travel as events of one ephemeral kind with nothing in them but a bucket tag, a stamp's nonce and 1,024 sealed bytes.
-//! Every event is signed by a key made for it alone. What the library does that a telephone cannot use is undone here:
-//! it reconnects after 1-2 s instead of 10; a relay counts as listening only once it sent EOSE, and is asked again when it did
-//! not; an event goes to relays that are connected at that moment, and a relay that does not confirm it is dropped together
-//! with its queue, so that a ring given up by its caller is not delivered by a later connection.
+//! Every event is signed by a key made for it alone. The library's defaults do not fit telephony in three points. It reconnects after
+//! 10 s, here after 1-2 s. A relay counts as listening only once it sent EOSE, and is asked again when it did not. An event goes to
+//! relays that are connected at that moment, and a relay that does not confirm it is dropped together with its queue, so that no later
+//! connection delivers a ring whose caller has hung up.
 //!
-//! It does not open envelopes, judge stamps or remember what was seen: the engine does.
+//! The engine opens envelopes, checks proofs of work and remembers what it has seen; nothing of that is here.
 
 mod event;
 mod note_pages;
@@ -17,26 +16,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nostr_sdk::prelude::{Client, ClientOptions, Monitor, RelayOptions, RelayUrl, SubscriptionId};
+use ringfence_book::nostr_event::{ENVELOPE_BYTES, bucket_tag};
+use ringfence_engine::Sealed;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock;
-pub use event::{ENVELOPE, EventKey, Incoming, KIND, Letter, NOTE_KIND};
-use event::{bucket_tag, write_event};
+use event::write_event;
+pub use event::{EventSigningKey, OutgoingEvent};
 use note_pages::NotePages;
 use subscriptions::{SubscriptionKeeper, SubscriptionState};
 
-/// Envelopes waiting for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. When more wait,
-/// someone floods and the newest are dropped.
+/// Envelopes that wait for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. More are a
+/// flood, of which the newest are dropped.
 const INBOX: usize = 4_096;
-/// Time between attempts to reach a lost relay. Short: while it lasts, nobody can ring this phone.
+/// Time between attempts to reach a lost relay. Short: without a relay no ring arrives.
 const RETRY: Duration = Duration::from_secs(1);
 /// A relay that did not confirm an event in this time is dropped with its queue and dialled anew.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(4);
-/// Changes of connections waiting to be read; a lost one is made good within a second.
+/// Changes of connections that wait to be read; a lost one is noticed by the next check within a second.
 const MONITOR_QUEUE: usize = 256;
-/// Relays per engine. Every ring goes to all of them.
+/// Relays of one engine. Every ring goes to all of them.
 pub const MOST_RELAYS: usize = 8;
 
 /// How many relays are in which state.
@@ -44,9 +45,9 @@ pub const MOST_RELAYS: usize = 8;
 pub struct RelayState {
     /// Relays in the settings.
     pub configured: usize,
-    /// Relays with an open connection: rings go out through these.
+    /// Relays with an open connection: rings are published on these.
     pub connected: usize,
-    /// Relays that confirmed the subscription: rings come in through these.
+    /// Relays that confirmed the subscription: rings are received from these.
     pub listening: usize,
 }
 
@@ -65,17 +66,17 @@ pub enum RelayListError {
     BadUrl(String),
 }
 
-/// Why an envelope did not leave.
+/// Why an envelope was not published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The caller of this function handed something that is not 1,024 bytes.
-    #[error("the envelope is not {ENVELOPE} bytes")]
+    /// The envelope does not have 1,024 bytes.
+    #[error("the envelope is not {ENVELOPE_BYTES} bytes")]
     Misuse,
     /// No relay is connected at this moment.
     #[error("no Nostr relay is connected")]
     NotConnected,
-    /// Every connected relay refused the event or said nothing.
+    /// Every connected relay refused the event or did not answer.
     #[error("no Nostr relay confirmed the event")]
     NotConfirmed,
 }
@@ -90,8 +91,8 @@ pub struct Relays {
 }
 
 impl Relays {
-    /// Starts connecting to `urls` and listening for `buckets` (numbers of `bucket_bits` bits). Returns at once; connections come and
-    /// go by themselves and show in [`state`](Self::state). Envelopes arrive on the returned channel.
+    /// Starts connecting to `urls` and listening for `buckets` (numbers of `bucket_bits` bits). Returns at once; lost connections
+    /// are made again, which [`state`](Self::state) shows. Envelopes arrive on the returned channel.
     ///
     /// # Errors
     /// [`RelayListError`] when the list of relays cannot be used.
@@ -99,28 +100,28 @@ impl Relays {
         urls: &[String],
         bucket_bits: u8,
         buckets: &BTreeSet<u16>,
-    ) -> Result<(Self, mpsc::Receiver<Incoming>), RelayListError> {
+    ) -> Result<(Self, mpsc::Receiver<Sealed>), RelayListError> {
         let urls = read_urls(urls)?;
-        crate::net::tls::settle_provider();
+        crate::net::tls::install_provider();
         let monitor = Monitor::new(MONITOR_QUEUE);
-        // No signer and no login (NIP-42): it would give this engine one lasting name at the relay.
+        // No signer and no authentication (NIP-42), which would give this engine a lasting identity at the relay.
         let options = ClientOptions::new().automatic_authentication(false);
         let client = Client::builder()
             .opts(options)
             .monitor(monitor.clone())
             .build();
-        let (tell, state) = watch::channel(RelayState {
+        let (to_owner, state) = watch::channel(RelayState {
             configured: urls.len(),
             ..RelayState::default()
         });
         let (inbox, incoming) = mpsc::channel(INBOX);
-        let desk = SubscriptionKeeper {
+        let keeper = SubscriptionKeeper {
             client: client.clone(),
             relays: urls
                 .iter()
-                .map(|url| (url.clone(), SubscriptionState::Lost))
+                .map(|url| (url.clone(), SubscriptionState::Disconnected))
                 .collect(),
-            heard: BTreeMap::new(),
+            last_heard: BTreeMap::new(),
             pages: NotePages::default(),
             notes: SubscriptionId::generate(),
             subscription: SubscriptionId::generate(),
@@ -129,13 +130,13 @@ impl Relays {
                 .map(|bucket| (bucket_tag(bucket_bits, *bucket), *bucket))
                 .collect(),
             inbox,
-            tell,
+            state: to_owner,
         };
         let (events, changes) = (client.notifications(), monitor.subscribe());
         for url in &urls {
             dial(&client, url).await;
         }
-        let watching = tokio::spawn(desk.run(events, changes));
+        let watching = tokio::spawn(keeper.run(events, changes));
         Ok((
             Self {
                 client,
@@ -157,9 +158,9 @@ impl Relays {
     ///
     /// # Errors
     /// [`PublishError`] when none is connected, or none confirmed within 4 s. The event is then not delivered later.
-    pub async fn publish(&self, letter: Letter) -> Result<(), PublishError> {
+    pub async fn publish(&self, outgoing: OutgoingEvent) -> Result<(), PublishError> {
         let event = Arc::new(write_event(
-            &letter,
+            &outgoing,
             self.bucket_bits,
             clock::unix_seconds(),
         )?);
@@ -175,14 +176,15 @@ impl Relays {
                 let confirmed = match timeout(CONFIRM_LIMIT, relay.send_event(&event)).await {
                     Ok(answer) => answer.is_ok(),
                     Err(_) => {
-                        // The event may still wait in this relay's queue: away with both, or it rings when nobody waits any more.
+                        // The event may still wait in this relay's queue. Without dropping both, it would ring after the caller has
+                        // hung up.
                         forget(&client, &url).await;
                         dial(&client, &url).await;
                         false
                     }
                 };
-                // Nobody listens any more once another relay was faster.
-                let _ = tell.send(confirmed).await;
+                // The receiver is gone once another relay was faster.
+                tell.send(confirmed).await.ok();
             });
         }
         drop(tell);
@@ -206,7 +208,7 @@ impl Relays {
 
 impl Drop for Relays {
     fn drop(&mut self) {
-        // The desk holds the last other handle of the client, which closes its connections when it goes.
+        // The task holds the last other handle of the client, which closes its connections when it is dropped.
         self.watching.abort();
     }
 }
@@ -233,41 +235,42 @@ pub fn check_url(url: &str) -> Result<(), RelayListError> {
 }
 
 async fn dial(client: &Client, url: &RelayUrl) {
-    // The client's own options do not reach relays that are added through the pool.
+    // The client's own options do not apply to relays that are added through the pool.
     let options = RelayOptions::new()
         .retry_interval(RETRY)
         .adjust_retry_interval(false)
         .verify_subscriptions(true);
     // Both fail only for a pool that is shut down or a URL that is not in it: then there is nothing to connect.
-    drop(client.pool().add_relay(url, options).await);
-    drop(client.connect_relay(url).await);
+    client.pool().add_relay(url, options).await.ok();
+    client.connect_relay(url).await.ok();
 }
 
 async fn forget(client: &Client, url: &RelayUrl) {
-    // Fails only when it is gone already.
-    drop(client.force_remove_relay(url).await);
+    // Fails only when it is removed already.
+    client.force_remove_relay(url).await.ok();
 }
 
 #[cfg(test)]
 mod tests {
     use nostr_sdk::prelude::JsonUtil;
     use ringfence_box::EmbeddedRelay;
+    use ringfence_engine::sealed::envelope::EventKey;
     use serde_json::{Value, json};
     use tungstenite::Message;
 
     use super::*;
 
-    fn letter(bucket: u16) -> Letter {
-        Letter {
-            key: EventKey::generate(),
+    fn outgoing(bucket: u16) -> OutgoingEvent {
+        OutgoingEvent {
+            key: EventSigningKey::generate(),
             work_nonce: 7,
             bucket,
-            bytes: vec![bucket.to_be_bytes()[1]; ENVELOPE],
+            bytes: vec![bucket.to_be_bytes()[1]; ENVELOPE_BYTES],
             is_note: false,
         }
     }
 
-    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<Incoming>) {
+    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<Sealed>) {
         let buckets = BTreeSet::from([bucket]);
         let (relays, incoming) = Relays::connect(&[url.to_owned()], 3, &buckets)
             .await
@@ -284,7 +287,7 @@ mod tests {
             .unwrap();
     }
 
-    async fn next(incoming: &mut mpsc::Receiver<Incoming>) -> Incoming {
+    async fn next(incoming: &mut mpsc::Receiver<Sealed>) -> Sealed {
         timeout(Duration::from_secs(5), incoming.recv())
             .await
             .unwrap()
@@ -303,11 +306,11 @@ mod tests {
         let (sender, _unread) = listen(&relay.url(), 1).await;
         let (_five, mut at_five) = listen(&relay.url(), 5).await;
         let (_six, mut at_six) = listen(&relay.url(), 6).await;
-        let letter = letter(5);
-        let key = letter.key.public();
-        sender.publish(letter).await.unwrap();
+        let outgoing = outgoing(5);
+        let key = EventKey(outgoing.key.public());
+        sender.publish(outgoing).await.unwrap();
         let got = next(&mut at_five).await;
-        assert_eq!((got.event_key, got.bucket, got.work_nonce), (key, 5, 7));
+        assert_eq!((got.event_key, got.bucket, got.nonce), (key, 5, 7));
         assert!(at_six.try_recv().is_err());
     }
 
@@ -320,22 +323,22 @@ mod tests {
         relay.stop();
         wait(&sender, |state| state.connected == 0).await;
         assert_eq!(
-            sender.publish(letter(5)).await,
+            sender.publish(outgoing(5)).await,
             Err(PublishError::NotConnected)
         );
         let _again = EmbeddedRelay::start(address).await.unwrap();
         wait(&sender, |state| state.listening == 1).await;
         wait(&listener, |state| state.listening == 1).await;
-        sender.publish(letter(5)).await.unwrap();
+        sender.publish(outgoing(5)).await.unwrap();
         next(&mut incoming).await;
         assert!(
             incoming.try_recv().is_err(),
-            "the first letter came after all"
+            "the first event came after all"
         );
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn dropped_relays_are_left_in_peace() {
+    async fn dropped_relays_are_not_connected_again() {
         let relay = any_port().await;
         let (relays, mut incoming) = listen(&relay.url(), 5).await;
         let mut state = relays.state();
@@ -344,12 +347,12 @@ mod tests {
         let end = timeout(Duration::from_secs(5), async {
             while state.changed().await.is_ok() {}
         });
-        assert!(end.await.is_ok(), "somebody still watches the relays");
-        assert_eq!(incoming.recv().await, None);
+        assert!(end.await.is_ok(), "the task still watches the relays");
+        assert!(incoming.recv().await.is_none());
     }
 
     /// A relay that answers a subscription with `first` under an id that nobody asked for, then with `second` under the right one.
-    fn pushy_relay(first: Letter, second: Letter) -> String {
+    fn pushy_relay(first: OutgoingEvent, second: OutgoingEvent) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -362,8 +365,8 @@ mod tests {
                 if asked[0] != "REQ" {
                     continue;
                 }
-                let event = |letter: &Letter| -> Value {
-                    let event = write_event(letter, 3, clock::unix_seconds()).unwrap();
+                let event = |outgoing: &OutgoingEvent| -> Value {
+                    let event = write_event(outgoing, 3, clock::unix_seconds()).unwrap();
                     serde_json::from_str(&event.as_json()).unwrap()
                 };
                 for said in [
@@ -380,8 +383,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_a_relay_sends_unasked_is_not_heard() {
-        let (unasked, asked) = (letter(5), letter(5));
-        let key = asked.key.public();
+        let (unasked, asked) = (outgoing(5), outgoing(5));
+        let key = EventKey(asked.key.public());
         let (_relays, mut incoming) = listen(&pushy_relay(unasked, asked), 5).await;
         assert_eq!(next(&mut incoming).await.event_key, key);
     }
@@ -422,9 +425,9 @@ mod tests {
     async fn a_week_of_notes_comes_whole_from_a_relay_that_returns_two_at_once() {
         let now = clock::unix_seconds();
         let made = (0..7).map(|hours| {
-            let mut letter = letter(5);
-            letter.is_note = true;
-            write_event(&letter, 3, now - hours * 3_600).unwrap()
+            let mut outgoing = outgoing(5);
+            outgoing.is_note = true;
+            write_event(&outgoing, 3, now - hours * 3_600).unwrap()
         });
         let events: Vec<_> = made.collect();
         let notes = events
@@ -434,7 +437,7 @@ mod tests {
         let mut heard = BTreeSet::new();
         while heard.len() < events.len() {
             let got = timeout(Duration::from_secs(60), incoming.recv()).await;
-            heard.insert(got.unwrap().unwrap().event_key);
+            heard.insert(got.unwrap().unwrap().event_key.0);
         }
         assert_eq!(heard.len(), 7);
     }

@@ -1,8 +1,8 @@
-//! Notes that a relay keeps and does not return at once: many give some 500 events for one request (NIP-11 `max_limit`), the newest
-//! first. So they are asked for page by page, backwards in time, each page up to the oldest moment of the page before.
+//! Stored notes, page by page: many relays return some 500 events for one request (NIP-11 `max_limit`), the newest first. So notes are
+//! requested backwards in time, each page up to the oldest moment of the page before.
 //!
-//! Bounded: a relay that invents pages without end is believed [`MOST_PAGES`] of them for each connection. Events of one ten
-//! seconds of which there are more than a page has are lost.
+//! A relay that invents pages without end is read for [`MOST_PAGES`] of them in each connection. When more events than a page holds
+//! share one `created_at` (rounded to ten seconds), the rest is lost.
 
 use std::collections::BTreeMap;
 
@@ -11,26 +11,26 @@ use nostr_sdk::prelude::{RelayUrl, SubscriptionId};
 /// NotePages for one connection: more notes than an engine remembers, at 500 a page.
 const MOST_PAGES: usize = 40;
 
-/// How far each relay has been read.
+/// How far the stored notes of each relay have been read.
 #[derive(Debug, Default)]
 pub(super) struct NotePages(BTreeMap<RelayUrl, Page>);
 
 #[derive(Debug)]
 struct Page {
-    /// Under which subscription it comes.
+    /// The subscription that returns it.
     id: SubscriptionId,
     /// Where reading ends, in seconds since 1970.
     since: u64,
-    /// What this page goes up to; the first one goes up to now.
+    /// The newest moment of this page; the first one goes up to now.
     until: Option<u64>,
-    /// The oldest event in it so far.
+    /// The oldest event in it so far, in seconds since 1970.
     oldest: Option<u64>,
-    /// It was read, and the next one is to be asked for.
+    /// It was read to its end, and the next one is due.
     is_read: bool,
     left: usize,
 }
 
-/// One page that is to be asked for.
+/// A page that is to be requested.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PageRequest {
     pub(super) url: RelayUrl,
@@ -40,7 +40,7 @@ pub(super) struct PageRequest {
 }
 
 impl NotePages {
-    /// A relay was asked for its notes under this subscription, which is the first page.
+    /// Notes were requested from a relay under this subscription, which is the first page.
     pub(super) fn begin(&mut self, url: &RelayUrl, id: &SubscriptionId, since: u64) {
         let page = Page {
             id: id.clone(),
@@ -53,8 +53,8 @@ impl NotePages {
         self.0.insert(url.clone(), page);
     }
 
-    /// An event of this moment came.
-    pub(super) fn saw(&mut self, url: &RelayUrl, id: &SubscriptionId, created_at: u64) {
+    /// Notes the moment of an event that came.
+    pub(super) fn handle_event(&mut self, url: &RelayUrl, id: &SubscriptionId, created_at: u64) {
         if let Some(page) = self.open(url, id) {
             let oldest = page
                 .oldest
@@ -64,7 +64,7 @@ impl NotePages {
     }
 
     /// All stored events of a subscription came. An empty page is the last one.
-    pub(super) fn end(&mut self, url: &RelayUrl, id: &SubscriptionId) {
+    pub(super) fn handle_end(&mut self, url: &RelayUrl, id: &SubscriptionId) {
         let Some(page) = self.open(url, id) else {
             return;
         };
@@ -74,9 +74,9 @@ impl NotePages {
         }
     }
 
-    /// The next page of each relay that has been read up to here.
-    pub(super) fn wanted(&mut self) -> Vec<PageRequest> {
-        let mut wanted = Vec::new();
+    /// The next page of each relay whose last page was read to its end.
+    pub(super) fn due(&mut self) -> Vec<PageRequest> {
+        let mut due = Vec::new();
         self.0.retain(|url, page| {
             if !page.is_read {
                 return true;
@@ -84,7 +84,7 @@ impl NotePages {
             let Some(next) = page.turn() else {
                 return false;
             };
-            wanted.push(PageRequest {
+            due.push(PageRequest {
                 url: url.clone(),
                 id: page.id.clone(),
                 since: page.since,
@@ -92,7 +92,7 @@ impl NotePages {
             });
             true
         });
-        wanted
+        due
     }
 
     fn open(&mut self, url: &RelayUrl, id: &SubscriptionId) -> Option<&mut Page> {
@@ -102,10 +102,11 @@ impl NotePages {
 }
 
 impl Page {
-    /// Goes on to the page before; `None` when there can be none.
+    /// Moves on to the next older page; `None` when there can be none.
     fn turn(&mut self) -> Option<u64> {
         let oldest = self.oldest.take()?;
-        // What is as old as the oldest may have been cut off; a page with nothing older than that has been seen twice.
+        // Events as old as the oldest may have been cut off, so the next page includes that moment, unless this one brought nothing
+        // older.
         let until = match self.until {
             Some(until) if oldest >= until => until.checked_sub(1)?,
             _ => oldest,
@@ -135,11 +136,11 @@ mod tests {
         loop {
             let matching = kept.iter().filter(|at| (since..=until).contains(*at));
             for at in matching.take(at_once) {
-                pages.saw(&url(), &id, *at);
+                pages.handle_event(&url(), &id, *at);
                 seen.push(*at);
             }
-            pages.end(&url(), &id);
-            let Some(next) = pages.wanted().pop() else {
+            pages.handle_end(&url(), &id);
+            let Some(next) = pages.due().pop() else {
                 seen.sort_unstable();
                 seen.dedup();
                 return (seen, asked);
@@ -174,9 +175,9 @@ mod tests {
     fn what_comes_live_begins_no_page() {
         let (mut pages, id) = (NotePages::default(), SubscriptionId::generate());
         pages.begin(&url(), &id, 0);
-        pages.end(&url(), &id);
-        pages.saw(&url(), &id, 5);
-        pages.end(&url(), &id);
-        assert_eq!(pages.wanted(), []);
+        pages.handle_end(&url(), &id);
+        pages.handle_event(&url(), &id, 5);
+        pages.handle_end(&url(), &id);
+        assert_eq!(pages.due(), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Watches the connections, keeps every relay subscribed, and sorts what comes in.
+//! Keeps every connected relay subscribed (REQ, EOSE) and passes the envelopes of its events on.
 
 use std::collections::BTreeMap;
 
@@ -7,44 +7,45 @@ use nostr_sdk::prelude::{
     RelayStatus, RelayUrl, ReqExitPolicy, SingleLetterTag, SubscribeAutoCloseOptions,
     SubscriptionId, Timestamp,
 };
-use ringfence_engine::sealed::note;
+use ringfence_book::nostr_event::{MAX_SKEW, NOTE_KIND, NOTE_LIFE, RING_KIND};
+use ringfence_engine::Sealed;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
-use super::event::{Incoming, KIND, NOTE_KIND, STALE, read_event};
+use super::event::read_event;
 use super::note_pages::NotePages;
 use super::{INBOX, RETRY, RelayState};
 use crate::clock;
 
-/// A relay that was subscribed to and did not send EOSE is asked again after this time.
+/// A relay that has not answered a subscription with EOSE is asked again after this time.
 const EOSE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How far notes that are asked for again reach back before the relay was lost: clocks differ, and what a relay took at the last
-/// moment it may not have passed on.
+/// After a reconnection, notes are requested from so many seconds before the connection was lost: clocks differ, and a relay may not
+/// have delivered what it accepted last.
 const OVERLAP: u64 = 600;
 
-/// What is known of one relay's connection.
+/// The subscription at one relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriptionState {
-    Lost,
-    Asked(Instant),
+    Disconnected,
+    Requested(Instant),
     Listening,
 }
 
-/// Watches the connections and sorts what comes in.
+/// The connections and their subscriptions.
 pub(super) struct SubscriptionKeeper {
     pub(super) client: Client,
     pub(super) relays: BTreeMap<RelayUrl, SubscriptionState>,
     pub(super) subscription: SubscriptionId,
-    /// The subscription to what relays keep.
+    /// The subscription to notes, which relays store.
     pub(super) notes: SubscriptionId,
-    /// Until when each relay was certainly heard, in seconds since 1970: from there on, notes are asked for again.
-    pub(super) heard: BTreeMap<RelayUrl, u64>,
-    /// Notes that relays did not return at once.
+    /// When each relay was last known to be subscribed, in seconds since 1970: later notes are requested again.
+    pub(super) last_heard: BTreeMap<RelayUrl, u64>,
+    /// Stored notes that relays have not returned yet.
     pub(super) pages: NotePages,
     pub(super) tags: BTreeMap<String, u16>,
-    pub(super) inbox: mpsc::Sender<Incoming>,
-    pub(super) tell: watch::Sender<RelayState>,
+    pub(super) inbox: mpsc::Sender<Sealed>,
+    pub(super) state: watch::Sender<RelayState>,
 }
 
 impl SubscriptionKeeper {
@@ -53,28 +54,28 @@ impl SubscriptionKeeper {
         mut events: broadcast::Receiver<RelayPoolNotification>,
         mut changes: broadcast::Receiver<MonitorNotification>,
     ) {
-        let mut look = interval(RETRY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check = interval(RETRY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 note = events.recv() => match note {
-                    Ok(note) => if !self.hear(note) { return },
-                    Err(broadcast::error::RecvError::Lagged(lost)) => tracing::debug!(lost, "relay notes came faster than they were read"),
+                    Ok(note) => if !self.handle_notification(note) { return },
+                    Err(broadcast::error::RecvError::Lagged(lost)) => tracing::debug!(lost, "relay notifications came faster than they were read"),
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
                 change = changes.recv() => match change {
-                    // A lost note is made good by the next look around.
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.look_around().await,
+                    // A lost notification is made up for by the next check.
+                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.check_connections().await,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                _ = look.tick() => self.look_around().await,
+                _ = check.tick() => self.check_connections().await,
             }
             self.report();
         }
     }
 
-    /// Returns `false` when nobody wants to hear any more.
-    fn hear(&mut self, note: RelayPoolNotification) -> bool {
+    /// Returns `false` when the engine is gone.
+    fn handle_notification(&mut self, note: RelayPoolNotification) -> bool {
         match note {
             RelayPoolNotification::Event { event, .. } => {
                 let Some(incoming) = read_event(&event, &self.tags, clock::unix_seconds()) else {
@@ -93,13 +94,13 @@ impl SubscriptionKeeper {
                 relay_url,
                 message: RelayMessage::EndOfStoredEvents(id),
             } => {
-                let line = self.relays.get_mut(&relay_url);
-                if let Some(line @ SubscriptionState::Asked(_)) =
-                    line.filter(|_| *id == self.subscription)
+                let subscription = self.relays.get_mut(&relay_url);
+                if let Some(subscription @ SubscriptionState::Requested(_)) =
+                    subscription.filter(|_| *id == self.subscription)
                 {
-                    *line = SubscriptionState::Listening;
+                    *subscription = SubscriptionState::Listening;
                 }
-                self.pages.end(&relay_url, &id);
+                self.pages.handle_end(&relay_url, &id);
                 true
             }
             RelayPoolNotification::Message {
@@ -111,7 +112,8 @@ impl SubscriptionKeeper {
                     },
             } => {
                 let created_at = event.created_at.as_secs();
-                self.pages.saw(&relay_url, &subscription_id, created_at);
+                self.pages
+                    .handle_event(&relay_url, &subscription_id, created_at);
                 true
             }
             RelayPoolNotification::Message {
@@ -121,9 +123,11 @@ impl SubscriptionKeeper {
                         subscription_id, ..
                     },
             } if *subscription_id == self.subscription => {
-                // The relay ended the subscription; it is asked again after the usual time.
-                if let Some(line @ SubscriptionState::Listening) = self.relays.get_mut(&relay_url) {
-                    *line = SubscriptionState::Asked(Instant::now());
+                // The relay ended the subscription; the next check after the usual time requests it again.
+                if let Some(subscription @ SubscriptionState::Listening) =
+                    self.relays.get_mut(&relay_url)
+                {
+                    *subscription = SubscriptionState::Requested(Instant::now());
                 }
                 true
             }
@@ -132,23 +136,23 @@ impl SubscriptionKeeper {
         }
     }
 
-    /// Brings what is known in line with the connections, and asks relays that have not confirmed the subscription.
-    async fn look_around(&mut self) {
+    /// Compares the subscriptions with the connections, and requests those that are not confirmed.
+    async fn check_connections(&mut self) {
         let connections = self.client.relays().await;
         let mut to_ask = Vec::new();
-        for (url, line) in &mut self.relays {
+        for (url, subscription) in &mut self.relays {
             let connected = connections
                 .get(url)
                 .is_some_and(|relay| relay.status() == RelayStatus::Connected);
-            *line = match *line {
-                _ if !connected => SubscriptionState::Lost,
+            *subscription = match *subscription {
+                _ if !connected => SubscriptionState::Disconnected,
                 SubscriptionState::Listening => SubscriptionState::Listening,
-                SubscriptionState::Asked(since) if since.elapsed() < EOSE_LIMIT => {
-                    SubscriptionState::Asked(since)
+                SubscriptionState::Requested(since) if since.elapsed() < EOSE_LIMIT => {
+                    SubscriptionState::Requested(since)
                 }
-                SubscriptionState::Lost | SubscriptionState::Asked(_) => {
+                SubscriptionState::Disconnected | SubscriptionState::Requested(_) => {
                     to_ask.push(url.clone());
-                    SubscriptionState::Asked(Instant::now())
+                    SubscriptionState::Requested(Instant::now())
                 }
             };
         }
@@ -160,7 +164,7 @@ impl SubscriptionKeeper {
                 (self.subscription.clone(), self.filter()),
             ];
             for (id, filter) in asks {
-                // "Done" would only mean that the request was queued; EOSE tells the rest.
+                // The result only says whether the request was queued; EOSE confirms it.
                 drop(
                     self.client
                         .subscribe_with_id_to([url.clone()], id, filter, None)
@@ -168,28 +172,28 @@ impl SubscriptionKeeper {
                 );
             }
         }
-        self.turn_pages().await;
+        self.request_pages().await;
         let now = clock::unix_seconds();
         let listening = self
             .relays
             .iter()
-            .filter(|(_, line)| **line == SubscriptionState::Listening);
+            .filter(|(_, subscription)| **subscription == SubscriptionState::Listening);
         for (url, _) in listening {
-            self.heard.insert(url.clone(), now);
+            self.last_heard.insert(url.clone(), now);
         }
     }
 
-    /// Asks for older notes where a relay may have more of them than it returned, as long as the engine keeps up.
-    async fn turn_pages(&mut self) {
+    /// Requests older notes where a relay may have more than it returned, as long as the engine keeps up.
+    async fn request_pages(&mut self) {
         if self.inbox.capacity() < INBOX / 2 {
             return;
         }
-        for page in self.pages.wanted() {
+        for page in self.pages.due() {
             let filter = self
                 .note_filter(page.since)
                 .until(Timestamp::from(page.until));
             let ends = SubscribeAutoCloseOptions::default().exit_policy(ReqExitPolicy::ExitOnEOSE);
-            // As above.
+            // As above: EOSE confirms it.
             drop(
                 self.client
                     .subscribe_with_id_to([page.url], page.id, filter, Some(ends))
@@ -198,11 +202,15 @@ impl SubscriptionKeeper {
         }
     }
 
-    /// Since this relay was last heard, and some more: the engine knows the notes that it has. At the start, all of them.
+    /// The moment since which notes are requested from this relay: when it was last heard, less an overlap, because the engine drops
+    /// notes that it has seen; at the start, all that relays store.
     fn notes_since(&self, url: &RelayUrl) -> u64 {
         let now = clock::unix_seconds();
-        let heard = self.heard.get(url).map(|at| at.saturating_sub(OVERLAP));
-        heard.unwrap_or_else(|| now.saturating_sub(note::LIFE.as_secs()))
+        let heard = self
+            .last_heard
+            .get(url)
+            .map(|at| at.saturating_sub(OVERLAP));
+        heard.unwrap_or_else(|| now.saturating_sub(NOTE_LIFE))
     }
 
     fn note_filter(&self, since: u64) -> Filter {
@@ -213,23 +221,26 @@ impl SubscriptionKeeper {
     }
 
     fn filter(&self) -> Filter {
-        let since = clock::unix_seconds().saturating_sub(STALE);
+        let since = clock::unix_seconds().saturating_sub(MAX_SKEW);
         Filter::new()
-            .kind(Kind::from(KIND))
+            .kind(Kind::from(RING_KIND))
             .custom_tags(SingleLetterTag::lowercase(Alphabet::T), self.tags.keys())
             .since(Timestamp::from(since))
     }
 
     fn report(&self) {
         let count = |wanted: fn(&SubscriptionState) -> bool| {
-            self.relays.values().filter(|line| wanted(line)).count()
+            self.relays
+                .values()
+                .filter(|subscription| wanted(subscription))
+                .count()
         };
         let state = RelayState {
             configured: self.relays.len(),
-            connected: count(|line| *line != SubscriptionState::Lost),
-            listening: count(|line| *line == SubscriptionState::Listening),
+            connected: count(|subscription| *subscription != SubscriptionState::Disconnected),
+            listening: count(|subscription| *subscription == SubscriptionState::Listening),
         };
-        self.tell
+        self.state
             .send_if_modified(|old| std::mem::replace(old, state) != state);
     }
 }
