@@ -7,7 +7,7 @@
 //! Without `--bench`, which `cargo bench` passes, one very short round of each runs without the peers: `cargo test -p
 //! ringfence-tests --bench bench`.
 
-#![expect(clippy::print_stdout, reason = "a benchmark talks to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 mod calls;
 mod flow;

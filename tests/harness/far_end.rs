@@ -14,12 +14,10 @@ use std::{
 use ringfence_media::{
     Codec, Description, LocalEndpoint,
     far::{FarConfig, FarConnectError, FarEvent, FarLeg, FarOutput, FarPacket, Role, TurnAccess},
+    g711,
 };
 
-use crate::{
-    audio_file::AudioClip,
-    tone::{self, from_mu_law, to_mu_law},
-};
+use crate::{audio_file::AudioClip, tone};
 
 /// Neither the server nor the browser has this address, so it is recognised wherever it leaks.
 pub const LOCAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 93);
@@ -267,7 +265,7 @@ impl Run {
                 FarOutput::Event(FarEvent::Rtp(packet)) => {
                     if packet.payload_type == Codec::Pcmu.far_payload_type() {
                         self.heard
-                            .extend(packet.payload.iter().copied().map(from_mu_law));
+                            .extend(packet.payload.iter().copied().map(g711::expand));
                     }
                 }
                 FarOutput::Event(event) => {
@@ -311,7 +309,7 @@ impl Microphone {
             payload: samples
                 .take(SAMPLES_PER_PACKET)
                 .copied()
-                .map(to_mu_law)
+                .map(g711::compress)
                 .collect(),
         };
         self.sequence = self.sequence.wrapping_add(1);

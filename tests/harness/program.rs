@@ -68,10 +68,7 @@ pub fn real_time() -> MutexGuard<'static, ()> {
 ///
 /// # Panics
 /// In CI (`CI` is set), where nothing may be skipped.
-#[expect(
-    clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
-)]
+#[expect(clippy::print_stderr, reason = "a skipped test must be visible")]
 pub fn skipped(why: &str) {
     assert!(
         env::var_os("CI").is_none(),

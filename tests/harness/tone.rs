@@ -2,8 +2,7 @@
 //!
 //! Detection is by Goertzel's algorithm over frames of 20 ms: a frame holds the tone when it is loud enough and most of its
 //! energy is at that frequency. A call is judged by the duration of the tone and the longest gap. It may have gaps, because
-//! phones conceal and skip single frames on a busy machine. G.711 mu-law (ITU-T G.711, table 2) is here for the ends that the
-//! tests simulate.
+//! phones conceal and skip single frames on a busy machine.
 
 use std::{f64::consts::TAU, time::Duration};
 
@@ -86,32 +85,10 @@ fn holds(samples: &[i16], cycles_per_sample: f64) -> bool {
     energy > QUIET * QUIET * count && at_frequency > PURE * energy
 }
 
-const MU_LAW_BIAS: i32 = 132;
-const MU_LAW_CLIP: i32 = 32_635;
-
-/// One sample as a G.711 mu-law byte.
-pub fn to_mu_law(sample: i16) -> u8 {
-    let sign = if sample < 0 { 0x80 } else { 0 };
-    let magnitude = i32::from(sample).abs().min(MU_LAW_CLIP) + MU_LAW_BIAS;
-    let segment = (24 - magnitude.leading_zeros()).min(7);
-    let step = (magnitude >> (segment + 3)) & 0x0f;
-    !(sign | (segment as u8) << 4 | step as u8)
-}
-
-/// One sample from a G.711 mu-law byte.
-pub fn from_mu_law(byte: u8) -> i16 {
-    let byte = !byte;
-    let (segment, step) = (byte >> 4 & 7, i32::from(byte & 0x0f));
-    let magnitude = (((step << 3) + MU_LAW_BIAS) << segment) - MU_LAW_BIAS;
-    (if byte & 0x80 == 0 {
-        magnitude
-    } else {
-        -magnitude
-    }) as i16
-}
-
 #[cfg(test)]
 mod tests {
+    use ringfence_media::g711::{compress, expand};
+
     use super::*;
 
     #[test]
@@ -154,10 +131,10 @@ mod tests {
             (0xef, 132),
             (0xf0, 120),
         ] {
-            assert_eq!(from_mu_law(byte), sample);
+            assert_eq!(expand(byte), sample);
         }
         for byte in 0..=255 {
-            assert_eq!(from_mu_law(to_mu_law(from_mu_law(byte))), from_mu_law(byte));
+            assert_eq!(expand(compress(expand(byte))), expand(byte));
         }
     }
 
@@ -165,7 +142,7 @@ mod tests {
     fn a_tone_survives_mu_law() {
         let mut sound = sine(HIGH, 8_000, 1);
         for sample in &mut sound.samples {
-            *sample = from_mu_law(to_mu_law(*sample));
+            *sample = expand(compress(*sample));
         }
         assert!(measure(&sound, HIGH).carried(Duration::from_secs(1)));
     }

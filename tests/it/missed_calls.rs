@@ -53,7 +53,7 @@ fn last_told(world: &World, phone: usize) -> String {
         HandsetEvent::Notified { body, .. } => Some(body.clone()),
         _ => None,
     });
-    told.next().expect("a lamp")
+    told.next().expect("a notification")
 }
 
 #[test]

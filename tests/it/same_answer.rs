@@ -55,7 +55,7 @@ fn seen(prepare: impl Fn(&mut World) -> Number, act: impl Fn(&mut World)) -> Vec
         .collect()
 }
 
-fn nobody() -> Vec<Seen> {
+fn unassigned_number() -> Vec<Seen> {
     seen(|world| world.unassigned(), |_| {})
 }
 
@@ -72,7 +72,7 @@ fn a_phone_that_nobody_picks_up_looks_like_no_phone() {
         },
         |world| assert!(world.handset(1).is_ringing()),
     );
-    assert_eq!(ignored, nobody());
+    assert_eq!(ignored, unassigned_number());
     assert!(ignored.len() > 10);
 }
 
@@ -85,12 +85,12 @@ fn a_refusal_looks_like_no_phone() {
         },
         |world| world.decline(1, 603),
     );
-    assert_eq!(refused, nobody());
+    assert_eq!(refused, unassigned_number());
 }
 
 #[test]
 fn a_line_without_a_phone_looks_like_no_line() {
-    assert_eq!(seen(theirs, |_| {}), nobody());
+    assert_eq!(seen(theirs, |_| {}), unassigned_number());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn an_engine_that_is_off_looks_like_no_engine_to_the_caller() {
             .filter(|(_, from, to, ..)| *from != theirs && *to != theirs)
             .collect()
     };
-    assert_eq!(of_caller(off), of_caller(nobody()));
+    assert_eq!(of_caller(off), of_caller(unassigned_number()));
 }
 
 #[test]

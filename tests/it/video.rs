@@ -112,7 +112,7 @@ fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
     let (mut world, pair) = seeing(4);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
-    let (wishes, pictures) = (
+    let (requests, pictures) = (
         camera(&world, pair.bob).received_video().keyframe_requests,
         whole(&world, pair.alice),
     );
@@ -121,7 +121,7 @@ fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
     world.run_for(Duration::from_secs(1));
     assert_eq!(
         camera(&world, pair.bob).received_video().keyframe_requests,
-        wishes + 1
+        requests + 1
     );
     assert_eq!(whole(&world, pair.alice), pictures + 5);
     let to_bob = world.trace()[before..].iter();
@@ -134,12 +134,12 @@ fn many_wishes_are_one_wish() {
     let (mut world, pair) = seeing(5);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
-    let wishes = camera(&world, pair.bob).received_video().keyframe_requests;
+    let requests = camera(&world, pair.bob).received_video().keyframe_requests;
     for _ in 0..100 {
         world.request_keyframe(pair.alice);
         world.run_for(Duration::from_millis(10));
     }
-    let more = camera(&world, pair.bob).received_video().keyframe_requests - wishes;
+    let more = camera(&world, pair.bob).received_video().keyframe_requests - requests;
     assert!((3..=5).contains(&more), "{more} in a second");
 }
 

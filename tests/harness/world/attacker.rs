@@ -20,18 +20,18 @@ use rand_core::Rng as _;
 use super::{
     BEGINNING, World,
     delivery::Delivery,
-    engine_host::mint,
+    engine_host::prove_work,
     links::{Endpoint, PacketKind},
 };
 
 impl World {
     /// Publishes these bytes with a valid proof of work.
     pub fn post_as_attacker(&mut self, bucket: u16, bytes: Vec<u8>) {
-        let stamp = mint(self.event_key(), self.wall());
+        let work = prove_work(self.event_key(), self.wall());
         self.repost(Sealed {
             bucket,
-            event_key: stamp.event_key,
-            nonce: stamp.nonce,
+            event_key: work.event_key,
+            nonce: work.nonce,
             bytes,
             note_made: None,
         });
@@ -59,14 +59,14 @@ impl World {
         media: &[u8],
         dated: UnixTime,
     ) {
-        let stamp = mint(self.event_key(), self.wall());
+        let work = prove_work(self.event_key(), self.wall());
         let line = &self.hosts[engine].lines[0];
         let keys = self.phone_book.directory().look_up(callee, self.wall());
         let keys = keys.expect("every number of the plan is listed");
         let bucket = bucket(&keys.identity, 0);
         let outside = Outside {
             bucket,
-            event_key: stamp.event_key,
+            event_key: work.event_key,
         };
         let identity = line.identity();
         let caller = Caller {
@@ -78,8 +78,8 @@ impl World {
         let (_, envelope) = ring.expect("the description fits and the key is usable");
         self.repost(Sealed {
             bucket,
-            event_key: stamp.event_key,
-            nonce: stamp.nonce,
+            event_key: work.event_key,
+            nonce: work.nonce,
             bytes: envelope.as_bytes().to_vec(),
             note_made: None,
         });

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ringfence_media::g711;
+
 use crate::{
     audio_file::AudioClip,
-    tone::{self, ToneMeasurement, from_mu_law, to_mu_law},
+    tone::{self, ToneMeasurement},
 };
 
 const RATE: u32 = 8_000;
@@ -38,7 +40,7 @@ impl ToneSource {
     pub(crate) fn new(hz: f64, ssrc: u32) -> Self {
         let second = tone::sine(hz, RATE, 1);
         Self {
-            wave: second.samples.iter().copied().map(to_mu_law).collect(),
+            wave: second.samples.iter().copied().map(g711::compress).collect(),
             sequence: 1_000,
             timestamp: 77_000,
             ssrc,
@@ -161,6 +163,6 @@ impl ReceivedAudio {
         let silence = usize::from(step - 1) * SAMPLES;
         self.samples.resize(self.samples.len() + silence, 0);
         self.samples
-            .extend(payload.iter().copied().map(from_mu_law));
+            .extend(payload.iter().copied().map(g711::expand));
     }
 }

@@ -39,9 +39,9 @@ impl SimulatedBook {
     /// Never: memory does not fail.
     pub fn new(seed: [u8; 32], unix: u64) -> Self {
         let plan = NumberPlan::new(PLAN.0, PLAN.1).expect("the plan is a small one");
-        let (charter, signing) = charter(seed);
+        let (drawn, signing) = book_seed(seed);
         let mut store = Box::new(MemoryStore::new());
-        store.seed_of_book(&charter).expect("memory does not fail");
+        store.seed_of_book(&drawn).expect("memory does not fail");
         let (book, _) = Book::open(store, Schedule::of(plan), seed).expect("memory does not fail");
         assert_eq!(book.key(), BookKey::from(&signing), "it is derived alike");
         let mut book = Self {
@@ -62,7 +62,7 @@ impl SimulatedBook {
         let closed = self.book.close_epoch(unix, NETWORK);
         closed
             .expect("memory does not fail")
-            .expect("nobody else closes it");
+            .expect("there is no other process");
     }
 
     /// Ends the epoch if it is due.
@@ -190,7 +190,7 @@ impl SimulatedBook {
 }
 
 /// The book's seed and admin token, and the signing key that the book derives from the seed.
-fn charter(seed: [u8; 32]) -> (BookSeed, SigningKey) {
+fn book_seed(seed: [u8; 32]) -> (BookSeed, SigningKey) {
     let mut rng = ChaCha20Rng::from_seed(seed);
     let admin = AdminToken::draw(&mut rng).digest();
     let mut key = [0; 32];

@@ -16,7 +16,7 @@ use ringfence_engine::trust::directory::Directory;
 
 use rand_core::Rng as _;
 
-use super::{World, book::new_identity, engine_host::mint};
+use super::{World, book::new_identity, engine_host::prove_work};
 
 impl World {
     /// Keys that no line has yet.
@@ -67,10 +67,10 @@ impl World {
         let keys = keys.expect("every number of the plan is listed");
         let mut event_key = [0; 32];
         self.rng.fill_bytes(&mut event_key);
-        let stamp = mint(EventKey(event_key), self.wall());
+        let work = prove_work(EventKey(event_key), self.wall());
         let outside = Outside {
             bucket: bucket(&keys.identity, 0),
-            event_key: stamp.event_key,
+            event_key: work.event_key,
         };
         let caller = Caller {
             identity: thief,
@@ -83,8 +83,8 @@ impl World {
         let (_, envelope) = ring.expect("the description fits and the key is usable");
         self.repost(Sealed {
             bucket: outside.bucket,
-            event_key: stamp.event_key,
-            nonce: stamp.nonce,
+            event_key: work.event_key,
+            nonce: work.nonce,
             bytes: envelope.as_bytes().to_vec(),
             note_made: None,
         });
@@ -94,7 +94,7 @@ impl World {
     /// A media description that an honest engine sent.
     fn a_description(&self) -> Vec<u8> {
         let rings = self.opened_rings();
-        let ring = rings.first().expect("somebody has rung before");
+        let ring = rings.first().expect("a ring was sent before");
         ring.media().to_vec()
     }
 }

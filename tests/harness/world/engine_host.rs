@@ -276,7 +276,7 @@ impl EngineHost {
                 Output::Post(post) => out.push(HostOutput::Post(post)),
                 Output::WantStamps(count) => {
                     for _ in 0..count {
-                        let stamp = self.mint(wall);
+                        let stamp = self.prove_work(wall);
                         self.engine.handle_stamp(stamp, now);
                     }
                 }
@@ -422,8 +422,8 @@ impl EngineHost {
         }
     }
 
-    fn mint(&mut self, wall: UnixTime) -> Stamp {
-        mint(EventKey(self.seed()), wall)
+    fn prove_work(&mut self, wall: UnixTime) -> Stamp {
+        prove_work(EventKey(self.seed()), wall)
     }
 
     fn seed(&mut self) -> [u8; 32] {
@@ -434,7 +434,7 @@ impl EngineHost {
 }
 
 /// A proof of work for an event key. Simulated events are not signed, so any 32 bytes are a key.
-pub(crate) fn mint(event_key: EventKey, wall: UnixTime) -> Stamp {
+pub(crate) fn prove_work(event_key: EventKey, wall: UnixTime) -> Stamp {
     Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
         .mint_some(u32::MAX)
         .expect("four bits of work are soon found")

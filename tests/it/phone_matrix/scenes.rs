@@ -246,7 +246,7 @@ fn leave(pair: &mut Pair<'_>, mut third: RealPhone) -> Outcome {
     hang_up(&mut third, &mut pair.callee);
     let at_callee = heard_at_last(&mut pair.callee, THIRD, AT_LAST);
     let at_third = heard_at_last(&mut third, HIGH, AT_LAST);
-    assert_carried("whoever was handed over", &at_callee, AT_LAST);
+    assert_carried("the transferred party", &at_callee, AT_LAST);
     assert_carried("the third one", &at_third, AT_LAST);
     Outcome::Fine("")
 }
