@@ -22,6 +22,7 @@ mod no_look_up;
 mod own_lines;
 mod own_record;
 mod path_of_a_call;
+mod path_table;
 mod phone_matrix;
 mod pin_on_answer;
 #[cfg(test)]
