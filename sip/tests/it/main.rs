@@ -6,6 +6,7 @@
 )]
 
 mod bad_input;
+mod built_in_phone;
 mod called;
 mod calling;
 mod capacity;
