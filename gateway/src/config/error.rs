@@ -1,4 +1,4 @@
-//! What is wrong with settings, said so that whoever wrote them can put it right.
+//! Errors of settings, each with a remedy.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -91,7 +91,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     /// What is wrong without naming the file, which may show a user: for the log. What was typed is left out where it is an address
-    /// that was meant for nobody else.
+    /// that the log must not contain.
     #[must_use]
     pub fn unnamed(&self) -> String {
         match self {

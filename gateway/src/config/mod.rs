@@ -26,7 +26,7 @@ pub use sip::SipListen;
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
 const LONGEST_RING: u64 = 180;
-/// Most leading zero bits a stamp may need: minutes of work on one core.
+/// Most leading zero bits of a proof of work: minutes on one core.
 const MOST_WORK: u8 = 28;
 /// Largest configuration file that is read.
 const MOST_BYTES: u64 = 256 * 1024;
@@ -42,7 +42,7 @@ pub struct Config {
     pub log_format: Format,
     /// Nostr relays; empty: those the phone book names.
     pub relays: Vec<String>,
-    /// Leading zero bits of stamps; `None`: what the phone book says.
+    /// Leading zero bits of proofs of work; `None`: what the phone book says.
     pub work_bits: Option<u8>,
     /// How long a caller waits for an answer.
     pub no_answer: Duration,

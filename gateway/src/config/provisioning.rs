@@ -48,7 +48,7 @@ impl fmt::Display for Mac {
     }
 }
 
-/// It names somebody's phone.
+/// It identifies a phone.
 impl fmt::Debug for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mac(..)")

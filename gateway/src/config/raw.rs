@@ -19,7 +19,7 @@ pub struct RawConfig {
     pub log_format: Format,
     /// Nostr relays.
     pub relays: Vec<String>,
-    /// Leading zero bits of stamps.
+    /// Leading zero bits of proofs of work.
     pub work_bits: u8,
     /// How long a caller waits, in seconds.
     pub no_answer_seconds: u64,
@@ -99,7 +99,7 @@ pub struct RawSip {
     pub tls_port: u16,
     /// Whether sound is encrypted.
     pub srtp: RawSrtp,
-    /// Whether moving pictures pass.
+    /// Whether video passes.
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unsolicited_mwi: RawUnsolicitedMwi,

@@ -28,7 +28,7 @@ pub struct SipListen {
     pub tls_port: u16,
     /// Whether sound between phones and this machine is encrypted.
     pub srtp: Srtp,
-    /// Whether moving pictures pass where both phones have them.
+    /// Whether video passes where both phones have it.
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
     pub unasked_lamps: UnaskedLamps,

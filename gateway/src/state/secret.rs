@@ -1,4 +1,4 @@
-//! A string that is a secret: never printed, wiped when dropped.
+//! A secret string: never printed, wiped when dropped.
 
 use rand::Rng;
 use serde::Deserialize;
@@ -25,13 +25,13 @@ impl Secret {
         Self(hex::encode(*bits))
     }
 
-    /// The secret itself, for the one call that needs it.
+    /// The secret itself.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is nothing in it, which settings use for "not set".
+    /// Whether it is empty, which in settings means "not set".
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

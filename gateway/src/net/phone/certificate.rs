@@ -1,5 +1,5 @@
-//! The certificate that phones see over TLS: one of the user's own, or one of a small certificate authority that is made on the
-//! first run and kept in the state folder.
+//! The certificate that phones see over TLS: one of the user's own, or one of a small certificate authority that the first run makes
+//! and saves in the state folder.
 //!
 //! The authority (10 years) is what a phone is told to trust, once. The certificate under it lives 90 days, has a key of its own
 //! that is never written down, and is replaced at a handshake when a third of its life is left, so that an engine may run for
@@ -44,7 +44,7 @@ pub struct CertificateNames {
     pub hosts: Vec<String>,
 }
 
-/// Where certificates come from.
+/// The source of certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateSource {
     /// The authority in this state folder; made if there is none.
@@ -73,7 +73,7 @@ pub enum CertificateError {
     /// The user's certificate cannot be read.
     #[error(transparent)]
     Chain(#[from] TlsFileError),
-    /// A key that does not parse, or does not fit the certificate.
+    /// No private key in the file, or one that does not match the certificate.
     #[error("{} holds no key that fits (PEM is expected)", path.display())]
     Key {
         /// The file.
@@ -82,7 +82,7 @@ pub enum CertificateError {
     /// A name that no certificate can have.
     #[error("{0:?} cannot stand in a certificate")]
     Name(String),
-    /// The cipher library refuses. It should not.
+    /// An unexpected error of the cipher library.
     #[error("a certificate could not be made: {0}")]
     Making(String),
 }
@@ -103,7 +103,7 @@ impl CertificateError {
     }
 }
 
-/// The file that phones are told to trust.
+/// The file of the certificate authority that phones trust.
 #[must_use]
 pub fn authority_file(folder: &Path) -> PathBuf {
     folder.join("phones-ca.pem")
@@ -113,7 +113,7 @@ fn key_file(folder: &Path) -> PathBuf {
     folder.join("phones-ca.key")
 }
 
-/// What rustls needs to serve phones: TLS 1.2 and 1.3.
+/// The TLS server settings for phones: TLS 1.2 and 1.3.
 ///
 /// # Errors
 /// [`CertificateError`].
@@ -177,7 +177,7 @@ impl Authority {
 impl ResolvesServerCert for Authority {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let now = clock::since_epoch();
-        // Whatever a panic left behind, it is a whole certificate.
+        // Replaced in one assignment, so that it is complete even after a panic.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.renew <= now {
             match issue(&self.issuer, &self.names, now) {
@@ -199,7 +199,7 @@ fn making(error: impl fmt::Display) -> CertificateError {
     CertificateError::Making(error.to_string())
 }
 
-/// Makes a new authority: its key first, since a certificate without its key would be trusted in vain.
+/// Makes a new authority. Its key is saved first, because a certificate without its key is of no use.
 fn found(folder: &Path) -> Result<KeyPair, CertificateError> {
     let key = KeyPair::generate().map_err(making)?;
     let mut params = authority();
@@ -211,7 +211,7 @@ fn found(folder: &Path) -> Result<KeyPair, CertificateError> {
     Ok(key)
 }
 
-/// What makes the authority of an engine, its key and its times apart. Certificates under it name it by this.
+/// The authority's parameters without key and dates. Certificates under it refer to it by these.
 fn authority() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = named("Ringfence: phones of one engine");

@@ -1,9 +1,9 @@
-//! ConnectionLimiter for the connections of phones, at all addresses together: how many there are, how many one machine may have, and
-//! who has to leave when somebody comes and all are taken.
+//! Limits the connections of phones: how many there are at all addresses together, how many one machine may have, and which one is
+//! closed when a new one comes and the limit is reached.
 //!
-//! A connection over which no phone is registered leaves before one over which there is; of the former, the oldest one of
-//! the machine that has most of them. So whoever only connects takes seats from nobody but himself. On loopback all phones
-//! are one machine, so there the bound for one machine does not hold.
+//! A connection over which no phone is registered is closed before one over which a phone is; of the former, the oldest one of the
+//! machine that has most of them. So a machine that only connects displaces its own connections alone. On loopback all phones are one
+//! machine, so the limit for one machine does not apply there.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Connections at one time: every phone of a large office, with room to spare.
+/// Connections at one time: more than the phones of a large office.
 pub(super) const MOST_CONNECTIONS: usize = 512;
-/// Connections of one machine that is not this one: a switchboard or a proxy with its phones.
+/// Connections of one other machine: a PBX or a proxy with its phones.
 const MOST_OF_MACHINE: usize = 64;
 
-/// All seats.
+/// The connections that are open.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionLimiter {
     taken: Mutex<Taken>,
@@ -34,11 +34,11 @@ struct Taken {
 struct SlotHolder {
     machine: IpAddr,
     is_registered: bool,
-    /// Dropped when the connection shall leave.
+    /// Dropped to close the connection.
     _stay: oneshot::Sender<Infallible>,
 }
 
-/// A connection's seat, free again when this is dropped.
+/// The slot of a connection, free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct ConnectionSlot {
     /// The connection's number, never used again.
@@ -48,8 +48,8 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionLimiter {
-    /// A seat for a connection from `machine`, perhaps one that another connection has to leave. `None` if phones are
-    /// registered over all of them.
+    /// A slot for a connection from `machine`, perhaps that of a connection which is closed for it. `None` if phones are registered
+    /// over all of them.
     pub(super) fn take(self: &Arc<Self>, machine: IpAddr) -> Option<ConnectionSlot> {
         let machine = machine.to_canonical();
         let mut taken = self.lock();
@@ -73,14 +73,14 @@ impl ConnectionLimiter {
         })
     }
 
-    /// Notes whether a phone is registered over a connection.
+    /// Records whether a phone is registered over a connection.
     pub(super) fn note(&self, number: u64, is_registered: bool) {
         if let Some(sitting) = self.lock().seats.get_mut(&number) {
             sitting.is_registered = is_registered;
         }
     }
 
-    /// The map is whole after every line, whoever panics.
+    /// Every statement leaves the map consistent, so that a panic elsewhere does no harm.
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +101,7 @@ impl Taken {
             .is_some()
     }
 
-    /// The machines with most connections over which nobody is registered.
+    /// The machines with most connections over which no phone is registered.
     fn busiest(&self) -> Vec<IpAddr> {
         let mut counts = BTreeMap::<IpAddr, usize>::new();
         for stranger in self.seats.values().filter(|each| !each.is_registered) {
@@ -121,7 +121,7 @@ impl Taken {
 }
 
 impl ConnectionSlot {
-    /// Waits until somebody else needs the seat.
+    /// Waits until the slot is needed for another connection.
     pub(super) async fn lost(&mut self) {
         let Err(_) = (&mut self.leave).await;
     }
@@ -181,7 +181,7 @@ mod tests {
             seats.note(newcomer.number, true);
         }
         assert!(seats.take(machine(200)).is_none());
-        // Whoever leaves makes room.
+        // A closed connection makes room.
         newcomers.pop();
         assert!(seats.take(machine(200)).is_some());
     }

@@ -1,7 +1,7 @@
 //! The sockets that phones talk to: SIP over UDP, TCP and TLS (RFC 3261 18), bytes only.
 //!
-//! What a message means is the engine's business. This room opens the sockets and brings bytes to
-//! the flow that they are for; `stream` serves connections, `connection_limiter` counts them.
+//! The engine interprets messages. This folder opens the sockets and sends bytes on the right flow; `stream` serves connections,
+//! `connection_limiter` counts them, `certificate` is what phones see over TLS.
 
 pub mod certificate;
 mod connection_limiter;
@@ -23,14 +23,14 @@ use super::resilient_recv::recv_resilient;
 use connection_limiter::{ConnectionLimiter, MOST_CONNECTIONS};
 use stream::StreamAcceptor;
 
-/// Messages of all phones that wait for the engine. Beyond it, UDP messages are dropped, as a
-/// full socket buffer would (phones repeat them), and TCP connections wait.
+/// Messages of all phones that wait for the engine. Further UDP messages are dropped, as by a full socket buffer (phones repeat
+/// them), and TCP connections wait.
 const INBOX: usize = 1_024;
 
 /// Largest UDP datagram.
 const DATAGRAM: usize = 65_535;
 
-/// What phones did.
+/// An input from a phone.
 #[derive(Debug)]
 pub(crate) enum PhoneInput {
     /// One whole message.
@@ -39,7 +39,7 @@ pub(crate) enum PhoneInput {
     Closed(Flow),
 }
 
-/// A place where SIP cannot be served.
+/// An address at which SIP cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen for phones at {transport} {addr}: {error}")]
 pub struct ListenError {
@@ -170,8 +170,7 @@ impl PhoneSockets {
         }
     }
 
-    /// Sends bytes to a phone. Never waits: UDP that does not fit is lost, as on any wire, and
-    /// a TCP phone that does not read is cut off.
+    /// Sends bytes to a phone. Never waits: a datagram that does not fit is lost, and a TCP phone that does not read is disconnected.
     pub(crate) fn send(&mut self, flow: Flow, bytes: Vec<u8>) {
         match flow.transport {
             Transport::Udp => {
@@ -191,7 +190,7 @@ impl PhoneSockets {
         }
     }
 
-    /// Notes whether a phone is registered over a flow: then its connection is the last to go.
+    /// Records whether a phone is registered over a flow: then its connection is the last to be closed for another.
     pub(crate) fn note(&self, flow: Flow, is_registered: bool) {
         self.seats.note(flow.connection, is_registered);
     }
@@ -224,8 +223,7 @@ fn refused(transport: &'static str, addr: SocketAddr, error: io::Error) -> Liste
 )]
 async fn bind_udp(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(addr).await?;
-    // Tokio learns that a socket can be written to from its first event; `try_send_to` would
-    // refuse before.
+    // Before its first event, tokio takes a socket for not writable, and `try_send_to` would refuse.
     socket.writable().await?;
     Ok(socket)
 }

@@ -1,7 +1,7 @@
 //! Connections of phones, plain and inside TLS: accepted, cut into messages, answered, closed.
 //!
-//! Each is a task of its own. Streams are cut by the SIP core's framer; a keep-alive (RFC 5626
-//! 3.5.1) is answered here. How many there are, and how long one may be silent, is bounded.
+//! Each is a task of its own. The SIP core's framer cuts streams; a keep-alive (RFC 5626 section 3.5.1) is answered here. Their number,
+//! and the time for which one may be silent, are bounded.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,11 +21,10 @@ use super::connection_limiter::{ConnectionLimiter, ConnectionSlot};
 /// Messages that may wait for a phone that does not read. Then the connection is closed.
 const OUTBOX: usize = 64;
 
-/// A connection that says nothing for so long is closed. Phones refresh their registration,
-/// or send a keep-alive (RFC 5626 3.5.1), far more often.
+/// A connection without input for so long is closed. Phones refresh their registration, or send a keep-alive, far more often.
 const SILENCE: Duration = Duration::from_secs(3_700);
 
-/// How long a phone may take to shake hands.
+/// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What all listeners share.
@@ -38,7 +37,7 @@ pub(super) struct StreamAcceptor {
 }
 
 impl StreamAcceptor {
-    /// Serves whoever connects, inside TLS if there is an acceptor, until the engine is gone.
+    /// Serves connections, inside TLS if there is an acceptor, until the engine is gone.
     pub(super) async fn accept(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let mut served = JoinSet::new();
         loop {
@@ -55,7 +54,7 @@ impl StreamAcceptor {
                 tracing::warn!("too many connections of phones: one refused");
                 continue;
             };
-            // Losing this only costs latency.
+            // Without it, only latency is lost.
             drop(stream.set_nodelay(true));
             match &tls {
                 None => {
@@ -95,7 +94,7 @@ impl StreamAcceptor {
         }
     }
 
-    /// Tells of a connection and serves it.
+    /// Reports a connection and serves it.
     async fn greet(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
@@ -142,17 +141,17 @@ async fn serve(
             }
         }
     }
-    // The phone may be gone, and so may the engine; then nobody needs to know.
+    // Phone and engine may be gone already.
     drop(timeout(HANDSHAKE, stream.shutdown()).await);
     drop(into.send(PhoneInput::Closed(flow)).await);
 }
 
-/// All of it, at once: TLS keeps back what is not flushed.
+/// Writes everything at once: TLS holds back what is not flushed.
 async fn write(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
     stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
 }
 
-/// Hands on every whole message of a stream. False when the stream cannot be followed.
+/// Passes on every complete message of a stream. False when the stream cannot be parsed any further.
 async fn pass_on(
     framer: &mut Framer,
     stream: &mut (impl AsyncWrite + Unpin),

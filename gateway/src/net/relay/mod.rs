@@ -351,7 +351,7 @@ mod tests {
         assert!(incoming.recv().await.is_none());
     }
 
-    /// A relay that answers a subscription with `first` under an id that nobody asked for, then with `second` under the right one.
+    /// A relay that answers a subscription with `first` under an id that was not requested, then with `second` under the right one.
     fn pushy_relay(first: OutgoingEvent, second: OutgoingEvent) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());

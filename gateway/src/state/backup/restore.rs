@@ -87,7 +87,7 @@ fn write(archive: &Backup, fresh: &Path, state: &Path) -> Result<(), BackupError
     Ok(file::remove(&fresh.join(UNFINISHED))?)
 }
 
-/// Whoever restores for a service, as root, makes files that the service may read.
+/// A restore as root, for a service, makes files that the service may read.
 fn give_to_owner(fresh: &Path, state: &Path) -> io::Result<()> {
     let (old, new) = (std::fs::metadata(state)?, std::fs::metadata(fresh)?);
     let (owner, group) = ((old.uid(), new.uid()), (old.gid(), new.gid()));

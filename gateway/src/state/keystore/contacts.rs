@@ -1,7 +1,7 @@
 //! The contacts at rest: one file, sealed like a line's, with JSON in it.
 //!
-//! A running engine and the commands beside it share it without talking to each other: whoever changes it holds a lock for that
-//! moment, reads, changes, and replaces the file in one step; whoever only reads finds a whole file at any time. The engine looks
+//! A running engine and commands share the file without talking to each other: a writer holds a lock while it reads, changes and
+//! replaces the file in one step; a reader finds a complete file at any time. The engine looks
 //! every few seconds whether the file is another one than it last saw. No socket, no protocol, nothing to be asked by strangers; and
 //! the commands work alike whether or not an engine runs.
 
@@ -96,7 +96,7 @@ impl ContactsFile {
         }
     }
 
-    /// The contacts as they are; none when there is no file yet.
+    /// The contacts on the disk; none without a file.
     ///
     /// # Errors
     /// [`KeystoreError`].
@@ -120,7 +120,7 @@ impl ContactsFile {
         Ok(contacts)
     }
 
-    /// Reads, lets `change` change, and writes if the contacts are others then. Waits for whoever does the same at this moment.
+    /// Reads, lets `change` change, and writes if the contacts are others then. Waits while another program does the same.
     ///
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.

@@ -1,5 +1,5 @@
-//! Evidence against the phone book, for whoever has to be convinced: each file is proof by itself, for everybody who has the book's
-//! public key, and names nobody but, where a record of one's own is false, that one's number.
+//! Evidence against the phone book: each file is a proof by itself, which needs only the book's public key, and contains no number
+//! except that of one's own false record.
 //!
 //! ```json
 //! { "format": "ringfence-evidence-1", "kind": "roots", "day": 20416, "book_key": "base64",

@@ -1,4 +1,4 @@
-//! Files that nobody else may read: made with their mode, replaced in one step, never followed through a looser one.
+//! Files that only the owner may read: created with their mode, replaced in one step, never read with a looser mode.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -21,7 +21,7 @@ fn disk<'a>(act: &'static str, path: &'a Path) -> impl Fn(std::io::Error) -> Key
     }
 }
 
-/// Makes the state folder with mode 0700, and its parents. One that exists may be looser, as long as nobody else can change what
+/// Makes the state folder with mode 0700, and its parents. One that exists may be looser, as long as no other user can change what
 /// is in it: the keys lie in folders of their own.
 pub(in crate::state) fn make_state_folder(path: &Path) -> Result<(), KeystoreError> {
     make(path)?;

@@ -5,17 +5,17 @@
 //!   lock                  held while an engine runs
 //!   lines/20417.json      mode 0600 from its first byte; see `vault` for the format
 //!   pending/3f..a1.json   keys of an activation whose answer has not come
-//!   pending/3f..a1.done   the number that an activation brought, for whoever repeats it
-//!   contacts.json         whose key each number stood for; see `contacts`
+//!   pending/3f..a1.done   the number that an activation brought, in case it is repeated
+//!   contacts.json         the key of each known number; see `contacts`
 //!   contacts.lock         held for the moment of a change
-//!   ledger.json           texts that wait, calls of the past; see `saved_state`
+//!   ledger.json           waiting texts, past calls; see `saved_state`
 //!   page-token            the running engine's page and its key; see `page::key`
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
-//!   restored              there after a restore, until the ring keys are renewed; see [`crate::state::backup`]
+//!   restored              exists after a restore, until the ring keys are renewed; see [`crate::state::backup`]
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
-//! of the phone book lies beside them and is no secret ([`crate::net::book`]).
+//! of the phone book is in the same folder and is no secret ([`crate::net::book`]).
 
 mod contacts;
 mod evidence;
@@ -43,7 +43,7 @@ use crate::state::secret::Secret;
 /// Lines of one engine: as many as a small office has phones, few enough that trying each of them on a ring stays cheap.
 pub const MOST_LINES: usize = 256;
 
-/// The mark of a state that came out of a backup.
+/// The file that marks a restored state.
 pub(in crate::state) const RESTORED: &str = "restored";
 
 /// Why the key store cannot be used.
