@@ -1,7 +1,8 @@
-//! Samples of 16 bits to G.711 mu-law and back (ITU-T G.711 table 2). Nothing else is decoded anywhere: between phones, sound passes
-//! as it is.
+//! G.711 mu-law (ITU-T G.711 table 2): samples of 16 bits to bytes and back.
+//!
+//! The built-in phone and the tests use it. Between phones nothing is encoded or decoded: media passes as it is.
 
-/// A sample as mu-law: sign, three bits of segment, four of step, all inverted.
+/// Encodes a sample as mu-law: sign, three bits of segment, four of step, all inverted.
 #[must_use]
 pub fn compress(sample: i16) -> u8 {
     const BIAS: u16 = 132;
@@ -15,7 +16,7 @@ pub fn compress(sample: i16) -> u8 {
     !u8::try_from(code).unwrap_or(u8::MAX)
 }
 
-/// The sample that a code stands for.
+/// Decodes a mu-law byte.
 #[must_use]
 pub fn expand(code: u8) -> i16 {
     let code = !code;
@@ -31,6 +32,25 @@ pub fn expand(code: u8) -> i16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mu_law_follows_the_table_of_the_recommendation() {
+        // G.711 table 2a: the ends of the segments, and both zeros.
+        for (byte, sample) in [
+            (0x80, 32_124),
+            (0x00, -32_124),
+            (0xff, 0),
+            (0x7f, 0),
+            (0xfe, 8),
+            (0xef, 132),
+            (0xf0, 120),
+        ] {
+            assert_eq!(expand(byte), sample);
+        }
+        for byte in 0..=255 {
+            assert_eq!(expand(compress(expand(byte))), expand(byte));
+        }
+    }
 
     #[test]
     fn the_companding_survives_its_own_round_trip_and_hits_known_codes() {

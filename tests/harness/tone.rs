@@ -6,6 +6,8 @@
 
 use std::{f64::consts::TAU, time::Duration};
 
+use ringfence::selfcall::tone::share_of_tone;
+
 use crate::audio_file::AudioClip;
 
 /// The tone of a caller in these tests.
@@ -54,10 +56,11 @@ impl ToneMeasurement {
 /// Measures one frequency in a recording.
 pub fn measure(sound: &AudioClip, hz: f64) -> ToneMeasurement {
     let frame = (sound.rate / FRAMES_PER_SECOND).max(1) as usize;
+    let step = TAU * hz / f64::from(sound.rate);
     let (mut frames, mut with_tone, mut gap, mut longest) = (0, 0, 0, 0);
     for samples in sound.samples.chunks_exact(frame) {
         frames += 1;
-        if holds(samples, hz / f64::from(sound.rate)) {
+        if share_of_tone(samples, step, QUIET * QUIET) > PURE {
             longest = if with_tone > 0 { longest.max(gap) } else { 0 };
             with_tone += 1;
             gap = 0;
@@ -70,19 +73,6 @@ pub fn measure(sound: &AudioClip, hz: f64) -> ToneMeasurement {
         tone: FRAME * with_tone,
         longest_gap: FRAME * longest,
     }
-}
-
-/// Goertzel's recurrence for one frequency, given in cycles per sample.
-fn holds(samples: &[i16], cycles_per_sample: f64) -> bool {
-    let turn = 2.0 * (TAU * cycles_per_sample).cos();
-    let (mut newer, mut older, mut energy) = (0.0, 0.0, 0.0);
-    for sample in samples.iter().copied().map(f64::from) {
-        (newer, older) = (sample + turn * newer - older, newer);
-        energy += sample * sample;
-    }
-    let count = samples.len() as f64;
-    let at_frequency = (newer * newer + older * older - turn * newer * older) * 2.0 / count;
-    energy > QUIET * QUIET * count && at_frequency > PURE * energy
 }
 
 #[cfg(test)]

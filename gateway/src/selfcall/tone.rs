@@ -71,7 +71,7 @@ impl ToneDetector {
 
     /// Handles a frame. Returns whether it holds the tone.
     pub fn detect(&mut self, frame: &[i16], now: Instant) -> bool {
-        if frame.len() != FRAME || share_of_tone(frame, self.step) < SHARE {
+        if frame.len() != FRAME || share_of_tone(frame, self.step, FLOOR) < SHARE {
             return false;
         }
         if let Some(last) = self.last {
@@ -98,8 +98,10 @@ impl ToneDetector {
     }
 }
 
-/// The share of a frame's energy at one frequency; 0 for silence.
-fn share_of_tone(frame: &[i16], step: f64) -> f64 {
+/// The share of a frame's energy at one frequency (Goertzel's algorithm), given in radians per sample; 0 for silence, a mean
+/// square below `floor`.
+#[must_use]
+pub fn share_of_tone(frame: &[i16], step: f64, floor: f64) -> f64 {
     let (mut before, mut last, mut energy) = (0.0, 0.0, 0.0);
     let factor = 2.0 * step.cos();
     for sample in frame {
@@ -107,9 +109,12 @@ fn share_of_tone(frame: &[i16], step: f64) -> f64 {
         energy += sample * sample;
         (before, last) = (last, sample + factor * last - before);
     }
-    #[expect(clippy::cast_precision_loss, reason = "a frame has 160 samples")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a frame has some hundred samples"
+    )]
     let count = frame.len() as f64;
-    if count == 0.0 || energy / count < FLOOR {
+    if count == 0.0 || energy / count < floor {
         return 0.0;
     }
     let power = last * last + before * before - factor * last * before;

@@ -19,7 +19,6 @@ use turn_types::{AddressFamily, TransportType, TurnCredentials};
 
 use super::config::{FarConfig, TurnTransport};
 use super::replies::{self, AllocateReplies};
-use super::stream;
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
 /// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), and the deletion. They put its clock forward by 0.8 s at most.
@@ -231,7 +230,7 @@ impl Allocation {
             .ok()??;
         let mut frame = transmit.build().data;
         if self.transport == TransportType::Tcp {
-            stream::pad(&mut frame);
+            ringfence_turn_framing::pad(&mut frame);
         }
         Some(frame)
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use ringfence_turn_framing::{LONGEST_FRAME, TurnFramer};
 use zeroize::Zeroize;
 
 use super::allocation::Allocation;
@@ -21,7 +22,6 @@ use super::peer::WebRtcPeer;
 use super::permissions::PeerPermissions;
 use super::relayed_addresses;
 use super::setup::PeerSetup;
-use super::stream::StreamCutter;
 use crate::MediaTimer;
 use crate::description::Description;
 
@@ -43,7 +43,7 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 pub struct FarLeg {
     pub(super) allow_private_addresses: bool,
     pub(super) own_ip: IpAddr,
-    pub(super) stream: Option<StreamCutter>,
+    pub(super) framer: Option<TurnFramer>,
     pub(super) rng: ChaCha20Rng,
     pub(super) credentials: IceCredentials,
     pub(super) certificate: Option<CallCertificate>,
@@ -96,7 +96,8 @@ impl FarLeg {
         let mut leg = Self {
             allow_private_addresses: config.allow_private_addresses,
             own_ip: config.local.ip(),
-            stream: (config.turn.transport == TurnTransport::Stream).then(StreamCutter::default),
+            framer: (config.turn.transport == TurnTransport::Stream)
+                .then(|| TurnFramer::new(LONGEST_FRAME)),
             rng,
             credentials,
             certificate: CallCertificate::generate(),
@@ -124,19 +125,19 @@ impl FarLeg {
         if matches!(self.phase, Phase::Closed) {
             return;
         }
-        let Some(mut cutter) = self.stream.take() else {
+        let Some(mut framer) = self.framer.take() else {
             self.receive(bytes, now);
             return;
         };
-        cutter.push(bytes);
-        while let Some(frame) = cutter.next() {
+        framer.push(bytes);
+        while let Some(frame) = framer.next_frame() {
             let Ok(frame) = frame else {
                 self.handle_turn_closed(now);
                 return;
             };
             self.receive(&frame, now);
         }
-        self.stream = Some(cutter);
+        self.framer = Some(framer);
     }
 
     /// The connection to the TURN server ended: nothing can be sent any more.

@@ -27,7 +27,6 @@ mod permissions;
 mod relayed_addresses;
 mod replies;
 mod setup;
-mod stream;
 
 pub use self::config::{FarConfig, Role, TurnAccess, TurnPassword, TurnTransport};
 pub use self::error::{FarConnectError, FarLegError};

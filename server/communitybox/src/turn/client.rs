@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use ringfence_turn_framing::{TurnFramer, pad};
 use turn_server_proto::api::{
     SocketAllocateError, TcpConnectError, Transmit, TurnServerApi, TurnServerPollRet,
 };
 use turn_server_proto::server::TurnServer;
 use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
-use super::frames::{self, Frames};
 use super::guard::ProvedUser;
 use super::quota::ByteBucket;
 use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};
@@ -26,6 +26,10 @@ const MAX_USERS: usize = 4;
 
 /// Peers that one client may exchange packets with, in its whole life. A call needs one to four.
 const MAX_PEERS: usize = 32;
+
+/// Longest frame that a client may send over a stream. Media, checks and requests stay far below; a client that announces
+/// more does not speak TURN for a call.
+const MAX_FRAME: usize = 4096;
 
 /// How long a client without an allocation is remembered: time to answer the challenge.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
@@ -77,7 +81,7 @@ pub(super) struct TurnClient {
     listen: SocketAddr,
     base: Instant,
     server: TurnServer,
-    pub(super) frames: Frames,
+    pub(super) framer: TurnFramer,
     users: BTreeSet<String>,
     peers: BTreeSet<IpAddr>,
     allocations: BTreeMap<AllocationId, Option<SocketAddr>>,
@@ -96,7 +100,7 @@ impl TurnClient {
             listen,
             base: now,
             server: TurnServer::new(transport(flow), listen, REALM.to_owned()),
-            frames: Frames::default(),
+            framer: TurnFramer::new(MAX_FRAME),
             users: BTreeSet::new(),
             peers: BTreeSet::new(),
             allocations: BTreeMap::new(),
@@ -347,15 +351,19 @@ impl TurnClient {
         }
     }
 
-    fn route(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>, work: &mut Vec<Work>) {
+    fn route(
+        &mut self,
+        from: SocketAddr,
+        to: SocketAddr,
+        mut bytes: Vec<u8>,
+        work: &mut Vec<Work>,
+    ) {
         if from == self.listen && to == self.flow.addr {
             self.remember(&bytes);
-            let stream = self.flow.transport == ClientTransport::Stream;
-            work.push(Work::ToClient(if stream {
-                frames::pad(bytes)
-            } else {
-                bytes
-            }));
+            if self.flow.transport == ClientTransport::Stream {
+                pad(&mut bytes);
+            }
+            work.push(Work::ToClient(bytes));
         } else if let Some((allocation, _)) =
             self.allocations.iter().find(|(_, at)| **at == Some(from))
         {

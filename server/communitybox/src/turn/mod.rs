@@ -10,7 +10,6 @@ mod client;
 pub mod coturn;
 #[cfg(feature = "server")]
 mod exits;
-mod frames;
 mod guard;
 #[cfg(feature = "server")]
 mod plan;
@@ -79,17 +78,17 @@ impl TurnMachine {
             return;
         }
         if let Some(client) = self.clients.get_mut(&from) {
-            client.frames.push(bytes);
+            client.framer.push(bytes);
         }
         // A frame may end the client.
         while let Some(frame) = self
             .clients
             .get_mut(&from)
-            .and_then(|client| client.frames.next())
+            .and_then(|client| client.framer.next_frame())
         {
             match frame {
                 Ok(frame) => self.handle_frame(from, &frame, now),
-                Err(frames::NotTurn) => self.forget(from),
+                Err(ringfence_turn_framing::NotTurn) => self.forget(from),
             }
         }
     }
