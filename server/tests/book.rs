@@ -21,7 +21,7 @@ use ringfence_book::{
 };
 use ringfence_phonebook::book::activation::{Activation, ActivationRefusal};
 use ringfence_phonebook::book::challenge_store::{BINDING_DAYS, CHALLENGE_LIFE, MAX_OPEN};
-use ringfence_phonebook::book::published::Dialled;
+use ringfence_phonebook::book::published::DialledNumber;
 use ringfence_phonebook::book::{
     ActivateError, Book, BookOpenError, CODE_LIFE, Issue, IssueError, LISTING_VALID_UNTIL,
 };
@@ -123,7 +123,7 @@ fn a_code_is_good_once() {
         );
         let (identity, _) = book
             .published()
-            .keys(&Dialled::read(&issue.number.to_string()).unwrap());
+            .keys(&DialledNumber::read(&issue.number.to_string()).unwrap());
         assert_eq!(&identity, first.listing.identity().as_bytes());
     });
 }
@@ -255,7 +255,7 @@ fn nothing_changes_before_the_epoch_ends_and_then_as_many_records_as_ever() {
         let changed: Vec<Number> = plan()
             .numbers()
             .filter(|number| {
-                let dialled = Dialled::read(&number.to_string()).unwrap();
+                let dialled = DialledNumber::read(&number.to_string()).unwrap();
                 before.keys(&dialled) != after.keys(&dialled)
             })
             .collect();
@@ -443,7 +443,7 @@ fn code(seed: u8) -> CodeDigest {
 
 struct Desk {
     book: Book,
-    number: Dialled,
+    number: DialledNumber,
     identity: SigningKey,
     now: Instant,
 }
@@ -454,7 +454,7 @@ fn desk() -> Desk {
     let form = form(&book, &issue, 5);
     book.activate(&form, NOW).unwrap();
     close(&mut book);
-    let number = Dialled::read(&issue.number.to_string()).unwrap();
+    let number = DialledNumber::read(&issue.number.to_string()).unwrap();
     Desk {
         book,
         number,
@@ -541,7 +541,7 @@ fn nobody_proves_an_unassigned_number_or_anothers() {
     ] {
         let (id, challenge) = reception.challenge(desk.now);
         let signature = challenge.answer(&desk.identity);
-        let dialled = Dialled::read(text).unwrap();
+        let dialled = DialledNumber::read(text).unwrap();
         assert_eq!(
             reception.verify(
                 id,

@@ -12,7 +12,7 @@ use super::MAX_CONTROL;
 use super::allocation::{AllocationEvent, Stray};
 use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
-use super::leg::{FarLeg, Phase};
+use super::leg::{FarLeg, LegPhase};
 use super::peer::{PeerOutput, WebRtcPeer};
 use super::permissions::SendDecision;
 use super::relayed_addresses;
@@ -37,7 +37,7 @@ impl FarLeg {
         match self.allocation.receive(frame, now) {
             Ok(Some(data)) if self.permissions.admits(data.peer) => {
                 let (from, bytes) = (data.peer, data.data());
-                if let Phase::Talking { silent_at, .. } = &mut self.phase {
+                if let LegPhase::Talking { silent_at, .. } = &mut self.phase {
                     *silent_at = now + SILENCE_LIMIT;
                 }
                 if self.with_peer(now, |peer, now| peer.receive(from, bytes, now)) == Some(false) {
@@ -46,9 +46,9 @@ impl FarLeg {
             }
             Ok(None) => {}
             // The other side may not have learnt yet that the call is over.
-            Ok(Some(_)) | Err(Stray) if matches!(self.phase, Phase::Ending { .. }) => {}
+            Ok(Some(_)) | Err(Stray) if matches!(self.phase, LegPhase::Ending { .. }) => {}
             Ok(Some(data)) => {
-                if matches!(self.phase, Phase::Ready { .. }) {
+                if matches!(self.phase, LegPhase::Ready { .. }) {
                     self.early_checks.keep(data.peer, data.data(), now);
                 }
                 self.counters.unpermitted += 1;
@@ -64,7 +64,8 @@ impl FarLeg {
         now: Instant,
         work: impl FnOnce(&mut WebRtcPeer, Instant) -> Result<T, FarLegError>,
     ) -> Option<T> {
-        let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
+        let (LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. }) = &mut self.phase
+        else {
             return None;
         };
         fastrand::seed(self.rng.next_u64());
@@ -89,11 +90,11 @@ impl FarLeg {
     }
 
     fn poll_allocation(&mut self, now: Instant) -> bool {
-        if matches!(self.phase, Phase::Closed) {
+        if matches!(self.phase, LegPhase::Closed) {
             return false;
         }
         // During the call a pause costs nothing, and the client's clock need not run further ahead.
-        let hurry = !matches!(self.phase, Phase::Talking { .. });
+        let hurry = !matches!(self.phase, LegPhase::Talking { .. });
         let (mut frames, mut events) = (Vec::new(), Vec::new());
         self.allocation.poll(
             now,
@@ -113,13 +114,13 @@ impl FarLeg {
 
     fn handle_allocation(&mut self, event: AllocationEvent, now: Instant) {
         match (event, &self.phase) {
-            (AllocationEvent::Ready(address), Phase::Allocating { .. }) => {
+            (AllocationEvent::Ready(address), LegPhase::Allocating { .. }) => {
                 self.allocated(address, now)
             }
             // The leg was closed before the allocation stood: delete it at once.
             (
                 AllocationEvent::Ready(_),
-                Phase::Ending {
+                LegPhase::Ending {
                     deleting: false, ..
                 },
             ) => {
@@ -127,10 +128,10 @@ impl FarLeg {
                     self.finish();
                 }
             }
-            (AllocationEvent::Refused(Some(code)), Phase::Allocating { .. }) => {
+            (AllocationEvent::Refused(Some(code)), LegPhase::Allocating { .. }) => {
                 self.fail(FarLegError::Allocation { code }, now);
             }
-            (AllocationEvent::Refused(None), Phase::Allocating { .. }) => {
+            (AllocationEvent::Refused(None), LegPhase::Allocating { .. }) => {
                 self.fail(FarLegError::Timeout, now)
             }
             (AllocationEvent::Permitted(ip), _) => self.permitted(ip, now),
@@ -139,20 +140,20 @@ impl FarLeg {
                     self.fail(FarLegError::Forbidden, now);
                 }
             }
-            (AllocationEvent::Gone | AllocationEvent::Refused(_), Phase::Ending { .. }) => {
+            (AllocationEvent::Gone | AllocationEvent::Refused(_), LegPhase::Ending { .. }) => {
                 self.finish()
             }
-            (AllocationEvent::Gone, Phase::Allocating { .. }) => {
+            (AllocationEvent::Gone, LegPhase::Allocating { .. }) => {
                 self.fail(FarLegError::Timeout, now)
             }
             (
                 AllocationEvent::Gone,
-                Phase::Ready { .. } | Phase::Connecting { .. } | Phase::Talking { .. },
+                LegPhase::Ready { .. } | LegPhase::Connecting { .. } | LegPhase::Talking { .. },
             ) => {
                 self.fail(FarLegError::ServerGone, now);
             }
-            (AllocationEvent::Confirmed, Phase::Ready { .. }) => {
-                self.phase = Phase::Ready { check_until: None };
+            (AllocationEvent::Confirmed, LegPhase::Ready { .. }) => {
+                self.phase = LegPhase::Ready { check_until: None };
             }
             (
                 AllocationEvent::Ready(_)
@@ -188,7 +189,7 @@ impl FarLeg {
         };
         self.relayed_address = Some(address);
         self.permissions.set_own(address);
-        self.phase = Phase::Ready { check_until: None };
+        self.phase = LegPhase::Ready { check_until: None };
         self.emit(FarEvent::Allocated(local));
         // The other side often uses the same server, and a permission is per address: have it before it is needed.
         self.request_permission(address.ip(), now);
@@ -222,7 +223,8 @@ impl FarLeg {
     }
 
     pub(super) fn poll_peer(&mut self, now: Instant) -> bool {
-        let (Phase::Connecting { peer, .. } | Phase::Talking { peer, .. }) = &mut self.phase else {
+        let (LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. }) = &mut self.phase
+        else {
             return false;
         };
         fastrand::seed(self.rng.next_u64());
@@ -265,9 +267,9 @@ impl FarLeg {
     }
 
     fn connected(&mut self, now: Instant) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Connecting { peer, .. } => {
-                self.phase = Phase::Talking {
+        match std::mem::replace(&mut self.phase, LegPhase::Closed) {
+            LegPhase::Connecting { peer, .. } => {
+                self.phase = LegPhase::Talking {
                     peer,
                     silent_at: now + SILENCE_LIMIT,
                 };
@@ -285,7 +287,7 @@ impl FarLeg {
     }
 
     pub(super) fn fail(&mut self, error: FarLegError, now: Instant) {
-        if !matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+        if !matches!(self.phase, LegPhase::Ending { .. } | LegPhase::Closed) {
             self.emit(FarEvent::Failed(error));
             self.end(now);
         }
@@ -293,12 +295,12 @@ impl FarLeg {
 
     /// Deletes the allocation; the connection is over.
     pub(super) fn end(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+        if matches!(self.phase, LegPhase::Ending { .. } | LegPhase::Closed) {
             return;
         }
-        let allocating = matches!(self.phase, Phase::Allocating { .. });
+        let allocating = matches!(self.phase, LegPhase::Allocating { .. });
         self.permissions.shut();
-        self.phase = Phase::Ending {
+        self.phase = LegPhase::Ending {
             until: now + DELETION_LIMIT,
             deleting: false,
         };
@@ -312,7 +314,7 @@ impl FarLeg {
     fn begin_deletion(&mut self, now: Instant) -> bool {
         let deleting = self.allocation.delete(now);
         if deleting {
-            self.phase = Phase::Ending {
+            self.phase = LegPhase::Ending {
                 until: now + DELETION_LIMIT,
                 deleting,
             };
@@ -321,8 +323,8 @@ impl FarLeg {
     }
 
     pub(super) fn finish(&mut self) {
-        if !matches!(self.phase, Phase::Closed) {
-            self.phase = Phase::Closed;
+        if !matches!(self.phase, LegPhase::Closed) {
+            self.phase = LegPhase::Closed;
             self.permissions.shut();
             self.emit(FarEvent::Closed);
         }

@@ -53,13 +53,13 @@ pub struct FarLeg {
     pub(super) allocation: Allocation,
     pub(super) permissions: PeerPermissions,
     pub(super) early_checks: EarlyChecks,
-    pub(super) phase: Phase,
+    pub(super) phase: LegPhase,
     pub(super) outputs: VecDeque<FarOutput>,
     pub(super) counters: FarCounters,
 }
 
 #[derive(Debug)]
-pub(super) enum Phase {
+pub(super) enum LegPhase {
     Allocating {
         until: Instant,
     },
@@ -107,7 +107,7 @@ impl FarLeg {
             allocation: Allocation::new(&config, now),
             permissions: PeerPermissions::default(),
             early_checks: EarlyChecks::default(),
-            phase: Phase::Allocating {
+            phase: LegPhase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
             outputs: VecDeque::new(),
@@ -122,7 +122,7 @@ impl FarLeg {
     /// Bytes that are not TURN, or not from the other side's relayed address, are counted and dropped. A stream that holds
     /// something else than TURN ends the leg.
     pub fn handle_turn(&mut self, bytes: &[u8], now: Instant) {
-        if matches!(self.phase, Phase::Closed) {
+        if matches!(self.phase, LegPhase::Closed) {
             return;
         }
         let Some(mut framer) = self.framer.take() else {
@@ -143,8 +143,8 @@ impl FarLeg {
     /// The connection to the TURN server ended: nothing can be sent any more.
     pub fn handle_turn_closed(&mut self, _now: Instant) {
         match self.phase {
-            Phase::Closed => {}
-            Phase::Ending { .. } => self.finish(),
+            LegPhase::Closed => {}
+            LegPhase::Ending { .. } => self.finish(),
             _ => {
                 self.emit(FarEvent::Failed(FarLegError::ServerGone));
                 self.finish();
@@ -155,17 +155,17 @@ impl FarLeg {
     /// Time has passed: call at the latest at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {
-            Phase::Allocating { until } if *until <= now => self.fail(FarLegError::Timeout, now),
-            Phase::Ready {
+            LegPhase::Allocating { until } if *until <= now => self.fail(FarLegError::Timeout, now),
+            LegPhase::Ready {
                 check_until: Some(until),
             } if *until <= now => {
                 self.fail(FarLegError::ServerGone, now);
             }
-            Phase::Connecting { until, .. } if *until <= now => self.fail(FarLegError::Ice, now),
-            Phase::Talking { silent_at, .. } if *silent_at <= now => {
+            LegPhase::Connecting { until, .. } if *until <= now => self.fail(FarLegError::Ice, now),
+            LegPhase::Talking { silent_at, .. } if *silent_at <= now => {
                 self.fail(FarLegError::Ice, now)
             }
-            Phase::Ending { until, .. } if *until <= now => self.finish(),
+            LegPhase::Ending { until, .. } if *until <= now => self.finish(),
             _ => {}
         }
         self.with_peer(now, |peer, now| peer.handle_timeout(now));
@@ -176,7 +176,7 @@ impl FarLeg {
     /// have dropped its mapping (RFC 4787 section 4.3 allows that after two minutes of silence; many wait less). `Failed`
     /// follows unless the server confirms in time. In every other state this does nothing.
     pub fn check(&mut self, now: Instant) {
-        if let Phase::Ready { check_until } = &mut self.phase
+        if let LegPhase::Ready { check_until } = &mut self.phase
             && check_until.is_none()
         {
             *check_until = Some(now + CHECK_LIMIT);
@@ -187,7 +187,7 @@ impl FarLeg {
 
     /// Whether the leg waits to be connected and its allocation is not being checked.
     pub fn is_ready(&self) -> bool {
-        matches!(self.phase, Phase::Ready { check_until: None })
+        matches!(self.phase, LegPhase::Ready { check_until: None })
     }
 
     /// Connects to the other engine, in the given role, which may be unknown when the leg is made. The other's relayed
@@ -203,7 +203,7 @@ impl FarLeg {
         role: Role,
         now: Instant,
     ) -> Result<(), FarConnectError> {
-        let (Phase::Ready { .. }, Some(relayed_address), Some(certificate)) =
+        let (LegPhase::Ready { .. }, Some(relayed_address), Some(certificate)) =
             (&self.phase, self.relayed_address, &self.certificate)
         else {
             return Err(FarConnectError::NotNow);
@@ -242,7 +242,7 @@ impl FarLeg {
         match peer {
             Ok(peer) => {
                 self.permissions.open(&remote_addresses);
-                self.phase = Phase::Connecting {
+                self.phase = LegPhase::Connecting {
                     peer: Box::new(peer),
                     until: now + CONNECTION_LIMIT,
                 };
@@ -287,7 +287,7 @@ impl FarLeg {
     /// Ends the leg: the close messages to the other side and the deletion of the allocation leave with the next
     /// [`poll`](Self::poll). `Closed` follows when the server has confirmed, or after two seconds.
     pub fn close(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Ending { .. } | Phase::Closed) {
+        if matches!(self.phase, LegPhase::Ending { .. } | LegPhase::Closed) {
             return;
         }
         self.with_peer(now, |peer, now| {
@@ -306,15 +306,17 @@ impl FarLeg {
     /// When to call [`handle_timeout`](Self::handle_timeout), and why.
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let own = match &self.phase {
-            Phase::Allocating { until } => Some((*until, MediaTimer::AllocationLimit)),
-            Phase::Ready { check_until } => check_until.map(|at| (at, MediaTimer::CheckLimit)),
-            Phase::Connecting { until, .. } => Some((*until, MediaTimer::ConnectionLimit)),
-            Phase::Talking { silent_at, .. } => Some((*silent_at, MediaTimer::SilenceLimit)),
-            Phase::Ending { until, .. } => Some((*until, MediaTimer::DeletionLimit)),
-            Phase::Closed => return None,
+            LegPhase::Allocating { until } => Some((*until, MediaTimer::AllocationLimit)),
+            LegPhase::Ready { check_until } => check_until.map(|at| (at, MediaTimer::CheckLimit)),
+            LegPhase::Connecting { until, .. } => Some((*until, MediaTimer::ConnectionLimit)),
+            LegPhase::Talking { silent_at, .. } => Some((*silent_at, MediaTimer::SilenceLimit)),
+            LegPhase::Ending { until, .. } => Some((*until, MediaTimer::DeletionLimit)),
+            LegPhase::Closed => return None,
         };
         let peer = match &self.phase {
-            Phase::Connecting { peer, .. } | Phase::Talking { peer, .. } => peer.next_timeout(),
+            LegPhase::Connecting { peer, .. } | LegPhase::Talking { peer, .. } => {
+                peer.next_timeout()
+            }
             _ => None,
         };
         let turn = self.allocation.next_timeout();

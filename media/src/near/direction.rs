@@ -6,7 +6,7 @@ use rand_core::Rng;
 
 use super::agreed::PayloadFormat;
 use super::meter::StreamMeter;
-use super::rewrite::{Arrival, RewrittenNumbers, RtpNumbers, RtpRewriter};
+use super::rewrite::{RewrittenNumbers, RtpArrival, RtpNumbers, RtpRewriter};
 use crate::sequence::ahead;
 use crate::stats::DropReason;
 use crate::video::MAX_BITS;
@@ -58,7 +58,7 @@ impl RtpDirection {
             None => u32::from(numbers.sequence),
         };
         self.highest = Some((numbers.ssrc, number));
-        if rewritten.arrival != Arrival::Late {
+        if rewritten.arrival != RtpArrival::Late {
             self.newest = Some((rewritten.timestamp, now));
         }
     }

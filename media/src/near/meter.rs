@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::rewrite::{Arrival, RewrittenNumbers};
+use super::rewrite::{RewrittenNumbers, RtpArrival};
 use crate::stats::{DropReason, StreamStats};
 
 /// Counts one direction of one stream.
@@ -29,9 +29,9 @@ impl StreamMeter {
         self.stats.passed += 1;
         self.stats.first.get_or_insert(now);
         match packet.arrival {
-            Arrival::Fresh => self.transit = None,
-            Arrival::Next { skipped } => self.stats.lost += u64::from(skipped),
-            Arrival::Late => self.stats.lost = self.stats.lost.saturating_sub(1),
+            RtpArrival::Fresh => self.transit = None,
+            RtpArrival::Next { skipped } => self.stats.lost += u64::from(skipped),
+            RtpArrival::Late => self.stats.lost = self.stats.lost.saturating_sub(1),
         }
         if let Some(clock) = clock {
             self.note_transit(packet.timestamp, clock, now);
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::some_time;
 
-    fn packet(timestamp: u32, arrival: Arrival) -> RewrittenNumbers {
+    fn packet(timestamp: u32, arrival: RtpArrival) -> RewrittenNumbers {
         RewrittenNumbers {
             sequence: 0,
             timestamp,
@@ -99,9 +99,9 @@ mod tests {
         let (mut meter, start) = (StreamMeter::default(), some_time());
         for (count, arrival) in arrivals.into_iter().enumerate() {
             let kind = if count == 0 {
-                Arrival::Fresh
+                RtpArrival::Fresh
             } else {
-                Arrival::Next { skipped: 0 }
+                RtpArrival::Next { skipped: 0 }
             };
             let timestamp = u32::MAX.wrapping_add(count as u32 * 160);
             meter.passed(
@@ -133,8 +133,12 @@ mod tests {
     fn late_packets_are_no_longer_lost() {
         let mut meter = meter([0]);
         let now = some_time();
-        meter.passed(packet(0, Arrival::Next { skipped: 3 }), Some(48_000), now);
-        meter.passed(packet(0, Arrival::Late), Some(48_000), now);
+        meter.passed(
+            packet(0, RtpArrival::Next { skipped: 3 }),
+            Some(48_000),
+            now,
+        );
+        meter.passed(packet(0, RtpArrival::Late), Some(48_000), now);
         assert_eq!((meter.stats().passed, meter.stats().lost), (3, 2));
     }
 
@@ -143,7 +147,7 @@ mod tests {
         let (mut meter, start) = (meter([0]), some_time());
         for later in 1..10 {
             meter.passed(
-                packet(0, Arrival::Next { skipped: 0 }),
+                packet(0, RtpArrival::Next { skipped: 0 }),
                 None,
                 start + Duration::from_secs(later),
             );

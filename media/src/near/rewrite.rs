@@ -27,12 +27,12 @@ pub(super) struct RewrittenNumbers {
     pub(super) sequence: u16,
     pub(super) timestamp: u32,
     pub(super) marker: bool,
-    pub(super) arrival: Arrival,
+    pub(super) arrival: RtpArrival,
 }
 
 /// How a packet arrived in relation to those around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum RtpArrival {
     /// The first of its source.
     Fresh,
     /// The newest so far, with this many missing before it.
@@ -98,8 +98,8 @@ impl RtpRewriter {
             return Ok(self.start_anew(numbers, clock, now));
         }
         let arrival = match source.window.place(numbers.sequence) {
-            SequencePlace::Newest { skipped } => Arrival::Next { skipped },
-            SequencePlace::Late => Arrival::Late,
+            SequencePlace::Newest { skipped } => RtpArrival::Next { skipped },
+            SequencePlace::Late => RtpArrival::Late,
             SequencePlace::Duplicate => return Err(DropReason::Duplicate),
             SequencePlace::Elsewhere if source.suspected == Some(numbers.sequence) => {
                 return Ok(self.start_anew(numbers, clock, now));
@@ -112,7 +112,7 @@ impl RtpRewriter {
         source.suspected = None;
         let sequence = numbers.sequence.wrapping_add(source.add_to_sequence);
         let timestamp = numbers.timestamp.wrapping_add(source.add_to_timestamp);
-        if arrival != Arrival::Late {
+        if arrival != RtpArrival::Late {
             self.next_sequence = sequence.wrapping_add(1);
             source.newest_arrival = now;
             if is_later(timestamp, self.newest_timestamp) {
@@ -169,7 +169,7 @@ impl RtpRewriter {
             sequence,
             timestamp,
             marker: true,
-            arrival: Arrival::Fresh,
+            arrival: RtpArrival::Fresh,
         }
     }
 }
@@ -248,10 +248,10 @@ mod tests {
         let third = bench.pass(7, 0, 219).unwrap();
         assert_eq!(third.sequence.wrapping_sub(first.sequence), 2);
         assert_eq!(third.timestamp.wrapping_sub(first.timestamp), 320);
-        assert_eq!(third.arrival, Arrival::Next { skipped: 1 });
+        assert_eq!(third.arrival, RtpArrival::Next { skipped: 1 });
         let second = bench.pass(7, 65_535, 59).unwrap();
         assert_eq!(second.sequence, first.sequence + 1);
-        assert_eq!(second.arrival, Arrival::Late);
+        assert_eq!(second.arrival, RtpArrival::Late);
         assert_eq!(bench.pass(7, 65_535, 59), Err(DropReason::Duplicate));
     }
 
@@ -280,10 +280,13 @@ mod tests {
         assert_eq!(bench.pass(7, 101, 1_160), Err(DropReason::Late));
         assert_eq!(
             bench.pass(8, 9_001, 237).unwrap().arrival,
-            Arrival::Next { skipped: 0 }
+            RtpArrival::Next { skipped: 0 }
         );
         bench.wait(200);
-        assert_eq!(bench.pass(7, 112, 2_000).unwrap().arrival, Arrival::Fresh);
+        assert_eq!(
+            bench.pass(7, 112, 2_000).unwrap().arrival,
+            RtpArrival::Fresh
+        );
     }
 
     #[test]

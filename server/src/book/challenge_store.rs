@@ -14,7 +14,7 @@ use ringfence_book::day::Day;
 use ringfence_book::keys::BookKey;
 use ringfence_book::number::Number;
 
-use crate::book::published::{Dialled, Published};
+use crate::book::published::{DialledNumber, Published};
 
 /// How long a challenge waits for its answer.
 pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
@@ -80,7 +80,7 @@ impl ChallengeStore {
     pub fn verify(
         &mut self,
         id: ChallengeId,
-        dialled: &Dialled,
+        dialled: &DialledNumber,
         signature: &[u8; 64],
         published: &Published,
         today: Day,

@@ -6,7 +6,7 @@ use ringfence_book::number::Number;
 
 use super::{Book, LISTING_VALID_UNTIL, OwnerError};
 use crate::book::owner_forms::{Deactivation, Rotation};
-use crate::book::published::Dialled;
+use crate::book::published::DialledNumber;
 use crate::store::{Revision, StoreError};
 
 impl Book {
@@ -37,7 +37,7 @@ impl Book {
     /// [`OwnerError`].
     pub fn deactivate(&mut self, form: &Deactivation, now: u64) -> Result<(), OwnerError> {
         // Whether the number has an owner or not, a signature is verified.
-        let (asked, _) = self.published.keys(&Dialled::of(form.number));
+        let (asked, _) = self.published.keys(&DialledNumber::of(form.number));
         let owner = self.store.owner(form.number)?.unwrap_or(asked);
         let identity = IdentityKey::from_bytes(&owner)
             .map_err(|_| StoreError::Corrupt("owner's identity key"))?;

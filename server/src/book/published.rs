@@ -46,9 +46,9 @@ impl PublishedTile {
 
 /// A text that could be a number: 1 to 16 digits. Of these, none is told from another.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Dialled(String);
+pub struct DialledNumber(String);
 
-impl Dialled {
+impl DialledNumber {
     /// Sixteen digits are more than any plan has, and E.164 allows fifteen.
     pub const MAX_DIGITS: usize = 16;
 
@@ -72,9 +72,9 @@ impl Dialled {
     }
 }
 
-impl fmt::Debug for Dialled {
+impl fmt::Debug for DialledNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Dialled(..)")
+        f.write_str("DialledNumber(..)")
     }
 }
 
@@ -183,7 +183,7 @@ impl Published {
 
     /// The identity key and the ring key behind the text: a listing's, a decoy's, or those of a number that cannot be.
     #[must_use]
-    pub fn keys(&self, dialled: &Dialled) -> ([u8; KEY_BYTES], [u8; KEY_BYTES]) {
+    pub fn keys(&self, dialled: &DialledNumber) -> ([u8; KEY_BYTES], [u8; KEY_BYTES]) {
         // Both are looked for whatever the text, and one is thrown away: so both take as long.
         let (identity, ring_key) = self.outside.keys(dialled.text());
         let outside = (*identity.as_bytes(), *ring_key.as_bytes());
@@ -193,12 +193,12 @@ impl Published {
     }
 
     /// The number of the plan that the text is, if it is one.
-    pub(crate) fn number(&self, dialled: &Dialled) -> Option<Number> {
+    pub(crate) fn number(&self, dialled: &DialledNumber) -> Option<Number> {
         self.plan.read(dialled.text()).ok()
     }
 
     /// The identity behind the text, ready to verify with.
-    pub(crate) fn identity(&self, dialled: &Dialled) -> Option<IdentityKey> {
+    pub(crate) fn identity(&self, dialled: &DialledNumber) -> Option<IdentityKey> {
         IdentityKey::from_bytes(&self.keys(dialled).0).ok()
     }
 
@@ -286,7 +286,7 @@ mod tests {
     fn texts_outside_the_plan_have_keys_too() {
         let published = published();
         for text in ["0", "99", "612", "0100", "9999999999999999"] {
-            let dialled = Dialled::read(text).unwrap();
+            let dialled = DialledNumber::read(text).unwrap();
             assert_eq!(published.keys(&dialled), published.keys(&dialled));
             assert!(published.identity(&dialled).is_some());
             assert!(published.number(&dialled).is_none());
@@ -297,7 +297,7 @@ mod tests {
         #[test]
         fn only_one_to_sixteen_digits_are_dialled(text in "\\PC{0,20}") {
             let expected = !text.is_empty() && text.len() <= 16 && text.chars().all(|letter| letter.is_ascii_digit());
-            prop_assert_eq!(Dialled::read(&text).is_some(), expected);
+            prop_assert_eq!(DialledNumber::read(&text).is_some(), expected);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::failure::ApiError;
 use super::{Shared, read, unstored};
 use crate::book::challenge_store::ChallengeId;
 use crate::book::owner_forms::{Deactivation, Rotation};
-use crate::book::published::Dialled;
+use crate::book::published::DialledNumber;
 
 /// `POST /api/auth/challenge`
 pub(super) async fn challenge(
@@ -68,7 +68,7 @@ pub(super) async fn renew(
 }
 
 fn prove(shared: &Shared, answer: &wire::Verify) -> Result<Binding, ApiError> {
-    let dialled = Dialled::read(&answer.number).ok_or(ApiError::Invalid)?;
+    let dialled = DialledNumber::read(&answer.number).ok_or(ApiError::Invalid)?;
     let (published, today) = (shared.published(), Day::of_unix(unix_now()));
     let verified = shared.challenges().verify(
         ChallengeId(answer.challenge_id.0),

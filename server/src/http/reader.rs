@@ -16,7 +16,7 @@ use ringfence_book::wire;
 
 use super::failure::ApiError;
 use super::{Shared, unstored};
-use crate::book::published::{Dialled, PublishedTile};
+use crate::book::published::{DialledNumber, PublishedTile};
 
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
@@ -43,7 +43,7 @@ pub(super) async fn keys(
     State(shared): State<Arc<Shared>>,
     Path(number): Path<String>,
 ) -> Result<Response, ApiError> {
-    let dialled = Dialled::read(&number).ok_or(ApiError::BadRequest)?;
+    let dialled = DialledNumber::read(&number).ok_or(ApiError::BadRequest)?;
     let (identity, ring_key) = shared.published().keys(&dialled);
     let told = wire::NumberKeys {
         number,

@@ -4,14 +4,14 @@
 
 use libfuzzer_sys::fuzz_target;
 use ringfence_book::{Number, NumberPlan};
-use ringfence_phonebook::book::published::Dialled;
+use ringfence_phonebook::book::published::DialledNumber;
 
 fuzz_target!(|text: &str| {
     if let Ok(number) = text.parse::<Number>() {
         assert_eq!(number.to_string(), text);
-        assert!(Dialled::read(text).is_some());
+        assert!(DialledNumber::read(text).is_some());
     }
-    if let Some(dialled) = Dialled::read(text) {
+    if let Some(dialled) = DialledNumber::read(text) {
         assert_eq!(dialled.text(), text);
     }
     if let Ok(number) = NumberPlan::DEFAULT.read(text) {
