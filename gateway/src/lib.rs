@@ -9,7 +9,7 @@
 //! 4. [`Softphone`]: a phone in software for programs that make or take calls themselves. Any SIP phone can register as well.
 //!
 //! # The run loop
-//! The node runs in tasks of its own on the caller's tokio runtime. A program reads [`Event`]s, in which each [`Step`] says which line
+//! The node runs in tasks of its own on the caller's tokio runtime. A program reads [`Event`]s, in which each [`CallStep`] says which line
 //! and which number are concerned, and in the end stops the node, which tells the other sides that calls are over.
 //! ```
 //! use std::error::Error;
@@ -106,7 +106,7 @@ pub use lines::activate::activate;
 pub use net::book::BookClient;
 pub use node::{LineInfo, Node, NodeError};
 pub use ringfence_book::{ActivationCode, Number};
-pub use ringfence_engine::{CallLabel, CallParties, Step};
+pub use ringfence_engine::{CallLabel, CallParties, CallStep};
 pub use run::event::Event;
 pub use run::gateway::ReadyError;
 pub use run::handle::GatewayHandle;

@@ -11,7 +11,7 @@ use std::{
 
 use ringfence::net::relay::{EventSigningKey, OutgoingEvent, Relays};
 use ringfence_book::nostr_event::ENVELOPE_BYTES;
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 use ringfence_tests::deployment::Deployment;
 use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
 
@@ -32,7 +32,7 @@ struct Post {
     runtime: Runtime,
     sender: Relays,
     _listener: Relays,
-    incoming: mpsc::Receiver<Sealed>,
+    incoming: mpsc::Receiver<ReceivedEvent>,
 }
 
 /// Measures, and prints the results.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,
@@ -27,8 +27,8 @@ fn the_other_phone_stops_as_soon_as_the_relay_delivers() {
             .events()
             .contains(&&HandsetEvent::Refused(487))
     );
-    assert!(world.has_reached(pair.caller, Step::Ended(End::Cancelled)));
-    assert!(world.has_reached(pair.callee, Step::Ended(End::Cancelled)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::Cancelled)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::Cancelled)));
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
     let (mut world, pair) = World::of_two(2);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("dialled", Duration::from_secs(1), |world| {
-        world.has_reached(pair.caller, Step::Dialled)
+        world.has_reached(pair.caller, CallStep::Dialled)
     });
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(10));

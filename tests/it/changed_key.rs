@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ringfence_book::Day;
 use ringfence_engine::{
-    End, Step,
+    CallStep, EndReason,
     line::identity::Identity,
-    trust::contacts::{ShownBy, Standing},
+    trust::contacts::{KeyStanding, ShownBy},
 };
 use ringfence_tests::world::{
     CallPair, World,
@@ -48,7 +48,7 @@ fn a_call_to_a_changed_key_is_refused_with_a_reason_on_the_display() {
     let said = world.sip(Endpoint::Engine(pair.caller), Endpoint::Phone(pair.alice));
     let reason = "SIP/2.0 403 Key changed - see ringfence contacts";
     assert!(said.iter().any(|line| line == reason), "{said:?}");
-    assert!(world.has_reached(pair.caller, Step::Ended(End::KeyChanged)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::KeyChanged)));
     // Nothing left the machine: neither a ring nor an allocation.
     let left = |packet: &&_| -> bool {
         let packet: &ringfence_tests::world::links::TracedPacket = packet;
@@ -75,10 +75,10 @@ fn the_user_can_accept_the_new_key() {
     world.dial(pair.alice, number);
     world.run_for(Duration::from_secs(3));
     let posted = world.steps_of(pair.caller);
-    let posted = posted.iter().filter(|step| **step == Step::RingPosted);
+    let posted = posted.iter().filter(|step| **step == CallStep::RingPosted);
     assert_eq!(posted.count(), 2);
     let contacts = world.host(pair.caller).engine.contacts();
-    assert_eq!(contacts.standing(number, &thief.key()), Standing::Pinned);
+    assert_eq!(contacts.standing(number, &thief.key()), KeyStanding::Pinned);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_ring_with_a_changed_key_rings_no_phone_and_is_noted() {
         let steps = world.steps_of(pair.callee);
         steps
             .iter()
-            .filter(|step| **step == Step::RingOpened)
+            .filter(|step| **step == CallStep::RingOpened)
             .count()
     };
     let before = opened(&world);

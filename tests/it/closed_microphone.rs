@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,
@@ -26,8 +26,8 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("connected", Duration::from_secs(2), |world| {
-        world.has_reached(pair.callee, Step::Connected)
-            && world.has_reached(pair.caller, Step::Connected)
+        world.has_reached(pair.callee, CallStep::Connected)
+            && world.has_reached(pair.caller, CallStep::Connected)
     });
     connected.set(true);
     world.run_until_quiet(Duration::from_secs(20));
@@ -44,8 +44,8 @@ fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
         spoke(pair.caller)
     );
     assert_eq!(world.handset(pair.alice).received_audio().packets(), 0);
-    assert!(!world.has_reached(pair.callee, Step::Confirmed));
-    assert!(world.has_reached(pair.callee, Step::Ended(End::NotConfirmed)));
+    assert!(!world.has_reached(pair.callee, CallStep::Confirmed));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::NotConfirmed)));
     for phone in [pair.alice, pair.bob] {
         assert_eq!(
             world.handset(phone).events().last(),
@@ -67,7 +67,7 @@ fn a_confirmation_that_the_relay_lost_comes_over_the_data_channel() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("confirmed", Duration::from_secs(3), |world| {
-        world.has_reached(pair.callee, Step::Confirmed)
+        world.has_reached(pair.callee, CallStep::Confirmed)
     });
     world.run_until("sound both ways", Duration::from_secs(2), |world| {
         world.handset(pair.alice).received_audio().packets() > 0
@@ -85,5 +85,5 @@ fn sound_flows_from_the_confirmation_on() {
             packet.from == Endpoint::Engine(pair.callee) && packet.kind == PacketKind::Srtp
         })
     });
-    assert!(world.has_reached(pair.callee, Step::Confirmed));
+    assert!(world.has_reached(pair.callee, CallStep::Confirmed));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
 #[test]
@@ -13,7 +13,7 @@ fn a_refusal_is_silence_to_everybody_outside() {
         let before = world.trace().len();
         world.decline(pair.bob, status);
         world.run_until("declined", Duration::from_secs(1), |world| {
-            world.has_reached(pair.callee, Step::Ended(End::Declined))
+            world.has_reached(pair.callee, CallStep::Ended(EndReason::Declined))
         });
         world.run_for(Duration::from_secs(10));
         let us = Endpoint::Engine(pair.callee);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{CallPair, World, handset::HandsetEvent},
@@ -76,7 +76,7 @@ fn who_dials_back_while_it_rings_picks_up() {
         panic!("it still rings\n{world:?}");
     };
     assert!(reason.contains("cause=200"), "{reason}");
-    assert!(world.has_reached(pair.callee, Step::Ended(End::DialledBack)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::DialledBack)));
     // No second ring was sent, only an answer and a confirmation.
     assert_eq!(posts(&world), 3);
     world.hang_up(other);

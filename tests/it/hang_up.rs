@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
     CallPair, World,
     handset::HandsetEvent,
@@ -22,8 +22,8 @@ fn the_callee_hangs_up() {
         world.handset(pair.alice).events().last(),
         Some(&&HandsetEvent::HungUp)
     );
-    assert!(world.has_reached(pair.callee, Step::Ended(End::HungUpHere)));
-    assert!(world.has_reached(pair.caller, Step::Ended(End::HungUpThere)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::HungUpHere)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::HungUpThere)));
 }
 
 #[test]
@@ -52,27 +52,35 @@ fn both_hang_up_at_once() {
 
 #[test]
 fn the_caller_hangs_up_before_the_data_channel_is_open() {
-    hang_up_at(Step::AnswerOpened, |pair| {
+    hang_up_at(CallStep::AnswerOpened, |pair| {
         (pair.caller, pair.alice, pair.bob)
     });
-    hang_up_at(Step::Connected, |pair| (pair.caller, pair.alice, pair.bob));
+    hang_up_at(CallStep::Connected, |pair| {
+        (pair.caller, pair.alice, pair.bob)
+    });
 }
 
 #[test]
 fn the_callee_hangs_up_before_the_data_channel_is_open() {
-    hang_up_at(Step::PickedUp, |pair| (pair.callee, pair.bob, pair.alice));
-    hang_up_at(Step::AnswerAllocated, |pair| {
+    hang_up_at(CallStep::PickedUp, |pair| {
         (pair.callee, pair.bob, pair.alice)
     });
-    hang_up_at(Step::AnswerPosted, |pair| {
+    hang_up_at(CallStep::AnswerAllocated, |pair| {
         (pair.callee, pair.bob, pair.alice)
     });
-    hang_up_at(Step::Confirmed, |pair| (pair.callee, pair.bob, pair.alice));
-    hang_up_at(Step::Connected, |pair| (pair.callee, pair.bob, pair.alice));
+    hang_up_at(CallStep::AnswerPosted, |pair| {
+        (pair.callee, pair.bob, pair.alice)
+    });
+    hang_up_at(CallStep::Confirmed, |pair| {
+        (pair.callee, pair.bob, pair.alice)
+    });
+    hang_up_at(CallStep::Connected, |pair| {
+        (pair.callee, pair.bob, pair.alice)
+    });
 }
 
 /// Hangs a phone up as soon as its engine has reached a step, and checks that nothing is left in the end.
-fn hang_up_at(step: Step, who: impl Fn(CallPair) -> (usize, usize, usize)) {
+fn hang_up_at(step: CallStep, who: impl Fn(CallPair) -> (usize, usize, usize)) {
     let (mut world, pair) = World::of_two(4);
     let (engine, phone, other) = who(pair);
     world.ring(pair);

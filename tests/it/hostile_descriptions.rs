@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use ringfence_engine::Step;
+use ringfence_engine::CallStep;
 use ringfence_media::Description;
 use ringfence_tests::world::{CallPair, World, links::Endpoint, turn::TURN_IP, turn_packets::Stun};
 
@@ -51,7 +51,10 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
                 world.answer(pair.bob);
             }
             world.run_until_quiet(Duration::from_secs(40));
-            assert!(!world.has_reached(pair.callee, Step::Connected), "{house}");
+            assert!(
+                !world.has_reached(pair.callee, CallStep::Connected),
+                "{house}"
+            );
             assert!(!world.handset(pair.bob).is_talking(), "{house}");
             assert_eq!(world.turn.misdirected(), [], "{house}");
             let ip = house.parse::<SocketAddr>().expect("an address").ip();

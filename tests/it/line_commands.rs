@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::line::command::{Wish, WishFault};
+use ringfence_engine::line::command::{LineCommand, LineCommandError};
 use ringfence_tests::world::{CallPair, World, handset::HandsetEvent};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -11,7 +11,7 @@ fn called(world: &World, pair: CallPair) -> ringfence_book::Number {
     world.number(pair.callee, 0)
 }
 
-fn wish(world: &mut World, pair: CallPair, wish: Wish) {
+fn wish(world: &mut World, pair: CallPair, wish: LineCommand) {
     let line = called(world, pair);
     world.wish(pair.callee, line, wish).expect("it can be done");
 }
@@ -33,9 +33,9 @@ fn texts(world: &World, phone: usize) -> usize {
 #[test]
 fn a_line_that_is_not_to_be_disturbed_is_silent_until_it_may_be() {
     let (mut world, pair) = World::of_two(1);
-    wish(&mut world, pair, Wish::Undisturbed(true));
+    wish(&mut world, pair, LineCommand::Undisturbed(true));
     assert!(!rings(&mut world, pair));
-    wish(&mut world, pair, Wish::Undisturbed(false));
+    wish(&mut world, pair, LineCommand::Undisturbed(false));
     assert!(rings(&mut world, pair));
 }
 
@@ -43,12 +43,12 @@ fn a_line_that_is_not_to_be_disturbed_is_silent_until_it_may_be() {
 fn a_number_can_be_blocked_that_has_never_rung_and_unblocked() {
     let (mut world, pair) = World::of_two(2);
     let alice = world.number(pair.caller, 0);
-    wish(&mut world, pair, Wish::Block(alice));
+    wish(&mut world, pair, LineCommand::Block(alice));
     assert!(!rings(&mut world, pair));
     world.send_text(pair.alice, called(&world, pair), "hello?");
     world.run_for(SOON);
     assert_eq!(texts(&world, pair.bob), 0);
-    wish(&mut world, pair, Wish::Unblock(alice));
+    wish(&mut world, pair, LineCommand::Unblock(alice));
     assert!(rings(&mut world, pair));
 }
 
@@ -61,7 +61,7 @@ fn missed_calls_that_were_seen_are_new_no_more() {
         calls.iter().filter(|call| call.is_new).count()
     };
     assert_eq!(new(&world), 1);
-    wish(&mut world, pair, Wish::MissedSeen);
+    wish(&mut world, pair, LineCommand::MissedSeen);
     assert_eq!(new(&world), 0);
 }
 
@@ -76,17 +76,17 @@ fn a_text_that_was_read_at_a_screen_waits_for_no_phone() {
     let waiting = world
         .host(there)
         .engine
-        .ledger()
+        .saved_state()
         .texts
         .front()
         .map(|text| text.id);
     let id = waiting.expect("no phone is there to take it");
     world
-        .wish(there, line, Wish::TextRead(id))
+        .wish(there, line, LineCommand::TextRead(id))
         .expect("it is there");
     assert_eq!(
-        world.wish(there, line, Wish::TextRead(id)),
-        Err(WishFault::NoSuchText)
+        world.wish(there, line, LineCommand::TextRead(id)),
+        Err(LineCommandError::NoSuchText)
     );
     let bob = world.add_phone(there, 0);
     world.run_for(SOON);
@@ -98,8 +98,8 @@ fn a_line_of_somebody_else_takes_no_wishes() {
     let (mut world, pair) = World::of_two(5);
     let line = called(&world, pair);
     assert_eq!(
-        world.wish(pair.caller, line, Wish::Undisturbed(true)),
-        Err(WishFault::NoSuchLine)
+        world.wish(pair.caller, line, LineCommand::Undisturbed(true)),
+        Err(LineCommandError::NoSuchLine)
     );
     assert!(rings(&mut world, pair));
 }

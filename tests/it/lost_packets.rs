@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
@@ -117,7 +117,7 @@ fn a_call_whose_ack_never_comes_is_hung_up() {
         world.handset(pair.bob).events().last(),
         Some(&&HandsetEvent::HungUp)
     );
-    assert!(world.has_reached(pair.caller, Step::Ended(End::HungUpHere)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::HungUpHere)));
 }
 
 #[test]

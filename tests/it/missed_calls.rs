@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ringfence_engine::{
-    End, Step,
-    line::saved_state::{PastCall, Way},
+    CallStep, EndReason,
+    line::saved_state::{CallWay, PastCall},
 };
 use ringfence_tests::world::{
     CallPair, World,
@@ -67,7 +67,7 @@ fn an_engine_that_was_off_learns_who_rang_and_an_engine_that_heard_it_counts_it_
         world.run_for(Duration::from_secs(3_600));
         world.switch_on(pair.callee);
         world.run_for(SOON);
-        let expected = (world.number(pair.caller, 0), Way::In, None, true);
+        let expected = (world.number(pair.caller, 0), CallWay::In, None, true);
         let calls = calls(&world, pair.callee);
         assert_eq!(calls.len(), 1, "off: {is_off}");
         let call = calls[0];
@@ -83,7 +83,7 @@ fn both_sides_remember_an_answered_call_and_how_long_it_was() {
     world.run_for(Duration::from_secs(60));
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(10));
-    for (engine, way) in [(pair.caller, Way::Out), (pair.callee, Way::In)] {
+    for (engine, way) in [(pair.caller, CallWay::Out), (pair.callee, CallWay::In)] {
         let calls = calls(&world, engine);
         assert_eq!(
             (calls.len(), calls[0].way, calls[0].is_new),
@@ -168,7 +168,7 @@ fn do_not_disturb_is_silence_and_the_caller_cannot_tell() {
         world.handset(pair.alice).events().last(),
         Some(&&HandsetEvent::Refused(480))
     );
-    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoAnswer)));
     assert_eq!(missed(&world, pair.callee), 1);
     assert_eq!(dial_code(&mut world, pair.bob, "*79"), 603);
     world.ring(pair);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{World, handset::HandsetEvent};
 
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
@@ -21,8 +21,8 @@ fn after_half_a_minute_the_caller_hears_480_and_the_other_phone_stops() {
     );
     let stopped = HandsetEvent::Cancelled { reason: None };
     assert!(world.handset(pair.bob).events().contains(&&stopped));
-    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
-    assert!(world.has_reached(pair.callee, Step::Ended(End::Cancelled)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoAnswer)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::Cancelled)));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_phone_whose_caller_cannot_say_goodbye_stops_by_itself() {
     world.relay.is_down = true;
     world.run_until_quiet(Duration::from_secs(60));
     assert!(!world.handset(pair.bob).is_ringing());
-    assert!(world.has_reached(pair.callee, Step::Ended(End::NoAnswer)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::NoAnswer)));
     let rang = time_of(&world, pair.bob, &HandsetEvent::Cancelled { reason: None });
     assert!(rang < Duration::from_secs(40), "{rang:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{CallPair, World, handset::HandsetEvent},
@@ -52,7 +52,7 @@ fn a_line_that_calls_itself_harms_nothing() {
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until_quiet(Duration::from_secs(40));
     assert!(!world.handset(pair.alice).is_talking());
-    assert!(world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoAnswer)));
     // The line's own phone was busy dialling.
     assert_eq!(
         world.handset(pair.alice).events().last(),

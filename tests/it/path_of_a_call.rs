@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
@@ -29,13 +29,13 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     // Alice dials. Her phone's INVITE is challenged, sent again with a digest, and becomes a leg (`sip/src/user_agent/`). The leg
     // becomes an outgoing call (`gateway/engine/src/call/`), which allocates a relayed address at the TURN server.
     world.dial(alice, world.number(callee, 0));
-    run_to(&mut world, caller, Step::Dialled);
-    run_to(&mut world, caller, Step::Allocated);
+    run_to(&mut world, caller, CallStep::Dialled);
+    run_to(&mut world, caller, CallStep::Allocated);
 
     // The number is looked up in the copy of the book, the ring is sealed to the keys found there (`gateway/engine/src/sealed/`)
     // and published on the relay. Alice's engine tells her phone that it rings.
-    run_to(&mut world, caller, Step::RingPosted);
-    run_to(&mut world, caller, Step::RingAccepted);
+    run_to(&mut world, caller, CallStep::RingPosted);
+    run_to(&mut world, caller, CallStep::RingAccepted);
     assert!(
         world
             .handset(alice)
@@ -45,8 +45,8 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
 
     // Bob's engine opens the envelope, checks signatures, binding, time and replay (`gateway/engine/src/sealed/`), and rings his
     // phone, which shows Alice's number. Nothing leaves Bob's LAN yet.
-    run_to(&mut world, callee, Step::RingOpened);
-    run_to(&mut world, callee, Step::PhoneRings);
+    run_to(&mut world, callee, CallStep::RingOpened);
+    run_to(&mut world, callee, CallStep::PhoneRings);
     let caller_shown = world.number(caller, 0).to_string();
     let rings = HandsetEvent::Ringing {
         caller: caller_shown,
@@ -61,23 +61,23 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     // Bob answers. His engine allocates a relayed address of its own, seals the answer with the ring's session and publishes it.
     // His microphone stays closed.
     world.answer(bob);
-    run_to(&mut world, callee, Step::PickedUp);
-    run_to(&mut world, callee, Step::AnswerAllocated);
-    run_to(&mut world, callee, Step::AnswerPosted);
+    run_to(&mut world, callee, CallStep::PickedUp);
+    run_to(&mut world, callee, CallStep::AnswerAllocated);
+    run_to(&mut world, callee, CallStep::AnswerPosted);
 
     // Alice's engine opens the answer, sends a confirmation, and answers her phone's INVITE. The confirmation opens Bob's
     // microphone.
-    run_to(&mut world, caller, Step::AnswerOpened);
-    run_to(&mut world, callee, Step::Confirmed);
+    run_to(&mut world, caller, CallStep::AnswerOpened);
+    run_to(&mut world, callee, CallStep::Confirmed);
     assert!(world.handset(alice).is_talking());
 
     // The engines connect, from relayed address to relayed address, with ICE, DTLS and SRTP (`media/src/`). Each bridges this to
     // its phone's RTP, packet by packet.
-    run_to(&mut world, caller, Step::Connected);
-    run_to(&mut world, callee, Step::Connected);
-    run_to(&mut world, caller, Step::FirstSound);
-    run_to(&mut world, callee, Step::FirstSound);
-    run_to(&mut world, caller, Step::ControlOpen);
+    run_to(&mut world, caller, CallStep::Connected);
+    run_to(&mut world, callee, CallStep::Connected);
+    run_to(&mut world, caller, CallStep::FirstSound);
+    run_to(&mut world, callee, CallStep::FirstSound);
+    run_to(&mut world, caller, CallStep::ControlOpen);
 
     // They talk. Each hears the other's tone without a gap.
     let talk = Duration::from_secs(5);
@@ -91,8 +91,8 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
 
     // Alice hangs up. Her engine says so on the call's data channel, Bob's phone gets a BYE, and both allocations are released.
     world.hang_up(alice);
-    run_to(&mut world, caller, Step::Ended(End::HungUpHere));
-    run_to(&mut world, callee, Step::Ended(End::HungUpThere));
+    run_to(&mut world, caller, CallStep::Ended(EndReason::HungUpHere));
+    run_to(&mut world, callee, CallStep::Ended(EndReason::HungUpThere));
     world.run_until(
         "nothing is left of the call",
         Duration::from_secs(5),
@@ -121,7 +121,7 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     }
 }
 
-fn run_to(world: &mut World, engine: usize, step: Step) {
+fn run_to(world: &mut World, engine: usize, step: CallStep) {
     world.run_until(&step.to_string(), SOON, |world| {
         world.has_reached(engine, step)
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{Step, trust::contacts::Standing};
+use ringfence_engine::{CallStep, trust::contacts::KeyStanding};
 use ringfence_tests::world::{CallPair, World, links::Endpoint};
 
 fn pinned(world: &World, engine: usize) -> usize {
@@ -20,7 +20,7 @@ fn looking_up_and_ringing_pin_nothing() {
     world.ring(pair);
     world.decline(pair.bob, 603);
     world.run_until_quiet(Duration::from_secs(40));
-    assert!(world.has_reached(pair.callee, Step::RingOpened));
+    assert!(world.has_reached(pair.callee, CallStep::RingOpened));
     assert_eq!(
         (pinned(&world, pair.caller), pinned(&world, pair.callee)),
         (0, 0)
@@ -40,7 +40,7 @@ fn an_unanswered_number_may_change_its_key_in_silence() {
         let rings = world.steps_of(pair.caller);
         rings
             .iter()
-            .filter(|step| **step == Step::RingPosted)
+            .filter(|step| **step == CallStep::RingPosted)
             .count()
             == 2
     });
@@ -55,7 +55,7 @@ fn an_answered_call_pins_each_for_the_other() {
         let line = &world.host(other).lines[0];
         let contacts = world.host(engine).engine.contacts();
         let standing = contacts.standing(line.number, &line.identity().key());
-        assert_eq!(standing, Standing::Pinned);
+        assert_eq!(standing, KeyStanding::Pinned);
         let contact = contacts.get(line.number).unwrap();
         assert!(!contact.verified && contact.other.is_none());
         assert_eq!(contact.since, world.wall().day());
@@ -71,8 +71,8 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
     world.filter_packets(move |packet| packet.from != caller);
     world.answer(pair.bob);
     world.run_for(Duration::from_secs(15));
-    assert!(world.has_reached(pair.caller, Step::AnswerOpened));
-    assert!(!world.has_reached(pair.callee, Step::Confirmed));
+    assert!(world.has_reached(pair.caller, CallStep::AnswerOpened));
+    assert!(!world.has_reached(pair.callee, CallStep::Confirmed));
     assert_eq!(
         (pinned(&world, pair.caller), pinned(&world, pair.callee)),
         (1, 0)

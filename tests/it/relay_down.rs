@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{World, handset::HandsetEvent, links::Endpoint},
@@ -19,7 +19,7 @@ fn a_caller_without_a_relay_hears_503_at_once() {
             .events()
             .contains(&&HandsetEvent::Refused(503))
     });
-    assert!(world.has_reached(pair.caller, Step::Ended(End::NoRelay)));
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoRelay)));
     world.run_until_quiet(Duration::from_secs(5));
     world.relay.is_down = false;
     world.call(pair);
@@ -37,7 +37,7 @@ fn an_answer_that_cannot_be_posted_hangs_up_the_phone_that_gave_it() {
             .events()
             .contains(&&HandsetEvent::HungUp)
     });
-    assert!(world.has_reached(pair.callee, Step::Ended(End::NoRelay)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::NoRelay)));
     world.run_until_quiet(Duration::from_secs(40));
     assert_eq!(
         world.handset(pair.alice).events().last(),
@@ -94,7 +94,7 @@ fn a_post_of_one_call_that_no_relay_took_ends_no_other() {
     });
     world.answer(bob);
     world.run_until("answered", Duration::from_secs(2), |world| {
-        world.has_reached(here, Step::AnswerOpened)
+        world.has_reached(here, CallStep::AnswerOpened)
     });
     // From now on the confirmation can only come over the data channel, and calls of other phones fail.
     world.relay.is_down = true;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,
@@ -24,7 +24,7 @@ fn a_talking_engine_hangs_up_both_phones_within_three_seconds() {
                 Some(&&HandsetEvent::HungUp)
             );
         }
-        assert!(world.has_reached(engine, Step::Ended(End::ShutDown)));
+        assert!(world.has_reached(engine, CallStep::Ended(EndReason::ShutDown)));
     }
 }
 

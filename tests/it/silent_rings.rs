@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_media::Description;
 use ringfence_tests::world::{
     CallPair, World,
@@ -34,7 +34,7 @@ fn a_ring_that_is_replayed_rings_no_second_time() {
     let opened = world
         .steps_of(pair.callee)
         .into_iter()
-        .filter(|step| *step == Step::RingOpened);
+        .filter(|step| *step == CallStep::RingOpened);
     assert_eq!(opened.count(), 1);
 }
 
@@ -122,7 +122,7 @@ fn a_forged_answer_spoils_nothing() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("answered", Duration::from_secs(1), |world| {
-        world.has_reached(pair.callee, Step::AnswerPosted)
+        world.has_reached(pair.callee, CallStep::AnswerPosted)
     });
     // Before the answer arrives, an attacker at the relay publishes it with a changed end, under the same routing tag.
     let answer = world.trace().iter().rev().find(|packet| {
@@ -137,7 +137,7 @@ fn a_forged_answer_spoils_nothing() {
             .into_iter()
             .all(|phone| world.handset(phone).received_audio().packets() > 10)
     });
-    assert!(!world.has_reached(pair.caller, Step::Ended(End::NoAnswer)));
+    assert!(!world.has_reached(pair.caller, CallStep::Ended(EndReason::NoAnswer)));
 }
 
 /// Alice rings Bob, but the relay holds the ring back; Alice cancels.
@@ -145,7 +145,7 @@ fn lose_rings(world: &mut World, pair: CallPair) {
     world.filter_packets(|packet| packet.from != Endpoint::Relay);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("posted", Duration::from_secs(1), |world| {
-        world.has_reached(pair.caller, Step::RingAccepted)
+        world.has_reached(pair.caller, CallStep::RingAccepted)
     });
     world.hang_up(pair.alice);
     world.run_until_quiet(Duration::from_secs(5));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{Sealed, time::UnixTime};
+use ringfence_engine::{ReceivedEvent, time::UnixTime};
 use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -58,7 +58,14 @@ fn a_text_reaches_the_phones_of_the_other_line_once_and_the_sender_hears_202() {
     world.fetch_notes(pair.callee);
     world.run_for(SOON);
     assert_eq!(texts(&world, pair.bob).len(), 1);
-    assert!(world.host(pair.callee).engine.ledger().texts.is_empty());
+    assert!(
+        world
+            .host(pair.callee)
+            .engine
+            .saved_state()
+            .texts
+            .is_empty()
+    );
 }
 
 #[test]
@@ -173,7 +180,7 @@ fn a_text_that_no_phone_takes_waits_through_restarts_for_one_that_does() {
     world.run_for(Duration::from_secs(3_600));
     let host = world.host(pair.callee);
     let line = &host.engine.lines()[0];
-    assert_eq!(host.engine.takes_no_texts(line), Some(501));
+    assert_eq!(host.engine.message_refusal(line), Some(501));
     assert_eq!(host.ledger.0.texts.len(), 1);
     world.switch_off(pair.callee);
     world.switch_on(pair.callee);
@@ -183,8 +190,8 @@ fn a_text_that_no_phone_takes_waits_through_restarts_for_one_that_does() {
     run_until_text(&mut world, carol, 1);
     world.run_for(SOON);
     let host = world.host(pair.callee);
-    assert!(host.engine.ledger().texts.is_empty());
-    assert_eq!(host.engine.takes_no_texts(&host.engine.lines()[0]), None);
+    assert!(host.engine.saved_state().texts.is_empty());
+    assert_eq!(host.engine.message_refusal(&host.engine.lines()[0]), None);
 }
 
 #[test]
@@ -218,7 +225,7 @@ fn a_text_shows_the_name_that_the_contact_has() {
 }
 
 /// What the relay accepted last, while the callee's engine received nothing.
-fn intercepted(world: &mut World, engine: usize, act: impl FnOnce(&mut World)) -> Sealed {
+fn intercepted(world: &mut World, engine: usize, act: impl FnOnce(&mut World)) -> ReceivedEvent {
     let us = Endpoint::Engine(engine);
     world.filter_packets(move |packet| packet.to != us || packet.from != Endpoint::Relay);
     act(world);
@@ -235,14 +242,14 @@ fn a_text_is_nothing_in_an_event_that_is_not_kept_and_a_ring_is_nothing_in_one_t
     let text = intercepted(&mut world, pair.callee, |world| {
         world.send_text(pair.alice, bob, "hello");
     });
-    world.repost(Sealed {
+    world.repost(ReceivedEvent {
         note_made: None,
         ..text
     });
     world.run_for(SOON);
     let ring = intercepted(&mut world, pair.callee, |world| world.dial(pair.alice, bob));
     let made = world.wall();
-    world.repost(Sealed {
+    world.repost(ReceivedEvent {
         note_made: Some(made),
         ..ring
     });

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::Step;
+use ringfence_engine::CallStep;
 use ringfence_tests::{
     tone::LOW,
     world::{CallPair, World, handset::HandsetEvent},
@@ -125,8 +125,8 @@ fn the_two_outside_learn_nothing_of_each_other() {
     let theirs = world.host(party.pair.callee).heard_of()[0].encode();
     assert_ne!(theirs, world.host(party.carols).heard_of()[0].encode());
     assert!(!world.handset(bob).events().contains(&&HandsetEvent::HungUp));
-    assert!(world.has_reached(party.pair.caller, Step::HandedOver));
-    assert!(!world.has_reached(party.pair.callee, Step::HandedOver));
+    assert!(world.has_reached(party.pair.caller, CallStep::HandedOver));
+    assert!(!world.has_reached(party.pair.callee, CallStep::HandedOver));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_engine::{End, Step};
+use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{
     World,
     handset::HandsetEvent,
@@ -22,7 +22,7 @@ fn wrong_credentials_are_told_to_the_caller_at_once() {
             .events()
             .contains(&&HandsetEvent::Refused(503))
     });
-    assert!(world.has_reached(caller, Step::Ended(End::NoMedia)));
+    assert!(world.has_reached(caller, CallStep::Ended(EndReason::NoMedia)));
     assert_nothing_was_rung(&world);
 }
 
@@ -71,7 +71,7 @@ fn a_callee_who_gets_no_relayed_address_is_hung_up_and_the_caller_waits_in_vain(
             .events()
             .contains(&&HandsetEvent::HungUp)
     });
-    assert!(world.has_reached(pair.callee, Step::Ended(End::NoMedia)));
+    assert!(world.has_reached(pair.callee, CallStep::Ended(EndReason::NoMedia)));
     world.run_until_quiet(Duration::from_secs(40));
     assert_eq!(
         world.handset(pair.alice).events().last(),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringfence_engine::Step;
+use ringfence_engine::CallStep;
 use ringfence_tests::{
     tone::{HIGH, LOW},
     world::{
@@ -220,8 +220,8 @@ fn without_a_confirmation_nobody_sees_the_callee() {
     world.ring(pair);
     world.answer(pair.bob);
     world.run_until("connected", Duration::from_secs(2), |world| {
-        world.has_reached(pair.callee, Step::Connected)
-            && world.has_reached(pair.caller, Step::Connected)
+        world.has_reached(pair.callee, CallStep::Connected)
+            && world.has_reached(pair.caller, CallStep::Connected)
     });
     connected.set(true);
     world.run_for(Duration::from_secs(5));

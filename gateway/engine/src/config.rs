@@ -7,20 +7,20 @@ use ringfence_media::Srtp;
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Leading zero bits of work that a received envelope's stamp must have.
+    /// Leading zero bits that the proof of work of a received envelope must have.
     pub work_bits: u8,
     /// Bits of the bucket tag: 2^bits buckets share the network's envelopes. 0 means one bucket.
     pub bucket_bits: u8,
-    /// The realm in SIP digest challenges. Phones show it to nobody but their configuration.
+    /// The realm in SIP digest challenges. Phones show it in their configuration at most.
     pub realm: String,
     /// Which hash functions phones are challenged with.
     pub digest: ringfence_sip::Algorithms,
-    /// Whether sound between phones and this machine is encrypted.
+    /// Whether audio between phones and this machine is encrypted.
     pub srtp: Srtp,
-    /// Whether moving pictures pass where both phones have them.
+    /// Whether video passes where both phones have it.
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
-    pub unasked_lamps: UnaskedLamps,
+    pub unsolicited_mwi: UnsolicitedMwi,
     /// Simultaneous calls in all states. Each has a TURN allocation and a port. A call beyond it gets 503.
     pub max_calls: usize,
     /// How many calls phones may have.
@@ -31,7 +31,7 @@ pub struct Config {
 
 /// Which phones are told of waiting messages without having subscribed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnaskedLamps {
+pub enum UnsolicitedMwi {
     /// Those that list `message-summary` in Allow-Events when they register, until they refuse it.
     #[default]
     Auto,
@@ -44,13 +44,13 @@ pub enum UnaskedLamps {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            work_bits: 16,
+            work_bits: ringfence_book::proof_of_work::DEFAULT_BITS,
             bucket_bits: 0,
             realm: "ringfence".into(),
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
             video: true,
-            unasked_lamps: UnaskedLamps::default(),
+            unsolicited_mwi: UnsolicitedMwi::default(),
             max_calls: 500,
             phone_calls: ringfence_sip::CallLimits::default(),
             no_answer: Duration::from_secs(30),
@@ -59,10 +59,10 @@ impl Default for Config {
 }
 
 /// Rings that may sound at one line at once. A desk phone shows a handful; more is a flood
-/// and is dropped in silence, as a ring that nobody answers.
+/// and is dropped in silence, as a ring that is not answered.
 pub(crate) const MAX_RINGS_PER_LINE: usize = 8;
 
-/// The time from INVITE to posted ring. Ports, TURN and stamps take milliseconds; a TURN
+/// The time from INVITE to posted ring. Ports, TURN and proofs of work take milliseconds; a TURN
 /// server that has not answered by now is down, and the phone should hear so.
 pub(crate) const SET_UP: Duration = Duration::from_secs(6);
 

@@ -1,13 +1,13 @@
 //! Counts of what an engine dropped in silence, for the status page. Numbers only.
 
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 
 /// Envelopes and calls that came to nothing. All counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct EngineCounters {
     /// Envelopes that arrived.
     pub envelopes: u64,
-    /// Those with the wrong length, a spent or missing stamp, or a key seen before.
+    /// Those with the wrong length, a spent or missing proof of work, or a key seen before.
     pub unfit: u64,
     /// Those that open for no line of this engine: nearly all, in a shared bucket.
     pub not_ours: u64,
@@ -17,16 +17,19 @@ pub struct Counters {
     pub changed_keys: u64,
     /// Rings dropped because the line already had as many as it may.
     pub flooded: u64,
-    /// Stamps that went stale in stock.
-    pub stale_stamps: u64,
+    /// Proofs of work that went stale in stock.
+    pub stale_proofs: u64,
 }
 
-impl Counters {
+impl EngineCounters {
     /// Counts an envelope that was dropped.
-    pub(crate) fn count(&mut self, rejected: Rejected) {
+    pub(crate) fn count(&mut self, rejected: EnvelopeError) {
         match rejected {
-            Rejected::NotOurs => self.not_ours += 1,
-            Rejected::Length | Rejected::Version | Rejected::Work | Rejected::StampSpent => {
+            EnvelopeError::NotOurs => self.not_ours += 1,
+            EnvelopeError::Length
+            | EnvelopeError::Version
+            | EnvelopeError::Work
+            | EnvelopeError::ProofSpent => {
                 self.unfit += 1;
             }
             _ => self.forged += 1,

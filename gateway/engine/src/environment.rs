@@ -11,12 +11,12 @@ use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::EngineCounters;
 use crate::line::Lines;
 use crate::line::state_keeper::StateKeeper;
 use crate::output::Outbox;
 
-use crate::sealed::proof_stock::Stock;
+use crate::sealed::proof_stock::ProofStock;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::Trust;
 use crate::trust::contacts::{PeerIdentity, ShownBy};
@@ -30,10 +30,10 @@ pub(crate) struct Environment {
     pub(crate) lines: Lines,
     pub(crate) saved: StateKeeper,
     pub(crate) trust: Trust,
-    pub(crate) proofs: Stock,
+    pub(crate) proofs: ProofStock,
     pub(crate) rng: ChaCha20Rng,
     pub(crate) clock: WallClock,
-    pub(crate) counters: Counters,
+    pub(crate) counters: EngineCounters,
     pub(crate) out: Outbox,
     /// The engine shuts down: nothing new begins.
     pub(crate) closing: bool,

@@ -1,4 +1,4 @@
-//! What the shell reports of a call's sound.
+//! What the shell reports of a call's media, and an event as the relays delivered it.
 
 use std::net::SocketAddr;
 
@@ -7,15 +7,15 @@ use ringfence_media::BridgeEvent;
 use crate::sealed::envelope::EventKey;
 use crate::time::UnixTime;
 
-/// News of one call's sound.
+/// An event of one call's media.
 #[derive(Debug)]
 pub enum MediaEvent {
     /// The phone's RTP ports are bound, at each address; these go into the phones' SDP.
     Near(Vec<NearPort>),
-    /// The call's media machine says something.
+    /// An event of the call's bridge.
     Bridge(BridgeEvent),
-    /// An order could not be carried out; the call cannot have sound.
-    Refused(MediaFault),
+    /// An order could not be carried out; the call cannot have audio.
+    Refused(MediaFailure),
 }
 
 impl From<BridgeEvent> for MediaEvent {
@@ -29,14 +29,14 @@ impl From<BridgeEvent> for MediaEvent {
 pub struct NearPort {
     /// Sound.
     pub sound: SocketAddr,
-    /// The port for moving pictures at the same address, if one was asked for and could be bound.
+    /// The port for video at the same address, if one was asked for and could be bound.
     pub video: Option<u16>,
 }
 
 /// Why the shell could not carry out a media order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum MediaFault {
+pub enum MediaFailure {
     /// No local RTP port could be bound.
     NoPort,
     /// No TURN server could be reached or no credential is left. There is no direct path
@@ -48,12 +48,12 @@ pub enum MediaFault {
 
 /// An envelope as the relays delivered it, still sealed.
 #[derive(Clone, Debug)]
-pub struct Sealed {
+pub struct ReceivedEvent {
     /// The bucket tag of the event.
     pub bucket: u16,
     /// The event's one-time key.
     pub event_key: EventKey,
-    /// The stamp's nonce.
+    /// The nonce of the proof of work.
     pub nonce: u64,
     /// What should be an envelope.
     pub bytes: Vec<u8>,

@@ -9,11 +9,11 @@ use ringfence_media::far::Role;
 use ringfence_media::{Description, NegotiatedMedia};
 use ringfence_sip as sip;
 
-use crate::call::step::Step;
-use crate::line::saved_state::Way;
+use crate::call::step::CallStep;
+use crate::line::saved_state::CallWay;
 use crate::sealed::envelope::Envelope;
-use crate::sealed::proof_of_work::Stamp;
-use crate::trust::contacts::Learnt;
+use crate::sealed::proof_of_work::ProofOfWork;
+use crate::trust::contacts::ContactUpdate;
 use crate::trust::own_record::FalseRecord;
 use crate::trust::roots::SplitView;
 
@@ -34,17 +34,17 @@ impl fmt::Debug for CallLabel {
     }
 }
 
-/// Names one [`Post`], so that the shell can report how many relays took it.
+/// Names one [`SealedEvent`], so that the shell can report how many relays took it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PostId(pub(crate) u64);
 
-/// One envelope on its way to the relays, in an event signed by the stamp's one-time key.
+/// One envelope for the relays, in an event that the proof of work's one-time key signs.
 #[derive(Debug)]
-pub struct Post {
+pub struct SealedEvent {
     /// What [`crate::Engine::handle_posted`] is told.
     pub id: PostId,
     /// The proof of work, and with it the event key whose secret the shell holds.
-    pub stamp: Stamp,
+    pub proof: ProofOfWork,
     /// The bucket tag. Relays see it; many lines share one.
     pub bucket: u16,
     /// 1,024 bytes that only the callee can open.
@@ -54,7 +54,7 @@ pub struct Post {
     pub is_note: bool,
 }
 
-/// What to do with a call's sound. Orders for one call are carried out in their order.
+/// What to do with a call's media. Orders for one call are carried out in their order.
 #[derive(Debug)]
 pub enum MediaOrder {
     /// Bind local ports for the phone's RTP, and report [`crate::MediaEvent::Near`]. Those that are not the one of
@@ -62,23 +62,23 @@ pub enum MediaOrder {
     OpenNear {
         /// Addresses where phones of the line registered.
         at: Vec<IpAddr>,
-        /// Whether moving pictures need a port as well.
+        /// Whether video needs a port as well.
         video: bool,
     },
     /// Dial the TURN server and report the allocation.
     OpenFar,
-    /// The phone's side of the sound; again whenever the phone changes it.
+    /// The phone's media terms; again whenever the phone changes them.
     Attach(NegotiatedMedia),
     /// Meet the other engine at its relayed addresses.
     Connect {
-        /// What the other engine said of itself.
+        /// The other engine's media description.
         remote: Description,
         /// Which of the two engines this is.
         role: Role,
     },
-    /// From here the phone's sound goes out.
+    /// From here the phone's audio is sent.
     OpenMicrophone,
-    /// Say a key press to the phone within its sound (RFC 4733).
+    /// Send a key press to the phone within its audio (RFC 4733).
     Press {
         /// 0 to 15.
         event: u8,
@@ -102,28 +102,28 @@ pub enum Output {
         bytes: Vec<u8>,
     },
     /// Close a phone's connection.
-    HangUpFlow(sip::Flow),
+    CloseFlow(sip::Flow),
     /// Publish an envelope.
-    Post(Post),
-    /// Mint this many stamps and bring them with [`crate::Engine::handle_stamp`].
-    WantStamps(usize),
-    /// Do something to a call's sound.
+    Post(SealedEvent),
+    /// Make this many proofs of work and bring them with [`crate::Engine::handle_proof_of_work`].
+    WantProofs(usize),
+    /// Carry out an order for a call's media.
     Media {
-        /// Whose sound.
+        /// Which call.
         call: CallLabel,
         /// What to do.
         order: MediaOrder,
     },
     /// Something was learnt about a number: to be saved. The count goes back with [`crate::Engine::handle_contacts`].
-    Learnt {
+    ContactUpdate {
         /// Counted from 1.
         count: u64,
         /// What.
-        learnt: Learnt,
+        learnt: ContactUpdate,
     },
-    /// Something that must outlive this process has changed: [`crate::Engine::ledger`] is to be saved.
-    Ledger,
-    /// The phone book shows different people different pages, and this is the proof: to be kept, and told to the user.
+    /// Something that must outlive this process has changed: [`crate::Engine::saved_state`] is to be saved.
+    SavedState,
+    /// Two roots of one epoch prove that the phone book shows different contents to different engines: to be kept, and shown to the user.
     SplitView(Box<SplitView>),
     /// The phone book lists one of this engine's numbers with keys that are not its own: to be kept, and told to the user.
     FalseRecord(FalseRecord),
@@ -134,7 +134,7 @@ pub enum Output {
         /// Who calls whom.
         parties: CallParties,
         /// What happened.
-        step: Step,
+        step: CallStep,
     },
 }
 
@@ -146,7 +146,7 @@ pub struct CallParties {
     /// The other number; `None` when what was dialled is no number.
     pub peer: Option<Number>,
     /// Who called.
-    pub direction: Way,
+    pub direction: CallWay,
 }
 
 impl fmt::Debug for CallParties {
@@ -176,21 +176,32 @@ impl Outbox {
     }
 
     /// Posts an envelope that relays pass on and do not keep.
-    pub(crate) fn post(&mut self, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
-        self.post_as(false, stamp, bucket, envelope)
+    pub(crate) fn post(&mut self, proof: ProofOfWork, bucket: u16, envelope: Envelope) -> PostId {
+        self.post_as(false, proof, bucket, envelope)
     }
 
     /// Posts an envelope for relays to keep.
-    pub(crate) fn post_note(&mut self, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
-        self.post_as(true, stamp, bucket, envelope)
+    pub(crate) fn post_note(
+        &mut self,
+        proof: ProofOfWork,
+        bucket: u16,
+        envelope: Envelope,
+    ) -> PostId {
+        self.post_as(true, proof, bucket, envelope)
     }
 
-    fn post_as(&mut self, is_note: bool, stamp: Stamp, bucket: u16, envelope: Envelope) -> PostId {
+    fn post_as(
+        &mut self,
+        is_note: bool,
+        proof: ProofOfWork,
+        bucket: u16,
+        envelope: Envelope,
+    ) -> PostId {
         self.posts += 1;
         let id = PostId(self.posts);
-        self.push(Output::Post(Post {
+        self.push(Output::Post(SealedEvent {
             id,
-            stamp,
+            proof,
             bucket,
             envelope,
             is_note,

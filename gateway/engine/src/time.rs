@@ -60,7 +60,7 @@ impl UnixTime {
 
 /// A moment on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub struct Moment {
     /// Wall time, compared with the time inside a ring.
     pub wall: UnixTime,
     /// Monotonic time, by which the replay memory forgets.

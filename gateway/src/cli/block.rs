@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use ringfence_book::Number;
-use ringfence_engine::line::command::WishFault;
-use ringfence_engine::line::saved_state::{Habits, Ledger, MOST_BLOCKED};
+use ringfence_engine::line::command::LineCommandError;
+use ringfence_engine::line::saved_state::{LineSettings, MOST_BLOCKED, SavedState};
 use tokio::time::sleep;
 
 use super::CommandError;
@@ -91,12 +91,12 @@ async fn saved(
     Err(CommandError::NotSaved)
 }
 
-fn apply(ledger: &mut Ledger, line: Number, request: BlockRequest) -> Result<(), CommandError> {
-    let Habits { blocked, .. } = ledger.habits.entry(line).or_default();
+fn apply(ledger: &mut SavedState, line: Number, request: BlockRequest) -> Result<(), CommandError> {
+    let LineSettings { blocked, .. } = ledger.habits.entry(line).or_default();
     blocked.retain(|number| *number != request.number);
     if request.is_blocked {
         if blocked.len() >= MOST_BLOCKED {
-            return Err(CommandError::Wish(WishFault::TooMany));
+            return Err(CommandError::Wish(LineCommandError::TooMany));
         }
         blocked.push(request.number);
     }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_number_is_blocked_once_and_the_list_is_bounded() {
-        let (mut ledger, line) = (Ledger::default(), Number::new(20_001));
+        let (mut ledger, line) = (SavedState::default(), Number::new(20_001));
         let block = |number, is_blocked| BlockRequest {
             number: Number::new(number),
             line: None,

@@ -1,7 +1,7 @@
 //! `ringfence calls`: past calls and waiting texts, as the engine saved them. Works while an engine runs.
 
 use clap::Args;
-use ringfence_engine::line::saved_state::{Ledger, PastCall, Way};
+use ringfence_engine::line::saved_state::{CallWay, PastCall, SavedState};
 use serde_json::{Value, json};
 
 use super::{CommandError, PathArgs, passphrase, say};
@@ -32,12 +32,12 @@ pub(super) fn run(args: &CallsArgs) -> Result<(), CommandError> {
 }
 
 /// The latest call first.
-fn chosen(ledger: &Ledger, missed: bool) -> impl Iterator<Item = &PastCall> {
+fn chosen(ledger: &SavedState, missed: bool) -> impl Iterator<Item = &PastCall> {
     let calls = ledger.calls.iter().rev();
     calls.filter(move |call| call.is_new || !missed)
 }
 
-fn as_value(ledger: &Ledger, missed: bool) -> Value {
+fn as_value(ledger: &SavedState, missed: bool) -> Value {
     let call = |call: &PastCall| {
         json!({
             "line": call.line.value(),
@@ -53,7 +53,7 @@ fn as_value(ledger: &Ledger, missed: bool) -> Value {
     json!({ "calls": calls, "texts_waiting": ledger.texts.len() })
 }
 
-fn table(ledger: &Ledger, missed: bool) -> String {
+fn table(ledger: &SavedState, missed: bool) -> String {
     let mut lines: Vec<String> = chosen(ledger, missed).map(line).collect();
     if lines.is_empty() {
         lines.push("There are no calls to show.".to_owned());
@@ -71,13 +71,13 @@ fn line(call: &PastCall) -> String {
             let seconds = span.as_secs();
             format!("{}:{:02} min", seconds / 60, seconds % 60)
         }
-        (None, Way::Out) => "no answer".to_owned(),
-        (None, Way::In) if call.is_new => "MISSED".to_owned(),
-        (None, Way::In) => "not answered".to_owned(),
+        (None, CallWay::Out) => "no answer".to_owned(),
+        (None, CallWay::In) if call.is_new => "MISSED".to_owned(),
+        (None, CallWay::In) => "not answered".to_owned(),
     };
     let arrow = match call.way {
-        Way::Out => "->",
-        Way::In => "<-",
+        CallWay::Out => "->",
+        CallWay::In => "<-",
     };
     format!(
         "{}  {} {arrow} {:<10} {outcome}",
@@ -87,10 +87,10 @@ fn line(call: &PastCall) -> String {
     )
 }
 
-fn way(way: Way) -> &'static str {
+fn way(way: CallWay) -> &'static str {
     match way {
-        Way::Out => "out",
-        Way::In => "in",
+        CallWay::Out => "out",
+        CallWay::In => "in",
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn ledger() -> Ledger {
+    fn ledger() -> SavedState {
         let call = |second: u64, way, talked, is_new| PastCall {
             line: Number::new(20_001),
             number: Number::new(20_002),
@@ -112,10 +112,10 @@ mod tests {
             talked,
             is_new,
         };
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         ledger.calls.extend([
-            call(0, Way::Out, Some(Duration::from_secs(61)), false),
-            call(60, Way::In, None, true),
+            call(0, CallWay::Out, Some(Duration::from_secs(61)), false),
+            call(60, CallWay::In, None, true),
         ]);
         ledger
     }
@@ -132,7 +132,7 @@ mod tests {
             ]
         );
         assert_eq!(table(&ledger(), true).lines().count(), 1);
-        assert!(table(&Ledger::default(), false).contains("no calls"));
+        assert!(table(&SavedState::default(), false).contains("no calls"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use ringfence_book::{BookKey, Day, IdentityKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::trust::contacts::{Contact, ContactFault, Learnt};
-use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
+use ringfence_engine::trust::contacts::{Contact, ContactError, ContactUpdate};
+use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
 use super::block::{self, BlockRequest};
 use super::{CommandError, PathArgs, passphrase};
@@ -125,7 +125,7 @@ pub(super) async fn run(args: &ContactsArgs) -> Result<(), CommandError> {
         }
         Some(ContactAction::Verify { number, yes: false }) => {
             let contacts = file.read()?;
-            let contact = contacts.get(*number).ok_or(ContactFault::Unknown)?;
+            let contact = contacts.get(*number).ok_or(ContactError::Unknown)?;
             let numbers = safety_numbers(&config, secret, contact)?;
             return show_safety(contact, numbers, args.json);
         }
@@ -160,7 +160,7 @@ fn add(
     name: Option<&str>,
     (identity, day): (IdentityKey, Day),
 ) -> Result<(), CommandError> {
-    let pin = Learnt::Pin {
+    let pin = ContactUpdate::Pin {
         number,
         identity,
         day,
@@ -169,7 +169,7 @@ fn add(
         let is_new = contacts.learn(&pin);
         let named = name.filter(|_| is_new);
         named.map_or(Ok(()), |name| contacts.name(number, name))?;
-        Ok::<_, ContactFault>(is_new)
+        Ok::<_, ContactError>(is_new)
     })?;
     if added? {
         Ok(())
@@ -190,11 +190,11 @@ fn safety_numbers(
         let identity = Identity::from_bytes(&line.identity)
             .map_err(|_| AssembleError::BadLine(line.number))?
             .key();
-        let own = Party {
+        let own = SafetyNumberParty {
             number: Number::new(line.number),
             identity: &identity,
         };
-        let other = Party {
+        let other = SafetyNumberParty {
             number: contact.number,
             identity: &contact.identity,
         };

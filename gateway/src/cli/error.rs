@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use ringfence_book::CodeError;
 use ringfence_daemon::page::PageError;
-use ringfence_engine::line::command::WishFault;
-use ringfence_engine::trust::contacts::ContactFault;
+use ringfence_engine::line::command::LineCommandError;
+use ringfence_engine::trust::contacts::ContactError;
 use ringfence_engine::trust::directory::LookupError;
 
 use crate::config::ConfigError;
@@ -43,7 +43,7 @@ pub enum CommandError {
     Visit(#[from] PageClientError),
     /// A command for a line.
     #[error(transparent)]
-    Wish(#[from] WishFault),
+    Wish(#[from] LineCommandError),
     /// An engine runs without a page, so commands cannot reach it.
     #[error(
         "an engine runs on this state folder, but its status page is turned off, so that this command cannot reach it"
@@ -63,7 +63,7 @@ pub enum CommandError {
     IsContact,
     /// An edit of the contacts.
     #[error(transparent)]
-    Contact(#[from] ContactFault),
+    Contact(#[from] ContactError),
     /// The phone book.
     #[error(transparent)]
     Book(#[from] BookError),

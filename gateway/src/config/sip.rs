@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ringfence_engine::UnaskedLamps;
+use ringfence_engine::UnsolicitedMwi;
 use ringfence_media::Srtp;
 use ringfence_sip::CallLimits;
 
@@ -31,7 +31,7 @@ pub struct SipListen {
     /// Whether video passes where both phones have it.
     pub video: bool,
     /// Which phones are told of waiting messages without having subscribed.
-    pub unasked_lamps: UnaskedLamps,
+    pub unsolicited_mwi: UnsolicitedMwi,
     /// How many calls phones may have.
     pub calls: CallLimits,
     /// Host names of this machine that phones may dial.
@@ -60,10 +60,10 @@ impl TryFrom<RawSip> for SipListen {
                 RawSrtp::Required => Srtp::Required,
             },
             video: raw.video,
-            unasked_lamps: match raw.unsolicited_mwi {
-                RawUnsolicitedMwi::Auto => UnaskedLamps::Auto,
-                RawUnsolicitedMwi::Always => UnaskedLamps::Always,
-                RawUnsolicitedMwi::Never => UnaskedLamps::Never,
+            unsolicited_mwi: match raw.unsolicited_mwi {
+                RawUnsolicitedMwi::Auto => UnsolicitedMwi::Auto,
+                RawUnsolicitedMwi::Always => UnsolicitedMwi::Always,
+                RawUnsolicitedMwi::Never => UnsolicitedMwi::Never,
             },
             calls: CallLimits {
                 calls: limit("sip.max_calls", raw.max_calls)?,

@@ -12,9 +12,9 @@ use ringfence_book::{Binding, Day, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
-use ringfence_engine::sealed::envelope::Outside;
-use ringfence_engine::sealed::first_message::Caller;
-use ringfence_engine::sealed::proof_of_work::Stamp;
+use ringfence_engine::sealed::envelope::EventContext;
+use ringfence_engine::sealed::first_message::SealingKeys;
+use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::CalleeKeys;
@@ -143,7 +143,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     Ok((says, took))
 }
 
-async fn proof_of_work(bits: u8) -> Option<Stamp> {
+async fn proof_of_work(bits: u8) -> Option<ProofOfWork> {
     let (deliver, mut delivered) = mpsc::channel(1);
     pow_worker::order(1, bits, deliver);
     timeout(WORK, delivered.recv()).await.ok().flatten()
@@ -153,15 +153,15 @@ async fn proof_of_work(bits: u8) -> Option<Stamp> {
 fn ring_to_self(
     identity: &Identity,
     bucket: u16,
-    proof: Stamp,
+    proof: ProofOfWork,
 ) -> Option<(OutgoingEvent, Vec<u8>)> {
     let number = Number::new(0);
-    let outside = Outside {
+    let outside = EventContext {
         bucket,
         event_key: proof.event_key,
     };
     let binding = Binding::from_parts(number, identity.key(), Day::LAST, [0; 64]);
-    let caller = Caller {
+    let caller = SealingKeys {
         identity,
         binding: &binding,
         book: BookView::of(None),

@@ -5,9 +5,9 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use ringfence_book::{Day, IdentityKey, Number};
-use ringfence_engine::line::command::Wish;
+use ringfence_engine::line::command::LineCommand;
 use ringfence_engine::sealed::note::NoteId;
-use ringfence_engine::trust::contacts::Edit;
+use ringfence_engine::trust::contacts::ContactEdit;
 use serde::Deserialize;
 
 use super::server::{SharedState, away};
@@ -39,15 +39,15 @@ pub(super) struct ContactForm {
 }
 
 impl LineForm {
-    fn wish(&self) -> Option<Wish> {
+    fn wish(&self) -> Option<LineCommand> {
         let number = || self.number.trim().parse::<Number>().ok();
         Some(match self.act.as_str() {
-            "undisturbed" => Wish::Undisturbed(true),
-            "disturb" => Wish::Undisturbed(false),
-            "block" => Wish::Block(number()?),
-            "unblock" => Wish::Unblock(number()?),
-            "seen" => Wish::MissedSeen,
-            "read" => Wish::TextRead(NoteId::from_bytes(bytes(&self.text)?)),
+            "undisturbed" => LineCommand::Undisturbed(true),
+            "disturb" => LineCommand::Undisturbed(false),
+            "block" => LineCommand::Block(number()?),
+            "unblock" => LineCommand::Unblock(number()?),
+            "seen" => LineCommand::MissedSeen,
+            "read" => LineCommand::TextRead(NoteId::from_bytes(bytes(&self.text)?)),
             _ => return None,
         })
     }
@@ -64,15 +64,15 @@ impl LineForm {
 }
 
 impl ContactForm {
-    fn edit(&self) -> Option<Edit> {
+    fn edit(&self) -> Option<ContactEdit> {
         Some(match self.act.as_str() {
-            "verify" => Edit::Verified(true),
-            "unverify" => Edit::Verified(false),
-            "name" => Edit::Name(self.name.clone()),
-            "remove" => Edit::Remove,
+            "verify" => ContactEdit::Verified(true),
+            "unverify" => ContactEdit::Verified(false),
+            "name" => ContactEdit::Name(self.name.clone()),
+            "remove" => ContactEdit::Remove,
             "accept" if self.sure == "yes" => {
                 let identity = IdentityKey::from_bytes(&bytes(&self.identity)?).ok()?;
-                Edit::Accept(identity, Day::of_unix(clock::unix_seconds()))
+                ContactEdit::Accept(identity, Day::of_unix(clock::unix_seconds()))
             }
             _ => return None,
         })
@@ -110,7 +110,7 @@ pub(super) async fn edit(
     let Some(edit) = form.edit() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    let is_gone = edit == Edit::Remove;
+    let is_gone = edit == ContactEdit::Remove;
     match page_state
         .handle
         .edit_contact(Number::new(number), edit)
@@ -168,7 +168,7 @@ mod tests {
     fn a_form_that_no_button_sends_is_refused() {
         assert_eq!(
             form("block", "/").wish(),
-            Some(Wish::Block(Number::new(20_418)))
+            Some(LineCommand::Block(Number::new(20_418)))
         );
         assert!(form("read", "/").wish().is_some());
         assert_eq!(form("format c:", "/").wish(), None);

@@ -1,7 +1,7 @@
 //! The figures for a monitor. Labels come only from this file, so no figure can name a number, key or address.
 
 use ringfence_daemon::metrics::{Sheet, Spread};
-use ringfence_engine::Counters;
+use ringfence_engine::EngineCounters;
 
 use crate::stats::snapshot::GatewayStatus;
 use crate::stats::totals::CallTotals;
@@ -66,7 +66,7 @@ fn connections(sheet: &mut Sheet, status: &GatewayStatus) {
     );
 }
 
-fn envelopes(sheet: &mut Sheet, counters: &Counters) {
+fn envelopes(sheet: &mut Sheet, counters: &EngineCounters) {
     sheet.counter(
         "envelopes_received",
         "Sealed envelopes from relays, nearly all of them for other engines",
@@ -88,7 +88,7 @@ fn envelopes(sheet: &mut Sheet, counters: &Counters) {
     sheet.counter(
         "proofs_of_work_stale",
         "Proofs of work that became too old before they were used",
-        counters.stale_stamps,
+        counters.stale_proofs,
     );
 }
 

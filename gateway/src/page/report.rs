@@ -1,7 +1,7 @@
 //! Turns a snapshot of the engine into the status that `GET /api/status` returns.
 
 use ringfence_engine::LiveState;
-use ringfence_engine::line::saved_state::Way;
+use ringfence_engine::line::saved_state::CallWay;
 
 use super::warnings::warnings;
 use crate::provisioning::registrar::RegistrarInfo;
@@ -103,8 +103,8 @@ fn call_status(CallSnapshot { call, quality }: &CallSnapshot, snapshot: &Snapsho
         name: contact.and_then(|contact| contact.name.clone()),
         verified: contact.is_some_and(|contact| contact.verified),
         direction: match call.way {
-            Way::Out => CallDirection::Out,
-            Way::In => CallDirection::In,
+            CallWay::Out => CallDirection::Out,
+            CallWay::In => CallDirection::In,
         },
         state: stage(call.state),
         began: call.began.seconds(),

@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 
 use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
-use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config as EngineConfig, Line, Sealed};
+use ringfence_engine::{Config as EngineConfig, Line, ReceivedEvent};
 use ringfence_sip::{Account, Password, User};
 use tokio::sync::mpsc;
 
@@ -128,7 +128,7 @@ pub async fn assemble_audited(
             phone_calls: config.sip.calls,
             srtp: config.sip.srtp,
             video: config.sip.video,
-            unasked_lamps: config.sip.unasked_lamps,
+            unsolicited_mwi: config.sip.unsolicited_mwi,
             ..EngineConfig::default()
         },
         lines,
@@ -137,7 +137,7 @@ pub async fn assemble_audited(
         relays,
         turn,
         contacts: Contacts::default(),
-        ledger: Ledger::default(),
+        ledger: SavedState::default(),
         writer: None,
     })
 }
@@ -194,7 +194,7 @@ async fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
-) -> Result<(Relays, mpsc::Receiver<Sealed>), RelayListError> {
+) -> Result<(Relays, mpsc::Receiver<ReceivedEvent>), RelayListError> {
     let urls = relay_urls(config, network);
     Relays::connect(urls, network.bucket_bits, buckets).await
 }

@@ -2,10 +2,10 @@
 //! dropped; the command was carried out all the same.
 
 use ringfence_book::{Binding, Number};
-use ringfence_engine::BindingFault;
-use ringfence_engine::line::command::{Wish, WishFault};
+use ringfence_engine::LineUpdateError;
+use ringfence_engine::line::command::{LineCommand, LineCommandError};
 use ringfence_engine::line::identity::Identity;
-use ringfence_engine::trust::contacts::Edit;
+use ringfence_engine::trust::contacts::ContactEdit;
 use ringfence_engine::trust::directory::Directory;
 use tokio::sync::{oneshot, watch};
 
@@ -20,14 +20,14 @@ pub(crate) enum GatewayCommand {
     /// A newer copy of the phone book.
     Book(Directory),
     /// A renewed binding of a line.
-    Binding(Box<Binding>, oneshot::Sender<Result<(), BindingFault>>),
+    Binding(Box<Binding>, oneshot::Sender<Result<(), LineUpdateError>>),
     /// Settings that changed.
     Change(Box<SettingsChange>),
     /// The keys of a line after its ring key was replaced.
     Identity(
         Number,
         Box<Identity>,
-        oneshot::Sender<Result<(), BindingFault>>,
+        oneshot::Sender<Result<(), LineUpdateError>>,
     ),
     /// Signals by which to wait until calls can be made.
     Readiness(oneshot::Sender<Readiness>),
@@ -36,9 +36,13 @@ pub(crate) enum GatewayCommand {
     /// Everything that the user may see.
     Snapshot(oneshot::Sender<Box<Snapshot>>),
     /// A command of the user for a line.
-    Line(Number, Wish, oneshot::Sender<Result<(), WishFault>>),
+    Line(
+        Number,
+        LineCommand,
+        oneshot::Sender<Result<(), LineCommandError>>,
+    ),
     /// A change of a contact by the user.
-    EditContact(Number, Edit, oneshot::Sender<Result<(), EditError>>),
+    EditContact(Number, ContactEdit, oneshot::Sender<Result<(), EditError>>),
     /// End every call, then the loop.
     Stop,
 }

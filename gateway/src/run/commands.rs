@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringfence_book::Number;
 use ringfence_engine::Line;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::trust::contacts::Edit;
+use ringfence_engine::trust::contacts::ContactEdit;
 use tokio::sync::oneshot;
 
 use super::command::{GatewayCommand, Readiness};
@@ -35,7 +35,9 @@ impl EventLoop {
             GatewayCommand::Status(reply) => drop(reply.send(self.status())),
             GatewayCommand::Snapshot(reply) => drop(reply.send(Box::new(self.snapshot()))),
             GatewayCommand::Line(line, command, reply) => {
-                reply.send(self.engine.handle_wish(line, command, now)).ok();
+                reply
+                    .send(self.engine.handle_command(line, command, now))
+                    .ok();
             }
             GatewayCommand::EditContact(number, edit, reply) => {
                 self.edit_contact(number, edit, reply);
@@ -74,7 +76,7 @@ impl EventLoop {
         let lines = self.engine.lines().iter();
         GatewayStatus {
             phones: lines.map(|line| self.engine.phones(line)).collect(),
-            calls: self.engine.census(),
+            calls: self.engine.call_counts(),
             relays: *self.relays.state().borrow(),
             turn_ready: self.pool.as_ref().is_some_and(AllocationPool::is_ready),
             counters: self.engine.counters(),
@@ -97,7 +99,7 @@ impl EventLoop {
                 })
                 .collect(),
             contacts: self.engine.contacts().clone(),
-            ledger: self.engine.ledger().clone(),
+            ledger: self.engine.saved_state().clone(),
         }
     }
 
@@ -112,12 +114,12 @@ impl EventLoop {
                     address: flow.peer,
                 })
                 .collect(),
-            takes_no_texts: self.engine.takes_no_texts(line),
+            takes_no_texts: self.engine.message_refusal(line),
         }
     }
 
     /// Has a contact changed on the disk; [`Self::handle_saved`] answers.
-    fn edit_contact(&mut self, number: Number, edit: Edit, reply: EditReply) {
+    fn edit_contact(&mut self, number: Number, edit: ContactEdit, reply: EditReply) {
         let Some(writer) = &self.writer else {
             let mut contacts = self.engine.contacts().clone();
             let outcome = contacts.edit(number, &edit);

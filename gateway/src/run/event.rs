@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ringfence_engine::{CallLabel, CallParties, Step};
+use ringfence_engine::{CallLabel, CallParties, CallStep};
 use ringfence_media::MediaStats;
 
 /// Something that happened in a call.
@@ -15,7 +15,7 @@ pub enum Event {
         /// Who calls whom: the line, the other number, the direction. `Debug` prints neither number.
         parties: CallParties,
         /// What happened.
-        step: Step,
+        step: CallStep,
         /// When.
         at: Instant,
     },

@@ -4,8 +4,8 @@
 //!   phones (SIP) ──────────┐                        ┌─▶ Output::Phone       net/phone
 //!   relays (envelopes) ────┤                        ├─▶ Output::Post        net/relay
 //!   media tasks (events) ──┼─▶ Engine::handle_* ──▶ ├─▶ Output::Media       run/media_task, one task a call
-//!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantStamps  run/pow_worker, a thread
-//!   state writer ──────────┤    until None          ├─▶ Output::Learnt ...  state/writer, a task
+//!   proof of work ─────────┤    then Engine::poll   ├─▶ Output::WantProofs  run/pow_worker, a thread
+//!   state writer ──────────┤    until None          ├─▶ Output::ContactUpdate ...  state/writer, a task
 //!   commands (owner, page) ┤                        └─▶ Output::Step        watchers of the gateway
 //!   next timeout ──────────┘
 //! ```
@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfence_engine::sealed::proof_of_work::Stamp;
+use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, Post, PostId, Sealed};
+use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -65,7 +65,7 @@ pub(super) struct EventLoop {
     pub(super) engine: Engine,
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
-    pub(super) envelopes: mpsc::Receiver<Sealed>,
+    pub(super) envelopes: mpsc::Receiver<ReceivedEvent>,
     pub(super) media: MediaTaskContext,
     /// `None` once it was asked to release its allocation.
     pub(super) pool: Option<AllocationPool>,
@@ -73,7 +73,7 @@ pub(super) struct EventLoop {
     media_events: mpsc::Receiver<MediaTaskEvent>,
     media_tasks: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
-    stamps: Pipe<Stamp>,
+    stamps: Pipe<ProofOfWork>,
     pub(super) work_bits: u8,
     pub(super) totals: CallTotals,
     pub(super) histories: QualityHistories,
@@ -112,7 +112,7 @@ impl EventLoop {
             (wall(), clock::now()),
         );
         engine.handle_contacts(parts.contacts, 0, clock::now());
-        engine.handle_ledger(parts.ledger);
+        engine.handle_saved_state(parts.ledger);
         Self {
             engine,
             phones,
@@ -156,7 +156,7 @@ impl EventLoop {
                     self.engine.handle_envelope(&incoming, clock::now());
                 }
                 Some(event) = self.media_events.recv() => self.handle_media(event),
-                Some(stamp) = self.stamps.out.recv() => self.engine.handle_stamp(stamp, clock::now()),
+                Some(stamp) = self.stamps.out.recv() => self.engine.handle_proof_of_work(stamp, clock::now()),
                 Some(saved) = next_saved(&mut self.writer) => self.handle_saved(saved),
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
@@ -227,17 +227,17 @@ impl EventLoop {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::Phone { flow, bytes } => self.phones.send(flow, bytes),
-                Output::HangUpFlow(flow) => self.phones.close(flow),
+                Output::CloseFlow(flow) => self.phones.close(flow),
                 Output::Post(post) => self.publish(post),
-                Output::WantStamps(count) => {
+                Output::WantProofs(count) => {
                     pow_worker::order(count, self.work_bits, self.stamps.into.clone());
                 }
                 Output::Media { call, order } => self.order(call, order),
-                Output::Learnt { count, learnt } => {
+                Output::ContactUpdate { count, learnt } => {
                     self.write(StateChange::Learnt { count, learnt });
                 }
-                Output::Ledger => {
-                    let ledger = Box::new(self.engine.ledger().clone());
+                Output::SavedState => {
+                    let ledger = Box::new(self.engine.saved_state().clone());
                     self.write(StateChange::Ledger(ledger));
                 }
                 Output::SplitView(split) => self.write(StateChange::Evidence((*split).into())),
@@ -277,7 +277,7 @@ impl EventLoop {
         }
     }
 
-    fn publish(&self, post: Post) {
+    fn publish(&self, post: SealedEvent) {
         let (relays, results) = (Arc::clone(&self.relays), self.posted.into.clone());
         tokio::spawn(async move {
             let id = post.id;

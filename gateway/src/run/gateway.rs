@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringfence_book::{Binding, Number};
-use ringfence_engine::BindingFault;
+use ringfence_engine::LineUpdateError;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::trust::directory::Directory;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -155,9 +155,9 @@ impl Gateway {
     /// Gives a renewed binding to the engine, which verifies it again.
     ///
     /// # Errors
-    /// [`BindingFault`]; the line keeps its old binding.
+    /// [`LineUpdateError`]; the line keeps its old binding.
     #[doc(hidden)]
-    pub async fn renew_binding(&self, binding: Binding) -> Result<(), BindingFault> {
+    pub async fn renew_binding(&self, binding: Binding) -> Result<(), LineUpdateError> {
         let (reply, answer) = oneshot::channel();
         self.send(GatewayCommand::Binding(Box::new(binding), reply))
             .await;
@@ -167,12 +167,12 @@ impl Gateway {
     /// Gives the keys of a line to the engine, after its ring key was replaced.
     ///
     /// # Errors
-    /// [`BindingFault`]; the line keeps its old keys.
+    /// [`LineUpdateError`]; the line keeps its old keys.
     pub(crate) async fn renew_identity(
         &self,
         number: Number,
         identity: Identity,
-    ) -> Result<(), BindingFault> {
+    ) -> Result<(), LineUpdateError> {
         let (reply, answer) = oneshot::channel();
         self.send(GatewayCommand::Identity(number, Box::new(identity), reply))
             .await;

@@ -2,8 +2,8 @@
 //! running.
 
 use ringfence_book::Number;
-use ringfence_engine::line::command::{Wish, WishFault};
-use ringfence_engine::trust::contacts::Edit;
+use ringfence_engine::line::command::{LineCommand, LineCommandError};
+use ringfence_engine::trust::contacts::ContactEdit;
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::{GatewayCommand, Readiness};
@@ -30,7 +30,11 @@ impl GatewayHandle {
     }
 
     /// Carries out a command of the user for a line; `None` once the gateway has stopped. The disk has the change a moment later.
-    pub async fn command(&self, line: Number, command: Wish) -> Option<Result<(), WishFault>> {
+    pub async fn command(
+        &self,
+        line: Number,
+        command: LineCommand,
+    ) -> Option<Result<(), LineCommandError>> {
         let (reply, answer) = oneshot::channel();
         self.send(GatewayCommand::Line(line, command, reply))
             .await?;
@@ -41,7 +45,7 @@ impl GatewayHandle {
     ///
     /// # Errors
     /// [`EditError`]; nothing has changed then.
-    pub async fn edit_contact(&self, number: Number, edit: Edit) -> Result<(), EditError> {
+    pub async fn edit_contact(&self, number: Number, edit: ContactEdit) -> Result<(), EditError> {
         let (reply, answer) = oneshot::channel();
         let sent = self.send(GatewayCommand::EditContact(number, edit, reply));
         sent.await.ok_or(EditError::Stopped)?;

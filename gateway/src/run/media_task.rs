@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ringfence_engine::{CallLabel, MediaEvent, MediaFault, MediaOrder};
+use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder};
 use ringfence_media::far::FarLeg;
 use ringfence_media::{Bridge, BridgeEvent, BridgeOutput, MediaStats};
 use tokio::sync::mpsc;
@@ -174,7 +174,7 @@ async fn finish(
 }
 
 /// Carries out an order; returns what the engine must learn when that is impossible.
-fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFault> {
+fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFailure> {
     let OpenMedia { bridge, .. } = media?;
     match order {
         MediaOrder::Attach(terms) => bridge.attach_phone(terms, now()),
@@ -182,7 +182,7 @@ fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFa
             let connected = bridge.connect(&remote, role, now());
             return connected.err().map(|error| {
                 tracing::debug!(%error, "the other side's description cannot be used");
-                MediaFault::NoPath
+                MediaFailure::NoPath
             });
         }
         MediaOrder::OpenMicrophone => bridge.open_microphone(now()),
@@ -236,7 +236,7 @@ async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMed
         return Some(OpenMedia { bridge, turn });
     }
     let Some((turn, config)) = context.turn.dial().await else {
-        notify(call, context, MediaEvent::Refused(MediaFault::NoTurn)).await;
+        notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
         return None;
     };
     let leg = FarLeg::new(config, rand::random(), now());
@@ -254,7 +254,7 @@ async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) 
 /// What the engine learns of ports that were to be bound.
 fn opened(at: &[IpAddr], ports: &[RtpPorts]) -> MediaEvent {
     if ports.is_empty() && !at.is_empty() {
-        MediaEvent::Refused(MediaFault::NoPort)
+        MediaEvent::Refused(MediaFailure::NoPort)
     } else {
         MediaEvent::Near(ports.iter().map(RtpPorts::describe).collect())
     }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ringfence_book::BookKey;
-use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config, Line, Sealed};
+use ringfence_engine::{Config, Line, ReceivedEvent};
 use tokio::sync::mpsc;
 
 use crate::net::phone::Listen;
@@ -28,13 +28,13 @@ pub struct GatewayParts {
     /// The downloaded book.
     pub directory: Directory,
     /// The relays, connecting, and the envelopes that they deliver.
-    pub relays: (Relays, mpsc::Receiver<Sealed>),
+    pub relays: (Relays, mpsc::Receiver<ReceivedEvent>),
     /// The TURN servers.
     pub turn: TurnServers,
     /// The contacts at the start.
     pub contacts: Contacts,
     /// Waiting texts, notes that were taken, past calls and the lines' settings at the start.
-    pub ledger: Ledger,
+    pub ledger: SavedState,
     /// Writes contacts, saved state and evidence to the disk; without it, everything is forgotten at the end.
     pub writer: Option<StateWriter>,
 }
@@ -47,7 +47,7 @@ pub struct SettingsChange {
     /// How long a caller waits for an answer.
     pub no_answer: Duration,
     /// The new relays, connecting, and the envelopes that they deliver.
-    pub relays: Option<(Relays, mpsc::Receiver<Sealed>)>,
+    pub relays: Option<(Relays, mpsc::Receiver<ReceivedEvent>)>,
     /// The new TURN servers.
     pub turn: Option<TurnServers>,
 }

@@ -2,7 +2,7 @@
 //! `ringfence_engine::sealed::proof_of_work`).
 
 use ringfence_engine::sealed::envelope::EventKey;
-use ringfence_engine::sealed::proof_of_work::{Mint, Stamp};
+use ringfence_engine::sealed::proof_of_work::{ProofOfWork, ProofSearch};
 use ringfence_engine::time::UnixTime;
 use tokio::sync::mpsc;
 
@@ -13,7 +13,7 @@ use crate::net::relay::EventSigningKey;
 const TRIES: u32 = 10_000;
 
 /// Does `count` proofs, one after the other, and delivers each when it is done.
-pub(crate) fn order(count: usize, bits: u8, deliver: mpsc::Sender<Stamp>) {
+pub(crate) fn order(count: usize, bits: u8, deliver: mpsc::Sender<ProofOfWork>) {
     tokio::task::spawn_blocking(move || {
         for _ in 0..count {
             let Some(proof) = prove(bits, &deliver) else {
@@ -27,12 +27,12 @@ pub(crate) fn order(count: usize, bits: u8, deliver: mpsc::Sender<Stamp>) {
 }
 
 /// One proof, or `None` when the receiver is gone.
-fn prove(bits: u8, deliver: &mpsc::Sender<Stamp>) -> Option<Stamp> {
+fn prove(bits: u8, deliver: &mpsc::Sender<ProofOfWork>) -> Option<ProofOfWork> {
     let key = EventSigningKey::generate();
     let wall = UnixTime::from_seconds(clock::unix_seconds());
-    let mut work = Mint::new(EventKey(key.public()), key.into_secret(), bits, wall);
+    let mut work = ProofSearch::new(EventKey(key.public()), key.into_secret(), bits, wall);
     while !deliver.is_closed() {
-        if let Some(proof) = work.mint_some(TRIES) {
+        if let Some(proof) = work.search(TRIES) {
             return Some(proof);
         }
     }

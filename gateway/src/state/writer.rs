@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use ringfence_book::{BookKey, Day, Number};
-use ringfence_engine::line::saved_state::Ledger;
-use ringfence_engine::trust::contacts::{ContactFault, Contacts, Edit, Learnt};
+use ringfence_engine::line::saved_state::SavedState;
+use ringfence_engine::trust::contacts::{ContactEdit, ContactError, ContactUpdate, Contacts};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
@@ -59,7 +59,7 @@ impl StateWriter {
     ///
     /// # Errors
     /// [`KeystoreError`]: an engine without it would show texts twice.
-    pub fn ledger(&mut self) -> Result<Ledger, KeystoreError> {
+    pub fn ledger(&mut self) -> Result<SavedState, KeystoreError> {
         self.ledger.read()
     }
 
@@ -86,13 +86,13 @@ impl StateWriter {
 #[derive(Debug)]
 pub(crate) enum StateChange {
     /// A key that the engine has learnt, and how many of them it has learnt so far.
-    Learnt { count: u64, learnt: Learnt },
+    Learnt { count: u64, learnt: ContactUpdate },
     /// Proof against the phone book.
     Evidence(Evidence),
     /// The whole saved state; a later one replaces it.
-    Ledger(Box<Ledger>),
+    Ledger(Box<SavedState>),
     /// A change of a contact by the user. The reply comes when the engine has it.
-    EditContact(Number, Edit, EditReply),
+    EditContact(Number, ContactEdit, EditReply),
 }
 
 /// Receives the outcome of an edit.
@@ -104,7 +104,7 @@ pub(crate) type EditReply = oneshot::Sender<Result<(), EditError>>;
 pub enum EditError {
     /// The change is not possible.
     #[error(transparent)]
-    Contact(#[from] ContactFault),
+    Contact(#[from] ContactError),
     /// The disk refused; the contacts are as they were.
     #[error("the contacts could not be saved: {}. To do: {}", .0.unnamed(), .0.remedy())]
     Disk(#[from] KeystoreError),
@@ -119,7 +119,7 @@ pub(crate) struct SavedContacts {
     pub(crate) contacts: Contacts,
     pub(crate) count: u64,
     /// Edits that are in it, or were refused.
-    pub(crate) replies: Vec<(EditReply, Result<(), ContactFault>)>,
+    pub(crate) replies: Vec<(EditReply, Result<(), ContactError>)>,
 }
 
 /// A writer that runs.
@@ -294,8 +294,8 @@ mod tests {
         StateWriter::new((contacts, ledger), EvidenceFolder::of(folder), key)
     }
 
-    fn pin() -> Learnt {
-        Learnt::Pin {
+    fn pin() -> ContactUpdate {
+        ContactUpdate::Pin {
             number: NUMBER,
             identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
             day: Day::new(1),
@@ -329,8 +329,12 @@ mod tests {
         let learnt = pin();
         let changes = [
             StateChange::Learnt { count: 1, learnt },
-            StateChange::EditContact(NUMBER, Edit::Name("Bob".to_owned()), oneshot::channel().0),
-            StateChange::EditContact(Number::new(7), Edit::Remove, oneshot::channel().0),
+            StateChange::EditContact(
+                NUMBER,
+                ContactEdit::Name("Bob".to_owned()),
+                oneshot::channel().0,
+            ),
+            StateChange::EditContact(Number::new(7), ContactEdit::Remove, oneshot::channel().0),
         ];
         for change in changes {
             running.changes.send(change).await.unwrap();
@@ -340,7 +344,7 @@ mod tests {
             let saved = running.saved.recv().await.unwrap();
             outcomes.extend(saved.replies.into_iter().map(|(_, outcome)| outcome));
         }
-        assert_eq!(outcomes, [Ok(()), Err(ContactFault::Unknown)]);
+        assert_eq!(outcomes, [Ok(()), Err(ContactError::Unknown)]);
         let contacts = writer(folder.path()).contacts().unwrap();
         assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
     }
@@ -349,7 +353,7 @@ mod tests {
     async fn of_many_saved_states_the_last_one_is_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let running = writer(folder.path()).start();
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         for line in 0..3 {
             ledger.habits.entry(Number::new(line)).or_default();
             let change = StateChange::Ledger(Box::new(ledger.clone()));

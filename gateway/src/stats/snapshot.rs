@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 
 use ringfence_book::{IdentityKey, Number};
-use ringfence_engine::line::saved_state::Ledger;
+use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::contacts::Contacts;
-use ringfence_engine::{BookAge, Census, Counters, LiveCall};
+use ringfence_engine::{BookAge, CallCounts, EngineCounters, LiveCall};
 
 use crate::net::relay::RelayState;
 use crate::stats::quality_history::QualityHistory;
@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// The contacts, with the key of each number.
     pub contacts: Contacts,
     /// Past calls, waiting texts, settings of lines.
-    pub ledger: Ledger,
+    pub ledger: SavedState,
 }
 
 /// One line.
@@ -69,13 +69,13 @@ pub struct GatewayStatus {
     /// Registered phones, line by line.
     pub phones: Vec<usize>,
     /// Calls by state.
-    pub calls: Census,
+    pub calls: CallCounts,
     /// The connections to the relays.
     pub relays: RelayState,
     /// Whether an allocation is ready for the next call. For some seconds after each call there is none; a call then dials.
     pub turn_ready: bool,
     /// What the engine dropped without an answer.
-    pub counters: Counters,
+    pub counters: EngineCounters,
     /// Sums over all ended calls.
     pub totals: CallTotals,
 }

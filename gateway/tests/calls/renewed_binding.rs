@@ -6,7 +6,7 @@ use ringfence::lines::book_updates::follow_book;
 use ringfence::lines::renew::Renewals;
 use ringfence::net::book::{BookCopy, Freshness};
 use ringfence_book::{Binding, BindingError, Day};
-use ringfence_engine::BindingFault;
+use ringfence_engine::LineUpdateError;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -64,8 +64,8 @@ async fn a_gateway_takes_no_binding_that_the_book_did_not_give_its_line() {
     let own = Binding::decode(&house_a.line.binding).unwrap();
     let longer = with_last_day(&own, own.expires().plus(1));
     for (binding, fault) in [
-        (theirs, BindingFault::NoSuchLine),
-        (longer, BindingFault::Worthless(BindingError::Signature)),
+        (theirs, LineUpdateError::NoSuchLine),
+        (longer, LineUpdateError::Worthless(BindingError::Signature)),
     ] {
         assert_eq!(a.gateway.renew_binding(binding).await, Err(fault));
     }

@@ -10,10 +10,10 @@ use ringfence::page::key::{self, PageKey};
 use ringfence::state::keystore::{ContactsFile, LineFile, SavedStateFile};
 use ringfence_book::{Day, Number};
 use ringfence_engine::line::identity::Identity;
-use ringfence_engine::line::saved_state::{Ledger, WaitingText};
+use ringfence_engine::line::saved_state::{SavedState, WaitingText};
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::trust::contacts::{Contacts, Learnt};
+use ringfence_engine::trust::contacts::{ContactUpdate, Contacts};
 use zeroize::Zeroizing;
 
 use crate::program::{Program, settings};
@@ -49,7 +49,7 @@ impl House {
         drop((house, other));
         let pin = |contacts: &mut Contacts| {
             let identity = Identity::generate(Day::LAST, &mut rand::rng()).key();
-            contacts.learn(&Learnt::Pin {
+            contacts.learn(&ContactUpdate::Pin {
                 number,
                 identity,
                 day: Day::new(20_000),
@@ -57,7 +57,7 @@ impl House {
             contacts.name(number, &HOSTILE[..60]).unwrap();
         };
         ContactsFile::open(&state, None).edit(pin).unwrap();
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         ledger.texts.push_back(WaitingText {
             id: NoteId::from_bytes([7; 16]),
             line: Number::new(line.number),

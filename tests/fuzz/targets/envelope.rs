@@ -9,7 +9,7 @@ use ringfence_book::{BookKey, NumberPlan};
 use ringfence_engine::sealed::envelope::EventKey;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config, Engine, Output, Sealed};
+use ringfence_engine::{Config, Engine, Output, ReceivedEvent};
 
 /// The Ed25519 base point: a valid key that signs nothing here.
 const BOOK: [u8; 32] = {
@@ -31,7 +31,7 @@ fuzz_target!(|input: (u16, [u8; 32], u64, &[u8], bool)| {
     };
     let directory = Directory::new(NumberPlan::DEFAULT);
     let mut engine = Engine::new(config, Vec::new(), book, directory, [1; 32], (wall, now));
-    let sealed = Sealed {
+    let sealed = ReceivedEvent {
         bucket,
         event_key: EventKey(key),
         nonce,
@@ -40,6 +40,6 @@ fuzz_target!(|input: (u16, [u8; 32], u64, &[u8], bool)| {
     };
     engine.handle_envelope(&sealed, now);
     while let Some(output) = engine.poll() {
-        assert!(matches!(output, Output::WantStamps(_)));
+        assert!(matches!(output, Output::WantProofs(_)));
     }
 });

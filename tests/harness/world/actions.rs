@@ -7,8 +7,8 @@ use std::{
 
 use ringfence_book::Number;
 use ringfence_engine::{
-    Step,
-    line::command::{Wish, WishFault},
+    CallStep,
+    line::command::{LineCommand, LineCommandError},
     trust::contacts::Contacts,
 };
 
@@ -29,8 +29,8 @@ impl World {
         self.answer(pair.bob);
         self.run_until("both talk", Duration::from_secs(20), |world| {
             [pair.caller, pair.callee].into_iter().all(|engine| {
-                world.has_reached(engine, Step::FirstSound)
-                    && world.has_reached(engine, Step::ControlOpen)
+                world.has_reached(engine, CallStep::FirstSound)
+                    && world.has_reached(engine, CallStep::ControlOpen)
             })
         });
     }
@@ -53,9 +53,16 @@ impl World {
     /// Gives an engine a line command, as the status page and the command line do.
     ///
     /// # Errors
-    /// [`WishFault`].
-    pub fn wish(&mut self, engine: usize, line: Number, wish: Wish) -> Result<(), WishFault> {
-        let told = self.hosts[engine].engine.handle_wish(line, wish, self.now);
+    /// [`LineCommandError`].
+    pub fn wish(
+        &mut self,
+        engine: usize,
+        line: Number,
+        wish: LineCommand,
+    ) -> Result<(), LineCommandError> {
+        let told = self.hosts[engine]
+            .engine
+            .handle_command(line, wish, self.now);
         self.drain();
         told
     }

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use ringfence_book::Number;
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
-use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
-use ringfence_engine::sealed::first_message::{Caller, Listener};
-use ringfence_engine::sealed::replay::Seen;
-use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
+use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
+use ringfence_engine::sealed::first_message::{OpeningKeys, SealingKeys};
+use ringfence_engine::sealed::replay::ReplayMemory;
+use ringfence_engine::sealed::ring::incoming::{OpenedMessage, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
-use ringfence_engine::time::{Arrival as Moment, UnixTime};
+use ringfence_engine::time::{Moment, UnixTime};
 
 use rand_core::Rng as _;
 
@@ -28,7 +28,7 @@ impl World {
     /// Publishes these bytes with a valid proof of work.
     pub fn post_as_attacker(&mut self, bucket: u16, bytes: Vec<u8>) {
         let work = prove_work(self.event_key(), self.wall());
-        self.repost(Sealed {
+        self.repost(ReceivedEvent {
             bucket,
             event_key: work.event_key,
             nonce: work.nonce,
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// Publishes an event that was seen or made before.
-    pub fn repost(&mut self, sealed: Sealed) {
+    pub fn repost(&mut self, sealed: ReceivedEvent) {
         let ends = (Endpoint::Attacker, Endpoint::Relay, PacketKind::Envelope);
         let bytes = sealed.bytes.clone();
         self.send(
@@ -64,19 +64,19 @@ impl World {
         let keys = self.phone_book.directory().look_up(callee, self.wall());
         let keys = keys.expect("every number of the plan is listed");
         let bucket = bucket(&keys.identity, 0);
-        let outside = Outside {
+        let outside = EventContext {
             bucket,
             event_key: work.event_key,
         };
         let identity = line.identity();
-        let caller = Caller {
+        let caller = SealingKeys {
             identity: &identity,
             binding: &line.binding,
             book: BookView::NONE,
         };
         let ring = OutgoingRing::seal(caller, &keys, media, &outside, dated, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");
-        self.repost(Sealed {
+        self.repost(ReceivedEvent {
             bucket,
             event_key: work.event_key,
             nonce: work.nonce,
@@ -87,13 +87,13 @@ impl World {
 
     /// Every ring that passed the relay, opened with its recipient's keys.
     pub fn opened_rings(&self) -> Vec<VerifiedRing> {
-        let mut seen = Seen::new(self.moment(Duration::ZERO));
+        let mut seen = ReplayMemory::new(self.moment(Duration::ZERO));
         let lines = self.hosts.iter().flat_map(|host| &host.lines);
         let identities: Vec<_> = lines.map(|line| line.identity()).collect();
         let book_key = self.phone_book.key();
         let listeners: Vec<_> = identities
             .iter()
-            .map(|identity| Listener {
+            .map(|identity| OpeningKeys {
                 identity,
                 book_key: &book_key,
             })
@@ -101,7 +101,9 @@ impl World {
         let mut rings = Vec::new();
         for (at, sealed) in self.relay.passed() {
             let moment = self.moment(*at);
-            if let Some(Opened::Ring { ring, .. }) = opened(&listeners, sealed, &mut seen, moment) {
+            if let Some(OpenedMessage::Ring { ring, .. }) =
+                opened(&listeners, sealed, &mut seen, moment)
+            {
                 rings.push(*ring);
             }
         }
@@ -109,10 +111,10 @@ impl World {
     }
 
     /// How many of these envelopes can be opened with these keys.
-    pub fn opened_by(&self, identity: &Identity, passed: &[(Duration, Sealed)]) -> usize {
-        let mut seen = Seen::new(self.moment(Duration::ZERO));
+    pub fn opened_by(&self, identity: &Identity, passed: &[(Duration, ReceivedEvent)]) -> usize {
+        let mut seen = ReplayMemory::new(self.moment(Duration::ZERO));
         let book_key = self.phone_book.key();
-        let listeners = [Listener {
+        let listeners = [OpeningKeys {
             identity,
             book_key: &book_key,
         }];
@@ -137,13 +139,13 @@ impl World {
 }
 
 fn opened(
-    listeners: &[Listener<'_>],
-    sealed: &Sealed,
-    seen: &mut Seen,
+    listeners: &[OpeningKeys<'_>],
+    sealed: &ReceivedEvent,
+    seen: &mut ReplayMemory,
     moment: Moment,
-) -> Option<Opened> {
+) -> Option<OpenedMessage> {
     let envelope = Envelope::from_bytes(&sealed.bytes).ok()?;
-    let outside = Outside {
+    let outside = EventContext {
         bucket: sealed.bucket,
         event_key: sealed.event_key,
     };

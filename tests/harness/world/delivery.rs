@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, time::Instant};
 
-use ringfence_engine::{Post, PostId, Sealed, time::UnixTime};
+use ringfence_engine::{PostId, ReceivedEvent, SealedEvent, time::UnixTime};
 
 use super::{
     StepRecord, World,
@@ -49,11 +49,11 @@ pub(super) enum Delivery {
     },
     ToRelay {
         poster: Option<(usize, PostId)>,
-        sealed: Sealed,
+        sealed: ReceivedEvent,
     },
     FromRelay {
         engine: usize,
-        sealed: Sealed,
+        sealed: ReceivedEvent,
     },
     Posted {
         engine: usize,
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &Sealed) {
+    fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &ReceivedEvent) {
         let listeners = self.relay.take(sealed, self.clock());
         if let Some((engine, post)) = poster {
             // The relay's acceptance, or the refused connection.
@@ -223,13 +223,13 @@ impl World {
         }
     }
 
-    fn post(&mut self, engine: usize, post: &Post) {
+    fn post(&mut self, engine: usize, post: &SealedEvent) {
         // As the shell does, which rounds the time of an event down.
         let made = self.wall().seconds() / 10 * 10;
-        let sealed = Sealed {
+        let sealed = ReceivedEvent {
             bucket: post.bucket,
-            event_key: post.stamp.event_key,
-            nonce: post.stamp.nonce,
+            event_key: post.proof.event_key,
+            nonce: post.proof.nonce,
             bytes: post.envelope.as_bytes().to_vec(),
             note_made: post.is_note.then(|| UnixTime::from_seconds(made)),
         };

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use ringfence_book::root::{RootHash, Statement, TilesHash};
 use ringfence_book::{Binding, Listing, Number, Root, Tile};
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::bucket::bucket;
-use ringfence_engine::sealed::envelope::{EventKey, Outside};
-use ringfence_engine::sealed::first_message::Caller;
+use ringfence_engine::sealed::envelope::{EventContext, EventKey};
+use ringfence_engine::sealed::first_message::SealingKeys;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
 use ringfence_engine::trust::directory::Directory;
 
@@ -68,11 +68,11 @@ impl World {
         let mut event_key = [0; 32];
         self.rng.fill_bytes(&mut event_key);
         let work = prove_work(EventKey(event_key), self.wall());
-        let outside = Outside {
+        let outside = EventContext {
             bucket: bucket(&keys.identity, 0),
             event_key: work.event_key,
         };
-        let caller = Caller {
+        let caller = SealingKeys {
             identity: thief,
             binding: &binding,
             book: BookView::NONE,
@@ -81,7 +81,7 @@ impl World {
         let wall = self.wall();
         let ring = OutgoingRing::seal(caller, &keys, &media, &outside, wall, &mut self.rng);
         let (_, envelope) = ring.expect("the description fits and the key is usable");
-        self.repost(Sealed {
+        self.repost(ReceivedEvent {
             bucket: outside.bucket,
             event_key: work.event_key,
             nonce: work.nonce,

@@ -11,12 +11,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 use ringfence_book::{Binding, Number, VerifiedBook};
 use ringfence_engine::{
-    CallLabel, Engine, FalseRecord, MediaEvent, MediaFault, MediaOrder, NearPort, Output, Post,
-    Sealed, Step,
+    CallLabel, CallStep, Engine, FalseRecord, MediaEvent, MediaFailure, MediaOrder, NearPort,
+    Output, ReceivedEvent, SealedEvent,
     line::identity::Identity,
-    line::saved_state::Ledger,
+    line::saved_state::SavedState,
     sealed::envelope::EventKey,
-    sealed::proof_of_work::{Mint, Stamp},
+    sealed::proof_of_work::{ProofOfWork, ProofSearch},
     time::UnixTime,
     trust::contacts::Contacts,
     trust::roots::SplitView,
@@ -69,8 +69,8 @@ pub(crate) enum HostOutput {
     Sip { to: SocketAddr, bytes: Vec<u8> },
     Rtp { to: SocketAddr, bytes: Vec<u8> },
     ToTurn { from: SocketAddr, bytes: Vec<u8> },
-    Post(Post),
-    Step(CallLabel, Step),
+    Post(SealedEvent),
+    Step(CallLabel, CallStep),
     Over(CallLabel, Box<MediaStats>),
 }
 
@@ -88,7 +88,7 @@ pub struct EngineHost {
     /// The contacts that this machine has saved.
     pub contacts: Contacts,
     /// The state that this machine has saved, and how often it was saved.
-    pub ledger: (Ledger, usize),
+    pub ledger: (SavedState, usize),
     /// The machine is off: it receives nothing.
     pub(crate) is_off: bool,
     /// Split views of the phone book that the engine reported.
@@ -128,7 +128,7 @@ impl EngineHost {
             credentials: VecDeque::new(),
             book,
             contacts: Contacts::default(),
-            ledger: (Ledger::default(), 0),
+            ledger: (SavedState::default(), 0),
             is_off: false,
             split_views: Vec::new(),
             false_records: Vec::new(),
@@ -220,7 +220,7 @@ impl EngineHost {
         }
     }
 
-    pub(crate) fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
+    pub(crate) fn handle_envelope(&mut self, sealed: &ReceivedEvent, now: Instant) {
         self.engine.handle_envelope(sealed, now);
     }
 
@@ -272,21 +272,21 @@ impl EngineHost {
                     to: flow.peer,
                     bytes,
                 }),
-                Output::HangUpFlow(_) => {}
+                Output::CloseFlow(_) => {}
                 Output::Post(post) => out.push(HostOutput::Post(post)),
-                Output::WantStamps(count) => {
+                Output::WantProofs(count) => {
                     for _ in 0..count {
                         let stamp = self.prove_work(wall);
-                        self.engine.handle_stamp(stamp, now);
+                        self.engine.handle_proof_of_work(stamp, now);
                     }
                 }
                 Output::Media { call, order } => self.handle_order(call, order, now, &mut out),
-                Output::Learnt { count, learnt } => {
+                Output::ContactUpdate { count, learnt } => {
                     self.contacts.learn(&learnt);
                     self.saved = count;
                 }
-                Output::Ledger => {
-                    self.ledger = (self.engine.ledger().clone(), self.ledger.1 + 1);
+                Output::SavedState => {
+                    self.ledger = (self.engine.saved_state().clone(), self.ledger.1 + 1);
                 }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),
@@ -373,7 +373,7 @@ impl EngineHost {
             MediaOrder::Attach(terms) => talk.attach_phone(terms, now),
             MediaOrder::Connect { remote, role } => {
                 if talk.connect(&remote, role, now).is_err() {
-                    let refused = MediaEvent::Refused(MediaFault::NoPath);
+                    let refused = MediaEvent::Refused(MediaFailure::NoPath);
                     self.engine.handle_media(call, refused, now);
                 }
             }
@@ -390,7 +390,7 @@ impl EngineHost {
 
     fn open_far(&mut self, call: CallLabel, now: Instant) {
         let Some((username, password)) = self.credentials.pop_front() else {
-            let refused = MediaEvent::Refused(MediaFault::NoTurn);
+            let refused = MediaEvent::Refused(MediaFailure::NoTurn);
             return self.engine.handle_media(call, refused, now);
         };
         self.calls += 1;
@@ -422,7 +422,7 @@ impl EngineHost {
         }
     }
 
-    fn prove_work(&mut self, wall: UnixTime) -> Stamp {
+    fn prove_work(&mut self, wall: UnixTime) -> ProofOfWork {
         prove_work(EventKey(self.seed()), wall)
     }
 
@@ -434,9 +434,9 @@ impl EngineHost {
 }
 
 /// A proof of work for an event key. Simulated events are not signed, so any 32 bytes are a key.
-pub(crate) fn prove_work(event_key: EventKey, wall: UnixTime) -> Stamp {
-    Mint::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
-        .mint_some(u32::MAX)
+pub(crate) fn prove_work(event_key: EventKey, wall: UnixTime) -> ProofOfWork {
+    ProofSearch::new(event_key, Zeroizing::new([0; 32]), WORK_BITS, wall)
+        .search(u32::MAX)
         .expect("four bits of work are soon found")
 }
 

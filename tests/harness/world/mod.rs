@@ -28,7 +28,7 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::Number;
-use ringfence_engine::{CallLabel, Step, time::UnixTime};
+use ringfence_engine::{CallLabel, CallStep, time::UnixTime};
 use ringfence_media::MediaStats;
 
 pub use self::setup::CallPair;
@@ -88,7 +88,7 @@ pub struct StepRecord {
     /// Which of its calls.
     pub call: CallLabel,
     /// What happened.
-    pub step: Step,
+    pub step: CallStep,
 }
 
 impl World {
@@ -234,13 +234,13 @@ impl World {
     }
 
     /// The steps of one engine's calls, in order.
-    pub fn steps_of(&self, engine: usize) -> Vec<Step> {
+    pub fn steps_of(&self, engine: usize) -> Vec<CallStep> {
         let steps = self.steps.iter().filter(|taken| taken.engine == engine);
         steps.map(|taken| taken.step).collect()
     }
 
     /// Whether an engine has announced this step.
-    pub fn has_reached(&self, engine: usize, step: Step) -> bool {
+    pub fn has_reached(&self, engine: usize, step: CallStep) -> bool {
         self.steps
             .iter()
             .any(|taken| taken.engine == engine && taken.step == step)

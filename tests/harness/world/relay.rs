@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 
 /// A relay that passes ephemeral events on (NIP-01) and stores notes for ever. That is longer than it should, so receivers have
 /// to check their age.
@@ -12,7 +12,7 @@ pub struct Relay {
     /// Whether it refuses connections.
     pub is_down: bool,
     listeners: BTreeSet<(u16, usize)>,
-    passed: Vec<(Duration, Sealed)>,
+    passed: Vec<(Duration, ReceivedEvent)>,
 }
 
 impl Relay {
@@ -21,8 +21,8 @@ impl Relay {
     }
 
     /// The stored notes of an engine's buckets in their order of arrival: what a relay sends at the start of a subscription.
-    pub(crate) fn kept(&self, engine: usize) -> Vec<Sealed> {
-        let hears = |sealed: &Sealed| self.listeners.contains(&(sealed.bucket, engine));
+    pub(crate) fn kept(&self, engine: usize) -> Vec<ReceivedEvent> {
+        let hears = |sealed: &ReceivedEvent| self.listeners.contains(&(sealed.bucket, engine));
         let passed = self.passed.iter().map(|(_, sealed)| sealed);
         passed
             .filter(|sealed| sealed.note_made.is_some() && hears(sealed))
@@ -36,7 +36,7 @@ impl Relay {
     }
 
     /// Accepts an envelope and returns the engines that receive it.
-    pub(crate) fn take(&mut self, sealed: &Sealed, at: Duration) -> Vec<usize> {
+    pub(crate) fn take(&mut self, sealed: &ReceivedEvent, at: Duration) -> Vec<usize> {
         if self.is_down {
             return Vec::new();
         }
@@ -49,7 +49,7 @@ impl Relay {
     }
 
     /// Every envelope that it accepted, with the time since the world began.
-    pub fn passed(&self) -> &[(Duration, Sealed)] {
+    pub fn passed(&self) -> &[(Duration, ReceivedEvent)] {
         &self.passed
     }
 }

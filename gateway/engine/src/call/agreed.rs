@@ -1,7 +1,7 @@
-//! What the two phones of a call have in common: sound, or there is no call, and perhaps moving pictures.
+//! What the two phones of a call have in common: audio, or there is no call, and perhaps video.
 //!
-//! Each side reckons for itself, from the same two lists. Pictures are agreed once, when the call is answered; a phone
-//! may drop them later and take them up again, but not begin with them.
+//! Each side reckons for itself, from the same two lists. Video is agreed once, when the call is answered; a phone
+//! may drop it later and take it up again, but not begin with it.
 
 use rand_core::Rng;
 use ringfence_media::{Codec, Description, OwnMedia, OwnVideo, VideoFormat, choose, choose_video};
@@ -11,18 +11,18 @@ use crate::input::NearPort;
 
 /// What a call will carry.
 #[derive(Debug)]
-pub(super) struct Agreed {
-    /// What the other engine said of itself, without pictures if there will be none.
+pub(super) struct AgreedMedia {
+    /// The other engine's description, without video if there will be none.
     pub(super) remote: Description,
-    /// Sound and key presses.
+    /// Audio and key presses.
     pub(super) chosen: Vec<Codec>,
     pub(super) video: Option<VideoFormat>,
 }
 
-/// What our phone takes: sound and key presses, and pictures.
+/// What our phone takes: audio and key presses, and video.
 pub(super) type Formats = (Vec<Codec>, Vec<VideoFormat>);
 
-impl Agreed {
+impl AgreedMedia {
     /// The other side's phone has answered what ours offered.
     pub(super) fn by_callee((sound, video): Formats, remote: Description) -> Option<Self> {
         let chosen = choose(&sound, &remote.codecs)?;

@@ -5,22 +5,22 @@
 use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
-use super::agreed::Agreed;
+use super::agreed::AgreedMedia;
 use super::calling::{offered, say};
 use super::context::CallContext;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
-use super::{Common, Happening, News, Peer, Phase};
-use crate::call::control::Control;
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
+use crate::call::control::ControlFrame;
+use crate::call::step::{CallStep, EndReason};
 use crate::config::CONNECT;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
-use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::proof_stock::PER_INCOMING;
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
-use crate::sealed::session::{Say, Session};
+use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::Timer;
 
 /// A ring that a person answered.
@@ -28,7 +28,7 @@ use crate::time::Timer;
 pub(crate) struct Answering {
     /// Which ring is being answered: its caller may take it back until the confirmation.
     id: RingId,
-    peer: Peer,
+    peer: CallPeer,
     phone: PhoneSide,
     connected: bool,
     control: bool,
@@ -37,14 +37,14 @@ pub(crate) struct Answering {
 
 #[derive(Debug)]
 enum Stage {
-    /// Waits for a relayed address and stamps.
+    /// Waits for a relayed address and proofs of work.
     Allocating {
         ring: Box<VerifiedRing>,
         remote: Description,
         far: Option<LocalEndpoint>,
     },
     /// The answer is out.
-    Confirming { session: Session, post: PostId },
+    Confirming { session: CallSession, post: PostId },
 }
 
 impl Answering {
@@ -52,9 +52,9 @@ impl Answering {
         ring: VerifiedRing,
         remote: Description,
         phone: PhoneSide,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         Self::allocating(ring, remote, phone, None, call, cx)
     }
 
@@ -64,19 +64,19 @@ impl Answering {
         ring: VerifiedRing,
         offer: PhoneMedia,
         (near, far): (NearPort, LocalEndpoint),
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         // Our phone's offer stands for its answer; it has no pictures where they are switched off.
         let remote = Description::decode(ring.media()).ok();
         let ours = (offered(&offer, call, cx), offer.video_formats());
-        let agreed = remote.and_then(|remote| Agreed::by_phone(remote, ours));
+        let agreed = remote.and_then(|remote| AgreedMedia::by_phone(remote, ours));
         let Some(agreed) = agreed else {
-            return super::refuse(488, End::NoCodec, call, cx);
+            return super::refuse(488, EndReason::NoCodec, call, cx);
         };
-        cx.step(call, Step::RingOpened);
+        cx.step(call, CallStep::RingOpened);
         let own = agreed.own(near, &mut cx.env.rng);
-        let Agreed { remote, chosen, .. } = agreed;
+        let AgreedMedia { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, cx);
         phone.greet(call, cx);
         Self::allocating(ring, remote, phone, Some(far), call, cx)
@@ -87,10 +87,10 @@ impl Answering {
         remote: Description,
         phone: PhoneSide,
         far: Option<LocalEndpoint>,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        let peer = Peer::new(ring.sender(), cx.env.config.bucket_bits);
+    ) -> CallState {
+        let peer = CallPeer::new(ring.sender(), cx.env.config.bucket_bits);
         cx.media(call, MediaOrder::Attach(phone.terms()));
         cx.set_deadline(call, CONNECT, Timer::Confirmation);
         let id = ring.id();
@@ -115,74 +115,84 @@ impl Answering {
         self.id
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         mut self: Box<Self>,
-        happening: Happening<'_>,
-        call: &mut Common,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match happening {
-            Happening::Media(MediaEvent::Bridge(event)) => self.talk(event, call, cx),
-            Happening::Media(MediaEvent::Refused(_)) => self.break_off(End::NoMedia, call, cx),
-            Happening::Stamps => self.answer_when_ready(call, cx),
-            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
-            Happening::Posted(post, 0) if self.is_answer(post) => {
-                self.break_off(End::NoRelay, call, cx)
+    ) -> CallState {
+        match input {
+            CallInput::Media(MediaEvent::Bridge(event)) => self.handle_bridge(event, call, cx),
+            CallInput::Media(MediaEvent::Refused(_)) => {
+                self.break_off(EndReason::NoMedia, call, cx)
             }
-            Happening::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
-                self.phone.hear(&event, call, cx);
-                Phase::Answering(self)
+            CallInput::Proofs => self.answer_when_ready(call, cx),
+            CallInput::Envelope(envelope, event) => {
+                self.handle_envelope(envelope, &event, call, cx)
             }
-            Happening::News(News::Over(_)) => self.break_off(End::HungUpHere, call, cx),
-            Happening::Leg(sip::Event::HungUp { .. }) => {
+            CallInput::Posted(post, 0) if self.is_answer(post) => {
+                self.break_off(EndReason::NoRelay, call, cx)
+            }
+            CallInput::Leg(event @ (sip::Event::Reoffer { .. } | sip::Event::Confirmed { .. })) => {
+                self.phone.handle_sip(&event, call, cx);
+                CallState::Answering(self)
+            }
+            CallInput::News(PartnerNews::Over(_)) => {
+                self.break_off(EndReason::HungUpHere, call, cx)
+            }
+            CallInput::Leg(sip::Event::HungUp { .. }) => {
                 self.tell(call, cx);
-                cx.end(call, End::HungUpHere);
-                Phase::Over
+                cx.end(call, EndReason::HungUpHere);
+                CallState::Over
             }
-            Happening::Withdrawn => super::hang_up(End::Cancelled, call, cx),
-            Happening::Alarm => self.break_off(End::NotConfirmed, call, cx),
-            Happening::ShutDown => self.break_off(End::ShutDown, call, cx),
-            _ => Phase::Answering(self),
+            CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
+            CallInput::Timeout => self.break_off(EndReason::NotConfirmed, call, cx),
+            CallInput::ShutDown => self.break_off(EndReason::ShutDown, call, cx),
+            _ => CallState::Answering(self),
         }
     }
 
-    fn talk(
+    fn handle_bridge(
         mut self: Box<Self>,
         event: BridgeEvent,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         match event {
             BridgeEvent::Allocated(local) => {
-                cx.step(call, Step::AnswerAllocated);
+                cx.step(call, CallStep::AnswerAllocated);
                 if let Stage::Allocating { far, .. } = &mut self.stage {
                     *far = Some(local);
                 }
                 return self.answer_when_ready(call, cx);
             }
             BridgeEvent::Connected => {
-                cx.step(call, Step::Connected);
+                cx.step(call, CallStep::Connected);
                 self.connected = true;
             }
             BridgeEvent::ControlOpen => {
-                cx.step(call, Step::ControlOpen);
+                cx.step(call, CallStep::ControlOpen);
                 self.control = true;
             }
-            BridgeEvent::FirstAudio => cx.step(call, Step::FirstSound),
-            BridgeEvent::Control(frame) => return self.hear_control(&frame, call, cx),
+            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstSound),
+            BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
             BridgeEvent::Failed(_) | BridgeEvent::Closed => {
-                return self.break_off(End::NoMedia, call, cx);
+                return self.break_off(EndReason::NoMedia, call, cx);
             }
             _ => {}
         }
-        Phase::Answering(self)
+        CallState::Answering(self)
     }
 
-    /// Seals and posts the answer as soon as there is an address to name and stamps to pay.
-    fn answer_when_ready(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+    /// Seals and posts the answer as soon as there are a relayed address and proofs of work.
+    fn answer_when_ready(
+        self: Box<Self>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
         let ready = matches!(self.stage, Stage::Allocating { far: Some(_), .. });
         if !ready || !cx.reserve(call, PER_INCOMING) {
-            return Phase::Answering(self);
+            return CallState::Answering(self);
         }
         let Self {
             id,
@@ -198,18 +208,18 @@ impl Answering {
             far: Some(far),
         } = stage
         else {
-            return super::hang_up(End::NoMedia, call, cx);
+            return super::hang_up(EndReason::NoMedia, call, cx);
         };
         let media = Description::of(&far, phone.chosen().to_vec());
         let media = media.with_video(&far, phone.video_formats()).encode();
-        let sealed = cx.post(call, peer.bucket, |keys, outside, rng| {
-            ring.answer(&media, keys.book, outside, rng)
+        let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
+            ring.answer(&media, keys.book, event, rng)
         });
         let Some((session, post)) = sealed else {
-            return super::hang_up(End::NotConfirmed, call, cx);
+            return super::hang_up(EndReason::NotConfirmed, call, cx);
         };
-        cx.step(call, Step::AnswerPosted);
-        cx.expect(call, session.expected_hints());
+        cx.step(call, CallStep::AnswerPosted);
+        cx.expect(call, session.expected_tags());
         cx.media(
             call,
             MediaOrder::Connect {
@@ -217,7 +227,7 @@ impl Answering {
                 role: Role::Callee,
             },
         );
-        Phase::Answering(Box::new(Self {
+        CallState::Answering(Box::new(Self {
             id,
             peer,
             phone,
@@ -228,41 +238,43 @@ impl Answering {
     }
 
     /// Opens a session envelope: the confirmation opens the microphone.
-    fn hear(
+    fn handle_envelope(
         mut self: Box<Self>,
         envelope: &Envelope,
-        outside: &Outside,
-        call: &mut Common,
+        event: &EventContext,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         let Stage::Confirming { session, .. } = &mut self.stage else {
-            return Phase::Answering(self);
+            return CallState::Answering(self);
         };
-        match session.open(envelope, outside) {
-            Ok(Say::Confirm) => {
-                let hints = session.expected_hints();
-                cx.expect(call, hints);
+        match session.open(envelope, event) {
+            Ok(SessionMessage::Confirm) => {
+                let tags = session.expected_tags();
+                cx.expect(call, tags);
                 self.confirmed(call, cx)
             }
-            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, cx),
-            Err(_) => Phase::Answering(self),
+            Ok(SessionMessage::HangUp) => super::hang_up(EndReason::HungUpThere, call, cx),
+            Err(_) => CallState::Answering(self),
         }
     }
 
     /// A frame on the data channel: the confirmation once more, or a hang-up before it came.
-    fn hear_control(
+    fn handle_control(
         self: Box<Self>,
         frame: &[u8],
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         let Stage::Confirming { session, .. } = &self.stage else {
-            return Phase::Answering(self);
+            return CallState::Answering(self);
         };
-        match Control::decode(frame) {
-            Ok(Control::Confirm(proof)) if proof == session.proof() => self.confirmed(call, cx),
-            Ok(Control::HangUp) => super::hung_up_there(call, cx),
-            _ => Phase::Answering(self),
+        match ControlFrame::decode(frame) {
+            Ok(ControlFrame::Confirm(proof)) if proof == session.proof() => {
+                self.confirmed(call, cx)
+            }
+            Ok(ControlFrame::HangUp) => super::hung_up_there(call, cx),
+            _ => CallState::Answering(self),
         }
     }
 
@@ -270,7 +282,7 @@ impl Answering {
         matches!(self.stage, Stage::Confirming { post, .. } if post == sent)
     }
 
-    fn confirmed(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+    fn confirmed(self: Box<Self>, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
         let Self {
             peer,
             phone,
@@ -280,27 +292,27 @@ impl Answering {
             ..
         } = *self;
         let Stage::Confirming { session, .. } = stage else {
-            return super::hang_up(End::NotConfirmed, call, cx);
+            return super::hang_up(EndReason::NotConfirmed, call, cx);
         };
-        cx.step(call, Step::Confirmed);
+        cx.step(call, CallStep::Confirmed);
         cx.pin(&peer);
         cx.media(call, MediaOrder::OpenMicrophone);
         Talking::resume(session, peer, phone, (connected, control), call, cx)
     }
 
     /// Says hang-up over the relay, if the answer is already out.
-    fn tell(&mut self, call: &mut Common, cx: &mut CallContext<'_>) {
+    fn tell(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         if let Stage::Confirming { session, .. } = &mut self.stage {
-            say(session, Say::HangUp, &self.peer, call, cx);
+            say(session, SessionMessage::HangUp, &self.peer, call, cx);
         }
     }
 
     fn break_off(
         mut self: Box<Self>,
-        end: End,
-        call: &mut Common,
+        end: EndReason,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         self.tell(call, cx);
         super::hang_up(end, call, cx)
     }

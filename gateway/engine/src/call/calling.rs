@@ -5,20 +5,20 @@ use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, LocalEndpoint, PhoneMedia, far::Role};
 use ringfence_sip as sip;
 
-use super::agreed::Agreed;
+use super::agreed::AgreedMedia;
 use super::answering::Answering;
 use super::context::CallContext;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
-use super::{Common, Happening, News, Peer, Phase};
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallPeer, CallState, PartnerNews};
+use crate::call::step::{CallStep, EndReason};
 use crate::input::{MediaEvent, NearPort};
 use crate::output::{MediaOrder, PostId};
-use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealError;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
-use crate::sealed::session::Say;
+use crate::sealed::session::SessionMessage;
 use crate::time::Timer;
 use crate::trust::directory::CalleeKeys;
 
@@ -28,7 +28,7 @@ pub(crate) struct Calling {
     ring: OutgoingRing,
     post: PostId,
     offer: PhoneMedia,
-    peer: Peer,
+    peer: CallPeer,
     near: NearPort,
     far: LocalEndpoint,
 }
@@ -39,28 +39,28 @@ impl Calling {
         offer: PhoneMedia,
         callee: &CalleeKeys,
         (near, far): (NearPort, LocalEndpoint),
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        let peer = Peer::new(callee.peer(), cx.env.config.bucket_bits);
+    ) -> CallState {
+        let peer = CallPeer::new(callee.peer(), cx.env.config.bucket_bits);
         let pictures = near.video.map(|_| offer.video_formats());
         let media = Description::of(&far, offered(&offer, call, cx));
         let media = media
             .with_video(&far, pictures.unwrap_or_default())
             .encode();
         let wall = cx.wall;
-        let sealed = cx.post(call, peer.bucket, |keys, outside, rng| {
-            OutgoingRing::seal(keys, callee, &media, outside, wall, rng)
+        let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
+            OutgoingRing::seal(keys, callee, &media, event, wall, rng)
         });
         let Some((ring, post)) = sealed else {
-            // The phone hears what it hears of a number that nobody answers.
-            return super::refuse(480, End::NoAnswer, call, cx);
+            // The phone gets the status of a number that does not answer.
+            return super::refuse(480, EndReason::NoAnswer, call, cx);
         };
-        cx.step(call, Step::RingPosted);
-        cx.expect(call, [ring.answer_hint()]);
+        cx.step(call, CallStep::RingPosted);
+        cx.expect(call, [ring.answer_tag()]);
         cx.ring_back(call);
         cx.set_deadline(call, cx.env.config.no_answer, Timer::NoAnswer);
-        Phase::Calling(Box::new(Self {
+        CallState::Calling(Box::new(Self {
             ring,
             post,
             offer,
@@ -75,64 +75,62 @@ impl Calling {
         self.peer.party.identity
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         self: Box<Self>,
-        happening: Happening<'_>,
-        call: &mut Common,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match happening {
-            Happening::Envelope(envelope, outside) => {
-                self.open_answer(envelope, &outside, call, cx)
-            }
+    ) -> CallState {
+        match input {
+            CallInput::Envelope(envelope, event) => self.open_answer(envelope, &event, call, cx),
             // No relay said yes, but one may have taken it all the same: take the ring back too.
-            Happening::Posted(post, 0) if post == self.post => {
-                self.withdraw_and_refuse(503, End::NoRelay, call, cx)
+            CallInput::Posted(post, 0) if post == self.post => {
+                self.withdraw_and_refuse(503, EndReason::NoRelay, call, cx)
             }
-            Happening::Posted(post, _) if post == self.post => {
-                cx.step(call, Step::RingAccepted);
-                Phase::Calling(self)
+            CallInput::Posted(post, _) if post == self.post => {
+                cx.step(call, CallStep::RingAccepted);
+                CallState::Calling(self)
             }
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
-            | Happening::News(News::Over(_)) => {
+            CallInput::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | CallInput::News(PartnerNews::Over(_)) => {
                 self.give_up(call, cx);
-                cx.end(call, End::Cancelled);
-                Phase::Over
+                cx.end(call, EndReason::Cancelled);
+                CallState::Over
             }
-            Happening::Media(
+            CallInput::Media(
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
-            ) => self.withdraw_and_refuse(503, End::NoMedia, call, cx),
-            Happening::Alarm => {
+            ) => self.withdraw_and_refuse(503, EndReason::NoMedia, call, cx),
+            CallInput::Timeout => {
                 self.give_up(call, cx);
-                super::refuse(480, End::NoAnswer, call, cx)
+                super::refuse(480, EndReason::NoAnswer, call, cx)
             }
-            Happening::ShutDown => self.withdraw_and_refuse(503, End::ShutDown, call, cx),
-            Happening::Glare(ring) => {
+            CallInput::ShutDown => self.withdraw_and_refuse(503, EndReason::ShutDown, call, cx),
+            CallInput::Glare(ring) => {
                 let Self {
                     offer, near, far, ..
                 } = *self;
                 Answering::by_glare(*ring, offer, (near, far), call, cx)
             }
-            _ => Phase::Calling(self),
+            _ => CallState::Calling(self),
         }
     }
 
     /// Tells the callee's engine to stop its phones, and leaves a note in case it is off.
-    fn give_up(&self, call: &mut Common, cx: &mut CallContext<'_>) {
+    fn give_up(&self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         self.withdraw(call, cx);
         let wall = cx.wall;
-        cx.post_note(call, self.peer.bucket, |keys, outside, rng| {
-            self.ring.seal_missed(&keys, outside, wall, rng)
+        cx.post_note(call, self.peer.bucket, |keys, event, rng| {
+            self.ring.seal_missed(&keys, event, wall, rng)
         });
     }
 
     /// Tells the callee's engine to stop its phones.
-    fn withdraw(&self, call: &mut Common, cx: &mut CallContext<'_>) {
+    fn withdraw(&self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         let wall = cx.wall;
-        cx.post(call, self.peer.bucket, |_, outside, rng| {
+        cx.post(call, self.peer.bucket, |_, event, rng| {
             self.ring
-                .seal_cancel(CancelReason::GaveUp, outside, wall, rng)
+                .seal_cancel(CancelReason::GaveUp, event, wall, rng)
                 .map(|envelope| ((), envelope))
         });
     }
@@ -140,41 +138,41 @@ impl Calling {
     fn withdraw_and_refuse(
         self: Box<Self>,
         status: u16,
-        end: End,
-        call: &mut Common,
+        end: EndReason,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         self.withdraw(call, cx);
         super::refuse(status, end, call, cx)
     }
 
-    /// An envelope under the answer's hint: forged ones change nothing.
+    /// An envelope under the answer's routing tag: forged ones change nothing.
     fn open_answer(
         self: Box<Self>,
         envelope: &Envelope,
-        outside: &Outside,
-        call: &mut Common,
+        event: &EventContext,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        let Ok((answer, mut session)) = self.ring.open_answer(envelope, outside) else {
-            return Phase::Calling(self);
+    ) -> CallState {
+        let Ok((answer, mut session)) = self.ring.open_answer(envelope, event) else {
+            return CallState::Calling(self);
         };
         let remote = Description::decode(&answer.media).ok();
         let offered = (offered(&self.offer, call, cx), self.offer.video_formats());
-        let agreed = remote.and_then(|remote| Agreed::by_callee(offered, remote));
-        cx.step(call, Step::AnswerOpened);
+        let agreed = remote.and_then(|remote| AgreedMedia::by_callee(offered, remote));
+        cx.step(call, CallStep::AnswerOpened);
         cx.pin(&self.peer);
         cx.env.trust.compare(&answer.book, &mut cx.env.out);
         let Self {
             offer, peer, near, ..
         } = *self;
         let Some(agreed) = agreed else {
-            say(&mut session, Say::HangUp, &peer, call, cx);
-            return super::refuse(488, End::NoCodec, call, cx);
+            say(&mut session, SessionMessage::HangUp, &peer, call, cx);
+            return super::refuse(488, EndReason::NoCodec, call, cx);
         };
-        say(&mut session, Say::Confirm, &peer, call, cx);
+        say(&mut session, SessionMessage::Confirm, &peer, call, cx);
         let own = agreed.own(near, &mut cx.env.rng);
-        let Agreed { remote, chosen, .. } = agreed;
+        let AgreedMedia { remote, chosen, .. } = agreed;
         let phone = PhoneSide::new(offer, own, chosen, cx);
         cx.media(call, MediaOrder::Attach(phone.terms()));
         cx.media(
@@ -193,20 +191,20 @@ impl Calling {
 
 /// Posts one session message.
 pub(super) fn say(
-    session: &mut crate::sealed::session::Session,
-    what: Say,
-    peer: &Peer,
-    call: &mut Common,
+    session: &mut crate::sealed::session::CallSession,
+    what: SessionMessage,
+    peer: &CallPeer,
+    call: &mut CallCommon,
     cx: &mut CallContext<'_>,
 ) {
-    cx.post(call, peer.bucket, |_, outside, rng| {
-        Ok::<_, SealError>(((), session.seal(what, outside, rng)))
+    cx.post(call, peer.bucket, |_, event, rng| {
+        Ok::<_, SealError>(((), session.seal(what, event, rng)))
     });
 }
 
 /// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
 /// only (INFO) gets them translated.
-pub(super) fn offered(offer: &PhoneMedia, call: &Common, cx: &CallContext<'_>) -> Vec<Codec> {
+pub(super) fn offered(offer: &PhoneMedia, call: &CallCommon, cx: &CallContext<'_>) -> Vec<Codec> {
     let mut codecs = offer.formats();
     let takes_info = call.leg.is_some_and(|leg| cx.env.agent.allows_info(leg));
     if takes_info && !codecs.iter().any(|codec| codec.is_events()) {

@@ -9,15 +9,15 @@ use ringfence_book::Number;
 use ringfence_sip as sip;
 
 use super::context::{CallContext, Routes};
-use super::step::{End, Step};
-use super::{Call, Common, Happening, Phase};
+use super::step::{CallStep, EndReason};
+use super::{Call, CallCommon, CallInput, CallState};
 use crate::environment::Environment;
 use crate::input::MediaEvent;
-use crate::line::saved_state::Way;
+use crate::line::saved_state::CallWay;
 use crate::output::{CallLabel, CallParties, Output, PostId};
-use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::ring::RingId;
-use crate::sealed::routing_tag::Hint;
+use crate::sealed::routing_tag::RoutingTag;
 use crate::time::Timer;
 
 /// The calls, and the tables by which an input finds its call.
@@ -32,7 +32,7 @@ pub(crate) struct Calls {
 pub(super) struct NewCall {
     pub(super) line: usize,
     pub(super) peer: Option<Number>,
-    pub(super) direction: Way,
+    pub(super) direction: CallWay,
     pub(super) leg: Option<sip::LegId>,
 }
 
@@ -43,7 +43,7 @@ impl Calls {
     }
 
     /// The call that waits for an envelope with this routing tag.
-    pub(crate) fn of_tag(&self, tag: &Hint) -> Option<CallLabel> {
+    pub(crate) fn of_tag(&self, tag: &RoutingTag) -> Option<CallLabel> {
         self.routes.of_tag(tag)
     }
 
@@ -65,17 +65,17 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) {
-        self.handle(call, Happening::Media(event), env, now);
+        self.handle(call, CallInput::Media(event), env, now);
     }
 
     pub(crate) fn handle_envelope(
         &mut self,
         call: CallLabel,
-        (envelope, outside): (&Envelope, Outside),
+        (envelope, event): (&Envelope, EventContext),
         env: &mut Environment,
         now: Instant,
     ) {
-        self.handle(call, Happening::Envelope(envelope, outside), env, now);
+        self.handle(call, CallInput::Envelope(envelope, event), env, now);
     }
 
     pub(crate) fn handle_posted(
@@ -85,7 +85,7 @@ impl Calls {
         env: &mut Environment,
         now: Instant,
     ) {
-        self.handle(call, Happening::Posted(post, relays), env, now);
+        self.handle(call, CallInput::Posted(post, relays), env, now);
     }
 
     /// A proof of work is in stock: the calls that wait for some may go on.
@@ -93,7 +93,7 @@ impl Calls {
         let waiting = self.calls.iter().filter(|(_, call)| call.lacks() > 0);
         let waiting: Vec<_> = waiting.map(|(label, _)| *label).collect();
         for label in waiting {
-            self.handle(label, Happening::Stamps, env, now);
+            self.handle(label, CallInput::Proofs, env, now);
         }
     }
 
@@ -106,7 +106,7 @@ impl Calls {
         now: Instant,
     ) {
         if let Some(call) = self.legs.get(&leg).copied() {
-            self.handle(call, Happening::Leg(event), env, now);
+            self.handle(call, CallInput::Leg(event), env, now);
         }
     }
 
@@ -116,7 +116,7 @@ impl Calls {
         let label =
             calls.find_map(|(label, call)| (call.phase.ring() == Some(id)).then_some(*label));
         if let Some(label) = label {
-            self.handle(label, Happening::Withdrawn, env, now);
+            self.handle(label, CallInput::Cancelled, env, now);
         }
     }
 
@@ -124,14 +124,14 @@ impl Calls {
         for label in self.labels() {
             let due = self.calls.get(&label).and_then(|call| call.common.deadline);
             if due.is_some_and(|(at, _)| at <= now) {
-                self.handle(label, Happening::Alarm, env, now);
+                self.handle(label, CallInput::Timeout, env, now);
             }
         }
     }
 
     pub(crate) fn shut_down(&mut self, env: &mut Environment, now: Instant) {
         for label in self.labels() {
-            self.handle(label, Happening::ShutDown, env, now);
+            self.handle(label, CallInput::ShutDown, env, now);
         }
     }
 
@@ -140,7 +140,7 @@ impl Calls {
         let Some((call, news)) = self.routes.next_news() else {
             return false;
         };
-        self.handle(call, Happening::News(news), env, now);
+        self.handle(call, CallInput::News(news), env, now);
         true
     }
 
@@ -176,14 +176,14 @@ impl Calls {
         new: NewCall,
         env: &mut Environment,
         now: Instant,
-        start: impl FnOnce(&mut Common, &mut CallContext<'_>) -> Phase,
+        start: impl FnOnce(&mut CallCommon, &mut CallContext<'_>) -> CallState,
     ) -> CallLabel {
         let label = self.new_label(env);
         let Some(number) = env.lines.number(new.line) else {
             return label;
         };
         let mut call = Call {
-            common: Common {
+            common: CallCommon {
                 label,
                 line: new.line,
                 number,
@@ -195,7 +195,7 @@ impl Calls {
                 record: None,
                 deadline: None,
             },
-            phase: Phase::Over,
+            phase: CallState::Over,
         };
         call.phase = start(&mut call.common, &mut self.context(env, now));
         self.keep(call);
@@ -206,7 +206,7 @@ impl Calls {
     pub(super) fn report_refused(
         &self,
         parties: CallParties,
-        end: End,
+        end: EndReason,
         env: &mut Environment,
         refuse: impl FnOnce(&mut Environment),
     ) {
@@ -216,16 +216,16 @@ impl Calls {
             parties,
             step,
         };
-        env.out.push(step(Step::Dialled));
+        env.out.push(step(CallStep::Dialled));
         refuse(env);
-        env.out.push(step(Step::Ended(end)));
+        env.out.push(step(CallStep::Ended(end)));
     }
 
     /// Lets one call handle one input, and forgets the call if that was its last.
     pub(super) fn handle(
         &mut self,
         label: CallLabel,
-        input: Happening<'_>,
+        input: CallInput<'_>,
         env: &mut Environment,
         now: Instant,
     ) {

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use ringfence_sip as sip;
 
-use super::step::{End, Step};
-use super::{Common, News, Peer};
+use super::step::{CallStep, EndReason};
+use super::{CallCommon, CallPeer, PartnerNews};
 use crate::environment::Environment;
 use crate::output::{CallLabel, CallParties, MediaOrder, Output, PostId};
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::first_message::Caller;
-use crate::sealed::proof_of_work::Stamp;
-use crate::sealed::routing_tag::Hint;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::SealingKeys;
+use crate::sealed::proof_of_work::ProofOfWork;
+use crate::sealed::routing_tag::RoutingTag;
 use crate::time::{Timer, UnixTime};
 
 /// Lent to one call for the length of one event.
@@ -28,14 +28,14 @@ pub(crate) struct CallContext<'a> {
 /// Which call an envelope or a posted event concerns, and what joined calls have to tell each other.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    tags: BTreeMap<Hint, CallLabel>,
+    tags: BTreeMap<RoutingTag, CallLabel>,
     posts: BTreeMap<PostId, CallLabel>,
     /// A call tells its partner a handful of things in its life.
-    news: VecDeque<(CallLabel, News)>,
+    news: VecDeque<(CallLabel, PartnerNews)>,
 }
 
 impl Routes {
-    pub(super) fn of_tag(&self, tag: &Hint) -> Option<CallLabel> {
+    pub(super) fn of_tag(&self, tag: &RoutingTag) -> Option<CallLabel> {
         self.tags.get(tag).copied()
     }
 
@@ -44,7 +44,7 @@ impl Routes {
         self.posts.get(&post).copied()
     }
 
-    pub(super) fn next_news(&mut self) -> Option<(CallLabel, News)> {
+    pub(super) fn next_news(&mut self) -> Option<(CallLabel, PartnerNews)> {
         self.news.pop_front()
     }
 
@@ -55,7 +55,7 @@ impl Routes {
 }
 
 impl CallContext<'_> {
-    pub(crate) fn step(&mut self, call: &Common, step: Step) {
+    pub(crate) fn step(&mut self, call: &CallCommon, step: CallStep) {
         let parties = CallParties {
             line: call.number,
             peer: call.peer,
@@ -71,63 +71,63 @@ impl CallContext<'_> {
     }
 
     /// Reports how the call ended and frees its media.
-    pub(crate) fn end(&mut self, call: &Common, end: End) {
-        self.tell_partner(call, News::Over(480));
-        self.step(call, Step::Ended(end));
+    pub(crate) fn end(&mut self, call: &CallCommon, end: EndReason) {
+        self.notify_partner(call, PartnerNews::Over(480));
+        self.step(call, CallStep::Ended(end));
         self.media(call, MediaOrder::Close);
     }
 
-    pub(crate) fn media(&mut self, call: &Common, order: MediaOrder) {
+    pub(crate) fn media(&mut self, call: &CallCommon, order: MediaOrder) {
         let call = call.label;
         self.env.out.push(Output::Media { call, order });
     }
 
     /// Tells the call that this one is or will be joined with, if there is one.
-    pub(crate) fn tell_partner(&mut self, call: &Common, news: News) {
+    pub(crate) fn notify_partner(&mut self, call: &CallCommon, news: PartnerNews) {
         if let Some(partner) = call.partner {
             self.routes.news.push_back((partner, news));
         }
     }
 
     /// The phone is told that the other side rings.
-    pub(crate) fn ring_back(&mut self, call: &Common) {
+    pub(crate) fn ring_back(&mut self, call: &CallCommon) {
         match call.leg {
             Some(leg) => self.env.agent.ring(leg, self.now),
-            None => self.tell_partner(call, News::Rings),
+            None => self.notify_partner(call, PartnerNews::Rings),
         }
     }
 
     /// Tells the phone the state of the transfer that it has asked for.
-    pub(crate) fn tell_transfer(&mut self, call: &Common, status: u16) {
+    pub(crate) fn notify_transfer(&mut self, call: &CallCommon, status: u16) {
         if let Some(leg) = call.leg {
             self.env.agent.notify_transfer(leg, status, self.now);
         }
     }
 
     /// Answers the phone's INVITE, or its re-INVITE.
-    pub(crate) fn answer_phone(&mut self, call: &Common, sdp: Vec<u8>) {
+    pub(crate) fn answer_phone(&mut self, call: &CallCommon, sdp: Vec<u8>) {
         if let Some(leg) = call.leg {
             self.env.agent.answer(leg, sdp, self.now);
         }
     }
 
     /// Refuses the phone's INVITE, or its re-INVITE.
-    pub(crate) fn refuse_phone(&mut self, call: &Common, status: u16) {
+    pub(crate) fn refuse_phone(&mut self, call: &CallCommon, status: u16) {
         match call.leg {
             Some(leg) => self.env.agent.refuse(leg, status, self.now),
-            None => self.tell_partner(call, News::Over(status)),
+            None => self.notify_partner(call, PartnerNews::Over(status)),
         }
     }
 
     /// Ends the phone's side, whatever its state.
-    pub(crate) fn hang_up_phone(&mut self, call: &mut Common) {
+    pub(crate) fn hang_up_phone(&mut self, call: &mut CallCommon) {
         if let Some(leg) = call.leg.take() {
             self.env.agent.hang_up(leg, sip::HangUp::Normal, self.now);
         }
     }
 
     /// Stops phones whose call was taken in another way; they show no missed call.
-    pub(crate) fn stop_phones(&mut self, call: &mut Common) {
+    pub(crate) fn stop_phones(&mut self, call: &mut CallCommon) {
         if let Some(leg) = call.leg.take() {
             let reason = sip::HangUp::AnsweredElsewhere;
             self.env.agent.hang_up(leg, reason, self.now);
@@ -135,7 +135,7 @@ impl CallContext<'_> {
     }
 
     /// Makes sure that a call holds its `count` proofs of work; false while the stock lacks them.
-    pub(crate) fn reserve(&mut self, call: &mut Common, count: usize) -> bool {
+    pub(crate) fn reserve(&mut self, call: &mut CallCommon, count: usize) -> bool {
         if call.proofs.is_none() {
             call.proofs = self.env.proofs.take(count, self.wall);
         }
@@ -146,12 +146,12 @@ impl CallContext<'_> {
     /// other side's key is unusable.
     pub(crate) fn post<T, E>(
         &mut self,
-        call: &mut Common,
+        call: &mut CallCommon,
         bucket: u16,
-        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+        seal: impl FnOnce(SealingKeys<'_>, &EventContext, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
     ) -> Option<(T, PostId)> {
-        let (stamp, envelope, rest) = self.seal(call, bucket, seal)?;
-        let post = self.env.out.post(stamp, bucket, envelope);
+        let (proof, envelope, rest) = self.seal(call, bucket, seal)?;
+        let post = self.env.out.post(proof, bucket, envelope);
         self.routes.posts.insert(post, call.label);
         Some((rest, post))
     }
@@ -159,56 +159,56 @@ impl CallContext<'_> {
     /// Seals a note with the call's next proof of work and posts it for relays to keep.
     pub(crate) fn post_note<E>(
         &mut self,
-        call: &mut Common,
+        call: &mut CallCommon,
         bucket: u16,
-        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<Envelope, E>,
+        seal: impl FnOnce(SealingKeys<'_>, &EventContext, &mut ChaCha20Rng) -> Result<Envelope, E>,
     ) {
-        let sealed = self.seal(call, bucket, |keys, outside, rng| {
-            seal(keys, outside, rng).map(|envelope| ((), envelope))
+        let sealed = self.seal(call, bucket, |keys, event, rng| {
+            seal(keys, event, rng).map(|envelope| ((), envelope))
         });
-        if let Some((stamp, envelope, ())) = sealed {
-            self.env.out.post_note(stamp, bucket, envelope);
+        if let Some((proof, envelope, ())) = sealed {
+            self.env.out.post_note(proof, bucket, envelope);
         }
     }
 
     fn seal<T, E>(
         &mut self,
-        call: &mut Common,
+        call: &mut CallCommon,
         bucket: u16,
-        seal: impl FnOnce(Caller<'_>, &Outside, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
-    ) -> Option<(Stamp, Envelope, T)> {
-        let stamp = call.proofs.as_mut().and_then(Vec::pop)?;
-        let outside = Outside {
+        seal: impl FnOnce(SealingKeys<'_>, &EventContext, &mut ChaCha20Rng) -> Result<(T, Envelope), E>,
+    ) -> Option<(ProofOfWork, Envelope, T)> {
+        let proof = call.proofs.as_mut().and_then(Vec::pop)?;
+        let event = EventContext {
             bucket,
-            event_key: stamp.event_key,
+            event_key: proof.event_key,
         };
         let env = &mut *self.env;
         let line = env.lines.get(call.line)?;
-        let keys = Caller {
+        let keys = SealingKeys {
             identity: &line.identity,
             binding: &line.binding,
             book: env.trust.book_view(),
         };
-        let (rest, envelope) = seal(keys, &outside, &mut env.rng).ok()?;
-        Some((stamp, envelope, rest))
+        let (rest, envelope) = seal(keys, &event, &mut env.rng).ok()?;
+        Some((proof, envelope, rest))
     }
 
     /// Envelopes with these routing tags are for this call.
-    pub(crate) fn expect(&mut self, call: &Common, tags: impl IntoIterator<Item = Hint>) {
+    pub(crate) fn expect(&mut self, call: &CallCommon, tags: impl IntoIterator<Item = RoutingTag>) {
         for tag in tags {
             self.routes.tags.insert(tag, call.label);
         }
     }
 
     /// The other side has proved its key in an answered call.
-    pub(crate) fn pin(&mut self, peer: &Peer) {
+    pub(crate) fn pin(&mut self, peer: &CallPeer) {
         let day = self.wall.day();
         let env = &mut *self.env;
         env.trust.pin(peer.party, day, &mut env.out);
     }
 
     /// Sets how long the call's new state may last.
-    pub(crate) fn set_deadline(&self, call: &mut Common, span: Duration, timer: Timer) {
+    pub(crate) fn set_deadline(&self, call: &mut CallCommon, span: Duration, timer: Timer) {
         call.deadline = Some((self.now + span, timer));
     }
 }

@@ -10,12 +10,12 @@ use subtle::ConstantTimeEq;
 /// What one side tells the other during a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Control {
+pub enum ControlFrame {
     /// The call is over.
     HangUp,
     /// The caller holds the session's keys. Says again what the confirmation on the relay says, in
     /// case that was lost there.
-    Confirm(Proof),
+    Confirm(ConfirmProof),
     /// A key was pressed on a phone that says so beside its sound. Those that say it within their sound (RFC 4733) need
     /// no frame.
     Digit {
@@ -30,19 +30,19 @@ pub enum Control {
 /// DTLS alone proves less: its fingerprint came with the ring, and who has stolen the callee's
 /// key can forge a ring. Compared in constant time.
 #[derive(Clone, Copy)]
-pub struct Proof(pub [u8; 32]);
+pub struct ConfirmProof(pub [u8; 32]);
 
-impl PartialEq for Proof {
+impl PartialEq for ConfirmProof {
     fn eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
 }
 
-impl Eq for Proof {}
+impl Eq for ConfirmProof {}
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for ConfirmProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proof(..)")
+        f.write_str("ConfirmProof(..)")
     }
 }
 
@@ -61,14 +61,14 @@ pub enum ControlError {
     Unknown,
 }
 
-impl Control {
+impl ControlFrame {
     /// The frame.
     #[must_use]
     pub fn encode(self) -> [u8; FRAME_LEN] {
         let mut frame = [0; FRAME_LEN];
         match self {
             Self::HangUp => frame[0] = HANG_UP,
-            Self::Confirm(Proof(proof)) => {
+            Self::Confirm(ConfirmProof(proof)) => {
                 frame[0] = CONFIRM;
                 frame[1] = PROOF_LEN;
                 frame[2..34].copy_from_slice(&proof);
@@ -99,7 +99,7 @@ impl Control {
         match (head[0], body) {
             (HANG_UP, []) => Ok(Self::HangUp),
             (CONFIRM, body) => match body.try_into() {
-                Ok(proof) => Ok(Self::Confirm(Proof(proof))),
+                Ok(proof) => Ok(Self::Confirm(ConfirmProof(proof))),
                 Err(_) => Err(ControlError::Malformed),
             },
             (DIGIT, &[event @ 0..=15, high, low]) => Ok(Self::Digit {
@@ -125,45 +125,48 @@ mod tests {
     #[test]
     fn a_hang_up_comes_back() {
         assert_eq!(
-            Control::decode(&Control::HangUp.encode()),
-            Ok(Control::HangUp)
+            ControlFrame::decode(&ControlFrame::HangUp.encode()),
+            Ok(ControlFrame::HangUp)
         );
     }
 
     #[test]
     fn a_confirmation_comes_back_with_its_proof() {
-        let frame = Control::Confirm(Proof([9; 32])).encode();
+        let frame = ControlFrame::Confirm(ConfirmProof([9; 32])).encode();
         assert_eq!(
-            Control::decode(&frame),
-            Ok(Control::Confirm(Proof([9; 32])))
+            ControlFrame::decode(&frame),
+            Ok(ControlFrame::Confirm(ConfirmProof([9; 32])))
         );
         let short = [&[2, 31][..], &[0; 62]].concat();
-        assert_eq!(Control::decode(&short), Err(ControlError::Malformed));
+        assert_eq!(ControlFrame::decode(&short), Err(ControlError::Malformed));
     }
 
     #[test]
     fn a_digit_comes_back_and_no_other_event_does() {
-        let digit = Control::Digit {
+        let digit = ControlFrame::Digit {
             event: 11,
             millis: 250,
         };
-        assert_eq!(Control::decode(&digit.encode()), Ok(digit));
-        let frame = Control::Digit {
+        assert_eq!(ControlFrame::decode(&digit.encode()), Ok(digit));
+        let frame = ControlFrame::Digit {
             event: 16,
             millis: 0,
         }
         .encode();
-        assert_eq!(Control::decode(&frame), Err(ControlError::Malformed));
+        assert_eq!(ControlFrame::decode(&frame), Err(ControlError::Malformed));
     }
 
     #[test]
     fn other_lengths_types_and_fills_are_refused() {
-        let frame = Control::HangUp.encode();
-        assert_eq!(Control::decode(&frame[..63]), Err(ControlError::Malformed));
+        let frame = ControlFrame::HangUp.encode();
+        assert_eq!(
+            ControlFrame::decode(&frame[..63]),
+            Err(ControlError::Malformed)
+        );
         let with = |at: usize, byte| {
             let mut frame = frame;
             frame[at] = byte;
-            Control::decode(&frame)
+            ControlFrame::decode(&frame)
         };
         assert_eq!(with(0, 4), Err(ControlError::Unknown));
         assert_eq!(with(1, 1), Err(ControlError::Malformed));
@@ -174,7 +177,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(control) = Control::decode(&bytes) {
+            if let Ok(control) = ControlFrame::decode(&bytes) {
                 prop_assert_eq!(&control.encode()[..], &bytes[..]);
             }
         }

@@ -1,11 +1,11 @@
-//! How many calls are in which state, for whoever watches an engine. Numbers only.
+//! How many calls are in which state, for monitors. Numbers only.
 
-use super::Phase;
+use super::CallState;
 use super::calls::Calls;
 
 /// Calls by state, at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct CallCounts {
     /// A phone here has dialled; the ring is not out yet.
     pub dialling: usize,
     /// The ring is out.
@@ -24,18 +24,18 @@ pub struct Census {
 
 impl Calls {
     /// How many calls are in which state.
-    pub(crate) fn counts(&self) -> Census {
-        let mut census = Census::default();
+    pub(crate) fn counts(&self) -> CallCounts {
+        let mut census = CallCounts::default();
         for call in self.calls.values() {
             let count = match &call.phase {
-                Phase::Dialling(_) => &mut census.dialling,
-                Phase::Calling(_) => &mut census.calling,
-                Phase::Ringing(_) => &mut census.ringing,
-                Phase::Unheard(_) => &mut census.unheard,
-                Phase::Answering(_) => &mut census.answering,
-                Phase::Talking(_) => &mut census.talking,
-                Phase::Ending(_) => &mut census.ending,
-                Phase::Over => continue,
+                CallState::Dialling(_) => &mut census.dialling,
+                CallState::Calling(_) => &mut census.calling,
+                CallState::Ringing(_) => &mut census.ringing,
+                CallState::Unheard(_) => &mut census.unheard,
+                CallState::Answering(_) => &mut census.answering,
+                CallState::Talking(_) => &mut census.talking,
+                CallState::Ending(_) => &mut census.ending,
+                CallState::Over => continue,
             };
             *count += 1;
         }

@@ -1,5 +1,5 @@
-//! Caller, before the ring: the phone has dialled; a local port, a relayed address and stamps
-//! are on their way. Nothing has been sent to anybody but the TURN server.
+//! Caller, before the ring: the phone has dialled; a local port, a relayed address and proofs of work
+//! are on their way. Nothing has been sent but to the TURN server.
 
 use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, LocalEndpoint, PhoneMedia};
@@ -8,8 +8,8 @@ use ringfence_sip as sip;
 use super::answering::Answering;
 use super::calling::Calling;
 use super::context::CallContext;
-use super::{Common, Happening, News, Phase};
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallState, PartnerNews};
+use crate::call::step::{CallStep, EndReason};
 use crate::config::SET_UP;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
@@ -26,7 +26,7 @@ pub(crate) struct Dialling {
     callee: CalleeKeys,
     near: Option<NearPort>,
     far: Option<LocalEndpoint>,
-    /// A ring of the very person who is being dialled. It is answered, and none is sent.
+    /// A ring of the number that is being dialled. It is answered, and none is posted.
     met: Option<Box<VerifiedRing>>,
 }
 
@@ -35,10 +35,10 @@ impl Dialling {
         offer: PhoneMedia,
         callee: CalleeKeys,
         met: Option<Box<VerifiedRing>>,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        cx.step(call, Step::Dialled);
+    ) -> CallState {
+        cx.step(call, CallStep::Dialled);
         let flow = call.leg.and_then(|leg| cx.env.agent.flow(leg));
         // A call that is to be joined with another one hears it where that one is.
         let at = flow.map_or(offer.rtp, |flow| flow.local).ip();
@@ -52,7 +52,7 @@ impl Dialling {
         );
         cx.media(call, MediaOrder::OpenFar);
         cx.set_deadline(call, SET_UP, Timer::CallSetUp);
-        Phase::Dialling(Box::new(Self {
+        CallState::Dialling(Box::new(Self {
             offer,
             callee,
             near: None,
@@ -71,46 +71,50 @@ impl Dialling {
         self.met.as_ref().map(|ring| ring.id())
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         mut self: Box<Self>,
-        happening: Happening<'_>,
-        call: &mut Common,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match happening {
-            Happening::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
-            Happening::Media(MediaEvent::Bridge(BridgeEvent::Allocated(local))) => {
-                cx.step(call, Step::Allocated);
+    ) -> CallState {
+        match input {
+            CallInput::Media(MediaEvent::Near(rtp)) => self.near = rtp.first().copied(),
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::Allocated(local))) => {
+                cx.step(call, CallStep::Allocated);
                 self.far = Some(local);
             }
-            Happening::Stamps => {}
-            Happening::Glare(ring) => self.met = Some(ring),
-            Happening::Withdrawn => self.met = None,
-            Happening::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
-            | Happening::News(News::Over(_)) => {
-                cx.end(call, End::Cancelled);
-                return Phase::Over;
+            CallInput::Proofs => {}
+            CallInput::Glare(ring) => self.met = Some(ring),
+            CallInput::Cancelled => self.met = None,
+            CallInput::Leg(sip::Event::Cancelled { .. } | sip::Event::HungUp { .. })
+            | CallInput::News(PartnerNews::Over(_)) => {
+                cx.end(call, EndReason::Cancelled);
+                return CallState::Over;
             }
-            Happening::Media(
+            CallInput::Media(
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             )
-            | Happening::Alarm => return super::refuse(503, End::NoMedia, call, cx),
-            Happening::ShutDown => return super::refuse(503, End::ShutDown, call, cx),
-            _ => return Phase::Dialling(self),
+            | CallInput::Timeout => return super::refuse(503, EndReason::NoMedia, call, cx),
+            CallInput::ShutDown => return super::refuse(503, EndReason::ShutDown, call, cx),
+            _ => return CallState::Dialling(self),
         }
         self.ring_when_ready(call, cx)
     }
 
-    fn ring_when_ready(self: Box<Self>, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+    fn ring_when_ready(
+        self: Box<Self>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
         let (Some(near), Some(far)) = (self.near, self.far.clone()) else {
-            return Phase::Dialling(self);
+            return CallState::Dialling(self);
         };
         if let Some(ring) = self.met {
             return Answering::by_glare(*ring, self.offer, (near, far), call, cx);
         }
         if !cx.reserve(call, PER_OUTGOING) {
-            return Phase::Dialling(self);
+            return CallState::Dialling(self);
         }
         Calling::start(self.offer, &self.callee, (near, far), call, cx)
     }

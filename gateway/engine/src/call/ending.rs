@@ -4,9 +4,9 @@
 use ringfence_media::BridgeEvent;
 
 use super::context::CallContext;
-use super::{Common, Happening, News, Phase};
-use crate::call::control::Control;
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallState, PartnerNews};
+use crate::call::control::ControlFrame;
+use crate::call::step::{CallStep, EndReason};
 use crate::config::LINGER;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
@@ -18,35 +18,42 @@ pub(crate) struct Ending;
 
 impl Ending {
     /// Tells the other side over the data channel and lingers.
-    pub(super) fn start(end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
-        cx.tell_partner(call, News::Over(480));
-        cx.step(call, Step::Ended(end));
-        cx.media(call, MediaOrder::Control(Control::HangUp.encode().to_vec()));
+    pub(super) fn start(
+        end: EndReason,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        cx.notify_partner(call, PartnerNews::Over(480));
+        cx.step(call, CallStep::Ended(end));
+        cx.media(
+            call,
+            MediaOrder::Control(ControlFrame::HangUp.encode().to_vec()),
+        );
         cx.set_deadline(call, LINGER, Timer::HangUp);
-        Phase::Ending(Self)
+        CallState::Ending(Self)
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         self,
-        happening: &Happening<'_>,
-        call: &Common,
+        input: &CallInput<'_>,
+        call: &CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        let heard = match happening {
-            Happening::Alarm
-            | Happening::Media(
+    ) -> CallState {
+        let heard = match input {
+            CallInput::Timeout
+            | CallInput::Media(
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
             ) => true,
-            Happening::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
-                Control::decode(frame) == Ok(Control::HangUp)
+            CallInput::Media(MediaEvent::Bridge(BridgeEvent::Control(frame))) => {
+                ControlFrame::decode(frame) == Ok(ControlFrame::HangUp)
             }
             _ => false,
         };
         if !heard {
-            return Phase::Ending(self);
+            return CallState::Ending(self);
         }
         cx.media(call, MediaOrder::Close);
-        Phase::Over
+        CallState::Over
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ringfence_book::IdentityKey;
 
 use super::calls::Calls;
-use super::{Happening, Phase};
+use super::{CallInput, CallState};
 use crate::environment::Environment;
 use crate::output::CallLabel;
 use crate::sealed::ring::incoming::VerifiedRing;
@@ -24,7 +24,7 @@ impl Calls {
             return Some(ring);
         };
         if !ours_counts {
-            self.handle(label, Happening::Glare(ring), env, now);
+            self.handle(label, CallInput::Glare(ring), env, now);
         }
         None
     }
@@ -45,8 +45,8 @@ impl Calls {
         let calls = self.calls.iter();
         let mut on_line = calls.filter(|(_, call)| call.common.line == line);
         on_line.find_map(|(label, call)| match &call.phase {
-            Phase::Dialling(dialling) if dialling.callee() == theirs => Some((*label, false)),
-            Phase::Calling(calling) if calling.callee() == theirs => {
+            CallState::Dialling(dialling) if dialling.callee() == theirs => Some((*label, false)),
+            CallState::Calling(calling) if calling.callee() == theirs => {
                 Some((*label, ours.as_bytes() < theirs.as_bytes()))
             }
             _ => None,
@@ -63,8 +63,8 @@ impl Calls {
     ) -> Option<Box<VerifiedRing>> {
         let label = self.calls.iter().find_map(|(label, call)| {
             let rings = match &call.phase {
-                Phase::Ringing(ringing) => ringing.caller() == caller,
-                Phase::Unheard(unheard) => unheard.caller() == caller,
+                CallState::Ringing(ringing) => ringing.caller() == caller,
+                CallState::Unheard(unheard) => unheard.caller() == caller,
                 _ => false,
             };
             (rings && call.common.line == line).then_some(*label)

@@ -6,46 +6,46 @@ use ringfence_sip as sip;
 
 use super::context::CallContext;
 use super::talking::Talking;
-use super::{Common, Joint, News, Phase};
-use crate::call::control::Control;
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallState, JoinedCall, PartnerNews};
+use crate::call::control::ControlFrame;
+use crate::call::step::{CallStep, EndReason};
 use crate::output::{CallLabel, MediaOrder};
 
 impl Talking {
     /// The phone wants the call handed to `partner`, which is being placed. The phone may wait for that or hang up.
-    pub(super) fn hand_to(self: Box<Self>, partner: CallLabel, call: &mut Common) -> Phase {
+    pub(super) fn hand_to(self: Box<Self>, partner: CallLabel, call: &mut CallCommon) -> CallState {
         call.partner = Some(partner);
-        Phase::Talking(self)
+        CallState::Talking(self)
     }
 
     /// Joins the call with another one that runs: the phone is not needed any more.
     pub(super) fn join(
         mut self: Box<Self>,
-        joint: Joint,
-        call: &mut Common,
+        joint: JoinedCall,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        cx.tell_transfer(call, 200);
+    ) -> CallState {
+        cx.notify_transfer(call, 200);
         cx.hang_up_phone(call);
         call.partner = Some(joint.call);
         self.phone.join(joint.near);
         cx.media(call, MediaOrder::Attach(self.phone.terms()));
-        cx.step(call, Step::HandedOver);
-        Phase::Talking(self)
+        cx.step(call, CallStep::HandedOver);
+        CallState::Talking(self)
     }
 
     /// News of the call that this one is handed to, or was.
-    pub(super) fn hear_partner(
+    pub(super) fn handle_partner(
         self: Box<Self>,
-        news: News,
-        call: &mut Common,
+        news: PartnerNews,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         match (news, call.partner) {
-            (News::Rings, _) => cx.tell_transfer(call, 180),
-            (News::Answered(near), Some(partner)) => {
+            (PartnerNews::Rings, _) => cx.notify_transfer(call, 180),
+            (PartnerNews::Answered(near), Some(partner)) => {
                 return self.join(
-                    Joint {
+                    JoinedCall {
                         call: partner,
                         near,
                     },
@@ -53,33 +53,33 @@ impl Talking {
                     cx,
                 );
             }
-            (News::Pressed(control), _) => self.press(control, call, cx),
-            (News::Over(status), _) => {
+            (PartnerNews::Pressed(control), _) => self.press(control, call, cx),
+            (PartnerNews::Over(status), _) => {
                 call.partner = None;
                 if call.leg.is_none() {
-                    return self.leave(End::HungUpHere, call, cx);
+                    return self.leave(EndReason::HungUpHere, call, cx);
                 }
-                // Nobody took it: the phone has its call back.
-                cx.tell_transfer(call, status.max(300));
+                // The transfer was not taken: the phone has its call back.
+                cx.notify_transfer(call, status.max(300));
             }
-            (News::Answered(_), None) => {}
+            (PartnerNews::Answered(_), None) => {}
         }
-        Phase::Talking(self)
+        CallState::Talking(self)
     }
 
     /// The phone hung up. A call that it has handed over waits for whom it was handed to.
     pub(super) fn lose_phone(
         mut self: Box<Self>,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         call.leg = None;
         if call.partner.is_none() {
-            return self.leave(End::HungUpHere, call, cx);
+            return self.leave(EndReason::HungUpHere, call, cx);
         }
         self.phone.leave();
         cx.media(call, MediaOrder::Attach(self.phone.terms()));
-        Phase::Talking(self)
+        CallState::Talking(self)
     }
 
     /// Another phone of the line takes the call from the one that has it.
@@ -87,38 +87,43 @@ impl Talking {
         mut self: Box<Self>,
         leg: sip::LegId,
         offer: &[u8],
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         if call.leg.is_none() || !self.phone.take_over(offer, cx) {
             cx.env.agent.refuse(leg, 488, cx.now);
-            return Phase::Talking(self);
+            return CallState::Talking(self);
         }
         cx.hang_up_phone(call);
         call.leg = Some(leg);
         cx.media(call, MediaOrder::Attach(self.phone.terms()));
         cx.answer_phone(call, self.phone.answer());
-        Phase::Talking(self)
+        CallState::Talking(self)
     }
 
     /// A key was pressed on the phone, which said so beside its sound.
-    pub(super) fn pressed_here(&self, digit: sip::Digit, call: &Common, cx: &mut CallContext<'_>) {
+    pub(super) fn handle_local_digit(
+        &self,
+        digit: sip::Digit,
+        call: &CallCommon,
+        cx: &mut CallContext<'_>,
+    ) {
         let (event, millis) = (digit.event(), digit.millis());
-        self.press(Control::Digit { event, millis }, call, cx);
+        self.press(ControlFrame::Digit { event, millis }, call, cx);
     }
 
-    fn press(&self, control: Control, call: &Common, cx: &mut CallContext<'_>) {
+    fn press(&self, control: ControlFrame, call: &CallCommon, cx: &mut CallContext<'_>) {
         if self.can_tell() {
             cx.media(call, MediaOrder::Control(control.encode().to_vec()));
         }
     }
 
     /// A key was pressed on the other side: the phone is told in its own way.
-    pub(super) fn pressed_there(
+    pub(super) fn handle_remote_digit(
         &self,
         event: u8,
         millis: u16,
-        call: &Common,
+        call: &CallCommon,
         cx: &mut CallContext<'_>,
     ) {
         let Some(digit) = sip::Digit::new(event, millis) else {
@@ -126,7 +131,10 @@ impl Talking {
         };
         let (event, millis) = (digit.event(), digit.millis());
         match call.leg {
-            None => cx.tell_partner(call, News::Pressed(Control::Digit { event, millis })),
+            None => cx.notify_partner(
+                call,
+                PartnerNews::Pressed(ControlFrame::Digit { event, millis }),
+            ),
             Some(_) if self.phone.takes_events() => {
                 cx.media(call, MediaOrder::Press { event, millis });
             }

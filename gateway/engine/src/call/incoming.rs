@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use ringfence_media::Description;
 
-use super::Phase;
+use super::CallState;
 use super::calls::{Calls, NewCall};
 use super::ringing::Ringing;
 use crate::config::MAX_RINGS_PER_LINE;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
-use crate::line::saved_state::Way;
+use crate::line::saved_state::CallWay;
 use crate::line::settings::is_unwanted;
 use crate::sealed::ring::incoming::VerifiedRing;
 use crate::trust::contacts::ShownBy;
@@ -44,7 +44,7 @@ impl Calls {
         }
         let calls = self.calls.values();
         let sounding = calls
-            .filter(|call| call.common.line == line && matches!(call.phase, Phase::Ringing(_)));
+            .filter(|call| call.common.line == line && matches!(call.phase, CallState::Ringing(_)));
         if sounding.count() >= MAX_RINGS_PER_LINE || self.busy() >= env.config.max_calls {
             env.counters.flooded += 1;
             return;
@@ -54,7 +54,7 @@ impl Calls {
         let new = NewCall {
             line,
             peer: Some(ring.caller_number()),
-            direction: Way::In,
+            direction: CallWay::In,
             leg: None,
         };
         self.begin(new, env, now, |common, cx| {

@@ -7,8 +7,8 @@ use std::fmt;
 use ringfence_book::Number;
 
 use super::calls::Calls;
-use super::{Call, Phase};
-use crate::line::saved_state::Way;
+use super::{Call, CallState};
+use crate::line::saved_state::CallWay;
 use crate::output::CallLabel;
 use crate::time::UnixTime;
 
@@ -22,7 +22,7 @@ pub struct LiveCall {
     /// The other number.
     pub number: Number,
     /// Who called.
-    pub way: Way,
+    pub way: CallWay,
     /// How far it is.
     pub state: LiveState,
     /// When it was dialled, or rang.
@@ -48,7 +48,7 @@ pub enum LiveState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ShownDialog {
     pub(crate) state: &'static str,
-    pub(crate) way: Way,
+    pub(crate) way: CallWay,
     pub(crate) remote: Option<Number>,
 }
 
@@ -70,7 +70,7 @@ impl Calls {
     /// Whether a person of the line has picked up.
     pub(crate) fn is_on_the_phone(&self, line: usize) -> bool {
         self.calls.values().any(|call| {
-            let is_on = matches!(call.phase, Phase::Answering(_) | Phase::Talking(_));
+            let is_on = matches!(call.phase, CallState::Answering(_) | CallState::Talking(_));
             is_on && call.common.line == line
         })
     }
@@ -78,11 +78,11 @@ impl Calls {
 
 fn live(call: &Call) -> Option<LiveCall> {
     let state = match call.phase {
-        Phase::Dialling(_) | Phase::Calling(_) => LiveState::Calling,
-        Phase::Ringing(_) => LiveState::Ringing,
-        Phase::Answering(_) => LiveState::Connecting,
-        Phase::Talking(_) => LiveState::Talking,
-        Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
+        CallState::Dialling(_) | CallState::Calling(_) => LiveState::Calling,
+        CallState::Ringing(_) => LiveState::Ringing,
+        CallState::Answering(_) => LiveState::Connecting,
+        CallState::Talking(_) => LiveState::Talking,
+        CallState::Unheard(_) | CallState::Ending(_) | CallState::Over => return None,
     };
     let record = call.common.record?;
     Some(LiveCall {
@@ -99,10 +99,10 @@ fn live(call: &Call) -> Option<LiveCall> {
 /// What is shown of a call; nothing of one that rings nowhere or is over.
 fn dialog(call: &Call, is_own: bool) -> Option<ShownDialog> {
     let state = match call.phase {
-        Phase::Dialling(_) => "trying",
-        Phase::Calling(_) | Phase::Ringing(_) => "early",
-        Phase::Answering(_) | Phase::Talking(_) => "confirmed",
-        Phase::Unheard(_) | Phase::Ending(_) | Phase::Over => return None,
+        CallState::Dialling(_) => "trying",
+        CallState::Calling(_) | CallState::Ringing(_) => "early",
+        CallState::Answering(_) | CallState::Talking(_) => "confirmed",
+        CallState::Unheard(_) | CallState::Ending(_) | CallState::Over => return None,
     };
     let record = call.common.record?;
     Some(ShownDialog {

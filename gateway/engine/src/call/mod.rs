@@ -37,11 +37,11 @@ use ringfence_sip as sip;
 
 use crate::input::MediaEvent;
 use crate::line::call_record::CallRecord;
-use crate::line::saved_state::Way;
+use crate::line::saved_state::CallWay;
 use crate::output::{CallLabel, MediaOrder, PostId};
 use crate::sealed::bucket::bucket;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::proof_of_work::Stamp;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::proof_of_work::ProofOfWork;
 use crate::sealed::proof_stock::{PER_INCOMING, PER_OUTGOING};
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
@@ -51,24 +51,24 @@ use crate::trust::contacts::PeerIdentity;
 use answering::Answering;
 use calling::Calling;
 use context::CallContext;
-use control::Control;
+use control::ControlFrame;
 use dialling::Dialling;
 use ending::Ending;
 use ringing::Ringing;
-use step::End;
+use step::EndReason;
 use talking::Talking;
 use unheard::Unheard;
 
 /// A call in its state.
 #[derive(Debug)]
 pub(crate) struct Call {
-    pub(crate) common: Common,
-    pub(crate) phase: Phase,
+    pub(crate) common: CallCommon,
+    pub(crate) phase: CallState,
 }
 
 /// What a call keeps through all its states.
 #[derive(Debug)]
-pub(crate) struct Common {
+pub(crate) struct CallCommon {
     pub(crate) label: CallLabel,
     /// Index of the line it belongs to.
     pub(crate) line: usize,
@@ -77,13 +77,13 @@ pub(crate) struct Common {
     /// The other number.
     pub(crate) peer: Option<Number>,
     /// Who called.
-    pub(crate) direction: Way,
+    pub(crate) direction: CallWay,
     /// The phone's side, while there is one.
     pub(crate) leg: Option<sip::LegId>,
     /// The call that this one is joined with, or will be when that is answered: a phone handed one to the other.
     pub(crate) partner: Option<CallLabel>,
     /// Proofs of work reserved for this call's envelopes.
-    pub(crate) proofs: Option<Vec<Stamp>>,
+    pub(crate) proofs: Option<Vec<ProofOfWork>>,
     /// What will be written down of it.
     pub(crate) record: Option<CallRecord>,
     /// How long the state may last.
@@ -92,7 +92,7 @@ pub(crate) struct Common {
 
 /// The other side of a call. Known to this engine only.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub(crate) struct CallPeer {
     pub(crate) party: PeerIdentity,
     /// Where envelopes for it are posted.
     pub(crate) bucket: u16,
@@ -100,8 +100,8 @@ pub(crate) struct Peer {
 
 /// The states. `Over` is left behind when a call can be forgotten.
 #[derive(Debug)]
-pub(crate) enum Phase {
-    /// Caller: the phone's INVITE waits for a port, a relayed address and stamps.
+pub(crate) enum CallState {
+    /// Caller: the phone's INVITE waits for a port, a relayed address and proofs of work.
     Dialling(Box<Dialling>),
     /// Caller: the ring is out.
     Calling(Box<Calling>),
@@ -121,51 +121,51 @@ pub(crate) enum Phase {
 
 /// What can happen to a call.
 #[derive(Debug)]
-pub(crate) enum Happening<'a> {
+pub(crate) enum CallInput<'a> {
     /// News from its phone leg.
     Leg(sip::Event),
     /// News of its sound.
     Media(MediaEvent),
-    /// An envelope whose hint this call expects.
-    Envelope(&'a Envelope, Outside),
+    /// An envelope whose routing tag this call expects.
+    Envelope(&'a Envelope, EventContext),
     /// The caller withdrew the ring.
-    Withdrawn,
+    Cancelled,
     /// The other side of this call rang this line too, and its ring is the one that counts.
     Glare(Box<VerifiedRing>),
     /// News of the call that this one is joined with.
-    News(News),
+    News(PartnerNews),
     /// Its phone wants it handed to this new call, which is being placed.
     Handed(CallLabel),
     /// Its phone has another call, and hands the two to each other.
-    Joined(Joint),
+    Joined(JoinedCall),
     /// Another phone of the line takes it over from the phone that has it.
     TakenOver(sip::LegId, Vec<u8>),
-    /// Stamps are in stock again.
-    Stamps,
+    /// Proofs of work are in stock again.
+    Proofs,
     /// How many relays took a post.
     Posted(PostId, usize),
     /// The alarm went off.
-    Alarm,
+    Timeout,
     /// The engine is shutting down.
     ShutDown,
 }
 
 /// What a call tells the one that it is joined with.
 #[derive(Debug)]
-pub(crate) enum News {
-    /// Somebody is rung.
+pub(crate) enum PartnerNews {
+    /// The callee is rung.
     Rings,
-    /// Somebody answered, and can be heard there.
+    /// A person answered, and is heard at this near port.
     Answered(SocketAddr),
     /// A key was pressed there.
-    Pressed(Control),
+    Pressed(ControlFrame),
     /// It is over; the status says why to a phone that waits for it.
     Over(u16),
 }
 
 /// The other half of two calls that hear each other.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Joint {
+pub(crate) struct JoinedCall {
     pub(crate) call: CallLabel,
     /// Where it hears: its near port.
     pub(crate) near: SocketAddr,
@@ -173,32 +173,32 @@ pub(crate) struct Joint {
 
 impl Call {
     /// Moves the call on by one event. True when it is over and can be forgotten.
-    fn handle(&mut self, happening: Happening<'_>, cx: &mut CallContext<'_>) -> bool {
+    fn handle(&mut self, input: CallInput<'_>, cx: &mut CallContext<'_>) -> bool {
         let common = &mut self.common;
-        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let phase = std::mem::replace(&mut self.phase, CallState::Over);
         self.phase = match phase {
-            Phase::Dialling(state) => state.on(happening, common, cx),
-            Phase::Calling(state) => state.on(happening, common, cx),
-            Phase::Ringing(state) => state.on(happening, common, cx),
-            Phase::Unheard(state) => state.on(&happening),
-            Phase::Answering(state) => state.on(happening, common, cx),
-            Phase::Talking(state) => state.on(happening, common, cx),
-            Phase::Ending(state) => state.on(&happening, common, cx),
-            Phase::Over => Phase::Over,
+            CallState::Dialling(state) => state.handle(input, common, cx),
+            CallState::Calling(state) => state.handle(input, common, cx),
+            CallState::Ringing(state) => state.handle(input, common, cx),
+            CallState::Unheard(state) => state.handle(&input),
+            CallState::Answering(state) => state.handle(input, common, cx),
+            CallState::Talking(state) => state.handle(input, common, cx),
+            CallState::Ending(state) => state.handle(&input, common, cx),
+            CallState::Over => CallState::Over,
         };
-        matches!(self.phase, Phase::Over)
+        matches!(self.phase, CallState::Over)
     }
 
     /// Whether it only waits for its caller to give up.
     pub(crate) fn is_unheard(&self) -> bool {
-        matches!(self.phase, Phase::Unheard(_))
+        matches!(self.phase, CallState::Unheard(_))
     }
 
-    /// Gives away a ring that waits for somebody; nothing is left of the call.
+    /// Gives the ring to another call; nothing is left of this one.
     pub(crate) fn hand_over(&mut self, cx: &mut CallContext<'_>) -> Option<Box<VerifiedRing>> {
-        match std::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Ringing(ringing) => Some(ringing.hand_over(&mut self.common, cx)),
-            Phase::Unheard(unheard) => Some(unheard.hand_over()),
+        match std::mem::replace(&mut self.phase, CallState::Over) {
+            CallState::Ringing(ringing) => Some(ringing.hand_over(&mut self.common, cx)),
+            CallState::Unheard(unheard) => Some(unheard.hand_over()),
             other => {
                 self.phase = other;
                 None
@@ -207,7 +207,7 @@ impl Call {
     }
 }
 
-impl Phase {
+impl CallState {
     /// The ring of the other side that this call is about, as long as its caller may take it
     /// back.
     pub(crate) fn ring(&self) -> Option<RingId> {
@@ -222,18 +222,18 @@ impl Phase {
 }
 
 impl Call {
-    /// Stamps this call waits for. A ring that only sounds needs none: nothing of it leaves.
+    /// Proofs of work this call waits for. A ring that only sounds needs none: nothing of it leaves.
     pub(crate) fn lacks(&self) -> usize {
         match &self.phase {
             _ if self.common.proofs.is_some() => 0,
-            Phase::Dialling(_) => PER_OUTGOING,
-            Phase::Answering(_) => PER_INCOMING,
+            CallState::Dialling(_) => PER_OUTGOING,
+            CallState::Answering(_) => PER_INCOMING,
             _ => 0,
         }
     }
 }
 
-impl Peer {
+impl CallPeer {
     fn new(party: PeerIdentity, bucket_bits: u8) -> Self {
         let bucket = bucket(&party.identity, bucket_bits);
         Self { party, bucket }
@@ -241,22 +241,27 @@ impl Peer {
 }
 
 /// Refuses the phone's INVITE and forgets the call.
-fn refuse(status: u16, end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+fn refuse(
+    status: u16,
+    end: EndReason,
+    call: &mut CallCommon,
+    cx: &mut CallContext<'_>,
+) -> CallState {
     cx.refuse_phone(call, status);
     cx.end(call, end);
-    Phase::Over
+    CallState::Over
 }
 
 /// The other side hung up over the data channel. The same frame back says that it was heard.
-fn hung_up_there(call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
-    let heard = Control::HangUp.encode().to_vec();
+fn hung_up_there(call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
+    let heard = ControlFrame::HangUp.encode().to_vec();
     cx.media(call, MediaOrder::Control(heard));
-    hang_up(End::HungUpThere, call, cx)
+    hang_up(EndReason::HungUpThere, call, cx)
 }
 
 /// Hangs up the phone and forgets the call; the other engine is not told by this.
-fn hang_up(end: End, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
+fn hang_up(end: EndReason, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
     cx.hang_up_phone(call);
     cx.end(call, end);
-    Phase::Over
+    CallState::Over
 }

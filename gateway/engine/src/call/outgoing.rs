@@ -8,11 +8,11 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::dialling::Dialling;
 use super::phone_side::{refusal, silent_phone};
-use super::step::End;
+use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
 use crate::line::feature_codes;
-use crate::line::saved_state::Way;
+use crate::line::saved_state::CallWay;
 use crate::output::CallParties;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -21,7 +21,7 @@ use crate::trust::directory::{CalleeKeys, LookupError};
 const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
 
 /// An INVITE outside a dialog, as the SIP side reports it.
-pub(crate) struct Dialled {
+pub(crate) struct DialledCall {
     pub(crate) leg: sip::LegId,
     pub(crate) user: sip::User,
     pub(crate) digits: String,
@@ -31,8 +31,13 @@ pub(crate) struct Dialled {
 }
 
 impl Calls {
-    pub(crate) fn handle_dialled(&mut self, dialled: Dialled, env: &mut Environment, now: Instant) {
-        let Dialled { leg, sdp, .. } = dialled;
+    pub(crate) fn handle_dialled(
+        &mut self,
+        dialled: DialledCall,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let DialledCall { leg, sdp, .. } = dialled;
         let Some(line) = env.lines.of_user(&dialled.user) else {
             return env.agent.refuse(leg, 403, now);
         };
@@ -44,15 +49,15 @@ impl Calls {
         };
         let (number, callee) = (digits.parse().ok(), env.callee(&digits, now));
         let (status, end) = match (callee, read_offer(&sdp, env)) {
-            _ if env.closing => (503, End::ShutDown),
-            _ if self.busy() >= env.config.max_calls => (503, End::TooMany),
+            _ if env.closing => (503, EndReason::ShutDown),
+            _ if self.busy() >= env.config.max_calls => (503, EndReason::TooMany),
             (Ok(callee), _) if env.has_changed(callee.peer(), ShownBy::Book, now) => {
-                (403, End::KeyChanged)
+                (403, EndReason::KeyChanged)
             }
             (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
-            (Err(LookupError::NoTile), _) => (503, End::NoBook),
-            (Err(_), _) => (404, End::NoSuchNumber),
-            (Ok(_), Err(error)) => (refusal(&error), End::NoCodec),
+            (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
+            (Err(_), _) => (404, EndReason::NoSuchNumber),
+            (Ok(_), Err(error)) => (refusal(&error), EndReason::NoCodec),
         };
         let Some(line) = env.lines.number(line) else {
             return;
@@ -60,10 +65,10 @@ impl Calls {
         let parties = CallParties {
             line,
             peer: number,
-            direction: Way::Out,
+            direction: CallWay::Out,
         };
         self.report_refused(parties, end, env, |env| match end {
-            End::KeyChanged => env.agent.refuse_with_reason(leg, KEY_CHANGED, now),
+            EndReason::KeyChanged => env.agent.refuse_with_reason(leg, KEY_CHANGED, now),
             _ => env.agent.refuse(leg, status, now),
         });
     }
@@ -81,7 +86,7 @@ impl Calls {
         let new = NewCall {
             line,
             peer: Some(callee.number),
-            direction: Way::Out,
+            direction: CallWay::Out,
             leg: Some(leg),
         };
         self.begin(new, env, now, |common, cx| {

@@ -1,4 +1,4 @@
-//! The phone's side of a call's sound: what its SDP said and what both ends agreed on.
+//! The phone's side of a call's media: what its SDP said and what both ends agreed on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,10 +10,10 @@ use ringfence_media::{
 use ringfence_sip as sip;
 
 use super::context::CallContext;
-use super::{Common, News};
+use super::{CallCommon, PartnerNews};
 use crate::output::MediaOrder;
 
-/// One phone's sound in a call that was answered.
+/// One phone's media in a call that was answered.
 #[derive(Debug)]
 pub(crate) struct PhoneSide {
     media: PhoneMedia,
@@ -51,7 +51,7 @@ impl PhoneSide {
     fn fit_key(&mut self, rng: &mut impl Rng) {
         fit(&mut self.own.keys, self.media.suite(), rng);
         let suite = self.media.video.as_ref().map(|video| video.suite());
-        // A phone that drops its pictures for a while may come back to them with the key that it had.
+        // A phone that drops its video for a while may come back to it with the key that it had.
         if let (Some(own), Some(suite)) = (&mut self.own.video, suite) {
             fit(&mut own.keys, suite, rng);
         }
@@ -71,10 +71,10 @@ impl PhoneSide {
     }
 
     /// Answers the phone that has called, or the call whose other side is to hear this one's.
-    pub(super) fn greet(&self, call: &Common, cx: &mut CallContext<'_>) {
+    pub(super) fn greet(&self, call: &CallCommon, cx: &mut CallContext<'_>) {
         match call.leg {
             Some(_) => cx.answer_phone(call, self.answer()),
-            None => cx.tell_partner(call, News::Answered(self.near())),
+            None => cx.notify_partner(call, PartnerNews::Answered(self.near())),
         }
     }
 
@@ -85,12 +85,12 @@ impl PhoneSide {
         events.any(|codec| self.chosen.contains(codec))
     }
 
-    /// From now on the sound is that of another call, whose near port this is.
+    /// From now on the audio is that of another call, whose near port this is.
     pub(super) fn join(&mut self, near: SocketAddr) {
         self.media = PhoneMedia::without_sdp(near, &self.chosen);
     }
 
-    /// The phone is gone; sound has nowhere to go for now.
+    /// The phone is gone; audio has no destination for now.
     pub(super) fn leave(&mut self) {
         self.media = PhoneMedia::without_sdp(nowhere(self.near()), &self.chosen);
     }
@@ -130,14 +130,19 @@ impl PhoneSide {
         &self.chosen
     }
 
-    /// The format of the call's moving pictures, if it has any.
+    /// The format of the call's video, if it has any.
     pub(super) fn video_formats(&self) -> Vec<VideoFormat> {
         let video = self.own.video.iter();
         video.flat_map(|video| video.formats.clone()).collect()
     }
 
     /// What the phone says of its sound in the running call: an offer, or an answer to ours.
-    pub(super) fn hear(&mut self, event: &sip::Event, call: &Common, cx: &mut CallContext<'_>) {
+    pub(super) fn handle_sip(
+        &mut self,
+        event: &sip::Event,
+        call: &CallCommon,
+        cx: &mut CallContext<'_>,
+    ) {
         match event {
             sip::Event::Reoffer { sdp, .. } => self.take_reoffer(sdp, call, cx),
             sip::Event::Confirmed { sdp, .. } | sip::Event::OfferAnswered { sdp, .. }
@@ -151,7 +156,7 @@ impl PhoneSide {
 
     /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
     /// changes nothing: sound goes on as before.
-    fn take_answer(&mut self, answer: &[u8], call: &Common, cx: &mut CallContext<'_>) {
+    fn take_answer(&mut self, answer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
             self.media = media;
@@ -168,7 +173,7 @@ impl PhoneSide {
 
     /// Takes a new offer of the phone in the running call. The codecs of the call stay as
     /// they are, so an offer without them is refused and the call goes on as before.
-    fn take_reoffer(&mut self, offer: &[u8], call: &Common, cx: &mut CallContext<'_>) {
+    fn take_reoffer(&mut self, offer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         if offer.is_empty() {
             // The phone asks for our offer: what was agreed, again.
             self.own.version += 1;
@@ -204,14 +209,14 @@ fn nowhere(near: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, DISCARD)
 }
 
-/// What a phone says that called without an offer (RFC 3261 13.2.1): anything we know may be agreed with whoever is
-/// called, and is then offered to it.
+/// What a phone says that called without an offer (RFC 3261 13.2.1): everything we know may be agreed with the
+/// callee, and is then offered to the phone.
 pub(crate) fn silent_phone() -> PhoneMedia {
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DISCARD);
     PhoneMedia::without_sdp(nowhere, &PREFERRED)
 }
 
-/// The port of nobody (RFC 863).
+/// The discard port (RFC 863): nothing listens there.
 const DISCARD: u16 = 9;
 
 /// Every codec, the better one first.

@@ -7,14 +7,14 @@ use ringfence_book::IdentityKey;
 use ringfence_media::{BridgeEvent, Codec, Description, OwnMedia, OwnVideo, PhoneMedia, Srtp, sdp};
 use ringfence_sip as sip;
 
-use super::agreed::Agreed;
+use super::agreed::AgreedMedia;
 use super::answering::Answering;
 use super::calling::offered;
 use super::context::CallContext;
 use super::phone_side::{PhoneSide, keys_to_offer, sdp_session};
 use super::unheard::Unheard;
-use super::{Common, Happening, Phase};
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallState};
+use crate::call::step::{CallStep, EndReason};
 use crate::config::RING_LIFE;
 use crate::input::{MediaEvent, NearPort};
 use crate::output::MediaOrder;
@@ -36,11 +36,11 @@ impl Ringing {
     pub(crate) fn start(
         ring: VerifiedRing,
         mut remote: Description,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         remote.video = remote.video.take().filter(|_| cx.env.config.video);
-        cx.step(call, Step::RingOpened);
+        cx.step(call, CallStep::RingOpened);
         let line = cx.env.lines.get(call.line);
         let flows = line.map(|line| cx.env.agent.flows(&line.account.user));
         let at: BTreeSet<_> = flows
@@ -51,14 +51,14 @@ impl Ringing {
         let (at, video) = (at.into_iter().collect(), remote.video.is_some());
         cx.media(call, MediaOrder::OpenNear { at, video });
         cx.set_deadline(call, RING_LIFE, Timer::Ringing);
-        Phase::Ringing(Box::new(Self {
+        CallState::Ringing(Box::new(Self {
             ring,
             remote,
             offers: BTreeMap::new(),
         }))
     }
 
-    /// Who rings, in case somebody of this line dials exactly them.
+    /// The caller, in case a person of this line dials exactly that number.
     pub(crate) fn caller(&self) -> IdentityKey {
         self.ring.caller()
     }
@@ -66,11 +66,11 @@ impl Ringing {
     /// Stops the phones and gives the ring to the call that answers it by dialling back.
     pub(crate) fn hand_over(
         self,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> Box<VerifiedRing> {
         cx.stop_phones(call);
-        cx.end(call, End::DialledBack);
+        cx.end(call, EndReason::DialledBack);
         Box::new(self.ring)
     }
 
@@ -79,46 +79,46 @@ impl Ringing {
         self.ring.id()
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         self: Box<Self>,
-        happening: Happening<'_>,
-        call: &mut Common,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match happening {
-            Happening::Media(MediaEvent::Near(rtp)) => self.ring_phones(&rtp, call, cx),
-            Happening::Leg(sip::Event::Ringing { .. }) => {
-                cx.step(call, Step::PhoneRings);
-                Phase::Ringing(self)
+    ) -> CallState {
+        match input {
+            CallInput::Media(MediaEvent::Near(rtp)) => self.ring_phones(&rtp, call, cx),
+            CallInput::Leg(sip::Event::Ringing { .. }) => {
+                cx.step(call, CallStep::PhoneRings);
+                CallState::Ringing(self)
             }
-            Happening::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, cx),
-            Happening::Leg(event @ (sip::Event::Refused { .. } | sip::Event::HungUp { .. })) => {
-                // RFC 3261 sections 21.4.24, 21.6.1 and 21.6.2: somebody was there.
+            CallInput::Leg(sip::Event::Answered { sdp, .. }) => self.picked_up(&sdp, call, cx),
+            CallInput::Leg(event @ (sip::Event::Refused { .. } | sip::Event::HungUp { .. })) => {
+                // RFC 3261 sections 21.4.24, 21.6.1 and 21.6.2: a person refused.
                 let is_person = |status| matches!(status, 486 | 600 | 603);
                 if let (sip::Event::Refused { status, .. }, Some(record)) =
                     (event, &mut call.record)
                 {
                     record.is_declined = is_person(status);
                 }
-                self.fall_silent(End::Declined, call, cx)
+                self.fall_silent(EndReason::Declined, call, cx)
             }
-            Happening::Withdrawn => super::hang_up(End::Cancelled, call, cx),
-            Happening::Alarm => super::hang_up(End::NoAnswer, call, cx),
-            Happening::ShutDown => super::hang_up(End::ShutDown, call, cx),
-            Happening::Media(
+            CallInput::Cancelled => super::hang_up(EndReason::Cancelled, call, cx),
+            CallInput::Timeout => super::hang_up(EndReason::NoAnswer, call, cx),
+            CallInput::ShutDown => super::hang_up(EndReason::ShutDown, call, cx),
+            CallInput::Media(
                 MediaEvent::Refused(_)
                 | MediaEvent::Bridge(BridgeEvent::Failed(_) | BridgeEvent::Closed),
-            ) => super::hang_up(End::NoMedia, call, cx),
-            _ => Phase::Ringing(self),
+            ) => super::hang_up(EndReason::NoMedia, call, cx),
+            _ => CallState::Ringing(self),
         }
     }
 
     fn ring_phones(
         mut self: Box<Self>,
         near: &[NearPort],
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         let number = self.ring.caller_number();
         let contact = cx.env.trust.contacts().get(number);
         let caller = sip::CallerId {
@@ -149,48 +149,48 @@ impl Ringing {
             Some(offer)
         };
         let Some(line) = cx.env.lines.get(call.line) else {
-            return self.fall_silent(End::NoPhone, call, cx);
+            return self.fall_silent(EndReason::NoPhone, call, cx);
         };
         let (agent, user) = (&mut cx.env.agent, &line.account.user);
         if let Ok(leg) = agent.invite_each(user, caller, offer, cx.now) {
             call.leg = Some(leg);
-            return Phase::Ringing(self);
+            return CallState::Ringing(self);
         }
-        self.fall_silent(End::NoPhone, call, cx)
+        self.fall_silent(EndReason::NoPhone, call, cx)
     }
 
-    /// Not even a refusal goes back: the caller hears ringback until it gives up.
+    /// Not even a refusal is sent back: the caller hears ringback until it gives up.
     fn fall_silent(
         self: Box<Self>,
-        end: End,
-        call: &mut Common,
+        end: EndReason,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         call.leg = None;
         cx.end(call, end);
-        Phase::Unheard(Unheard::new(self.ring))
+        CallState::Unheard(Unheard::new(self.ring))
     }
 
     fn picked_up(
         self: Box<Self>,
         answer: &[u8],
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        cx.step(call, Step::PickedUp);
+    ) -> CallState {
+        cx.step(call, CallStep::PickedUp);
         let flow = call.leg.and_then(|leg| cx.env.agent.flow(leg));
         let own = flow.and_then(|flow| self.offers.get(&flow));
         let answered = own.and_then(|own| read_answer(answer, own, cx.env.config.srtp));
         let Self { ring, remote, .. } = *self;
         let agreed = answered.and_then(|(media, own)| {
             let ours = (offered(&media, call, cx), media.video_formats());
-            let agreed = Agreed::by_phone(remote, ours)?;
+            let agreed = AgreedMedia::by_phone(remote, ours)?;
             Some((media, own, agreed))
         });
         let Some((media, mut own, agreed)) = agreed else {
-            return super::hang_up(End::NoCodec, call, cx);
+            return super::hang_up(EndReason::NoCodec, call, cx);
         };
-        let Agreed {
+        let AgreedMedia {
             remote,
             chosen,
             video,

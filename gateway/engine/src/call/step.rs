@@ -7,7 +7,7 @@ use std::fmt;
 /// One step of a call. `Display` is what the demo's timeline prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Step {
+pub enum CallStep {
     /// Caller: the phone's INVITE opened a leg.
     Dialled,
     /// Caller: the TURN server gave a relayed address.
@@ -39,20 +39,20 @@ pub enum Step {
     /// The phone handed the call over: its two other sides hear each other now.
     HandedOver,
     /// The call ended.
-    Ended(End),
+    Ended(EndReason),
 }
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum End {
+pub enum EndReason {
     /// This side's person hung up.
     HungUpHere,
     /// The other side's person hung up.
     HungUpThere,
     /// The caller gave up before an answer.
     Cancelled,
-    /// Nobody answered in time; the same whatever the reason on the other side.
+    /// No answer in time; the same whatever the reason on the other side.
     NoAnswer,
     /// A person of this line dialled the caller instead of picking up: that call took the ring.
     DialledBack,
@@ -70,7 +70,7 @@ pub enum End {
     KeyChanged,
     /// No relay took the ring.
     NoRelay,
-    /// There is no sound path: no port, no TURN allocation, or it was lost.
+    /// There is no media path: no port, no TURN allocation, or it was lost.
     NoMedia,
     /// The other side did not prove its key or did not connect in time.
     NotConfirmed,
@@ -80,7 +80,7 @@ pub enum End {
     ShutDown,
 }
 
-impl Step {
+impl CallStep {
     fn text(self) -> &'static str {
         match self {
             Self::Dialled => "the phone's INVITE opened a leg",
@@ -89,7 +89,7 @@ impl Step {
             Self::RingAccepted => "a relay took the ring",
             Self::RingOpened => "ring opened and verified",
             Self::PhoneRings => "the phone rings",
-            Self::PickedUp => "somebody picked up",
+            Self::PickedUp => "a person picked up",
             Self::AnswerAllocated => "a relayed address for the answer",
             Self::AnswerPosted => "answer sealed and posted",
             Self::AnswerOpened => "answer opened, confirmation posted",
@@ -103,7 +103,7 @@ impl Step {
     }
 }
 
-impl End {
+impl EndReason {
     fn text(self) -> &'static str {
         match self {
             Self::HungUpHere => "ended: hung up here",
@@ -118,7 +118,7 @@ impl End {
             Self::KeyChanged => "ended: the number has another key than before",
             Self::NoBook => "ended: the phone book is not loaded",
             Self::NoRelay => "ended: no relay took the ring",
-            Self::NoMedia => "ended: no sound path",
+            Self::NoMedia => "ended: no media path",
             Self::NotConfirmed => "ended: the other side did not confirm",
             Self::TooMany => "ended: too many calls",
             Self::ShutDown => "ended: shutting down",
@@ -126,7 +126,7 @@ impl End {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for CallStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
     }

@@ -8,21 +8,21 @@ use super::calling::say;
 use super::context::CallContext;
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
-use super::{Common, Happening, Peer, Phase};
-use crate::call::control::Control;
-use crate::call::step::{End, Step};
+use super::{CallCommon, CallInput, CallPeer, CallState};
+use crate::call::control::ControlFrame;
+use crate::call::step::{CallStep, EndReason};
 use crate::config::CONNECT;
 use crate::input::MediaEvent;
 use crate::output::MediaOrder;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::session::{Say, Session};
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::Timer;
 
 /// A running call.
 #[derive(Debug)]
 pub(crate) struct Talking {
-    session: Session,
-    peer: Peer,
+    session: CallSession,
+    peer: CallPeer,
     pub(super) phone: PhoneSide,
     /// The caller's side, which has to prove its key to the other.
     confirms: bool,
@@ -33,12 +33,12 @@ pub(crate) struct Talking {
 impl Talking {
     /// The caller's side, not yet connected.
     pub(super) fn start(
-        session: Session,
-        peer: Peer,
+        session: CallSession,
+        peer: CallPeer,
         phone: PhoneSide,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         let state = Self {
             session,
             peer,
@@ -51,13 +51,13 @@ impl Talking {
 
     /// The callee's side, whose media may already be connected, and its data channel open.
     pub(super) fn resume(
-        session: Session,
-        peer: Peer,
+        session: CallSession,
+        peer: CallPeer,
         phone: PhoneSide,
         (connected, control): (bool, bool),
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         let state = Self {
             session,
             peer,
@@ -68,8 +68,8 @@ impl Talking {
         state.begin(connected, call, cx)
     }
 
-    fn begin(self, connected: bool, call: &mut Common, cx: &mut CallContext<'_>) -> Phase {
-        cx.expect(call, self.session.expected_hints());
+    fn begin(self, connected: bool, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
+        cx.expect(call, self.session.expected_tags());
         if let Some(record) = &mut call.record {
             record.answered = Some(cx.wall);
         }
@@ -78,93 +78,95 @@ impl Talking {
         } else {
             cx.set_deadline(call, CONNECT, Timer::Connection);
         }
-        Phase::Talking(Box::new(self))
+        CallState::Talking(Box::new(self))
     }
 
-    pub(super) fn on(
+    pub(super) fn handle(
         mut self: Box<Self>,
-        happening: Happening<'_>,
-        call: &mut Common,
+        input: CallInput<'_>,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match happening {
-            Happening::Media(MediaEvent::Bridge(event)) => self.talk(&event, call, cx),
-            Happening::Media(MediaEvent::Refused(_)) => self.leave(End::NoMedia, call, cx),
-            Happening::Envelope(envelope, outside) => self.hear(envelope, &outside, call, cx),
-            Happening::Leg(
+    ) -> CallState {
+        match input {
+            CallInput::Media(MediaEvent::Bridge(event)) => self.handle_bridge(&event, call, cx),
+            CallInput::Media(MediaEvent::Refused(_)) => self.leave(EndReason::NoMedia, call, cx),
+            CallInput::Envelope(envelope, event) => {
+                self.handle_envelope(envelope, &event, call, cx)
+            }
+            CallInput::Leg(
                 event @ (sip::Event::Reoffer { .. }
                 | sip::Event::OfferAnswered { .. }
                 | sip::Event::Confirmed { .. }),
             ) => {
-                self.phone.hear(&event, call, cx);
+                self.phone.handle_sip(&event, call, cx);
                 if self.phone.has_spoken() {
-                    return Phase::Talking(self);
+                    return CallState::Talking(self);
                 }
                 // It called without an offer, and its answer to ours is of no use.
-                self.leave(End::NoCodec, call, cx)
+                self.leave(EndReason::NoCodec, call, cx)
             }
-            Happening::Leg(sip::Event::Digit { digit, .. }) => {
-                self.pressed_here(digit, call, cx);
-                Phase::Talking(self)
+            CallInput::Leg(sip::Event::Digit { digit, .. }) => {
+                self.handle_local_digit(digit, call, cx);
+                CallState::Talking(self)
             }
-            Happening::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, cx),
-            Happening::Handed(partner) => self.hand_to(partner, call),
-            Happening::Joined(joint) => self.join(joint, call, cx),
-            Happening::News(news) => self.hear_partner(news, call, cx),
-            Happening::TakenOver(leg, offer) => self.take_over(leg, &offer, call, cx),
-            Happening::Alarm => self.leave(End::NotConfirmed, call, cx),
-            Happening::ShutDown => self.leave(End::ShutDown, call, cx),
-            _ => Phase::Talking(self),
+            CallInput::Leg(sip::Event::HungUp { .. }) => self.lose_phone(call, cx),
+            CallInput::Handed(partner) => self.hand_to(partner, call),
+            CallInput::Joined(joint) => self.join(joint, call, cx),
+            CallInput::News(news) => self.handle_partner(news, call, cx),
+            CallInput::TakenOver(leg, offer) => self.take_over(leg, &offer, call, cx),
+            CallInput::Timeout => self.leave(EndReason::NotConfirmed, call, cx),
+            CallInput::ShutDown => self.leave(EndReason::ShutDown, call, cx),
+            _ => CallState::Talking(self),
         }
     }
 
-    fn talk(
+    fn handle_bridge(
         mut self: Box<Self>,
         event: &BridgeEvent,
-        call: &mut Common,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         match event {
             BridgeEvent::Connected => {
-                cx.step(call, Step::Connected);
+                cx.step(call, CallStep::Connected);
                 call.deadline = None;
             }
             BridgeEvent::ControlOpen => {
-                cx.step(call, Step::ControlOpen);
+                cx.step(call, CallStep::ControlOpen);
                 self.control = true;
                 if self.confirms {
-                    let frame = Control::Confirm(self.session.proof()).encode();
+                    let frame = ControlFrame::Confirm(self.session.proof()).encode();
                     cx.media(call, MediaOrder::Control(frame.to_vec()));
                 }
             }
             BridgeEvent::Dtmf { event, millis } => {
-                self.pressed_there(*event, *millis, call, cx);
+                self.handle_remote_digit(*event, *millis, call, cx);
             }
-            BridgeEvent::FirstAudio => cx.step(call, Step::FirstSound),
-            BridgeEvent::Control(frame) => match Control::decode(frame) {
-                Ok(Control::HangUp) => return super::hung_up_there(call, cx),
-                Ok(Control::Digit { event, millis }) => {
-                    self.pressed_there(event, millis, call, cx);
+            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstSound),
+            BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {
+                Ok(ControlFrame::HangUp) => return super::hung_up_there(call, cx),
+                Ok(ControlFrame::Digit { event, millis }) => {
+                    self.handle_remote_digit(event, millis, call, cx);
                 }
-                Ok(Control::Confirm(_)) | Err(_) => {}
+                Ok(ControlFrame::Confirm(_)) | Err(_) => {}
             },
-            BridgeEvent::Closed => return super::hang_up(End::HungUpThere, call, cx),
-            BridgeEvent::Failed(_) => return self.leave(End::NoMedia, call, cx),
+            BridgeEvent::Closed => return super::hang_up(EndReason::HungUpThere, call, cx),
+            BridgeEvent::Failed(_) => return self.leave(EndReason::NoMedia, call, cx),
             _ => {}
         }
-        Phase::Talking(self)
+        CallState::Talking(self)
     }
 
-    fn hear(
+    fn handle_envelope(
         mut self: Box<Self>,
         envelope: &Envelope,
-        outside: &Outside,
-        call: &mut Common,
+        event: &EventContext,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
-        match self.session.open(envelope, outside) {
-            Ok(Say::HangUp) => super::hang_up(End::HungUpThere, call, cx),
-            Ok(_) | Err(_) => Phase::Talking(self),
+    ) -> CallState {
+        match self.session.open(envelope, event) {
+            Ok(SessionMessage::HangUp) => super::hang_up(EndReason::HungUpThere, call, cx),
+            Ok(_) | Err(_) => CallState::Talking(self),
         }
     }
 
@@ -181,16 +183,22 @@ impl Talking {
     /// Ends the call from this side: the phone, if it is still there, and the other engine.
     pub(super) fn leave(
         mut self: Box<Self>,
-        end: End,
-        call: &mut Common,
+        end: EndReason,
+        call: &mut CallCommon,
         cx: &mut CallContext<'_>,
-    ) -> Phase {
+    ) -> CallState {
         cx.hang_up_phone(call);
         if self.control {
             return Ending::start(end, call, cx);
         }
-        say(&mut self.session, Say::HangUp, &self.peer, call, cx);
+        say(
+            &mut self.session,
+            SessionMessage::HangUp,
+            &self.peer,
+            call,
+            cx,
+        );
         cx.end(call, end);
-        Phase::Over
+        CallState::Over
     }
 }

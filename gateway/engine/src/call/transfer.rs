@@ -12,9 +12,9 @@ use ringfence_sip as sip;
 use super::calls::{Calls, NewCall};
 use super::dialling::Dialling;
 use super::talking::Talking;
-use super::{Happening, Joint, Phase};
+use super::{CallInput, CallState, JoinedCall};
 use crate::environment::Environment;
-use crate::line::saved_state::Way;
+use crate::line::saved_state::CallWay;
 use crate::output::CallLabel;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::LookupError;
@@ -66,14 +66,14 @@ impl Calls {
         let new = NewCall {
             line,
             peer: Some(callee.number),
-            direction: Way::Out,
+            direction: CallWay::Out,
             leg: None,
         };
         let placed = self.begin(new, env, now, |common, cx| {
             common.partner = Some(call);
             Dialling::start(offer, callee, None, common, cx)
         });
-        self.handle(call, Happening::Handed(placed), env, now);
+        self.handle(call, CallInput::Handed(placed), env, now);
         Ok(())
     }
 
@@ -100,13 +100,13 @@ impl Calls {
         {
             return Err(488);
         }
-        let joint = |call, talking: &Talking| Joint {
+        let joint = |call, talking: &Talking| JoinedCall {
             call,
             near: talking.phone().near(),
         };
         let joints = [(call, joint(other, two)), (other, joint(call, one))];
         for (call, joint) in joints {
-            self.handle(call, Happening::Joined(joint), env, now);
+            self.handle(call, CallInput::Joined(joint), env, now);
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Calls {
     fn free_to_go(&self, call: CallLabel) -> Result<(usize, &Talking), u16> {
         let call = self.calls.get(&call).ok_or(481_u16)?;
         match &call.phase {
-            Phase::Talking(talking) if call.common.partner.is_none() => {
+            CallState::Talking(talking) if call.common.partner.is_none() => {
                 Ok((call.common.line, talking))
             }
             _ => Err(491),
@@ -135,11 +135,11 @@ impl Calls {
         let label = label.filter(|label| {
             let call = self.calls.get(label);
             call.is_some_and(|call| {
-                call.common.line == line && matches!(call.phase, Phase::Talking(_))
+                call.common.line == line && matches!(call.phase, CallState::Talking(_))
             })
         });
         match label {
-            Some(label) => self.handle(label, Happening::TakenOver(leg, sdp), env, now),
+            Some(label) => self.handle(label, CallInput::TakenOver(leg, sdp), env, now),
             None => env.agent.refuse(leg, 481, now),
         }
     }

@@ -1,10 +1,10 @@
 //! Callee, after a ring that no phone took: its caller still waits, and does not know. If
-//! somebody of the line dials that caller meanwhile, the two are connected at once; otherwise
+//! a person of the line dials that caller meanwhile, the two are connected at once; otherwise
 //! both would wait for each other, because the caller holds on to its own ring.
 
 use ringfence_book::IdentityKey;
 
-use super::{Happening, Phase};
+use super::{CallInput, CallState};
 use crate::sealed::ring::RingId;
 use crate::sealed::ring::incoming::VerifiedRing;
 
@@ -36,10 +36,10 @@ impl Unheard {
         self.ring
     }
 
-    pub(super) fn on(self, happening: &Happening<'_>) -> Phase {
-        match happening {
-            Happening::Withdrawn | Happening::Alarm | Happening::ShutDown => Phase::Over,
-            _ => Phase::Unheard(self),
+    pub(super) fn handle(self, input: &CallInput<'_>) -> CallState {
+        match input {
+            CallInput::Cancelled | CallInput::Timeout | CallInput::ShutDown => CallState::Over,
+            _ => CallState::Unheard(self),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ringfence_sip as sip;
 
 use super::Engine;
-use crate::call::outgoing::Dialled;
+use crate::call::outgoing::DialledCall;
 use crate::output::Output;
 
 impl Engine {
@@ -18,7 +18,7 @@ impl Engine {
                     sip::Output::Send { flow, bytes } => {
                         self.env.out.push(Output::Phone { flow, bytes });
                     }
-                    sip::Output::Close { flow } => self.env.out.push(Output::HangUpFlow(flow)),
+                    sip::Output::Close { flow } => self.env.out.push(Output::CloseFlow(flow)),
                     sip::Output::Event(event) => self.handle_sip_event(event, now),
                 }
             } else if !self.calls.deliver_partner_news(&mut self.env, now)
@@ -28,7 +28,7 @@ impl Engine {
             }
         }
         if self.env.saved.take_changed() {
-            self.env.out.push(Output::Ledger);
+            self.env.out.push(Output::SavedState);
         }
         self.order_proofs(now);
     }
@@ -38,7 +38,7 @@ impl Engine {
         let wall = self.env.wall(now);
         let count = self.env.proofs.order(waiting, wall);
         if count > 0 {
-            self.env.out.push(Output::WantStamps(count));
+            self.env.out.push(Output::WantProofs(count));
         }
     }
 
@@ -66,7 +66,7 @@ impl Engine {
                 sdp,
                 replaces,
             } => {
-                let dialled = Dialled {
+                let dialled = DialledCall {
                     leg,
                     user,
                     digits: dialled,

@@ -7,12 +7,12 @@ use ringfence_sip as sip;
 
 use super::Engine;
 use crate::input::MediaEvent;
-use crate::line::BindingFault;
-use crate::line::command::{Wish, WishFault};
+use crate::line::LineUpdateError;
+use crate::line::command::{LineCommand, LineCommandError};
 use crate::line::identity::Identity;
-use crate::line::saved_state::Ledger;
+use crate::line::saved_state::SavedState;
 use crate::output::{CallLabel, PostId};
-use crate::sealed::proof_of_work::Stamp;
+use crate::sealed::proof_of_work::ProofOfWork;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
 use crate::trust::directory::Directory;
@@ -39,8 +39,8 @@ impl Engine {
     }
 
     /// Takes a new proof of work in stock.
-    pub fn handle_stamp(&mut self, stamp: Stamp, now: Instant) {
-        self.env.proofs.add(stamp);
+    pub fn handle_proof_of_work(&mut self, proof: ProofOfWork, now: Instant) {
+        self.env.proofs.add(proof);
         self.calls.handle_proofs(&mut self.env, now);
         self.messages.send_waiting(&mut self.env, now);
         self.drain(now);
@@ -91,15 +91,19 @@ impl Engine {
     }
 
     /// What was saved of [`Self::ledger`]. To be called at the start.
-    pub fn handle_ledger(&mut self, ledger: Ledger) {
+    pub fn handle_saved_state(&mut self, ledger: SavedState) {
         self.env.saved.restore(ledger);
     }
 
     /// The phone book renewed the binding of a line. Calls that begin from now on are rung with it.
     ///
     /// # Errors
-    /// [`BindingFault`]; the line keeps the binding that it has.
-    pub fn handle_binding(&mut self, binding: Binding, now: Instant) -> Result<(), BindingFault> {
+    /// [`LineUpdateError`]; the line keeps the binding that it has.
+    pub fn handle_binding(
+        &mut self,
+        binding: Binding,
+        now: Instant,
+    ) -> Result<(), LineUpdateError> {
         let env = &mut self.env;
         let today = env.wall(now).day();
         env.lines
@@ -109,25 +113,30 @@ impl Engine {
     /// A line has a new ring key, or has destroyed an old one. Running calls keep theirs.
     ///
     /// # Errors
-    /// [`BindingFault::NoSuchLine`], [`BindingFault::OtherIdentity`]: an identity never changes.
+    /// [`LineUpdateError::NoSuchLine`], [`LineUpdateError::OtherIdentity`]: an identity never changes.
     pub fn handle_identity(
         &mut self,
         number: Number,
         identity: Identity,
-    ) -> Result<(), BindingFault> {
+    ) -> Result<(), LineUpdateError> {
         self.env.lines.replace_identity(number, identity)
     }
 
     /// Does what the user wants of a line.
     ///
     /// # Errors
-    /// [`WishFault`]; nothing has changed then.
-    pub fn handle_wish(&mut self, line: Number, wish: Wish, now: Instant) -> Result<(), WishFault> {
+    /// [`LineCommandError`]; nothing has changed then.
+    pub fn handle_command(
+        &mut self,
+        line: Number,
+        wish: LineCommand,
+        now: Instant,
+    ) -> Result<(), LineCommandError> {
         if self.env.lines.of_number(line).is_none() {
-            return Err(WishFault::NoSuchLine);
+            return Err(LineCommandError::NoSuchLine);
         }
         wish.apply(line, &mut self.env.saved)?;
-        if matches!(wish, Wish::TextRead(_)) {
+        if matches!(wish, LineCommand::TextRead(_)) {
             self.messages.deliver(&mut self.env, now);
         }
         self.drain(now);

@@ -13,21 +13,21 @@ use ringfence_book::BookKey;
 use ringfence_sip as sip;
 
 use crate::call::calls::Calls;
-use crate::call::counts::Census;
+use crate::call::counts::CallCounts;
 use crate::call::live::LiveCall;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::EngineCounters;
 use crate::environment::Environment;
 use crate::line::messages::MessageQueue;
-use crate::line::saved_state::Ledger;
+use crate::line::saved_state::SavedState;
 use crate::line::state_keeper::StateKeeper;
 use crate::line::subscriptions::Subscriptions;
 use crate::line::{Line, Lines};
 use crate::output::{Outbox, Output};
-use crate::presence::Presences;
-use crate::sealed::proof_stock::Stock;
-use crate::sealed::replay::Seen;
-use crate::time::{Arrival, Timer, UnixTime, WallClock};
+use crate::presence::PresenceService;
+use crate::sealed::proof_stock::ProofStock;
+use crate::sealed::replay::ReplayMemory;
+use crate::time::{Moment, Timer, UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
 use crate::trust::directory::Directory;
 use crate::trust::{BookAge, Trust};
@@ -39,8 +39,8 @@ pub struct Engine {
     calls: Calls,
     messages: MessageQueue,
     subscriptions: Subscriptions,
-    presence: Presences,
-    replay: Seen,
+    presence: PresenceService,
+    replay: ReplayMemory,
 }
 
 impl Engine {
@@ -70,7 +70,7 @@ impl Engine {
         )
         .with_limits(config.phone_calls);
         let lines = Lines::new(lines);
-        let mut proofs = Stock::default();
+        let mut proofs = ProofStock::default();
         proofs.ask_for(config.work_bits);
         let mut engine = Self {
             env: Environment {
@@ -82,15 +82,15 @@ impl Engine {
                 proofs,
                 rng,
                 clock: WallClock::new(wall, now),
-                counters: Counters::default(),
+                counters: EngineCounters::default(),
                 out: Outbox::default(),
                 closing: false,
             },
             calls: Calls::default(),
             messages: MessageQueue::default(),
             subscriptions: Subscriptions::default(),
-            presence: Presences::default(),
-            replay: Seen::new(Arrival { wall, now }),
+            presence: PresenceService::default(),
+            replay: ReplayMemory::new(Moment { wall, now }),
         };
         let Environment {
             trust, lines, out, ..
@@ -150,7 +150,7 @@ impl Engine {
 
     /// The status by which a line's phones said that they take no texts, if they did; texts for it then wait for another phone.
     #[must_use]
-    pub fn takes_no_texts(&self, line: &Line) -> Option<u16> {
+    pub fn message_refusal(&self, line: &Line) -> Option<u16> {
         self.messages.refusal(line.number)
     }
 
@@ -174,21 +174,21 @@ impl Engine {
 
     /// How many calls are in which state.
     #[must_use]
-    pub fn census(&self) -> Census {
+    pub fn call_counts(&self) -> CallCounts {
         self.calls.counts()
     }
 
-    /// What must outlive this process, to be saved at [`Output::Ledger`].
+    /// What must outlive this process, to be saved at [`Output::SavedState`].
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
+    pub fn saved_state(&self) -> &SavedState {
         self.env.saved.state()
     }
 
     /// What was dropped in silence.
     #[must_use]
-    pub fn counters(&self) -> Counters {
-        Counters {
-            stale_stamps: self.env.proofs.stale(),
+    pub fn counters(&self) -> EngineCounters {
+        EngineCounters {
+            stale_proofs: self.env.proofs.stale(),
             ..self.env.counters
         }
     }

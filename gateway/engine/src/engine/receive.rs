@@ -6,22 +6,22 @@ use std::time::Instant;
 use ringfence_book::BookKey;
 
 use super::Engine;
-use crate::input::Sealed;
+use crate::input::ReceivedEvent;
 use crate::line::Lines;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::first_message::Listener;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::OpeningKeys;
 use crate::sealed::note::NoteId;
-use crate::sealed::note::opening::{self, Note};
+use crate::sealed::note::opening::{self, OpenedNote};
 use crate::sealed::proof_of_work;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
-use crate::sealed::ring::incoming::{Opened, open};
-use crate::time::{Arrival, UnixTime};
+use crate::sealed::ring::incoming::{OpenedMessage, open};
+use crate::time::{Moment, UnixTime};
 use crate::trust::contacts::PeerIdentity;
 
 impl Engine {
     /// Takes an envelope from a relay. Whatever is wrong with it, nothing is answered.
-    pub fn handle_envelope(&mut self, sealed: &Sealed, now: Instant) {
+    pub fn handle_envelope(&mut self, sealed: &ReceivedEvent, now: Instant) {
         self.env.counters.envelopes += 1;
         if let Err(rejected) = self.try_envelope(sealed, now) {
             tracing::trace!(%rejected, "envelope dropped");
@@ -31,9 +31,9 @@ impl Engine {
     }
 
     /// Cheap checks first: length, proof of work, event key, routing tag; only then a Diffie-Hellman.
-    fn try_envelope(&mut self, sealed: &Sealed, now: Instant) -> Result<(), Rejected> {
+    fn try_envelope(&mut self, sealed: &ReceivedEvent, now: Instant) -> Result<(), EnvelopeError> {
         let envelope = Envelope::from_bytes(&sealed.bytes)?;
-        let outside = Outside {
+        let event = EventContext {
             bucket: sealed.bucket,
             event_key: sealed.event_key,
         };
@@ -41,28 +41,28 @@ impl Engine {
         // A note may lie at relays for days: its proof of work belongs to the time at which it was made.
         let made = sealed.note_made.unwrap_or(wall);
         if !opening::is_alive(made, wall) {
-            return Err(Rejected::Stale);
+            return Err(EnvelopeError::Stale);
         }
         let bits = self.env.config.work_bits;
         if !proof_of_work::check(&sealed.event_key, sealed.nonce, bits, made) {
-            return Err(Rejected::Work);
+            return Err(EnvelopeError::Work);
         }
         self.replay.spend(sealed.event_key)?;
         if let Some(made) = sealed.note_made {
-            return self.try_note(&envelope, &outside, made, now);
+            return self.try_note(&envelope, &event, made, now);
         }
         let env = &mut self.env;
-        if let Some(call) = self.calls.of_tag(&envelope.hint()) {
+        if let Some(call) = self.calls.of_tag(&envelope.routing_tag()) {
             self.calls
-                .handle_envelope(call, (&envelope, outside), env, now);
+                .handle_envelope(call, (&envelope, event), env, now);
             return Ok(());
         }
         let listeners = listeners(&env.lines, env.trust.book_key());
-        let arrival = Arrival { wall, now };
-        match open(&listeners, &envelope, &outside, &mut self.replay, arrival)? {
-            Opened::Ring { line, ring } => self.calls.handle_ring(line, ring, env, now),
-            Opened::Cancel { id, .. } => self.calls.handle_cancel(id, env, now),
-            Opened::Presence { line, word } => {
+        let arrival = Moment { wall, now };
+        match open(&listeners, &envelope, &event, &mut self.replay, arrival)? {
+            OpenedMessage::Ring { line, ring } => self.calls.handle_ring(line, ring, env, now),
+            OpenedMessage::Cancel { id, .. } => self.calls.handle_cancel(id, env, now),
+            OpenedMessage::Presence { line, word } => {
                 self.presence.handle_report(line, &word, env, now);
             }
         }
@@ -73,15 +73,15 @@ impl Engine {
     fn try_note(
         &mut self,
         envelope: &Envelope,
-        outside: &Outside,
+        event: &EventContext,
         made: UnixTime,
         now: Instant,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), EnvelopeError> {
         let env = &mut self.env;
         let wall = env.wall(now);
         let listeners = listeners(&env.lines, env.trust.book_key());
-        match opening::open(&listeners, envelope, outside, (made, wall))? {
-            Note::Text {
+        match opening::open(&listeners, envelope, event, (made, wall))? {
+            OpenedNote::Text {
                 line,
                 id,
                 sender,
@@ -89,7 +89,7 @@ impl Engine {
             } => self
                 .messages
                 .handle_piece(line, (id, sender), *body, env, now),
-            Note::Missed {
+            OpenedNote::Missed {
                 line,
                 ring,
                 sender,
@@ -105,9 +105,9 @@ impl Engine {
         (ring, sender): (RingId, PeerIdentity),
         rang: UnixTime,
         now: Instant,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), EnvelopeError> {
         let env = &mut self.env;
-        let line = env.lines.number(line).ok_or(Rejected::NotOurs)?;
+        let line = env.lines.number(line).ok_or(EnvelopeError::NotOurs)?;
         let id = NoteId::of_ring(ring);
         let is_known = self.calls.knows_ring(ring) || env.saved.state().knows(id);
         if is_known || !env.is_welcome(line, sender, now) {
@@ -120,10 +120,10 @@ impl Engine {
 }
 
 /// All lines, as envelopes are tried on them.
-fn listeners<'a>(lines: &'a Lines, book_key: &'a BookKey) -> Vec<Listener<'a>> {
+fn listeners<'a>(lines: &'a Lines, book_key: &'a BookKey) -> Vec<OpeningKeys<'a>> {
     let lines = lines.iter();
     lines
-        .map(|line| Listener {
+        .map(|line| OpeningKeys {
             identity: &line.identity,
             book_key,
         })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ringfence_book::Number;
 
-use super::saved_state::Way;
+use super::saved_state::CallWay;
 use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
 
@@ -12,7 +12,7 @@ use crate::time::UnixTime;
 #[derive(Clone, Copy)]
 pub(crate) struct CallRecord {
     pub(crate) number: Number,
-    pub(crate) way: Way,
+    pub(crate) way: CallWay,
     pub(crate) began: UnixTime,
     /// When audio could pass.
     pub(crate) answered: Option<UnixTime>,
@@ -26,7 +26,7 @@ impl CallRecord {
     pub(crate) const fn dialled(number: Number, began: UnixTime) -> Self {
         Self {
             number,
-            way: Way::Out,
+            way: CallWay::Out,
             began,
             answered: None,
             is_declined: false,
@@ -37,7 +37,7 @@ impl CallRecord {
     pub(crate) const fn rang(number: Number, ring: RingId, began: UnixTime) -> Self {
         Self {
             ring: Some(ring),
-            way: Way::In,
+            way: CallWay::In,
             ..Self::dialled(number, began)
         }
     }

@@ -1,4 +1,4 @@
-//! What the user of this machine wants of a line: the same as by star codes ([`crate::line::feature_codes`]), but of any number, and said at a screen
+//! What the user of this machine wants of a line: the same as by feature codes ([`crate::line::feature_codes`]), but for any number, and given at a screen
 //! instead of a keypad.
 
 use std::fmt;
@@ -9,25 +9,25 @@ use super::saved_state::MOST_BLOCKED;
 use super::state_keeper::StateKeeper;
 use crate::sealed::note::NoteId;
 
-/// One wish for one line.
+/// One command for one line.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum LineCommand {
     /// Do not disturb, or do.
     Undisturbed(bool),
     /// Neither calls nor texts of this number.
     Block(Number),
     /// This number may call and write again.
     Unblock(Number),
-    /// The missed calls were seen: the lamp goes out.
+    /// The missed calls were seen: the phones' message indicator goes out.
     MissedSeen,
     /// A text was read: no phone needs to take it any more.
     TextRead(NoteId),
 }
 
-/// Why a wish changes nothing.
+/// Why a command changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WishFault {
+pub enum LineCommandError {
     /// No line here has that number.
     #[error("no line here has that number")]
     NoSuchLine,
@@ -41,12 +41,18 @@ pub enum WishFault {
     NoSuchText,
 }
 
-impl Wish {
+impl LineCommand {
     /// Changes the saved state of a line as the user wants it.
-    pub(crate) fn apply(self, line: Number, saved: &mut StateKeeper) -> Result<(), WishFault> {
+    pub(crate) fn apply(
+        self,
+        line: Number,
+        saved: &mut StateKeeper,
+    ) -> Result<(), LineCommandError> {
         match self {
             Self::Undisturbed(on) => saved.settings(line).is_undisturbed = on,
-            Self::Block(number) if !saved.block(line, number) => return Err(WishFault::TooMany),
+            Self::Block(number) if !saved.block(line, number) => {
+                return Err(LineCommandError::TooMany);
+            }
             Self::Block(_) => {}
             Self::Unblock(number) => saved
                 .settings(line)
@@ -54,7 +60,7 @@ impl Wish {
                 .retain(|other| *other != number),
             Self::MissedSeen => saved.mark_missed_seen(line, None),
             Self::TextRead(id) if !saved.remove_text_of(line, id) => {
-                return Err(WishFault::NoSuchText);
+                return Err(LineCommandError::NoSuchText);
             }
             Self::TextRead(_) => {}
         }
@@ -62,8 +68,8 @@ impl Wish {
     }
 }
 
-impl fmt::Debug for Wish {
+impl fmt::Debug for LineCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wish(..)")
+        f.write_str("LineCommand(..)")
     }
 }

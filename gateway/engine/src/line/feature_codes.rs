@@ -1,6 +1,6 @@
-//! Star codes: what a person can tell the engine with a phone's keypad.
+//! Feature codes (vertical service codes): what a person can set with a phone's keypad.
 //!
-//! The engine plays no sound, so it answers in two other ways. The INVITE is refused with 603 and a reason phrase that says what was
+//! The engine plays no audio, so it answers in two other ways. The INVITE is refused with 603 and a reason phrase that says what was
 //! done: desk phones and softphones show the phrase of a refused call, and 603 (RFC 3261 section 21.6.2) makes none of them try again.
 //! And a short text goes to all phones of the line, since the setting is the line's and the phrase is gone after a few seconds.
 
@@ -9,60 +9,60 @@ use std::time::Instant;
 use ringfence_book::Number;
 use ringfence_sip as sip;
 
-use super::saved_state::{MOST_BLOCKED, Way};
+use super::saved_state::{CallWay, MOST_BLOCKED};
 use super::state_keeper::StateKeeper;
 use crate::environment::Environment;
 use crate::time::UnixTime;
 
-/// One star code, as a help text shows it.
+/// One feature code, as a help text shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StarCode {
+pub struct FeatureCode {
     /// What is dialled.
     pub digits: &'static str,
     /// What it does.
     pub does: &'static str,
-    act: Act,
+    act: FeatureAction,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+enum FeatureAction {
     CallBack,
     Undisturbed(bool),
     Block(bool),
-    TellMissed,
+    ListMissed,
 }
 
-/// All star codes.
-pub const STAR_CODES: [StarCode; 6] = [
-    StarCode {
+/// All feature codes.
+pub const FEATURE_CODES: [FeatureCode; 6] = [
+    FeatureCode {
         digits: "*69",
         does: "call the last caller back",
-        act: Act::CallBack,
+        act: FeatureAction::CallBack,
     },
-    StarCode {
+    FeatureCode {
         digits: "*78",
         does: "do not disturb: no phone of the line rings; calls count as missed",
-        act: Act::Undisturbed(true),
+        act: FeatureAction::Undisturbed(true),
     },
-    StarCode {
+    FeatureCode {
         digits: "*79",
         does: "do disturb again",
-        act: Act::Undisturbed(false),
+        act: FeatureAction::Undisturbed(false),
     },
-    StarCode {
+    FeatureCode {
         digits: "*60",
         does: "block the last caller: neither calls nor texts",
-        act: Act::Block(true),
+        act: FeatureAction::Block(true),
     },
-    StarCode {
+    FeatureCode {
         digits: "*80",
         does: "unblock the number that was blocked last",
-        act: Act::Block(false),
+        act: FeatureAction::Block(false),
     },
-    StarCode {
+    FeatureCode {
         digits: "*97",
         does: "send the missed calls as a text and put the lamp out",
-        act: Act::TellMissed,
+        act: FeatureAction::ListMissed,
     },
 ];
 
@@ -85,16 +85,20 @@ pub(crate) fn dial(
         return Some(dialled);
     }
     let number = env.lines.number(line)?;
-    let code = STAR_CODES.iter().find(|code| code.digits == dialled);
+    let code = FEATURE_CODES.iter().find(|code| code.digits == dialled);
     let caller = env.saved.state().last_caller(number);
     let said = match (code.map(|code| code.act), caller) {
         (None, _) => Err(UNKNOWN),
-        (Some(Act::CallBack), Some(caller)) => return Some(caller.to_string()),
-        (Some(Act::CallBack | Act::Block(true)), None) => Err(NOBODY),
-        (Some(Act::Undisturbed(on)), _) => Ok(set_undisturbed(number, on, &mut env.saved)),
-        (Some(Act::Block(true)), Some(caller)) => Ok(block(number, caller, &mut env.saved)),
-        (Some(Act::Block(false)), _) => Ok(unblock_last(number, &mut env.saved)),
-        (Some(Act::TellMissed), _) => {
+        (Some(FeatureAction::CallBack), Some(caller)) => return Some(caller.to_string()),
+        (Some(FeatureAction::CallBack | FeatureAction::Block(true)), None) => Err(NOBODY),
+        (Some(FeatureAction::Undisturbed(on)), _) => {
+            Ok(set_undisturbed(number, on, &mut env.saved))
+        }
+        (Some(FeatureAction::Block(true)), Some(caller)) => {
+            Ok(block(number, caller, &mut env.saved))
+        }
+        (Some(FeatureAction::Block(false)), _) => Ok(unblock_last(number, &mut env.saved)),
+        (Some(FeatureAction::ListMissed), _) => {
             let wall = env.wall(now);
             Ok(list_missed(number, &mut env.saved, wall))
         }
@@ -147,7 +151,7 @@ fn unblock_last(line: Number, saved: &mut StateKeeper) -> Done {
 fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
     let calls = saved.state().calls.iter().rev();
     let missed: Vec<String> = calls
-        .filter(|call| call.line == line && call.way == Way::In && call.is_new)
+        .filter(|call| call.line == line && call.way == CallWay::In && call.is_new)
         .map(|call| {
             let minutes = wall.seconds().saturating_sub(call.began.seconds()) / 60;
             format!("{} {}", call.number, ago(minutes))
@@ -201,10 +205,10 @@ mod tests {
 
     #[test]
     fn no_code_stands_for_two_things_and_all_can_be_dialled() {
-        for (index, code) in STAR_CODES.iter().enumerate() {
+        for (index, code) in FEATURE_CODES.iter().enumerate() {
             let digits = code.digits.strip_prefix('*').expect("a star in front");
             assert!(digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_digit()));
-            let rest = &STAR_CODES[index + 1..];
+            let rest = &FEATURE_CODES[index + 1..];
             assert!(rest.iter().all(|other| other.digits != code.digits));
         }
     }
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn the_guide_lists_the_codes_as_they_are() {
         let guide = include_str!("../../../../examples/USING.md");
-        for StarCode { digits, does, .. } in STAR_CODES {
+        for FeatureCode { digits, does, .. } in FEATURE_CODES {
             assert!(
                 guide.contains(&format!("| `{digits}` | {does} |")),
                 "{digits}"

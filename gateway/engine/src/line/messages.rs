@@ -16,14 +16,14 @@ use crate::environment::Environment;
 use crate::output::PostId;
 use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::bucket;
-use crate::sealed::envelope::Outside;
-use crate::sealed::first_message::Caller;
+use crate::sealed::envelope::EventContext;
+use crate::sealed::first_message::SealingKeys;
 use crate::sealed::note::NoteId;
 use crate::sealed::note::body::TextBody;
-use crate::sealed::note::pieces::Pieces;
+use crate::sealed::note::pieces::TextPieces;
 use crate::sealed::note::plain::{is_readable, read};
-use crate::sealed::note::sealing::Draft;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::note::sealing::TextDraft;
+use crate::sealed::rejected::EnvelopeError;
 use crate::time::Timer;
 use crate::trust::contacts::{PeerIdentity, ShownBy};
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -45,7 +45,7 @@ const PLAIN: &str = "text/plain;charset=UTF-8";
 #[derive(Debug, Default)]
 pub(crate) struct MessageQueue {
     outgoing: BTreeMap<sip::TextId, OutgoingText>,
-    pieces: Pieces,
+    pieces: TextPieces,
     /// Texts that phones are being sent.
     arriving: BTreeMap<sip::TextId, NoteId>,
     pauses: BTreeMap<Number, DeliveryPause>,
@@ -58,7 +58,7 @@ pub(crate) struct MessageQueue {
 struct OutgoingText {
     line: usize,
     callee: CalleeKeys,
-    draft: Draft,
+    draft: TextDraft,
     /// Those that no relay has taken yet; `None` while there are too few proofs of work.
     posts: Option<BTreeSet<PostId>>,
     until: Instant,
@@ -137,7 +137,7 @@ impl MessageQueue {
         Ok(OutgoingText {
             line,
             callee,
-            draft: Draft::new(body, &mut env.rng),
+            draft: TextDraft::new(body, &mut env.rng),
             posts: None,
             until: now + POSTING_LIMIT,
         })
@@ -194,8 +194,8 @@ impl MessageQueue {
         body: TextBody,
         env: &mut Environment,
         now: Instant,
-    ) -> Result<(), Rejected> {
-        let line = env.lines.number(line).ok_or(Rejected::NotOurs)?;
+    ) -> Result<(), EnvelopeError> {
+        let line = env.lines.number(line).ok_or(EnvelopeError::NotOurs)?;
         // Ordinary: relays give out again what was taken before the last restart.
         if env.saved.state().knows(id) || !env.is_welcome(line, sender, now) {
             return Ok(());
@@ -204,9 +204,9 @@ impl MessageQueue {
         let Some(whole) = self.pieces.add(id, body, wall)? else {
             return Ok(());
         };
-        let text = std::str::from_utf8(&whole.bytes).map_err(|_| Rejected::Body)?;
+        let text = std::str::from_utf8(&whole.bytes).map_err(|_| EnvelopeError::Body)?;
         if !is_readable(text) {
-            return Err(Rejected::Body);
+            return Err(EnvelopeError::Body);
         }
         let text = WaitingText {
             id,
@@ -348,23 +348,23 @@ impl OutgoingText {
         let Some(proofs) = env.proofs.take(self.draft.pieces(), wall) else {
             return Ok(None);
         };
-        let keys = Caller {
+        let keys = SealingKeys {
             identity: &line.identity,
             binding: &line.binding,
             book: BookView::NONE,
         };
         let bucket = bucket(&self.callee.identity, env.config.bucket_bits);
         let mut posts = BTreeSet::new();
-        for (index, stamp) in proofs.into_iter().enumerate() {
-            let outside = Outside {
+        for (index, proof) in proofs.into_iter().enumerate() {
+            let event = EventContext {
                 bucket,
-                event_key: stamp.event_key,
+                event_key: proof.event_key,
             };
             let (draft, callee) = (&self.draft, &self.callee);
-            let sealed = draft.seal(index, &keys, callee, &outside, wall, &mut env.rng);
+            let sealed = draft.seal(index, &keys, callee, &event, wall, &mut env.rng);
             // The phone gets the status of a number that is not answered.
             let envelope = sealed.map_err(|_| 480_u16)?;
-            posts.insert(env.out.post_note(stamp, bucket, envelope));
+            posts.insert(env.out.post_note(proof, bucket, envelope));
         }
         Ok(Some(posts))
     }

@@ -25,7 +25,7 @@ pub struct Line {
     pub number: Number,
     /// The keys, the "SIM card".
     pub identity: Identity,
-    /// The phone book's word that number and identity belong together; stapled to every ring.
+    /// The phone book's signature that number and identity belong together; stapled to every ring.
     pub binding: Binding,
     /// The user name and password a phone registers with. Local to this machine: neither
     /// appears in anything that leaves it.
@@ -39,10 +39,10 @@ impl Line {
         binding: Binding,
         book: &BookKey,
         today: Day,
-    ) -> Result<(), BindingFault> {
+    ) -> Result<(), LineUpdateError> {
         binding.verify(book, today)?;
         if *binding.identity() != self.identity.key() {
-            return Err(BindingFault::OtherIdentity);
+            return Err(LineUpdateError::OtherIdentity);
         }
         self.binding = binding;
         Ok(())
@@ -89,10 +89,10 @@ impl Lines {
         binding: Binding,
         book: &BookKey,
         today: Day,
-    ) -> Result<(), BindingFault> {
+    ) -> Result<(), LineUpdateError> {
         let line = self.of_number(binding.number());
         let line = line.and_then(|index| self.0.get_mut(index));
-        line.ok_or(BindingFault::NoSuchLine)?
+        line.ok_or(LineUpdateError::NoSuchLine)?
             .renew(binding, book, today)
     }
 
@@ -101,12 +101,12 @@ impl Lines {
         &mut self,
         number: Number,
         identity: Identity,
-    ) -> Result<(), BindingFault> {
+    ) -> Result<(), LineUpdateError> {
         let line = self.of_number(number);
         let line = line.and_then(|index| self.0.get_mut(index));
-        let line = line.ok_or(BindingFault::NoSuchLine)?;
+        let line = line.ok_or(LineUpdateError::NoSuchLine)?;
         if line.identity.key() != identity.key() {
-            return Err(BindingFault::OtherIdentity);
+            return Err(LineUpdateError::OtherIdentity);
         }
         line.identity = identity;
         Ok(())
@@ -116,11 +116,11 @@ impl Lines {
 /// Why a renewed binding is not taken. The present one stays in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BindingFault {
+pub enum LineUpdateError {
     /// This engine has no line with that number.
     #[error("the binding is for a number that no line here has")]
     NoSuchLine,
-    /// The phone book bound the line's number to somebody else.
+    /// The phone book bound the line's number to another identity.
     #[error("the binding gives the line's number to another identity")]
     OtherIdentity,
     /// The phone book did not sign it, or its last day has passed.
@@ -174,9 +174,9 @@ mod tests {
         let ended = Binding::sign(&book(), NUMBER, key, Day::new(19_999));
         let stolen = Binding::sign(&book(), NUMBER, (&stranger).into(), later);
         for (binding, fault) in [
-            (foreign, BindingFault::Worthless(BindingError::Signature)),
-            (ended, BindingFault::Worthless(BindingError::Expired)),
-            (stolen, BindingFault::OtherIdentity),
+            (foreign, LineUpdateError::Worthless(BindingError::Signature)),
+            (ended, LineUpdateError::Worthless(BindingError::Expired)),
+            (stolen, LineUpdateError::OtherIdentity),
         ] {
             let book = BookKey::from(&book());
             assert_eq!(line.renew(binding, &book, TODAY), Err(fault));

@@ -1,7 +1,7 @@
 //! What an engine must not forget when it is switched off: notes that it has taken, texts that no phone has taken yet, the calls of
-//! the past, and what its lines have been told by star codes.
+//! the past, and the settings of its lines.
 //!
-//! Plain data with bounds. The shell saves all of it whenever [`crate::Output::Ledger`] says so, and hands it back at the next start.
+//! Plain data with bounds. The shell saves all of it whenever [`crate::Output::SavedState`] says so, and hands it back at the next start.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -11,7 +11,7 @@ use ringfence_book::Number;
 use zeroize::Zeroizing;
 
 use crate::sealed::note::NoteId;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::time::UnixTime;
 
 /// How long a note is remembered: a day longer than relays keep it.
@@ -32,7 +32,7 @@ pub const TEXTS_PER_SENDER: usize = 32;
 /// Calls that are remembered. The oldest goes, at first among those with the same number if there are many of them.
 pub const MOST_CALLS: usize = 500;
 
-/// Calls with one number, so that nobody can push the others out by ringing.
+/// Calls with one number, so that no number can push the others out by ringing.
 pub const CALLS_PER_NUMBER: usize = 50;
 
 /// Numbers that one line blocks.
@@ -40,15 +40,15 @@ pub const MOST_BLOCKED: usize = 256;
 
 /// All that is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct SavedState {
     /// Notes that were taken. Relays give them out again at every start.
     pub notes: BTreeMap<NoteId, TakenNote>,
     /// Texts that no phone has taken, oldest first.
     pub texts: VecDeque<WaitingText>,
     /// Calls that are over, oldest first.
     pub calls: VecDeque<PastCall>,
-    /// What lines have been told by star codes, by their numbers.
-    pub habits: BTreeMap<Number, Habits>,
+    /// The settings of lines, by their numbers.
+    pub habits: BTreeMap<Number, LineSettings>,
 }
 
 /// A note that was taken.
@@ -83,34 +83,34 @@ pub struct PastCall {
     /// The other number.
     pub number: Number,
     /// Who called.
-    pub way: Way,
+    pub way: CallWay,
     /// When it was dialled, or rang.
     pub began: UnixTime,
-    /// How long the two talked; `None` if nobody answered.
+    /// How long the two talked; `None` if it was not answered.
     pub talked: Option<Duration>,
-    /// It was missed, and nobody of the line has been told so yet: this is what a lamp shows.
+    /// It was missed, and the line has not been notified yet: this is what a phone's message indicator shows.
     pub is_new: bool,
 }
 
 /// Which way a call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum CallWay {
     /// From this line.
     Out,
     /// To this line.
     In,
 }
 
-/// What a line has been told by star codes.
+/// The settings of one line.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Habits {
+pub struct LineSettings {
     /// Do not disturb: rings are silent, and count as missed.
     pub is_undisturbed: bool,
     /// Numbers whose rings and texts are dropped, in the order in which they were blocked.
     pub blocked: Vec<Number>,
 }
 
-impl Ledger {
+impl SavedState {
     /// Whether a note was taken before.
     #[must_use]
     pub fn knows(&self, id: NoteId) -> bool {
@@ -123,14 +123,14 @@ impl Ledger {
         id: NoteId,
         sender: Number,
         now: UnixTime,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), EnvelopeError> {
         self.notes.retain(|_, note| now < note.until);
         let theirs = self.notes.values().filter(|note| note.sender == sender);
         if theirs.count() >= NOTES_PER_SENDER {
-            return Err(Rejected::CallerQuota);
+            return Err(EnvelopeError::CallerQuota);
         }
         if self.notes.len() >= MOST_NOTES {
-            return Err(Rejected::MemoryFull);
+            return Err(EnvelopeError::MemoryFull);
         }
         let until = now.after(REMEMBERED);
         self.notes.insert(id, TakenNote { until, sender });
@@ -138,13 +138,17 @@ impl Ledger {
     }
 
     /// Keeps a text until a phone has it, and remembers it.
-    pub(crate) fn keep_text(&mut self, text: WaitingText, now: UnixTime) -> Result<(), Rejected> {
+    pub(crate) fn keep_text(
+        &mut self,
+        text: WaitingText,
+        now: UnixTime,
+    ) -> Result<(), EnvelopeError> {
         let theirs = self.texts.iter().filter(|other| other.from == text.from);
         if theirs.count() >= TEXTS_PER_SENDER {
-            return Err(Rejected::CallerQuota);
+            return Err(EnvelopeError::CallerQuota);
         }
         if self.texts.len() >= MOST_TEXTS {
-            return Err(Rejected::MemoryFull);
+            return Err(EnvelopeError::MemoryFull);
         }
         self.remember(text.id, text.from, now)?;
         let later = self.texts.iter().position(|other| other.dated > text.dated);
@@ -173,26 +177,26 @@ impl Ledger {
     pub fn last_caller(&self, line: Number) -> Option<Number> {
         let mut calls = self.calls.iter().rev();
         calls
-            .find(|call| call.line == line && call.way == Way::In)
+            .find(|call| call.line == line && call.way == CallWay::In)
             .map(|call| call.number)
     }
 
     /// Calls that a line missed and was not told of, and texts that wait for it.
     #[must_use]
-    pub fn news(&self, line: Number) -> News {
+    pub fn news(&self, line: Number) -> MessagesWaiting {
         let missed = self
             .calls
             .iter()
             .filter(|call| call.line == line && call.is_new);
         let texts = self.texts.iter().filter(|text| text.line == line);
-        News {
+        MessagesWaiting {
             missed: missed.count(),
             texts: texts.count(),
         }
     }
 
-    /// Somebody of the line knows of its missed calls now: of all, or of those of one number.
-    pub(crate) fn tell_missed(&mut self, line: Number, of: Option<Number>) -> bool {
+    /// The line knows of its missed calls now: of all, or of those of one number.
+    pub(crate) fn mark_missed_seen(&mut self, line: Number, of: Option<Number>) -> bool {
         let mut told = false;
         for call in &mut self.calls {
             let is_meant = call.line == line && of.is_none_or(|number| number == call.number);
@@ -220,9 +224,9 @@ impl Ledger {
     }
 }
 
-/// What a line's lamp stands for.
+/// What waits for a line (RFC 3842).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct News {
+pub struct MessagesWaiting {
     /// Calls that were missed.
     pub missed: usize,
     /// Texts that no phone has taken.
@@ -239,7 +243,7 @@ macro_rules! says_nothing {
     )*};
 }
 
-says_nothing!(TakenNote, WaitingText, PastCall, Habits);
+says_nothing!(TakenNote, WaitingText, PastCall, LineSettings);
 
 #[cfg(test)]
 mod tests {
@@ -252,7 +256,7 @@ mod tests {
         PastCall {
             line: LINE,
             number: Number::new(number),
-            way: Way::In,
+            way: CallWay::In,
             began: UnixTime::from_seconds(second),
             talked: None,
             is_new: true,
@@ -273,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_number_that_rings_without_end_pushes_only_itself_out() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         ledger.write_call(call(7, 1));
         for second in 2..1_000 {
             ledger.write_call(call(8, second));
@@ -286,7 +290,7 @@ mod tests {
 
     #[test]
     fn calls_of_many_numbers_push_the_oldest_out_and_stay_in_order() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         for number in 0..600 {
             ledger.write_call(call(number, u64::from(600 - number)));
         }
@@ -296,23 +300,23 @@ mod tests {
 
     #[test]
     fn texts_are_bounded_by_sender_and_in_all() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         let mut keep = |name, from| ledger.keep_text(text(name, from), NOW);
         for name in 0..32 {
             assert_eq!(keep(name, 1), Ok(()));
         }
-        assert_eq!(keep(32, 1), Err(Rejected::CallerQuota));
+        assert_eq!(keep(32, 1), Err(EnvelopeError::CallerQuota));
         for name in 33..257 {
             assert_eq!(keep(name, u32::from(name)), Ok(()));
         }
-        assert_eq!(keep(300, 300), Err(Rejected::MemoryFull));
+        assert_eq!(keep(300, 300), Err(EnvelopeError::MemoryFull));
         assert_eq!(ledger.news(LINE).texts, MOST_TEXTS);
         assert!(!ledger.knows(text(300, 300).id));
     }
 
     #[test]
     fn a_note_is_remembered_for_longer_than_relays_keep_it() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         let id = text(1, 1).id;
         ledger.remember(id, Number::new(1), NOW).unwrap();
         let week = NOW.after(crate::sealed::note::LIFE + Duration::from_secs(3_600));
@@ -329,14 +333,14 @@ mod tests {
 
     #[test]
     fn missed_calls_are_news_until_somebody_is_told() {
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         for number in [7, 8, 8] {
             ledger.write_call(call(number, 1));
         }
         assert_eq!(ledger.news(LINE).missed, 3);
-        assert!(ledger.tell_missed(LINE, Some(Number::new(8))));
+        assert!(ledger.mark_missed_seen(LINE, Some(Number::new(8))));
         assert_eq!(ledger.news(LINE).missed, 1);
-        assert!(ledger.tell_missed(LINE, None));
-        assert!(!ledger.tell_missed(LINE, None));
+        assert!(ledger.mark_missed_seen(LINE, None));
+        assert!(!ledger.mark_missed_seen(LINE, None));
     }
 }

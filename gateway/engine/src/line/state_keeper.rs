@@ -5,25 +5,25 @@ use std::time::Duration;
 use ringfence_book::Number;
 
 use super::call_record::CallRecord;
-use super::saved_state::{Habits, Ledger, MOST_BLOCKED, PastCall, WaitingText, Way};
+use super::saved_state::{CallWay, LineSettings, MOST_BLOCKED, PastCall, SavedState, WaitingText};
 use crate::sealed::note::NoteId;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::time::UnixTime;
 
 /// The saved state, and whether it has changed since the shell was last asked to save it.
 #[derive(Debug, Default)]
 pub(crate) struct StateKeeper {
-    state: Ledger,
+    state: SavedState,
     is_changed: bool,
 }
 
 impl StateKeeper {
-    pub(crate) const fn state(&self) -> &Ledger {
+    pub(crate) const fn state(&self) -> &SavedState {
         &self.state
     }
 
     /// Takes the state as it was saved.
-    pub(crate) fn restore(&mut self, state: Ledger) {
+    pub(crate) fn restore(&mut self, state: SavedState) {
         self.state = state;
     }
 
@@ -37,7 +37,7 @@ impl StateKeeper {
     }
 
     /// The settings of a line, to be changed.
-    pub(crate) fn settings(&mut self, line: Number) -> &mut Habits {
+    pub(crate) fn settings(&mut self, line: Number) -> &mut LineSettings {
         self.is_changed = true;
         self.state.habits.entry(line).or_default()
     }
@@ -55,7 +55,7 @@ impl StateKeeper {
 
     /// The user has seen the missed calls of a line: all, or those of one number.
     pub(crate) fn mark_missed_seen(&mut self, line: Number, of: Option<Number>) {
-        self.is_changed |= self.state.tell_missed(line, of);
+        self.is_changed |= self.state.mark_missed_seen(line, of);
     }
 
     /// Writes down a call of a line that ends at `wall`.
@@ -63,7 +63,7 @@ impl StateKeeper {
         let talked = record
             .answered
             .map(|since| Duration::from_secs(wall.seconds().saturating_sub(since.seconds())));
-        let is_missed = record.way == Way::In && talked.is_none();
+        let is_missed = record.way == CallWay::In && talked.is_none();
         if let Some(ring) = record.ring.filter(|_| is_missed) {
             // Without room, the caller's missed-call note writes it down once more.
             self.state
@@ -72,7 +72,7 @@ impl StateKeeper {
         }
         if !is_missed {
             // A line that talks with a number, or dials it, knows of its missed calls.
-            self.state.tell_missed(line, Some(record.number));
+            self.state.mark_missed_seen(line, Some(record.number));
         }
         self.state.write_call(PastCall {
             line,
@@ -91,12 +91,12 @@ impl StateKeeper {
         id: NoteId,
         (line, number): (Number, Number),
         (rang, wall): (UnixTime, UnixTime),
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), EnvelopeError> {
         self.state.remember(id, number, wall)?;
         self.state.write_call(PastCall {
             line,
             number,
-            way: Way::In,
+            way: CallWay::In,
             began: rang,
             talked: None,
             is_new: true,
@@ -106,7 +106,11 @@ impl StateKeeper {
     }
 
     /// Keeps a text until a phone has taken it.
-    pub(crate) fn keep_text(&mut self, text: WaitingText, wall: UnixTime) -> Result<(), Rejected> {
+    pub(crate) fn keep_text(
+        &mut self,
+        text: WaitingText,
+        wall: UnixTime,
+    ) -> Result<(), EnvelopeError> {
         self.state.keep_text(text, wall)?;
         self.is_changed = true;
         Ok(())

@@ -1,15 +1,15 @@
-//! What a phone is shown of somebody's presence: PIDF (RFC 3863) with the activity of RFC 4480.
+//! What a phone is shown of the presence of a number: PIDF (RFC 3863) with the activity of RFC 4480.
 
-use crate::sealed::presence::Presence;
+use crate::sealed::presence::PresenceStatus;
 
-/// The document about `entity`, which is escaped; "closed" for whoever is not known to be there, always in the same bytes.
-pub(crate) fn pidf(entity: &str, presence: Option<Presence>) -> Vec<u8> {
+/// The document about `entity`, which is escaped; "closed" for a number that is not known to be available, always in the same bytes.
+pub(crate) fn pidf(entity: &str, presence: Option<PresenceStatus>) -> Vec<u8> {
     let basic = if presence.is_some() { "open" } else { "closed" };
     let (note, activity) = match presence {
         None => ("Offline", ""),
-        Some(Presence::Available) => ("Available", ""),
-        Some(Presence::OnThePhone) => ("On the phone", "<rpid:on-the-phone/>"),
-        Some(Presence::Undisturbed) => ("Do not disturb", "<rpid:busy/>"),
+        Some(PresenceStatus::Available) => ("Available", ""),
+        Some(PresenceStatus::OnThePhone) => ("On the phone", "<rpid:on-the-phone/>"),
+        Some(PresenceStatus::Undisturbed) => ("Do not disturb", "<rpid:busy/>"),
     };
     let person = match activity {
         "" => String::new(),

@@ -1,32 +1,32 @@
-//! The receiver's half: what was heard of others, until it is too old to be believed.
+//! The receiver's half: the reports of contacts, until they are too old to be shown.
 //!
-//! Only words of pinned contacts are kept, the newest of each; a word that is not newer than the last one is a repeat. All of it is
-//! forgotten with the process: whoever still shares is heard of again within a round.
+//! Only reports of pinned contacts are kept, the newest of each; one that is not newer than the last is a repeat. All of it is
+//! forgotten with the process: a contact that still shares reports again within a round.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ringfence_book::{IdentityKey, Number};
 
-use crate::sealed::presence::{Presence, Word};
+use crate::sealed::presence::{PresenceReport, PresenceStatus};
 use crate::time::UnixTime;
 
-/// Words in memory: the oldest goes.
+/// Reports in memory: the oldest goes.
 const MOST_HEARD: usize = 256;
 
-/// What was heard, by own line and number.
+/// The reports, by own line and number.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(BTreeMap<(Number, Number), Entry>);
+pub(crate) struct ReceivedReports(BTreeMap<(Number, Number), Entry>);
 
 #[derive(Debug)]
 struct Entry {
     identity: IdentityKey,
-    presence: Presence,
+    presence: PresenceStatus,
     dated: UnixTime,
     until: Instant,
 }
 
-impl Heard {
+impl ReceivedReports {
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         self.0.values().map(|entry| entry.until).min()
     }
@@ -36,12 +36,12 @@ impl Heard {
     }
 
     /// The newest report of a number to a line, with the identity that sent it.
-    pub(super) fn of(&self, line: Number, number: Number) -> Option<(IdentityKey, Presence)> {
+    pub(super) fn of(&self, line: Number, number: Number) -> Option<(IdentityKey, PresenceStatus)> {
         let report = self.0.get(&(line, number))?;
         Some((report.identity, report.presence))
     }
 
-    pub(super) fn keep(&mut self, line: Number, word: &Word, until: Instant) {
+    pub(super) fn keep(&mut self, line: Number, word: &PresenceReport, until: Instant) {
         let key = (line, word.number);
         if self
             .0

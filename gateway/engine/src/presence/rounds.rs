@@ -11,18 +11,18 @@ use crate::call::calls::Calls;
 use crate::environment::Environment;
 use crate::sealed::book_view::BookView;
 use crate::sealed::bucket::{MAX_BUCKET_BITS, bucket};
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::first_message::Caller;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::SealingKeys;
 use crate::sealed::presence::seal;
 
 /// Where the round stands.
 #[derive(Debug, Default)]
-pub(super) struct Rounds {
+pub(super) struct PresenceRounds {
     next: Option<Instant>,
     place: usize,
 }
 
-impl Rounds {
+impl PresenceRounds {
     pub(super) const fn next(&self) -> Option<Instant> {
         self.next
     }
@@ -57,16 +57,16 @@ fn draw_pause(rng: &mut impl Rng) -> Duration {
 /// Posts one envelope for a place of the round. Without a proof of work in stock none leaves; one is on order.
 fn post_place(place: usize, calls: &Calls, env: &mut Environment, now: Instant) {
     let wall = env.wall(now);
-    let Some(stamp) = env.proofs.take(1, wall).and_then(|mut one| one.pop()) else {
+    let Some(proof) = env.proofs.take(1, wall).and_then(|mut one| one.pop()) else {
         return;
     };
-    let outside = Outside {
+    let event = EventContext {
         bucket: place_bucket(place, env),
-        event_key: stamp.event_key,
+        event_key: proof.event_key,
     };
-    let envelope = seal_report(place, &outside, calls, env, now);
+    let envelope = seal_report(place, &event, calls, env, now);
     let envelope = envelope.unwrap_or_else(|| Envelope::cover(&mut env.rng));
-    env.out.post(stamp, outside.bucket, envelope);
+    env.out.post(proof, event.bucket, envelope);
 }
 
 /// The bucket of a place: the contact's, or one that is drawn once for the life of the line, so that a free place looks
@@ -86,7 +86,7 @@ fn place_bucket(place: usize, env: &Environment) -> u16 {
 /// than the contact's.
 fn seal_report(
     place: usize,
-    outside: &Outside,
+    event: &EventContext,
     calls: &Calls,
     env: &mut Environment,
     now: Instant,
@@ -98,10 +98,10 @@ fn seal_report(
     let index = env.lines.of_number(line)?;
     let presence = own_presence(index, calls, env).filter(|_| is_same)?;
     let line = env.lines.get(index)?;
-    let keys = Caller {
+    let keys = SealingKeys {
         identity: &line.identity,
         binding: &line.binding,
         book: BookView::NONE,
     };
-    seal(&keys, &callee, presence, outside, wall, &mut env.rng).ok()
+    seal(&keys, &callee, presence, event, wall, &mut env.rng).ok()
 }

@@ -9,26 +9,26 @@ use zeroize::Zeroizing;
 
 use crate::line::identity::Identity;
 use crate::sealed::book_view::BookView;
-use crate::sealed::envelope::noise::{self, First, FirstOpened, NoiseFault};
-use crate::sealed::envelope::payload::{self, FIRST_PAYLOAD, Kind};
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::rejected::Rejected;
-use crate::sealed::routing_tag::Hint;
+use crate::sealed::envelope::noise::{self, FirstMessage, HandshakeFailure, OpenedFirstMessage};
+use crate::sealed::envelope::payload::{self, FIRST_PAYLOAD, PayloadKind};
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::routing_tag::RoutingTag;
 
-/// Who rings: own keys, and the phone book's word for the own number.
+/// What a line seals a message 1 with: its keys, and the binding of its number.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller<'a> {
+pub struct SealingKeys<'a> {
     /// Own keys.
     pub identity: &'a Identity,
-    /// The phone book's signature over number and identity; stapled, so that the callee asks nobody.
+    /// The phone book's signature over number and identity; stapled, so that the callee needs no look-up.
     pub binding: &'a Binding,
     /// The phone book as this engine sees it.
     pub book: BookView,
 }
 
-/// One line that may be rung: its keys and the phone book that it belongs to.
+/// What a message 1 for one line is opened with: the line's keys, and the phone book that it belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Listener<'a> {
+pub struct OpeningKeys<'a> {
     /// Own keys.
     pub identity: &'a Identity,
     /// The phone book whose bindings count on this line.
@@ -51,22 +51,25 @@ pub enum SealError {
 }
 
 /// What is drawn for one message 1, in this order.
-pub(crate) struct Draw {
-    hint: Hint,
+pub(crate) struct FirstMessageDraw {
+    routing_tag: RoutingTag,
     ephemeral: Zeroizing<[u8; 32]>,
 }
 
-impl Draw {
+impl FirstMessageDraw {
     pub(crate) fn new(rng: &mut impl CryptoRng) -> Self {
-        let hint = Hint::random(rng);
+        let routing_tag = RoutingTag::random(rng);
         let mut ephemeral = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut ephemeral[..]);
-        Self { hint, ephemeral }
+        Self {
+            routing_tag,
+            ephemeral,
+        }
     }
 }
 
 pub(crate) fn first_payload(
-    kind: Kind,
+    kind: PayloadKind,
     body: &[u8],
 ) -> Result<Zeroizing<[u8; FIRST_PAYLOAD]>, SealError> {
     payload::encode(kind, body).ok_or(SealError::MediaTooLong)
@@ -77,11 +80,11 @@ pub(crate) fn seal_first(
     callee: [u8; 32],
     callee_identity: &IdentityKey,
     payload: Zeroizing<[u8; FIRST_PAYLOAD]>,
-    outside: &Outside,
-    draw: Draw,
-) -> Result<(First, Envelope), SealError> {
-    let prologue = outside.prologue(draw.hint, callee_identity.as_bytes());
-    let first = First {
+    event: &EventContext,
+    draw: FirstMessageDraw,
+) -> Result<(FirstMessage, Envelope), SealError> {
+    let prologue = event.prologue(draw.routing_tag, callee_identity.as_bytes());
+    let first = FirstMessage {
         own,
         callee,
         prologue,
@@ -89,35 +92,35 @@ pub(crate) fn seal_first(
         payload,
     };
     let sealed = first.write().map_err(|_| SealError::CalleeKey)?;
-    let envelope = Envelope::frame(draw.hint, &sealed);
+    let envelope = Envelope::frame(draw.routing_tag, &sealed);
     Ok((first, envelope))
 }
 
 /// Finds the key that opens the envelope. A weak ephemeral key is weak for all of ours: no more are tried.
 pub(crate) fn try_keys<'a>(
-    listeners: &[Listener<'a>],
+    listeners: &[OpeningKeys<'a>],
     envelope: &Envelope,
-    outside: &Outside,
+    event: &EventContext,
     today: Day,
-) -> Result<(usize, &'a StaticSecret, FirstOpened), Rejected> {
+) -> Result<(usize, &'a StaticSecret, OpenedFirstMessage), EnvelopeError> {
     for (line, listener) in listeners.iter().enumerate() {
-        let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+        let prologue = event.prologue(envelope.routing_tag(), listener.identity.key().as_bytes());
         for key in listener.identity.opening_secrets(today) {
             match noise::read_first(key, &prologue, envelope.sealed()) {
                 Ok(opened) => return Ok((line, key, opened)),
-                Err(NoiseFault::WeakKey) => return Err(Rejected::WeakKey),
-                Err(NoiseFault::NotOurs) => {}
+                Err(HandshakeFailure::WeakKey) => return Err(EnvelopeError::WeakKey),
+                Err(HandshakeFailure::NotOurs) => {}
             }
         }
     }
-    Err(Rejected::NotOurs)
+    Err(EnvelopeError::NotOurs)
 }
 
-impl From<NoiseFault> for Rejected {
-    fn from(fault: NoiseFault) -> Self {
+impl From<HandshakeFailure> for EnvelopeError {
+    fn from(fault: HandshakeFailure) -> Self {
         match fault {
-            NoiseFault::WeakKey => Self::WeakKey,
-            NoiseFault::NotOurs => Self::NotOurs,
+            HandshakeFailure::WeakKey => Self::WeakKey,
+            HandshakeFailure::NotOurs => Self::NotOurs,
         }
     }
 }

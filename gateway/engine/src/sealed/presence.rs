@@ -1,4 +1,4 @@
-//! A word of presence as bytes: 185 of them. Table with who sees what: PROTOCOL.md section 4.9.
+//! A presence report as bytes: 185 of them. Table with who sees what: PROTOCOL.md section 4.9.
 
 use std::fmt;
 
@@ -6,36 +6,38 @@ use rand_core::CryptoRng;
 use ringfence_book::{IdentityKey, Number};
 use zeroize::Zeroizing;
 
-use crate::sealed::envelope::payload::Kind;
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::first_message::{Caller, Draw, SealError, first_payload, seal_first};
-use crate::sealed::rejected::Rejected;
-use crate::sealed::sender_proof::{INTRODUCTION_LEN, Introduction};
+use crate::sealed::envelope::payload::PayloadKind;
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::{
+    FirstMessageDraw, SealError, SealingKeys, first_payload, seal_first,
+};
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::sender_proof::{SENDER_PROOF_LEN, SenderProof};
 use crate::time::UnixTime;
 use crate::trust::contacts::PeerIdentity;
 use crate::trust::directory::CalleeKeys;
 
-/// How a line stands, for those who may see it. There is no word for "offline": it is silence.
+/// The state of a line, for the contacts that may see it. There is no "offline": it is silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
+pub enum PresenceStatus {
     /// A phone is on.
     Available,
-    /// Somebody of the line is talking.
+    /// A call of the line was picked up.
     OnThePhone,
-    /// The line wants silence.
+    /// Do not disturb is on.
     Undisturbed,
 }
 
-/// What somebody said of a line of theirs, verified as a ring is.
+/// The presence of another line as its engine reported it, verified as a ring is.
 #[derive(Clone, Copy)]
-pub struct Word {
+pub struct PresenceReport {
     pub(crate) number: Number,
     pub(crate) identity: IdentityKey,
     pub(crate) dated: UnixTime,
-    pub(crate) presence: Presence,
+    pub(crate) presence: PresenceStatus,
 }
 
-impl Word {
+impl PresenceReport {
     pub(crate) const fn sender(&self) -> PeerIdentity {
         PeerIdentity {
             number: self.number,
@@ -58,18 +60,18 @@ impl Word {
 /// # Errors
 /// [`SealError::CalleeKey`].
 pub fn seal(
-    caller: &Caller<'_>,
+    caller: &SealingKeys<'_>,
     contact: &CalleeKeys,
-    presence: Presence,
-    outside: &Outside,
+    presence: PresenceStatus,
+    event: &EventContext,
     now: UnixTime,
     rng: &mut impl CryptoRng,
 ) -> Result<Envelope, SealError> {
     let body = PresenceBody {
-        from: Introduction::of(caller, now),
+        from: SenderProof::of(caller, now),
         presence,
     };
-    let payload = first_payload(Kind::Presence, &body.encode())?;
+    let payload = first_payload(PayloadKind::Presence, &body.encode())?;
     let own = caller.identity.ring_secret().clone();
     let key = *contact.ring_key.as_bytes();
     let sealed = seal_first(
@@ -77,44 +79,44 @@ pub fn seal(
         key,
         &contact.identity,
         payload,
-        outside,
-        Draw::new(rng),
+        event,
+        FirstMessageDraw::new(rng),
     );
     sealed.map(|(_, envelope)| envelope)
 }
 
-impl fmt::Debug for Word {
+impl fmt::Debug for PresenceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Word(..)")
+        f.write_str("PresenceReport(..)")
     }
 }
 
 /// Who, and how the line stands.
 pub(crate) struct PresenceBody {
-    pub(crate) from: Introduction,
-    pub(crate) presence: Presence,
+    pub(crate) from: SenderProof,
+    pub(crate) presence: PresenceStatus,
 }
 
 impl PresenceBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(INTRODUCTION_LEN + 1));
+        let mut out = Zeroizing::new(Vec::with_capacity(SENDER_PROOF_LEN + 1));
         self.from.write(&mut out);
         out.push(match self.presence {
-            Presence::Available => 1,
-            Presence::OnThePhone => 2,
-            Presence::Undisturbed => 3,
+            PresenceStatus::Available => 1,
+            PresenceStatus::OnThePhone => 2,
+            PresenceStatus::Undisturbed => 3,
         });
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
-        let from = Introduction::read(&mut rest)?;
+        let from = SenderProof::read(&mut rest)?;
         let presence = match rest {
-            [1] => Presence::Available,
-            [2] => Presence::OnThePhone,
-            [3] => Presence::Undisturbed,
-            _ => return Err(Rejected::Body),
+            [1] => PresenceStatus::Available,
+            [2] => PresenceStatus::OnThePhone,
+            [3] => PresenceStatus::Undisturbed,
+            _ => return Err(EnvelopeError::Body),
         };
         Ok(Self { from, presence })
     }

@@ -1,6 +1,6 @@
-//! Stamps: proof of work bound to a one-time event key, made ahead of the call.
+//! Proof of work bound to a one-time event key, made ahead of the call.
 //!
-//! NIP-13 binds its work to the finished event, so a caller would pay at the moment of dialling. A stamp binds
+//! NIP-13 binds its work to the finished event, so a caller would pay at the moment of dialling. This proof is bound
 //! to the key that will sign the event, and can lie ready:
 //! `SHA-256("ringfence/1 work\0" | event key 32 | window u32 BE | nonce u64 BE)` begins with enough zero bits.
 //! The window (unix seconds / 600) ends its life; [`crate::sealed::replay::Seen::spend`] lets it buy one envelope only.
@@ -19,7 +19,7 @@ use crate::sealed::envelope::EventKey;
 use crate::time::UnixTime;
 
 /// A one-time event key with its work. Worth exactly one envelope.
-pub struct Stamp {
+pub struct ProofOfWork {
     /// Public half: stands in the event.
     pub event_key: EventKey,
     /// secp256k1 secret half: the shell signs one event with it.
@@ -30,7 +30,7 @@ pub struct Stamp {
     pub nonce: u64,
 }
 
-impl Stamp {
+impl ProofOfWork {
     /// Whether its hash begins with so many zero bits.
     #[must_use]
     pub fn has_work(&self, bits: u8) -> bool {
@@ -45,9 +45,9 @@ impl Stamp {
     }
 }
 
-impl fmt::Debug for Stamp {
+impl fmt::Debug for ProofOfWork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Stamp(..)")
+        f.write_str("ProofOfWork(..)")
     }
 }
 
@@ -57,8 +57,8 @@ pub fn check(event_key: &EventKey, nonce: u64, bits: u8, now: UnixTime) -> bool 
     proof_of_work::check(&event_key.0, nonce, bits, now.seconds())
 }
 
-/// Makes one stamp, a few tries at a time, so that whoever drives it can stop or do other things.
-pub struct Mint {
+/// Makes one proof, a few tries at a time, so that the caller can stop in between.
+pub struct ProofSearch {
     event_key: EventKey,
     event_secret: Zeroizing<[u8; 32]>,
     window: u32,
@@ -66,7 +66,7 @@ pub struct Mint {
     next: Option<u64>,
 }
 
-impl Mint {
+impl ProofSearch {
     /// Starts the work for one event key: 2^`bits` tries on average.
     #[must_use]
     pub fn new(
@@ -84,14 +84,14 @@ impl Mint {
         }
     }
 
-    /// Tries up to `tries` nonces. After a stamp was found there is no second one: the key is used up.
-    pub fn mint_some(&mut self, tries: u32) -> Option<Stamp> {
+    /// Tries up to `tries` nonces. After a proof was found there is no second one: the key is used up.
+    pub fn search(&mut self, tries: u32) -> Option<ProofOfWork> {
         for _ in 0..tries {
             let nonce = self.next?;
             self.next = nonce.checked_add(1);
             if zero_bits(&self.event_key.0, self.window, nonce) >= self.bits {
                 self.next = None;
-                return Some(Stamp {
+                return Some(ProofOfWork {
                     event_key: self.event_key,
                     event_secret: self.event_secret.clone(),
                     window: self.window,
@@ -103,9 +103,9 @@ impl Mint {
     }
 }
 
-impl fmt::Debug for Mint {
+impl fmt::Debug for ProofSearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mint(..)")
+        f.write_str("ProofSearch(..)")
     }
 }
 
@@ -126,10 +126,10 @@ mod tests {
 
     const NOW: UnixTime = UnixTime::from_seconds(1_790_000_300);
 
-    fn mint(bits: u8) -> Stamp {
-        let mut mint = Mint::new(EventKey([7; 32]), Zeroizing::new([8; 32]), bits, NOW);
+    fn mint(bits: u8) -> ProofOfWork {
+        let mut mint = ProofSearch::new(EventKey([7; 32]), Zeroizing::new([8; 32]), bits, NOW);
         (0..1000)
-            .find_map(|_| mint.mint_some(100))
+            .find_map(|_| mint.search(100))
             .expect("12 bits in 100,000 tries")
     }
 
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_minted_stamp_passes_now_and_in_the_windows_beside() {
-        let stamp = mint(12);
-        let passes = |at| check(&stamp.event_key, stamp.nonce, 12, at);
-        let start = UnixTime::from_seconds(u64::from(stamp.window) * WINDOW_SECONDS);
+        let proof = mint(12);
+        let passes = |at| check(&proof.event_key, proof.nonce, 12, at);
+        let start = UnixTime::from_seconds(u64::from(proof.window) * WINDOW_SECONDS);
         let at =
             |seconds: i64| UnixTime::from_seconds(start.seconds().saturating_add_signed(seconds));
         assert!(passes(NOW) && passes(at(-600)) && passes(at(1199)));
@@ -150,21 +150,21 @@ mod tests {
 
     #[test]
     fn work_for_one_key_is_worth_nothing_under_another() {
-        let stamp = mint(12);
-        assert!(!check(&EventKey([9; 32]), stamp.nonce, 12, NOW));
-        assert!(!check(&stamp.event_key, stamp.nonce ^ 1, 12, NOW));
+        let proof = mint(12);
+        assert!(!check(&EventKey([9; 32]), proof.nonce, 12, NOW));
+        assert!(!check(&proof.event_key, proof.nonce ^ 1, 12, NOW));
     }
 
     #[test]
     fn a_stamp_stops_being_fresh_before_receivers_refuse_it() {
-        let stamp = mint(4);
-        let end = (u64::from(stamp.window) + 2) * WINDOW_SECONDS;
-        assert!(stamp.is_fresh(NOW));
-        assert!(stamp.is_fresh(UnixTime::from_seconds(end - 61)));
-        assert!(!stamp.is_fresh(UnixTime::from_seconds(end - 60)));
+        let proof = mint(4);
+        let end = (u64::from(proof.window) + 2) * WINDOW_SECONDS;
+        assert!(proof.is_fresh(NOW));
+        assert!(proof.is_fresh(UnixTime::from_seconds(end - 61)));
+        assert!(!proof.is_fresh(UnixTime::from_seconds(end - 60)));
         assert!(check(
-            &stamp.event_key,
-            stamp.nonce,
+            &proof.event_key,
+            proof.nonce,
             4,
             UnixTime::from_seconds(end - 60)
         ));
@@ -178,8 +178,8 @@ mod tests {
 
     #[test]
     fn one_key_gives_one_stamp() {
-        let mut mint = Mint::new(EventKey([7; 32]), Zeroizing::new([8; 32]), 0, NOW);
-        assert!(mint.mint_some(1).is_some());
-        assert!(mint.mint_some(100).is_none());
+        let mut mint = ProofSearch::new(EventKey([7; 32]), Zeroizing::new([8; 32]), 0, NOW);
+        assert!(mint.search(1).is_some());
+        assert!(mint.search(100).is_none());
     }
 }

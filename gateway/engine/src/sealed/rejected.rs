@@ -6,20 +6,20 @@
 /// Why an envelope was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Rejected {
+pub enum EnvelopeError {
     /// Not exactly 1,024 bytes.
     #[error("wrong length")]
     Length,
     /// A version of the protocol that this engine does not speak.
     #[error("unknown version")]
     Version,
-    /// The stamp has too little work, or belongs to another time.
+    /// The proof has too little work, or belongs to another time.
     #[error("too little work")]
     Work,
-    /// The stamp was used before: one stamp buys one envelope.
-    #[error("stamp already spent")]
-    StampSpent,
-    /// No key of ours opens it. Ordinary: most envelopes of a bucket are for somebody else.
+    /// The proof of work was used before: each is good for one envelope.
+    #[error("proof of work already spent")]
+    ProofSpent,
+    /// No key of ours opens it. Ordinary: most envelopes of a bucket are for other lines.
     #[error("not for us, or altered")]
     NotOurs,
     /// A public key that would make a shared secret known to everybody (all-zero Diffie-Hellman result).
@@ -61,7 +61,7 @@ pub enum Rejected {
     /// An answer or session envelope that stands in another event than the one it was sealed for.
     #[error("moved to another event")]
     Moved,
-    /// The hint is not one that this session expects.
-    #[error("unexpected hint")]
+    /// The routing tag is not one that this session expects.
+    #[error("unexpected routing tag")]
     Hint,
 }

@@ -5,13 +5,13 @@
 //! - **Rings**: ephemeral key, event key and name of every ring that was verified, for
 //!   [`LIFE`]. A ring is good for 60 s on either side of its own time, so [`LIFE`] covers a clock that is
 //!   corrected meanwhile. When full, *new rings are refused* and nothing live is forgotten: a replay must not
-//!   pass because somebody filled the memory. Only verified rings get in, and one caller holds at most
+//!   pass because the memory was filled. Only verified rings get in, and one caller holds at most
 //!   [`PER_CALLER`] entries, so that it takes 64 activated numbers, not one, to fill it.
-//! - **Stamps** ([`Seen::spend`]): event keys of all envelopes with enough work, whoever they are for. When
-//!   full, the *oldest goes*: this memory saves work, it proves nothing. To use one stamp twice, a flooder has
-//!   to mint [`STAMPS`] others first.
+//! - **Proofs of work** ([`ReplayMemory::spend`]): event keys of all envelopes with enough work, for any line. When
+//!   full, the *oldest goes*: this memory saves work, it proves nothing. To use one proof twice, a flooder has
+//!   to make [`STAMPS`] others first.
 //!
-//! Cancels that came before their ring are kept like stamps, the oldest goes; a lost one only means that a
+//! Cancels that came before their ring are kept like proofs of work, the oldest goes; a lost one only means that a
 //! phone rings until its own time is over.
 //!
 //! The memory dies with the process. For [`SETTLING`] after its start an engine therefore refuses rings that
@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 use ringfence_book::IdentityKey;
 
 use crate::sealed::envelope::EventKey;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
-use crate::time::{Arrival, Timer, UnixTime};
+use crate::time::{Moment, Timer, UnixTime};
 
 /// What this engine has already accepted.
-pub struct Seen {
-    started: Arrival,
+pub struct ReplayMemory {
+    started: Moment,
     marks: BTreeSet<Mark>,
     /// Oldest first: all entries live equally long.
     rings: VecDeque<Admitted>,
@@ -42,7 +42,7 @@ pub struct Seen {
 
 /// A verified ring that asks to be let in.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidate {
+pub(crate) struct NewRing {
     pub(crate) ephemeral: [u8; 32],
     pub(crate) event_key: EventKey,
     pub(crate) id: RingId,
@@ -63,10 +63,10 @@ enum Mark {
     Ring(RingId),
 }
 
-impl Seen {
+impl ReplayMemory {
     /// Empty memory of an engine that starts.
     #[must_use]
-    pub fn new(started: Arrival) -> Self {
+    pub fn new(started: Moment) -> Self {
         Self {
             started,
             marks: BTreeSet::new(),
@@ -78,16 +78,16 @@ impl Seen {
         }
     }
 
-    /// Spends the stamp of one event: a second envelope under the same event key is refused.
+    /// Spends the proof of work of one event: a second envelope under the same event key is refused.
     ///
     /// Call it after the event's own signature was verified and [`crate::sealed::proof_of_work::check`] passed; otherwise
-    /// anybody could spend a stamp that is not theirs.
+    /// a sender could spend a proof that is not its own.
     ///
     /// # Errors
-    /// [`Rejected::StampSpent`].
-    pub fn spend(&mut self, event_key: EventKey) -> Result<(), Rejected> {
+    /// [`EnvelopeError::ProofSpent`].
+    pub fn spend(&mut self, event_key: EventKey) -> Result<(), EnvelopeError> {
         if !self.spent.insert(event_key) {
-            return Err(Rejected::StampSpent);
+            return Err(EnvelopeError::ProofSpent);
         }
         self.spent_order.push_back(event_key);
         if self.spent_order.len() > STAMPS
@@ -128,11 +128,11 @@ impl Seen {
     }
 
     /// Lets a verified ring in, once.
-    pub(crate) fn admit(&mut self, ring: Candidate, arrival: Arrival) -> Result<(), Rejected> {
+    pub(crate) fn admit(&mut self, ring: NewRing, arrival: Moment) -> Result<(), EnvelopeError> {
         self.handle_timeout(arrival.now);
         let settling = arrival.now.saturating_duration_since(self.started.now) < SETTLING;
         if settling && ring.dated < self.started.wall {
-            return Err(Rejected::Stale);
+            return Err(EnvelopeError::Stale);
         }
         let marks = [
             Mark::Ephemeral(ring.ephemeral),
@@ -140,17 +140,17 @@ impl Seen {
             Mark::Ring(ring.id),
         ];
         if self.cancelled.contains(&ring.id) || marks.iter().any(|mark| self.marks.contains(mark)) {
-            return Err(Rejected::Replay);
+            return Err(EnvelopeError::Replay);
         }
         if self
             .callers
             .get(&ring.caller)
             .is_some_and(|count| *count >= PER_CALLER)
         {
-            return Err(Rejected::CallerQuota);
+            return Err(EnvelopeError::CallerQuota);
         }
         if self.rings.len() >= RINGS {
-            return Err(Rejected::MemoryFull);
+            return Err(EnvelopeError::MemoryFull);
         }
         *self.callers.entry(ring.caller).or_default() += 1;
         self.marks.extend(marks);
@@ -174,11 +174,11 @@ impl Seen {
     }
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for ReplayMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "Seen({} rings, {} stamps)",
+            "ReplayMemory({} rings, {} stamps)",
             self.rings.len(),
             self.spent.len()
         )
@@ -197,7 +197,7 @@ pub const RINGS: usize = 16_384;
 /// Rings of one caller in memory: more than an office that shares one number dials in ten minutes.
 pub const PER_CALLER: usize = 512;
 
-/// Stamps in memory: a minute and a half of the 150 envelopes a second that 1 % of a core can try; about 1 MB.
+/// Proofs of work in memory: a minute and a half of the 150 envelopes a second that 1 % of a core can try; about 1 MB.
 pub const STAMPS: usize = 16_384;
 
 /// Cancels that came before their ring: a relay reorders a handful, not more.
@@ -212,15 +212,15 @@ mod tests {
         clippy::disallowed_methods,
         reason = "an Instant cannot be made from nothing"
     )]
-    fn start() -> Arrival {
-        Arrival {
+    fn start() -> Moment {
+        Moment {
             wall: UnixTime::from_seconds(1_790_000_000),
             now: Instant::now(),
         }
     }
 
-    fn after(arrival: Arrival, by: Duration) -> Arrival {
-        Arrival {
+    fn after(arrival: Moment, by: Duration) -> Moment {
+        Moment {
             wall: arrival.wall.after(by),
             now: arrival.now + by,
         }
@@ -232,10 +232,10 @@ mod tests {
         IdentityKey::from(&SigningKey::from_bytes(&seed))
     }
 
-    fn ring(n: u32, caller: IdentityKey, dated: UnixTime) -> Candidate {
+    fn ring(n: u32, caller: IdentityKey, dated: UnixTime) -> NewRing {
         let mut key = [0; 32];
         key[..4].copy_from_slice(&n.to_be_bytes());
-        Candidate {
+        NewRing {
             ephemeral: key,
             event_key: EventKey(key),
             id: RingId::from_hash(key),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn any_part_of_a_ring_seen_before_is_a_replay() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         let first = ring(1, caller(1), at.wall);
         let other = ring(2, caller(1), at.wall);
         assert_eq!(seen.admit(first, at), Ok(()));
@@ -255,20 +255,20 @@ mod tests {
         assert!(seen.knows(other.ephemeral, first.event_key));
         for again in [
             first,
-            Candidate {
+            NewRing {
                 ephemeral: first.ephemeral,
                 ..other
             },
-            Candidate {
+            NewRing {
                 event_key: first.event_key,
                 ..other
             },
-            Candidate {
+            NewRing {
                 id: first.id,
                 ..other
             },
         ] {
-            assert_eq!(seen.admit(again, at), Err(Rejected::Replay));
+            assert_eq!(seen.admit(again, at), Err(EnvelopeError::Replay));
         }
         assert_eq!(seen.admit(other, at), Ok(()));
     }
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn a_ring_is_forgotten_after_ten_minutes_and_not_before() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         let first = ring(1, caller(1), at.wall);
         seen.admit(first, at).expect("new");
         assert_eq!(
@@ -284,20 +284,20 @@ mod tests {
             Some(at.now + LIFE)
         );
         let almost = after(at, LIFE - Duration::from_millis(1));
-        assert_eq!(seen.admit(first, almost), Err(Rejected::Replay));
+        assert_eq!(seen.admit(first, almost), Err(EnvelopeError::Replay));
         assert_eq!(seen.admit(first, after(at, LIFE)), Ok(()));
     }
 
     #[test]
     fn one_caller_cannot_fill_the_memory() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         for n in 0..PER_CALLER as u32 {
             assert_eq!(seen.admit(ring(n, caller(1), at.wall), at), Ok(()));
         }
         assert_eq!(
             seen.admit(ring(9999, caller(1), at.wall), at),
-            Err(Rejected::CallerQuota)
+            Err(EnvelopeError::CallerQuota)
         );
         assert_eq!(seen.admit(ring(9999, caller(2), at.wall), at), Ok(()));
         let later = after(at, LIFE);
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn a_full_memory_refuses_new_rings_and_forgets_no_live_one() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         let callers: Vec<_> = (0..=(RINGS / PER_CALLER) as u16).map(caller).collect();
         for n in 0..RINGS {
             let from = callers[n / PER_CALLER];
@@ -316,11 +316,11 @@ mod tests {
         let fresh = callers[RINGS / PER_CALLER];
         assert_eq!(
             seen.admit(ring(999_999, fresh, at.wall), at),
-            Err(Rejected::MemoryFull)
+            Err(EnvelopeError::MemoryFull)
         );
         assert_eq!(
             seen.admit(ring(0, callers[0], at.wall), at),
-            Err(Rejected::Replay)
+            Err(EnvelopeError::Replay)
         );
         assert_eq!(
             seen.admit(ring(999_999, fresh, at.wall), after(at, LIFE)),
@@ -330,13 +330,13 @@ mod tests {
 
     #[test]
     fn a_stamp_buys_one_envelope_and_the_oldest_stamp_goes_first() {
-        let mut seen = Seen::new(start());
+        let mut seen = ReplayMemory::new(start());
         let key = |n: usize| EventKey(ring(n as u32, caller(1), UnixTime::default()).ephemeral);
         for n in 0..=STAMPS {
             assert_eq!(seen.spend(key(n)), Ok(()));
         }
-        assert_eq!(seen.spend(key(STAMPS)), Err(Rejected::StampSpent));
-        assert_eq!(seen.spend(key(1)), Err(Rejected::StampSpent));
+        assert_eq!(seen.spend(key(STAMPS)), Err(EnvelopeError::ProofSpent));
+        assert_eq!(seen.spend(key(1)), Err(EnvelopeError::ProofSpent));
         assert_eq!(seen.spend(key(0)), Ok(()));
         assert_eq!(seen.spent.len(), STAMPS);
     }
@@ -344,10 +344,10 @@ mod tests {
     #[test]
     fn a_cancel_that_overtook_its_ring_keeps_the_phone_silent() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         let late = ring(1, caller(1), at.wall);
         seen.cancel(late.id);
-        assert_eq!(seen.admit(late, at), Err(Rejected::Replay));
+        assert_eq!(seen.admit(late, at), Err(EnvelopeError::Replay));
         for n in 0..2 * EARLY_CANCELS as u32 {
             seen.cancel(ring(n + 10, caller(1), at.wall).id);
         }
@@ -357,11 +357,11 @@ mod tests {
     #[test]
     fn a_ring_from_before_the_start_is_refused_while_the_engine_settles() {
         let at = start();
-        let mut seen = Seen::new(at);
+        let mut seen = ReplayMemory::new(at);
         let before = UnixTime::from_millis(at.wall.millis() - 1);
         assert_eq!(
             seen.admit(ring(1, caller(1), before), at),
-            Err(Rejected::Stale)
+            Err(EnvelopeError::Stale)
         );
         assert_eq!(seen.admit(ring(2, caller(1), at.wall), at), Ok(()));
         let settled = after(at, SETTLING);

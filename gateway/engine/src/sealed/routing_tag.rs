@@ -1,7 +1,7 @@
-//! Hints: how the two sides of one call recognise each other's envelopes, and nobody else does.
+//! Routing tags: how the two sides of one call, and no others, recognise each other's envelopes.
 //!
-//! A ring and a cancel carry random bytes. Every later hint comes from the call id, which travels only inside
-//! the sealed ring. Never from public values: whoever holds the public phone book could otherwise test which
+//! A ring and a cancel carry random bytes. Every later tag comes from the call id, which travels only inside
+//! the sealed ring. It never comes from public values: a holder of the public phone book could otherwise test which
 //! answer belongs to which pair of numbers.
 
 use std::fmt;
@@ -13,26 +13,26 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The 16 public bytes by which a receiver finds the call that an envelope belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Hint(pub [u8; 16]);
+pub struct RoutingTag(pub [u8; 16]);
 
-impl Hint {
-    /// The hint of a ring or cancel: it tells nobody anything.
+impl RoutingTag {
+    /// The tag of a ring or cancel: random, so that it tells nothing.
     pub(crate) fn random(rng: &mut impl CryptoRng) -> Self {
-        let mut hint = [0; 16];
-        rng.fill_bytes(&mut hint);
-        Self(hint)
+        let mut routing_tag = [0; 16];
+        rng.fill_bytes(&mut routing_tag);
+        Self(routing_tag)
     }
 }
 
-impl fmt::Debug for Hint {
+impl fmt::Debug for RoutingTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hint(..)")
+        f.write_str("RoutingTag(..)")
     }
 }
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(crate) enum SessionDirection {
     FromCaller = 1,
     FromCallee = 2,
 }
@@ -56,22 +56,22 @@ impl CallId {
         &self.0
     }
 
-    /// The hint of message `sequence` in one direction. Sequence 0 of the callee is the answer.
-    pub(crate) fn hint(&self, direction: Direction, sequence: u64) -> Hint {
+    /// The tag of message `sequence` in one direction. Sequence 0 of the callee is the answer.
+    pub(crate) fn routing_tag(&self, direction: SessionDirection, sequence: u64) -> RoutingTag {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(DOMAIN);
         mac.update(&[direction as u8]);
         mac.update(&sequence.to_be_bytes());
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
-        let mut hint = [0; 16];
-        hint.copy_from_slice(&tag[..16]);
-        Hint(hint)
+        let mut routing_tag = [0; 16];
+        routing_tag.copy_from_slice(&tag[..16]);
+        RoutingTag(routing_tag)
     }
 
-    /// The hint of the answer.
-    pub(crate) fn answer_hint(&self) -> Hint {
-        self.hint(Direction::FromCallee, 0)
+    /// The tag of the answer.
+    pub(crate) fn answer_tag(&self) -> RoutingTag {
+        self.routing_tag(SessionDirection::FromCallee, 0)
     }
 }
 
@@ -90,23 +90,23 @@ mod tests {
 
     #[test]
     fn hints_differ_by_call_direction_and_sequence() {
-        let mut hints = BTreeSet::new();
+        let mut tags = BTreeSet::new();
         for call in 0..4 {
             let id = CallId::from_bytes([call; 16]);
             for sequence in 0..16 {
-                hints.insert(id.hint(Direction::FromCaller, sequence));
-                hints.insert(id.hint(Direction::FromCallee, sequence));
+                tags.insert(id.routing_tag(SessionDirection::FromCaller, sequence));
+                tags.insert(id.routing_tag(SessionDirection::FromCallee, sequence));
             }
         }
-        assert_eq!(hints.len(), 4 * 16 * 2);
+        assert_eq!(tags.len(), 4 * 16 * 2);
     }
 
     #[test]
     fn debug_shows_neither_hint_nor_call_id() {
         let id = CallId::from_bytes([0xab; 16]);
         assert_eq!(
-            format!("{:?} {:?}", id, id.answer_hint()),
-            "CallId(..) Hint(..)"
+            format!("{:?} {:?}", id, id.answer_tag()),
+            "CallId(..) RoutingTag(..)"
         );
     }
 }

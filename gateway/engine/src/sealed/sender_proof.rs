@@ -1,22 +1,22 @@
 //! Who sends a message 1, and what proves it: number, keys, the caller's own signature and the phone book's.
 //!
-//! 184 bytes that stand alike in a ring, a text and a missed-call note, so that the receiver has nobody to ask. Noise proves the ring
+//! 184 bytes that stand alike in a ring, a text and a missed-call note, so that the receiver needs no look-up. Noise proves the ring
 //! key; this says whose it is.
 
 use ringfence_book::{Binding, BindingError, BookKey, Day, IdentityKey, Listing, Number, RingKey};
 use zeroize::Zeroizing;
 
 use crate::sealed::envelope::fields::{put_time, take, take_time};
-use crate::sealed::first_message::Caller;
-use crate::sealed::rejected::Rejected;
+use crate::sealed::first_message::SealingKeys;
+use crate::sealed::rejected::EnvelopeError;
 use crate::time::UnixTime;
 
-/// Bytes of an introduction.
-pub(crate) const INTRODUCTION_LEN: usize = 184;
+/// Bytes of a sender proof.
+pub(crate) const SENDER_PROOF_LEN: usize = 184;
 
 /// The sender, as it says itself until [`Self::verify`] agrees.
 #[derive(Clone)]
-pub(crate) struct Introduction {
+pub(crate) struct SenderProof {
     pub(crate) dated: UnixTime,
     pub(crate) number: Number,
     pub(crate) identity: IdentityKey,
@@ -28,7 +28,7 @@ pub(crate) struct Introduction {
 }
 
 #[cfg(test)]
-impl Introduction {
+impl SenderProof {
     /// One whose fields can be told apart; its signatures prove nothing.
     pub(crate) fn sample() -> Self {
         use ed25519_dalek::SigningKey;
@@ -46,9 +46,9 @@ impl Introduction {
     }
 }
 
-impl Introduction {
-    /// Introduces one of our lines.
-    pub(crate) fn of(caller: &Caller<'_>, dated: UnixTime) -> Self {
+impl SenderProof {
+    /// The proof for one of our lines.
+    pub(crate) fn of(caller: &SealingKeys<'_>, dated: UnixTime) -> Self {
         let listing = caller.identity.listing();
         Self {
             dated,
@@ -73,11 +73,11 @@ impl Introduction {
         out.extend_from_slice(&self.binding_signature);
     }
 
-    pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, EnvelopeError> {
         Ok(Self {
             dated: take_time(rest)?,
             number: Number::new(u32::from_be_bytes(*take(rest)?)),
-            identity: IdentityKey::from_bytes(take(rest)?).map_err(|_| Rejected::Body)?,
+            identity: IdentityKey::from_bytes(take(rest)?).map_err(|_| EnvelopeError::Body)?,
             ring_key_id: *take(rest)?,
             valid_until: Day::new(u32::from_be_bytes(*take(rest)?)),
             listing_signature: *take(rest)?,
@@ -92,10 +92,10 @@ impl Introduction {
         proved: &[u8; 32],
         book_key: &BookKey,
         day: Day,
-    ) -> Result<(), Rejected> {
-        let ring_key = RingKey::from_bytes(proved).map_err(|_| Rejected::CallerSignature)?;
+    ) -> Result<(), EnvelopeError> {
+        let ring_key = RingKey::from_bytes(proved).map_err(|_| EnvelopeError::CallerSignature)?;
         if ring_key.id() != self.ring_key_id {
-            return Err(Rejected::CallerSignature);
+            return Err(EnvelopeError::CallerSignature);
         }
         let listing = Listing::from_parts(
             self.identity,
@@ -103,15 +103,15 @@ impl Introduction {
             self.valid_until,
             self.listing_signature,
         )
-        .map_err(|_| Rejected::CallerSignature)?;
+        .map_err(|_| EnvelopeError::CallerSignature)?;
         if !listing.is_current(day) {
-            return Err(Rejected::CallerExpired);
+            return Err(EnvelopeError::CallerExpired);
         }
         self.binding()
             .verify(book_key, day)
             .map_err(|error| match error {
-                BindingError::Expired => Rejected::BindingExpired,
-                _ => Rejected::Binding,
+                BindingError::Expired => EnvelopeError::BindingExpired,
+                _ => EnvelopeError::Binding,
             })
     }
 

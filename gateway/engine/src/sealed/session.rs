@@ -1,8 +1,8 @@
-//! What the two sides of an answered call say to each other over the relay: confirm, hang-up.
+//! Session messages: what the two sides of an answered call send each other over the relay, confirm and hang-up.
 //!
 //! ChaCha20-Poly1305 under the keys of Noise `Split()`, one per direction. The counter is not written: it is
-//! the one whose hint the envelope carries. Each counter opens once; a window lets messages overtake each
-//! other. Associated data bind version, hint, decoy key, bucket, event key and the handshake's transcript.
+//! the one whose routing tag the envelope carries. Each counter opens once; a window lets messages overtake each
+//! other. Associated data bind version, routing tag, decoy key, bucket, event key and the handshake's transcript.
 //!
 //! Not done here: hang-up over the data channel, which is the ordinary way (`call`), and retransmission.
 
@@ -13,17 +13,17 @@ use rand_core::CryptoRng;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::call::control::Proof;
+use crate::call::control::ConfirmProof;
 use crate::sealed::envelope::noise::{self, SessionKeys};
-use crate::sealed::envelope::payload::{self, Kind, LATER_PAYLOAD};
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::rejected::Rejected;
-use crate::sealed::routing_tag::{CallId, Direction, Hint};
+use crate::sealed::envelope::payload::{self, LATER_PAYLOAD, PayloadKind};
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::routing_tag::{CallId, RoutingTag, SessionDirection};
 
 /// What a session envelope says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Say {
+pub enum SessionMessage {
     /// The caller holds the key: the callee may open the microphone.
     Confirm,
     /// The call is over.
@@ -34,25 +34,40 @@ pub enum Say {
 const PROOF_DOMAIN: &[u8] = b"ringfence/1 confirm\0";
 
 /// The sealed channel of one answered call. Its keys and call id are wiped when it is dropped.
-pub struct Session {
+pub struct CallSession {
     keys: SessionKeys,
     call: CallId,
-    own: Direction,
+    own: SessionDirection,
     next_out: u64,
-    window: Window,
+    window: CounterWindow,
 }
 
-impl Session {
+impl CallSession {
     pub(crate) fn of_caller(keys: SessionKeys, call: CallId) -> Self {
-        Self::new(keys, call, Direction::FromCaller, Direction::FromCallee)
+        Self::new(
+            keys,
+            call,
+            SessionDirection::FromCaller,
+            SessionDirection::FromCallee,
+        )
     }
 
     pub(crate) fn of_callee(keys: SessionKeys, call: CallId) -> Self {
-        Self::new(keys, call, Direction::FromCallee, Direction::FromCaller)
+        Self::new(
+            keys,
+            call,
+            SessionDirection::FromCallee,
+            SessionDirection::FromCaller,
+        )
     }
 
-    fn new(keys: SessionKeys, call: CallId, own: Direction, theirs: Direction) -> Self {
-        let window = Window::new(&call, theirs);
+    fn new(
+        keys: SessionKeys,
+        call: CallId,
+        own: SessionDirection,
+        theirs: SessionDirection,
+    ) -> Self {
+        let window = CounterWindow::new(&call, theirs);
         Self {
             keys,
             call,
@@ -62,60 +77,72 @@ impl Session {
         }
     }
 
-    /// Seals one message to the other side, for the event that `outside` describes.
-    pub fn seal(&mut self, say: Say, outside: &Outside, rng: &mut impl CryptoRng) -> Envelope {
+    /// Seals one message to the other side, for the event that `event` describes.
+    pub fn seal(
+        &mut self,
+        say: SessionMessage,
+        event: &EventContext,
+        rng: &mut impl CryptoRng,
+    ) -> Envelope {
         let mut secret = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut secret[..]);
-        self.seal_behind(say, outside, &noise::public_of(&secret))
+        self.seal_behind(say, event, &noise::public_of(&secret))
     }
 
     /// As [`Self::seal`], with the decoy key given.
     pub(crate) fn seal_behind(
         &mut self,
-        say: Say,
-        outside: &Outside,
+        say: SessionMessage,
+        event: &EventContext,
         decoy: &[u8; 32],
     ) -> Envelope {
         let counter = self.next_out;
         self.next_out += 1;
-        let hint = self.call.hint(self.own, counter);
+        let routing_tag = self.call.routing_tag(self.own, counter);
         let kind = match say {
-            Say::Confirm => Kind::Confirm,
-            Say::HangUp => Kind::HangUp,
+            SessionMessage::Confirm => PayloadKind::Confirm,
+            SessionMessage::HangUp => PayloadKind::HangUp,
         };
         let payload = payload::encode::<LATER_PAYLOAD>(kind, &[]).expect("an empty body fits");
-        let data = outside.session_data(hint, decoy, &self.keys.transcript);
+        let data = event.session_data(routing_tag, decoy, &self.keys.transcript);
         let sealed = noise::write_session(self.key(self.own), counter, &data, decoy, &payload);
-        Envelope::frame(hint, &sealed)
+        Envelope::frame(routing_tag, &sealed)
     }
 
     /// Opens one message of the other side. The session is unchanged when it is refused.
     ///
     /// # Errors
-    /// [`Rejected::Hint`] for a counter that is used up or too far ahead, [`Rejected::NotOurs`] for anything
-    /// altered or moved, [`Rejected::Kind`] and [`Rejected::Body`] for what a session may not say.
-    pub fn open(&mut self, envelope: &Envelope, outside: &Outside) -> Result<Say, Rejected> {
-        let hint = envelope.hint();
-        let counter = self.window.counter_of(&hint).ok_or(Rejected::Hint)?;
-        let data = outside.session_data(hint, &envelope.ephemeral(), &self.keys.transcript);
+    /// [`EnvelopeError::Hint`] for a counter that is used up or too far ahead, [`EnvelopeError::NotOurs`] for anything
+    /// altered or moved, [`EnvelopeError::Kind`] and [`EnvelopeError::Body`] for what a session may not say.
+    pub fn open(
+        &mut self,
+        envelope: &Envelope,
+        event: &EventContext,
+    ) -> Result<SessionMessage, EnvelopeError> {
+        let routing_tag = envelope.routing_tag();
+        let counter = self
+            .window
+            .counter_of(&routing_tag)
+            .ok_or(EnvelopeError::Hint)?;
+        let data = event.session_data(routing_tag, &envelope.ephemeral(), &self.keys.transcript);
         let key = self.key(self.window.theirs);
-        let payload =
-            noise::read_session(key, counter, &data, envelope.sealed()).ok_or(Rejected::NotOurs)?;
+        let payload = noise::read_session(key, counter, &data, envelope.sealed())
+            .ok_or(EnvelopeError::NotOurs)?;
         let (kind, body) = payload::decode(&payload[..])?;
         let say = match kind {
-            Kind::Confirm => Say::Confirm,
-            Kind::HangUp => Say::HangUp,
-            Kind::Ring
-            | Kind::Answer
-            | Kind::Cancel
-            | Kind::Text
-            | Kind::Missed
-            | Kind::Presence => {
-                return Err(Rejected::Kind);
+            PayloadKind::Confirm => SessionMessage::Confirm,
+            PayloadKind::HangUp => SessionMessage::HangUp,
+            PayloadKind::Ring
+            | PayloadKind::Answer
+            | PayloadKind::Cancel
+            | PayloadKind::Text
+            | PayloadKind::Missed
+            | PayloadKind::Presence => {
+                return Err(EnvelopeError::Kind);
             }
         };
         if !body.is_empty() {
-            return Err(Rejected::Body);
+            return Err(EnvelopeError::Body);
         }
         self.window.spend(&self.call, counter);
         Ok(say)
@@ -124,51 +151,51 @@ impl Session {
     /// What the caller shows on the data channel to prove that it holds this session's keys:
     /// HMAC-SHA256 under the key of the caller's direction, over the domain and the transcript.
     #[must_use]
-    pub fn proof(&self) -> Proof {
+    pub fn proof(&self) -> ConfirmProof {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.keys.from_caller)
             .expect("HMAC takes keys of any length");
         mac.update(PROOF_DOMAIN);
         mac.update(&self.keys.transcript);
-        Proof(mac.finalize().into_bytes().into())
+        ConfirmProof(mac.finalize().into_bytes().into())
     }
 
-    /// The hints under which the next messages of the other side may come: at most [`WINDOW`], and they
+    /// The routing tags under which the next messages of the other side may come: at most [`WINDOW`], and they
     /// change with every message that opens.
-    pub fn expected_hints(&self) -> impl Iterator<Item = Hint> + '_ {
-        self.window.open.iter().map(|(_, hint)| *hint)
+    pub fn expected_tags(&self) -> impl Iterator<Item = RoutingTag> + '_ {
+        self.window.open.iter().map(|(_, routing_tag)| *routing_tag)
     }
 
-    /// Whether an envelope with this hint is for this session.
+    /// Whether an envelope with this routing tag is for this session.
     #[must_use]
-    pub fn expects(&self, hint: &Hint) -> bool {
-        self.window.counter_of(hint).is_some()
+    pub fn expects(&self, routing_tag: &RoutingTag) -> bool {
+        self.window.counter_of(routing_tag).is_some()
     }
 
-    fn key(&self, direction: Direction) -> &[u8; 32] {
+    fn key(&self, direction: SessionDirection) -> &[u8; 32] {
         match direction {
-            Direction::FromCaller => &self.keys.from_caller,
-            Direction::FromCallee => &self.keys.from_callee,
+            SessionDirection::FromCaller => &self.keys.from_caller,
+            SessionDirection::FromCallee => &self.keys.from_callee,
         }
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for CallSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Session(..)")
+        f.write_str("CallSession(..)")
     }
 }
 
-/// The counters that may still come, with their hints.
-struct Window {
-    theirs: Direction,
+/// The counters that may still come, with their routing tags.
+struct CounterWindow {
+    theirs: SessionDirection,
     /// Ascending, never more than [`WINDOW`].
-    open: Vec<(u64, Hint)>,
+    open: Vec<(u64, RoutingTag)>,
     /// First counter above the window.
     next: u64,
 }
 
-impl Window {
-    fn new(call: &CallId, theirs: Direction) -> Self {
+impl CounterWindow {
+    fn new(call: &CallId, theirs: SessionDirection) -> Self {
         let mut window = Self {
             theirs,
             open: Vec::with_capacity(WINDOW),
@@ -178,10 +205,10 @@ impl Window {
         window
     }
 
-    fn counter_of(&self, hint: &Hint) -> Option<u64> {
+    fn counter_of(&self, routing_tag: &RoutingTag) -> Option<u64> {
         self.open
             .iter()
-            .find(|(_, open)| open == hint)
+            .find(|(_, open)| open == routing_tag)
             .map(|(counter, _)| *counter)
     }
 
@@ -195,17 +222,17 @@ impl Window {
     fn fill(&mut self, call: &CallId) {
         while self.open.len() < WINDOW {
             self.open
-                .push((self.next, call.hint(self.theirs, self.next)));
+                .push((self.next, call.routing_tag(self.theirs, self.next)));
             self.next += 1;
         }
     }
 }
 
-/// Counter of the first session message; 0 is the answer's place in the callee's hints.
+/// Counter of the first session message; 0 is the answer's place among the callee's tags.
 const FIRST_COUNTER: u64 = 1;
 
 /// How many counters may come next. A call needs two or three messages; sixteen survive a relay that loses
-/// or reorders, and keep the hint table of many calls small.
+/// or reorders, and keep the tag table of many calls small.
 pub const WINDOW: usize = 16;
 
 /// How far a message may be overtaken before it counts as lost.
@@ -218,7 +245,7 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
-    fn pair() -> (Session, Session) {
+    fn pair() -> (CallSession, CallSession) {
         let keys = || SessionKeys {
             from_caller: [1; 32],
             from_callee: [2; 32],
@@ -226,13 +253,13 @@ mod tests {
         };
         let call = || CallId::from_bytes([4; 16]);
         (
-            Session::of_caller(keys(), call()),
-            Session::of_callee(keys(), call()),
+            CallSession::of_caller(keys(), call()),
+            CallSession::of_callee(keys(), call()),
         )
     }
 
-    fn outside(n: u8) -> Outside {
-        Outside {
+    fn event(n: u8) -> EventContext {
+        EventContext {
             bucket: 0,
             event_key: EventKey([n; 32]),
         }
@@ -242,34 +269,46 @@ mod tests {
     fn both_directions_open_once_and_only_once() {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, mut callee) = pair();
-        let confirm = caller.seal(Say::Confirm, &outside(1), &mut rng);
-        assert!(callee.expects(&confirm.hint()));
-        assert_eq!(callee.open(&confirm, &outside(1)), Ok(Say::Confirm));
-        assert_eq!(callee.open(&confirm, &outside(1)), Err(Rejected::Hint));
-        let over = callee.seal(Say::HangUp, &outside(2), &mut rng);
-        assert_eq!(caller.open(&over, &outside(2)), Ok(Say::HangUp));
+        let confirm = caller.seal(SessionMessage::Confirm, &event(1), &mut rng);
+        assert!(callee.expects(&confirm.routing_tag()));
+        assert_eq!(
+            callee.open(&confirm, &event(1)),
+            Ok(SessionMessage::Confirm)
+        );
+        assert_eq!(callee.open(&confirm, &event(1)), Err(EnvelopeError::Hint));
+        let over = callee.seal(SessionMessage::HangUp, &event(2), &mut rng);
+        assert_eq!(caller.open(&over, &event(2)), Ok(SessionMessage::HangUp));
     }
 
     #[test]
     fn a_message_moved_to_another_event_or_bucket_is_refused_and_the_real_one_still_opens() {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, mut callee) = pair();
-        let confirm = caller.seal(Say::Confirm, &outside(1), &mut rng);
-        assert_eq!(callee.open(&confirm, &outside(2)), Err(Rejected::NotOurs));
-        let other_bucket = Outside {
+        let confirm = caller.seal(SessionMessage::Confirm, &event(1), &mut rng);
+        assert_eq!(
+            callee.open(&confirm, &event(2)),
+            Err(EnvelopeError::NotOurs)
+        );
+        let other_bucket = EventContext {
             bucket: 7,
-            ..outside(1)
+            ..event(1)
         };
-        assert_eq!(callee.open(&confirm, &other_bucket), Err(Rejected::NotOurs));
-        assert_eq!(callee.open(&confirm, &outside(1)), Ok(Say::Confirm));
+        assert_eq!(
+            callee.open(&confirm, &other_bucket),
+            Err(EnvelopeError::NotOurs)
+        );
+        assert_eq!(
+            callee.open(&confirm, &event(1)),
+            Ok(SessionMessage::Confirm)
+        );
     }
 
     #[test]
     fn a_side_cannot_be_sent_its_own_words() {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, _) = pair();
-        let confirm = caller.seal(Say::Confirm, &outside(1), &mut rng);
-        assert_eq!(caller.open(&confirm, &outside(1)), Err(Rejected::Hint));
+        let confirm = caller.seal(SessionMessage::Confirm, &event(1), &mut rng);
+        assert_eq!(caller.open(&confirm, &event(1)), Err(EnvelopeError::Hint));
     }
 
     #[test]
@@ -277,15 +316,18 @@ mod tests {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, mut callee) = pair();
         let said: Vec<_> = (0..40)
-            .map(|_| caller.seal(Say::HangUp, &outside(1), &mut rng))
+            .map(|_| caller.seal(SessionMessage::HangUp, &event(1), &mut rng))
             .collect();
-        assert_eq!(callee.open(&said[5], &outside(1)), Ok(Say::HangUp));
-        assert_eq!(callee.open(&said[0], &outside(1)), Ok(Say::HangUp));
-        assert_eq!(callee.open(&said[30], &outside(1)), Err(Rejected::Hint));
-        assert_eq!(callee.open(&said[16], &outside(1)), Ok(Say::HangUp));
-        assert_eq!(callee.open(&said[8], &outside(1)), Err(Rejected::Hint));
-        assert_eq!(callee.open(&said[9], &outside(1)), Ok(Say::HangUp));
-        assert_eq!(callee.expected_hints().count(), WINDOW);
+        assert_eq!(callee.open(&said[5], &event(1)), Ok(SessionMessage::HangUp));
+        assert_eq!(callee.open(&said[0], &event(1)), Ok(SessionMessage::HangUp));
+        assert_eq!(callee.open(&said[30], &event(1)), Err(EnvelopeError::Hint));
+        assert_eq!(
+            callee.open(&said[16], &event(1)),
+            Ok(SessionMessage::HangUp)
+        );
+        assert_eq!(callee.open(&said[8], &event(1)), Err(EnvelopeError::Hint));
+        assert_eq!(callee.open(&said[9], &event(1)), Ok(SessionMessage::HangUp));
+        assert_eq!(callee.expected_tags().count(), WINDOW);
     }
 
     #[test]
@@ -293,9 +335,9 @@ mod tests {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, mut callee) = pair();
         for round in 0..200 {
-            let said = caller.seal(Say::HangUp, &outside(1), &mut rng);
+            let said = caller.seal(SessionMessage::HangUp, &event(1), &mut rng);
             if round % 2 == 0 {
-                assert_eq!(callee.open(&said, &outside(1)), Ok(Say::HangUp));
+                assert_eq!(callee.open(&said, &event(1)), Ok(SessionMessage::HangUp));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! rings until the user has accepted it (trust on first use, as in RFC 4251 section 4.1 for hosts). Looking a number up pins nothing:
 //! what is in the book before the first answer is the book's word alone. A new ring key under the same identity is no change.
 //!
-//! Not done here: keeping contacts on a disk. The shell saves what the engine [`Learnt`], and hands over what the user edited.
+//! Not done here: keeping contacts on a disk. The shell saves what the engine [`ContactUpdate`], and hands over what the user edited.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -67,24 +67,24 @@ pub struct OtherKey {
 pub enum ShownBy {
     /// The downloaded book lists it for the number.
     Book,
-    /// Somebody rang with it and with the book's signed word that the number is theirs.
+    /// A ring came with it and with the book's binding of the number to it.
     Ring,
 }
 
 /// What a number's key is to this engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum KeyStanding {
     /// No call with the number was ever answered.
     Unknown,
     /// The key is the one that it always had.
     Pinned,
-    /// The number had another key, and nobody has accepted this one.
+    /// The number had another key, and the user has not accepted this one.
     Changed,
 }
 
 /// Something about a number that the engine learnt by itself and the shell should save.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Learnt {
+pub enum ContactUpdate {
     /// A call was answered for the first time.
     Pin {
         /// The other side's number.
@@ -105,7 +105,7 @@ pub enum Learnt {
 
 /// What the user decides about a number.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Edit {
+pub enum ContactEdit {
     /// The safety number was compared, and is the same; or that is taken back.
     Verified(bool),
     /// The other key that was shown, this one, is trusted from today on.
@@ -119,7 +119,7 @@ pub enum Edit {
 /// Why an edit of the user changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ContactFault {
+pub enum ContactError {
     /// No call with the number was ever answered.
     #[error("there is no such contact: a number becomes one when a call with it is answered")]
     Unknown,
@@ -166,18 +166,18 @@ impl Contacts {
 
     /// What this key is to this number.
     #[must_use]
-    pub fn standing(&self, number: Number, identity: &IdentityKey) -> Standing {
+    pub fn standing(&self, number: Number, identity: &IdentityKey) -> KeyStanding {
         match self.0.get(&number) {
-            None => Standing::Unknown,
-            Some(contact) if contact.identity == *identity => Standing::Pinned,
-            Some(_) => Standing::Changed,
+            None => KeyStanding::Unknown,
+            Some(contact) if contact.identity == *identity => KeyStanding::Pinned,
+            Some(_) => KeyStanding::Changed,
         }
     }
 
     /// Takes what an engine learnt; false when it is nothing new, or there is no room. A pin never replaces another.
-    pub fn learn(&mut self, learnt: &Learnt) -> bool {
+    pub fn learn(&mut self, learnt: &ContactUpdate) -> bool {
         match *learnt {
-            Learnt::Pin {
+            ContactUpdate::Pin {
                 number,
                 identity,
                 day,
@@ -193,7 +193,7 @@ impl Contacts {
                 };
                 !self.0.contains_key(&number) && self.insert(contact)
             }
-            Learnt::Other { number, key } => {
+            ContactUpdate::Other { number, key } => {
                 let Some(contact) = self.0.get_mut(&number) else {
                     return false;
                 };
@@ -210,14 +210,14 @@ impl Contacts {
     /// The user trusts the other key that was shown: the number stands for it from `today` on, not yet verified.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`], [`ContactFault::NothingToAccept`].
-    pub fn accept(&mut self, number: Number, today: Day) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`], [`ContactError::NothingToAccept`].
+    pub fn accept(&mut self, number: Number, today: Day) -> Result<(), ContactError> {
         let contact = self.contact(number)?;
-        let other = contact.other.take().ok_or(ContactFault::NothingToAccept)?;
+        let other = contact.other.take().ok_or(ContactError::NothingToAccept)?;
         contact.identity = other.identity;
         contact.since = today;
         contact.verified = false;
-        // Whoever holds the new key was promised nothing.
+        // The holder of the new key was promised nothing.
         contact.sees.clear();
         Ok(())
     }
@@ -225,12 +225,12 @@ impl Contacts {
     /// The user lets the contact see the presence of an own line.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`], [`ContactFault::Shared`].
-    pub fn share(&mut self, number: Number, line: Number) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`], [`ContactError::Shared`].
+    pub fn share(&mut self, number: Number, line: Number) -> Result<(), ContactError> {
         let is_full = self.shared().count() >= MOST_SHARED;
         let contact = self.contact(number)?;
         if is_full && !contact.sees.contains(&line) {
-            return Err(ContactFault::Shared);
+            return Err(ContactError::Shared);
         }
         contact.sees.insert(line);
         Ok(())
@@ -239,8 +239,8 @@ impl Contacts {
     /// The user lets the contact see no presence any more.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`].
-    pub fn unshare(&mut self, number: Number) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`].
+    pub fn unshare(&mut self, number: Number) -> Result<(), ContactError> {
         self.contact(number)?.sees.clear();
         Ok(())
     }
@@ -257,19 +257,19 @@ impl Contacts {
     /// Does what the user decided.
     ///
     /// # Errors
-    /// [`ContactFault`]; nothing has changed then.
-    pub fn edit(&mut self, number: Number, edit: &Edit) -> Result<(), ContactFault> {
+    /// [`ContactError`]; nothing has changed then.
+    pub fn edit(&mut self, number: Number, edit: &ContactEdit) -> Result<(), ContactError> {
         match edit {
-            Edit::Verified(yes) => self.contact(number)?.verified = *yes,
-            Edit::Accept(identity, today) => {
+            ContactEdit::Verified(yes) => self.contact(number)?.verified = *yes,
+            ContactEdit::Accept(identity, today) => {
                 let other = self.contact(number)?.other;
                 if other.is_some_and(|other| other.identity != *identity) {
-                    return Err(ContactFault::NotThisKey);
+                    return Err(ContactError::NotThisKey);
                 }
                 self.accept(number, *today)?;
             }
-            Edit::Name(name) => self.name(number, name)?,
-            Edit::Remove => self.remove(number)?,
+            ContactEdit::Name(name) => self.name(number, name)?,
+            ContactEdit::Remove => self.remove(number)?,
         }
         Ok(())
     }
@@ -277,8 +277,8 @@ impl Contacts {
     /// The user has compared the safety number.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`].
-    pub fn verify(&mut self, number: Number) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`].
+    pub fn verify(&mut self, number: Number) -> Result<(), ContactError> {
         self.contact(number)?.verified = true;
         Ok(())
     }
@@ -286,11 +286,11 @@ impl Contacts {
     /// The user names the contact; an empty name takes the old one away.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`], [`ContactFault::Name`].
-    pub fn name(&mut self, number: Number, name: &str) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`], [`ContactError::Name`].
+    pub fn name(&mut self, number: Number, name: &str) -> Result<(), ContactError> {
         let name = name.trim();
         if name.len() > MOST_NAME || name.chars().any(char::is_control) {
-            return Err(ContactFault::Name);
+            return Err(ContactError::Name);
         }
         self.contact(number)?.name = Some(name.to_owned()).filter(|name| !name.is_empty());
         Ok(())
@@ -299,14 +299,14 @@ impl Contacts {
     /// The user forgets the contact; the next answered call pins the number anew.
     ///
     /// # Errors
-    /// [`ContactFault::Unknown`].
-    pub fn remove(&mut self, number: Number) -> Result<(), ContactFault> {
+    /// [`ContactError::Unknown`].
+    pub fn remove(&mut self, number: Number) -> Result<(), ContactError> {
         let removed = self.0.remove(&number);
-        removed.map(drop).ok_or(ContactFault::Unknown)
+        removed.map(drop).ok_or(ContactError::Unknown)
     }
 
-    fn contact(&mut self, number: Number) -> Result<&mut Contact, ContactFault> {
-        self.0.get_mut(&number).ok_or(ContactFault::Unknown)
+    fn contact(&mut self, number: Number) -> Result<&mut Contact, ContactError> {
+        self.0.get_mut(&number).ok_or(ContactError::Unknown)
     }
 }
 
@@ -314,7 +314,7 @@ impl Contacts {
 #[derive(Debug, Default)]
 pub(crate) struct AddressBook {
     contacts: Contacts,
-    unsaved: VecDeque<(u64, Learnt)>,
+    unsaved: VecDeque<(u64, ContactUpdate)>,
     count: u64,
 }
 
@@ -324,7 +324,7 @@ impl AddressBook {
     }
 
     /// Learns; the count by which the shell says later that it is saved, or `None` when it is nothing new.
-    pub(crate) fn learn(&mut self, learnt: Learnt) -> Option<u64> {
+    pub(crate) fn learn(&mut self, learnt: ContactUpdate) -> Option<u64> {
         if !self.contacts.learn(&learnt) {
             return None;
         }
@@ -364,13 +364,13 @@ impl fmt::Debug for OtherKey {
     }
 }
 
-impl fmt::Debug for Edit {
+impl fmt::Debug for ContactEdit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Edit(..)")
+        f.write_str("ContactEdit(..)")
     }
 }
 
-impl fmt::Debug for Learnt {
+impl fmt::Debug for ContactUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pin { .. } => "Pin(..)",
@@ -398,21 +398,21 @@ mod tests {
         IdentityKey::from(&SigningKey::from_bytes(&[seed; 32]))
     }
 
-    fn pin(seed: u8) -> Learnt {
-        Learnt::Pin {
+    fn pin(seed: u8) -> ContactUpdate {
+        ContactUpdate::Pin {
             number: NUMBER,
             identity: key(seed),
             day: TODAY,
         }
     }
 
-    fn other(seed: u8) -> Learnt {
+    fn other(seed: u8) -> ContactUpdate {
         let key = OtherKey {
             identity: key(seed),
             since: TODAY,
             shown_by: ShownBy::Book,
         };
-        Learnt::Other {
+        ContactUpdate::Other {
             number: NUMBER,
             key,
         }
@@ -421,15 +421,15 @@ mod tests {
     #[test]
     fn the_first_key_is_pinned_and_no_later_one() {
         let mut contacts = Contacts::default();
-        assert_eq!(contacts.standing(NUMBER, &key(1)), Standing::Unknown);
+        assert_eq!(contacts.standing(NUMBER, &key(1)), KeyStanding::Unknown);
         assert!(
             !contacts.learn(&other(2)),
             "there is nothing to differ from"
         );
         assert!(contacts.learn(&pin(1)));
         assert!(!contacts.learn(&pin(2)));
-        assert_eq!(contacts.standing(NUMBER, &key(1)), Standing::Pinned);
-        assert_eq!(contacts.standing(NUMBER, &key(2)), Standing::Changed);
+        assert_eq!(contacts.standing(NUMBER, &key(1)), KeyStanding::Pinned);
+        assert_eq!(contacts.standing(NUMBER, &key(2)), KeyStanding::Changed);
     }
 
     #[test]
@@ -437,7 +437,7 @@ mod tests {
         let mut contacts = Contacts::default();
         contacts.learn(&pin(1));
         contacts.verify(NUMBER).unwrap();
-        let nothing = Err(ContactFault::NothingToAccept);
+        let nothing = Err(ContactError::NothingToAccept);
         assert_eq!(contacts.accept(NUMBER, TODAY), nothing);
         assert!(!contacts.learn(&other(1)), "it is the pinned one");
         assert!(contacts.learn(&other(2)));
@@ -455,9 +455,9 @@ mod tests {
         contacts.learn(&pin(1));
         contacts.learn(&other(2));
         contacts.learn(&other(3));
-        let accept = |seed| Edit::Accept(key(seed), TODAY);
+        let accept = |seed| ContactEdit::Accept(key(seed), TODAY);
         let fault = contacts.edit(NUMBER, &accept(2));
-        assert_eq!(fault, Err(ContactFault::NotThisKey));
+        assert_eq!(fault, Err(ContactError::NotThisKey));
         assert_eq!(contacts.get(NUMBER).unwrap().identity, key(1));
         assert_eq!(contacts.edit(NUMBER, &accept(3)), Ok(()));
         assert_eq!(contacts.get(NUMBER).unwrap().identity, key(3));
@@ -466,11 +466,11 @@ mod tests {
     #[test]
     fn names_are_one_short_line() {
         let mut contacts = Contacts::default();
-        assert_eq!(contacts.name(NUMBER, "Bob"), Err(ContactFault::Unknown));
+        assert_eq!(contacts.name(NUMBER, "Bob"), Err(ContactError::Unknown));
         contacts.learn(&pin(1));
         let long = "x".repeat(MOST_NAME + 1);
         for name in [long.as_str(), "Bob\r\nVia: x"] {
-            assert_eq!(contacts.name(NUMBER, name), Err(ContactFault::Name));
+            assert_eq!(contacts.name(NUMBER, name), Err(ContactError::Name));
         }
         contacts.name(NUMBER, " Bob ").unwrap();
         assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
@@ -482,7 +482,7 @@ mod tests {
     fn a_full_list_pins_nothing_more_and_forgets_nothing() {
         let mut contacts = Contacts::default();
         let most = u32::try_from(MOST_CONTACTS).unwrap();
-        let pin = |value| Learnt::Pin {
+        let pin = |value| ContactUpdate::Pin {
             number: Number::new(value),
             identity: key(1),
             day: TODAY,
@@ -500,9 +500,15 @@ mod tests {
         let first = book.learn(pin(1)).unwrap();
         assert_eq!(book.learn(pin(1)), None);
         book.replace(Contacts::default(), first - 1);
-        assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Pinned);
+        assert_eq!(
+            book.contacts().standing(NUMBER, &key(1)),
+            KeyStanding::Pinned
+        );
         book.replace(Contacts::default(), first);
-        assert_eq!(book.contacts().standing(NUMBER, &key(1)), Standing::Unknown);
+        assert_eq!(
+            book.contacts().standing(NUMBER, &key(1)),
+            KeyStanding::Unknown
+        );
     }
 
     #[test]
@@ -510,7 +516,7 @@ mod tests {
         let mut contacts = Contacts::default();
         let number = |index: u32| Number::new(20_001 + index);
         for index in 0..=8 {
-            contacts.learn(&Learnt::Pin {
+            contacts.learn(&ContactUpdate::Pin {
                 number: number(index),
                 identity: key(1),
                 day: TODAY,
@@ -521,13 +527,13 @@ mod tests {
             assert_eq!(contacts.share(number(index), line), Ok(()));
         }
         assert_eq!(contacts.share(number(0), line), Ok(()), "it is so already");
-        assert_eq!(contacts.share(number(8), line), Err(ContactFault::Shared));
+        assert_eq!(contacts.share(number(8), line), Err(ContactError::Shared));
         let other = OtherKey {
             identity: key(2),
             since: TODAY,
             shown_by: ShownBy::Book,
         };
-        contacts.learn(&Learnt::Other {
+        contacts.learn(&ContactUpdate::Other {
             number: number(0),
             key: other,
         });

@@ -1,7 +1,7 @@
 //! The downloaded phone book: number to callee keys, with no look-up on any wire.
 //!
-//! Tiles arrive whole, ahead of calls. A number that nobody has is looked up, verified and rung exactly like
-//! one that somebody has; this engine itself does not know the difference. A record is verified when it is
+//! Tiles arrive whole, ahead of calls. A number that is not assigned is looked up, verified and rung exactly like
+//! an assigned one; this engine itself does not know the difference. A record is verified when it is
 //! asked for, one at a time: verifying ten thousand at every start would cost a second.
 //!
 //! Not done here: downloading, verifying tiles against a root (`ringfence_book::copy`), and pinning ([`crate::trust::contacts`]).
@@ -132,7 +132,7 @@ impl Directory {
         self.tiles.values().map(|tile| tile.hash()).collect()
     }
 
-    /// The keys of a number: local, and the same work for a number that nobody has.
+    /// The keys of a number: local, and the same work for a number that is not assigned.
     ///
     /// # Errors
     /// [`LookupError`].

@@ -16,9 +16,11 @@ use crate::output::{Outbox, Output};
 use crate::sealed::book_view::BookView;
 
 use crate::time::UnixTime;
-use contacts::{AddressBook, Contacts, Learnt, OtherKey, PeerIdentity, ShownBy, Standing};
+use contacts::{
+    AddressBook, ContactUpdate, Contacts, KeyStanding, OtherKey, PeerIdentity, ShownBy,
+};
 use directory::Directory;
-use own_record::RecordWatch;
+use own_record::OwnRecordWatch;
 use roots::{Roots, SplitView};
 
 /// Contacts, the phone book, and what is known of its honesty.
@@ -29,7 +31,7 @@ pub(crate) struct Trust {
     contacts: AddressBook,
     roots: Roots,
     /// One for each line, in their order.
-    own_records: Vec<RecordWatch>,
+    own_records: Vec<OwnRecordWatch>,
 }
 
 /// The copy of the phone book that is in use.
@@ -50,7 +52,7 @@ impl Trust {
             directory,
             contacts: AddressBook::default(),
             roots: Roots::default(),
-            own_records: lines.iter().map(|_| RecordWatch::default()).collect(),
+            own_records: lines.iter().map(|_| OwnRecordWatch::default()).collect(),
         }
     }
 
@@ -75,7 +77,7 @@ impl Trust {
     pub(crate) fn pin(&mut self, peer: PeerIdentity, day: Day, out: &mut Outbox) {
         let PeerIdentity { number, identity } = peer;
         self.learn(
-            Learnt::Pin {
+            ContactUpdate::Pin {
                 number,
                 identity,
                 day,
@@ -92,7 +94,7 @@ impl Trust {
         out: &mut Outbox,
     ) -> bool {
         let PeerIdentity { number, identity } = sender;
-        if self.contacts().standing(number, &identity) != Standing::Changed {
+        if self.contacts().standing(number, &identity) != KeyStanding::Changed {
             return false;
         }
         let key = OtherKey {
@@ -100,7 +102,7 @@ impl Trust {
             since,
             shown_by,
         };
-        if self.learn(Learnt::Other { number, key }, out) {
+        if self.learn(ContactUpdate::Other { number, key }, out) {
             tracing::warn!(
                 "a contact's number has another key than before: no call with it until you accept that. To do: ringfence contacts shows which; ask the person by another way, then ringfence contacts accept NUMBER"
             );
@@ -109,10 +111,10 @@ impl Trust {
     }
 
     /// Learns something about a number; true when it is new.
-    fn learn(&mut self, learnt: Learnt, out: &mut Outbox) -> bool {
+    fn learn(&mut self, learnt: ContactUpdate, out: &mut Outbox) -> bool {
         let count = self.contacts.learn(learnt);
         if let Some(count) = count {
-            out.push(Output::Learnt { count, learnt });
+            out.push(Output::ContactUpdate { count, learnt });
         }
         count.is_some()
     }
@@ -137,7 +139,7 @@ impl Trust {
     pub(crate) fn compare(&mut self, view: &BookView, out: &mut Outbox) {
         let split = view
             .root(&self.book_key)
-            .and_then(|theirs| self.roots.hear(theirs));
+            .and_then(|theirs| self.roots.handle_foreign(theirs));
         out.extend(split.map(report_split));
     }
 
@@ -166,7 +168,7 @@ impl Trust {
             if let Some(record) = watch.look(own, &self.directory, root) {
                 tracing::error!(
                     epoch = root.states().epoch,
-                    "THE PHONE BOOK LISTS A NUMBER OF YOURS WITH KEYS OF SOMEBODY ELSE: whoever dials it now reaches them. To do: warn those who call you, and show the evidence to the book's operator (ringfence evidence)"
+                    "THE PHONE BOOK LISTS A NUMBER OF YOURS WITH KEYS THAT ARE NOT YOURS: a caller who dials it now reaches their owner. To do: warn those who call you, and show the evidence to the book's operator (ringfence evidence)"
                 );
                 out.push(Output::FalseRecord(record));
             }

@@ -1,5 +1,5 @@
 //! Whether the phone book lists this engine's own numbers with this engine's own keys. Everybody sees the same book, so a false
-//! record of mine is one that all my callers use; nobody but me can tell that it is false.
+//! record of mine is one that all my callers use; only the owner can tell that it is false.
 //!
 //! Not done here: the evidence (the shell keeps it) and asking the book to publish a record.
 
@@ -22,7 +22,7 @@ pub struct FalseRecord {
     pub number: Number,
     /// The tile that has the number's record.
     pub tile: Arc<Tile>,
-    /// The SHA-256 of every tile, in order: the root names a hash over them, so that nobody can say the book was another.
+    /// The SHA-256 of every tile, in order: the root names a hash over them, so that the evidence is of this book.
     pub hashes: Vec<[u8; 32]>,
     /// The root that covers it.
     pub root: Root,
@@ -36,14 +36,14 @@ impl std::fmt::Debug for FalseRecord {
 
 /// What is known of one line's record.
 #[derive(Debug, Default)]
-pub(crate) struct RecordWatch {
+pub(crate) struct OwnRecordWatch {
     seen: bool,
     told: bool,
     waited: u32,
     epoch: u32,
 }
 
-impl RecordWatch {
+impl OwnRecordWatch {
     /// Looks the line's own record up in a book of this root. An alarm is raised once, and again after the record was right.
     pub(crate) fn look(
         &mut self,
@@ -95,7 +95,7 @@ mod tests {
     struct Scene {
         rng: ChaCha20Rng,
         identity: Identity,
-        watch: RecordWatch,
+        watch: OwnRecordWatch,
         epoch: u32,
     }
 
@@ -106,7 +106,7 @@ mod tests {
             Self {
                 rng,
                 identity,
-                watch: RecordWatch::default(),
+                watch: OwnRecordWatch::default(),
                 epoch: 0,
             }
         }

@@ -1,5 +1,5 @@
 //! Roots of the phone book as this engine and those it talks with saw them. The book signs one per epoch; two different ones of
-//! one epoch prove that it shows different people different pages, and whoever holds both can show them to anybody.
+//! one epoch prove that it shows different contents to different engines, and both together are evidence.
 //!
 //! Not done here: downloading roots, verifying their chain (`ringfence_book::copy`), and keeping the proof.
 
@@ -21,7 +21,7 @@ const MOST_TOLD: usize = 64;
 pub struct SplitView {
     /// The one that this engine saw, or the one that it heard of first.
     pub ours: Root,
-    /// The one that somebody else saw.
+    /// The one that another engine saw.
     pub theirs: Root,
 }
 
@@ -56,7 +56,7 @@ impl Roots {
     }
 
     /// Takes a root that the other side of a call saw.
-    pub(crate) fn hear(&mut self, theirs: Root) -> Option<SplitView> {
+    pub(crate) fn handle_foreign(&mut self, theirs: Root) -> Option<SplitView> {
         let epoch = theirs.states().epoch;
         if let Some(ours) = self.own.get(&epoch).or(self.heard.get(&epoch)) {
             return self.compare(*ours, theirs);
@@ -105,7 +105,7 @@ mod tests {
     fn the_same_root_on_both_sides_is_no_news() {
         let mut roots = Roots::default();
         assert_eq!(roots.add(root(1, 1)), None);
-        assert_eq!(roots.hear(root(1, 1)), None);
+        assert_eq!(roots.handle_foreign(root(1, 1)), None);
         assert_eq!(roots.add(root(1, 1)), None);
     }
 
@@ -117,8 +117,8 @@ mod tests {
             ours: root(1, 1),
             theirs: root(1, 2),
         };
-        assert_eq!(roots.hear(root(1, 2)), Some(split));
-        assert_eq!(roots.hear(root(1, 2)), None);
+        assert_eq!(roots.handle_foreign(root(1, 2)), Some(split));
+        assert_eq!(roots.handle_foreign(root(1, 2)), None);
         assert_eq!(roots.newest(), Some(&root(1, 1)));
     }
 
@@ -126,7 +126,7 @@ mod tests {
     fn a_root_from_ahead_is_compared_when_its_epoch_comes() {
         let mut roots = Roots::default();
         roots.add(root(1, 1));
-        assert_eq!(roots.hear(root(3, 9)), None);
+        assert_eq!(roots.handle_foreign(root(3, 9)), None);
         assert_eq!(roots.add(root(2, 2)), None);
         let split = SplitView {
             ours: root(3, 3),
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn two_who_are_ahead_contradict_each_other_too() {
         let mut roots = Roots::default();
-        assert_eq!(roots.hear(root(7, 1)), None);
-        assert!(roots.hear(root(7, 2)).is_some());
+        assert_eq!(roots.handle_foreign(root(7, 1)), None);
+        assert!(roots.handle_foreign(root(7, 2)).is_some());
     }
 
     #[test]
@@ -150,9 +150,13 @@ mod tests {
         }
         assert_eq!(roots.own.len(), MOST_OWN);
         for epoch in 10_000..11_000 {
-            roots.hear(root(epoch, 1));
+            roots.handle_foreign(root(epoch, 1));
         }
         assert_eq!(roots.heard.len(), MOST_HEARD);
-        assert_eq!(roots.hear(root(1, 2)), None, "too old to be compared");
+        assert_eq!(
+            roots.handle_foreign(root(1, 2)),
+            None,
+            "too old to be compared"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The safety number: 60 digits that two people compare to know that nobody stands between them. They follow from both identity
+//! The safety number: 60 digits that two people compare to rule out a man in the middle. They follow from both identity
 //! keys and both numbers, and come out alike on both sides.
 //!
 //! Half of them stand for each side: 30 digits from SHA-512, iterated so that a key with the same digits costs 5,200 times as much
@@ -18,7 +18,7 @@ const GROUP_RANGE: u64 = 100_000;
 
 /// One side of a pair: a number and the key it stands for.
 #[derive(Clone, Copy, Debug)]
-pub struct Party<'a> {
+pub struct SafetyNumberParty<'a> {
     /// The number.
     pub number: Number,
     /// The key.
@@ -32,7 +32,7 @@ pub struct SafetyNumber(String);
 impl SafetyNumber {
     /// The number of two parties, in whatever order.
     #[must_use]
-    pub fn of(a: Party<'_>, b: Party<'_>) -> Self {
+    pub fn of(a: SafetyNumberParty<'_>, b: SafetyNumberParty<'_>) -> Self {
         let mut halves = [half(a), half(b)];
         halves.sort_unstable();
         Self(halves.concat())
@@ -66,7 +66,7 @@ impl fmt::Debug for SafetyNumber {
 }
 
 /// Thirty digits for one side.
-fn half(party: Party<'_>) -> String {
+fn half(party: SafetyNumberParty<'_>) -> String {
     let key = party.identity.as_bytes();
     let first = Sha512::new()
         .chain_update(DOMAIN)
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn of((a, key_a): (u32, u8), (b, key_b): (u32, u8)) -> SafetyNumber {
-        let party = |number, identity| Party {
+        let party = |number, identity| SafetyNumberParty {
             number: Number::new(number),
             identity,
         };

@@ -2,56 +2,56 @@
 
 use crate::scene::{CALLEE_MEDIA, Scene, flipped};
 use ringfence_engine::sealed::book_view::BookView;
-use ringfence_engine::sealed::envelope::{ENVELOPE_LEN, Envelope, Outside};
+use ringfence_engine::sealed::envelope::{ENVELOPE_LEN, Envelope, EventContext};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
-use ringfence_engine::sealed::session::{Say, Session};
+use ringfence_engine::sealed::session::{CallSession, SessionMessage};
 
 const BITS: usize = ENVELOPE_LEN * 8;
 
-fn answered(scene: &mut Scene) -> (OutgoingRing, Session, Envelope, Outside) {
-    let (ring, envelope, outside) = scene.ring();
-    let verified = scene.open_ring(&envelope, &outside);
-    let outside = scene.outside();
+fn answered(scene: &mut Scene) -> (OutgoingRing, CallSession, Envelope, EventContext) {
+    let (ring, envelope, event) = scene.ring();
+    let verified = scene.open_ring(&envelope, &event);
+    let event = scene.event();
     let (session, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &event, &mut scene.rng)
         .unwrap();
-    (ring, session, answer, outside)
+    (ring, session, answer, event)
 }
 
 #[test]
 fn no_ring_opens_with_a_bit_turned() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
+    let (_, envelope, event) = scene.ring();
     for bit in 0..BITS {
         if let Ok(envelope) = flipped(&envelope, bit) {
-            assert!(scene.open(&envelope, &outside).is_err(), "bit {bit}");
+            assert!(scene.open(&envelope, &event).is_err(), "bit {bit}");
         }
     }
-    scene.open_ring(&envelope, &outside);
+    scene.open_ring(&envelope, &event);
 }
 
 #[test]
 fn no_answer_opens_with_a_bit_turned() {
     let mut scene = Scene::new();
-    let (ring, _, answer, outside) = answered(&mut scene);
+    let (ring, _, answer, event) = answered(&mut scene);
     for bit in 0..BITS {
         if let Ok(answer) = flipped(&answer, bit) {
-            assert!(ring.open_answer(&answer, &outside).is_err(), "bit {bit}");
+            assert!(ring.open_answer(&answer, &event).is_err(), "bit {bit}");
         }
     }
-    assert!(ring.open_answer(&answer, &outside).is_ok());
+    assert!(ring.open_answer(&answer, &event).is_ok());
 }
 
 #[test]
 fn no_session_message_opens_with_a_bit_turned() {
     let mut scene = Scene::new();
-    let (ring, mut callee, answer, outside) = answered(&mut scene);
-    let (_, mut caller) = ring.open_answer(&answer, &outside).unwrap();
-    let confirm = caller.seal(Say::Confirm, &outside, &mut scene.rng);
+    let (ring, mut callee, answer, event) = answered(&mut scene);
+    let (_, mut caller) = ring.open_answer(&answer, &event).unwrap();
+    let confirm = caller.seal(SessionMessage::Confirm, &event, &mut scene.rng);
     for bit in 0..BITS {
         if let Ok(confirm) = flipped(&confirm, bit) {
-            assert!(callee.open(&confirm, &outside).is_err(), "bit {bit}");
+            assert!(callee.open(&confirm, &event).is_err(), "bit {bit}");
         }
     }
-    assert_eq!(callee.open(&confirm, &outside), Ok(Say::Confirm));
+    assert_eq!(callee.open(&confirm, &event), Ok(SessionMessage::Confirm));
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use ringfence_book::{Binding, BookKey, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
-use ringfence_engine::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
-use ringfence_engine::sealed::first_message::Caller;
-use ringfence_engine::sealed::first_message::Listener;
+use ringfence_engine::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
+use ringfence_engine::sealed::first_message::OpeningKeys;
 use ringfence_engine::sealed::first_message::SealError;
-use ringfence_engine::sealed::rejected::Rejected;
+use ringfence_engine::sealed::first_message::SealingKeys;
+use ringfence_engine::sealed::rejected::EnvelopeError;
 use ringfence_engine::sealed::ring::CancelReason;
-use ringfence_engine::sealed::ring::incoming::{Opened, open};
+use ringfence_engine::sealed::ring::incoming::{OpenedMessage, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
-use ringfence_engine::sealed::session::Say;
+use ringfence_engine::sealed::session::SessionMessage;
 use ringfence_engine::time::UnixTime;
 
 use crate::scene::{CALLEE_MEDIA, CALLER_MEDIA, Scene, root, view};
@@ -22,8 +22,8 @@ use ed25519_dalek::SigningKey;
 #[test]
 fn a_call_is_rung_answered_confirmed_and_hung_up() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
-    let verified = scene.open_ring(&envelope, &outside);
+    let (ring, envelope, event) = scene.ring();
+    let verified = scene.open_ring(&envelope, &event);
     assert_eq!(verified.caller_number(), Number::new(20_001));
     assert_eq!(verified.caller(), scene.caller.key());
     assert_eq!(verified.media(), CALLER_MEDIA);
@@ -31,43 +31,43 @@ fn a_call_is_rung_answered_confirmed_and_hung_up() {
     assert_eq!(shown.root(&book_key), Some(root(&scene.book, 9)));
     assert_eq!(verified.id(), ring.id());
 
-    let outside = scene.outside();
+    let event = scene.event();
     let view = view(&scene.book, 8);
     let (mut callee, answer) = verified
-        .answer(CALLEE_MEDIA, view, &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, view, &event, &mut scene.rng)
         .unwrap();
-    assert_eq!(answer.hint(), ring.answer_hint());
-    let (opened, mut caller) = ring.open_answer(&answer, &outside).unwrap();
+    assert_eq!(answer.routing_tag(), ring.answer_tag());
+    let (opened, mut caller) = ring.open_answer(&answer, &event).unwrap();
     assert_eq!(&opened.media[..], CALLEE_MEDIA);
     assert_eq!(opened.book, view);
 
-    let outside = scene.outside();
-    let confirm = caller.seal(Say::Confirm, &outside, &mut scene.rng);
-    assert_eq!(callee.open(&confirm, &outside), Ok(Say::Confirm));
-    let outside = scene.outside();
-    let hang_up = callee.seal(Say::HangUp, &outside, &mut scene.rng);
-    assert!(caller.expects(&hang_up.hint()));
-    assert_eq!(caller.open(&hang_up, &outside), Ok(Say::HangUp));
+    let event = scene.event();
+    let confirm = caller.seal(SessionMessage::Confirm, &event, &mut scene.rng);
+    assert_eq!(callee.open(&confirm, &event), Ok(SessionMessage::Confirm));
+    let event = scene.event();
+    let hang_up = callee.seal(SessionMessage::HangUp, &event, &mut scene.rng);
+    assert!(caller.expects(&hang_up.routing_tag()));
+    assert_eq!(caller.open(&hang_up, &event), Ok(SessionMessage::HangUp));
 }
 
 #[test]
 fn a_ring_taken_back_names_the_same_ring_and_only_its_caller_can_take_it_back() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
-    let id = scene.open_ring(&envelope, &outside).id();
+    let (ring, envelope, event) = scene.ring();
+    let id = scene.open_ring(&envelope, &event).id();
     let (other, ..) = scene.ring();
     let wall = scene.at.wall;
     for (from, mine) in [(&ring, true), (&other, false)] {
-        let outside = scene.outside();
+        let event = scene.event();
         let reason = CancelReason::AnsweredElsewhere;
         let cancel = from
-            .seal_cancel(reason, &outside, wall, &mut scene.rng)
+            .seal_cancel(reason, &event, wall, &mut scene.rng)
             .unwrap();
-        let Ok(Opened::Cancel {
+        let Ok(OpenedMessage::Cancel {
             line: 0,
             id: cancelled,
             reason: why,
-        }) = scene.open(&cancel, &outside)
+        }) = scene.open(&cancel, &event)
         else {
             panic!("a genuine cancel opens");
         };
@@ -78,53 +78,53 @@ fn a_ring_taken_back_names_the_same_ring_and_only_its_caller_can_take_it_back() 
 #[test]
 fn a_cancel_that_overtakes_its_ring_silences_it() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
-    let other = scene.outside();
+    let (ring, envelope, event) = scene.ring();
+    let other = scene.event();
     let wall = scene.at.wall;
     let cancel = ring
         .seal_cancel(CancelReason::GaveUp, &other, wall, &mut scene.rng)
         .unwrap();
     assert!(matches!(
         scene.open(&cancel, &other),
-        Ok(Opened::Cancel { .. })
+        Ok(OpenedMessage::Cancel { .. })
     ));
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Replay);
 }
 
 #[test]
 fn a_cancel_grows_stale_like_a_ring() {
     let mut scene = Scene::new();
     let (ring, ..) = scene.ring();
-    let outside = scene.outside();
+    let event = scene.event();
     let wall = scene.at.wall;
     let cancel = ring
-        .seal_cancel(CancelReason::GaveUp, &outside, wall, &mut scene.rng)
+        .seal_cancel(CancelReason::GaveUp, &event, wall, &mut scene.rng)
         .unwrap();
     scene.pass(Duration::from_millis(60_001));
-    assert_eq!(scene.why_not(&cancel, &outside), Rejected::Stale);
+    assert_eq!(scene.why_not(&cancel, &event), EnvelopeError::Stale);
 }
 
 #[test]
 fn a_ring_for_somebody_else_does_not_open() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
+    let (_, envelope, event) = scene.ring();
     let until = scene.today().plus(1);
     scene.callee = Identity::generate(until, &mut scene.rng);
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::NotOurs);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotOurs);
 }
 
 #[test]
 fn of_several_lines_the_one_that_is_rung_is_named() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
+    let (_, envelope, event) = scene.ring();
     let other = Identity::generate(scene.today(), &mut scene.rng);
     let book_key = BookKey::from(&scene.book);
-    let listeners = [&other, &scene.callee].map(|identity| Listener {
+    let listeners = [&other, &scene.callee].map(|identity| OpeningKeys {
         identity,
         book_key: &book_key,
     });
-    let opened = open(&listeners, &envelope, &outside, &mut scene.seen, scene.at);
-    assert!(matches!(opened, Ok(Opened::Ring { line: 1, .. })));
+    let opened = open(&listeners, &envelope, &event, &mut scene.seen, scene.at);
+    assert!(matches!(opened, Ok(OpenedMessage::Ring { line: 1, .. })));
 }
 
 #[test]
@@ -136,8 +136,8 @@ fn a_ring_to_the_key_of_before_opens_for_seven_days() {
     scene.callee.renew(until, today, &mut scene.rng);
     scene.open_ring(&early, &early_outside);
     scene.pass(Duration::from_secs(8 * 86_400));
-    let outside = scene.outside();
-    let caller = Caller {
+    let event = scene.event();
+    let caller = SealingKeys {
         identity: &scene.caller,
         binding: &scene.binding,
         book: BookView::NONE,
@@ -146,48 +146,45 @@ fn a_ring_to_the_key_of_before_opens_for_seven_days() {
         caller,
         &yesterday,
         b"",
-        &outside,
+        &event,
         scene.at.wall,
         &mut scene.rng,
     )
     .unwrap();
-    assert_eq!(scene.why_not(&late, &outside), Rejected::NotOurs);
+    assert_eq!(scene.why_not(&late, &event), EnvelopeError::NotOurs);
 }
 
 #[test]
 fn a_ring_moved_to_another_event_or_bucket_does_not_open() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
-    let event = Outside {
-        event_key: scene.outside().event_key,
-        ..outside
+    let (_, envelope, event) = scene.ring();
+    let event = EventContext {
+        event_key: scene.event().event_key,
+        ..event
     };
-    let bucket = Outside {
-        bucket: 4,
-        ..outside
-    };
-    assert_eq!(scene.why_not(&envelope, &event), Rejected::NotOurs);
-    assert_eq!(scene.why_not(&envelope, &bucket), Rejected::NotOurs);
-    scene.open_ring(&envelope, &outside);
+    let bucket = EventContext { bucket: 4, ..event };
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotOurs);
+    assert_eq!(scene.why_not(&envelope, &bucket), EnvelopeError::NotOurs);
+    scene.open_ring(&envelope, &event);
 }
 
 #[test]
 fn a_ring_opens_once() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
-    scene.open_ring(&envelope, &outside);
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+    let (_, envelope, event) = scene.ring();
+    scene.open_ring(&envelope, &event);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Replay);
     scene.pass(Duration::from_secs(59));
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Replay);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Replay);
 }
 
 #[test]
 fn a_second_envelope_under_the_same_event_key_is_refused_before_any_key_is_tried() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
-    scene.open_ring(&envelope, &outside);
+    let (_, envelope, event) = scene.ring();
+    scene.open_ring(&envelope, &event);
     let (_, other, _) = scene.ring();
-    assert_eq!(scene.why_not(&other, &outside), Rejected::Replay);
+    assert_eq!(scene.why_not(&other, &event), EnvelopeError::Replay);
 }
 
 #[test]
@@ -195,19 +192,19 @@ fn a_ring_is_good_for_a_minute_either_way() {
     for (ahead, good) in [(60_000, true), (60_001, false)] {
         let mut scene = Scene::new();
         scene.pass(Duration::from_secs(200));
-        let (_, envelope, outside) = scene.ring();
+        let (_, envelope, event) = scene.ring();
         let rung = scene.at.wall;
         scene.at.wall = UnixTime::from_millis(rung.millis() + ahead);
-        assert_eq!(scene.open(&envelope, &outside).is_ok(), good);
-        let (_, envelope, outside) = {
+        assert_eq!(scene.open(&envelope, &event).is_ok(), good);
+        let (_, envelope, event) = {
             scene.at.wall = rung;
             scene.ring()
         };
         scene.at.wall = UnixTime::from_millis(rung.millis() - ahead);
-        let opened = scene.open(&envelope, &outside);
+        let opened = scene.open(&envelope, &event);
         assert_eq!(opened.is_ok(), good);
         if !good {
-            assert_eq!(opened.err(), Some(Rejected::Stale));
+            assert_eq!(opened.err(), Some(EnvelopeError::Stale));
         }
     }
 }
@@ -231,8 +228,8 @@ fn a_number_that_the_book_did_not_bind_to_the_caller_is_refused() {
     );
     let longer = Binding::from_parts(number, key, genuine.expires().plus(1), *genuine.signature());
     for binding in [other_book, stolen, other_number, longer] {
-        let (_, envelope, outside) = scene.ring_bound_by(&binding);
-        assert_eq!(scene.why_not(&envelope, &outside), Rejected::Binding);
+        let (_, envelope, event) = scene.ring_bound_by(&binding);
+        assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Binding);
     }
 }
 
@@ -242,8 +239,11 @@ fn an_expired_binding_or_ring_key_is_refused() {
     let (key, until) = (scene.caller.key(), scene.today().plus(1));
     let short = Binding::sign(&scene.book, Number::new(20_001), key, until);
     scene.pass(Duration::from_secs(2 * 86_400));
-    let (_, envelope, outside) = scene.ring_bound_by(&short);
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::BindingExpired);
+    let (_, envelope, event) = scene.ring_bound_by(&short);
+    assert_eq!(
+        scene.why_not(&envelope, &event),
+        EnvelopeError::BindingExpired
+    );
     scene.binding = Binding::sign(
         &scene.book,
         Number::new(20_001),
@@ -251,95 +251,95 @@ fn an_expired_binding_or_ring_key_is_refused() {
         scene.today().plus(1000),
     );
     scene.pass(Duration::from_secs(30 * 86_400));
-    let (_, envelope, outside) = scene.ring();
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::CallerExpired);
+    let (_, envelope, event) = scene.ring();
+    assert_eq!(
+        scene.why_not(&envelope, &event),
+        EnvelopeError::CallerExpired
+    );
 }
 
 #[test]
 fn a_refused_ring_leaves_no_trace_that_would_stop_the_real_one() {
     let mut scene = Scene::new();
-    let (_, envelope, outside) = scene.ring();
+    let (_, envelope, event) = scene.ring();
     scene.book = SigningKey::from_bytes(&[2; 32]);
-    assert_eq!(scene.why_not(&envelope, &outside), Rejected::Binding);
+    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::Binding);
     scene.book = SigningKey::from_bytes(&[1; 32]);
-    scene.open_ring(&envelope, &outside);
+    scene.open_ring(&envelope, &event);
 }
 
 #[test]
 fn a_moved_answer_is_refused_and_does_not_spoil_the_real_one() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
-    let verified = scene.open_ring(&envelope, &outside);
-    let outside = scene.outside();
+    let (ring, envelope, event) = scene.ring();
+    let verified = scene.open_ring(&envelope, &event);
+    let event = scene.event();
     let (_, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &event, &mut scene.rng)
         .unwrap();
-    let elsewhere = scene.outside();
+    let elsewhere = scene.event();
     assert_eq!(
         ring.open_answer(&answer, &elsewhere).err(),
-        Some(Rejected::Moved)
+        Some(EnvelopeError::Moved)
     );
-    let bucket = Outside {
-        bucket: 9,
-        ..outside
-    };
+    let bucket = EventContext { bucket: 9, ..event };
     assert_eq!(
         ring.open_answer(&answer, &bucket).err(),
-        Some(Rejected::Moved)
+        Some(EnvelopeError::Moved)
     );
-    assert!(ring.open_answer(&answer, &outside).is_ok());
+    assert!(ring.open_answer(&answer, &event).is_ok());
 }
 
 #[test]
 fn an_answer_to_one_ring_answers_no_other() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
+    let (ring, envelope, event) = scene.ring();
     let (other, ..) = scene.ring();
-    let verified = scene.open_ring(&envelope, &outside);
-    let outside = scene.outside();
+    let verified = scene.open_ring(&envelope, &event);
+    let event = scene.event();
     let (_, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &event, &mut scene.rng)
         .unwrap();
     assert_eq!(
-        other.open_answer(&answer, &outside).err(),
-        Some(Rejected::Hint)
+        other.open_answer(&answer, &event).err(),
+        Some(EnvelopeError::Hint)
     );
     let mut bytes = *answer.as_bytes();
-    bytes[1..17].copy_from_slice(&other.answer_hint().0);
+    bytes[1..17].copy_from_slice(&other.answer_tag().0);
     let relabelled = Envelope::from_bytes(&bytes).unwrap();
     assert_eq!(
-        other.open_answer(&relabelled, &outside).err(),
-        Some(Rejected::NotOurs)
+        other.open_answer(&relabelled, &event).err(),
+        Some(EnvelopeError::NotOurs)
     );
-    assert!(ring.open_answer(&answer, &outside).is_ok());
+    assert!(ring.open_answer(&answer, &event).is_ok());
 }
 
 #[test]
 fn the_largest_media_description_fits_and_one_byte_more_is_refused() {
     let mut scene = Scene::new();
-    let outside = scene.outside();
+    let event = scene.event();
     let callee = scene.callee_keys();
-    let caller = Caller {
+    let caller = SealingKeys {
         identity: &scene.caller,
         binding: &scene.binding,
         book: BookView::NONE,
     };
     let wall = scene.at.wall;
     let too_long = [0; MAX_MEDIA + 1];
-    let refused = OutgoingRing::seal(caller, &callee, &too_long, &outside, wall, &mut scene.rng);
+    let refused = OutgoingRing::seal(caller, &callee, &too_long, &event, wall, &mut scene.rng);
     assert_eq!(refused.err(), Some(SealError::MediaTooLong));
     let (_, envelope) = OutgoingRing::seal(
         caller,
         &callee,
         &too_long[1..],
-        &outside,
+        &event,
         wall,
         &mut scene.rng,
     )
     .unwrap();
-    let verified = scene.open_ring(&envelope, &outside);
+    let verified = scene.open_ring(&envelope, &event);
     assert_eq!(verified.media().len(), MAX_MEDIA);
-    let refused = verified.answer(&too_long, BookView::NONE, &outside, &mut scene.rng);
+    let refused = verified.answer(&too_long, BookView::NONE, &event, &mut scene.rng);
     assert_eq!(refused.err(), Some(SealError::MediaTooLong));
 }
 
@@ -360,15 +360,15 @@ fn no_two_envelopes_share_a_byte_range_that_could_link_them() {
 #[test]
 fn debug_output_of_secrets_is_empty() {
     let mut scene = Scene::new();
-    let (ring, envelope, outside) = scene.ring();
-    let verified = scene.open_ring(&envelope, &outside);
+    let (ring, envelope, event) = scene.ring();
+    let verified = scene.open_ring(&envelope, &event);
     let text = format!(
-        "{ring:?} {verified:?} {envelope:?} {outside:?} {:?}",
+        "{ring:?} {verified:?} {envelope:?} {event:?} {:?}",
         scene.caller
     );
     assert_eq!(
         text,
         "OutgoingRing(..) VerifiedRing(..) Envelope(..) \
-         Outside { bucket: 3, event_key: EventKey(..) } Identity(..)"
+         EventContext { bucket: 3, event_key: EventKey(..) } Identity(..)"
     );
 }

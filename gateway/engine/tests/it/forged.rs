@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use ringfence_book::{Listing, RingKey};
 use ringfence_engine::sealed::book_view::BookView;
-use ringfence_engine::sealed::envelope::{Envelope, Outside};
-use ringfence_engine::sealed::rejected::Rejected;
+use ringfence_engine::sealed::envelope::{Envelope, EventContext};
+use ringfence_engine::sealed::rejected::EnvelopeError;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
@@ -139,14 +139,14 @@ impl Forger {
         }
     }
 
-    fn write(&mut self) -> (HandshakeState, Envelope, Outside) {
-        let outside = self.scene.outside();
+    fn write(&mut self) -> (HandshakeState, Envelope, EventContext) {
+        let event = self.scene.event();
         let callee = self.scene.callee.listing();
         let prologue = [
             b"ringfence/1 ring IK\0\x01".as_slice(),
             &HINT,
-            &outside.bucket.to_be_bytes(),
-            &outside.event_key.0,
+            &event.bucket.to_be_bytes(),
+            &event.event_key.0,
             callee.identity().as_bytes(),
         ]
         .concat();
@@ -170,18 +170,18 @@ impl Forger {
             state.write_message(&payload, &mut bytes[17..]).unwrap(),
             1007
         );
-        (state, Envelope::from_bytes(&bytes).unwrap(), outside)
+        (state, Envelope::from_bytes(&bytes).unwrap(), event)
     }
 
-    fn why_not(mut self) -> Rejected {
-        let (_, envelope, outside) = self.write();
-        self.scene.why_not(&envelope, &outside)
+    fn why_not(mut self) -> EnvelopeError {
+        let (_, envelope, event) = self.write();
+        self.scene.why_not(&envelope, &event)
     }
 
     fn opens(mut self) {
-        let (_, envelope, outside) = self.write();
+        let (_, envelope, event) = self.write();
         assert_eq!(
-            self.scene.open_ring(&envelope, &outside).media(),
+            self.scene.open_ring(&envelope, &event).media(),
             CALLER_MEDIA
         );
     }
@@ -223,7 +223,7 @@ fn a_fill_that_is_not_zero_is_refused() {
         fill: 1,
         ..Forger::honest()
     };
-    assert_eq!(forger.why_not(), Rejected::Payload);
+    assert_eq!(forger.why_not(), EnvelopeError::Payload);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn kinds_that_are_no_first_message_are_refused() {
             kind,
             ..Forger::honest()
         };
-        assert_eq!(forger.why_not(), Rejected::Kind, "kind {kind}");
+        assert_eq!(forger.why_not(), EnvelopeError::Kind, "kind {kind}");
     }
 }
 
@@ -242,7 +242,7 @@ fn bodies_that_are_too_short_or_too_long_are_refused() {
     for len in [0, 1, 418, 419 + 401] {
         let mut forger = Forger::honest();
         forger.body.resize(len, 0);
-        assert_eq!(forger.why_not(), Rejected::Body, "{len} bytes");
+        assert_eq!(forger.why_not(), EnvelopeError::Body, "{len} bytes");
     }
 }
 
@@ -257,7 +257,7 @@ fn an_ephemeral_key_of_small_order_is_refused() {
             e,
             ..Forger::honest()
         };
-        assert_eq!(forger.why_not(), Rejected::WeakKey);
+        assert_eq!(forger.why_not(), EnvelopeError::WeakKey);
     }
 }
 
@@ -272,7 +272,7 @@ fn a_static_key_of_small_order_is_refused() {
             s,
             ..Forger::honest()
         };
-        assert_eq!(forger.why_not(), Rejected::WeakKey);
+        assert_eq!(forger.why_not(), EnvelopeError::WeakKey);
     }
 }
 
@@ -282,14 +282,14 @@ fn a_static_key_that_the_identity_did_not_sign_is_refused() {
         s: Claimed::honest([0x33; 32]),
         ..Forger::honest()
     };
-    assert_eq!(forger.why_not(), Rejected::CallerSignature);
+    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
     let mut forger = Forger {
         s: Claimed::honest([0x33; 32]),
         ..Forger::honest()
     };
     let own = RingKey::from(&StaticSecret::from([0x33; 32]));
     forger.body[60..64].copy_from_slice(&own.id());
-    assert_eq!(forger.why_not(), Rejected::CallerSignature);
+    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn a_listing_made_to_last_longer_is_refused() {
     let mut forger = Forger::honest();
     let longer = forger.listing.valid_until().plus(1).count().to_be_bytes();
     forger.body[64..68].copy_from_slice(&longer);
-    assert_eq!(forger.why_not(), Rejected::CallerSignature);
+    assert_eq!(forger.why_not(), EnvelopeError::CallerSignature);
 }
 
 /// The known limit of a first Noise message, and what closes it.
@@ -310,13 +310,13 @@ fn a_thief_of_the_callee_key_can_make_a_phone_ring_but_never_finish_the_call() {
         public: victim,
         agrees: Agrees::Always(x25519(stolen, victim)),
     };
-    let (mut thief, envelope, outside) = forger.write();
+    let (mut thief, envelope, event) = forger.write();
     let mut scene = forger.scene;
-    let verified = scene.open_ring(&envelope, &outside);
+    let verified = scene.open_ring(&envelope, &event);
     assert_eq!(verified.caller(), scene.caller.key());
-    let outside = scene.outside();
+    let event = scene.event();
     let (_session, answer) = verified
-        .answer(CALLEE_MEDIA, BookView::NONE, &outside, &mut scene.rng)
+        .answer(CALLEE_MEDIA, BookView::NONE, &event, &mut scene.rng)
         .unwrap();
     let read = thief.read_message(&answer.as_bytes()[17..], &mut [0; 1024]);
     assert_eq!(read, Err(snow::Error::Decrypt));

@@ -9,14 +9,14 @@ use ringfence_book::root::{RootHash, Statement, TilesHash};
 use ringfence_book::{Binding, BookKey, Day, Number, NumberPlan, Root};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
-use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
-use ringfence_engine::sealed::first_message::Caller;
-use ringfence_engine::sealed::first_message::Listener;
-use ringfence_engine::sealed::rejected::Rejected;
-use ringfence_engine::sealed::replay::Seen;
-use ringfence_engine::sealed::ring::incoming::{Opened, VerifiedRing, open};
+use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
+use ringfence_engine::sealed::first_message::OpeningKeys;
+use ringfence_engine::sealed::first_message::SealingKeys;
+use ringfence_engine::sealed::rejected::EnvelopeError;
+use ringfence_engine::sealed::replay::ReplayMemory;
+use ringfence_engine::sealed::ring::incoming::{OpenedMessage, VerifiedRing, open};
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
-use ringfence_engine::time::{Arrival, UnixTime};
+use ringfence_engine::time::{Moment, UnixTime};
 use ringfence_engine::trust::directory::CalleeKeys;
 
 pub(crate) const CALLER_MEDIA: &[u8] = b"what the caller's engine says about its media";
@@ -28,8 +28,8 @@ pub(crate) struct Scene {
     pub(crate) binding: Binding,
     pub(crate) callee: Identity,
     pub(crate) rng: ChaCha20Rng,
-    pub(crate) at: Arrival,
-    pub(crate) seen: Seen,
+    pub(crate) at: Moment,
+    pub(crate) seen: ReplayMemory,
 }
 
 impl Scene {
@@ -39,7 +39,7 @@ impl Scene {
     )]
     pub(crate) fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([42; 32]);
-        let at = Arrival {
+        let at = Moment {
             wall: UnixTime::from_seconds(1_795_000_000),
             now: Instant::now(),
         };
@@ -48,7 +48,7 @@ impl Scene {
         let caller = Identity::generate(good_until, &mut rng);
         let callee = Identity::generate(good_until, &mut rng);
         let binding = Binding::sign(&book, Number::new(20_001), caller.key(), good_until);
-        let seen = Seen::new(at);
+        let seen = ReplayMemory::new(at);
         Self {
             book,
             caller,
@@ -65,7 +65,7 @@ impl Scene {
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
-        self.at = Arrival {
+        self.at = Moment {
             wall: self.at.wall.after(time),
             now: self.at.now + time,
         };
@@ -76,57 +76,59 @@ impl Scene {
     }
 
     /// A fresh event in bucket 3.
-    pub(crate) fn outside(&mut self) -> Outside {
+    pub(crate) fn event(&mut self) -> EventContext {
         let mut key = [0; 32];
         self.rng.fill_bytes(&mut key);
-        Outside {
+        EventContext {
             bucket: 3,
             event_key: EventKey(key),
         }
     }
 
-    pub(crate) fn ring(&mut self) -> (OutgoingRing, Envelope, Outside) {
+    pub(crate) fn ring(&mut self) -> (OutgoingRing, Envelope, EventContext) {
         let binding = self.binding;
         self.ring_bound_by(&binding)
     }
 
-    pub(crate) fn ring_bound_by(&mut self, binding: &Binding) -> (OutgoingRing, Envelope, Outside) {
-        let (outside, callee) = (self.outside(), self.callee_keys());
+    pub(crate) fn ring_bound_by(
+        &mut self,
+        binding: &Binding,
+    ) -> (OutgoingRing, Envelope, EventContext) {
+        let (event, callee) = (self.event(), self.callee_keys());
         let book = view(&self.book, 9);
-        let caller = Caller {
+        let caller = SealingKeys {
             identity: &self.caller,
             binding,
             book,
         };
         let wall = self.at.wall;
         let (ring, envelope) =
-            OutgoingRing::seal(caller, &callee, CALLER_MEDIA, &outside, wall, &mut self.rng)
-                .unwrap();
-        (ring, envelope, outside)
+            OutgoingRing::seal(caller, &callee, CALLER_MEDIA, &event, wall, &mut self.rng).unwrap();
+        (ring, envelope, event)
     }
 
     pub(crate) fn open(
         &mut self,
         envelope: &Envelope,
-        outside: &Outside,
-    ) -> Result<Opened, Rejected> {
+        event: &EventContext,
+    ) -> Result<OpenedMessage, EnvelopeError> {
         let book_key = BookKey::from(&self.book);
-        let listener = Listener {
+        let listener = OpeningKeys {
             identity: &self.callee,
             book_key: &book_key,
         };
-        open(&[listener], envelope, outside, &mut self.seen, self.at)
+        open(&[listener], envelope, event, &mut self.seen, self.at)
     }
 
-    pub(crate) fn open_ring(&mut self, envelope: &Envelope, outside: &Outside) -> VerifiedRing {
-        match self.open(envelope, outside) {
-            Ok(Opened::Ring { ring, .. }) => *ring,
+    pub(crate) fn open_ring(&mut self, envelope: &Envelope, event: &EventContext) -> VerifiedRing {
+        match self.open(envelope, event) {
+            Ok(OpenedMessage::Ring { ring, .. }) => *ring,
             other => panic!("not a ring: {other:?}"),
         }
     }
 
-    pub(crate) fn why_not(&mut self, envelope: &Envelope, outside: &Outside) -> Rejected {
-        self.open(envelope, outside).expect_err("must be refused")
+    pub(crate) fn why_not(&mut self, envelope: &Envelope, event: &EventContext) -> EnvelopeError {
+        self.open(envelope, event).expect_err("must be refused")
     }
 }
 
@@ -160,7 +162,7 @@ pub(crate) fn keys_of(identity: &Identity) -> CalleeKeys {
 }
 
 /// The envelope with one bit turned; `None` when the result is no envelope at all.
-pub(crate) fn flipped(envelope: &Envelope, bit: usize) -> Result<Envelope, Rejected> {
+pub(crate) fn flipped(envelope: &Envelope, bit: usize) -> Result<Envelope, EnvelopeError> {
     let mut bytes = *envelope.as_bytes();
     bytes[bit / 8] ^= 1 << (bit % 8);
     Envelope::from_bytes(&bytes)

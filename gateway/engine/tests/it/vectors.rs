@@ -10,17 +10,17 @@ use rand_core::{TryCryptoRng, TryRng};
 use ringfence_book::{Binding, BookKey, Day, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::sealed::book_view::BookView;
-use ringfence_engine::sealed::envelope::{Envelope, EventKey, Outside};
-use ringfence_engine::sealed::first_message::Caller;
-use ringfence_engine::sealed::note::Draft;
-use ringfence_engine::sealed::presence::{self, Presence};
-use ringfence_engine::sealed::proof_of_work::{self, Mint};
+use ringfence_engine::sealed::envelope::{Envelope, EventContext, EventKey};
+use ringfence_engine::sealed::first_message::SealingKeys;
+use ringfence_engine::sealed::note::TextDraft;
+use ringfence_engine::sealed::presence::{self, PresenceStatus};
+use ringfence_engine::sealed::proof_of_work::{self, ProofSearch};
 use ringfence_engine::sealed::ring::CancelReason;
-use ringfence_engine::sealed::ring::incoming::Opened;
+use ringfence_engine::sealed::ring::incoming::OpenedMessage;
 use ringfence_engine::sealed::ring::outgoing::OutgoingRing;
-use ringfence_engine::sealed::session::Say;
+use ringfence_engine::sealed::session::SessionMessage;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
+use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 use serde_json::{Value, json};
 
 use crate::scene::{Scene, keys_of, view};
@@ -72,18 +72,18 @@ fn identity(seed: [u8; 32], ring_secret: [u8; 32], until: Day) -> Identity {
     Identity::from_bytes(&stored).unwrap()
 }
 
-fn outside(bucket: u16, key: u8) -> Outside {
-    Outside {
+fn event(bucket: u16, key: u8) -> EventContext {
+    EventContext {
         bucket,
         event_key: EventKey(run(key)),
     }
 }
 
-fn described(outside: &Outside, envelope: &Envelope) -> Value {
+fn described(event: &EventContext, envelope: &Envelope) -> Value {
     json!({
-        "bucket": outside.bucket,
-        "event_key": hex::encode(outside.event_key.0),
-        "hint": hex::encode(envelope.hint().0),
+        "bucket": event.bucket,
+        "event_key": hex::encode(event.event_key.0),
+        "hint": hex::encode(envelope.routing_tag().0),
         "envelope": hex::encode(envelope.as_bytes()),
     })
 }
@@ -100,8 +100,8 @@ fn vectors() -> Value {
     let binding = Binding::sign(&book, Number::new(20_001), caller.key(), until);
     let views = [1, 2].map(|epoch| view(&book, epoch));
 
-    let at_ring = outside(0, 0x60);
-    let who = Caller {
+    let at_ring = event(0, 0x60);
+    let who = SealingKeys {
         identity: &caller,
         binding: &binding,
         book: views[0],
@@ -110,7 +110,7 @@ fn vectors() -> Value {
     let (ring, ring_envelope) =
         OutgoingRing::seal(who, &keys_of(&callee), MEDIA[0], &at_ring, NOW, &mut draws).unwrap();
 
-    let at_cancel = outside(0, 0x61);
+    let at_cancel = event(0, 0x61);
     let mut draws = script(&[&run::<16>(0x71), &run::<32>(0x81)]);
     let reason = CancelReason::AnsweredElsewhere;
     let cancel = ring
@@ -123,22 +123,36 @@ fn vectors() -> Value {
     let verified = scene.open_ring(&ring_envelope, &at_ring);
     assert!(matches!(
         scene.open(&cancel, &at_cancel),
-        Ok(Opened::Cancel { .. })
+        Ok(OpenedMessage::Cancel { .. })
     ));
 
-    let at_answer = outside(513, 0x62);
+    let at_answer = event(513, 0x62);
     let mut draws = script(&[&run::<32>(0x90)]);
     let (mut callee_side, answer) = verified
         .answer(MEDIA[1], views[1], &at_answer, &mut draws)
         .unwrap();
     let (_, mut caller_side) = ring.open_answer(&answer, &at_answer).unwrap();
 
-    let at_confirm = outside(513, 0x63);
-    let confirm = caller_side.seal(Say::Confirm, &at_confirm, &mut script(&[&run::<32>(0xb0)]));
-    assert_eq!(callee_side.open(&confirm, &at_confirm), Ok(Say::Confirm));
-    let at_hang_up = outside(0, 0x64);
-    let hang_up = callee_side.seal(Say::HangUp, &at_hang_up, &mut script(&[&run::<32>(0xc0)]));
-    assert_eq!(caller_side.open(&hang_up, &at_hang_up), Ok(Say::HangUp));
+    let at_confirm = event(513, 0x63);
+    let confirm = caller_side.seal(
+        SessionMessage::Confirm,
+        &at_confirm,
+        &mut script(&[&run::<32>(0xb0)]),
+    );
+    assert_eq!(
+        callee_side.open(&confirm, &at_confirm),
+        Ok(SessionMessage::Confirm)
+    );
+    let at_hang_up = event(0, 0x64);
+    let hang_up = callee_side.seal(
+        SessionMessage::HangUp,
+        &at_hang_up,
+        &mut script(&[&run::<32>(0xc0)]),
+    );
+    assert_eq!(
+        caller_side.open(&hang_up, &at_hang_up),
+        Ok(SessionMessage::HangUp)
+    );
 
     let notes = notes((&caller, &binding), &callee, &ring);
     let word = word((&caller, &binding), &callee, &mut scene);
@@ -172,7 +186,7 @@ fn vectors() -> Value {
         },
         "notes": notes,
         "presence": word,
-        "stamp": stamp(),
+        "stamp": proof(),
         "safety_numbers": safety(),
     })
 }
@@ -183,37 +197,37 @@ fn notes(
     callee: &Identity,
     ring: &OutgoingRing,
 ) -> Value {
-    let who = Caller {
+    let who = SealingKeys {
         identity: caller,
         binding,
         book: BookView::NONE,
     };
     let text = zeroize::Zeroizing::new(run::<256>(0x20).map(|byte| b' ' + byte % 95).repeat(3));
-    let draft = Draft::new(text.clone(), &mut script(&[&run::<16>(0xe0)]));
+    let draft = TextDraft::new(text.clone(), &mut script(&[&run::<16>(0xe0)]));
     let pieces: Vec<Value> = (0..2_u8)
         .map(|index| {
-            let at = outside(0, 0x65 + index);
-            let (hint, secret) = (run::<16>(0x72 + index), run::<32>(0x82 + index));
-            let mut draws = script(&[&hint, &secret]);
+            let at = event(0, 0x65 + index);
+            let (routing_tag, secret) = (run::<16>(0x72 + index), run::<32>(0x82 + index));
+            let mut draws = script(&[&routing_tag, &secret]);
             let keys = keys_of(callee);
             let piece = draft.seal(index.into(), &who, &keys, &at, NOW, &mut draws);
             json!({
-                "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+                "draws": { "hint": hex::encode(routing_tag), "ephemeral_secret": hex::encode(secret) },
                 "sealed": described(&at, &piece.unwrap()),
             })
         })
         .collect();
-    let at = outside(0, 0x67);
-    let (hint, secret) = (run::<16>(0x74), run::<32>(0x84));
+    let at = event(0, 0x67);
+    let (routing_tag, secret) = (run::<16>(0x74), run::<32>(0x84));
     let later = NOW.after(std::time::Duration::from_secs(30));
-    let missed = ring.seal_missed(&who, &at, later, &mut script(&[&hint, &secret]));
+    let missed = ring.seal_missed(&who, &at, later, &mut script(&[&routing_tag, &secret]));
     json!({
         "text": {
             "unix_ms": NOW.millis(), "draws": { "text_id": hex::encode(run::<16>(0xe0)) },
             "text": std::str::from_utf8(&text).unwrap(), "pieces": pieces,
         },
         "missed_call": {
-            "unix_ms": later.millis(), "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+            "unix_ms": later.millis(), "draws": { "hint": hex::encode(routing_tag), "ephemeral_secret": hex::encode(secret) },
             "sealed": described(&at, &missed.unwrap()),
         },
     })
@@ -221,23 +235,23 @@ fn notes(
 
 /// A word of presence, which the other side opens.
 fn word((caller, binding): (&Identity, &Binding), callee: &Identity, scene: &mut Scene) -> Value {
-    let who = Caller {
+    let who = SealingKeys {
         identity: caller,
         binding,
         book: BookView::NONE,
     };
-    let at = outside(0, 0x68);
-    let (hint, secret) = (run::<16>(0x75), run::<32>(0x85));
-    let mut draws = script(&[&hint, &secret]);
-    let says = Presence::OnThePhone;
+    let at = event(0, 0x68);
+    let (routing_tag, secret) = (run::<16>(0x75), run::<32>(0x85));
+    let mut draws = script(&[&routing_tag, &secret]);
+    let says = PresenceStatus::OnThePhone;
     let word = presence::seal(&who, &keys_of(callee), says, &at, NOW, &mut draws).unwrap();
     assert!(matches!(
         scene.open(&word, &at),
-        Ok(Opened::Presence { .. })
+        Ok(OpenedMessage::Presence { .. })
     ));
     json!({
         "unix_ms": NOW.millis(), "says": 2,
-        "draws": { "hint": hex::encode(hint), "ephemeral_secret": hex::encode(secret) },
+        "draws": { "hint": hex::encode(routing_tag), "ephemeral_secret": hex::encode(secret) },
         "sealed": described(&at, &word),
     })
 }
@@ -258,7 +272,7 @@ fn safety() -> Value {
         let key = identity(run(seed), run(0x30), until).key();
         (Number::new(number), key)
     });
-    let party = |at: usize| Party {
+    let party = |at: usize| SafetyNumberParty {
         number: people[at].0,
         identity: &people[at].1,
     };
@@ -277,14 +291,14 @@ fn safety() -> Value {
     json!([pair(0, 1), pair(2, 0)])
 }
 
-fn stamp() -> Value {
+fn proof() -> Value {
     let key = EventKey(run(0x60));
-    let mut mint = Mint::new(key, zeroize::Zeroizing::new(run(0xd0)), 12, NOW);
-    let stamp = mint.mint_some(1_000_000).unwrap();
-    assert!(proof_of_work::check(&key, stamp.nonce, 12, NOW));
+    let mut mint = ProofSearch::new(key, zeroize::Zeroizing::new(run(0xd0)), 12, NOW);
+    let proof = mint.search(1_000_000).unwrap();
+    assert!(proof_of_work::check(&key, proof.nonce, 12, NOW));
     json!({
-        "event_key": hex::encode(key.0), "bits": 12, "window": stamp.window,
-        "lowest_nonce": format!("{:016x}", stamp.nonce),
+        "event_key": hex::encode(key.0), "bits": 12, "window": proof.window,
+        "lowest_nonce": format!("{:016x}", proof.nonce),
     })
 }
 

@@ -133,8 +133,8 @@ fn in_rows(safety: &SafetyNumber) -> String {
 mod tests {
     use ringfence_book::Day;
     use ringfence_engine::line::identity::Identity;
-    use ringfence_engine::trust::contacts::{Learnt, OtherKey};
-    use ringfence_engine::trust::safety_number::Party;
+    use ringfence_engine::trust::contacts::{ContactUpdate, OtherKey};
+    use ringfence_engine::trust::safety_number::SafetyNumberParty;
 
     use super::*;
 
@@ -145,7 +145,7 @@ mod tests {
         let mut contacts = Contacts::default();
         assert!(table(&contacts).contains("no contact"));
         let day = Day::new(20_416);
-        contacts.learn(&Learnt::Pin {
+        contacts.learn(&ContactUpdate::Pin {
             number,
             identity,
             day,
@@ -159,7 +159,7 @@ mod tests {
             since: day,
             shown_by: ShownBy::Book,
         };
-        contacts.learn(&Learnt::Other { number, key });
+        contacts.learn(&ContactUpdate::Other { number, key });
         assert!(table(&contacts).contains("ringfence contacts accept 20002"));
         let value = as_value(contacts.get(number).unwrap());
         assert_eq!(value["changed"]["shown_by"], "book");
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn sixty_digits_stand_in_three_rows() {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
-        let party = |number| Party {
+        let party = |number| SafetyNumberParty {
             number: Number::new(number),
             identity: &key,
         };
@@ -181,7 +181,7 @@ mod tests {
     fn a_contact_that_sees_a_line_is_shown_with_it() {
         let (number, own) = (Number::new(20_002), Number::new(24_440));
         let mut contacts = Contacts::default();
-        contacts.learn(&Learnt::Pin {
+        contacts.learn(&ContactUpdate::Pin {
             number,
             identity: Identity::generate(Day::LAST, &mut rand::rng()).key(),
             day: Day::new(20_416),

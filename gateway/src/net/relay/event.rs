@@ -10,9 +10,9 @@ use ringfence_book::nostr_event::{
     MAX_SKEW, NOTE_KIND, NOTE_LIFE, RING_KIND, RING_LIFE, WORK_TAG,
 };
 use ringfence_engine::sealed::envelope::EventKey;
-use ringfence_engine::sealed::proof_of_work::Stamp;
+use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
-use ringfence_engine::{Post, Sealed};
+use ringfence_engine::{ReceivedEvent, SealedEvent};
 use zeroize::Zeroizing;
 
 use super::PublishError;
@@ -37,18 +37,18 @@ impl std::fmt::Debug for OutgoingEvent {
     }
 }
 
-impl From<Post> for OutgoingEvent {
-    fn from(post: Post) -> Self {
-        let Post {
-            stamp,
+impl From<SealedEvent> for OutgoingEvent {
+    fn from(post: SealedEvent) -> Self {
+        let SealedEvent {
+            proof,
             bucket,
             envelope,
             is_note,
             ..
         } = post;
         Self {
-            work_nonce: stamp.nonce,
-            key: stamp.into(),
+            work_nonce: proof.nonce,
+            key: proof.into(),
             bucket,
             bytes: envelope.as_bytes().to_vec(),
             is_note,
@@ -62,8 +62,8 @@ pub struct EventSigningKey {
     public: [u8; 32],
 }
 
-impl From<Stamp> for EventSigningKey {
-    fn from(stamp: Stamp) -> Self {
+impl From<ProofOfWork> for EventSigningKey {
+    fn from(stamp: ProofOfWork) -> Self {
         Self {
             secret: stamp.event_secret,
             public: stamp.event_key.0,
@@ -131,7 +131,11 @@ pub(super) fn write_event(
 }
 
 /// Reads an event whose id and signature were verified. `None` for events that are no envelope for these buckets.
-pub(super) fn read_event(event: &Event, tags: &BTreeMap<String, u16>, now: u64) -> Option<Sealed> {
+pub(super) fn read_event(
+    event: &Event,
+    tags: &BTreeMap<String, u16>,
+    now: u64,
+) -> Option<ReceivedEvent> {
     let created = event.created_at.as_secs();
     let is_note = event.kind == Kind::from(NOTE_KIND);
     let oldest = if is_note { MAX_NOTE_LIFE } else { MAX_SKEW };
@@ -153,7 +157,7 @@ pub(super) fn read_event(event: &Event, tags: &BTreeMap<String, u16>, now: u64) 
         .decode(&event.content)
         .ok()
         .filter(|bytes| bytes.len() == ENVELOPE_BYTES)?;
-    Some(Sealed {
+    Some(ReceivedEvent {
         bucket,
         event_key: EventKey(event.pubkey.to_bytes()),
         nonce,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use nostr_sdk::prelude::{Client, ClientOptions, Monitor, RelayOptions, RelayUrl, SubscriptionId};
 use ringfence_book::nostr_event::{ENVELOPE_BYTES, bucket_tag};
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -100,7 +100,7 @@ impl Relays {
         urls: &[String],
         bucket_bits: u8,
         buckets: &BTreeSet<u16>,
-    ) -> Result<(Self, mpsc::Receiver<Sealed>), RelayListError> {
+    ) -> Result<(Self, mpsc::Receiver<ReceivedEvent>), RelayListError> {
         let urls = read_urls(urls)?;
         crate::net::tls::install_provider();
         let monitor = Monitor::new(MONITOR_QUEUE);
@@ -270,7 +270,7 @@ mod tests {
         }
     }
 
-    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<Sealed>) {
+    async fn listen(url: &str, bucket: u16) -> (Relays, mpsc::Receiver<ReceivedEvent>) {
         let buckets = BTreeSet::from([bucket]);
         let (relays, incoming) = Relays::connect(&[url.to_owned()], 3, &buckets)
             .await
@@ -287,7 +287,7 @@ mod tests {
             .unwrap();
     }
 
-    async fn next(incoming: &mut mpsc::Receiver<Sealed>) -> Sealed {
+    async fn next(incoming: &mut mpsc::Receiver<ReceivedEvent>) -> ReceivedEvent {
         timeout(Duration::from_secs(5), incoming.recv())
             .await
             .unwrap()

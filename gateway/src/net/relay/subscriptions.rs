@@ -8,7 +8,7 @@ use nostr_sdk::prelude::{
     SubscriptionId, Timestamp,
 };
 use ringfence_book::nostr_event::{MAX_SKEW, NOTE_KIND, NOTE_LIFE, RING_KIND};
-use ringfence_engine::Sealed;
+use ringfence_engine::ReceivedEvent;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
@@ -44,7 +44,7 @@ pub(super) struct SubscriptionKeeper {
     /// Stored notes that relays have not returned yet.
     pub(super) pages: NotePages,
     pub(super) tags: BTreeMap<String, u16>,
-    pub(super) inbox: mpsc::Sender<Sealed>,
+    pub(super) inbox: mpsc::Sender<ReceivedEvent>,
     pub(super) state: watch::Sender<RelayState>,
 }
 

@@ -1,7 +1,7 @@
 //! Past calls, and texts that no phone has taken.
 
 use maud::{Markup, html};
-use ringfence_engine::line::saved_state::{PastCall, WaitingText, Way};
+use ringfence_engine::line::saved_state::{CallWay, PastCall, WaitingText};
 
 use super::home::block;
 use super::{LineButton, PageContext, arrow, at, minutes, sheet};
@@ -40,7 +40,7 @@ fn text_row(context: &PageContext<'_>, text: &WaitingText) -> Markup {
     };
     html! {
         article.text {
-            h3 { (context.who(text.from)) " " (arrow(Way::Out)) " " (context.own(text.line)) " " span.quiet { (at(text.dated)) } }
+            h3 { (context.who(text.from)) " " (arrow(CallWay::Out)) " " (context.own(text.line)) " " span.quiet { (at(text.dated)) } }
             p.letter { bdi { (text.text.as_str()) } }
             (read.form())
         }
@@ -94,9 +94,9 @@ fn history(context: &PageContext<'_>) -> Markup {
 fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
     let outcome = match (call.talked, call.way) {
         (Some(span), _) => minutes(span.as_secs()),
-        (None, Way::Out) => "no answer".to_owned(),
-        (None, Way::In) if call.is_new => "missed".to_owned(),
-        (None, Way::In) => "not answered".to_owned(),
+        (None, CallWay::Out) => "no answer".to_owned(),
+        (None, CallWay::In) if call.is_new => "missed".to_owned(),
+        (None, CallWay::In) => "not answered".to_owned(),
     };
     html! {
         tr .new[call.is_new] {
@@ -104,7 +104,7 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
             td { (context.own(call.line)) " " (arrow(call.way)) }
             th scope="row" { (context.who(call.number)) }
             td { (outcome) }
-            td { @if call.way == Way::In { (block_of(context, call)) } }
+            td { @if call.way == CallWay::In { (block_of(context, call)) } }
         }
     }
 }
@@ -113,7 +113,7 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
 fn block_of(context: &PageContext<'_>, call: &PastCall) -> Markup {
     let mut latest = context.snapshot.ledger.calls.iter().rev();
     let latest = latest.find(|other| {
-        other.number == call.number && other.line == call.line && other.way == Way::In
+        other.number == call.number && other.line == call.line && other.way == CallWay::In
     });
     html! { @if latest == Some(call) { (block(context, call.line, call.number, "/calls")) } }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use ringfence_book::Number;
 use ringfence_engine::trust::contacts::{Contact, OtherKey, ShownBy};
-use ringfence_engine::trust::safety_number::{Party, SafetyNumber};
+use ringfence_engine::trust::safety_number::{SafetyNumber, SafetyNumberParty};
 
 use super::home::block;
 use super::{PageContext, sheet};
@@ -111,11 +111,11 @@ fn safety(
     contact: &Contact,
     named: bool,
 ) -> Markup {
-    let own = Party {
+    let own = SafetyNumberParty {
         number: line,
         identity,
     };
-    let other = Party {
+    let other = SafetyNumberParty {
         number: contact.number,
         identity: &contact.identity,
     };

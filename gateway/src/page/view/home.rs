@@ -1,7 +1,7 @@
 //! The overview (warnings, current calls, lines, connections) and the help.
 
 use maud::{Markup, html};
-use ringfence_engine::line::feature_codes::STAR_CODES;
+use ringfence_engine::line::feature_codes::FEATURE_CODES;
 
 use super::plot::plots;
 use super::{LineButton, PageContext, arrow, minutes, sheet};
@@ -170,7 +170,7 @@ pub(in crate::page) fn help(context: &PageContext<'_>) -> String {
             p { "Dial a number, or one of these feature codes. The engine plays no announcement: it refuses the call with a phrase that the display shows, and sends the same phrase as a text." }
             div.wide { table {
                 thead { tr { th scope="col" { "Dial" } th scope="col" { "What it does" } } }
-                tbody { @for code in STAR_CODES { tr { th scope="row" { code { (code.digits) } } td { (code.does) } } } }
+                tbody { @for code in FEATURE_CODES { tr { th scope="row" { code { (code.digits) } } td { (code.does) } } } }
             } }
         }
         section aria-labelledby="curves-title" {

@@ -10,7 +10,7 @@ mod plot;
 use maud::{DOCTYPE, Markup, html};
 use ringfence_book::Number;
 use ringfence_engine::LiveState;
-use ringfence_engine::line::saved_state::Way;
+use ringfence_engine::line::saved_state::CallWay;
 use ringfence_engine::time::UnixTime;
 
 use crate::calendar::moment;
@@ -144,10 +144,10 @@ fn at(time: UnixTime) -> Markup {
     html! { time datetime=(text) { (text) } }
 }
 
-fn arrow(way: Way) -> Markup {
+fn arrow(way: CallWay) -> Markup {
     let (sign, word) = match way {
-        Way::Out => ("→", "to"),
-        Way::In => ("←", "from"),
+        CallWay::Out => ("→", "to"),
+        CallWay::In => ("←", "from"),
     };
     html! { span aria-hidden="true" { (sign) } span.unseen { (word) } }
 }

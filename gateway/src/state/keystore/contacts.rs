@@ -209,7 +209,7 @@ fn key(text: &str) -> Option<IdentityKey> {
 #[cfg(test)]
 mod tests {
     use ringfence_engine::line::identity::Identity;
-    use ringfence_engine::trust::contacts::Learnt;
+    use ringfence_engine::trust::contacts::ContactUpdate;
 
     use super::*;
 
@@ -227,12 +227,12 @@ mod tests {
     }
 
     fn pin(contacts: &mut Contacts) {
-        contacts.learn(&Learnt::Pin {
+        contacts.learn(&ContactUpdate::Pin {
             number: NUMBER,
             identity: key_of(1),
             day: Day::new(7),
         });
-        contacts.learn(&Learnt::Other {
+        contacts.learn(&ContactUpdate::Other {
             number: NUMBER,
             key: OtherKey {
                 identity: key_of(2),
@@ -294,7 +294,7 @@ mod tests {
             for at in 0..4 {
                 scope.spawn(move || {
                     for step in 0..10 {
-                        let learnt = Learnt::Pin {
+                        let learnt = ContactUpdate::Pin {
                             number: Number::new(at * 100 + step),
                             identity: key_of(1),
                             day: Day::new(1),

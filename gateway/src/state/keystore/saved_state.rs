@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_book::Number;
 use ringfence_engine::line::saved_state::{
-    Habits, Ledger, MOST_BLOCKED, MOST_CALLS, MOST_NOTES, MOST_TEXTS, PastCall, TakenNote,
-    WaitingText, Way,
+    CallWay, LineSettings, MOST_BLOCKED, MOST_CALLS, MOST_NOTES, MOST_TEXTS, PastCall, SavedState,
+    TakenNote, WaitingText,
 };
 use ringfence_engine::sealed::note::NoteId;
 use ringfence_engine::time::UnixTime;
@@ -113,9 +113,9 @@ impl SavedStateFile {
     ///
     /// # Errors
     /// [`KeystoreError`].
-    pub fn read(&mut self) -> Result<Ledger, KeystoreError> {
+    pub fn read(&mut self) -> Result<SavedState, KeystoreError> {
         if !self.path.exists() {
-            return Ok(Ledger::default());
+            return Ok(SavedState::default());
         }
         let stored: Stored = read_stored(&self.path, MOST_BYTES, &mut self.vault)?;
         stored.read().ok_or_else(|| KeystoreError::Malformed {
@@ -127,13 +127,13 @@ impl SavedStateFile {
     ///
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
-    pub fn write(&mut self, ledger: &Ledger) -> Result<(), KeystoreError> {
+    pub fn write(&mut self, ledger: &SavedState) -> Result<(), KeystoreError> {
         write_stored(&self.path, &Stored::of(ledger), &mut self.vault)
     }
 }
 
 impl Stored {
-    fn of(ledger: &Ledger) -> Self {
+    fn of(ledger: &SavedState) -> Self {
         let id = |id: &NoteId| STANDARD.encode(id.as_bytes());
         Self {
             version: stored::VERSION,
@@ -171,7 +171,7 @@ impl Stored {
     }
 
     /// `None` when there is more of something than an engine writes.
-    fn read(self) -> Option<Ledger> {
+    fn read(self) -> Option<SavedState> {
         let counts = [
             (self.notes.len(), MOST_NOTES),
             (self.texts.len(), MOST_TEXTS),
@@ -181,7 +181,7 @@ impl Stored {
         if counts.iter().any(|(count, most)| count > most) {
             return None;
         }
-        let mut ledger = Ledger::default();
+        let mut ledger = SavedState::default();
         for note in self.notes {
             let taken = TakenNote {
                 until: UnixTime::from_millis(note.until),
@@ -204,7 +204,7 @@ impl Stored {
             if blocked.len() > MOST_BLOCKED {
                 return None;
             }
-            let read = Habits {
+            let read = LineSettings {
                 is_undisturbed: habits.is_undisturbed,
                 blocked,
             };
@@ -220,8 +220,8 @@ impl StoredCall {
             line: call.line.value(),
             number: call.number.value(),
             way: match call.way {
-                Way::Out => StoredWay::Out,
-                Way::In => StoredWay::In,
+                CallWay::Out => StoredWay::Out,
+                CallWay::In => StoredWay::In,
             },
             began: call.began.millis(),
             talked: call.talked.map(|span| span.as_secs()),
@@ -234,8 +234,8 @@ impl StoredCall {
             line: Number::new(self.line),
             number: Number::new(self.number),
             way: match self.way {
-                StoredWay::Out => Way::Out,
-                StoredWay::In => Way::In,
+                StoredWay::Out => CallWay::Out,
+                StoredWay::In => CallWay::In,
             },
             began: UnixTime::from_millis(self.began),
             talked: self.talked.map(Duration::from_secs),
@@ -263,8 +263,8 @@ mod tests {
 
     use super::*;
 
-    fn ledger() -> Ledger {
-        let mut ledger = Ledger::default();
+    fn ledger() -> SavedState {
+        let mut ledger = SavedState::default();
         let (id, number) = (NoteId::from_bytes([7; 16]), Number::new(20_001));
         let note = TakenNote {
             until: UnixTime::from_millis(5),
@@ -281,12 +281,12 @@ mod tests {
         ledger.calls.push_back(PastCall {
             line: number,
             number: Number::new(20_002),
-            way: Way::In,
+            way: CallWay::In,
             began: UnixTime::from_millis(3),
             talked: Some(Duration::from_secs(61)),
             is_new: false,
         });
-        let habits = Habits {
+        let habits = LineSettings {
             is_undisturbed: true,
             blocked: vec![Number::new(20_009), Number::new(20_003)],
         };
@@ -298,7 +298,7 @@ mod tests {
     fn a_ledger_comes_back_as_it_was_written_and_nobody_else_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = SavedStateFile::open(folder.path(), None);
-        assert_eq!(file.read().unwrap(), Ledger::default());
+        assert_eq!(file.read().unwrap(), SavedState::default());
         file.write(&ledger()).unwrap();
         assert_eq!(file.read().unwrap(), ledger());
         let mode = std::fs::metadata(folder.path().join("ledger.json")).unwrap();

@@ -113,7 +113,7 @@ impl Identity {
         Some((listing, proof))
     }
 
-    /// The owner's word that the number is given up, in answer to a challenge.
+    /// The owner's signature that the number is given up, in answer to a challenge.
     #[must_use]
     pub fn sign_deactivation(&self, number: Number, challenge: &Challenge) -> [u8; 64] {
         sign_deactivation(&self.signing, number, challenge)
@@ -186,8 +186,8 @@ impl Identity {
         self.previous.len() < before
     }
 
-    /// A bucket of 16 bits for a place of the presence rounds that nobody has: the same for the life of the identity, and
-    /// known to nobody else.
+    /// A bucket of 16 bits for a free place of the presence rounds: the same for the life of the identity, and
+    /// known to this engine alone.
     pub(crate) fn cover_bucket(&self, place: usize) -> u16 {
         let digest = Sha256::new()
             .chain_update(COVER_DOMAIN)

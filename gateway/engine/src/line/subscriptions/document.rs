@@ -6,13 +6,17 @@ use std::fmt::Write as _;
 use ringfence_sip as sip;
 
 use crate::call::live::ShownDialog;
-use crate::line::saved_state::{News, Way};
+use crate::line::saved_state::{CallWay, MessagesWaiting};
 use crate::output::CallLabel;
 
-/// RFC 3842 section 5.2: missed calls as voice messages, since phones have a lamp for these, and texts (RFC 3458).
-pub(super) fn summary(news: News) -> sip::Body {
-    let waiting = if news == News::default() { "no" } else { "yes" };
-    let News { missed, texts } = news;
+/// RFC 3842 section 5.2: missed calls as voice messages, since phones have an indicator for these, and texts (RFC 3458).
+pub(super) fn summary(news: MessagesWaiting) -> sip::Body {
+    let waiting = if news == MessagesWaiting::default() {
+        "no"
+    } else {
+        "yes"
+    };
+    let MessagesWaiting { missed, texts } = news;
     sip::Body {
         content_type: "application/simple-message-summary".to_owned(),
         bytes: format!(
@@ -37,8 +41,8 @@ pub(super) fn dialog_info(
     // Writing to a string never fails.
     for (label, dialog) in dialogs {
         let direction = match dialog.way {
-            Way::Out => "initiator",
-            Way::In => "recipient",
+            CallWay::Out => "initiator",
+            CallWay::In => "recipient",
         };
         let state = dialog.state;
         let _ = write!(
@@ -77,8 +81,8 @@ mod tests {
 
     #[test]
     fn a_summary_says_whether_something_waits_and_how_much() {
-        assert!(text(&summary(News::default())).starts_with("Messages-Waiting: no\r\n"));
-        let some = text(&summary(News {
+        assert!(text(&summary(MessagesWaiting::default())).starts_with("Messages-Waiting: no\r\n"));
+        let some = text(&summary(MessagesWaiting {
             missed: 2,
             texts: 1,
         }));
@@ -93,7 +97,7 @@ mod tests {
         let (over, on) = (CallLabel(1), CallLabel(2));
         let dialog = ShownDialog {
             state: "confirmed",
-            way: Way::In,
+            way: CallWay::In,
             remote: None,
         };
         let dialogs = BTreeMap::from([(on, dialog)]);

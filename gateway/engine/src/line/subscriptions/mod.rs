@@ -1,7 +1,7 @@
-//! Lamps on phones: waiting messages (RFC 3842), busy lines (RFC 4235) and contacts (RFC 3856), told to phones that subscribe.
+//! Subscriptions of phones: waiting messages (RFC 3842), dialogs of a line (RFC 4235) and presence of contacts (RFC 3856).
 //!
-//! A phone may watch its own line's messages, and the calls of any line of this engine. Whom a line talks with is told to phones of
-//! that very line only. Each notification is the full state. What is known of somebody's presence is the business of
+//! A phone may subscribe to its own line's messages, and to the calls of any line of this engine. The other number of a call is shown
+//! to phones of that very line only. Each notification is the full state. What is known of a contact's presence is held in
 //! [`crate::presence`]; here it is only shown.
 
 mod document;
@@ -16,11 +16,11 @@ use ringfence_sip as sip;
 use crate::call::calls::Calls;
 use crate::call::live::ShownDialog;
 use crate::environment::Environment;
-use crate::line::saved_state::News;
+use crate::line::saved_state::MessagesWaiting;
 use crate::output::CallLabel;
-use crate::presence::Presences;
+use crate::presence::PresenceService;
 use crate::presence::document::pidf;
-use crate::sealed::presence::Presence;
+use crate::sealed::presence::PresenceStatus;
 
 use document::{dialog_info, summary};
 use sip::xml::escape;
@@ -30,7 +30,7 @@ use sip::xml::escape;
 pub(crate) struct Subscriptions {
     subscriptions: BTreeMap<sip::SubscriptionId, Subscription>,
     /// What phones of each line were last told without a subscription.
-    unsolicited: BTreeMap<usize, News>,
+    unsolicited: BTreeMap<usize, MessagesWaiting>,
     /// A phone has registered since.
     has_joined: bool,
 }
@@ -63,9 +63,9 @@ enum Shows {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
-    Messages(News),
+    Messages(MessagesWaiting),
     Calls(BTreeMap<CallLabel, ShownDialog>),
-    Presence(Option<Presence>),
+    Presence(Option<PresenceStatus>),
 }
 
 impl Subscriptions {
@@ -92,7 +92,7 @@ impl Subscriptions {
                 about: about.to_owned(),
                 is_own: own == Some(line),
             }),
-            // Also for numbers of other engines: their calls are not shown to anybody.
+            // Also for numbers of other engines: their calls are shown to no phone.
             (sip::Package::Dialog, _, None) => Err(404),
             (sip::Package::Presence, Some(own), _) => presence_of(own, line, about, env),
             (sip::Package::Presence, None, _) => Err(403),
@@ -121,7 +121,7 @@ impl Subscriptions {
     /// Notifies every phone whose subscription shows something else now; true if there may have been one.
     pub(crate) fn notify_changes(
         &mut self,
-        (calls, presence): (&Calls, &Presences),
+        (calls, presence): (&Calls, &PresenceService),
         env: &mut Environment,
         now: Instant,
     ) -> bool {
@@ -161,13 +161,13 @@ fn presence_of(
 }
 
 impl Shows {
-    fn state(&self, (calls, presence): (&Calls, &Presences), env: &Environment) -> State {
+    fn state(&self, (calls, presence): (&Calls, &PresenceService), env: &Environment) -> State {
         match *self {
             Self::Messages(line) => {
                 let number = env.lines.number(line);
-                State::Messages(
-                    number.map_or_else(News::default, |number| env.saved.state().news(number)),
-                )
+                State::Messages(number.map_or_else(MessagesWaiting::default, |number| {
+                    env.saved.state().news(number)
+                }))
             }
             Self::Calls { line, is_own, .. } => State::Calls(calls.dialogs(line, is_own)),
             Self::Presence { line, of, .. } => {
@@ -194,7 +194,7 @@ impl Subscription {
             },
             (State::Messages(news), _) => summary(*news),
             // A state is of the kind that its subscription shows.
-            (State::Calls(_) | State::Presence(_), _) => summary(News::default()),
+            (State::Calls(_) | State::Presence(_), _) => summary(MessagesWaiting::default()),
         }
     }
 }

@@ -7,17 +7,17 @@ use ringfence_sip as sip;
 
 use super::Subscriptions;
 use super::document::summary;
-use crate::config::UnaskedLamps;
+use crate::config::UnsolicitedMwi;
 use crate::environment::Environment;
-use crate::line::saved_state::News;
+use crate::line::saved_state::MessagesWaiting;
 
 impl Subscriptions {
     /// True if a phone may have been told something.
     pub(super) fn notify_unsolicited(&mut self, env: &mut Environment, now: Instant) -> bool {
-        let whom = match env.config.unasked_lamps {
-            UnaskedLamps::Auto => sip::UnsolicitedPolicy::AllowEvents,
-            UnaskedLamps::Always => sip::UnsolicitedPolicy::All,
-            UnaskedLamps::Never => return false,
+        let whom = match env.config.unsolicited_mwi {
+            UnsolicitedMwi::Auto => sip::UnsolicitedPolicy::AllowEvents,
+            UnsolicitedMwi::Always => sip::UnsolicitedPolicy::All,
+            UnsolicitedMwi::Never => return false,
         };
         // Asked after every input, so that the counts are made only when something can have changed.
         let has_joined = std::mem::take(&mut self.has_joined);
@@ -42,7 +42,7 @@ impl Subscriptions {
     pub(crate) fn handle_phone_joined(&mut self, user: &sip::User, env: &Environment) {
         let line = env.lines.of_user(user);
         if let Some(told) = line.and_then(|line| self.unsolicited.get_mut(&line)) {
-            *told = News::default();
+            *told = MessagesWaiting::default();
         }
         self.has_joined = true;
     }

@@ -2,24 +2,24 @@
 
 use zeroize::Zeroizing;
 
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::routing_tag::CallId;
 use crate::time::UnixTime;
 
 /// Takes the first `N` bytes off.
-pub(crate) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Rejected> {
-    let (head, tail) = rest.split_first_chunk::<N>().ok_or(Rejected::Body)?;
+pub(crate) fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], EnvelopeError> {
+    let (head, tail) = rest.split_first_chunk::<N>().ok_or(EnvelopeError::Body)?;
     *rest = tail;
     Ok(head)
 }
 
 /// A call id: 16 bytes.
-pub(crate) fn take_call(rest: &mut &[u8]) -> Result<CallId, Rejected> {
+pub(crate) fn take_call(rest: &mut &[u8]) -> Result<CallId, EnvelopeError> {
     Ok(CallId::from_bytes(*take(rest)?))
 }
 
 /// A moment: unix milliseconds in 8 bytes.
-pub(crate) fn take_time(rest: &mut &[u8]) -> Result<UnixTime, Rejected> {
+pub(crate) fn take_time(rest: &mut &[u8]) -> Result<UnixTime, EnvelopeError> {
     let millis = u64::from_be_bytes(*take(rest)?);
     Ok(UnixTime::from_millis(millis))
 }

@@ -3,13 +3,13 @@
 //! ```text
 //! off len
 //! 0   1   version = 1
-//! 1   16  hint
+//! 1   16  routing tag
 //! 17  32  E, an X25519 public key
 //! 49  975 sealed rest
 //! ```
 //!
 //! Ring and cancel are message 1 of `Noise_IK_25519_ChaChaPoly_SHA256`, the answer is message 2; both begin
-//! with E. Session envelopes carry a decoy E, so that nobody outside can tell the kinds apart.
+//! with E. Session envelopes carry a decoy E, so that relays cannot tell the kinds apart.
 //!
 //! This module knows the frame and what is bound to it; what a body means is the business of `ring` and
 //! `session`, and the work on the event around it that of `work`.
@@ -25,8 +25,8 @@ use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-use crate::sealed::rejected::Rejected;
-use crate::sealed::routing_tag::Hint;
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::routing_tag::RoutingTag;
 
 /// Bytes of every envelope.
 pub const ENVELOPE_LEN: usize = 1024;
@@ -51,31 +51,31 @@ impl Envelope {
     /// Reads an envelope; only its length and version are checked here.
     ///
     /// # Errors
-    /// [`Rejected::Length`], [`Rejected::Version`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Rejected> {
-        let bytes: [u8; ENVELOPE_LEN] = bytes.try_into().map_err(|_| Rejected::Length)?;
+    /// [`EnvelopeError::Length`], [`EnvelopeError::Version`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        let bytes: [u8; ENVELOPE_LEN] = bytes.try_into().map_err(|_| EnvelopeError::Length)?;
         if bytes[0] != VERSION {
-            return Err(Rejected::Version);
+            return Err(EnvelopeError::Version);
         }
         Ok(Self(Box::new(bytes)))
     }
 
     /// Puts the frame around a sealed message that begins with E.
-    pub(crate) fn frame(hint: Hint, sealed: &[u8; SEALED_LEN]) -> Self {
+    pub(crate) fn frame(routing_tag: RoutingTag, sealed: &[u8; SEALED_LEN]) -> Self {
         let mut bytes = Box::new([0; ENVELOPE_LEN]);
         bytes[0] = VERSION;
-        bytes[HINT_AT..E_AT].copy_from_slice(&hint.0);
+        bytes[HINT_AT..E_AT].copy_from_slice(&routing_tag.0);
         bytes[E_AT..].copy_from_slice(sealed);
         Self(bytes)
     }
 
-    /// An envelope that nobody can open, and that looks like every other: a decoy key and random bytes.
+    /// A cover: an envelope that no key opens and that looks like every other, a decoy key and random bytes.
     pub(crate) fn cover(rng: &mut impl CryptoRng) -> Self {
         let mut sealed = [0; SEALED_LEN];
         rng.fill_bytes(&mut sealed);
         let decoy = PublicKey::from(&StaticSecret::random_from_rng(rng));
         sealed[..32].copy_from_slice(decoy.as_bytes());
-        Self::frame(Hint::random(rng), &sealed)
+        Self::frame(RoutingTag::random(rng), &sealed)
     }
 
     /// The bytes that travel.
@@ -84,12 +84,12 @@ impl Envelope {
         &self.0
     }
 
-    /// The public hint.
+    /// The public routing tag.
     #[must_use]
-    pub fn hint(&self) -> Hint {
-        let mut hint = [0; 16];
-        hint.copy_from_slice(&self.0[HINT_AT..E_AT]);
-        Hint(hint)
+    pub fn routing_tag(&self) -> RoutingTag {
+        let mut routing_tag = [0; 16];
+        routing_tag.copy_from_slice(&self.0[HINT_AT..E_AT]);
+        RoutingTag(routing_tag)
     }
 
     /// The ephemeral or decoy key in front.
@@ -123,20 +123,20 @@ impl fmt::Debug for EventKey {
 
 /// What stands outside the envelope and is bound to it: it cannot be moved to another event or bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outside {
+pub struct EventContext {
     /// The bucket tag of the event.
     pub bucket: u16,
     /// The key that signed the event.
     pub event_key: EventKey,
 }
 
-impl Outside {
-    /// Noise prologue of ring and cancel: version, hint, bucket, event key and callee.
-    pub(crate) fn prologue(&self, hint: Hint, callee: &[u8; 32]) -> Vec<u8> {
+impl EventContext {
+    /// Noise prologue of ring and cancel: version, routing tag, bucket, event key and callee.
+    pub(crate) fn prologue(&self, routing_tag: RoutingTag, callee: &[u8; 32]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(PROLOGUE_DOMAIN.len() + 83);
         bytes.extend_from_slice(PROLOGUE_DOMAIN);
         bytes.push(VERSION);
-        bytes.extend_from_slice(&hint.0);
+        bytes.extend_from_slice(&routing_tag.0);
         bytes.extend_from_slice(&self.bucket.to_be_bytes());
         bytes.extend_from_slice(&self.event_key.0);
         bytes.extend_from_slice(callee);
@@ -144,11 +144,11 @@ impl Outside {
     }
 
     /// What an answer carries inside, because a second Noise message has no prologue of its own.
-    pub(crate) fn answer_hash(&self, hint: Hint) -> [u8; 32] {
+    pub(crate) fn answer_hash(&self, routing_tag: RoutingTag) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(ANSWER_OUTSIDE_DOMAIN);
         hash.update([VERSION]);
-        hash.update(hint.0);
+        hash.update(routing_tag.0);
         hash.update(self.bucket.to_be_bytes());
         hash.update(self.event_key.0);
         hash.finalize().into()
@@ -157,14 +157,14 @@ impl Outside {
     /// Associated data of a session envelope; `transcript` is the Noise handshake hash after the answer.
     pub(crate) fn session_data(
         &self,
-        hint: Hint,
+        routing_tag: RoutingTag,
         decoy: &[u8; 32],
         transcript: &[u8; 32],
     ) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(SESSION_DOMAIN.len() + 115);
         bytes.extend_from_slice(SESSION_DOMAIN);
         bytes.push(VERSION);
-        bytes.extend_from_slice(&hint.0);
+        bytes.extend_from_slice(&routing_tag.0);
         bytes.extend_from_slice(decoy);
         bytes.extend_from_slice(&self.bucket.to_be_bytes());
         bytes.extend_from_slice(&self.event_key.0);
@@ -185,12 +185,15 @@ mod tests {
     #[test]
     fn only_1024_bytes_of_version_1_are_an_envelope() {
         let mut bytes = vec![0; ENVELOPE_LEN];
-        assert_eq!(Envelope::from_bytes(&bytes), Err(Rejected::Version));
+        assert_eq!(Envelope::from_bytes(&bytes), Err(EnvelopeError::Version));
         bytes[0] = VERSION;
         assert!(Envelope::from_bytes(&bytes).is_ok());
-        assert_eq!(Envelope::from_bytes(&bytes[..1023]), Err(Rejected::Length));
+        assert_eq!(
+            Envelope::from_bytes(&bytes[..1023]),
+            Err(EnvelopeError::Length)
+        );
         bytes.push(0);
-        assert_eq!(Envelope::from_bytes(&bytes), Err(Rejected::Length));
+        assert_eq!(Envelope::from_bytes(&bytes), Err(EnvelopeError::Length));
     }
 
     proptest! {
@@ -202,9 +205,9 @@ mod tests {
         }
 
         #[test]
-        fn a_frame_gives_back_its_parts(hint: [u8; 16], fill: u8) {
-            let envelope = Envelope::frame(Hint(hint), &[fill; SEALED_LEN]);
-            prop_assert_eq!(envelope.hint(), Hint(hint));
+        fn a_frame_gives_back_its_parts(routing_tag: [u8; 16], fill: u8) {
+            let envelope = Envelope::frame(RoutingTag(routing_tag), &[fill; SEALED_LEN]);
+            prop_assert_eq!(envelope.routing_tag(), RoutingTag(routing_tag));
             prop_assert_eq!(envelope.ephemeral(), [fill; 32]);
             prop_assert_eq!(envelope.sealed(), &[fill; SEALED_LEN][..]);
         }

@@ -4,7 +4,7 @@
 //! message again from the same ephemeral secret. That costs 0.2 ms once per answered call; in return no
 //! handshake state waits in memory while a phone rings, and a forged answer cannot spoil the real one.
 //!
-//! Not done here: what the payloads mean, and whether the peer's static key belongs to anybody.
+//! Not done here: what the payloads mean, and whose key the peer's static key is.
 
 use snow::params::NoiseParams;
 use snow::{Builder, HandshakeState};
@@ -16,7 +16,7 @@ use super::payload::{FIRST_PAYLOAD, LATER_PAYLOAD};
 use super::primitives::{self, Primitives, TAG};
 
 /// What makes message 1, and makes it again when the answer comes.
-pub(crate) struct First {
+pub(crate) struct FirstMessage {
     /// The caller's ring key.
     pub(crate) own: StaticSecret,
     /// The callee's ring key.
@@ -31,15 +31,15 @@ pub(crate) struct First {
 
 /// Why a handshake message was not read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoiseFault {
-    /// A public key of the peer gives an all-zero result: whoever sent it wants a known secret.
+pub(crate) enum HandshakeFailure {
+    /// A public key of the peer gives an all-zero result, so that the shared secret would be known.
     WeakKey,
     /// Not sealed for this key, or altered.
     NotOurs,
 }
 
 /// A message 1 that opened.
-pub(crate) struct FirstOpened {
+pub(crate) struct OpenedFirstMessage {
     /// The sender's static key: it is proved, but nothing says yet whose it is.
     pub(crate) caller: [u8; 32],
     pub(crate) payload: Zeroizing<[u8; FIRST_PAYLOAD]>,
@@ -54,9 +54,9 @@ pub(crate) struct SessionKeys {
     pub(crate) transcript: [u8; 32],
 }
 
-impl First {
+impl FirstMessage {
     /// Message 1: `e, es, s, ss, payload`.
-    pub(crate) fn write(&self) -> Result<[u8; SEALED_LEN], NoiseFault> {
+    pub(crate) fn write(&self) -> Result<[u8; SEALED_LEN], HandshakeFailure> {
         self.start().map(|(_, message)| message)
     }
 
@@ -64,17 +64,17 @@ impl First {
     pub(crate) fn read_answer(
         &self,
         message: &[u8],
-    ) -> Result<(Zeroizing<[u8; LATER_PAYLOAD]>, SessionKeys), NoiseFault> {
+    ) -> Result<(Zeroizing<[u8; LATER_PAYLOAD]>, SessionKeys), HandshakeFailure> {
         let (mut state, _) = self.start()?;
         let mut payload = Zeroizing::new([0; LATER_PAYLOAD]);
         let len = state.read_message(message, &mut payload[..])?;
         if len != LATER_PAYLOAD {
-            return Err(NoiseFault::NotOurs);
+            return Err(HandshakeFailure::NotOurs);
         }
         Ok((payload, session_keys(state)))
     }
 
-    fn start(&self) -> Result<(HandshakeState, [u8; SEALED_LEN]), NoiseFault> {
+    fn start(&self) -> Result<(HandshakeState, [u8; SEALED_LEN]), HandshakeFailure> {
         let mut state = builder(Some(self.ephemeral.clone()))
             .prologue(&self.prologue)?
             .local_private_key(self.own.as_bytes())?
@@ -92,7 +92,7 @@ pub(crate) fn read_first(
     own: &StaticSecret,
     prologue: &[u8],
     message: &[u8],
-) -> Result<FirstOpened, NoiseFault> {
+) -> Result<OpenedFirstMessage, HandshakeFailure> {
     respond(own, prologue, message, None).map(|(_, opened)| opened)
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn write_answer(
     message: &[u8],
     ephemeral: Zeroizing<[u8; 32]>,
     payload: &[u8; LATER_PAYLOAD],
-) -> Result<([u8; SEALED_LEN], SessionKeys), NoiseFault> {
+) -> Result<([u8; SEALED_LEN], SessionKeys), HandshakeFailure> {
     let (mut state, _) = respond(own, prologue, message, Some(ephemeral))?;
     let mut answer = [0; SEALED_LEN];
     let len = state.write_message(payload, &mut answer)?;
@@ -150,7 +150,7 @@ fn respond(
     prologue: &[u8],
     message: &[u8],
     ephemeral: Option<Zeroizing<[u8; 32]>>,
-) -> Result<(HandshakeState, FirstOpened), NoiseFault> {
+) -> Result<(HandshakeState, OpenedFirstMessage), HandshakeFailure> {
     let mut state = builder(ephemeral)
         .prologue(prologue)?
         .local_private_key(own.as_bytes())?
@@ -160,11 +160,11 @@ fn respond(
     let caller = state
         .get_remote_static()
         .and_then(|key| key.try_into().ok())
-        .ok_or(NoiseFault::NotOurs)?;
+        .ok_or(HandshakeFailure::NotOurs)?;
     if len != FIRST_PAYLOAD {
-        return Err(NoiseFault::NotOurs);
+        return Err(HandshakeFailure::NotOurs);
     }
-    Ok((state, FirstOpened { caller, payload }))
+    Ok((state, OpenedFirstMessage { caller, payload }))
 }
 
 fn builder<'a>(ephemeral: Option<Zeroizing<[u8; 32]>>) -> Builder<'a> {
@@ -183,7 +183,7 @@ fn session_keys(mut state: HandshakeState) -> SessionKeys {
     }
 }
 
-impl From<snow::Error> for NoiseFault {
+impl From<snow::Error> for HandshakeFailure {
     fn from(error: snow::Error) -> Self {
         match error {
             snow::Error::Dh => Self::WeakKey,

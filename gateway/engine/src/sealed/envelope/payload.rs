@@ -4,7 +4,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 
 /// Payload bytes of a ring or cancel: Noise message 1 less E 32, sealed static key 48 and tag 16.
 pub(crate) const FIRST_PAYLOAD: usize = super::SEALED_LEN - 32 - 48 - 16;
@@ -14,7 +14,7 @@ pub(crate) const LATER_PAYLOAD: usize = super::SEALED_LEN - 32 - 16;
 
 /// What a payload is. Numbers between these are reserved (PROTOCOL.md) and refused by version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PayloadKind {
     Ring = 1,
     Answer = 2,
     Cancel = 4,
@@ -25,8 +25,8 @@ pub(crate) enum Kind {
     Presence = 11,
 }
 
-impl Kind {
-    fn from_byte(byte: u8) -> Result<Self, Rejected> {
+impl PayloadKind {
+    fn from_byte(byte: u8) -> Result<Self, EnvelopeError> {
         match byte {
             1 => Ok(Self::Ring),
             2 => Ok(Self::Answer),
@@ -36,13 +36,13 @@ impl Kind {
             9 => Ok(Self::Confirm),
             10 => Ok(Self::Missed),
             11 => Ok(Self::Presence),
-            _ => Err(Rejected::Kind),
+            _ => Err(EnvelopeError::Kind),
         }
     }
 }
 
 /// Writes a payload of exactly `N` bytes; `None` when the body has no room.
-pub(crate) fn encode<const N: usize>(kind: Kind, body: &[u8]) -> Option<Zeroizing<[u8; N]>> {
+pub(crate) fn encode<const N: usize>(kind: PayloadKind, body: &[u8]) -> Option<Zeroizing<[u8; N]>> {
     let mut payload = Zeroizing::new([0; N]);
     let (head, rest) = payload.split_at_mut_checked(HEAD)?;
     head[0] = kind as u8;
@@ -52,15 +52,15 @@ pub(crate) fn encode<const N: usize>(kind: Kind, body: &[u8]) -> Option<Zeroizin
 }
 
 /// Reads a payload that was opened.
-pub(crate) fn decode(payload: &[u8]) -> Result<(Kind, &[u8]), Rejected> {
+pub(crate) fn decode(payload: &[u8]) -> Result<(PayloadKind, &[u8]), EnvelopeError> {
     let (head, rest) = payload
         .split_first_chunk::<HEAD>()
-        .ok_or(Rejected::Payload)?;
-    let kind = Kind::from_byte(head[0])?;
+        .ok_or(EnvelopeError::Payload)?;
+    let kind = PayloadKind::from_byte(head[0])?;
     let len = usize::from(u16::from_be_bytes([head[1], head[2]]));
-    let (body, fill) = rest.split_at_checked(len).ok_or(Rejected::Payload)?;
+    let (body, fill) = rest.split_at_checked(len).ok_or(EnvelopeError::Payload)?;
     if fill.iter().any(|byte| *byte != 0) {
-        return Err(Rejected::Payload);
+        return Err(EnvelopeError::Payload);
     }
     Ok((kind, body))
 }
@@ -74,24 +74,24 @@ mod tests {
 
     #[test]
     fn a_body_of_908_bytes_fits_a_ring_and_one_more_does_not() {
-        assert!(encode::<FIRST_PAYLOAD>(Kind::Ring, &[7; 908]).is_some());
-        assert!(encode::<FIRST_PAYLOAD>(Kind::Ring, &[7; 909]).is_none());
-        assert!(encode::<LATER_PAYLOAD>(Kind::Answer, &[7; 956]).is_some());
-        assert!(encode::<LATER_PAYLOAD>(Kind::Answer, &[7; 957]).is_none());
+        assert!(encode::<FIRST_PAYLOAD>(PayloadKind::Ring, &[7; 908]).is_some());
+        assert!(encode::<FIRST_PAYLOAD>(PayloadKind::Ring, &[7; 909]).is_none());
+        assert!(encode::<LATER_PAYLOAD>(PayloadKind::Answer, &[7; 956]).is_some());
+        assert!(encode::<LATER_PAYLOAD>(PayloadKind::Answer, &[7; 957]).is_none());
     }
 
     #[test]
     fn a_fill_that_is_not_zero_is_refused() {
-        let mut payload = encode::<32>(Kind::Confirm, b"x").expect("fits");
+        let mut payload = encode::<32>(PayloadKind::Confirm, b"x").expect("fits");
         payload[31] = 1;
-        assert_eq!(decode(&payload[..]), Err(Rejected::Payload));
+        assert_eq!(decode(&payload[..]), Err(EnvelopeError::Payload));
     }
 
     #[test]
     fn reserved_kinds_and_long_lengths_are_refused() {
-        assert_eq!(decode(&[8, 0, 0]), Err(Rejected::Kind));
-        assert_eq!(decode(&[1, 0, 1]), Err(Rejected::Payload));
-        assert_eq!(decode(&[1, 0]), Err(Rejected::Payload));
+        assert_eq!(decode(&[8, 0, 0]), Err(EnvelopeError::Kind));
+        assert_eq!(decode(&[1, 0, 1]), Err(EnvelopeError::Payload));
+        assert_eq!(decode(&[1, 0]), Err(EnvelopeError::Payload));
     }
 
     proptest! {

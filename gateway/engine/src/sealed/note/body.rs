@@ -4,15 +4,15 @@ use zeroize::Zeroizing;
 
 use super::{MOST_PIECES, PIECE};
 use crate::sealed::envelope::fields::{put_call, put_time, take, take_call, take_time};
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::routing_tag::CallId;
-use crate::sealed::sender_proof::{INTRODUCTION_LEN, Introduction};
+use crate::sealed::sender_proof::{SENDER_PROOF_LEN, SenderProof};
 use crate::time::UnixTime;
 
 /// One piece of a text: 202 bytes and up to [`PIECE`] of text. All pieces but the last are full.
 pub(crate) struct TextBody {
     pub(crate) id: [u8; 16],
-    pub(crate) from: Introduction,
+    pub(crate) from: SenderProof,
     /// Counted from 0.
     pub(crate) index: u8,
     pub(crate) count: u8,
@@ -29,10 +29,10 @@ impl TextBody {
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let id = *take(&mut rest)?;
-        let from = Introduction::read(&mut rest)?;
+        let from = SenderProof::read(&mut rest)?;
         let [index, count] = *take(&mut rest)?;
         let is_last = index.checked_add(1) == Some(count);
         let fits = if is_last {
@@ -41,7 +41,7 @@ impl TextBody {
             rest.len() == PIECE
         };
         if index >= count || usize::from(count) > MOST_PIECES || !fits {
-            return Err(Rejected::Body);
+            return Err(EnvelopeError::Body);
         }
         Ok(Self {
             id,
@@ -53,11 +53,11 @@ impl TextBody {
     }
 }
 
-/// Word of a ring that nobody answered: 208 bytes.
+/// The missed-call note of a ring that was not answered: 208 bytes.
 pub(crate) struct MissedBody {
     /// The ring's own call id: the receiver may have heard the ring itself.
     pub(crate) call: CallId,
-    pub(crate) from: Introduction,
+    pub(crate) from: SenderProof,
     /// When it rang.
     pub(crate) rang: UnixTime,
 }
@@ -71,35 +71,35 @@ impl MissedBody {
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let read = Self {
             call: take_call(&mut rest)?,
-            from: Introduction::read(&mut rest)?,
+            from: SenderProof::read(&mut rest)?,
             rang: take_time(&mut rest)?,
         };
         if rest.is_empty() {
             Ok(read)
         } else {
-            Err(Rejected::Body)
+            Err(EnvelopeError::Body)
         }
     }
 }
 
-const TEXT_FIXED: usize = 16 + INTRODUCTION_LEN + 2;
-const MISSED_LEN: usize = 16 + INTRODUCTION_LEN + 8;
+const TEXT_FIXED: usize = 16 + SENDER_PROOF_LEN + 2;
+const MISSED_LEN: usize = 16 + SENDER_PROOF_LEN + 8;
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::sealed::envelope::payload::{FIRST_PAYLOAD, Kind, encode};
+    use crate::sealed::envelope::payload::{FIRST_PAYLOAD, PayloadKind, encode};
 
     fn text(index: u8, count: u8, length: usize) -> TextBody {
         TextBody {
             id: [1; 16],
-            from: Introduction::sample(),
+            from: SenderProof::sample(),
             index,
             count,
             piece: Zeroizing::new(vec![b'x'; length]),
@@ -109,9 +109,9 @@ mod tests {
     #[test]
     fn a_full_piece_fills_its_envelope_to_the_last_byte() {
         let body = text(0, 2, PIECE).encode();
-        assert!(encode::<FIRST_PAYLOAD>(Kind::Text, &body).is_some());
+        assert!(encode::<FIRST_PAYLOAD>(PayloadKind::Text, &body).is_some());
         let longer = text(0, 2, PIECE + 1).encode();
-        assert!(encode::<FIRST_PAYLOAD>(Kind::Text, &longer).is_none());
+        assert!(encode::<FIRST_PAYLOAD>(PayloadKind::Text, &longer).is_none());
     }
 
     #[test]
@@ -132,7 +132,11 @@ mod tests {
             (255, 255, 1),
         ] {
             let refused = read(index, count, length).err();
-            assert_eq!(refused, Some(Rejected::Body), "{index} {count} {length}");
+            assert_eq!(
+                refused,
+                Some(EnvelopeError::Body),
+                "{index} {count} {length}"
+            );
         }
     }
 
@@ -140,14 +144,14 @@ mod tests {
     fn a_missed_call_note_has_the_length_that_the_protocol_says() {
         let body = MissedBody {
             call: CallId::from_bytes([1; 16]),
-            from: Introduction::sample(),
+            from: SenderProof::sample(),
             rang: UnixTime::from_millis(9),
         };
         let mut bytes = body.encode().to_vec();
         assert_eq!(bytes.len(), 208);
         assert!(MissedBody::decode(&bytes).is_ok_and(|read| read.rang == body.rang));
         bytes.push(0);
-        assert_eq!(MissedBody::decode(&bytes).err(), Some(Rejected::Body));
+        assert_eq!(MissedBody::decode(&bytes).err(), Some(EnvelopeError::Body));
     }
 
     proptest! {

@@ -1,11 +1,11 @@
-//! Notes: what relays keep for an engine that is off. Texts, and word of rings that nobody answered.
+//! Notes: what relays keep for an engine that is off. Texts, and missed-call notes of rings that were not answered.
 //!
 //! A note is a message 1 like a ring, in the same envelope, but in an event kind that relays store for [`LIFE`]. So its age is judged
-//! by the event's own `created_at`: the stamp must belong to that time, and the time inside must be close to it. What a receiver took
+//! by the event's own `created_at`: the proof of work must belong to that time, and the time inside must be close to it. What a receiver took
 //! it remembers for longer than any relay keeps it ([`crate::line::saved_state`]), since relays give it out at every start again.
 //!
 //! `body` is the bytes, `sealing` the sender's half, `opening` the receiver's, `pieces` puts long texts together, `plain` says what may be in one. Nothing is ever sent
-//! back: a receipt would tell when somebody is there.
+//! back: a receipt would tell when a person is there.
 
 pub(crate) mod body;
 pub(crate) mod opening;
@@ -13,7 +13,7 @@ pub(crate) mod pieces;
 pub(crate) mod plain;
 pub(crate) mod sealing;
 
-pub use sealing::Draft;
+pub use sealing::TextDraft;
 
 use std::fmt;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub const MOST_TEXT: usize = MOST_PIECES * PIECE;
 /// How far a note's event, the time inside, and a clock may be apart: a minute, and the rounding of `created_at`.
 pub(crate) const SKEW: Duration = Duration::from_secs(90);
 
-/// Names one note for good: for texts a hash over the sender and the random id inside, so that nobody can use up another's names;
+/// Names one note for good: for texts a hash over the sender and the random id inside, so that no sender can use up another's names;
 /// for a missed call the name of the ring.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NoteId([u8; 16]);

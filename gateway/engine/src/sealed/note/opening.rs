@@ -1,16 +1,16 @@
 //! The receiver's half: open a note and verify its sender as a ring's, but as of the day on which it was made.
 //!
 //! Not done here: whether it is known already, or wanted. What a note proves is what a ring proves (`ring::incoming`): with the
-//! receiver's own stolen ring key, anybody can seem to have sent it.
+//! receiver's own stolen ring key, any number can seem to have sent it.
 
 use std::time::Duration;
 
 use super::body::{MissedBody, TextBody};
 use super::{LIFE, NoteId, SKEW};
-use crate::sealed::envelope::payload::{self, Kind};
-use crate::sealed::envelope::{Envelope, Outside};
-use crate::sealed::first_message::{Listener, try_keys};
-use crate::sealed::rejected::Rejected;
+use crate::sealed::envelope::payload::{self, PayloadKind};
+use crate::sealed::envelope::{Envelope, EventContext};
+use crate::sealed::first_message::{OpeningKeys, try_keys};
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::ring::RingId;
 use crate::time::UnixTime;
 use crate::trust::contacts::PeerIdentity;
@@ -19,7 +19,7 @@ use crate::trust::contacts::PeerIdentity;
 const MOST_RINGING: Duration = Duration::from_secs(600);
 
 /// A verified note, and the listener that it is for (index into the slice).
-pub(crate) enum Note {
+pub(crate) enum OpenedNote {
     /// A piece of a text.
     Text {
         line: usize,
@@ -27,7 +27,7 @@ pub(crate) enum Note {
         sender: PeerIdentity,
         body: Box<TextBody>,
     },
-    /// A ring that nobody answered.
+    /// A ring that was not answered.
     Missed {
         line: usize,
         ring: RingId,
@@ -41,22 +41,22 @@ pub(crate) fn is_alive(made: UnixTime, now: UnixTime) -> bool {
     made <= now.after(SKEW) && now <= made.after(LIFE + SKEW)
 }
 
-/// Tries every listener's keys on a note that says that it was made at `made`. Its stamp was checked and spent before.
+/// Tries every line's keys on a note that says that it was made at `made`. Its proof of work was checked and spent before.
 ///
 /// # Errors
-/// [`Rejected`]; [`Rejected::NotOurs`] is the ordinary one.
+/// [`EnvelopeError`]; [`EnvelopeError::NotOurs`] is the ordinary one.
 pub(crate) fn open(
-    listeners: &[Listener<'_>],
+    listeners: &[OpeningKeys<'_>],
     envelope: &Envelope,
-    outside: &Outside,
+    event: &EventContext,
     (made, now): (UnixTime, UnixTime),
-) -> Result<Note, Rejected> {
-    let (line, _, opened) = try_keys(listeners, envelope, outside, now.day())?;
-    let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
+) -> Result<OpenedNote, EnvelopeError> {
+    let (line, _, opened) = try_keys(listeners, envelope, event, now.day())?;
+    let listener = listeners.get(line).ok_or(EnvelopeError::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
-    let verify = |from: &crate::sealed::sender_proof::Introduction| {
+    let verify = |from: &crate::sealed::sender_proof::SenderProof| {
         if from.dated.distance(made) > SKEW {
-            return Err(Rejected::Stale);
+            return Err(EnvelopeError::Stale);
         }
         from.verify(&opened.caller, listener.book_key, from.dated.day())?;
         Ok(PeerIdentity {
@@ -65,23 +65,23 @@ pub(crate) fn open(
         })
     };
     match kind {
-        Kind::Text => {
+        PayloadKind::Text => {
             let body = TextBody::decode(body)?;
             let sender = verify(&body.from)?;
-            Ok(Note::Text {
+            Ok(OpenedNote::Text {
                 line,
                 id: NoteId::of_text(&sender.identity, &body.id),
                 sender,
                 body: Box::new(body),
             })
         }
-        Kind::Missed => {
+        PayloadKind::Missed => {
             let body = MissedBody::decode(body)?;
             let sender = verify(&body.from)?;
             if body.rang.distance(body.from.dated) > MOST_RINGING {
-                return Err(Rejected::Stale);
+                return Err(EnvelopeError::Stale);
             }
-            Ok(Note::Missed {
+            Ok(OpenedNote::Missed {
                 line,
                 ring: RingId::new(&opened.caller, &body.call),
                 sender,
@@ -89,11 +89,11 @@ pub(crate) fn open(
             })
         }
         // Whatever is of use within a minute only has no business in an event that is kept.
-        Kind::Ring
-        | Kind::Answer
-        | Kind::Cancel
-        | Kind::HangUp
-        | Kind::Confirm
-        | Kind::Presence => Err(Rejected::Kind),
+        PayloadKind::Ring
+        | PayloadKind::Answer
+        | PayloadKind::Cancel
+        | PayloadKind::HangUp
+        | PayloadKind::Confirm
+        | PayloadKind::Presence => Err(EnvelopeError::Kind),
     }
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::body::TextBody;
 use super::{LIFE, MOST_PIECES, NoteId, SKEW};
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::time::UnixTime;
 
 /// Texts that lack pieces; with all of them 370 kB.
@@ -20,11 +20,11 @@ const PER_SENDER: usize = 8;
 
 /// Texts that lack pieces.
 #[derive(Default)]
-pub(crate) struct Pieces {
-    texts: BTreeMap<NoteId, Partial>,
+pub(crate) struct TextPieces {
+    texts: BTreeMap<NoteId, PartialText>,
 }
 
-struct Partial {
+struct PartialText {
     sender: Number,
     dated: UnixTime,
     count: u8,
@@ -32,49 +32,49 @@ struct Partial {
 }
 
 /// A text with nothing missing.
-pub(crate) struct Whole {
+pub(crate) struct WholeText {
     pub(crate) dated: UnixTime,
     pub(crate) bytes: Zeroizing<Vec<u8>>,
 }
 
-impl Pieces {
+impl TextPieces {
     /// Takes a verified piece; the text, if it was the last.
     ///
     /// # Errors
-    /// [`Rejected::Body`] for a piece of another text than its fellows, [`Rejected::CallerQuota`].
+    /// [`EnvelopeError::Body`] for a piece of another text than its fellows, [`EnvelopeError::CallerQuota`].
     pub(crate) fn add(
         &mut self,
         id: NoteId,
         body: TextBody,
         now: UnixTime,
-    ) -> Result<Option<Whole>, Rejected> {
+    ) -> Result<Option<WholeText>, EnvelopeError> {
         self.texts
             .retain(|_, partial| now <= partial.dated.after(LIFE + SKEW));
         if !self.texts.contains_key(&id) {
             self.make_room(body.from.number)?;
         }
-        let partial = self.texts.entry(id).or_insert_with(|| Partial {
+        let partial = self.texts.entry(id).or_insert_with(|| PartialText {
             sender: body.from.number,
             dated: body.from.dated,
             count: body.count,
             pieces: Default::default(),
         });
         if (partial.sender, partial.count) != (body.from.number, body.count) {
-            return Err(Rejected::Body);
+            return Err(EnvelopeError::Body);
         }
         let place = partial.pieces.get_mut(usize::from(body.index));
-        *place.ok_or(Rejected::Body)? = Some(body.piece);
+        *place.ok_or(EnvelopeError::Body)? = Some(body.piece);
         let present = partial.pieces.iter().flatten().count();
         if present < usize::from(partial.count) {
             return Ok(None);
         }
-        Ok(self.texts.remove(&id).map(Partial::join))
+        Ok(self.texts.remove(&id).map(PartialText::join))
     }
 
-    fn make_room(&mut self, sender: Number) -> Result<(), Rejected> {
+    fn make_room(&mut self, sender: Number) -> Result<(), EnvelopeError> {
         let theirs = self.texts.values().filter(|text| text.sender == sender);
         if theirs.count() >= PER_SENDER {
-            return Err(Rejected::CallerQuota);
+            return Err(EnvelopeError::CallerQuota);
         }
         if self.texts.len() >= MOST {
             let oldest = self.texts.iter().min_by_key(|(_, text)| text.dated);
@@ -86,23 +86,23 @@ impl Pieces {
     }
 }
 
-impl Partial {
-    fn join(self) -> Whole {
+impl PartialText {
+    fn join(self) -> WholeText {
         let length = self.pieces.iter().flatten().map(|piece| piece.len()).sum();
         let mut bytes = Zeroizing::new(Vec::with_capacity(length));
         for piece in self.pieces.iter().flatten() {
             bytes.extend_from_slice(piece);
         }
-        Whole {
+        WholeText {
             dated: self.dated,
             bytes,
         }
     }
 }
 
-impl std::fmt::Debug for Pieces {
+impl std::fmt::Debug for TextPieces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Pieces({} texts)", self.texts.len())
+        write!(f, "TextPieces({} texts)", self.texts.len())
     }
 }
 
@@ -110,17 +110,17 @@ impl std::fmt::Debug for Pieces {
 mod tests {
 
     use super::*;
-    use crate::sealed::sender_proof::Introduction;
+    use crate::sealed::sender_proof::SenderProof;
 
     const NOW: UnixTime = UnixTime::from_seconds(1_795_000_000);
 
     fn piece(sender: u32, (index, count): (u8, u8), text: &[u8]) -> TextBody {
         TextBody {
             id: [0; 16],
-            from: Introduction {
+            from: SenderProof {
                 dated: NOW,
                 number: Number::new(sender),
-                ..Introduction::sample()
+                ..SenderProof::sample()
             },
             index,
             count,
@@ -132,14 +132,18 @@ mod tests {
         NoteId::from_bytes([name; 16])
     }
 
-    fn add(pieces: &mut Pieces, name: u8, body: TextBody) -> Result<Option<Vec<u8>>, Rejected> {
+    fn add(
+        pieces: &mut TextPieces,
+        name: u8,
+        body: TextBody,
+    ) -> Result<Option<Vec<u8>>, EnvelopeError> {
         let whole = pieces.add(id(name), body, NOW)?;
         Ok(whole.map(|whole| whole.bytes.to_vec()))
     }
 
     #[test]
     fn pieces_in_any_order_and_twice_become_one_text() {
-        let mut pieces = Pieces::default();
+        let mut pieces = TextPieces::default();
         assert_eq!(add(&mut pieces, 1, piece(1, (2, 3), b"c")), Ok(None));
         assert_eq!(add(&mut pieces, 1, piece(1, (2, 3), b"c")), Ok(None));
         assert_eq!(add(&mut pieces, 1, piece(1, (0, 3), b"a")), Ok(None));
@@ -150,20 +154,20 @@ mod tests {
 
     #[test]
     fn pieces_that_disagree_about_their_text_do_not_join() {
-        let mut pieces = Pieces::default();
+        let mut pieces = TextPieces::default();
         assert_eq!(add(&mut pieces, 1, piece(1, (0, 2), b"a")), Ok(None));
         let other = add(&mut pieces, 1, piece(1, (1, 3), b"b"));
-        assert_eq!(other, Err(Rejected::Body));
+        assert_eq!(other, Err(EnvelopeError::Body));
     }
 
     #[test]
     fn one_sender_cannot_fill_it_and_a_full_one_forgets_the_oldest() {
-        let mut pieces = Pieces::default();
+        let mut pieces = TextPieces::default();
         for name in 0..8 {
             assert_eq!(add(&mut pieces, name, piece(1, (0, 2), b"a")), Ok(None));
         }
         let ninth = add(&mut pieces, 9, piece(1, (0, 2), b"a"));
-        assert_eq!(ninth, Err(Rejected::CallerQuota));
+        assert_eq!(ninth, Err(EnvelopeError::CallerQuota));
         for name in 10..100 {
             let sender = u32::from(name);
             assert_eq!(
@@ -176,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_no_relay_keeps_any_more_is_forgotten() {
-        let mut pieces = Pieces::default();
+        let mut pieces = TextPieces::default();
         assert_eq!(add(&mut pieces, 1, piece(1, (0, 2), b"a")), Ok(None));
         let later = NOW.after(LIFE + SKEW + SKEW);
         let mut other = piece(2, (0, 2), b"a");

@@ -6,21 +6,21 @@ use zeroize::Zeroizing;
 
 use super::PIECE;
 use super::body::TextBody;
-use crate::sealed::envelope::payload::Kind;
-use crate::sealed::envelope::{Envelope, Outside};
+use crate::sealed::envelope::payload::PayloadKind;
+use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealError;
-use crate::sealed::first_message::{Caller, Draw, first_payload, seal_first};
-use crate::sealed::sender_proof::Introduction;
+use crate::sealed::first_message::{FirstMessageDraw, SealingKeys, first_payload, seal_first};
+use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
 use crate::trust::directory::CalleeKeys;
 
 /// A text that is to be sealed, piece by piece.
-pub struct Draft {
+pub struct TextDraft {
     id: [u8; 16],
     text: Zeroizing<Vec<u8>>,
 }
 
-impl Draft {
+impl TextDraft {
     /// Takes a text of 1 to [`super::MOST_TEXT`] bytes.
     #[must_use]
     pub fn new(text: Zeroizing<Vec<u8>>, rng: &mut impl CryptoRng) -> Self {
@@ -42,9 +42,9 @@ impl Draft {
     pub fn seal(
         &self,
         index: usize,
-        caller: &Caller<'_>,
+        caller: &SealingKeys<'_>,
         callee: &CalleeKeys,
-        outside: &Outside,
+        event: &EventContext,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
@@ -52,21 +52,28 @@ impl Draft {
         let small = |count: usize| u8::try_from(count).map_err(|_| SealError::MediaTooLong);
         let body = TextBody {
             id: self.id,
-            from: Introduction::of(caller, now),
+            from: SenderProof::of(caller, now),
             index: small(index)?,
             count: small(self.pieces())?,
             piece: Zeroizing::new(piece.to_vec()),
         };
-        let payload = first_payload(Kind::Text, &body.encode())?;
+        let payload = first_payload(PayloadKind::Text, &body.encode())?;
         let own = caller.identity.ring_secret().clone();
         let key = *callee.ring_key.as_bytes();
-        let sealed = seal_first(own, key, &callee.identity, payload, outside, Draw::new(rng));
+        let sealed = seal_first(
+            own,
+            key,
+            &callee.identity,
+            payload,
+            event,
+            FirstMessageDraw::new(rng),
+        );
         sealed.map(|(_, envelope)| envelope)
     }
 }
 
-impl std::fmt::Debug for Draft {
+impl std::fmt::Debug for TextDraft {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Draft(..)")
+        f.write_str("TextDraft(..)")
     }
 }

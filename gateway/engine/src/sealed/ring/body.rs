@@ -8,15 +8,15 @@ use super::CancelReason;
 use crate::sealed::book_view::BookView;
 use crate::sealed::envelope::MAX_MEDIA;
 use crate::sealed::envelope::fields::{put_call, put_time, take, take_call, take_time};
-use crate::sealed::rejected::Rejected;
+use crate::sealed::rejected::EnvelopeError;
 use crate::sealed::routing_tag::CallId;
-use crate::sealed::sender_proof::Introduction;
+use crate::sealed::sender_proof::SenderProof;
 use crate::time::UnixTime;
 
 /// Body of a ring, 419 bytes and the media description.
 pub(crate) struct RingBody {
     pub(crate) call: CallId,
-    pub(crate) from: Introduction,
+    pub(crate) from: SenderProof,
     pub(crate) book: BookView,
     pub(crate) media: Zeroizing<Vec<u8>>,
 }
@@ -32,11 +32,11 @@ impl RingBody {
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let read = Self {
             call: take_call(&mut rest)?,
-            from: Introduction::read(&mut rest)?,
+            from: SenderProof::read(&mut rest)?,
             book: read_book(&mut rest)?,
             media: read_media(&mut rest)?,
         };
@@ -47,7 +47,7 @@ impl RingBody {
 /// Body of an answer, 251 bytes and the media description.
 pub(crate) struct AnswerBody {
     /// See [`crate::sealed::envelope::Outside::answer_hash`].
-    pub(crate) outside: [u8; 32],
+    pub(crate) event: [u8; 32],
     pub(crate) book: BookView,
     pub(crate) media: Zeroizing<Vec<u8>>,
 }
@@ -55,19 +55,19 @@ pub(crate) struct AnswerBody {
 impl AnswerBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(ANSWER_FIXED + self.media.len()));
-        out.extend_from_slice(&self.outside);
+        out.extend_from_slice(&self.event);
         write_book(&mut out, &self.book);
         out.extend_from_slice(&NO_FLAGS);
         out.extend_from_slice(&self.media);
         out
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
-        let outside = *take(&mut rest)?;
+        let event = *take(&mut rest)?;
         let book = read_book(&mut rest)?;
         Ok(Self {
-            outside,
+            event,
             book,
             media: read_media(&mut rest)?,
         })
@@ -94,13 +94,13 @@ impl CancelBody {
     }
 
     /// A reason that this version does not know counts as "gave up": the ringing has to stop all the same.
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Rejected> {
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let call = take_call(&mut rest)?;
         let dated = take_time(&mut rest)?;
         let [reason] = *take::<1>(&mut rest)?;
         if !rest.is_empty() {
-            return Err(Rejected::Body);
+            return Err(EnvelopeError::Body);
         }
         let reason = if reason == 1 {
             CancelReason::AnsweredElsewhere
@@ -119,15 +119,15 @@ fn write_book(out: &mut Vec<u8>, book: &BookView) {
     out.extend_from_slice(book.as_bytes());
 }
 
-fn read_book(rest: &mut &[u8]) -> Result<BookView, Rejected> {
+fn read_book(rest: &mut &[u8]) -> Result<BookView, EnvelopeError> {
     Ok(BookView::from_bytes(*take(rest)?))
 }
 
 /// Flags, which have no meaning yet and are not looked at, and the media description to the end.
-fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, Rejected> {
+fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let _flags: &[u8; 2] = take(rest)?;
     if rest.len() > MAX_MEDIA {
-        return Err(Rejected::Body);
+        return Err(EnvelopeError::Body);
     }
     Ok(Zeroizing::new(rest.to_vec()))
 }
@@ -145,7 +145,7 @@ mod tests {
     fn ring_body(media: Vec<u8>) -> RingBody {
         RingBody {
             call: CallId::from_bytes([1; 16]),
-            from: Introduction::sample(),
+            from: SenderProof::sample(),
             book: BookView::from_bytes([10; 217]),
             media: Zeroizing::new(media),
         }
@@ -155,7 +155,7 @@ mod tests {
     fn bodies_have_the_lengths_that_the_protocol_says() {
         assert_eq!(ring_body(vec![]).encode().len(), RING_FIXED);
         let answer = AnswerBody {
-            outside: [0; 32],
+            event: [0; 32],
             book: BookView::NONE,
             media: Zeroizing::default(),
         };
@@ -173,7 +173,7 @@ mod tests {
         assert!(RingBody::decode(&ring_body(vec![1; 400]).encode()).is_ok());
         assert_eq!(
             RingBody::decode(&ring_body(vec![1; 401]).encode()).err(),
-            Some(Rejected::Body)
+            Some(EnvelopeError::Body)
         );
     }
 
@@ -188,8 +188,14 @@ mod tests {
         body[24] = 1;
         let reason = CancelBody::decode(&body).map(|read| read.reason);
         assert_eq!(reason, Ok(CancelReason::AnsweredElsewhere));
-        assert_eq!(CancelBody::decode(&[0; 26]).err(), Some(Rejected::Body));
-        assert_eq!(CancelBody::decode(&[0; 24]).err(), Some(Rejected::Body));
+        assert_eq!(
+            CancelBody::decode(&[0; 26]).err(),
+            Some(EnvelopeError::Body)
+        );
+        assert_eq!(
+            CancelBody::decode(&[0; 24]).err(),
+            Some(EnvelopeError::Body)
+        );
     }
 
     proptest! {

@@ -3,9 +3,9 @@
 //! Whatever is wrong, the sender hears nothing. Cheap checks come first; the memory of what was seen is
 //! written last, and by verified rings alone.
 //!
-//! What a ring proves: that somebody who holds the caller's ring key made it, for this callee, bucket and
-//! event, in the last minute. With one exception: who has *stolen the callee's* ring key can make rings that
-//! seem to come from anybody (key compromise impersonation, Noise section 7.7, source level 1). Such a ring
+//! What a ring proves: that a holder of the caller's ring key made it, for this callee, bucket and
+//! event, in the last minute. With one exception: a thief of the *callee's* ring key can make rings that
+//! seem to come from any number (key compromise impersonation, Noise section 7.7, source level 1). Such a ring
 //! can never become a call: the answer is readable only with the caller's key, and the callee's microphone
 //! stays shut until the caller's first session message opens.
 
@@ -19,22 +19,22 @@ use zeroize::Zeroizing;
 use super::body::{AnswerBody, CancelBody, RingBody};
 use super::{CancelReason, RingId};
 use crate::sealed::book_view::BookView;
-use crate::sealed::envelope::noise::{self, FirstOpened};
-use crate::sealed::envelope::payload::{self, Kind, LATER_PAYLOAD};
-use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
-use crate::sealed::first_message::{Listener, SealError, try_keys};
+use crate::sealed::envelope::noise::{self, OpenedFirstMessage};
+use crate::sealed::envelope::payload::{self, LATER_PAYLOAD, PayloadKind};
+use crate::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
+use crate::sealed::first_message::{OpeningKeys, SealError, try_keys};
 use crate::sealed::presence::PresenceBody;
-use crate::sealed::presence::Word;
-use crate::sealed::rejected::Rejected;
-use crate::sealed::replay::{Candidate, Seen};
-use crate::sealed::session::Session;
-use crate::time::{Arrival, UnixTime};
+use crate::sealed::presence::PresenceReport;
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::replay::{NewRing, ReplayMemory};
+use crate::sealed::session::CallSession;
+use crate::time::{Moment, UnixTime};
 use crate::trust::contacts::PeerIdentity;
 
 /// What an envelope turned out to be, and for which of the listeners (index into the slice).
 #[derive(Debug)]
-pub enum Opened {
-    /// Somebody rings.
+pub enum OpenedMessage {
+    /// A ring.
     Ring {
         /// Index of the listener.
         line: usize,
@@ -50,48 +50,49 @@ pub enum Opened {
         /// Why.
         reason: CancelReason,
     },
-    /// Somebody says how a line of theirs stands.
+    /// A presence report of another line.
     Presence {
         /// Index of the listener.
         line: usize,
         /// What it says.
-        word: Word,
+        word: PresenceReport,
     },
 }
 
 /// Tries every listener's keys on an envelope and verifies what opens.
 ///
-/// The stamp was checked and spent before ([`crate::sealed::proof_of_work::check`], [`Seen::spend`]), and the hint is none that
+/// The proof of work was checked and spent before ([`crate::sealed::proof_of_work::check`], [`ReplayMemory::spend`]), and the routing tag is none that
 /// a call expects.
 ///
 /// # Errors
-/// [`Rejected`]; [`Rejected::NotOurs`] is the ordinary one.
+/// [`EnvelopeError`]; [`EnvelopeError::NotOurs`] is the ordinary one.
 pub fn open(
-    listeners: &[Listener<'_>],
+    listeners: &[OpeningKeys<'_>],
     envelope: &Envelope,
-    outside: &Outside,
-    seen: &mut Seen,
-    arrival: Arrival,
-) -> Result<Opened, Rejected> {
-    if seen.knows(envelope.ephemeral(), outside.event_key) {
-        return Err(Rejected::Replay);
+    event: &EventContext,
+    seen: &mut ReplayMemory,
+    arrival: Moment,
+) -> Result<OpenedMessage, EnvelopeError> {
+    if seen.knows(envelope.ephemeral(), event.event_key) {
+        return Err(EnvelopeError::Replay);
     }
-    let (line, key, opened) = try_keys(listeners, envelope, outside, arrival.wall.day())?;
-    let listener = listeners.get(line).ok_or(Rejected::NotOurs)?;
+    let (line, key, opened) = try_keys(listeners, envelope, event, arrival.wall.day())?;
+    let listener = listeners.get(line).ok_or(EnvelopeError::NotOurs)?;
     let (kind, body) = payload::decode(&opened.payload[..])?;
     match kind {
-        Kind::Ring => {
+        PayloadKind::Ring => {
             let body = RingBody::decode(body)?;
             let id = verify(&body, &opened, listener.book_key, arrival)?;
-            let candidate = Candidate {
+            let candidate = NewRing {
                 ephemeral: envelope.ephemeral(),
-                event_key: outside.event_key,
+                event_key: event.event_key,
                 id,
                 caller: body.from.identity,
                 dated: body.from.dated,
             };
             seen.admit(candidate, arrival)?;
-            let prologue = outside.prologue(envelope.hint(), listener.identity.key().as_bytes());
+            let prologue =
+                event.prologue(envelope.routing_tag(), listener.identity.key().as_bytes());
             let ring = VerifiedRing {
                 own: key.clone(),
                 prologue,
@@ -99,54 +100,56 @@ pub fn open(
                 id,
                 body,
             };
-            Ok(Opened::Ring {
+            Ok(OpenedMessage::Ring {
                 line,
                 ring: Box::new(ring),
             })
         }
-        Kind::Cancel => {
+        PayloadKind::Cancel => {
             let body = CancelBody::decode(body)?;
             check_time(body.dated, arrival.wall)?;
             let id = RingId::new(&opened.caller, &body.call);
             seen.cancel(id);
-            Ok(Opened::Cancel {
+            Ok(OpenedMessage::Cancel {
                 line,
                 id,
                 reason: body.reason,
             })
         }
-        Kind::Presence => {
+        PayloadKind::Presence => {
             let body = PresenceBody::decode(body)?;
             check_time(body.from.dated, arrival.wall)?;
             let today = arrival.wall.day();
             body.from.verify(&opened.caller, listener.book_key, today)?;
-            Ok(Opened::Presence {
+            Ok(OpenedMessage::Presence {
                 line,
-                word: Word::of(&body),
+                word: PresenceReport::of(&body),
             })
         }
-        Kind::Answer | Kind::Confirm | Kind::HangUp | Kind::Text | Kind::Missed => {
-            Err(Rejected::Kind)
-        }
+        PayloadKind::Answer
+        | PayloadKind::Confirm
+        | PayloadKind::HangUp
+        | PayloadKind::Text
+        | PayloadKind::Missed => Err(EnvelopeError::Kind),
     }
 }
 
 /// Time, then the caller's listing around the key that Noise proved, then the phone book's word.
 fn verify(
     body: &RingBody,
-    opened: &FirstOpened,
+    opened: &OpenedFirstMessage,
     book_key: &BookKey,
-    arrival: Arrival,
-) -> Result<RingId, Rejected> {
+    arrival: Moment,
+) -> Result<RingId, EnvelopeError> {
     check_time(body.from.dated, arrival.wall)?;
     let today = arrival.wall.day();
     body.from.verify(&opened.caller, book_key, today)?;
     Ok(RingId::new(&opened.caller, &body.call))
 }
 
-fn check_time(dated: UnixTime, now: UnixTime) -> Result<(), Rejected> {
+fn check_time(dated: UnixTime, now: UnixTime) -> Result<(), EnvelopeError> {
     if dated.distance(now) > GOOD_FOR {
-        Err(Rejected::Stale)
+        Err(EnvelopeError::Stale)
     } else {
         Ok(())
     }
@@ -214,29 +217,29 @@ impl VerifiedRing {
         self,
         media: &[u8],
         book: BookView,
-        outside: &Outside,
+        event: &EventContext,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Session, Envelope), SealError> {
+    ) -> Result<(CallSession, Envelope), SealError> {
         if media.len() > MAX_MEDIA {
             return Err(SealError::MediaTooLong);
         }
         let mut ephemeral = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut ephemeral[..]);
-        let hint = self.body.call.answer_hint();
+        let routing_tag = self.body.call.answer_tag();
         let media = Zeroizing::new(media.to_vec());
         let body = AnswerBody {
-            outside: outside.answer_hash(hint),
+            event: event.answer_hash(routing_tag),
             book,
             media,
         };
-        let payload = payload::encode::<LATER_PAYLOAD>(Kind::Answer, &body.encode())
+        let payload = payload::encode::<LATER_PAYLOAD>(PayloadKind::Answer, &body.encode())
             .ok_or(SealError::MediaTooLong)?;
         let first = self.envelope.sealed();
         let (sealed, keys) =
             noise::write_answer(&self.own, &self.prologue, first, ephemeral, &payload)
                 .map_err(|_| SealError::CalleeKey)?;
-        let session = Session::of_callee(keys, self.body.call.clone());
-        Ok((session, Envelope::frame(hint, &sealed)))
+        let session = CallSession::of_callee(keys, self.body.call.clone());
+        Ok((session, Envelope::frame(routing_tag, &sealed)))
     }
 }
 

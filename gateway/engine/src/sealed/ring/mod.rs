@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::sealed::book_view::BookView;
 use crate::sealed::routing_tag::CallId;
 
-/// Names one ring on both sides: a hash over the caller's ring key and the call id, so that nobody but the
+/// Names one ring on both sides: a hash over the caller's ring key and the call id, so that only the
 /// caller can make a cancel for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RingId([u8; 32]);
@@ -57,16 +57,16 @@ pub enum CancelReason {
 
 /// What the callee's engine sealed into its answer.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct CallAnswer {
     /// Encoded media description of the callee, at most [`crate::sealed::envelope::MAX_MEDIA`] bytes.
     pub media: Zeroizing<Vec<u8>>,
     /// The phone book as the callee sees it.
     pub book: BookView,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for CallAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer(..)")
+        f.write_str("CallAnswer(..)")
     }
 }
 

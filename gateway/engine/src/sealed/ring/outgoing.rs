@@ -11,22 +11,24 @@ use x25519_dalek::PublicKey;
 use zeroize::Zeroizing;
 
 use super::body::{AnswerBody, CancelBody, RingBody};
-use super::{Answer, CancelReason, RingId};
-use crate::sealed::envelope::noise::First;
-use crate::sealed::envelope::payload::{self, Kind};
-use crate::sealed::envelope::{Envelope, MAX_MEDIA, Outside};
-use crate::sealed::first_message::{Caller, Draw, SealError, first_payload, seal_first};
+use super::{CallAnswer, CancelReason, RingId};
+use crate::sealed::envelope::noise::FirstMessage;
+use crate::sealed::envelope::payload::{self, PayloadKind};
+use crate::sealed::envelope::{Envelope, EventContext, MAX_MEDIA};
+use crate::sealed::first_message::{
+    FirstMessageDraw, SealError, SealingKeys, first_payload, seal_first,
+};
 use crate::sealed::note::body::MissedBody;
-use crate::sealed::rejected::Rejected;
-use crate::sealed::routing_tag::{CallId, Hint};
-use crate::sealed::sender_proof::Introduction;
-use crate::sealed::session::Session;
+use crate::sealed::rejected::EnvelopeError;
+use crate::sealed::routing_tag::{CallId, RoutingTag};
+use crate::sealed::sender_proof::SenderProof;
+use crate::sealed::session::CallSession;
 use crate::time::UnixTime;
 use crate::trust::directory::CalleeKeys;
 
 /// A ring that was sealed and may be answered. Its secrets are wiped when it is dropped.
 pub struct OutgoingRing {
-    first: First,
+    first: FirstMessage,
     call: CallId,
     id: RingId,
     callee: IdentityKey,
@@ -34,22 +36,22 @@ pub struct OutgoingRing {
 }
 
 impl OutgoingRing {
-    /// Seals a ring for the event that `outside` describes. `media` is the caller's encoded description.
+    /// Seals a ring for the event that `event` describes. `media` is the caller's encoded description.
     ///
     /// # Errors
     /// [`SealError`].
     pub fn seal(
-        caller: Caller<'_>,
+        caller: SealingKeys<'_>,
         callee: &CalleeKeys,
         media: &[u8],
-        outside: &Outside,
+        event: &EventContext,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Envelope), SealError> {
-        let draw = Draw::new(rng);
+        let draw = FirstMessageDraw::new(rng);
         let call = CallId::draw(rng);
         let body = ring_body(caller, call.clone(), media, now)?;
-        let payload = first_payload(Kind::Ring, &body.encode())?;
+        let payload = first_payload(PayloadKind::Ring, &body.encode())?;
         let own = caller.identity.ring_secret().clone();
         let id = RingId::new(PublicKey::from(&own).as_bytes(), &call);
         let (first, envelope) = seal_first(
@@ -57,7 +59,7 @@ impl OutgoingRing {
             *callee.ring_key.as_bytes(),
             &callee.identity,
             payload,
-            outside,
+            event,
             draw,
         )?;
         Ok((
@@ -72,10 +74,10 @@ impl OutgoingRing {
         ))
     }
 
-    /// The hint that the answer will carry.
+    /// The routing tag that the answer will carry.
     #[must_use]
-    pub fn answer_hint(&self) -> Hint {
-        self.call.answer_hint()
+    pub fn answer_tag(&self) -> RoutingTag {
+        self.call.answer_tag()
     }
 
     /// The name that the callee's engine computes for this ring too.
@@ -93,29 +95,29 @@ impl OutgoingRing {
     /// Opens the answer. May be tried again after a refusal.
     ///
     /// # Errors
-    /// [`Rejected`]; [`Rejected::Moved`] for a genuine answer in an event that it was not sealed for.
+    /// [`EnvelopeError`]; [`EnvelopeError::Moved`] for a genuine answer in an event that it was not sealed for.
     pub fn open_answer(
         &self,
         envelope: &Envelope,
-        outside: &Outside,
-    ) -> Result<(Answer, Session), Rejected> {
-        if envelope.hint() != self.answer_hint() {
-            return Err(Rejected::Hint);
+        event: &EventContext,
+    ) -> Result<(CallAnswer, CallSession), EnvelopeError> {
+        if envelope.routing_tag() != self.answer_tag() {
+            return Err(EnvelopeError::Hint);
         }
         let (payload, keys) = self.first.read_answer(envelope.sealed())?;
         let (kind, body) = payload::decode(&payload[..])?;
-        if kind != Kind::Answer {
-            return Err(Rejected::Kind);
+        if kind != PayloadKind::Answer {
+            return Err(EnvelopeError::Kind);
         }
         let body = AnswerBody::decode(body)?;
-        if body.outside != outside.answer_hash(envelope.hint()) {
-            return Err(Rejected::Moved);
+        if body.event != event.answer_hash(envelope.routing_tag()) {
+            return Err(EnvelopeError::Moved);
         }
-        let answer = Answer {
+        let answer = CallAnswer {
             media: body.media,
             book: body.book,
         };
-        Ok((answer, Session::of_caller(keys, self.call.clone())))
+        Ok((answer, CallSession::of_caller(keys, self.call.clone())))
     }
 
     /// Seals the withdrawal of this ring, for the same callee key.
@@ -125,7 +127,7 @@ impl OutgoingRing {
     pub fn seal_cancel(
         &self,
         reason: CancelReason,
-        outside: &Outside,
+        event: &EventContext,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
@@ -134,32 +136,46 @@ impl OutgoingRing {
             dated: now,
             reason,
         };
-        let payload = first_payload(Kind::Cancel, &body.encode())?;
+        let payload = first_payload(PayloadKind::Cancel, &body.encode())?;
         let (own, callee) = (self.first.own.clone(), self.first.callee);
-        let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
+        let sealed = seal_first(
+            own,
+            callee,
+            &self.callee,
+            payload,
+            event,
+            FirstMessageDraw::new(rng),
+        );
         sealed.map(|(_, envelope)| envelope)
     }
 
-    /// Seals a note of this ring for a callee whose engine may be off: that it rang, and nobody answered.
+    /// Seals a note of this ring for a callee whose engine may be off: that it rang and was not answered.
     ///
     /// # Errors
     /// None for a ring that was sealed; the type is that of [`Self::seal`].
     pub fn seal_missed(
         &self,
-        caller: &Caller<'_>,
-        outside: &Outside,
+        caller: &SealingKeys<'_>,
+        event: &EventContext,
         now: UnixTime,
         rng: &mut impl CryptoRng,
     ) -> Result<Envelope, SealError> {
         let body = MissedBody {
             call: self.call.clone(),
-            from: Introduction::of(caller, now),
+            from: SenderProof::of(caller, now),
             rang: self.rang,
         };
-        let payload = first_payload(Kind::Missed, &body.encode())?;
+        let payload = first_payload(PayloadKind::Missed, &body.encode())?;
         // Under the ring's own keys: the name of the ring comes out of them.
         let (own, callee) = (self.first.own.clone(), self.first.callee);
-        let sealed = seal_first(own, callee, &self.callee, payload, outside, Draw::new(rng));
+        let sealed = seal_first(
+            own,
+            callee,
+            &self.callee,
+            payload,
+            event,
+            FirstMessageDraw::new(rng),
+        );
         sealed.map(|(_, envelope)| envelope)
     }
 }
@@ -171,7 +187,7 @@ impl fmt::Debug for OutgoingRing {
 }
 
 fn ring_body(
-    caller: Caller<'_>,
+    caller: SealingKeys<'_>,
     call: CallId,
     media: &[u8],
     now: UnixTime,
@@ -181,7 +197,7 @@ fn ring_body(
     }
     Ok(RingBody {
         call,
-        from: Introduction::of(&caller, now),
+        from: SenderProof::of(&caller, now),
         book: caller.book,
         media: Zeroizing::new(media.to_vec()),
     })
