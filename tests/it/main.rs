@@ -17,6 +17,7 @@ mod licences;
 mod line_commands;
 mod lost_packets;
 mod missed_calls;
+mod names;
 mod no_answer;
 mod no_look_up;
 mod own_lines;
