@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use ringfence_media::Srtp;
 
+/// The realm of the engine's digest challenges (RFC 3261 section 22.1), unless [`Config::realm`] names another: settings files
+/// for phones have to name it, too.
+pub const REALM: &str = "ringfence";
+
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -46,7 +50,7 @@ impl Default for Config {
         Self {
             work_bits: ringfence_book::proof_of_work::DEFAULT_BITS,
             bucket_bits: 0,
-            realm: "ringfence".into(),
+            realm: REALM.into(),
             digest: ringfence_sip::Algorithms::default(),
             srtp: Srtp::default(),
             video: true,

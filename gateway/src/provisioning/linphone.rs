@@ -64,7 +64,7 @@ fn proxy<'a>(setup: &PhoneSetup<'_>) -> Vec<(&'a str, String)> {
         ("reg_proxy", route.clone()),
         ("reg_route", route.replace('>', ";lr>")),
         ("reg_identity", format!("\"{name}\" <sip:{user}@{server}>")),
-        ("realm", setup.realm.clone()),
+        ("realm", setup.realm.to_owned()),
         ("reg_expires", EXPIRES.to_string()),
         ("reg_sendregister", "1".to_owned()),
         ("publish", "0".to_owned()),
@@ -78,13 +78,13 @@ fn account<'a>(setup: &PhoneSetup<'_>, algorithm: Algorithm) -> Vec<(&'a str, St
     let hash = ha1(
         algorithm,
         &account.user,
-        &setup.realm,
+        setup.realm,
         account.password.expose(),
     );
     vec![
         ("username", account.user.clone()),
         ("ha1", hash.to_string()),
-        ("realm", setup.realm.clone()),
+        ("realm", setup.realm.to_owned()),
         ("algorithm", algorithm.as_str().to_owned()),
     ]
 }

@@ -26,7 +26,7 @@ pub(crate) struct PhoneSetup<'a> {
     pub(crate) is_here: bool,
     pub(crate) transport: PhoneTransport,
     pub(crate) srtp: Srtp,
-    pub(crate) realm: String,
+    pub(crate) realm: &'static str,
     /// The file of the engine's certificate authority on this machine; `None` if the phone must use the authorities that it trusts.
     pub(crate) authority: Option<PathBuf>,
     /// Whether the phone can check the certificate at all.
@@ -68,7 +68,7 @@ impl RegistrarInfo {
             is_here,
             transport: request.transport,
             srtp: self.srtp,
-            realm: ringfence_engine::Config::default().realm,
+            realm: ringfence_engine::REALM,
             authority: (is_here && self.certificate.is_none()).then(|| authority_file(&self.state)),
             checks: is_here || self.certificate.is_some(),
             authority_url: self

@@ -381,3 +381,26 @@ fn show_token(token: Option<&AdminToken>) {
 fn complain(fatal: &CommandError) {
     eprintln!("ringfence-phonebook: {fatal}");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_goes_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("phonebook.toml");
+        std::fs::write(&file, "database = \"file.sqlite\"\nwork_bits = 3\n").unwrap();
+        let arguments = ["ringfence-phonebook", "list", "--database", "line.sqlite"];
+        let arguments = arguments.map(OsString::from).into_iter();
+        let config = [OsString::from("--config"), file.into_os_string()];
+        let Command::List { book, .. } = Cli::parse_from(arguments.chain(config)).command else {
+            panic!("another command");
+        };
+        let settings = settings(book).unwrap();
+        assert_eq!(settings.database.to_str(), Some("line.sqlite"));
+        assert_eq!(settings.work_bits, 3);
+    }
+}
