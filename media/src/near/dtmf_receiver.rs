@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_press_is_known_once_when_it_ends_and_the_same_key_again_is_another() {
+    fn a_press_is_returned_once_when_it_ends_and_the_same_key_again_is_another() {
         let mut receiver = DtmfReceiver::default();
         let mut receive = |timestamp, payload: &[u8]| {
             receiver.receive(&packet(timestamp, payload), Codec::Events8k)

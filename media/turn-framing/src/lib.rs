@@ -129,6 +129,33 @@ mod tests {
         }
 
         #[test]
+        fn frames_come_out_whole_however_the_stream_is_cut(lengths in prop::collection::vec(0u16..1500, 1..12), cut in 1usize..500) {
+            let frames: Vec<Vec<u8>> = lengths
+                .iter()
+                .map(|length| {
+                    let mut frame = vec![0x41, 0];
+                    frame.extend_from_slice(&length.to_be_bytes());
+                    frame.resize(4 + usize::from(*length), 9);
+                    frame
+                })
+                .collect();
+            let mut stream = Vec::new();
+            for frame in &frames {
+                let mut padded = frame.clone();
+                pad(&mut padded);
+                stream.extend(padded);
+            }
+            let (mut framer, mut out) = (TurnFramer::new(MAX_FRAME), Vec::new());
+            for chunk in stream.chunks(cut) {
+                framer.push(chunk);
+                while let Some(frame) = framer.next_frame() {
+                    out.push(frame.unwrap());
+                }
+            }
+            prop_assert_eq!(out, frames);
+        }
+
+        #[test]
         fn no_bytes_make_the_framer_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut framer = TurnFramer::new(LONGEST_FRAME);
             framer.push(&bytes);
