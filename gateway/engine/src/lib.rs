@@ -102,7 +102,7 @@
 //! first.handle_phone(flow, message(1, "").as_bytes(), now);
 //! let (to_phone, _) = carry_out(&mut first);
 //! let challenge = to_phone[0].lines().find_map(|line| line.strip_prefix("WWW-Authenticate: ")).unwrap();
-//! let challenge = digest::Challenge::parse(challenge.as_bytes()).unwrap();
+//! let challenge = digest::DigestChallenge::parse(challenge.as_bytes()).unwrap();
 //! let (password, method) = (Password::new("secret"), ringfence_sip::message::Method::Message);
 //! let answer = digest::answer(&challenge, "desk", &password, &method, "sip:20001@127.0.0.1", "c", 1);
 //! first.handle_phone(flow, message(2, &format!("Authorization: {answer}\r\n")).as_bytes(), now);
