@@ -41,7 +41,7 @@ async fn the_log_names_nobody_in_a_call_nor_when_everything_goes_wrong() {
     let text = log.text();
     for told in [
         "TURN server 1 of 2 is left out: its name has no address",
-        "no relay took an envelope",
+        "no relay confirmed an envelope",
         "cannot be reached",
     ] {
         assert!(text.contains(told), "{told} is not in the log:\n{text}");

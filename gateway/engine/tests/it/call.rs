@@ -158,12 +158,12 @@ fn a_ring_to_the_key_of_before_opens_for_seven_days() {
 fn a_ring_moved_to_another_event_or_bucket_does_not_open() {
     let mut scene = Scene::new();
     let (_, envelope, event) = scene.ring();
-    let event = EventContext {
+    let moved = EventContext {
         event_key: scene.event().event_key,
         ..event
     };
     let bucket = EventContext { bucket: 4, ..event };
-    assert_eq!(scene.why_not(&envelope, &event), EnvelopeError::NotOurs);
+    assert_eq!(scene.why_not(&envelope, &moved), EnvelopeError::NotOurs);
     assert_eq!(scene.why_not(&envelope, &bucket), EnvelopeError::NotOurs);
     scene.open_ring(&envelope, &event);
 }
