@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
-use ringfence_media::rtp::Packet;
+use ringfence_media::rtp::RtpPacket;
 use ringfence_media::srtp::{InboundSrtcp, OutboundSrtcp, SrtpKey, InboundSrtp, OutboundSrtp, SrtpSuite};
 
 /// How many encrypted packets the fuzzer remembers.
