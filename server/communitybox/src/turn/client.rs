@@ -16,6 +16,7 @@ use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
 use super::guard::ProvedUser;
 use super::quota::ByteBucket;
+use super::requests::Repetition;
 use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};
 
 /// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
@@ -66,16 +67,6 @@ enum Asked {
     Answered(u128, Vec<u8>),
 }
 
-/// What to do with an Allocate request.
-pub(super) enum Repetition {
-    /// A new one.
-    New,
-    /// Being worked on.
-    Pending,
-    /// Answered already, with these bytes.
-    Answered(Vec<u8>),
-}
-
 pub(super) struct TurnClient {
     flow: ClientFlow,
     listen: SocketAddr,
@@ -99,7 +90,7 @@ impl TurnClient {
             flow,
             listen,
             base: now,
-            server: TurnServer::new(transport(flow), listen, REALM.to_owned()),
+            server: TurnServer::new(flow.transport.ip_protocol(), listen, REALM.to_owned()),
             framer: TurnFramer::new(MAX_FRAME),
             users: BTreeSet::new(),
             peers: BTreeSet::new(),
@@ -178,7 +169,12 @@ impl TurnClient {
     ) -> Vec<Work> {
         self.seen = now;
         let mut work = Vec::new();
-        let transmit = Transmit::new(frame, transport(self.flow), self.flow.addr, self.listen);
+        let transmit = Transmit::new(
+            frame,
+            self.flow.transport.ip_protocol(),
+            self.flow.addr,
+            self.listen,
+        );
         if let Some(reply) = self.server.recv(transmit, self.at(now)) {
             let reply = reply.build();
             self.route(reply.from, reply.to, reply.data, &mut work);
@@ -328,7 +324,7 @@ impl TurnClient {
         };
         let at = self.at(now);
         self.server.allocated_socket(
-            transport(self.flow),
+            self.flow.transport.ip_protocol(),
             self.listen,
             self.flow.addr,
             kind,
@@ -400,12 +396,5 @@ impl std::fmt::Debug for TurnClient {
         f.debug_struct("TurnClient")
             .field("allocations", &self.allocations.len())
             .finish_non_exhaustive()
-    }
-}
-
-fn transport(flow: ClientFlow) -> TransportType {
-    match flow.transport {
-        ClientTransport::Datagram => TransportType::Udp,
-        ClientTransport::Stream => TransportType::Tcp,
     }
 }

@@ -16,6 +16,7 @@ mod plan;
 #[cfg(feature = "server")]
 pub mod probe;
 mod quota;
+mod requests;
 #[cfg(feature = "server")]
 pub mod service;
 mod terms;
@@ -24,8 +25,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use self::client::{REALM, Repetition, TurnClient, Work};
-use self::guard::{ClientPacket, CredentialState, ProvedUser, TurnMethod, TurnRequest};
+use self::client::{REALM, TurnClient, Work};
+use self::guard::ClientPacket;
 #[cfg(feature = "server")]
 pub use self::plan::TurnPlan;
 pub use self::quota::TurnLimits;
@@ -203,109 +204,6 @@ impl TurnMachine {
         }
     }
 
-    fn handle_request(
-        &mut self,
-        from: ClientFlow,
-        request: &TurnRequest<'_>,
-        frame: &[u8],
-        now: Instant,
-    ) {
-        if request.method != TurnMethod::Allocate && !self.clients.contains_key(&from) {
-            self.counters.dropped += 1;
-            return;
-        }
-        if !self.make_client(from, now) {
-            return;
-        }
-        let refusal = match &request.standing {
-            CredentialState::Stranger => None,
-            CredentialState::Expired(proof)
-                if request.method == TurnMethod::Allocate || !self.knows(from, proof) =>
-            {
-                Some((401, proof))
-            }
-            CredentialState::Expired(proof) | CredentialState::User(proof) => {
-                match self.judge(from, request, proof) {
-                    Judgement::Serve => None,
-                    Judgement::Refuse(code) => Some((code, proof)),
-                    Judgement::Repeat(reply) => {
-                        self.carry_out(from, vec![Work::ToClient(reply)]);
-                        return;
-                    }
-                    Judgement::Wait => return,
-                }
-            }
-        };
-        match refusal {
-            None => self.serve(from, frame, now),
-            Some((code, proof)) => {
-                self.counters.refused += 1;
-                let reply = request.refuse(code, proof);
-                self.carry_out(from, reply.into_iter().map(Work::ToClient).collect());
-            }
-        }
-    }
-
-    fn judge(
-        &mut self,
-        from: ClientFlow,
-        request: &TurnRequest<'_>,
-        proof: &ProvedUser,
-    ) -> Judgement {
-        let room = self.has_room(from, proof);
-        let Some(client) = self.clients.get_mut(&from) else {
-            return Judgement::Wait;
-        };
-        if !client.admit(proof) {
-            return Judgement::Refuse(486);
-        }
-        match request.method {
-            TurnMethod::Refresh => Judgement::Serve,
-            TurnMethod::Peers => match request.peers() {
-                None => Judgement::Refuse(400),
-                Some(peers)
-                    if !peers
-                        .iter()
-                        .all(|ip| addresses::is_allowed(*ip, self.settings.allow_private)) =>
-                {
-                    Judgement::Refuse(403)
-                }
-                Some(peers) if !client.admit_peers(&peers) => Judgement::Refuse(508),
-                Some(_) => Judgement::Serve,
-            },
-            TurnMethod::Allocate => match client.asks(request.transaction()) {
-                Repetition::Answered(reply) => Judgement::Repeat(reply),
-                Repetition::Pending => Judgement::Wait,
-                Repetition::New if !room => {
-                    client.forget_request();
-                    Judgement::Refuse(486)
-                }
-                Repetition::New => Judgement::Serve,
-            },
-        }
-    }
-
-    /// Whether this user at this address may have one allocation more.
-    fn has_room(&self, from: ClientFlow, proof: &ProvedUser) -> bool {
-        let limits = &self.settings.limits;
-        let holders = || {
-            self.clients
-                .iter()
-                .filter(|(_, client)| client.has_allocation())
-        };
-        let users = holders().filter(|(_, client)| client.knows(&proof.username));
-        let neighbours = holders().filter(|(flow, _)| flow.addr.ip() == from.addr.ip());
-        self.allocations.len() < limits.allocations
-            && users.count() < limits.allocations_per_user
-            && neighbours.count() < limits.allocations_per_address
-    }
-
-    fn knows(&self, from: ClientFlow, proof: &ProvedUser) -> bool {
-        self.clients
-            .get(&from)
-            .is_some_and(|client| client.knows(&proof.username))
-    }
-
     fn serve(&mut self, from: ClientFlow, frame: &[u8], now: Instant) {
         self.with_client(from, |client, new_allocation| {
             client.handle_frame(frame, now, new_allocation)
@@ -413,14 +311,6 @@ impl TurnMachine {
                 .push_back(TurnOutput::CloseClient { client: flow });
         }
     }
-}
-
-/// What to do with a request of a proven user.
-enum Judgement {
-    Serve,
-    Refuse(u16),
-    Repeat(Vec<u8>),
-    Wait,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ringfence_book::turn_credentials::TurnSecret;
+use turn_types::TransportType;
 
 use super::quota::TurnLimits;
 
@@ -22,6 +23,16 @@ pub enum ClientTransport {
     Datagram,
     /// In a TCP stream, in chunks of any size.
     Stream,
+}
+
+impl ClientTransport {
+    /// The protocol below TURN, as turn-server-proto names it.
+    pub(super) const fn ip_protocol(self) -> TransportType {
+        match self {
+            Self::Datagram => TransportType::Udp,
+            Self::Stream => TransportType::Tcp,
+        }
+    }
 }
 
 /// An allocation socket, as long as it lives.
