@@ -185,7 +185,7 @@ fn what_a_dishonest_phone_book_does_is_said_aloud_and_names_nobody() {
         log.iter().any(says)
     };
     assert!(loud("DIFFERENT PAGES"));
-    assert!(loud("KEYS OF SOMEBODY ELSE"));
+    assert!(loud("KEYS THAT ARE NOT YOURS"));
     assert!(loud("has another key than before"));
     assert_silent(life);
 }
