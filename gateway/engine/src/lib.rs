@@ -1,6 +1,6 @@
 //! A private call without sockets, threads or clocks: bytes and time in, actions out.
 //!
-//! One [`Engine`] serves all lines and phones of a machine. It owns the SIP side ([`ringfence_sip::Agent`]), the identities, the
+//! One [`Engine`] serves all lines and phones of a machine. It owns the SIP side ([`ringfence_sip::UserAgent`]), the identities, the
 //! downloaded phone book and the state of every call. It does not own a call's media: it gives [`MediaOrder`]s and takes
 //! [`MediaEvent`]s, so that no audio packet passes through it.
 //!
@@ -23,7 +23,7 @@
 //! reports each step of a call with both numbers. `PROTOCOL.md` describes the bytes of envelopes.
 //!
 //! # Rooms
-//! [`sealed`] is what travels between engines, [`call`] the states of a call, [`line`] what belongs to one number, [`trust`] what is
+//! [`sealed`] is what travels between engines, [`call`] the states of a call, [`line`](mod@line) what belongs to one number, [`trust`] what is
 //! held for true about others, [`presence`] what contacts are shown.
 //!
 //! # Example

@@ -234,7 +234,7 @@ pub enum SdpError {
     TooLong,
     /// The SDP is well-formed, but not for a call that we can make: to be answered with 488.
     #[error(transparent)]
-    NotAcceptableError(#[from] NotAcceptableError),
+    NotAcceptable(#[from] NotAcceptableError),
 }
 
 /// Why well-formed SDP does not make a call (SIP's 488 Not Acceptable Here).

@@ -26,7 +26,7 @@ pub enum ControlFrame {
     },
 }
 
-/// What only the two ends of one answered call can compute ([`crate::sealed::session::Session::proof`]).
+/// What only the two ends of one answered call can compute ([`crate::sealed::session::CallSession::proof`]).
 /// DTLS alone proves less: its fingerprint came with the ring, and who has stolen the callee's
 /// key can forge a ring. Compared in constant time.
 #[derive(Clone, Copy)]

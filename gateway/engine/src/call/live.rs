@@ -1,5 +1,5 @@
 //! The calls that are not over, as the user of this machine and the phones that subscribed see them. A monitor of the engine gets the
-//! numbers-only [`crate::Census`].
+//! numbers-only [`crate::CallCounts`].
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -90,7 +90,7 @@ impl Engine {
         self.drain(now);
     }
 
-    /// What was saved of [`Self::ledger`]. To be called at the start.
+    /// What was saved of [`Self::saved_state`]. To be called at the start.
     pub fn handle_saved_state(&mut self, ledger: SavedState) {
         self.env.saved.restore(ledger);
     }

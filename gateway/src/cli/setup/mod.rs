@@ -27,8 +27,11 @@ use settings::PhoneNetwork;
 
 #[derive(Debug, Default, Args)]
 pub(super) struct SetupArgs {
-    /// URL of the phone book, for example https://book.example.org
-    #[arg(long, value_name = "URL")]
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "URL of the phone book, for example https://book.example.org"
+    )]
     phonebook: Option<String>,
     /// The activation code, as its operator gave it to you
     #[arg(long, value_name = "CODE")]

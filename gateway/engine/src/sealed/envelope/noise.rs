@@ -21,7 +21,7 @@ pub(crate) struct FirstMessage {
     pub(crate) own: StaticSecret,
     /// The callee's ring key.
     pub(crate) callee: [u8; 32],
-    /// See [`super::Outside::prologue`].
+    /// See [`super::EventContext::prologue`].
     pub(crate) prologue: Vec<u8>,
     /// Secret half of E.
     pub(crate) ephemeral: Zeroizing<[u8; 32]>,

@@ -46,7 +46,7 @@ impl RingBody {
 
 /// Body of an answer, 251 bytes and the media description.
 pub(crate) struct AnswerBody {
-    /// See [`crate::sealed::envelope::Outside::answer_hash`].
+    /// See [`crate::sealed::envelope::EventContext::answer_hash`].
     pub(crate) event: [u8; 32],
     pub(crate) book: BookView,
     pub(crate) media: Zeroizing<Vec<u8>>,
