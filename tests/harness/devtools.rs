@@ -172,18 +172,25 @@ impl Devtools {
         answer["result"]["value"].take()
     }
 
-    /// Waits until an expression holds.
+    /// Waits until an expression holds. An expression that throws does not hold yet: an element may be missing while the browser
+    /// still reads the page.
     ///
     /// # Panics
     /// When it does not in time.
     pub fn wait_for(&mut self, expression: &str) {
         let give_up = Instant::now() + PATIENCE;
-        while self.evaluate(expression) != true {
-            let text = |this: &mut Self| this.evaluate("document.body?.innerText");
+        let guarded = format!(
+            "(() => {{ try {{ return {expression} }} catch (e) {{ return String(e) }} }})()"
+        );
+        loop {
+            let value = self.evaluate(&guarded);
+            if value == true {
+                return;
+            }
             assert!(
                 Instant::now() < give_up,
-                "{expression} never held in: {}",
-                text(self)
+                "{expression} never held (last: {value}) in: {}",
+                self.evaluate("document.body?.innerText")
             );
             thread::sleep(GLANCE);
         }
