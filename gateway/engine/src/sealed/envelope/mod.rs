@@ -12,7 +12,7 @@
 //! with E. Session envelopes carry a decoy E, so that relays cannot tell the kinds apart.
 //!
 //! This module knows the frame and what is bound to it; what a body means is the business of `ring` and
-//! `session`, and the work on the event around it that of `work`.
+//! `session`, and the work on the event around it that of `proof_of_work`.
 
 pub(crate) mod fields;
 pub(crate) mod noise;
