@@ -8,6 +8,9 @@ use crate::message::{
     CSeq, Essentials, Headers, Method, Name, NameAddr, Replaces, Request, Response, Uri,
 };
 
+/// The CSeq number of a BYE that is written ahead.
+const LAST_SEQUENCE: u32 = 1 << 30;
+
 /// The identifier of a dialog (section 12).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DialogId {
@@ -47,6 +50,10 @@ impl std::fmt::Debug for DialogId {
 pub(crate) struct Dialog {
     pub(crate) id: DialogId,
     pub(crate) flow: Flow,
+    /// The stream of that flow is closed, and the phone has no other yet.
+    is_cut: bool,
+    /// Counts the changes of flow and target, by which a request that is written ahead goes out of date.
+    revision: usize,
     /// Our From value, tag included.
     local: Vec<u8>,
     /// Our To value, tag included.
@@ -73,6 +80,8 @@ impl Dialog {
                 remote_tag: essentials.from_tag(),
             },
             flow,
+            is_cut: false,
+            revision: 0,
             local: with_tag(request.headers.get(&Name::To)?, tag),
             remote: request.headers.get(&Name::From)?.to_vec(),
             local_seq: 0,
@@ -108,6 +117,8 @@ impl Dialog {
                 remote_tag: essentials.to.tag().unwrap_or_default(),
             },
             flow,
+            is_cut: false,
+            revision: 0,
             local: invite.headers.get(&Name::From)?.to_vec(),
             remote: response.headers.get(&Name::To)?.to_vec(),
             local_seq: essentials.cseq.number,
@@ -125,14 +136,38 @@ impl Dialog {
             return false;
         }
         self.remote_seq = Some(number);
-        self.flow = flow;
+        self.move_to(flow);
         true
+    }
+
+    /// The flow for our requests. `None` while the phone has no connection.
+    pub(crate) fn open_flow(&self) -> Option<Flow> {
+        (!self.is_cut).then_some(self.flow)
+    }
+
+    /// The stream of the flow is closed.
+    pub(crate) const fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
+    /// Later requests of ours use this flow.
+    pub(crate) fn move_to(&mut self, flow: Flow) {
+        self.is_cut = false;
+        if self.flow != flow {
+            self.flow = flow;
+            self.revision = self.revision.saturating_add(1);
+        }
+    }
+
+    pub(crate) const fn revision(&self) -> usize {
+        self.revision
     }
 
     /// Takes the new Contact of a target refresh request (section 12.2).
     pub(crate) fn retarget(&mut self, headers: &Headers) {
-        if let Some(target) = contact(headers) {
+        if let Some(target) = contact(headers).filter(|target| *target != self.target) {
             self.target = target;
+            self.revision = self.revision.saturating_add(1);
         }
     }
 
@@ -150,6 +185,12 @@ impl Dialog {
     pub(crate) fn request(&mut self, method: Method, branch: &str) -> Request {
         self.local_seq = self.local_seq.saturating_add(1);
         self.numbered(method, self.local_seq, branch)
+    }
+
+    /// A BYE that ends the dialog at any later time: no request of ours has so high a number (section 12.2.1.1 allows all below
+    /// 2^31).
+    pub(crate) fn last_bye(&self, branch: &str) -> Request {
+        self.numbered(Method::Bye, LAST_SEQUENCE, branch)
     }
 
     /// The ACK of a 2xx: the number of its INVITE, a branch of its own (section 13.2.2.4).

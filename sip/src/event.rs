@@ -53,6 +53,29 @@ pub enum HangUp {
     Normal,
     /// Another engine or phone answered the call; phones then show no missed call (RFC 3326).
     AnsweredElsewhere,
+    /// No sound comes from the phone any more. It gets a Reason (RFC 3326), in case it is still there.
+    NoSound,
+}
+
+impl HangUp {
+    /// The Reason header (RFC 3326) of our BYE or CANCEL.
+    pub(crate) const fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Normal => None,
+            Self::AnsweredElsewhere => Some("SIP;cause=200;text=\"Call completed elsewhere\""),
+            // Recovery on timer expiry (ITU-T Q.850), which media servers write when RTP has stopped.
+            Self::NoSound => Some("Q.850;cause=102;text=\"No sound\""),
+        }
+    }
+}
+
+/// A refusal of an INVITE that says why, in words for the phone's display.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status, clamped to 300 to 699.
+    pub status: u16,
+    /// One line. It becomes the reason phrase, which most phones display, and a Warning with code 399 (RFC 3261 section 20.43).
+    pub text: &'static str,
 }
 
 /// The target of a call transfer that a phone asks for (RFC 3515).
@@ -93,6 +116,14 @@ impl Package {
             Self::Dialog => "dialog",
             Self::Presence => "presence",
         }
+    }
+
+    /// Reads the value of an Event header, or a token of Allow-Events. `None` if the package is not supported.
+    pub fn parse(event: &str) -> Option<Self> {
+        let name = event.split(';').next()?.trim();
+        Self::ALL
+            .into_iter()
+            .find(|package| package.as_str().eq_ignore_ascii_case(name))
     }
 }
 
@@ -161,12 +192,20 @@ pub enum Event {
         /// How many phones the line has now.
         phones: usize,
     },
-    /// A binding of the line ended: by a REGISTER, by expiry, or because its stream closed.
+    /// A binding of the line ended: by a REGISTER, by expiry, because its stream closed, or because the phone did not answer
+    /// OPTIONS.
     Unregistered {
         /// The line.
         user: User,
         /// How many phones are left.
         phones: usize,
+    },
+    /// A phone that has calls registered anew, under another Call-ID: it may have restarted, and then knows nothing of them.
+    Reregistered {
+        /// The line.
+        user: User,
+        /// The established legs with that phone.
+        legs: Vec<LegId>,
     },
     /// A phone sent an INVITE that begins a call. Respond by `ring`, `answer`, `refuse` or `hang_up`.
     Incoming {
@@ -287,7 +326,15 @@ pub enum Event {
         /// The subscription.
         subscription: SubscriptionId,
     },
-    /// The phone hung up, or its dialog failed: no ACK, stream closed, 408 or 481. The leg has ended.
+    /// The result of [`probe`](crate::UserAgent::probe). If the phone no longer knows the call (481 or 408), `HungUp` follows in
+    /// its place.
+    Probed {
+        /// The leg.
+        leg: LegId,
+        /// Whether the phone responded. False as well if it has no connection.
+        alive: bool,
+    },
+    /// The phone hung up, or its dialog failed: no ACK, 408 or 481. The leg has ended.
     HungUp {
         /// The leg.
         leg: LegId,
@@ -316,6 +363,8 @@ impl Event {
             Self::TextRefused { .. } => "text refused",
             Self::Subscribed { .. } => "subscribed",
             Self::SubscriptionEnded { .. } => "subscription ended",
+            Self::Reregistered { .. } => "registered anew",
+            Self::Probed { .. } => "probed",
             Self::HungUp { .. } => "hung up",
         }
     }

@@ -48,6 +48,17 @@ pub struct Flow {
     pub connection: u64,
 }
 
+impl Flow {
+    /// Whether something can be sent over it: both addresses are concrete, and of one family.
+    pub(crate) fn is_usable(&self) -> bool {
+        let is_concrete =
+            |address: SocketAddr| address.port() != 0 && !address.ip().is_unspecified();
+        is_concrete(self.local)
+            && is_concrete(self.peer)
+            && self.local.is_ipv4() == self.peer.is_ipv4()
+    }
+}
+
 impl fmt::Debug for Flow {
     /// Leaves the addresses out: a flow may be logged above DEBUG, an address may not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -68,17 +68,19 @@ mod hex;
 mod leg;
 mod random;
 mod registrar;
+mod restart;
 mod timers;
 mod transaction;
 mod user_agent;
 
 pub use account::{Account, Algorithms, Config, Password, User};
 pub use event::{
-    Body, CallerId, Event, HangUp, LegId, Offer, Output, Package, RequestError, SipCounters,
-    SubscriptionId, TextId, TransferTo, UnsolicitedPolicy,
+    Body, CallerId, Event, HangUp, LegId, Offer, Output, Package, Refusal, RequestError,
+    SipCounters, SubscriptionId, TextId, TransferTo, UnsolicitedPolicy,
 };
 pub use flow::{Flow, Transport};
 pub use framer::{Frame, Framer, FramingError};
 pub use leg::digit::Digit;
+pub use restart::{FinalMessage, RestartChange, SavedBinding};
 pub use timers::Timer;
 pub use user_agent::{CallLimits, UserAgent};

@@ -41,6 +41,11 @@ impl Random {
         format!("{MAGIC_COOKIE}{}", self.tag())
     }
 
+    /// The same branch for the same dialog each time, for a request that is written ahead.
+    pub(crate) fn branch_for(&self, parts: &[&[u8]]) -> String {
+        format!("{MAGIC_COOKIE}{}", self.tag_for(parts))
+    }
+
     /// A Call-ID of our own: 128 random bits, and no host name.
     pub(crate) fn call_id(&mut self) -> String {
         format!("{}{}", self.tag(), self.tag())

@@ -58,6 +58,10 @@ pub enum Timer {
     SubscriptionEnd,
     /// A request of a phone that the caller of the core has to answer has waited for too long.
     NoAnswer,
+    /// A refusal that was written ahead before a restart is sent again.
+    FinalMessageRepeat,
+    /// A message that ends a call is dropped: its phone has not come back.
+    FinalMessageEnd,
     /// The built-in phone's turn to refresh its registration (RFC 3261 section 10.2.4).
     RegistrationRefresh,
     /// A binding of the registrar expires (RFC 3261 section 10.3).
@@ -91,6 +95,8 @@ impl Timer {
             Self::SessionEnd => "end a call that was not refreshed",
             Self::SubscriptionEnd => "end a subscription",
             Self::NoAnswer => "answer a request that had no answer in time",
+            Self::FinalMessageRepeat => "send a refusal from before the restart again",
+            Self::FinalMessageEnd => "drop the last message for a phone that has not come back",
             Self::RegistrationRefresh => "refresh the registration",
             Self::RegistrationEnd => "end a registration",
             Self::CompletedEnd => "forget completed transactions",

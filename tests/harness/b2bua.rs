@@ -182,6 +182,8 @@ impl Desk {
                 self.agent.refuse_subscription(subscription, BAD_EVENT, now)
             }
             Event::Registered { .. }
+            | Event::Reregistered { .. }
+            | Event::Probed { .. }
             | Event::Unregistered { .. }
             | Event::Confirmed { .. }
             | Event::OfferAnswered { .. }

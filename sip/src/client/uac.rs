@@ -12,7 +12,7 @@ use crate::timers::{TRANSACTION_TIMEOUT, Timer};
 use crate::transaction::{TransactionId, Unanswered, cancel_for};
 
 /// The lifetime of a registration in seconds; refreshed at half of it.
-const EXPIRES: u32 = 600;
+const EXPIRES: u32 = 300;
 /// How long the called side may ring after its last provisional response. Longer than any line rings: the line ends a call
 /// that is not answered.
 const RING_LIMIT: Duration = TRANSACTION_TIMEOUT.saturating_mul(4);

@@ -68,6 +68,11 @@ impl Verifier {
         }
     }
 
+    /// Whether there is such a line.
+    pub(crate) fn knows(&self, user: &User) -> bool {
+        self.passwords.contains_key(user)
+    }
+
     /// The values of the `WWW-Authenticate` headers, the preferred one first.
     pub(crate) fn challenge(&mut self, is_stale: bool, now: Instant) -> Vec<String> {
         let nonce = self.nonces.make(now);

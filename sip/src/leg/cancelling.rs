@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use super::context::LegContext;
 use super::outbound_invite::{Branch, BranchState, branch_of};
+use super::target::RequestTarget;
 use super::{Leg, ReceivedResponse};
 use crate::dialog::Dialog;
 use crate::event::{HangUp, LegId};
-use crate::flow::Flow;
-use crate::message::{Name, Request};
+use crate::message::{Essentials, Request, Response};
+use crate::restart::FinalMessage;
 use crate::timers::{TRANSACTION_TIMEOUT, Timer};
-use crate::transaction::{TransactionId, cancel_for};
+use crate::transaction::TransactionId;
 
 #[derive(Debug)]
 pub(crate) struct Cancelling {
@@ -63,8 +64,8 @@ impl Cancelling {
                 let sequence = branch.early.sequence();
                 ack_and_hang_up(
                     (&branch.invite, sequence),
-                    received,
-                    branch.flow,
+                    (received.response, received.essentials),
+                    &branch.target,
                     context,
                     now,
                 );
@@ -72,6 +73,18 @@ impl Cancelling {
             }
             _ => self.handle_final(received.transaction),
         }
+    }
+
+    /// A branch got no final response. A phone without any response may be gone.
+    pub(crate) fn handle_unanswered(
+        mut self,
+        transaction: TransactionId,
+        context: &mut LegContext,
+    ) -> Option<Leg> {
+        if let Some(branch) = branch_of(&mut self.branches, transaction) {
+            branch.report_silence(context);
+        }
+        self.handle_final(transaction)
     }
 
     pub(crate) fn handle_final(mut self, transaction: TransactionId) -> Option<Leg> {
@@ -85,6 +98,17 @@ impl Cancelling {
             context.transactions.forget(branch.transaction);
         }
         None
+    }
+
+    /// Each branch is cancelled, or still to be.
+    pub(crate) fn final_messages(&self) -> impl Iterator<Item = FinalMessage> {
+        let cancels = self.branches.iter();
+        cancels.map(|branch| branch.final_message(self.reason))
+    }
+
+    /// How many branches are open.
+    pub(crate) const fn len(&self) -> usize {
+        self.branches.len()
     }
 
     fn wait_or_end(self, context: &mut LegContext, now: Instant) -> Option<Self> {
@@ -118,30 +142,24 @@ impl Cancelling {
 }
 
 fn cancel(branch: &mut Branch, reason: HangUp, context: &mut LegContext, now: Instant) {
-    let mut cancel = cancel_for(&branch.invite);
-    if reason == HangUp::AnsweredElsewhere {
-        cancel.headers.push(
-            Name::Reason,
-            "SIP;cause=200;text=\"Call completed elsewhere\"",
-        );
-    }
+    let cancel = branch.cancel(reason);
     branch.state = BranchState::Cancelled;
-    context.transactions.start(cancel, branch.flow, None, now);
+    context
+        .transactions
+        .start(cancel, branch.target.flow, None, now);
 }
 
 /// Acknowledges an unwanted 2xx and ends its dialog by BYE. `sequence` is the highest CSeq number that was used in the call.
 pub(crate) fn ack_and_hang_up(
     (invite, sequence): (&Request, u32),
-    received: &ReceivedResponse<'_>,
-    flow: Flow,
+    (response, essentials): (&Response, &Essentials),
+    target: &RequestTarget,
     context: &mut LegContext,
     now: Instant,
 ) {
-    if let Some(mut dialog) =
-        Dialog::from_response(invite, received.response, received.essentials, flow)
-    {
-        context.ack(&dialog, received.essentials.cseq.number);
+    if let Some(mut dialog) = Dialog::from_response(invite, response, essentials, target.flow) {
+        context.ack(&dialog, essentials.cseq.number);
         dialog.count_from(sequence);
-        context.bye(&mut dialog, now);
+        context.bye(&mut dialog, &target.phone, HangUp::Normal, now);
     }
 }

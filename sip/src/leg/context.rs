@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use super::Leg;
+use super::final_delivery::FinalDelivery;
+use super::line_phone::LinePhone;
+use super::target::RequestTarget;
 use crate::dialog::{Dialog, DialogId, own_contact, with_tag};
-use crate::event::{Event, LegId};
+use crate::event::{Event, HangUp, LegId};
 use crate::flow::Flow;
-use crate::message::{Method, Name, Request, Response};
+use crate::message::{Message, Method, Name, Request, Response};
 use crate::random::Random;
-use crate::timers::Timers;
+use crate::timers::{TRANSACTION_TIMEOUT, Timers};
 use crate::transaction::{TransactionId, Transactions};
 
 /// The supported methods (RFC 3261 section 20.5).
@@ -32,6 +35,10 @@ pub(crate) struct LegContext {
     pub(crate) new_legs: Vec<(LegId, Leg)>,
     /// Phones that have just refused an unsolicited NOTIFY.
     pub(crate) refused_unsolicited: Vec<Flow>,
+    /// Phones that did not respond to an INVITE at all.
+    pub(crate) silent_phones: Vec<RequestTarget>,
+    /// Checks that have just ended, and whether the phone responded.
+    pub(crate) ended_checks: Vec<(LegId, bool)>,
     last_leg: u64,
 }
 
@@ -45,6 +52,8 @@ impl LegContext {
             random,
             new_legs: Vec::new(),
             refused_unsolicited: Vec::new(),
+            silent_phones: Vec::new(),
+            ended_checks: Vec::new(),
             last_leg: 0,
         }
     }
@@ -76,17 +85,27 @@ impl LegContext {
         dialog.request(method, &self.random.branch())
     }
 
-    /// Sends a BYE. Its response changes nothing.
-    pub(crate) fn bye(&mut self, dialog: &mut Dialog, now: Instant) {
-        let bye = self.request(dialog, Method::Bye);
-        // If the table is full, the BYE is sent without retransmissions.
-        let bytes = bye.to_bytes();
-        if self
-            .transactions
-            .start(bye, dialog.flow, None, now)
-            .is_none()
-        {
-            self.transactions.send(dialog.flow, bytes);
+    /// Sends a BYE. It is a leg of its own until its response; without a flow it waits for the phone's next one for as long as
+    /// a transaction would take.
+    pub(crate) fn bye(
+        &mut self,
+        dialog: &mut Dialog,
+        phone: &LinePhone,
+        reason: HangUp,
+        now: Instant,
+    ) {
+        let mut bye = self.request(dialog, Method::Bye);
+        if let Some(reason) = reason.header() {
+            bye.headers.push(Name::Reason, reason);
+        }
+        let target = RequestTarget {
+            phone: phone.clone(),
+            flow: dialog.flow,
+        };
+        let bye = Message::Request(bye);
+        match dialog.open_flow() {
+            Some(_) => FinalDelivery::begin(target, bye, self, now),
+            None => FinalDelivery::begin_waiting(target, bye, TRANSACTION_TIMEOUT, self, now),
         }
     }
 

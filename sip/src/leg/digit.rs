@@ -1,7 +1,12 @@
 //! Key presses by SIP INFO with `application/dtmf-relay` or `application/dtmf`, which no RFC defines and all phones know. Info
 //! packages (RFC 6086) are not supported.
 
-use crate::message::{Name, Request, number};
+use std::time::Instant;
+
+use super::context::LegContext;
+use super::established::Established;
+use crate::event::Event;
+use crate::message::{Method, Name, Request, number};
 
 /// The Content-Type that is written, and read.
 pub(crate) const RELAY: &str = "application/dtmf-relay";
@@ -79,6 +84,38 @@ impl Digit {
         let key = KEYS.get(usize::from(self.event)).copied().unwrap_or(b'0');
         let (key, millis) = (char::from(key), self.millis);
         format!("Signal={key}\r\nDuration={millis}\r\n").into_bytes()
+    }
+}
+
+impl Established {
+    /// An INFO: a key press or empty. Gives the status of the response.
+    pub(super) fn handle_info(&self, request: &Request, context: &mut LegContext) -> u16 {
+        if request.headers.get(&Name::InfoPackage).is_some() {
+            return 469;
+        }
+        if request.body.is_empty() {
+            return 200;
+        }
+        let Some(digit) = Digit::read(request) else {
+            return 415;
+        };
+        context.emit(Event::Digit {
+            leg: self.id,
+            digit,
+        });
+        200
+    }
+
+    /// Sends a key press by INFO, unless the phone does not support it.
+    pub(super) fn send_digit(&mut self, digit: Digit, context: &mut LegContext, now: Instant) {
+        let flow = self.dialog.open_flow();
+        let Some(flow) = flow.filter(|_| self.capabilities.takes_info && !self.is_closing()) else {
+            return;
+        };
+        let mut info = context.request(&mut self.dialog, Method::Info);
+        info.headers.push(Name::ContentType, RELAY);
+        info.body = digit.write();
+        context.transactions.start(info, flow, Some(self.id), now);
     }
 }
 

@@ -1,24 +1,25 @@
 //! An established leg: a confirmed dialog with one phone, until one side hangs up (RFC 3261 sections 13.3.1.4, 14 and 15).
 //!
 //! This file handles the phone's requests and the end of the leg. Offers of the phone are in `remote_offer`, ours in
-//! `local_offer`, transfers in `referral`.
+//! `local_offer`, transfers in `referral`, key presses in `digit`, closed streams and dead phones in `liveness`.
 
 use std::time::Instant;
 
+use super::cancelling::ack_and_hang_up;
 use super::context::LegContext;
-use super::digit::{Digit, RELAY};
+use super::line_phone::LinePhone;
 use super::local_offer::{PendingRequest, Renegotiation};
 use super::outbound_invite::Branch;
 use super::provisional::ReliableProvisional;
 use super::referral::Referral;
 use super::remote_offer::Reoffer;
 use super::session_timer::SessionTimer;
+use super::target::RequestTarget;
 use super::text::InboundText;
 use super::unacknowledged::UnacknowledgedOk;
 use super::{InDialogRequest, Leg, ReceivedResponse};
-use crate::account::User;
 use crate::dialog::Dialog;
-use crate::event::{Event, LegId};
+use crate::event::{Event, HangUp, LegId};
 use crate::message::{Essentials, Headers, Method, Name, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
@@ -45,11 +46,11 @@ pub(super) struct Capabilities {
 #[derive(Debug)]
 pub(crate) struct Established {
     pub(super) id: LegId,
-    user: User,
+    pub(super) phone: LinePhone,
     pub(super) dialog: Dialog,
     /// The Call-ID is ours, which decides who waits longer after glare.
     pub(super) owns_call_id: bool,
-    pub(super) phone: Capabilities,
+    pub(super) capabilities: Capabilities,
     pub(super) accepted: Option<AcceptedInvite>,
     pub(super) unacknowledged: Option<UnacknowledgedOk>,
     reliable: Option<ReliableProvisional>,
@@ -62,17 +63,21 @@ pub(crate) struct Established {
     pub(super) referral: Option<Referral>,
     pub(super) has_referred: bool,
     /// The caller of the user agent has hung up, and the BYE waits for the ACK (section 15).
-    pub(super) is_closing: bool,
+    pub(super) closing: Option<HangUp>,
+    /// The phone has sent or received an ACK.
+    pub(super) is_confirmed: bool,
+    /// The OPTIONS that asks whether the phone is still there.
+    pub(super) probe: Option<TransactionId>,
 }
 
 impl Established {
-    fn new((id, user): (LegId, User), dialog: Dialog, owns_call_id: bool) -> Self {
+    fn new((id, phone): (LegId, LinePhone), dialog: Dialog, owns_call_id: bool) -> Self {
         Self {
             id,
-            user,
+            phone,
             dialog,
             owns_call_id,
-            phone: Capabilities {
+            capabilities: Capabilities {
                 takes_update: false,
                 takes_info: true,
                 allows_info: false,
@@ -87,13 +92,15 @@ impl Established {
             session: None,
             referral: None,
             has_referred: false,
-            is_closing: false,
+            closing: None,
+            is_confirmed: owns_call_id,
+            probe: None,
         }
     }
 
     /// A leg of a phone's INVITE that we accept.
     pub(crate) fn answered(
-        parties: (LegId, User),
+        parties: (LegId, LinePhone),
         dialog: Dialog,
         ok: UnacknowledgedOk,
         context: &mut LegContext,
@@ -112,13 +119,13 @@ impl Established {
 
     /// A leg of our INVITE that a phone accepted by a 2xx.
     pub(crate) fn accepted(
-        parties: (LegId, User),
+        id: LegId,
         dialog: Dialog,
         (branch, ok): (Branch, &Response),
         context: &mut LegContext,
         now: Instant,
     ) -> Self {
-        let mut established = Self::new(parties, dialog, true);
+        let mut established = Self::new((id, branch.target.phone), dialog, true);
         let number = branch.invite.headers.cseq().map_or(0, |cseq| cseq.number);
         let ack = context.ack(&established.dialog, number);
         context
@@ -135,11 +142,15 @@ impl Established {
         established
     }
 
+    pub(super) const fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Reads the phone's Allow header from its INVITE or 2xx.
     pub(super) fn learn(&mut self, headers: &Headers) {
         if headers.get(&Name::Allow).is_some() {
             let allows_info = headers.lists(&Name::Allow, "INFO");
-            self.phone = Capabilities {
+            self.capabilities = Capabilities {
                 takes_update: headers.lists(&Name::Allow, "UPDATE"),
                 takes_info: allows_info,
                 allows_info,
@@ -148,11 +159,11 @@ impl Established {
     }
 
     pub(crate) const fn allows_info(&self) -> bool {
-        self.phone.allows_info
+        self.capabilities.allows_info
     }
 
-    pub(crate) const fn user(&self) -> &User {
-        &self.user
+    pub(crate) const fn phone(&self) -> &LinePhone {
+        &self.phone
     }
 
     /// Keeps our 180, whose PRACK may still arrive.
@@ -201,7 +212,7 @@ impl Established {
             Method::Message => {
                 let to = self.dialog.local_user().unwrap_or_default();
                 InboundText::open(
-                    self.user.clone(),
+                    self.phone.user.clone(),
                     to,
                     incoming.request,
                     incoming.transaction,
@@ -219,37 +230,6 @@ impl Established {
             _ => incoming.respond(405, context, now),
         }
         Some(Leg::Established(self))
-    }
-
-    /// An INFO: a key press or empty. Gives the status of the response.
-    fn handle_info(&self, request: &Request, context: &mut LegContext) -> u16 {
-        if request.headers.get(&Name::InfoPackage).is_some() {
-            return 469;
-        }
-        if request.body.is_empty() {
-            return 200;
-        }
-        let Some(digit) = Digit::read(request) else {
-            return 415;
-        };
-        context.emit(Event::Digit {
-            leg: self.id,
-            digit,
-        });
-        200
-    }
-
-    /// Sends a key press by INFO, unless the phone does not support it.
-    pub(super) fn send_digit(&mut self, digit: Digit, context: &mut LegContext, now: Instant) {
-        if !self.phone.takes_info || self.is_closing {
-            return;
-        }
-        let mut info = context.request(&mut self.dialog, Method::Info);
-        info.headers.push(Name::ContentType, RELAY);
-        info.body = digit.write();
-        context
-            .transactions
-            .start(info, self.dialog.flow, None, now);
     }
 
     pub(crate) fn handle_ack(
@@ -270,8 +250,9 @@ impl Established {
         context
             .transactions
             .confirm(unacknowledged.transaction, now);
-        if self.is_closing {
-            context.bye(&mut self.dialog, now);
+        self.is_confirmed = true;
+        if let Some(reason) = self.closing {
+            context.bye(&mut self.dialog, &self.phone, reason, now);
             return self.close(context, now);
         }
         if unacknowledged.is_awaited {
@@ -295,6 +276,12 @@ impl Established {
         if self.is_pending(received.transaction) {
             return self.handle_own_response(received, context, now);
         }
+        if matches!(
+            received.essentials.cseq.method,
+            Method::Options | Method::Info
+        ) {
+            return self.handle_liveness(received, context, now);
+        }
         let is_2xx = (200..300).contains(&received.response.status);
         if let Some(accepted) = self
             .accepted
@@ -307,13 +294,12 @@ impl Established {
                     .send(self.dialog.flow, accepted.ack.clone());
             } else {
                 let invite = (&accepted.invite, 0);
-                super::cancelling::ack_and_hang_up(
-                    invite,
-                    received,
-                    self.dialog.flow,
-                    context,
-                    now,
-                );
+                let target = RequestTarget {
+                    phone: self.phone.clone(),
+                    flow: self.dialog.flow,
+                };
+                let ok = (received.response, received.essentials);
+                ack_and_hang_up(invite, ok, &target, context, now);
             }
         }
         Some(Leg::Established(self))
@@ -345,20 +331,21 @@ impl Established {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
-        context.bye(&mut self.dialog, now);
+        context.bye(&mut self.dialog, &self.phone, HangUp::Normal, now);
         self.end_by_phone(context, now)
     }
 
     pub(crate) fn hang_up(
         mut self: Box<Self>,
+        reason: HangUp,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         if self.unacknowledged.is_some() {
-            self.is_closing = true;
+            self.closing = Some(reason);
             return Some(Leg::Established(self));
         }
-        context.bye(&mut self.dialog, now);
+        context.bye(&mut self.dialog, &self.phone, reason, now);
         self.close(context, now)
     }
 
@@ -370,12 +357,16 @@ impl Established {
 
     /// Emits `HungUp`, unless the caller of the user agent hung up first.
     pub(super) fn emit_hung_up(&self, context: &mut LegContext) {
-        if !self.is_closing {
+        if !self.is_closing() {
             context.emit(Event::HungUp { leg: self.id });
         }
     }
 
-    fn close(mut self: Box<Self>, context: &mut LegContext, now: Instant) -> Option<Leg> {
+    pub(super) fn close(
+        mut self: Box<Self>,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Leg> {
         self.drop_referral(context, now);
         if let Some(remote_offer) = &self.remote_offer {
             context.respond(remote_offer.transaction, &remote_offer.request, 487, now);

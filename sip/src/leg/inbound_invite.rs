@@ -5,21 +5,21 @@ use std::time::Instant;
 
 use super::context::{LegContext, attach_sdp, dialog_response};
 use super::established::Established;
+use super::line_phone::LinePhone;
 use super::provisional::ReliableProvisional;
 use super::session_timer::SessionTimer;
 use super::unacknowledged::UnacknowledgedOk;
 use super::{InDialogRequest, Leg};
-use crate::account::User;
 use crate::dialog::Dialog;
-use crate::event::{Event, LegId};
-use crate::message::{Method, Name, Request, Response};
+use crate::event::{Event, LegId, Refusal};
+use crate::message::{Method, Name, Request, Response, quote};
 use crate::timers::{RING_LIMIT, T1, Timer};
 use crate::transaction::TransactionId;
 
 #[derive(Debug)]
 pub(crate) struct InboundInvite {
     pub(super) id: LegId,
-    user: User,
+    phone: LinePhone,
     invite: Request,
     transaction: TransactionId,
     pub(super) dialog: Dialog,
@@ -30,7 +30,7 @@ pub(crate) struct InboundInvite {
 
 /// A phone's INVITE that passed all checks.
 pub(crate) struct ReceivedInvite {
-    pub(crate) user: User,
+    pub(crate) phone: LinePhone,
     pub(crate) invite: Request,
     pub(crate) transaction: TransactionId,
     pub(crate) dialog: Dialog,
@@ -46,7 +46,7 @@ impl InboundInvite {
         now: Instant,
     ) -> Self {
         let ReceivedInvite {
-            user,
+            phone,
             invite,
             transaction,
             dialog,
@@ -60,7 +60,7 @@ impl InboundInvite {
         context.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         Self {
             id,
-            user,
+            phone,
             invite,
             transaction,
             dialog,
@@ -85,8 +85,8 @@ impl InboundInvite {
         self.invite.headers.lists(&Name::Allow, "INFO")
     }
 
-    pub(crate) const fn user(&self) -> &User {
-        &self.user
+    pub(crate) const fn phone(&self) -> &LinePhone {
+        &self.phone
     }
 
     /// Sends 180, reliably and once if the phone requires that. A reliable 180 to an INVITE without an offer would have to carry
@@ -131,7 +131,7 @@ impl InboundInvite {
             pause: T1,
         };
         let mut established =
-            Established::answered((self.id, self.user), self.dialog, ok, context, now);
+            Established::answered((self.id, self.phone), self.dialog, ok, context, now);
         established.learn(&self.invite.headers);
         established.keep_provisional(self.reliable);
         established.set_session(self.session, context, now);
@@ -148,16 +148,23 @@ impl InboundInvite {
         self.close(&response, context, now)
     }
 
-    pub(crate) fn refuse_with_reason(
+    /// Refuses with words for the display. Phones show the reason phrase, or the Warning, or both.
+    pub(crate) fn refuse_with(
         self: Box<Self>,
-        status: u16,
-        phrase: &str,
+        Refusal { status, text }: Refusal,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
         let mut response = self.response(status.clamp(300, 699));
-        response.reason = phrase.into();
+        response.reason = text.into();
+        let warning = format!("399 ringfence {}", quote(text));
+        response.headers.push(Name::Warning, warning);
         self.close(&response, context, now)
+    }
+
+    /// The refusal that is written ahead, in case that this process dies.
+    pub(super) fn last_refusal(&self) -> Response {
+        self.response(503)
     }
 
     pub(crate) fn handle_cancel(

@@ -29,7 +29,7 @@ pub(super) enum Renegotiation {
 pub(super) struct PendingRequest {
     request: Request,
     transaction: TransactionId,
-    change: Renegotiation,
+    pub(super) change: Renegotiation,
 }
 
 impl PendingRequest {
@@ -60,14 +60,18 @@ impl Established {
 
     /// Sends the queued request, if no offer is open in either direction.
     pub(super) fn send_queued(&mut self, context: &mut LegContext, now: Instant) {
-        if self.is_closing || self.pending.is_some() || self.has_open_offer() {
+        if self.is_closing() || self.pending.is_some() || self.has_open_offer() {
             return;
         }
+        // Without a connection the request waits for the phone's next one.
+        let Some(flow) = self.dialog.open_flow() else {
+            return;
+        };
         let Some(change) = self.queued.take() else {
             return;
         };
         context.timers.clear(self.id, Timer::OfferRetry);
-        let by_update = change == Renegotiation::Refresh && self.phone.takes_update;
+        let by_update = change == Renegotiation::Refresh && self.capabilities.takes_update;
         let method = if by_update {
             Method::Update
         } else {
@@ -75,7 +79,7 @@ impl Established {
         };
         let mut request = context.request(&mut self.dialog, method);
         let headers = &mut request.headers;
-        headers.push(Name::Contact, own_contact(self.dialog.flow, &request.uri));
+        headers.push(Name::Contact, own_contact(flow, &request.uri));
         headers.push(Name::Allow, ALLOW);
         headers.push(Name::Supported, SUPPORTED);
         if let Some(session) = self.session {
@@ -89,10 +93,9 @@ impl Established {
             request.headers.push(Name::ContentType, "application/sdp");
             request.body.clone_from(sdp);
         }
-        let started =
-            context
-                .transactions
-                .start(request.clone(), self.dialog.flow, Some(self.id), now);
+        let started = context
+            .transactions
+            .start(request.clone(), flow, Some(self.id), now);
         // If the table is full, the request is retried like one that met glare.
         match started {
             Some(transaction) => {
@@ -147,7 +150,7 @@ impl Established {
                 None => self.own_offer_refused(&pending, status, context),
             },
             405 | 501 if pending.request.method == Method::Update => {
-                self.phone.takes_update = false;
+                self.capabilities.takes_update = false;
                 self.queued.get_or_insert(pending.change);
             }
             _ => self.own_offer_refused(&pending, status, context),
@@ -210,7 +213,7 @@ impl Established {
         if self.is_pending(transaction) {
             return self.lose_phone(context, now);
         }
-        Some(Leg::Established(self))
+        Some(self.probe_unanswered(transaction, context))
     }
 
     pub(super) fn is_pending(&self, transaction: TransactionId) -> bool {

@@ -5,17 +5,22 @@
 //! we call phones:     OutboundInvite --first 2xx--> Established
 //!                       \--cancelled, or another phone answered--> Cancelling --last response--> ended
 //! ```
-//! Exchanges that are no calls: texts (`InboundText`, `OutboundText`), a `Subscription`, an `UnsolicitedNotify`.
+//! Exchanges that are no calls: texts (`InboundText`, `OutboundText`), a `Subscription`, an `UnsolicitedNotify`, a `ContactCheck`;
+//! and a `FinalDelivery`, the BYE of a call that has ended.
 //!
 //! Each state is a struct in a file of its own. A step takes the state and returns the next one, or `None` when the leg has
 //! ended. The files of this folder import each other in a circle, since each state names its successors and [`Leg`] is the
 //! enum of all of them. Which legs belong to one call is not known here.
 
 pub(crate) mod cancelling;
+pub(crate) mod contact_check;
 pub(crate) mod context;
 pub(crate) mod digit;
 pub(crate) mod established;
+pub(crate) mod final_delivery;
 pub(crate) mod inbound_invite;
+pub(crate) mod line_phone;
+mod liveness;
 mod local_offer;
 pub(crate) mod outbound_invite;
 mod provisional;
@@ -27,10 +32,10 @@ pub(crate) mod target;
 pub(crate) mod text;
 pub(crate) mod unacknowledged;
 pub(crate) mod unsolicited;
+mod written_ahead;
 
 use std::time::Instant;
 
-use crate::account::User;
 use crate::dialog::Dialog;
 use crate::event::{Event, HangUp};
 use crate::flow::Flow;
@@ -38,10 +43,13 @@ use crate::message::{Essentials, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
 use cancelling::Cancelling;
+use contact_check::ContactCheck;
 use context::LegContext;
 use digit::Digit;
 use established::Established;
+use final_delivery::FinalDelivery;
 use inbound_invite::InboundInvite;
+use line_phone::LinePhone;
 use outbound_invite::OutboundInvite;
 use subscription::Subscription;
 use text::{InboundText, OutboundText};
@@ -66,6 +74,10 @@ pub(crate) enum Leg {
     Subscription(Box<Subscription>),
     /// Our NOTIFYs to phones without a subscription.
     UnsolicitedNotify(UnsolicitedNotify),
+    /// An OPTIONS to a registered phone that may be gone.
+    ContactCheck(ContactCheck),
+    /// The last message of a call, which its phone does not have yet.
+    FinalDelivery(Box<FinalDelivery>),
 }
 
 /// A phone's valid request inside a dialog, with its server transaction.
@@ -98,6 +110,7 @@ impl Leg {
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
+        let had_flow = self.dialog().and_then(Dialog::open_flow).is_some();
         let is_newer = self
             .dialog_mut()
             .map(|dialog| dialog.advance(incoming.essentials, incoming.flow));
@@ -108,7 +121,14 @@ impl Leg {
         }
         match self {
             Self::InboundInvite(leg) => leg.handle_request(incoming, context, now),
-            Self::Established(leg) => leg.handle_request(incoming, context, now),
+            Self::Established(leg) if had_flow => leg.handle_request(incoming, context, now),
+            Self::Established(leg) => {
+                let mut leg = leg.handle_request(incoming, context, now)?;
+                if let Self::Established(leg) = &mut leg {
+                    leg.send_queued(context, now);
+                }
+                Some(leg)
+            }
             Self::Subscription(subscription) => subscription.handle_request(incoming, context, now),
             other => Some(other),
         }
@@ -147,11 +167,11 @@ impl Leg {
         }
     }
 
-    /// The line of the one phone.
-    pub(crate) fn user(&self) -> Option<&User> {
+    /// The one phone of a call.
+    pub(crate) fn phone(&self) -> Option<&LinePhone> {
         match self {
-            Self::InboundInvite(leg) => Some(leg.user()),
-            Self::Established(leg) => Some(leg.user()),
+            Self::InboundInvite(leg) => Some(leg.phone()),
+            Self::Established(leg) => Some(leg.phone()),
             _ => None,
         }
     }
@@ -189,6 +209,8 @@ impl Leg {
             Self::UnsolicitedNotify(notify) if is_final => {
                 notify.handle_final(transaction, status, context)
             }
+            Self::ContactCheck(check) => check.end(true, context),
+            Self::FinalDelivery(leg) => leg.handle_response(received, context, now),
             other => Some(other),
         }
     }
@@ -202,13 +224,15 @@ impl Leg {
     ) -> Option<Self> {
         match self {
             Self::OutboundInvite(leg) => leg.handle_unanswered(transaction, context, now),
-            Self::Cancelling(leg) => leg.handle_final(transaction),
+            Self::Cancelling(leg) => leg.handle_unanswered(transaction, context),
             Self::Established(leg) => leg.handle_unanswered(transaction, context, now),
             Self::OutboundText(text) => text.handle_final(transaction, 408, context),
             Self::Subscription(subscription) => {
                 subscription.handle_unanswered(transaction, context)
             }
             Self::UnsolicitedNotify(notify) => notify.handle_final(transaction, 408, context),
+            Self::ContactCheck(check) => check.end(false, context),
+            Self::FinalDelivery(leg) => leg.handle_unanswered(transaction),
             other => Some(other),
         }
     }
@@ -225,7 +249,10 @@ impl Leg {
             Self::Cancelling(leg) => leg.handle_timer(context),
             Self::InboundInvite(leg) => leg.handle_timer(timer, context, now),
             Self::InboundText(text) => text.answer(480, context, now),
-            waiting @ (Self::OutboundText(_) | Self::UnsolicitedNotify(_)) => Some(waiting),
+            Self::FinalDelivery(leg) => leg.handle_timer(timer, context, now),
+            waiting @ (Self::OutboundText(_)
+            | Self::UnsolicitedNotify(_)
+            | Self::ContactCheck(_)) => Some(waiting),
             Self::Subscription(subscription) => subscription.handle_timer(timer, context, now),
         }
     }
@@ -238,19 +265,53 @@ impl Leg {
         }
     }
 
-    pub(crate) fn handle_flow_closed(self, flow: Flow, context: &mut LegContext) -> Option<Self> {
+    /// A stream is closed. An early dialog or a subscription ends with it, an established call does not.
+    pub(crate) fn handle_flow_closed(
+        self,
+        flow: Flow,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
         // Legs without a dialog learn of the closed stream by each unanswered request.
-        let Some(dialog) = self.dialog().filter(|dialog| dialog.flow == flow) else {
-            return Some(self);
-        };
-        context.dialogs.remove(&dialog.id);
-        match &self {
-            Self::InboundInvite(leg) => context.emit(Event::Cancelled { leg: leg.id }),
-            Self::Established(leg) => leg.emit_hung_up(context),
-            Self::Subscription(subscription) => subscription.emit_ended(context),
-            _ => {}
+        let is_on_flow = self.flow() == Some(flow);
+        match self {
+            Self::FinalDelivery(leg) => leg.handle_flow_closed(flow, context, now),
+            Self::Established(leg) if is_on_flow => leg.handle_flow_closed(context, now),
+            Self::InboundInvite(leg) if is_on_flow => {
+                context.dialogs.remove(&leg.dialog.id);
+                context.emit(Event::Cancelled { leg: leg.id });
+                None
+            }
+            Self::Subscription(subscription) if is_on_flow => subscription.lost(context),
+            other => Some(other),
         }
-        None
+    }
+
+    /// A phone registered over a flow that is new.
+    pub(crate) fn handle_registered(
+        self,
+        phone: &LinePhone,
+        flow: Flow,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Established(mut leg) => {
+                leg.handle_registered(phone, flow, context, now);
+                Some(Self::Established(leg))
+            }
+            Self::FinalDelivery(leg) if leg.target().phone.may_be(phone) => {
+                leg.handle_moved(flow, context, now)
+            }
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn probe(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
+        if let Self::Established(leg) = &mut self {
+            leg.probe(context, now);
+        }
+        Some(self)
     }
 
     pub(crate) fn ring(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
@@ -294,11 +355,11 @@ impl Leg {
     ) -> Option<Self> {
         match self {
             Self::InboundInvite(leg) => match reason {
-                HangUp::Normal => leg.refuse(480, context, now),
+                HangUp::Normal | HangUp::NoSound => leg.refuse(480, context, now),
                 HangUp::AnsweredElsewhere => leg.refuse(487, context, now),
             },
             Self::OutboundInvite(leg) => leg.hang_up(reason, context, now),
-            Self::Established(leg) => leg.hang_up(context, now),
+            Self::Established(leg) => leg.hang_up(reason, context, now),
             other => Some(other),
         }
     }
@@ -347,6 +408,14 @@ impl Leg {
                 | Self::OutboundText(_)
                 | Self::Subscription(_)
                 | Self::UnsolicitedNotify(_)
+                | Self::ContactCheck(_)
+                | Self::FinalDelivery(_)
         )
+    }
+
+    /// Whether the phone of a call still has to be told something.
+    pub(crate) fn is_open_call(&self) -> bool {
+        let is_in_flight = matches!(self, Self::FinalDelivery(leg) if leg.is_in_flight());
+        self.is_call() || is_in_flight
     }
 }

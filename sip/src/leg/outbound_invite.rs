@@ -8,13 +8,12 @@ use super::established::Established;
 use super::provisional::EarlyDialog;
 use super::target::RequestTarget;
 use super::{Leg, ReceivedResponse};
-use crate::account::User;
 use crate::dialog::{Dialog, own_contact};
 use crate::event::{CallerId, Event, HangUp, LegId, Offer};
-use crate::flow::Flow;
 use crate::message::{Method, Name, Request};
+use crate::restart::FinalMessage;
 use crate::timers::{RING_LIMIT, Timer};
-use crate::transaction::TransactionId;
+use crate::transaction::{TransactionId, cancel_for};
 
 /// The INVITE to one phone.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(crate) struct Branch {
     pub(crate) invite: Request,
     /// The INVITE that follows if the phone refuses this one with 488.
     pub(crate) fallback: Option<Box<Request>>,
-    pub(crate) flow: Flow,
+    pub(crate) target: RequestTarget,
     pub(crate) transaction: TransactionId,
     pub(crate) state: BranchState,
     pub(crate) early: EarlyDialog,
@@ -43,6 +42,26 @@ pub(crate) enum BranchState {
 impl Branch {
     pub(crate) const fn is_open(&self) -> bool {
         !matches!(self.state, BranchState::Completed(_))
+    }
+
+    pub(crate) fn cancel(&self, reason: HangUp) -> Request {
+        let mut cancel = cancel_for(&self.invite);
+        if let Some(reason) = reason.header() {
+            cancel.headers.push(Name::Reason, reason);
+        }
+        cancel
+    }
+
+    /// The CANCEL, written ahead.
+    pub(crate) fn final_message(&self, reason: HangUp) -> FinalMessage {
+        FinalMessage::new(&self.target, self.cancel(reason).to_bytes())
+    }
+
+    /// The transaction has ended without a final response.
+    pub(crate) fn report_silence(&self, context: &mut LegContext) {
+        if self.state == BranchState::Calling {
+            context.silent_phones.push(self.target.clone());
+        }
     }
 }
 
@@ -72,15 +91,8 @@ pub(super) const fn rank(status: u16) -> u16 {
 #[derive(Debug)]
 pub(crate) struct OutboundInvite {
     id: LegId,
-    user: User,
     branches: Vec<Branch>,
     has_rung: bool,
-}
-
-/// The parties of the call, which are the same in every branch.
-pub(crate) struct InviteParties {
-    pub(crate) user: User,
-    pub(crate) caller: CallerId,
 }
 
 impl OutboundInvite {
@@ -88,14 +100,14 @@ impl OutboundInvite {
     pub(crate) fn new(
         id: LegId,
         phones: Vec<(RequestTarget, Offer)>,
-        call: &InviteParties,
+        caller: &CallerId,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let mut branches = Vec::new();
         for (phone, Offer { sdp, fallback }) in phones {
-            let fallback = fallback.map(|sdp| Box::new(invite(&phone, &sdp, call, context)));
-            let invite = invite(&phone, &sdp, call, context);
+            let fallback = fallback.map(|sdp| Box::new(invite(&phone, &sdp, caller, context)));
+            let invite = invite(&phone, &sdp, caller, context);
             let started = context
                 .transactions
                 .start(invite.clone(), phone.flow, Some(id), now);
@@ -103,7 +115,7 @@ impl OutboundInvite {
                 branches.push(Branch {
                     invite,
                     fallback,
-                    flow: phone.flow,
+                    target: phone,
                     transaction,
                     state: BranchState::Calling,
                     early: EarlyDialog::default(),
@@ -113,7 +125,6 @@ impl OutboundInvite {
         context.timers.set(id, Timer::RingLimit, now + RING_LIMIT);
         (!branches.is_empty()).then_some(Self {
             id,
-            user: call.user.clone(),
             branches,
             has_rung: false,
         })
@@ -135,7 +146,7 @@ impl OutboundInvite {
                 branch.early.handle_provisional(
                     &branch.invite,
                     received,
-                    branch.flow,
+                    branch.target.flow,
                     context,
                     now,
                 );
@@ -167,9 +178,10 @@ impl OutboundInvite {
         }) else {
             return false;
         };
-        let started = context
-            .transactions
-            .start(invite.clone(), branch.flow, Some(self.id), now);
+        let started =
+            context
+                .transactions
+                .start(invite.clone(), branch.target.flow, Some(self.id), now);
         let Some(transaction) = started else {
             return false;
         };
@@ -181,11 +193,14 @@ impl OutboundInvite {
     }
 
     pub(crate) fn handle_unanswered(
-        self,
+        mut self,
         transaction: TransactionId,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
+        if let Some(branch) = branch_of(&mut self.branches, transaction) {
+            branch.report_silence(context);
+        }
         self.branch_failed(transaction, 408, context, now)
     }
 
@@ -206,7 +221,7 @@ impl OutboundInvite {
                         &branch.invite,
                         received.response,
                         received.essentials,
-                        branch.flow,
+                        branch.target.flow,
                     )
                 });
                 Some((index, dialog??))
@@ -219,9 +234,8 @@ impl OutboundInvite {
         Cancelling::begin_for_losers(self.branches, HangUp::AnsweredElsewhere, context, now);
         dialog.count_from(branch.early.sequence());
         let sdp = branch.early.sdp(received.response);
-        let parties = (self.id, self.user);
         let established =
-            Established::accepted(parties, dialog, (branch, received.response), context, now);
+            Established::accepted(self.id, dialog, (branch, received.response), context, now);
         context.emit(Event::Answered { leg: self.id, sdp });
         Some(Leg::Established(Box::new(established)))
     }
@@ -257,6 +271,21 @@ impl OutboundInvite {
         self.hang_up(HangUp::Normal, context, now)
     }
 
+    /// The CANCEL of each branch. Only one with a provisional response can be cancelled now (RFC 3261 section 9.1), but it is sent
+    /// when seconds have passed.
+    pub(crate) fn final_messages(&self) -> impl Iterator<Item = FinalMessage> {
+        let open = self.branches.iter().filter(|branch| branch.is_open());
+        open.map(|branch| branch.final_message(HangUp::Normal))
+    }
+
+    /// Decreases with each branch that ends and each fallback that takes its place.
+    pub(crate) fn steps_left(&self) -> usize {
+        let steps = |branch: &Branch| {
+            usize::from(branch.is_open()).saturating_add(branch.fallback.iter().len())
+        };
+        self.branches.iter().map(steps).sum()
+    }
+
     pub(crate) fn handle_ring_limit(self, context: &mut LegContext, now: Instant) -> Option<Leg> {
         context.emit(Event::Refused {
             leg: self.id,
@@ -280,10 +309,10 @@ impl OutboundInvite {
 fn invite(
     phone: &RequestTarget,
     sdp: &[u8],
-    call: &InviteParties,
+    caller: &CallerId,
     context: &mut LegContext,
 ) -> Request {
-    let mut request = phone.request(Method::Invite, &call.user, &call.caller, context);
+    let mut request = phone.request(Method::Invite, caller, context);
     let headers = &mut request.headers;
     headers.push(Name::Contact, own_contact(phone.flow, &request.uri));
     headers.push(Name::Allow, ALLOW);

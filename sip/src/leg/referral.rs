@@ -36,7 +36,7 @@ impl Established {
     ) {
         let refusal = match read_refer_to(incoming.request, context) {
             _ if self.referral.is_some() => 491,
-            _ if self.is_closing => 481,
+            _ if self.is_closing() => 481,
             Ok(to) => {
                 let headers = &incoming.request.headers;
                 let event = match std::mem::replace(&mut self.has_referred, true) {
@@ -97,14 +97,15 @@ impl Established {
         context: &mut LegContext,
         now: Instant,
     ) {
+        let Some(flow) = self.dialog.open_flow() else {
+            return;
+        };
         let mut notify = context.request(&mut self.dialog, Method::Notify);
-        write_notify(&mut notify, self.dialog.flow, event, state);
+        write_notify(&mut notify, flow, event, state);
         let fragment = "message/sipfrag;version=2.0";
         notify.headers.push(Name::ContentType, fragment);
         notify.body = format!("SIP/2.0 {status} {}\r\n", phrase(status)).into_bytes();
-        context
-            .transactions
-            .start(notify, self.dialog.flow, None, now);
+        context.transactions.start(notify, flow, None, now);
     }
 
     /// A SUBSCRIBE within the call, which prolongs or ends the subscription of a REFER (RFC 3515 section 2.4.4).
@@ -139,6 +140,11 @@ impl Established {
             referral.is_silent = true;
             self.notify(100, event, "terminated;reason=timeout", context, now);
         }
+    }
+
+    /// The stream of a REFER without a response is closed.
+    pub(super) fn forget_open_referral(&mut self) {
+        self.referral.take_if(|each| each.open.is_some());
     }
 
     /// The leg ends: a REFER without a response gets 487.

@@ -45,7 +45,7 @@ impl Established {
             context.respond(incoming.transaction, request, 491, now);
         } else if SessionTimer::requested(request).is_err() {
             context.respond(incoming.transaction, request, 422, now);
-        } else if self.is_closing || has_odd_body {
+        } else if self.is_closing() || has_odd_body {
             context.respond(
                 incoming.transaction,
                 request,

@@ -250,13 +250,13 @@ impl Subscription {
         self.end("timeout", context, now)
     }
 
-    fn lost(self: Box<Self>, context: &mut LegContext) -> Option<Leg> {
+    pub(super) fn lost(self: Box<Self>, context: &mut LegContext) -> Option<Leg> {
         self.emit_ended(context);
         context.dialogs.remove(&self.dialog.id);
         None
     }
 
-    pub(super) fn emit_ended(&self, context: &mut LegContext) {
+    fn emit_ended(&self, context: &mut LegContext) {
         context.emit(Event::SubscriptionEnded {
             subscription: SubscriptionId(self.id),
         });

@@ -4,6 +4,7 @@
 //! P-Asserted-Identity (RFC 3325).
 
 use super::context::LegContext;
+use super::line_phone::LinePhone;
 use crate::account::User;
 use crate::dialog::RequestHead;
 use crate::event::CallerId;
@@ -12,25 +13,25 @@ use crate::message::{Method, Name, NameAddr, Params, Request, Uri};
 use crate::registrar::ContactBinding;
 
 /// The address of a registered phone.
+#[derive(Clone, Debug)]
 pub(crate) struct RequestTarget {
-    pub(crate) contact: Uri,
+    pub(crate) phone: LinePhone,
     pub(crate) flow: Flow,
 }
 
 impl RequestTarget {
     /// The target of a binding.
-    pub(crate) fn of(binding: &ContactBinding) -> Self {
+    pub(crate) fn of(user: &User, binding: &ContactBinding) -> Self {
         Self {
-            contact: binding.contact.clone(),
+            phone: LinePhone::of(user, binding),
             flow: binding.flow,
         }
     }
 
-    /// A request to this phone of `user`. Each phone gets a Call-ID of its own, because to the phones these are separate calls.
+    /// A request to this phone. Each phone gets a Call-ID of its own, because to the phones these are separate calls.
     pub(crate) fn request(
         &self,
         method: Method,
-        user: &User,
         caller: &CallerId,
         context: &mut LegContext,
     ) -> Request {
@@ -42,7 +43,7 @@ impl RequestTarget {
         };
         let to = NameAddr {
             name: None,
-            uri: Uri::sip(Some(user.as_str()), flow.local),
+            uri: Uri::sip(Some(self.phone.user.as_str()), flow.local),
             params: Params::default(),
         }
         .to_string();
@@ -57,7 +58,7 @@ impl RequestTarget {
             call_id: &random.call_id(),
             number: 1,
         };
-        let mut request = head.request(method, &self.contact);
+        let mut request = head.request(method, &self.phone.contact);
         request
             .headers
             .push(Name::AssertedIdentity, from.to_string());

@@ -80,14 +80,14 @@ impl OutboundText {
     pub(crate) fn new(
         id: LegId,
         phones: &[RequestTarget],
-        (user, caller): (&User, &CallerId),
+        caller: &CallerId,
         (body, sent): (&Body, Option<SystemTime>),
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         let mut open = Vec::new();
         for phone in phones {
-            let mut message = phone.request(Method::Message, user, caller, context);
+            let mut message = phone.request(Method::Message, caller, context);
             message
                 .headers
                 .push(Name::ContentType, body.content_type.clone());

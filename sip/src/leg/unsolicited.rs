@@ -37,7 +37,7 @@ impl UnsolicitedNotify {
         };
         let mut open = Vec::new();
         for phone in phones {
-            let mut notify = phone.request(Method::Notify, user, &mailbox, context);
+            let mut notify = phone.request(Method::Notify, &mailbox, context);
             // There is no subscription, and this does not begin one.
             let none = "terminated;reason=noresource";
             write_notify(&mut notify, phone.flow, package.as_str(), none);

@@ -72,6 +72,7 @@ names! {
     Server "Server";
     Reason "Reason";
     RetryAfter "Retry-After";
+    Warning "Warning";
     MinExpires "Min-Expires";
     Subject "Subject" "s";
     Event "Event" "o";

@@ -3,20 +3,26 @@
 //! A phone is called over the flow it registered over, whatever address its Contact has. GRUU, Path and Outbound are not
 //! supported: phones that see `pub-gruu` build Contacts from it that lead nowhere. `q` is ignored: all phones ring.
 
+mod saved;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::account::User;
-use crate::event::Package;
-use crate::flow::Flow;
+use crate::event::{LegId, Package};
+use crate::flow::{Flow, Transport};
 use crate::message::{Name, NameAddr, Request, Uri, seconds};
 use crate::timers::Timer;
 
 /// Shorter registrations are refused with 423. Ten seconds are short enough to notice a dead phone, and a REGISTER each ten
 /// seconds costs little.
 pub(crate) const MIN_EXPIRES: u32 = 10;
-/// Longer registrations are shortened to this.
-pub(crate) const MAX_EXPIRES: u32 = 3600;
+/// Longer registrations over a stream are shortened to this: its end shows that the phone is gone.
+const MAX_EXPIRES: u32 = 3600;
+/// Longer registrations over UDP are shortened to this, so that a phone that is gone, or that a NAT or an address change has cut
+/// off, is noticed within five minutes. Section 10.3 lets a registrar shorten what a phone asks for, but not lengthen it: a phone
+/// that asks for less gets less.
+const MAX_UDP_EXPIRES: u32 = 300;
 /// Phones per line: a few devices, and as many bindings of devices that restarted without unregistering. One more replaces
 /// the binding that would expire first.
 pub(crate) const MAX_PHONES: usize = 8;
@@ -31,10 +37,12 @@ pub(crate) struct ContactBinding {
     pub(crate) until: Instant,
     /// The phone has refused an unsolicited NOTIFY.
     pub(crate) refuses_unsolicited: bool,
-    lists: Vec<Package>,
-    instance: Option<String>,
-    call_id: String,
-    number: u32,
+    pub(crate) lists: Vec<Package>,
+    pub(crate) instance: Option<String>,
+    pub(crate) call_id: String,
+    pub(crate) number: u32,
+    /// The OPTIONS that asks whether the phone is still there.
+    pub(crate) check: Option<LegId>,
 }
 
 impl ContactBinding {
@@ -132,7 +140,7 @@ impl Registrar {
         let done = if has_star {
             unregister_all(line, request, !contacts.is_empty(), who)
         } else {
-            changes(contacts, request.headers.expires())
+            changes(contacts, request.headers.expires(), longest(who.flow))
                 .and_then(|changes| apply(line, changes, who, now))
         };
         let effect = RegisterEffect::between(&before, line);
@@ -210,6 +218,7 @@ fn unregister_all(
 fn changes(
     contacts: Vec<NameAddr>,
     expires: Option<u32>,
+    longest: u32,
 ) -> Result<Vec<BindingChange>, RegisterRefusal> {
     if contacts.len() > MAX_CONTACTS {
         return Err(RegisterRefusal::Malformed);
@@ -219,7 +228,7 @@ fn changes(
         if contact.uri.host().is_none() {
             return Err(RegisterRefusal::Scheme);
         }
-        // Section 10.2.1.1: a malformed value counts as one hour, which is also the longest that we grant.
+        // Section 10.2.1.1: a malformed value counts as one hour.
         let own = contact
             .params
             .get("expires")
@@ -230,7 +239,7 @@ fn changes(
         }
         changes.push(BindingChange {
             contact,
-            expires: asked.min(MAX_EXPIRES),
+            expires: asked.min(longest),
         });
     }
     Ok(changes)
@@ -257,17 +266,7 @@ fn apply(
         if expires == 0 {
             continue;
         }
-        if line.len() >= MAX_PHONES {
-            let first = line
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, binding)| binding.until)
-                .map(|(index, _)| index);
-            if let Some(first) = first {
-                line.remove(first);
-            }
-        }
-        line.push(ContactBinding {
+        let binding = ContactBinding {
             refuses_unsolicited,
             lists: who.lists.clone(),
             instance: instance(&contact),
@@ -276,9 +275,34 @@ fn apply(
             until: now + Duration::from_secs(u64::from(expires)),
             call_id: who.call_id.to_owned(),
             number: who.number,
-        });
+            check: None,
+        };
+        add(line, binding);
     }
     Ok(())
+}
+
+/// Adds a binding, in place of the one that would expire first if the line is full.
+fn add(line: &mut Vec<ContactBinding>, binding: ContactBinding) {
+    if line.len() >= MAX_PHONES {
+        let first = line
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, binding)| binding.until)
+            .map(|(index, _)| index);
+        if let Some(first) = first {
+            line.remove(first);
+        }
+    }
+    line.push(binding);
+}
+
+/// The longest time in seconds for which a phone on this flow is registered.
+const fn longest(flow: Flow) -> u32 {
+    match flow.transport {
+        Transport::Udp => MAX_UDP_EXPIRES,
+        Transport::Tcp | Transport::Tls => MAX_EXPIRES,
+    }
 }
 
 /// Section 10.3, step 7: within one Call-ID the CSeq numbers increase.
@@ -294,7 +318,8 @@ fn is_same(binding: &ContactBinding, contact: &NameAddr) -> bool {
     }
 }
 
-fn instance(contact: &NameAddr) -> Option<String> {
+/// The `+sip.instance` of a Contact, which is compared without case.
+pub(crate) fn instance(contact: &NameAddr) -> Option<String> {
     contact
         .params
         .get("+sip.instance")

@@ -34,6 +34,11 @@ impl InviteServer {
         matches!(self.state, State::Accepted)
     }
 
+    /// Refused, and without an ACK.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self.state, State::Completed { .. })
+    }
+
     pub(super) fn handle_retransmission(&mut self, context: &mut MachineContext<'_>) -> Next {
         match &self.state {
             State::Proceeding(Some(bytes)) | State::Completed { refusal: bytes, .. } => {

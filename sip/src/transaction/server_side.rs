@@ -81,6 +81,14 @@ impl<O: Copy> Transactions<O> {
         })
     }
 
+    /// Whether a refusal of an INVITE still waits for its ACK.
+    pub(crate) fn has_open_refusal(&self) -> bool {
+        let mut entries = self.entries.values();
+        entries.any(
+            |entry| matches!(&entry.machine, Machine::InviteServer(server) if server.is_refused()),
+        )
+    }
+
     /// The INVITE that a CANCEL refers to (section 9.2), open or completed.
     pub(crate) fn cancelled(&self, cancel: &Essentials) -> Option<TransactionId> {
         let key = TransactionKey::of_cancelled(cancel);

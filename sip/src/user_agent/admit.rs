@@ -15,9 +15,11 @@ use crate::event::{Event, LegId, Package};
 use crate::leg::Leg;
 use crate::leg::context::is_sdp;
 use crate::leg::inbound_invite::{InboundInvite, ReceivedInvite};
+use crate::leg::line_phone::LinePhone;
 use crate::leg::session_timer::SessionTimer;
 use crate::message::{Headers, Name, Replaces, Response, Scheme, Via};
 use crate::registrar::{MIN_EXPIRES, RegisterEffect, RegisterRefusal, RegisterRequest};
+use crate::restart::RestartChange;
 use crate::transaction::TransactionId;
 
 impl UserAgent {
@@ -68,6 +70,7 @@ impl UserAgent {
         let Some(transaction) = self.open(received, true) else {
             return;
         };
+        let is_new_flow = self.flows(&user).all(|known| known != *flow);
         let number = essentials.cseq.number;
         let who = RegisterRequest {
             user: &user,
@@ -81,6 +84,9 @@ impl UserAgent {
         };
         let done = self.registrar.register(request, &who, now);
         self.answer_register(received, transaction, &user, done, now);
+        if done.is_ok() {
+            self.follow_phones(received, &user, is_new_flow, now);
+        }
     }
 
     fn answer_register(
@@ -97,15 +103,16 @@ impl UserAgent {
             .respond(transaction, &response, now);
         let phones = self.phones(user);
         match done {
-            Ok(RegisterEffect::Joined) => self.context.emit(Event::Registered {
-                user: user.clone(),
-                phones,
-            }),
-            Ok(RegisterEffect::Left) => self.context.emit(Event::Unregistered {
-                user: user.clone(),
-                phones,
-            }),
-            Ok(RegisterEffect::Refreshed) | Err(_) => {}
+            Ok(RegisterEffect::Joined) => {
+                self.note_change(RestartChange::Changed);
+                self.context.emit(Event::Registered {
+                    user: user.clone(),
+                    phones,
+                });
+            }
+            Ok(RegisterEffect::Left) => self.emit_unregistered(user.clone()),
+            Ok(RegisterEffect::Refreshed) => self.note_change(RestartChange::Refreshed),
+            Err(_) => {}
         }
     }
 
@@ -169,12 +176,13 @@ impl UserAgent {
             self.reply(&received, 400);
             return;
         };
+        let phone = self.calling_phone(user, &received);
         if self.is_merged(&received, &dialog) {
             self.reply(&received, 482);
             return;
         }
         match self.replaced(&received) {
-            Ok(replaces) => self.begin_call(received, (user, dialled, replaces), dialog, now),
+            Ok(replaces) => self.begin_call(received, (phone, dialled, replaces), dialog, now),
             Err(status) => self.reply(&received, status),
         }
     }
@@ -201,7 +209,7 @@ impl UserAgent {
     fn begin_call(
         &mut self,
         received: ReceivedRequest,
-        (user, dialled, replaces): (User, String, Option<LegId>),
+        (phone, dialled, replaces): (LinePhone, String, Option<LegId>),
         dialog: Dialog,
         now: Instant,
     ) {
@@ -211,23 +219,24 @@ impl UserAgent {
             return;
         };
         let calls = self.count(Leg::is_call);
-        let calls_of_line = self.count(|leg| leg.user() == Some(&user));
+        let is_of_line = |leg: &Leg| leg.phone().is_some_and(|each| each.user == phone.user);
+        let calls_of_line = self.count(is_of_line);
         let has_room = calls < self.limits.calls && calls_of_line < self.limits.calls_per_line;
         let Some(transaction) = self.open(&received, has_room) else {
             return;
         };
         let leg = self.context.new_leg();
         let sdp = received.request.body.clone();
+        let user = phone.user.clone();
         let call = ReceivedInvite {
-            user: user.clone(),
+            phone,
             invite: received.request,
             transaction,
             dialog,
             session,
         };
         let invite_leg = InboundInvite::new(leg, call, &mut self.context, now);
-        self.legs
-            .insert(leg, Leg::InboundInvite(Box::new(invite_leg)));
+        self.add_leg(leg, Leg::InboundInvite(Box::new(invite_leg)));
         self.context.emit(Event::Incoming {
             leg,
             user,

@@ -6,22 +6,27 @@
 
 mod admit;
 mod out_of_dialog;
+mod phones;
 mod receive;
+mod restart;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use crate::account::{Config, User};
 use crate::digest::Verifier;
-use crate::event::{CallerId, Event, HangUp, LegId, Offer, Output, RequestError, SipCounters};
+use crate::event::{
+    CallerId, Event, HangUp, LegId, Offer, Output, Refusal, RequestError, SipCounters,
+};
 use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::context::LegContext;
 use crate::leg::digit::Digit;
-use crate::leg::outbound_invite::{InviteParties, OutboundInvite};
+use crate::leg::outbound_invite::OutboundInvite;
 use crate::leg::target::RequestTarget;
 use crate::random::Random;
 use crate::registrar::Registrar;
+use crate::restart::RestartChange;
 use crate::timers::Timer;
 use crate::transaction::Unanswered;
 
@@ -56,6 +61,8 @@ pub struct UserAgent {
     verifier: Verifier,
     counters: SipCounters,
     limits: CallLimits,
+    /// What has changed of the things that are kept across a restart.
+    change: Option<RestartChange>,
     /// Streams to close. One input adds one at most.
     closing: VecDeque<Flow>,
 }
@@ -72,6 +79,7 @@ impl UserAgent {
             verifier,
             counters: SipCounters::default(),
             limits: CallLimits::default(),
+            change: None,
             closing: VecDeque::new(),
         }
     }
@@ -88,17 +96,22 @@ impl UserAgent {
         self.receive(flow, bytes, now);
     }
 
-    /// A TCP stream ended: its registrations and legs end with it.
+    /// A TCP stream ended: its registrations, subscriptions and calls that are not answered end with it. An established leg stays
+    /// without a flow until its phone registers over another one, or sends a request of the call over it. Its caller decides for
+    /// how long: [`hang_up`](Self::hang_up) works all the same.
     pub fn handle_flow_closed(&mut self, flow: Flow, now: Instant) {
         for user in self.registrar.close(flow) {
             self.emit_unregistered(user);
         }
-        let unanswered = self.context.transactions.handle_flow_closed(flow);
-        self.handle_unanswered(unanswered, now);
+        // Before the requests that fail with the stream, so that no leg takes them for the silence of its phone.
         let legs: Vec<LegId> = self.legs.keys().copied().collect();
         for leg in legs {
-            self.with_leg(leg, |leg, context| leg.handle_flow_closed(flow, context));
+            self.with_leg(leg, |leg, context| {
+                leg.handle_flow_closed(flow, context, now)
+            });
         }
+        let unanswered = self.context.transactions.handle_flow_closed(flow);
+        self.handle_unanswered(unanswered, now);
     }
 
     /// Time passed. Call at or after the instant of [`next_timeout`](Self::next_timeout).
@@ -129,21 +142,22 @@ impl UserAgent {
         self.with_leg(leg, |leg, context| leg.refuse(status, context, now));
     }
 
-    /// Refuses an INVITE with a reason phrase of one line, which many phones display (RFC 3261 section 7.2).
-    pub fn refuse_with_reason(
-        &mut self,
-        leg: LegId,
-        (status, phrase): (u16, &'static str),
-        now: Instant,
-    ) {
+    /// Refuses an INVITE with words for the phone's display.
+    pub fn refuse_with(&mut self, leg: LegId, refusal: Refusal, now: Instant) {
         self.with_leg(leg, |leg, context| match leg {
-            Leg::InboundInvite(leg) => leg.refuse_with_reason(status, phrase, context, now),
-            other => other.refuse(status, context, now),
+            Leg::InboundInvite(leg) => leg.refuse_with(refusal, context, now),
+            other => other.refuse(refusal.status, context, now),
         });
     }
 
-    /// Ends a leg as its state requires: CANCEL (at once or after the first provisional response), BYE (at once or after the
-    /// ACK), or 480. No event of the leg follows.
+    /// Asks the phone of an established leg by OPTIONS whether it is still there. `Probed` follows, or `HungUp` if the phone no
+    /// longer knows the call. Nothing is added while the phone is being asked.
+    pub fn probe(&mut self, leg: LegId, now: Instant) {
+        self.with_leg(leg, |leg, context| leg.probe(context, now));
+    }
+
+    /// Ends a leg as its state requires: CANCEL (at once or after the first provisional response), BYE (at once, after the ACK,
+    /// or over the phone's next stream if that comes within 32 s), or 480. No event of the leg follows.
     pub fn hang_up(&mut self, leg: LegId, reason: HangUp, now: Instant) {
         self.with_leg(leg, |leg, context| leg.hang_up(reason, context, now));
     }
@@ -193,13 +207,9 @@ impl UserAgent {
             return Err(RequestError::NoPhone);
         }
         let id = self.context.new_leg();
-        let parties = InviteParties {
-            user: user.clone(),
-            caller,
-        };
-        let placed = OutboundInvite::new(id, phones, &parties, &mut self.context, now)
+        let placed = OutboundInvite::new(id, phones, &caller, &mut self.context, now)
             .ok_or(RequestError::TooManyLegs)?;
-        self.legs.insert(id, Leg::OutboundInvite(placed));
+        self.add_leg(id, Leg::OutboundInvite(placed));
         Ok(id)
     }
 
@@ -245,7 +255,9 @@ impl UserAgent {
     fn targets(&self, user: &User, now: Instant) -> Result<Vec<RequestTarget>, RequestError> {
         let phones = self.registrar.phones(user).iter();
         let live = phones.filter(|binding| binding.until > now);
-        let targets: Vec<RequestTarget> = live.map(RequestTarget::of).collect();
+        let targets: Vec<RequestTarget> = live
+            .map(|binding| RequestTarget::of(user, binding))
+            .collect();
         if targets.is_empty() {
             return Err(RequestError::NoPhone);
         }
@@ -299,16 +311,37 @@ impl UserAgent {
         let Some(leg) = self.legs.remove(&id) else {
             return;
         };
-        match step(leg, &mut self.context) {
+        let before = leg.revision();
+        let next = step(leg, &mut self.context);
+        if next.as_ref().and_then(Leg::revision) != before {
+            self.note_change(RestartChange::Changed);
+        }
+        match next {
             Some(next) => {
                 self.legs.insert(id, next);
             }
             None => self.context.timers.clear_all(id),
         }
-        self.legs.extend(self.context.new_legs.drain(..));
-        for flow in self.context.refused_unsolicited.drain(..) {
-            self.registrar.set_refuses_unsolicited(flow);
+        self.add_new_legs();
+        self.take_news_of_phones();
+    }
+
+    fn add_leg(&mut self, id: LegId, leg: Leg) {
+        if leg.revision().is_some() {
+            self.note_change(RestartChange::Changed);
         }
+        self.legs.insert(id, leg);
+    }
+
+    /// Adds the legs that others have created.
+    fn add_new_legs(&mut self) {
+        for (id, leg) in std::mem::take(&mut self.context.new_legs) {
+            self.add_leg(id, leg);
+        }
+    }
+
+    fn note_change(&mut self, change: RestartChange) {
+        self.change = self.change.max(Some(change));
     }
 
     fn handle_unanswered(&mut self, unanswered: Vec<Unanswered<LegId>>, now: Instant) {
@@ -319,9 +352,13 @@ impl UserAgent {
                 });
             }
         }
+        for target in std::mem::take(&mut self.context.silent_phones) {
+            self.check(&target, now);
+        }
     }
 
     fn emit_unregistered(&mut self, user: User) {
+        self.note_change(RestartChange::Changed);
         let phones = self.phones(&user);
         self.context.emit(Event::Unregistered { user, phones });
     }

@@ -38,14 +38,7 @@ impl UserAgent {
         }
         let phones = self.targets(user, now)?;
         let id = self.context.new_leg();
-        let text = OutboundText::new(
-            id,
-            &phones,
-            (user, caller),
-            (body, sent),
-            &mut self.context,
-            now,
-        );
+        let text = OutboundText::new(id, &phones, caller, (body, sent), &mut self.context, now);
         self.legs.insert(
             id,
             Leg::OutboundText(text.ok_or(RequestError::TooManyLegs)?),
@@ -102,7 +95,9 @@ impl UserAgent {
             let wants = policy == UnsolicitedPolicy::All || phone.lists(package);
             wants && !phone.refuses_unsolicited && phone.until > now && !is_watching(phone.flow)
         });
-        let phones: Vec<_> = willing.map(RequestTarget::of).collect();
+        let phones: Vec<_> = willing
+            .map(|phone| RequestTarget::of(user, phone))
+            .collect();
         let id = self.context.new_leg();
         let word =
             UnsolicitedNotify::new(id, &phones, user, (package, state), &mut self.context, now);
@@ -139,7 +134,7 @@ impl UserAgent {
             &mut self.context,
             now,
         );
-        self.legs.extend(self.context.new_legs.drain(..));
+        self.add_new_legs();
     }
 
     /// A SUBSCRIBE that begins a subscription.
@@ -147,7 +142,8 @@ impl UserAgent {
         let Some((user, about)) = self.addressed(&received, now) else {
             return;
         };
-        let Some(package) = package(&received) else {
+        let event = received.request.headers.text(&Name::Event);
+        let Some(package) = event.and_then(Package::parse) else {
             return self.reply(&received, 489);
         };
         let Some(expires) = granted_expires(&received.request) else {
@@ -196,13 +192,4 @@ impl UserAgent {
         };
         Some((user, about))
     }
-}
-
-/// The package in the Event header, if it is supported.
-fn package(received: &ReceivedRequest) -> Option<Package> {
-    let event = received.request.headers.text(&Name::Event)?;
-    let name = event.split(';').next()?.trim();
-    Package::ALL
-        .into_iter()
-        .find(|package| package.as_str().eq_ignore_ascii_case(name))
 }

@@ -201,7 +201,7 @@ impl UserAgent {
                 });
             }
             ResponseMatch::Absorbed => {}
-            ResponseMatch::Stray => self.counters.stray += 1,
+            ResponseMatch::Stray => self.receive_stray(response, &essentials, now),
         }
     }
 

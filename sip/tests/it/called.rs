@@ -246,8 +246,9 @@ fn a_silent_phone_is_given_up_after_seven_tries() {
     let (mut world, bob) = (World::new(), phone("bob", 40002));
     bob.register(&mut world);
     let leg = place(&mut world);
-    world.advance(Duration::from_secs(33));
+    world.advance(Duration::from_millis(31_900));
     assert_eq!(world.methods(bob.flow), ["INVITE"; 7]);
+    world.advance(Duration::from_secs(1));
     assert_eq!(world.event(), Event::Refused { leg, status: 408 });
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringfence_sip::message::{Method, Name, Request};
 use ringfence_sip::{Digit, Event, HangUp, LegId};
 
-use crate::world::{ANSWER, Call, OFFER, Phone, World, phone, tcp_phone};
+use crate::world::{ANSWER, Call, OFFER, Phone, World, phone};
 
 pub(crate) fn talking(world: &mut World, phone: &Phone) -> (Call, LegId) {
     let (call, leg) = phone.dial(world, "5550199", OFFER);
@@ -239,16 +239,6 @@ fn requests_of_no_call_are_481() {
     }
     let bye = alice.request(&mut world, Method::Bye, "sip:ringfence@127.0.0.1:5060");
     assert_eq!(alice.ask(&mut world, &bye).status, 481);
-}
-
-#[test]
-fn a_call_ends_with_its_stream() {
-    let (mut world, alice) = (World::new(), tcp_phone("alice", 40001));
-    let (_, leg) = talking(&mut world, &alice);
-    world.agent.handle_flow_closed(alice.flow, world.now);
-    world.drain();
-    assert_eq!(world.event(), Event::HungUp { leg });
-    assert_eq!(world.inbox(alice.flow), []);
 }
 
 #[test]

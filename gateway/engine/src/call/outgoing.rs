@@ -18,7 +18,10 @@ use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
 
 /// What a phone shows that dialled a number with a changed key (RFC 3261 section 21.4.4: not to be tried again).
-const KEY_CHANGED: (u16, &str) = (403, "Key changed - see ringfence contacts");
+const KEY_CHANGED: sip::Refusal = sip::Refusal {
+    status: 403,
+    text: "Key changed - see ringfence contacts",
+};
 
 /// An INVITE outside a dialog, as the SIP side reports it.
 pub(crate) struct DialledCall {
@@ -68,7 +71,7 @@ impl Calls {
             direction: CallWay::Out,
         };
         self.report_refused(parties, end, env, |env| match end {
-            EndReason::KeyChanged => env.agent.refuse_with_reason(leg, KEY_CHANGED, now),
+            EndReason::KeyChanged => env.agent.refuse_with(leg, KEY_CHANGED, now),
             _ => env.agent.refuse(leg, status, now),
         });
     }

@@ -59,6 +59,7 @@ impl Engine {
                 tracing::debug!(phones, "phones of a line changed");
                 return;
             }
+            sip::Event::Reregistered { .. } => return,
             sip::Event::Incoming {
                 leg,
                 user,
@@ -121,6 +122,7 @@ impl Engine {
             | sip::Event::OfferAnswered { leg, .. }
             | sip::Event::OfferRefused { leg, .. }
             | sip::Event::Digit { leg, .. }
+            | sip::Event::Probed { leg, .. }
             | sip::Event::HungUp { leg } => leg,
         };
         self.calls.handle_leg(leg, event, env, now);

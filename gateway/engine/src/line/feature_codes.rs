@@ -67,8 +67,14 @@ pub const FEATURE_CODES: [FeatureCode; 6] = [
 ];
 
 /// Not a code of ours. Said instead of "not found", which phones show for wrong numbers.
-const UNKNOWN: (u16, &str) = (404, "No such star code");
-const NOBODY: (u16, &str) = (404, "Nobody has called");
+const UNKNOWN: sip::Refusal = sip::Refusal {
+    status: 404,
+    text: "No such star code",
+};
+const NOBODY: sip::Refusal = sip::Refusal {
+    status: 404,
+    text: "Nobody has called",
+};
 
 /// Missed calls in one text.
 const MOST_TOLD: usize = 10;
@@ -103,14 +109,17 @@ pub(crate) fn dial(
             Ok(list_missed(number, &mut env.saved, wall))
         }
     };
-    let phrase = match said {
+    let refusal = match said {
         Ok((phrase, text)) => {
             announce(line, &dialled, text, env, now);
-            (603, phrase)
+            sip::Refusal {
+                status: 603,
+                text: phrase,
+            }
         }
         Err(refusal) => refusal,
     };
-    env.agent.refuse_with_reason(leg, phrase, now);
+    env.agent.refuse_with(leg, refusal, now);
     None
 }
 

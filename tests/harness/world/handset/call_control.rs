@@ -5,16 +5,36 @@ use std::{net::SocketAddr, time::Instant};
 use ringfence_sip::message::{Headers, Method, Name, Request, Uri};
 
 use super::{
-    Call, Handset, HandsetEvent, HandsetOutput, Hold, ReceivedAudio, Stage,
+    Call, Handset, HandsetEvent, HandsetOutput, Hold, ReceivedAudio, Registration, Stage,
     send::{branch, copy, cseq, remote},
 };
 
 impl Handset {
+    /// Registers as a phone does that has just started.
     pub(crate) fn register(&mut self, now: Instant) {
+        self.registration = Registration {
+            tag: self.token(),
+            call_id: self.token(),
+            is_refresh: false,
+            refresh: None,
+        };
+        self.send_register(now);
+    }
+
+    /// Registers once more, when half the granted time is over.
+    pub(super) fn refresh_registration(&mut self, now: Instant) {
+        let is_due = |at: &mut Instant| *at <= now;
+        if self.registration.refresh.take_if(is_due).is_some() {
+            self.registration.is_refresh = true;
+            self.send_register(now);
+        }
+    }
+
+    fn send_register(&mut self, now: Instant) {
         let server = Uri::sip(None, self.config.server);
         let us = self.address_of_record();
-        let from = format!("<{us}>;tag={}", self.token());
-        let id = self.token();
+        let from = format!("<{us}>;tag={}", self.registration.tag);
+        let id = self.registration.call_id.clone();
         let mut request = self.request(Method::Register, &server, (&from, &format!("<{us}>"), &id));
         let contact = Uri::sip(Some(&self.config.user), self.config.address);
         request.headers.push(Name::Contact, format!("<{contact}>"));

@@ -77,6 +77,7 @@ pub struct Handset {
     audio: ToneSource,
     received_audio: ReceivedAudio,
     retransmissions: Retransmissions,
+    registration: Registration,
     pending: BTreeMap<String, PendingRequest>,
     call: Option<Call>,
     /// A call that was ringing when the user dialled.
@@ -92,6 +93,15 @@ pub struct Handset {
     dials_without_offer: bool,
     /// The Replaces header of the next call that it dials.
     replaces: Option<String>,
+}
+
+/// Its registration, which keeps its Call-ID until the phone starts again.
+#[derive(Debug, Default)]
+struct Registration {
+    tag: String,
+    call_id: String,
+    is_refresh: bool,
+    refresh: Option<Instant>,
 }
 
 /// A request without a final response.
@@ -139,6 +149,7 @@ impl Handset {
             audio,
             received_audio: ReceivedAudio::default(),
             retransmissions: Retransmissions::default(),
+            registration: Registration::default(),
             pending: BTreeMap::new(),
             call: None,
             waiting_call: None,
@@ -231,6 +242,7 @@ impl Handset {
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.refresh_registration(now);
         for bytes in self.retransmissions.due(now) {
             self.out.push_back(HandsetOutput::Sip(bytes));
         }
@@ -258,6 +270,7 @@ impl Handset {
         let alarms = [
             self.retransmissions.next_alarm(),
             self.audio.next_alarm(),
+            self.registration.refresh,
             camera,
         ];
         alarms.into_iter().flatten().min()

@@ -1,6 +1,6 @@
 //! How a handset handles requests of the engine and responses to its own requests.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ringfence_sip::{
     digest::{DigestChallenge, answer},
@@ -128,13 +128,26 @@ impl Handset {
             return self.authenticate(asked.request, response, now);
         }
         match method {
-            Method::Register if response.status == 200 => {
-                self.record(HandsetEvent::Registered, now)
-            }
+            Method::Register if response.status == 200 => self.handle_registered(response, now),
             Method::Register => self.record(HandsetEvent::NotRegistered(response.status), now),
             Method::Invite | Method::Update => self.handle_outcome(response, now),
             Method::Message => self.record(HandsetEvent::TextStatus(response.status), now),
             _ => {}
+        }
+    }
+
+    /// Notes for how long the registration was granted.
+    fn handle_registered(&mut self, response: &Response, now: Instant) {
+        let port = Some(self.config.address.port());
+        let granted = response.headers.contacts().into_iter().flatten();
+        let own = granted.filter(|contact| contact.uri.port() == port);
+        let seconds = own.filter_map(|contact| contact.params.get("expires")?.parse().ok());
+        let half = seconds
+            .max()
+            .map(|seconds: u64| Duration::from_secs(seconds) / 2);
+        self.registration.refresh = half.map(|half| now + half);
+        if !self.registration.is_refresh {
+            self.record(HandsetEvent::Registered, now);
         }
     }
 
