@@ -78,6 +78,12 @@ pub enum BridgeEvent {
     },
     /// The first packet of the other side's audio went to the phone. Once per call.
     FirstAudio,
+    /// Nothing has come from the phone for five seconds since its terms were attached or it was heard last: no audio, no comfort
+    /// noise, no RTCP. It may be muted or on hold, or gone; [`MediaStats::phone_silent`] tells the same. Reported whatever
+    /// direction was agreed, and once until `PhoneHeard`.
+    PhoneSilent,
+    /// The phone is heard again after `PhoneSilent`.
+    PhoneHeard,
     /// The far leg is dead; only `Closed` follows.
     Failed(FarLegError),
     /// Nothing more will come: the bridge can be dropped.
@@ -156,7 +162,7 @@ impl Bridge {
     /// Takes what was agreed with the phone; again after each re-INVITE.
     pub fn attach_phone(&mut self, media: NegotiatedMedia, now: Instant) {
         self.now = Some(now);
-        self.near.attach(media);
+        self.near.attach(media, now);
         self.forward_keyframe_request(now);
     }
 
@@ -224,7 +230,6 @@ impl Bridge {
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
         let near = self.near.next_timeout().filter(|_| !self.ended);
-        let near = near.map(|at| (at, MediaTimer::RtcpReport));
         let times = [self.far.next_timeout(), near];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -239,14 +244,22 @@ impl Bridge {
             to_phone,
             video_from_phone,
             video_to_phone,
+            phone_silent: self.near.audio.silent_since(),
             connected: self.connected,
             candidate_types: self.connected.map(|_| ("relay", "relay")),
         }
     }
 
-    /// RTCP that is due to the phone.
+    /// What changed at the phone, and RTCP that is due to it.
     fn poll_near(&mut self) -> Option<BridgeOutput> {
         let now = self.now.filter(|_| !self.ended)?;
+        if let Some(is_silent) = self.near.audio.poll_silence(now) {
+            let event = match is_silent {
+                true => BridgeEvent::PhoneSilent,
+                false => BridgeEvent::PhoneHeard,
+            };
+            return Some(BridgeOutput::Event(event));
+        }
         if let Some((to, bytes)) = self.near.audio.poll_report(now) {
             return Some(BridgeOutput::ToPhone { to, bytes });
         }

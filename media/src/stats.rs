@@ -16,6 +16,9 @@ pub struct MediaStats {
     pub video_from_phone: StreamStats,
     /// Video from the other engine to the phone.
     pub video_to_phone: StreamStats,
+    /// When the phone was last heard, if it is silent: [`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent) is the last
+    /// thing that was reported of it.
+    pub phone_silent: Option<Instant>,
     /// When the far leg was connected.
     pub connected: Option<Instant>,
     /// The ICE candidate types in use, ours and theirs, once connected. The far leg has only relayed ones.

@@ -20,4 +20,6 @@ pub enum MediaTimer {
     WebRtc,
     /// An RTCP report to the phone.
     RtcpReport,
+    /// The phone will be silent ([`BridgeEvent::PhoneSilent`](crate::BridgeEvent::PhoneSilent)).
+    PhoneSilence,
 }

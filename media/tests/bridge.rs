@@ -608,3 +608,41 @@ fn while_nothing_passes_nothing_is_told() {
     world.run(Duration::from_secs(12));
     assert_eq!(world.ends[CALLER].reports.len(), told);
 }
+
+#[test]
+fn a_silent_phone_is_reported_once_and_so_is_its_return() {
+    let mut world = World::call(true);
+    let news = |world: &mut World, end: usize| {
+        let is_news = |event: &BridgeEvent| {
+            matches!(event, BridgeEvent::PhoneSilent | BridgeEvent::PhoneHeard)
+        };
+        let mut events = std::mem::take(&mut world.ends[end].events);
+        events.retain(is_news);
+        events
+    };
+    for sequence in 1..=300 {
+        world.speak(CALLER, 96, sequence, b"voice");
+    }
+    let heard = world.now - Duration::from_millis(20);
+    assert_eq!(news(&mut world, CALLER), []);
+    assert_eq!(news(&mut world, CALLEE), [BridgeEvent::PhoneSilent]);
+    world.run(Duration::from_millis(4_979));
+    assert_eq!(world.ends[CALLER].bridge.stats().phone_silent, None);
+    world.run(Duration::from_millis(1));
+    assert_eq!(world.ends[CALLER].bridge.stats().phone_silent, Some(heard));
+    world.run(Duration::from_secs(60));
+    assert_eq!(news(&mut world, CALLER), [BridgeEvent::PhoneSilent]);
+    world.speak(CALLER, 96, 301, b"voice");
+    assert_eq!(news(&mut world, CALLER), [BridgeEvent::PhoneHeard]);
+    assert_eq!(world.ends[CALLER].bridge.stats().phone_silent, None);
+    assert_eq!(news(&mut world, CALLEE), []);
+    let now = world.now;
+    world.ends[CALLER].bridge.close(now);
+    world.run(Duration::from_secs(60));
+    assert_eq!(
+        news(&mut world, CALLER),
+        [],
+        "nothing is reported after the end"
+    );
+    assert_eq!(world.ends[CALLER].bridge.next_timeout(), None);
+}

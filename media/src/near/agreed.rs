@@ -9,6 +9,7 @@ use super::dtmf_sender::DtmfSender;
 use super::latch::Latch;
 use super::rewrite::RtpNumbers;
 use super::rtcp::{self, PhoneRtcp};
+use super::silence::PhoneSilence;
 use super::srtp_context::SrtpContext;
 use crate::codec::Codec;
 use crate::far::FarPacket;
@@ -94,10 +95,10 @@ impl StreamKind {
 
 impl AgreedStream {
     /// The stream under these terms; `before` is the stream under the terms that they replace.
-    pub(super) fn agreed(terms: StreamTerms, before: Option<Self>) -> Self {
+    pub(super) fn agreed(terms: StreamTerms, before: Option<Self>, now: Instant) -> Self {
         let latch = match &before {
-            Some(before) => before.latch.renewed(terms.local, terms.remote),
-            None => Latch::new(terms.local, terms.remote),
+            Some(before) => before.latch.renewed(terms.local, terms.remote, now),
+            None => Latch::new(terms.local, terms.remote, now),
         };
         let source = before.as_ref().and_then(|before| before.source);
         let srtp = before.and_then(|before| before.srtp);
@@ -119,22 +120,36 @@ impl AgreedStream {
         from: SocketAddr,
         bytes: &[u8],
         microphone: Microphone,
-        direction: &mut RtpDirection,
+        (direction, silence): (&mut RtpDirection, &mut PhoneSilence),
         now: Instant,
     ) -> Result<FarPacket, DropReason> {
         let bytes = match &mut self.srtp {
             Some(srtp) => srtp.unprotect(bytes)?,
             None => bytes,
         };
-        let packet = match RtpDatagram::read_within(bytes, self.kind.most_bytes()) {
+        let read = RtpDatagram::read_within(bytes, self.kind.most_bytes());
+        let format = match &read {
+            Ok(RtpDatagram::Rtp(packet)) => format_of(&self.formats, packet.payload_type),
+            _ => None,
+        };
+        // Only a packet in an agreed format may fix where the phone is. Another one, as comfort noise (RFC 3389) or an empty
+        // packet that keeps a NAT open (RFC 6263), shows that the phone is still there.
+        let is_phone = match (format, &read) {
+            (Some(_), _) => self.latch.admits(from, now),
+            (None, Ok(RtpDatagram::Rtp(_)) | Err(RtpError::Empty)) => self.latch.knows(from, now),
+            _ => false,
+        };
+        if is_phone {
+            silence.note_heard(now);
+        }
+        let packet = match read {
             Ok(RtpDatagram::Rtp(packet)) => packet,
             Ok(RtpDatagram::Rtcp) => return Err(DropReason::Rtcp),
             Err(RtpError::TooLong) => return Err(DropReason::Oversized),
             Err(_) => return Err(DropReason::Malformed),
         };
-        let format = format_of(&self.formats, packet.payload_type).ok_or(DropReason::Format)?;
-        // Only a packet in an agreed format may fix where the phone is.
-        if !self.latch.admits(from) {
+        let format = format.ok_or(DropReason::Format)?;
+        if !is_phone {
             return Err(DropReason::Stranger);
         }
         self.source = Some(packet.ssrc);

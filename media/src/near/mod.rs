@@ -14,6 +14,7 @@ mod meter;
 mod reports;
 mod rewrite;
 mod rtcp;
+mod silence;
 mod srtp_context;
 mod stream;
 
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 use rand_core::Rng;
 
+use crate::MediaTimer;
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::negotiate::{KeyframeFeedback, NegotiatedMedia};
@@ -61,10 +63,10 @@ impl NearLeg {
     }
 
     /// Takes what was agreed with the phone, for the first time or in place of the terms before.
-    pub(crate) fn attach(&mut self, media: NegotiatedMedia) {
+    pub(crate) fn attach(&mut self, media: NegotiatedMedia, now: Instant) {
         let feedback = media.video.as_ref().map(|video| video.feedback);
         self.feedback = feedback.unwrap_or_default();
-        self.video.attach(media.video.map(|video| StreamTerms {
+        let video = media.video.map(|video| StreamTerms {
             kind: StreamKind::Video,
             local: video.local,
             remote: video.remote,
@@ -72,9 +74,10 @@ impl NearLeg {
             receives: video.receives,
             rtcp: video.rtcp,
             keys: video.keys,
-        }));
+        });
+        self.video.attach(video, now);
         let codecs = media.codecs.into_iter();
-        self.audio.attach(Some(StreamTerms {
+        let audio = StreamTerms {
             kind: StreamKind::Audio,
             local: media.local,
             remote: media.remote,
@@ -84,7 +87,8 @@ impl NearLeg {
             receives: media.receives,
             rtcp: media.rtcp,
             keys: media.keys,
-        }));
+        };
+        self.audio.attach(Some(audio), now);
     }
 
     /// The key press that a far packet ends, if the phone does not take telephone events itself.
@@ -102,10 +106,14 @@ impl NearLeg {
         request.or_else(|| self.video.poll_report(now))
     }
 
-    /// When RTCP is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
-        let times = [self.audio.next_timeout(), self.video.next_timeout()];
-        times.into_iter().flatten().min()
+    /// When RTCP is due, or the phone will be silent.
+    pub(crate) fn next_timeout(&self) -> Option<(Instant, MediaTimer)> {
+        let reports = [self.audio.next_timeout(), self.video.next_timeout()];
+        let reports = reports.map(|at| Some((at?, MediaTimer::RtcpReport)));
+        let silence = self.audio.silence_due();
+        let silence = silence.map(|at| (at, MediaTimer::PhoneSilence));
+        let times = reports.into_iter().chain([silence]);
+        times.flatten().min_by_key(|(at, _)| *at)
     }
 }
 

@@ -13,6 +13,7 @@ use super::direction::RtpDirection;
 use super::dtmf_sender::DtmfSender;
 use super::reports::RtcpReports;
 use super::rtcp::{self, KeyframeRequest};
+use super::silence::PhoneSilence;
 use crate::far::FarPacket;
 use crate::negotiate::KeyframeFeedback;
 use crate::rtp;
@@ -34,6 +35,7 @@ pub(crate) struct PhoneStream {
     /// Full intra requests so far: their sequence number (RFC 5104 section 4.3.1.1).
     full_intra_requests: u8,
     reports: RtcpReports,
+    silence: PhoneSilence,
 }
 
 /// Whether a keyframe is needed, and when it was requested last.
@@ -71,16 +73,18 @@ impl PhoneStream {
             keyframe_for_far: PendingKeyframe::default(),
             full_intra_requests: 0,
             reports: RtcpReports::default(),
+            silence: PhoneSilence::default(),
         }
     }
 
     /// Takes the terms agreed with the phone, for the first time or in place of those before; `None` if the stream is not
     /// part of the call any more.
-    pub(super) fn attach(&mut self, terms: Option<StreamTerms>) {
+    pub(super) fn attach(&mut self, terms: Option<StreamTerms>, now: Instant) {
         let received = self.receives();
         self.is_on = terms.is_some();
         if let Some(terms) = terms {
-            self.agreed = Some(AgreedStream::agreed(terms, self.agreed.take()));
+            self.agreed = Some(AgreedStream::agreed(terms, self.agreed.take(), now));
+            self.silence.note_terms(now);
         }
         // The phone missed the frames since it stopped to receive, and cannot decode those that build on them.
         self.keyframe_for_phone.is_needed |= self.receives() && !received;
@@ -106,6 +110,7 @@ impl PhoneStream {
             Some(agreed) if self.is_on && rtp::is_control(bytes) => {
                 match agreed.read_rtcp(from, bytes) {
                     Ok(rtcp) => {
+                        self.silence.note_heard(now);
                         self.keyframe_for_phone.is_needed |= rtcp.requests_keyframe;
                         self.reports.note_received(rtcp.report_time, now);
                         Err(DropReason::Rtcp)
@@ -114,7 +119,8 @@ impl PhoneStream {
                 }
             }
             Some(agreed) if self.is_on => {
-                agreed.read(from, bytes, microphone, &mut self.from_phone, now)
+                let state = (&mut self.from_phone, &mut self.silence);
+                agreed.read(from, bytes, microphone, state, now)
             }
             _ => Err(DropReason::Nowhere),
         };
@@ -203,6 +209,21 @@ impl PhoneStream {
     /// When the next report is due.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.reports.next_timeout().filter(|_| self.is_on)
+    }
+
+    /// Whether the phone is silent in this stream, if that has changed since it was returned last.
+    pub(crate) fn poll_silence(&mut self, now: Instant) -> Option<bool> {
+        self.silence.poll(now)
+    }
+
+    /// When the phone will be silent in this stream if nothing comes.
+    pub(super) fn silence_due(&self) -> Option<Instant> {
+        self.silence.due()
+    }
+
+    /// When the phone was heard last in this stream, if it is silent.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        self.silence.since()
     }
 
     /// Whether the phone receives audio but no telephone events; `None` without a phone.

@@ -12,6 +12,7 @@ use crate::video::VideoFormat;
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use std::time::Duration;
 
 const PHONE: &str = "127.0.0.1:7078";
 
@@ -34,7 +35,7 @@ fn terms() -> NegotiatedMedia {
 
 fn leg() -> NearLeg {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(terms());
+    leg.attach(terms(), some_time());
     leg
 }
 
@@ -65,6 +66,11 @@ fn far(payload_type: u8, sequence: u16) -> FarPacket {
 fn speak(leg: &mut NearLeg, bytes: &[u8]) -> Option<FarPacket> {
     leg.audio
         .read(at(PHONE), bytes, Microphone::Open, some_time())
+}
+
+/// A moment at which the announced port has been silent for long enough that another one may be the phone's.
+fn later() -> Instant {
+    some_time() + Duration::from_secs(2)
 }
 
 fn dropped(leg: &NearLeg) -> crate::stats::DropCounts {
@@ -160,7 +166,7 @@ fn a_muted_phone_is_found_all_the_same() {
         at("127.0.0.1:5555"),
         &sound(96, 1),
         Microphone::Muted,
-        some_time(),
+        later(),
     );
     assert_eq!(
         leg.audio.write(&far(111, 1), some_time()).unwrap().0,
@@ -171,28 +177,79 @@ fn a_muted_phone_is_found_all_the_same() {
 #[test]
 fn noise_does_not_latch() {
     let mut leg = leg();
-    leg.audio.read(
-        at("127.0.0.1:5555"),
-        b"noise",
-        Microphone::Open,
-        some_time(),
-    );
+    leg.audio
+        .read(at("127.0.0.1:5555"), b"noise", Microphone::Open, later());
     leg.audio.read(
         at("127.0.0.1:5555"),
         &sound(3, 1),
         Microphone::Open,
-        some_time(),
+        later(),
     );
     leg.audio.read(
         at("127.0.0.1:5555"),
         &[0x80, 201, 0, 1, 0, 0, 0, 1],
         Microphone::Open,
-        some_time(),
+        later(),
     );
     assert_eq!(
         leg.audio.write(&far(111, 1), some_time()).unwrap().0,
         at(PHONE)
     );
+}
+
+#[test]
+fn the_announced_port_is_heard_and_hears_though_another_was_quicker() {
+    let (mut leg, now) = (leg(), some_time());
+    let quicker = at("127.0.0.1:5555");
+    let read = |leg: &mut NearLeg, from, sequence, now| {
+        let bytes = sound(96, sequence);
+        leg.audio.read(from, &bytes, Microphone::Open, now)
+    };
+    for sequence in 1..=10 {
+        assert_eq!(read(&mut leg, quicker, sequence, now), None);
+    }
+    assert_eq!(leg.audio.write(&far(111, 1), now).unwrap().0, at(PHONE));
+    // The phone was slow, and the other program was taken for it.
+    assert!(read(&mut leg, quicker, 11, later()).is_some());
+    assert_eq!(leg.audio.write(&far(111, 2), later()).unwrap().0, quicker);
+    assert!(read(&mut leg, at(PHONE), 12, later()).is_some());
+    assert_eq!(leg.audio.write(&far(111, 3), later()).unwrap().0, at(PHONE));
+    assert_eq!(read(&mut leg, quicker, 13, later()), None);
+    assert_eq!(dropped(&leg).stranger, 11);
+}
+
+#[test]
+fn all_that_only_the_phone_sends_breaks_its_silence() {
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 1];
+    let empty = &sound(96, 9)[..12];
+    let elsewhere = "127.0.0.1:5555";
+    for (from, bytes, is_phone) in [
+        (PHONE, &sound(96, 9)[..], true),
+        (PHONE, &sound(97, 9), true),
+        // Comfort noise, which was not agreed, and a packet that keeps a NAT open.
+        (PHONE, &sound(13, 9), true),
+        (PHONE, empty, true),
+        ("127.0.0.1:7079", &report, true),
+        (PHONE, b"noise", false),
+        (elsewhere, &sound(96, 9), false),
+        (elsewhere, &sound(13, 9), false),
+        (elsewhere, empty, false),
+        ("192.0.2.7:7079", &report, false),
+    ] {
+        let (mut leg, start) = (leg(), some_time());
+        speak(&mut leg, &sound(96, 1));
+        let at_millis = |millis| start + Duration::from_millis(millis);
+        leg.audio
+            .read(at(from), bytes, Microphone::Muted, at_millis(900));
+        assert_eq!(
+            leg.audio.poll_silence(at_millis(5_100)),
+            (!is_phone).then_some(true)
+        );
+        assert_eq!(
+            leg.audio.poll_silence(at_millis(6_000)),
+            is_phone.then_some(true)
+        );
+    }
 }
 
 #[test]
@@ -229,15 +286,21 @@ fn far_packets_that_the_phone_cannot_take_are_counted() {
         ),
         None
     );
-    leg.attach(NegotiatedMedia {
-        receives: false,
-        ..terms()
-    });
+    leg.attach(
+        NegotiatedMedia {
+            receives: false,
+            ..terms()
+        },
+        some_time(),
+    );
     assert_eq!(leg.audio.write(&far(111, 1), some_time()), None);
-    leg.attach(NegotiatedMedia {
-        remote: at("0.0.0.0:9"),
-        ..terms()
-    });
+    leg.attach(
+        NegotiatedMedia {
+            remote: at("0.0.0.0:9"),
+            ..terms()
+        },
+        some_time(),
+    );
     assert_eq!(leg.audio.write(&far(111, 1), some_time()), None);
     let dropped = leg.audio.stats().1.dropped;
     assert_eq!(
@@ -274,10 +337,13 @@ fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
         assert_eq!(sequence, first + after);
         assert_eq!(is_end, number == 97 && payload == [7, 0x8a, 7, 128]);
     }
-    leg.attach(NegotiatedMedia {
-        codecs: vec![(Codec::Opus, 96)],
-        ..terms()
-    });
+    leg.attach(
+        NegotiatedMedia {
+            codecs: vec![(Codec::Opus, 96)],
+            ..terms()
+        },
+        some_time(),
+    );
     assert!(!leg.audio.send_dtmf(7, 40));
 }
 
@@ -299,10 +365,13 @@ fn nothing_passes_before_a_phone_is_attached() {
 fn numbers_go_on_through_a_re_invite() {
     let mut leg = leg();
     let before = speak(&mut leg, &sound(96, 1)).unwrap();
-    leg.attach(NegotiatedMedia {
-        codecs: vec![(Codec::Opus, 121)],
-        ..terms()
-    });
+    leg.attach(
+        NegotiatedMedia {
+            codecs: vec![(Codec::Opus, 121)],
+            ..terms()
+        },
+        some_time(),
+    );
     assert_eq!(speak(&mut leg, &sound(96, 2)), None);
     assert_eq!(
         speak(&mut leg, &sound(121, 2)).unwrap().sequence,
@@ -337,7 +406,7 @@ fn sealed(sealer: &mut OutboundSrtp, sequence: u16) -> Vec<u8> {
 #[test]
 fn with_keys_both_ways_are_encrypted() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(locked(1, 2));
+    leg.attach(locked(1, 2), some_time());
     let (mut phone, mut ears) = (OutboundSrtp::new(&key(2)), InboundSrtp::new(&key(1)));
     let heard = speak(&mut leg, &sealed(&mut phone, 1)).unwrap();
     assert_eq!(heard.payload, b"sound");
@@ -350,7 +419,7 @@ fn with_keys_both_ways_are_encrypted() {
 #[test]
 fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(locked(1, 2));
+    leg.attach(locked(1, 2), some_time());
     let mut ears = InboundSrtp::new(&key(1));
     assert!(leg.audio.send_dtmf(7, 40));
     for (sequence, number) in [(1, 97), (2, 97), (3, 97), (4, 97), (5, 96)] {
@@ -367,7 +436,7 @@ fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
 #[test]
 fn with_keys_nothing_else_passes_or_latches() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(locked(1, 2));
+    leg.attach(locked(1, 2), some_time());
     let (mut phone, mut stranger) = (OutboundSrtp::new(&key(2)), OutboundSrtp::new(&key(9)));
     let good = sealed(&mut phone, 1);
     let elsewhere = at("127.0.0.1:5555");
@@ -377,8 +446,7 @@ fn with_keys_nothing_else_passes_or_latches() {
         &[0x80, 201, 0, 1, 0, 0, 0, 1],
     ] {
         assert_eq!(
-            leg.audio
-                .read(elsewhere, bytes, Microphone::Open, some_time()),
+            leg.audio.read(elsewhere, bytes, Microphone::Open, later()),
             None
         );
     }
@@ -393,15 +461,54 @@ fn with_keys_nothing_else_passes_or_latches() {
 }
 
 #[test]
+fn with_keys_only_what_verifies_moves_the_phone_or_breaks_its_silence() {
+    let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
+    leg.attach(locked(1, 2), some_time());
+    let (mut phone, mut stranger) = (OutboundSrtp::new(&key(2)), OutboundSrtp::new(&key(9)));
+    let first = sealed(&mut phone, 1);
+    assert!(speak(&mut leg, &first).is_some());
+    let elsewhere = at("127.0.0.1:5555");
+    let silent = later() + Duration::from_secs(5);
+    let mut report = vec![0x80, 201, 0, 1, 0, 0, 0, 1];
+    let mut forged = report.clone();
+    assert!(OutboundSrtcp::new(&key(9)).protect(&mut forged));
+    for from in [elsewhere, at(PHONE)] {
+        for bytes in [
+            &first,
+            &sealed(&mut stranger, 2),
+            &sound(96, 3),
+            &report,
+            &forged,
+        ] {
+            let heard = leg.audio.read(from, bytes, Microphone::Open, silent);
+            assert_eq!(heard, None);
+        }
+    }
+    assert_eq!(leg.audio.write(&far(111, 1), silent).unwrap().0, at(PHONE));
+    assert_eq!(leg.audio.poll_silence(silent), Some(true));
+    // The phone itself is followed.
+    let bytes = sealed(&mut phone, 2);
+    let heard = leg.audio.read(elsewhere, &bytes, Microphone::Open, silent);
+    assert!(heard.is_some());
+    assert_eq!(leg.audio.write(&far(111, 2), silent).unwrap().0, elsewhere);
+    assert_eq!(leg.audio.poll_silence(silent), Some(false));
+    let silent = silent + Duration::from_secs(6);
+    assert_eq!(leg.audio.poll_silence(silent), Some(true));
+    assert!(OutboundSrtcp::new(&key(2)).protect(&mut report));
+    leg.audio.read(elsewhere, &report, Microphone::Open, silent);
+    assert_eq!(leg.audio.poll_silence(silent), Some(false));
+}
+
+#[test]
 fn a_re_invite_with_the_same_keys_repeats_no_key_stream_and_allows_no_replay() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(locked(1, 2));
+    leg.attach(locked(1, 2), some_time());
     let (mut phone, mut ears) = (OutboundSrtp::new(&key(2)), InboundSrtp::new(&key(1)));
     let first = sealed(&mut phone, 1);
     assert!(speak(&mut leg, &first).is_some());
     let (_, mut bytes) = leg.audio.write(&far(111, 1), some_time()).unwrap();
     assert_eq!(ears.unprotect(&mut bytes), Ok(()));
-    leg.attach(locked(1, 2));
+    leg.attach(locked(1, 2), some_time());
     assert_eq!(speak(&mut leg, &first), None);
     assert!(speak(&mut leg, &sealed(&mut phone, 2)).is_some());
     let (_, mut bytes) = leg.audio.write(&far(111, 2), some_time()).unwrap();
@@ -411,14 +518,14 @@ fn a_re_invite_with_the_same_keys_repeats_no_key_stream_and_allows_no_replay() {
 #[test]
 fn a_re_invite_with_another_key_of_the_phone_takes_that_one_alone() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
-    leg.attach(locked(1, 2));
-    leg.attach(locked(1, 4));
+    leg.attach(locked(1, 2), some_time());
+    leg.attach(locked(1, 4), some_time());
     assert_eq!(
         speak(&mut leg, &sealed(&mut OutboundSrtp::new(&key(2)), 1)),
         None
     );
     assert!(speak(&mut leg, &sealed(&mut OutboundSrtp::new(&key(4)), 1)).is_some());
-    leg.attach(terms());
+    leg.attach(terms(), some_time());
     assert!(speak(&mut leg, &sound(96, 2)).is_some());
 }
 
@@ -456,7 +563,7 @@ fn seeing(keys: Option<SrtpKeyPair>) -> (NearLeg, NegotiatedMedia) {
         }),
         ..terms()
     };
-    leg.attach(terms.clone());
+    leg.attach(terms.clone(), some_time());
     (leg, terms)
 }
 
@@ -565,7 +672,7 @@ fn a_wish_for_a_picture_is_heard_from_either_port_and_not_from_strangers() {
     let (mut leg, now) = (seeing(None).0, some_time());
     // What the terms begin with.
     assert!(leg.video.takes_keyframe_request(now));
-    let later = |millis| now + std::time::Duration::from_millis(millis);
+    let later = |millis| now + Duration::from_millis(millis);
     for (millis, from) in [(300, CAMERA), (900, "127.0.0.1:9079")] {
         assert!(!leg.video.takes_keyframe_request(later(millis)));
         leg.video.read(
@@ -624,7 +731,7 @@ fn the_phone_is_asked_in_its_own_way_once_it_is_known_who_sends() {
         if let Some(video) = &mut terms.video {
             video.feedback = feedback;
         }
-        leg.attach(terms);
+        leg.attach(terms, some_time());
         let now = some_time();
         leg.video.request_keyframe();
         assert_eq!(leg.poll_video_rtcp(now), None);
@@ -651,7 +758,7 @@ fn rtcp_goes_where_the_phone_wants_it() {
         if let Some(video) = &mut terms.video {
             video.rtcp = place;
         }
-        leg.attach(terms);
+        leg.attach(terms, some_time());
         let now = some_time();
         shoot(&mut leg, &picture(1, true, 100), now);
         leg.video.request_keyframe();
@@ -684,7 +791,7 @@ fn wishes_are_encrypted_where_pictures_are() {
     sealer.protect(&mut bytes);
     assert!(shoot(&mut leg, &bytes, now).is_some());
     assert!(leg.video.takes_keyframe_request(now));
-    let later = now + std::time::Duration::from_secs(1);
+    let later = now + Duration::from_secs(1);
     leg.video
         .read(at(CAMERA), &keyframe_request(9), Microphone::Open, later);
     assert!(
@@ -695,7 +802,7 @@ fn wishes_are_encrypted_where_pictures_are() {
     control.protect(&mut bytes);
     leg.video.read(at(CAMERA), &bytes, Microphone::Open, later);
     assert!(leg.video.takes_keyframe_request(later));
-    let much_later = later + std::time::Duration::from_secs(1);
+    let much_later = later + Duration::from_secs(1);
     leg.video
         .read(at(CAMERA), &bytes, Microphone::Open, much_later);
     assert!(
@@ -719,8 +826,7 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
     for round in 0..3 {
         for sequence in 0..30_000u16 {
             let number = sequence.wrapping_add(round * 30_000);
-            let now =
-                now + std::time::Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
+            let now = now + Duration::from_secs(u64::from(number) + u64::from(round) * 30_000);
             if let Some((_, mut bytes)) = leg.video.write(&far(112, number), now) {
                 opener.unprotect(&mut bytes).unwrap();
                 seen.push(());
@@ -730,9 +836,9 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
             video: None,
             ..terms.clone()
         };
-        leg.attach(without);
+        leg.attach(without, some_time());
         assert_eq!(leg.video.write(&far(112, 1), now), None);
-        leg.attach(terms.clone());
+        leg.attach(terms.clone(), some_time());
     }
     assert_eq!(seen.len(), 90_000);
 }
@@ -746,10 +852,10 @@ fn a_phone_that_looks_again_needs_a_whole_picture() {
     if let Some(video) = &mut held.video {
         video.receives = false;
     }
-    leg.attach(held);
-    let later = now + std::time::Duration::from_secs(1);
+    leg.attach(held, some_time());
+    let later = now + Duration::from_secs(1);
     assert_eq!(leg.video.write(&far(112, 1), later), None);
     assert!(!leg.video.takes_keyframe_request(later));
-    leg.attach(terms);
+    leg.attach(terms, some_time());
     assert!(leg.video.takes_keyframe_request(later));
 }
