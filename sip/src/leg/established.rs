@@ -20,6 +20,7 @@ use super::unacknowledged::UnacknowledgedOk;
 use super::{InDialogRequest, Leg, ReceivedResponse};
 use crate::dialog::Dialog;
 use crate::event::{Event, HangUp, LegId};
+use crate::flow::Flow;
 use crate::message::{Essentials, Headers, Method, Name, Request, Response};
 use crate::timers::Timer;
 use crate::transaction::TransactionId;
@@ -234,8 +235,8 @@ impl Established {
 
     pub(crate) fn handle_ack(
         mut self: Box<Self>,
-        request: &Request,
-        essentials: &Essentials,
+        (request, essentials): (&Request, &Essentials),
+        flow: Flow,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Leg> {
@@ -251,6 +252,7 @@ impl Established {
             .transactions
             .confirm(unacknowledged.transaction, now);
         self.is_confirmed = true;
+        self.dialog.move_to(flow);
         if let Some(reason) = self.closing {
             context.bye(&mut self.dialog, &self.phone, reason, now);
             return self.close(context, now);

@@ -16,6 +16,57 @@ use crate::flow::Flow;
 use crate::message::Method;
 use crate::transaction::TransactionId;
 
+impl Leg {
+    /// A stream is closed. An early dialog or a subscription ends with it, an established call does not.
+    pub(crate) fn handle_flow_closed(
+        self,
+        flow: Flow,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
+        // Legs without a dialog learn of the closed stream by each unanswered request.
+        let is_on_flow = self.flow() == Some(flow);
+        match self {
+            Self::FinalDelivery(leg) => leg.handle_flow_closed(flow, context, now),
+            Self::Established(leg) if is_on_flow => leg.handle_flow_closed(context, now),
+            Self::InboundInvite(leg) if is_on_flow => {
+                context.dialogs.remove(&leg.dialog.id);
+                context.emit(Event::Cancelled { leg: leg.id });
+                None
+            }
+            Self::Subscription(subscription) if is_on_flow => subscription.lost(context),
+            other => Some(other),
+        }
+    }
+
+    /// A phone registered over a flow that is new.
+    pub(crate) fn handle_registered(
+        self,
+        phone: &LinePhone,
+        flow: Flow,
+        context: &mut LegContext,
+        now: Instant,
+    ) -> Option<Self> {
+        match self {
+            Self::Established(mut leg) => {
+                leg.handle_registered(phone, flow, context, now);
+                Some(Self::Established(leg))
+            }
+            Self::FinalDelivery(leg) if leg.target().phone.may_be(phone) => {
+                leg.handle_moved(flow, context, now)
+            }
+            other => Some(other),
+        }
+    }
+
+    pub(crate) fn probe(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
+        if let Self::Established(leg) = &mut self {
+            leg.probe(context, now);
+        }
+        Some(self)
+    }
+}
+
 impl Established {
     /// Asks by OPTIONS. While one is under way, none is added.
     pub(super) fn probe(&mut self, context: &mut LegContext, now: Instant) {

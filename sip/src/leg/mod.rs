@@ -37,7 +37,7 @@ mod written_ahead;
 use std::time::Instant;
 
 use crate::dialog::Dialog;
-use crate::event::{Event, HangUp};
+use crate::event::HangUp;
 use crate::flow::Flow;
 use crate::message::{Essentials, Request, Response};
 use crate::timers::Timer;
@@ -179,13 +179,13 @@ impl Leg {
     /// An ACK outside any INVITE transaction: for a 2xx.
     pub(crate) fn handle_ack(
         self,
-        request: &Request,
-        essentials: &Essentials,
+        (request, essentials): (&Request, &Essentials),
+        flow: Flow,
         context: &mut LegContext,
         now: Instant,
     ) -> Option<Self> {
         match self {
-            Self::Established(leg) => leg.handle_ack(request, essentials, context, now),
+            Self::Established(leg) => leg.handle_ack((request, essentials), flow, context, now),
             other => Some(other),
         }
     }
@@ -263,55 +263,6 @@ impl Leg {
             // Section 9.2: no effect after the final response.
             other => Some(other),
         }
-    }
-
-    /// A stream is closed. An early dialog or a subscription ends with it, an established call does not.
-    pub(crate) fn handle_flow_closed(
-        self,
-        flow: Flow,
-        context: &mut LegContext,
-        now: Instant,
-    ) -> Option<Self> {
-        // Legs without a dialog learn of the closed stream by each unanswered request.
-        let is_on_flow = self.flow() == Some(flow);
-        match self {
-            Self::FinalDelivery(leg) => leg.handle_flow_closed(flow, context, now),
-            Self::Established(leg) if is_on_flow => leg.handle_flow_closed(context, now),
-            Self::InboundInvite(leg) if is_on_flow => {
-                context.dialogs.remove(&leg.dialog.id);
-                context.emit(Event::Cancelled { leg: leg.id });
-                None
-            }
-            Self::Subscription(subscription) if is_on_flow => subscription.lost(context),
-            other => Some(other),
-        }
-    }
-
-    /// A phone registered over a flow that is new.
-    pub(crate) fn handle_registered(
-        self,
-        phone: &LinePhone,
-        flow: Flow,
-        context: &mut LegContext,
-        now: Instant,
-    ) -> Option<Self> {
-        match self {
-            Self::Established(mut leg) => {
-                leg.handle_registered(phone, flow, context, now);
-                Some(Self::Established(leg))
-            }
-            Self::FinalDelivery(leg) if leg.target().phone.may_be(phone) => {
-                leg.handle_moved(flow, context, now)
-            }
-            other => Some(other),
-        }
-    }
-
-    pub(crate) fn probe(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
-        if let Self::Established(leg) = &mut self {
-            leg.probe(context, now);
-        }
-        Some(self)
     }
 
     pub(crate) fn ring(mut self, context: &mut LegContext, now: Instant) -> Option<Self> {
@@ -411,11 +362,5 @@ impl Leg {
                 | Self::ContactCheck(_)
                 | Self::FinalDelivery(_)
         )
-    }
-
-    /// Whether the phone of a call still has to be told something.
-    pub(crate) fn is_open_call(&self) -> bool {
-        let is_in_flight = matches!(self, Self::FinalDelivery(leg) if leg.is_in_flight());
-        self.is_call() || is_in_flight
     }
 }

@@ -40,6 +40,17 @@ impl Leg {
         };
         Some((discriminant(self), count))
     }
+
+    /// Whether it is a last message whose phone has no stream.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::FinalDelivery(leg) if leg.is_waiting())
+    }
+
+    /// Whether the phone of a call still has to be told something.
+    pub(crate) fn is_open_call(&self) -> bool {
+        let is_in_flight = matches!(self, Self::FinalDelivery(leg) if leg.is_in_flight());
+        self.is_call() || is_in_flight
+    }
 }
 
 fn bye(phone: &LinePhone, dialog: &Dialog, random: &Random) -> FinalMessage {

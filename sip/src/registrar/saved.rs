@@ -37,24 +37,23 @@ impl Registrar {
             .collect()
     }
 
-    /// Takes a binding back, whose line exists. False if it is damaged or over, if the phone has registered since, or if the line
+    /// Takes a binding back, whose line exists. `None` if it is damaged or over, if the phone has registered since, or if the line
     /// is full: phones that registered with this process come first.
-    pub(crate) fn restore(&mut self, saved: SavedBinding, now: Instant) -> bool {
+    pub(crate) fn restore(&mut self, saved: SavedBinding, now: Instant) -> Option<RequestTarget> {
         let user = saved.user.clone();
-        let Some(binding) = read(saved, now) else {
-            return false;
-        };
-        let line = self.lines.entry(user.clone()).or_default();
+        let binding = read(saved, now)?;
+        let target = RequestTarget::of(&user, &binding);
+        let line = self.lines.entry(user).or_default();
         let is_known = line.iter().any(|known| {
             let instances = (&known.instance, &binding.instance);
             let has_same_instance = matches!(instances, (Some(one), Some(two)) if one == two);
             has_same_instance || known.contact.is_same_contact(&binding.contact)
         });
-        let is_welcome = !is_known && line.len() < MAX_PHONES;
-        if is_welcome {
-            line.push(binding);
+        if is_known || line.len() >= MAX_PHONES {
+            return None;
         }
-        is_welcome
+        line.push(binding);
+        Some(target)
     }
 
     /// Notes that this OPTIONS asks whether the phone is still there. False if the phone is not registered, or is being asked.

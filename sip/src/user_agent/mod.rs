@@ -22,6 +22,7 @@ use crate::flow::Flow;
 use crate::leg::Leg;
 use crate::leg::context::LegContext;
 use crate::leg::digit::Digit;
+use crate::leg::final_delivery::MAX_FINAL_MESSAGES;
 use crate::leg::outbound_invite::OutboundInvite;
 use crate::leg::target::RequestTarget;
 use crate::random::Random;
@@ -333,10 +334,14 @@ impl UserAgent {
         self.legs.insert(id, leg);
     }
 
-    /// Adds the legs that others have created.
+    /// Adds the legs that others have created. Messages that wait for a stream are bounded: one more is dropped.
     fn add_new_legs(&mut self) {
         for (id, leg) in std::mem::take(&mut self.context.new_legs) {
-            self.add_leg(id, leg);
+            if leg.is_waiting() && self.count(Leg::is_waiting) >= MAX_FINAL_MESSAGES {
+                self.context.timers.clear_all(id);
+            } else {
+                self.add_leg(id, leg);
+            }
         }
     }
 

@@ -129,7 +129,8 @@ impl UserAgent {
         match dialog.and_then(|dialog| self.context.dialogs.get(&dialog).copied()) {
             Some(leg) => {
                 self.with_leg(leg, |leg, context| {
-                    leg.handle_ack(&received.request, &received.essentials, context, now)
+                    let ack = (&received.request, &received.essentials);
+                    leg.handle_ack(ack, received.flow, context, now)
                 });
             }
             // The ACK of a stateless refusal, or of a call that has ended.

@@ -31,19 +31,14 @@ impl UserAgent {
     pub fn restore_bindings(&mut self, bindings: Vec<SavedBinding>, now: Instant) {
         let mut lines = BTreeSet::new();
         for binding in bindings {
-            let user = binding.user.clone();
-            if self.verifier.knows(&user) && self.registrar.restore(binding, now) {
-                lines.insert(user);
+            if self.verifier.knows(&binding.user)
+                && let Some(target) = self.registrar.restore(binding, now)
+            {
+                self.check(&target, now);
+                lines.insert(target.phone.user);
             }
         }
         for user in lines {
-            let restored = self.registrar.phones(&user).iter();
-            let targets: Vec<RequestTarget> = restored
-                .map(|binding| RequestTarget::of(&user, binding))
-                .collect();
-            for target in targets {
-                self.check(&target, now);
-            }
             self.note_change(RestartChange::Changed);
             let phones = self.phones(&user);
             self.context.emit(Event::Registered { user, phones });

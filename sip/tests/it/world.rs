@@ -41,29 +41,48 @@ pub(crate) fn caller() -> CallerId {
     }
 }
 
+fn config(algorithms: Algorithms) -> Config {
+    let accounts = ["alice", "bob"].map(|name| Account {
+        user: user(name),
+        password: Password::new(format!("pw-{name}")),
+    });
+    Config {
+        realm: "ringfence".to_owned(),
+        accounts: accounts.into(),
+        algorithms,
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         Self::with(Algorithms::Md5)
     }
 
     pub(crate) fn with(algorithms: Algorithms) -> Self {
-        let accounts = ["alice", "bob"].map(|name| Account {
-            user: user(name),
-            password: Password::new(format!("pw-{name}")),
-        });
-        let config = Config {
-            realm: "ringfence".to_owned(),
-            accounts: accounts.into(),
-            algorithms,
-        };
         Self {
-            agent: UserAgent::new(config, [7; 32]),
+            agent: UserAgent::new(config(algorithms), [7; 32]),
             now: origin(),
             inboxes: BTreeMap::new(),
             events: Vec::new(),
             closed: Vec::new(),
             counter: 0,
         }
+    }
+
+    /// Kills the process and starts another, with what the first one gave away.
+    pub(crate) fn restart(&mut self) {
+        let (bindings, messages) = (self.agent.bindings(self.now), self.agent.final_messages());
+        self.start_anew();
+        self.agent.restore_bindings(bindings, self.now);
+        self.agent.send_final_messages(messages, self.now);
+        self.drain();
+    }
+
+    /// Kills the process and starts another, which knows nothing.
+    pub(crate) fn start_anew(&mut self) {
+        self.agent = UserAgent::new(config(Algorithms::Md5), [8; 32]);
+        self.inboxes.clear();
+        self.events.clear();
     }
 
     pub(crate) fn fresh(&mut self) -> u64 {
@@ -117,6 +136,11 @@ impl World {
         events.remove(0)
     }
 
+    /// The names of the events, in order.
+    pub(crate) fn event_names(&mut self) -> Vec<&'static str> {
+        self.events().iter().map(Event::name).collect()
+    }
+
     pub(crate) fn inbox(&mut self, flow: Flow) -> Vec<Message> {
         self.inboxes.remove(&flow).unwrap_or_default()
     }
@@ -124,6 +148,22 @@ impl World {
     pub(crate) fn responses(&mut self, flow: Flow) -> Vec<Response> {
         let inbox = self.inbox(flow).into_iter();
         inbox
+            .filter_map(|message| match message {
+                Message::Response(response) => Some(response),
+                Message::Request(_) => None,
+            })
+            .collect()
+    }
+
+    /// The same, but requests stay in the inbox.
+    pub(crate) fn pick_responses(&mut self, flow: Flow) -> Vec<Response> {
+        let (requests, responses): (Vec<Message>, _) = self
+            .inbox(flow)
+            .into_iter()
+            .partition(|message| matches!(message, Message::Request(_)));
+        self.inboxes.insert(flow, requests);
+        let responses = responses.into_iter();
+        responses
             .filter_map(|message| match message {
                 Message::Response(response) => Some(response),
                 Message::Request(_) => None,
