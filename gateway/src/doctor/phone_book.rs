@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
-use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot, TOLERANCE};
+use crate::net::book::skew::TOLERANCE;
+use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot};
 use crate::state::keystore::LineFile;
 
 const AREA: &str = "phone book";

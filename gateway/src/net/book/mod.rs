@@ -6,7 +6,7 @@
 
 mod client;
 mod copy;
-mod skew;
+pub(crate) mod skew;
 
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ use tokio::task::JoinHandle;
 
 pub use client::{BookClient, clock_apart_from};
 pub use copy::{BookCopy, BookSnapshot};
-pub(crate) use skew::TOLERANCE;
 
 use super::tls::TlsFileError;
 use crate::clock;

@@ -351,34 +351,41 @@ mod tests {
         assert!(incoming.recv().await.is_none());
     }
 
-    /// A relay that answers a subscription with `first` under an id that was not requested, then with `second` under the right one.
-    fn pushy_relay(first: OutgoingEvent, second: OutgoingEvent) -> String {
+    /// A relay for one client that sends what `answer` makes of each subscription. Returns its URL.
+    fn scripted_relay(answer: impl Fn(&Value) -> Vec<Value> + Send + 'static) -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
-            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
-            while let Ok(message) = phone.read() {
+            let mut client = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            while let Ok(message) = client.read() {
                 let Message::Text(text) = message else {
                     continue;
                 };
-                let asked: Value = serde_json::from_str(&text).unwrap();
-                if asked[0] != "REQ" {
+                let request: Value = serde_json::from_str(&text).unwrap();
+                if request[0] != "REQ" {
                     continue;
                 }
-                let event = |outgoing: &OutgoingEvent| -> Value {
-                    let event = write_event(outgoing, 3, clock::unix_seconds()).unwrap();
-                    serde_json::from_str(&event.as_json()).unwrap()
-                };
-                for said in [
-                    json!(["EOSE", asked[1]]),
-                    json!(["EVENT", "unasked", event(&first)]),
-                    json!(["EVENT", asked[1], event(&second)]),
-                ] {
-                    phone.send(Message::text(said.to_string())).unwrap();
+                for reply in answer(&request) {
+                    client.send(Message::text(reply.to_string())).unwrap();
                 }
             }
         });
         url
+    }
+
+    /// A relay that answers a subscription with `first` under an id that was not requested, then with `second` under the right one.
+    fn pushy_relay(first: OutgoingEvent, second: OutgoingEvent) -> String {
+        scripted_relay(move |request| {
+            let event = |outgoing: &OutgoingEvent| -> Value {
+                let event = write_event(outgoing, 3, clock::unix_seconds()).unwrap();
+                serde_json::from_str(&event.as_json()).unwrap()
+            };
+            vec![
+                json!(["EOSE", request[1]]),
+                json!(["EVENT", "unasked", event(&first)]),
+                json!(["EVENT", request[1], event(&second)]),
+            ]
+        })
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -391,34 +398,21 @@ mod tests {
 
     /// A relay that keeps these notes and returns the newest two of them that match.
     fn stingy_relay(notes: Vec<Value>) -> String {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("ws://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let mut phone = tungstenite::accept(listener.accept().unwrap().0).unwrap();
-            while let Ok(message) = phone.read() {
-                let Message::Text(text) = message else {
-                    continue;
-                };
-                let asked: Value = serde_json::from_str(&text).unwrap();
-                if asked[0] != "REQ" {
-                    continue;
-                }
-                let bound = |name: &str| asked[2][name].as_u64();
-                let kind = &asked[2]["kinds"][0];
-                let matches = |note: &&Value| {
-                    let at = note["created_at"].as_u64().unwrap();
-                    let until = bound("until").unwrap_or(u64::MAX);
-                    note["kind"] == *kind && (bound("since").unwrap_or(0)..=until).contains(&at)
-                };
-                for note in notes.iter().filter(matches).take(2) {
-                    let said = json!(["EVENT", asked[1], note]);
-                    phone.send(Message::text(said.to_string())).unwrap();
-                }
-                let end = json!(["EOSE", asked[1]]).to_string();
-                phone.send(Message::text(end)).unwrap();
-            }
-        });
-        url
+        scripted_relay(move |request| {
+            let bound = |name: &str| request[2][name].as_u64();
+            let kind = &request[2]["kinds"][0];
+            let matches = |note: &&Value| {
+                let at = note["created_at"].as_u64().unwrap();
+                let until = bound("until").unwrap_or(u64::MAX);
+                note["kind"] == *kind && (bound("since").unwrap_or(0)..=until).contains(&at)
+            };
+            let found = notes.iter().filter(matches).take(2);
+            let mut replies: Vec<_> = found
+                .map(|note| json!(["EVENT", request[1], note]))
+                .collect();
+            replies.push(json!(["EOSE", request[1]]));
+            replies
+        })
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

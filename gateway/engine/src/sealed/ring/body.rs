@@ -26,21 +26,21 @@ impl RingBody {
         let mut out = Zeroizing::new(Vec::with_capacity(RING_FIXED + self.media.len()));
         put_call(&mut out, &self.call);
         self.from.write(&mut out);
-        write_book(&mut out, &self.book);
-        out.extend_from_slice(&NO_FLAGS);
-        out.extend_from_slice(&self.media);
+        write_description(&mut out, &self.book, &self.media);
         out
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
-        let read = Self {
-            call: take_call(&mut rest)?,
-            from: SenderProof::read(&mut rest)?,
-            book: read_book(&mut rest)?,
-            media: read_media(&mut rest)?,
-        };
-        Ok(read)
+        let call = take_call(&mut rest)?;
+        let from = SenderProof::read(&mut rest)?;
+        let (book, media) = read_description(&mut rest)?;
+        Ok(Self {
+            call,
+            from,
+            book,
+            media,
+        })
     }
 }
 
@@ -56,21 +56,15 @@ impl AnswerBody {
     pub(crate) fn encode(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(ANSWER_FIXED + self.media.len()));
         out.extend_from_slice(&self.event);
-        write_book(&mut out, &self.book);
-        out.extend_from_slice(&NO_FLAGS);
-        out.extend_from_slice(&self.media);
+        write_description(&mut out, &self.book, &self.media);
         out
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, EnvelopeError> {
         let mut rest = body;
         let event = *take(&mut rest)?;
-        let book = read_book(&mut rest)?;
-        Ok(Self {
-            event,
-            book,
-            media: read_media(&mut rest)?,
-        })
+        let (book, media) = read_description(&mut rest)?;
+        Ok(Self { event, book, media })
     }
 }
 
@@ -115,21 +109,21 @@ impl CancelBody {
     }
 }
 
-fn write_book(out: &mut Vec<u8>, book: &BookView) {
+/// The part that ring and answer have in common: view of the book, flags, media description to the end.
+fn write_description(out: &mut Vec<u8>, book: &BookView, media: &[u8]) {
     out.extend_from_slice(book.as_bytes());
+    out.extend_from_slice(&NO_FLAGS);
+    out.extend_from_slice(media);
 }
 
-fn read_book(rest: &mut &[u8]) -> Result<BookView, EnvelopeError> {
-    Ok(BookView::from_bytes(*take(rest)?))
-}
-
-/// Flags, which have no meaning yet and are not looked at, and the media description to the end.
-fn read_media(rest: &mut &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+/// Reads what [`write_description`] writes. The flags have no meaning yet and are not looked at.
+fn read_description(rest: &mut &[u8]) -> Result<(BookView, Zeroizing<Vec<u8>>), EnvelopeError> {
+    let book = BookView::from_bytes(*take(rest)?);
     let _flags: &[u8; 2] = take(rest)?;
     if rest.len() > MAX_MEDIA {
         return Err(EnvelopeError::Body);
     }
-    Ok(Zeroizing::new(rest.to_vec()))
+    Ok((book, Zeroizing::new(rest.to_vec())))
 }
 
 const NO_FLAGS: [u8; 2] = [0; 2];

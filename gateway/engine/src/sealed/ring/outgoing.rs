@@ -136,17 +136,7 @@ impl OutgoingRing {
             dated: now,
             reason,
         };
-        let payload = first_payload(PayloadKind::Cancel, &body.encode())?;
-        let (own, callee) = (self.first.own.clone(), self.first.callee);
-        let sealed = seal_first(
-            own,
-            callee,
-            &self.callee,
-            payload,
-            event,
-            FirstMessageDraw::new(rng),
-        );
-        sealed.map(|(_, envelope)| envelope)
+        self.seal_under_ring_keys(PayloadKind::Cancel, &body.encode(), event, rng)
     }
 
     /// Seals a note of this ring for a callee whose engine may be off: that it rang and was not answered.
@@ -165,14 +155,22 @@ impl OutgoingRing {
             from: SenderProof::of(caller, now),
             rang: self.rang,
         };
-        let payload = first_payload(PayloadKind::Missed, &body.encode())?;
-        // Under the ring's own keys: the name of the ring comes out of them.
-        let (own, callee) = (self.first.own.clone(), self.first.callee);
+        self.seal_under_ring_keys(PayloadKind::Missed, &body.encode(), event, rng)
+    }
+
+    /// Seals a later message about this ring under the keys of the ring: its receiver computes the ring's name from them.
+    fn seal_under_ring_keys(
+        &self,
+        kind: PayloadKind,
+        body: &[u8],
+        event: &EventContext,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Envelope, SealError> {
         let sealed = seal_first(
-            own,
-            callee,
+            self.first.own.clone(),
+            self.first.callee,
             &self.callee,
-            payload,
+            first_payload(kind, body)?,
             event,
             FirstMessageDraw::new(rng),
         );
