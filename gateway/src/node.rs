@@ -106,7 +106,7 @@ impl Node {
         let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
         let mut writer = renewals.writer();
         parts.contacts = writer.contacts()?;
-        parts.ledger = writer.ledger()?;
+        parts.saved_state = writer.saved_state()?;
         parts.writer = Some(writer);
         let buckets = buckets(renewals.lines(), &network)?;
         check_turn(&parts.turn).await?;

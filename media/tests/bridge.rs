@@ -533,7 +533,7 @@ fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
     let before = asked(&world);
     assert_eq!(before, 1, "it is asked when the microphone opens");
     // Full intra request alone, as some phones send it.
-    let wish = [
+    let request = [
         &[0x84, 206, 0, 4][..],
         &[1; 4],
         &[0; 4],
@@ -544,7 +544,7 @@ fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
     let now = world.now;
     world.ends[CALLER]
         .bridge
-        .handle_video(at(CAMERA), &wish, now);
+        .handle_video(at(CAMERA), &request, now);
     world.run(Duration::from_secs(1));
     assert_eq!(asked(&world), before + 1);
 }

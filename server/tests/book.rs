@@ -138,7 +138,7 @@ fn an_answer_lost_on_its_way_can_be_asked_for_again() {
         assert_eq!(book.activate(&form, NOW + 1).unwrap(), first);
         close(&mut book);
         assert_eq!(book.activate(&form, NOW + 1).unwrap(), first);
-        assert_eq!(book.census(NOW).unwrap().queued, 0);
+        assert_eq!(book.number_counts(NOW).unwrap().queued, 0);
     });
 }
 

@@ -156,7 +156,7 @@ fn watch(law: Law) -> [Notes; 2] {
     let mut owners: Vec<Owner> = (0..OWNERS)
         .map(|_| Owner::activate(&mut book, law, &mut rng))
         .collect();
-    while book.census(NOW).unwrap().queued > 0 {
+    while book.number_counts(NOW).unwrap().queued > 0 {
         book.close_epoch(NOW, b"{}").unwrap();
     }
     let owned: BTreeSet<Number> = owners.iter().map(|owner| owner.number).collect();

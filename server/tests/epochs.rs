@@ -153,7 +153,7 @@ fn what_finds_no_room_waits_its_turn() {
             .collect();
         for (epoch, waiting) in [(1, 6), (2, 2), (3, 0)] {
             close(&mut book);
-            assert_eq!(book.census(NOW).unwrap().queued, waiting);
+            assert_eq!(book.number_counts(NOW).unwrap().queued, waiting);
             for (place, owner) in owners.iter().enumerate() {
                 let listed = published_listing(&book.published(), owner.number);
                 let known = listed.identity() == listing(&owner.identity, 0).identity();
@@ -227,7 +227,7 @@ fn an_owner_changes_the_ring_key_and_the_later_of_two_counts() {
         assert_eq!(book.rotate(&first).unwrap(), 1);
         let second = rotation(&book, &owner, 8);
         assert_eq!(book.rotate(&second).unwrap(), 1);
-        assert_eq!(book.census(NOW).unwrap().queued, 1);
+        assert_eq!(book.number_counts(NOW).unwrap().queued, 1);
         close(&mut book);
         let listed = published_listing(&book.published(), owner.number);
         assert_eq!(listed, listing(&owner.identity, 8));
@@ -311,8 +311,8 @@ fn a_number_given_up_becomes_a_decoy_and_rests_for_a_year() {
         assert_eq!(state(&mut book, NOW + REST - 1), [(owner.number, retired)]);
         let free_again = NOW + REST;
         assert_eq!(state(&mut book, free_again), []);
-        let census = book.census(free_again).unwrap();
-        assert_eq!((census.free, census.retired), (256, 0));
+        let counts = book.number_counts(free_again).unwrap();
+        assert_eq!((counts.free, counts.retired), (256, 0));
     });
 }
 
@@ -334,9 +334,9 @@ fn a_revoked_number_is_no_longer_its_owners() {
         assert!(!book.revoke(owner.number, NOW).unwrap());
         let rotate = rotation(&book, &owner, 7);
         assert!(matches!(book.rotate(&rotate), Err(OwnerError::Refused)));
-        let census = book.census(NOW).unwrap();
-        assert_eq!((census.free, census.active, census.waiting), (255, 0, 0));
-        assert_eq!((census.retired, census.queued), (1, 1));
+        let counts = book.number_counts(NOW).unwrap();
+        assert_eq!((counts.free, counts.active, counts.waiting), (255, 0, 0));
+        assert_eq!((counts.retired, counts.queued), (1, 1));
     });
 }
 

@@ -218,10 +218,10 @@ fn processes_killed_in_the_middle_of_a_thousand_activations_leave_a_whole_book()
     let kills: u32 = heard.iter().map(|(_, kills)| kills).sum();
     assert!(kills >= 20, "{kills} kills are few");
     book.refresh().unwrap();
-    while book.census(NOW).unwrap().queued > 0 {
+    while book.number_counts(NOW).unwrap().queued > 0 {
         book.close_epoch(NOW, b"{}").unwrap();
     }
-    check_census(&mut book);
+    check_number_counts(&mut book);
     check_answers(&book, &waiting, &heard);
     check_chain(&mut book, first);
 }
@@ -248,10 +248,10 @@ fn issue_all(url: &str) -> BTreeMap<usize, Number> {
 }
 
 /// No number is lost: neither between waiting and active, nor out of the plan.
-fn check_census(book: &mut Book) {
-    let census = book.census(NOW).unwrap();
-    assert_eq!((census.active, census.waiting), (1_000, 0));
-    assert_eq!((census.free, census.retired), (24, 0));
+fn check_number_counts(book: &mut Book) {
+    let counts = book.number_counts(NOW).unwrap();
+    assert_eq!((counts.active, counts.waiting), (1_000, 0));
+    assert_eq!((counts.free, counts.retired), (24, 0));
 }
 
 /// Every answer was the only one for its code, and is what is published; every code was used.

@@ -50,8 +50,8 @@ async fn numbers_are_issued_listed_and_revoked_beside_a_server() {
     let (_folder, config, book) = served().await;
     let issued = issue(&config, 3).await.unwrap();
     assert!(issued.token.is_none() && issued.stopped.is_none());
-    let (census, states) = list(&config).await.unwrap();
-    assert_eq!((census.free, census.waiting, states.len()), (253, 3, 3));
+    let (counts, states) = list(&config).await.unwrap();
+    assert_eq!((counts.free, counts.waiting, states.len()), (253, 3, 3));
     let number = issued.issues[0].number;
     assert_eq!(revoke(&config, &number.to_string()).await.unwrap(), number);
     let again = revoke(&config, &number.to_string()).await;
@@ -74,8 +74,8 @@ async fn a_command_does_not_make_the_plan_grow() {
         ..config.clone()
     };
     issue(&other, 1).await.unwrap();
-    let (census, _) = list(&other).await.unwrap();
-    assert_eq!(census.free + census.waiting, 256);
+    let (counts, _) = list(&other).await.unwrap();
+    assert_eq!(counts.free + counts.waiting, 256);
     book.stop().await;
 }
 
@@ -216,7 +216,7 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
     book.close_epoch(NOW + 10 * REST, b"{}").unwrap();
     activate(&mut book, &waiting.code, 6);
     book.revoke(active.number, NOW).unwrap();
-    let (census, expected) = (book.census(NOW).unwrap(), whole(&book));
+    let (counts, expected) = (book.number_counts(NOW).unwrap(), whole(&book));
     let generations = |store: &mut SqlStore| {
         let all = store.rows(Number::new(0), Number::new(u32::MAX)).unwrap();
         let of_row = all.iter().map(|row| (row.number, Some(row.generation)));
@@ -241,9 +241,9 @@ fn a_copy_of_a_store_is_the_same_book_and_goes_on_where_it_was() {
         last = copy;
     }
     let mut copy = open(Box::new(last));
-    assert_eq!(copy.census(NOW).unwrap(), census);
+    assert_eq!(copy.number_counts(NOW).unwrap(), counts);
     assert_eq!(whole(&copy), expected);
-    assert_eq!(census.queued, 2);
+    assert_eq!(counts.queued, 2);
     assert!(close(&mut copy).follows(book.published().root().unwrap()));
 }
 
@@ -400,8 +400,8 @@ fn a_database_of_the_time_before_epochs_opens_with_its_owners() {
     assert_eq!(old.published().root().unwrap().states().epoch, 1);
     assert_eq!(whole(&old).2, whole(&book).2);
     let mut old = old;
-    let census = old.census(NOW).unwrap();
-    assert_eq!((census.active, census.queued), (1, 0));
+    let counts = old.number_counts(NOW).unwrap();
+    assert_eq!((counts.active, counts.queued), (1, 0));
     for _ in 0..80 {
         close(&mut old);
     }

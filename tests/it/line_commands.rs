@@ -11,9 +11,11 @@ fn called(world: &World, pair: CallPair) -> ringfence_book::Number {
     world.number(pair.callee, 0)
 }
 
-fn wish(world: &mut World, pair: CallPair, wish: LineCommand) {
+fn command(world: &mut World, pair: CallPair, command: LineCommand) {
     let line = called(world, pair);
-    world.wish(pair.callee, line, wish).expect("it can be done");
+    world
+        .command(pair.callee, line, command)
+        .expect("it can be done");
 }
 
 /// Alice calls and cancels; whether Bob's phone rang.
@@ -31,11 +33,11 @@ fn texts(world: &World, phone: usize) -> usize {
 }
 
 #[test]
-fn a_line_that_is_not_to_be_disturbed_is_silent_until_it_may_be() {
+fn do_not_disturb_silences_a_line_until_it_is_turned_off() {
     let (mut world, pair) = World::of_two(1);
-    wish(&mut world, pair, LineCommand::Undisturbed(true));
+    command(&mut world, pair, LineCommand::DoNotDisturb(true));
     assert!(!rings(&mut world, pair));
-    wish(&mut world, pair, LineCommand::Undisturbed(false));
+    command(&mut world, pair, LineCommand::DoNotDisturb(false));
     assert!(rings(&mut world, pair));
 }
 
@@ -43,25 +45,25 @@ fn a_line_that_is_not_to_be_disturbed_is_silent_until_it_may_be() {
 fn a_number_can_be_blocked_that_has_never_rung_and_unblocked() {
     let (mut world, pair) = World::of_two(2);
     let alice = world.number(pair.caller, 0);
-    wish(&mut world, pair, LineCommand::Block(alice));
+    command(&mut world, pair, LineCommand::Block(alice));
     assert!(!rings(&mut world, pair));
     world.send_text(pair.alice, called(&world, pair), "hello?");
     world.run_for(SOON);
     assert_eq!(texts(&world, pair.bob), 0);
-    wish(&mut world, pair, LineCommand::Unblock(alice));
+    command(&mut world, pair, LineCommand::Unblock(alice));
     assert!(rings(&mut world, pair));
 }
 
 #[test]
-fn missed_calls_that_were_seen_are_new_no_more() {
+fn missed_calls_that_were_seen_are_no_longer_new() {
     let (mut world, pair) = World::of_two(3);
     assert!(rings(&mut world, pair));
     let new = |world: &World| {
-        let calls = &world.host(pair.callee).ledger.0.calls;
+        let calls = &world.host(pair.callee).saved_state.0.calls;
         calls.iter().filter(|call| call.is_new).count()
     };
     assert_eq!(new(&world), 1);
-    wish(&mut world, pair, LineCommand::MissedSeen);
+    command(&mut world, pair, LineCommand::MissedSeen);
     assert_eq!(new(&world), 0);
 }
 
@@ -82,10 +84,10 @@ fn a_text_that_was_read_at_a_screen_waits_for_no_phone() {
         .map(|text| text.id);
     let id = waiting.expect("no phone is there to take it");
     world
-        .wish(there, line, LineCommand::TextRead(id))
+        .command(there, line, LineCommand::TextRead(id))
         .expect("it is there");
     assert_eq!(
-        world.wish(there, line, LineCommand::TextRead(id)),
+        world.command(there, line, LineCommand::TextRead(id)),
         Err(LineCommandError::NoSuchText)
     );
     let bob = world.add_phone(there, 0);
@@ -94,11 +96,11 @@ fn a_text_that_was_read_at_a_screen_waits_for_no_phone() {
 }
 
 #[test]
-fn a_line_of_somebody_else_takes_no_wishes() {
+fn a_line_of_another_engine_takes_no_commands() {
     let (mut world, pair) = World::of_two(5);
     let line = called(&world, pair);
     assert_eq!(
-        world.wish(pair.caller, line, LineCommand::Undisturbed(true)),
+        world.command(pair.caller, line, LineCommand::DoNotDisturb(true)),
         Err(LineCommandError::NoSuchLine)
     );
     assert!(rings(&mut world, pair));

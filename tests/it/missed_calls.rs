@@ -14,7 +14,14 @@ use ringfence_tests::world::{
 const SOON: Duration = Duration::from_secs(5);
 
 fn calls(world: &World, engine: usize) -> Vec<PastCall> {
-    world.host(engine).ledger.0.calls.iter().copied().collect()
+    world
+        .host(engine)
+        .saved_state
+        .0
+        .calls
+        .iter()
+        .copied()
+        .collect()
 }
 
 fn missed(world: &World, engine: usize) -> usize {

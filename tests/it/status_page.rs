@@ -117,11 +117,11 @@ impl Scene {
         });
     }
 
-    fn is_undisturbed(&self) -> bool {
+    fn do_not_disturb(&self) -> bool {
         let line = Number::new(self.line(0));
         let enquiry = self.stack.ends[0].gateway.handle();
         let picture = self.runtime.block_on(enquiry.snapshot()).unwrap();
-        picture.ledger.is_undisturbed(line)
+        picture.saved_state.do_not_disturb(line)
     }
 
     fn end(self) {
@@ -258,7 +258,7 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
         "document.getElementById('{switch}').getAttribute('aria-checked') === 'true'"
     ));
     browser.wait_for(&format!("document.activeElement.id === '{switch}'"));
-    assert!(scene.is_undisturbed());
+    assert!(scene.do_not_disturb());
     inspect(&mut browser, "overview");
 
     let contact = format!("/contacts/{}", scene.line(1));
@@ -358,7 +358,7 @@ fn without_scripts_the_page_does_the_same() {
     tab_to(&mut browser, &switch);
     browser.press("Enter");
     browser.wait_for(&pressed);
-    assert!(scene.is_undisturbed());
+    assert!(scene.do_not_disturb());
     assert_eq!(browser.complaints(), Vec::<String>::new());
     scene.end();
 }

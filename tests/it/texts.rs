@@ -181,7 +181,7 @@ fn a_text_that_no_phone_takes_waits_through_restarts_for_one_that_does() {
     let host = world.host(pair.callee);
     let line = &host.engine.lines()[0];
     assert_eq!(host.engine.message_refusal(line), Some(501));
-    assert_eq!(host.ledger.0.texts.len(), 1);
+    assert_eq!(host.saved_state.0.texts.len(), 1);
     world.switch_off(pair.callee);
     world.switch_on(pair.callee);
     world.run_for(SOON);

@@ -46,12 +46,12 @@ pub(super) async fn carry_out(
     }
     match Keystore::open(&config.state, secret.clone()) {
         Ok(store) => {
-            let mut file = store.ledger();
-            let mut ledger = file.read()?;
+            let mut file = store.saved_state();
+            let mut saved_state = file.read()?;
             for line in meant {
-                apply(&mut ledger, line, request)?;
+                apply(&mut saved_state, line, request)?;
             }
-            Ok(file.write(&ledger)?)
+            Ok(file.write(&saved_state)?)
         }
         Err(KeystoreError::InUse { .. }) => {
             let act = if request.is_blocked {
@@ -80,9 +80,9 @@ async fn saved(
 ) -> Result<(), CommandError> {
     let start = clock::now();
     while start.elapsed() < SAVING {
-        let ledger = file.read()?;
+        let saved_state = file.read()?;
         let is_done =
-            |line: &Number| ledger.is_blocked(*line, request.number) == request.is_blocked;
+            |line: &Number| saved_state.is_blocked(*line, request.number) == request.is_blocked;
         if meant.iter().all(is_done) {
             return Ok(());
         }
@@ -91,12 +91,16 @@ async fn saved(
     Err(CommandError::NotSaved)
 }
 
-fn apply(ledger: &mut SavedState, line: Number, request: BlockRequest) -> Result<(), CommandError> {
-    let LineSettings { blocked, .. } = ledger.habits.entry(line).or_default();
+fn apply(
+    saved_state: &mut SavedState,
+    line: Number,
+    request: BlockRequest,
+) -> Result<(), CommandError> {
+    let LineSettings { blocked, .. } = saved_state.settings.entry(line).or_default();
     blocked.retain(|number| *number != request.number);
     if request.is_blocked {
         if blocked.len() >= MOST_BLOCKED {
-            return Err(CommandError::Wish(LineCommandError::TooMany));
+            return Err(CommandError::Line(LineCommandError::TooMany));
         }
         blocked.push(request.number);
     }
@@ -108,11 +112,11 @@ pub(super) fn list(
     config: &Config,
     secret: Option<Secret>,
 ) -> Result<Vec<(Number, Number)>, CommandError> {
-    let ledger = SavedStateFile::open(&config.state, secret).read()?;
-    let pairs = ledger
-        .habits
+    let saved_state = SavedStateFile::open(&config.state, secret).read()?;
+    let pairs = saved_state
+        .settings
         .iter()
-        .flat_map(|(line, habits)| habits.blocked.iter().map(|number| (*line, *number)));
+        .flat_map(|(line, settings)| settings.blocked.iter().map(|number| (*line, *number)));
     Ok(pairs.collect())
 }
 
@@ -122,22 +126,22 @@ mod tests {
 
     #[test]
     fn a_number_is_blocked_once_and_the_list_is_bounded() {
-        let (mut ledger, line) = (SavedState::default(), Number::new(20_001));
+        let (mut saved_state, line) = (SavedState::default(), Number::new(20_001));
         let block = |number, is_blocked| BlockRequest {
             number: Number::new(number),
             line: None,
             is_blocked,
         };
         for _ in 0..2 {
-            apply(&mut ledger, line, block(20_002, true)).unwrap();
+            apply(&mut saved_state, line, block(20_002, true)).unwrap();
         }
-        assert_eq!(ledger.habits[&line].blocked, [Number::new(20_002)]);
-        apply(&mut ledger, line, block(20_002, false)).unwrap();
-        assert!(ledger.habits[&line].blocked.is_empty());
+        assert_eq!(saved_state.settings[&line].blocked, [Number::new(20_002)]);
+        apply(&mut saved_state, line, block(20_002, false)).unwrap();
+        assert!(saved_state.settings[&line].blocked.is_empty());
         for number in 0..u32::try_from(MOST_BLOCKED).unwrap() {
-            apply(&mut ledger, line, block(number, true)).unwrap();
+            apply(&mut saved_state, line, block(number, true)).unwrap();
         }
-        assert!(apply(&mut ledger, line, block(70_000, true)).is_err());
-        assert_eq!(ledger.habits[&line].blocked.len(), MOST_BLOCKED);
+        assert!(apply(&mut saved_state, line, block(70_000, true)).is_err());
+        assert_eq!(saved_state.settings[&line].blocked.len(), MOST_BLOCKED);
     }
 }

@@ -24,20 +24,20 @@ pub(super) struct CallsArgs {
 pub(super) fn run(args: &CallsArgs) -> Result<(), CommandError> {
     let config = args.paths.config()?;
     let secret = passphrase(&config, false)?;
-    let ledger = SavedStateFile::open(&config.state, secret).read()?;
+    let saved_state = SavedStateFile::open(&config.state, secret).read()?;
     if args.json {
-        return say(&as_value(&ledger, args.missed).to_string());
+        return say(&as_value(&saved_state, args.missed).to_string());
     }
-    say(&table(&ledger, args.missed))
+    say(&table(&saved_state, args.missed))
 }
 
 /// The latest call first.
-fn chosen(ledger: &SavedState, missed: bool) -> impl Iterator<Item = &PastCall> {
-    let calls = ledger.calls.iter().rev();
+fn chosen(saved_state: &SavedState, missed: bool) -> impl Iterator<Item = &PastCall> {
+    let calls = saved_state.calls.iter().rev();
     calls.filter(move |call| call.is_new || !missed)
 }
 
-fn as_value(ledger: &SavedState, missed: bool) -> Value {
+fn as_value(saved_state: &SavedState, missed: bool) -> Value {
     let call = |call: &PastCall| {
         json!({
             "line": call.line.value(),
@@ -49,16 +49,16 @@ fn as_value(ledger: &SavedState, missed: bool) -> Value {
             "new": call.is_new,
         })
     };
-    let calls: Vec<Value> = chosen(ledger, missed).map(call).collect();
-    json!({ "calls": calls, "texts_waiting": ledger.texts.len() })
+    let calls: Vec<Value> = chosen(saved_state, missed).map(call).collect();
+    json!({ "calls": calls, "texts_waiting": saved_state.texts.len() })
 }
 
-fn table(ledger: &SavedState, missed: bool) -> String {
-    let mut lines: Vec<String> = chosen(ledger, missed).map(line).collect();
+fn table(saved_state: &SavedState, missed: bool) -> String {
+    let mut lines: Vec<String> = chosen(saved_state, missed).map(line).collect();
     if lines.is_empty() {
         lines.push("There are no calls to show.".to_owned());
     }
-    let texts = ledger.texts.len();
+    let texts = saved_state.texts.len();
     if texts > 0 {
         lines.push(format!("{texts} texts wait for a phone that takes them."));
     }
@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
 
-    fn ledger() -> SavedState {
+    fn saved_state() -> SavedState {
         let call = |second: u64, way, talked, is_new| PastCall {
             line: Number::new(20_001),
             number: Number::new(20_002),
@@ -112,17 +112,17 @@ mod tests {
             talked,
             is_new,
         };
-        let mut ledger = SavedState::default();
-        ledger.calls.extend([
+        let mut saved_state = SavedState::default();
+        saved_state.calls.extend([
             call(0, CallWay::Out, Some(Duration::from_secs(61)), false),
             call(60, CallWay::In, None, true),
         ]);
-        ledger
+        saved_state
     }
 
     #[test]
     fn the_latest_call_is_on_top_and_says_what_came_of_it() {
-        let text = table(&ledger(), false);
+        let text = table(&saved_state(), false);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines,
@@ -131,13 +131,13 @@ mod tests {
                 "2026-11-18T11:06:40Z  20001 -> 20002      1:01 min",
             ]
         );
-        assert_eq!(table(&ledger(), true).lines().count(), 1);
+        assert_eq!(table(&saved_state(), true).lines().count(), 1);
         assert!(table(&SavedState::default(), false).contains("no calls"));
     }
 
     #[test]
     fn programs_get_every_field() {
-        let value = as_value(&ledger(), false);
+        let value = as_value(&saved_state(), false);
         assert_eq!(value["texts_waiting"], 0);
         let call = &value["calls"][1];
         assert_eq!(call["direction"], "out");

@@ -43,7 +43,7 @@ pub enum CommandError {
     Visit(#[from] PageClientError),
     /// A command for a line.
     #[error(transparent)]
-    Wish(#[from] LineCommandError),
+    Line(#[from] LineCommandError),
     /// An engine runs without a page, so commands cannot reach it.
     #[error(
         "an engine runs on this state folder, but its status page is turned off, so that this command cannot reach it"
@@ -143,7 +143,7 @@ impl CommandError {
             Self::Archive(error) => error.remedy(),
             Self::Code(_) => "type it again as you were given it; nothing was sent".to_owned(),
             Self::Visit(error) => error.remedy(),
-            Self::Wish(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
+            Self::Line(_) => "`ringfence contacts` lists the blocked numbers".to_owned(),
             Self::NoPage => "set page.listen and restart the engine, or stop it first, or dial the feature codes *60 and *80".to_owned(),
             Self::NotSaved => "check that the disk has room, then look again: ringfence contacts".to_owned(),
             Self::NotListed(_) => "check the number, or wait for the next download: a new number appears within ten minutes".to_owned(),

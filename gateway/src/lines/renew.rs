@@ -68,7 +68,7 @@ impl Renewals {
     pub fn writer(&self) -> StateWriter {
         let evidence = EvidenceFolder::of(self.store.folder());
         StateWriter::new(
-            (self.store.contacts(), self.store.ledger()),
+            (self.store.contacts(), self.store.saved_state()),
             evidence,
             self.key,
         )

@@ -39,11 +39,11 @@ pub(super) struct ContactForm {
 }
 
 impl LineForm {
-    fn wish(&self) -> Option<LineCommand> {
+    fn command(&self) -> Option<LineCommand> {
         let number = || self.number.trim().parse::<Number>().ok();
         Some(match self.act.as_str() {
-            "undisturbed" => LineCommand::Undisturbed(true),
-            "disturb" => LineCommand::Undisturbed(false),
+            "undisturbed" => LineCommand::DoNotDisturb(true),
+            "disturb" => LineCommand::DoNotDisturb(false),
             "block" => LineCommand::Block(number()?),
             "unblock" => LineCommand::Unblock(number()?),
             "seen" => LineCommand::MissedSeen,
@@ -84,16 +84,16 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// Handles a form about a line.
-pub(super) async fn wish(
+pub(super) async fn command(
     State(page_state): SharedState,
     Path(line): Path<u32>,
     Form(form): Form<LineForm>,
 ) -> Response {
     let back = form.back();
-    let Some(wish) = form.wish() else {
+    let Some(command) = form.command() else {
         return StatusCode::UNPROCESSABLE_ENTITY.into_response();
     };
-    match page_state.handle.command(Number::new(line), wish).await {
+    match page_state.handle.command(Number::new(line), command).await {
         None => away(),
         Some(Ok(())) => Redirect::to(back).into_response(),
         Some(Err(error)) => page_state.sorry(&format!("Because {error}."), back).await,
@@ -167,16 +167,16 @@ mod tests {
     #[test]
     fn a_form_that_no_button_sends_is_refused() {
         assert_eq!(
-            form("block", "/").wish(),
+            form("block", "/").command(),
             Some(LineCommand::Block(Number::new(20_418)))
         );
-        assert!(form("read", "/").wish().is_some());
-        assert_eq!(form("format c:", "/").wish(), None);
+        assert!(form("read", "/").command().is_some());
+        assert_eq!(form("format c:", "/").command(), None);
         let short = LineForm {
             text: "00".to_owned(),
             ..form("read", "/")
         };
-        assert_eq!(short.wish(), None);
+        assert_eq!(short.command(), None);
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub(super) fn report(
 }
 
 fn line_status(line: &LineSnapshot, snapshot: &Snapshot, registrar: &RegistrarInfo) -> LineStatus {
-    let ledger = &snapshot.ledger;
-    let news = ledger.news(line.number);
+    let saved_state = &snapshot.saved_state;
+    let news = saved_state.news(line.number);
     let phone = |phone: &PhoneSnapshot| PhoneStatus {
         transport: phone.transport.to_owned(),
         address: phone.address.to_string(),
@@ -77,9 +77,9 @@ fn line_status(line: &LineSnapshot, snapshot: &Snapshot, registrar: &RegistrarIn
             .line(line.number)
             .and_then(|line| line.name.clone()),
         phones: line.phones.iter().map(phone).collect(),
-        do_not_disturb: ledger.is_undisturbed(line.number),
-        blocked: ledger
-            .habits
+        do_not_disturb: saved_state.do_not_disturb(line.number),
+        blocked: saved_state
+            .settings
             .get(&line.number)
             .map_or_else(Vec::new, |settings| {
                 settings

@@ -115,7 +115,7 @@ fn phones(snapshot: &Snapshot, registrar: &RegistrarInfo) -> Vec<StatusWarning> 
                 "Set one up: the line's page has a QR code and the settings to type.",
             ));
         }
-        let waiting = snapshot.ledger.news(line.number).texts;
+        let waiting = snapshot.saved_state.news(line.number).texts;
         if let Some(status) = line.takes_no_texts.filter(|_| waiting > 0) {
             warnings.push(mild(
                 format!(

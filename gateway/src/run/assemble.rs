@@ -137,7 +137,7 @@ pub async fn assemble_audited(
         relays,
         turn,
         contacts: Contacts::default(),
-        ledger: SavedState::default(),
+        saved_state: SavedState::default(),
         writer: None,
     })
 }

@@ -99,7 +99,7 @@ impl EventLoop {
                 })
                 .collect(),
             contacts: self.engine.contacts().clone(),
-            ledger: self.engine.saved_state().clone(),
+            saved_state: self.engine.saved_state().clone(),
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) struct EventLoop {
     media_events: mpsc::Receiver<MediaTaskEvent>,
     media_tasks: BTreeMap<CallLabel, mpsc::Sender<MediaOrder>>,
     posted: Pipe<(PostId, usize)>,
-    stamps: Pipe<ProofOfWork>,
+    proofs: Pipe<ProofOfWork>,
     pub(super) work_bits: u8,
     pub(super) totals: CallTotals,
     pub(super) histories: QualityHistories,
@@ -112,7 +112,7 @@ impl EventLoop {
             (wall(), clock::now()),
         );
         engine.handle_contacts(parts.contacts, 0, clock::now());
-        engine.handle_saved_state(parts.ledger);
+        engine.handle_saved_state(parts.saved_state);
         Self {
             engine,
             phones,
@@ -128,7 +128,7 @@ impl EventLoop {
             media_events,
             media_tasks: BTreeMap::new(),
             posted: Pipe::new(RESULTS),
-            stamps: Pipe::new(RESULTS),
+            proofs: Pipe::new(RESULTS),
             work_bits,
             totals: CallTotals::default(),
             histories: QualityHistories::default(),
@@ -156,7 +156,7 @@ impl EventLoop {
                     self.engine.handle_envelope(&incoming, clock::now());
                 }
                 Some(event) = self.media_events.recv() => self.handle_media(event),
-                Some(stamp) = self.stamps.out.recv() => self.engine.handle_proof_of_work(stamp, clock::now()),
+                Some(proof) = self.proofs.out.recv() => self.engine.handle_proof_of_work(proof, clock::now()),
                 Some(saved) = next_saved(&mut self.writer) => self.handle_saved(saved),
                 Some((post, relays)) = self.posted.out.recv() => {
                     self.engine.handle_posted(post, relays, clock::now());
@@ -230,15 +230,15 @@ impl EventLoop {
                 Output::CloseFlow(flow) => self.phones.close(flow),
                 Output::Post(post) => self.publish(post),
                 Output::WantProofs(count) => {
-                    pow_worker::order(count, self.work_bits, self.stamps.into.clone());
+                    pow_worker::order(count, self.work_bits, self.proofs.into.clone());
                 }
                 Output::Media { call, order } => self.order(call, order),
                 Output::ContactUpdate { count, learnt } => {
                     self.write(StateChange::Learnt { count, learnt });
                 }
                 Output::SavedState => {
-                    let ledger = Box::new(self.engine.saved_state().clone());
-                    self.write(StateChange::Ledger(ledger));
+                    let saved_state = Box::new(self.engine.saved_state().clone());
+                    self.write(StateChange::SavedState(saved_state));
                 }
                 Output::SplitView(split) => self.write(StateChange::Evidence((*split).into())),
                 Output::FalseRecord(record) => {

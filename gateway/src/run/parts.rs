@@ -34,7 +34,7 @@ pub struct GatewayParts {
     /// The contacts at the start.
     pub contacts: Contacts,
     /// Waiting texts, notes that were taken, past calls and the lines' settings at the start.
-    pub ledger: SavedState,
+    pub saved_state: SavedState,
     /// Writes contacts, saved state and evidence to the disk; without it, everything is forgotten at the end.
     pub writer: Option<StateWriter>,
 }

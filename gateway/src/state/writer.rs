@@ -26,7 +26,7 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub struct StateWriter {
     contacts: ContactsFile,
-    ledger: SavedStateFile,
+    saved_state: SavedStateFile,
     evidence: EvidenceFolder,
     book: BookKey,
 }
@@ -35,13 +35,13 @@ impl StateWriter {
     /// The writer of these files, for the book with this key.
     #[must_use]
     pub fn new(
-        (contacts, ledger): (ContactsFile, SavedStateFile),
+        (contacts, saved_state): (ContactsFile, SavedStateFile),
         evidence: EvidenceFolder,
         book: BookKey,
     ) -> Self {
         Self {
             contacts,
-            ledger,
+            saved_state,
             evidence,
             book,
         }
@@ -59,8 +59,8 @@ impl StateWriter {
     ///
     /// # Errors
     /// [`KeystoreError`]: an engine without it would show texts twice.
-    pub fn ledger(&mut self) -> Result<SavedState, KeystoreError> {
-        self.ledger.read()
+    pub fn saved_state(&mut self) -> Result<SavedState, KeystoreError> {
+        self.saved_state.read()
     }
 
     /// Writes evidence, and says so in the log.
@@ -90,7 +90,7 @@ pub(crate) enum StateChange {
     /// Proof against the phone book.
     Evidence(Evidence),
     /// The whole saved state; a later one replaces it.
-    Ledger(Box<SavedState>),
+    SavedState(Box<SavedState>),
     /// A change of a contact by the user. The reply comes when the engine has it.
     EditContact(Number, ContactEdit, EditReply),
 }
@@ -207,11 +207,11 @@ struct WriterTask {
 impl WriterTask {
     /// Writes the waiting changes, and reads what other programs wrote. Returns the contacts if they differ from before.
     fn write(&mut self) -> Option<SavedContacts> {
-        let (mut learnt, mut ledger, mut edits) = (Vec::new(), None, Vec::new());
+        let (mut learnt, mut saved_state, mut edits) = (Vec::new(), None, Vec::new());
         for change in std::mem::take(&mut self.waiting) {
             match change {
                 StateChange::Evidence(evidence) => self.files.keep(&evidence),
-                StateChange::Ledger(newer) => ledger = Some(newer),
+                StateChange::SavedState(newer) => saved_state = Some(newer),
                 StateChange::Learnt {
                     count,
                     learnt: about,
@@ -219,11 +219,11 @@ impl WriterTask {
                 StateChange::EditContact(number, edit, reply) => edits.push((number, edit, reply)),
             }
         }
-        if let Some(ledger) = ledger
-            && let Err(error) = self.files.ledger.write(&ledger)
+        if let Some(saved_state) = saved_state
+            && let Err(error) = self.files.saved_state.write(&saved_state)
         {
             self.warn(&error);
-            self.waiting.push(StateChange::Ledger(ledger));
+            self.waiting.push(StateChange::SavedState(saved_state));
         }
         if learnt.is_empty() && edits.is_empty() && self.files.contacts.identity() == self.written {
             return None;
@@ -290,8 +290,8 @@ mod tests {
         let key = Identity::generate(Day::LAST, &mut rand::rng()).key();
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
-        let ledger = SavedStateFile::open(folder, None);
-        StateWriter::new((contacts, ledger), EvidenceFolder::of(folder), key)
+        let saved_state = SavedStateFile::open(folder, None);
+        StateWriter::new((contacts, saved_state), EvidenceFolder::of(folder), key)
     }
 
     fn pin() -> ContactUpdate {
@@ -353,14 +353,14 @@ mod tests {
     async fn of_many_saved_states_the_last_one_is_on_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let running = writer(folder.path()).start();
-        let mut ledger = SavedState::default();
+        let mut saved_state = SavedState::default();
         for line in 0..3 {
-            ledger.habits.entry(Number::new(line)).or_default();
-            let change = StateChange::Ledger(Box::new(ledger.clone()));
+            saved_state.settings.entry(Number::new(line)).or_default();
+            let change = StateChange::SavedState(Box::new(saved_state.clone()));
             running.changes.send(change).await.unwrap();
         }
         running.finish().await;
-        assert_eq!(writer(folder.path()).ledger().unwrap(), ledger);
+        assert_eq!(writer(folder.path()).saved_state().unwrap(), saved_state);
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ pub struct Snapshot {
     /// The contacts, with the key of each number.
     pub contacts: Contacts,
     /// Past calls, waiting texts, settings of lines.
-    pub ledger: SavedState,
+    pub saved_state: SavedState,
 }
 
 /// One line.

@@ -48,7 +48,7 @@ async fn call_through(program: TurnProgram) {
     let house_b = House::build(all.book(), &folder.path().join("b")).await;
     let mut a = house_a.open_with(all.book(), 0).await;
     let mut b = house_b.open_with(all.book(), 1).await;
-    // Both directions: the stamps are worth what this relay asks for.
+    // Both directions: the proofs of work have the bits that this relay demands.
     a.call(&mut b).await;
     a.phone.hang_up().await;
     b.sees(is_over).await;

@@ -57,15 +57,17 @@ impl House {
             contacts.name(number, &HOSTILE[..60]).unwrap();
         };
         ContactsFile::open(&state, None).edit(pin).unwrap();
-        let mut ledger = SavedState::default();
-        ledger.texts.push_back(WaitingText {
+        let mut saved_state = SavedState::default();
+        saved_state.texts.push_back(WaitingText {
             id: NoteId::from_bytes([7; 16]),
             line: Number::new(line.number),
             from: number,
             dated: UnixTime::from_seconds(1_795_000_000),
             text: Zeroizing::new(HOSTILE.to_owned()),
         });
-        SavedStateFile::open(&state, None).write(&ledger).unwrap();
+        SavedStateFile::open(&state, None)
+            .write(&saved_state)
+            .unwrap();
         let program = Program::start_with(
             &state,
             &(settings("", &[]) + "[page]\nlisten = \"127.0.0.1:0\"\n"),
@@ -195,7 +197,7 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
     let line = house.line.number;
     let post = format!("/lines/{line}/wish");
     let own = format!("http://127.0.0.1:{port}");
-    let undisturbed = async || {
+    let do_not_disturb = async || {
         let status = client::status(&house.state).await.unwrap();
         status.lines[0].do_not_disturb
     };
@@ -212,7 +214,7 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
             403,
             "{origin:?}"
         );
-        assert!(!undisturbed().await);
+        assert!(!do_not_disturb().await);
     }
     let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
     assert_eq!(
@@ -226,7 +228,7 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
             .status,
         303
     );
-    assert!(undisturbed().await, "the page itself may");
+    assert!(do_not_disturb().await, "the page itself may");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

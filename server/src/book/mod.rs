@@ -214,8 +214,8 @@ impl Book {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
-        self.store.census(now)
+    pub fn number_counts(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
+        self.store.number_counts(now)
     }
 
     /// The states of the numbers from this one on that are not free, ascending, at most `limit`. `now` in Unix seconds.

@@ -217,8 +217,8 @@ async fn run(command: Command) -> Result<(), CommandError> {
             issued.stopped.map_or(Ok(()), |cause| Err(cause.into()))
         }
         Command::List { book, json } => {
-            let (census, states) = list(&begin(book)?).await?;
-            say(&output::listed(&census, &states, json))
+            let (counts, states) = list(&begin(book)?).await?;
+            say(&output::listed(&counts, &states, json))
         }
         Command::Revoke { book, number } => {
             let number = revoke(&begin(book)?, &number).await?;

@@ -18,7 +18,7 @@ pub(crate) fn told(number: &str, code: &str, json: bool) -> String {
 
 /// How many numbers are in each state, and each of them that is not free.
 pub(crate) fn listed(
-    census: &NumberCounts,
+    counts: &NumberCounts,
     states: &[(Number, NumberState)],
     json: bool,
 ) -> String {
@@ -28,14 +28,14 @@ pub(crate) fn listed(
             .map(|(number, state)| state_json(*number, *state))
             .collect();
         return serde_json::json!({
-            "free": census.free, "waiting": census.waiting, "active": census.active,
-            "retired": census.retired, "queued": census.queued, "numbers": states,
+            "free": counts.free, "waiting": counts.waiting, "active": counts.active,
+            "retired": counts.retired, "queued": counts.queued, "numbers": states,
         })
         .to_string();
     }
     let mut text = format!(
         "free {}, waiting {}, active {}, retired {}; {} changes wait for an epoch",
-        census.free, census.waiting, census.active, census.retired, census.queued
+        counts.free, counts.waiting, counts.active, counts.retired, counts.queued
     );
     for (number, state) in states {
         text.push_str(&format!("\n{number}  {}", state_name(*state)));

@@ -72,24 +72,24 @@ pub(super) async fn numbers(
 
 fn page(book: &mut Book, from: Number, limit: u32) -> Result<wire::NumberList, StoreError> {
     let now = unix_now();
-    let census = book.census(now)?;
+    let counts = book.number_counts(now)?;
     let mut states = book.states(from, limit + 1, now)?;
     let next = states.get(limit as usize).map(|(number, _)| number.value());
     states.truncate(limit as usize);
     Ok(wire::NumberList {
-        counts: counts(&census),
+        counts: wire_counts(&counts),
         numbers: states.into_iter().map(assigned).collect(),
         next,
     })
 }
 
-fn counts(census: &NumberCounts) -> wire::Counts {
+fn wire_counts(counts: &NumberCounts) -> wire::Counts {
     wire::Counts {
-        free: census.free,
-        waiting: census.waiting,
-        active: census.active,
-        retired: census.retired,
-        queued: census.queued,
+        free: counts.free,
+        waiting: counts.waiting,
+        active: counts.active,
+        retired: counts.retired,
+        queued: counts.queued,
     }
 }
 

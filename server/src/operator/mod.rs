@@ -139,7 +139,7 @@ pub async fn list(
             from = last.and_then(|last| last.checked_add(1)).map(Number::new);
             states.extend(page);
         }
-        Ok((book.census(now)?, states))
+        Ok((book.number_counts(now)?, states))
     })
     .await
 }

@@ -288,20 +288,20 @@ impl Store for MemoryStore {
         }))
     }
 
-    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
-        let mut census = NumberCounts {
+    fn number_counts(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
+        let mut counts = NumberCounts {
             queued: self.queue.len() as u64,
             ..NumberCounts::default()
         };
         for number in self.rows.keys() {
             match self.state(*number, now) {
-                None => census.free += 1,
-                Some(NumberState::Waiting { .. }) => census.waiting += 1,
-                Some(NumberState::Active) => census.active += 1,
-                Some(NumberState::Retired { .. }) => census.retired += 1,
+                None => counts.free += 1,
+                Some(NumberState::Waiting { .. }) => counts.waiting += 1,
+                Some(NumberState::Active) => counts.active += 1,
+                Some(NumberState::Retired { .. }) => counts.retired += 1,
             }
         }
-        Ok(census)
+        Ok(counts)
     }
 
     fn states(

@@ -216,7 +216,7 @@ pub trait Store: Send {
     fn edition(&mut self, after: u32) -> Result<Option<Edition>, StoreError>;
 
     /// How many numbers are in which state.
-    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError>;
+    fn number_counts(&mut self, now: u64) -> Result<NumberCounts, StoreError>;
 
     /// The states of the numbers from this one on that are not free, ascending, at most `limit`.
     fn states(

@@ -54,15 +54,15 @@ impl World {
     ///
     /// # Errors
     /// [`LineCommandError`].
-    pub fn wish(
+    pub fn command(
         &mut self,
         engine: usize,
         line: Number,
-        wish: LineCommand,
+        command: LineCommand,
     ) -> Result<(), LineCommandError> {
         let told = self.hosts[engine]
             .engine
-            .handle_command(line, wish, self.now);
+            .handle_command(line, command, self.now);
         self.drain();
         told
     }

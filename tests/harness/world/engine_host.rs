@@ -88,7 +88,7 @@ pub struct EngineHost {
     /// The contacts that this machine has saved.
     pub contacts: Contacts,
     /// The state that this machine has saved, and how often it was saved.
-    pub ledger: (SavedState, usize),
+    pub saved_state: (SavedState, usize),
     /// The machine is off: it receives nothing.
     pub(crate) is_off: bool,
     /// Split views of the phone book that the engine reported.
@@ -128,7 +128,7 @@ impl EngineHost {
             credentials: VecDeque::new(),
             book,
             contacts: Contacts::default(),
-            ledger: (SavedState::default(), 0),
+            saved_state: (SavedState::default(), 0),
             is_off: false,
             split_views: Vec::new(),
             false_records: Vec::new(),
@@ -276,8 +276,8 @@ impl EngineHost {
                 Output::Post(post) => out.push(HostOutput::Post(post)),
                 Output::WantProofs(count) => {
                     for _ in 0..count {
-                        let stamp = self.prove_work(wall);
-                        self.engine.handle_proof_of_work(stamp, now);
+                        let proof = self.prove_work(wall);
+                        self.engine.handle_proof_of_work(proof, now);
                     }
                 }
                 Output::Media { call, order } => self.handle_order(call, order, now, &mut out),
@@ -286,7 +286,7 @@ impl EngineHost {
                     self.saved = count;
                 }
                 Output::SavedState => {
-                    self.ledger = (self.engine.saved_state().clone(), self.ledger.1 + 1);
+                    self.saved_state = (self.engine.saved_state().clone(), self.saved_state.1 + 1);
                 }
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),

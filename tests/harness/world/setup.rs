@@ -228,7 +228,7 @@ impl World {
         let directory = Directory::of(&host.book, Vec::new());
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
         fresh.handle_contacts(host.contacts.clone(), 0, self.now);
-        fresh.handle_saved_state(host.ledger.0.clone());
+        fresh.handle_saved_state(host.saved_state.0.clone());
         host.engine = fresh;
         host.is_off = false;
         self.fetch_notes(engine);

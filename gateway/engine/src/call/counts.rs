@@ -25,20 +25,20 @@ pub struct CallCounts {
 impl Calls {
     /// How many calls are in which state.
     pub(crate) fn counts(&self) -> CallCounts {
-        let mut census = CallCounts::default();
+        let mut counts = CallCounts::default();
         for call in self.calls.values() {
             let count = match &call.phase {
-                CallState::Dialling(_) => &mut census.dialling,
-                CallState::Calling(_) => &mut census.calling,
-                CallState::Ringing(_) => &mut census.ringing,
-                CallState::Unheard(_) => &mut census.unheard,
-                CallState::Answering(_) => &mut census.answering,
-                CallState::Talking(_) => &mut census.talking,
-                CallState::Ending(_) => &mut census.ending,
+                CallState::Dialling(_) => &mut counts.dialling,
+                CallState::Calling(_) => &mut counts.calling,
+                CallState::Ringing(_) => &mut counts.ringing,
+                CallState::Unheard(_) => &mut counts.unheard,
+                CallState::Answering(_) => &mut counts.answering,
+                CallState::Talking(_) => &mut counts.talking,
+                CallState::Ending(_) => &mut counts.ending,
                 CallState::Over => continue,
             };
             *count += 1;
         }
-        census
+        counts
     }
 }

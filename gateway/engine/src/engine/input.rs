@@ -91,8 +91,8 @@ impl Engine {
     }
 
     /// What was saved of [`Self::saved_state`]. To be called at the start.
-    pub fn handle_saved_state(&mut self, ledger: SavedState) {
-        self.env.saved.restore(ledger);
+    pub fn handle_saved_state(&mut self, saved_state: SavedState) {
+        self.env.saved.restore(saved_state);
     }
 
     /// The phone book renewed the binding of a line. Calls that begin from now on are rung with it.
@@ -129,14 +129,14 @@ impl Engine {
     pub fn handle_command(
         &mut self,
         line: Number,
-        wish: LineCommand,
+        command: LineCommand,
         now: Instant,
     ) -> Result<(), LineCommandError> {
         if self.env.lines.of_number(line).is_none() {
             return Err(LineCommandError::NoSuchLine);
         }
-        wish.apply(line, &mut self.env.saved)?;
-        if matches!(wish, LineCommand::TextRead(_)) {
+        command.apply(line, &mut self.env.saved)?;
+        if matches!(command, LineCommand::TextRead(_)) {
             self.messages.deliver(&mut self.env, now);
         }
         self.drain(now);

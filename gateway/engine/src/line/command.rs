@@ -13,7 +13,7 @@ use crate::sealed::note::NoteId;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum LineCommand {
     /// Do not disturb, or do.
-    Undisturbed(bool),
+    DoNotDisturb(bool),
     /// Neither calls nor texts of this number.
     Block(Number),
     /// This number may call and write again.
@@ -49,7 +49,7 @@ impl LineCommand {
         saved: &mut StateKeeper,
     ) -> Result<(), LineCommandError> {
         match self {
-            Self::Undisturbed(on) => saved.settings(line).is_undisturbed = on,
+            Self::DoNotDisturb(on) => saved.settings(line).do_not_disturb = on,
             Self::Block(number) if !saved.block(line, number) => {
                 return Err(LineCommandError::TooMany);
             }

@@ -27,7 +27,7 @@ pub struct FeatureCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FeatureAction {
     CallBack,
-    Undisturbed(bool),
+    DoNotDisturb(bool),
     Block(bool),
     ListMissed,
 }
@@ -42,12 +42,12 @@ pub const FEATURE_CODES: [FeatureCode; 6] = [
     FeatureCode {
         digits: "*78",
         does: "do not disturb: no phone of the line rings; calls count as missed",
-        act: FeatureAction::Undisturbed(true),
+        act: FeatureAction::DoNotDisturb(true),
     },
     FeatureCode {
         digits: "*79",
         does: "do disturb again",
-        act: FeatureAction::Undisturbed(false),
+        act: FeatureAction::DoNotDisturb(false),
     },
     FeatureCode {
         digits: "*60",
@@ -97,8 +97,8 @@ pub(crate) fn dial(
         (None, _) => Err(UNKNOWN),
         (Some(FeatureAction::CallBack), Some(caller)) => return Some(caller.to_string()),
         (Some(FeatureAction::CallBack | FeatureAction::Block(true)), None) => Err(NOBODY),
-        (Some(FeatureAction::Undisturbed(on)), _) => {
-            Ok(set_undisturbed(number, on, &mut env.saved))
+        (Some(FeatureAction::DoNotDisturb(on)), _) => {
+            Ok(set_do_not_disturb(number, on, &mut env.saved))
         }
         (Some(FeatureAction::Block(true)), Some(caller)) => {
             Ok(block(number, caller, &mut env.saved))
@@ -126,9 +126,9 @@ pub(crate) fn dial(
 /// What a code has done: the phrase for the phone that dialled it, and the text for all phones of the line.
 type Done = (&'static str, String);
 
-fn set_undisturbed(line: Number, is_undisturbed: bool, saved: &mut StateKeeper) -> Done {
-    saved.settings(line).is_undisturbed = is_undisturbed;
-    let phrase = if is_undisturbed {
+fn set_do_not_disturb(line: Number, do_not_disturb: bool, saved: &mut StateKeeper) -> Done {
+    saved.settings(line).do_not_disturb = do_not_disturb;
+    let phrase = if do_not_disturb {
         "Do not disturb is on"
     } else {
         "Do not disturb is off"

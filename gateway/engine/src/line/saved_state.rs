@@ -48,7 +48,7 @@ pub struct SavedState {
     /// Calls that are over, oldest first.
     pub calls: VecDeque<PastCall>,
     /// The settings of lines, by their numbers.
-    pub habits: BTreeMap<Number, LineSettings>,
+    pub settings: BTreeMap<Number, LineSettings>,
 }
 
 /// A note that was taken.
@@ -105,7 +105,7 @@ pub enum CallWay {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LineSettings {
     /// Do not disturb: rings are silent, and count as missed.
-    pub is_undisturbed: bool,
+    pub do_not_disturb: bool,
     /// Numbers whose rings and texts are dropped, in the order in which they were blocked.
     pub blocked: Vec<Number>,
 }
@@ -210,17 +210,17 @@ impl SavedState {
 
     /// Whether a line wants silence.
     #[must_use]
-    pub fn is_undisturbed(&self, line: Number) -> bool {
-        self.habits
+    pub fn do_not_disturb(&self, line: Number) -> bool {
+        self.settings
             .get(&line)
-            .is_some_and(|habits| habits.is_undisturbed)
+            .is_some_and(|settings| settings.do_not_disturb)
     }
 
     /// Whether a line has blocked a number.
     #[must_use]
     pub fn is_blocked(&self, line: Number, number: Number) -> bool {
-        let habits = self.habits.get(&line);
-        habits.is_some_and(|habits| habits.blocked.contains(&number))
+        let settings = self.settings.get(&line);
+        settings.is_some_and(|settings| settings.blocked.contains(&number))
     }
 }
 
@@ -277,31 +277,31 @@ mod tests {
 
     #[test]
     fn a_number_that_rings_without_end_pushes_only_itself_out() {
-        let mut ledger = SavedState::default();
-        ledger.write_call(call(7, 1));
+        let mut saved_state = SavedState::default();
+        saved_state.write_call(call(7, 1));
         for second in 2..1_000 {
-            ledger.write_call(call(8, second));
+            saved_state.write_call(call(8, second));
         }
-        assert_eq!(ledger.calls.len(), CALLS_PER_NUMBER + 1);
-        assert_eq!(ledger.calls[0].number, Number::new(7));
-        assert_eq!(ledger.calls[1].began, UnixTime::from_seconds(950));
-        assert_eq!(ledger.last_caller(LINE), Some(Number::new(8)));
+        assert_eq!(saved_state.calls.len(), CALLS_PER_NUMBER + 1);
+        assert_eq!(saved_state.calls[0].number, Number::new(7));
+        assert_eq!(saved_state.calls[1].began, UnixTime::from_seconds(950));
+        assert_eq!(saved_state.last_caller(LINE), Some(Number::new(8)));
     }
 
     #[test]
     fn calls_of_many_numbers_push_the_oldest_out_and_stay_in_order() {
-        let mut ledger = SavedState::default();
+        let mut saved_state = SavedState::default();
         for number in 0..600 {
-            ledger.write_call(call(number, u64::from(600 - number)));
+            saved_state.write_call(call(number, u64::from(600 - number)));
         }
-        assert_eq!(ledger.calls.len(), MOST_CALLS);
-        assert!(ledger.calls.iter().is_sorted_by_key(|call| call.began));
+        assert_eq!(saved_state.calls.len(), MOST_CALLS);
+        assert!(saved_state.calls.iter().is_sorted_by_key(|call| call.began));
     }
 
     #[test]
     fn texts_are_bounded_by_sender_and_in_all() {
-        let mut ledger = SavedState::default();
-        let mut keep = |name, from| ledger.keep_text(text(name, from), NOW);
+        let mut saved_state = SavedState::default();
+        let mut keep = |name, from| saved_state.keep_text(text(name, from), NOW);
         for name in 0..32 {
             assert_eq!(keep(name, 1), Ok(()));
         }
@@ -310,37 +310,37 @@ mod tests {
             assert_eq!(keep(name, u32::from(name)), Ok(()));
         }
         assert_eq!(keep(300, 300), Err(EnvelopeError::MemoryFull));
-        assert_eq!(ledger.news(LINE).texts, MOST_TEXTS);
-        assert!(!ledger.knows(text(300, 300).id));
+        assert_eq!(saved_state.news(LINE).texts, MOST_TEXTS);
+        assert!(!saved_state.knows(text(300, 300).id));
     }
 
     #[test]
     fn a_note_is_remembered_for_longer_than_relays_keep_it() {
-        let mut ledger = SavedState::default();
+        let mut saved_state = SavedState::default();
         let id = text(1, 1).id;
-        ledger.remember(id, Number::new(1), NOW).unwrap();
+        saved_state.remember(id, Number::new(1), NOW).unwrap();
         let week = NOW.after(crate::sealed::note::LIFE + Duration::from_secs(3_600));
-        ledger
+        saved_state
             .remember(text(2, 1).id, Number::new(1), week)
             .unwrap();
-        assert!(ledger.knows(id));
+        assert!(saved_state.knows(id));
         let later = NOW.after(REMEMBERED);
-        ledger
+        saved_state
             .remember(text(3, 1).id, Number::new(1), later)
             .unwrap();
-        assert!(!ledger.knows(id));
+        assert!(!saved_state.knows(id));
     }
 
     #[test]
     fn missed_calls_are_news_until_somebody_is_told() {
-        let mut ledger = SavedState::default();
+        let mut saved_state = SavedState::default();
         for number in [7, 8, 8] {
-            ledger.write_call(call(number, 1));
+            saved_state.write_call(call(number, 1));
         }
-        assert_eq!(ledger.news(LINE).missed, 3);
-        assert!(ledger.mark_missed_seen(LINE, Some(Number::new(8))));
-        assert_eq!(ledger.news(LINE).missed, 1);
-        assert!(ledger.mark_missed_seen(LINE, None));
-        assert!(!ledger.mark_missed_seen(LINE, None));
+        assert_eq!(saved_state.news(LINE).missed, 3);
+        assert!(saved_state.mark_missed_seen(LINE, Some(Number::new(8))));
+        assert_eq!(saved_state.news(LINE).missed, 1);
+        assert!(saved_state.mark_missed_seen(LINE, None));
+        assert!(!saved_state.mark_missed_seen(LINE, None));
     }
 }

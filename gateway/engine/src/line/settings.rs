@@ -21,11 +21,11 @@ pub(crate) fn is_unwanted(
     if env.saved.state().is_blocked(line, caller) {
         return true;
     }
-    let is_undisturbed = env.saved.state().is_undisturbed(line);
-    if is_undisturbed {
+    let do_not_disturb = env.saved.state().do_not_disturb(line);
+    if do_not_disturb {
         let wall = env.wall(now);
         let record = CallRecord::rang(caller, ring.id(), wall);
         env.saved.record_call(line, record, wall);
     }
-    is_undisturbed
+    do_not_disturb
 }

@@ -39,7 +39,7 @@ impl StateKeeper {
     /// The settings of a line, to be changed.
     pub(crate) fn settings(&mut self, line: Number) -> &mut LineSettings {
         self.is_changed = true;
-        self.state.habits.entry(line).or_default()
+        self.state.settings.entry(line).or_default()
     }
 
     /// Blocks a number as the latest one; false when there is no room.

@@ -9,7 +9,7 @@ pub(crate) fn pidf(entity: &str, presence: Option<PresenceStatus>) -> Vec<u8> {
         None => ("Offline", ""),
         Some(PresenceStatus::Available) => ("Available", ""),
         Some(PresenceStatus::OnThePhone) => ("On the phone", "<rpid:on-the-phone/>"),
-        Some(PresenceStatus::Undisturbed) => ("Do not disturb", "<rpid:busy/>"),
+        Some(PresenceStatus::DoNotDisturb) => ("Do not disturb", "<rpid:busy/>"),
     };
     let person = match activity {
         "" => String::new(),

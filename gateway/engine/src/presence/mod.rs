@@ -111,8 +111,8 @@ fn own_presence(index: usize, calls: &Calls, env: &Environment) -> Option<Presen
     if env.agent.phones(&line.account.user) == 0 {
         return None;
     }
-    Some(if env.saved.state().is_undisturbed(line.number) {
-        PresenceStatus::Undisturbed
+    Some(if env.saved.state().do_not_disturb(line.number) {
+        PresenceStatus::DoNotDisturb
     } else if calls.is_on_the_phone(index) {
         PresenceStatus::OnThePhone
     } else {

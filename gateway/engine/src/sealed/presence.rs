@@ -25,7 +25,7 @@ pub enum PresenceStatus {
     /// A call of the line was picked up.
     OnThePhone,
     /// Do not disturb is on.
-    Undisturbed,
+    DoNotDisturb,
 }
 
 /// The presence of another line as its engine reported it, verified as a ring is.
@@ -104,7 +104,7 @@ impl PresenceBody {
         out.push(match self.presence {
             PresenceStatus::Available => 1,
             PresenceStatus::OnThePhone => 2,
-            PresenceStatus::Undisturbed => 3,
+            PresenceStatus::DoNotDisturb => 3,
         });
         out
     }
@@ -115,7 +115,7 @@ impl PresenceBody {
         let presence = match rest {
             [1] => PresenceStatus::Available,
             [2] => PresenceStatus::OnThePhone,
-            [3] => PresenceStatus::Undisturbed,
+            [3] => PresenceStatus::DoNotDisturb,
             _ => return Err(EnvelopeError::Body),
         };
         Ok(Self { from, presence })

@@ -9,7 +9,7 @@
 //!   [`PER_CALLER`] entries, so that it takes 64 activated numbers, not one, to fill it.
 //! - **Proofs of work** ([`ReplayMemory::spend`]): event keys of all envelopes with enough work, for any line. When
 //!   full, the *oldest goes*: this memory saves work, it proves nothing. To use one proof twice, a flooder has
-//!   to make [`STAMPS`] others first.
+//!   to make [`PROOFS`] others first.
 //!
 //! Cancels that came before their ring are kept like proofs of work, the oldest goes; a lost one only means that a
 //! phone rings until its own time is over.
@@ -90,7 +90,7 @@ impl ReplayMemory {
             return Err(EnvelopeError::ProofSpent);
         }
         self.spent_order.push_back(event_key);
-        if self.spent_order.len() > STAMPS
+        if self.spent_order.len() > PROOFS
             && let Some(oldest) = self.spent_order.pop_front()
         {
             self.spent.remove(&oldest);
@@ -178,7 +178,7 @@ impl fmt::Debug for ReplayMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "ReplayMemory({} rings, {} stamps)",
+            "ReplayMemory({} rings, {} proofs)",
             self.rings.len(),
             self.spent.len()
         )
@@ -198,7 +198,7 @@ pub const RINGS: usize = 16_384;
 pub const PER_CALLER: usize = 512;
 
 /// Proofs of work in memory: a minute and a half of the 150 envelopes a second that 1 % of a core can try; about 1 MB.
-pub const STAMPS: usize = 16_384;
+pub const PROOFS: usize = 16_384;
 
 /// Cancels that came before their ring: a relay reorders a handful, not more.
 pub const EARLY_CANCELS: usize = 64;
@@ -332,13 +332,13 @@ mod tests {
     fn a_stamp_buys_one_envelope_and_the_oldest_stamp_goes_first() {
         let mut seen = ReplayMemory::new(start());
         let key = |n: usize| EventKey(ring(n as u32, caller(1), UnixTime::default()).ephemeral);
-        for n in 0..=STAMPS {
+        for n in 0..=PROOFS {
             assert_eq!(seen.spend(key(n)), Ok(()));
         }
-        assert_eq!(seen.spend(key(STAMPS)), Err(EnvelopeError::ProofSpent));
+        assert_eq!(seen.spend(key(PROOFS)), Err(EnvelopeError::ProofSpent));
         assert_eq!(seen.spend(key(1)), Err(EnvelopeError::ProofSpent));
         assert_eq!(seen.spend(key(0)), Ok(()));
-        assert_eq!(seen.spent.len(), STAMPS);
+        assert_eq!(seen.spent.len(), PROOFS);
     }
 
     #[test]

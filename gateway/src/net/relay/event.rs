@@ -63,10 +63,10 @@ pub struct EventSigningKey {
 }
 
 impl From<ProofOfWork> for EventSigningKey {
-    fn from(stamp: ProofOfWork) -> Self {
+    fn from(proof: ProofOfWork) -> Self {
         Self {
-            secret: stamp.event_secret,
-            public: stamp.event_key.0,
+            secret: proof.event_secret,
+            public: proof.event_key.0,
         }
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_nothing_but_bucket_stamp_rounded_time_and_expiry() {
+    fn an_event_says_nothing_but_bucket_proof_rounded_time_and_expiry() {
         let event = write_event(&outgoing(), 3, NOW).unwrap();
         let tags: Vec<Vec<String>> = event
             .tags

@@ -16,7 +16,7 @@ pub(in crate::page) fn calls(context: &PageContext<'_>) -> String {
 }
 
 fn texts(context: &PageContext<'_>) -> Markup {
-    let texts = &context.snapshot.ledger.texts;
+    let texts = &context.snapshot.saved_state.texts;
     html! {
         section #texts aria-labelledby="texts-title" data-live {
             h2 #texts-title { "Texts" }
@@ -53,7 +53,7 @@ fn missed(context: &PageContext<'_>) -> Markup {
         .map(|line| {
             (
                 line.number,
-                context.snapshot.ledger.news(line.number).missed,
+                context.snapshot.saved_state.news(line.number).missed,
             )
         })
         .filter(|(_, missed)| *missed > 0)
@@ -74,7 +74,7 @@ fn missed(context: &PageContext<'_>) -> Markup {
 }
 
 fn history(context: &PageContext<'_>) -> Markup {
-    let calls = &context.snapshot.ledger.calls;
+    let calls = &context.snapshot.saved_state.calls;
     html! {
         section #history aria-labelledby="history-title" data-live {
             h2 #history-title { "History" }
@@ -111,7 +111,7 @@ fn row(context: &PageContext<'_>, call: &PastCall) -> Markup {
 
 /// Only at the number's latest call, where a user looks for it.
 fn block_of(context: &PageContext<'_>, call: &PastCall) -> Markup {
-    let mut latest = context.snapshot.ledger.calls.iter().rev();
+    let mut latest = context.snapshot.saved_state.calls.iter().rev();
     let latest = latest.find(|other| {
         other.number == call.number && other.line == call.line && other.way == CallWay::In
     });

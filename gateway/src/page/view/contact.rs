@@ -93,7 +93,7 @@ pub(in crate::page) fn contact(context: &PageContext<'_>, contact: &Contact) -> 
             h2 #block-title { "Calls and texts from it" }
             @for line in &context.snapshot.lines {
                 div.row { "On line " (context.own(line.number)) ": "
-                    @if context.snapshot.ledger.is_blocked(line.number, number) { "blocked " } @else { "allowed " }
+                    @if context.snapshot.saved_state.is_blocked(line.number, number) { "blocked " } @else { "allowed " }
                     (block(context, line.number, number, &format!("/contacts/{number}"))) }
             }
         }

@@ -82,7 +82,7 @@ fn lines(context: &PageContext<'_>) -> Markup {
 }
 
 fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
-    let news = context.snapshot.ledger.news(line.number);
+    let news = context.snapshot.saved_state.news(line.number);
     html! {
         tr {
             th scope="row" { (context.own(line.number)) }
@@ -103,7 +103,7 @@ fn row(context: &PageContext<'_>, line: &LineSnapshot) -> Markup {
 
 /// The do-not-disturb switch.
 pub(super) fn switch(context: &PageContext<'_>, line: &LineSnapshot, back: &str) -> Markup {
-    let on = context.snapshot.ledger.is_undisturbed(line.number);
+    let on = context.snapshot.saved_state.do_not_disturb(line.number);
     let number = line.number;
     html! {
         form.inline method="post" action={ "/lines/" (number) "/wish" } data-quiet {
@@ -144,7 +144,7 @@ pub(super) fn block(
     number: ringfence_book::Number,
     back: &str,
 ) -> Markup {
-    let blocked = context.snapshot.ledger.is_blocked(line, number);
+    let blocked = context.snapshot.saved_state.is_blocked(line, number);
     let (act, words) = if blocked {
         ("unblock", "Unblock")
     } else {

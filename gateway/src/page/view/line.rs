@@ -19,8 +19,8 @@ pub(crate) fn line(context: &PageContext<'_>, line: &LineSnapshot, own: &LineAcc
             @if line.phones.is_empty() { p { "No phone is registered." } }
             ul { @for phone in &line.phones { li { (phone.transport) " " span.number { (phone.address) } } } }
         }
-        section #wishes aria-labelledby="wishes-title" data-live {
-            h2 #wishes-title { "Do not disturb" }
+        section #settings aria-labelledby="settings-title" data-live {
+            h2 #settings-title { "Do not disturb" }
             div.row { (switch(context, line, &format!("/lines/{number}"))) " No phone of the line rings; calls count as missed." }
             (blocked(context, number))
         }
@@ -39,8 +39,8 @@ fn title(own: &LineAccount) -> String {
 }
 
 fn blocked(context: &PageContext<'_>, number: Number) -> Markup {
-    let habits = context.snapshot.ledger.habits.get(&number);
-    let blocked = habits.map_or(&[][..], |habits| &habits.blocked);
+    let settings = context.snapshot.saved_state.settings.get(&number);
+    let blocked = settings.map_or(&[][..], |settings| &settings.blocked);
     html! {
         h3 { "Blocked numbers" }
         @if blocked.is_empty() { p.quiet { "None." } }

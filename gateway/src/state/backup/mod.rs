@@ -30,7 +30,7 @@ pub use restore::{PreviousState, restore};
 const VERSION: u32 = 1;
 /// Files of one state: 256 lines, pending activations, proof.
 const MOST_FILES: usize = 2_048;
-/// Bytes of all of them: the ledger has 16 MB at most, the contacts 4.
+/// Bytes of all of them: the saved state has 16 MB at most, the contacts 4.
 const MOST_BYTES: u64 = 48 * 1024 * 1024;
 /// Bytes of a backup: all of that twice in base64.
 const MOST_SEALED: u64 = 128 * 1024 * 1024;

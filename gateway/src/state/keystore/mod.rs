@@ -201,9 +201,9 @@ impl Keystore {
         ContactsFile::new(&self.folder, self.vault.again())
     }
 
-    /// The ledger beside these lines, under the same passphrase.
+    /// The saved state beside these lines, under the same passphrase.
     #[must_use]
-    pub fn ledger(&self) -> SavedStateFile {
+    pub fn saved_state(&self) -> SavedStateFile {
         SavedStateFile::new(&self.folder, self.vault.again())
     }
 

@@ -1,4 +1,4 @@
-//! The ledger at rest: texts that wait, notes that were taken, calls of the past, and the lines' settings, in one file that is sealed
+//! The saved state at rest: texts that wait, notes that were taken, calls of the past, and the lines' settings, in one file that is sealed
 //! like a line's, with JSON in it.
 //!
 //! Only a running engine writes it; commands beside it read a whole file at any time, because it is replaced in one step.
@@ -33,7 +33,8 @@ struct Stored {
     notes: Vec<StoredNote>,
     texts: Vec<StoredText>,
     calls: Vec<StoredCall>,
-    habits: Vec<StoredHabits>,
+    #[serde(rename = "habits")]
+    settings: Vec<StoredSettings>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,9 +77,10 @@ enum StoredWay {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredHabits {
+struct StoredSettings {
     line: u32,
-    is_undisturbed: bool,
+    #[serde(rename = "is_undisturbed")]
+    do_not_disturb: bool,
     blocked: Vec<u32>,
 }
 
@@ -88,7 +90,7 @@ impl Versioned for Stored {
     }
 }
 
-/// The file of the ledger.
+/// The file of the saved state.
 #[derive(Debug)]
 pub struct SavedStateFile {
     path: PathBuf,
@@ -96,7 +98,7 @@ pub struct SavedStateFile {
 }
 
 impl SavedStateFile {
-    /// The ledger in this state folder.
+    /// The saved state in this state folder.
     #[must_use]
     pub fn open(state: &Path, passphrase: Option<Secret>) -> Self {
         Self::new(state, Vault::new(passphrase))
@@ -109,7 +111,7 @@ impl SavedStateFile {
         }
     }
 
-    /// The ledger as it was saved; an empty one when there is no file yet.
+    /// The saved state as it was saved; an empty one when there is no file yet.
     ///
     /// # Errors
     /// [`KeystoreError`].
@@ -127,17 +129,17 @@ impl SavedStateFile {
     ///
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.
-    pub fn write(&mut self, ledger: &SavedState) -> Result<(), KeystoreError> {
-        write_stored(&self.path, &Stored::of(ledger), &mut self.vault)
+    pub fn write(&mut self, saved_state: &SavedState) -> Result<(), KeystoreError> {
+        write_stored(&self.path, &Stored::of(saved_state), &mut self.vault)
     }
 }
 
 impl Stored {
-    fn of(ledger: &SavedState) -> Self {
+    fn of(saved_state: &SavedState) -> Self {
         let id = |id: &NoteId| STANDARD.encode(id.as_bytes());
         Self {
             version: stored::VERSION,
-            notes: ledger
+            notes: saved_state
                 .notes
                 .iter()
                 .map(|(name, note)| StoredNote {
@@ -146,7 +148,7 @@ impl Stored {
                     sender: note.sender.value(),
                 })
                 .collect(),
-            texts: ledger
+            texts: saved_state
                 .texts
                 .iter()
                 .map(|text| StoredText {
@@ -157,14 +159,18 @@ impl Stored {
                     text: text.text.clone(),
                 })
                 .collect(),
-            calls: ledger.calls.iter().map(StoredCall::of).collect(),
-            habits: ledger
-                .habits
+            calls: saved_state.calls.iter().map(StoredCall::of).collect(),
+            settings: saved_state
+                .settings
                 .iter()
-                .map(|(line, habits)| StoredHabits {
+                .map(|(line, settings)| StoredSettings {
                     line: line.value(),
-                    is_undisturbed: habits.is_undisturbed,
-                    blocked: habits.blocked.iter().map(|number| number.value()).collect(),
+                    do_not_disturb: settings.do_not_disturb,
+                    blocked: settings
+                        .blocked
+                        .iter()
+                        .map(|number| number.value())
+                        .collect(),
                 })
                 .collect(),
         }
@@ -176,21 +182,21 @@ impl Stored {
             (self.notes.len(), MOST_NOTES),
             (self.texts.len(), MOST_TEXTS),
             (self.calls.len(), MOST_CALLS),
-            (self.habits.len(), super::MOST_LINES),
+            (self.settings.len(), super::MOST_LINES),
         ];
         if counts.iter().any(|(count, most)| count > most) {
             return None;
         }
-        let mut ledger = SavedState::default();
+        let mut saved_state = SavedState::default();
         for note in self.notes {
             let taken = TakenNote {
                 until: UnixTime::from_millis(note.until),
                 sender: Number::new(note.sender),
             };
-            ledger.notes.insert(note_id(&note.id)?, taken);
+            saved_state.notes.insert(note_id(&note.id)?, taken);
         }
         for text in self.texts {
-            ledger.texts.push_back(WaitingText {
+            saved_state.texts.push_back(WaitingText {
                 id: note_id(&text.id)?,
                 line: Number::new(text.line),
                 from: Number::new(text.from),
@@ -198,19 +204,21 @@ impl Stored {
                 text: text.text,
             });
         }
-        ledger.calls = self.calls.into_iter().map(StoredCall::read).collect();
-        for habits in self.habits {
-            let blocked: Vec<_> = habits.blocked.into_iter().map(Number::new).collect();
+        saved_state.calls = self.calls.into_iter().map(StoredCall::read).collect();
+        for settings in self.settings {
+            let blocked: Vec<_> = settings.blocked.into_iter().map(Number::new).collect();
             if blocked.len() > MOST_BLOCKED {
                 return None;
             }
             let read = LineSettings {
-                is_undisturbed: habits.is_undisturbed,
+                do_not_disturb: settings.do_not_disturb,
                 blocked,
             };
-            ledger.habits.insert(Number::new(habits.line), read);
+            saved_state
+                .settings
+                .insert(Number::new(settings.line), read);
         }
-        Some(ledger)
+        Some(saved_state)
     }
 }
 
@@ -263,22 +271,22 @@ mod tests {
 
     use super::*;
 
-    fn ledger() -> SavedState {
-        let mut ledger = SavedState::default();
+    fn saved_state() -> SavedState {
+        let mut saved_state = SavedState::default();
         let (id, number) = (NoteId::from_bytes([7; 16]), Number::new(20_001));
         let note = TakenNote {
             until: UnixTime::from_millis(5),
             sender: number,
         };
-        ledger.notes.insert(id, note);
-        ledger.texts.push_back(WaitingText {
+        saved_state.notes.insert(id, note);
+        saved_state.texts.push_back(WaitingText {
             id,
             line: number,
             from: Number::new(20_002),
             dated: UnixTime::from_millis(4),
             text: Zeroizing::new("gr\u{fc}\u{df} \"dich\"".to_owned()),
         });
-        ledger.calls.push_back(PastCall {
+        saved_state.calls.push_back(PastCall {
             line: number,
             number: Number::new(20_002),
             way: CallWay::In,
@@ -286,21 +294,21 @@ mod tests {
             talked: Some(Duration::from_secs(61)),
             is_new: false,
         });
-        let habits = LineSettings {
-            is_undisturbed: true,
+        let settings = LineSettings {
+            do_not_disturb: true,
             blocked: vec![Number::new(20_009), Number::new(20_003)],
         };
-        ledger.habits.insert(number, habits);
-        ledger
+        saved_state.settings.insert(number, settings);
+        saved_state
     }
 
     #[test]
-    fn a_ledger_comes_back_as_it_was_written_and_nobody_else_reads_it() {
+    fn a_saved_state_comes_back_as_it_was_written_and_opens_under_no_other_passphrase() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = SavedStateFile::open(folder.path(), None);
         assert_eq!(file.read().unwrap(), SavedState::default());
-        file.write(&ledger()).unwrap();
-        assert_eq!(file.read().unwrap(), ledger());
+        file.write(&saved_state()).unwrap();
+        assert_eq!(file.read().unwrap(), saved_state());
         let mode = std::fs::metadata(folder.path().join("ledger.json")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
     }
@@ -310,20 +318,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vault = || Vault::quick(Some(Secret::new("open sesame".to_owned())));
         SavedStateFile::new(folder.path(), vault())
-            .write(&ledger())
+            .write(&saved_state())
             .unwrap();
         let bytes = std::fs::read(folder.path().join("ledger.json")).unwrap();
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("dich") && !text.contains("20002"));
         let read = SavedStateFile::new(folder.path(), vault()).read();
-        assert_eq!(read.unwrap(), ledger());
+        assert_eq!(read.unwrap(), saved_state());
     }
 
     #[test]
     fn more_than_an_engine_writes_is_refused() {
-        let mut stored = Stored::of(&ledger());
-        let habits = &mut stored.habits[0];
-        habits.blocked = (0..=u32::try_from(MOST_BLOCKED).unwrap()).collect();
+        let mut stored = Stored::of(&saved_state());
+        let settings = &mut stored.settings[0];
+        settings.blocked = (0..=u32::try_from(MOST_BLOCKED).unwrap()).collect();
         assert!(stored.read().is_none());
     }
 }

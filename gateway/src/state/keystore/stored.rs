@@ -1,4 +1,4 @@
-//! A file that holds JSON of one version, sealed like a line's: what the contacts and the ledger have in common.
+//! A file that holds JSON of one version, sealed like a line's: what the contacts and the saved state have in common.
 
 use std::path::Path;
 

@@ -225,8 +225,9 @@ impl Store for SqlStore {
         self.0.read(async |db| epochs::edition(db, after).await)
     }
 
-    fn census(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
-        self.0.read(async |db| reading::census(db, now).await)
+    fn number_counts(&mut self, now: u64) -> Result<NumberCounts, StoreError> {
+        self.0
+            .read(async |db| reading::number_counts(db, now).await)
     }
 
     fn states(

@@ -84,7 +84,10 @@ pub(super) async fn owner(
         .transpose()
 }
 
-pub(super) async fn census(db: &mut AnyConnection, now: u64) -> Result<NumberCounts, StoreError> {
+pub(super) async fn number_counts(
+    db: &mut AnyConnection,
+    now: u64,
+) -> Result<NumberCounts, StoreError> {
     let (all, active, retired, waiting, queued): (i64, i64, i64, i64, i64) = sqlx::query_as(
         "SELECT (SELECT COUNT(*) FROM numbers), (SELECT COUNT(*) FROM numbers WHERE owner IS NOT NULL),
          (SELECT COUNT(*) FROM numbers WHERE owner IS NULL AND retired > $1),
