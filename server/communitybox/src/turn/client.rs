@@ -14,7 +14,7 @@ use turn_server_proto::api::{
 use turn_server_proto::server::TurnServer;
 use turn_types::{AddressFamily, Instant as TurnInstant, TransportType};
 
-use super::guard::ProvedUser;
+use super::client_packet::ProvedUser;
 use super::quota::ByteBucket;
 use super::requests::Repetition;
 use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};

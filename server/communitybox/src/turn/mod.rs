@@ -5,12 +5,13 @@
 //! limits. It has no TLS, no TCP allocations (RFC 6062), no reservations; the open internet wants [`coturn`], which [`coturn`] supervises.
 
 mod addresses;
+#[cfg(feature = "server")]
+mod allocation_sockets;
 mod client;
+mod client_packet;
 #[cfg(all(feature = "server", unix))]
 pub mod coturn;
-#[cfg(feature = "server")]
-mod exits;
-mod guard;
+mod interface;
 #[cfg(feature = "server")]
 mod plan;
 #[cfg(feature = "server")]
@@ -19,20 +20,19 @@ mod quota;
 mod requests;
 #[cfg(feature = "server")]
 pub mod service;
-mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use self::client::{REALM, TurnClient, Work};
-use self::guard::ClientPacket;
+use self::client_packet::ClientPacket;
+pub use self::interface::{
+    AllocationId, ClientFlow, ClientTransport, TurnCounters, TurnMachineConfig, TurnOutput,
+};
 #[cfg(feature = "server")]
 pub use self::plan::TurnPlan;
 pub use self::quota::TurnLimits;
-pub use self::terms::{
-    AllocationId, ClientFlow, ClientTransport, TurnCounters, TurnMachineConfig, TurnOutput,
-};
 
 /// Clients at once. When full, the client without an allocation that was silent longest is forgotten; if all have allocations, the
 /// new one is not heard.
@@ -184,7 +184,7 @@ impl TurnMachine {
         let (start, unix) = self.base;
         let unix = unix.saturating_add(now.saturating_duration_since(start).as_secs());
         let secret = self.settings.secret.clone();
-        match guard::read(frame, &secret, REALM, unix) {
+        match client_packet::read(frame, &secret, REALM, unix) {
             ClientPacket::Data => self.handle_data(from, frame, now),
             ClientPacket::Request(request) => self.handle_request(from, &request, frame, now),
             ClientPacket::Other => self.counters.dropped += 1,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::client::Work;
-use super::guard::{CredentialState, ProvedUser, TurnMethod, TurnRequest};
+use super::client_packet::{CredentialState, ProvedUser, TurnMethod, TurnRequest};
 use super::{ClientFlow, TurnMachine, addresses};
 
 /// What to do with an Allocate request.

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use super::exits::AllocationSockets;
+use super::allocation_sockets::AllocationSockets;
 use super::probe::ProbeFault;
 use super::{
     AllocationId, ClientFlow, ClientTransport, TurnMachine, TurnMachineConfig, TurnOutput, TurnPlan,

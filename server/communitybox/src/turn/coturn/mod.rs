@@ -5,9 +5,9 @@
 //! started it, so one thread starts it and stays as long as it lives. coturn keeps nothing that it would have to put away:
 //! it is ended with the signal that no program can ignore.
 
-mod keeper;
+mod output;
 mod settings;
-mod words;
+mod supervisor;
 
 use std::env;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep};
 use tracing::warn;
 
-use self::keeper::{CoturnState, Keeper};
+use self::supervisor::{CoturnState, Keeper};
 use super::TurnPlan;
 use super::probe::{ProbeFault, probe};
 use super::service::TurnStartError;
@@ -145,7 +145,7 @@ async fn look_after(
     addr: SocketAddr,
     secret: TurnSecret,
     state: watch::Receiver<CoturnState>,
-    bell: keeper::Bell,
+    bell: supervisor::Bell,
 ) {
     let mut ticks = interval_at((Instant::now() + LOOK).into(), LOOK);
     let mut failed = 0;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::super::TurnPlan;
-use super::words::LastWords;
+use super::output::LastWords;
 use super::{find, settings};
 
 /// Between two looks at whether it still runs.
