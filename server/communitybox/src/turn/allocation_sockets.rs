@@ -1,5 +1,5 @@
-//! The ways out of the embedded TURN server: allocation sockets on the ports that the plan allows, and the address that the world sees in
-//! place of ours, behind a one-to-one NAT.
+//! The sockets of allocations: on the ports that the plan allows; behind a one-to-one NAT with the external address in place of the
+//! server's own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::TurnPlan;
 
-/// Tries to find a free port of the plan.
+/// Attempts to find a free port of the plan.
 const ATTEMPTS: usize = 64;
 
 /// Where allocations are opened.
@@ -21,7 +21,7 @@ pub(super) struct AllocationSockets {
 }
 
 impl AllocationSockets {
-    /// The ways out of a server that listens at `addr`.
+    /// The allocation sockets of a server that listens at `addr`.
     pub(super) fn new(addr: SocketAddr, plan: &TurnPlan) -> Self {
         Self {
             ip: addr.ip(),
@@ -48,16 +48,16 @@ impl AllocationSockets {
         None
     }
 
-    /// How the world sees an address of ours.
-    pub(super) fn outside(&self, addr: SocketAddr) -> SocketAddr {
+    /// The external form of an address of this server.
+    pub(super) fn to_external(&self, addr: SocketAddr) -> SocketAddr {
         match self.external {
             Some(external) if addr.ip() == self.ip => SocketAddr::new(external, addr.port()),
             _ => addr,
         }
     }
 
-    /// Where an address of the world is: our own would come back from the NAT, if at all.
-    pub(super) fn inside(&self, addr: SocketAddr) -> SocketAddr {
+    /// The local form of an address: not every NAT returns packets that are sent to its external address from inside.
+    pub(super) fn to_local(&self, addr: SocketAddr) -> SocketAddr {
         if Some(addr.ip()) == self.external {
             SocketAddr::new(self.ip, addr.port())
         } else {

@@ -1,5 +1,5 @@
-//! What reaches the TURN server proper, and what is refused before: turn-server-proto knows neither time-limited credentials
-//! nor forbidden peers, nor a limit on what one user may hold.
+//! Reads the packets of clients before turn-server-proto sees them, which knows neither time-limited credentials nor forbidden peers,
+//! nor a limit on what one user may hold.
 //!
 //! Reads requests (RFC 8489 section 9.2, RFC 8656 sections 7 and 9); never trusts a user name before its integrity is checked.
 
@@ -20,11 +20,11 @@ const MAX_PEERS_IN_REQUEST: usize = 8;
 
 /// What a packet from a client is.
 pub(super) enum ClientPacket<'a> {
-    /// ChannelData or a Send indication: goes on as it is.
+    /// ChannelData or a Send indication: passed on unchanged.
     Data,
-    /// A request of TURN.
+    /// A TURN request.
     Request(TurnRequest<'a>),
-    /// Nothing that a client of ours sends.
+    /// Anything else: no engine sends it.
     Other,
 }
 
@@ -43,15 +43,15 @@ pub(super) enum TurnMethod {
 pub(super) struct TurnRequest<'a> {
     message: Message<'a>,
     pub(super) method: TurnMethod,
-    pub(super) standing: CredentialState,
+    pub(super) credentials: CredentialState,
 }
 
-/// Whose request it is.
+/// What the credentials of a request prove.
 #[derive(Debug)]
 pub(super) enum CredentialState {
-    /// No credentials, or wrong ones: the server proper answers with its challenge.
-    Stranger,
-    /// Ours once, but over.
+    /// No credentials, or wrong ones: turn-server-proto answers with its challenge.
+    Missing,
+    /// The password fits, but the time is over.
     Expired(ProvedUser),
     /// A user whose password fits.
     User(ProvedUser),
@@ -90,30 +90,35 @@ pub(super) fn read<'a>(
         (MessageClass::Request, CREATE_PERMISSION | CHANNEL_BIND) => TurnMethod::Peers,
         _ => return ClientPacket::Other,
     };
-    let standing = standing(&message, secret, realm, unix);
+    let credentials = read_credentials(&message, secret, realm, unix);
     ClientPacket::Request(TurnRequest {
         message,
         method,
-        standing,
+        credentials,
     })
 }
 
-fn standing(message: &Message<'_>, secret: &TurnSecret, realm: &str, unix: u64) -> CredentialState {
+fn read_credentials(
+    message: &Message<'_>,
+    secret: &TurnSecret,
+    realm: &str,
+    unix: u64,
+) -> CredentialState {
     let Ok(username) = message.attribute::<Username>() else {
-        return CredentialState::Stranger;
+        return CredentialState::Missing;
     };
     let username = username.username().to_owned();
     let Some(end) = expiry(&username) else {
-        return CredentialState::Stranger;
+        return CredentialState::Missing;
     };
     if !message.has_attribute(MessageIntegrity::TYPE) {
-        return CredentialState::Stranger;
+        return CredentialState::Missing;
     }
     let password = password_for(secret, &username);
     let key = LongTermCredentials::new(username.clone(), password.clone()).to_key(realm.to_owned());
     let credentials = MessageIntegrityCredentials::LongTerm(key);
     if message.validate_integrity(&credentials).is_err() {
-        return CredentialState::Stranger;
+        return CredentialState::Missing;
     }
     let proof = ProvedUser {
         username,

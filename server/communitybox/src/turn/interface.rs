@@ -1,4 +1,4 @@
-//! What the TURN machine and its shell say to each other. Types only.
+//! The types that the TURN machine and its shell exchange. No logic.
 
 use std::net::SocketAddr;
 

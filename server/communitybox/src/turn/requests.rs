@@ -39,8 +39,8 @@ impl TurnMachine {
         if !self.make_client(from, now) {
             return;
         }
-        let refusal = match &request.standing {
-            CredentialState::Stranger => None,
+        let refusal = match &request.credentials {
+            CredentialState::Missing => None,
             CredentialState::Expired(proof)
                 if request.method == TurnMethod::Allocate || !self.knows(from, proof) =>
             {

@@ -170,7 +170,7 @@ enum Heard {
 
 struct Server {
     machine: TurnMachine,
-    exits: Arc<AllocationSockets>,
+    sockets: Arc<AllocationSockets>,
     udp: Arc<UdpSocket>,
     open: Arc<AtomicUsize>,
     allocations: BTreeMap<AllocationId, (Arc<UdpSocket>, AbortHandle)>,
@@ -183,7 +183,7 @@ struct Server {
 impl Server {
     fn new(
         machine: TurnMachine,
-        exits: AllocationSockets,
+        sockets: AllocationSockets,
         udp: UdpSocket,
         tcp: TcpListener,
     ) -> Self {
@@ -194,7 +194,7 @@ impl Server {
         tasks.spawn(accept(tcp, tell.clone()));
         Self {
             machine,
-            exits: Arc::new(exits),
+            sockets: Arc::new(sockets),
             udp,
             open: Arc::default(),
             allocations: BTreeMap::new(),
@@ -254,7 +254,7 @@ impl Server {
                     bytes,
                 } => {
                     if let Some((socket, _)) = self.allocations.get(&allocation) {
-                        let _ = socket.try_send_to(&bytes, self.exits.inside(peer));
+                        let _ = socket.try_send_to(&bytes, self.sockets.to_local(peer));
                     }
                 }
                 TurnOutput::OpenSocket { allocation, ipv6 } => {
@@ -275,15 +275,15 @@ impl Server {
     }
 
     async fn open_allocation(&mut self, allocation: AllocationId, ipv6: bool) {
-        let socket = self.exits.open(ipv6).await;
+        let socket = self.sockets.open(ipv6).await;
         let addr = socket.as_ref().and_then(|socket| socket.local_addr().ok());
-        let addr = addr.map(|addr| self.exits.outside(addr));
+        let addr = addr.map(|addr| self.sockets.to_external(addr));
         if let Some(socket) = socket.map(Arc::new) {
-            let exits = Arc::clone(&self.exits);
+            let sockets = Arc::clone(&self.sockets);
             let reader = self.tasks.spawn(read_peers(
                 allocation,
                 Arc::clone(&socket),
-                exits,
+                sockets,
                 self.tell.clone(),
             ));
             self.allocations.insert(allocation, (socket, reader));
@@ -330,7 +330,7 @@ async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
 async fn read_peers(
     allocation: AllocationId,
     socket: Arc<UdpSocket>,
-    exits: Arc<AllocationSockets>,
+    sockets: Arc<AllocationSockets>,
     tell: mpsc::Sender<Heard>,
 ) {
     let mut buffer = [0; DATAGRAM];
@@ -340,7 +340,7 @@ async fn read_peers(
         };
         let _ = tell.try_send(Heard::Peer(
             allocation,
-            exits.outside(peer),
+            sockets.to_external(peer),
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
     }

@@ -1,9 +1,8 @@
-//! coturn as a child of this process: its settings written, started, watched by real allocations, started again when it dies, ended
-//! with us.
+//! coturn as a child process: writes its settings, starts it, checks it by real allocations, restarts it when it dies, and ends it
+//! with this process.
 //!
-//! It is ended with us even when we are killed, if util-linux's `setpriv --pdeathsig` is there. The kernel means the *thread* that
-//! started it, so one thread starts it and stays as long as it lives. coturn keeps nothing that it would have to put away:
-//! it is ended with the signal that no program can ignore.
+//! It also ends when this process is killed, if util-linux's `setpriv --pdeathsig` is there. To the kernel the parent is the *thread*
+//! that started it, so one thread starts it and stays as long as it lives. coturn has nothing to save when it ends, so SIGKILL ends it.
 
 mod output;
 mod settings;
@@ -23,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval_at, sleep};
 use tracing::warn;
 
-use self::supervisor::{CoturnState, Keeper};
+use self::supervisor::{CoturnState, CoturnSupervisor, RestartSender};
 use super::TurnPlan;
 use super::probe::{ProbeFault, probe};
 use super::service::TurnStartError;
@@ -35,24 +34,24 @@ const PROGRAM: &str = "turnserver";
 const START_WITHIN: Duration = Duration::from_secs(20);
 
 /// Between two attempts to get the first allocation.
-const GLANCE: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_millis(100);
 
-/// Between two looks at its health, and how many in a row may fail before it is started again.
-const LOOK: Duration = Duration::from_secs(30);
-const PATIENCE: u32 = 3;
+/// Between two health checks, and how many in a row may fail before it is restarted.
+const HEALTH_CHECK: Duration = Duration::from_secs(30);
+const MOST_FAILED: u32 = 3;
 
-/// How long the credentials of a look are good for.
-const LOOK_CREDENTIALS: Duration = Duration::from_secs(60);
+/// How long the credentials of a health check are good for.
+const CHECK_CREDENTIALS: Duration = Duration::from_secs(60);
 
-/// "Allocation quota reached" (RFC 8656 section 19): a server that says so is well.
+/// "Allocation quota reached" (RFC 8656 section 19): a server that answers this is healthy.
 const QUOTA_REACHED: u16 = 486;
 
 /// A coturn that is running, or being started again. Dropping it ends it.
 #[derive(Debug)]
 pub struct Coturn {
     addr: SocketAddr,
-    keeper: Keeper,
-    doctor: JoinHandle<()>,
+    supervisor: CoturnSupervisor,
+    health_checks: JoinHandle<()>,
 }
 
 impl Coturn {
@@ -62,31 +61,33 @@ impl Coturn {
         find(PROGRAM).is_some()
     }
 
-    /// Starts it and waits until it has given an allocation.
+    /// Starts it and waits for a first allocation.
     ///
     /// # Errors
-    /// [`TurnStartError`], with its last words when it ended.
+    /// [`TurnStartError`], with its last output when it ended.
     pub async fn start(plan: TurnPlan) -> Result<Self, TurnStartError> {
         let wanted = plan.listen;
         if wanted.ip().is_unspecified() {
             return Err(TurnStartError::Unspecified(wanted.ip()));
         }
         let program = find(PROGRAM).ok_or(TurnStartError::NoCoturn)?;
-        // coturn takes no port 0, and says nothing clear about a taken one.
+        // coturn accepts no port 0, and reports a port in use unclearly.
         let addr = free_port(wanted).map_err(|source| TurnStartError::Listen {
             addr: wanted,
             source,
         })?;
         let secret = plan.secret.clone();
-        let keeper = Keeper::hire(program, plan, addr).map_err(TurnStartError::Child)?;
-        let mut state = keeper.state();
+        let supervisor =
+            CoturnSupervisor::start(program, plan, addr).map_err(TurnStartError::Child)?;
+        let mut state = supervisor.state();
         first_allocation(addr, &secret, &mut state).await?;
-        keeper.forget_settings();
-        let doctor = tokio::spawn(look_after(addr, secret, state, keeper.bell()));
+        supervisor.delete_settings();
+        let restart = supervisor.restart_sender();
+        let health_checks = tokio::spawn(check_health(addr, secret, state, restart));
         Ok(Self {
             addr,
-            keeper,
-            doctor,
+            supervisor,
+            health_checks,
         })
     }
 
@@ -99,7 +100,7 @@ impl Coturn {
     /// The number of its process, while it runs.
     #[must_use]
     pub fn process(&self) -> Option<u32> {
-        match *self.keeper.state().borrow() {
+        match *self.supervisor.state().borrow() {
             CoturnState::Running(process) => Some(process),
             CoturnState::Ended(_) => None,
         }
@@ -107,10 +108,10 @@ impl Coturn {
 
     /// Ends it; it is gone when this returns.
     pub async fn stop(self) {
-        let mut state = self.keeper.state();
-        self.doctor.abort();
-        drop(self.keeper);
-        // An error means that its keeper has gone home: so has it.
+        let mut state = self.supervisor.state();
+        self.health_checks.abort();
+        drop(self.supervisor);
+        // An error means that the thread has ended, and coturn before it.
         while state.changed().await.is_ok() {}
     }
 }
@@ -124,30 +125,30 @@ async fn first_allocation(
     let give_up = Instant::now() + START_WITHIN;
     loop {
         let fault = tokio::select! {
-            found = look(addr, secret) => match found {
+            found = check(addr, secret) => match found {
                 Ok(()) => return Ok(()),
                 Err(fault) => fault,
             },
             ended = state.wait_for(|state| matches!(state, CoturnState::Ended(_))) => {
-                let words = ended.map_or_else(|_| String::new(), |state| state.words());
-                return Err(TurnStartError::Died(words));
+                let output = ended.map_or_else(|_| String::new(), |state| state.output());
+                return Err(TurnStartError::Died(output));
             }
         };
         if Instant::now() >= give_up {
             return Err(TurnStartError::Silent(fault));
         }
-        sleep(GLANCE).await;
+        sleep(RETRY).await;
     }
 }
 
-/// Looks at its health now and then, and rings for its keeper when it is not well.
-async fn look_after(
+/// Checks its health now and then, and has it restarted when several checks have failed.
+async fn check_health(
     addr: SocketAddr,
     secret: TurnSecret,
     state: watch::Receiver<CoturnState>,
-    bell: supervisor::Bell,
+    restart: RestartSender,
 ) {
-    let mut ticks = interval_at((Instant::now() + LOOK).into(), LOOK);
+    let mut ticks = interval_at((Instant::now() + HEALTH_CHECK).into(), HEALTH_CHECK);
     let mut failed = 0;
     loop {
         ticks.tick().await;
@@ -155,23 +156,27 @@ async fn look_after(
             failed = 0;
             continue;
         }
-        match look(addr, &secret).await {
+        match check(addr, &secret).await {
             Ok(()) => failed = 0,
             Err(fault) => {
                 failed += 1;
-                warn!("coturn gives no allocation: {fault} ({failed} of {PATIENCE})");
+                warn!("coturn gives no allocation: {fault} ({failed} of {MOST_FAILED})");
             }
         }
-        if failed >= PATIENCE {
+        if failed >= MOST_FAILED {
             failed = 0;
-            bell.ring();
+            restart.send();
         }
     }
 }
 
-async fn look(addr: SocketAddr, secret: &TurnSecret) -> Result<(), ProbeFault> {
-    let credentials =
-        rest_credentials(secret, LOOK_CREDENTIALS, unix_now(), &mut UnwrapErr(SysRng));
+async fn check(addr: SocketAddr, secret: &TurnSecret) -> Result<(), ProbeFault> {
+    let credentials = rest_credentials(
+        secret,
+        CHECK_CREDENTIALS,
+        unix_now(),
+        &mut UnwrapErr(SysRng),
+    );
     match probe(addr, &credentials).await {
         Ok(_) | Err(ProbeFault::Refused(QUOTA_REACHED)) => Ok(()),
         Err(fault) => Err(fault),

@@ -1,4 +1,4 @@
-//! What coturn says, without what it says about clients: in its lines, every word with a digit in it is an address, a port, a
+//! The output of coturn without what it says about clients: in its lines, every word with a digit in it is an address, a port, a
 //! user name, a session or a time. The last lines are kept for the report of its end.
 
 use std::collections::VecDeque;
@@ -10,21 +10,21 @@ use tracing::debug;
 /// Lines kept.
 const LAST: usize = 6;
 
-/// Letters of a line that are looked at.
+/// Bytes of a line that are read.
 const LONGEST: usize = 400;
 
-/// The last words of a program; shared with who reads them.
+/// The last lines of a program's output, shared between the thread that reads them and the supervisor.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastWords(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct LastOutput(Arc<Mutex<VecDeque<String>>>);
 
-impl LastWords {
-    /// Listens until the program closes its output.
-    pub(super) fn listen(&self, output: impl Read) {
+impl LastOutput {
+    /// Reads until the program closes its output.
+    pub(super) fn read(&self, output: impl Read) {
         let mut line = Vec::with_capacity(LONGEST);
         for byte in BufReader::new(output).bytes() {
             match byte {
                 Ok(b'\n') => {
-                    self.hear(&String::from_utf8_lossy(&line));
+                    self.keep(&String::from_utf8_lossy(&line));
                     line.clear();
                 }
                 Ok(byte) if line.len() < LONGEST => line.push(byte),
@@ -41,7 +41,7 @@ impl LastWords {
         lines.join("; ")
     }
 
-    /// Forgets them, when the program starts anew.
+    /// Forgets the lines, when the program is started again.
     pub(super) fn clear(&self) {
         self.0
             .lock()
@@ -49,7 +49,7 @@ impl LastWords {
             .clear();
     }
 
-    fn hear(&self, line: &str) {
+    fn keep(&self, line: &str) {
         let line = anonymous(line);
         if line.is_empty() {
             return;
@@ -74,26 +74,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_name_nobody_and_keep_their_cause() {
-        let words = LastWords::default();
-        words.listen(
+    fn lines_name_no_client_and_keep_their_cause() {
+        let output = LastOutput::default();
+        output.read(
             "0: : ERROR: Cannot bind UDP/DTLS listener socket to addr 192.0.2.7:3478\n\
              12: session 001000000000000001: realm <ringfence> user <1790000000:ab12>: incoming packet ALLOCATE processed\n\
              \n"
                 .as_bytes(),
         );
         assert_eq!(
-            words.text(),
+            output.text(),
             "ERROR: Cannot bind UDP/DTLS listener socket to addr; \
              session realm <ringfence> user incoming packet ALLOCATE processed"
         );
     }
 
     #[test]
-    fn what_it_says_is_bounded() {
-        let words = LastWords::default();
-        words.listen("x".repeat(100_000).as_bytes());
-        words.listen(format!("{}\n", "y".repeat(100_000)).repeat(50).as_bytes());
-        assert_eq!(words.text().len(), LAST * (LONGEST + 2) - 2);
+    fn the_output_that_is_kept_is_bounded() {
+        let output = LastOutput::default();
+        output.read("x".repeat(100_000).as_bytes());
+        output.read(format!("{}\n", "y".repeat(100_000)).repeat(50).as_bytes());
+        assert_eq!(output.text().len(), LAST * (LONGEST + 2) - 2);
     }
 }

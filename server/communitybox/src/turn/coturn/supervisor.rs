@@ -1,4 +1,4 @@
-//! The thread that keeps coturn running: starts it, sees it end, waits a while, starts it again.
+//! The supervisor of coturn: a thread that starts it and, when it ends, starts it again after a pause.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -17,91 +17,88 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::super::TurnPlan;
-use super::output::LastWords;
+use super::output::LastOutput;
 use super::{find, settings};
 
-/// Between two looks at whether it still runs.
-const GLANCE: Duration = Duration::from_millis(100);
+/// Between two checks that it still runs.
+const CHECK: Duration = Duration::from_millis(100);
 
-/// How long it stays away after its first end, and at most.
+/// The pause before the first restart, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Who ran this long is forgiven earlier ends.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(120);
+/// After a run of this length the pause is the first one again.
+const STABLE_AFTER: Duration = Duration::from_secs(120);
 
-/// What becomes of coturn.
+/// Whether coturn runs.
 #[derive(Clone, Debug)]
 pub(super) enum CoturnState {
     /// It runs, as this process.
     Running(u32),
-    /// It ended, with these words, and will be started again.
+    /// It ended with this output, and will be started again.
     Ended(String),
 }
 
 impl CoturnState {
-    pub(super) fn words(&self) -> String {
+    pub(super) fn output(&self) -> String {
         match self {
             Self::Running(_) => String::new(),
-            Self::Ended(words) => words.clone(),
+            Self::Ended(output) => output.clone(),
         }
     }
 }
 
-/// The keeper of one coturn; dropping it ends both.
+/// The supervisor of one coturn; dropping it ends both.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct CoturnSupervisor {
     state: watch::Receiver<CoturnState>,
     folder: Arc<TempDir>,
-    bell: mpsc::SyncSender<Order>,
-    _home: mpsc::Sender<()>,
+    restart: mpsc::SyncSender<()>,
+    _open: mpsc::Sender<()>,
 }
 
-/// Asks the keeper to start coturn again.
+/// Asks the supervisor to restart coturn.
 #[derive(Debug)]
-pub(super) struct Bell(mpsc::SyncSender<Order>);
+pub(super) struct RestartSender(mpsc::SyncSender<()>);
 
-#[derive(Debug)]
-struct Order;
-
-impl Bell {
-    pub(super) fn ring(&self) {
-        // A full channel means that it was rung already.
-        let _ = self.0.try_send(Order);
+impl RestartSender {
+    pub(super) fn send(&self) {
+        // A full channel means that a restart was requested already.
+        let _ = self.0.try_send(());
     }
 }
 
-impl Keeper {
-    /// Starts coturn, and the thread that keeps it.
-    pub(super) fn hire(program: PathBuf, plan: TurnPlan, listen: SocketAddr) -> io::Result<Self> {
+impl CoturnSupervisor {
+    /// Starts coturn and the thread that supervises it.
+    pub(super) fn start(program: PathBuf, plan: TurnPlan, listen: SocketAddr) -> io::Result<Self> {
         let folder = Arc::new(
             tempfile::Builder::new()
                 .prefix("ringfence-turn")
                 .tempdir()?,
         );
-        let (bell, orders) = mpsc::sync_channel(1);
-        let (home, closing) = mpsc::channel();
+        let (restart, restarts) = mpsc::sync_channel(1);
+        let (open, closing) = mpsc::channel();
         let (tell, state) = watch::channel(CoturnState::Ended(String::new()));
         let (started, first) = mpsc::channel();
-        let ward = Ward {
+        let thread = SupervisorThread {
             program,
             plan,
             listen,
             folder: Arc::clone(&folder),
-            words: LastWords::default(),
+            output: LastOutput::default(),
             tell,
-            orders,
+            restarts,
             closing,
         };
         thread::Builder::new()
             .name("coturn".to_owned())
-            .spawn(move || ward.keep(&started))?;
+            .spawn(move || thread.run(&started))?;
         first.recv().map_err(io::Error::other)??;
         Ok(Self {
             state,
             folder,
-            bell,
-            _home: home,
+            restart,
+            _open: open,
         })
     }
 
@@ -109,31 +106,31 @@ impl Keeper {
         self.state.clone()
     }
 
-    pub(super) fn bell(&self) -> Bell {
-        Bell(self.bell.clone())
+    pub(super) fn restart_sender(&self) -> RestartSender {
+        RestartSender(self.restart.clone())
     }
 
     /// Deletes the file with the secret: coturn has read it.
-    pub(super) fn forget_settings(&self) {
-        forget(self.folder.path());
+    pub(super) fn delete_settings(&self) {
+        delete_settings(self.folder.path());
     }
 }
 
-/// What the keeper's thread has.
-struct Ward {
+/// What the supervisor's thread owns.
+struct SupervisorThread {
     program: PathBuf,
     plan: TurnPlan,
     listen: SocketAddr,
     folder: Arc<TempDir>,
-    words: LastWords,
+    output: LastOutput,
     tell: watch::Sender<CoturnState>,
-    orders: mpsc::Receiver<Order>,
+    restarts: mpsc::Receiver<()>,
     closing: mpsc::Receiver<()>,
 }
 
-impl Ward {
-    fn keep(self, started: &mpsc::Sender<io::Result<()>>) {
-        let mut child = match self.start() {
+impl SupervisorThread {
+    fn run(self, started: &mpsc::Sender<io::Result<()>>) {
+        let mut child = match self.spawn() {
             Ok(child) => child,
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -149,20 +146,20 @@ impl Ward {
             if !open {
                 return;
             }
-            if since.elapsed() > FORGIVEN_AFTER {
+            if since.elapsed() > STABLE_AFTER {
                 backoff.reset();
             }
-            let words = self.words.text();
+            let output = self.output.text();
             let mut pause = backoff.next_delay();
-            self.tell.send_replace(CoturnState::Ended(words.clone()));
+            self.tell.send_replace(CoturnState::Ended(output.clone()));
             error!(
-                "coturn has ended, calls through it too; it is started again in {pause:?}. It said: {words}"
+                "coturn has ended, calls through it too; it is started again in {pause:?}. It said: {output}"
             );
             child = loop {
                 if self.is_closing_within(pause) {
                     return;
                 }
-                match self.start() {
+                match self.spawn() {
                     Ok(child) => break child,
                     Err(error) => {
                         pause = backoff.next_delay();
@@ -174,13 +171,13 @@ impl Ward {
         }
     }
 
-    /// Watches until it ended or shall be started again (true), or is no longer wanted (false).
+    /// Waits until it has ended or a restart is requested (true), or until the supervisor was dropped (false).
     fn watch(&self, child: &mut Child) -> bool {
         loop {
-            if self.is_closing_within(GLANCE) {
+            if self.is_closing_within(CHECK) {
                 return false;
             }
-            if self.orders.try_recv().is_ok() || !matches!(child.try_wait(), Ok(None)) {
+            if self.restarts.try_recv().is_ok() || !matches!(child.try_wait(), Ok(None)) {
                 return true;
             }
         }
@@ -193,11 +190,11 @@ impl Ward {
         )
     }
 
-    fn start(&self) -> io::Result<Child> {
+    fn spawn(&self) -> io::Result<Child> {
         let folder = self.folder.path();
         let file = write_settings(folder, &settings::write(&self.plan, self.listen, folder))?;
-        self.words.clear();
-        let mut child = leashed(&self.program)
+        self.output.clear();
+        let mut child = killed_with_thread(&self.program)
             .arg("-c")
             .arg(&file)
             .current_dir(folder)
@@ -205,12 +202,12 @@ impl Ward {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        if let Some(output) = child.stdout.take() {
-            let words = self.words.clone();
+        if let Some(stdout) = child.stdout.take() {
+            let output = self.output.clone();
             // Ends with the program's output.
             let spawned = thread::Builder::new()
-                .name("coturn's words".to_owned())
-                .spawn(move || words.listen(output));
+                .name("coturn output".to_owned())
+                .spawn(move || output.read(stdout));
             if let Err(error) = spawned {
                 end(&mut child);
                 return Err(error);
@@ -221,8 +218,8 @@ impl Ward {
     }
 }
 
-/// The program on a leash that the kernel cuts when this thread ends, where there is such a leash.
-fn leashed(program: &Path) -> Command {
+/// The program; with setpriv, the kernel kills it when this thread ends.
+fn killed_with_thread(program: &Path) -> Command {
     match find("setpriv") {
         Some(setpriv) => {
             let mut command = Command::new(setpriv);
@@ -240,7 +237,7 @@ fn leashed(program: &Path) -> Command {
 
 /// Writes the settings where only this user reads them.
 fn write_settings(folder: &Path, text: &str) -> io::Result<PathBuf> {
-    forget(folder);
+    delete_settings(folder);
     let file = folder.join(SETTINGS);
     OpenOptions::new()
         .write(true)
@@ -251,7 +248,7 @@ fn write_settings(folder: &Path, text: &str) -> io::Result<PathBuf> {
     Ok(file)
 }
 
-fn forget(folder: &Path) {
+fn delete_settings(folder: &Path) {
     // It may be gone already.
     let _ = fs::remove_file(folder.join(SETTINGS));
 }
