@@ -13,6 +13,7 @@ pub mod deployment;
 pub mod devtools;
 pub mod far_end;
 pub mod nostr_relay;
+pub mod page_checks;
 pub mod ports;
 pub mod program;
 pub mod real_phone;

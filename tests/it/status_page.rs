@@ -2,7 +2,6 @@
 //! and that contacts' names are not interpreted as HTML. And Linphone, which is set up without typing anything.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     path::PathBuf,
@@ -23,60 +22,17 @@ use ringfence_sip::{Password, User};
 use ringfence_tests::{
     browser::CHROMIUM,
     devtools::Devtools,
+    page_checks::{check_page, check_structure, screenshots},
     program::{installed, real_time},
     real_phone::{PhoneAccount, PhoneModel, RealPhone},
     tone::{HIGH, LOW},
 };
-use serde_json::Value;
 use tokio::{runtime::Runtime, time::timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
 /// A contact's name that contains HTML.
 const HOSTILE: &str = "\"><img src=x onerror=alert(1)><b>Bob";
-
-/// Texts whose contrast with their background is below 4.5 (WCAG 2.2, 1.4.3).
-const PALE: &str = r#"(() => {
-  const channel = (c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
-  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-  const read = (text) => text.match(/[\d.]+/g).map(Number);
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = read(getComputedStyle(at).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const pale = [];
-  for (const element of document.body.querySelectorAll("*")) {
-    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || !element.getClientRects().length || element.closest(".unseen, .skip, svg")) continue;
-    const [a, b] = [light(read(getComputedStyle(element).color)), light(behind(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) pale.push(`${element.tagName} ${element.textContent.trim().slice(0, 30)} ${ratio.toFixed(2)}`);
-  }
-  return pale;
-})()"#;
-
-/// Whether a page is accessible to screen readers: one `h1`, landmarks, no skipped level of headings, and heads for every table.
-const ORDER: &str = r#"(() => {
-  const wrong = [];
-  for (const one of ["h1", "main", "header", "footer", "nav[aria-label]", "[role=status]", "html[lang]", "title"])
-    if (document.querySelectorAll(one).length !== 1) wrong.push(`not one ${one}`);
-  let level = 0;
-  for (const heading of document.querySelectorAll("h1, h2, h3, h4")) {
-    const own = Number(heading.tagName[1]);
-    if (own > level + 1) wrong.push(`after h${level} comes ${heading.outerHTML}`);
-    level = own;
-  }
-  for (const table of document.querySelectorAll("table"))
-    if ([...table.querySelectorAll("th")].some((head) => !head.scope)) wrong.push("a head without scope");
-  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
-  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) wrong.push(`twice ${id}`);
-  for (const label of document.querySelectorAll("label")) if (!label.control) wrong.push(`label of nothing: ${label.textContent}`);
-  if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window");
-  return wrong;
-})()"#;
 
 /// Two engines with a phone each, and the browser.
 struct Scene {
@@ -155,38 +111,6 @@ async fn sees(phone: &mut TonePhone, wanted: impl Fn(&PhoneEvent) -> bool) {
     timeout(SOON, search).await.expect("the phone sees it soon");
 }
 
-/// The folder for screenshots of the page.
-fn album() -> PathBuf {
-    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "target", "status-page"]
-        .iter()
-        .collect();
-    fs::create_dir_all(&folder).expect("the target folder is writable");
-    folder
-}
-
-/// Checks a page in both colour schemes and its accessibility.
-fn inspect(browser: &mut Devtools, name: &str) {
-    for scheme in ["light", "dark"] {
-        browser.prefer(scheme);
-        assert_eq!(
-            browser.evaluate(PALE),
-            Value::Array(vec![]),
-            "{name}, {scheme}"
-        );
-        browser.picture(&album().join(format!("{name}-{scheme}.png")));
-    }
-    assert_eq!(browser.evaluate(ORDER), Value::Array(vec![]), "{name}");
-    for (role, label) in browser.accessible() {
-        let must_be_named = [
-            "button", "switch", "link", "textbox", "combobox", "image", "checkbox", "region",
-        ];
-        assert!(
-            !must_be_named.contains(&role.as_str()) || !label.is_empty(),
-            "{name} has a nameless {role}"
-        );
-    }
-}
-
 /// Presses Tab until this element has the focus.
 fn tab_to(browser: &mut Devtools, id: &str) {
     for _ in 0..60 {
@@ -259,7 +183,7 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
     ));
     browser.wait_for(&format!("document.activeElement.id === '{switch}'"));
     assert!(scene.do_not_disturb());
-    inspect(&mut browser, "overview");
+    check_page(&mut browser, "overview");
 
     let contact = format!("/contacts/{}", scene.line(1));
     let base = browser
@@ -276,7 +200,7 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
         browser.evaluate("document.querySelectorAll('img[src=x], h1 b').length"),
         0
     );
-    inspect(&mut browser, "contact");
+    check_page(&mut browser, "contact");
     for (path, name) in [
         ("/".to_owned(), "overview-named"),
         ("/calls".to_owned(), "calls"),
@@ -285,21 +209,17 @@ fn a_live_call_draws_its_curves_and_everything_can_be_done_by_keyboard() {
         ("/help".to_owned(), "help"),
     ] {
         browser.go(&format!("{base}{path}"));
-        inspect(&mut browser, name);
+        check_page(&mut browser, name);
     }
     browser.go(&format!("{base}/lines/{}", scene.line(0)));
     browser.evaluate("document.querySelector('form[action$=provision] button').click()");
     browser.wait_for("document.querySelector('svg.qr') !== null");
-    inspect(&mut browser, "link");
+    check_page(&mut browser, "link");
     browser.resize(360, 740);
     browser.go(&base);
     browser.prefer("light");
-    browser.picture(&album().join("narrow.png"));
-    assert_eq!(
-        browser.evaluate(ORDER),
-        Value::Array(vec![]),
-        "on a narrow screen"
-    );
+    browser.picture(&screenshots().join("narrow.png"));
+    check_structure(&mut browser, "on a narrow screen");
     assert_eq!(browser.complaints(), Vec::<String>::new());
     scene.end();
 }

@@ -1,0 +1,215 @@
+//! The media of a simulated engine's calls: ports, TURN sockets and bridges. It does the work of the real media tasks
+//! (`gateway/src/run/media_task.rs`).
+
+use std::{net::SocketAddr, time::Instant};
+
+use ringfence_engine::{CallLabel, MediaEvent, MediaFailure, MediaOrder, NearPort};
+use ringfence_media::{
+    Bridge, BridgeOutput,
+    far::{FarConfig, FarLeg, TurnAccess, TurnPassword, TurnTransport},
+};
+
+use super::{EngineHost, HostOutput};
+use crate::world::turn::TURN_ADDRESS;
+
+/// The first ports for phones' audio and video and for TURN sockets; all count up.
+const FIRST_NEAR_PORT: u16 = 16_384;
+const FIRST_VIDEO_PORT: u16 = 24_576;
+const FIRST_TURN_PORT: u16 = 40_000;
+
+/// The media of one call.
+#[derive(Debug, Default)]
+pub(super) struct CallMedia {
+    pub(super) near: Option<SocketAddr>,
+    pub(super) video: Option<SocketAddr>,
+    pub(super) far: Option<(SocketAddr, Bridge)>,
+}
+
+impl EngineHost {
+    pub(crate) fn handle_rtp(
+        &mut self,
+        (from, to): (SocketAddr, SocketAddr),
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let media = self
+            .media
+            .values_mut()
+            .find(|media| media.near == Some(to) || media.video == Some(to));
+        let Some(CallMedia {
+            video,
+            far: Some((_, talk)),
+            ..
+        }) = media
+        else {
+            return;
+        };
+        if *video == Some(to) {
+            talk.handle_video(from, bytes, now);
+        } else {
+            talk.handle_rtp(from, bytes, now);
+        }
+    }
+
+    pub(crate) fn handle_turn(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) {
+        let talks = self.all_media().filter_map(|media| media.far.as_mut());
+        for (local, talk) in talks {
+            if *local == to {
+                talk.handle_turn(bytes, now);
+            }
+        }
+    }
+
+    pub(super) fn all_media(&mut self) -> impl Iterator<Item = &mut CallMedia> {
+        self.media.values_mut().chain(&mut self.closing)
+    }
+
+    pub(super) fn drain_media(&mut self, now: Instant, out: &mut Vec<HostOutput>) {
+        let mut events = Vec::new();
+        let ports: Vec<_> = self.media.values().filter_map(|media| media.near).collect();
+        let mut inside = Vec::new();
+        for (call, media) in &mut self.media {
+            let (from, before) = (media.near, out.len());
+            drain_call_media(media, out, |event| events.push((*call, event)));
+            // Packets between two calls that a transfer has joined do not leave the machine.
+            let said = out.split_off(before);
+            for output in said {
+                match (output, from) {
+                    (HostOutput::Rtp { to, bytes }, Some(from)) if ports.contains(&to) => {
+                        inside.push((from, to, bytes));
+                    }
+                    (output, _) => out.push(output),
+                }
+            }
+        }
+        for (from, to, bytes) in &inside {
+            self.handle_rtp((*from, *to), bytes, now);
+        }
+        if !inside.is_empty() {
+            self.drain_media(now, out);
+        }
+        self.closing.retain_mut(|media| {
+            drain_call_media(media, out, |_| {});
+            // A closed WebRTC leg has no timer.
+            let far = media.far.as_ref();
+            far.is_some_and(|(_, talk)| talk.next_timeout().is_some())
+        });
+        for (call, event) in events {
+            self.engine.handle_media(call, event, now);
+        }
+    }
+
+    pub(super) fn handle_order(
+        &mut self,
+        call: CallLabel,
+        order: MediaOrder,
+        now: Instant,
+        out: &mut Vec<HostOutput>,
+    ) {
+        match order {
+            MediaOrder::OpenNear { at, video } => {
+                self.calls += 1;
+                let port = FIRST_NEAR_PORT + 2 * self.calls;
+                let video = video.then_some(FIRST_VIDEO_PORT + 2 * self.calls);
+                let near = at.iter().map(|ip| NearPort {
+                    sound: SocketAddr::new(*ip, port),
+                    video,
+                });
+                let near: Vec<_> = near.collect();
+                let media = self.media.entry(call).or_default();
+                media.near = near.first().map(|near| near.sound);
+                media.video = media
+                    .near
+                    .zip(video)
+                    .map(|(near, port)| SocketAddr::new(near.ip(), port));
+                self.engine.handle_media(call, MediaEvent::Near(near), now);
+            }
+            MediaOrder::OpenFar => self.open_far(call, now),
+            MediaOrder::Close => self.close(call, now, out),
+            order => self.handle_call_order(call, order, now),
+        }
+    }
+
+    fn handle_call_order(&mut self, call: CallLabel, order: MediaOrder, now: Instant) {
+        if let MediaOrder::Connect { remote, .. } = &order {
+            self.heard_of.push(remote.clone());
+        }
+        let media = self.media.get_mut(&call);
+        let Some((_, talk)) = media.and_then(|media| media.far.as_mut()) else {
+            return;
+        };
+        match order {
+            MediaOrder::Attach(terms) => talk.attach_phone(terms, now),
+            MediaOrder::Connect { remote, role } => {
+                if talk.connect(&remote, role, now).is_err() {
+                    let refused = MediaEvent::Refused(MediaFailure::NoPath);
+                    self.engine.handle_media(call, refused, now);
+                }
+            }
+            MediaOrder::OpenMicrophone => talk.open_microphone(now),
+            MediaOrder::Press { event, millis } => {
+                talk.send_dtmf(event, millis);
+            }
+            MediaOrder::Control(frame) => {
+                talk.send_control(&frame, now);
+            }
+            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar | MediaOrder::Close => {}
+        }
+    }
+
+    fn open_far(&mut self, call: CallLabel, now: Instant) {
+        let Some((username, password)) = self.credentials.pop_front() else {
+            let refused = MediaEvent::Refused(MediaFailure::NoTurn);
+            return self.engine.handle_media(call, refused, now);
+        };
+        self.calls += 1;
+        let local = SocketAddr::from((self.wan, FIRST_TURN_PORT + self.calls));
+        let config = FarConfig {
+            turn: TurnAccess {
+                addr: TURN_ADDRESS,
+                transport: TurnTransport::Udp,
+                username,
+                password: TurnPassword::new(password),
+            },
+            local,
+            allow_private_addresses: false,
+        };
+        let far = FarLeg::new(config, self.seed(), now);
+        let talk = Bridge::new(far, self.seed());
+        self.media.entry(call).or_default().far = Some((local, talk));
+    }
+
+    /// The call is over for the engine. Its WebRTC leg stays until its allocation is released.
+    fn close(&mut self, call: CallLabel, now: Instant, out: &mut Vec<HostOutput>) {
+        let Some(mut media) = self.media.remove(&call) else {
+            return;
+        };
+        if let Some((_, talk)) = &mut media.far {
+            talk.close(now);
+            out.push(HostOutput::Over(call, Box::new(talk.stats())));
+            self.closing.push(media);
+        }
+    }
+}
+
+fn drain_call_media(
+    media: &mut CallMedia,
+    out: &mut Vec<HostOutput>,
+    mut tell: impl FnMut(MediaEvent),
+) {
+    let Some((local, talk)) = &mut media.far else {
+        return;
+    };
+    while let Some(output) = talk.poll() {
+        match output {
+            BridgeOutput::ToServer(bytes) => out.push(HostOutput::ToTurn {
+                from: *local,
+                bytes,
+            }),
+            BridgeOutput::ToPhone { to, bytes } | BridgeOutput::VideoToPhone { to, bytes } => {
+                out.push(HostOutput::Rtp { to, bytes });
+            }
+            BridgeOutput::Event(event) => tell(MediaEvent::Bridge(event)),
+        }
+    }
+}
