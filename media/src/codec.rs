@@ -1,10 +1,10 @@
-//! The sound formats that a call may carry, and their numbers.
+//! The audio formats that a call may carry, and their numbers.
 //!
 //! Static payload types and the G.722 clock come from RFC 3551 section 6, Opus from RFC 7587,
-//! telephone events from RFC 4733. Nothing here encodes or decodes sound: a format passes from
-//! phone to phone as it is.
+//! telephone events from RFC 4733. Nothing here encodes or decodes audio: payloads pass from
+//! phone to phone unchanged.
 
-/// One sound format. The order of the variants is the order of their codes on the wire, not of
+/// One audio format. The order of the variants is the order of their codes on the wire, not of
 /// preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {
@@ -12,10 +12,10 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law, 8 kHz, 64 kbit/s (RFC 3551 section 4.5.14).
     Pcma,
-    /// G.722, sampled at 16 kHz but with an RTP clock of 8 kHz, as RFC 3551 section 4.5.2 has it
-    /// for history's sake.
+    /// G.722, sampled at 16 kHz but with an RTP clock of 8 kHz, for the historical reason that
+    /// RFC 3551 section 4.5.2 gives.
     G722,
-    /// Opus, always 48 kHz and two channels in SDP whatever it really carries (RFC 7587 section 7).
+    /// Opus: in SDP always 48 kHz and two channels, whatever it carries (RFC 7587 section 7).
     Opus,
     /// Keypad digits timed by an 8 kHz clock (RFC 4733).
     Events8k,
@@ -56,7 +56,7 @@ impl Codec {
         }
     }
 
-    /// Whether this carries keypad digits rather than sound.
+    /// Whether this carries keypad digits rather than audio.
     #[must_use]
     pub const fn is_events(self) -> bool {
         matches!(self, Self::Events8k | Self::Events48k)
@@ -64,7 +64,7 @@ impl Codec {
 
     /// The payload type between two engines, which is also the one that we offer to a phone.
     ///
-    /// It is the same for everybody, so that it tells nothing about the phone behind it.
+    /// It is the same for all engines, so that it tells nothing about the phone behind one.
     #[must_use]
     pub const fn far_payload_type(self) -> u8 {
         match self {
@@ -85,9 +85,9 @@ impl Codec {
             .find(|codec| codec.far_payload_type() == payload_type)
     }
 
-    /// What we ask of a phone's encoder.
+    /// The `a=fmtp` parameters that we send to a phone, for its encoder.
     ///
-    /// Opus must keep one size and one rhythm, or packet sizes would tell who speaks when (RFC 7587
+    /// Opus must use a constant bit rate without silence suppression, or packet sizes would tell who speaks when (RFC 7587
     /// section 6.1).
     pub(crate) const fn format_parameters(self) -> Option<&'static str> {
         match self {

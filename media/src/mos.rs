@@ -1,13 +1,14 @@
-//! How good a call sounds, by the E-model (ITU-T G.107) from lost packets and delay, on the scale of opinions (MOS) from 1 to 4.5.
+//! An estimate of a call's audio quality: the mean opinion score (MOS, 1 to 4.5) by the E-model (ITU-T G.107), from lost packets and
+//! delay.
 //!
-//! An estimate with the model's default values for everything that an engine cannot know, and with the loss behaviour of G.711 with
-//! concealment (ITU-T G.113 appendix I) whatever the codec. A wideband codec sounds better than this scale can say.
+//! It uses the model's default values for everything that an engine cannot know, and the loss behaviour of G.711 with concealment (ITU-T
+//! G.113 appendix I) for every codec. A wideband codec sounds better than this scale can express.
 
 use std::time::Duration;
 
-/// R of a line without loss and delay, all else at its default (G.107 section 7.7).
+/// R without loss and delay, all else at its default (G.107 section 7.7).
 const BEST: f64 = 93.2;
-/// How well G.711 with concealment bears random losses, Bpl (G.113 table I.4); its Ie is 0.
+/// Robustness of G.711 with concealment against random loss, Bpl (G.113 table I.4); its Ie is 0.
 const ROBUSTNESS: f64 = 25.1;
 
 /// The mean opinion score for a share of lost packets, from 0 to 1, and the delay from mouth to ear.
@@ -19,7 +20,7 @@ pub fn mos(lost: f64, delay: Duration) -> f64 {
     opinion(BEST - delayed(delay) - equipment)
 }
 
-/// Idd of G.107 section 7.4: what a delay beyond 100 ms costs.
+/// Idd of G.107 section 7.4: the impairment by a delay beyond 100 ms.
 fn delayed(delay: Duration) -> f64 {
     let millis = delay.as_secs_f64() * 1_000.0;
     if millis <= 100.0 {
@@ -30,7 +31,7 @@ fn delayed(delay: Duration) -> f64 {
     25.0 * (root(x) - 3.0 * root(x / 3.0) + 2.0)
 }
 
-/// From R to opinions (G.107 annex B).
+/// From R to MOS (G.107 annex B).
 fn opinion(r: f64) -> f64 {
     if r <= 0.0 {
         return 1.0;

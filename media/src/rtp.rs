@@ -1,32 +1,32 @@
-//! RTP packets of a phone as borrowed bytes (RFC 3550 section 5.1), and the one form in which we
-//! write them.
+//! RTP packets of a phone as borrowed bytes (RFC 3550 section 5.1), and the one form in which they
+//! are written.
 //!
-//! Contributing sources, header extensions and padding are stepped over and never kept: they may
-//! tell more about a phone than its sound does. RTCP is recognised and not read.
+//! Contributing sources, header extensions and padding are skipped and never kept: they may
+//! tell more about a phone than its audio does. RTCP is recognised and not read.
 
 /// One RTP packet, reduced to what may cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpPacket<'a> {
-    /// What the payload is, 0 to 127, as agreed by SDP.
+    /// Payload type, 0 to 127, as agreed by SDP.
     pub payload_type: u8,
-    /// For sound: the first packet after silence (RFC 3551 section 4.1).
+    /// For audio: the first packet after silence (RFC 3551 section 4.1).
     pub marker: bool,
-    /// Counts packets.
+    /// Sequence number: counts packets.
     pub sequence: u16,
-    /// Counts samples, in ticks of the format's clock.
+    /// Timestamp, in ticks of the format's clock.
     pub timestamp: u32,
-    /// Who sends.
+    /// SSRC: the source of the packet.
     pub ssrc: u32,
-    /// The sound. Never empty.
+    /// The payload. Never empty.
     pub payload: &'a [u8],
 }
 
 /// What a datagram on a phone's RTP port is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RtpDatagram<'a> {
-    /// Sound or keypad digits.
+    /// Audio or keypad digits.
     Rtp(RtpPacket<'a>),
-    /// A report about it.
+    /// RTCP.
     Rtcp,
 }
 
@@ -40,7 +40,7 @@ pub enum RtpError {
     /// The header, its lists or its padding reach beyond the end.
     #[error("RTP cut short")]
     Truncated,
-    /// A packet without sound; some phones keep a NAT open with these.
+    /// A packet without payload; some phones keep a NAT open with these.
     #[error("RTP without payload")]
     Empty,
     /// More payload than [`MAX_PAYLOAD`], or whatever the limit is.
@@ -165,7 +165,7 @@ fn cut_padding(rest: &[u8], flags: u8) -> Option<&[u8]> {
 /// The most payload in one packet: 150 ms of G.711. More would not fit a datagram through a TURN
 /// server unbroken.
 pub const MAX_PAYLOAD: usize = 1_200;
-/// The most payload in one packet of moving pictures. With the header of RTP, the tag of SRTP, a channel's header and
+/// The most payload in one packet of video. With the header of RTP, the tag of SRTP, a channel's header and
 /// those of UDP and IPv6 that makes 1,468 bytes, which Ethernet carries unbroken.
 pub const MAX_VIDEO_PAYLOAD: usize = 1_388;
 const HEADER_BYTES: usize = 12;

@@ -1,8 +1,7 @@
-//! RTP's wrapping numbers: which packet is new, late, a duplicate, or from somewhere else
-//! altogether.
+//! RTP's sequence numbers, which wrap: whether a packet is new, late, a duplicate, or not of this source.
 //!
-//! The limits on jumps are those of RFC 3550 appendix A.1, the memory of numbers seen is that of
-//! RFC 3711 section 3.3.2. No clock is involved: how late is told in packets.
+//! The limits on jumps are those of RFC 3550 appendix A.1, the replay window is that of
+//! RFC 3711 section 3.3.2. No clock is involved: lateness is counted in packets.
 
 /// How far a number is ahead of another, between -32,768 and 32,767, on the shorter way round.
 pub(crate) fn ahead(newer: u16, older: u16) -> i32 {
@@ -22,7 +21,7 @@ pub(crate) struct SequenceWindow {
     seen: u128,
 }
 
-/// Where a number falls.
+/// How a number relates to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SequencePlace {
     /// The newest so far, after this many numbers that were not seen.
@@ -34,7 +33,7 @@ pub(crate) enum SequencePlace {
     Late,
     /// Seen before.
     Duplicate,
-    /// Too far ahead or behind to belong here: the source started anew, or is not the source.
+    /// Too far ahead or behind: the source has restarted, or the packet is of another source.
     Elsewhere,
 }
 
@@ -47,7 +46,7 @@ impl SequenceWindow {
         }
     }
 
-    /// Finds the place of a number and remembers it.
+    /// Classifies a number and remembers it.
     pub(crate) fn place(&mut self, number: u16) -> SequencePlace {
         match ahead(number, self.newest) {
             step @ 1..=MAX_AHEAD => {
@@ -71,10 +70,10 @@ impl SequenceWindow {
     }
 }
 
-/// A minute of sound: a phone that is further ahead has started anew (MAX_DROPOUT of RFC 3550
+/// A minute of audio: a phone that is further ahead has restarted (MAX_DROPOUT of RFC 3550
 /// appendix A.1).
 const MAX_AHEAD: i32 = 3_000;
-/// What the memory holds: two and a half seconds of sound, more than any phone waits for.
+/// Length of the replay window: two and a half seconds of audio, more than any phone waits for.
 const MAX_BEHIND: i32 = -127;
 
 #[cfg(test)]

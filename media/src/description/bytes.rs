@@ -1,6 +1,6 @@
 //! The parts of a description as bytes: counted lists, addresses, and their limits.
 //!
-//! What they mean together is the description's business.
+//! [`Description`](crate::Description) checks what they mean together.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

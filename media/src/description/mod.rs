@@ -3,7 +3,7 @@
 //! It travels sealed in ring and answer, in place of the SDP of RFC 3264: typed values only, so
 //! that nothing that a phone wrote can cross by accident. The bytes are canonical: each description
 //! has one encoding and each accepted string of bytes one description. It does not say whether a
-//! relay's address may be used (public or private): that is the far leg's to judge.
+//! relayed address may be used (public or private): the far leg checks that.
 
 mod bytes;
 mod local;
@@ -40,25 +40,25 @@ pub struct Description {
     /// SHA-256 of the DTLS certificate that this call uses and no other (RFC 8122 section 5). Seen
     /// by the other engine alone.
     pub fingerprint: [u8; 32],
-    /// The RTP source that will carry sound (RFC 3550 section 5.1). Seen by the other engine, and
+    /// The SSRC of the audio (RFC 3550 section 5.1). Seen by the other engine, and
     /// in clear by both TURN servers.
     pub ssrc: u32,
     /// Relayed transport addresses of a TURN server, 1 to 4 different ones. Seen by the other
     /// engine and by both TURN servers.
     pub relayed_addresses: Vec<SocketAddr>,
-    /// Formats that the phone behind takes, best first, no format twice and at least one for sound.
+    /// Formats that the phone behind takes, best first, no format twice and at least one for audio.
     /// Seen by the other engine alone; payload types on the wire tell the TURN servers which one
     /// was chosen.
     pub codecs: Vec<Codec>,
-    /// Moving pictures, if the phone behind has them too. Seen by the other engine alone, but for the SSRC and the payload
-    /// type of those that flow.
+    /// Video, if the phone behind has it too. Seen by the other engine alone, except the SSRC and the payload type of the
+    /// video that flows.
     pub video: Option<VideoDescription>,
 }
 
-/// What one engine tells the other about moving pictures.
+/// What one engine tells the other about video.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoDescription {
-    /// The RTP source that will carry them; another one than the sound's. Seen by both TURN servers.
+    /// The SSRC of the video; another one than that of the audio. Seen by both TURN servers.
     pub ssrc: u32,
     /// Formats that the phone behind takes, best first, 1 to [`MAX_FORMATS`] different ones; one in an answer. Seen by
     /// the other engine alone.
@@ -75,25 +75,25 @@ pub enum DescriptionError {
     /// Bytes follow the description.
     #[error("bytes follow the description")]
     Trailing,
-    /// The first byte names a layout that we do not speak.
+    /// The first byte names an unknown layout.
     #[error("unknown layout of a description")]
     Version,
     /// User name fragment or password of a wrong length or with other than ICE characters.
     #[error("not an ICE user name fragment or password")]
     Credentials,
-    /// None or too many relays, one twice, or an address that cannot be a relay's.
+    /// No or too many relayed addresses, one twice, or one that cannot be a relayed address.
     #[error("not a list of relays")]
     RelayedAddresses,
-    /// An unknown format, one twice, or none for sound.
+    /// An unknown format, one twice, or none for audio.
     #[error("not a list of formats")]
     Codecs,
-    /// No format of moving pictures, too many, an unknown one or one twice, or the SSRC of the sound.
-    #[error("not a list of formats of moving pictures")]
+    /// No video format, too many, an unknown one or one twice, or the SSRC of the audio.
+    #[error("not a list of video formats")]
     Video,
 }
 
 impl Description {
-    /// The longest encoding, with four IPv6 relays, every format of sound and eight of pictures.
+    /// The longest encoding, with four IPv6 relayed addresses, every audio format and eight of video.
     pub const MAX_BYTES: usize = 1
         + (1 + MAX_UFRAG)
         + (1 + MAX_PWD)
@@ -104,7 +104,7 @@ impl Description {
         + 4
         + (1 + MAX_FORMATS * 3);
 
-    /// Describes a far leg that has its relay, and what the phone behind it takes.
+    /// Describes a far leg that has its relayed address, and the formats that the phone behind it takes.
     #[must_use]
     pub fn of(local: &LocalEndpoint, codecs: Vec<Codec>) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Description {
         }
     }
 
-    /// The same with moving pictures in these formats; without any if there are none.
+    /// The same with video in these formats; without video if there are none.
     #[must_use]
     pub fn with_video(mut self, local: &LocalEndpoint, formats: Vec<VideoFormat>) -> Self {
         self.video = Some(VideoDescription {
@@ -222,7 +222,7 @@ impl Drop for Description {
     }
 }
 
-/// The layouts: without moving pictures and with them. A description without has the one encoding that it always had.
+/// The layouts: without video and with it.
 const AUDIO: u8 = 1;
 const AUDIO_AND_VIDEO: u8 = 2;
 

@@ -1,7 +1,7 @@
 //! One packet encrypted and authenticated, or opened, under session keys: AES in counter mode with
 //! HMAC-SHA1 (RFC 3711 sections 4.1.1 and 4.2.1), and AES-GCM (RFC 7714 section 8).
 //!
-//! Which index a packet has is the stream's business.
+//! The packet index is given by the caller (see `context`).
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::EncryptingKey;
@@ -12,7 +12,7 @@ use super::SrtpOpenError;
 use super::derive::{Derived, apply, counter_mode, derive, derive_control};
 use super::key::{SrtpKey, SrtpSuite};
 
-/// What is told of a packet beside its bytes.
+/// What encryption needs to know of a packet beside its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SrtpPacketInfo {
     /// Bytes of the header, which stay readable.
@@ -70,7 +70,7 @@ impl Cipher {
         }
     }
 
-    /// Encrypts a packet in info and appends its tag. `info.header` must lie within it.
+    /// Encrypts a packet in place and appends its tag. `info.header` must lie within it.
     pub(super) fn protect(&self, packet: &mut Vec<u8>, info: SrtpPacketInfo) {
         match self {
             Self::Counter {
@@ -96,7 +96,7 @@ impl Cipher {
         }
     }
 
-    /// Verifies a packet, decrypts it in info and cuts its tag off. After an error its payload may
+    /// Verifies a packet, decrypts it in place and cuts its tag off. After an error its payload may
     /// be anything.
     pub(super) fn unprotect(
         &self,
@@ -149,14 +149,14 @@ fn tag_of(mac: &hmac::Key, packet: &[u8], index: u64) -> hmac::Tag {
     signing.sign()
 }
 
-/// RFC 3711 section 4.1.1: salt, SSRC and index, each in its info, above 16 bits of counter.
+/// RFC 3711 section 4.1.1: salt, SSRC and index, each in its place, above 16 bits of counter.
 pub(super) fn counter_iv(salt: &[u8; 16], info: SrtpPacketInfo) -> [u8; 16] {
     let value = (u128::from(info.ssrc) << 64) | (u128::from(info.index) << 16);
     (u128::from_be_bytes(*salt) ^ value).to_be_bytes()
 }
 
 /// RFC 7714 section 8.1: two zero bytes, SSRC, roll-over counter and sequence number, over the salt; in its section 9.1
-/// the index of RTCP stands in their info.
+/// the index of RTCP stands in the place of the last two.
 pub(super) fn galois_nonce(salt: &[u8; 12], info: SrtpPacketInfo) -> Nonce {
     let value = (u128::from(info.ssrc) << 48) | u128::from(info.index);
     let mut nonce = *salt;

@@ -1,8 +1,8 @@
-//! Which packet comes where: indexes, roll-over counters and the memory against replay (RFC 3711
-//! sections 3.2.1, 3.3.1 and 3.3.2).
+//! The order of SRTP packets: indexes, roll-over counters and replay protection (RFC 3711 sections 3.2.1, 3.3.1 and
+//! 3.3.2).
 //!
-//! A sealer has one source, ours. An opener keeps a counter for each source of the phone, and only
-//! a packet that its key opens moves one.
+//! The outbound context has one source, ours. The inbound context keeps a roll-over counter for each source of the
+//! phone, and only an authenticated packet advances it.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use super::key::SrtpKey;
 use crate::rtp;
 use crate::sequence::ahead;
 
-/// Encrypts what goes to the phone.
+/// Encrypts RTP to the phone.
 pub struct OutboundSrtp {
     cipher: Cipher,
     /// The highest index so far.
     newest: Option<u64>,
 }
 
-/// Decrypts what comes from the phone.
+/// Decrypts RTP from the phone.
 pub struct InboundSrtp {
     cipher: Cipher,
     sources: Vec<SrtpSource>,
@@ -34,7 +34,7 @@ pub(super) struct SrtpSource {
 }
 
 impl OutboundSrtp {
-    /// Nothing was sent yet.
+    /// A context that has sent nothing yet.
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl OutboundSrtp {
         }
     }
 
-    /// Encrypts a packet in info. The caller gives no sequence number of one source twice, or two
+    /// Encrypts a packet in place. The caller gives no sequence number of one source twice, or two
     /// packets would share a key stream (RFC 3711 section 9.1). False, with nothing to be sent, for
     /// what is no RTP or belongs before the beginning.
     pub fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
@@ -67,7 +67,7 @@ impl OutboundSrtp {
 }
 
 impl InboundSrtp {
-    /// Nothing was opened yet.
+    /// A context that has received nothing yet.
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl InboundSrtp {
         }
     }
 
-    /// Verifies and decrypts a packet in info; after an error it is of no use.
+    /// Verifies and decrypts a packet in place; after an error it is of no use.
     ///
     /// # Errors
     /// [`SrtpOpenError`] for what is no packet under this key, or not a new one.

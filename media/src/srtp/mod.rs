@@ -2,8 +2,8 @@
 //!
 //! Suites and key lengths are those of RFC 4568 section 6.2 (AES-CM with HMAC-SHA1), RFC 6188 (its
 //! 256-bit keys) and RFC 7714 (AES-GCM). Keys travel in SDP, which [`sdp`](crate::sdp) reads and
-//! writes; this room turns them into session keys, and packets into packets. Neither re-keying by
-//! lifetime nor MKI nor a key derivation rate is spoken: a call is over long before 2^48 packets.
+//! writes; this module derives session keys from them, and encrypts and decrypts packets. Neither re-keying by
+//! lifetime nor MKI nor a key derivation rate is supported: a call is over long before 2^48 packets.
 
 mod cipher;
 mod context;
@@ -17,10 +17,10 @@ pub use context::{InboundSrtp, OutboundSrtp};
 pub use key::{SrtpKey, SrtpSuite};
 pub use srtcp::{InboundSrtcp, OutboundSrtcp};
 
-/// Whether sound between phone and engine is encrypted: the setting `sip.srtp`.
+/// Whether media between phone and engine is encrypted: the setting `sip.srtp`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Srtp {
-    /// Never. A phone that offers nothing but SRTP is refused before anybody rings.
+    /// Never. A phone that offers nothing but SRTP is refused before any phone rings.
     Off,
     /// When the phone offers it, or when its signalling is encrypted too; plain otherwise.
     #[default]
@@ -45,7 +45,7 @@ pub enum SrtpOpenError {
     /// Too short to be SRTP, or a header that reaches beyond the end.
     #[error("no SRTP packet")]
     Malformed,
-    /// The key does not fit, or somebody changed the packet.
+    /// The key does not fit, or the packet was changed on the way.
     #[error("the key does not fit, or the packet was changed")]
     Forged,
     /// Opened before.

@@ -1,7 +1,7 @@
-//! SRTCP (RFC 3711 section 3.4; with AES-GCM RFC 7714 section 9): a phone's reports and wishes, and ours to it.
+//! SRTCP (RFC 3711 section 3.4; with AES-GCM RFC 7714 section 9): reports and feedback from a phone and to it.
 //!
-//! Each packet bears its index, so that no counter has to be guessed. Packets that are not encrypted, which the standard
-//! allows, are not taken: every suite that we speak encrypts.
+//! Each packet carries its index, so that no counter has to be guessed. Packets that are not encrypted, which the standard
+//! allows, are dropped: every supported suite encrypts.
 
 use std::fmt;
 
@@ -15,14 +15,14 @@ use super::context::{MOST_SOURCES, SrtpSource};
 use super::derive::apply;
 use super::key::SrtpKey;
 
-/// Encrypts what goes to the phone.
+/// Encrypts RTCP to the phone.
 pub struct OutboundSrtcp {
     cipher: Cipher,
     /// The index of the next packet.
     next: u32,
 }
 
-/// Decrypts what comes from the phone.
+/// Decrypts RTCP from the phone.
 pub struct InboundSrtcp {
     cipher: Cipher,
     sources: Vec<SrtpSource>,
@@ -35,7 +35,7 @@ const WORD: usize = 4;
 const ENCRYPTED: u32 = 1 << 31;
 
 impl OutboundSrtcp {
-    /// One that has sealed nothing yet.
+    /// A context that has sent nothing yet.
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl OutboundSrtcp {
         }
     }
 
-    /// Encrypts a packet in info. False, with nothing to be sent, for what is no RTCP or when all indexes are spent.
+    /// Encrypts a packet in place. False, with nothing to be sent, for what is no RTCP or when all indexes are spent.
     pub fn protect(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some(ssrc) = sender(packet) else {
             return false;
@@ -85,7 +85,7 @@ impl OutboundSrtcp {
 }
 
 impl InboundSrtcp {
-    /// One that has opened nothing yet.
+    /// A context that has received nothing yet.
     #[must_use]
     pub fn new(key: &SrtpKey) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl InboundSrtcp {
         }
     }
 
-    /// Verifies and decrypts a packet in info; after an error it is of no use.
+    /// Verifies and decrypts a packet in place; after an error it is of no use.
     ///
     /// # Errors
     /// [`SrtpOpenError`].

@@ -1,4 +1,4 @@
-//! What an `a=fmtp` line says of H.264 (RFC 6184 section 8.1): profile, level, and how pictures are cut.
+//! What an `a=fmtp` line says of H.264 (RFC 6184 section 8.1): profile, level, and how frames are cut into packets.
 //!
 //! Profiles are compared by what they mean (table 5 there), not by their bytes. Interleaved packets (mode 2) are not
 //! carried.
@@ -18,11 +18,11 @@ pub enum H264Profile {
     Main,
     /// High.
     High,
-    /// High without interlacing and without B pictures.
+    /// High without interlacing and without B frames.
     ConstrainedHigh,
 }
 
-/// How pictures are cut into packets (`packetization-mode`).
+/// How frames are cut into packets (`packetization-mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PacketizationMode {
     /// Mode 0: one unit each; also what no word means.

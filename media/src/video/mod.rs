@@ -1,8 +1,8 @@
-//! The formats of moving pictures that a call may carry, and which one two phones share.
+//! The video formats that a call may carry, and which one two phones share.
 //!
-//! VP8 (RFC 7741) and H.264 (RFC 6184, modes 0 and 1). Nothing here encodes or decodes: pictures pass from phone to
-//! phone as they are. Limits that a phone sets beside its format (`max-fs`, `max-br` and the like) and parameter sets
-//! in SDP do not cross: phones that need them have no pictures.
+//! VP8 (RFC 7741) and H.264 (RFC 6184, modes 0 and 1). Nothing here encodes or decodes: payloads pass from phone to
+//! phone unchanged. Limits that a phone sets beside its format (`max-fs`, `max-br` and the like) and parameter sets
+//! in SDP do not cross: phones that need them have no video.
 
 mod h264;
 
@@ -12,12 +12,12 @@ pub use h264::{H264Profile, PacketizationMode};
 pub(crate) const CLOCK: u32 = 90_000;
 /// Formats of one phone that are kept. Phones offer two or three; one more for each mode and profile.
 pub const MAX_FORMATS: usize = 8;
-/// What a phone is asked to keep to, in kbit/s: good for 640 x 480 at 25 pictures a second.
+/// What a phone is asked to keep to, in kbit/s: good for 640 x 480 at 25 frames a second.
 pub(crate) const ASKED_KBITS: u32 = 1_000;
 /// What passes each way, in bits of payload a second; beyond it packets are dropped and counted.
 pub(crate) const MAX_BITS: u32 = 1_500_000;
 
-/// One format of moving pictures.
+/// One video format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VideoFormat {
     /// VP8 (RFC 7741).
@@ -26,9 +26,9 @@ pub enum VideoFormat {
     H264 {
         /// Which tools of the standard are used.
         profile: H264Profile,
-        /// Ten times the level: 31 for 3.1. What may be sent to whoever names it.
+        /// Ten times the level: 31 for 3.1. The highest that may be sent to the side that names it.
         level: u8,
-        /// How pictures are cut into packets.
+        /// How frames are cut into packets.
         packets: PacketizationMode,
     },
 }
@@ -43,8 +43,8 @@ impl VideoFormat {
         }
     }
 
-    /// The payload type between two engines, which is also the one that we offer to a phone. It is the same for everybody,
-    /// so that it tells nothing of the phone behind it, and none that sound has.
+    /// The payload type between two engines, which is also the one that we offer to a phone. It is the same for all
+    /// engines, so that it tells nothing of the phone behind one, and differs from those of audio.
     #[must_use]
     pub const fn far_payload_type(self) -> u8 {
         match self {
@@ -150,7 +150,7 @@ impl VideoFormat {
 }
 
 /// The format out of what was `offered` and what the other phone `answered`; the answerer's order decides. `None` when
-/// they have none in common: then the call has sound alone.
+/// they have none in common: then the call has audio alone.
 #[must_use]
 pub fn choose_video(offered: &[VideoFormat], answered: &[VideoFormat]) -> Option<VideoFormat> {
     answered
@@ -158,12 +158,12 @@ pub fn choose_video(offered: &[VideoFormat], answered: &[VideoFormat]) -> Option
         .find_map(|answer| offered.iter().find_map(|offer| answer.common(*offer)))
 }
 
-/// Whether a payload type between two engines is one of pictures.
+/// Whether a payload type between two engines is one of video.
 pub(crate) const fn is_far_payload_type(payload_type: u8) -> bool {
     FIRST_PAYLOAD_TYPE <= payload_type && payload_type <= LAST_PAYLOAD_TYPE
 }
 
-/// The payload types of pictures between two engines: one of VP8, and of H.264 five profiles in two modes.
+/// The payload types of video between two engines: one of VP8, and of H.264 five profiles in two modes.
 pub(crate) const FIRST_PAYLOAD_TYPE: u8 = 112;
 pub(crate) const LAST_PAYLOAD_TYPE: u8 = 122;
 

@@ -41,12 +41,12 @@ pub const FEATURE_CODES: [FeatureCode; 6] = [
     },
     FeatureCode {
         digits: "*78",
-        does: "do not disturb: no phone of the line rings; calls count as missed",
+        does: "turn do not disturb on: no phone of the line rings; calls count as missed",
         act: FeatureAction::DoNotDisturb(true),
     },
     FeatureCode {
         digits: "*79",
-        does: "do disturb again",
+        does: "turn do not disturb off: phones ring again",
         act: FeatureAction::DoNotDisturb(false),
     },
     FeatureCode {

@@ -1,4 +1,4 @@
-//! A backup: everything of a state folder that cannot be had again, and the settings, in one file under a passphrase.
+//! A backup: everything of a state folder that cannot be recovered otherwise, and the settings, in one file under a passphrase.
 //!
 //! ```text
 //! line 1   the container of `sealed`, format ringfence-backup-1, always under a passphrase; its body is the JSON below
@@ -6,8 +6,8 @@
 //!
 //! { "version": 1, "made": Unix seconds, "settings": "TOML" or null, "files": [{ "path": "lines/20001.json", "body": "base64" }] }
 //! ```
-//! Files are taken as they are: lines under a passphrase stay under it. They are replaced in one step each, so that a backup beside a
-//! running engine holds whole files. The phone book's copy is left out, but for its last root: what is downloaded after a restore must
+//! Files are taken as they are: lines under a passphrase stay under it. They are replaced in one step each, so that a backup made while an
+//! engine runs holds whole files. The phone book's copy is left out, except its last root: what is downloaded after a restore must
 //! follow from it.
 
 mod error;
@@ -74,7 +74,7 @@ struct StoredFile {
 }
 
 impl Backup {
-    /// Everything in a state folder. An engine may run beside.
+    /// Reads everything in a state folder. An engine may be running.
     ///
     /// # Errors
     /// [`BackupError`].

@@ -1,5 +1,5 @@
-//! Puts a backup in the place of a state folder, in one step: all of it is written and synced beside the folder, then the two trade
-//! places. Whatever stops it in the middle, the folder is either the old one or the new one.
+//! Replaces a state folder by a backup in one step: the new folder is written and synced beside the old one, then the two are
+//! exchanged. If the restore stops in the middle, the folder is either the old one or the new one.
 
 use std::fs::File;
 use std::io;
@@ -12,15 +12,15 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use super::{Backup, BackupError};
 use crate::state::keystore::{Keystore, KeystoreError, RESTORED, file, make_folder, write_private};
 
-/// The mark of a folder that is not whole yet: what a restore that was stopped leaves is taken away by the next one.
+/// The suffix of a folder that is not complete yet: the next restore removes what an interrupted one left.
 const UNFINISHED: &str = "unfinished";
 
 /// What became of the old state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PreviousState {
-    /// There was none worth keeping.
+    /// There was none with lines.
     Nothing,
-    /// It is here now.
+    /// It was moved to this folder.
     At(PathBuf),
 }
 
@@ -109,7 +109,7 @@ fn give_to_owner(fresh: &Path, state: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Two folders trade places, in one step (Linux: renameat2 with RENAME_EXCHANGE).
+/// Exchanges two folders in one step (Linux: renameat2 with RENAME_EXCHANGE).
 fn trade(fresh: &Path, state: &Path) -> io::Result<()> {
     renameat_with(CWD, fresh, CWD, state, RenameFlags::EXCHANGE)?;
     File::open(file::folder_of(state))?.sync_all()

@@ -1,9 +1,9 @@
 //! The contacts at rest: one file, sealed like a line's, with JSON in it.
 //!
-//! A running engine and commands share the file without talking to each other: a writer holds a lock while it reads, changes and
+//! A running engine and commands share the file without exchanging messages: a writer holds a lock while it reads, changes and
 //! replaces the file in one step; a reader finds a complete file at any time. The engine looks
-//! every few seconds whether the file is another one than it last saw. No socket, no protocol, nothing to be asked by strangers; and
-//! the commands work alike whether or not an engine runs.
+//! every few seconds whether the file has been replaced. There is no socket and no protocol that another program could use, and the
+//! commands work alike whether or not an engine runs.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -120,7 +120,7 @@ impl ContactsFile {
         Ok(contacts)
     }
 
-    /// Reads, lets `change` change, and writes if the contacts are others then. Waits while another program does the same.
+    /// Reads the contacts, applies `change`, and writes them if they differ. Waits while another program does the same.
     ///
     /// # Errors
     /// [`KeystoreError`]; the file is as it was.

@@ -30,7 +30,7 @@ const MOST_FILES: usize = 64;
 /// Largest file: a tile, and the hashes of the most tiles that a book may have.
 const MOST_BYTES: u64 = 1024 * 1024;
 
-/// What can be proved.
+/// Evidence of one kind.
 #[derive(Clone, Debug)]
 pub enum Evidence {
     /// Two roots that contradict each other.

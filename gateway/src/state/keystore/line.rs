@@ -1,4 +1,4 @@
-//! One line as it is kept: what `ringfence activate` learnt and drew, in JSON with base64 for bytes.
+//! One line as it is stored: what activation received and generated, in JSON with base64 for bytes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,7 @@ pub struct LineFile {
     pub number: u32,
     /// The engine's identity for this line, as `ringfence_engine::line::identity::Identity::to_bytes` wrote it. Secret.
     pub identity: Zeroizing<Vec<u8>>,
-    /// The book's signed word that the number belongs to the identity, as `ringfence_book::Binding::encode` wrote it.
+    /// The book's binding: its signature that the number belongs to the identity, as `ringfence_book::Binding::encode` wrote it.
     pub binding: Vec<u8>,
     /// Where the phone book is.
     pub book_url: String,
@@ -67,7 +67,7 @@ struct Stored {
     name: Option<String>,
     #[serde(default)]
     ring_key_due: Option<u64>,
-    /// What earlier versions wrote, who renewed by the age of the key.
+    /// Written by earlier versions, which renewed by the age of the key.
     #[serde(default, rename = "ring_key_since", skip_serializing)]
     _ring_key_since: Option<u32>,
     #[serde(default)]
