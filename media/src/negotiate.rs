@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_run_on_the_clock_of_the_sound() {
+    fn telephone_events_run_on_the_clock_of_the_audio() {
         let all = [Events8k, Events48k, Opus, Pcmu];
         assert_eq!(choose(&all, &all), Some(vec![Opus, Events48k]));
         assert_eq!(
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn phones_without_a_common_sound_do_not_talk() {
+    fn phones_without_a_common_audio_format_have_no_call() {
         assert_eq!(choose(&[Opus, Events8k], &[Pcmu, Events8k]), None);
         assert_eq!(choose(&[], &[Pcmu]), None);
         assert_eq!(choose(&[Events8k], &[Events8k]), None);

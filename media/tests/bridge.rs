@@ -334,7 +334,7 @@ impl World {
 }
 
 #[test]
-fn two_phones_hear_each_other_and_their_digits() {
+fn two_phones_get_each_others_audio_and_key_presses() {
     let mut world = World::call(true);
     for sequence in 1..=50 {
         world.speak(CALLER, 96, sequence, b"caller's voice");
@@ -405,7 +405,7 @@ fn a_closed_microphone_lets_nothing_out() {
 }
 
 #[test]
-fn the_first_sound_is_told_once() {
+fn the_first_audio_packet_is_reported_once() {
     let mut world = World::call(true);
     let told = |world: &World| {
         let events = world.ends[CALLEE].events.iter();
@@ -501,7 +501,7 @@ impl World {
 }
 
 #[test]
-fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
+fn the_longest_video_packet_crosses_in_one_datagram_of_ethernet() {
     let mut world = World::seeing_call();
     for (sequence, bytes) in (1..).zip([1_388, 1_389, 100]) {
         world.shoot(CALLER, sequence, bytes);
@@ -519,7 +519,7 @@ fn the_longest_packet_of_pictures_crosses_in_one_datagram_of_ethernet() {
 }
 
 #[test]
-fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
+fn a_keyframe_request_goes_from_phone_to_phone() {
     let mut world = World::seeing_call();
     world.shoot(CALLEE, 1, 100);
     world.run(Duration::from_secs(1));
@@ -550,7 +550,7 @@ fn a_wish_for_a_whole_picture_goes_from_phone_to_phone() {
 }
 
 #[test]
-fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
+fn video_of_a_side_that_has_agreed_to_none_is_dropped() {
     let mut world = World::call(true);
     world.shoot(CALLER, 1, 100);
     world.run(Duration::from_millis(100));
@@ -559,7 +559,7 @@ fn pictures_of_a_side_that_has_agreed_to_none_go_nowhere() {
 }
 
 #[test]
-fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
+fn a_phone_gets_reports_about_its_audio_and_about_what_it_was_sent() {
     let mut world = World::call(true);
     // A tenth of the caller's packets is lost before it is here.
     for sequence in (1..=300u16).filter(|sequence| sequence % 10 != 5) {
@@ -597,7 +597,7 @@ fn a_phone_is_told_what_came_of_its_sound_and_what_it_was_sent() {
 }
 
 #[test]
-fn while_nothing_passes_nothing_is_told() {
+fn while_nothing_passes_nothing_is_reported() {
     let mut world = World::call(true);
     for sequence in 1..=10 {
         world.speak(CALLER, 96, sequence, b"voice");

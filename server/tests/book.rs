@@ -166,7 +166,7 @@ fn a_code_ends_after_a_day_and_its_number_is_free_again() {
 }
 
 #[test]
-fn a_code_of_another_book_or_of_nobody_is_refused() {
+fn a_code_of_another_book_or_an_unknown_code_is_refused() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let mut other = Book::open(
@@ -526,7 +526,7 @@ fn an_answer_after_a_minute_is_too_late() {
 }
 
 #[test]
-fn nobody_proves_an_unassigned_number_or_anothers() {
+fn no_key_proves_an_unassigned_number_or_one_of_another_owner() {
     let mut desk = desk();
     let (mut reception, published) = (desk.book.challenges(), desk.book.published());
     for text in [

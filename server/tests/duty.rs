@@ -113,7 +113,7 @@ fn the_service_manager_hears_of_start_life_and_end() {
 }
 
 #[test]
-fn a_monitor_reads_figures_that_say_nothing_of_anybody() {
+fn metrics_say_nothing_of_any_owner() {
     let mut serving = Serving::start(|_, _| {});
     let (book, page) = (serving.address(), serving.address());
     assert_eq!(get(&page, "/health"), (200, "ok\n".to_owned()));

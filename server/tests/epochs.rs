@@ -118,7 +118,7 @@ fn the_first_epoch_names_the_book_as_it_is_and_what_is_served() {
 }
 
 #[test]
-fn whoever_applies_the_deltas_has_the_book_and_every_root_follows_the_one_before() {
+fn applying_the_deltas_gives_the_book_and_every_root_follows_the_one_before() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let mut copy = tile(&book.published());
@@ -182,7 +182,7 @@ fn a_listing_is_never_taken_for_a_decoy() {
 }
 
 #[test]
-fn with_nobody_left_to_hide_behind_listings_are_repeated() {
+fn without_decoys_to_hide_a_change_listings_are_repeated() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         while let Ok(issue) = book.issue(NOW) {
@@ -247,7 +247,7 @@ fn a_rotation_tells_after_how_many_epochs_it_is_known() {
 }
 
 #[test]
-fn nobody_changes_anothers_ring_key_and_no_proof_is_good_elsewhere() {
+fn no_owner_changes_the_ring_key_of_another_and_no_proof_is_good_elsewhere() {
     with_each_store(|store| {
         let mut book = open(store().unwrap());
         let (owner, other) = (activate(&mut book, 1, NOW), activate(&mut book, 2, NOW));

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_was_never_completed_does_not_hide_the_sound() {
+    fn an_incomplete_header_does_not_hide_the_audio() {
         let sound = AudioClip {
             rate: 8_000,
             samples: vec![7; 100],

@@ -32,7 +32,7 @@ fn the_other_phone_stops_as_soon_as_the_relay_delivers() {
 }
 
 #[test]
-fn a_caller_who_gives_up_before_the_ring_is_out_disturbs_nobody() {
+fn a_call_given_up_before_its_ring_is_posted_rings_no_phone() {
     let (mut world, pair) = World::of_two(2);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until("dialled", Duration::from_secs(1), |world| {

@@ -12,7 +12,7 @@ use ringfence_tests::world::{
 };
 
 #[test]
-fn without_a_confirmation_no_sound_of_the_callee_ever_leaves() {
+fn without_a_confirmation_no_audio_of_the_callee_ever_leaves() {
     let (mut world, pair) = World::of_two(1);
     let us = Endpoint::Engine(pair.caller);
     let connected = Rc::new(Cell::new(false));
@@ -76,7 +76,7 @@ fn a_confirmation_that_the_relay_lost_comes_over_the_data_channel() {
 }
 
 #[test]
-fn sound_flows_from_the_confirmation_on() {
+fn audio_flows_from_the_confirmation_on() {
     let (mut world, pair) = World::of_two(2);
     world.ring(pair);
     world.answer(pair.bob);

@@ -6,7 +6,7 @@ use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::world::{World, handset::HandsetEvent, links::Endpoint};
 
 #[test]
-fn a_refusal_is_silence_to_everybody_outside() {
+fn a_refusal_is_silence_to_every_other_party() {
     for status in [486, 603, 480, 500] {
         let (mut world, pair) = World::of_two(1);
         world.ring(pair);

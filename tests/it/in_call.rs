@@ -45,7 +45,7 @@ fn a_phone_that_holds_hears_nothing_until_it_takes_the_call_back() {
 }
 
 #[test]
-fn a_key_told_by_info_is_heard_as_an_event() {
+fn a_key_press_by_info_arrives_as_a_telephone_event() {
     let (mut world, pair) = World::of_two(2);
     world.call(pair);
     world.run_for(Duration::from_secs(1));
@@ -86,7 +86,7 @@ fn a_phone_that_makes_no_offer_is_offered_what_the_other_one_took() {
 }
 
 #[test]
-fn a_key_within_the_sound_is_told_once_to_a_phone_that_takes_info_only() {
+fn a_key_press_within_the_audio_is_sent_once_to_a_phone_that_takes_info_only() {
     let both: [fn(CallPair) -> (usize, usize); 2] =
         [|pair| (pair.alice, pair.bob), |pair| (pair.bob, pair.alice)];
     for who in both {
@@ -106,7 +106,7 @@ fn a_key_within_the_sound_is_told_once_to_a_phone_that_takes_info_only() {
 }
 
 #[test]
-fn a_phone_that_knows_events_hears_them_and_is_told_nothing_beside() {
+fn a_phone_that_knows_telephone_events_gets_them_and_no_info() {
     let (mut world, pair) = World::of_two(5);
     let allow = BESIDE.allow;
     world.set_behaviour(

@@ -121,7 +121,7 @@ fn a_call_whose_ack_never_comes_is_hung_up() {
 }
 
 #[test]
-fn lost_sound_is_counted() {
+fn lost_audio_is_counted() {
     let (mut world, pair) = World::of_two(5);
     world.call(pair);
     let mut number = 0;

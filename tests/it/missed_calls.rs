@@ -121,7 +121,7 @@ fn a_declined_call_is_no_news() {
 }
 
 #[test]
-fn the_lamp_of_waiting_calls_goes_on_and_star_97_puts_it_out() {
+fn the_message_lamp_goes_on_for_missed_calls_and_star_97_turns_it_off() {
     let (mut world, pair) = World::of_two(4);
     let user = world.handset(pair.bob).config().user.clone();
     world.watch(pair.bob, "message-summary", &user);

@@ -38,7 +38,7 @@ fn a_phone_whose_caller_cannot_say_goodbye_stops_by_itself() {
 }
 
 #[test]
-fn a_phone_can_call_again_after_nobody_answered() {
+fn a_phone_can_call_again_after_a_call_without_answer() {
     let (mut world, pair) = World::of_two(3);
     world.ring(pair);
     world.run_until_quiet(Duration::from_secs(40));

@@ -80,7 +80,7 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
 }
 
 #[test]
-fn lines_of_one_house_are_contacts_like_others() {
+fn lines_of_one_engine_are_contacts_like_others() {
     let mut world = World::new(5);
     let house = world.open_engine(2);
     let (alice, bob) = (world.add_phone(house, 0), world.add_phone(house, 1));

@@ -104,7 +104,7 @@ fn a_talking_line_is_shown_as_on_the_phone() {
 }
 
 #[test]
-fn whoever_may_not_see_cannot_tell_why() {
+fn a_watcher_without_permission_cannot_tell_why() {
     let (mut world, pair) = acquainted(3);
     let (alice, _) = numbers(&world, pair);
     let nobody = world.unassigned();
@@ -174,7 +174,7 @@ fn an_engine_that_is_gone_is_offline_after_a_while_and_not_before() {
 }
 
 #[test]
-fn whoever_is_no_longer_allowed_sees_the_same_as_if_the_engine_were_gone() {
+fn a_watcher_that_lost_permission_sees_what_it_would_see_of_an_engine_that_is_off() {
     let (mut world, pair) = acquainted(6);
     let (_, bob) = numbers(&world, pair);
     share(&mut world, pair.caller, bob);

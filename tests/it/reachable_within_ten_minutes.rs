@@ -56,7 +56,7 @@ fn die(rng: &mut ChaCha20Rng) -> f64 {
 }
 
 #[test]
-fn everybody_can_ring_a_new_number_within_ten_minutes_for_a_megabyte_a_day() {
+fn every_engine_can_ring_a_new_number_within_ten_minutes_for_a_megabyte_a_day() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let mut book = SimulatedBook::new([1; 32], BEGINNING);
     let mut engines: Vec<Engine> = [-60, -20, 0, 0, 0, 0, 20, 60]

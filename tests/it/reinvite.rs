@@ -13,7 +13,7 @@ fn moved(world: &World, phone: usize) -> SocketAddr {
 }
 
 #[test]
-fn sound_follows_a_phone_that_moves_right_after_the_answer() {
+fn audio_follows_a_phone_that_moves_right_after_the_answer() {
     let both: [fn(CallPair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
     for phone in both {
         let (mut world, pair) = World::of_two(1);

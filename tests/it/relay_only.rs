@@ -69,7 +69,7 @@ fn packets_leave_for_the_turn_server_and_the_relay_alone() {
 }
 
 #[test]
-fn no_address_of_a_house_leaves_it() {
+fn no_address_of_an_engine_leaves_its_network() {
     let (world, _) = whole_call();
     let secrets = secrets(&world);
     let mut checked = 0;

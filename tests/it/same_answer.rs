@@ -64,7 +64,7 @@ fn theirs(world: &mut World) -> Number {
 }
 
 #[test]
-fn a_phone_that_nobody_picks_up_looks_like_no_phone() {
+fn a_phone_that_is_not_picked_up_looks_like_no_phone() {
     let ignored = seen(
         |world| {
             world.add_phone(CALLEE, 0);

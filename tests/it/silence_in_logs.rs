@@ -111,7 +111,7 @@ fn is_loud(level: Level, line: &str) -> bool {
 }
 
 #[test]
-fn a_call_names_nobody() {
+fn a_call_logs_no_name() {
     assert_silent(|| {
         let (mut world, pair) = World::of_two(1);
         world.call(pair);
@@ -123,7 +123,7 @@ fn a_call_names_nobody() {
 }
 
 #[test]
-fn calls_that_fail_name_nobody() {
+fn calls_that_fail_log_no_name() {
     let failures: [fn(&mut World, CallPair); 8] = [
         |world, _| world.links.turn.loss = 1.0,
         |world, _| world.relay.is_down = true,
@@ -158,7 +158,7 @@ fn calls_that_fail_name_nobody() {
 }
 
 #[test]
-fn what_a_dishonest_phone_book_does_is_said_aloud_and_names_nobody() {
+fn a_dishonest_phone_book_is_logged_as_an_error_without_names() {
     let life = || {
         let (mut world, pair) = World::of_two(5);
         world.call(pair);
@@ -191,7 +191,7 @@ fn what_a_dishonest_phone_book_does_is_said_aloud_and_names_nobody() {
 }
 
 #[test]
-fn what_strangers_send_is_not_quoted() {
+fn what_unknown_senders_send_is_not_logged() {
     assert_silent(|| {
         let (mut world, pair) = World::of_two(3);
         world.ring(pair);

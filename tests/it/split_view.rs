@@ -66,7 +66,7 @@ fn a_page_from_ahead_is_compared_when_its_epoch_comes() {
 }
 
 #[test]
-fn a_ring_that_nobody_answers_tells_the_callee() {
+fn an_unanswered_ring_tells_the_callee() {
     let (mut world, pair) = World::of_two(4);
     world.show_book(pair.caller, (7, 1), &[]);
     world.show_book(pair.callee, (7, 2), &[]);

@@ -18,7 +18,7 @@ const SECRET: HandsetBehaviour = HandsetBehaviour {
 };
 
 #[test]
-fn sound_crosses_between_an_encrypted_and_a_plain_phone_and_no_key_does() {
+fn audio_crosses_between_an_encrypted_and_a_plain_phone_and_no_key_does() {
     let (mut world, pair) = World::of_two(1);
     world.set_behaviour(pair.alice, SECRET);
     world.call(pair);

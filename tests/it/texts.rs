@@ -122,7 +122,7 @@ fn what_cannot_be_sent_is_refused_at_once_and_leaves_nothing() {
 }
 
 #[test]
-fn a_number_that_nobody_has_takes_texts_like_any_other() {
+fn an_unassigned_number_accepts_texts_like_any_other() {
     let (mut world, pair) = World::of_two(5);
     world.send_text(pair.alice, world.unassigned(), "anybody?");
     world.run_until("taken", SOON, |world| done(world, pair.alice) == [202]);

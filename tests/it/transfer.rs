@@ -67,7 +67,7 @@ impl Party {
 }
 
 #[test]
-fn a_blind_transfer_joins_the_two_others_whoever_had_called() {
+fn a_blind_transfer_joins_the_two_others_whichever_side_had_called() {
     let both: [fn(CallPair) -> usize; 2] = [|pair| pair.alice, |pair| pair.bob];
     for (seed, from) in both.into_iter().enumerate() {
         let mut party = party(seed as u64);
@@ -130,7 +130,7 @@ fn the_two_outside_learn_nothing_of_each_other() {
 }
 
 #[test]
-fn a_transfer_that_nobody_takes_gives_the_call_back() {
+fn a_transfer_without_answer_gives_the_call_back() {
     let mut party = party(6);
     let (alice, bob) = (party.pair.alice, party.pair.bob);
     let number = party.world.number(party.carols, 0).to_string();

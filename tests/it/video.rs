@@ -57,7 +57,7 @@ fn is_named(world: &World, since: usize, to: usize) -> bool {
 }
 
 #[test]
-fn pictures_cross_both_ways_beside_the_sound() {
+fn video_crosses_both_ways_beside_audio() {
     let (mut world, pair) = seeing(1);
     world.call(pair);
     world.run_for(Duration::from_secs(3));
@@ -73,7 +73,7 @@ fn pictures_cross_both_ways_beside_the_sound() {
 }
 
 #[test]
-fn nothing_of_a_camera_crosses_but_its_pictures() {
+fn nothing_of_a_camera_crosses_but_its_video() {
     let (mut world, pair) = seeing(2);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
@@ -95,7 +95,7 @@ fn nothing_of_a_camera_crosses_but_its_pictures() {
 }
 
 #[test]
-fn both_begin_with_a_whole_picture() {
+fn both_begin_with_a_keyframe() {
     let (mut world, pair) = seeing(3);
     world.call(pair);
     world.run_for(Duration::from_secs(1));
@@ -108,7 +108,7 @@ fn both_begin_with_a_whole_picture() {
 }
 
 #[test]
-fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
+fn a_keyframe_request_crosses_and_its_sender_does_not() {
     let (mut world, pair) = seeing(4);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
@@ -130,7 +130,7 @@ fn a_wish_for_a_whole_picture_crosses_and_who_wishes_does_not() {
 }
 
 #[test]
-fn many_wishes_are_one_wish() {
+fn many_keyframe_requests_become_one() {
     let (mut world, pair) = seeing(5);
     world.call(pair);
     world.run_for(Duration::from_secs(2));
@@ -144,7 +144,7 @@ fn many_wishes_are_one_wish() {
 }
 
 #[test]
-fn a_phone_that_holds_sees_nothing_and_begins_anew_with_a_whole_picture() {
+fn a_phone_that_holds_gets_no_video_and_resumes_with_a_keyframe() {
     let (mut world, pair) = seeing(6);
     world.call(pair);
     world.run_for(Duration::from_secs(1));
@@ -161,7 +161,7 @@ fn a_phone_that_holds_sees_nothing_and_begins_anew_with_a_whole_picture() {
 }
 
 #[test]
-fn with_one_camera_the_call_has_sound_alone() {
+fn with_one_camera_the_call_has_audio_alone() {
     for owner in [0, 1] {
         let (mut world, pair) = World::of_two(7);
         let phone = [pair.alice, pair.bob][owner];
@@ -178,7 +178,7 @@ fn with_one_camera_the_call_has_sound_alone() {
 }
 
 #[test]
-fn switched_off_at_either_side_the_call_has_sound_alone() {
+fn with_video_off_at_either_side_the_call_has_audio_alone() {
     for off in [0, 1] {
         let mut world = World::new(8);
         let engines = [0, 1].map(|engine| {
@@ -207,7 +207,7 @@ fn switched_off_at_either_side_the_call_has_sound_alone() {
 }
 
 #[test]
-fn without_a_confirmation_nobody_sees_the_callee() {
+fn without_a_confirmation_no_video_of_the_callee_passes() {
     let (mut world, pair) = seeing(9);
     let us = Endpoint::Engine(pair.caller);
     let connected = Rc::new(Cell::new(false));
@@ -234,7 +234,7 @@ fn without_a_confirmation_nobody_sees_the_callee() {
 }
 
 #[test]
-fn pictures_may_be_dropped_and_taken_up_again() {
+fn video_may_be_removed_and_added_again() {
     let (mut world, pair) = seeing(10);
     world.call(pair);
     world.run_for(Duration::from_secs(1));
@@ -254,7 +254,7 @@ fn pictures_may_be_dropped_and_taken_up_again() {
 }
 
 #[test]
-fn pictures_that_come_up_in_a_running_call_are_refused_and_the_call_goes_on() {
+fn video_added_in_a_running_call_is_refused_and_the_call_goes_on() {
     let (mut world, pair) = World::of_two(11);
     world.call(pair);
     world.run_for(Duration::from_secs(1));

@@ -497,7 +497,7 @@ mod tests {
         clippy::disallowed_methods,
         reason = "the test stands in for the server"
     )]
-    async fn nobody_waits_for_a_silent_server() {
+    async fn a_silent_server_holds_nothing_up() {
         let silent = tokio::net::UdpSocket::bind(ANY_PORT).await.unwrap();
         let (_pool, handle) =
             AllocationPool::start_with(quick(), servers(silent.local_addr().unwrap(), "udp").await);

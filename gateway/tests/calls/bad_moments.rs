@@ -60,7 +60,7 @@ async fn a_pick_up_that_no_relay_carries_ends_at_both_phones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_asks_the_phone_book_when_a_call_is_made() {
+async fn no_engine_asks_the_phone_book_when_a_call_is_made() {
     let town = Town::build().await;
     let [mut a, mut b] = town.homes().await;
     town.book.stop().await;

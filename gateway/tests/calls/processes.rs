@@ -35,7 +35,7 @@ async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_start_while_everything_is_away_is_told_in_a_log_that_names_nobody() {
+async fn a_start_without_any_server_is_logged_without_names() {
     let town = Town::build().await;
     let [mut house, _] = town.houses().await;
     let mut copy = BookCopy::open(&house.config.state, town.book.book_key()).unwrap();

@@ -123,7 +123,7 @@ fn figure(text: &str, name: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_monitor_reads_figures_of_a_call_that_name_nobody() {
+async fn metrics_of_a_call_contain_no_name() {
     let town = Town::build().await;
     let [house_a, house_b] = town.houses().await;
     let number = house_b.line.number.to_string();

@@ -29,7 +29,7 @@ async fn live(town: Town, a: &mut Home, b: &mut Home) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_names_nobody_in_a_call_nor_when_everything_goes_wrong() {
+async fn the_log_contains_no_name_in_a_call_nor_when_everything_fails() {
     let log = Log::capture();
     let town = Town::build().await;
     let [mut house_a, house_b] = town.houses().await;

@@ -204,7 +204,7 @@ fn relays_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn formats_unknown_repeated_or_soundless_are_refused() {
+fn formats_unknown_repeated_or_without_audio_are_refused() {
     assert_eq!(refused(|d| d.codecs.clear()), DescriptionError::Codecs);
     assert_eq!(
         refused(|d| d.codecs = vec![Codec::Events8k]),
@@ -236,7 +236,7 @@ fn debug_shows_neither_secrets_nor_addresses() {
 }
 
 #[test]
-fn pictures_stand_behind_the_sound_in_a_layout_of_their_own() {
+fn video_follows_audio_in_a_layout_of_its_own() {
     let mut expected = sample().encode();
     expected[0] = 2;
     expected.extend(b"\x01\x02\x03\x04\x02\x01\x00\x00\x03\x01\x1f");
@@ -250,7 +250,7 @@ fn pictures_stand_behind_the_sound_in_a_layout_of_their_own() {
 }
 
 #[test]
-fn pictures_in_no_format_too_many_or_under_the_ssrc_of_sound_are_refused() {
+fn video_in_no_format_too_many_or_under_the_ssrc_of_audio_is_refused() {
     let refused = |ssrc, formats| {
         let mut description = sample();
         description.video = Some(VideoDescription { ssrc, formats });

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_of_an_accepted_relay_is_heard_later_and_one_of_a_stranger_is_not() {
+    fn a_check_of_an_accepted_relayed_address_is_returned_later_and_no_other() {
         let (mut early, now) = (EarlyChecks::default(), some_time());
         early.keep(addr(REMOTE), &CHECK, now);
         early.keep(addr("203.0.113.8:50000"), &CHECK, now);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_check_or_too_old_is_not_heard() {
+    fn packets_that_are_no_check_or_too_old_are_dropped() {
         let (mut early, now) = (EarlyChecks::default(), some_time());
         early.keep(addr(REMOTE), &[0x80; 20], now);
         early.keep(addr(REMOTE), &[0; MAX_BYTES + 1], now);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn private_relays_are_for_the_demo_and_still_unicast() {
+    fn private_relayed_addresses_are_for_the_demo_and_still_unicast() {
         for good in ["127.0.0.1:9", "192.168.1.1:9", "[::1]:9"] {
             assert!(is_usable(addr(good), true), "{good}");
         }

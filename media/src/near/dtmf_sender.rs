@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn more_presses_than_anybody_types_are_dropped() {
+    fn key_presses_beyond_the_queue_are_dropped() {
         let mut sender = DtmfSender::default();
         for count in 0..20 {
             assert_eq!(sender.push(0, 100), count < MAX_WAITING);

@@ -160,7 +160,7 @@ mod tests {
     const LOOPBACK: &str = "127.0.0.1:40000";
 
     #[test]
-    fn sound_goes_where_the_phone_says_until_it_is_heard() {
+    fn audio_goes_to_the_address_in_sdp_until_the_first_packet() {
         let mut bench = lan();
         assert_eq!(bench.target(), Some(at("192.0.2.9:7078")));
         bench.wait(500);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_not_the_phone() {
+    fn packets_from_other_addresses_are_not_the_phones() {
         let mut bench = lan();
         bench.wait(2_000);
         for stranger in [
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phone_that_says_another_address_and_stays_is_heard_again() {
+    fn a_phone_that_names_another_address_but_stays_is_latched_again() {
         let mut bench = Bench::new(LOOPBACK, "192.0.2.9:7078");
         assert!(bench.admits("127.0.0.1:7078"));
         bench.renew(LOOPBACK, "192.0.2.9:7080");

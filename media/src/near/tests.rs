@@ -78,7 +78,7 @@ fn dropped(leg: &NearLeg) -> crate::stats::DropCounts {
 }
 
 #[test]
-fn sound_crosses_with_nothing_but_its_payload() {
+fn audio_crosses_with_nothing_but_its_payload() {
     let mut leg = leg();
     let mut bytes = sound(96, 500);
     // Two contributing sources and an extension that gives the loudness away.
@@ -117,7 +117,7 @@ fn a_phone_may_answer_with_its_number_and_send_with_ours() {
 }
 
 #[test]
-fn what_is_not_sound_is_counted_by_its_reason() {
+fn what_is_not_audio_is_counted_by_its_reason() {
     let mut leg = leg();
     assert_eq!(speak(&mut leg, b"hello"), None);
     assert_eq!(speak(&mut leg, &[0x80, 200, 0, 6, 0, 0, 0, 1]), None);
@@ -253,7 +253,7 @@ fn all_that_only_the_phone_sends_breaks_its_silence() {
 }
 
 #[test]
-fn the_phone_hears_under_its_own_numbers_and_one_source_of_ours() {
+fn the_phone_gets_its_own_payload_types_and_one_ssrc_of_this_leg() {
     let mut leg = leg();
     let (to, first) = leg.audio.write(&far(111, 9), some_time()).unwrap();
     let (_, digit) = leg.audio.write(&far(110, 10), some_time()).unwrap();
@@ -315,7 +315,7 @@ fn far_packets_that_the_phone_cannot_take_are_counted() {
 }
 
 #[test]
-fn a_key_press_takes_the_place_of_sound_under_the_phones_number() {
+fn a_key_press_replaces_audio_under_the_phones_payload_type() {
     let mut leg = leg();
     leg.audio.write(&far(111, 8), some_time()).unwrap();
     assert!(leg.audio.send_dtmf(7, 40));
@@ -417,7 +417,7 @@ fn with_keys_both_ways_are_encrypted() {
 }
 
 #[test]
-fn with_keys_a_key_press_is_encrypted_like_the_sound_whose_place_it_takes() {
+fn under_srtp_a_key_press_is_encrypted_like_the_audio_that_it_replaces() {
     let mut leg = NearLeg::new(&mut ChaCha20Rng::from_seed([3; 32]));
     leg.attach(locked(1, 2), some_time());
     let mut ears = InboundSrtp::new(&key(1));
@@ -588,7 +588,7 @@ fn shoot(leg: &mut NearLeg, bytes: &[u8], now: Instant) -> Option<FarPacket> {
 }
 
 #[test]
-fn pictures_cross_with_their_marks_and_nothing_else_of_the_phone() {
+fn video_crosses_with_its_markers_and_nothing_else_of_the_phone() {
     let (mut leg, now) = (seeing(None).0, some_time());
     let crossed: Vec<_> = [false, false, true, false]
         .into_iter()
@@ -606,7 +606,7 @@ fn pictures_cross_with_their_marks_and_nothing_else_of_the_phone() {
 }
 
 #[test]
-fn pictures_reach_the_phone_under_its_number_and_at_their_own_port() {
+fn video_reaches_the_phone_under_its_payload_type_and_at_its_own_port() {
     let (mut leg, now) = (seeing(None).0, some_time());
     let (to, bytes) = leg.video.write(&far(112, 4), now).unwrap();
     assert_eq!(to, at(CAMERA));
@@ -631,7 +631,7 @@ fn packets_that_do_not_fit_a_datagram_are_dropped_and_counted() {
 }
 
 #[test]
-fn more_than_the_rate_is_dropped_and_counted_and_sound_is_not() {
+fn video_beyond_the_rate_is_dropped_and_counted_and_audio_is_not() {
     let (mut leg, now) = (seeing(None).0, some_time());
     let passed = (0..400)
         .filter(|sequence| shoot(&mut leg, &picture(*sequence, true, 1_250), now).is_some());
@@ -646,7 +646,7 @@ fn more_than_the_rate_is_dropped_and_counted_and_sound_is_not() {
 }
 
 #[test]
-fn without_pictures_agreed_none_pass() {
+fn without_agreed_video_none_passes() {
     let (mut leg, now) = (leg(), some_time());
     assert_eq!(shoot(&mut leg, &picture(1, true, 100), now), None);
     assert_eq!(leg.video.write(&far(112, 1), now), None);
@@ -654,7 +654,7 @@ fn without_pictures_agreed_none_pass() {
 }
 
 #[test]
-fn nobody_is_seen_before_the_microphone_opens() {
+fn no_video_passes_before_the_microphone_opens() {
     let (mut leg, now) = (seeing(None).0, some_time());
     let seen = leg
         .video
@@ -668,7 +668,7 @@ fn keyframe_request(ssrc: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_wish_for_a_picture_is_heard_from_either_port_and_not_from_strangers() {
+fn a_keyframe_request_is_read_from_either_port_of_the_phone_and_from_no_other() {
     let (mut leg, now) = (seeing(None).0, some_time());
     // What the terms begin with.
     assert!(leg.video.takes_keyframe_request(now));
@@ -780,7 +780,7 @@ fn pair() -> SrtpKeyPair {
 }
 
 #[test]
-fn wishes_are_encrypted_where_pictures_are() {
+fn keyframe_requests_are_encrypted_where_video_is() {
     let keys = pair();
     let (mut leg, now) = (seeing(Some(keys.clone())).0, some_time());
     let (mut sealer, mut control) = (
@@ -817,7 +817,7 @@ fn wishes_are_encrypted_where_pictures_are() {
 }
 
 #[test]
-fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
+fn video_that_comes_back_continues_under_its_key_without_repeating_a_number() {
     let keys = pair();
     let (mut leg, terms) = seeing(Some(keys.clone()));
     let now = some_time();
@@ -844,7 +844,7 @@ fn pictures_that_come_back_go_on_under_their_key_without_repeating_a_number() {
 }
 
 #[test]
-fn a_phone_that_looks_again_needs_a_whole_picture() {
+fn a_phone_that_resumes_video_needs_a_keyframe() {
     let (mut leg, terms) = seeing(None);
     let now = some_time();
     assert!(leg.video.takes_keyframe_request(now));

@@ -158,7 +158,7 @@ fn a_small_phone_is_understood() {
 }
 
 #[test]
-fn a_desk_phones_plain_sound_is_taken_and_the_rest_refused() {
+fn a_desk_phones_plain_audio_is_accepted_and_the_rest_refused() {
     let media = read_offer(DESK_PHONE.as_bytes(), Srtp::Off).unwrap();
     assert_eq!(media.rtp, "198.51.100.20:30002".parse().unwrap());
     assert_eq!(media.codecs, [(Pcma, 8), (Events8k, 96)]);
@@ -240,7 +240,7 @@ fn keys_without_choice_ask_for_another_try() {
 }
 
 #[test]
-fn a_call_without_sound_is_refused() {
+fn a_call_without_audio_is_refused() {
     for streams in [
         "",
         "m=video 9 RTP/AVP 97\r\n",
@@ -256,7 +256,7 @@ fn a_call_without_sound_is_refused() {
 }
 
 #[test]
-fn sound_that_nobody_here_knows_is_refused() {
+fn audio_in_unknown_formats_alone_is_refused() {
     for formats in [
         "18",
         "97\r\na=rtpmap:97 speex/16000",
@@ -271,7 +271,7 @@ fn sound_that_nobody_here_knows_is_refused() {
 }
 
 #[test]
-fn an_unknown_stream_cannot_even_be_refused_in_words_of_ours() {
+fn an_unknown_stream_cannot_be_refused_and_fails_the_call() {
     for stream in ["m=smell 9 RTP/AVP 0", "m=video 9 QUIC/AVP 0"] {
         let error = offer(&format!("m=audio 9 RTP/AVP 0\r\n{stream}\r\n"), Srtp::Off).unwrap_err();
         assert_eq!(error, NotAcceptableError::UnknownStream.into(), "{stream}");
@@ -530,7 +530,7 @@ fn the_first_key_that_we_can_use_is_taken_and_answered_under_its_tag() {
 }
 
 #[test]
-fn keys_beside_plain_sound_are_taken_unless_they_are_off() {
+fn keys_beside_plain_audio_are_used_unless_srtp_is_off() {
     let text = keyed(
         "RTP/AVP",
         &[&format!("1 AES_CM_128_HMAC_SHA1_80 inline:{KEY}")],
@@ -688,7 +688,7 @@ fn an_offer_in_a_running_call_repeats_the_agreed_key_under_tag_1() {
 }
 
 #[test]
-fn reports_at_the_port_of_sound_are_agreed_to_when_asked_for() {
+fn rtcp_at_the_port_of_audio_is_agreed_to_when_requested() {
     let media = offer("m=audio 9 RTP/AVP 8\r\na=rtcp-mux\r\n", Srtp::Off).unwrap();
     assert!(lines(&write_answer(&own(1, 1), &media, &[Pcma])).contains(&"a=rtcp-mux"));
     let media = offer("m=audio 9 RTP/AVP 8\r\n", Srtp::Off).unwrap();
@@ -794,7 +794,7 @@ fn seeing(formats: &[VideoFormat]) -> OwnMedia {
 }
 
 #[test]
-fn pictures_of_a_phone_are_read() {
+fn video_of_a_phone_is_read() {
     let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
     assert_eq!(media.video_formats(), [H264, VideoFormat::Vp8]);
     let video = media.video.clone().unwrap();
@@ -816,7 +816,7 @@ fn pictures_of_a_phone_are_read() {
 }
 
 #[test]
-fn agreed_pictures_are_answered_in_one_format_and_with_the_feedback_that_was_offered() {
+fn agreed_video_is_answered_in_one_format_and_with_the_feedback_that_was_offered() {
     let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
     let answer = write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]);
     let text = String::from_utf8(answer.clone()).unwrap();
@@ -836,7 +836,7 @@ fn agreed_pictures_are_answered_in_one_format_and_with_the_feedback_that_was_off
 }
 
 #[test]
-fn pictures_that_are_not_agreed_are_refused_and_the_rest_is_the_same_to_the_byte() {
+fn video_that_is_not_agreed_is_refused_and_the_rest_is_the_same_to_the_byte() {
     let media = read_offer(SEEING_PHONE.as_bytes(), Srtp::Optional).unwrap();
     let (with, without) = (
         write_answer(&seeing(&[VideoFormat::Vp8]), &media, &[Pcma]),
@@ -857,7 +857,7 @@ fn pictures_that_are_not_agreed_are_refused_and_the_rest_is_the_same_to_the_byte
 }
 
 #[test]
-fn pictures_on_hold_are_held_with_the_sound() {
+fn video_is_held_with_the_audio() {
     for (sound, sees) in [("sendrecv", true), ("sendonly", false), ("inactive", false)] {
         let text = SEEING_PHONE.replace("RTP/AVP 8\r\n", &format!("RTP/AVP 8\r\na={sound}\r\n"));
         let media = read_offer(text.as_bytes(), Srtp::Off).unwrap();
@@ -867,7 +867,7 @@ fn pictures_on_hold_are_held_with_the_sound() {
 }
 
 #[test]
-fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
+fn offered_video_is_read_back_and_a_phone_may_refuse_it() {
     let ours = seeing(&[VideoFormat::Vp8, H264]);
     let text = write_offer(&ours, &[Pcma]);
     assert!(lines(&text).contains(&"m=video 47002 RTP/AVP 112 119"));
@@ -897,7 +897,7 @@ fn pictures_that_we_offer_are_read_back_and_a_phone_may_refuse_them() {
 }
 
 #[test]
-fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
+fn video_is_encrypted_with_a_key_of_its_own_if_audio_is() {
     let crypto = |tag, text| format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_80 inline:{text}\r\n");
     let sound = format!("m=audio 9 RTP/SAVP 8\r\n{}", crypto(1, KEY));
     let maps = "a=rtpmap:98 VP8/90000\r\n";
@@ -937,7 +937,7 @@ fn pictures_are_encrypted_with_a_key_of_their_own_if_the_sound_is() {
 }
 
 #[test]
-fn pictures_before_the_sound_stay_before_it() {
+fn video_before_audio_stays_before_it() {
     let (head, sound) = SEEING_PHONE.split_once("m=audio").unwrap();
     let (sound, video) = sound.split_once("m=video").unwrap();
     let text = format!("{head}m=video{video}m=audio{sound}");
@@ -955,7 +955,7 @@ fn pictures_before_the_sound_stay_before_it() {
 
 proptest! {
     #[test]
-    fn damaged_sdp_with_pictures_is_read_without_panic_and_answered(
+    fn damaged_sdp_with_video_is_read_without_panic_and_answered(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mut bytes = SEEING_PHONE.as_bytes().to_vec();
@@ -973,7 +973,7 @@ proptest! {
     }
 
     #[test]
-    fn made_up_lines_about_pictures_are_read_without_panic(lines in prop::collection::vec(
+    fn invented_video_lines_are_read_without_panic(lines in prop::collection::vec(
         prop_oneof!["m=video [0-9]{1,6} RTP/S?AVPF?( [0-9]{1,3}){0,5}", "a=rtpmap:[0-9]{0,3} ?(H264|VP8)/[0-9]{0,6}",
             "a=fmtp:[0-9]{0,3} ?(profile-level-id=[0-9a-f]{0,7})?;?(packetization-mode=[0-9]?)?", "a=rtcp-fb:[0-9*]{0,3} ?[a-z ]{0,9}"], 0..12)
     ) {

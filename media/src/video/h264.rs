@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_are_told_apart_as_in_table_5() {
+    fn profiles_are_distinguished_as_in_table_5() {
         use H264Profile::*;
         for (text, profile) in [
             ("42e01f", ConstrainedBaseline),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_means_baseline_at_level_1_in_single_packets() {
+    fn without_parameters_it_is_baseline_at_level_1_in_single_packets() {
         let least = VideoFormat::H264 {
             profile: H264Profile::Baseline,
             level: 10,

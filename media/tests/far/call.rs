@@ -165,7 +165,7 @@ fn lost_packets_delay_a_call_and_do_not_end_it() {
 }
 
 #[test]
-fn sound_arrives_as_it_was_sent_and_in_the_same_instant() {
+fn audio_arrives_unchanged_and_in_the_same_instant() {
     let mut world = World::connected(Setup::default());
     for sequence in 65_000u32..66_000 {
         let before = world.frames[0].len();

@@ -16,7 +16,7 @@ fn failed(world: &World, leg: usize) -> Option<FarLegError> {
 }
 
 #[test]
-fn a_wrong_password_is_said_at_once() {
+fn a_wrong_password_is_reported_at_once() {
     for transport in [TurnTransport::Udp, TurnTransport::Stream] {
         let mut world = World::new(Setup {
             password: Some("wrong"),

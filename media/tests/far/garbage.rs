@@ -93,7 +93,7 @@ proptest! {
 }
 
 #[test]
-fn packets_that_come_twice_are_heard_once() {
+fn packets_that_come_twice_pass_once() {
     let mut world = World::connected(Setup::default());
     for sequence in 0..20 {
         world.speak(1, sequence);

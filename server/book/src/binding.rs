@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn another_books_word_counts_for_nothing() {
+    fn a_binding_of_another_book_is_refused() {
         let other = SigningKey::from_bytes(&[8; 32]);
         assert_eq!(
             binding().verify(&BookKey::from(&other), Day::new(1)),

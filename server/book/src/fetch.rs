@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_nobody_signed_are_refused_and_new_ones_fetched() {
+    fn unsigned_settings_are_refused_and_new_ones_fetched() {
         let mut publisher = TestBook::new(1);
         let copy = publisher.copy();
         publisher.network = b"others".to_vec();
@@ -543,7 +543,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_lost_the_tiles_still_knows_the_past() {
+    fn a_client_that_has_lost_the_tiles_still_knows_the_past_roots() {
         let (mut publisher, mut other) = (TestBook::new(1), TestBook::new(1));
         publisher.close(&change(1));
         let last = publisher.roots.last().copied();

@@ -31,7 +31,7 @@ mod tests {
     use crate::copy::tests::TestBook;
 
     #[test]
-    fn everybody_looks_once_in_an_epoch_and_all_within_seven_tenths_of_it() {
+    fn every_client_looks_once_in_an_epoch_and_all_within_seven_tenths_of_it() {
         let root = *TestBook::new(1).roots.first().unwrap();
         let closed = root.states().closed;
         let at = |now: u64, die| next_look(&root, closed + now, die).as_secs() + now;

@@ -170,7 +170,7 @@ async fn work_that_is_not_enough_is_refused() {
 }
 
 #[tokio::test]
-async fn a_strangers_subscription_gets_nothing() {
+async fn a_subscription_of_another_kind_gets_nothing() {
     let relay = relay().await;
     let (stranger, caller) = (client(&relay).await, client(&relay).await);
     let mut heard = stranger.notifications();
@@ -284,7 +284,7 @@ async fn subscriptions_and_their_filters_are_counted() {
 }
 
 #[tokio::test]
-async fn a_full_relay_lets_nobody_in_until_somebody_goes() {
+async fn a_full_relay_accepts_no_client_until_one_leaves() {
     let limits = RelayLimits {
         connections: 2,
         ..RelayLimits::DEFAULT

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn a_client_that_is_no_proxy_is_not_believed() {
         let seen = |peer, lines: &[&str]| visitor(ForwardedHeader::XForwardedFor, peer, lines);
         assert_eq!(seen("192.0.2.7", &["192.0.2.1"]), "192.0.2.7");
         assert_eq!(seen("10.0.0.1", &["10.0.0.9, 192.0.2.1"]), "192.0.2.1");

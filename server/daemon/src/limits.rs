@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_house_is_an_ipv4_address_or_a_64_of_ipv6() {
+    fn clients_are_counted_by_ipv4_address_or_by_a_64_of_ipv6() {
         let prefix = |text: &str| SourcePrefix::from(text.parse::<IpAddr>().unwrap());
         assert!(prefix("192.0.2.1") != prefix("192.0.2.2"));
         assert!(prefix("192.0.2.1") == prefix("::ffff:192.0.2.1"));

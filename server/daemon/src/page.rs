@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stranger_whose_name_was_made_to_mean_this_machine_is_refused() {
+    async fn a_host_name_that_resolves_to_this_machine_is_refused() {
         let routes = Router::new().route("/", get(async || "well"));
         let page = Page::open(([127, 0, 0, 1], 0).into(), routes)
             .await

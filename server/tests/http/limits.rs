@@ -30,7 +30,7 @@ const FEW: Limits = Limits {
 };
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_when_to_come_again_and_nothing_else() {
+async fn a_client_beyond_its_rate_learns_when_to_retry_and_nothing_else() {
     let book = strict(&[], FEW).await;
     let number = activate(&book, 5).await;
     for _ in 0..5 {
@@ -74,7 +74,7 @@ async fn every_address_has_its_own_share() {
 }
 
 #[tokio::test]
-async fn a_proxy_of_ours_is_believed_and_a_stranger_is_not() {
+async fn a_configured_proxy_is_believed_and_another_client_is_not() {
     let book = strict(&["127.0.0.1"], FEW).await;
     let ask_for = |visitor: u8| {
         get_request(
@@ -159,7 +159,7 @@ async fn who_sends_a_request_byte_by_byte_is_shown_the_door() {
 }
 
 #[tokio::test]
-async fn one_house_holds_so_many_connections_and_no_more() {
+async fn one_address_holds_so_many_connections_and_no_more() {
     let book = strict(&[], Limits::NONE).await;
     let mut held = Vec::new();
     for _ in 0..100 {

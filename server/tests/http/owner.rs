@@ -95,7 +95,7 @@ async fn a_number_is_given_up_by_its_owner() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_the_owner_is_told_the_same_for_every_number() {
+async fn a_client_that_is_not_the_owner_gets_the_same_answer_for_every_number() {
     let book = book().await;
     let number = activate(&book, 5).await;
     let retired = activate(&book, 6).await;

@@ -170,7 +170,7 @@ fn with_rport_an_answer_goes_to_where_the_request_came_from() {
 }
 
 #[test]
-fn strangers_cost_no_memory() {
+fn unknown_senders_cost_no_memory() {
     let mut world = World::new();
     for port in 1..5000 {
         let stranger = phone("nobody", port);

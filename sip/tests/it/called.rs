@@ -187,7 +187,7 @@ fn two_phones_that_answer_at_once_end_in_one_call() {
 }
 
 #[test]
-fn a_cancel_waits_for_the_first_word_of_the_phone() {
+fn a_cancel_waits_for_the_first_response_of_the_phone() {
     let (mut world, bob) = (World::new(), phone("bob", 40002));
     bob.register(&mut world);
     let leg = place(&mut world);

@@ -34,7 +34,7 @@ fn told(world: &mut World, phone: &Phone) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_blind_transfer_is_asked_about_and_its_course_told() {
+fn a_blind_transfer_is_reported_and_its_progress_notified() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let (mut call, leg) = talking(&mut world, &alice);
     let refer = refer(&mut call, &alice, &mut world, "<sip:5550123@127.0.0.1>");
@@ -114,7 +114,7 @@ fn a_second_transfer_of_the_call_has_a_name_of_its_own() {
 }
 
 #[test]
-fn a_phone_may_want_no_word_or_no_more() {
+fn a_phone_may_want_no_notify_or_end_the_notifies() {
     let (mut world, alice) = (World::new(), phone("alice", 40001));
     let (mut call, leg) = talking(&mut world, &alice);
     let mut silent = refer(&mut call, &alice, &mut world, "<sip:7@h>");

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_is_told_in_words() {
+    fn past_times_are_written_in_words() {
         assert_eq!(ago(0), "just now");
         assert_eq!(ago(119), "119 min ago");
         assert_eq!(ago(120), "2 h ago");

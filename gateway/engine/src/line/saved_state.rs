@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn missed_calls_are_news_until_somebody_is_told() {
+    fn missed_calls_are_new_until_the_user_is_told() {
         let mut saved_state = SavedState::default();
         for number in [7, 8, 8] {
             saved_state.write_call(call(number, 1));

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_that_receivers_would_refuse_are_thrown_away_and_replaced() {
+    fn proofs_that_receivers_would_refuse_are_dropped_and_replaced() {
         let mut stock = ProofStock::default();
         assert_eq!(stock.order(0, NOW), FULL);
         for _ in 0..FULL {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_with_too_little_work_are_thrown_away_wherever_they_were() {
+    fn proofs_with_too_little_work_are_dropped_whether_in_stock_or_new() {
         let mut stock = ProofStock::default();
         assert_eq!(stock.order(0, NOW), FULL);
         stock.add(proof(NOW));

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_cannot_be_sent_its_own_words() {
+    fn a_side_does_not_accept_its_own_messages() {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut caller, _) = pair();
         let confirm = caller.seal(SessionMessage::Confirm, &event(1), &mut rng);

@@ -105,7 +105,7 @@ fn a_cancel_grows_stale_like_a_ring() {
 }
 
 #[test]
-fn a_ring_for_somebody_else_does_not_open() {
+fn a_ring_for_another_engine_does_not_open() {
     let mut scene = Scene::new();
     let (_, envelope, event) = scene.ring();
     let until = scene.today().plus(1);

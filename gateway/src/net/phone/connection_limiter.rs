@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn one_machine_takes_seats_from_itself_alone() {
+    fn one_machine_takes_connections_from_itself_alone() {
         let seats = Arc::new(ConnectionLimiter::default());
         let mut phone = seats.take(machine(1)).unwrap();
         let mut crowd: Vec<ConnectionSlot> =
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_registered_keeps_the_seat_and_is_the_last_to_lose_it() {
+    fn a_registered_phone_keeps_its_connection_and_is_the_last_to_lose_it() {
         let seats = Arc::new(ConnectionLimiter::default());
         let mut phones = Vec::new();
         for number in 0..MOST_CONNECTIONS {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn phones_on_this_machine_have_all_the_seats() {
+    fn phones_on_this_machine_may_have_all_connections() {
         let seats = Arc::new(ConnectionLimiter::default());
         let loopback = "::ffff:127.0.0.1".parse().unwrap();
         let mut phones: Vec<ConnectionSlot> = (0..MOST_CONNECTIONS)

@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_a_relay_sends_unasked_is_not_heard() {
+    async fn an_event_outside_a_subscription_is_dropped() {
         let (unasked, asked) = (outgoing(5), outgoing(5));
         let key = EventKey(asked.key.public());
         let (_relays, mut incoming) = listen(&pushy_relay(unasked, asked), 5).await;

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_passphrase_nobody_can_read_whom_one_calls() {
+    fn with_a_passphrase_the_contacts_file_is_unreadable() {
         let folder = tempfile::tempdir().unwrap();
         contacts(folder.path(), Some("correct horse"))
             .edit(pin)

@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_can_read_any_file() {
+    fn no_file_is_readable_by_other_users() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("state");
         saved(&state, None);

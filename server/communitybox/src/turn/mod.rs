@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_forgotten_and_never_push_out_an_allocation() {
+    fn clients_without_an_allocation_are_forgotten_and_never_push_one_out() {
         let mut caller = Caller::allocated(ClientTransport::Datagram, false);
         let request = Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish();
         for index in 0..2 * MAX_CLIENTS {

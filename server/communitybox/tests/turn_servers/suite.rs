@@ -191,7 +191,7 @@ async fn a_probe_gets_an_allocation_or_the_reason_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn allocations_have_the_ports_of_the_plan_and_the_address_that_the_world_sees() {
+async fn allocations_have_the_ports_and_the_external_address_of_the_plan() {
     let plan = TurnPlan {
         external_ip: Some("1.2.3.4".parse().unwrap()),
         ports: Some(40_000..=40_099),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_keeps_strangers_out_is_written() {
+    fn every_setting_that_excludes_other_clients_is_written() {
         let lines = lines(&plan(false));
         for wanted in [
             "listening-ip=198.51.100.1",
