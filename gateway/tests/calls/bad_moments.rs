@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use ringfence_box::EmbeddedRelay;
 
-use crate::town::{SOON, Town, hears, is_over, is_ringing};
+use crate::servers::{SOON, Servers, hears, is_over, is_ringing};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_survives_the_death_of_relay_and_phone_book_and_is_hung_up_without_them() {
-    let town = Town::build().await;
-    let [mut a, mut b] = town.homes().await;
+    let servers = Servers::build().await;
+    let [mut a, mut b] = servers.engines().await;
     a.call(&mut b).await;
-    town.relay.stop();
-    town.book.stop().await;
+    servers.relay.stop();
+    servers.book.stop().await;
     for phone in [&a.phone, &b.phone] {
         hears(phone, Duration::from_secs(1)).await;
         let gap = phone.heard().longest_gap;
@@ -26,10 +26,10 @@ async fn a_call_survives_the_death_of_relay_and_phone_book_and_is_hung_up_withou
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_relay_the_caller_hears_503_and_calls_go_through_when_it_is_back() {
-    let town = Town::build().await;
-    let [mut a, mut b] = town.homes().await;
-    let address = town.relay.address();
-    town.relay.stop();
+    let servers = Servers::build().await;
+    let [mut a, mut b] = servers.engines().await;
+    let address = servers.relay.address();
+    servers.relay.stop();
     // At once, while the gateway may still believe in its connection, and when it knows.
     for known in [false, true] {
         if known {
@@ -47,13 +47,16 @@ async fn without_a_relay_the_caller_hears_503_and_calls_go_through_when_it_is_ba
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pick_up_that_no_relay_carries_ends_at_both_phones() {
-    let town = Town::build().await;
-    let [mut house_a, house_b] = town.houses().await;
-    house_a.config.no_answer = Duration::from_secs(3);
-    let (mut a, mut b) = (house_a.open(&town, 0).await, house_b.open(&town, 1).await);
+    let servers = Servers::build().await;
+    let [mut stored_a, stored_b] = servers.stored_engines().await;
+    stored_a.config.no_answer = Duration::from_secs(3);
+    let (mut a, mut b) = (
+        stored_a.open(&servers, 0).await,
+        stored_b.open(&servers, 1).await,
+    );
     a.phone.dial(&b.number).await;
     b.sees(is_ringing).await;
-    town.relay.stop();
+    servers.relay.stop();
     b.phone.pick_up().await;
     b.sees(is_over).await;
     assert_eq!(a.refused().await, 480);
@@ -61,22 +64,22 @@ async fn a_pick_up_that_no_relay_carries_ends_at_both_phones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_engine_asks_the_phone_book_when_a_call_is_made() {
-    let town = Town::build().await;
-    let [mut a, mut b] = town.homes().await;
-    town.book.stop().await;
+    let servers = Servers::build().await;
+    let [mut a, mut b] = servers.engines().await;
+    servers.book.stop().await;
     a.call(&mut b).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_turn_server_the_caller_hears_503_and_the_callee_never_rings() {
-    let town = Town::build().await;
-    let [mut a, mut b] = town.homes().await;
+    let servers = Servers::build().await;
+    let [mut a, mut b] = servers.engines().await;
     // Takes whatever a gateway may have kept ready for the next call.
     a.call(&mut b).await;
     a.phone.hang_up().await;
     a.sees(is_over).await;
     b.sees(is_over).await;
-    town.turn.stop().await;
+    servers.turn.stop().await;
     a.phone.dial(&b.number).await;
     assert_eq!(a.refused().await, 503);
     let rang = tokio::time::timeout(Duration::from_millis(500), b.phone.event()).await;

@@ -9,7 +9,7 @@ use ringfence_box::settings::{RelayTable, TurnProgram, TurnTable};
 use ringfence_phonebook::AllInOne;
 use ringfence_phonebook::config::{Config, Database};
 
-use crate::town::{ANY_PORT, House, TURN_SECRET, is_over};
+use crate::servers::{ANY_PORT, StoredEngine, TURN_SECRET, is_over};
 
 fn config(program: TurnProgram) -> Config {
     Config {
@@ -44,10 +44,10 @@ async fn call_through(program: TurnProgram) {
     );
     let folder = tempfile::tempdir().unwrap();
     // Both have their numbers before either downloads the book.
-    let house_a = House::build(all.book(), &folder.path().join("a")).await;
-    let house_b = House::build(all.book(), &folder.path().join("b")).await;
-    let mut a = house_a.open_with(all.book(), 0).await;
-    let mut b = house_b.open_with(all.book(), 1).await;
+    let stored_a = StoredEngine::build(all.book(), &folder.path().join("a")).await;
+    let stored_b = StoredEngine::build(all.book(), &folder.path().join("b")).await;
+    let mut a = stored_a.open_with(all.book(), 0).await;
+    let mut b = stored_b.open_with(all.book(), 1).await;
     // Both directions: the proofs of work have the bits that this relay demands.
     a.call(&mut b).await;
     a.phone.hang_up().await;

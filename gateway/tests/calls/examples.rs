@@ -9,7 +9,7 @@ use ringfence::selfcall::tone::{ToneDetector, ToneGenerator};
 use ringfence::softphone::{FRAME, FRAME_TIME, RATE};
 
 use crate::program::{settings, write_settings};
-use crate::town::{House, SOON, Town};
+use crate::servers::{SOON, Servers, StoredEngine};
 
 const SPEC: hound::WavSpec = hound::WavSpec {
     channels: 1,
@@ -20,11 +20,11 @@ const SPEC: hound::WavSpec = hound::WavSpec {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_one_example_plays_is_a_message_that_the_other_keeps() {
-    let town = Town::build().await;
-    let [a, b] = town.houses().await;
+    let servers = Servers::build().await;
+    let [a, b] = servers.stored_engines().await;
     let number = b.line.number.to_string();
     // Their key stores are locked: the examples want them.
-    let [caller, machine] = [a, b].map(|House { config, .. }| {
+    let [caller, machine] = [a, b].map(|StoredEngine { config, .. }| {
         let path = config.state.with_extension("toml");
         write_settings(&path, &config.state, &settings("", &[]));
         path
@@ -46,12 +46,12 @@ async fn a_file_that_one_example_plays_is_a_message_that_the_other_keeps() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_is_looked_up_in_a_downloaded_book() {
-    let town = Town::build().await;
-    let [a, _] = town.houses().await;
+    let servers = Servers::build().await;
+    let [a, _] = servers.stored_engines().await;
     let number = a.line.number.to_string();
     let mut example = Example::start(
         "phone_book",
-        &[Path::new(&town.book.url()), Path::new(&number)],
+        &[Path::new(&servers.book.url()), Path::new(&number)],
     );
     let told = example.prints("ring key").await;
     assert!(told.starts_with("512 numbers, epoch "), "{told}");
@@ -62,8 +62,8 @@ async fn a_number_is_looked_up_in_a_downloaded_book() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_embedded_engine_opens_its_line_and_stops_at_ctrl_c() {
-    let town = Town::build().await;
-    let [House { config, line, .. }, _] = town.houses().await;
+    let servers = Servers::build().await;
+    let [StoredEngine { config, line, .. }, _] = servers.stored_engines().await;
     let path = config.state.with_extension("toml");
     write_settings(&path, &config.state, &settings("", &[]));
     let mut example = Example::start("embed", &[&path]);

@@ -11,7 +11,7 @@ use ringfence::config::Config;
 use ringfence_engine::line::identity::Identity;
 use tracing_subscriber::EnvFilter;
 
-use crate::town::{House, TURN_SECRET};
+use crate::servers::{StoredEngine, TURN_SECRET};
 
 /// Letters of a key's text that make it recognisable even if the rest is cut off.
 const KEY_LETTERS: usize = 8;
@@ -52,31 +52,31 @@ impl Write for Log {
     }
 }
 
-/// Texts that would tell who lives in this house.
-pub(crate) fn secrets(house: &House) -> Vec<String> {
-    let identity = Identity::from_bytes(&house.line.identity).unwrap();
+/// Texts that would identify this engine's line.
+pub(crate) fn secrets(stored: &StoredEngine) -> Vec<String> {
+    let identity = Identity::from_bytes(&stored.line.identity).unwrap();
     let listing = identity.listing();
     // The stored identity is its version, then the seed of the identity key and the secret of the ring key.
-    let stored: &[u8] = &house.line.identity;
+    let identity_bytes: &[u8] = &stored.line.identity;
     let keys = [
         listing.identity().as_bytes().as_slice(),
         listing.ring_key().as_bytes(),
-        &house.line.book_key,
-        &stored[1..33],
-        &stored[33..65],
+        &stored.line.book_key,
+        &identity_bytes[1..33],
+        &identity_bytes[33..65],
     ];
     let written = keys.into_iter().flat_map(|key| {
         [hex::encode(key), STANDARD.encode(key), URL_SAFE.encode(key)]
             .map(|text| text[..KEY_LETTERS].to_owned())
     });
-    let account = &house.line.account;
+    let account = &stored.line.account;
     let named = [
         account.password.expose().to_owned(),
         TURN_SECRET.to_owned(),
         "localhost".to_owned(),
-        house.config.state.display().to_string(),
+        stored.config.state.display().to_string(),
     ];
-    let numbers = [house.line.number.to_string(), account.user.clone()];
+    let numbers = [stored.line.number.to_string(), account.user.clone()];
     written.chain(named).chain(numbers).collect()
 }
 

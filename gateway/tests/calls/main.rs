@@ -20,6 +20,8 @@ mod reload;
 #[cfg(test)]
 mod renewed_binding;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod service;
 #[cfg(test)]
 mod silence_in_logs;
@@ -27,5 +29,3 @@ mod silence_in_logs;
 mod status_page;
 #[cfg(test)]
 mod stopping;
-#[cfg(test)]
-mod town;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ringfence::net::book::BookCopy;
 use serde_json::Value;
 
-use crate::town::{SOON, Town};
+use crate::servers::{SOON, Servers};
 
 const ENGINE: &str = "10.77.0.1";
 const PHONE: &str = "10.77.0.2";
@@ -118,12 +118,12 @@ async fn a_desk_phone_that_is_named_finds_its_settings_by_itself_and_no_other_do
     let Some(wire) = Wire::lay() else {
         return skipped("no network namespaces: it needs root and iproute2");
     };
-    let town = Town::build().await;
-    let [house, _] = town.houses().await;
-    let mut copy = BookCopy::open(&house.config.state, town.book.book_key()).unwrap();
-    copy.refresh(&house.client).await.unwrap();
-    let (state, line) = (house.config.state.clone(), house.line.clone());
-    drop(house);
+    let servers = Servers::build().await;
+    let [stored, _] = servers.stored_engines().await;
+    let mut copy = BookCopy::open(&stored.config.state, servers.book.book_key()).unwrap();
+    copy.refresh(&stored.client).await.unwrap();
+    let (state, line) = (stored.config.state.clone(), stored.line.clone());
+    drop(stored);
     let settings = format!(
         "state = {state:?}\n[sip]\nlisten = [\"127.0.0.1\", \"{ENGINE}\"]\n[page]\nlisten = \"127.0.0.1:0\"\n\
          [turn]\nurls = [\"turn:127.0.0.1:9\"]\nsecret = \"x\"\nallow_private = true\n\

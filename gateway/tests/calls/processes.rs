@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use crate::log::{leaks, secrets};
 use crate::program::{Program, settings_with};
-use crate::town::{House, SOON, Town, call, is_over, plug_in, sees};
+use crate::servers::{SOON, Servers, StoredEngine, call, is_over, plug_in, sees};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three_seconds() {
     for signal in ["-INT", "-TERM"] {
-        let town = Town::build().await;
-        let [a, b] = town.houses().await;
+        let servers = Servers::build().await;
+        let [a, b] = servers.stored_engines().await;
         let number = b.line.number.to_string();
         // Their key stores are locked: the programs want them.
-        let lines = [a, b].map(|House { config, line, .. }| (config.state, line));
+        let lines = [a, b].map(|StoredEngine { config, line, .. }| (config.state, line));
         let [(state_a, line_a), (state_b, line_b)] = lines;
         let (mut program_a, program_b) =
             (Program::start(&state_a, &[]), Program::start(&state_b, &[]));
@@ -36,21 +36,21 @@ async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_any_server_is_logged_without_names() {
-    let town = Town::build().await;
-    let [mut house, _] = town.houses().await;
-    let mut copy = BookCopy::open(&house.config.state, town.book.book_key()).unwrap();
-    copy.refresh(&house.client).await.unwrap();
-    let binding = Binding::decode(&house.line.binding).unwrap();
+    let servers = Servers::build().await;
+    let [mut stored, _] = servers.stored_engines().await;
+    let mut copy = BookCopy::open(&stored.config.state, servers.book.book_key()).unwrap();
+    copy.refresh(&stored.client).await.unwrap();
+    let binding = Binding::decode(&stored.line.binding).unwrap();
     let (number, identity) = (binding.number(), *binding.identity());
     let ended = Binding::from_parts(number, identity, Day::new(1), *binding.signature());
-    house.line.binding = ended.encode().to_vec();
-    house.store.save(&house.line).unwrap();
-    let (state, secrets) = (house.config.state.clone(), secrets(&house));
-    drop(house);
-    let turn = format!("turn:{}?transport=tcp", town.turn.local_addr());
-    town.relay.stop();
-    town.book.stop().await;
-    town.turn.stop().await;
+    stored.line.binding = ended.encode().to_vec();
+    stored.store.save(&stored.line).unwrap();
+    let (state, secrets) = (stored.config.state.clone(), secrets(&stored));
+    drop(stored);
+    let turn = format!("turn:{}?transport=tcp", servers.turn.local_addr());
+    servers.relay.stop();
+    servers.book.stop().await;
+    servers.turn.stop().await;
     let mut program = Program::start(&state, &[turn]);
     let told = [
         "the binding of a line, or its ring key, could not be renewed: the phone book cannot be reached",
@@ -94,10 +94,10 @@ async fn contact(state: &Path) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_call_with_the_books_logins_both_sides_have_a_contact_and_one_safety_number() {
-    let town = Town::build().await;
-    let [house_a, house_b] = town.houses().await;
-    let (line_a, line_b) = (house_a.line.clone(), house_b.line.clone());
-    let [state_a, state_b] = [house_a, house_b].map(|house| house.config.state);
+    let servers = Servers::build().await;
+    let [stored_a, stored_b] = servers.stored_engines().await;
+    let (line_a, line_b) = (stored_a.line.clone(), stored_b.line.clone());
+    let [state_a, state_b] = [stored_a, stored_b].map(|stored| stored.config.state);
     let by_the_book = settings_with("", &[], "");
     let program_a = Program::start_with(&state_a, &by_the_book, |_| {});
     let program_b = Program::start_with(&state_b, &by_the_book, |_| {});

@@ -10,7 +10,7 @@ use ringfence::selfcall::phone::TonePhone;
 use ringfence::softphone::PhoneEvent;
 use ringfence::state::keystore::LineFile;
 
-use crate::town::{SOON, TURN_SECRET, plug_in, sees};
+use crate::servers::{SOON, TURN_SECRET, plug_in, sees};
 
 /// A running `ringfence run`; killed when the test ends.
 pub(crate) struct Program {
@@ -116,7 +116,7 @@ impl Drop for Program {
     }
 }
 
-/// Settings of a program of the town: `first`, and the TURN servers.
+/// Settings of an engine's process: `first`, and the TURN servers.
 pub(crate) fn settings(first: &str, turn_urls: &[String]) -> String {
     settings_with(first, turn_urls, TURN_SECRET)
 }

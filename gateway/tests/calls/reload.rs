@@ -9,8 +9,8 @@ use ringfence_box::turn::service::EmbeddedTurn;
 
 use crate::log::{leaks, secrets};
 use crate::program::{Program, settings};
-use crate::town::{
-    ANY_PORT, House, TURN_SECRET, Town, call, hears, is_over, is_ringing, refused, sees,
+use crate::servers::{
+    ANY_PORT, Servers, StoredEngine, TURN_SECRET, call, hears, is_over, is_ringing, refused, sees,
 };
 
 /// The longest silence that a person may have heard. Far above a packet's 20 ms, far below a call that was set up again.
@@ -24,32 +24,32 @@ async fn go_on(phones: [&TonePhone; 2]) {
     }
 }
 
-/// Two programs in the state folders of two houses, and what must not stand in their logs.
-async fn programs(town: &Town) -> ([Program; 2], [House; 2], Vec<String>) {
-    let mut houses = town.houses().await;
+/// Two processes of engines, and the texts that must not be in their logs.
+async fn programs(servers: &Servers) -> ([Program; 2], [StoredEngine; 2], Vec<String>) {
+    let mut stored = servers.stored_engines().await;
     let mut told = Vec::new();
-    let programs = houses.each_mut().map(|house| {
-        told.extend(secrets(house));
-        let state = house.config.state.clone();
+    let programs = stored.each_mut().map(|stored| {
+        told.extend(secrets(stored));
+        let state = stored.config.state.clone();
         // The program wants the lock of the key store.
-        house.store =
+        stored.store =
             ringfence::state::keystore::Keystore::open(&state.with_extension("aside"), None)
                 .unwrap();
         Program::start(&state, &[])
     });
-    (programs, houses, told)
+    (programs, stored, told)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_goes_on_while_relays_and_turn_servers_are_replaced_and_the_next_call_uses_the_new_ones()
  {
-    let town = Town::build().await;
-    let (programs, houses, told) = programs(&town).await;
+    let servers = Servers::build().await;
+    let (programs, stored, told) = programs(&servers).await;
     let [mut a, mut b] = [
-        programs[0].phone(&houses[0].line, 0).await,
-        programs[1].phone(&houses[1].line, 1).await,
+        programs[0].phone(&stored[0].line, 0).await,
+        programs[1].phone(&stored[1].line, 1).await,
     ];
-    let number = houses[1].line.number.to_string();
+    let number = stored[1].line.number.to_string();
     call(&mut a, &mut b, &number).await;
     let relay = EmbeddedRelay::start(ANY_PORT).await.unwrap();
     let secret = TurnSecret::new(TURN_SECRET.to_owned());
@@ -66,8 +66,8 @@ async fn a_call_goes_on_while_relays_and_turn_servers_are_replaced_and_the_next_
     sees(&mut a, is_over).await;
     sees(&mut b, is_over).await;
     // Of the old ones nothing is needed any more.
-    town.relay.stop();
-    town.turn.stop().await;
+    servers.relay.stop();
+    servers.turn.stop().await;
     call(&mut a, &mut b, &number).await;
     a.hang_up().await;
     sees(&mut a, is_over).await;
@@ -84,13 +84,13 @@ async fn a_call_goes_on_while_relays_and_turn_servers_are_replaced_and_the_next_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_that_cannot_be_used_change_nothing_and_the_log_says_so() {
-    let town = Town::build().await;
-    let (programs, houses, told) = programs(&town).await;
+    let servers = Servers::build().await;
+    let (programs, stored, told) = programs(&servers).await;
     let [mut a, mut b] = [
-        programs[0].phone(&houses[0].line, 0).await,
-        programs[1].phone(&houses[1].line, 1).await,
+        programs[0].phone(&stored[0].line, 0).await,
+        programs[1].phone(&stored[1].line, 1).await,
     ];
-    let number = houses[1].line.number.to_string();
+    let number = stored[1].line.number.to_string();
     call(&mut a, &mut b, &number).await;
     let program = &programs[0];
     let nowhere = settings("", &["turn:nowhere.invalid:3478".to_owned()]);
@@ -123,9 +123,9 @@ async fn settings_that_cannot_be_used_change_nothing_and_the_log_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_turned_up_at_once_and_a_new_port_waits_for_the_next_start() {
-    let town = Town::build().await;
-    let (programs, houses, _) = programs(&town).await;
-    let _a = programs[0].phone(&houses[0].line, 0).await;
+    let servers = Servers::build().await;
+    let (programs, stored, _) = programs(&servers).await;
+    let _a = programs[0].phone(&stored[0].line, 0).await;
     let program = &programs[0];
     let udp = program.udp().await;
     let louder = settings("log = \"ringfence=debug,ringfence_engine=debug\"", &[]);
@@ -133,7 +133,7 @@ async fn the_log_is_turned_up_at_once_and_a_new_port_waits_for_the_next_start() 
     program.signal("-HUP");
     let wanted = ["the setting `sip` has changed and needs a restart"];
     Program::writes(&program.log, &wanted).await;
-    let again = crate::town::plug_in(&houses[0].line, udp, 1).await;
+    let again = crate::servers::plug_in(&stored[0].line, udp, 1).await;
     Program::writes(&program.log, &["DEBUG", "phones of a line changed"]).await;
     drop(again);
 }

@@ -10,7 +10,7 @@ use ringfence_engine::LineUpdateError;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::town::{SOON, Town, is_ringing, refused, sees};
+use crate::servers::{SOON, Servers, is_ringing, refused, sees};
 
 fn with_last_day(binding: &Binding, day: Day) -> Binding {
     let (number, identity) = (binding.number(), *binding.identity());
@@ -19,22 +19,25 @@ fn with_last_day(binding: &Binding, day: Day) -> Binding {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
-    let town = Town::build().await;
-    let [mut house_a, house_b] = town.houses().await;
-    let good = Binding::decode(&house_a.line.binding).unwrap();
+    let servers = Servers::build().await;
+    let [mut stored_a, stored_b] = servers.stored_engines().await;
+    let good = Binding::decode(&stored_a.line.binding).unwrap();
     let ended = with_last_day(&good, Day::new(1));
-    house_a.line.binding = ended.encode().to_vec();
-    house_a.config.no_answer = Duration::from_secs(1);
-    let (mut a, mut b) = (house_a.open(&town, 0).await, house_b.open(&town, 1).await);
+    stored_a.line.binding = ended.encode().to_vec();
+    stored_a.config.no_answer = Duration::from_secs(1);
+    let (mut a, mut b) = (
+        stored_a.open(&servers, 0).await,
+        stored_b.open(&servers, 1).await,
+    );
     a.phone.dial(&b.number).await;
     assert_eq!(a.refused().await, 480, "nobody believes an ended binding");
 
     // The next download of the book: the copy changes, and what is due is renewed.
-    let mut copy = BookCopy::open(&house_a.config.state, town.book.book_key()).unwrap();
-    let snapshot = Some(copy.refresh(&house_a.client).await.unwrap());
+    let mut copy = BookCopy::open(&stored_a.config.state, servers.book.book_key()).unwrap();
+    let snapshot = Some(copy.refresh(&stored_a.client).await.unwrap());
     let (tell, fresh) = watch::channel(Freshness::default());
-    let (key, line) = (town.book.book_key(), house_a.line);
-    let mut renewals = Renewals::new(house_a.store, house_a.client, key, vec![line]);
+    let (key, line) = (servers.book.book_key(), stored_a.line);
+    let mut renewals = Renewals::new(stored_a.store, stored_a.client, key, vec![line]);
     tell.send_replace(Freshness {
         snapshot,
         error: None,
@@ -57,11 +60,11 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_takes_no_binding_that_the_book_did_not_give_its_line() {
-    let town = Town::build().await;
-    let [house_a, house_b] = town.houses().await;
-    let a = house_a.open(&town, 0).await;
-    let theirs = Binding::decode(&house_b.line.binding).unwrap();
-    let own = Binding::decode(&house_a.line.binding).unwrap();
+    let servers = Servers::build().await;
+    let [stored_a, stored_b] = servers.stored_engines().await;
+    let a = stored_a.open(&servers, 0).await;
+    let theirs = Binding::decode(&stored_b.line.binding).unwrap();
+    let own = Binding::decode(&stored_a.line.binding).unwrap();
     let longer = with_last_day(&own, own.expires().plus(1));
     for (binding, fault) in [
         (theirs, LineUpdateError::NoSuchLine),

@@ -12,18 +12,18 @@ use serde_json::Value as Json;
 
 use crate::log::{leaks, secrets};
 use crate::program::{Program, settings};
-use crate::town::{House, SOON, Town, call, is_over, sees};
+use crate::servers::{SOON, Servers, StoredEngine, call, is_over, sees};
 
-/// The state folder of a house that nobody locks any more.
-fn vacant(
-    house: House,
+/// The state folder of an engine, unlocked, with its line and the texts that must not be in its log.
+fn unlocked(
+    stored: StoredEngine,
 ) -> (
     std::path::PathBuf,
     ringfence::state::keystore::LineFile,
     Vec<String>,
 ) {
-    let secrets = secrets(&house);
-    (house.config.state.clone(), house.line, secrets)
+    let secrets = secrets(&stored);
+    (stored.config.state.clone(), stored.line, secrets)
 }
 
 /// A socket as systemd opens it for its services.
@@ -52,9 +52,9 @@ fn hear_until(manager: &UnixDatagram, beginning: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_manager_hears_of_start_life_reload_and_end() {
-    let town = Town::build().await;
-    let [house, _] = town.houses().await;
-    let (state, _, told) = vacant(house);
+    let servers = Servers::build().await;
+    let [stored, _] = servers.stored_engines().await;
+    let (state, _, told) = unlocked(stored);
     let path = state.with_extension("notify");
     let manager = manager(&path);
     let mut program = Program::start_with(&state, &settings("", &[]), |command| {
@@ -124,11 +124,11 @@ fn figure(text: &str, name: &str) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_of_a_call_contain_no_name() {
-    let town = Town::build().await;
-    let [house_a, house_b] = town.houses().await;
-    let number = house_b.line.number.to_string();
+    let servers = Servers::build().await;
+    let [stored_a, stored_b] = servers.stored_engines().await;
+    let number = stored_b.line.number.to_string();
     let ((state_a, line_a, mut told), (state_b, line_b, told_b)) =
-        (vacant(house_a), vacant(house_b));
+        (unlocked(stored_a), unlocked(stored_b));
     told.extend(told_b);
     let monitored = settings("", &[]) + "[metrics]\nlisten = \"127.0.0.1:0\"\n";
     let a = Program::start_with(&state_a, &monitored, |_| {});
@@ -174,7 +174,7 @@ async fn metrics_of_a_call_contain_no_name() {
         );
     }
     assert_eq!(leaks(&text, &told), Vec::<String>::new(), "{text}");
-    town.relay.stop();
+    servers.relay.stop();
     for _ in 0..500 {
         if get(&address, "/health") == (503, "no Nostr relay delivers rings\n".to_owned()) {
             return;
@@ -186,10 +186,10 @@ async fn metrics_of_a_call_contain_no_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_in_json_is_one_object_a_line_and_the_journal_adds_the_time() {
-    let town = Town::build().await;
+    let servers = Servers::build().await;
     for journal in [false, true] {
-        let [house, _] = town.houses().await;
-        let (state, _, told) = vacant(house);
+        let [stored, _] = servers.stored_engines().await;
+        let (state, _, told) = unlocked(stored);
         let log = state.with_extension("log");
         // The program's log goes to this very file.
         let file = std::fs::File::create(&log).unwrap().metadata().unwrap();

@@ -1,27 +1,27 @@
-//! The log of a gateway that does not ask for more names nobody: no number, address, key, user or password, whatever happens.
+//! The log of a gateway at its default level contains no number, address, key, user or password, whatever happens.
 
 use std::time::Duration;
 
 use ringfence_box::EmbeddedRelay;
 
 use crate::log::{Log, leaks, secrets};
-use crate::town::{Home, Town, is_over};
+use crate::servers::{RunningEngine, Servers, is_over};
 
 /// A server whose name nobody has (RFC 6761 section 6.4).
 const NOWHERE: &str = "turn:nowhere.invalid:3478";
 
-async fn live(town: Town, a: &mut Home, b: &mut Home) {
+async fn live(servers: Servers, a: &mut RunningEngine, b: &mut RunningEngine) {
     a.call(b).await;
     a.phone.hang_up().await;
     b.sees(is_over).await;
-    let address = town.relay.address();
-    town.relay.stop();
-    town.book.stop().await;
+    let address = servers.relay.address();
+    servers.relay.stop();
+    servers.book.stop().await;
     a.phone.dial(&b.number).await;
     assert_eq!(a.refused().await, 503);
     let _again = EmbeddedRelay::start(address).await.unwrap();
     a.connected().await;
-    town.turn.stop().await;
+    servers.turn.stop().await;
     // The server's listening socket is closed a moment after its task.
     tokio::time::sleep(Duration::from_millis(200)).await;
     a.phone.dial(&b.number).await;
@@ -31,12 +31,15 @@ async fn live(town: Town, a: &mut Home, b: &mut Home) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_contains_no_name_in_a_call_nor_when_everything_fails() {
     let log = Log::capture();
-    let town = Town::build().await;
-    let [mut house_a, house_b] = town.houses().await;
-    let stream = format!("turn:{}?transport=tcp", town.turn.local_addr());
-    house_a.config.turn.urls = vec![NOWHERE.parse().unwrap(), stream.parse().unwrap()];
-    let (mut a, mut b) = (house_a.open(&town, 0).await, house_b.open(&town, 1).await);
-    live(town, &mut a, &mut b).await;
+    let servers = Servers::build().await;
+    let [mut stored_a, stored_b] = servers.stored_engines().await;
+    let stream = format!("turn:{}?transport=tcp", servers.turn.local_addr());
+    stored_a.config.turn.urls = vec![NOWHERE.parse().unwrap(), stream.parse().unwrap()];
+    let (mut a, mut b) = (
+        stored_a.open(&servers, 0).await,
+        stored_b.open(&servers, 1).await,
+    );
+    live(servers, &mut a, &mut b).await;
     tokio::join!(a.gateway.stop(), b.gateway.stop());
     let text = log.text();
     for told in [
@@ -46,8 +49,8 @@ async fn the_log_contains_no_name_in_a_call_nor_when_everything_fails() {
     ] {
         assert!(text.contains(told), "{told} is not in the log:\n{text}");
     }
-    for house in [&house_a, &house_b] {
-        let mut secrets = secrets(house);
+    for stored in [&stored_a, &stored_b] {
+        let mut secrets = secrets(stored);
         secrets.push("nowhere.invalid".to_owned());
         assert_eq!(leaks(&text, &secrets), Vec::<String>::new(), "{text}");
     }

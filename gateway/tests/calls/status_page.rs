@@ -17,18 +17,18 @@ use ringfence_engine::trust::contacts::{ContactUpdate, Contacts};
 use zeroize::Zeroizing;
 
 use crate::program::{Program, settings};
-use crate::town::{SOON, Town};
+use crate::servers::{SOON, Servers};
 
 /// A text or name that an attacker may choose.
 const HOSTILE: &str = "</p><script>alert(1)</script><img src=x onerror=alert(2)>\"'&";
 
 /// A running engine and its page.
-struct House {
+struct EngineProcess {
     program: Program,
     state: PathBuf,
     line: LineFile,
     key: PageKey,
-    _town: Town,
+    _servers: Servers,
 }
 
 /// An answer, as bytes came.
@@ -39,14 +39,14 @@ struct Answer {
     body: String,
 }
 
-impl House {
+impl EngineProcess {
     /// An engine with a hostile contact and a hostile text.
     async fn open() -> Self {
-        let town = Town::build().await;
-        let [house, other] = town.houses().await;
-        let (state, line) = (house.config.state.clone(), house.line.clone());
+        let servers = Servers::build().await;
+        let [stored, other] = servers.stored_engines().await;
+        let (state, line) = (stored.config.state.clone(), stored.line.clone());
         let number = Number::new(other.line.number);
-        drop((house, other));
+        drop((stored, other));
         let pin = |contacts: &mut Contacts| {
             let identity = Identity::generate(Day::LAST, &mut rand::rng()).key();
             contacts.learn(&ContactUpdate::Pin {
@@ -80,7 +80,7 @@ impl House {
             state,
             line,
             key,
-            _town: town,
+            _servers: servers,
         }
     }
 
@@ -147,9 +147,9 @@ impl House {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_key_every_path_gets_one_and_the_same_answer() {
-    let house = House::open().await;
-    let line = house.line.number;
-    let reference = house.ask("GET", "/", &[], "");
+    let engine = EngineProcess::open().await;
+    let line = engine.line.number;
+    let reference = engine.ask("GET", "/", &[], "");
     assert_eq!(reference.status, 403);
     let wrong = "0".repeat(64);
     for path in [
@@ -162,15 +162,15 @@ async fn without_the_key_every_path_gets_one_and_the_same_answer() {
         &format!("/lines/{line}"),
         &format!("/lines/{}", line + 1),
         &format!("/?token={wrong}"),
-        &format!("/api/status?token={}", house.key.token.expose()),
+        &format!("/api/status?token={}", engine.key.token.expose()),
     ] {
-        assert_eq!(house.ask("GET", path, &[], ""), reference, "{path}");
+        assert_eq!(engine.ask("GET", path, &[], ""), reference, "{path}");
     }
     let post = format!("/lines/{line}/wish");
-    assert_eq!(house.ask("POST", &post, &[], "act=undisturbed"), reference);
+    assert_eq!(engine.ask("POST", &post, &[], "act=undisturbed"), reference);
     let bearer = format!("Bearer {wrong}");
     assert_eq!(
-        house.ask("GET", "/api/status", &[("authorization", &bearer)], ""),
+        engine.ask("GET", "/api/status", &[("authorization", &bearer)], ""),
         reference
     );
     assert!(
@@ -178,27 +178,27 @@ async fn without_the_key_every_path_gets_one_and_the_same_answer() {
         "{}",
         reference.head
     );
-    assert_eq!(house.get("/api/status").status, 200);
-    assert_eq!(house.get("/nothing").status, 404);
+    assert_eq!(engine.get("/api/status").status, 200);
+    assert_eq!(engine.get("/nothing").status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
-    let house = House::open().await;
-    let (cookie, port) = (house.cookie(), house.key.address.port());
+    let engine = EngineProcess::open().await;
+    let (cookie, port) = (engine.cookie(), engine.key.address.port());
     for host in [
         format!("evil.example:{port}"),
         "127.0.0.1:1".to_owned(),
         "127.0.0.1".to_owned(),
     ] {
         let headers = [("cookie", cookie.as_str()), ("host", host.as_str())];
-        assert_eq!(house.ask("GET", "/", &headers, "").status, 421, "{host}");
+        assert_eq!(engine.ask("GET", "/", &headers, "").status, 421, "{host}");
     }
-    let line = house.line.number;
+    let line = engine.line.number;
     let post = format!("/lines/{line}/wish");
     let own = format!("http://127.0.0.1:{port}");
     let do_not_disturb = async || {
-        let status = client::status(&house.state).await.unwrap();
+        let status = client::status(&engine.state).await.unwrap();
         status.lines[0].do_not_disturb
     };
     for origin in [
@@ -210,7 +210,9 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(origin.map(|origin| ("origin", origin)));
         assert_eq!(
-            house.ask("POST", &post, &headers, "act=undisturbed").status,
+            engine
+                .ask("POST", &post, &headers, "act=undisturbed")
+                .status,
             403,
             "{origin:?}"
         );
@@ -218,7 +220,7 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
     }
     let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
     assert_eq!(
-        house
+        engine
             .ask(
                 "POST",
                 &post,
@@ -233,9 +235,9 @@ async fn another_web_site_neither_reads_the_page_nor_changes_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_write_is_shown_and_never_run() {
-    let house = House::open().await;
+    let engine = EngineProcess::open().await;
     for path in ["/", "/calls", "/contacts"] {
-        let page = house.get(path);
+        let page = engine.get(path);
         assert_eq!(page.status, 200);
         for tag in ["<script>alert", "<img src=x", "</p><script"] {
             assert!(!page.body.contains(tag), "{path}: {}", page.body);
@@ -250,70 +252,70 @@ async fn what_others_write_is_shown_and_never_run() {
             "{policy}"
         );
     }
-    assert!(house.get("/calls").body.contains("&lt;script&gt;alert(1)"));
-    let status = client::status(&house.state).await.unwrap();
+    assert!(engine.get("/calls").body.contains("&lt;script&gt;alert(1)"));
+    let status = client::status(&engine.state).await.unwrap();
     assert_eq!(status.lines[0].texts_waiting, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_text_that_was_read_on_the_page_waits_no_more_after_a_restart() {
-    let mut house = House::open().await;
-    let (cookie, line) = (house.cookie(), house.line.number);
-    let own = format!("http://{}", house.key.address);
+    let mut engine = EngineProcess::open().await;
+    let (cookie, line) = (engine.cookie(), engine.line.number);
+    let own = format!("http://{}", engine.key.address);
     let headers = [("cookie", cookie.as_str()), ("origin", own.as_str())];
     let read = format!("act=read&back=/calls&text={}", "07".repeat(16));
     let post = format!("/lines/{line}/wish");
-    assert_eq!(house.ask("POST", &post, &headers, &read).status, 303);
+    assert_eq!(engine.ask("POST", &post, &headers, &read).status, 303);
     assert_eq!(
-        house.ask("POST", &post, &headers, &read).status,
+        engine.ask("POST", &post, &headers, &read).status,
         409,
         "it is gone"
     );
-    assert_eq!(house.program.end("-TERM").await.0, Some(0));
+    assert_eq!(engine.program.end("-TERM").await.0, Some(0));
     assert!(
-        SavedStateFile::open(&house.state, None)
+        SavedStateFile::open(&engine.state, None)
             .read()
             .unwrap()
             .texts
             .is_empty()
     );
     assert!(
-        !key::file(&house.state).exists(),
+        !key::file(&engine.state).exists(),
         "the key of a page that is closed is gone"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_for_a_phone_is_good_once_and_looking_ahead_does_not_use_it_up() {
-    let house = House::open().await;
-    let line = Number::new(house.line.number);
-    let link = client::provision(&house.state, line).await.unwrap();
+    let engine = EngineProcess::open().await;
+    let line = Number::new(engine.line.number);
+    let link = client::provision(&engine.state, line).await.unwrap();
     assert_eq!(link.expires_in_seconds, 600);
     let url = link.url.as_str();
     let path = url
-        .strip_prefix(&format!("http://{}", house.key.address))
+        .strip_prefix(&format!("http://{}", engine.key.address))
         .unwrap();
-    assert_eq!(house.ask("HEAD", path, &[], "").status, 404);
-    let first = house.ask("GET", path, &[], "");
+    assert_eq!(engine.ask("HEAD", path, &[], "").status, 404);
+    let first = engine.ask("GET", path, &[], "");
     assert_eq!(first.status, 200);
     assert!(first.body.contains("ha1"), "{}", first.body);
-    assert!(!first.body.contains(house.line.account.password.expose()));
-    let second = house.ask("GET", path, &[], "");
+    assert!(!first.body.contains(engine.line.account.password.expose()));
+    let second = engine.ask("GET", path, &[], "");
     assert_eq!(second.status, 404);
     assert_eq!(
-        house.ask("GET", &format!("/p/{}", "0".repeat(64)), &[], ""),
+        engine.ask("GET", &format!("/p/{}", "0".repeat(64)), &[], ""),
         second,
         "as one that never was"
     );
     assert!(
-        client::provision(&house.state, Number::new(1))
+        client::provision(&engine.state, Number::new(1))
             .await
             .is_err(),
         "no such line"
     );
     let mut last = 0;
     for _ in 0..40 {
-        last = house.ask("GET", "/p/guess", &[], "").status;
+        last = engine.ask("GET", "/p/guess", &[], "").status;
     }
     assert_eq!(last, 429, "guessing is slowed down");
 }

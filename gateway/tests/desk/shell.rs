@@ -110,7 +110,7 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) async fn start() -> Self {
         let relay = EmbeddedRelay::start(ANY_PORT).await.unwrap();
-        let secret = || TurnSecret::new("a-secret-of-the-town".to_owned());
+        let secret = || TurnSecret::new("a-secret-of-the-turn-server".to_owned());
         let turn = EmbeddedTurn::start(ANY_PORT, secret(), true).await.unwrap();
         let book = PhoneBook::start(ringfence_phonebook::config::Config {
             listen: ANY_PORT,

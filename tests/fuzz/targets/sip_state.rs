@@ -17,7 +17,7 @@ use ringfence_sip::{
 /// How many items of each kind the fuzzer remembers and can refer to.
 const KEPT: usize = 16;
 
-struct Town {
+struct World {
     agent: UserAgent,
     now: Instant,
     legs: VecDeque<LegId>,
@@ -59,7 +59,7 @@ const METHODS: [Method; 13] = [
 
 const STATUSES: [u16; 12] = [100, 180, 183, 200, 202, 302, 408, 422, 481, 486, 491, 603];
 
-impl Town {
+impl World {
     fn new() -> Self {
         let config = Config {
             realm: "fuzz".into(),
@@ -336,37 +336,37 @@ impl Town {
 }
 
 fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
-    let mut town = Town::new();
+    let mut world = World::new();
     for (act, which, option, wait) in script.into_iter().take(400) {
         match act % 4 {
             0 => {
                 let method = METHODS[usize::from(act / 4) % METHODS.len()].clone();
-                town.ask(method, which, option);
+                world.ask(method, which, option);
             }
-            1 => town.reply(
+            1 => world.reply(
                 which,
                 STATUSES[usize::from(act / 4) % STATUSES.len()],
                 option,
             ),
-            2 => town.command(act / 4, which),
+            2 => world.command(act / 4, which),
             _ => {
-                if let Some((flow, request, _)) = pick(&town.said, which) {
-                    town.agent
-                        .handle_packet(flow, &request.to_bytes(), town.now);
-                    town.drain();
+                if let Some((flow, request, _)) = pick(&world.said, which) {
+                    world.agent
+                        .handle_packet(flow, &request.to_bytes(), world.now);
+                    world.drain();
                 }
             }
         }
-        town.wait(Duration::from_millis(u64::from(wait)));
+        world.wait(Duration::from_millis(u64::from(wait)));
     }
     // Everything ends: calls by hanging up, the rest by timeouts. The longest timeout is a session of a day.
-    while let Some(leg) = town.legs.pop_front() {
-        town.agent.hang_up(leg, HangUp::Normal, town.now);
-        town.drain();
+    while let Some(leg) = world.legs.pop_front() {
+        world.agent.hang_up(leg, HangUp::Normal, world.now);
+        world.drain();
     }
-    town.wait(Duration::from_secs(2 * 86_400));
+    world.wait(Duration::from_secs(2 * 86_400));
     assert!(
-        town.agent.next_timeout().is_none(),
+        world.agent.next_timeout().is_none(),
         "something waits for ever"
     );
 });

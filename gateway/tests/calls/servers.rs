@@ -1,6 +1,5 @@
-//! A town: a phone book, a Nostr relay, a TURN server and two houses that have activated their lines.
-//!
-//! A house is a state folder until it is opened: then it is a running gateway with one built-in phone.
+//! The servers of a small community on loopback (a phone book, a Nostr relay, a TURN server), and two engines with an activated line
+//! each: on disk ([`StoredEngine`]), and running with a built-in phone ([`RunningEngine`]).
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -30,39 +29,39 @@ use tokio::time::timeout;
 pub(crate) const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What the TURN server and the houses share.
-pub(crate) const TURN_SECRET: &str = "a-secret-of-the-town";
+/// The secret that the TURN server and the engines share.
+pub(crate) const TURN_SECRET: &str = "a-secret-of-the-turn-server";
 
 /// Patience with anything that should happen soon, on a machine that has other things to do.
 pub(crate) const SOON: Duration = Duration::from_secs(15);
 
-/// What the first house's phone says, and what the second's says, in hertz.
+/// The tones of the first and of the second engine's phone, in hertz.
 const TONES: [f64; 2] = [440.0, 1_000.0];
 
-pub(crate) struct Town {
+pub(crate) struct Servers {
     pub(crate) book: PhoneBook,
     pub(crate) relay: EmbeddedRelay,
     pub(crate) turn: EmbeddedTurn,
     folder: TempDir,
 }
 
-/// A house whose line has its number.
-pub(crate) struct House {
+/// The settings and the state folder of an engine with one activated line.
+pub(crate) struct StoredEngine {
     pub(crate) config: Config,
     pub(crate) line: LineFile,
     pub(crate) client: BookClient,
     pub(crate) store: Keystore,
 }
 
-/// A house in which somebody lives.
-pub(crate) struct Home {
+/// A running engine and its phone.
+pub(crate) struct RunningEngine {
     pub(crate) gateway: Gateway,
     pub(crate) relays: watch::Receiver<RelayState>,
     pub(crate) phone: TonePhone,
     pub(crate) number: String,
 }
 
-impl Town {
+impl Servers {
     pub(crate) async fn build() -> Self {
         let relay = EmbeddedRelay::start(ANY_PORT).await.unwrap();
         let secret = TurnSecret::new(TURN_SECRET.to_owned());
@@ -87,24 +86,24 @@ impl Town {
         }
     }
 
-    /// Both houses activate their lines; neither has downloaded the book yet.
-    pub(crate) async fn houses(&self) -> [House; 2] {
-        [self.house("a").await, self.house("b").await]
+    /// Two engines with activated lines; neither has downloaded the book yet.
+    pub(crate) async fn stored_engines(&self) -> [StoredEngine; 2] {
+        [self.stored_engine("a").await, self.stored_engine("b").await]
     }
 
-    async fn house(&self, name: &str) -> House {
-        House::build(&self.book, &self.folder.path().join(name)).await
+    async fn stored_engine(&self, name: &str) -> StoredEngine {
+        StoredEngine::build(&self.book, &self.folder.path().join(name)).await
     }
 
-    /// Two homes whose phones are registered and whose gateways listen for rings.
-    pub(crate) async fn homes(&self) -> [Home; 2] {
-        let [a, b] = self.houses().await;
+    /// Two running engines whose phones are registered and which listen for rings.
+    pub(crate) async fn engines(&self) -> [RunningEngine; 2] {
+        let [a, b] = self.stored_engines().await;
         [a.open(self, 0).await, b.open(self, 1).await]
     }
 }
 
-impl House {
-    /// A house below `state` that activates a line of this book; everybody can call it at once.
+impl StoredEngine {
+    /// Activates a line of this book for an engine whose state is below `state`. The book publishes the line at once.
     pub(crate) async fn build(book: &PhoneBook, state: &Path) -> Self {
         let mut config = Config::with_state(state);
         config.sip = SipListen {
@@ -130,27 +129,27 @@ impl House {
     }
 
     /// Starts the gateway and plugs a phone in; which of the two `TONES` it says is `side`.
-    pub(crate) async fn open(&self, town: &Town, side: usize) -> Home {
-        self.open_with(&town.book, side).await
+    pub(crate) async fn open(&self, servers: &Servers, side: usize) -> RunningEngine {
+        self.open_with(&servers.book, side).await
     }
 
-    /// As `open`, for a house whose book belongs to no town.
-    pub(crate) async fn open_with(&self, book: &PhoneBook, side: usize) -> Home {
+    /// As `open`, with a phone book that runs without the other servers.
+    pub(crate) async fn open_with(&self, book: &PhoneBook, side: usize) -> RunningEngine {
         let mut copy = BookCopy::open(&self.config.state, book.book_key()).unwrap();
         let snapshot = copy.refresh(&self.client).await.unwrap();
         let lines = std::slice::from_ref(&self.line);
         let parts = assemble(&self.config, lines, &snapshot).await.unwrap();
         let relays = parts.relays.0.state();
         let gateway = Gateway::start(parts).await.unwrap();
-        let mut home = Home {
+        let mut engine = RunningEngine {
             phone: plug_in(&self.line, gateway.udp()[0], side).await,
             gateway,
             relays,
             number: self.line.number.to_string(),
         };
-        home.connected().await;
-        home.sees(|event| *event == PhoneEvent::Registered).await;
-        home
+        engine.connected().await;
+        engine.sees(|event| *event == PhoneEvent::Registered).await;
+        engine
     }
 }
 
@@ -222,7 +221,7 @@ pub(crate) fn is_over(event: &PhoneEvent) -> bool {
     *event == PhoneEvent::HungUp
 }
 
-impl Home {
+impl RunningEngine {
     pub(crate) async fn connected(&mut self) {
         let ready = |state: &RelayState| state.connected > 0 && state.listening > 0;
         timeout(SOON, self.relays.wait_for(ready))
