@@ -45,7 +45,7 @@ async fn a_number_that_is_given_up_shows_another_key_and_its_line_is_gone() {
     let state = tempfile::tempdir().unwrap();
     let (book, client, line) = a_line(state.path()).await;
     let unsure = deactivate(state.path(), line.number, false).await;
-    assert_eq!(unsure.status.code(), Some(2), "nobody said yes");
+    assert_eq!(unsure.status.code(), Some(2), "it was not confirmed");
     let other = deactivate(state.path(), line.number + 1, true).await;
     assert_eq!(other.status.code(), Some(2), "no such line");
     assert_eq!(Keystore::look(state.path(), None).unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! Calls with and without a spare relayed address, on loopback and over slow wires to the TURN server.
+//! Calls with and without a warm allocation, on loopback and over slow links to the TURN server.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
@@ -66,7 +66,7 @@ async fn both_sides_of_a_call_take_their_spares_and_the_next_call_needs_none() {
     let stack = stack(turn.local_addr()).await;
     relays(&turn, 2).await;
     let (_, most) = call(&stack, &turn).await;
-    assert_eq!(most, 2, "nobody dialled");
+    assert_eq!(most, 2, "no call was dialled");
     relays(&turn, 0).await;
     let (_, most) = call(&stack, &turn).await;
     assert!(most >= 2, "both dialled");

@@ -1,5 +1,5 @@
-//! Whether somebody who downloads every delta can tell numbers that people have from those that nobody has. In simulated time: an
-//! epoch is a day, and the owners renew their ring keys by the law that their engines use.
+//! Whether an observer who downloads every delta can tell assigned numbers from unassigned ones. In simulated time: an epoch is a day,
+//! and the owners renew their ring keys by the law that their engines use.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 const NOW: u64 = 1_800_000_000;
 const DAY: u64 = 24 * 60 * 60;
 
-/// Days that somebody watches.
+/// Days for which the observer downloads.
 const DAYS: u64 = 400;
 const OWNERS: usize = 128;
 
@@ -51,7 +51,7 @@ impl Law {
     }
 }
 
-/// Somebody with a number.
+/// The owner of a number.
 struct Owner {
     number: Number,
     identity: SigningKey,
@@ -149,7 +149,7 @@ fn records(book: &Book) -> BTreeMap<Number, Listing> {
         .collect()
 }
 
-/// Watches a book: what is noted of owners, and of numbers that nobody has.
+/// Observes a book: what is noted of assigned numbers, and of unassigned ones.
 fn watch(law: Law) -> [Notes; 2] {
     let mut rng = ChaCha20Rng::from_seed([7; 32]);
     let mut book = open(MemoryStore::new(), 2, 3);
@@ -305,7 +305,7 @@ fn decoys_that_an_earlier_version_drew_become_ones_that_keep_their_identity() {
             }
             let same = listing.identity() == before.identity();
             let is_first = seen.insert(change.number);
-            assert!(!(is_first && same), "nobody can sign as that one");
+            assert!(!(is_first && same), "no key can sign as that one");
             if !is_first {
                 *(if same { &mut kept } else { &mut reset }) += 1;
             }

@@ -66,7 +66,7 @@ fn serve_all(folder: &Path) -> (Child, String) {
     (child, lines.join("\n"))
 }
 
-/// Whether somebody listens at the address that a line with this word names.
+/// Whether a server listens at the address in the line with this word.
 #[cfg(unix)]
 fn listens(lines: &str, word: &str) -> bool {
     let line = lines.lines().find(|line| line.contains(word)).unwrap();

@@ -32,7 +32,7 @@ use x25519_dalek::StaticSecret;
 use crate::each::with_each_store;
 use crate::stores::{NOW, close, open, plan, terms};
 
-/// Somebody with a number.
+/// The owner of a number.
 struct Owner {
     number: Number,
     identity: SigningKey,

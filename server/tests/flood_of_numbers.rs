@@ -1,4 +1,4 @@
-//! Somebody asks for one number after the other, none of which anybody has: nothing is written, and nothing grows. The only test of
+//! A client asks for one unassigned number after the other: nothing is written, and nothing grows. The only test of
 //! its program, so that the memory which it measures is that of the phone book.
 
 #![expect(

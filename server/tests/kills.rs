@@ -191,7 +191,7 @@ fn driven(url: &str, writer: u8) -> (Answers, u32) {
             return (has, kills);
         }
     }
-    unreachable!("nobody counts to the end")
+    unreachable!("the process is killed before it counts to the end")
 }
 
 #[test]

@@ -86,7 +86,7 @@ async fn look_ups_are_not_written_down() {
     let [found, missing, wrong] = asked.await.unwrap();
     assert!(found.starts_with("HTTP/1.1 200") && found.contains("20077"));
     assert!(missing.starts_with("HTTP/1.1 404") && wrong.starts_with("HTTP/1.1 400"));
-    // What failed leaves a line each for whoever looks for faults, and a look-up none.
+    // Each failure leaves a line for the operator, and a look-up none.
     let after = lines.text();
     let new = after.strip_prefix(&before).unwrap();
     assert_eq!(new.matches("request refused").count(), 2, "{new}");

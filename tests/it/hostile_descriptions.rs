@@ -28,7 +28,7 @@ fn ring_naming(world: &mut World, pair: CallPair, relays: &[&str]) {
 
 #[test]
 fn addresses_that_are_no_relays_are_never_sent_to() {
-    let houses = [
+    let private_addresses = [
         "10.77.1.100:7078",
         "192.168.1.1:80",
         "127.0.0.1:22",
@@ -43,8 +43,8 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
         "[::ffff:10.77.1.100]:7078",
         "11.22.33.44:0",
     ];
-    for house in houses {
-        for relays in [vec![house], vec!["11.22.33.44:50000", house]] {
+    for address in private_addresses {
+        for relays in [vec![address], vec!["11.22.33.44:50000", address]] {
             let (mut world, pair) = World::of_two(1);
             ring_naming(&mut world, pair, &relays);
             if world.handset(pair.bob).is_ringing() {
@@ -53,11 +53,11 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
             world.run_until_quiet(Duration::from_secs(40));
             assert!(
                 !world.has_reached(pair.callee, CallStep::Connected),
-                "{house}"
+                "{address}"
             );
-            assert!(!world.handset(pair.bob).is_talking(), "{house}");
-            assert_eq!(world.turn.misdirected(), [], "{house}");
-            let ip = house.parse::<SocketAddr>().expect("an address").ip();
+            assert!(!world.handset(pair.bob).is_talking(), "{address}");
+            assert_eq!(world.turn.misdirected(), [], "{address}");
+            let ip = address.parse::<SocketAddr>().expect("an address").ip();
             let named = world.trace().iter().any(|packet| {
                 let stun = Stun::read(&packet.bytes).filter(|_| packet.to == Endpoint::Turn);
                 stun.is_some_and(|stun| {
@@ -66,7 +66,7 @@ fn addresses_that_are_no_relays_are_never_sent_to() {
                         .any(|address| address.ip() == ip && ip != TURN_IP)
                 })
             });
-            assert!(!named, "{house} was named to the TURN server");
+            assert!(!named, "{address} was named to the TURN server");
         }
     }
 }

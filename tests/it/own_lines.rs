@@ -8,15 +8,15 @@ use ringfence_tests::{
     world::{CallPair, World, handset::HandsetEvent},
 };
 
-fn one_house(seed: u64) -> (World, CallPair) {
+fn one_engine(seed: u64) -> (World, CallPair) {
     let mut world = World::new(seed);
-    let house = world.open_engine(2);
+    let engine = world.open_engine(2);
     // A second engine, so that Bob's number is not the only one in the book.
     world.open_engine(1);
-    let (alice, bob) = (world.add_phone(house, 0), world.add_phone(house, 1));
+    let (alice, bob) = (world.add_phone(engine, 0), world.add_phone(engine, 1));
     let pair = CallPair {
-        caller: house,
-        callee: house,
+        caller: engine,
+        callee: engine,
         alice,
         bob,
     };
@@ -25,7 +25,7 @@ fn one_house(seed: u64) -> (World, CallPair) {
 
 #[test]
 fn one_line_calls_the_other() {
-    let (mut world, pair) = one_house(1);
+    let (mut world, pair) = one_engine(1);
     world.dial(pair.alice, world.number(pair.callee, 1));
     world.run_until("rings", Duration::from_secs(2), |world| {
         world.handset(pair.bob).is_ringing()
@@ -48,7 +48,7 @@ fn one_line_calls_the_other() {
 
 #[test]
 fn a_line_that_calls_itself_harms_nothing() {
-    let (mut world, pair) = one_house(2);
+    let (mut world, pair) = one_engine(2);
     world.dial(pair.alice, world.number(pair.callee, 0));
     world.run_until_quiet(Duration::from_secs(40));
     assert!(!world.handset(pair.alice).is_talking());

@@ -82,21 +82,21 @@ fn a_callee_who_is_not_sure_of_the_caller_pins_nothing() {
 #[test]
 fn lines_of_one_engine_are_contacts_like_others() {
     let mut world = World::new(5);
-    let house = world.open_engine(2);
-    let (alice, bob) = (world.add_phone(house, 0), world.add_phone(house, 1));
+    let engine = world.open_engine(2);
+    let (alice, bob) = (world.add_phone(engine, 0), world.add_phone(engine, 1));
     let pair = CallPair {
-        caller: house,
-        callee: house,
+        caller: engine,
+        callee: engine,
         alice,
         bob,
     };
-    world.dial(alice, world.number(house, 1));
+    world.dial(alice, world.number(engine, 1));
     world.run_until("rings", Duration::from_secs(2), |world| {
         world.handset(pair.bob).is_ringing()
     });
     world.answer(bob);
     world.run_for(Duration::from_secs(2));
-    assert_eq!(pinned(&world, house), 2);
+    assert_eq!(pinned(&world, engine), 2);
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn a_talking_line_is_shown_as_on_the_phone() {
 fn a_watcher_without_permission_cannot_tell_why() {
     let (mut world, pair) = acquainted(3);
     let (alice, _) = numbers(&world, pair);
-    let nobody = world.unassigned();
-    world.watch(pair.bob, "presence", &nobody.to_string());
+    let unassigned = world.unassigned();
+    world.watch(pair.bob, "presence", &unassigned.to_string());
     // Bob shares presence, Alice does not.
     share(&mut world, pair.callee, alice);
     world.run_for(ROUND);
@@ -121,7 +121,7 @@ fn a_watcher_without_permission_cannot_tell_why() {
             .map(|text| text.replace(&about, ""))
             .collect::<Vec<_>>()
     };
-    assert_eq!(unnamed(alice), unnamed(nobody));
+    assert_eq!(unnamed(alice), unnamed(unassigned));
     assert_eq!(unnamed(alice).len(), 1);
     // An engine that shares nothing publishes nothing.
     assert_eq!(

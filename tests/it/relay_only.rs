@@ -47,8 +47,8 @@ fn descriptions_name_the_turn_server_alone() {
 #[test]
 fn packets_leave_for_the_turn_server_and_the_relay_alone() {
     let (world, pair) = whole_call();
-    let houses = [(pair.caller, pair.alice), (pair.callee, pair.bob)];
-    for (engine, phone) in houses {
+    let sides = [(pair.caller, pair.alice), (pair.callee, pair.bob)];
+    for (engine, phone) in sides {
         let sent = world
             .trace()
             .iter()

@@ -67,7 +67,7 @@ async fn a_call_through_nothing_but_the_box_with_the_embedded_turn_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of the tests must show what was not tested"
 )]
 async fn a_call_through_nothing_but_the_box_with_coturn() {
     if !ringfence_box::turn::coturn::Coturn::is_installed() {

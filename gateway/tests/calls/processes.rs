@@ -87,7 +87,7 @@ async fn contact(state: &Path) -> Value {
         if let Some(contact) = contacts.get(0) {
             return contact.clone();
         }
-        assert!(start.elapsed() < SOON, "nobody was pinned");
+        assert!(start.elapsed() < SOON, "no contact was pinned");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -30,7 +30,7 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
         stored_b.open(&servers, 1).await,
     );
     a.phone.dial(&b.number).await;
-    assert_eq!(a.refused().await, 480, "nobody believes an ended binding");
+    assert_eq!(a.refused().await, 480, "an expired binding is refused");
 
     // The next download of the book: the copy changes, and what is due is renewed.
     let mut copy = BookCopy::open(&stored_a.config.state, servers.book.book_key()).unwrap();

@@ -181,7 +181,7 @@ async fn metrics_of_a_call_contain_no_name() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("an engine that nobody can ring says that it is well");
+    panic!("an engine that cannot be rung reports that it is healthy");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

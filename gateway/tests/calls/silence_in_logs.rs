@@ -7,7 +7,7 @@ use ringfence_box::EmbeddedRelay;
 use crate::log::{Log, leaks, secrets};
 use crate::servers::{RunningEngine, Servers, is_over};
 
-/// A server whose name nobody has (RFC 6761 section 6.4).
+/// A server whose name does not exist (RFC 6761 section 6.4).
 const NOWHERE: &str = "turn:nowhere.invalid:3478";
 
 async fn live(servers: Servers, a: &mut RunningEngine, b: &mut RunningEngine) {

@@ -186,7 +186,7 @@ mod tests {
             sequence,
             timestamp: 160,
             ssrc,
-            payload: b"a word that nobody else may hear",
+            payload: b"audio of one encrypted RTP packet",
         }
         .to_bytes()
     }

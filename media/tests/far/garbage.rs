@@ -1,4 +1,4 @@
-//! Bytes that a hostile TURN server, or somebody on the way, could put before a leg.
+//! Bytes that a hostile TURN server, or an attacker on the path, could send to a leg.
 
 use std::time::Duration;
 

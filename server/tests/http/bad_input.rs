@@ -46,7 +46,7 @@ fn forms() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// The form with each of its members spoilt in every way, and one that nobody knows.
+/// The form with each of its members spoilt in every way, and one with an unknown member.
 fn spoilt(form: &Value) -> Vec<Value> {
     let members = form.as_object().unwrap();
     let mut forms = vec![json!([]), json!(null), json!("text"), json!(0)];

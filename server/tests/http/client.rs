@@ -153,7 +153,7 @@ pub(crate) fn form(book: &PhoneBook, code: &ActivationCode, seed: u8) -> Value {
     serde_json::to_value(Activate::sign(code, &identity, &ring, book.network())).unwrap()
 }
 
-/// Activates a number for the keys of this seed, and lets everybody know.
+/// Activates a number for the keys of this seed, and publishes it.
 pub(crate) async fn activate(book: &PhoneBook, seed: u8) -> String {
     let issue = book.issue().await.unwrap();
     let answer = post(book, "/api/activate", &form(book, &issue.code, seed)).await;

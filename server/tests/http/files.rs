@@ -1,4 +1,4 @@
-//! The files of the book: the same for everybody, and each caches as it may.
+//! The files of the book: the same for all clients, each with its own rule for caches.
 
 use ringfence_book::{Delta, Root, Tile};
 use ringfence_phonebook::PhoneBook;

@@ -1,5 +1,5 @@
-//! What an answer tells about a number: nothing. Numbers that somebody has, that wait for their code, that were given up or revoked,
-//! that nobody ever had, and texts that no plan has: the same status, the same head, bodies of the same length and shape.
+//! What an answer tells about a number: nothing. Numbers that are active, wait for their code, were given up or revoked, or were never
+//! assigned, and texts outside any plan: the same status, the same head, bodies of the same length and shape.
 
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Limits};

@@ -26,7 +26,7 @@ fn program() -> PathBuf {
 
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of the tests must show what was not tested"
 )]
 fn is_installed() -> bool {
     let installed = program().is_file();

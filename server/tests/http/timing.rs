@@ -2,7 +2,7 @@
 //! the machine does meets both alike, and their times are compared; see [`crate::statistics`]. The result is printed.
 //!
 //! With `RINGFENCE_TEST_LONG` it is 10 000 requests of each kind, and the test fails if chance alone would do the same in less than
-//! one of a million runs; otherwise it is a tenth, and only what nobody could overlook fails it.
+//! one of a million runs; otherwise it is a tenth, and only a gross difference fails it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -25,13 +25,13 @@ pub(crate) struct Cluster {
     databases: AtomicU32,
 }
 
-/// The server of this process, started by whoever asks first. `None`, and said loudly, if it is not installed.
+/// The server of this process, started by the first test that needs it. `None`, with a loud message, if it is not installed.
 ///
 /// # Panics
 /// In CI (`CI` is set), where nothing may be skipped.
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of the tests must show what was not tested"
 )]
 pub(crate) fn running() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();

@@ -29,7 +29,7 @@ pub(crate) fn open(store: Box<dyn Store>) -> Book {
     book
 }
 
-/// Ends an epoch that nobody else ends.
+/// Ends an epoch that no other process ends.
 pub(crate) fn close(book: &mut Book) -> Root {
     book.close_epoch(NOW, b"{}").unwrap().unwrap()
 }

@@ -259,12 +259,12 @@ fn endpoint_number(place: Endpoint) -> u64 {
 
 /// An address in the LAN of an engine: IPv4 for every second engine, IPv6 for the others.
 pub(crate) fn lan_address(engine: usize, host: u8) -> IpAddr {
-    let house = u8::try_from(engine).expect("a world has few engines");
+    let lan = u8::try_from(engine).expect("a world has few engines");
     if engine.is_multiple_of(2) {
-        Ipv4Addr::new(10, 77, house, host).into()
+        Ipv4Addr::new(10, 77, lan, host).into()
     } else {
-        let (house, host) = (house.into(), host.into());
-        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, house, 0, 0, 0, host).into()
+        let (lan, host) = (lan.into(), host.into());
+        Ipv6Addr::new(0xfd77, 0x1234, 0x5678, lan, 0, 0, 0, host).into()
     }
 }
 

@@ -22,7 +22,7 @@ pub enum EnvelopeError {
     /// No key of ours opens it. Ordinary: most envelopes of a bucket are for other lines.
     #[error("not for us, or altered")]
     NotOurs,
-    /// A public key that would make a shared secret known to everybody (all-zero Diffie-Hellman result).
+    /// A public key that would make the shared secret predictable (all-zero Diffie-Hellman result).
     #[error("weak key")]
     WeakKey,
     /// The bytes after the body are not zero, or the length field does not fit.

@@ -1,5 +1,5 @@
-//! Whether the phone book lists this engine's own numbers with this engine's own keys. Everybody sees the same book, so a false
-//! record of mine is one that all my callers use; only the owner can tell that it is false.
+//! Whether the phone book lists this engine's own numbers with this engine's own keys. All engines see the same book, so a false
+//! record of an own number is the one that all its callers use; only its owner can tell that it is false.
 //!
 //! Not done here: the evidence (the shell keeps it) and asking the book to publish a record.
 

@@ -191,7 +191,7 @@ fn vectors() -> Value {
     })
 }
 
-/// A text of two pieces, and word of the ring that nobody answered.
+/// A text of two pieces, and the missed-call note of an unanswered ring.
 fn notes(
     (caller, binding): (&Identity, &Binding),
     callee: &Identity,

@@ -26,7 +26,7 @@ pub(super) struct ConnectionLimiter {
 #[derive(Debug, Default)]
 struct Taken {
     /// By number, which is by age.
-    seats: BTreeMap<u64, SlotHolder>,
+    slots: BTreeMap<u64, SlotHolder>,
     last: u64,
 }
 
@@ -35,7 +35,7 @@ struct SlotHolder {
     machine: IpAddr,
     is_registered: bool,
     /// Dropped to close the connection.
-    _stay: oneshot::Sender<Infallible>,
+    _keep: oneshot::Sender<Infallible>,
 }
 
 /// The slot of a connection, free again when it is dropped.
@@ -43,8 +43,8 @@ struct SlotHolder {
 pub(super) struct ConnectionSlot {
     /// The connection's number, never used again.
     pub(super) number: u64,
-    seats: Arc<ConnectionLimiter>,
-    leave: oneshot::Receiver<Infallible>,
+    limiter: Arc<ConnectionLimiter>,
+    close: oneshot::Receiver<Infallible>,
 }
 
 impl ConnectionLimiter {
@@ -56,27 +56,27 @@ impl ConnectionLimiter {
         if !taken.make_room(machine) {
             return None;
         }
-        let (stay, leave) = oneshot::channel();
+        let (keep, close) = oneshot::channel();
         taken.last = taken.last.saturating_add(1);
         let number = taken.last;
-        let sitting = SlotHolder {
+        let holder = SlotHolder {
             machine,
             is_registered: false,
-            _stay: stay,
+            _keep: keep,
         };
-        taken.seats.insert(number, sitting);
+        taken.slots.insert(number, holder);
         drop(taken);
         Some(ConnectionSlot {
             number,
-            seats: Arc::clone(self),
-            leave,
+            limiter: Arc::clone(self),
+            close,
         })
     }
 
     /// Records whether a phone is registered over a connection.
     pub(super) fn note(&self, number: u64, is_registered: bool) {
-        if let Some(sitting) = self.lock().seats.get_mut(&number) {
-            sitting.is_registered = is_registered;
+        if let Some(holder) = self.lock().slots.get_mut(&number) {
+            holder.is_registered = is_registered;
         }
     }
 
@@ -88,24 +88,24 @@ impl ConnectionLimiter {
 
 impl Taken {
     fn make_room(&mut self, machine: IpAddr) -> bool {
-        let of_machine = self.seats.values().filter(|each| each.machine == machine);
-        let leaver = if !machine.is_loopback() && of_machine.count() >= MOST_OF_MACHINE {
-            self.oldest_stranger(&[machine])
-        } else if self.seats.len() >= MOST_CONNECTIONS {
-            self.oldest_stranger(&self.busiest())
+        let of_machine = self.slots.values().filter(|each| each.machine == machine);
+        let displaced = if !machine.is_loopback() && of_machine.count() >= MOST_OF_MACHINE {
+            self.oldest_unregistered(&[machine])
+        } else if self.slots.len() >= MOST_CONNECTIONS {
+            self.oldest_unregistered(&self.busiest())
         } else {
             return true;
         };
-        leaver
-            .and_then(|number| self.seats.remove(&number))
+        displaced
+            .and_then(|number| self.slots.remove(&number))
             .is_some()
     }
 
     /// The machines with most connections over which no phone is registered.
     fn busiest(&self) -> Vec<IpAddr> {
         let mut counts = BTreeMap::<IpAddr, usize>::new();
-        for stranger in self.seats.values().filter(|each| !each.is_registered) {
-            let count = counts.entry(stranger.machine).or_default();
+        for holder in self.slots.values().filter(|each| !each.is_registered) {
+            let count = counts.entry(holder.machine).or_default();
             *count = count.saturating_add(1);
         }
         let most = counts.values().max().copied().unwrap_or_default();
@@ -113,9 +113,9 @@ impl Taken {
         counts.into_keys().collect()
     }
 
-    fn oldest_stranger(&self, of: &[IpAddr]) -> Option<u64> {
-        let mut seats = self.seats.iter();
-        let oldest = seats.find(|(_, each)| !each.is_registered && of.contains(&each.machine));
+    fn oldest_unregistered(&self, of: &[IpAddr]) -> Option<u64> {
+        let mut slots = self.slots.iter();
+        let oldest = slots.find(|(_, each)| !each.is_registered && of.contains(&each.machine));
         oldest.map(|(number, _)| *number)
     }
 }
@@ -123,13 +123,13 @@ impl Taken {
 impl ConnectionSlot {
     /// Waits until the slot is needed for another connection.
     pub(super) async fn lost(&mut self) {
-        let Err(_) = (&mut self.leave).await;
+        let Err(_) = (&mut self.close).await;
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.seats.lock().seats.remove(&self.number);
+        self.limiter.lock().slots.remove(&self.number);
     }
 }
 
@@ -141,58 +141,59 @@ mod tests {
         format!("192.0.2.{number}").parse().unwrap()
     }
 
-    fn has_left(seat: &mut ConnectionSlot) -> bool {
+    fn is_lost(slot: &mut ConnectionSlot) -> bool {
         !matches!(
-            seat.leave.try_recv(),
+            slot.close.try_recv(),
             Err(oneshot::error::TryRecvError::Empty)
         )
     }
 
     #[test]
     fn one_machine_takes_connections_from_itself_alone() {
-        let seats = Arc::new(ConnectionLimiter::default());
-        let mut phone = seats.take(machine(1)).unwrap();
-        let mut crowd: Vec<ConnectionSlot> =
-            (0..100).map(|_| seats.take(machine(2)).unwrap()).collect();
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let mut phone = limiter.take(machine(1)).unwrap();
+        let mut crowd: Vec<ConnectionSlot> = (0..100)
+            .map(|_| limiter.take(machine(2)).unwrap())
+            .collect();
         let gone = crowd
             .iter_mut()
-            .filter_map(|seat| has_left(seat).then_some(seat.number));
+            .filter_map(|slot| is_lost(slot).then_some(slot.number));
         assert_eq!(gone.collect::<Vec<_>>(), (2..38).collect::<Vec<_>>());
-        assert!(!has_left(&mut phone));
+        assert!(!is_lost(&mut phone));
     }
 
     #[test]
     fn a_registered_phone_keeps_its_connection_and_is_the_last_to_lose_it() {
-        let seats = Arc::new(ConnectionLimiter::default());
+        let limiter = Arc::new(ConnectionLimiter::default());
         let mut phones = Vec::new();
         for number in 0..MOST_CONNECTIONS {
-            let seat = seats.take(machine(number / MOST_OF_MACHINE)).unwrap();
-            seats.note(seat.number, number % 64 != 5);
-            phones.push(seat);
+            let slot = limiter.take(machine(number / MOST_OF_MACHINE)).unwrap();
+            limiter.note(slot.number, number % 64 != 5);
+            phones.push(slot);
         }
-        // Eight strangers are among them, and the newcomers are strangers too.
-        let mut newcomers: Vec<ConnectionSlot> = (0..8)
-            .map(|each| seats.take(machine(100 + each)).unwrap())
+        // Over eight of them no phone is registered, nor over the new ones.
+        let mut new_slots: Vec<ConnectionSlot> = (0..8)
+            .map(|each| limiter.take(machine(100 + each)).unwrap())
             .collect();
         for (number, phone) in phones.iter_mut().enumerate() {
-            assert_eq!(has_left(phone), number % 64 == 5, "{number}");
+            assert_eq!(is_lost(phone), number % 64 == 5, "{number}");
         }
-        for newcomer in &newcomers {
-            seats.note(newcomer.number, true);
+        for new_slot in &new_slots {
+            limiter.note(new_slot.number, true);
         }
-        assert!(seats.take(machine(200)).is_none());
+        assert!(limiter.take(machine(200)).is_none());
         // A closed connection makes room.
-        newcomers.pop();
-        assert!(seats.take(machine(200)).is_some());
+        new_slots.pop();
+        assert!(limiter.take(machine(200)).is_some());
     }
 
     #[test]
     fn phones_on_this_machine_may_have_all_connections() {
-        let seats = Arc::new(ConnectionLimiter::default());
+        let limiter = Arc::new(ConnectionLimiter::default());
         let loopback = "::ffff:127.0.0.1".parse().unwrap();
         let mut phones: Vec<ConnectionSlot> = (0..MOST_CONNECTIONS)
-            .map(|_| seats.take(loopback).unwrap())
+            .map(|_| limiter.take(loopback).unwrap())
             .collect();
-        assert!(!phones.iter_mut().any(has_left));
+        assert!(!phones.iter_mut().any(is_lost));
     }
 }

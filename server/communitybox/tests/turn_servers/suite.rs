@@ -40,7 +40,7 @@ pub(crate) fn plan(allow_private: bool) -> TurnPlan {
 /// In CI (`CI` is set), where nothing may be skipped.
 #[expect(
     clippy::print_stderr,
-    reason = "whoever runs the tests must see what was not tested"
+    reason = "the output of the tests must show what was not tested"
 )]
 pub(crate) fn has_coturn() -> bool {
     #[cfg(unix)]
@@ -114,7 +114,7 @@ async fn packets_cross_both_ways_over_udp_and_tcp() {
 async fn ended_and_forged_credentials_are_refused() {
     with_both(plan(true), async |server| {
         for wire in WIRES {
-            for (secret, seconds) in [(SECRET, -1), ("what-somebody-made-up", 60)] {
+            for (secret, seconds) in [(SECRET, -1), ("an-invented-secret", 60)] {
                 let login = credentials(secret, "a", seconds);
                 let mut caller = Caller::new(server, wire, login).await;
                 assert_eq!(caller.allocate().await, Err(401), "{secret} {seconds}");
@@ -185,8 +185,8 @@ async fn a_probe_gets_an_allocation_or_the_reason_why_not() {
         assert!(matches!(fault, Err(ProbeFault::Refused(401))), "{fault:?}");
     })
     .await;
-    let nobody = UdpSocket::bind(ANY_PORT).await.unwrap();
-    let fault = probe(nobody.local_addr().unwrap(), &credentials(SECRET, "a", 60)).await;
+    let silent = UdpSocket::bind(ANY_PORT).await.unwrap();
+    let fault = probe(silent.local_addr().unwrap(), &credentials(SECRET, "a", 60)).await;
     assert!(matches!(fault, Err(ProbeFault::Silent)), "{fault:?}");
 }
 
