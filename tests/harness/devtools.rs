@@ -22,7 +22,7 @@ use crate::{
 /// How long a response may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The interval between two checks of a condition.
-const GLANCE: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A browser with one page.
 pub struct Devtools {
@@ -192,7 +192,7 @@ impl Devtools {
                 "{expression} never held (last: {value}) in: {}",
                 self.evaluate("document.body?.innerText")
             );
-            thread::sleep(GLANCE);
+            thread::sleep(CHECK_INTERVAL);
         }
     }
 

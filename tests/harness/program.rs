@@ -19,7 +19,7 @@ pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to end after SIGTERM, before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 /// The interval between two checks of a condition.
-const GLANCE: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 type Request = (Command, mpsc::Sender<io::Result<Child>>);
 
@@ -138,7 +138,7 @@ impl Program {
                 if late { "not ready" } else { "ended" },
                 self.output_tail()
             );
-            thread::sleep(GLANCE);
+            thread::sleep(CHECK_INTERVAL);
         }
     }
 
@@ -250,7 +250,7 @@ pub(crate) fn wait_for_end(child: &mut Child, patience: Duration) -> bool {
         if Instant::now() >= give_up {
             return false;
         }
-        thread::sleep(GLANCE);
+        thread::sleep(CHECK_INTERVAL);
     }
     true
 }

@@ -21,8 +21,8 @@ use crate::stats::snapshot::GatewayStatus;
 /// Relays may take this long to connect before it is worth a warning.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Between two looks at the relay connections, whose changes are logged.
-const GLANCE: Duration = Duration::from_secs(1);
+/// Between two checks of the relay connections, whose changes are logged.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C.
 pub(super) async fn serve(
@@ -191,11 +191,15 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
 /// Logs when relays become reachable and when none is. Asks the gateway, because a reload may replace the relays.
 async fn watch_relays(handle: GatewayHandle) {
     let (mut reported, mut down) = (None, Duration::ZERO);
-    let mut ticks = interval(GLANCE);
+    let mut ticks = interval(CHECK_INTERVAL);
     while let Some(status) = handle.status().await {
         let relays = status.relays;
         let up = relays.listening > 0;
-        down = if up { Duration::ZERO } else { down + GLANCE };
+        down = if up {
+            Duration::ZERO
+        } else {
+            down + CHECK_INTERVAL
+        };
         if up && reported != Some(true) {
             tracing::info!(
                 listening = relays.listening,

@@ -96,7 +96,7 @@ pub(super) async fn command(
     match page_state.handle.command(Number::new(line), command).await {
         None => away(),
         Some(Ok(())) => Redirect::to(back).into_response(),
-        Some(Err(error)) => page_state.sorry(&format!("Because {error}."), back).await,
+        Some(Err(error)) => page_state.refusal(&format!("Because {error}."), back).await,
     }
 }
 
@@ -118,19 +118,23 @@ pub(super) async fn edit(
     {
         Ok(()) if is_gone => Redirect::to("/contacts").into_response(),
         Ok(()) => Redirect::to(&back).into_response(),
-        Err(error) => page_state.sorry(&format!("Because {error}."), &back).await,
+        Err(error) => {
+            page_state
+                .refusal(&format!("Because {error}."), &back)
+                .await
+        }
     }
 }
 
 impl super::server::StatusPageState {
-    async fn sorry(&self, what: &str, back: &str) -> Response {
+    async fn refusal(&self, what: &str, back: &str) -> Response {
         let Some((snapshot, evidence)) = self.look().await else {
             return away();
         };
         let context = self.context(&snapshot, &evidence);
         (
             StatusCode::CONFLICT,
-            Html(view::sorry(&context, what, back)),
+            Html(view::refusal(&context, what, back)),
         )
             .into_response()
     }

@@ -167,19 +167,19 @@ impl Fetch {
         }
     }
 
-    /// Takes what was wanted.
+    /// Handles the answer to the latest request.
     ///
     /// # Errors
     /// [`FetchError`]: the download is over, and what was known stays.
-    pub fn hear(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+    pub fn handle_answer(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         match self.stage {
-            Stage::First => self.hear_first(Root::decode(bytes, &self.book)?)?,
+            Stage::First => self.handle_first_root(Root::decode(bytes, &self.book)?)?,
             Stage::Last => {
                 self.goal = Some(Root::decode(bytes, &self.book)?);
                 self.chain(Stage::LastChain)?;
             }
             stage @ (Stage::Chain | Stage::LastChain) => {
-                self.hear_roots(bytes)?;
+                self.handle_roots(bytes)?;
                 self.chain(stage)?;
             }
             Stage::Tiles => {
@@ -194,7 +194,7 @@ impl Fetch {
                 self.deltas.push(delta);
                 self.go_on();
             }
-            Stage::Network => self.hear_network(bytes)?,
+            Stage::Network => self.handle_network(bytes)?,
             Stage::Done => {}
         }
         Ok(())
@@ -228,7 +228,7 @@ impl Fetch {
         }))
     }
 
-    fn hear_first(&mut self, root: Root) -> Result<(), FetchError> {
+    fn handle_first_root(&mut self, root: Root) -> Result<(), FetchError> {
         let Some(known) = self.last else {
             self.begin_at(root);
             return Ok(());
@@ -261,8 +261,8 @@ impl Fetch {
         self.stage = Stage::Tiles;
     }
 
-    /// Takes roots of a block, as far as they are wanted.
-    fn hear_roots(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+    /// Handles the roots of a block, as far as they are wanted.
+    fn handle_roots(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         let (parts, rest) = bytes.as_chunks::<ROOT_BYTES>();
         if !rest.is_empty() {
             return Err(FetchError::Damaged);
@@ -343,7 +343,7 @@ impl Fetch {
         };
     }
 
-    fn hear_network(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+    fn handle_network(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         let named = self.tip().map(|tip| tip.states().network);
         if named != Some(Sha256::digest(bytes).0) {
             return Err(FetchError::Network);
@@ -423,7 +423,7 @@ mod tests {
                 asked.push(want);
                 let answer = self.answer(want);
                 assert!(answer.len() <= want.most());
-                if let Err(fault) = fetch.hear(&answer) {
+                if let Err(fault) = fetch.handle_answer(&answer) {
                     return (Err(fault), asked);
                 }
                 meanwhile(self);
@@ -554,7 +554,7 @@ mod tests {
         let run = |publisher: &TestBook, last| {
             let mut fetch = publisher.fetch(None).after(last);
             while let Some(want) = fetch.wants() {
-                fetch.hear(&publisher.answer(want))?;
+                fetch.handle_answer(&publisher.answer(want))?;
             }
             fetch.finish()
         };
@@ -612,7 +612,7 @@ mod tests {
         ) {
             let mut fetch = TestBook::new(1).fetch(None);
             for answer in answers {
-                if fetch.hear(&answer).is_err() {
+                if fetch.handle_answer(&answer).is_err() {
                     break;
                 }
             }

@@ -20,8 +20,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{error, info};
 use zeroize::Zeroizing;
 
-/// How often the files are looked at.
-const GLANCE: Duration = Duration::from_secs(60);
+/// How often the files are checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A chain has a few kilobytes; a wrong path should not fill the memory.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -116,7 +116,7 @@ pub fn renew(certificate: Arc<ReloadedCertificate>) -> impl Future<Output = ()> 
 }
 
 async fn look_again_and_again(certificate: Arc<ReloadedCertificate>, mut asked: Asked) {
-    let mut ticks = interval(GLANCE);
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -15,8 +15,8 @@ use crate::config::Config;
 use crate::http::Shared;
 use crate::store::StoreError;
 
-/// How often the book looks for what other processes changed in its database. Far below the minutes in which engines come for it.
-const GLANCE: Duration = Duration::from_secs(5);
+/// How often the database is checked for changes by other processes: far more often than engines download.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often another process may be faster before an epoch that was asked for is given up.
 const MAX_RACES: usize = 16;
@@ -35,7 +35,7 @@ impl EpochPublisher {
     /// Looks again and again, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         let period = Duration::from_secs(self.config.epoch_seconds.into());
-        let mut ticks = interval(GLANCE.min(period));
+        let mut ticks = interval(CHECK_INTERVAL.min(period));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;

@@ -49,7 +49,7 @@ fuzz_target!(|answers: Vec<Answer<'_>>| {
             (_, None, Some(signed)) => signed,
             (_, bytes, _) => bytes.unwrap_or_default().to_vec(),
         };
-        if fetch.hear(&answer).is_err() {
+        if fetch.handle_answer(&answer).is_err() {
             return;
         }
     }

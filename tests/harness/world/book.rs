@@ -169,7 +169,7 @@ impl SimulatedBook {
             self.requests += 1;
             let answer = self.answer(want);
             self.bytes += answer.len();
-            fetch.hear(&answer).expect("the book is honest");
+            fetch.handle_answer(&answer).expect("the book is honest");
         }
         fetch.finish().expect("the book is honest")
     }

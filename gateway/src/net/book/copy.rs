@@ -97,7 +97,7 @@ impl BookCopy {
             Fetch::new(self.key, self.book.clone(), known).after(self.roots.last().copied());
         while let Some(want) = fetch.wants() {
             let bytes = self.bring(client, want).await?;
-            fetch.hear(&bytes)?;
+            fetch.handle_answer(&bytes)?;
         }
         if let Some(fetched) = fetch.finish()? {
             self.keep(fetched)?;

@@ -85,7 +85,7 @@ pub(crate) struct PhoneSockets {
     tcp: Vec<SocketAddr>,
     tls: Vec<SocketAddr>,
     connections: BTreeMap<u64, mpsc::Sender<Vec<u8>>>,
-    seats: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     opened: mpsc::Receiver<(u64, mpsc::Sender<Vec<u8>>)>,
     inbox: mpsc::Receiver<PhoneInput>,
     tasks: Vec<JoinHandle<()>>,
@@ -101,7 +101,7 @@ impl PhoneSockets {
             tcp: Vec::new(),
             tls: Vec::new(),
             connections: BTreeMap::new(),
-            seats: Arc::default(),
+            limiter: Arc::default(),
             opened,
             inbox,
             tasks: Vec::new(),
@@ -117,7 +117,7 @@ impl PhoneSockets {
         let reception = StreamAcceptor {
             into,
             tell,
-            seats: Arc::clone(&sockets.seats),
+            limiter: Arc::clone(&sockets.limiter),
         };
         for addr in &listen.tcp {
             let refused = |error| refused("tcp", *addr, error);
@@ -192,7 +192,7 @@ impl PhoneSockets {
 
     /// Records whether a phone is registered over a flow: then its connection is the last to be closed for another.
     pub(crate) fn note(&self, flow: Flow, is_registered: bool) {
-        self.seats.note(flow.connection, is_registered);
+        self.limiter.note(flow.connection, is_registered);
     }
 
     /// Closes a phone's connection. Dropping its outbox ends the task that serves it.

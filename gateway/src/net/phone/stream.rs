@@ -33,7 +33,7 @@ pub(super) struct StreamAcceptor {
     pub(super) into: mpsc::Sender<PhoneInput>,
     /// Where to write to each new connection.
     pub(super) tell: mpsc::Sender<(u64, mpsc::Sender<Vec<u8>>)>,
-    pub(super) seats: Arc<ConnectionLimiter>,
+    pub(super) limiter: Arc<ConnectionLimiter>,
 }
 
 impl StreamAcceptor {
@@ -50,7 +50,7 @@ impl StreamAcceptor {
             let Ok(local) = stream.local_addr() else {
                 continue;
             };
-            let Some(seat) = self.seats.take(peer.ip()) else {
+            let Some(slot) = self.limiter.take(peer.ip()) else {
                 tracing::warn!("too many connections of phones: one refused");
                 continue;
             };
@@ -60,14 +60,14 @@ impl StreamAcceptor {
                 None => {
                     served.spawn(
                         self.clone()
-                            .greet(stream, seat, Transport::Tcp, (local, peer)),
+                            .greet(stream, slot, Transport::Tcp, (local, peer)),
                     )
                 }
                 Some(acceptor) => {
                     let acceptor = acceptor.clone();
                     served.spawn(
                         self.clone()
-                            .shake_hands(acceptor, stream, seat, (local, peer)),
+                            .shake_hands(acceptor, stream, slot, (local, peer)),
                     )
                 }
             };
@@ -78,15 +78,15 @@ impl StreamAcceptor {
         self,
         acceptor: TlsAcceptor,
         stream: TcpStream,
-        mut seat: ConnectionSlot,
+        mut slot: ConnectionSlot,
         ends: (SocketAddr, SocketAddr),
     ) {
         let accepted = tokio::select! {
             accepted = timeout(HANDSHAKE, acceptor.accept(stream)) => accepted,
-            () = seat.lost() => return,
+            () = slot.lost() => return,
         };
         match accepted {
-            Ok(Ok(stream)) => self.greet(stream, seat, Transport::Tls, ends).await,
+            Ok(Ok(stream)) => self.greet(stream, slot, Transport::Tls, ends).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a phone does not agree on TLS; does it trust our certificate?");
             }
@@ -98,7 +98,7 @@ impl StreamAcceptor {
     async fn greet(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
-        seat: ConnectionSlot,
+        slot: ConnectionSlot,
         transport: Transport,
         (local, peer): (SocketAddr, SocketAddr),
     ) {
@@ -106,11 +106,11 @@ impl StreamAcceptor {
             transport,
             local,
             peer,
-            connection: seat.number,
+            connection: slot.number,
         };
-        let (outbox, letters) = mpsc::channel(OUTBOX);
+        let (outbox, outgoing) = mpsc::channel(OUTBOX);
         if self.tell.send((flow.connection, outbox)).await.is_ok() {
-            serve(stream, (flow, seat), self.into, letters).await;
+            serve(stream, (flow, slot), self.into, outgoing).await;
         }
     }
 }
@@ -118,21 +118,21 @@ impl StreamAcceptor {
 /// One connection, until either side ends it.
 async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    (flow, mut seat): (Flow, ConnectionSlot),
+    (flow, mut slot): (Flow, ConnectionSlot),
     into: mpsc::Sender<PhoneInput>,
-    mut letters: mpsc::Receiver<Vec<u8>>,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
 ) {
     let mut framer = Framer::new();
     let mut buffer = vec![0; 16 * 1024];
     loop {
         tokio::select! {
-            () = seat.lost() => {
-                tracing::debug!("a connection without a registered phone gives its seat to another");
+            () = slot.lost() => {
+                tracing::debug!("a connection without a registered phone is closed for another one");
                 break;
             }
-            letter = letters.recv() => {
-                let Some(letter) = letter else { break };
-                if !write(&mut stream, &letter).await { break }
+            packet = outgoing.recv() => {
+                let Some(packet) = packet else { break };
+                if !write(&mut stream, &packet).await { break }
             }
             read = timeout(SILENCE, stream.read(&mut buffer)) => {
                 let Ok(Ok(length @ 1..)) = read else { break };

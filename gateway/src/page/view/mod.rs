@@ -98,7 +98,7 @@ fn said(context: &PageContext<'_>) -> String {
 }
 
 /// A page that reports an error.
-pub(super) fn sorry(context: &PageContext<'_>, what: &str, back: &str) -> String {
+pub(super) fn refusal(context: &PageContext<'_>, what: &str, back: &str) -> String {
     let body = html! {
         p.warning.grave { strong { "Nothing was changed." } " " (what) }
         p { a href=(back) { "Back" } }

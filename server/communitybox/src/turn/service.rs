@@ -161,7 +161,7 @@ async fn listen(bind: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 }
 
 /// What the readers hand over.
-enum Heard {
+enum ServerInput {
     TurnClient(ClientFlow, Vec<u8>),
     Stream(TcpStream, SocketAddr),
     StreamEnded(ClientFlow),
@@ -176,8 +176,8 @@ struct Server {
     allocations: BTreeMap<AllocationId, (Arc<UdpSocket>, AbortHandle)>,
     streams: BTreeMap<ClientFlow, (mpsc::Sender<Vec<u8>>, AbortHandle)>,
     tasks: JoinSet<()>,
-    heard: mpsc::Receiver<Heard>,
-    tell: mpsc::Sender<Heard>,
+    inputs: mpsc::Receiver<ServerInput>,
+    sender: mpsc::Sender<ServerInput>,
 }
 
 impl Server {
@@ -187,11 +187,11 @@ impl Server {
         udp: UdpSocket,
         tcp: TcpListener,
     ) -> Self {
-        let (tell, heard) = mpsc::channel(QUEUE);
+        let (sender, inputs) = mpsc::channel(QUEUE);
         let udp = Arc::new(udp);
         let mut tasks = JoinSet::new();
-        tasks.spawn(read_clients(Arc::clone(&udp), tell.clone()));
-        tasks.spawn(accept(tcp, tell.clone()));
+        tasks.spawn(read_clients(Arc::clone(&udp), sender.clone()));
+        tasks.spawn(accept(tcp, sender.clone()));
         Self {
             machine,
             sockets: Arc::new(sockets),
@@ -200,8 +200,8 @@ impl Server {
             allocations: BTreeMap::new(),
             streams: BTreeMap::new(),
             tasks,
-            heard,
-            tell,
+            inputs,
+            sender,
         }
     }
 
@@ -210,33 +210,33 @@ impl Server {
             let timeout = self.machine.next_timeout().map(|(at, _)| at);
             tokio::select! {
                 _ = &mut stopped => break,
-                Some(heard) = self.heard.recv() => self.hear(heard),
+                Some(input) = self.inputs.recv() => self.handle(input),
                 // Ended readers are forgotten as they end.
                 Some(_) = self.tasks.join_next() => {}
                 () = until(timeout) => self.machine.handle_timeout(Instant::now()),
             }
-            self.act().await;
+            self.execute_outputs().await;
             self.open.store(self.allocations.len(), Ordering::Relaxed);
         }
         self.tasks.shutdown().await;
     }
 
-    fn hear(&mut self, heard: Heard) {
+    fn handle(&mut self, input: ServerInput) {
         let now = Instant::now();
-        match heard {
-            Heard::TurnClient(from, bytes) => self.machine.handle_client(from, &bytes, now),
-            Heard::Peer(allocation, peer, bytes) => {
+        match input {
+            ServerInput::TurnClient(from, bytes) => self.machine.handle_client(from, &bytes, now),
+            ServerInput::Peer(allocation, peer, bytes) => {
                 self.machine.handle_peer(allocation, peer, &bytes, now)
             }
-            Heard::Stream(stream, addr) => self.add_stream(stream, addr),
-            Heard::StreamEnded(client) => {
+            ServerInput::Stream(stream, addr) => self.add_stream(stream, addr),
+            ServerInput::StreamEnded(client) => {
                 self.streams.remove(&client);
                 self.machine.handle_client_closed(client, now);
             }
         }
     }
 
-    async fn act(&mut self) {
+    async fn execute_outputs(&mut self) {
         while let Some(output) = self.machine.poll() {
             match output {
                 TurnOutput::ToClient { client, bytes } => match client.transport {
@@ -284,7 +284,7 @@ impl Server {
                 allocation,
                 Arc::clone(&socket),
                 sockets,
-                self.tell.clone(),
+                self.sender.clone(),
             ));
             self.allocations.insert(allocation, (socket, reader));
         }
@@ -300,16 +300,16 @@ impl Server {
             addr,
         };
         let (read, write) = stream.into_split();
-        let (tell, writer) = mpsc::channel(STREAM_QUEUE);
+        let (sender, writer) = mpsc::channel(STREAM_QUEUE);
         self.tasks.spawn(write_stream(write, writer));
         let reader = self
             .tasks
-            .spawn(read_stream(client, read, self.tell.clone()));
-        self.streams.insert(client, (tell, reader));
+            .spawn(read_stream(client, read, self.sender.clone()));
+        self.streams.insert(client, (sender, reader));
     }
 }
 
-async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
+async fn read_clients(socket: Arc<UdpSocket>, sender: mpsc::Sender<ServerInput>) {
     let mut buffer = [0; DATAGRAM];
     loop {
         // An error tells of an earlier packet that was not delivered; the next one may be.
@@ -320,7 +320,7 @@ async fn read_clients(socket: Arc<UdpSocket>, tell: mpsc::Sender<Heard>) {
             transport: ClientTransport::Datagram,
             addr,
         };
-        let _ = tell.try_send(Heard::TurnClient(
+        let _ = sender.try_send(ServerInput::TurnClient(
             client,
             buffer.get(..length).unwrap_or_default().to_vec(),
         ));
@@ -331,14 +331,14 @@ async fn read_peers(
     allocation: AllocationId,
     socket: Arc<UdpSocket>,
     sockets: Arc<AllocationSockets>,
-    tell: mpsc::Sender<Heard>,
+    sender: mpsc::Sender<ServerInput>,
 ) {
     let mut buffer = [0; DATAGRAM];
     loop {
         let Ok((length, peer)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
-        let _ = tell.try_send(Heard::Peer(
+        let _ = sender.try_send(ServerInput::Peer(
             allocation,
             sockets.to_external(peer),
             buffer.get(..length).unwrap_or_default().to_vec(),
@@ -346,11 +346,15 @@ async fn read_peers(
     }
 }
 
-async fn accept(listener: TcpListener, tell: mpsc::Sender<Heard>) {
+async fn accept(listener: TcpListener, sender: mpsc::Sender<ServerInput>) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                if tell.send(Heard::Stream(stream, addr)).await.is_err() {
+                if sender
+                    .send(ServerInput::Stream(stream, addr))
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -360,15 +364,23 @@ async fn accept(listener: TcpListener, tell: mpsc::Sender<Heard>) {
     }
 }
 
-async fn read_stream(client: ClientFlow, mut read: OwnedReadHalf, tell: mpsc::Sender<Heard>) {
+async fn read_stream(
+    client: ClientFlow,
+    mut read: OwnedReadHalf,
+    sender: mpsc::Sender<ServerInput>,
+) {
     let mut buffer = [0; DATAGRAM];
     while let Ok(length @ 1..) = read.read(&mut buffer).await {
         let bytes = buffer.get(..length).unwrap_or_default().to_vec();
-        if tell.send(Heard::TurnClient(client, bytes)).await.is_err() {
+        if sender
+            .send(ServerInput::TurnClient(client, bytes))
+            .await
+            .is_err()
+        {
             return;
         }
     }
-    let _ = tell.send(Heard::StreamEnded(client)).await;
+    let _ = sender.send(ServerInput::StreamEnded(client)).await;
 }
 
 async fn write_stream(mut write: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
