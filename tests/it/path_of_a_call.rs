@@ -75,8 +75,8 @@ fn a_call_goes_from_handset_to_handset_and_back_on_the_hook() {
     // its phone's RTP, packet by packet.
     run_to(&mut world, caller, CallStep::Connected);
     run_to(&mut world, callee, CallStep::Connected);
-    run_to(&mut world, caller, CallStep::FirstSound);
-    run_to(&mut world, callee, CallStep::FirstSound);
+    run_to(&mut world, caller, CallStep::FirstAudio);
+    run_to(&mut world, callee, CallStep::FirstAudio);
     run_to(&mut world, caller, CallStep::ControlOpen);
 
     // They talk. Each hears the other's tone without a gap.

@@ -62,7 +62,7 @@ impl Default for Config {
     }
 }
 
-/// Rings that may sound at one line at once. A desk phone shows a handful; more is a flood
+/// Rings for which the phones of one line may ring at once. A desk phone shows a handful; more is a flood
 /// and is dropped in silence, as a ring that is not answered.
 pub(crate) const MAX_RINGS_PER_LINE: usize = 8;
 

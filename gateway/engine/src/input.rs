@@ -27,8 +27,8 @@ impl From<BridgeEvent> for MediaEvent {
 /// Where a phone sends its RTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NearPort {
-    /// Sound.
-    pub sound: SocketAddr,
+    /// The address for audio.
+    pub audio: SocketAddr,
     /// The port for video at the same address, if one was asked for and could be bound.
     pub video: Option<u16>,
 }

@@ -97,7 +97,7 @@ pub struct RawSip {
     pub tcp_port: u16,
     /// TLS port.
     pub tls_port: u16,
-    /// Whether sound is encrypted.
+    /// Whether audio is encrypted.
     pub srtp: RawSrtp,
     /// Whether video passes.
     pub video: bool,

@@ -1,4 +1,4 @@
-//! `[sip]`: where phones register, what certificate they see, whether their sound is encrypted, and whether pictures pass.
+//! `[sip]`: where phones register, what certificate they see, whether their audio is encrypted, and whether video passes.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct SipListen {
     pub tcp_port: u16,
     /// TLS port; 0 takes a free one.
     pub tls_port: u16,
-    /// Whether sound between phones and this machine is encrypted.
+    /// Whether audio between phones and this machine is encrypted.
     pub srtp: Srtp,
     /// Whether video passes where both phones have it.
     pub video: bool,

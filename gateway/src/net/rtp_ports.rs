@@ -61,7 +61,7 @@ impl RtpPorts {
     /// The same for the engine.
     pub(crate) fn describe(&self) -> NearPort {
         NearPort {
-            sound: self.local,
+            audio: self.local,
             video: self.video.as_ref().map(|video| video.port),
         }
     }

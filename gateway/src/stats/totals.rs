@@ -1,4 +1,4 @@
-//! Totals of what calls were, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
+//! Totals of calls, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
 //! nothing of a single call is kept.
 
 use ringfence_media::MediaStats;
@@ -9,7 +9,7 @@ const JITTER_BOUNDS: [u64; 9] = [
     1_000, 2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000,
 ];
 
-/// Totals over all calls whose sound is over, since the start.
+/// Totals over all calls whose media has ended, since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallTotals {
     /// Calls whose WebRTC side was connected.
@@ -20,7 +20,7 @@ pub struct CallTotals {
     pub to_phones: DirectionTotals,
 }
 
-/// Totals over one way of all calls.
+/// Totals over one direction of all calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectionTotals {
     /// Packets of audio and digits that were forwarded.

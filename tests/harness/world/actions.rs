@@ -29,7 +29,7 @@ impl World {
         self.answer(pair.bob);
         self.run_until("both talk", Duration::from_secs(20), |world| {
             [pair.caller, pair.callee].into_iter().all(|engine| {
-                world.has_reached(engine, CallStep::FirstSound)
+                world.has_reached(engine, CallStep::FirstAudio)
                     && world.has_reached(engine, CallStep::ControlOpen)
             })
         });

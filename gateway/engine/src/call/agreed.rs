@@ -24,16 +24,16 @@ pub(super) type Formats = (Vec<Codec>, Vec<VideoFormat>);
 
 impl AgreedMedia {
     /// The other side's phone has answered what ours offered.
-    pub(super) fn by_callee((sound, video): Formats, remote: Description) -> Option<Self> {
-        let chosen = choose(&sound, &remote.codecs)?;
-        let video = choose_video(&video, pictures(&remote));
+    pub(super) fn by_callee((audio, video): Formats, remote: Description) -> Option<Self> {
+        let chosen = choose(&audio, &remote.codecs)?;
+        let video = choose_video(&video, video_formats(&remote));
         Some(Self::new(remote, chosen, video))
     }
 
     /// Our phone has answered what the other side's offered.
-    pub(super) fn by_phone(remote: Description, (sound, video): Formats) -> Option<Self> {
-        let chosen = choose(&remote.codecs, &sound)?;
-        let video = choose_video(pictures(&remote), &video);
+    pub(super) fn by_phone(remote: Description, (audio, video): Formats) -> Option<Self> {
+        let chosen = choose(&remote.codecs, &audio)?;
+        let video = choose_video(video_formats(&remote), &video);
         Some(Self::new(remote, chosen, video))
     }
 
@@ -48,7 +48,7 @@ impl AgreedMedia {
 
     /// What we say of ourselves to a phone that hears us first.
     pub(super) fn own(&self, near: NearPort, rng: &mut impl Rng) -> OwnMedia {
-        let mut own = OwnMedia::plain(near.sound, sdp_session(rng));
+        let mut own = OwnMedia::plain(near.audio, sdp_session(rng));
         own.video = near.video.zip(self.video).map(|(port, format)| OwnVideo {
             port,
             keys: Vec::new(),
@@ -58,7 +58,7 @@ impl AgreedMedia {
     }
 }
 
-fn pictures(remote: &Description) -> &[VideoFormat] {
+fn video_formats(remote: &Description) -> &[VideoFormat] {
     let video = remote.video.as_ref();
     video.map_or(&[], |video| &video.formats)
 }

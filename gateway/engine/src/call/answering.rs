@@ -67,7 +67,7 @@ impl Answering {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        // Our phone's offer stands for its answer; it has no pictures where they are switched off.
+        // Our phone's offer stands for its answer; it has no video where that is switched off.
         let remote = Description::decode(ring.media()).ok();
         let ours = (offered(&offer, call, cx), offer.video_formats());
         let agreed = remote.and_then(|remote| AgreedMedia::by_phone(remote, ours));
@@ -174,7 +174,7 @@ impl Answering {
                 cx.step(call, CallStep::ControlOpen);
                 self.control = true;
             }
-            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstSound),
+            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
             BridgeEvent::Failed(_) | BridgeEvent::Closed => {
                 return self.break_off(EndReason::NoMedia, call, cx);

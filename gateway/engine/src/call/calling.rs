@@ -43,11 +43,9 @@ impl Calling {
         cx: &mut CallContext<'_>,
     ) -> CallState {
         let peer = CallPeer::new(callee.peer(), cx.env.config.bucket_bits);
-        let pictures = near.video.map(|_| offer.video_formats());
+        let formats = near.video.map(|_| offer.video_formats());
         let media = Description::of(&far, offered(&offer, call, cx));
-        let media = media
-            .with_video(&far, pictures.unwrap_or_default())
-            .encode();
+        let media = media.with_video(&far, formats.unwrap_or_default()).encode();
         let wall = cx.wall;
         let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
             OutgoingRing::seal(keys, callee, &media, event, wall, rng)
@@ -202,7 +200,7 @@ pub(super) fn say(
     });
 }
 
-/// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its sound
+/// What the other side may send for a phone: the codecs that it named, in its order. A phone that hears of key presses beside its audio
 /// only (INFO) gets them translated.
 pub(super) fn offered(offer: &PhoneMedia, call: &CallCommon, cx: &CallContext<'_>) -> Vec<Codec> {
     let mut codecs = offer.formats();

@@ -16,7 +16,7 @@ pub enum ControlFrame {
     /// The caller holds the session's keys. Says again what the confirmation on the relay says, in
     /// case that was lost there.
     Confirm(ConfirmProof),
-    /// A key was pressed on a phone that says so beside its sound. Those that say it within their sound (RFC 4733) need
+    /// A key was pressed on a phone that says so beside its audio. Those that say it within their audio (RFC 4733) need
     /// no frame.
     Digit {
         /// 0 to 15 (RFC 4733 section 3.2).

@@ -16,7 +16,7 @@ pub struct CallCounts {
     pub unheard: usize,
     /// A person here picked up; the caller's confirmation is awaited.
     pub answering: usize,
-    /// Sound may pass.
+    /// Audio may pass.
     pub talking: usize,
     /// Hung up here; the other side is being told.
     pub ending: usize,

@@ -1,4 +1,4 @@
-//! After the person here hung up: the sound path stays for a moment, so that the hang-up
+//! After the person here hung up: the audio path stays for a moment, so that the hang-up
 //! reaches the other side even if a packet is lost.
 
 use ringfence_media::BridgeEvent;

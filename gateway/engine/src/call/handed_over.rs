@@ -101,7 +101,7 @@ impl Talking {
         CallState::Talking(self)
     }
 
-    /// A key was pressed on the phone, which said so beside its sound.
+    /// A key was pressed on the phone, which said so beside its audio.
     pub(super) fn handle_local_digit(
         &self,
         digit: sip::Digit,

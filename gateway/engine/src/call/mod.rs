@@ -111,7 +111,7 @@ pub(crate) enum CallState {
     Unheard(Unheard),
     /// Callee: a person picked up; the answer is on its way, the microphone closed.
     Answering(Box<Answering>),
-    /// Both: sound may pass.
+    /// Both: audio may pass.
     Talking(Box<Talking>),
     /// Both: hung up here, the other side is being told.
     Ending(Ending),
@@ -124,7 +124,7 @@ pub(crate) enum CallState {
 pub(crate) enum CallInput<'a> {
     /// News from its phone leg.
     Leg(sip::Event),
-    /// News of its sound.
+    /// News of its audio.
     Media(MediaEvent),
     /// An envelope whose routing tag this call expects.
     Envelope(&'a Envelope, EventContext),

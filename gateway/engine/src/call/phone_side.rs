@@ -41,7 +41,7 @@ impl PhoneSide {
         };
         side.fit_key(&mut cx.env.rng);
         if is_silent && cx.env.config.srtp == Srtp::Required {
-            // Where SRTP is optional it is offered plain sound: it can't refuse the one and be offered the other.
+            // Where SRTP is optional it is offered plain audio: it can't refuse the one and be offered the other.
             side.own.keys = keys_to_offer(&mut cx.env.rng);
         }
         side
@@ -78,7 +78,7 @@ impl PhoneSide {
         }
     }
 
-    /// Whether key presses reach the phone within its sound.
+    /// Whether key presses reach the phone within its audio.
     pub(super) fn takes_events(&self) -> bool {
         let events = self.media.codecs.iter().map(|(codec, _)| codec);
         let mut events = events.filter(|codec| codec.is_events());
@@ -136,7 +136,7 @@ impl PhoneSide {
         video.flat_map(|video| video.formats.clone()).collect()
     }
 
-    /// What the phone says of its sound in the running call: an offer, or an answer to ours.
+    /// What the phone says of its audio in the running call: an offer, or an answer to ours.
     pub(super) fn handle_sip(
         &mut self,
         event: &sip::Event,
@@ -155,7 +155,7 @@ impl PhoneSide {
     }
 
     /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
-    /// changes nothing: sound goes on as before.
+    /// changes nothing: audio goes on as before.
     fn take_answer(&mut self, answer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {

@@ -130,8 +130,8 @@ impl Ringing {
         let offer = |flow: sip::Flow| {
             let near = near
                 .iter()
-                .find(|near| near.sound.ip() == flow.local.ip())?;
-            let mut own = OwnMedia::plain(near.sound, sdp_session(rng));
+                .find(|near| near.audio.ip() == flow.local.ip())?;
+            let mut own = OwnMedia::plain(near.audio, sdp_session(rng));
             let video = near.video.zip(remote.video.as_ref());
             own.video = video.map(|(port, video)| OwnVideo {
                 port,
@@ -207,7 +207,7 @@ impl Ringing {
 
 /// What a phone is offered. SRTP is optional: keys are worth something only where the signalling
 /// that carries them is encrypted (RFC 4568 section 7), so a phone that registered over TLS is
-/// offered them first and another one plain sound first; a phone that refuses the one with 488 is
+/// offered them first and another one plain audio first; a phone that refuses the one with 488 is
 /// offered the other.
 fn offer_to(flow: sip::Flow, own: &OwnMedia, codecs: &[Codec], srtp: Srtp) -> sip::Offer {
     let locked = || sdp::write_offer(own, codecs);

@@ -34,8 +34,8 @@ pub enum CallStep {
     Connected,
     /// The data channel for hang-up is open.
     ControlOpen,
-    /// The first sound of the other side went to the phone.
-    FirstSound,
+    /// The first audio of the other side went to the phone.
+    FirstAudio,
     /// The phone handed the call over: its two other sides hear each other now.
     HandedOver,
     /// The call ended.
@@ -96,7 +96,7 @@ impl CallStep {
             Self::Confirmed => "caller confirmed, microphone opens",
             Self::Connected => "connected, relay to relay",
             Self::ControlOpen => "control channel open",
-            Self::FirstSound => "first sound for the phone",
+            Self::FirstAudio => "first sound for the phone",
             Self::HandedOver => "handed over to another call",
             Self::Ended(end) => end.text(),
         }

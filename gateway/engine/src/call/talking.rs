@@ -1,4 +1,4 @@
-//! Both sides, both keys proved: sound passes. Hang-up travels on the call's own data channel;
+//! Both sides, both keys proved: audio passes. Hang-up travels on the call's own data channel;
 //! the relay is used only while that is not open yet.
 
 use ringfence_media::BridgeEvent;
@@ -142,7 +142,7 @@ impl Talking {
             BridgeEvent::Dtmf { event, millis } => {
                 self.handle_remote_digit(*event, *millis, call, cx);
             }
-            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstSound),
+            BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
             BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {
                 Ok(ControlFrame::HangUp) => return super::hung_up_there(call, cx),
                 Ok(ControlFrame::Digit { event, millis }) => {

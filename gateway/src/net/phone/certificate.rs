@@ -3,7 +3,7 @@
 //!
 //! The authority (10 years) is what a phone is told to trust, once. The certificate under it lives 90 days, has a key of its own
 //! that is never written down, and is replaced at a handshake when a third of its life is left, so that an engine may run for
-//! years. CertificateNames are those that phones dial: loopback, and the addresses and names of the LAN. Every IPv4 address stands there as
+//! years. Its names are those that phones dial: loopback, and the addresses and names of the LAN. Every IPv4 address stands there as
 //! a DNS name too, because Linphone's mbedTLS compares no others.
 
 use std::fmt;

@@ -112,12 +112,12 @@ impl EngineHost {
                 let port = FIRST_NEAR_PORT + 2 * self.calls;
                 let video = video.then_some(FIRST_VIDEO_PORT + 2 * self.calls);
                 let near = at.iter().map(|ip| NearPort {
-                    sound: SocketAddr::new(*ip, port),
+                    audio: SocketAddr::new(*ip, port),
                     video,
                 });
                 let near: Vec<_> = near.collect();
                 let media = self.media.entry(call).or_default();
-                media.near = near.first().map(|near| near.sound);
+                media.near = near.first().map(|near| near.audio);
                 media.video = media
                     .near
                     .zip(video)
