@@ -303,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn the_names_in_the_file_stay_so_that_older_files_can_be_read() {
+        let older = r#"{"version":1,"notes":[],"texts":[],"calls":[],
+            "habits":[{"line":20001,"is_undisturbed":true,"blocked":[20002]}]}"#;
+        let stored: Stored = serde_json::from_str(older).unwrap();
+        let saved_state = stored.read().unwrap();
+        let settings = &saved_state.settings[&Number::new(20_001)];
+        assert!(settings.do_not_disturb);
+        assert_eq!(settings.blocked, [Number::new(20_002)]);
+    }
+
+    #[test]
     fn a_saved_state_comes_back_as_it_was_written_and_opens_under_no_other_passphrase() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = SavedStateFile::open(folder.path(), None);
