@@ -57,11 +57,10 @@ impl Branch {
         FinalMessage::new(&self.target, self.cancel(reason).to_bytes())
     }
 
-    /// The transaction has ended without a final response.
+    /// The transaction has ended without a response. (After a provisional one it waits without a limit; and with a closed stream the
+    /// phone is no longer registered.)
     pub(crate) fn report_silence(&self, context: &mut LegContext) {
-        if self.state == BranchState::Calling {
-            context.silent_phones.push(self.target.clone());
-        }
+        context.silent_phones.push(self.target.clone());
     }
 }
 

@@ -1,5 +1,5 @@
-//! Whole sequences of events at the transaction level: requests and responses of phones that fit earlier ones, commands, and
-//! time. The agent never panics, its tables stay within their bounds, and everything ends.
+//! Whole sequences of events at the transaction level: requests and responses of phones that fit earlier ones, commands, restarts,
+//! and time. The agent never panics, its tables stay within their bounds, and everything ends.
 
 #![no_main]
 
@@ -60,7 +60,7 @@ const METHODS: [Method; 13] = [
 const STATUSES: [u16; 12] = [100, 180, 183, 200, 202, 302, 408, 422, 481, 486, 491, 603];
 
 impl World {
-    fn new() -> Self {
+    fn start(seed: u8) -> UserAgent {
         let config = Config {
             realm: "fuzz".into(),
             accounts: vec![Account {
@@ -69,8 +69,12 @@ impl World {
             }],
             algorithms: Algorithms::default(),
         };
+        UserAgent::new(config, [seed; 32])
+    }
+
+    fn new() -> Self {
         Self {
-            agent: UserAgent::new(config, [7; 32]),
+            agent: Self::start(7),
             now: Instant::now(),
             legs: VecDeque::new(),
             texts: VecDeque::new(),
@@ -91,7 +95,7 @@ impl World {
             },
             local: ([127, 0, 0, 1], 5060).into(),
             peer: ([127, 0, 0, 1], 5070 + u16::from(choice & 3)).into(),
-            connection: u64::from(is_stream),
+            connection: u64::from(choice & 7) * u64::from(is_stream),
         }
     }
 
@@ -223,6 +227,19 @@ impl World {
         self.drain();
     }
 
+    /// The process dies, and another one takes over what outlives it.
+    fn restart(&mut self, seed: u8) {
+        let bindings = self.agent.bindings(self.now);
+        let messages = self.agent.final_messages();
+        let (phones, count) = (bindings.len(), messages.len());
+        self.agent = Self::start(seed);
+        self.agent.restore_bindings(bindings, self.now);
+        assert_eq!(self.agent.bindings(self.now).len(), phones);
+        self.agent.send_final_messages(messages, self.now);
+        assert_eq!(self.agent.final_messages().len(), count);
+        self.legs.clear();
+    }
+
     fn command(&mut self, command: u8, which: u8) {
         let now = self.now;
         let sdp = b"v=0".to_vec();
@@ -235,7 +252,7 @@ impl World {
             name: None,
         };
         let user = User::new("alice");
-        match (command % 14, pick(&self.legs, which)) {
+        match (command % 16, pick(&self.legs, which)) {
             (0, _) => {
                 if let Ok(leg) = self.agent.invite(&user, caller, sdp, now) {
                     keep(&mut self.legs, leg);
@@ -250,7 +267,7 @@ impl World {
             (2, Some(leg)) => self.agent.ring(leg, now),
             (3, Some(leg)) => self.agent.answer(leg, sdp, now),
             (4, Some(leg)) => self.agent.refuse(leg, 488, now),
-            (5, Some(leg)) => self.agent.hang_up(leg, HangUp::Normal, now),
+            (5, Some(leg)) => self.agent.hang_up(leg, HangUp::NoSound, now),
             (6, Some(leg)) => self.agent.hang_up(leg, HangUp::AnsweredElsewhere, now),
             (7, Some(leg)) => self.agent.offer(leg, sdp, now),
             (8, Some(leg)) => self
@@ -277,6 +294,8 @@ impl World {
                 }
             }
             (13, _) => self.agent.handle_flow_closed(Self::flow(which | 4), now),
+            (14, Some(leg)) => self.agent.probe(leg, now),
+            (15, _) => self.restart(which),
             _ => {}
         }
         self.drain();
@@ -365,6 +384,7 @@ fuzz_target!(|script: Vec<(u8, u8, u8, u16)>| {
         world.drain();
     }
     world.wait(Duration::from_secs(2 * 86_400));
+    assert!(world.agent.is_idle(), "a phone is not told for ever");
     assert!(
         world.agent.next_timeout().is_none(),
         "something waits for ever"
