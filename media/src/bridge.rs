@@ -32,6 +32,8 @@ pub struct Bridge {
     ended: bool,
     microphone_open: bool,
     first_audio: FirstAudio,
+    /// Whether `FormatNotCarried` was reported.
+    not_carried_reported: bool,
 }
 
 /// What the owner of a bridge has to do next.
@@ -84,6 +86,9 @@ pub enum BridgeEvent {
     PhoneSilent,
     /// The phone is heard again after `PhoneSilent`.
     PhoneHeard,
+    /// The phone sends another of the formats that it listed than the call's, and one that cannot be converted, so that the
+    /// other side hears nothing. An offer of the call's format alone cures that (RFC 3264 section 10.2). Once per call.
+    FormatNotCarried,
     /// The far leg is dead; only `Closed` follows.
     Failed(FarLegError),
     /// Nothing more will come: the bridge can be dropped.
@@ -112,6 +117,7 @@ impl Bridge {
             ended: false,
             microphone_open: false,
             first_audio: FirstAudio::Awaited,
+            not_carried_reported: false,
         }
     }
 
@@ -211,6 +217,10 @@ impl Bridge {
         if self.first_audio == FirstAudio::Passed {
             self.first_audio = FirstAudio::Reported;
             return Some(BridgeOutput::Event(BridgeEvent::FirstAudio));
+        }
+        if self.near.audio.has_not_carried() && !self.not_carried_reported {
+            self.not_carried_reported = true;
+            return Some(BridgeOutput::Event(BridgeEvent::FormatNotCarried));
         }
         loop {
             if let Some(output) = self.poll_near() {

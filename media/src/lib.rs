@@ -2,8 +2,9 @@
 //!
 //! A call has two legs. The **near leg** is the phone side: RTP or SRTP on the local network. The **far leg** is the WebRTC
 //! side: ICE, DTLS and SRTP to the other engine, over a TURN allocation and no other path. A [`Bridge`] passes packets
-//! between the two. Nothing is transcoded: [`sdp`] reads the phone's SDP, [`negotiate`] finds the format that both phones
-//! know, and [`description`] is what one engine tells the other in place of SDP.
+//! between the two. [`sdp`] reads the phone's SDP, [`negotiate`] finds the format that both phones know, and [`description`]
+//! is what one engine tells the other in place of SDP. Nothing is transcoded but G.711 of one law to the other, where a phone
+//! sends the one that was not agreed.
 //!
 //! # Where things are
 //!
@@ -14,7 +15,7 @@
 //! - [`sdp`]: a phone's SDP, read and written. [`negotiate`]: the result of offer and answer. [`description`]: our own
 //!   end of the call as bytes for the other engine.
 //! - [`codec`] and [`video`]: the formats that a call may carry. [`g711`]: the one codec that is also implemented, for
-//!   the built-in phone.
+//!   the built-in phone, and its conversion from one law to the other.
 //! - [`rtp`]: RTP packets as bytes. [`srtp`]: SRTP and SRTCP between phone and engine.
 //!
 //! # The run loop

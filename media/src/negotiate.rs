@@ -1,7 +1,7 @@
 //! The result of offer and answer: the one format that a call uses, and what the near leg has to know of its phone.
 //!
-//! The two phones never see each other's SDP (RFC 3264 section 6), and nothing is transcoded, so the format must be one
-//! that both know.
+//! The two phones never see each other's SDP (RFC 3264 section 6), and the call has one format, which both know. A phone may
+//! still send another one of those that it listed; the near leg converts it if both are G.711.
 
 use std::net::SocketAddr;
 
@@ -18,6 +18,9 @@ pub struct NegotiatedMedia {
     pub remote: SocketAddr,
     /// The agreed formats, with the phone's payload types.
     pub codecs: Vec<(Codec, u8)>,
+    /// The audio formats that the phone listed beside the agreed one, with its payload types. It may send any of them (RFC 3264
+    /// section 6.1); it is sent none.
+    pub also_listed: Vec<(Codec, u8)>,
     /// Whether the phone wants to receive audio for now; it does not while it holds the call.
     pub receives: bool,
     /// Where the phone wants RTCP.

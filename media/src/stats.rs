@@ -53,6 +53,8 @@ pub struct DropCounts {
     pub stranger: u64,
     /// A payload type that was not agreed.
     pub format: u64,
+    /// A format that the phone listed, but that is not the call's and cannot be converted to it.
+    pub not_carried: u64,
     /// Seen before.
     pub duplicate: u64,
     /// Too old, or a sequence number too far from its neighbours to be believed.
@@ -85,6 +87,7 @@ impl DropCounts {
             forged,
             stranger,
             format,
+            not_carried,
             duplicate,
             late,
             oversized,
@@ -92,8 +95,8 @@ impl DropCounts {
             muted,
             nowhere,
         } = self;
-        let refused = malformed + rtcp + forged + stranger + format + oversized + throttled;
-        refused + duplicate + late + muted + nowhere
+        let refused = malformed + rtcp + forged + stranger + format + not_carried;
+        refused + oversized + throttled + duplicate + late + muted + nowhere
     }
 
     pub(crate) fn counter(&mut self, reason: DropReason) -> &mut u64 {
@@ -103,6 +106,7 @@ impl DropCounts {
             DropReason::Forged => &mut self.forged,
             DropReason::Stranger => &mut self.stranger,
             DropReason::Format => &mut self.format,
+            DropReason::NotCarried => &mut self.not_carried,
             DropReason::Duplicate => &mut self.duplicate,
             DropReason::Late => &mut self.late,
             DropReason::Oversized => &mut self.oversized,
@@ -121,6 +125,7 @@ pub(crate) enum DropReason {
     Forged,
     Stranger,
     Format,
+    NotCarried,
     Duplicate,
     Late,
     Oversized,

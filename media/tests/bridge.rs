@@ -146,18 +146,29 @@ impl World {
 
     /// The phones' SDP ends with these lines.
     fn call_with(lines: &str, callee_microphone: bool) -> Self {
-        let mut world = Self::new();
-        world.run(Duration::from_millis(300));
-        let caller_sdp = world.ends[CALLER].sdp(&[
+        let offer = [
             (Codec::Opus, 96),
             (Codec::Pcma, 8),
             (Codec::Events48k, 97),
             (Codec::Events8k, 98),
-        ]) + lines;
+        ];
+        let answer = [(Codec::Opus, 121), (Codec::Events48k, 111)];
+        Self::call_between(&offer, &answer, lines, callee_microphone)
+    }
+
+    /// A call between phones that list these formats.
+    fn call_between(
+        offer: &[(Codec, u8)],
+        answer: &[(Codec, u8)],
+        lines: &str,
+        callee_microphone: bool,
+    ) -> Self {
+        let mut world = Self::new();
+        world.run(Duration::from_millis(300));
+        let caller_sdp = world.ends[CALLER].sdp(offer) + lines;
         let caller = sdp::read_offer(caller_sdp.as_bytes(), Srtp::Off).unwrap();
         let offer = world.describe(CALLER, caller.formats(), caller.video_formats());
-        let callee_sdp = world.ends[CALLEE].sdp(&[(Codec::Opus, 121), (Codec::Events48k, 111)]);
-        let callee_sdp = callee_sdp + lines;
+        let callee_sdp = world.ends[CALLEE].sdp(answer) + lines;
         let own = [CALLER, CALLEE].map(|end| OwnMedia {
             video: Some(OwnVideo {
                 port: 41_000,
@@ -169,7 +180,6 @@ impl World {
         let callee = sdp::read_answer(callee_sdp.as_bytes(), &own[CALLEE]).unwrap();
         let chosen = choose(&offer.codecs, &callee.formats()).unwrap();
         let answer = world.describe(CALLEE, chosen.clone(), callee.video_formats());
-        assert_eq!(chosen, [Codec::Opus, Codec::Events48k]);
         let now = world.now;
         let terms = [
             caller.negotiated(&own[CALLER], &chosen),
@@ -645,4 +655,101 @@ fn a_silent_phone_is_reported_once_and_so_is_its_return() {
         "nothing is reported after the end"
     );
     assert_eq!(world.ends[CALLER].bridge.next_timeout(), None);
+}
+
+/// A-law bytes and what they are in mu-law: both zeros, the loudest of each sign, and values between.
+const A_LAW: [u8; 6] = [0xd5, 0x55, 0xaa, 0x2a, 0x80, 0x00];
+const MU_LAW: [u8; 6] = [0xfe, 0x7e, 0x80, 0x00, 0xaa, 0x2a];
+
+/// Both phones listed both laws and another format; mu-law was agreed.
+fn call_of_two_laws() -> World {
+    let offer = [
+        (Codec::Pcma, 8),
+        (Codec::Pcmu, 0),
+        (Codec::G722, 9),
+        (Codec::Events8k, 101),
+    ];
+    let answer = [
+        (Codec::Pcmu, 0),
+        (Codec::Pcma, 8),
+        (Codec::G722, 9),
+        (Codec::Events8k, 97),
+    ];
+    World::call_between(&offer, &answer, "", true)
+}
+
+#[test]
+fn a_phone_that_sends_the_other_law_than_was_agreed_is_heard_in_the_agreed_one() {
+    for (speaker, listener) in [(CALLEE, CALLER), (CALLER, CALLEE)] {
+        let mut world = call_of_two_laws();
+        let events = [101, 97][speaker];
+        // It changes to and fro, and a key press comes between.
+        world.speak(speaker, 8, 1, &A_LAW);
+        world.speak(speaker, 0, 2, &A_LAW);
+        world.speak(speaker, events, 3, &[5, 0x8a, 0x06, 0x40]);
+        world.speak(speaker, 8, 4, &A_LAW);
+        // Comfort noise does not cross.
+        world.speak(speaker, 13, 5, &[40]);
+        world.speak(speaker, 8, 5, &A_LAW);
+        world.run(Duration::from_millis(50));
+        let heard = world.ends[listener].packets();
+        let first = heard[0].sequence;
+        let heard: Vec<_> = heard
+            .iter()
+            .map(|packet| (packet.payload_type, packet.sequence - first, packet.payload))
+            .collect();
+        assert_eq!(
+            heard,
+            [
+                (0, 0, &MU_LAW[..]),
+                (0, 1, &A_LAW),
+                ([101, 97][listener], 2, &[5, 0x8a, 0x06, 0x40]),
+                (0, 3, &MU_LAW),
+                (0, 4, &MU_LAW),
+            ]
+        );
+        let figures = world.ends[speaker].bridge.stats().from_phone;
+        assert_eq!(
+            (figures.passed, figures.lost, figures.dropped.format),
+            (5, 0, 1)
+        );
+        let events = &world.ends[speaker].events;
+        assert!(!events.contains(&BridgeEvent::FormatNotCarried));
+    }
+}
+
+#[test]
+fn a_phone_that_sends_a_listed_format_that_cannot_be_converted_is_reported_once() {
+    let mut world = call_of_two_laws();
+    let reported = |world: &World, end: usize| {
+        let events = world.ends[end].events.iter();
+        events
+            .filter(|event| **event == BridgeEvent::FormatNotCarried)
+            .count()
+    };
+    for sequence in 1..=3 {
+        // Nothing that was listed, and then one that was.
+        world.speak(CALLEE, 18, sequence, b"G.729");
+        assert_eq!(reported(&world, CALLEE), 0);
+    }
+    for sequence in 4..=6 {
+        world.speak(CALLEE, 9, sequence, b"G.722");
+    }
+    world.run(Duration::from_millis(50));
+    assert_eq!((reported(&world, CALLEE), reported(&world, CALLER)), (1, 0));
+    assert_eq!(world.ends[CALLER].heard.len(), 0);
+    let dropped = world.ends[CALLEE].bridge.stats().from_phone.dropped;
+    assert_eq!((dropped.format, dropped.not_carried), (3, 3));
+}
+
+#[test]
+fn what_a_phone_is_sent_is_the_agreed_format_alone() {
+    let mut world = call_of_two_laws();
+    world.speak(CALLER, 0, 1, b"mu-law");
+    world.run(Duration::from_millis(50));
+    let heard = world.ends[CALLEE].packets();
+    assert_eq!(
+        (heard[0].payload_type, heard[0].payload),
+        (0, &b"mu-law"[..])
+    );
 }

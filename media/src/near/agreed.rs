@@ -6,30 +6,17 @@ use std::time::Instant;
 use super::Microphone;
 use super::direction::RtpDirection;
 use super::dtmf_sender::DtmfSender;
+use super::formats::{PayloadFormat, StreamFormats};
 use super::latch::Latch;
 use super::rewrite::RtpNumbers;
 use super::rtcp::{self, PhoneRtcp};
 use super::silence::PhoneSilence;
 use super::srtp_context::SrtpContext;
-use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::negotiate::RtcpDestination;
 use crate::rtp::{MAX_PAYLOAD, MAX_VIDEO_PAYLOAD, RtpDatagram, RtpError, RtpPacket};
 use crate::srtp::SrtpKeyPair;
 use crate::stats::DropReason;
-use crate::video::{CLOCK, VideoFormat};
-
-/// One agreed format: its payload types on both sides, and its clock.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PayloadFormat {
-    /// The phone's payload type.
-    number: u8,
-    /// The far leg's, which is also the one that we offer to a phone.
-    far: u8,
-    pub(super) clock: u32,
-    /// Whether these are telephone events (RFC 4733) rather than audio.
-    pub(super) is_events: bool,
-}
 
 /// The media of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +30,7 @@ pub(super) struct StreamTerms {
     pub(super) kind: StreamKind,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) formats: Vec<PayloadFormat>,
+    pub(super) formats: StreamFormats,
     pub(super) receives: bool,
     pub(super) rtcp: RtcpDestination,
     pub(super) keys: Option<SrtpKeyPair>,
@@ -53,7 +40,7 @@ pub(super) struct StreamTerms {
 #[derive(Debug)]
 pub(super) struct AgreedStream {
     kind: StreamKind,
-    formats: Vec<PayloadFormat>,
+    formats: StreamFormats,
     receives: bool,
     latch: Latch,
     /// Where the phone wants RTCP, and where its own comes from.
@@ -62,26 +49,6 @@ pub(super) struct AgreedStream {
     /// The SSRC of its packets.
     source: Option<u32>,
     srtp: Option<SrtpContext>,
-}
-
-impl PayloadFormat {
-    pub(super) const fn audio(codec: Codec, number: u8) -> Self {
-        Self {
-            number,
-            far: codec.far_payload_type(),
-            clock: codec.clock(),
-            is_events: codec.is_events(),
-        }
-    }
-
-    pub(super) const fn video(format: VideoFormat, number: u8) -> Self {
-        Self {
-            number,
-            far: format.far_payload_type(),
-            clock: CLOCK,
-            is_events: false,
-        }
-    }
 }
 
 impl StreamKind {
@@ -129,7 +96,7 @@ impl AgreedStream {
         };
         let read = RtpDatagram::read_within(bytes, self.kind.most_bytes());
         let format = match &read {
-            Ok(RtpDatagram::Rtp(packet)) => format_of(&self.formats, packet.payload_type),
+            Ok(RtpDatagram::Rtp(packet)) => self.formats.received(packet.payload_type),
             _ => None,
         };
         // Only a packet in an agreed format may fix where the phone is. Another one, as comfort noise (RFC 3389) or an empty
@@ -158,6 +125,7 @@ impl AgreedStream {
             Microphone::Muted => return Err(DropReason::Muted),
             Microphone::Nowhere => return Err(DropReason::Nowhere),
         }
+        let payload_type = format.crosses_as().ok_or(DropReason::NotCarried)?;
         let numbers = RtpNumbers {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
@@ -165,17 +133,17 @@ impl AgreedStream {
             marker: packet.marker,
         };
         let rewritten = match self.kind {
-            StreamKind::Audio => direction.renumber(numbers, format, clock(&self.formats), now)?,
+            StreamKind::Audio => direction.renumber(numbers, format, self.formats.clock(), now)?,
             StreamKind::Video => {
                 direction.renumber_video(numbers, format, packet.payload.len(), now)?
             }
         };
         Ok(FarPacket {
-            payload_type: format.far,
+            payload_type,
             marker: rewritten.marker,
             sequence: rewritten.sequence,
             timestamp: rewritten.timestamp,
-            payload: packet.payload.to_vec(),
+            payload: format.carry(packet.payload),
         })
     }
 
@@ -227,7 +195,7 @@ impl AgreedStream {
 
     /// The clock of the stream.
     pub(super) fn clock(&self) -> u32 {
-        clock(&self.formats)
+        self.formats.clock()
     }
 
     /// Whether the phone takes packets for now.
@@ -244,7 +212,10 @@ impl AgreedStream {
         now: Instant,
     ) -> Result<(SocketAddr, Vec<u8>), DropReason> {
         let target = self.latch.target().ok_or(DropReason::Nowhere)?;
-        let format = self.format(packet.payload_type).ok_or(DropReason::Format)?;
+        let format = self
+            .formats
+            .sent(packet.payload_type)
+            .ok_or(DropReason::Format)?;
         match packet.payload.len() {
             0 => return Err(DropReason::Malformed),
             length if length > self.kind.most_bytes() => return Err(DropReason::Oversized),
@@ -259,7 +230,7 @@ impl AgreedStream {
             marker: packet.marker,
         };
         let rewritten = match self.kind {
-            StreamKind::Audio => direction.renumber(numbers, format, clock(&self.formats), now)?,
+            StreamKind::Audio => direction.renumber(numbers, format, self.formats.clock(), now)?,
             StreamKind::Video => {
                 direction.renumber_video(numbers, format, packet.payload.len(), now)?
             }
@@ -292,7 +263,7 @@ impl AgreedStream {
         dtmf: &mut DtmfSender,
     ) -> Option<Vec<u8>> {
         let events = self.events().filter(|_| !format.is_events)?;
-        let event = dtmf.replace_packet(audio.timestamp, clock(&self.formats))?;
+        let event = dtmf.replace_packet(audio.timestamp, self.formats.clock())?;
         let press = RtpPacket {
             payload_type: events.number,
             marker: event.marker,
@@ -305,29 +276,6 @@ impl AgreedStream {
 
     /// The telephone-event format, if one was agreed.
     pub(super) fn events(&self) -> Option<PayloadFormat> {
-        self.formats.iter().copied().find(|format| format.is_events)
+        self.formats.events()
     }
-
-    fn format(&self, far: u8) -> Option<PayloadFormat> {
-        self.formats
-            .iter()
-            .copied()
-            .find(|format| format.far == far)
-    }
-}
-
-/// The format of a packet from the phone. Where a phone answered our offer with a payload type of its own, RFC 3264
-/// section 6.1 lets it send either with its own or, as few do, with ours.
-fn format_of(formats: &[PayloadFormat], payload_type: u8) -> Option<PayloadFormat> {
-    let by_theirs = formats.iter().find(|format| format.number == payload_type);
-    let by_ours = || formats.iter().find(|format| format.far == payload_type);
-    by_theirs.or_else(by_ours).copied()
-}
-
-/// The clock of the media, which is that of the stream.
-fn clock(formats: &[PayloadFormat]) -> u32 {
-    formats
-        .iter()
-        .find(|format| !format.is_events)
-        .map_or(8_000, |format| format.clock)
 }

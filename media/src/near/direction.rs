@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rand_core::Rng;
 
-use super::agreed::PayloadFormat;
+use super::formats::PayloadFormat;
 use super::meter::StreamMeter;
 use super::rewrite::{RewrittenNumbers, RtpArrival, RtpNumbers, RtpRewriter};
 use crate::sequence::ahead;

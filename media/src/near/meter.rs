@@ -50,6 +50,11 @@ impl StreamMeter {
         u32::try_from(self.jitter / 16).unwrap_or(u32::MAX)
     }
 
+    /// Whether packets came in a format that does not cross.
+    pub(super) const fn has_not_carried(&self) -> bool {
+        self.stats.dropped.not_carried > 0
+    }
+
     pub(super) fn stats(&self) -> StreamStats {
         let micros = (self.jitter / 16)
             .saturating_mul(1_000_000)

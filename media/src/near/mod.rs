@@ -9,6 +9,7 @@ mod agreed;
 mod direction;
 mod dtmf_receiver;
 mod dtmf_sender;
+mod formats;
 mod latch;
 mod meter;
 mod reports;
@@ -27,9 +28,10 @@ use crate::MediaTimer;
 use crate::codec::Codec;
 use crate::far::FarPacket;
 use crate::negotiate::{KeyframeFeedback, NegotiatedMedia};
-use agreed::{PayloadFormat, StreamKind, StreamTerms};
+use agreed::{StreamKind, StreamTerms};
 use dtmf_receiver::DtmfReceiver;
 pub(crate) use dtmf_receiver::KeyPress;
+use formats::StreamFormats;
 use stream::PhoneStream;
 
 /// What happens for now to the packets that a phone sends.
@@ -70,20 +72,17 @@ impl NearLeg {
             kind: StreamKind::Video,
             local: video.local,
             remote: video.remote,
-            formats: vec![PayloadFormat::video(video.format.0, video.format.1)],
+            formats: StreamFormats::video(video.format.0, video.format.1),
             receives: video.receives,
             rtcp: video.rtcp,
             keys: video.keys,
         });
         self.video.attach(video, now);
-        let codecs = media.codecs.into_iter();
         let audio = StreamTerms {
             kind: StreamKind::Audio,
             local: media.local,
             remote: media.remote,
-            formats: codecs
-                .map(|(codec, number)| PayloadFormat::audio(codec, number))
-                .collect(),
+            formats: StreamFormats::audio(media.codecs, media.also_listed),
             receives: media.receives,
             rtcp: media.rtcp,
             keys: media.keys,

@@ -237,6 +237,11 @@ impl PhoneStream {
         agreed.is_some_and(AgreedStream::receives)
     }
 
+    /// Whether the phone has sent a format that does not cross.
+    pub(crate) const fn has_not_carried(&self) -> bool {
+        self.from_phone.meter.has_not_carried()
+    }
+
     /// The statistics so far: from the phone, and to it.
     pub(crate) fn stats(&self) -> (StreamStats, StreamStats) {
         (self.from_phone.meter.stats(), self.to_phone.meter.stats())

@@ -141,12 +141,10 @@ impl PhoneMedia {
                 theirs: crypto.key.clone(),
             })
         });
-        let codecs = self
-            .codecs
-            .iter()
-            .copied()
-            .filter(|(codec, _)| chosen.contains(codec))
-            .collect();
+        let listed = self.codecs.iter().copied();
+        let (codecs, others): (Vec<_>, Vec<_>) =
+            listed.partition(|(codec, _)| chosen.contains(codec));
+        let also_listed = others.into_iter().filter(|(codec, _)| !codec.is_events());
         let video = self.video.as_ref().zip(own.video.as_ref());
         let video =
             video.and_then(|(video, ours)| video.negotiated(ours, own.rtp, self.is_holding()));
@@ -154,6 +152,7 @@ impl PhoneMedia {
             local: own.rtp,
             remote: self.rtp,
             codecs,
+            also_listed: also_listed.collect(),
             receives: !self.is_holding(),
             rtcp: RtcpDestination::of(self.rtcp_mux, self.rtcp),
             keys,
