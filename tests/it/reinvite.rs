@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{CallPair, World, handset::HandsetEvent},
+    world::{
+        CallPair, World,
+        handset::{HandsetBehaviour, HandsetEvent},
+    },
 };
 
 fn moved(world: &World, phone: usize) -> SocketAddr {
@@ -55,4 +58,31 @@ fn the_other_side_learns_nothing_of_it() {
             && packet.kind == ringfence_tests::world::links::PacketKind::Sip
     });
     assert_eq!(sip.count(), 0);
+}
+
+#[test]
+fn a_phone_that_sends_another_codec_than_the_calls_is_offered_that_alone_and_heard() {
+    let (mut world, pair) = World::of_two(3);
+    let behaviour = HandsetBehaviour {
+        sends_g722: true,
+        ..HandsetBehaviour::PLAIN
+    };
+    for phone in [pair.alice, pair.bob] {
+        world.set_behaviour(phone, behaviour);
+    }
+    world.call(pair);
+    let talk = Duration::from_secs(3);
+    world.run_for(talk);
+    let offers = |phone| {
+        let events = world.handset(phone).events().into_iter();
+        events
+            .filter(|event| **event == HandsetEvent::OfferAccepted)
+            .count()
+    };
+    // Alice was answered one codec; Bob answered several.
+    assert_eq!((offers(pair.alice), offers(pair.bob)), (0, 1));
+    for (phone, hz) in [(pair.alice, HIGH), (pair.bob, LOW)] {
+        let heard = world.handset(phone).received_audio().heard(hz);
+        assert!(heard.tone > talk.mul_f64(0.85), "{heard:?}\n{world:?}");
+    }
 }

@@ -17,6 +17,7 @@ const RATE: u32 = 8_000;
 const SAMPLES: usize = 160;
 const PAUSE: Duration = Duration::from_millis(20);
 const PCMU: u8 = 0;
+const G722: u8 = 9;
 const EVENTS: u8 = 101;
 const HEADER: usize = 12;
 /// Most lost packets in a row that a recording replaces by silence.
@@ -29,6 +30,8 @@ pub(crate) struct ToneSource {
     sequence: u16,
     timestamp: u32,
     ssrc: u32,
+    /// The payload type of its audio. What it sends as G.722 is mu-law all the same, since nothing decodes it.
+    codec: u8,
     /// When the next packet is due, and its destination.
     live: Option<(Instant, SocketAddr)>,
     /// Packets of a key press, which replace audio, and the timestamp of the first.
@@ -44,6 +47,7 @@ impl ToneSource {
             sequence: 1_000,
             timestamp: 77_000,
             ssrc,
+            codec: PCMU,
             live: None,
             key_packets: VecDeque::new(),
             began: 0,
@@ -54,6 +58,10 @@ impl ToneSource {
     pub(crate) fn open(&mut self, to: SocketAddr, now: Instant) {
         let next = self.live.map_or(now, |(next, _)| next);
         self.live = Some((next, to));
+    }
+
+    pub(crate) fn send_as_g722(&mut self, is_g722: bool) {
+        self.codec = if is_g722 { G722 } else { PCMU };
     }
 
     pub(crate) fn close(&mut self) {
@@ -77,7 +85,7 @@ impl ToneSource {
         let key_packets = self.key_packets.pop_front();
         let (kind, timestamp) = match key_packets {
             Some(_) => (EVENTS, self.began),
-            None => (PCMU, self.timestamp),
+            None => (self.codec, self.timestamp),
         };
         let mut bytes = vec![0x80, kind];
         bytes.extend_from_slice(&self.sequence.to_be_bytes());

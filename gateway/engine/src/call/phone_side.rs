@@ -154,8 +154,8 @@ impl PhoneSide {
         }
     }
 
-    /// The answer, in an ACK, to an offer that the phone asked us for. One that cannot be used
-    /// changes nothing: audio goes on as before.
+    /// The answer to an offer of ours, in an ACK if the phone asked for the offer. One that cannot be used changes nothing:
+    /// audio goes on as before.
     fn take_answer(&mut self, answer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         let answer = sdp::read_answer(answer, &self.own).ok();
         if let Some(media) = answer.filter(|media| self.keeps_codec(media)) {
@@ -171,13 +171,27 @@ impl PhoneSide {
         codec.is_some_and(|codec| media.formats().contains(codec))
     }
 
+    /// Offers the phone what was agreed and nothing else, since it sends another of the codecs that it listed (RFC 3264
+    /// section 10.2). Its answer comes to [`Self::handle_sip`]; if it refuses, the call goes on as before.
+    pub(super) fn offer_agreed(&mut self, call: &CallCommon, cx: &mut CallContext<'_>) {
+        if let Some(leg) = call.leg {
+            let sdp = self.offer_again();
+            cx.env.agent.offer(leg, sdp, cx.now);
+        }
+    }
+
+    /// An offer of what was agreed, again.
+    fn offer_again(&mut self) -> Vec<u8> {
+        self.own.version += 1;
+        sdp::write_reoffer(&self.own, &self.media, &self.chosen)
+    }
+
     /// Takes a new offer of the phone in the running call. The codecs of the call stay as
     /// they are, so an offer without them is refused and the call goes on as before.
     fn take_reoffer(&mut self, offer: &[u8], call: &CallCommon, cx: &mut CallContext<'_>) {
         if offer.is_empty() {
-            // The phone asks for our offer: what was agreed, again.
-            self.own.version += 1;
-            let sdp = sdp::write_reoffer(&self.own, &self.media, &self.chosen);
+            // The phone asks for our offer.
+            let sdp = self.offer_again();
             return cx.answer_phone(call, sdp);
         }
         match sdp::read_offer(offer, cx.env.config.srtp) {

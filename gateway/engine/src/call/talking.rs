@@ -143,6 +143,7 @@ impl Talking {
                 self.handle_remote_digit(*event, *millis, call, cx);
             }
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
+            BridgeEvent::FormatNotCarried => self.phone.offer_agreed(call, cx),
             BridgeEvent::Control(frame) => match ControlFrame::decode(frame) {
                 Ok(ControlFrame::HangUp) => return super::hung_up_there(call, cx),
                 Ok(ControlFrame::Digit { event, millis }) => {

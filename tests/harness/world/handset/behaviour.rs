@@ -11,6 +11,8 @@ pub struct HandsetBehaviour {
     pub notify_status: u16,
     /// Whether it supports telephone events (RFC 4733).
     pub has_events: bool,
+    /// Whether it lists G.722 as its second codec, and sends that where the other side's SDP lists it too.
+    pub sends_g722: bool,
     /// How it holds a call.
     pub holds_by: Hold,
     /// Whether it offers RTP/SAVP only, as Linphone does at first.
@@ -37,6 +39,7 @@ impl HandsetBehaviour {
         allow: None,
         notify_status: 200,
         has_events: true,
+        sends_g722: false,
         holds_by: Hold::SendOnly,
         offers_savp: false,
         offers_by_update: false,

@@ -6,7 +6,7 @@ use ringfence_sip::message::{Headers, Method, Name, Request, Uri};
 
 use super::{
     Call, Handset, HandsetEvent, HandsetOutput, Hold, ReceivedAudio, Registration, Stage,
-    send::{branch, copy, cseq, remote},
+    send::{branch, copy, cseq, lists_g722, remote},
 };
 
 impl Handset {
@@ -88,7 +88,9 @@ impl Handset {
         self.respond_with_sdp(now);
         let Some(call) = &mut self.call else { return };
         call.stage = Stage::Talking;
-        let (remote, video) = remote(&call.invite.body, true);
+        let sdp = call.invite.body.clone();
+        let (remote, video) = remote(&sdp, true);
+        self.choose_codec(&sdp);
         self.start_audio(remote, now);
         self.start_video(video, now);
     }
@@ -154,6 +156,12 @@ impl Handset {
         let bytes = cancel.to_bytes();
         self.retransmissions.start(name, bytes.clone(), now);
         self.out.push_back(HandsetOutput::Sip(bytes));
+    }
+
+    /// Chooses what it sends among what it and the other side's SDP list.
+    pub(super) fn choose_codec(&mut self, sdp: &[u8]) {
+        let is_g722 = self.behaviour.sends_g722 && lists_g722(sdp);
+        self.audio.send_as_g722(is_g722);
     }
 
     pub(super) fn start_audio(&mut self, remote: Option<SocketAddr>, now: Instant) {

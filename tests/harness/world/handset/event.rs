@@ -25,6 +25,8 @@ pub enum HandsetEvent {
     Refused(u16),
     /// The other side has hung up.
     HungUp,
+    /// The other side's new offer, which this phone accepted.
+    OfferAccepted,
     /// This phone's new offer was accepted.
     ReofferAccepted,
     /// This phone's new offer was refused with this status.

@@ -29,7 +29,8 @@ impl Handset {
         match request.method {
             Method::Invite if !is_ours => self.ring(request, now),
             // A retransmission: the response was lost.
-            Method::Invite => self.repeat_response(),
+            Method::Invite if self.is_repeated(&request) => self.repeat_response(),
+            Method::Invite => self.accept_offer(request, now),
             Method::Ack => {
                 self.retransmissions.stop(&format!("final {id}"));
             }
@@ -67,6 +68,22 @@ impl Handset {
             Method::Notify => self.handle_notify(&request, now),
             _ => self.send(&Response::to(&request, 501)),
         }
+    }
+
+    fn is_repeated(&self, request: &Request) -> bool {
+        let call = self.call.as_ref();
+        call.is_some_and(|call| branch(&call.invite.headers) == branch(&request.headers))
+    }
+
+    /// Accepts a new offer of the other side in the call.
+    fn accept_offer(&mut self, request: Request, now: Instant) {
+        let Some(call) = &mut self.call else { return };
+        let offer = request.body.clone();
+        call.invite = request;
+        self.respond_with_sdp(now);
+        self.choose_codec(&offer);
+        self.start_audio(remote(&offer, true).0, now);
+        self.record(HandsetEvent::OfferAccepted, now);
     }
 
     fn ring(&mut self, request: Request, now: Instant) {
@@ -171,6 +188,7 @@ impl Handset {
             if !is_later {
                 self.received_audio = ReceivedAudio::default();
             }
+            self.choose_codec(&response.body);
             self.start_audio(remote, now);
             self.start_video(video, now);
         } else if !is_later {

@@ -146,13 +146,19 @@ impl Handset {
         } else {
             ("", "")
         };
+        // An answer lists what was offered (RFC 3264 section 6.1).
+        let codecs = match self.behaviour.sends_g722 {
+            false => "0 8",
+            true if offer.is_none_or(lists_g722) => "0 9 8",
+            true => "0",
+        };
         let (protocol, crypto) = match &self.sdes {
             None => ("RTP/AVP", String::new()),
             Some(sdes) => ("RTP/SAVP", sdes.line()),
         };
         format!(
             "v=0\r\no={user} 3911 {version} IN {family} {ip}\r\ns=Handset of {user}\r\nc=IN {family} {hears_at}\r\nt=0 0\r\n\
-             m=audio {port} {protocol} 0 8{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+             m=audio {port} {protocol} {codecs}{number}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
              {events}{crypto}a=ptime:20\r\n{direction}{}",
             self.video_lines(offer, direction)
         )
@@ -222,6 +228,14 @@ pub(super) fn copy(invite: &Request, to: &mut Request) {
             to.headers.push(name, value);
         }
     }
+}
+
+/// Whether the audio section of an SDP lists G.722 (RFC 3551 section 6).
+pub(super) fn lists_g722(sdp: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(sdp);
+    let mut lines = text.lines();
+    let audio = lines.find(|line| line.starts_with("m=audio "));
+    audio.is_some_and(|line| line.split(' ').skip(3).any(|number| number == "9"))
 }
 
 /// The other side's RTP addresses for audio and for video.
