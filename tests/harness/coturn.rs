@@ -55,18 +55,31 @@ impl CoturnServer {
             "simple-log".into(),
         ];
         fs::write(folder.path().join("settings"), settings.join("\n")).expect("the folder is ours");
-        let mut program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
-        let prober = UdpSocket::bind((address.ip(), 0)).expect("a free port");
-        prober
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .expect("a timeout is allowed");
-        program.wait_until_ready(|| answers_binding_request(&prober, address));
-        Self {
+        let program = Program::start("turnserver", &["-c", &inside("settings")], folder.path());
+        let mut coturn = Self {
             address,
             secret,
             program,
             _folder: folder,
-        }
+        };
+        coturn.wait_until_ready();
+        coturn
+    }
+
+    /// Kills it and starts it anew at the same address: all allocations are gone.
+    pub fn restart(&mut self) {
+        self.program.start_again();
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let address = self.address;
+        let prober = UdpSocket::bind((address.ip(), 0)).expect("a free port");
+        prober
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .expect("a timeout is allowed");
+        self.program
+            .wait_until_ready(|| answers_binding_request(&prober, address));
     }
 
     /// Its process id.

@@ -177,7 +177,7 @@ impl Deployment {
 }
 
 /// Issues a number and activates it as a line.
-fn activate(operator: &Path, home: &Path, url: &str) {
+pub(crate) fn activate(operator: &Path, home: &Path, url: &str) {
     let issued = run(
         operator,
         "ringfence-phonebook",
@@ -193,7 +193,7 @@ fn activate(operator: &Path, home: &Path, url: &str) {
 }
 
 /// Waits for the end of the epoch in which the last number was activated.
-fn wait_until_published(operator: &Path) {
+pub(crate) fn wait_until_published(operator: &Path) {
     let waiting = || {
         let listed = run(
             operator,
@@ -279,7 +279,7 @@ fn start_engine(home: &Path) -> (Vec<InstalledLine>, Program) {
     (accounts.split("\n\n").map(line).collect(), engine)
 }
 
-fn word_after(text: &str, name: &str) -> String {
+pub(crate) fn word_after(text: &str, name: &str) -> String {
     let mut words = text
         .split_whitespace()
         .skip_while(|word| *word != name)
@@ -298,7 +298,7 @@ fn address_after(text: &str, name: &str) -> SocketAddr {
 }
 
 /// Runs one of our commands and returns what it printed.
-fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(home: &Path, program: &str, arguments: &[&str]) -> String {
     let output = Command::new(binary(program))
         .args(arguments)
         .current_dir(home)

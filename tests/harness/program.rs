@@ -14,6 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+
 /// How long a program may take to be ready.
 pub const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long it may take to end after SIGTERM, before it is killed.
@@ -37,6 +40,9 @@ static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct Program {
     name: String,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    environment: Vec<(String, String)>,
     child: Child,
     log: PathBuf,
 }
@@ -82,13 +88,17 @@ pub fn skipped(why: &str) {
 
 /// A program in the virtual environment that `tests/run` makes below the target folder.
 pub fn from_pypi(program: &str) -> PathBuf {
+    target_folder().join("venv/bin").join(program)
+}
+
+/// Cargo's target folder.
+pub fn target_folder() -> PathBuf {
     let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| {
+    target.unwrap_or_else(|| {
         [env!("CARGO_MANIFEST_DIR"), "..", "target"]
             .iter()
             .collect()
-    });
-    target.join("venv/bin").join(program)
+    })
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -99,22 +109,57 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 impl Program {
-    /// Starts a program whose output goes to `log`; its standard input is closed.
+    /// Starts a program whose output goes to a file in `folder`; its standard input is closed.
     pub fn start(program: &str, arguments: &[&str], folder: &Path) -> Self {
+        Self::start_with(program, arguments, folder, &[])
+    }
+
+    /// The same with further variables in its environment.
+    pub fn start_with(
+        program: &str,
+        arguments: &[&str],
+        folder: &Path,
+        environment: &[(String, String)],
+    ) -> Self {
+        let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
         let log = folder.join("output");
-        let output = fs::File::create(&log).expect("the fixture's own folder is writable");
-        let errors = output.try_clone().expect("a file can be shared");
-        let mut command = tied_to_this_process(program, arguments);
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors);
+        let child = run_in(program, &arguments, folder, environment, &log);
         Self {
             name: program.to_owned(),
-            child: spawn(command),
+            arguments,
+            folder: folder.to_owned(),
+            environment: environment.to_vec(),
+            child,
             log,
         }
+    }
+
+    /// Starts it anew as it was started, with an empty log. What still runs is killed.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = run_in(
+            &self.name,
+            &self.arguments,
+            &self.folder,
+            &self.environment,
+            &self.log,
+        );
+    }
+
+    /// Kills it as a crash or a power cut would: without a warning.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Sends a signal. Nothing happens when it has ended.
+    pub fn signal(&mut self, signal: Signal) {
+        signal_child(&mut self.child, signal);
+    }
+
+    /// Whether it has ended within `patience`.
+    pub fn ends_within(&mut self, patience: Duration) -> bool {
+        wait_for_end(&mut self.child, patience)
     }
 
     /// Its process id.
@@ -159,7 +204,7 @@ impl Program {
     /// When it has to be killed, or its exit status is not 0.
     pub fn end(mut self) -> Duration {
         let asked = Instant::now();
-        ask_to_end(&self.child);
+        self.signal(Signal::TERM);
         let ended = wait_for_end(&mut self.child, 2 * STOP_WITHIN);
         let took = asked.elapsed();
         assert!(ended, "{} does not end when asked to", self.name);
@@ -223,10 +268,32 @@ pub(crate) fn spawn(command: Command) -> Child {
     }
 }
 
-fn ask_to_end(child: &Child) {
-    let _ = Command::new("sh")
-        .args(["-c", "kill -TERM \"$0\"", &child.id().to_string()])
-        .status();
+/// Starts a program whose output goes to `log`.
+fn run_in(
+    program: &str,
+    arguments: &[String],
+    folder: &Path,
+    environment: &[(String, String)],
+    log: &Path,
+) -> Child {
+    let output = fs::File::create(log).expect("the fixture's own folder is writable");
+    let errors = output.try_clone().expect("a file can be shared");
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut command = tied_to_this_process(program, &arguments);
+    command
+        .current_dir(folder)
+        .envs(environment.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(errors);
+    spawn(command)
+}
+
+/// A child that has not been waited for keeps its process id, so the signal meets no other process.
+fn signal_child(child: &mut Child, signal: Signal) {
+    if matches!(child.try_wait(), Ok(None)) {
+        let _ = kill_process(Pid::from_child(child), signal);
+    }
 }
 
 /// Sends SIGTERM to a child, and SIGKILL if it does not end.
@@ -234,9 +301,7 @@ pub(crate) fn stop(child: &mut Child) {
     if matches!(child.try_wait(), Ok(Some(_))) {
         return;
     }
-    let _ = Command::new("sh")
-        .args(["-c", "kill -TERM \"$0\"", &child.id().to_string()])
-        .status();
+    signal_child(child, Signal::TERM);
     if !wait_for_end(child, STOP_WITHIN) {
         let _ = child.kill();
         let _ = child.wait();

@@ -6,6 +6,7 @@ mod changed_key;
 mod chaos;
 mod closed_microphone;
 mod decline;
+mod faults;
 mod flood;
 mod glare;
 mod hang_up;

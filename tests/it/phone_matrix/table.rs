@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, fs};
 
-use ringfence_tests::{program::from_pypi, real_phone::PhoneModel, tone::ToneMeasurement};
+use ringfence_tests::{program::target_folder, real_phone::PhoneModel, tone::ToneMeasurement};
 use serde_json::{Value, json};
 
 use super::{pair::Way, scenes::Feature};
@@ -176,8 +176,8 @@ fn grid(cells: &[&Cell], notes: &mut Vec<String>, column: impl Fn(&Cell) -> Stri
 
 /// `phones.json` in the target folder.
 pub(super) fn store(cells: &[Cell]) {
-    let target = from_pypi("").join("../..");
     let all: Vec<_> = cells.iter().map(Cell::to_json).collect();
     let text = serde_json::to_string_pretty(&all).expect("texts and numbers become JSON");
-    fs::write(target.join("phones.json"), text).expect("the target folder can be written to");
+    fs::write(target_folder().join("phones.json"), text)
+        .expect("the target folder can be written to");
 }

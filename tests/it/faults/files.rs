@@ -1,0 +1,114 @@
+//! Files of the state folder that are damaged while the engine is off: cut, with one bit turned, or full of zeros.
+//!
+//! Power loss alone does no such thing, because files are written beside and renamed. The tests of the keystore damage every byte;
+//! here the whole program starts.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ringfence_sip::Transport;
+use ringfence_tests::{fault_lab::FaultLab, program::Signal};
+
+use super::{
+    Fault, Play,
+    scene::{Lane, Seen},
+};
+
+pub(super) const FAULTS: [Fault; 3] = [
+    Fault {
+        name: "the call history is damaged",
+        expected: "the engine starts without it and says so; calls work",
+        briefly: 0,
+        play: Play::Alone(|lab, number| starts_without(lab, "ledger.json", number)),
+    },
+    Fault {
+        name: "the contacts are damaged",
+        expected: "the engine starts without them and says so; calls work",
+        briefly: 0,
+        play: Play::Alone(|lab, number| starts_without(lab, "contacts.json", number)),
+    },
+    Fault {
+        name: "a line's file is damaged",
+        expected: "it is noticed, with a remedy before a new code",
+        briefly: 0,
+        play: Play::Alone(line_is_damaged),
+    },
+];
+
+/// Stops the first engine, damages a file of it, and starts it. Returns whether it starts, and what it prints.
+fn start_with(lab: &mut FaultLab, file: &Path, number: usize) -> (bool, String) {
+    let engine = &mut lab.engines[0];
+    engine.signal(Signal::TERM);
+    assert!(
+        engine.ends_within(Duration::from_secs(5)),
+        "it does not end"
+    );
+    let mut bytes = fs::read(file).expect("the file is there once an engine has run");
+    let middle = bytes.len() / 2 + number;
+    match number % 3 {
+        0 => bytes.truncate(middle),
+        1 => bytes[middle] ^= 1 << (number % 8),
+        _ => bytes.fill(0),
+    }
+    fs::write(file, bytes).expect("the folder is ours");
+    let starts = engine.start_again();
+    (starts, engine.output())
+}
+
+/// Puts a whole file back and starts the first engine.
+fn restore(lab: &mut FaultLab, file: &Path, whole: &[u8]) {
+    let engine = &mut lab.engines[0];
+    engine.signal(Signal::TERM);
+    engine.ends_within(Duration::from_secs(5));
+    fs::write(file, whole).expect("the folder is ours");
+    assert!(engine.start_again(), "it does not start with a whole file");
+    engine.wait_ready();
+}
+
+fn starts_without(lab: &mut FaultLab, name: &str, number: usize) -> Seen {
+    let mut seen = Seen::default();
+    let file = lab.engines[0].state().join(name);
+    let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    let callee = lab.engines[1].lines[0].number.clone();
+    // A call, so that there is a history and a contact.
+    phones.clear(&phones.talk(&callee));
+    std::thread::sleep(Duration::from_secs(1));
+    let whole = fs::read(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let (starts, output) = start_with(lab, &file, number);
+    seen.holds("it starts", starts);
+    seen.holds(
+        "it names the file",
+        output.contains(name.trim_end_matches(".json")),
+    );
+    if starts {
+        lab.engines[0].wait_ready();
+        phones.0[0].register();
+        phones.0[0].wait_registered();
+        phones.clear(&phones.talk(&callee));
+    }
+    restore(lab, &file, &whole);
+    seen
+}
+
+fn line_is_damaged(lab: &mut FaultLab, number: usize) -> Seen {
+    let mut seen = Seen::default();
+    let file: PathBuf = {
+        let number = &lab.engines[0].lines[1].number;
+        lab.engines[0].state().join(format!("lines/{number}.json"))
+    };
+    let whole = fs::read(&file).expect("each line has a file");
+    let (_, output) = start_with(lab, &file, number);
+    let name = lab.engines[0].lines[1].number.clone();
+    seen.holds("it names the line", output.contains(&name));
+    let code = output.find("activation code");
+    let backup = output.find("backup");
+    seen.holds(
+        "a backup is named before a new code",
+        code.is_none_or(|code| backup.is_some_and(|backup| backup < code)),
+    );
+    restore(lab, &file, &whole);
+    seen
+}
