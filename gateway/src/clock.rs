@@ -22,6 +22,30 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The wall clock and a clock that nobody sets, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    /// Time since the Unix epoch.
+    pub wall: Duration,
+    /// Time that has passed, on Linux with the time in which the machine slept; of no meaning by itself.
+    pub running: Duration,
+}
+
+/// Reads both clocks. Their difference changes only when the wall clock is set (on other systems than Linux: also when the machine
+/// slept).
+#[must_use]
+pub fn reading() -> ClockReading {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    let passed = rustix::time::clock_gettime(clock);
+    ClockReading {
+        wall: since_epoch(),
+        running: Duration::try_from(passed).unwrap_or_default(),
+    }
+}
+
 /// Seconds since the Unix epoch.
 #[must_use]
 pub fn unix_seconds() -> u64 {

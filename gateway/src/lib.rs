@@ -66,7 +66,6 @@
     )
 )]
 
-#[cfg(any(feature = "cli", feature = "page"))]
 mod calendar;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -1,5 +1,8 @@
 //! Each engine checks its own numbers in every root of the book, because no other engine can tell that a record of them is false.
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use ringfence_book::Day;
 use ringfence_book::root::TilesHash;
 use ringfence_tests::world::World;
 
@@ -61,4 +64,24 @@ fn a_rotated_ring_key_may_be_listed_a_little_later() {
     world.show_book(pair.callee, (2, 0), &[]);
     world.show_book(pair.callee, (3, 0), &[(number, renewed.listing())]);
     assert!(world.host(pair.callee).false_records.is_empty());
+}
+
+#[test]
+fn a_ring_key_that_another_machine_made_is_no_evidence_against_the_phone_book() {
+    let (mut world, pair) = World::of_two(5);
+    world.show_book(pair.callee, (1, 0), &[]);
+    let number = world.number(pair.callee, 0);
+    let mut copy = world.host(pair.callee).lines[0].identity();
+    let (own, today) = (copy.listing(), world.wall().day());
+    copy.renew(Day::LAST, today, &mut ChaCha20Rng::from_seed([5; 32]));
+    for (ahead, listing, elsewhere) in [
+        (2, copy.listing(), vec![number]),
+        (3, copy.listing(), vec![number]),
+        (4, own, vec![]),
+    ] {
+        world.show_book(pair.callee, (ahead, 0), &[(number, listing)]);
+        let host = world.host(pair.callee);
+        assert_eq!(host.engine.lines_elsewhere(), elsewhere);
+        assert!(host.false_records.is_empty());
+    }
 }

@@ -1,28 +1,18 @@
 //! `ringfence run`: starts the engine and its pages, reloads the settings at SIGHUP, and stops everything within 3 s.
 
-use std::time::Duration;
-
 use ringfence_daemon::log::Dial;
 use ringfence_daemon::notify;
 use ringfence_daemon::page::Page;
 use ringfence_media::Srtp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::interval;
 
 use super::{CommandError, PathArgs, open_store, say, stop};
 use crate::config::Config;
 use crate::node::{Node, take_logins_of};
 use crate::page::{self, RegistrarInfo, StatusPage, key};
 use crate::run::gateway::Gateway;
-use crate::run::handle::GatewayHandle;
 use crate::run::reload::Reloader;
 use crate::stats::snapshot::GatewayStatus;
-
-/// Relays may take this long to connect before it is worth a warning.
-const RELAY_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Between two checks of the relay connections, whose changes are logged.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs until Ctrl-C.
 pub(super) async fn serve(
@@ -47,7 +37,6 @@ pub(super) async fn serve(
     if let Some(page) = &monitor_page {
         drop(say(&format!("for monitors: http://{}", page.address())));
     }
-    let watching = tokio::spawn(watch_relays(gateway.handle()));
     notify::ready("serving");
     tokio::select! {
         () = stop() => {}
@@ -55,7 +44,6 @@ pub(super) async fn serve(
         () = notify::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }
     notify::stopping();
-    watching.abort();
     // A second Ctrl-C does not wait until the other ends are told.
     tokio::select! {
         () = node.stop() => {}
@@ -135,13 +123,18 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
     std::future::pending().await
 }
 
-/// The engine's state in one line, for the service manager.
+/// The engine's state in one line, for the service manager; at its end what is worst, if it is grave.
 fn in_a_line(status: &GatewayStatus) -> String {
+    let worst = status.conditions.first().map(|active| &active.condition);
+    let worst = worst.filter(|condition| condition.is_grave());
+    let worst = worst.map_or_else(String::new, |condition| {
+        format!(". {}", condition.unnamed())
+    });
     let phones: usize = status.phones.iter().sum();
     let talking = status.calls.talking;
-    let relays = status.relays;
+    let relays = &status.relays;
     format!(
-        "{phones} registered phones, {talking} calls, {} of {} relays",
+        "{phones} registered phones, {talking} calls, {} of {} relays{worst}",
         relays.listening, relays.configured
     )
 }
@@ -186,33 +179,4 @@ fn ready(gateway: &Gateway, lines: usize) -> String {
         shown(gateway.tcp()),
         shown(gateway.tls())
     )
-}
-
-/// Logs when relays become reachable and when none is. Asks the gateway, because a reload may replace the relays.
-async fn watch_relays(handle: GatewayHandle) {
-    let (mut reported, mut down) = (None, Duration::ZERO);
-    let mut ticks = interval(CHECK_INTERVAL);
-    while let Some(status) = handle.status().await {
-        let relays = status.relays;
-        let up = relays.listening > 0;
-        down = if up {
-            Duration::ZERO
-        } else {
-            down + CHECK_INTERVAL
-        };
-        if up && reported != Some(true) {
-            tracing::info!(
-                listening = relays.listening,
-                configured = relays.configured,
-                "listening for rings"
-            );
-            reported = Some(true);
-        } else if down >= RELAY_PATIENCE && reported != Some(false) {
-            tracing::warn!(
-                "no Nostr relay can be reached: no call can be placed or received. To do: check the network and the setting `relays`"
-            );
-            reported = Some(false);
-        }
-        ticks.tick().await;
-    }
 }

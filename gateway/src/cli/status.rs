@@ -108,9 +108,10 @@ fn table(status: &StatusReport) -> String {
         row("call", &call_state(call));
     }
     for warning in &status.warnings {
+        let lasts = span(status.at.saturating_sub(warning.since));
         row(
             if warning.grave { "GRAVE" } else { "warning" },
-            &format!("{} To do: {}", warning.what, warning.remedy),
+            &format!("{} To do: {} (for {lasts})", warning.what, warning.remedy),
         );
     }
     text.trim_end().to_owned()
@@ -171,14 +172,14 @@ mod tests {
     #[test]
     fn everything_that_is_known_stands_on_the_page() {
         let status = json!({
-            "ok": false, "uptime_seconds": 7_300,
+            "ok": false, "at": 1_090, "uptime_seconds": 7_300,
             "relays": { "configured": 2, "listening": 0 }, "turn": { "ready": true },
             "phone_book": { "epoch": 7, "age_seconds": 90 },
             "lines": [{ "number": 20_001, "name": "Desk", "missed_calls": 2, "texts_waiting": 0,
                 "phones": [{ "transport": "UDP", "address": "127.0.0.1:5070" }], "do_not_disturb": true }],
             "calls": [{ "line": 20_001, "number": 20_002, "name": "Bob", "direction": "out", "state": "talking",
                 "to_phone": { "mos": 4.37 } }],
-            "warnings": [{ "grave": true, "what": "No relay.", "remedy": "Look." }],
+            "warnings": [{ "kind": "no_relay", "since": 1_000, "grave": true, "what": "No relay.", "remedy": "Look." }],
         });
         let text = table(&serde_json::from_value(status).unwrap());
         for words in [
@@ -188,7 +189,7 @@ mod tests {
             "epoch 7, 90 s old",
             "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb",
             "20001 -> 20002 (Bob), talking, MOS 4.4",
-            "GRAVE       No relay. To do: Look.",
+            "GRAVE       No relay. To do: Look. (for 90 s)",
         ] {
             assert!(text.contains(words), "{words} is not in {text}");
         }

@@ -6,9 +6,9 @@
 mod finding;
 mod local;
 mod phone_book;
-mod phones;
 mod proof;
 mod reachability;
+mod running;
 mod socket_monitor;
 
 pub use finding::{Finding, Severity};
@@ -59,7 +59,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
     });
     sink.found(local::sip_ports(config, is_running));
     if is_running {
-        for finding in phones::registered(&config.state).await {
+        for finding in running::of_engine(&config.state).await {
             sink.found(finding);
         }
     }

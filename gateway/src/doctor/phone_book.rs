@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::clock;
 use crate::config::Config;
-use crate::net::book::skew::TOLERANCE;
+use crate::net::book::skew::{ClockOffset, TOLERANCE};
 use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot};
 use crate::state::keystore::LineFile;
 
@@ -66,9 +66,9 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck 
             check.snapshot = old;
         }
     }
-    check
-        .findings
-        .extend(clock_of("phone book", client.clock_apart()));
+    let offset = client.clock_check();
+    let offset = offset.map(|check| check.offset(clock::reading()));
+    check.findings.extend(clock_of("phone book", offset));
     check.client = Some(client);
     check
 }
@@ -197,8 +197,8 @@ fn is_new(config: &Config, number: u32) -> bool {
 }
 
 /// Compares the clock with that of a server; nothing if the server sent no time.
-pub(super) fn clock_of(server: &str, apart: Option<(Duration, bool)>) -> Option<Finding> {
-    let (apart, is_behind) = apart?;
+pub(super) fn clock_of(server: &str, offset: Option<ClockOffset>) -> Option<Finding> {
+    let ClockOffset { apart, is_behind } = offset?;
     let area = format!("clock ({server})");
     let seconds = apart.as_secs();
     if apart <= TOLERANCE {
@@ -223,14 +223,19 @@ mod tests {
     fn a_clock_that_is_an_hour_off_fails_on_either_side_and_silence_says_nothing() {
         let hour = Duration::from_secs(3_600);
         for (is_behind, word) in [(true, "3600 s behind"), (false, "3600 s ahead")] {
-            let found = clock_of("phone book", Some((hour, is_behind))).unwrap();
+            let apart = hour;
+            let found = clock_of("phone book", Some(ClockOffset { apart, is_behind })).unwrap();
             assert_eq!(found.verdict, Severity::Fail);
             assert!(
                 found.says.contains(word) && found.remedy.contains("timedatectl"),
                 "{found:?}"
             );
         }
-        let found = clock_of("a relay", Some((Duration::from_secs(2), true))).unwrap();
+        let offset = ClockOffset {
+            apart: Duration::from_secs(2),
+            is_behind: true,
+        };
+        let found = clock_of("a relay", Some(offset)).unwrap();
         assert_eq!(found.verdict, Severity::Ok);
         assert_eq!(clock_of("a relay", None), None);
     }

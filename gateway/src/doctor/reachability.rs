@@ -26,7 +26,7 @@ use super::finding::{Finding, Severity};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{BookClient, BookError};
-use crate::net::relay::{OutgoingEvent, Relays};
+use crate::net::relay::{OutgoingEvent, RelayFault, RelayTrouble, Relays};
 use crate::net::tls;
 use crate::run::assemble::turn_servers;
 use crate::run::pow_worker;
@@ -40,6 +40,8 @@ use crate::turn::{TurnEndpoint, Wire};
 const LISTENING: Duration = Duration::from_secs(10);
 /// Time for an envelope to the relay and back.
 const ROUND: Duration = Duration::from_secs(6);
+/// Time for a relay's words about an envelope that it did not take.
+const WORDS: Duration = Duration::from_secs(1);
 /// Time for the proof of work of an envelope.
 const WORK: Duration = Duration::from_secs(60);
 
@@ -104,14 +106,14 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let (relays, mut envelopes) = connected.map_err(|error| error.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);
-    let listening = timeout(LISTENING, async {
-        listening.await.map(|state| *state).ok()
-    })
-    .await;
+    let listening = timeout(LISTENING, async { listening.await.map(drop).ok() }).await;
     if !matches!(listening, Ok(Some(_))) {
-        let state = *relays.state().borrow();
+        let state = relays.state().borrow().clone();
+        let words = said(state.troubles.first());
         return Err(if state.connected > 0 {
-            "it accepts the connection, but does not confirm the subscription (EOSE)".to_owned()
+            format!(
+                "it accepts the connection, but does not confirm the subscription (EOSE){words}"
+            )
         } else {
             format!("it cannot be reached within {} s", LISTENING.as_secs())
         });
@@ -120,10 +122,13 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     let (event, bytes) =
         ring_to_self(&identity, own_bucket, proof).ok_or("no envelope could be sealed")?;
     let sent = clock::now();
-    relays
-        .publish(event)
-        .await
-        .map_err(|error| error.to_string())?;
+    if let Err(error) = relays.publish(event).await {
+        let mut state = relays.state();
+        // The relay's words may come a moment after the outcome.
+        drop(timeout(WORDS, state.wait_for(|state| !state.troubles.is_empty())).await);
+        let words = said(state.borrow().troubles.first());
+        return Err(format!("{error}{words}"));
+    }
     let back = async {
         while let Some(incoming) = envelopes.recv().await {
             if incoming.bytes == bytes {
@@ -141,6 +146,20 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
     );
     relays.close().await;
     Ok((says, took))
+}
+
+/// What a relay said of itself, to be added to a finding.
+fn said(trouble: Option<&RelayTrouble>) -> String {
+    match trouble {
+        Some(RelayTrouble {
+            fault: RelayFault::WantsLogin,
+            ..
+        }) => "; it demands a login (NIP-42), which Ringfence never makes".to_owned(),
+        Some(RelayTrouble {
+            words: Some(words), ..
+        }) => format!("; it says: {}", words.text()),
+        _ => String::new(),
+    }
 }
 
 async fn proof_of_work(bits: u8) -> Option<ProofOfWork> {

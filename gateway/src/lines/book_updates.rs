@@ -10,6 +10,7 @@ use super::turn_logins::replenish;
 use crate::clock;
 use crate::net::book::{BookError, Freshness};
 use crate::run::assemble::directory;
+use crate::run::conditions::BookOutcome;
 use crate::run::gateway::Gateway;
 use crate::turn::credentials::CredentialPool;
 
@@ -22,7 +23,16 @@ pub async fn follow_book(
     logins: Option<&CredentialPool>,
 ) {
     while fresh.changed().await.is_ok() {
-        let Freshness { snapshot, error } = fresh.borrow_and_update().clone();
+        let Freshness {
+            snapshot,
+            error,
+            clock,
+        } = fresh.borrow_and_update().clone();
+        let outcome = BookOutcome {
+            error: error.clone(),
+            clock,
+        };
+        gateway.note_book(outcome).await;
         match (error, snapshot) {
             (Some(BookError::Lie(lie)), _) => renewals.writer().keep(&(*lie).into()),
             (Some(error @ BookError::KeyChanged), _) => {

@@ -1,8 +1,9 @@
 //! The figures for a monitor. Labels come only from this file, so no figure can name a number, key or address.
 
 use ringfence_daemon::metrics::{Sheet, Spread};
-use ringfence_engine::EngineCounters;
+use ringfence_engine::{EndReason, EngineCounters};
 
+use crate::stats::condition::ConditionKind;
 use crate::stats::snapshot::GatewayStatus;
 use crate::stats::totals::CallTotals;
 
@@ -11,6 +12,7 @@ pub(super) fn sheet(status: &GatewayStatus) -> Sheet {
     let mut sheet = Sheet::new("ringfence");
     phones_and_calls(&mut sheet, status);
     connections(&mut sheet, status);
+    conditions(&mut sheet, status);
     envelopes(&mut sheet, &status.counters);
     media(&mut sheet, &status.totals);
     sheet
@@ -46,16 +48,17 @@ fn phones_and_calls(sheet: &mut Sheet, status: &GatewayStatus) {
 }
 
 fn connections(sheet: &mut Sheet, status: &GatewayStatus) {
-    let relays = status.relays;
+    let relays = &status.relays;
     let states = [
         ("configured", relays.configured),
         ("connected", relays.connected),
         ("listening", relays.listening),
+        ("taking", relays.taking),
     ]
     .map(|(state, count)| (state, count as u64));
     sheet.gauges(
         "relays",
-        "Nostr relays: all that are configured, those with a connection, those that confirmed the subscription to rings",
+        "Nostr relays: all that are configured, those with a connection, those that confirmed the subscription to rings, and those with a connection that did not refuse the last envelope",
         "state",
         &states,
     );
@@ -64,6 +67,23 @@ fn connections(sheet: &mut Sheet, status: &GatewayStatus) {
         "TURN allocations that wait for the next call; none for some seconds after each call",
         status.turn_ready.into(),
     );
+}
+
+fn conditions(sheet: &mut Sheet, status: &GatewayStatus) {
+    let count = |kind: ConditionKind| {
+        let active = status.conditions.iter();
+        let of_kind = active.filter(|active| active.condition.kind() == kind);
+        (kind.word(), of_kind.count() as u64)
+    };
+    sheet.gauges(
+        "conditions",
+        "What is wrong at this moment, by kind, as /health and the status say it",
+        "kind",
+        &ConditionKind::ALL.map(count),
+    );
+    let grave = status.conditions.iter();
+    let grave = grave.filter(|active| active.condition.is_grave()).count();
+    sheet.gauge("healthy", "1 when /health says ok", u64::from(grave == 0));
 }
 
 fn envelopes(sheet: &mut Sheet, counters: &EngineCounters) {
@@ -97,6 +117,17 @@ fn media(sheet: &mut Sheet, totals: &CallTotals) {
         "calls_over",
         "Calls that had audio and have ended",
         totals.calls,
+    );
+    let mut ends: Vec<_> = EndReason::ALL.map(|reason| (reason.word(), 0)).into();
+    for (reason, count) in &totals.ended {
+        ends.retain(|(word, _)| *word != reason.word());
+        ends.push((reason.word(), *count));
+    }
+    sheet.counters(
+        "calls_ended",
+        "Calls that have ended, also those that never had audio, by how",
+        "reason",
+        &ends,
     );
     let (from, to) = (&totals.from_phones, &totals.to_phones);
     let both = |from: u64, to: u64| [("from_phone", from), ("to_phone", to)];

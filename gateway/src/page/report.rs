@@ -20,8 +20,8 @@ pub(super) fn report(
     evidence: &[EvidenceFile],
     uptime: u64,
 ) -> StatusReport {
-    let relays = snapshot.status.relays;
-    let warnings = warnings(snapshot, registrar, evidence);
+    let relays = &snapshot.status.relays;
+    let warnings = warnings(snapshot, registrar);
     let [udp, tcp, tls] = registrar.sip.clone();
     StatusReport {
         version: STATUS_VERSION,

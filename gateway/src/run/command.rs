@@ -9,16 +9,20 @@ use ringfence_engine::trust::contacts::ContactEdit;
 use ringfence_engine::trust::directory::Directory;
 use tokio::sync::{oneshot, watch};
 
+use super::conditions::BookOutcome;
 use super::parts::SettingsChange;
 use crate::net::relay::RelayState;
 use crate::state::writer::EditError;
 use crate::stats::snapshot::{GatewayStatus, Snapshot};
+use crate::turn::pool::PoolState;
 
 /// A command for the event loop.
 #[derive(Debug)]
 pub(crate) enum GatewayCommand {
     /// A newer copy of the phone book.
     Book(Directory),
+    /// The outcome of an attempt to download the phone book.
+    BookOutcome(Box<BookOutcome>),
     /// A renewed binding of a line.
     Binding(Box<Binding>, oneshot::Sender<Result<(), LineUpdateError>>),
     /// Settings that changed.
@@ -51,5 +55,5 @@ pub(crate) enum GatewayCommand {
 #[derive(Debug)]
 pub(crate) struct Readiness {
     pub(crate) relays: watch::Receiver<RelayState>,
-    pub(crate) allocation: watch::Receiver<bool>,
+    pub(crate) allocation: watch::Receiver<PoolState>,
 }

@@ -22,6 +22,7 @@ impl EventLoop {
         let now = clock::now();
         match command {
             GatewayCommand::Book(directory) => self.engine.handle_directory(directory),
+            GatewayCommand::BookOutcome(outcome) => self.watch.book = *outcome,
             GatewayCommand::Binding(binding, reply) => {
                 reply.send(self.engine.handle_binding(*binding, now)).ok();
             }
@@ -67,29 +68,35 @@ impl EventLoop {
     /// Without a pool the loop is about to stop: the dropped reply says so.
     fn readiness(&self, reply: oneshot::Sender<Readiness>) {
         if let Some(pool) = &self.pool {
-            let (relays, allocation) = (self.relays.state(), pool.readiness());
+            let (relays, allocation) = (self.relays.state(), pool.state());
             reply.send(Readiness { relays, allocation }).ok();
         }
     }
 
-    fn status(&self) -> GatewayStatus {
+    fn status(&mut self) -> GatewayStatus {
+        let conditions = self.active_conditions();
         let lines = self.engine.lines().iter();
         GatewayStatus {
             phones: lines.map(|line| self.engine.phones(line)).collect(),
             calls: self.engine.call_counts(),
-            relays: *self.relays.state().borrow(),
-            turn_ready: self.pool.as_ref().is_some_and(AllocationPool::is_ready),
+            relays: self.relays.state().borrow().clone(),
+            turn_ready: self
+                .pool
+                .as_ref()
+                .is_some_and(|pool| pool.state().borrow().is_ready),
+            conditions,
             counters: self.engine.counters(),
             totals: self.totals.clone(),
         }
     }
 
-    fn snapshot(&self) -> Snapshot {
+    fn snapshot(&mut self) -> Snapshot {
+        let status = self.status();
         let calls = self.engine.live_calls().into_iter();
         let lines = self.engine.lines().iter();
         Snapshot {
             at: UnixTime::from_seconds(clock::unix_seconds()),
-            status: self.status(),
+            status,
             book: self.engine.book_age(),
             lines: lines.map(|line| self.line(line)).collect(),
             calls: calls

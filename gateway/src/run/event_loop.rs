@@ -22,9 +22,10 @@ use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::command::GatewayCommand;
+use super::conditions::{ConditionWatch, LOOK};
 use super::event::Event;
 use super::media_task::{self, MediaTaskContext, MediaTaskEvent};
 use super::parts::GatewayParts;
@@ -77,6 +78,7 @@ pub(super) struct EventLoop {
     pub(super) work_bits: u8,
     pub(super) totals: CallTotals,
     pub(super) histories: QualityHistories,
+    pub(super) watch: ConditionWatch,
     events: broadcast::Sender<Event>,
 }
 
@@ -132,6 +134,7 @@ impl EventLoop {
             work_bits,
             totals: CallTotals::default(),
             histories: QualityHistories::default(),
+            watch: ConditionWatch::default(),
             events,
         }
     }
@@ -139,6 +142,8 @@ impl EventLoop {
     /// Runs until the gateway is told to stop, or its owner is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<GatewayCommand>) {
         let mut wall_clock = tokio::time::interval(WALL_CLOCK);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
         let mut releasing = None;
         loop {
@@ -170,6 +175,7 @@ impl EventLoop {
                     Some(command) => self.handle_command(command),
                 },
                 _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
+                _ = look.tick(), if deadline.is_none() => self.look_around(),
                 () = until(wake) => self.engine.handle_timeout(clock::now()),
             }
         }
@@ -250,6 +256,7 @@ impl EventLoop {
                     step,
                 } => {
                     let at = clock::now();
+                    self.note_step(call, step);
                     self.notify(Event::Step {
                         call,
                         parties,
@@ -316,7 +323,7 @@ impl EventLoop {
     }
 }
 
-fn wall() -> UnixTime {
+pub(super) fn wall() -> UnixTime {
     let millis = clock::since_epoch().as_millis();
     UnixTime::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

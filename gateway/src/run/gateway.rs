@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{timeout, timeout_at};
 
 use super::command::{GatewayCommand, Readiness};
+use super::conditions::BookOutcome;
 use super::event::Event;
 use super::event_loop::EventLoop;
 use super::handle::GatewayHandle;
@@ -139,7 +140,7 @@ impl Gateway {
             Ok(Err(_)) => return Err(ReadyError::Stopped),
             Err(_) => return Err(ReadyError::Relays),
         }
-        let ready = allocation.wait_for(|is_ready| *is_ready);
+        let ready = allocation.wait_for(|pool| pool.is_ready);
         match timeout_at(start + limit, ready).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(ReadyError::Stopped),
@@ -150,6 +151,12 @@ impl Gateway {
     /// Gives a newer copy of the phone book to the engine.
     pub(crate) async fn renew_book(&self, directory: Directory) {
         self.send(GatewayCommand::Book(directory)).await;
+    }
+
+    /// Tells the engine how the last attempt to download the phone book ended.
+    pub(crate) async fn note_book(&self, outcome: BookOutcome) {
+        self.send(GatewayCommand::BookOutcome(Box::new(outcome)))
+            .await;
     }
 
     /// Gives a renewed binding to the engine, which verifies it again.

@@ -218,6 +218,9 @@ async fn drain(
                 send(ports.and_then(|ports| ports.video.as_ref()), &bytes, to);
             }
             BridgeOutput::Event(event) => {
+                if let BridgeEvent::Failed(error) = &event {
+                    tracing::info!(%call, "the media path failed: {error}");
+                }
                 if !notify(call, context, MediaEvent::Bridge(event)).await {
                     return false;
                 }
@@ -235,15 +238,20 @@ async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMed
         let bridge = Bridge::new(leg, rand::random());
         return Some(OpenMedia { bridge, turn });
     }
-    let Some((turn, config)) = context.turn.dial().await else {
-        notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
-        return None;
-    };
-    let leg = FarLeg::new(config, rand::random(), now());
-    Some(OpenMedia {
-        bridge: Bridge::new(leg, rand::random()),
-        turn,
-    })
+    match context.turn.dial().await {
+        Ok(dialled) => {
+            let leg = FarLeg::new(dialled.config, rand::random(), now());
+            Some(OpenMedia {
+                bridge: Bridge::new(leg, rand::random()),
+                turn: dialled.socket,
+            })
+        }
+        Err(error) => {
+            tracing::info!(%call, "no relayed address: {error}");
+            notify(call, context, MediaEvent::Refused(MediaFailure::NoTurn)).await;
+            None
+        }
+    }
 }
 
 async fn notify(call: CallLabel, context: &MediaTaskContext, event: MediaEvent) -> bool {

@@ -4,6 +4,7 @@
 pub mod assemble;
 pub(crate) mod command;
 mod commands;
+pub(crate) mod conditions;
 pub mod event;
 mod event_loop;
 pub mod gateway;

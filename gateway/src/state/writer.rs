@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringfence_book::{BookKey, Day, Number};
 use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::trust::contacts::{ContactEdit, ContactError, ContactUpdate, Contacts};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -127,6 +127,8 @@ pub(crate) struct SavedContacts {
 pub(crate) struct RunningWriter {
     pub(crate) changes: mpsc::Sender<StateChange>,
     pub(crate) saved: mpsc::Receiver<SavedContacts>,
+    /// How many files of evidence against the phone book there are.
+    pub(crate) evidence: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -143,16 +145,19 @@ impl StateWriter {
     pub(crate) fn start(self) -> RunningWriter {
         let (changes, received) = mpsc::channel(WAITING);
         let (to_loop, saved) = mpsc::channel(1);
+        let (shown, evidence) = watch::channel(self.evidence.count());
         let task = WriterTask {
             written: self.contacts.identity(),
             files: self,
             waiting: Vec::new(),
             count: 0,
             has_warned: false,
+            evidence: shown,
         };
         RunningWriter {
             changes,
             saved,
+            evidence,
             task: tokio::spawn(write(task, received, to_loop)),
         }
     }
@@ -202,6 +207,7 @@ struct WriterTask {
     count: u64,
     /// The log has the present trouble already.
     has_warned: bool,
+    evidence: watch::Sender<usize>,
 }
 
 impl WriterTask {
@@ -219,6 +225,10 @@ impl WriterTask {
                 StateChange::EditContact(number, edit, reply) => edits.push((number, edit, reply)),
             }
         }
+        // The user removes evidence that is settled.
+        let files = self.files.evidence.count();
+        self.evidence
+            .send_if_modified(|old| std::mem::replace(old, files) != files);
         if let Some(saved_state) = saved_state
             && let Err(error) = self.files.saved_state.write(&saved_state)
         {

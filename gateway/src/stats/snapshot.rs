@@ -10,6 +10,7 @@ use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::{BookAge, CallCounts, EngineCounters, LiveCall};
 
 use crate::net::relay::RelayState;
+use crate::stats::condition::board::ActiveCondition;
 use crate::stats::quality_history::QualityHistory;
 use crate::stats::totals::CallTotals;
 
@@ -63,7 +64,8 @@ pub struct CallSnapshot {
     pub quality: QualityHistory,
 }
 
-/// The state of a running engine without names, numbers, keys and addresses.
+/// The state of a running engine without names and keys. Only the conditions have numbers and servers in them, which
+/// [`Condition::unnamed`](crate::stats::condition::Condition::unnamed) leaves out.
 #[derive(Clone, Debug, Default)]
 pub struct GatewayStatus {
     /// Registered phones, line by line.
@@ -74,6 +76,8 @@ pub struct GatewayStatus {
     pub relays: RelayState,
     /// Whether an allocation is ready for the next call. For some seconds after each call there is none; a call then dials.
     pub turn_ready: bool,
+    /// What is wrong, grave conditions first.
+    pub conditions: Vec<ActiveCondition>,
     /// What the engine dropped without an answer.
     pub counters: EngineCounters,
     /// Sums over all ended calls.

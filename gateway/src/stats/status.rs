@@ -51,6 +51,10 @@ pub struct StatusReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StatusWarning {
+    /// The kind of condition in a word ([`ConditionKind::word`](super::condition::ConditionKind::word)).
+    pub kind: String,
+    /// Since when it holds.
+    pub since: u64,
     /// Calls do not work, or a key or the phone book may be forged.
     pub grave: bool,
     /// What is wrong.
@@ -246,7 +250,7 @@ mod tests {
         };
         let expected = json!({
             "version": 1, "program": "", "at": 0, "uptime_seconds": 0, "ok": false,
-            "warnings": [{ "grave": false, "what": "", "remedy": "" }],
+            "warnings": [{ "kind": "", "since": 0, "grave": false, "what": "", "remedy": "" }],
             "relays": { "configured": 0, "connected": 0, "listening": 0 },
             "turn": { "ready": false },
             "phone_book": { "epoch": 0, "age_seconds": 0, "period_seconds": 0 },

@@ -1,6 +1,9 @@
 //! Totals of calls, for a monitor: how many, how many packets, how much was lost, how unevenly they came. Numbers only;
 //! nothing of a single call is kept.
 
+use std::collections::BTreeMap;
+
+use ringfence_engine::EndReason;
 use ringfence_media::MediaStats;
 use ringfence_media::stats::StreamStats;
 
@@ -18,6 +21,8 @@ pub struct CallTotals {
     pub from_phones: DirectionTotals,
     /// From other engines to phones.
     pub to_phones: DirectionTotals,
+    /// Calls in any state that have ended, with how.
+    pub ended: BTreeMap<EndReason, u64>,
 }
 
 /// Totals over one direction of all calls.
@@ -36,6 +41,11 @@ pub struct DirectionTotals {
 }
 
 impl CallTotals {
+    /// Counts a call that has ended, also one that never had sound.
+    pub(crate) fn add_end(&mut self, reason: EndReason) {
+        *self.ended.entry(reason).or_default() += 1;
+    }
+
     /// Adds an ended call. One that was never connected has no media and does not count.
     pub(crate) fn add(&mut self, figures: &MediaStats) {
         if figures.connected.is_none() {

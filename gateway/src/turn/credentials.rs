@@ -58,7 +58,27 @@ impl PartialEq for CredentialPool {
 
 impl Eq for CredentialPool {}
 
+/// What is left of the phone book's logins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoginStock {
+    /// Logins that can still be used.
+    pub left: usize,
+    /// Seconds until the last of them can no longer be used.
+    pub seconds: u64,
+}
+
 impl CredentialPool {
+    /// What is left; `now` in Unix seconds.
+    pub(crate) fn stock(&self, now: u64) -> LoginStock {
+        let pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = |login: &Login| login.expires.saturating_sub(now.saturating_add(LEAST_LIFE));
+        let left = pool.iter().map(life).filter(|seconds| *seconds > 0);
+        LoginStock {
+            left: left.clone().count(),
+            seconds: left.max().unwrap_or_default(),
+        }
+    }
+
     /// Adds logins that end at `expires`, in Unix seconds. A full pool drops the oldest.
     pub fn add(&self, logins: impl IntoIterator<Item = (String, String)>, expires: u64) {
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,6 +154,19 @@ mod tests {
         assert!(pool.is_low(DAY - GOOD_LIFE));
         drop(pool.take(0));
         assert!(pool.is_low(0));
+    }
+
+    #[test]
+    fn the_stock_counts_the_logins_that_a_call_may_still_use() {
+        let pool = filled(3, DAY);
+        pool.add([("longer".to_owned(), String::new())], 2 * DAY);
+        let stock = |now| {
+            let LoginStock { left, seconds } = pool.stock(now);
+            (left, seconds)
+        };
+        assert_eq!(stock(0), (4, 2 * DAY - LEAST_LIFE));
+        assert_eq!(stock(DAY), (1, DAY - LEAST_LIFE));
+        assert_eq!(stock(2 * DAY), (0, 0));
     }
 
     #[test]

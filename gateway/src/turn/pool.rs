@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use ringfence_book::backoff::Backoff;
 use ringfence_media::LocalEndpoint;
-use ringfence_media::far::{FarConfig, FarEvent, FarLeg, FarLegError};
+use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::TurnSocket;
 use super::allocation_io::{release, send, step};
-use super::servers::TurnServers;
+use super::probe::TurnProbeError;
+use super::servers::{DialledTurn, ServerChoice, TurnServers};
 use crate::clock;
 
 /// Calls that ask at the same moment. One gets the allocation; a call that finds the queue full dials.
@@ -67,16 +68,27 @@ pub(crate) struct AllocationPoolHandle(mpsc::WeakSender<AllocationRequest>);
 #[derive(Debug)]
 pub(crate) struct AllocationPool {
     requests: mpsc::Sender<AllocationRequest>,
-    ready: watch::Receiver<bool>,
+    state: watch::Receiver<PoolState>,
     task: JoinHandle<()>,
 }
 
+/// What the pool knows of the TURN servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolState {
+    /// Whether an allocation is ready. After a call has taken it there is none for some seconds, and the next call dials.
+    pub is_ready: bool,
+    /// The server of the last allocation; `None` before the first.
+    pub server: Option<ServerChoice>,
+    /// Why the last attempt failed, or the last allocation was lost; `None` since an allocation was made.
+    pub failure: Option<TurnProbeError>,
+}
+
 /// Why an allocation left the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Departure {
     Taken,
     Old,
-    Failed(FarLegError),
+    Failed(TurnProbeError),
 }
 
 impl AllocationPool {
@@ -88,26 +100,21 @@ impl AllocationPool {
     fn start_with(timing: PoolTiming, servers: TurnServers) -> (Self, AllocationPoolHandle) {
         let (requests, mut received) = mpsc::channel(REQUESTS);
         let handle = AllocationPoolHandle(requests.downgrade());
-        let (is_ready, ready) = watch::channel(false);
+        let (shown, state) = watch::channel(PoolState::default());
         let task = tokio::spawn(async move {
-            keep(&timing, &servers, &mut received, &is_ready).await;
+            keep(&timing, &servers, &mut received, &shown).await;
         });
         let pool = Self {
             requests,
-            ready,
+            state,
             task,
         };
         (pool, handle)
     }
 
-    /// Whether an allocation is ready.
-    pub(crate) fn is_ready(&self) -> bool {
-        *self.ready.borrow()
-    }
-
-    /// The same, and a way to wait for its next change.
-    pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
-        self.ready.clone()
+    /// What the pool knows of the servers, and a way to wait for its next change.
+    pub(crate) fn state(&self) -> watch::Receiver<PoolState> {
+        self.state.clone()
     }
 
     /// Releases the allocation at its server. The returned task ends with that, within 2.5 s.
@@ -131,20 +138,19 @@ async fn keep(
     timing: &PoolTiming,
     servers: &TurnServers,
     requests: &mut mpsc::Receiver<AllocationRequest>,
-    ready: &watch::Sender<bool>,
+    shown: &watch::Sender<PoolState>,
 ) -> Option<()> {
     let mut backoff = Backoff::new(timing.first_pause, timing.longest_pause, 2);
     loop {
         let departure = match meanwhile(requests, servers.dial()).await? {
-            Some((turn, config)) => {
-                KeptAllocation::new(turn, config, timing)
-                    .keep(timing, requests, ready)
+            Ok(dialled) => {
+                KeptAllocation::new(dialled, timing)
+                    .keep(timing, requests, shown)
                     .await?
             }
-            None => Departure::Failed(FarLegError::ServerGone),
+            Err(error) => Departure::Failed(error),
         };
-        set_ready(ready, false);
-        let pause = match departure {
+        let pause = match &departure {
             Departure::Old => Duration::ZERO,
             Departure::Taken => {
                 Duration::from_millis(rand::rng().random_range(timing.replaced_after.clone()))
@@ -154,15 +160,20 @@ async fn keep(
                 backoff.next_delay()
             }
         };
-        if !matches!(departure, Departure::Failed(_)) {
-            backoff.reset();
-        }
+        let failure = match departure {
+            Departure::Failed(error) => Some(error),
+            Departure::Old | Departure::Taken => {
+                backoff.reset();
+                None
+            }
+        };
+        shown.send_if_modified(|state| {
+            let changed = state.is_ready || state.failure != failure;
+            (state.is_ready, state.failure) = (false, failure);
+            changed
+        });
         meanwhile(requests, sleep(pause)).await?;
     }
-}
-
-fn set_ready(ready: &watch::Sender<bool>, now: bool) {
-    ready.send_if_modified(|old| std::mem::replace(old, now) != now);
 }
 
 /// Waits for `work`; a call that asks meanwhile finds nothing. `None` when the pool is released.
@@ -184,17 +195,19 @@ async fn meanwhile<T>(
 struct KeptAllocation {
     leg: FarLeg,
     turn: TurnSocket,
+    choice: ServerChoice,
     local: Option<LocalEndpoint>,
     check_at: Instant,
     old_at: Instant,
 }
 
 impl KeptAllocation {
-    fn new(turn: TurnSocket, config: FarConfig, timing: &PoolTiming) -> Self {
+    fn new(dialled: DialledTurn, timing: &PoolTiming) -> Self {
         let (now, mut random) = (clock::now(), rand::rng());
         Self {
-            leg: FarLeg::new(config, random.random(), now),
-            turn,
+            leg: FarLeg::new(dialled.config, random.random(), now),
+            turn: dialled.socket,
+            choice: dialled.choice,
             local: None,
             check_at: now + timing.checked_every,
             old_at: now + Duration::from_millis(random.random_range(timing.old_after.clone())),
@@ -207,14 +220,16 @@ impl KeptAllocation {
         mut self,
         timing: &PoolTiming,
         requests: &mut mpsc::Receiver<AllocationRequest>,
-        ready: &watch::Sender<bool>,
+        shown: &watch::Sender<PoolState>,
     ) -> Option<Departure> {
         let mut buffer = Vec::new();
         let departure = loop {
             if let Some(error) = self.drain() {
-                break Some(Departure::Failed(error));
+                break Some(Departure::Failed(TurnProbeError::Refused(error)));
             }
-            set_ready(ready, self.local.is_some());
+            if self.local.is_some() {
+                self.show(shown);
+            }
             let wake = self.check_at.min(self.old_at);
             tokio::select! {
                 request = requests.recv() => match (request, self.local.take()) {
@@ -244,6 +259,21 @@ impl KeptAllocation {
         };
         release_meanwhile(self.leg, self.turn, requests).await?;
         departure
+    }
+
+    /// Shows that this allocation is ready.
+    fn show(&self, shown: &watch::Sender<PoolState>) {
+        shown.send_if_modified(|state| {
+            let changed = !state.is_ready;
+            if changed {
+                *state = PoolState {
+                    is_ready: true,
+                    server: Some(self.choice.clone()),
+                    failure: None,
+                };
+            }
+            changed
+        });
     }
 
     /// Sends what the leg wants to send; returns its error if it has failed.
@@ -438,10 +468,10 @@ mod tests {
             old_after: 100..101,
             ..quick()
         };
-        let (socket, config) = servers.dial().await.unwrap();
+        let dialled = servers.dial().await.unwrap();
         let (_sender, mut requests) = mpsc::channel(REQUESTS);
-        let waiting = KeptAllocation::new(socket, config, &timing);
-        let ready = watch::Sender::new(false);
+        let waiting = KeptAllocation::new(dialled, &timing);
+        let ready = watch::Sender::default();
         let (departure, ()) = tokio::join!(
             waiting.keep(&timing, &mut requests, &ready),
             eventually(|| turn.allocations() == 1)
@@ -452,7 +482,7 @@ mod tests {
         let (pool, handle) = AllocationPool::start_with(timing, servers);
         sleep(Duration::from_secs(1)).await;
         let allocation = take(&handle).await;
-        eventually(|| !pool.is_ready()).await;
+        eventually(|| !pool.state().borrow().is_ready).await;
         assert_eq!(turn.allocations(), 1, "only the youngest");
         release(allocation.leg, allocation.turn).await;
         pool.release().await.unwrap();

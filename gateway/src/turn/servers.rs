@@ -10,7 +10,8 @@ use std::time::Duration;
 use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
 
-use super::credentials::TurnLogin;
+use super::credentials::{LoginStock, TurnLogin};
+use super::probe::TurnProbeError;
 use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
@@ -26,6 +27,25 @@ pub struct TurnServers {
     login: TurnLogin,
     allow_private: bool,
     audit: ConnectionAudit,
+}
+
+/// Which server was dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerChoice {
+    /// Its place among the servers in use, counted from 1.
+    pub position: usize,
+    /// How many servers are in use.
+    pub all: usize,
+    /// Why the first server was not dialled, without its name; `None` if it was.
+    pub passed_over: Option<String>,
+}
+
+/// A socket that is connected to a TURN server, and what the far leg must know of it.
+#[derive(Debug)]
+pub(crate) struct DialledTurn {
+    pub(crate) socket: TurnSocket,
+    pub(crate) config: FarConfig,
+    pub(crate) choice: ServerChoice,
 }
 
 impl TurnServers {
@@ -47,10 +67,15 @@ impl TurnServers {
         Self { audit, ..self }
     }
 
-    /// Dials the first server that answers. `None` when none does: then there is no call, because only relayed paths are used.
-    pub(crate) async fn dial(&self) -> Option<(TurnSocket, FarConfig)> {
+    /// Dials the first server that accepts a connection; over UDP that is any. Only relayed paths are used, so without one there is
+    /// no call.
+    ///
+    /// # Errors
+    /// [`TurnProbeError::NoLogin`], [`TurnProbeError::Unreachable`].
+    pub(crate) async fn dial(&self) -> Result<DialledTurn, TurnProbeError> {
+        let (all, mut passed_over) = (self.servers.len(), None);
         for (position, target) in (1_usize..).zip(self.servers.iter()) {
-            let (username, password) = self.credentials()?;
+            let (username, password) = self.credentials().ok_or(TurnProbeError::NoLogin)?;
             self.audit.note(|| AuditEntry::Turn(target.addr()));
             match TurnSocket::dial(target).await {
                 Ok(socket) => {
@@ -67,16 +92,33 @@ impl TurnServers {
                         local: socket.local_addr(),
                         allow_private_addresses: self.allow_private,
                     };
-                    return Some((socket, config));
+                    let choice = ServerChoice {
+                        position,
+                        all,
+                        passed_over,
+                    };
+                    return Ok(DialledTurn {
+                        socket,
+                        config,
+                        choice,
+                    });
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a TURN server cannot be reached");
-                    let (all, why) = (self.servers.len(), error.unnamed());
-                    tracing::warn!("TURN server {position} of {all} cannot be reached: {why}");
+                    passed_over.get_or_insert_with(|| error.unnamed());
                 }
             }
         }
-        None
+        let why = passed_over.unwrap_or_default();
+        Err(TurnProbeError::Unreachable { all, why })
+    }
+
+    /// How long logins of the phone book last; `None` if logins come from the settings.
+    pub(crate) fn stock(&self) -> Option<LoginStock> {
+        match &self.login {
+            TurnLogin::Book(pool) => Some(pool.stock(clock::unix_seconds())),
+            TurnLogin::None | TurnLogin::Shared(_) | TurnLogin::Fixed { .. } => None,
+        }
     }
 
     fn credentials(&self) -> Option<(String, TurnPassword)> {

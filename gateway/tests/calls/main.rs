@@ -6,6 +6,8 @@ mod bad_moments;
 #[cfg(test)]
 mod community_box;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod log;

@@ -85,7 +85,7 @@ async fn the_service_manager_hears_of_start_life_reload_and_end() {
     clippy::disallowed_methods,
     reason = "a monitor's connection, not the gateway's"
 )]
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     write!(
@@ -103,7 +103,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 /// A figure of a sheet; labels are written `name{label="word"}`.
-fn figure(text: &str, name: &str) -> f64 {
+pub(crate) fn figure(text: &str, name: &str) -> f64 {
     let lines = text.lines().map(|line| Ok(line.to_owned()));
     let scrape = Scrape::parse(lines).unwrap();
     let (name, label) = match name.split_once('{') {
@@ -147,6 +147,9 @@ async fn metrics_of_a_call_contain_no_name() {
         ("ringfence_calls{state=\"ringing\"}", 0.0),
         ("ringfence_relays{state=\"listening\"}", 1.0),
         ("ringfence_calls_over_total", 0.0),
+        ("ringfence_calls_ended_total{reason=\"hung_up_here\"}", 0.0),
+        ("ringfence_conditions{kind=\"no_relay\"}", 0.0),
+        ("ringfence_healthy", 1.0),
     ] {
         assert_eq!(figure(&text, name), value, "{name} in {text}");
     }
@@ -164,6 +167,16 @@ async fn metrics_of_a_call_contain_no_name() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(
+        figure(
+            &text,
+            "ringfence_calls_ended_total{reason=\"hung_up_here\"}"
+        ),
+        1.0,
+        "{text}"
+    );
+    let log = Program::writes(&a.log, &["a call ended: hung up here"]).await;
+    assert_eq!(leaks(&log, &told), Vec::<String>::new(), "{log}");
     for way in ["from_phone", "to_phone"] {
         let packets = figure(&text, &format!("ringfence_packets_total{{way=\"{way}\"}}"));
         assert!(packets >= 10.0, "{text}");
@@ -176,7 +189,9 @@ async fn metrics_of_a_call_contain_no_name() {
     assert_eq!(leaks(&text, &told), Vec::<String>::new(), "{text}");
     servers.relay.stop();
     for _ in 0..500 {
-        if get(&address, "/health") == (503, "no Nostr relay delivers rings\n".to_owned()) {
+        let (status, text) = get(&address, "/health");
+        if status == 503 {
+            assert!(text.starts_with("No Nostr relay can be reached"), "{text}");
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::shell::{Engine, Servers, Shell, answer, settled};
+use crate::shell::{Engine, Servers, Shell, answer, phone, settled};
 
 /// What the doctor finds, by area.
 fn examined(shell: &Shell, more: &[&str], status: i32) -> Vec<(String, String, String)> {
@@ -33,8 +33,16 @@ async fn a_machine_that_is_well_is_found_well_and_the_promise_is_proved_beside_a
     let servers = Servers::start().await;
     let shell = settled(&servers).await;
     let mut engine = Engine::start(&shell);
+    let rows = examined(&shell, &["--no-call"], 1);
+    let (verdict, says) = find(&rows, "engine: no_phone");
+    assert!(
+        verdict == "fail" && says.contains("no call can be made"),
+        "{says}"
+    );
+    let _phone = phone(&shell).await;
     let rows = examined(&shell, &[], 0);
     for area in [
+        "phones of line 2",
         "settings",
         "key store",
         "disk",

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::shell::{Engine, Servers, Shell, settled};
+use crate::shell::{Engine, Servers, Shell, phone, settled};
 
 fn json(shell: &Shell, typed: &[&str]) -> Value {
     serde_json::from_str(&shell.done(typed)).unwrap()
@@ -22,14 +22,21 @@ async fn the_status_says_by_its_exit_whether_an_engine_is_well_ill_or_not_there(
         "{told}"
     );
     let engine = Engine::start(&shell);
+    let vacant = shell.run(&["status"]);
+    assert_eq!(vacant.status.code(), Some(1), "no call can be made");
+    let text = String::from_utf8(vacant.stdout).unwrap();
+    for words in [
+        "engine      UNHEALTHY",
+        "no phone is registered",
+        "No phone is registered: no call can be made",
+    ] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    let _phone = phone(&shell).await;
     let status = json(&shell, &["status", "--json"]);
     assert_eq!(status["ok"], true, "{status}");
     let text = shell.done(&["status"]);
-    for words in [
-        "engine      healthy",
-        "1 of 1 deliver rings",
-        "no phone is registered",
-    ] {
+    for words in ["engine      healthy", "1 of 1 deliver rings", "over UDP"] {
         assert!(text.contains(words), "{words} is not in {text}");
     }
     servers.relay.stop();
@@ -44,6 +51,8 @@ async fn the_status_says_by_its_exit_whether_an_engine_is_well_ill_or_not_there(
     assert_eq!(ill.status.code(), Some(1));
     let status: Value = serde_json::from_slice(&ill.stdout).unwrap();
     assert_eq!(status["warnings"][0]["grave"], true);
+    assert_eq!(status["warnings"][0]["kind"], "no_relay");
+    assert!(status["warnings"][0]["since"].as_u64() > Some(1_700_000_000));
     drop(engine);
     shell.fails(&["status", "--json"], 3);
 }

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ringfence::selfcall::phone::TonePhone;
+use ringfence::softphone::{PhoneEvent, Registration};
 use ringfence_book::NumberPlan;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::EmbeddedRelay;
 use ringfence_box::turn::service::EmbeddedTurn;
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::Database;
+use ringfence_sip::{Password, User};
 use tempfile::TempDir;
 
 pub(crate) const ANY_PORT: SocketAddr =
@@ -168,6 +171,24 @@ pub(crate) async fn settled(servers: &Servers) -> Shell {
     ]);
     servers.book.close_epoch_now().await.unwrap();
     shell
+}
+
+/// A phone that is registered to the line of the running engine.
+pub(crate) async fn phone(shell: &Shell) -> TonePhone {
+    let lines = shell.done(&["lines", "--passwords", "--json"]);
+    let lines: serde_json::Value = serde_json::from_str(&lines).unwrap();
+    let text = |name: &str| lines[0][name].as_str().unwrap().to_owned();
+    let port = lines[0]["udp"].as_u64().unwrap();
+    let registration = Registration {
+        user: User::new(text("user")),
+        password: Password::new(text("password")),
+        line: format!("127.0.0.1:{port}").parse().unwrap(),
+    };
+    let mut phone = TonePhone::plug_in(registration, 440.0, 1_000.0)
+        .await
+        .unwrap();
+    while phone.event().await.unwrap().1 != PhoneEvent::Registered {}
+    phone
 }
 
 /// A running engine; told to end when the test does.

@@ -104,6 +104,49 @@ impl CallStep {
 }
 
 impl EndReason {
+    /// Every reason, for a monitor that shows a count of each from the start.
+    pub const ALL: [Self; 16] = [
+        Self::HungUpHere,
+        Self::HungUpThere,
+        Self::Cancelled,
+        Self::NoAnswer,
+        Self::DialledBack,
+        Self::Declined,
+        Self::NoPhone,
+        Self::NoCodec,
+        Self::NoSuchNumber,
+        Self::NoBook,
+        Self::KeyChanged,
+        Self::NoRelay,
+        Self::NoMedia,
+        Self::NotConfirmed,
+        Self::TooMany,
+        Self::ShutDown,
+    ];
+
+    /// The reason as the label of a figure.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HungUpHere => "hung_up_here",
+            Self::HungUpThere => "hung_up_there",
+            Self::Cancelled => "cancelled",
+            Self::NoAnswer => "no_answer",
+            Self::DialledBack => "dialled_back",
+            Self::Declined => "declined",
+            Self::NoPhone => "no_phone",
+            Self::NoCodec => "no_codec",
+            Self::NoSuchNumber => "no_such_number",
+            Self::NoBook => "no_book",
+            Self::KeyChanged => "key_changed",
+            Self::NoRelay => "no_relay",
+            Self::NoMedia => "no_media",
+            Self::NotConfirmed => "not_confirmed",
+            Self::TooMany => "too_many",
+            Self::ShutDown => "shut_down",
+        }
+    }
+
     fn text(self) -> &'static str {
         match self {
             Self::HungUpHere => "ended: hung up here",
@@ -129,5 +172,22 @@ impl EndReason {
 impl fmt::Display for CallStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_end_has_a_word_and_a_text_of_its_own() {
+        let distinct = |text: fn(EndReason) -> &'static str| {
+            let texts = EndReason::ALL.into_iter().map(text);
+            texts.collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(distinct(EndReason::word), EndReason::ALL.len());
+        assert_eq!(distinct(EndReason::text), EndReason::ALL.len());
     }
 }

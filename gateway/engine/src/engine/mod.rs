@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use ringfence_book::BookKey;
+use ringfence_book::{BookKey, Number};
 use ringfence_sip as sip;
 
 use crate::call::calls::Calls;
@@ -164,6 +164,12 @@ impl Engine {
     #[must_use]
     pub fn book_age(&self) -> Option<BookAge> {
         self.env.trust.book_age()
+    }
+
+    /// The lines whose keys another machine holds: the book lists a ring key that their identity keys signed and this engine never had.
+    #[must_use]
+    pub fn lines_elsewhere(&self) -> Vec<Number> {
+        self.env.trust.lines_elsewhere(&self.env.lines)
     }
 
     /// The calls that are not over, in no order that means anything.

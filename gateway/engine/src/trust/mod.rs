@@ -9,7 +9,7 @@ pub(crate) mod own_record;
 pub mod roots;
 pub mod safety_number;
 
-use ringfence_book::{BookKey, Day};
+use ringfence_book::{BookKey, Day, Number};
 
 use crate::line::Lines;
 use crate::output::{Outbox, Output};
@@ -132,6 +132,13 @@ impl Trust {
             closed: UnixTime::from_seconds(states.closed),
             period: states.period,
         })
+    }
+
+    /// The lines whose keys another machine holds: it renewed their ring keys in the book.
+    pub(crate) fn lines_elsewhere(&self, lines: &Lines) -> Vec<Number> {
+        let watched = lines.iter().zip(&self.own_records);
+        let elsewhere = watched.filter(|(_, watch)| watch.is_elsewhere());
+        elsewhere.map(|(line, _)| line.number).collect()
     }
 
     /// Compares the book that the other side of a call saw with the one in use here. Whatever comes out, the call goes on: it is

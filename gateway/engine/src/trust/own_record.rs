@@ -1,12 +1,17 @@
 //! Whether the phone book lists this engine's own numbers with this engine's own keys. All engines see the same book, so a false
 //! record of an own number is the one that all its callers use; only its owner can tell that it is false.
 //!
+//! A record that the line's own identity key signed, with a ring key that this engine never had, is no fault of the book: another
+//! machine holds the line's keys (a copied state folder, a backup restored elsewhere, a thief). While two machines hold the same ring
+//! key, neither can tell: the book and the relays look the same to both.
+//!
 //! Not done here: the evidence (the shell keeps it) and asking the book to publish a record.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ringfence_book::listing::LISTING_BYTES;
-use ringfence_book::{Listing, Number, Root, Tile};
+use ringfence_book::{Listing, Number, RingKey, Root, Tile};
 
 use crate::line::identity::Identity;
 use crate::trust::directory::Directory;
@@ -14,6 +19,9 @@ use crate::trust::directory::Directory;
 /// Epochs that a record of a new line may take until it is published: an hour at five minutes each. One that was published before
 /// has no such time.
 const GRACE: u32 = 12;
+
+/// Own ring keys that are remembered after they were listed, newest last. A ring key lives for weeks, so these outlast most runs.
+const REMEMBERED: usize = 64;
 
 /// The book says something else about a line than its owner did.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +49,10 @@ pub(crate) struct OwnRecordWatch {
     told: bool,
     waited: u32,
     epoch: u32,
+    /// Ring keys of this engine that the book listed during this run: if one of them comes back after it was destroyed, the book
+    /// lists an old record.
+    listed: VecDeque<RingKey>,
+    is_elsewhere: bool,
 }
 
 impl OwnRecordWatch {
@@ -52,8 +64,10 @@ impl OwnRecordWatch {
         root: &Root,
     ) -> Option<FalseRecord> {
         let record = directory.record(number)?;
-        if owns(identity, record) {
-            (self.seen, self.told) = (true, false);
+        let signed = signed_ring_key(identity, record);
+        if let Some(own) = signed.filter(|key| identity.has_ring_key(key)) {
+            (self.seen, self.told, self.is_elsewhere) = (true, false, false);
+            self.remember(own);
             return None;
         }
         let epoch = root.states().epoch;
@@ -61,7 +75,11 @@ impl OwnRecordWatch {
             self.waited += 1;
             self.epoch = epoch;
         }
-        if self.told || (!self.seen && self.waited <= GRACE) {
+        if !self.seen && self.waited <= GRACE {
+            return None;
+        }
+        self.is_elsewhere = signed.is_some_and(|key| !self.listed.contains(&key));
+        if self.is_elsewhere || self.told {
             return None;
         }
         self.told = true;
@@ -72,13 +90,27 @@ impl OwnRecordWatch {
             root: *root,
         })
     }
+
+    /// Whether another machine holds the keys of the line and has renewed its ring key.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
+    }
+
+    fn remember(&mut self, own: RingKey) {
+        if self.listed.back() == Some(&own) {
+            return;
+        }
+        if self.listed.len() >= REMEMBERED {
+            self.listed.pop_front();
+        }
+        self.listed.push_back(own);
+    }
 }
 
-/// Whether these are the line's keys, the ring key one that opens rings. No reader of the book needs to know which.
-fn owns(identity: &Identity, record: &[u8; LISTING_BYTES]) -> bool {
-    Listing::decode(record).is_ok_and(|listing| {
-        *listing.identity() == identity.key() && identity.has_ring_key(listing.ring_key())
-    })
+/// The ring key of a record that the line's identity key signed. No reader of the book needs to know which of the line's keys it is.
+fn signed_ring_key(identity: &Identity, record: &[u8; LISTING_BYTES]) -> Option<RingKey> {
+    let listing = Listing::decode(record).ok()?;
+    (*listing.identity() == identity.key()).then(|| *listing.ring_key())
 }
 
 #[cfg(test)]
@@ -170,5 +202,21 @@ mod tests {
         assert!(!scene.epoch(scene.identity.listing()));
         assert!(scene.identity.forget_old_keys(today.plus(8)));
         assert!(scene.epoch(first));
+    }
+
+    #[test]
+    fn a_ring_key_that_the_own_identity_signed_elsewhere_accuses_no_phone_book() {
+        let mut scene = Scene::new();
+        let mut copy = Identity::from_bytes(&scene.identity.to_bytes()).unwrap();
+        let own = scene.identity.listing();
+        assert!(!scene.epoch(own) && !scene.watch.is_elsewhere());
+        copy.renew(Day::LAST, Day::new(1), &mut scene.rng.clone());
+        assert!(!scene.epoch(copy.listing()), "no evidence against the book");
+        assert!(scene.watch.is_elsewhere());
+        let foreign = scene.decoy();
+        assert!(scene.epoch(foreign), "another identity is the book's doing");
+        assert!(!scene.watch.is_elsewhere());
+        assert!(!scene.epoch(copy.listing()) && scene.watch.is_elsewhere());
+        assert!(!scene.epoch(own) && !scene.watch.is_elsewhere());
     }
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::skew::ClockSkew;
+use super::skew::{ClockCheck, ClockOffset, ClockSkew};
 use super::{BookError, Unreachable, check};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
@@ -86,9 +86,9 @@ impl BookClient {
         Self { audit, ..self }
     }
 
-    /// The difference of this machine's clock from the book's at the last answer, and whether ours is behind; `None` without a date.
+    /// The book's time at the last answer; `None` without an answer that has a date.
     #[must_use]
-    pub fn clock_apart(&self) -> Option<(Duration, bool)> {
+    pub fn clock_check(&self) -> Option<ClockCheck> {
         self.skew.last()
     }
 
@@ -232,7 +232,7 @@ impl BookClient {
             .send()
             .await
             .map_err(|error| self.unreachable(&error))?;
-        self.skew.note(response.headers(), clock::since_epoch());
+        self.skew.note(response.headers(), clock::reading());
         match response.status() {
             StatusCode::OK => Ok(response),
             other => Err(BookError::Status(other.as_u16())),
@@ -279,8 +279,8 @@ impl BookClient {
 }
 
 /// The difference of this machine's clock from that of the server at a `ws://` or `wss://` URL, by the `Date` of its answer to a GET
-/// request; `None` without an answer or a date. `true`: ours is behind.
-pub async fn clock_apart_from(url: &str) -> Option<(Duration, bool)> {
+/// request; `None` without an answer or a date.
+pub async fn clock_apart_from(url: &str) -> Option<ClockOffset> {
     crate::net::tls::install_provider();
     let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
     let http = reqwest::Client::builder()

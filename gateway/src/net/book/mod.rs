@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 pub use client::{BookClient, clock_apart_from};
 pub use copy::{BookCopy, BookSnapshot};
+pub use skew::{ClockCheck, ClockOffset};
 
 use super::tls::TlsFileError;
 use crate::clock;
@@ -123,6 +124,12 @@ impl BookError {
         }
     }
 
+    /// Whether the book cannot be used until a person has acted: a further attempt changes nothing.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::KeyChanged | Self::Lie(_) | Self::Version(_))
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -160,6 +167,8 @@ pub struct Freshness {
     pub snapshot: Option<BookSnapshot>,
     /// Why the last attempt failed, if it did.
     pub error: Option<BookError>,
+    /// The book's time at its last answer.
+    pub clock: Option<ClockCheck>,
 }
 
 /// Keeps the copy fresh until the handle is aborted: one download now, then one in each epoch of the book at a random moment
@@ -173,6 +182,7 @@ pub fn keep_fresh(
     let (state, receiver) = watch::channel(Freshness {
         snapshot: copy.snapshot(),
         error: None,
+        clock: client.clock_check(),
     });
     let task = tokio::spawn(async move {
         let mut pauses = Pauses::new(mean.unwrap_or(USUAL));
@@ -188,12 +198,15 @@ pub fn keep_fresh(
                     state.send_replace(Freshness {
                         snapshot: Some(snapshot),
                         error: None,
+                        clock: client.clock_check(),
                     });
                     pause
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the phone book was not downloaded");
-                    state.send_modify(|state| state.error = Some(error));
+                    // An answer that cannot be used may have a date.
+                    let clock = client.clock_check();
+                    state.send_modify(|state| (state.error, state.clock) = (Some(error), clock));
                     pauses.after_failure(die)
                 }
             };

@@ -1,56 +1,82 @@
-//! Compares this machine's clock with the phone book's, by the `Date` of its answers (RFC 9110 section 6.6.1).
+//! Compares this machine's clock with the phone book's, by the `Date` of its answers (RFC 9110 section 6.6.1), and follows the
+//! difference between two answers.
 //!
 //! A ring is accepted for a minute before and after its time. With a clock that is further off, phones neither ring nor call, without
 //! any other sign. The difference is reported and not corrected, because the book is not trusted with the time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{DATE, HeaderMap};
 
+use crate::clock::ClockReading;
+
 /// Less than the minute for which a ring is accepted; more than an answer takes to arrive.
 pub(crate) const TOLERANCE: Duration = Duration::from_secs(45);
 
-/// Warns once that the clocks differ, and again only after they have agreed.
-#[derive(Debug, Default)]
-pub(super) struct ClockSkew {
-    has_warned: AtomicBool,
-    last: Mutex<Option<(Duration, bool)>>,
+/// How far this machine's clock is from the phone book's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockOffset {
+    /// The difference.
+    pub apart: Duration,
+    /// Whether this machine's clock is behind.
+    pub is_behind: bool,
 }
+
+impl ClockOffset {
+    fn of(here: Duration, there: Duration) -> Self {
+        Self {
+            apart: here.abs_diff(there),
+            is_behind: here < there,
+        }
+    }
+}
+
+/// The phone book's time at the moment of its last answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockCheck {
+    there: Duration,
+    here: ClockReading,
+}
+
+impl ClockCheck {
+    /// The difference of the clocks at a later moment, if the book's clock went on at the pace of the one here that nobody sets. So a
+    /// wall clock that is set between two downloads is noticed at once, and one that slept is not accused.
+    #[must_use]
+    pub fn offset(&self, now: ClockReading) -> ClockOffset {
+        let passed = now.running.saturating_sub(self.here.running);
+        ClockOffset::of(now.wall, self.there.saturating_add(passed))
+    }
+}
+
+/// The last comparison.
+#[derive(Debug, Default)]
+pub(super) struct ClockSkew(Mutex<Option<ClockCheck>>);
 
 impl ClockSkew {
-    /// Compares the date of an answer. `now` is the time since the Unix epoch by this machine's clock.
-    pub(super) fn note(&self, headers: &HeaderMap, now: Duration) {
-        let Some((apart, behind)) = difference(headers, now) else {
-            return;
-        };
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((apart, behind));
-        let differs = apart > TOLERANCE;
-        if self.has_warned.swap(differs, Ordering::Relaxed) || !differs {
-            return;
+    /// Notes the date of an answer that came now.
+    pub(super) fn note(&self, headers: &HeaderMap, here: ClockReading) {
+        if let Some(there) = date(headers) {
+            let check = ClockCheck { there, here };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(check);
         }
-        let (minutes, side) = (
-            // To the nearest: the answer's date has no fraction of a second.
-            (apart.as_secs() + 30) / 60,
-            if behind { "behind" } else { "ahead of" },
-        );
-        tracing::warn!(
-            "this machine's clock is about {minutes} minutes {side} the phone book's: no call can be made or received. To do: set the clock, for example with timedatectl set-ntp true; if it is right, tell the phone book's operator"
-        );
     }
 
-    /// The difference at the last answer with a date.
-    pub(super) fn last(&self) -> Option<(Duration, bool)> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The comparison at the last answer with a date.
+    pub(super) fn last(&self) -> Option<ClockCheck> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// How far apart the clocks are, and whether ours is behind; `None` for an answer without a date that can be read.
-pub(super) fn difference(headers: &HeaderMap, now: Duration) -> Option<(Duration, bool)> {
+/// How far apart the clocks are; `None` for an answer without a date that can be read.
+pub(super) fn difference(headers: &HeaderMap, now: Duration) -> Option<ClockOffset> {
+    Some(ClockOffset::of(now, date(headers)?))
+}
+
+/// The date of an answer as time since the Unix epoch.
+fn date(headers: &HeaderMap) -> Option<Duration> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    let there = date.duration_since(UNIX_EPOCH).ok()?;
-    Some((now.abs_diff(there), now < there))
+    date.duration_since(UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]
@@ -64,29 +90,40 @@ mod tests {
         HeaderMap::from_iter([(DATE, date.parse().unwrap())])
     }
 
+    fn seconds(seconds: u64, is_behind: bool) -> ClockOffset {
+        ClockOffset {
+            apart: Duration::from_secs(seconds),
+            is_behind,
+        }
+    }
+
     #[test]
     fn an_hour_is_an_hour_on_either_side() {
         let headers = headers("Sun, 06 Nov 1994 08:49:37 GMT");
         let at = |seconds| difference(&headers, Duration::from_secs(seconds));
-        let hour = Duration::from_secs(3_600);
-        assert_eq!(at(THERE), Some((Duration::ZERO, false)));
-        assert_eq!(at(THERE - 3_600), Some((hour, true)));
-        assert_eq!(at(THERE + 3_600), Some((hour, false)));
+        assert_eq!(at(THERE), Some(seconds(0, false)));
+        assert_eq!(at(THERE - 3_600), Some(seconds(3_600, true)));
+        assert_eq!(at(THERE + 3_600), Some(seconds(3_600, false)));
     }
 
     #[test]
-    fn the_warning_comes_once_until_the_clocks_have_agreed_again() {
-        let (skew, headers) = (
-            ClockSkew::default(),
-            headers("Sun, 06 Nov 1994 08:49:37 GMT"),
-        );
-        let mut told = Vec::new();
-        for seconds in [THERE + 3_600, THERE + 3_600, THERE, THERE - 60] {
-            let before = skew.has_warned.load(Ordering::Relaxed);
-            skew.note(&headers, Duration::from_secs(seconds));
-            told.push(!before && skew.has_warned.load(Ordering::Relaxed));
+    fn a_clock_that_is_set_between_two_answers_is_noticed_and_a_machine_that_slept_is_not_accused()
+    {
+        let skew = ClockSkew::default();
+        let at = |wall, running| ClockReading {
+            wall: Duration::from_secs(wall),
+            running: Duration::from_secs(running),
+        };
+        skew.note(&headers("Sun, 06 Nov 1994 08:49:37 GMT"), at(THERE, 100));
+        let check = skew.last().unwrap();
+        for (wall, running, expected) in [
+            (THERE + 7_200, 7_300, seconds(0, false)),
+            (THERE + 3_610, 110, seconds(3_600, false)),
+            (THERE - 110, 110, seconds(120, true)),
+            (THERE + 10, 110, seconds(0, false)),
+        ] {
+            assert_eq!(check.offset(at(wall, running)), expected, "{wall}");
         }
-        assert_eq!(told, [true, false, false, true]);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod event;
 mod note_pages;
 mod subscriptions;
+mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use event::write_event;
 pub use event::{EventSigningKey, OutgoingEvent};
 use note_pages::NotePages;
 use subscriptions::{SubscriptionKeeper, SubscriptionState};
+use trouble::RelayAnswers;
+pub use trouble::{RelayFault, RelayTrouble, RelayWords};
 
 /// Envelopes that wait for the engine, 7 MB. It opens one in about 0.1 ms; at the start a week of notes may come at once. More are a
 /// flood, of which the newest are dropped.
@@ -40,8 +43,8 @@ const MONITOR_QUEUE: usize = 256;
 /// Relays of one engine. Every ring goes to all of them.
 pub const MOST_RELAYS: usize = 8;
 
-/// How many relays are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many relays are in which state, and what each of the others does not do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelayState {
     /// Relays in the settings.
     pub configured: usize,
@@ -49,6 +52,10 @@ pub struct RelayState {
     pub connected: usize,
     /// Relays that confirmed the subscription: rings are received from these.
     pub listening: usize,
+    /// Relays with an open connection that did not refuse the last envelope.
+    pub taking: usize,
+    /// The relays that do not do their part, in the order of the settings.
+    pub troubles: Vec<RelayTrouble>,
 }
 
 /// Why relays cannot be used at all.
@@ -87,6 +94,7 @@ pub struct Relays {
     client: Client,
     bucket_bits: u8,
     state: watch::Receiver<RelayState>,
+    no_answer: mpsc::Sender<RelayUrl>,
     watching: JoinHandle<()>,
 }
 
@@ -115,12 +123,16 @@ impl Relays {
             ..RelayState::default()
         });
         let (inbox, incoming) = mpsc::channel(INBOX);
+        let (no_answer, unanswered) = mpsc::channel(MOST_RELAYS);
         let keeper = SubscriptionKeeper {
             client: client.clone(),
             relays: urls
                 .iter()
                 .map(|url| (url.clone(), SubscriptionState::Disconnected))
                 .collect(),
+            order: urls.clone(),
+            answers: RelayAnswers::default(),
+            unanswered,
             last_heard: BTreeMap::new(),
             pages: NotePages::default(),
             notes: SubscriptionId::generate(),
@@ -142,6 +154,7 @@ impl Relays {
                 client,
                 bucket_bits,
                 state,
+                no_answer,
                 watching,
             },
             incoming,
@@ -172,12 +185,15 @@ impl Relays {
             }
             asked += 1;
             let (event, client, tell) = (Arc::clone(&event), self.client.clone(), tell.clone());
+            let no_answer = self.no_answer.clone();
             tokio::spawn(async move {
                 let confirmed = match timeout(CONFIRM_LIMIT, relay.send_event(&event)).await {
                     Ok(answer) => answer.is_ok(),
                     Err(_) => {
                         // The event may still wait in this relay's queue. Without dropping both, it would ring after the caller has
                         // hung up.
+                        // A full queue has this relay's name already, or that of others which are as bad.
+                        no_answer.try_send(url.clone()).ok();
                         forget(&client, &url).await;
                         dial(&client, &url).await;
                         false

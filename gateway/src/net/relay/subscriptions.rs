@@ -14,6 +14,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
 use super::event::read_event;
 use super::note_pages::NotePages;
+use super::trouble::RelayAnswers;
 use super::{INBOX, RETRY, RelayState};
 use crate::clock;
 
@@ -36,6 +37,11 @@ pub(super) enum SubscriptionState {
 pub(super) struct SubscriptionKeeper {
     pub(super) client: Client,
     pub(super) relays: BTreeMap<RelayUrl, SubscriptionState>,
+    /// The relays in the order of the settings.
+    pub(super) order: Vec<RelayUrl>,
+    pub(super) answers: RelayAnswers,
+    /// Relays that did not answer an envelope in time.
+    pub(super) unanswered: mpsc::Receiver<RelayUrl>,
     pub(super) subscription: SubscriptionId,
     /// The subscription to notes, which relays store.
     pub(super) notes: SubscriptionId,
@@ -68,6 +74,7 @@ impl SubscriptionKeeper {
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.check_connections().await,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
+                Some(relay) = self.unanswered.recv() => self.answers.note_no_answer(&relay),
                 _ = check.tick() => self.check_connections().await,
             }
             self.report();
@@ -99,6 +106,7 @@ impl SubscriptionKeeper {
                     subscription.filter(|_| *id == self.subscription)
                 {
                     *subscription = SubscriptionState::Listening;
+                    self.answers.note_listening(&relay_url);
                 }
                 self.pages.handle_end(&relay_url, &id);
                 true
@@ -120,9 +128,11 @@ impl SubscriptionKeeper {
                 relay_url,
                 message:
                     RelayMessage::Closed {
-                        subscription_id, ..
+                        subscription_id,
+                        message,
                     },
             } if *subscription_id == self.subscription => {
+                self.answers.note_words(&relay_url, &message);
                 // The relay ended the subscription; the next check after the usual time requests it again.
                 if let Some(subscription @ SubscriptionState::Listening) =
                     self.relays.get_mut(&relay_url)
@@ -131,7 +141,17 @@ impl SubscriptionKeeper {
                 }
                 true
             }
-            RelayPoolNotification::Message { .. } => true,
+            RelayPoolNotification::Message { relay_url, message } => {
+                match message {
+                    RelayMessage::Ok {
+                        status, message, ..
+                    } => self.answers.note_ok(&relay_url, status, &message),
+                    RelayMessage::Notice(text) => self.answers.note_words(&relay_url, &text),
+                    RelayMessage::Auth { .. } => self.answers.note_login(&relay_url),
+                    _ => {}
+                }
+                true
+            }
             RelayPoolNotification::Shutdown => false,
         }
     }
@@ -229,18 +249,27 @@ impl SubscriptionKeeper {
     }
 
     fn report(&self) {
-        let count = |wanted: fn(&SubscriptionState) -> bool| {
-            self.relays
-                .values()
-                .filter(|subscription| wanted(subscription))
-                .count()
+        let mut state = RelayState {
+            configured: self.order.len(),
+            ..RelayState::default()
         };
-        let state = RelayState {
-            configured: self.relays.len(),
-            connected: count(|subscription| *subscription != SubscriptionState::Disconnected),
-            listening: count(|subscription| *subscription == SubscriptionState::Listening),
-        };
-        self.state
-            .send_if_modified(|old| std::mem::replace(old, state) != state);
+        for (position, url) in (1..).zip(&self.order) {
+            let subscription = self.relays.get(url).copied();
+            let subscription = subscription.unwrap_or(SubscriptionState::Disconnected);
+            let is_connected = subscription != SubscriptionState::Disconnected;
+            let is_listening = subscription == SubscriptionState::Listening;
+            state.connected += usize::from(is_connected);
+            state.listening += usize::from(is_listening);
+            state.taking += usize::from(is_connected && !self.answers.refuses(url));
+            let trouble = self
+                .answers
+                .trouble((position, url), is_connected, is_listening);
+            state.troubles.extend(trouble);
+        }
+        self.state.send_if_modified(|old| {
+            let is_new = *old != state;
+            *old = state;
+            is_new
+        });
     }
 }

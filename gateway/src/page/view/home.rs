@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 use ringfence_engine::line::feature_codes::FEATURE_CODES;
+use ringfence_engine::time::UnixTime;
 
 use super::plot::plots;
-use super::{LineButton, PageContext, arrow, minutes, sheet};
+use super::{LineButton, PageContext, arrow, at, minutes, sheet};
 use crate::page::report::stage;
 use crate::page::warnings::{span, warnings};
 use crate::stats::snapshot::{CallSnapshot, LineSnapshot};
@@ -25,14 +26,15 @@ pub(in crate::page) fn home(context: &PageContext<'_>) -> String {
 }
 
 fn alarms(context: &PageContext<'_>) -> Markup {
-    let warnings = warnings(context.snapshot, context.registrar, context.evidence);
+    let warnings = warnings(context.snapshot, context.registrar);
     html! {
         section #alarms aria-label="Warnings" data-live {
             @if warnings.is_empty() { p.well { "Everything works." } }
             @for warning in &warnings {
                 p .warning .grave[warning.grave] {
                     strong { @if warning.grave { "Alarm: " } @else { "Note: " } (warning.what) }
-                    " " (warning.remedy)
+                    " " (warning.remedy) " "
+                    span.quiet { "Since " (at(UnixTime::from_seconds(warning.since))) "." }
                 }
             }
         }
@@ -116,7 +118,7 @@ pub(super) fn switch(context: &PageContext<'_>, line: &LineSnapshot, back: &str)
 }
 
 fn connections(context: &PageContext<'_>) -> Markup {
-    let (relays, book) = (context.snapshot.status.relays, context.snapshot.book);
+    let (relays, book) = (&context.snapshot.status.relays, context.snapshot.book);
     html! {
         section #ways aria-labelledby="ways-title" data-live {
             h2 #ways-title { "Connections" }

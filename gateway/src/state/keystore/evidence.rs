@@ -141,6 +141,13 @@ impl EvidenceFolder {
         Ok(Some(path))
     }
 
+    /// How many files there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        // `ringfence evidence` reports a folder that cannot be read.
+        file::list(&self.0).map_or(0, |files| files.len())
+    }
+
     /// What there is, by name.
     ///
     /// # Errors
