@@ -74,13 +74,13 @@ pub(crate) struct AllocationPool {
 
 /// What the pool knows of the TURN servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolState {
+pub(crate) struct PoolState {
     /// Whether an allocation is ready. After a call has taken it there is none for some seconds, and the next call dials.
-    pub is_ready: bool,
+    pub(crate) is_ready: bool,
     /// The server of the last allocation; `None` before the first.
-    pub server: Option<ServerChoice>,
+    pub(crate) server: Option<ServerChoice>,
     /// Why the last attempt failed, or the last allocation was lost; `None` since an allocation was made.
-    pub failure: Option<TurnProbeError>,
+    pub(crate) failure: Option<TurnProbeError>,
 }
 
 /// Why an allocation left the pool.

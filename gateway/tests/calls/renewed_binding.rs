@@ -41,6 +41,7 @@ async fn a_running_gateway_rings_again_once_its_binding_is_renewed() {
     tell.send_replace(Freshness {
         snapshot,
         error: None,
+        clock: None,
     });
     let ringing = async {
         loop {
