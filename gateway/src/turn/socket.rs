@@ -56,7 +56,7 @@ impl TurnDialError {
     pub fn unnamed(&self) -> String {
         match self {
             Self::NoSuchName(_) => "its name has no address".to_owned(),
-            Self::Unreachable { kind, .. } => format!("it cannot be reached: {kind}"),
+            Self::Unreachable { kind, .. } => kind.to_string(),
             Self::Tls(_) => "the TLS handshake failed".to_owned(),
         }
     }

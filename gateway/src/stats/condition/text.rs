@@ -57,7 +57,7 @@ impl Condition {
                 relay(trouble, None, names.is_some())
             ),
             Self::NoTurn(error) => {
-                format!("There is no relayed address, and calls are refused: {error}.")
+                format!("Calls are refused: {error}.")
             }
             Self::Clock(offset) => clock(offset),
             Self::NoBook => {
