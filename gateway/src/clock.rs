@@ -22,7 +22,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The wall clock and a clock that nobody sets, at one moment.
+/// The wall clock and a clock that is never set, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
     /// Time since the Unix epoch.

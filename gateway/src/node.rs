@@ -171,7 +171,7 @@ impl Node {
         self.gateway.events()
     }
 
-    /// The numbers-only status; `None` if the engine has stopped.
+    /// The status in figures and conditions; `None` if the engine has stopped.
     pub async fn status(&self) -> Option<GatewayStatus> {
         self.gateway.status().await
     }

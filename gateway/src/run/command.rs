@@ -35,7 +35,7 @@ pub(crate) enum GatewayCommand {
     ),
     /// Signals by which to wait until calls can be made.
     Readiness(oneshot::Sender<Readiness>),
-    /// The numbers-only status.
+    /// The status in figures and conditions.
     Status(oneshot::Sender<GatewayStatus>),
     /// Everything that the user may see.
     Snapshot(oneshot::Sender<Box<Snapshot>>),

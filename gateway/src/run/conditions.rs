@@ -7,7 +7,8 @@ use ringfence_engine::{BookAge, CallLabel, CallStep, EndReason};
 
 use super::event_loop::{EventLoop, wall};
 use crate::clock;
-use crate::net::book::{BookError, ClockCheck, ClockOffset, TOLERANCE};
+use crate::net::book::skew::TOLERANCE;
+use crate::net::book::{BookError, ClockCheck, ClockOffset};
 use crate::net::relay::{RelayState, RelayTrouble};
 use crate::stats::condition::board::{ActiveCondition, ConditionBoard, Transition};
 use crate::stats::condition::{BookLasts, Condition};
@@ -36,8 +37,8 @@ pub(crate) struct BookOutcome {
 pub(super) struct ConditionWatch {
     pub(super) book: BookOutcome,
     board: ConditionBoard,
-    /// Calls that ended for want of a sound path since one had sound, and how the last of them ended.
-    soundless: Option<(u32, EndReason)>,
+    /// Calls that ended for want of an audio path since one was connected, and how the last of them ended.
+    without_audio: Option<(u32, EndReason)>,
     is_listening: bool,
 }
 
@@ -74,13 +75,13 @@ impl EventLoop {
     /// Notes a step of a call: an end is logged and counted.
     pub(super) fn note_step(&mut self, call: CallLabel, step: CallStep) {
         match step {
-            CallStep::Connected => self.watch.soundless = None,
+            CallStep::Connected => self.watch.without_audio = None,
             CallStep::Ended(reason) => {
                 tracing::info!(%call, "a call {step}");
                 self.totals.add_end(reason);
                 if matches!(reason, EndReason::NoMedia | EndReason::NotConfirmed) {
-                    let before = self.watch.soundless.map_or(0, |(calls, _)| calls);
-                    self.watch.soundless = Some((before.saturating_add(1), reason));
+                    let before = self.watch.without_audio.map_or(0, |(calls, _)| calls);
+                    self.watch.without_audio = Some((before.saturating_add(1), reason));
                 }
             }
             _ => {}
@@ -108,8 +109,8 @@ impl EventLoop {
             (now, lasts),
         ));
         found.extend(self.line_conditions());
-        if let Some((calls, reason)) = self.watch.soundless {
-            found.push(Condition::NoSound { calls, reason });
+        if let Some((calls, reason)) = self.watch.without_audio {
+            found.push(Condition::NoAudio { calls, reason });
         }
         let changed = self.engine.contacts().iter();
         found.extend(changed.filter_map(|contact| {

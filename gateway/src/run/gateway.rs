@@ -111,7 +111,7 @@ impl Gateway {
         self.events.subscribe()
     }
 
-    /// The numbers-only status; `None` once the gateway has stopped.
+    /// The status in figures and conditions; `None` once the gateway has stopped.
     pub async fn status(&self) -> Option<GatewayStatus> {
         self.handle().status().await
     }

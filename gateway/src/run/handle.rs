@@ -15,7 +15,7 @@ use crate::stats::snapshot::{GatewayStatus, Snapshot};
 pub struct GatewayHandle(pub(super) mpsc::WeakSender<GatewayCommand>);
 
 impl GatewayHandle {
-    /// The numbers-only status; `None` once the gateway has stopped.
+    /// The status in figures and conditions; `None` once the gateway has stopped.
     pub async fn status(&self) -> Option<GatewayStatus> {
         let (reply, answer) = oneshot::channel();
         self.send(GatewayCommand::Status(reply)).await?;

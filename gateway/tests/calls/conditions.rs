@@ -18,36 +18,36 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::Message;
 
+use crate::servers::{ANY_PORT, SOON, Servers, StoredEngine, TURN_SECRET, plug_in, refused, sees};
 use crate::service::{figure, get};
-use crate::town::{ANY_PORT, House, SOON, TURN_SECRET, Town, plug_in, refused, sees};
 
 /// A gateway with both of its pages.
 struct Watched {
     gateway: Gateway,
-    house: House,
+    stored: StoredEngine,
     monitor: Page,
     _page: StatusPage,
 }
 
 impl Watched {
-    async fn open(house: House, town: &Town) -> Self {
-        let mut copy = BookCopy::open(&house.config.state, town.book.book_key()).unwrap();
-        let snapshot = copy.refresh(&house.client).await.unwrap();
-        let lines = std::slice::from_ref(&house.line);
-        let parts = assemble(&house.config, lines, &snapshot).await.unwrap();
+    async fn open(stored: StoredEngine, servers: &Servers) -> Self {
+        let mut copy = BookCopy::open(&stored.config.state, servers.book.book_key()).unwrap();
+        let snapshot = copy.refresh(&stored.client).await.unwrap();
+        let lines = std::slice::from_ref(&stored.line);
+        let parts = assemble(&stored.config, lines, &snapshot).await.unwrap();
         let gateway = Gateway::start(parts).await.unwrap();
-        let registrar = RegistrarInfo::of(&house.config, lines, &gateway);
+        let registrar = RegistrarInfo::of(&stored.config, lines, &gateway);
         let page = StatusPage::open(ANY_PORT, registrar, gateway.handle());
         Self {
             monitor: open_monitor_page(ANY_PORT, gateway.handle()).await.unwrap(),
             _page: page.await.unwrap(),
             gateway,
-            house,
+            stored,
         }
     }
 
     async fn status(&self) -> StatusReport {
-        client::status(&self.house.config.state).await.unwrap()
+        client::status(&self.stored.config.state).await.unwrap()
     }
 
     /// The warning of this kind, once there is one with these words. `/health` and the figures have it too.
@@ -100,13 +100,13 @@ fn closed_port() -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn turn_servers_that_are_away_are_said_and_so_is_their_return() {
-    let town = Town::build().await;
-    let [mut house, _] = town.houses().await;
-    let address = town.turn.local_addr();
+    let servers = Servers::build().await;
+    let [mut stored, _] = servers.stored_engines().await;
+    let address = servers.turn.local_addr();
     let urls = [closed_port(), address].map(|addr| format!("turn:{addr}?transport=tcp"));
-    house.config.turn.urls = urls.map(|url| url.parse().unwrap()).into();
-    let watched = Watched::open(house, &town).await;
-    let line = &watched.house.line;
+    stored.config.turn.urls = urls.map(|url| url.parse().unwrap()).into();
+    let watched = Watched::open(stored, &servers).await;
+    let line = &watched.stored.line;
     let mut phone = plug_in(line, watched.gateway.udp()[0], 0).await;
     sees(&mut phone, |event| {
         *event == ringfence::softphone::PhoneEvent::Registered
@@ -115,7 +115,7 @@ async fn turn_servers_that_are_away_are_said_and_so_is_their_return() {
     let second = watched.shows("second_turn", "Calls use server 2").await;
     assert!(!second.grave, "{second:?}");
     assert!(watched.get("/health").1.starts_with("ok\n"));
-    town.turn.stop().await;
+    servers.turn.stop().await;
     let none = watched
         .shows("no_turn", "none of 2 TURN servers can be reached")
         .await;
@@ -158,8 +158,8 @@ fn relay(greeting: Option<Value>, answer: fn(&Value) -> Value) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_takes_no_envelope_is_shown_with_its_own_words() {
-    let town = Town::build().await;
-    let [mut house, other] = town.houses().await;
+    let servers = Servers::build().await;
+    let [mut stored, other] = servers.stored_engines().await;
     let refusing = relay(None, |asked| match asked[0].as_str() {
         Some("REQ") => json!(["EOSE", asked[1]]),
         _ => json!([
@@ -169,9 +169,9 @@ async fn a_relay_that_takes_no_envelope_is_shown_with_its_own_words() {
             "pow: 30 bits, or pay from\n203.0.113.7"
         ]),
     });
-    house.config.relays = vec![refusing.clone()];
-    let watched = Watched::open(house, &town).await;
-    let line = &watched.house.line;
+    stored.config.relays = vec![refusing.clone()];
+    let watched = Watched::open(stored, &servers).await;
+    let line = &watched.stored.line;
     let mut phone = plug_in(line, watched.gateway.udp()[0], 0).await;
     watched.recovers().await;
     phone.dial(&other.line.number.to_string()).await;
@@ -197,12 +197,12 @@ async fn a_relay_that_takes_no_envelope_is_shown_with_its_own_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_demands_a_login_is_named_as_the_cause_and_not_the_network() {
-    let town = Town::build().await;
-    let [mut house, _] = town.houses().await;
-    house.config.relays = vec![relay(Some(json!(["AUTH", "challenge"])), |asked| {
+    let servers = Servers::build().await;
+    let [mut stored, _] = servers.stored_engines().await;
+    stored.config.relays = vec![relay(Some(json!(["AUTH", "challenge"])), |asked| {
         json!(["CLOSED", asked[1], "auth-required: members only"])
     })];
-    let watched = Watched::open(house, &town).await;
+    let watched = Watched::open(stored, &servers).await;
     let words = "demands a login (NIP-42); it says: auth-required: members only";
     let shown = watched.shows("no_subscription", words).await;
     assert!(
@@ -215,15 +215,15 @@ async fn a_relay_that_demands_a_login_is_named_as_the_cause_and_not_the_network(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_without_a_phone_is_not_healthy_until_one_registers() {
-    let town = Town::build().await;
-    let [house, _] = town.houses().await;
-    let watched = Watched::open(house, &town).await;
+    let servers = Servers::build().await;
+    let [stored, _] = servers.stored_engines().await;
+    let watched = Watched::open(stored, &servers).await;
     let shown = watched.shows("no_phone", "No phone is registered").await;
     assert!(
         shown.grave && shown.remedy.contains("ringfence lines --qr"),
         "{shown:?}"
     );
-    let line = &watched.house.line;
+    let line = &watched.stored.line;
     let _phone = plug_in(line, watched.gateway.udp()[0], 0).await;
     watched.recovers().await;
     watched.gateway.stop().await;
@@ -264,16 +264,16 @@ async fn book_with_a_wrong_date(book: SocketAddr, is_wrong: Arc<AtomicBool>) -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_differs_from_the_phone_books_is_accused_until_it_is_right() {
-    let town = Town::build().await;
-    let [mut house, _] = town.houses().await;
+    let servers = Servers::build().await;
+    let [mut stored, _] = servers.stored_engines().await;
     let is_wrong = Arc::new(AtomicBool::new(true));
-    let book = town.book.url();
+    let book = servers.book.url();
     let book = book.trim_start_matches("http://").parse().unwrap();
     let front = book_with_a_wrong_date(book, Arc::clone(&is_wrong)).await;
-    house.line.book_url = format!("http://{front}");
-    house.store.save(&house.line).unwrap();
-    house.config.phonebook.refresh = Some(Duration::from_millis(300));
-    let node = Node::open(house.config, house.store).await.unwrap();
+    stored.line.book_url = format!("http://{front}");
+    stored.store.save(&stored.line).unwrap();
+    stored.config.phonebook.refresh = Some(Duration::from_millis(300));
+    let node = Node::open(stored.config, stored.store).await.unwrap();
     let page = open_monitor_page(ANY_PORT, node.handle()).await.unwrap();
     let address = page.address().to_string();
     let says_clock = async |expected: bool| {

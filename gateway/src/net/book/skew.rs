@@ -40,7 +40,7 @@ pub struct ClockCheck {
 }
 
 impl ClockCheck {
-    /// The difference of the clocks at a later moment, if the book's clock went on at the pace of the one here that nobody sets. So a
+    /// The difference of the clocks at a later moment, if the book's clock went on at the pace of the one here that is never set. So a
     /// wall clock that is set between two downloads is noticed at once, and one that slept is not accused.
     #[must_use]
     pub fn offset(&self, now: ClockReading) -> ClockOffset {

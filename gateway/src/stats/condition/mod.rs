@@ -23,9 +23,9 @@ use crate::turn::servers::ServerChoice;
 /// A clock that is further off makes every ring invalid at the other end.
 pub(crate) const USELESS_CLOCK: Duration = Duration::from_secs(60);
 
-/// Calls without a sound path, one after the other, from which on the way itself is taken for broken. Fewer may be the fault of one
+/// Calls without an audio path, one after the other, from which on the way itself is taken for broken. Fewer may be the fault of one
 /// other side.
-pub(crate) const SOUNDLESS_CALLS: u32 = 3;
+pub(crate) const CALLS_WITHOUT_AUDIO: u32 = 3;
 
 /// The kinds of conditions, those first that prevent calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +44,8 @@ pub enum ConditionKind {
     NoBook,
     /// No line has a phone.
     NoPhone,
-    /// Calls were answered, or dialled, and had no sound path.
-    NoSound,
+    /// Calls ended for want of an audio path.
+    NoAudio,
     /// Another machine holds the keys of a line.
     OtherMachine,
     /// A contact was seen with another key than the pinned one.
@@ -78,7 +78,7 @@ impl ConditionKind {
         Self::Clock,
         Self::NoBook,
         Self::NoPhone,
-        Self::NoSound,
+        Self::NoAudio,
         Self::OtherMachine,
         Self::KeyChanged,
         Self::Evidence,
@@ -102,7 +102,7 @@ impl ConditionKind {
             Self::Clock => "clock",
             Self::NoBook => "no_book",
             Self::NoPhone => "no_phone",
-            Self::NoSound => "no_sound",
+            Self::NoAudio => "no_audio",
             Self::OtherMachine => "other_machine",
             Self::KeyChanged => "key_changed",
             Self::Evidence => "evidence",
@@ -147,8 +147,8 @@ pub enum Condition {
     NoBook,
     /// No line has a phone.
     NoPhone,
-    /// The last calls, one after the other, had no sound path.
-    NoSound {
+    /// The last calls, one after the other, ended for want of an audio path.
+    NoAudio {
         /// How many.
         calls: u32,
         /// How the last one ended.
@@ -213,7 +213,7 @@ impl Condition {
             Self::Clock(_) => ConditionKind::Clock,
             Self::NoBook => ConditionKind::NoBook,
             Self::NoPhone => ConditionKind::NoPhone,
-            Self::NoSound { .. } => ConditionKind::NoSound,
+            Self::NoAudio { .. } => ConditionKind::NoAudio,
             Self::OtherMachine(_) => ConditionKind::OtherMachine,
             Self::KeyChanged(..) => ConditionKind::KeyChanged,
             Self::Evidence(_) => ConditionKind::Evidence,
@@ -242,7 +242,7 @@ impl Condition {
             | Self::Evidence(_)
             | Self::BookRefused(..) => true,
             Self::Clock(offset) => offset.apart > USELESS_CLOCK,
-            Self::NoSound { calls, .. } => *calls >= SOUNDLESS_CALLS,
+            Self::NoAudio { calls, .. } => *calls >= CALLS_WITHOUT_AUDIO,
             Self::BookAway { .. }
             | Self::BookOld(_)
             | Self::SecondTurn(_)

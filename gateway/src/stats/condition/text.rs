@@ -64,7 +64,7 @@ impl Condition {
                 "The phone book has not been downloaded: no number can be dialled.".to_owned()
             }
             Self::NoPhone => "No phone is registered: no call can be made or received.".to_owned(),
-            Self::NoSound { calls, reason } => no_sound(*calls, *reason),
+            Self::NoAudio { calls, reason } => no_audio(*calls, *reason),
             Self::OtherMachine(number) => format!(
                 "Another machine has {}: the phone book lists a ring key that the line's own identity key signed and this machine never had. Calls to the line reach the other machine.",
                 line(*number)
@@ -135,8 +135,8 @@ impl Condition {
             Self::Clock(_) => "Set the clock, for example with timedatectl set-ntp true; if it is right, tell the phone book's operator.".to_owned(),
             Self::NoBook => "Check this machine's network; the engine tries again automatically.".to_owned(),
             Self::NoPhone | Self::LineWithoutPhone(_) => "Set one up: the line's page has a QR code and the settings to type, and so has ringfence lines --qr. If one was set up, look whether it is switched on.".to_owned(),
-            Self::NoSound { .. } => "Run ringfence doctor: it tries each TURN server and calls itself. If it finds nothing, the fault is at the other side.".to_owned(),
-            Self::OtherMachine(_) => "Stop the engine on the other machine (a copied state folder, a backup that was restored there). To stay on this one: ringfence backup, then ringfence restore --replace, which draws new ring keys. If you run no other, somebody has a copy of the line's keys: give the number back (ringfence deactivate) and ask for a new one.".to_owned(),
+            Self::NoAudio { .. } => "Run ringfence doctor: it tries each TURN server and calls itself. If it finds nothing, the fault is at the other side.".to_owned(),
+            Self::OtherMachine(_) => "Stop the engine on the other machine (a copied state folder, a backup that was restored there). To stay on this one: ringfence backup, then ringfence restore --replace, which draws new ring keys. If you run no other, another person has a copy of the line's keys: give the number back (ringfence deactivate) and ask for a new one.".to_owned(),
             Self::KeyChanged(..) => "Ask the person in another way whether they have a new key. If so, accept it on the contact's page, or: ringfence contacts accept NUMBER.".to_owned(),
             Self::Evidence(_) => "Read it (ringfence evidence), show it to the phone book's operator, and trust no number that you have not verified.".to_owned(),
             Self::BookRefused(_, remedy) | Self::BookAway { remedy, .. } => sentence(remedy),
@@ -228,7 +228,7 @@ fn clock(offset: &ClockOffset) -> String {
     format!("This machine's clock is {apart} {side} the phone book's: {effect}.")
 }
 
-fn no_sound(calls: u32, reason: EndReason) -> String {
+fn no_audio(calls: u32, reason: EndReason) -> String {
     let which = match calls {
         1 => "The last call".to_owned(),
         _ => format!("The last {calls} calls"),
@@ -237,7 +237,7 @@ fn no_sound(calls: u32, reason: EndReason) -> String {
         EndReason::NotConfirmed => "the other side did not connect",
         _ => "no media path",
     };
-    format!("{which} had no sound path ({why}).")
+    format!("{which} ended for want of an audio path ({why}).")
 }
 
 fn lasting(lasts: &BookLasts) -> String {
@@ -271,7 +271,7 @@ fn sentence(remedy: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConditionKind, SOUNDLESS_CALLS};
+    use super::super::{CALLS_WITHOUT_AUDIO, ConditionKind};
     use super::*;
     use crate::turn::credentials::LoginStock;
     use crate::turn::probe::TurnProbeError;
@@ -298,7 +298,7 @@ mod tests {
     /// A condition of each kind, and whether no call can be made, or none received, while it holds.
     fn every_kind() -> Vec<(Condition, bool)> {
         let refuses = trouble(RelayFault::Refuses, "pow: 24 bits, 203.0.113.7");
-        let sound = |calls| Condition::NoSound {
+        let no_audio = |calls| Condition::NoAudio {
             calls,
             reason: EndReason::NoMedia,
         };
@@ -314,8 +314,8 @@ mod tests {
             (clock_off(50), false),
             (Condition::NoBook, true),
             (Condition::NoPhone, true),
-            (sound(SOUNDLESS_CALLS), true),
-            (sound(1), false),
+            (no_audio(CALLS_WITHOUT_AUDIO), true),
+            (no_audio(1), false),
             (Condition::OtherMachine(NUMBER), true),
             (Condition::KeyChanged(NUMBER, ShownBy::Book), false),
             (Condition::Evidence(1), false),
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_has_a_remedy_and_names_nobody_in_a_log() {
+    fn every_condition_has_a_remedy_and_the_log_contains_no_name() {
         let names = ConditionNames {
             line: &|number| format!("Desk ({number})"),
             contact: &|number| format!("Alice ({number})"),
