@@ -24,7 +24,13 @@ pub(super) async fn serve(
     let hang_ups =
         signal(SignalKind::hangup()).map_err(|error| CommandError::System(error.kind()))?;
     let store = open_store(&config, false)?;
-    let node = Node::open(config, store).await?;
+    // One future from here on: a signal that comes while the node is opened or the pages are is not lost.
+    let stopped = stop();
+    tokio::pin!(stopped);
+    let node = tokio::select! {
+        node = Node::open(config, store) => node?,
+        () = &mut stopped => return Ok(()),
+    };
     let gateway = node.gateway();
     let monitor_page = open_monitor_page(node.config(), gateway).await?;
     warn_exposed(node.config());
@@ -39,7 +45,7 @@ pub(super) async fn serve(
     }
     notify::ready("serving");
     tokio::select! {
-        () = stop() => {}
+        () = &mut stopped => {}
         () = reload_at_hangup(paths, dial, &node, hang_ups) => {}
         () = notify::stay_in_touch(async || gateway.status().await.map(|status| in_a_line(&status))) => {}
     }

@@ -66,6 +66,7 @@ async fn a_number_is_blocked_with_and_without_a_running_engine() {
     let blocked = || json(&shell, &["status", "--json"])["lines"][0]["blocked"].clone();
     {
         let _engine = Engine::start(&shell);
+        let _phone = phone(&shell).await;
         assert_eq!(blocked(), serde_json::json!([20_100]));
         shell.done(&["contacts", "unblock", "20100"]);
         shell.done(&["contacts", "block", "20101", "--line", &number(&shell)]);
@@ -87,6 +88,7 @@ async fn a_contact_is_added_before_it_is_called_and_a_running_engine_knows_it() 
     let told = shell.fails(&["contacts", "add", "20100"], 1);
     assert!(told.contains("start the engine once"), "{told}");
     let _engine = Engine::start(&shell);
+    let _phone = phone(&shell).await;
     let added = json(
         &shell,
         &["contacts", "add", "20100", "--name", "Bob", "--json"],
