@@ -84,7 +84,10 @@ async fn a_closed_port_is_unreachable() {
     drop(listener);
     assert_eq!(
         probe(&servers(&url, "right", true).await).await,
-        Err(TurnProbeError::Unreachable)
+        Err(TurnProbeError::Unreachable {
+            all: 1,
+            why: "connection refused".to_owned()
+        })
     );
 }
 
