@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::UserAgent;
+use crate::account::User;
 use crate::event::Event;
 use crate::leg::Leg;
 use crate::leg::final_delivery::{FinalDelivery, MAX_FINAL_MESSAGES};
@@ -42,6 +43,20 @@ impl UserAgent {
             self.note_change(RestartChange::Changed);
             let phones = self.phones(&user);
             self.context.emit(Event::Registered { user, phones });
+        }
+    }
+
+    /// Asks each phone that is registered over UDP whether it is still there, and removes one without any response: for a machine
+    /// that has slept, in which no binding expired.
+    pub fn check_bindings(&mut self, now: Instant) {
+        let saved = self.bindings(now).into_iter();
+        let users: BTreeSet<User> = saved.map(|binding| binding.user).collect();
+        let lines = users.iter().flat_map(|user| {
+            let phones = self.registrar.phones(user).iter();
+            phones.map(|binding| RequestTarget::of(user, binding))
+        });
+        for target in lines.collect::<Vec<_>>() {
+            self.check(&target, now);
         }
     }
 
