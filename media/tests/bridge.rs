@@ -163,6 +163,18 @@ impl World {
         lines: &str,
         callee_microphone: bool,
     ) -> Self {
+        let mut world = Self::begin_call(offer, answer, lines, callee_microphone);
+        world.run(Duration::from_secs(1));
+        world
+    }
+
+    /// The same in the moment of the answer, while nothing is connected.
+    fn begin_call(
+        offer: &[(Codec, u8)],
+        answer: &[(Codec, u8)],
+        lines: &str,
+        callee_microphone: bool,
+    ) -> Self {
         let mut world = Self::new();
         world.run(Duration::from_millis(300));
         let caller_sdp = world.ends[CALLER].sdp(offer) + lines;
@@ -200,7 +212,6 @@ impl World {
         if callee_microphone {
             world.ends[CALLEE].bridge.open_microphone(now);
         }
-        world.run(Duration::from_secs(1));
         world
     }
 
@@ -752,4 +763,38 @@ fn what_a_phone_is_sent_is_the_agreed_format_alone() {
         (heard[0].payload_type, heard[0].payload),
         (0, &b"mu-law"[..])
     );
+}
+
+#[test]
+fn of_two_phones_of_one_address_that_answer_at_once_the_one_with_the_call_is_heard_and_hears() {
+    let formats = [(Codec::Pcmu, 0)];
+    // The phone with the call begins to send so many packets after the other one, which is always quicker.
+    for late in 0..20 {
+        let mut world = World::begin_call(&formats, &formats, "", true);
+        let other = SocketAddr::new(world.ends[CALLEE].phone.ip(), 7_999);
+        for sequence in 1..=100 {
+            let packet = RtpPacket {
+                payload_type: 0,
+                marker: false,
+                sequence,
+                timestamp: u32::from(sequence) * 160,
+                ssrc: 7,
+                payload: b"other",
+            };
+            let now = world.now;
+            let callee = &mut world.ends[CALLEE].bridge;
+            callee.handle_rtp(other, &packet.to_bytes(), now);
+            world.run(Duration::from_millis(1));
+            // What goes to another address than its phone's ends the test.
+            world.speak(CALLER, 0, sequence, b"caller");
+            if sequence > late {
+                world.speak(CALLEE, 0, sequence, b"callee");
+            }
+        }
+        world.run(Duration::from_millis(50));
+        let heard = world.ends[CALLER].packets();
+        assert!(heard.len() > 50, "{} after {late}", heard.len());
+        assert!(heard.iter().all(|packet| packet.payload == b"callee"));
+        assert!(world.ends[CALLEE].heard.len() > 50);
+    }
 }
