@@ -107,6 +107,7 @@ impl Node {
         let mut writer = renewals.writer();
         parts.contacts = writer.contacts()?;
         parts.saved_state = writer.saved_state()?;
+        parts.restart = writer.restart_state();
         parts.writer = Some(writer);
         let buckets = buckets(renewals.lines(), &network)?;
         check_turn(&parts.turn).await?;

@@ -15,6 +15,7 @@ use crate::counters::EngineCounters;
 use crate::line::Lines;
 use crate::line::state_keeper::StateKeeper;
 use crate::output::Outbox;
+use crate::restart::keeper::RestartKeeper;
 
 use crate::sealed::proof_stock::ProofStock;
 use crate::time::{UnixTime, WallClock};
@@ -29,6 +30,7 @@ pub(crate) struct Environment {
     pub(crate) agent: sip::UserAgent,
     pub(crate) lines: Lines,
     pub(crate) saved: StateKeeper,
+    pub(crate) restart: RestartKeeper,
     pub(crate) trust: Trust,
     pub(crate) proofs: ProofStock,
     pub(crate) rng: ChaCha20Rng,

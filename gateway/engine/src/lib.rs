@@ -24,7 +24,7 @@
 //!
 //! # Rooms
 //! [`sealed`] is what travels between engines, [`call`] the states of a call, [`line`](mod@line) what belongs to one number, [`trust`] what is
-//! held for true about others, [`presence`] what contacts are shown.
+//! held for true about others, [`presence`] what contacts are shown, [`restart`] what outlives a process that is killed.
 //!
 //! # Example
 //! Two engines and no network: the first takes a text of its phone, and the second opens the envelope.
@@ -129,6 +129,7 @@
 pub mod call;
 pub mod line;
 pub mod presence;
+pub mod restart;
 pub mod sealed;
 pub mod time;
 pub mod trust;

@@ -12,7 +12,7 @@ use ringfence_sip as sip;
 use crate::call::step::CallStep;
 use crate::line::saved_state::CallWay;
 use crate::sealed::envelope::Envelope;
-use crate::sealed::proof_of_work::ProofOfWork;
+use crate::sealed::proof_of_work::{EventKeyPair, ProofOfWork};
 use crate::trust::contacts::ContactUpdate;
 use crate::trust::own_record::FalseRecord;
 use crate::trust::roots::SplitView;
@@ -107,6 +107,8 @@ pub enum Output {
     Post(SealedEvent),
     /// Make this many proofs of work and bring them with [`crate::Engine::handle_proof_of_work`].
     WantProofs(usize),
+    /// The same for one event key that was drawn before.
+    WantProofFor(EventKeyPair),
     /// Carry out an order for a call's media.
     Media {
         /// Which call.
@@ -123,6 +125,12 @@ pub enum Output {
     },
     /// Something that must outlive this process has changed: [`crate::Engine::saved_state`] is to be saved.
     SavedState,
+    /// What the next process must know, if this one is killed, has changed: [`crate::Engine::restart_state`] is to be saved, as soon as
+    /// possible.
+    RestartState,
+    /// The machine has slept, or its clock was set: connections of before may be dead, though nothing says so. They are to be checked,
+    /// or made anew.
+    CheckConnections,
     /// Two roots of one epoch prove that the phone book shows different contents to different engines: to be kept, and shown to the user.
     SplitView(Box<SplitView>),
     /// The phone book lists one of this engine's numbers with keys that are not its own: to be kept, and told to the user.

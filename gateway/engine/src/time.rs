@@ -48,6 +48,12 @@ impl UnixTime {
         Duration::from_millis(self.0.abs_diff(other.0))
     }
 
+    /// The time since an earlier moment; zero if that is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
     /// This moment plus `by`; saturates.
     #[must_use]
     pub fn after(self, by: Duration) -> Self {
@@ -111,8 +117,14 @@ pub enum Timer {
     Confirmation,
     /// The two engines did not connect in time.
     Connection,
+    /// The phone of a call is silent.
+    PhoneWatch,
     /// The other side has had time to receive the hang-up.
     HangUp,
+    /// What the next process must know is to be saved.
+    RestartState,
+    /// The ending of a call of another process is posted again.
+    EndingPosting,
 }
 
 impl Timer {
@@ -131,7 +143,10 @@ impl Timer {
             Self::Ringing => "no person picked up",
             Self::Confirmation => "the caller did not confirm",
             Self::Connection => "the two engines did not connect",
+            Self::PhoneWatch => "a silent phone is watched",
             Self::HangUp => "the other side has had time to receive the hang-up",
+            Self::RestartState => "what a restart must know is saved",
+            Self::EndingPosting => "the end of a call from before the restart is posted again",
         }
     }
 }

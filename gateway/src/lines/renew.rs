@@ -68,7 +68,11 @@ impl Renewals {
     pub fn writer(&self) -> StateWriter {
         let evidence = EvidenceFolder::of(self.store.folder());
         StateWriter::new(
-            (self.store.contacts(), self.store.saved_state()),
+            (
+                self.store.contacts(),
+                self.store.saved_state(),
+                self.store.restart(),
+            ),
             evidence,
             self.key,
         )

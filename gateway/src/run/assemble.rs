@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use ringfence_book::{Binding, BookKey, NetworkSettings, Number};
 use ringfence_engine::line::identity::Identity;
 use ringfence_engine::line::saved_state::SavedState;
+use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
@@ -138,6 +139,7 @@ pub async fn assemble_audited(
         turn,
         contacts: Contacts::default(),
         saved_state: SavedState::default(),
+        restart: RestartState::default(),
         writer: None,
     })
 }

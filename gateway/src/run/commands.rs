@@ -15,6 +15,7 @@ use crate::clock;
 use crate::state::writer::{EditError, EditReply, SavedContacts, StateChange};
 use crate::stats::snapshot::{CallSnapshot, GatewayStatus, LineSnapshot, PhoneSnapshot, Snapshot};
 use crate::turn::pool::AllocationPool;
+use crate::turn::servers::TurnServers;
 
 impl EventLoop {
     /// Carries out one command. [`GatewayCommand::Stop`] concerns the loop itself and does not get here.
@@ -57,12 +58,17 @@ impl EventLoop {
             (self.relays, self.envelopes) = (Arc::new(relays), envelopes);
         }
         if let Some(turn) = change.turn {
-            // The old pool releases its allocation in a task of its own.
-            drop(self.pool.take().map(AllocationPool::release));
-            let (pool, allocations) = AllocationPool::start(turn.clone());
-            self.pool = Some(pool);
-            (self.media.allocations, self.media.turn) = (allocations, turn);
+            self.renew_pool(turn);
         }
+    }
+
+    /// Keeps an allocation ready at these servers from now on.
+    pub(super) fn renew_pool(&mut self, turn: TurnServers) {
+        // The old pool releases its allocation in a task of its own.
+        drop(self.pool.take().map(AllocationPool::release));
+        let (pool, allocations) = AllocationPool::start(turn.clone());
+        self.pool = Some(pool);
+        (self.media.allocations, self.media.turn) = (allocations, turn);
     }
 
     /// Without a pool the loop is about to stop: the dropped reply says so.

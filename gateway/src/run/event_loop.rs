@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
@@ -58,7 +59,7 @@ const LAST_RELEASE: Duration = Duration::from_millis(450);
 /// How long the disk may take for the last changes: a person made them, and nothing else has a copy.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
-/// How often the wall clock is read again, so that a corrected clock is noticed.
+/// How often the clocks are compared though nothing happens, so that a corrected clock is noticed.
 const WALL_CLOCK: Duration = Duration::from_secs(30);
 
 /// The engine and everything that brings it input or takes its output.
@@ -80,6 +81,22 @@ pub(super) struct EventLoop {
     pub(super) histories: QualityHistories,
     pub(super) watch: ConditionWatch,
     events: broadcast::Sender<Event>,
+}
+
+/// What ends one wait of the loop.
+enum LoopInput {
+    Phone(PhoneInput),
+    Envelope(ReceivedEvent),
+    Media(MediaTaskEvent),
+    ProofOfWork(ProofOfWork),
+    Saved(SavedContacts),
+    Posted(PostId, usize),
+    Command(GatewayCommand),
+    /// The clocks are to be compared although nothing happens.
+    Clock,
+    /// The conditions are to be looked at.
+    Look,
+    Timeout,
 }
 
 /// Both ends of a channel from a task back into the loop.
@@ -115,6 +132,7 @@ impl EventLoop {
         );
         engine.handle_contacts(parts.contacts, 0, clock::now());
         engine.handle_saved_state(parts.saved_state);
+        engine.handle_restart_state(of_sockets(parts.restart, &phones), clock::now());
         Self {
             engine,
             phones,
@@ -153,30 +171,39 @@ impl EventLoop {
             }
             let timeout = self.engine.next_timeout().map(|(at, _)| at);
             let wake = timeout.into_iter().chain(deadline).min();
-            tokio::select! {
-                Some(input) = self.phones.recv() => self.handle_phone(input),
-                Some(incoming) = self.envelopes.recv() => {
-                    // The engine judges a ring by its age, and the wall clock of a machine that slept has jumped.
-                    self.engine.handle_wall(wall(), clock::now());
-                    self.engine.handle_envelope(&incoming, clock::now());
+            let input = tokio::select! {
+                Some(input) = self.phones.recv() => LoopInput::Phone(input),
+                Some(incoming) = self.envelopes.recv() => LoopInput::Envelope(incoming),
+                Some(event) = self.media_events.recv() => LoopInput::Media(event),
+                Some(proof) = self.proofs.out.recv() => LoopInput::ProofOfWork(proof),
+                Some(saved) = next_saved(&mut self.writer) => LoopInput::Saved(saved),
+                Some((post, relays)) = self.posted.out.recv() => LoopInput::Posted(post, relays),
+                command = commands.recv(), if deadline.is_none() => {
+                    LoopInput::Command(command.unwrap_or(GatewayCommand::Stop))
                 }
-                Some(event) = self.media_events.recv() => self.handle_media(event),
-                Some(proof) = self.proofs.out.recv() => self.engine.handle_proof_of_work(proof, clock::now()),
-                Some(saved) = next_saved(&mut self.writer) => self.handle_saved(saved),
-                Some((post, relays)) = self.posted.out.recv() => {
-                    self.engine.handle_posted(post, relays, clock::now());
+                _ = wall_clock.tick() => LoopInput::Clock,
+                _ = look.tick(), if deadline.is_none() => LoopInput::Look,
+                () = until(wake) => LoopInput::Timeout,
+            };
+            // First of all: if the machine has slept, the engine would judge a ring, or make one, with the time of before.
+            let now = clock::now();
+            self.engine.handle_wall(wall(), now);
+            match input {
+                LoopInput::Phone(input) => self.handle_phone(input),
+                LoopInput::Envelope(incoming) => self.engine.handle_envelope(&incoming, now),
+                LoopInput::Media(event) => self.handle_media(event),
+                LoopInput::ProofOfWork(proof) => self.engine.handle_proof_of_work(proof, now),
+                LoopInput::Saved(saved) => self.handle_saved(saved),
+                LoopInput::Posted(post, relays) => self.engine.handle_posted(post, relays, now),
+                LoopInput::Command(GatewayCommand::Stop) => {
+                    deadline = Some(now + SHUT_DOWN);
+                    releasing = self.pool.take().map(AllocationPool::release);
+                    self.engine.shut_down(now);
                 }
-                command = commands.recv(), if deadline.is_none() => match command {
-                    None | Some(GatewayCommand::Stop) => {
-                        deadline = Some(clock::now() + SHUT_DOWN);
-                        releasing = self.pool.take().map(AllocationPool::release);
-                        self.engine.shut_down(clock::now());
-                    }
-                    Some(command) => self.handle_command(command),
-                },
-                _ = wall_clock.tick() => self.engine.handle_wall(wall(), clock::now()),
-                _ = look.tick(), if deadline.is_none() => self.look_around(),
-                () = until(wake) => self.engine.handle_timeout(clock::now()),
+                LoopInput::Command(command) => self.handle_command(command),
+                LoopInput::Clock => {}
+                LoopInput::Look => self.look_around(),
+                LoopInput::Timeout => self.engine.handle_timeout(now),
             }
         }
         self.finish(releasing).await;
@@ -238,6 +265,9 @@ impl EventLoop {
                 Output::WantProofs(count) => {
                     pow_worker::order(count, self.work_bits, self.proofs.into.clone());
                 }
+                Output::WantProofFor(key) => {
+                    pow_worker::order_for(key, self.work_bits, self.proofs.into.clone());
+                }
                 Output::Media { call, order } => self.order(call, order),
                 Output::ContactUpdate { count, learnt } => {
                     self.write(StateChange::Learnt { count, learnt });
@@ -246,6 +276,11 @@ impl EventLoop {
                     let saved_state = Box::new(self.engine.saved_state().clone());
                     self.write(StateChange::SavedState(saved_state));
                 }
+                Output::RestartState => {
+                    let state = Box::new(self.engine.restart_state(clock::now()));
+                    self.write(StateChange::Restart(state));
+                }
+                Output::CheckConnections => self.check_connections(),
                 Output::SplitView(split) => self.write(StateChange::Evidence((*split).into())),
                 Output::FalseRecord(record) => {
                     self.write(StateChange::Evidence(Evidence::Record(Box::new(record))));
@@ -268,6 +303,16 @@ impl EventLoop {
         }
     }
 
+    /// Connections and the allocation of before are replaced: whether they live would take seconds to find out, in which a call
+    /// would come to nothing.
+    fn check_connections(&mut self) {
+        tracing::info!("the machine has slept, or its clock was set: connections are made anew");
+        self.relays.redial();
+        if self.pool.is_some() {
+            self.renew_pool(self.media.turn.clone());
+        }
+    }
+
     fn notify(&self, event: Event) {
         // An error only says that no receiver exists.
         self.events.send(event).ok();
@@ -279,7 +324,7 @@ impl EventLoop {
         };
         if writer.changes.try_send(change).is_err() {
             tracing::warn!(
-                "the disk is too slow: a change of a contact, of the saved state or evidence is not written"
+                "the disk is too slow: a change of a contact, of the saved state, of the restart state or evidence is not written"
             );
         }
     }
@@ -321,6 +366,16 @@ impl EventLoop {
             self.media_tasks.remove(&call);
         }
     }
+}
+
+/// What concerns sockets of this run: settings may have changed since the last one.
+fn of_sockets(mut state: RestartState, phones: &PhoneSockets) -> RestartState {
+    let udp = phones.udp_addrs();
+    state.phones.retain(|phone| udp.contains(&phone.local));
+    state.final_messages.retain(|message| {
+        message.flow.transport.is_reliable() || udp.contains(&message.flow.local)
+    });
+    state
 }
 
 pub(super) fn wall() -> UnixTime {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringfence_book::BookKey;
 use ringfence_engine::line::saved_state::SavedState;
+use ringfence_engine::restart::RestartState;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config, Line, ReceivedEvent};
@@ -35,6 +36,8 @@ pub struct GatewayParts {
     pub contacts: Contacts,
     /// Waiting texts, notes that were taken, past calls and the lines' settings at the start.
     pub saved_state: SavedState,
+    /// What the process before this one knew of phones and calls.
+    pub restart: RestartState,
     /// Writes contacts, saved state and evidence to the disk; without it, everything is forgotten at the end.
     pub writer: Option<StateWriter>,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ringfence_book::{BookKey, Day, Number};
 use ringfence_engine::line::saved_state::SavedState;
+use ringfence_engine::restart::RestartState;
 use ringfence_engine::trust::contacts::{ContactEdit, ContactError, ContactUpdate, Contacts};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -12,7 +13,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
 use crate::state::keystore::{
-    ContactsFile, Evidence, EvidenceFolder, FileIdentity, KeystoreError, SavedStateFile,
+    ContactsFile, Evidence, EvidenceFolder, FileIdentity, KeystoreError, RestartFile,
+    SavedStateFile,
 };
 
 /// How often the contacts file is checked for changes by other programs.
@@ -27,6 +29,7 @@ const WAITING: usize = 256;
 pub struct StateWriter {
     contacts: ContactsFile,
     saved_state: SavedStateFile,
+    restart: RestartFile,
     evidence: EvidenceFolder,
     book: BookKey,
 }
@@ -35,13 +38,14 @@ impl StateWriter {
     /// The writer of these files, for the book with this key.
     #[must_use]
     pub fn new(
-        (contacts, saved_state): (ContactsFile, SavedStateFile),
+        (contacts, saved_state, restart): (ContactsFile, SavedStateFile, RestartFile),
         evidence: EvidenceFolder,
         book: BookKey,
     ) -> Self {
         Self {
             contacts,
             saved_state,
+            restart,
             evidence,
             book,
         }
@@ -61,6 +65,18 @@ impl StateWriter {
     /// [`KeystoreError`]: an engine without it would show texts twice.
     pub fn saved_state(&mut self) -> Result<SavedState, KeystoreError> {
         self.saved_state.read()
+    }
+
+    /// What the process before this one left. A file that cannot be read is replaced by the next change: it is worth something for
+    /// minutes, and what it would have told phones and other engines they notice themselves.
+    pub fn restart_state(&mut self) -> RestartState {
+        self.restart.read().unwrap_or_else(|error| {
+            tracing::warn!(
+                "what the engine knew of phones and calls before its restart cannot be read, and phones have to register again: {}",
+                error.unnamed()
+            );
+            RestartState::default()
+        })
     }
 
     /// Writes evidence, and says so in the log.
@@ -91,6 +107,8 @@ pub(crate) enum StateChange {
     Evidence(Evidence),
     /// The whole saved state; a later one replaces it.
     SavedState(Box<SavedState>),
+    /// What the next process must know, all of it; a later one replaces it.
+    Restart(Box<RestartState>),
     /// A change of a contact by the user. The reply comes when the engine has it.
     EditContact(Number, ContactEdit, EditReply),
 }
@@ -213,17 +231,26 @@ struct WriterTask {
 impl WriterTask {
     /// Writes the waiting changes, and reads what other programs wrote. Returns the contacts if they differ from before.
     fn write(&mut self) -> Option<SavedContacts> {
-        let (mut learnt, mut saved_state, mut edits) = (Vec::new(), None, Vec::new());
+        let (mut learnt, mut edits) = (Vec::new(), Vec::new());
+        let (mut saved_state, mut restart) = (None, None);
         for change in std::mem::take(&mut self.waiting) {
             match change {
                 StateChange::Evidence(evidence) => self.files.keep(&evidence),
                 StateChange::SavedState(newer) => saved_state = Some(newer),
+                StateChange::Restart(newer) => restart = Some(newer),
                 StateChange::Learnt {
                     count,
                     learnt: about,
                 } => learnt.push((count, about)),
                 StateChange::EditContact(number, edit, reply) => edits.push((number, edit, reply)),
             }
+        }
+        // First: a kill in this moment is what it is for.
+        if let Some(restart) = restart
+            && let Err(error) = self.files.restart.write(&restart)
+        {
+            self.warn(&error);
+            self.waiting.push(StateChange::Restart(restart));
         }
         // The user removes evidence that is settled.
         let files = self.files.evidence.count();
@@ -277,7 +304,7 @@ impl WriterTask {
     fn warn(&mut self, error: &KeystoreError) {
         if !std::mem::replace(&mut self.has_warned, true) {
             tracing::warn!(
-                "contacts or saved state cannot be written or read, and are tried again: {}. To do: {}",
+                "contacts, saved state or restart state cannot be written or read, and are tried again: {}. To do: {}",
                 error.unnamed(),
                 error.remedy()
             );
@@ -293,6 +320,9 @@ mod tests {
     use ringfence_engine::line::identity::Identity;
 
     use super::*;
+    use crate::state::keystore::restart_state;
+    use crate::state::keystore::vault::Vault;
+    use ringfence_engine::time::UnixTime;
 
     const NUMBER: Number = Number::new(20_001);
 
@@ -301,7 +331,9 @@ mod tests {
         let key = BookKey::from_bytes(key.as_bytes()).unwrap();
         let contacts = ContactsFile::open(folder, None);
         let saved_state = SavedStateFile::open(folder, None);
-        StateWriter::new((contacts, saved_state), EvidenceFolder::of(folder), key)
+        let restart = RestartFile::new(folder, Vault::new(None));
+        let files = (contacts, saved_state, restart);
+        StateWriter::new(files, EvidenceFolder::of(folder), key)
     }
 
     fn pin() -> ContactUpdate {
@@ -371,6 +403,26 @@ mod tests {
         }
         running.finish().await;
         assert_eq!(writer(folder.path()).saved_state().unwrap(), saved_state);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_restart_state_is_said_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = RestartState {
+            written: UnixTime::from_millis(7),
+            ..RestartState::default()
+        };
+        let running = writer(folder.path()).start();
+        let change = StateChange::Restart(Box::new(state.clone()));
+        running.changes.send(change).await.unwrap();
+        running.finish().await;
+        assert_eq!(writer(folder.path()).restart_state(), state);
+        let path = folder.path().join(restart_state::FILE);
+        for damaged in [&b"{"[..], b"", b"\0\xff"] {
+            std::fs::write(&path, damaged).unwrap();
+            let read = writer(folder.path()).restart_state();
+            assert_eq!(read, RestartState::default());
+        }
     }
 
     #[tokio::test]

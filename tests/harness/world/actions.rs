@@ -46,7 +46,9 @@ impl World {
 
     /// Edits an engine's contacts, as a command line beside the running engine does.
     pub fn edit_contacts(&mut self, engine: usize, edit: impl FnOnce(&mut Contacts)) {
-        self.hosts[engine].edit_contacts(self.now, edit);
+        if let Some(now) = self.clock_of(engine) {
+            self.hosts[engine].edit_contacts(now, edit);
+        }
         self.drain();
     }
 
@@ -131,6 +133,16 @@ impl World {
     /// Registers a phone again.
     pub fn register(&mut self, phone: usize) {
         self.with_handset(phone, Handset::register);
+    }
+
+    /// Has a phone refresh its registration.
+    pub fn refresh(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::refresh);
+    }
+
+    /// Takes a phone's power and gives it back.
+    pub fn reboot(&mut self, phone: usize) {
+        self.with_handset(phone, Handset::reboot);
     }
 
     /// Holds the call, or resumes it.

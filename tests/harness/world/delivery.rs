@@ -74,7 +74,7 @@ impl World {
                 from,
                 bytes,
             } => {
-                if !self.hosts[engine].is_off {
+                if let Some(now) = self.clock_of(engine) {
                     self.hosts[engine].handle_sip(from, &bytes, now);
                 }
             }
@@ -84,21 +84,25 @@ impl World {
                 ends,
                 bytes,
             } => {
-                self.hosts[engine].handle_rtp(ends, &bytes, now);
+                if let Some(now) = self.clock_of(engine) {
+                    self.hosts[engine].handle_rtp(ends, &bytes, now);
+                }
             }
             Delivery::RtpToPhone { phone, to, bytes } => {
                 self.handsets[phone].0.handle_rtp(to, &bytes, now);
             }
             Delivery::ToTurn { client, bytes } => self.turn.handle_client(client, &bytes, now),
             Delivery::FromTurn { client, bytes } => {
-                if let Some(engine) = self.engine_at(client) {
+                if let Some(engine) = self.engine_at(client)
+                    && let Some(now) = self.clock_of(engine)
+                {
                     self.hosts[engine].handle_turn(client, &bytes, now);
                 }
             }
             Delivery::Relayed { ends, bytes } => self.turn.handle_relayed(ends, &bytes, now),
             Delivery::ToRelay { poster, sealed } => self.deliver_to_relay(poster, &sealed),
             Delivery::FromRelay { engine, sealed } => {
-                if !self.hosts[engine].is_off {
+                if let Some(now) = self.clock_of(engine) {
                     self.hosts[engine].handle_envelope(&sealed, now);
                 }
             }
@@ -107,9 +111,18 @@ impl World {
                 post,
                 relays,
             } => {
-                self.hosts[engine].engine.handle_posted(post, relays, now);
+                if let Some(now) = self.clock_of(engine) {
+                    self.hosts[engine].engine.handle_posted(post, relays, now);
+                }
             }
         }
+    }
+
+    /// The monotonic clock of an engine's machine, whose engine is told the time of day; none, if the machine is off.
+    pub(super) fn clock_of(&mut self, engine: usize) -> Option<Instant> {
+        let (wall, now) = (self.wall(), self.now);
+        let host = &mut self.hosts[engine];
+        (!host.is_off).then(|| host.read_clocks(wall, now))
     }
 
     fn deliver_to_relay(&mut self, poster: Option<(usize, PostId)>, sealed: &ReceivedEvent) {
@@ -145,6 +158,9 @@ impl World {
     pub(super) fn drain(&mut self) {
         let (now, wall) = (self.now, self.wall());
         for engine in 0..self.hosts.len() {
+            let Some(now) = self.clock_of(engine) else {
+                continue;
+            };
             for output in self.hosts[engine].drain(wall, now) {
                 self.handle_host_output(engine, output);
             }

@@ -297,10 +297,12 @@ impl World {
     }
 
     fn ring_alarms(&mut self) {
-        let now = self.now;
-        for host in &mut self.hosts {
-            host.handle_timeout(now);
+        for engine in 0..self.hosts.len() {
+            if let Some(now) = self.clock_of(engine) {
+                self.hosts[engine].handle_timeout(now);
+            }
         }
+        let now = self.now;
         for (handset, _) in &mut self.handsets {
             handset.handle_timeout(now);
         }

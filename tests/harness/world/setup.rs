@@ -117,15 +117,19 @@ impl World {
             seed,
             (self.wall(), self.now),
         );
-        let mut host = EngineHost::new(engine, copy, (cards, index), rng);
-        for _ in 0..CREDENTIALS {
-            let pair = self.turn.credentials(self.wall().seconds(), &mut self.rng);
-            host.credentials.push_back(pair);
-        }
+        let host = EngineHost::new(engine, copy, (cards, index), rng);
         self.hosts.push(host);
+        self.renew_credentials(index);
         self.renew_books();
         self.drain();
         index
+    }
+
+    /// Gives an engine TURN credentials of now, as its shell fetches them ahead of calls.
+    fn renew_credentials(&mut self, engine: usize) {
+        let unix = self.wall().seconds();
+        let pairs = (0..CREDENTIALS).map(|_| self.turn.credentials(unix, &mut self.rng));
+        self.hosts[engine].credentials = pairs.collect();
     }
 
     /// Every engine updates its copy of the book.
@@ -200,14 +204,13 @@ impl World {
         self.with_handset(phone, |handset, _| handset.give_camera(payload_type));
     }
 
-    /// Switches an engine's machine off. State that was not saved is lost.
-    pub fn switch_off(&mut self, engine: usize) {
-        self.hosts[engine].is_off = true;
+    /// Kills an engine: what was not saved is lost, and its sockets are gone.
+    pub fn kill(&mut self, engine: usize) {
+        self.hosts[engine].kill();
     }
 
-    /// Switches a machine on again. Its engine starts with the saved state and fetches what the relay stored; its phones
-    /// register.
-    pub fn switch_on(&mut self, engine: usize) {
+    /// Starts a killed engine again, with the saved state, and fetches what the relay stored. Its phones do nothing.
+    pub fn restart(&mut self, engine: usize) {
         let mut seed = [0; 32];
         self.rng.fill_bytes(&mut seed);
         let moment = (self.wall(), self.now);
@@ -229,14 +232,43 @@ impl World {
         let mut fresh = Engine::new(config, lines.collect(), key, directory, seed, moment);
         fresh.handle_contacts(host.contacts.clone(), 0, self.now);
         fresh.handle_saved_state(host.saved_state.0.clone());
-        host.engine = fresh;
-        host.is_off = false;
+        fresh.handle_restart_state(host.restart.0.clone(), self.now);
+        host.start(fresh);
         self.fetch_notes(engine);
+        self.drain();
+    }
+
+    /// Kills an engine, and starts it again later.
+    pub fn kill_for(&mut self, engine: usize, span: Duration) {
+        self.kill(engine);
+        self.run_for(span);
+        self.restart(engine);
+    }
+
+    /// Switches an engine's machine off. State that was not saved is lost.
+    pub fn switch_off(&mut self, engine: usize) {
+        self.kill(engine);
+    }
+
+    /// Switches a machine on again. Its engine starts with the saved state and fetches what the relay stored; its phones
+    /// register.
+    pub fn switch_on(&mut self, engine: usize) {
+        self.restart(engine);
         let now = self.now;
         for (handset, _) in self.handsets.iter_mut().filter(|(_, home)| *home == engine) {
             handset.register(now);
         }
         self.drain();
+    }
+
+    /// Puts a machine to sleep for this long, while the others live. No timer of its engine runs on.
+    pub fn sleep(&mut self, engine: usize, span: Duration) {
+        self.hosts[engine].is_off = true;
+        self.run_for(span);
+        self.hosts[engine].wake(span);
+        for engine in 0..self.hosts.len() {
+            self.renew_credentials(engine);
+        }
     }
 
     /// Changes how a phone behaves from now on.
@@ -246,8 +278,9 @@ impl World {
 
     /// Shuts an engine down, which ends its calls.
     pub fn shut_down(&mut self, engine: usize) {
-        let now = self.now;
-        self.hosts[engine].engine.shut_down(now);
+        if let Some(now) = self.clock_of(engine) {
+            self.hosts[engine].engine.shut_down(now);
+        }
         self.drain();
     }
 

@@ -6,7 +6,7 @@ use ringfence_media::{BridgeEvent, Description, LocalEndpoint, PhoneMedia, far::
 use ringfence_sip as sip;
 
 use super::agreed::AgreedMedia;
-use super::calling::{offered, say};
+use super::calling::{hang_up_there, offered};
 use super::context::CallContext;
 use super::phone_side::PhoneSide;
 use super::talking::Talking;
@@ -175,6 +175,8 @@ impl Answering {
                 self.control = true;
             }
             BridgeEvent::FirstAudio => cx.step(call, CallStep::FirstAudio),
+            BridgeEvent::PhoneSilent => self.phone.watch.handle_silent(cx.now),
+            BridgeEvent::PhoneHeard => self.phone.watch.handle_heard(),
             BridgeEvent::Control(frame) => return self.handle_control(&frame, call, cx),
             BridgeEvent::Failed(_) | BridgeEvent::Closed => {
                 return self.break_off(EndReason::NoMedia, call, cx);
@@ -215,9 +217,12 @@ impl Answering {
         let sealed = cx.post(call, peer.bucket, |keys, event, rng| {
             ring.answer(&media, keys.book, event, rng)
         });
-        let Some((session, post)) = sealed else {
+        let Some((mut session, post)) = sealed else {
             return super::hang_up(EndReason::NotConfirmed, call, cx);
         };
+        cx.seal_ending(call, peer.bucket, |event, rng| {
+            Some(session.seal(SessionMessage::HangUp, event, rng))
+        });
         cx.step(call, CallStep::AnswerPosted);
         cx.expect(call, session.expected_tags());
         cx.media(
@@ -303,7 +308,7 @@ impl Answering {
     /// Says hang-up over the relay, if the answer is already out.
     fn tell(&mut self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         if let Stage::Confirming { session, .. } = &mut self.stage {
-            say(session, SessionMessage::HangUp, &self.peer, call, cx);
+            hang_up_there(session, &self.peer, call, cx);
         }
     }
 

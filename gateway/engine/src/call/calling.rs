@@ -18,7 +18,7 @@ use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::first_message::SealError;
 use crate::sealed::ring::CancelReason;
 use crate::sealed::ring::outgoing::OutgoingRing;
-use crate::sealed::session::SessionMessage;
+use crate::sealed::session::{CallSession, SessionMessage};
 use crate::time::Timer;
 use crate::trust::directory::CalleeKeys;
 
@@ -56,6 +56,10 @@ impl Calling {
         };
         cx.step(call, CallStep::RingPosted);
         cx.expect(call, [ring.answer_tag()]);
+        cx.seal_ending(call, peer.bucket, |event, rng| {
+            ring.seal_cancel(CancelReason::GaveUp, event, wall, rng)
+                .ok()
+        });
         cx.ring_back(call);
         cx.set_deadline(call, cx.env.config.no_answer, Timer::NoAnswer);
         CallState::Calling(Box::new(Self {
@@ -126,6 +130,8 @@ impl Calling {
     /// Tells the callee's engine to stop its phones.
     fn withdraw(&self, call: &mut CallCommon, cx: &mut CallContext<'_>) {
         let wall = cx.wall;
+        // The cancel of now, not the one in advance: its time is as far from the callee's clock as the ring's was.
+        cx.reclaim_ending(call);
         cx.post(call, self.peer.bucket, |_, event, rng| {
             self.ring
                 .seal_cancel(CancelReason::GaveUp, event, wall, rng)
@@ -165,7 +171,7 @@ impl Calling {
             offer, peer, near, ..
         } = *self;
         let Some(agreed) = agreed else {
-            say(&mut session, SessionMessage::HangUp, &peer, call, cx);
+            hang_up_there(&mut session, &peer, call, cx);
             return super::refuse(488, EndReason::NoCodec, call, cx);
         };
         say(&mut session, SessionMessage::Confirm, &peer, call, cx);
@@ -187,9 +193,20 @@ impl Calling {
     }
 }
 
+/// Says hang-up over the relay, under the event key that was kept for it.
+pub(super) fn hang_up_there(
+    session: &mut CallSession,
+    peer: &CallPeer,
+    call: &mut CallCommon,
+    cx: &mut CallContext<'_>,
+) {
+    cx.reclaim_ending(call);
+    say(session, SessionMessage::HangUp, peer, call, cx);
+}
+
 /// Posts one session message.
-pub(super) fn say(
-    session: &mut crate::sealed::session::CallSession,
+fn say(
+    session: &mut CallSession,
     what: SessionMessage,
     peer: &CallPeer,
     call: &mut CallCommon,

@@ -15,10 +15,11 @@ use crate::environment::Environment;
 use crate::input::MediaEvent;
 use crate::line::saved_state::CallWay;
 use crate::output::{CallLabel, CallParties, Output, PostId};
+use crate::restart::SealedEnding;
 use crate::sealed::envelope::{Envelope, EventContext};
 use crate::sealed::ring::RingId;
 use crate::sealed::routing_tag::RoutingTag;
-use crate::time::Timer;
+use crate::time::{Timer, UnixTime};
 
 /// The calls, and the tables by which an input finds its call.
 #[derive(Debug, Default)]
@@ -110,6 +111,20 @@ impl Calls {
         }
     }
 
+    /// The phone of these legs registered as one does that has just started.
+    pub(crate) fn handle_registered_anew(
+        &mut self,
+        legs: &[sip::LegId],
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        for leg in legs {
+            if let Some(call) = self.legs.get(leg).copied() {
+                self.handle(call, CallInput::RegisteredAnew, env, now);
+            }
+        }
+    }
+
     /// The caller took a ring back.
     pub(crate) fn handle_cancel(&mut self, id: RingId, env: &mut Environment, now: Instant) {
         let mut calls = self.calls.iter();
@@ -154,6 +169,18 @@ impl Calls {
         self.calls.values().map(Call::lacks).sum()
     }
 
+    /// What ends the calls on their other sides, if this process dies after `wall`.
+    pub(crate) fn endings(&self, wall: UnixTime) -> impl Iterator<Item = SealedEnding> {
+        let calls = self.calls.values();
+        calls.filter_map(move |call| Some(call.common.ending.as_ref()?.saved(wall)))
+    }
+
+    /// Whether a call has one.
+    pub(crate) fn has_ending(&self) -> bool {
+        let mut calls = self.calls.values();
+        calls.any(|call| call.common.ending.is_some())
+    }
+
     /// Calls that use ports or allocations of the machine.
     pub(super) fn busy(&self) -> usize {
         let calls = self.calls.values();
@@ -192,6 +219,7 @@ impl Calls {
                 leg: new.leg,
                 partner: None,
                 proofs: None,
+                ending: None,
                 record: None,
                 deadline: None,
             },
@@ -266,6 +294,9 @@ impl Calls {
         let label = call.common.label;
         env.proofs
             .put_back(call.common.proofs.take().unwrap_or_default());
+        if call.common.ending.is_some() {
+            env.restart.note_change();
+        }
         self.legs.retain(|_, of| *of != label);
         self.routes.forget(label);
     }

@@ -121,15 +121,17 @@ impl CallContext<'_> {
 
     /// Ends the phone's side, whatever its state.
     pub(crate) fn hang_up_phone(&mut self, call: &mut CallCommon) {
-        if let Some(leg) = call.leg.take() {
-            self.env.agent.hang_up(leg, sip::HangUp::Normal, self.now);
-        }
+        self.hang_up_phone_with(sip::HangUp::Normal, call);
     }
 
     /// Stops phones whose call was taken in another way; they show no missed call.
     pub(crate) fn stop_phones(&mut self, call: &mut CallCommon) {
+        self.hang_up_phone_with(sip::HangUp::AnsweredElsewhere, call);
+    }
+
+    /// The same, with the reason that the phone is told.
+    pub(super) fn hang_up_phone_with(&mut self, reason: sip::HangUp, call: &mut CallCommon) {
         if let Some(leg) = call.leg.take() {
-            let reason = sip::HangUp::AnsweredElsewhere;
             self.env.agent.hang_up(leg, reason, self.now);
         }
     }
@@ -171,7 +173,7 @@ impl CallContext<'_> {
         }
     }
 
-    fn seal<T, E>(
+    pub(super) fn seal<T, E>(
         &mut self,
         call: &mut CallCommon,
         bucket: u16,

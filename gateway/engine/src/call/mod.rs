@@ -19,10 +19,12 @@ mod dialling;
 mod ending;
 mod glare;
 mod handed_over;
+mod in_advance;
 mod incoming;
 pub(crate) mod live;
 pub(crate) mod outgoing;
 mod phone_side;
+mod phone_watch;
 mod ringing;
 pub(crate) mod step;
 mod talking;
@@ -54,6 +56,7 @@ use context::CallContext;
 use control::ControlFrame;
 use dialling::Dialling;
 use ending::Ending;
+use in_advance::EndingInAdvance;
 use ringing::Ringing;
 use step::EndReason;
 use talking::Talking;
@@ -84,6 +87,8 @@ pub(crate) struct CallCommon {
     pub(crate) partner: Option<CallLabel>,
     /// Proofs of work reserved for this call's envelopes.
     pub(crate) proofs: Option<Vec<ProofOfWork>>,
+    /// What tells the other side that the call is over, if this process dies in it.
+    pub(crate) ending: Option<EndingInAdvance>,
     /// What will be written down of it.
     pub(crate) record: Option<CallRecord>,
     /// How long the state may last.
@@ -138,6 +143,8 @@ pub(crate) enum CallInput<'a> {
     Handed(CallLabel),
     /// Its phone has another call, and hands the two to each other.
     Joined(JoinedCall),
+    /// Its phone registered as one does that has just started.
+    RegisteredAnew,
     /// Another phone of the line takes it over from the phone that has it.
     TakenOver(sip::LegId, Vec<u8>),
     /// Proofs of work are in stock again.

@@ -5,11 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use rand_core::Rng;
 use ringfence_media::srtp::{SrtpKey, SrtpSuite};
 use ringfence_media::{
-    Codec, NegotiatedMedia, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp, VideoFormat, sdp,
+    Codec, MediaDirection, NegotiatedMedia, OwnMedia, OwnVideo, PhoneMedia, SdpError, Srtp,
+    VideoFormat, sdp,
 };
 use ringfence_sip as sip;
 
 use super::context::CallContext;
+use super::phone_watch::PhoneWatch;
 use super::{CallCommon, PartnerNews};
 use crate::output::MediaOrder;
 
@@ -21,6 +23,8 @@ pub(crate) struct PhoneSide {
     chosen: Vec<Codec>,
     /// The phone called without an offer, and has not answered ours.
     is_silent: bool,
+    /// Whether it is still there.
+    pub(super) watch: PhoneWatch,
 }
 
 impl PhoneSide {
@@ -38,6 +42,7 @@ impl PhoneSide {
             own,
             chosen,
             is_silent,
+            watch: PhoneWatch::default(),
         };
         side.fit_key(&mut cx.env.rng);
         if is_silent && cx.env.config.srtp == Srtp::Required {
@@ -103,6 +108,7 @@ impl PhoneSide {
         };
         self.media = media;
         self.is_silent = false;
+        self.watch.change_phone(cx.now);
         let video = self.own.video.take().map(|video| OwnVideo {
             keys: Vec::new(),
             ..video
@@ -123,6 +129,11 @@ impl PhoneSide {
     /// Whether the phone has said where it hears; one that called without an offer says so in its ACK.
     pub(super) const fn has_spoken(&self) -> bool {
         !self.is_silent
+    }
+
+    /// Whether the phone holds the call, so that it need not send.
+    pub(super) fn holds(&self) -> bool {
+        self.media.direction != MediaDirection::SendRecv || self.media.rtp.ip().is_unspecified()
     }
 
     /// The codecs of this call.

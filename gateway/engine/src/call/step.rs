@@ -72,6 +72,8 @@ pub enum EndReason {
     NoRelay,
     /// There is no media path: no port, no TURN allocation, or it was lost.
     NoMedia,
+    /// This side's phone sends nothing, and does not answer.
+    PhoneGone,
     /// The other side did not prove its key or did not connect in time.
     NotConfirmed,
     /// Too many calls at once.
@@ -162,6 +164,7 @@ impl EndReason {
             Self::NoBook => "ended: the phone book is not loaded",
             Self::NoRelay => "ended: no relay took the ring",
             Self::NoMedia => "ended: no media path",
+            Self::PhoneGone => "ended: the phone is gone",
             Self::NotConfirmed => "ended: the other side did not confirm",
             Self::TooMany => "ended: too many calls",
             Self::ShutDown => "ended: shutting down",

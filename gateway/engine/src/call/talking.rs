@@ -1,13 +1,16 @@
 //! Both sides, both keys proved: audio passes. Hang-up travels on the call's own data channel;
 //! the relay is used only while that is not open yet.
 
+use std::time::Instant;
+
 use ringfence_media::BridgeEvent;
 use ringfence_sip as sip;
 
-use super::calling::say;
+use super::calling::hang_up_there;
 use super::context::CallContext;
 use super::ending::Ending;
 use super::phone_side::PhoneSide;
+use super::phone_watch::PhoneVerdict;
 use super::{CallCommon, CallInput, CallPeer, CallState};
 use crate::call::control::ControlFrame;
 use crate::call::step::{CallStep, EndReason};
@@ -28,6 +31,8 @@ pub(crate) struct Talking {
     confirms: bool,
     /// Whether the data channel can carry the hang-up.
     control: bool,
+    /// When the two engines have to be connected, until they are.
+    connect_by: Option<Instant>,
 }
 
 impl Talking {
@@ -39,14 +44,19 @@ impl Talking {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        let state = Self {
+        let mut state = Self {
             session,
             peer,
             phone,
             confirms: true,
             control: false,
+            connect_by: Some(cx.now + CONNECT),
         };
-        state.begin(false, call, cx)
+        let (session, bucket) = (&mut state.session, state.peer.bucket);
+        cx.seal_ending(call, bucket, |event, rng| {
+            Some(session.seal(SessionMessage::HangUp, event, rng))
+        });
+        state.begin(call, cx)
     }
 
     /// The callee's side, whose media may already be connected, and its data channel open.
@@ -64,21 +74,27 @@ impl Talking {
             phone,
             confirms: false,
             control,
+            connect_by: Some(cx.now + CONNECT).filter(|_| !connected),
         };
-        state.begin(connected, call, cx)
+        state.begin(call, cx)
     }
 
-    fn begin(self, connected: bool, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
+    fn begin(self, call: &mut CallCommon, cx: &mut CallContext<'_>) -> CallState {
         cx.expect(call, self.session.expected_tags());
         if let Some(record) = &mut call.record {
             record.answered = Some(cx.wall);
         }
-        if connected {
-            call.deadline = None;
-        } else {
-            cx.set_deadline(call, CONNECT, Timer::Connection);
-        }
+        self.set_alarm(call);
         CallState::Talking(Box::new(self))
+    }
+
+    /// The next moment at which this state has to look: at the connection, or at the phone.
+    fn set_alarm(&self, call: &mut CallCommon) {
+        let connection = self.connect_by.map(|at| (at, Timer::Connection));
+        let watch = self.phone.watch.next(self.phone.holds());
+        let watch = watch.filter(|_| call.leg.is_some());
+        let watch = watch.map(|at| (at, Timer::PhoneWatch));
+        call.deadline = connection.into_iter().chain(watch).min();
     }
 
     pub(super) fn handle(
@@ -98,14 +114,17 @@ impl Talking {
                 | sip::Event::OfferAnswered { .. }
                 | sip::Event::Confirmed { .. }),
             ) => {
+                self.phone.watch.handle_signalling(cx.now);
                 self.phone.handle_sip(&event, call, cx);
                 if self.phone.has_spoken() {
-                    return CallState::Talking(self);
+                    // A phone that resumes has to send again.
+                    return self.look_after_phone(call, cx);
                 }
                 // It called without an offer, and its answer to ours is of no use.
                 self.leave(EndReason::NoCodec, call, cx)
             }
             CallInput::Leg(sip::Event::Digit { digit, .. }) => {
+                self.phone.watch.handle_signalling(cx.now);
                 self.handle_local_digit(digit, call, cx);
                 CallState::Talking(self)
             }
@@ -114,7 +133,18 @@ impl Talking {
             CallInput::Joined(joint) => self.join(joint, call, cx),
             CallInput::News(news) => self.handle_partner(news, call, cx),
             CallInput::TakenOver(leg, offer) => self.take_over(leg, &offer, call, cx),
-            CallInput::Timeout => self.leave(EndReason::NotConfirmed, call, cx),
+            CallInput::Leg(sip::Event::Probed { alive, .. }) => {
+                self.phone.watch.handle_probed(alive, cx.now);
+                self.look_after_phone(call, cx)
+            }
+            CallInput::RegisteredAnew => {
+                self.phone.watch.handle_registered_anew(cx.now);
+                self.look_after_phone(call, cx)
+            }
+            CallInput::Timeout if self.connect_by.is_some_and(|at| at <= cx.now) => {
+                self.leave(EndReason::NotConfirmed, call, cx)
+            }
+            CallInput::Timeout => self.look_after_phone(call, cx),
             CallInput::ShutDown => self.leave(EndReason::ShutDown, call, cx),
             _ => CallState::Talking(self),
         }
@@ -129,7 +159,8 @@ impl Talking {
         match event {
             BridgeEvent::Connected => {
                 cx.step(call, CallStep::Connected);
-                call.deadline = None;
+                self.connect_by = None;
+                self.set_alarm(call);
             }
             BridgeEvent::ControlOpen => {
                 cx.step(call, CallStep::ControlOpen);
@@ -151,6 +182,14 @@ impl Talking {
                 }
                 Ok(ControlFrame::Confirm(_)) | Err(_) => {}
             },
+            BridgeEvent::PhoneSilent => {
+                self.phone.watch.handle_silent(cx.now);
+                return self.look_after_phone(call, cx);
+            }
+            BridgeEvent::PhoneHeard => {
+                self.phone.watch.handle_heard();
+                self.set_alarm(call);
+            }
             BridgeEvent::Closed => return super::hang_up(EndReason::HungUpThere, call, cx),
             BridgeEvent::Failed(_) => return self.leave(EndReason::NoMedia, call, cx),
             _ => {}
@@ -171,6 +210,23 @@ impl Talking {
         }
     }
 
+    /// Sends OPTIONS to a silent phone, or ends the call of one that is gone. A call that was handed over has no phone.
+    fn look_after_phone(
+        mut self: Box<Self>,
+        call: &mut CallCommon,
+        cx: &mut CallContext<'_>,
+    ) -> CallState {
+        if let Some(leg) = call.leg {
+            match self.phone.watch.verdict(self.phone.holds(), cx.now) {
+                PhoneVerdict::Wait => {}
+                PhoneVerdict::Probe => cx.env.agent.probe(leg, cx.now),
+                PhoneVerdict::Gone => return self.leave(EndReason::PhoneGone, call, cx),
+            }
+        }
+        self.set_alarm(call);
+        CallState::Talking(self)
+    }
+
     /// The phone's side.
     pub(crate) fn phone(&self) -> &PhoneSide {
         &self.phone
@@ -188,17 +244,15 @@ impl Talking {
         call: &mut CallCommon,
         cx: &mut CallContext<'_>,
     ) -> CallState {
-        cx.hang_up_phone(call);
+        let reason = match end {
+            EndReason::PhoneGone => sip::HangUp::NoSound,
+            _ => sip::HangUp::Normal,
+        };
+        cx.hang_up_phone_with(reason, call);
         if self.control {
             return Ending::start(end, call, cx);
         }
-        say(
-            &mut self.session,
-            SessionMessage::HangUp,
-            &self.peer,
-            call,
-            cx,
-        );
+        hang_up_there(&mut self.session, &self.peer, call, cx);
         cx.end(call, end);
         CallState::Over
     }

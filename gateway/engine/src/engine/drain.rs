@@ -30,6 +30,14 @@ impl Engine {
         if self.env.saved.take_changed() {
             self.env.out.push(Output::SavedState);
         }
+        match self.env.agent.take_restart_change() {
+            Some(sip::RestartChange::Changed) => self.env.restart.note_change(),
+            Some(sip::RestartChange::Refreshed) => self.env.restart.note_small_change(now),
+            None => {}
+        }
+        if self.env.restart.take_due(self.calls.has_ending(), now) {
+            self.env.out.push(Output::RestartState);
+        }
         self.order_proofs(now);
     }
 
@@ -59,7 +67,9 @@ impl Engine {
                 tracing::debug!(phones, "phones of a line changed");
                 return;
             }
-            sip::Event::Reregistered { .. } => return,
+            sip::Event::Reregistered { legs, .. } => {
+                return self.calls.handle_registered_anew(&legs, env, now);
+            }
             sip::Event::Incoming {
                 leg,
                 user,

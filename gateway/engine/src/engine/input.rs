@@ -11,11 +11,16 @@ use crate::line::LineUpdateError;
 use crate::line::command::{LineCommand, LineCommandError};
 use crate::line::identity::Identity;
 use crate::line::saved_state::SavedState;
-use crate::output::{CallLabel, PostId};
+use crate::output::{CallLabel, Output, PostId};
+use crate::restart::{self, RestartState};
 use crate::sealed::proof_of_work::ProofOfWork;
 use crate::time::{UnixTime, WallClock};
 use crate::trust::contacts::Contacts;
 use crate::trust::directory::Directory;
+
+/// A wall clock that is so far ahead of the monotonic one belongs to a machine that slept. One that was set, which cannot be told from
+/// that, only has its connections checked in vain.
+const SLEPT: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Takes bytes from a phone: a datagram, or one message cut from a stream by
@@ -40,7 +45,9 @@ impl Engine {
 
     /// Takes a new proof of work in stock.
     pub fn handle_proof_of_work(&mut self, proof: ProofOfWork, now: Instant) {
-        self.env.proofs.add(proof);
+        if let Some(proof) = self.unsent.handle_proof(proof, &mut self.env) {
+            self.env.proofs.add(proof);
+        }
         self.calls.handle_proofs(&mut self.env, now);
         self.messages.send_waiting(&mut self.env, now);
         self.drain(now);
@@ -48,22 +55,26 @@ impl Engine {
 
     /// How many relays took a post.
     pub fn handle_posted(&mut self, post: PostId, relays: usize, now: Instant) {
-        match self.calls.of_post(post) {
-            Some(call) => self
-                .calls
-                .handle_posted(call, (post, relays), &mut self.env, now),
-            None => self
-                .messages
-                .handle_posted(post, relays, &mut self.env, now),
+        let env = &mut self.env;
+        if let Some(call) = self.calls.of_post(post) {
+            self.calls.handle_posted(call, (post, relays), env, now);
+        } else if !self.unsent.handle_posted(post, relays, env, now) {
+            self.messages.handle_posted(post, relays, env, now);
         }
         self.drain(now);
     }
 
-    /// The wall clock was read again: `wall` is the wall time at `now`.
+    /// The wall clock was read: `wall` is the wall time at `now`. To be called before each other input, since it is cheap and the
+    /// wall clock of a machine that slept has jumped: what is judged or made with the time of before is of no use.
     pub fn handle_wall(&mut self, wall: UnixTime, now: Instant) {
+        let expected = self.env.wall(now);
         self.env.clock = WallClock::new(wall, now);
         // Proofs of work go stale with time alone: replaced now, they are ready for the next call.
         self.order_proofs(now);
+        if wall >= expected.after(SLEPT) {
+            self.env.agent.check_bindings(now);
+            self.env.out.push(Output::CheckConnections);
+        }
     }
 
     /// Other rules hold from now on: the work that envelopes need, in leading zero bits, and how long a ring waits for an answer.
@@ -93,6 +104,22 @@ impl Engine {
     /// What was saved of [`Self::saved_state`]. To be called at the start.
     pub fn handle_saved_state(&mut self, saved_state: SavedState) {
         self.env.saved.restore(saved_state);
+    }
+
+    /// What the process before this one saved of [`Self::restart_state`]. To be called at the start, once the lines' sockets exist.
+    pub fn handle_restart_state(&mut self, state: RestartState, now: Instant) {
+        let age = self.env.wall(now).since(state.written);
+        if age <= restart::GOOD_FOR {
+            let phones = state
+                .phones
+                .into_iter()
+                .map(|phone| restart::aged(phone, age));
+            self.env.agent.restore_bindings(phones.collect(), now);
+            let messages = state.final_messages;
+            self.env.agent.send_final_messages(messages, now);
+        }
+        self.unsent.take(state.endings, &mut self.env, now);
+        self.drain(now);
     }
 
     /// The phone book renewed the binding of a line. Calls that begin from now on are rung with it.
@@ -151,12 +178,15 @@ impl Engine {
         self.presence
             .handle_timeout(&self.calls, &mut self.env, now);
         self.calls.handle_timeout(&mut self.env, now);
+        self.unsent.handle_timeout(&mut self.env, now);
         self.drain(now);
     }
 
     /// Ends every call and begins none. The engine is done when [`Self::is_idle`].
     pub fn shut_down(&mut self, now: Instant) {
         self.env.closing = true;
+        // Registrations may have been refreshed, which is not saved at once.
+        self.env.restart.note_change();
         self.presence.plan_rounds(&mut self.env, now);
         self.calls.shut_down(&mut self.env, now);
         self.drain(now);

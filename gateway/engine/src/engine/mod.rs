@@ -25,6 +25,9 @@ use crate::line::subscriptions::Subscriptions;
 use crate::line::{Line, Lines};
 use crate::output::{Outbox, Output};
 use crate::presence::PresenceService;
+use crate::restart::keeper::RestartKeeper;
+use crate::restart::unsent::UnsentEndings;
+use crate::restart::{MOST_ENDINGS, RestartState};
 use crate::sealed::proof_stock::ProofStock;
 use crate::sealed::replay::ReplayMemory;
 use crate::time::{Moment, Timer, UnixTime, WallClock};
@@ -41,6 +44,7 @@ pub struct Engine {
     subscriptions: Subscriptions,
     presence: PresenceService,
     replay: ReplayMemory,
+    unsent: UnsentEndings,
 }
 
 impl Engine {
@@ -79,6 +83,7 @@ impl Engine {
                 agent,
                 lines,
                 saved: StateKeeper::default(),
+                restart: RestartKeeper::default(),
                 proofs,
                 rng,
                 clock: WallClock::new(wall, now),
@@ -91,6 +96,7 @@ impl Engine {
             subscriptions: Subscriptions::default(),
             presence: PresenceService::default(),
             replay: ReplayMemory::new(Moment { wall, now }),
+            unsent: UnsentEndings::default(),
         };
         let Environment {
             trust, lines, out, ..
@@ -115,13 +121,15 @@ impl Engine {
             .chain(self.replay.next_timeout())
             .chain(self.messages.next_timeout())
             .chain(self.presence.next_timeout())
+            .chain(self.env.restart.next_timeout())
+            .chain(self.unsent.next_timeout())
             .min_by_key(|(at, _)| *at)
     }
 
-    /// No call in any state, and no text that waits for a relay.
+    /// No call in any state, no text that waits for a relay, and no phone that has to be told of an end.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.messages.is_idle()
+        self.calls.is_empty() && self.messages.is_idle() && self.env.agent.is_idle()
     }
 
     /// The lines of this engine, in the order in which they were given.
@@ -188,6 +196,19 @@ impl Engine {
     #[must_use]
     pub fn saved_state(&self) -> &SavedState {
         self.env.saved.state()
+    }
+
+    /// What the next process must know, to be saved at [`Output::RestartState`].
+    #[must_use]
+    pub fn restart_state(&self, now: Instant) -> RestartState {
+        let written = self.env.wall(now);
+        let endings = self.calls.endings(written).chain(self.unsent.all());
+        RestartState {
+            written,
+            phones: self.env.agent.bindings(now),
+            final_messages: self.env.agent.final_messages(),
+            endings: endings.take(MOST_ENDINGS).collect(),
+        }
     }
 
     /// What was dropped in silence.

@@ -18,6 +18,21 @@ pub use ringfence_book::proof_of_work::WINDOW_SECONDS;
 use crate::sealed::envelope::EventKey;
 use crate::time::UnixTime;
 
+/// A one-time event key that waits for its work.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EventKeyPair {
+    /// Public half: stands in the event.
+    pub public: EventKey,
+    /// secp256k1 secret half: the shell signs one event with it.
+    pub secret: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for EventKeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventKeyPair(..)")
+    }
+}
+
 /// A one-time event key with its work. Worth exactly one envelope.
 pub struct ProofOfWork {
     /// Public half: stands in the event.
@@ -31,6 +46,14 @@ pub struct ProofOfWork {
 }
 
 impl ProofOfWork {
+    /// Its key, for the same event at another time.
+    pub(crate) fn key(&self) -> EventKeyPair {
+        EventKeyPair {
+            public: self.event_key,
+            secret: self.event_secret.clone(),
+        }
+    }
+
     /// Whether its hash begins with so many zero bits.
     #[must_use]
     pub fn has_work(&self, bits: u8) -> bool {

@@ -21,7 +21,7 @@ use ringfence_book::nostr_event::{ENVELOPE_BYTES, bucket_tag};
 use ringfence_engine::ReceivedEvent;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::clock;
 use event::write_event;
@@ -38,6 +38,10 @@ const INBOX: usize = 4_096;
 const RETRY: Duration = Duration::from_secs(1);
 /// A relay that did not confirm an event in this time is dropped with its queue and dialled anew.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(4);
+/// How long a redial may take until envelopes are no longer held for it. A network is back in this time after a sleep, or it is away.
+const REDIAL_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks whether a relay is connected.
+const REDIAL_LOOK: Duration = Duration::from_millis(20);
 /// Changes of connections that wait to be read; a lost one is noticed by the next check within a second.
 const MONITOR_QUEUE: usize = 256;
 /// Relays of one engine. Every ring goes to all of them.
@@ -93,9 +97,12 @@ pub enum PublishError {
 pub struct Relays {
     client: Client,
     bucket_bits: u8,
+    urls: Vec<RelayUrl>,
     state: watch::Receiver<RelayState>,
     no_answer: mpsc::Sender<RelayUrl>,
     watching: JoinHandle<()>,
+    /// Whether all connections are being made anew.
+    redials: watch::Sender<bool>,
 }
 
 impl Relays {
@@ -134,6 +141,7 @@ impl Relays {
             answers: RelayAnswers::default(),
             unanswered,
             last_heard: BTreeMap::new(),
+            last_check: clock::unix_seconds(),
             pages: NotePages::default(),
             notes: SubscriptionId::generate(),
             subscription: SubscriptionId::generate(),
@@ -153,9 +161,11 @@ impl Relays {
             Self {
                 client,
                 bucket_bits,
+                urls,
                 state,
                 no_answer,
                 watching,
+                redials: watch::channel(false).0,
             },
             incoming,
         ))
@@ -165,6 +175,30 @@ impl Relays {
     #[must_use]
     pub fn state(&self) -> watch::Receiver<RelayState> {
         self.state.clone()
+    }
+
+    /// Closes all connections and makes them anew, for a machine that has slept: they look alive, and the relays have closed them long
+    /// ago. What is published meanwhile waits for the new ones, for 5 s at most.
+    pub(crate) fn redial(self: &Arc<Self>) {
+        self.redials.send_replace(true);
+        let relays = Arc::clone(self);
+        tokio::spawn(async move {
+            for url in &relays.urls {
+                forget(&relays.client, url).await;
+                dial(&relays.client, url).await;
+            }
+            let connected = async {
+                let is_up = async || {
+                    let connections = relays.client.relays().await;
+                    connections.values().any(|relay| relay.is_connected())
+                };
+                while !is_up().await {
+                    sleep(REDIAL_LOOK).await;
+                }
+            };
+            timeout(REDIAL_LIMIT, connected).await.ok();
+            relays.redials.send_replace(false);
+        });
     }
 
     /// Publishes an envelope on every relay that is connected now, and returns when the first one confirms it.
@@ -177,6 +211,9 @@ impl Relays {
             self.bucket_bits,
             clock::unix_seconds(),
         )?);
+        let mut redials = self.redials.subscribe();
+        // The sender is this struct's own.
+        redials.wait_for(|is_redialling| !is_redialling).await.ok();
         let mut asked = 0;
         let (tell, mut answers) = mpsc::channel(MOST_RELAYS);
         for (url, relay) in self.client.relays().await {
@@ -351,6 +388,22 @@ mod tests {
             incoming.try_recv().is_err(),
             "the first event came after all"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_is_published_while_relays_are_redialled_goes_over_the_new_connections() {
+        let relay = any_port().await;
+        let (sender, _unread) = listen(&relay.url(), 1).await;
+        let (_listener, mut incoming) = listen(&relay.url(), 5).await;
+        let sender = Arc::new(sender);
+        for _ in 0..5 {
+            sender.redial();
+            let outgoing = outgoing(5);
+            let key = EventKey(outgoing.key.public());
+            assert_eq!(sender.publish(outgoing).await, Ok(()));
+            assert_eq!(next(&mut incoming).await.event_key, key);
+        }
+        wait(&sender, |state| state.listening == 1).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

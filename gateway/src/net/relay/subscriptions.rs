@@ -25,6 +25,9 @@ const EOSE_LIMIT: Duration = Duration::from_secs(3);
 /// have delivered what it accepted last.
 const OVERLAP: u64 = 600;
 
+/// Checks are a second apart. More than this many seconds between two of them were slept.
+const SLEPT: u64 = 30;
+
 /// The subscription at one relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SubscriptionState {
@@ -47,6 +50,8 @@ pub(super) struct SubscriptionKeeper {
     pub(super) notes: SubscriptionId,
     /// When each relay was last known to be subscribed, in seconds since 1970: later notes are requested again.
     pub(super) last_heard: BTreeMap<RelayUrl, u64>,
+    /// When the connections were compared last, in seconds since 1970.
+    pub(super) last_check: u64,
     /// Stored notes that relays have not returned yet.
     pub(super) pages: NotePages,
     pub(super) tags: BTreeMap<String, u16>,
@@ -158,6 +163,7 @@ impl SubscriptionKeeper {
 
     /// Compares the subscriptions with the connections, and requests those that are not confirmed.
     async fn check_connections(&mut self) {
+        self.suspect_after_sleep();
         let connections = self.client.relays().await;
         let mut to_ask = Vec::new();
         for (url, subscription) in &mut self.relays {
@@ -200,6 +206,17 @@ impl SubscriptionKeeper {
             .filter(|(_, subscription)| **subscription == SubscriptionState::Listening);
         for (url, _) in listening {
             self.last_heard.insert(url.clone(), now);
+        }
+    }
+
+    /// After a sleep, no subscription is believed until the relay confirms it again: what it stored meanwhile is asked for, since the
+    /// moment before.
+    fn suspect_after_sleep(&mut self) {
+        let now = clock::unix_seconds();
+        if now > std::mem::replace(&mut self.last_check, now) + SLEPT {
+            for subscription in self.relays.values_mut() {
+                *subscription = SubscriptionState::Disconnected;
+            }
         }
     }
 

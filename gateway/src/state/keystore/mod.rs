@@ -9,6 +9,7 @@
 //!   contacts.json         the key of each known number; see `contacts`
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           waiting texts, past calls; see `saved_state`
+//!   restart.json          phones, and the ends of calls, for the next process; see `restart_state`
 //!   page-token            the running engine's page and its key; see `page::key`
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   restored              exists after a restore, until the ring keys are renewed; see [`crate::state::backup`]
@@ -21,6 +22,7 @@ mod contacts;
 mod evidence;
 pub(in crate::state) mod file;
 mod line;
+pub(in crate::state) mod restart_state;
 mod saved_state;
 mod stored;
 pub(in crate::state) mod vault;
@@ -35,6 +37,7 @@ pub(crate) use contacts::FileIdentity;
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
+pub use restart_state::RestartFile;
 pub use saved_state::SavedStateFile;
 use vault::Vault;
 
@@ -205,6 +208,12 @@ impl Keystore {
     #[must_use]
     pub fn saved_state(&self) -> SavedStateFile {
         SavedStateFile::new(&self.folder, self.vault.again())
+    }
+
+    /// What a restart must know, beside these lines, under the same passphrase.
+    #[must_use]
+    pub fn restart(&self) -> RestartFile {
+        RestartFile::new(&self.folder, self.vault.again())
     }
 
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.

@@ -252,11 +252,14 @@ impl StoredCall {
     }
 }
 
-fn write_text<S: Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_text<S: Serializer>(
+    text: &Zeroizing<String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_str(text)
 }
 
-fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+pub(super) fn read_text<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
     String::deserialize(from).map(Zeroizing::new)
 }
 

@@ -6,7 +6,7 @@ mod media;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rand_chacha::ChaCha20Rng;
@@ -16,6 +16,7 @@ use ringfence_engine::{
     CallLabel, CallStep, Engine, FalseRecord, Output, ReceivedEvent, SealedEvent,
     line::identity::Identity,
     line::saved_state::SavedState,
+    restart::RestartState,
     sealed::envelope::EventKey,
     sealed::proof_of_work::{ProofOfWork, ProofSearch},
     time::UnixTime,
@@ -83,8 +84,14 @@ pub struct EngineHost {
     pub contacts: Contacts,
     /// The state that this machine has saved, and how often it was saved.
     pub saved_state: (SavedState, usize),
+    /// What the engine has saved for the process after it, and how often it did.
+    pub restart: (RestartState, usize),
     /// The machine is off: it receives nothing.
     pub(crate) is_off: bool,
+    /// How long this machine has slept: its monotonic clock is behind by that, its wall clock is not.
+    slept: Duration,
+    /// How often the engine asked to check connections.
+    pub checked_connections: usize,
     /// Split views of the phone book that the engine reported.
     pub split_views: Vec<SplitView>,
     /// False records of its own lines that the engine reported.
@@ -116,7 +123,10 @@ impl EngineHost {
             book,
             contacts: Contacts::default(),
             saved_state: (SavedState::default(), 0),
+            restart: (RestartState::default(), 0),
             is_off: false,
+            slept: Duration::ZERO,
+            checked_connections: 0,
             split_views: Vec::new(),
             false_records: Vec::new(),
             saved: 0,
@@ -163,6 +173,33 @@ impl EngineHost {
         self.media.len()
     }
 
+    /// Its process is gone, and with it whatever was not saved.
+    pub(crate) fn kill(&mut self) {
+        self.is_off = true;
+        self.media.clear();
+        self.closing.clear();
+    }
+
+    /// A new process takes its place.
+    pub(crate) fn start(&mut self, engine: Engine) {
+        self.engine = engine;
+        self.is_off = false;
+        self.slept = Duration::ZERO;
+    }
+
+    /// It has slept for this long: no timer ran, and nothing arrived.
+    pub(crate) fn wake(&mut self, span: Duration) {
+        self.is_off = false;
+        self.slept += span;
+    }
+
+    /// This machine's monotonic clock. Its engine is told the time of day as well, as before each event.
+    pub(crate) fn read_clocks(&mut self, wall: UnixTime, now: Instant) -> Instant {
+        let now = now - self.slept;
+        self.engine.handle_wall(wall, now);
+        now
+    }
+
     pub(crate) fn handle_sip(&mut self, from: SocketAddr, bytes: &[u8], now: Instant) {
         let flow = Flow {
             transport: Transport::Udp,
@@ -206,6 +243,7 @@ impl EngineHost {
             .map(|(at, _)| (at, "media"))
             .chain(engine.map(|(at, timer)| (at, timer.reason())))
             .min_by_key(|(at, _)| *at)
+            .map(|(at, reason)| (at + self.slept, reason))
     }
 
     /// Handles all pending output of the engine and of all media.
@@ -229,6 +267,10 @@ impl EngineHost {
                         self.engine.handle_proof_of_work(proof, now);
                     }
                 }
+                Output::WantProofFor(key) => {
+                    let proof = prove_work(key.public, wall);
+                    self.engine.handle_proof_of_work(proof, now);
+                }
                 Output::Media { call, order } => self.handle_order(call, order, now, &mut out),
                 Output::ContactUpdate { count, learnt } => {
                     self.contacts.learn(&learnt);
@@ -237,6 +279,10 @@ impl EngineHost {
                 Output::SavedState => {
                     self.saved_state = (self.engine.saved_state().clone(), self.saved_state.1 + 1);
                 }
+                Output::RestartState => {
+                    self.restart = (self.engine.restart_state(now), self.restart.1 + 1);
+                }
+                Output::CheckConnections => self.checked_connections += 1,
                 Output::SplitView(split) => self.split_views.push(*split),
                 Output::FalseRecord(record) => self.false_records.push(record),
                 Output::Step { call, step, .. } => out.push(HostOutput::Step(call, step)),

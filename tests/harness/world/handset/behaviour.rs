@@ -17,6 +17,8 @@ pub struct HandsetBehaviour {
     pub holds_by: Hold,
     /// Whether it offers RTP/SAVP only, as Linphone does at first.
     pub offers_savp: bool,
+    /// Whether it answers OPTIONS in a dialog that it does not know by 200 as any other, and not by 481 (RFC 3261 section 12.2.2).
+    pub ignores_dialogs: bool,
     /// Whether it sends new offers in UPDATE (RFC 3311) instead of re-INVITE.
     pub offers_by_update: bool,
 }
@@ -42,6 +44,7 @@ impl HandsetBehaviour {
         sends_g722: false,
         holds_by: Hold::SendOnly,
         offers_savp: false,
+        ignores_dialogs: false,
         offers_by_update: false,
     };
 }

@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Instant};
 use ringfence_sip::message::{Headers, Method, Name, Request, Uri};
 
 use super::{
-    Call, Handset, HandsetEvent, HandsetOutput, Hold, ReceivedAudio, Registration, Stage,
+    Call, Handset, HandsetEvent, HandsetOutput, Hold, ReceivedAudio, Registration, Retransmissions,
+    Stage,
     send::{branch, copy, cseq, lists_g722, remote},
 };
 
@@ -19,6 +20,12 @@ impl Handset {
             refresh: None,
         };
         self.send_register(now);
+    }
+
+    /// Registers once more, as a phone that has not started anew.
+    pub(crate) fn refresh(&mut self, now: Instant) {
+        self.registration.refresh = Some(now);
+        self.refresh_registration(now);
     }
 
     /// Registers once more, when half the granted time is over.
@@ -43,6 +50,15 @@ impl Handset {
             request.headers.push(Name::AllowEvents, packages);
         }
         self.send_request(request, false, now);
+    }
+
+    /// Loses its power and starts again: it knows nothing of any call, and registers.
+    pub(crate) fn reboot(&mut self, now: Instant) {
+        self.audio.close();
+        (self.call, self.waiting_call) = (None, None);
+        self.retransmissions = Retransmissions::default();
+        self.pending.clear();
+        self.register(now);
     }
 
     /// Adds Allow if this phone sends it.

@@ -60,7 +60,11 @@ impl Handset {
                 }
             }
             Method::Message => self.handle_message(&request, now),
-            Method::Options => self.send(&Response::to(&request, 200)),
+            Method::Options => {
+                let is_in_dialog = request.headers.to().and_then(|to| to.tag()).is_some();
+                let is_known = is_ours || !is_in_dialog || self.behaviour.ignores_dialogs;
+                self.send(&Response::to(&request, if is_known { 200 } else { 481 }));
+            }
             Method::Notify | Method::Info if is_ours => {
                 self.send(&Response::to(&request, 200));
                 self.record_body(&request.method, &request.body, now);
