@@ -107,7 +107,7 @@ impl CallStep {
 
 impl EndReason {
     /// Every reason, for a monitor that shows a count of each from the start.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::HungUpHere,
         Self::HungUpThere,
         Self::Cancelled,
@@ -121,6 +121,7 @@ impl EndReason {
         Self::KeyChanged,
         Self::NoRelay,
         Self::NoMedia,
+        Self::PhoneGone,
         Self::NotConfirmed,
         Self::TooMany,
         Self::ShutDown,
@@ -143,6 +144,7 @@ impl EndReason {
             Self::KeyChanged => "key_changed",
             Self::NoRelay => "no_relay",
             Self::NoMedia => "no_media",
+            Self::PhoneGone => "phone_gone",
             Self::NotConfirmed => "not_confirmed",
             Self::TooMany => "too_many",
             Self::ShutDown => "shut_down",
