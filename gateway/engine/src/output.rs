@@ -68,7 +68,7 @@ pub enum MediaOrder {
     /// Dial the TURN server and report the allocation.
     OpenFar,
     /// The phone's media terms; again whenever the phone changes them.
-    Attach(NegotiatedMedia),
+    Attach(Box<NegotiatedMedia>),
     /// Meet the other engine at its relayed addresses.
     Connect {
         /// The other engine's media description.

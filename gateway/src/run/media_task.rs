@@ -177,7 +177,7 @@ async fn finish(
 fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFailure> {
     let OpenMedia { bridge, .. } = media?;
     match order {
-        MediaOrder::Attach(terms) => bridge.attach_phone(terms, now()),
+        MediaOrder::Attach(terms) => bridge.attach_phone(*terms, now()),
         MediaOrder::Connect { remote, role } => {
             let connected = bridge.connect(&remote, role, now());
             return connected.err().map(|error| {

@@ -63,8 +63,8 @@ impl PhoneSide {
     }
 
     /// What the bridge must know of the phone.
-    pub(super) fn terms(&self) -> NegotiatedMedia {
-        self.media.negotiated(&self.own, &self.chosen)
+    pub(super) fn terms(&self) -> Box<NegotiatedMedia> {
+        Box::new(self.media.negotiated(&self.own, &self.chosen))
     }
 
     /// The SDP answer to the phone's offer, or our offer where it made none.

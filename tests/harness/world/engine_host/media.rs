@@ -139,7 +139,7 @@ impl EngineHost {
             return;
         };
         match order {
-            MediaOrder::Attach(terms) => talk.attach_phone(terms, now),
+            MediaOrder::Attach(terms) => talk.attach_phone(*terms, now),
             MediaOrder::Connect { remote, role } => {
                 if talk.connect(&remote, role, now).is_err() {
                     let refused = MediaEvent::Refused(MediaFailure::NoPath);
