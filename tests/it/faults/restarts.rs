@@ -124,13 +124,13 @@ fn ends(lab: &mut FaultLab, number: usize, ending: Ending, state: State) -> Seen
     }
     let from = ending.befall(lab, side, &mut seen);
     let told = |side: usize, patience| phones.0[side].when(&calls[side], patience, over);
-    seen.within("own phone told", from, told(side, SOON), 3);
+    seen.within("own phone told", from, told(side, SOON), 3.0);
     match (state, side) {
         (State::Talking, _) | (State::Ringing, 0) => {
-            seen.within("other phone told", from, told(1 - side, LONG), 3);
+            seen.within("other phone told", from, told(1 - side, LONG), 3.0);
         }
         (State::Answering, 0) if ending == Ending::Term => {
-            seen.within("other phone told", from, told(1, LONG), 3);
+            seen.within("other phone told", from, told(1, LONG), 3.0);
         }
         // The answer may not have been sent: then the caller waits as if nobody had answered.
         (State::Answering, _) => {
@@ -150,9 +150,9 @@ fn restarts_while_idle(lab: &mut FaultLab, number: usize) -> Seen {
     let phones = Lane::of(lab, 0).phones(Transport::Udp);
     let (ending, side) = ([Ending::Kill, Ending::Term][number % 2], number / 2 % 2);
     let from = ending.befall(lab, side, &mut seen);
-    seen.within("started", from, Some(Instant::now()), 10);
+    seen.within("started", from, Some(Instant::now()), 10.0);
     lab.engines[side].wait_ready();
-    seen.within("relay and TURN ready", from, Some(Instant::now()), 15);
+    seen.within("relay and TURN ready", from, Some(Instant::now()), 15.0);
     rings(lab, side, &phones, Instant::now(), &mut seen);
     seen
 }
@@ -163,7 +163,7 @@ fn rings(lab: &FaultLab, side: usize, phones: &Phones, from: Instant, seen: &mut
     let call = other.dial(&lab.engines[side].lines[0].number);
     let into = phones.0[side].incoming(SOON);
     let rung = into.as_ref().map(|_| Instant::now());
-    seen.within("rings after the restart", from, rung, 3);
+    seen.within("rings after the restart", from, rung, 3.0);
     other.hang_up(&call);
     if let Some(into) = into {
         phones.0[side].when(&into, SOON, over);

@@ -53,10 +53,10 @@ impl Seen {
         what: &'static str,
         from: Instant,
         at: Option<Instant>,
-        limit: u32,
+        limit: f64,
     ) {
         let seconds = self.note(what, from, at);
-        if seconds.is_none_or(|seconds| seconds > limit.into()) {
+        if seconds.is_none_or(|seconds| seconds > limit) {
             let seconds = seconds.map_or("never".to_owned(), |seconds| format!("{seconds:.1} s"));
             self.wrong
                 .push(format!("{what}: {seconds}, limit {limit} s"));
@@ -168,15 +168,20 @@ impl Phones {
         logs.all(|log| log.up.is_some() && log.over.is_none())
     }
 
-    /// The longest time without a tone at either phone.
-    pub(super) fn gap(&self, calls: &[String; 2], from: Instant, to: Instant) -> Duration {
-        let logs = self
-            .0
-            .iter()
-            .zip(calls)
-            .map(|(phone, call)| phone.log(call));
-        let gaps = logs.map(|log| log.longest_gap(from, to));
-        gaps.max().unwrap_or_default()
+    /// The longest time without a tone at the caller's phone and at the callee's.
+    pub(super) fn gaps(
+        &self,
+        calls: &[String; 2],
+        from: Instant,
+        to: Instant,
+    ) -> [(&'static str, Duration); 2] {
+        let [caller, callee] = &self.0;
+        let here = caller.log(&calls[0]).longest_gap(from, to);
+        let there = callee.log(&calls[1]).longest_gap(from, to);
+        [
+            ("caller's longest gap", here),
+            ("callee's longest gap", there),
+        ]
     }
 
     /// Ends what is left of a call.
