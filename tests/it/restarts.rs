@@ -79,8 +79,8 @@ fn a_phone_calls_at_once_after_its_engine_was_killed() {
 fn both_phones_of_a_call_are_told_within_three_seconds_of_the_restart() {
     each_side(|mut world, pair, (engine, phone, other)| {
         let other_engine = pair.caller + pair.callee - engine;
-        world.kill_for(engine, RESTART);
         let before = world.trace().len();
+        world.kill_for(engine, RESTART);
         world.run_until("both phones are told", TOLD, |world| {
             has_heard_the_end(world, phone) && has_heard_the_end(world, other)
         });
@@ -123,8 +123,8 @@ fn an_engine_that_is_killed_again_before_a_relay_took_an_ending_posts_it_the_nex
 #[test]
 fn nothing_is_posted_for_a_call_that_is_long_over() {
     each_side(|mut world, _, (engine, phone, _)| {
-        world.kill_for(engine, Duration::from_secs(11 * 60));
         let before = world.trace().len();
+        world.kill_for(engine, Duration::from_secs(11 * 60));
         world.run_until("the own phone is told all the same", TOLD, |world| {
             has_heard_the_end(world, phone)
         });
@@ -188,8 +188,8 @@ fn an_engine_that_hangs_up_leaves_nothing_to_be_posted() {
     each_side(|mut world, _, (engine, phone, _)| {
         world.hang_up(phone);
         world.run_until_quiet(Duration::from_secs(5));
-        world.kill_for(engine, RESTART);
         let before = world.trace().len();
+        world.kill_for(engine, RESTART);
         world.run_for(Duration::from_secs(10));
         assert_eq!(posted(&world, engine, before), 0);
         let packets = world.trace()[before..].iter();
@@ -214,8 +214,8 @@ fn a_ring_is_taken_back_when_the_callers_engine_was_killed() {
 fn phones_that_ring_stop_when_their_engine_was_killed() {
     let (mut world, pair) = World::of_two(4);
     world.ring(pair);
-    world.kill_for(pair.callee, RESTART);
     let before = world.trace().len();
+    world.kill_for(pair.callee, RESTART);
     world.run_until("the phone stops", TOLD, |world| {
         !world.handset(pair.bob).is_ringing()
     });
