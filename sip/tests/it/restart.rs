@@ -257,6 +257,8 @@ fn a_phone_that_rang_and_was_not_answered_is_not_asked() {
     let invite = only_request(&mut world, &bob);
     bob.answer(&mut world, &invite, 180);
     world.agent.hang_up(leg, HangUp::Normal, world.now);
+    world.drain();
+    bob.answer(&mut world, &invite, 487);
     world.advance(Duration::from_secs(70));
     assert!(!world.methods(bob.flow).contains(&"OPTIONS".to_owned()));
 }
