@@ -3,6 +3,7 @@
 use clap::Args;
 use ringfence_book::ActivationCode;
 
+use super::clock_warning::ClockWarning;
 use super::{CommandError, PathArgs, begin_log, lines, open_store, say};
 use crate::lines::activate::activate;
 use crate::net::book::BookClient;
@@ -34,6 +35,7 @@ pub(super) async fn run(args: ActivateArgs) -> Result<(), CommandError> {
     begin_log(&config.log, config.log_format);
     let code: ActivationCode = args.code.parse()?;
     let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
+    let _warning = ClockWarning(client.clone());
     let mut store = open_store(&config, args.passphrase)?;
     let line = activate(&mut store, &client, &code, args.name).await?;
     if args.json {

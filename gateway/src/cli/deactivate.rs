@@ -8,6 +8,7 @@ use ringfence_book::{BookKey, Challenge, Number};
 use ringfence_engine::line::identity::Identity;
 use serde_json::json;
 
+use super::clock_warning::ClockWarning;
 use super::progress::ProgressLine;
 use super::{CommandError, PathArgs, begin_log, open_store, say};
 use crate::net::book::BookClient;
@@ -44,6 +45,7 @@ pub(super) async fn run(args: &DeactivateArgs) -> Result<(), CommandError> {
     let progress = ProgressLine::begin();
     progress.show("Giving the number back");
     let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
+    let _warning = ClockWarning(client.clone());
     let form = form(&client, line).await?;
     client.deactivate(&form).await?;
     store.remove(line.number)?;

@@ -7,6 +7,7 @@ mod activate;
 mod backup;
 mod block;
 mod calls;
+mod clock_warning;
 mod contacts;
 mod deactivate;
 mod demo;

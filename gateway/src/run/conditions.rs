@@ -7,7 +7,6 @@ use ringfence_engine::{BookAge, CallLabel, CallStep, EndReason};
 
 use super::event_loop::{EventLoop, wall};
 use crate::clock;
-use crate::net::book::skew::TOLERANCE;
 use crate::net::book::{BookError, ClockCheck, ClockOffset};
 use crate::net::relay::{RelayState, RelayTrouble};
 use crate::stats::condition::board::{ActiveCondition, ConditionBoard, Transition};
@@ -95,11 +94,7 @@ impl EventLoop {
         if let Some(pool) = &self.pool {
             found.extend(turn_condition(&pool.state().borrow()));
         }
-        found.extend(
-            offset
-                .filter(|offset| offset.apart > TOLERANCE)
-                .map(Condition::Clock),
-        );
+        found.extend(Condition::of_clock(self.watch.book.clock));
         let now = true_time(offset);
         let outcome = &self.watch.book.error;
         let lasts = self.book_lasts(now);
@@ -245,27 +240,15 @@ fn true_time(offset: Option<ClockOffset>) -> Duration {
 fn log(transition: &Transition) {
     match transition {
         Transition::Began(condition) if condition.is_grave() => {
-            tracing::warn!("{} To do: {}", lower(condition), condition.remedy());
+            tracing::warn!("{} To do: {}", condition.log_line(), condition.remedy());
         }
         Transition::Began(condition) => {
-            tracing::info!("{} To do: {}", lower(condition), condition.remedy());
+            tracing::info!("{} To do: {}", condition.log_line(), condition.remedy());
         }
         Transition::Ended(condition, lasted) => {
             let seconds = lasted.as_secs();
-            tracing::info!(seconds, "is over: {}", lower(condition));
+            tracing::info!(seconds, "is over: {}", condition.log_line());
         }
-    }
-}
-
-/// The text of a condition as a line of the log: it begins in lower case, unless with an abbreviation.
-fn lower(condition: &Condition) -> String {
-    let text = condition.unnamed();
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if !second.is_uppercase() => {
-            first.to_lowercase().chain(chars).collect()
-        }
-        _ => text,
     }
 }
 

@@ -14,7 +14,9 @@ use ringfence_book::Number;
 use ringfence_engine::EndReason;
 use ringfence_engine::trust::contacts::ShownBy;
 
-use crate::net::book::ClockOffset;
+use crate::clock;
+use crate::net::book::skew::TOLERANCE;
+use crate::net::book::{ClockCheck, ClockOffset};
 use crate::net::relay::RelayTrouble;
 use crate::turn::credentials::LoginStock;
 use crate::turn::probe::TurnProbeError;
@@ -202,6 +204,12 @@ pub struct BookLasts {
 }
 
 impl Condition {
+    /// The condition of this machine's clock, by the phone book's last answer; `None` if it is right or cannot be compared.
+    pub(crate) fn of_clock(check: Option<ClockCheck>) -> Option<Self> {
+        let offset = check?.offset(clock::reading());
+        (offset.apart > TOLERANCE).then_some(Self::Clock(offset))
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> ConditionKind {

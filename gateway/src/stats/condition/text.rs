@@ -39,6 +39,18 @@ impl Condition {
         self.says(None)
     }
 
+    /// What is wrong, as a line of the log: it begins in lower case, unless with an abbreviation.
+    pub(crate) fn log_line(&self) -> String {
+        let text = self.unnamed();
+        let mut chars = text.chars();
+        match (chars.next(), chars.clone().next()) {
+            (Some(first), Some(second)) if !second.is_uppercase() => {
+                first.to_lowercase().chain(chars).collect()
+            }
+            _ => text,
+        }
+    }
+
     fn says(&self, names: Option<ConditionNames<'_>>) -> String {
         let line =
             |number| names.map_or_else(|| "a line".to_owned(), |names| line_name(names, number));
