@@ -151,7 +151,7 @@ fn moments_and_sizes_are_the_same_whatever_happens_on_the_line() {
             }
             world.run_for(Duration::from_secs(300));
         }
-        world.run_for(ROUND);
+        world.run_for(2 * ROUND);
         (posts(&world, pair.caller), last(&world, pair.bob))
     };
     let ((quiet, told), (busy, told_more)) = (course(false), course(true));
