@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use super::finding::Finding;
 use crate::config::Config;
 use crate::net::ports;
+use crate::state::keystore::{ContactsFile, SavedStateFile, damaged_files};
+use crate::state::secret::Secret;
 
 /// With less room than this, a disk may run full within weeks.
 const LITTLE_ROOM: u64 = 256 * 1024 * 1024;
@@ -76,6 +78,25 @@ fn open_to_others(state: &Path) -> Result<(Option<PathBuf>, usize), (PathBuf, Er
     Ok((None, count))
 }
 
+/// Files that can be read under this passphrase, and what was lost with those that could not.
+pub(super) fn saved_files(state: &Path, passphrase: Option<&Secret>) -> Vec<Finding> {
+    const AREA: &str = "saved files";
+    let kept = damaged_files(state).into_iter();
+    let kept = kept.map(|file| match file.is_grave {
+        true => Finding::fail(AREA, file.what, file.remedy),
+        false => Finding::warn(AREA, file.what, file.remedy),
+    });
+    let mut findings: Vec<Finding> = kept.collect();
+    let contacts = ContactsFile::open(state, passphrase.cloned()).read();
+    let saved = SavedStateFile::open(state, passphrase.cloned()).read();
+    let errors = [contacts.err(), saved.err()].into_iter().flatten();
+    findings.extend(errors.map(|error| Finding::fail(AREA, error.to_string(), error.remedy())));
+    if findings.is_empty() {
+        findings.push(Finding::ok(AREA, "contacts, calls and texts can be read"));
+    }
+    findings
+}
+
 /// Room on the disk of the state folder.
 pub(super) fn room(state: &Path) -> Finding {
     const AREA: &str = "disk";
@@ -139,6 +160,23 @@ mod tests {
         let found = rights(&state);
         assert_eq!(found.verdict, Severity::Fail);
         assert!(found.remedy.contains("chmod go-rwx") && found.remedy.contains("20001.json"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_and_one_that_was_set_aside_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = || saved_files(folder.path(), None);
+        assert_eq!(found()[0].verdict, Severity::Ok);
+        write_private(&folder.path().join("ledger.json"), b"{").unwrap();
+        write_private(&folder.path().join("contacts.json.1.damaged"), b"").unwrap();
+        let [aside, now] = &found()[..] else {
+            panic!("two findings");
+        };
+        assert_eq!(
+            (aside.verdict, now.verdict),
+            (Severity::Fail, Severity::Fail)
+        );
+        assert!(aside.says.contains("pinned keys") && now.says.contains("ledger.json"));
     }
 
     #[test]

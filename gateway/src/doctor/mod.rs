@@ -67,6 +67,10 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
     let Some(lines) = lines(examination, sink) else {
         return;
     };
+    let passphrase = examination.passphrase.as_ref();
+    for finding in local::saved_files(&config.state, passphrase) {
+        sink.found(finding);
+    }
     sink.begins("Downloading the phone book");
     let phone_book::PhoneBookCheck {
         client,

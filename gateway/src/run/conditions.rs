@@ -121,6 +121,10 @@ impl EventLoop {
         if evidence > 0 {
             found.push(Condition::Evidence(evidence));
         }
+        if let Some(writer) = &self.writer {
+            let damaged = writer.damaged.borrow();
+            found.extend(damaged.iter().cloned().map(Condition::FileDamaged));
+        }
         found
     }
 

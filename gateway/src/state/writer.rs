@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::clock;
 use crate::state::keystore::{
-    ContactsFile, Evidence, EvidenceFolder, FileIdentity, KeystoreError, RestartFile,
+    ContactsFile, DamagedFile, Evidence, EvidenceFolder, FileIdentity, KeystoreError, RestartFile,
     SavedStateFile,
 };
 
@@ -28,6 +28,8 @@ const WAITING: usize = 256;
 #[derive(Debug)]
 pub struct StateWriter {
     contacts: ContactsFile,
+    /// The contacts as they were last read or written; `None` before that.
+    known: Option<Contacts>,
     saved_state: SavedStateFile,
     restart: RestartFile,
     evidence: EvidenceFolder,
@@ -44,6 +46,7 @@ impl StateWriter {
     ) -> Self {
         Self {
             contacts,
+            known: None,
             saved_state,
             restart,
             evidence,
@@ -51,20 +54,24 @@ impl StateWriter {
         }
     }
 
-    /// The contacts on the disk.
+    /// The contacts on the disk. A damaged file is set aside: the engine then pins the keys of known numbers anew, which the log and
+    /// the status say until the user has acted.
     ///
     /// # Errors
-    /// [`KeystoreError`]: an engine without its contacts would accept any key for a known number.
+    /// [`KeystoreError`].
     pub fn contacts(&mut self) -> Result<Contacts, KeystoreError> {
-        self.contacts.read()
+        let contacts = self.contacts.read_or_set_aside()?;
+        self.known = Some(contacts.clone());
+        Ok(contacts)
     }
 
-    /// The saved state on the disk.
+    /// The saved state on the disk. A damaged file is set aside: relays give out the texts of the last seven days again, so that each
+    /// of them is shown once more rather than never.
     ///
     /// # Errors
-    /// [`KeystoreError`]: an engine without it would show texts twice.
+    /// [`KeystoreError`].
     pub fn saved_state(&mut self) -> Result<SavedState, KeystoreError> {
-        self.saved_state.read()
+        self.saved_state.read_or_set_aside()
     }
 
     /// What the process before this one left. A file that cannot be read is replaced by the next change: it is worth something for
@@ -147,6 +154,8 @@ pub(crate) struct RunningWriter {
     pub(crate) saved: mpsc::Receiver<SavedContacts>,
     /// How many files of evidence against the phone book there are.
     pub(crate) evidence: watch::Receiver<usize>,
+    /// The damaged files that lie beside, the first one of each kind.
+    pub(crate) damaged: watch::Receiver<Vec<DamagedFile>>,
     task: JoinHandle<()>,
 }
 
@@ -164,6 +173,7 @@ impl StateWriter {
         let (changes, received) = mpsc::channel(WAITING);
         let (to_loop, saved) = mpsc::channel(1);
         let (shown, evidence) = watch::channel(self.evidence.count());
+        let (seen, damaged) = watch::channel(self.contacts.damaged_beside());
         let task = WriterTask {
             written: self.contacts.identity(),
             files: self,
@@ -171,11 +181,13 @@ impl StateWriter {
             count: 0,
             has_warned: false,
             evidence: shown,
+            damaged: seen,
         };
         RunningWriter {
             changes,
             saved,
             evidence,
+            damaged,
             task: tokio::spawn(write(task, received, to_loop)),
         }
     }
@@ -226,6 +238,7 @@ struct WriterTask {
     /// The log has the present trouble already.
     has_warned: bool,
     evidence: watch::Sender<usize>,
+    damaged: watch::Sender<Vec<DamagedFile>>,
 }
 
 impl WriterTask {
@@ -252,7 +265,9 @@ impl WriterTask {
             self.warn(&error);
             self.waiting.push(StateChange::Restart(restart));
         }
-        // The user removes evidence that is settled.
+        // The user removes damaged files and evidence that are settled.
+        self.damaged
+            .send_replace(self.files.contacts.damaged_beside());
         let files = self.files.evidence.count();
         self.evidence
             .send_if_modified(|old| std::mem::replace(old, files) != files);
@@ -265,7 +280,8 @@ impl WriterTask {
         if learnt.is_empty() && edits.is_empty() && self.files.contacts.identity() == self.written {
             return None;
         }
-        let outcome = self.files.contacts.edit(|contacts| {
+        let known = self.files.known.as_ref();
+        let outcome = self.files.contacts.edit_from(known, |contacts| {
             for (_, about) in &learnt {
                 contacts.learn(about);
             }
@@ -277,6 +293,7 @@ impl WriterTask {
         match outcome {
             Ok((contacts, done)) => {
                 self.has_warned = false;
+                self.files.known = Some(contacts.clone());
                 self.written = self.files.contacts.identity();
                 self.count = learnt.last().map_or(self.count, |(count, _)| *count);
                 let replies = edits.into_iter().map(|(.., reply)| reply).zip(done);
@@ -320,6 +337,7 @@ mod tests {
     use ringfence_engine::line::identity::Identity;
 
     use super::*;
+    use crate::state::keystore::damaged_files;
     use crate::state::keystore::restart_state;
     use crate::state::keystore::vault::Vault;
     use ringfence_engine::time::UnixTime;
@@ -389,6 +407,24 @@ mod tests {
         assert_eq!(outcomes, [Ok(()), Err(ContactError::Unknown)]);
         let contacts = writer(folder.path()).contacts().unwrap();
         assert_eq!(contacts.get(NUMBER).unwrap().name.as_deref(), Some("Bob"));
+    }
+
+    #[tokio::test]
+    async fn contacts_that_are_damaged_while_the_engine_runs_are_written_anew_from_its_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        ContactsFile::open(folder.path(), None)
+            .edit(|contacts| contacts.learn(&pin()))
+            .unwrap();
+        let mut writer = writer(folder.path());
+        let before = writer.contacts().unwrap();
+        let running = writer.start();
+        let path = folder.path().join("contacts.json");
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        running.finish().await;
+        let after = ContactsFile::open(folder.path(), None).read().unwrap();
+        assert_eq!((after.iter().count(), after == before), (1, true));
+        assert!(damaged_files(folder.path()).is_empty());
     }
 
     #[tokio::test]

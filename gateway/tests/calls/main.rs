@@ -8,6 +8,8 @@ mod community_box;
 #[cfg(test)]
 mod conditions;
 #[cfg(test)]
+mod damaged_files;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod log;

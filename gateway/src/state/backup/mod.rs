@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::state::keystore::damaged::ENDING;
 use crate::state::keystore::vault::Vault;
 use crate::state::keystore::{KeystoreError, file, restart_state};
 use crate::state::secret::Secret;
@@ -204,7 +205,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, BackupError> {
     std::fs::read(path).map(Zeroizing::new).map_err(fault)
 }
 
-/// The files of one folder that a backup takes: no locks, no half-written files.
+/// The files of one folder that a backup takes: no locks, no half-written files, none that was damaged.
 fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let full = state.join(folder);
     let fault = |error: std::io::Error| KeystoreError::Disk {
@@ -221,7 +222,7 @@ fn names(state: &Path, folder: &Path) -> Result<Vec<PathBuf>, BackupError> {
     for entry in entries.take(MOST_FILES + 1) {
         let entry = entry.map_err(fault)?;
         let path = folder.join(entry.file_name());
-        let passing = ["lock", "new"];
+        let passing = ["lock", "new", ENDING];
         let ends = |end: &str| path.extension().is_some_and(|found| found == end);
         let is_file = entry.file_type().map_err(fault)?.is_file();
         let is_passing = PASSING.iter().any(|name| path == Path::new(name));

@@ -15,6 +15,7 @@ use ringfence_book::{Day, IdentityKey, Number};
 use ringfence_engine::trust::contacts::{Contact, Contacts, OtherKey, ShownBy};
 use serde::{Deserialize, Serialize};
 
+use super::damaged::{DamagedFile, ReplaceableFile, damaged_files, or_set_aside};
 use super::stored::{self, Versioned, read_stored, write_stored};
 use super::vault::Vault;
 use super::{KeystoreError, file};
@@ -91,7 +92,7 @@ impl ContactsFile {
 
     pub(super) fn new(state: &Path, vault: Vault) -> Self {
         Self {
-            path: state.join("contacts.json"),
+            path: state.join(ReplaceableFile::Contacts.name()),
             vault,
         }
     }
@@ -120,6 +121,15 @@ impl ContactsFile {
         Ok(contacts)
     }
 
+    /// As [`Self::read`], for the start of an engine: a damaged file is set aside, and the contacts are empty.
+    ///
+    /// # Errors
+    /// [`KeystoreError`].
+    pub(in crate::state) fn read_or_set_aside(&mut self) -> Result<Contacts, KeystoreError> {
+        let read = self.read();
+        or_set_aside(&self.path, ReplaceableFile::Contacts, read)
+    }
+
     /// Reads the contacts, applies `change`, and writes them if they differ. Waits while another program does the same.
     ///
     /// # Errors
@@ -128,14 +138,43 @@ impl ContactsFile {
         &mut self,
         change: impl FnOnce(&mut Contacts) -> T,
     ) -> Result<(Contacts, T), KeystoreError> {
+        self.edit_from(None, change)
+    }
+
+    /// As [`Self::edit`], by an engine that knows the contacts: they replace a damaged file, so that nothing is lost.
+    ///
+    /// # Errors
+    /// [`KeystoreError`]; the file is as it was.
+    pub(in crate::state) fn edit_from<T>(
+        &mut self,
+        known: Option<&Contacts>,
+        change: impl FnOnce(&mut Contacts) -> T,
+    ) -> Result<(Contacts, T), KeystoreError> {
         let _lock: File = file::wait_for_lock(&self.path.with_extension("lock"))?;
-        let mut contacts = self.read()?;
-        let before = contacts.clone();
+        let (mut contacts, on_disk) = match (self.read(), known) {
+            (Err(KeystoreError::Malformed { .. }), Some(known)) => (known.clone(), None),
+            (read, _) => {
+                let contacts = read?;
+                (contacts.clone(), Some(contacts))
+            }
+        };
+        if on_disk.is_none() {
+            tracing::warn!(
+                "the file of the contacts was damaged, and is written anew: nothing is lost. To do: check the disk"
+            );
+        }
         let outcome = change(&mut contacts);
-        if contacts != before {
+        if on_disk.is_none_or(|on_disk| on_disk != contacts) {
             self.write(&contacts)?;
         }
         Ok((contacts, outcome))
+    }
+
+    /// The damaged files beside this one, the first one of each kind.
+    pub(in crate::state) fn damaged_beside(&self) -> Vec<DamagedFile> {
+        let mut files = damaged_files(file::folder_of(&self.path));
+        files.dedup_by_key(|file| file.is_grave);
+        files
     }
 
     /// Which file is on the disk now.

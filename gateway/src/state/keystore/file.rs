@@ -164,6 +164,13 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreErr
     written.map_err(disk("write", path))
 }
 
+/// Gives a file another name in its folder.
+pub(in crate::state) fn rename(path: &Path, to: &Path) -> Result<(), KeystoreError> {
+    std::fs::rename(path, to)
+        .and_then(|()| sync_folder(path))
+        .map_err(disk("rename", path))
+}
+
 /// Removes a file.
 pub(in crate::state) fn remove(path: &Path) -> Result<(), KeystoreError> {
     std::fs::remove_file(path)

@@ -14,11 +14,13 @@
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   restored              exists after a restore, until the ring keys are renewed; see [`crate::state::backup`]
 //!   evidence/*.json       proof against the phone book, if there is any; see `evidence`
+//!   *.1.damaged           a file that could not be read and was set aside; see `damaged`
 //! ```
 //! With a passphrase the files are encrypted (Argon2id, ChaCha20-Poly1305); the number stays visible in the file's name. A copy
 //! of the phone book is in the same folder and is no secret ([`crate::net::book`]).
 
 mod contacts;
+pub(in crate::state) mod damaged;
 mod evidence;
 pub(in crate::state) mod file;
 mod line;
@@ -34,6 +36,7 @@ use zeroize::Zeroizing;
 
 pub use contacts::ContactsFile;
 pub(crate) use contacts::FileIdentity;
+pub use damaged::{DamagedFile, damaged_files};
 pub use evidence::{Evidence, EvidenceFile, EvidenceFolder};
 pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
@@ -76,7 +79,7 @@ pub enum KeystoreError {
         path: PathBuf,
     },
     /// Not a file of ours, or damaged.
-    #[error("{} is damaged or not a line file", path.display())]
+    #[error("{} is damaged", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -93,7 +96,7 @@ pub enum KeystoreError {
         /// The file.
         path: PathBuf,
     },
-    /// The passphrase does not open the file (or the file was altered).
+    /// The passphrase does not open the file (or the file was altered on purpose).
     #[error("the passphrase does not open {}", path.display())]
     WrongPassphrase {
         /// The file.
@@ -119,6 +122,7 @@ impl KeystoreError {
     pub fn unnamed(&self) -> String {
         match self {
             Self::Disk { act, kind, .. } => format!("cannot {act} the state folder: {kind}"),
+            Self::Malformed { .. } => "a file of the state folder is damaged".to_owned(),
             _ => "the state folder cannot be used".to_owned(),
         }
     }
@@ -130,7 +134,7 @@ impl KeystoreError {
             Self::Disk { .. } => "check that the folder exists, belongs to this user and has room, or choose another with --state".to_owned(),
             Self::TooOpen { .. } => "take the rights of others from it: chmod go-rwx".to_owned(),
             Self::InUse { .. } => "stop it first, or choose another folder with --state".to_owned(),
-            Self::Malformed { .. } => "restore it from a backup, or move it away and ask for a new activation code".to_owned(),
+            Self::Malformed { path } => damaged::remedy(path).to_owned(),
             Self::NewerFormat { .. } => "update ringfence".to_owned(),
             Self::PassphraseNeeded { .. } => "set RINGFENCE_PASSPHRASE, or start from a terminal to be asked".to_owned(),
             Self::WrongPassphrase { .. } => "check RINGFENCE_PASSPHRASE; it is the one that was given to `ringfence activate`".to_owned(),

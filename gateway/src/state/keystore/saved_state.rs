@@ -19,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::KeystoreError;
+use super::damaged::{ReplaceableFile, or_set_aside};
 use super::stored::{self, Versioned, read_stored, write_stored};
 use super::vault::Vault;
 use crate::state::secret::Secret;
@@ -106,7 +107,7 @@ impl SavedStateFile {
 
     pub(super) fn new(state: &Path, vault: Vault) -> Self {
         Self {
-            path: state.join("ledger.json"),
+            path: state.join(ReplaceableFile::SavedState.name()),
             vault,
         }
     }
@@ -123,6 +124,15 @@ impl SavedStateFile {
         stored.read().ok_or_else(|| KeystoreError::Malformed {
             path: self.path.clone(),
         })
+    }
+
+    /// As [`Self::read`], for the start of an engine: a damaged file is set aside, and the saved state is empty.
+    ///
+    /// # Errors
+    /// [`KeystoreError`].
+    pub(in crate::state) fn read_or_set_aside(&mut self) -> Result<SavedState, KeystoreError> {
+        let read = self.read();
+        or_set_aside(&self.path, ReplaceableFile::SavedState, read)
     }
 
     /// Replaces what was saved.

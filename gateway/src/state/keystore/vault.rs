@@ -3,6 +3,9 @@
 //! With a passphrase the body is ChaCha20-Poly1305 (RFC 8439) under a key from Argon2id (RFC 9106, second recommended option: 64 MiB,
 //! 3 passes, here with 1 lane). All files of a folder share one salt, so that many lines cost one derivation; every write draws a
 //! fresh nonce. The format's name and the file's name are authenticated with the body, so that files cannot trade places.
+//!
+//! A checksum over all of it, which has no key, tells damage from a wrong passphrase, and finds it where there is none. It protects
+//! from no one who writes the file on purpose. Files of earlier versions have none and are read.
 
 use std::path::Path;
 
@@ -13,6 +16,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::KeystoreError;
@@ -31,10 +35,40 @@ const MOST_MEMORY: u32 = 1024 * 1024;
 const MOST_PASSES: u32 = 32;
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Container {
     format: String,
     protection: Protection,
     body: String,
+    /// SHA-256 in hexadecimal; see [`Container::sum`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
+}
+
+impl Container {
+    fn new(format: &str, protection: Protection, body: &[u8]) -> Self {
+        let mut container = Self {
+            format: format.to_owned(),
+            protection,
+            body: STANDARD.encode(body),
+            checksum: None,
+        };
+        container.checksum = Some(container.sum(format));
+        container
+    }
+
+    /// The checksum over format, protection and body, as a JSON list.
+    fn sum(&self, format: &str) -> String {
+        let fields = serde_json::to_vec(&(format, &self.protection, &self.body));
+        let fields = Zeroizing::new(fields.expect("texts and numbers always become JSON"));
+        hex::encode(Sha256::digest(&*fields))
+    }
+
+    /// Whether the checksum, if there is one, fits the content under this format.
+    fn is_whole(&self, format: &str) -> bool {
+        let sum = self.checksum.as_ref();
+        sum.is_none_or(|sum| *sum == self.sum(format))
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,6 +106,8 @@ pub(in crate::state) struct Vault {
     memory_kib: u32,
     passes: u32,
     derived: Option<(Terms, Key)>,
+    /// The passphrase has opened a file, so it is the right one.
+    has_opened: bool,
 }
 
 struct Key(Zeroizing<[u8; 32]>);
@@ -91,6 +127,7 @@ impl Vault {
             memory_kib: MEMORY,
             passes: PASSES,
             derived: None,
+            has_opened: false,
         }
     }
 
@@ -110,6 +147,7 @@ impl Vault {
             memory_kib: self.memory_kib,
             passes: self.passes,
             derived: None,
+            has_opened: self.has_opened,
         }
     }
 
@@ -132,11 +170,7 @@ impl Vault {
         let container = if self.passphrase.is_some() {
             self.encrypt(path, body)?
         } else {
-            Container {
-                format: self.format.to_owned(),
-                protection: Protection::None,
-                body: STANDARD.encode(body),
-            }
+            Container::new(self.format, Protection::None, body)
         };
         let json = serde_json::to_vec_pretty(&container)
             .expect("texts and numbers always become JSON in memory");
@@ -176,11 +210,7 @@ impl Vault {
             salt: STANDARD.encode(terms.salt),
             nonce: STANDARD.encode(nonce),
         };
-        Ok(Container {
-            format: self.format.to_owned(),
-            protection,
-            body: STANDARD.encode(sealed),
-        })
+        Ok(Container::new(self.format, protection, &sealed))
     }
 
     /// The body in a file's bytes.
@@ -230,11 +260,17 @@ impl Vault {
                 aad: &label,
             },
         );
-        opened
-            .map(Zeroizing::new)
-            .map_err(|_| KeystoreError::WrongPassphrase {
+        match opened {
+            Ok(body) => {
+                self.has_opened = true;
+                Ok(Zeroizing::new(body))
+            }
+            // A file of an earlier version, whose damage only the right passphrase shows.
+            Err(_) if self.has_opened && container.checksum.is_none() => Err(malformed()),
+            Err(_) => Err(KeystoreError::WrongPassphrase {
                 path: path.to_owned(),
-            })
+            }),
+        }
     }
 
     fn cipher(&mut self, path: &Path, terms: Terms) -> Result<ChaCha20Poly1305, KeystoreError> {
@@ -284,16 +320,35 @@ fn read(format: &str, path: &Path, json: &[u8]) -> Result<Container, KeystoreErr
     struct Named {
         format: String,
     }
-    let malformed = |_| KeystoreError::Malformed {
+    let malformed = || KeystoreError::Malformed {
         path: path.to_owned(),
     };
-    let named: Named = serde_json::from_slice(json).map_err(malformed)?;
-    if named.format != format {
-        return Err(KeystoreError::NewerFormat {
-            path: path.to_owned(),
-        });
+    let named: Named = serde_json::from_slice(json).map_err(|_| malformed())?;
+    let container: Option<Container> = serde_json::from_slice(json).ok();
+    let container = container.filter(|container| container.is_whole(format));
+    if named.format == format {
+        return container.ok_or_else(malformed);
     }
-    serde_json::from_slice(json).map_err(malformed)
+    // With a checksum that fits this version's name, the name itself is what was damaged.
+    let is_ours = container.is_some_and(|container| container.checksum.is_some());
+    if is_ours || !is_later(&named.format, format) {
+        return Err(malformed());
+    }
+    Err(KeystoreError::NewerFormat {
+        path: path.to_owned(),
+    })
+}
+
+/// Whether a name differs from that of this version by a higher number at its end.
+fn is_later(named: &str, format: &str) -> bool {
+    let parts = |name: &str| {
+        let (kind, version) = name.rsplit_once('-')?;
+        Some((kind.to_owned(), version.parse::<u32>().ok()?))
+    };
+    match (parts(named), parts(format)) {
+        (Some((theirs, later)), Some((ours, version))) => theirs == ours && later > version,
+        _ => false,
+    }
 }
 
 /// Whether a file needs a passphrase.
@@ -317,16 +372,60 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_of_the_body_is_noticed() {
+    fn a_file_with_any_byte_changed_or_cut_off_has_the_same_content_or_is_damaged() {
+        let damaged = KeystoreError::Malformed {
+            path: path().to_owned(),
+        };
+        for passphrase in [None, Some("correct horse")] {
+            let secret = passphrase.map(|text| Secret::new(text.to_owned()));
+            let mut vault = Vault::quick(secret);
+            let sealed = vault.seal(path(), b"secret keys, and \"more\"").unwrap();
+            let mut assert_noticed = |bytes: &[u8], change: &str| match vault.open(path(), bytes) {
+                Ok(body) => assert_eq!(&**body, b"secret keys, and \"more\"", "{change}"),
+                Err(error) => assert_eq!(error, damaged, "{change}"),
+            };
+            for at in 0..sealed.len() {
+                assert_noticed(&sealed[..at], &format!("cut at {at}"));
+                let mut bad = sealed.to_vec();
+                for byte in 0..=u8::MAX {
+                    bad[at] = byte;
+                    assert_noticed(&bad, &format!("{byte} at {at}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_checksum_is_read_and_a_right_passphrase_shows_its_damage() {
         let mut vault = vault();
         let sealed = vault.seal(path(), b"secret keys").unwrap();
         let mut container = read(FORMAT, path(), &sealed).unwrap();
+        container.checksum = None;
+        let old = serde_json::to_vec(&container).unwrap();
+        assert_eq!(vault.open(path(), &old).unwrap().as_slice(), b"secret keys");
+        container.body.replace_range(0..1, "/");
+        let bad = serde_json::to_vec(&container).unwrap();
+        let path = path().to_owned();
+        let damaged = KeystoreError::Malformed { path: path.clone() };
+        assert_eq!(vault.again().open(&path, &bad), Err(damaged));
+        let mut untried = self::vault();
+        let wrong = KeystoreError::WrongPassphrase { path: path.clone() };
+        assert_eq!(untried.open(&path, &bad), Err(wrong.clone()));
+        let mut other = Vault::quick(Some(Secret::new("battery".to_owned())));
+        assert_eq!(other.open(&path, &sealed), Err(wrong));
+    }
+
+    #[test]
+    fn every_changed_byte_of_the_body_is_noticed() {
+        let mut vault = vault();
+        let sealed = vault.seal(path(), b"secret keys").unwrap();
+        let container = read(FORMAT, path(), &sealed).unwrap();
         let body = STANDARD.decode(&container.body).unwrap();
         for at in 0..body.len() {
             let mut bad = body.clone();
             bad[at] ^= 1;
-            container.body = STANDARD.encode(&bad);
-            let json = serde_json::to_vec(&container).unwrap();
+            let altered = Container::new(FORMAT, container.protection.clone(), &bad);
+            let json = serde_json::to_vec(&altered).unwrap();
             assert_eq!(
                 vault.open(path(), &json),
                 Err(KeystoreError::WrongPassphrase {

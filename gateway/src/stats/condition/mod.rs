@@ -18,6 +18,7 @@ use crate::clock;
 use crate::net::book::skew::TOLERANCE;
 use crate::net::book::{ClockCheck, ClockOffset};
 use crate::net::relay::RelayTrouble;
+use crate::state::keystore::DamagedFile;
 use crate::turn::credentials::LoginStock;
 use crate::turn::probe::TurnProbeError;
 use crate::turn::servers::ServerChoice;
@@ -68,11 +69,13 @@ pub enum ConditionKind {
     LineWithoutPhone,
     /// The phones of a line refuse texts.
     TextsRefused,
+    /// A file of the state folder was damaged, and the engine started without it.
+    FileDamaged,
 }
 
 impl ConditionKind {
     /// Every kind, in its order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoRelay,
         Self::NoSubscription,
         Self::NoPublication,
@@ -91,6 +94,7 @@ impl ConditionKind {
         Self::Relay,
         Self::LineWithoutPhone,
         Self::TextsRefused,
+        Self::FileDamaged,
     ];
 
     /// The kind as the JSON of the status and the labels of figures have it.
@@ -115,6 +119,7 @@ impl ConditionKind {
             Self::Relay => "relay",
             Self::LineWithoutPhone => "line_without_phone",
             Self::TextsRefused => "texts_refused",
+            Self::FileDamaged => "file_damaged",
         }
     }
 
@@ -123,7 +128,7 @@ impl ConditionKind {
     #[must_use]
     pub const fn patience(self) -> Option<Duration> {
         match self {
-            Self::KeyChanged | Self::Evidence => None,
+            Self::KeyChanged | Self::Evidence | Self::FileDamaged => None,
             Self::NoRelay | Self::NoSubscription | Self::Relay => Some(Duration::from_secs(10)),
             Self::NoTurn => Some(Duration::from_secs(2)),
             Self::NoPhone | Self::LineWithoutPhone => Some(Duration::from_secs(60)),
@@ -192,6 +197,8 @@ pub enum Condition {
         /// Texts that wait.
         waiting: usize,
     },
+    /// The engine started without this file, which lies beside.
+    FileDamaged(DamagedFile),
 }
 
 /// How long an engine works without its phone book.
@@ -232,6 +239,7 @@ impl Condition {
             Self::Relay(..) => ConditionKind::Relay,
             Self::LineWithoutPhone(_) => ConditionKind::LineWithoutPhone,
             Self::TextsRefused { .. } => ConditionKind::TextsRefused,
+            Self::FileDamaged(_) => ConditionKind::FileDamaged,
         }
     }
 
@@ -250,6 +258,7 @@ impl Condition {
             | Self::Evidence(_)
             | Self::BookRefused(..) => true,
             Self::Clock(offset) => offset.apart > USELESS_CLOCK,
+            Self::FileDamaged(file) => file.is_grave,
             Self::NoAudio { calls, .. } => *calls >= CALLS_WITHOUT_AUDIO,
             Self::BookAway { .. }
             | Self::BookOld(_)
@@ -269,6 +278,8 @@ impl Condition {
             | Self::TextsRefused { line: number, .. } => number.value(),
             // At most eight relays are used.
             Self::Relay(trouble, _) => trouble.position as u32,
+            // One for each of the two kinds of files.
+            Self::FileDamaged(file) => file.is_grave as u32,
             _ => 0,
         }
     }
