@@ -30,6 +30,10 @@ fn sections<'a>(setup: &PhoneSetup<'_>) -> Sections<'a> {
     let text = str::to_owned;
     let mut sip = vec![
         ("default_proxy", text("0")),
+        // Its own ports are random: the usual ones may be taken on its machine.
+        ("sip_port", text("-1")),
+        ("sip_tcp_port", text("-1")),
+        ("sip_tls_port", text("-1")),
         (
             "media_encryption",
             text(if setup.is_encrypted() { "srtp" } else { "none" }),

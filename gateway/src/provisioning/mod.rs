@@ -363,6 +363,26 @@ mod tests {
     }
 
     #[test]
+    fn linphone_listens_at_ports_of_its_own_choice() {
+        for location in [PhoneLocation::Here, PhoneLocation::Lan] {
+            let transport = location.default_transport();
+            let text = file(PhoneKind::Linphone, location, transport, Srtp::Optional);
+            for port in ["sip_port", "sip_tcp_port", "sip_tls_port"] {
+                let entry = format!("<entry name=\"{port}\" overwrite=\"true\">-1</entry>");
+                assert!(text.contains(&entry), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_snom_dials_emergency_numbers_as_all_others_so_that_its_display_shows_the_answer() {
+        let lan = PhoneLocation::Lan;
+        let text = file(PhoneKind::Snom, lan, lan.default_transport(), Srtp::Off);
+        let list = "<keyboard_lock_emergency perm=\"RW\"></keyboard_lock_emergency>";
+        assert!(text.contains(list), "{text}");
+    }
+
+    #[test]
     fn media_are_encrypted_over_tls_or_where_they_must_be() {
         let encryption = |transport, srtp| {
             let text = file(PhoneKind::Linphone, PhoneLocation::Lan, transport, srtp);

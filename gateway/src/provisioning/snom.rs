@@ -42,6 +42,8 @@ pub(super) fn write(setup: &PhoneSetup<'_>) -> String {
             escape(&value)
         ));
     }
+    // A Snom treats these in its own way, by default 911, 112, 110 and 999: it may use another identity, and show no answer.
+    xml.push_str("  <keyboard_lock_emergency perm=\"RW\"></keyboard_lock_emergency>\n");
     xml.push_str(" </phone-settings>\n <functionKeys e=\"2\">\n");
     for (key, other) in setup.others.iter().take(MOST_LAMPS).enumerate() {
         let (key, number) = (key + 1, other.number);
