@@ -7,6 +7,7 @@ mod chaos;
 mod closed_microphone;
 mod dead_phones;
 mod decline;
+mod emergency_numbers;
 mod faults;
 mod flood;
 mod glare;

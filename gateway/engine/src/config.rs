@@ -8,6 +8,9 @@ use ringfence_media::Srtp;
 /// for phones have to name it, too.
 pub const REALM: &str = "ringfence";
 
+/// The usual emergency numbers: Europe and mobile networks, North America, the United Kingdom and others.
+pub const EMERGENCY_NUMBERS: [&str; 3] = ["112", "911", "999"];
+
 /// Settings of an [`crate::Engine`]. The phone book's network settings give the first three.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,6 +34,8 @@ pub struct Config {
     pub phone_calls: ringfence_sip::CallLimits,
     /// How long an outgoing ring waits for an answer before the phone hears 480.
     pub no_answer: Duration,
+    /// Emergency numbers, as a phone dials them: none of them is ever called, whatever the phone book lists.
+    pub emergency_numbers: Vec<String>,
 }
 
 /// Which phones are told of waiting messages without having subscribed.
@@ -58,6 +63,7 @@ impl Default for Config {
             max_calls: 500,
             phone_calls: ringfence_sip::CallLimits::default(),
             no_answer: Duration::from_secs(30),
+            emergency_numbers: EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),
         }
     }
 }

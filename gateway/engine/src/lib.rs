@@ -144,7 +144,7 @@ mod output;
 pub use call::counts::CallCounts;
 pub use call::live::{LiveCall, LiveState};
 pub use call::step::{CallStep, EndReason};
-pub use config::{Config, REALM, UnsolicitedMwi};
+pub use config::{Config, EMERGENCY_NUMBERS, REALM, UnsolicitedMwi};
 pub use counters::EngineCounters;
 pub use engine::Engine;
 pub use input::{MediaEvent, MediaFailure, NearPort, ReceivedEvent};

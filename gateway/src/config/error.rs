@@ -53,6 +53,9 @@ pub enum ConfigError {
     /// `sip.listen` has an address twice.
     #[error("the setting `sip.listen` has {0} twice")]
     ListenTwice(IpAddr),
+    /// `sip.emergency_numbers` has something that is no short number.
+    #[error("the setting `sip.emergency_numbers` has {0:?}, which is not 2 to 8 digits")]
+    EmergencyNumber(String),
     /// A certificate without a key, or a key without a certificate.
     #[error("the [sip] settings need `certificate` and `key` together")]
     Certificate,
@@ -137,6 +140,7 @@ impl ConfigError {
                     .to_owned()
             }
             Self::ListenTwice(_) => "name each address once".to_owned(),
+            Self::EmergencyNumber(_) => "write the digits that a person dials, for example emergency_numbers = [\"112\"]".to_owned(),
             Self::Certificate => {
                 "set both, or leave both empty: then the engine has a certificate of its own making".to_owned()
             }

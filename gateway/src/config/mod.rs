@@ -342,6 +342,24 @@ mod tests {
     }
 
     #[test]
+    fn emergency_numbers_are_the_usual_ones_until_others_are_named() {
+        let numbers = |text: &str| {
+            let sip = read(&format!("state = \"/x\"\n[sip]\n{text}"))?.sip;
+            Ok::<_, ConfigError>(sip.emergency_numbers)
+        };
+        assert_eq!(numbers("").unwrap(), ["112", "911", "999"]);
+        assert!(numbers("emergency_numbers = []").unwrap().is_empty());
+        let own = numbers("emergency_numbers = [\"110\", \"19222\"]");
+        assert_eq!(own.unwrap(), ["110", "19222"]);
+        for wrong in ["", "1", "*69", "+112", "1 1 2", "123456789"] {
+            let error = numbers(&format!("emergency_numbers = [{wrong:?}]")).unwrap_err();
+            assert_eq!(error, ConfigError::EmergencyNumber(wrong.to_owned()));
+        }
+        let many = format!("emergency_numbers = {:?}", vec!["112"; 33]);
+        assert!(matches!(numbers(&many), Err(ConfigError::Range { .. })));
+    }
+
+    #[test]
     fn half_a_turn_account_is_refused() {
         assert_eq!(
             read("[turn]\nuser = \"a\"").unwrap_err(),

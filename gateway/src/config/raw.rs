@@ -3,9 +3,16 @@
 //! "Not set" is an empty text or list and the number 0, so that the example file can show every setting with its default.
 
 use ringfence_daemon::log::Format;
+use ringfence_engine::EMERGENCY_NUMBERS;
 use serde::Deserialize;
 
 use crate::state::secret::Secret;
+
+/// UDP and TCP port for phones. A softphone on the same machine takes 5060 for itself, and desk phones 5062 and up for further accounts;
+/// this one and the next are assigned to no protocol.
+pub const SIP_PORT: u16 = 5088;
+/// TLS port for phones.
+pub const SIP_TLS_PORT: u16 = 5089;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -107,6 +114,8 @@ pub struct RawSip {
     pub max_calls: u64,
     /// Simultaneous calls of one line.
     pub max_calls_per_line: u64,
+    /// Numbers that are never called.
+    pub emergency_numbers: Vec<String>,
     /// Host names.
     pub names: Vec<String>,
     /// File of a certificate.
@@ -193,14 +202,15 @@ impl Default for RawSip {
     fn default() -> Self {
         Self {
             listen: vec!["127.0.0.1".to_owned()],
-            udp_port: 5060,
-            tcp_port: 5060,
-            tls_port: 5061,
+            udp_port: SIP_PORT,
+            tcp_port: SIP_PORT,
+            tls_port: SIP_TLS_PORT,
             srtp: RawSrtp::default(),
             video: true,
             unsolicited_mwi: RawUnsolicitedMwi::default(),
             max_calls: 256,
             max_calls_per_line: 128,
+            emergency_numbers: EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),
             names: Vec::new(),
             certificate: String::new(),
             key: String::new(),

@@ -12,6 +12,10 @@ use super::{ConfigError, in_range, optional_path};
 
 /// Most addresses at which phones are served: more than a machine has networks with phones.
 const MOST_ADDRESSES: usize = 16;
+/// Most emergency numbers: several for each service of a country and its neighbours.
+const MOST_EMERGENCY_NUMBERS: usize = 32;
+/// Digits of the longest: some countries have numbers of a region.
+const MOST_EMERGENCY_DIGITS: usize = 8;
 /// Most calls: beyond it a machine has too few ports.
 const MOST_CALLS: u64 = 10_000;
 
@@ -34,6 +38,8 @@ pub struct SipListen {
     pub unsolicited_mwi: UnsolicitedMwi,
     /// How many calls phones may have.
     pub calls: CallLimits,
+    /// Emergency numbers: a phone that dials one is told to use another telephone.
+    pub emergency_numbers: Vec<String>,
     /// Host names of this machine that phones may dial.
     pub names: Vec<String>,
     /// A certificate of the user's own: its chain and its key. `None`: one under the engine's own authority.
@@ -69,6 +75,7 @@ impl TryFrom<RawSip> for SipListen {
                 calls: limit("sip.max_calls", raw.max_calls)?,
                 calls_per_line: limit("sip.max_calls_per_line", raw.max_calls_per_line)?,
             },
+            emergency_numbers: emergency_numbers(raw.emergency_numbers)?,
             names: raw.names,
             certificate,
         })
@@ -82,6 +89,25 @@ impl TryFrom<RawSip> for SipListen {
 pub(super) fn limit(setting: &'static str, value: u64) -> Result<usize, ConfigError> {
     in_range(setting, value, 1, MOST_CALLS)?;
     Ok(usize::try_from(value).expect("at most MOST_CALLS"))
+}
+
+fn emergency_numbers(listed: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    if listed.len() > MOST_EMERGENCY_NUMBERS {
+        return Err(ConfigError::Range {
+            setting: "sip.emergency_numbers",
+            value: listed.len() as u64,
+            least: 0,
+            most: MOST_EMERGENCY_NUMBERS as u64,
+        });
+    }
+    let is_number = |text: &String| {
+        (2..=MOST_EMERGENCY_DIGITS).contains(&text.len())
+            && text.bytes().all(|sign| sign.is_ascii_digit())
+    };
+    match listed.iter().find(|text| !is_number(text)) {
+        Some(wrong) => Err(ConfigError::EmergencyNumber(wrong.clone())),
+        None => Ok(listed),
+    }
 }
 
 fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {

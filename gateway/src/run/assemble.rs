@@ -127,6 +127,7 @@ pub async fn assemble_audited(
             no_answer: config.no_answer,
             max_calls: config.max_calls,
             phone_calls: config.sip.calls,
+            emergency_numbers: config.sip.emergency_numbers.clone(),
             srtp: config.sip.srtp,
             video: config.sip.video,
             unsolicited_mwi: config.sip.unsolicited_mwi,

@@ -222,6 +222,7 @@ impl UserAgent {
         let is_of_line = |leg: &Leg| leg.phone().is_some_and(|each| each.user == phone.user);
         let calls_of_line = self.count(is_of_line);
         let has_room = calls < self.limits.calls && calls_of_line < self.limits.calls_per_line;
+        let has_room = has_room || self.unlimited.contains(&dialled);
         let Some(transaction) = self.open(&received, has_room) else {
             return;
         };

@@ -62,6 +62,8 @@ pub struct UserAgent {
     verifier: Verifier,
     counters: SipCounters,
     limits: CallLimits,
+    /// Numbers to which the limits do not apply.
+    unlimited: Vec<String>,
     /// What has changed of the things that are kept across a restart.
     change: Option<RestartChange>,
     /// Streams to close. One input adds one at most.
@@ -80,6 +82,7 @@ impl UserAgent {
             verifier,
             counters: SipCounters::default(),
             limits: CallLimits::default(),
+            unlimited: Vec::new(),
             change: None,
             closing: VecDeque::new(),
         }
@@ -89,6 +92,14 @@ impl UserAgent {
     #[must_use]
     pub fn with_limits(mut self, limits: CallLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same with numbers to which the limits do not apply: its caller refuses each call to them at once, with words that a
+    /// phone would not get from a limit.
+    #[must_use]
+    pub fn with_unlimited(mut self, numbers: Vec<String>) -> Self {
+        self.unlimited = numbers;
         self
     }
 

@@ -1,8 +1,8 @@
 //! What is broken, unknown or hostile: an answer where the protocol has one, silence otherwise, never a panic.
 
 use proptest::prelude::*;
-use ringfence_sip::CallLimits;
 use ringfence_sip::message::{Message, Method, Name, parse};
+use ringfence_sip::{CallLimits, Refusal};
 
 use crate::world::{OFFER, World, phone, tcp_phone};
 
@@ -211,6 +211,26 @@ fn the_limits_on_calls_can_be_set() {
         let invite = phone.request(&mut world, Method::Invite, "sip:1@127.0.0.1");
         assert_eq!(phone.ask_proved(&mut world, &invite).status, 503);
     }
+}
+
+#[test]
+fn the_limits_do_not_apply_to_numbers_that_are_refused_with_words() {
+    let mut world = World::new();
+    let limits = CallLimits {
+        calls: 1,
+        calls_per_line: 1,
+    };
+    let agent = world.agent.with_limits(limits);
+    world.agent = agent.with_unlimited(vec!["112".to_owned()]);
+    let alice = phone("alice", 40001);
+    alice.dial(&mut world, "1", OFFER);
+    let (_, leg) = alice.dial(&mut world, "112", OFFER);
+    let refusal = Refusal {
+        status: 503,
+        text: "no",
+    };
+    world.agent.refuse_with(leg, refusal, world.now);
+    assert_eq!(world.agent.counters().overloaded, 0);
 }
 
 const SAMPLE: &str = "INVITE sip:5550199@127.0.0.1;user=phone SIP/2.0

@@ -28,7 +28,7 @@ use std::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use ringfence_book::Number;
-use ringfence_engine::{CallLabel, CallStep, time::UnixTime};
+use ringfence_engine::{CallLabel, CallStep, EMERGENCY_NUMBERS, time::UnixTime};
 use ringfence_media::MediaStats;
 
 pub use self::setup::CallPair;
@@ -57,6 +57,10 @@ pub struct World {
     pub links: Links,
     /// Whether engines that are opened from now on allow video.
     pub video: bool,
+    /// The emergency numbers of engines that are opened from now on.
+    pub emergency_numbers: Vec<String>,
+    /// How many calls engines that are opened from now on have at once, and their phones; `None`: as many as by default.
+    pub most_calls: Option<usize>,
     /// The Nostr relay.
     pub relay: Relay,
     /// The TURN server.
@@ -101,6 +105,8 @@ impl World {
         Self {
             links: Links::default(),
             video: true,
+            emergency_numbers: EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),
+            most_calls: None,
             relay: Relay::default(),
             turn: SimulatedTurn::new(now, BEGINNING),
             phone_book: SimulatedBook::new(book_seed, BEGINNING),

@@ -11,7 +11,7 @@ use ringfence_engine::{
 };
 use ringfence_media::Srtp;
 use ringfence_phonebook::book::LISTING_VALID_UNTIL;
-use ringfence_sip::{Account, Password, User};
+use ringfence_sip::{Account, CallLimits, Password, User};
 
 use super::{
     World,
@@ -100,7 +100,17 @@ impl World {
             work_bits: WORK_BITS,
             srtp,
             video: self.video,
+            emergency_numbers: self.emergency_numbers.clone(),
             ..Config::default()
+        };
+        let limits = |most| CallLimits {
+            calls: most,
+            calls_per_line: most,
+        };
+        let config = Config {
+            max_calls: self.most_calls.unwrap_or(config.max_calls),
+            phone_calls: self.most_calls.map_or(config.phone_calls, limits),
+            ..config
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);

@@ -11,8 +11,8 @@ use super::phone_side::{refusal, silent_phone};
 use super::step::EndReason;
 use crate::environment::Environment;
 use crate::line::call_record::CallRecord;
-use crate::line::feature_codes;
 use crate::line::saved_state::CallWay;
+use crate::line::{emergency_numbers, feature_codes};
 use crate::output::CallParties;
 use crate::trust::contacts::ShownBy;
 use crate::trust::directory::{CalleeKeys, LookupError};
@@ -44,6 +44,9 @@ impl Calls {
         let Some(line) = env.lines.of_user(&dialled.user) else {
             return env.agent.refuse(leg, 403, now);
         };
+        if emergency_numbers::is_emergency(&dialled.digits, &env.config.emergency_numbers) {
+            return self.refuse_emergency((line, leg), &dialled.digits, env, now);
+        }
         if let Some(from) = dialled.replaces {
             return self.handle_take_over(leg, (line, from), sdp, env, now);
         }
@@ -73,6 +76,26 @@ impl Calls {
         self.report_refused(parties, end, env, |env| match end {
             EndReason::KeyChanged => env.agent.refuse_with(leg, KEY_CHANGED, now),
             _ => env.agent.refuse(leg, status, now),
+        });
+    }
+
+    fn refuse_emergency(
+        &self,
+        (line, leg): (usize, sip::LegId),
+        digits: &str,
+        env: &mut Environment,
+        now: Instant,
+    ) {
+        let Some(number) = env.lines.number(line) else {
+            return;
+        };
+        let parties = CallParties {
+            line: number,
+            peer: digits.parse().ok(),
+            direction: CallWay::Out,
+        };
+        self.report_refused(parties, EndReason::EmergencyNumber, env, |env| {
+            emergency_numbers::refuse((line, leg), digits, env, now)
         });
     }
 

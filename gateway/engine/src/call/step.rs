@@ -64,6 +64,8 @@ pub enum EndReason {
     NoCodec,
     /// The dialled digits are no number of this network.
     NoSuchNumber,
+    /// An emergency number was dialled, and this network reaches no emergency service.
+    EmergencyNumber,
     /// The phone book has not been downloaded yet.
     NoBook,
     /// The dialled number had another key before, and the user has not accepted the new one.
@@ -107,7 +109,7 @@ impl CallStep {
 
 impl EndReason {
     /// Every reason, for a monitor that shows a count of each from the start.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::HungUpHere,
         Self::HungUpThere,
         Self::Cancelled,
@@ -117,6 +119,7 @@ impl EndReason {
         Self::NoPhone,
         Self::NoCodec,
         Self::NoSuchNumber,
+        Self::EmergencyNumber,
         Self::NoBook,
         Self::KeyChanged,
         Self::NoRelay,
@@ -140,6 +143,7 @@ impl EndReason {
             Self::NoPhone => "no_phone",
             Self::NoCodec => "no_codec",
             Self::NoSuchNumber => "no_such_number",
+            Self::EmergencyNumber => "emergency_number",
             Self::NoBook => "no_book",
             Self::KeyChanged => "key_changed",
             Self::NoRelay => "no_relay",
@@ -162,6 +166,7 @@ impl EndReason {
             Self::NoPhone => "ended: no phone is registered",
             Self::NoCodec => "ended: no codec in common",
             Self::NoSuchNumber => "ended: no such number",
+            Self::EmergencyNumber => "ended: an emergency number cannot be called",
             Self::KeyChanged => "ended: the number has another key than before",
             Self::NoBook => "ended: the phone book is not loaded",
             Self::NoRelay => "ended: no relay took the ring",

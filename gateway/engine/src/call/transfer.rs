@@ -14,6 +14,7 @@ use super::dialling::Dialling;
 use super::talking::Talking;
 use super::{CallInput, CallState, JoinedCall};
 use crate::environment::Environment;
+use crate::line::emergency_numbers;
 use crate::line::saved_state::CallWay;
 use crate::output::CallLabel;
 use crate::trust::contacts::ShownBy;
@@ -49,6 +50,9 @@ impl Calls {
     ) -> Result<(), u16> {
         let (line, talking) = self.free_to_go(call)?;
         let (near, codecs) = (talking.phone().near(), talking.phone().chosen().to_vec());
+        if emergency_numbers::is_emergency(dialled, &env.config.emergency_numbers) {
+            return Err(emergency_numbers::STATUS);
+        }
         let callee = match env.callee(dialled, now) {
             Ok(callee) => callee,
             Err(LookupError::NoTile) => return Err(503),

@@ -72,7 +72,8 @@ impl Engine {
             },
             agent_seed,
         )
-        .with_limits(config.phone_calls);
+        .with_limits(config.phone_calls)
+        .with_unlimited(config.emergency_numbers.clone());
         let lines = Lines::new(lines);
         let mut proofs = ProofStock::default();
         proofs.ask_for(config.work_bits);

@@ -182,7 +182,7 @@ fn list_missed(line: Number, saved: &mut StateKeeper, wall: UnixTime) -> Done {
 }
 
 /// Sends a text to all phones of the line. Phones that take no MESSAGE have shown the phrase.
-fn announce(line: usize, code: &str, text: String, env: &mut Environment, now: Instant) {
+pub(crate) fn announce(line: usize, code: &str, text: String, env: &mut Environment, now: Instant) {
     let Some(line) = env.lines.get(line) else {
         return;
     };

@@ -11,6 +11,7 @@ use ringfence_book::Number;
 use ringfence_sip as sip;
 use zeroize::Zeroizing;
 
+use super::emergency_numbers;
 use super::saved_state::WaitingText;
 use crate::environment::Environment;
 use crate::output::PostId;
@@ -123,6 +124,10 @@ impl MessageQueue {
         now: Instant,
     ) -> Result<OutgoingText, u16> {
         let line = env.lines.of_user(user).ok_or(403_u16)?;
+        // The phone book may list the same digits for a person, who is not who the writer means.
+        if emergency_numbers::is_emergency(to, &env.config.emergency_numbers) {
+            return Err(emergency_numbers::STATUS);
+        }
         let body = read(written)?;
         if env.closing || self.outgoing.len() >= MAX_OUTGOING {
             return Err(503);

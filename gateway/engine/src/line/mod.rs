@@ -1,10 +1,11 @@
-//! Lines: what belongs to one number of this engine. Its identity and account, its settings, feature codes and commands, its
-//! texts, what its phones subscribe to, and the state that is saved for it.
+//! Lines: what belongs to one number of this engine. Its identity and account, its settings, feature codes and commands,
+//! emergency numbers, its texts, what its phones subscribe to, and the state that is saved for it.
 //!
 //! Not here: the line's calls (`call/`) and what others are shown of it (`presence/`).
 
 pub(crate) mod call_record;
 pub mod command;
+pub(crate) mod emergency_numbers;
 pub mod feature_codes;
 pub mod identity;
 pub(crate) mod messages;

@@ -48,10 +48,10 @@ pub(super) struct SetupArgs {
     /// Where the phones are: on this machine (`here`), in its network (`lan`), or in that of one of its addresses
     #[arg(long, value_name = "here|lan|ADDRESS")]
     phones: Option<PhoneNetwork>,
-    /// UDP and TCP port for phones [default: 5060]
+    /// UDP and TCP port for phones [default: 5088]
     #[arg(long, value_name = "PORT")]
     sip_port: Option<u16>,
-    /// TLS port for phones [default: 5061]
+    /// TLS port for phones [default: 5089]
     #[arg(long, value_name = "PORT")]
     tls_port: Option<u16>,
     /// Use this Nostr relay instead of those of the phone book; may be repeated
@@ -274,7 +274,7 @@ fn finish(
         "ringfence run".to_owned()
     };
     say(&format!(
-        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within ten minutes. `ringfence doctor` checks everything that a call needs.",
+        "\nThe settings are in {}. Start the engine with: {run}\nWhile it runs, `ringfence lines --qr` shows a code that sets a phone up.\nA new number can be called within ten minutes. Emergency calls do not work: use another phone. `ringfence doctor` checks everything that a call needs.",
         file.display()
     ))
 }

@@ -12,7 +12,7 @@ use super::settings_file::SettingsFile;
 use super::{CommandError, SetupArgs};
 use crate::cli::progress::ProgressLine;
 use crate::clock;
-use crate::config::{Config, TurnLogin};
+use crate::config::{Config, TurnLogin, raw};
 use crate::net::audit::ConnectionAudit;
 use crate::net::ports::{network_address, taken};
 use crate::run::assemble::resolve_turn;
@@ -94,8 +94,8 @@ pub(super) async fn write(
         state: std::path::absolute(state).unwrap_or_else(|_| state.to_owned()),
         relays: args.relays.clone(),
         listen: listen(args, prompter)?,
-        udp_and_tcp: args.sip_port.unwrap_or(5060),
-        tls: args.tls_port.unwrap_or(5061),
+        udp_and_tcp: args.sip_port.unwrap_or(raw::SIP_PORT),
+        tls: args.tls_port.unwrap_or(raw::SIP_TLS_PORT),
         turn: args.turn.clone(),
         turn_secret: args.turn_secret.clone().unwrap_or_default(),
         turn_ca: args.ca_file.clone(),
@@ -164,7 +164,7 @@ fn free_ports(
         let port: u16 = ask(
             prompter,
             "UDP and TCP port for phones",
-            Some("5070"),
+            Some("5188"),
             "--sip-port",
         )?;
         (draft.udp_and_tcp, draft.tls) = (port, port.saturating_add(1));

@@ -64,7 +64,10 @@ pub(super) fn sheet(context: &PageContext<'_>, path: &str, title: &str, body: &M
                     h1 { (title) }
                     (body)
                 }
-                footer { p { "Ringfence " (env!("CARGO_PKG_VERSION")) ". Only this machine can open this page." } }
+                footer {
+                    p { strong { "Emergency calls do not work: use another phone." } }
+                    p { "Ringfence " (env!("CARGO_PKG_VERSION")) ". Only this machine can open this page." }
+                }
             }
         }
     };
