@@ -59,8 +59,8 @@ const LAST_RELEASE: Duration = Duration::from_millis(450);
 /// How long the disk may take for the last changes: a person made them, and nothing else has a copy.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
-/// How often the clocks are compared though nothing happens, so that a corrected clock is noticed.
-const WALL_CLOCK: Duration = Duration::from_secs(30);
+/// How often the clocks are compared though nothing happens, so that a machine that wakes up has its connections made anew at once.
+const WALL_CLOCK: Duration = Duration::from_secs(1);
 
 /// The engine and everything that brings it input or takes its output.
 pub(super) struct EventLoop {

@@ -270,17 +270,17 @@ impl OutboundInvite {
         self.hang_up(HangUp::Normal, context, now)
     }
 
-    /// The CANCEL of each branch. Only one with a provisional response can be cancelled now (RFC 3261 section 9.1), but it is sent
-    /// when seconds have passed.
-    pub(crate) fn final_messages(&self) -> impl Iterator<Item = FinalMessage> {
-        let open = self.branches.iter().filter(|branch| branch.is_open());
-        open.map(|branch| branch.final_message(HangUp::Normal))
+    /// The branches without a final response. Only one with a provisional response can be cancelled now (RFC 3261 section 9.1), but
+    /// what is written ahead is sent when seconds have passed.
+    pub(crate) fn open_branches(&self) -> impl Iterator<Item = &Branch> {
+        self.branches.iter().filter(|branch| branch.is_open())
     }
 
-    /// Decreases with each branch that ends and each fallback that takes its place.
+    /// Decreases with each branch that rings or ends and each fallback that takes its place.
     pub(crate) fn steps_left(&self) -> usize {
         let steps = |branch: &Branch| {
-            usize::from(branch.is_open()).saturating_add(branch.fallback.iter().len())
+            let invites = usize::from(branch.is_open()) + branch.fallback.iter().len();
+            (2 * invites).saturating_sub(branch.early.dialog().iter().len())
         };
         self.branches.iter().map(steps).sum()
     }

@@ -109,6 +109,8 @@ pub(crate) struct EarlyDialog {
     sequence: u32,
     /// The early answer to our offer.
     sdp: Vec<u8>,
+    /// The dialog of the first provisional response with a tag, which a BYE may end (RFC 3261 section 15).
+    ringing: Option<Dialog>,
 }
 
 impl EarlyDialog {
@@ -122,6 +124,9 @@ impl EarlyDialog {
         now: Instant,
     ) {
         let response = received.response;
+        if self.ringing.is_none() && received.essentials.to.tag().is_some() {
+            self.ringing = Dialog::from_response(invite, response, received.essentials, flow);
+        }
         let rseq = response
             .headers
             .get(&Name::RSeq)
@@ -151,6 +156,11 @@ impl EarlyDialog {
         if !response.body.is_empty() {
             self.sdp.clone_from(&response.body);
         }
+    }
+
+    /// The dialog that the phone has opened by ringing.
+    pub(crate) const fn dialog(&self) -> Option<&Dialog> {
+        self.ringing.as_ref()
     }
 
     /// The highest CSeq number of our PRACKs: the dialog of the 2xx continues from it.

@@ -6,8 +6,10 @@ use std::mem::{Discriminant, discriminant};
 use super::Leg;
 use super::inbound_invite::InboundInvite;
 use super::line_phone::LinePhone;
+use super::outbound_invite::Branch;
 use super::target::RequestTarget;
 use crate::dialog::Dialog;
+use crate::event::HangUp;
 use crate::message::Name;
 use crate::random::Random;
 use crate::restart::FinalMessage;
@@ -21,7 +23,10 @@ impl Leg {
         match self {
             Self::Established(leg) => vec![bye(leg.phone(), &leg.dialog, random)],
             Self::InboundInvite(leg) => refusal_and_bye(leg, random),
-            Self::OutboundInvite(leg) => leg.final_messages().collect(),
+            Self::OutboundInvite(leg) => leg
+                .open_branches()
+                .flat_map(|branch| cancel_and_bye(branch, random))
+                .collect(),
             Self::Cancelling(leg) => leg.final_messages().collect(),
             Self::FinalDelivery(leg) => leg.final_message().into_iter().collect(),
             _ => Vec::new(),
@@ -63,6 +68,13 @@ fn bye(phone: &LinePhone, dialog: &Dialog, random: &Random) -> FinalMessage {
         flow: dialog.flow,
     };
     FinalMessage::new(&target, bye.to_bytes())
+}
+
+/// Behind the CANCEL goes a BYE, in case that the phone answered after this was written and has our ACK: then it ignores the CANCEL.
+fn cancel_and_bye(branch: &Branch, random: &Random) -> impl Iterator<Item = FinalMessage> {
+    let dialog = branch.early.dialog();
+    let bye = dialog.map(|dialog| bye(&branch.target.phone, dialog, random));
+    std::iter::once(branch.final_message(HangUp::Normal)).chain(bye)
 }
 
 /// Behind the refusal goes a BYE, in case that the call was answered after this was written: a phone that has the refusal first

@@ -25,8 +25,8 @@ const EOSE_LIMIT: Duration = Duration::from_secs(3);
 /// have delivered what it accepted last.
 const OVERLAP: u64 = 600;
 
-/// Checks are a second apart. More than this many seconds between two of them were slept.
-const SLEPT: u64 = 30;
+/// Checks are a second apart. If the wall clock says more seconds than this, either way, the machine slept or the clock was set.
+const CLOCK_JUMP: u64 = 30;
 
 /// The subscription at one relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl SubscriptionKeeper {
 
     /// Compares the subscriptions with the connections, and requests those that are not confirmed.
     async fn check_connections(&mut self) {
-        self.suspect_after_sleep();
+        self.suspect_after_clock_jump();
         let connections = self.client.relays().await;
         let mut to_ask = Vec::new();
         for (url, subscription) in &mut self.relays {
@@ -210,10 +210,11 @@ impl SubscriptionKeeper {
     }
 
     /// After a sleep, no subscription is believed until the relay confirms it again: what it stored meanwhile is asked for, since the
-    /// moment before.
-    fn suspect_after_sleep(&mut self) {
+    /// moment before. After the clock was set back, a subscription asks for events since a moment that is still to come.
+    fn suspect_after_clock_jump(&mut self) {
         let now = clock::unix_seconds();
-        if now > std::mem::replace(&mut self.last_check, now) + SLEPT {
+        let before = std::mem::replace(&mut self.last_check, now);
+        if now.abs_diff(before) > CLOCK_JUMP {
             for subscription in self.relays.values_mut() {
                 *subscription = SubscriptionState::Disconnected;
             }
