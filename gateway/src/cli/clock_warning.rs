@@ -9,7 +9,7 @@ pub(super) struct ClockWarning(pub(super) BookClient);
 impl Drop for ClockWarning {
     fn drop(&mut self) {
         if let Some(condition) = Condition::of_clock(self.0.clock_check()) {
-            tracing::warn!("{} To do: {}", condition.log_line(), condition.remedy());
+            tracing::warn!("{}", condition.log_advice());
         }
     }
 }

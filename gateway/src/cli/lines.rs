@@ -167,7 +167,7 @@ mod tests {
         let lines = [line()];
         assert!(!table(&lines, &config, false).contains("swordfish"));
         let text = table(&lines, &config, true);
-        for word in ["swordfish", "20001 (Desk)", "127.0.0.1", "udp 5060"] {
+        for word in ["swordfish", "20001 (Desk)", "127.0.0.1", "udp 5088"] {
             assert!(text.contains(word), "{word}: {text}");
         }
         assert!(table(&[], &config, true).contains("ringfence setup"));

@@ -244,10 +244,10 @@ fn true_time(offset: Option<ClockOffset>) -> Duration {
 fn log(transition: &Transition) {
     match transition {
         Transition::Began(condition) if condition.is_grave() => {
-            tracing::warn!("{} To do: {}", condition.log_line(), condition.remedy());
+            tracing::warn!("{}", condition.log_advice());
         }
         Transition::Began(condition) => {
-            tracing::info!("{} To do: {}", condition.log_line(), condition.remedy());
+            tracing::info!("{}", condition.log_advice());
         }
         Transition::Ended(condition, lasted) => {
             let seconds = lasted.as_secs();

@@ -39,16 +39,15 @@ impl Condition {
         self.says(None)
     }
 
-    /// What is wrong, as a line of the log: it begins in lower case, unless with an abbreviation.
+    /// What is wrong, as a line of the log.
     pub(crate) fn log_line(&self) -> String {
-        let text = self.unnamed();
-        let mut chars = text.chars();
-        match (chars.next(), chars.clone().next()) {
-            (Some(first), Some(second)) if !second.is_uppercase() => {
-                first.to_lowercase().chain(chars).collect()
-            }
-            _ => text,
-        }
+        uncapitalized(self.unnamed())
+    }
+
+    /// What is wrong and what to do, as a line of the log.
+    pub(crate) fn log_advice(&self) -> String {
+        let remedy = uncapitalized(self.remedy());
+        format!("{} To do: {remedy}", self.log_line())
     }
 
     fn says(&self, names: Option<ConditionNames<'_>>) -> String {
@@ -159,6 +158,17 @@ impl Condition {
             Self::Relay(..) => "If it persists, remove the relay from the setting `relays`.".to_owned(),
             Self::TextsRefused { .. } => "Read them on the status page, or register a phone that accepts texts.".to_owned(),
         }
+    }
+}
+
+/// A sentence that begins in lower case, unless with an abbreviation.
+fn uncapitalized(text: String) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text,
     }
 }
 
