@@ -1,5 +1,5 @@
 //! One simulated engine, and what its shell does for it: it delivers input, executes output, proves work and saves state, as the real
-//! shell does (`gateway/src/run/`), with addresses instead of sockets. The media of its calls are in [`media`].
+//! shell does (`gateway/src/run/`), with addresses instead of sockets. The media of its calls are in `media.rs`.
 
 mod media;
 
