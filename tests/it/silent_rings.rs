@@ -7,14 +7,23 @@ use ringfence_media::Description;
 use ringfence_tests::world::{
     CallPair, World,
     handset::HandsetEvent,
-    links::{Endpoint, PacketKind},
+    links::{Endpoint, PacketKind, TracedPacket},
 };
 
-/// Whether the callee's engine has sent anything since, or its phone has rung.
+/// Whether the callee's engine has sent anything since but responses to its phone, which refreshes its registration, or its phone
+/// has rung.
 fn stirred(world: &World, pair: CallPair, since: usize) -> bool {
-    world.trace()[since..]
-        .iter()
-        .any(|packet| packet.from == Endpoint::Engine(pair.callee))
+    let (engine, phone) = (Endpoint::Engine(pair.callee), Endpoint::Phone(pair.bob));
+    let trace = &world.trace()[since..];
+    let is_response = |packet: &TracedPacket| {
+        let is_request = |other: &&TracedPacket| {
+            let passed = packet.at.checked_sub(other.at);
+            other.from == phone && passed.is_some_and(|passed| passed < Duration::from_millis(5))
+        };
+        packet.to == phone && trace.iter().any(|other| is_request(&other))
+    };
+    let mut sent = trace.iter().filter(|packet| packet.from == engine);
+    sent.any(|packet| !is_response(packet))
 }
 
 #[test]

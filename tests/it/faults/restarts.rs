@@ -148,6 +148,8 @@ fn ends(lab: &mut FaultLab, number: usize, ending: Ending, state: State) -> Seen
 fn restarts_while_idle(lab: &mut FaultLab, number: usize) -> Seen {
     let mut seen = Seen::default();
     let phones = Lane::of(lab, 0).phones(Transport::Udp);
+    // A registration is on the disk some milliseconds after its response.
+    sleep(Duration::from_secs(1));
     let (ending, side) = ([Ending::Kill, Ending::Term][number % 2], number / 2 % 2);
     let from = ending.befall(lab, side, &mut seen);
     seen.within("started", from, Some(Instant::now()), 10.0);
