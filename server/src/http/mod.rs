@@ -138,11 +138,11 @@ impl Shared {
         T: Send + 'static,
         E: Into<ApiError> + Send + 'static,
     {
-        let seat = Arc::clone(&self.writers)
+        let permit = Arc::clone(&self.writers)
             .try_acquire_owned()
             .map_err(|_| ApiError::Busy)?;
         let done = spawn_blocking(move || {
-            let _seat = seat;
+            let _permit = permit;
             self.with_book(work)
         });
         done.await.map_err(|_| ApiError::Lost)?.map_err(Into::into)

@@ -4,7 +4,7 @@
 //! in the status and by the doctor, for as long as the damaged file lies beside under a name of its own. A damaged line is not set
 //! aside: an engine that serves fewer lines than it has would look like calls that never come.
 //!
-//! What this opens to an attacker: whoever can damage `contacts.json` makes the engine forget pinned keys. Removing the file does the
+//! What this opens to an attacker: a program that can damage `contacts.json` makes the engine forget pinned keys. Removing the file does the
 //! same, without a warning; both need the right to write to the state folder.
 
 use std::ffi::OsString;
@@ -180,14 +180,17 @@ mod tests {
     fn a_damaged_file_is_kept_beside_under_a_name_of_its_own_and_said_with_a_remedy() {
         for passphrase in [false, true] {
             let folder = tempfile::tempdir().unwrap();
-            let mut ledger = SavedStateFile::new(folder.path(), vault(passphrase));
+            let mut saved_state = SavedStateFile::new(folder.path(), vault(passphrase));
             let mut kept = Vec::new();
             for _ in 0..MOST_KEPT + 2 {
-                ledger.write(&saved()).unwrap();
+                saved_state.write(&saved()).unwrap();
                 kept.push(damage(&folder.path().join("ledger.json")));
-                assert!(ledger.read().is_err());
-                assert_eq!(ledger.read_or_set_aside().unwrap(), SavedState::default());
-                assert_eq!(ledger.read().unwrap(), SavedState::default());
+                assert!(saved_state.read().is_err());
+                assert_eq!(
+                    saved_state.read_or_set_aside().unwrap(),
+                    SavedState::default()
+                );
+                assert_eq!(saved_state.read().unwrap(), SavedState::default());
             }
             let listed = damaged_files(folder.path());
             assert_eq!(listed.len(), 4);
