@@ -6,11 +6,11 @@ use std::{
 };
 
 use ringfence_sip::Transport;
-use ringfence_tests::{fault_lab::FaultLab, lab_phone::CallLog, program::Signal};
+use ringfence_tests::{fault_lab::FaultLab, program::Signal};
 
 use super::{
     Fault, Play,
-    scene::{Lane, Phones, SOON, Seen},
+    scene::{Lane, Phones, SOON, Seen, over},
 };
 
 pub(super) const FAULTS: [Fault; 3] = [
@@ -36,10 +36,6 @@ pub(super) const FAULTS: [Fault; 3] = [
 
 /// Two hours, in seconds.
 const SLEEP: i64 = 7_200;
-
-const fn over(log: &CallLog) -> Option<Instant> {
-    log.over
-}
 
 fn jumps_in_a_call(lab: &mut FaultLab, number: usize) -> Seen {
     let mut seen = Seen::default();

@@ -7,11 +7,11 @@ use std::{
 };
 
 use ringfence_sip::Transport;
-use ringfence_tests::lab_phone::{CallLog, LabPhone};
+use ringfence_tests::lab_phone::LabPhone;
 
 use super::{
     Fault, Play,
-    scene::{LIVE, Lane, SOON, Seen, device},
+    scene::{LIVE, Lane, SOON, Seen, device, over},
 };
 
 pub(super) const FAULTS: [Fault; 9] = [
@@ -70,10 +70,6 @@ pub(super) const FAULTS: [Fault; 9] = [
         play: Play::Beside(same_millisecond),
     },
 ];
-
-const fn over(log: &CallLog) -> Option<Instant> {
-    log.over
-}
 
 fn gone_while_idle(lane: &Lane<'_>, _: usize) -> Seen {
     let mut seen = Seen::default();

@@ -7,11 +7,11 @@ use std::{
 };
 
 use ringfence_sip::Transport;
-use ringfence_tests::{fault_lab::FaultLab, lab_phone::CallLog, program::Signal};
+use ringfence_tests::{fault_lab::FaultLab, program::Signal};
 
 use super::{
     Fault, Play,
-    scene::{Lane, Phones, SOON, Seen},
+    scene::{Lane, Phones, SOON, Seen, over},
 };
 
 /// Longer than an unanswered call lasts.
@@ -99,10 +99,6 @@ impl Ending {
         seen.holds("it starts again", engine.start_again());
         from
     }
-}
-
-const fn over(log: &CallLog) -> Option<Instant> {
-    log.over
 }
 
 /// In turns the caller's and the callee's engine end. With each pair of tries the end comes two milliseconds later after the answer.

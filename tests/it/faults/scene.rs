@@ -10,7 +10,7 @@ use ringfence_sip::Transport;
 use ringfence_tests::{
     deployment::InstalledLine,
     fault_lab::{FaultLab, LabEngine},
-    lab_phone::LabPhone,
+    lab_phone::{CallLog, LabPhone},
 };
 
 /// Long enough for a step of a call that works.
@@ -101,6 +101,11 @@ impl<'a> Lane<'a> {
     }
 }
 
+/// When a call was over at a phone.
+pub(super) const fn over(log: &CallLog) -> Option<Instant> {
+    log.over
+}
+
 /// A name that no other device has (RFC 5626 section 4.1).
 pub(super) fn device() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -189,7 +194,7 @@ impl Phones {
         for (phone, call) in self.0.iter().zip(calls) {
             if phone.log(call).over.is_none() {
                 phone.hang_up(call);
-                phone.when(call, Duration::from_secs(3), |log| log.over);
+                phone.when(call, Duration::from_secs(3), over);
             }
         }
     }
