@@ -1,5 +1,6 @@
 //! The warning of a wrong clock, for commands that ask the phone book: what fails may follow from it.
 
+use crate::clock;
 use crate::net::book::BookClient;
 use crate::stats::condition::Condition;
 
@@ -8,7 +9,11 @@ pub(super) struct ClockWarning(pub(super) BookClient);
 
 impl Drop for ClockWarning {
     fn drop(&mut self) {
-        if let Some(condition) = Condition::of_clock(self.0.clock_check()) {
+        let offset = self
+            .0
+            .clock_check()
+            .map(|check| check.offset(clock::reading()));
+        if let Some(condition) = offset.and_then(Condition::of_clock) {
             tracing::warn!("{}", condition.log_advice());
         }
     }

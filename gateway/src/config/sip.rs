@@ -92,14 +92,8 @@ pub(super) fn limit(setting: &'static str, value: u64) -> Result<usize, ConfigEr
 }
 
 fn emergency_numbers(listed: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    if listed.len() > MOST_EMERGENCY_NUMBERS {
-        return Err(ConfigError::Range {
-            setting: "sip.emergency_numbers",
-            value: listed.len() as u64,
-            least: 0,
-            most: MOST_EMERGENCY_NUMBERS as u64,
-        });
-    }
+    let (count, most) = (listed.len() as u64, MOST_EMERGENCY_NUMBERS as u64);
+    in_range("sip.emergency_numbers", count, 0, most)?;
     let is_number = |text: &String| {
         (2..=MOST_EMERGENCY_DIGITS).contains(&text.len())
             && text.bytes().all(|sign| sign.is_ascii_digit())
@@ -114,14 +108,7 @@ fn addresses(listed: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
     if listed.is_empty() {
         return Err(ConfigError::Listen(String::new()));
     }
-    if listed.len() > MOST_ADDRESSES {
-        return Err(ConfigError::Range {
-            setting: "sip.listen",
-            value: listed.len() as u64,
-            least: 1,
-            most: MOST_ADDRESSES as u64,
-        });
-    }
+    in_range("sip.listen", listed.len() as u64, 1, MOST_ADDRESSES as u64)?;
     let mut found = Vec::with_capacity(listed.len());
     for text in listed {
         let address: IpAddr = text

@@ -13,7 +13,8 @@ use crate::stats::condition::board::{ActiveCondition, ConditionBoard, Transition
 use crate::stats::condition::{BookLasts, Condition};
 use crate::turn::pool::PoolState;
 
-/// How often the conditions are looked at.
+/// How often the conditions are looked at, and the clocks compared, though nothing happens: a machine that wakes up makes its
+/// connections anew at once.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// A copy of the phone book that lacks more epochs than this is old.
@@ -94,7 +95,7 @@ impl EventLoop {
         if let Some(pool) = &self.pool {
             found.extend(turn_condition(&pool.state().borrow()));
         }
-        found.extend(Condition::of_clock(self.watch.book.clock));
+        found.extend(offset.and_then(Condition::of_clock));
         let now = true_time(offset);
         let outcome = &self.watch.book.error;
         let lasts = self.book_lasts(now);

@@ -59,9 +59,6 @@ const LAST_RELEASE: Duration = Duration::from_millis(450);
 /// How long the disk may take for the last changes: a person made them, and nothing else has a copy.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
-/// How often the clocks are compared though nothing happens, so that a machine that wakes up has its connections made anew at once.
-const WALL_CLOCK: Duration = Duration::from_secs(1);
-
 /// The engine and everything that brings it input or takes its output.
 pub(super) struct EventLoop {
     pub(super) engine: Engine,
@@ -92,8 +89,6 @@ enum LoopInput {
     Saved(SavedContacts),
     Posted(PostId, usize),
     Command(GatewayCommand),
-    /// The clocks are to be compared although nothing happens.
-    Clock,
     /// The conditions are to be looked at.
     Look,
     Timeout,
@@ -159,7 +154,6 @@ impl EventLoop {
 
     /// Runs until the gateway is told to stop, or its owner is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<GatewayCommand>) {
-        let mut wall_clock = tokio::time::interval(WALL_CLOCK);
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline: Option<Instant> = None;
@@ -181,7 +175,6 @@ impl EventLoop {
                 command = commands.recv(), if deadline.is_none() => {
                     LoopInput::Command(command.unwrap_or(GatewayCommand::Stop))
                 }
-                _ = wall_clock.tick() => LoopInput::Clock,
                 _ = look.tick(), if deadline.is_none() => LoopInput::Look,
                 () = until(wake) => LoopInput::Timeout,
             };
@@ -201,7 +194,6 @@ impl EventLoop {
                     self.engine.shut_down(now);
                 }
                 LoopInput::Command(command) => self.handle_command(command),
-                LoopInput::Clock => {}
                 LoopInput::Look => self.look_around(),
                 LoopInput::Timeout => self.engine.handle_timeout(now),
             }

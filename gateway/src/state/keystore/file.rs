@@ -146,13 +146,33 @@ pub(in crate::state) fn read_private_up_to(
     Ok(bytes)
 }
 
+/// How the name of a file ends that is not yet renamed.
+const FRESH: &str = ".new";
+
+/// Removes what killed processes left of [`write_private`] beside this file. What cannot be removed stays: it is as closed to others
+/// as the file is.
+pub(super) fn remove_leftovers(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    for entry in std::fs::read_dir(folder_of(path))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        if found.starts_with(&*name) && found.ends_with(FRESH) {
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
 /// Writes a file with mode 0600 from its first byte, in one step: a new file is written and synced beside it, then renamed over
 /// it, then the folder is synced.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeystoreError> {
     let mut mark = [0; 4];
     rand::rng().fill_bytes(&mut mark);
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", hex::encode(mark)));
+    name.push(format!(".{}{FRESH}", hex::encode(mark)));
     let fresh = PathBuf::from(name);
     let written = write_fresh(&fresh, bytes)
         .and_then(|()| std::fs::rename(&fresh, path))

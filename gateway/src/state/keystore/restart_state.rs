@@ -121,7 +121,7 @@ impl RestartFile {
     /// # Errors
     /// [`KeystoreError`].
     pub fn read(&mut self) -> Result<RestartState, KeystoreError> {
-        self.remove_leftovers();
+        file::remove_leftovers(&self.path);
         if !self.path.exists() {
             return Ok(RestartState::default());
         }
@@ -129,18 +129,6 @@ impl RestartFile {
         stored.read().ok_or_else(|| KeystoreError::Malformed {
             path: self.path.clone(),
         })
-    }
-
-    /// What cannot be removed stays: it is as closed to others as the file is.
-    fn remove_leftovers(&self) {
-        let entries = std::fs::read_dir(file::folder_of(&self.path));
-        for entry in entries.into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(FILE) && name.ends_with(".new") {
-                std::fs::remove_file(entry.path()).ok();
-            }
-        }
     }
 
     /// Replaces what was saved.

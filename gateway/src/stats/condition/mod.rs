@@ -14,9 +14,8 @@ use ringfence_book::Number;
 use ringfence_engine::EndReason;
 use ringfence_engine::trust::contacts::ShownBy;
 
-use crate::clock;
+use crate::net::book::ClockOffset;
 use crate::net::book::skew::TOLERANCE;
-use crate::net::book::{ClockCheck, ClockOffset};
 use crate::net::relay::RelayTrouble;
 use crate::state::keystore::DamagedFile;
 use crate::turn::credentials::LoginStock;
@@ -211,9 +210,8 @@ pub struct BookLasts {
 }
 
 impl Condition {
-    /// The condition of this machine's clock, by the phone book's last answer; `None` if it is right or cannot be compared.
-    pub(crate) fn of_clock(check: Option<ClockCheck>) -> Option<Self> {
-        let offset = check?.offset(clock::reading());
+    /// The condition of a clock that is so far from the phone book's; `None` if it is right.
+    pub(crate) fn of_clock(offset: ClockOffset) -> Option<Self> {
         (offset.apart > TOLERANCE).then_some(Self::Clock(offset))
     }
 
