@@ -103,7 +103,7 @@ enum Stage {
     Done,
 }
 
-/// One download. Ask [`Self::wants`], bring it with [`Self::hear`], until nothing is wanted.
+/// One download. Ask [`Self::wants`], bring it with [`Self::handle_answer`], until nothing is wanted.
 #[derive(Debug)]
 pub struct Fetch {
     book: BookKey,
