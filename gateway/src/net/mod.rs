@@ -3,9 +3,11 @@
 
 pub mod audit;
 pub mod book;
+pub mod outbound;
 pub mod phone;
 pub mod ports;
 pub mod relay;
 pub(crate) mod resilient_recv;
 pub(crate) mod rtp_ports;
+pub mod socks;
 pub mod tls;
