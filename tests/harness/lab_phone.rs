@@ -30,8 +30,6 @@ pub const TONES: [u32; 3] = [440, 1_000, 1_500];
 const TURN: Duration = Duration::from_millis(1);
 /// What a phone asks for; the registrar may grant less.
 const EXPIRES: u32 = 3_600;
-/// The same number in the requests of the built-in client.
-const EXPIRES_OF_CLIENT: &str = "Expires: 600\r\n";
 
 /// What one phone knows of a call.
 #[derive(Clone, Debug, Default)]
@@ -439,8 +437,11 @@ impl PhoneState {
         if text.starts_with("REGISTER") {
             let device = format!("{contact}>;+sip.instance=\"<{}>\"\r\n", self.instance);
             text = text.replace(&format!("{contact}>\r\n"), &device);
-            let lifetime = format!("Expires: {}\r\n", self.expires);
-            text = text.replace(EXPIRES_OF_CLIENT, &lifetime);
+            let (head, asked) = text
+                .split_once("Expires: ")
+                .expect("the built-in client asks for a lifetime");
+            let (_, rest) = asked.split_once("\r\n").expect("a header ends");
+            text = format!("{head}Expires: {}\r\n{rest}", self.expires);
         }
         self.wire.send(text.as_bytes());
     }

@@ -42,7 +42,7 @@ pub(super) const FAULTS: [Fault; 9] = [
     Fault {
         name: "a TCP connection is reset in a call and away for 35 s, sound flows",
         expected: "the call stays; a hang-up goes over the next connection",
-        briefly: 0,
+        briefly: 1,
         play: Play::Beside(|lane, _| connection_is_reset(lane, Duration::from_secs(35))),
     },
     Fault {
@@ -76,7 +76,8 @@ fn gone_while_idle(lane: &Lane<'_>, _: usize) -> Seen {
     let phones = lane.phones(Transport::Udp);
     let [caller, callee] = &phones.0;
     let number = &lane.callee.number;
-    seen.holds("it was registered", lane.engines[1].phones_of(number) == 1);
+    let registered = lane.engines[1].phones_of(number);
+    seen.holds(&format!("{registered} is 1 phone"), registered == 1);
     callee.die();
     let died = Instant::now();
     let call = caller.dial(number);
