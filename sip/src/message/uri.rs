@@ -1,4 +1,5 @@
-//! Addresses: `sip:`, `sips:` and `tel:` URIs (RFC 3261 section 19.1, RFC 3966), any other scheme as opaque text.
+//! Addresses: `sip:`, `sips:` and `tel:` URIs (RFC 3261 section 19.1, RFC 3966), `urn:service:` (RFC 5031), any other scheme as opaque
+//! text.
 //!
 //! A URI keeps its written form, since a Contact must be sent back exactly as it came. Phones drop ports and
 //! parameters at will, so nothing here offers textual comparison as "the same address".
@@ -21,6 +22,8 @@ pub enum Scheme {
     Sips,
     /// `tel:`
     Tel,
+    /// `urn:service:`, which a phone's emergency key may send: `urn:service:sos` (RFC 5031 section 4.2). The service is the user part.
+    Service,
     /// Anything else, kept but not understood (answered 416 in a Request-URI).
     Other,
 }
@@ -79,6 +82,10 @@ impl Uri {
             Self::parse_sip(text, Scheme::Sips, rest)
         } else if is("tel") {
             Self::parse_tel(text, rest)
+        } else if is("urn")
+            && let Some(service) = Self::parse_service(text, rest)
+        {
+            Some(service)
         } else {
             (!rest.is_empty()).then(|| Self::bare(text, Scheme::Other))
         }
@@ -137,6 +144,18 @@ impl Uri {
             user: Some(before..end),
             params,
             ..Self::bare(text, Scheme::Tel)
+        })
+    }
+
+    fn parse_service(text: &str, rest: &str) -> Option<Self> {
+        const PREFIX: &str = "service:";
+        let prefix = rest.get(..PREFIX.len())?;
+        let service = rest.get(PREFIX.len()..)?;
+        let is_one = prefix.eq_ignore_ascii_case(PREFIX) && !service.is_empty();
+        let begin = text.len().checked_sub(service.len())?;
+        is_one.then(|| Self {
+            user: Some(begin..text.len()),
+            ..Self::bare(text, Scheme::Service)
         })
     }
 

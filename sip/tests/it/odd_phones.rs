@@ -126,6 +126,27 @@ fn a_telephone_uri_is_dialled_without_its_dashes() {
 }
 
 #[test]
+fn the_urn_of_an_emergency_key_is_dialled_as_its_service() {
+    for (urn, service) in [
+        ("urn:service:sos", "sos"),
+        ("URN:Service:sos.fire", "sos.fire"),
+    ] {
+        let (mut world, alice) = (World::new(), phone("alice", 40001));
+        let invite = alice.request(&mut world, Method::Invite, urn);
+        assert_eq!(alice.ask_proved(&mut world, &invite).status, 100);
+        let Event::Incoming { dialled, .. } = world.event() else {
+            panic!("no call")
+        };
+        assert_eq!(dialled, service);
+    }
+    for other in ["urn:service:", "urn:isbn:1"] {
+        let (mut world, alice) = (World::new(), phone("alice", 40001));
+        let invite = alice.request(&mut world, Method::Invite, other);
+        assert_eq!(alice.ask(&mut world, &invite).status, 416, "{other}");
+    }
+}
+
+#[test]
 fn commands_that_come_too_late_do_nothing() {
     let (mut world, bob) = (World::new(), phone("bob", 40002));
     bob.register(&mut world);

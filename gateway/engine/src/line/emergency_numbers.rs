@@ -4,7 +4,8 @@
 //! 503, after which a phone with a second account may try that one (RFC 3261 section 21.5.4), and with words. The words begin with what
 //! to do, since small displays show 16 characters. Softphones that replace the phrase by their own get the same as a text.
 //!
-//! Not here: `urn:service:sos` (RFC 5031), which the SIP core refuses as a scheme that it does not know.
+//! A phone's emergency key may dial `urn:service:sos` in place of digits (RFC 5031 section 4.2), or one of its kinds, as
+//! `urn:service:sos.fire`: the same.
 
 use std::time::Instant;
 
@@ -16,12 +17,19 @@ use crate::environment::Environment;
 /// What a display shows: two lines of 20 characters.
 const PHRASE: &str = "Use other phone: no emergency calls here";
 
+/// The emergency service of RFC 5031, whose kinds follow after a full stop.
+const SERVICE: &str = "sos";
+
 /// The status of the refusal, also for a text and a transfer.
 pub(crate) const STATUS: u16 = 503;
 
 /// Whether these digits are an emergency number. A phone may send separators and parameters with them (RFC 3966 section 3).
 pub(crate) fn is_emergency(dialled: &str, numbers: &[String]) -> bool {
     let digits = dialled.split(';').next().unwrap_or_default();
+    let service = digits.split('.').next().unwrap_or_default();
+    if service.eq_ignore_ascii_case(SERVICE) {
+        return true;
+    }
     let digits = digits.bytes().filter(|sign| !b"-.() ".contains(sign));
     numbers
         .iter()
@@ -57,6 +65,12 @@ mod tests {
             assert!(!is_emergency(dialled, &numbers), "{dialled}");
         }
         assert!(!is_emergency("112", &[]));
+        for dialled in ["sos", "SOS.fire", "sos.police;x=y"] {
+            assert!(is_emergency(dialled, &[]), "{dialled}");
+        }
+        for dialled in ["soso", "counseling.sos", "s"] {
+            assert!(!is_emergency(dialled, &numbers), "{dialled}");
+        }
     }
 
     #[test]
