@@ -1,14 +1,16 @@
-//! Rings written by hand, from PROTOCOL.md and over the primitives that `snow` brings: an honest one must
+//! Rings written by hand, from PROTOCOL.md and over aws-lc's primitives, not the engine's: an honest one must
 //! open, so that the two writings agree; every dishonest one must not.
 
 use std::sync::Mutex;
 
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::digest::{Context, SHA256};
 use ringfence_book::{Listing, RingKey};
 use ringfence_engine::sealed::book_view::BookView;
 use ringfence_engine::sealed::envelope::{Envelope, EventContext};
 use ringfence_engine::sealed::rejected::EnvelopeError;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
-use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::resolvers::CryptoResolver;
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
 use x25519_dalek::{PublicKey, StaticSecret, x25519};
@@ -91,12 +93,88 @@ impl CryptoResolver for Keys {
             .map(|key| Box::new(key) as Box<dyn Dh>)
     }
 
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
+    fn resolve_hash(&self, _: &HashChoice) -> Option<Box<dyn Hash>> {
+        Some(Box::new(AwsLcSha256(Context::new(&SHA256))))
     }
 
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
+    fn resolve_cipher(&self, _: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        Some(Box::new(AwsLcChaChaPoly([0; 32])))
+    }
+}
+
+struct AwsLcSha256(Context);
+
+impl Hash for AwsLcSha256 {
+    fn name(&self) -> &'static str {
+        "SHA256"
+    }
+
+    fn block_len(&self) -> usize {
+        64
+    }
+
+    fn hash_len(&self) -> usize {
+        32
+    }
+
+    fn reset(&mut self) {
+        self.0 = Context::new(&SHA256);
+    }
+
+    fn input(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+
+    fn result(&mut self, out: &mut [u8]) {
+        out[..32].copy_from_slice(self.0.clone().finish().as_ref());
+        self.reset();
+    }
+}
+
+struct AwsLcChaChaPoly([u8; 32]);
+
+impl AwsLcChaChaPoly {
+    /// The key, and the nonce as Noise writes it (section 12.3): four zero bytes and the counter, little-endian.
+    fn with_nonce(&self, counter: u64) -> (LessSafeKey, Nonce) {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.0).unwrap();
+        let mut nonce = [0; 12];
+        nonce[4..].copy_from_slice(&counter.to_le_bytes());
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(nonce))
+    }
+}
+
+impl Cipher for AwsLcChaChaPoly {
+    fn name(&self) -> &'static str {
+        "ChaChaPoly"
+    }
+
+    fn set(&mut self, key: &[u8; 32]) {
+        self.0 = *key;
+    }
+
+    fn encrypt(&self, counter: u64, data: &[u8], plain: &[u8], out: &mut [u8]) -> usize {
+        let (key, nonce) = self.with_nonce(counter);
+        let mut sealed = plain.to_vec();
+        key.seal_in_place_append_tag(nonce, Aad::from(data), &mut sealed)
+            .unwrap();
+        out[..sealed.len()].copy_from_slice(&sealed);
+        sealed.len()
+    }
+
+    fn decrypt(
+        &self,
+        counter: u64,
+        data: &[u8],
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, snow::Error> {
+        let (key, nonce) = self.with_nonce(counter);
+        let mut sealed = sealed.to_vec();
+        let plain = key
+            .open_in_place(nonce, Aad::from(data), &mut sealed)
+            .map_err(|_| snow::Error::Decrypt)?;
+        out[..plain.len()].copy_from_slice(plain);
+        Ok(plain.len())
     }
 }
 

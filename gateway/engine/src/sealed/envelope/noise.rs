@@ -193,3 +193,93 @@ impl From<snow::Error> for HandshakeFailure {
 }
 
 const PATTERN: &str = "Noise_IK_25519_ChaChaPoly_SHA256";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vector of this pattern in the set of the Noise implementation cacophony, which other implementations share:
+    /// the handshake over our primitives, the split, and four messages that alternate between the sides.
+    #[test]
+    fn handshake_split_and_messages_are_those_of_the_public_noise_vector() {
+        let caller = secret("e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1");
+        let callee = secret("4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893");
+        let callee_public = "31e0303fd6418d2f8c0e78b91f22e8caed0fbe48656dcf4767e4834f701b8f62";
+        let caller_draw =
+            secret("893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a");
+        let callee_draw =
+            secret("bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b");
+        assert_eq!(hex::encode(public_of(&callee)), callee_public);
+        fn start(draw: [u8; 32], own: &[u8; 32]) -> Builder<'_> {
+            builder(Some(Zeroizing::new(draw)))
+                .prologue(b"John Galt")
+                .and_then(|builder| builder.local_private_key(own))
+                .unwrap()
+        }
+        let mut caller = start(caller_draw, &caller)
+            .remote_public_key(&public_of(&callee))
+            .and_then(Builder::build_initiator)
+            .unwrap();
+        let mut callee = start(callee_draw, &callee).build_responder().unwrap();
+        let (first, second) = (hex::decode(FIRST).unwrap(), hex::decode(SECOND).unwrap());
+        let mut buffer = [0; 200];
+        let len = caller
+            .write_message(b"Ludwig von Mises", &mut buffer)
+            .unwrap();
+        assert_eq!(buffer[..len], first);
+        let len = callee.read_message(&first, &mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"Ludwig von Mises");
+        let len = callee
+            .write_message(b"Murray Rothbard", &mut buffer)
+            .unwrap();
+        assert_eq!(buffer[..len], second);
+        let len = caller.read_message(&second, &mut buffer).unwrap();
+        assert_eq!(&buffer[..len], b"Murray Rothbard");
+
+        let (caller, callee) = (session_keys(caller), session_keys(callee));
+        for keys in [&caller, &callee] {
+            assert_eq!(hex::encode(keys.transcript), TRANSCRIPT);
+            for (index, (plain, sealed)) in LATER.iter().enumerate() {
+                let key = if index % 2 == 0 {
+                    &keys.from_caller
+                } else {
+                    &keys.from_callee
+                };
+                let counter = index as u64 / 2;
+                let mut message = plain.to_vec();
+                let tag = primitives::seal_in_place(key, counter, b"", &mut message);
+                message.extend_from_slice(&tag);
+                assert_eq!(hex::encode(message), *sealed, "message {index}");
+            }
+        }
+    }
+
+    fn secret(hex: &str) -> [u8; 32] {
+        hex::decode(hex).unwrap().try_into().unwrap()
+    }
+
+    const FIRST: &str = "ca35def5ae56cec33dc2036731ab14896bc4c75dbb07a61f879f8e3afa4c7944718da798efbcd91528520204f904b9bd\
+                         6c7413dccdc214d951e15253e39987f18146e8cd0873654207148333479d4d16c289f0294b29960a72f48e0b7bba2e89\
+                         083169825e59642148d492020664ccf7";
+    const SECOND: &str = "95ebc60d2b1fa672c1f46a8aa265ef51bfe38e7ccb39ec5be34069f1448088435361e70b2ed446e6c9ec387d1d6b3b84\
+                          0f194e373979d241b203c4acafccf5";
+    const TRANSCRIPT: &str = "0b0f68fb0c27e03ce9b97565995ed4838cc0581b762ef72b062f6a546419fad7";
+    const LATER: [(&[u8], &str); 4] = [
+        (
+            b"F. A. Hayek",
+            "050e9f3c8fac16b68dbce8f8c4bfbf6617c897f9ada4aa29aa19c8",
+        ),
+        (
+            b"Carl Menger",
+            "344233a6cabb7141d80f3da2fedc311d9646bbb0f505afe403a667",
+        ),
+        (
+            b"Jean-Baptiste Say",
+            "62cdeeb172ad7ade7aa7d9e069da5790f12331bfa00177787a1d0810c67dc3b2b4",
+        ),
+        (
+            b"Eugen B\xf6hm von Bawerk",
+            "029bead1b40992327044d409d9a1f3ad8f36c3c452775d557e18bbeb2e8dfcead32d514024",
+        ),
+    ];
+}
