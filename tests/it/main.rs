@@ -43,6 +43,7 @@ mod relay_down;
 mod relay_only;
 mod replay_from_seed;
 mod restarts;
+mod reviewed_packages;
 mod same_answer;
 mod several_phones;
 mod shut_down;
