@@ -101,6 +101,10 @@ impl Ending {
     }
 }
 
+/// A person lets a phone ring for longer than this. What ends the call is on the disk some milliseconds after the phone began to ring,
+/// on a busy machine some hundred; an engine that is killed before that leaves the phone as it is, because no call waits for a disk.
+const RINGS: Duration = Duration::from_secs(1);
+
 /// In turns the caller's and the callee's engine end. With each pair of tries the end comes two milliseconds later after the answer.
 fn ends(lab: &mut FaultLab, number: usize, ending: Ending, state: State) -> Seen {
     let mut seen = Seen::default();
@@ -113,10 +117,13 @@ fn ends(lab: &mut FaultLab, number: usize, ending: Ending, state: State) -> Seen
     };
     match state {
         State::Answering => {
+            if ending == Ending::Kill {
+                sleep(RINGS);
+            }
             phones.0[1].answer(&calls[1]);
             sleep(Duration::from_millis(later));
         }
-        State::Ringing | State::Talking => sleep(Duration::from_secs(1)),
+        State::Ringing | State::Talking => sleep(RINGS),
     }
     let from = ending.befall(lab, side, &mut seen);
     let told = |side: usize, patience| phones.0[side].when(&calls[side], patience, over);
