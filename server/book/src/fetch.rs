@@ -70,6 +70,10 @@ pub enum FetchError {
     /// The settings are not those that the root names. They may have changed in this moment.
     #[error("the network settings are not those that the phone book signed")]
     Network,
+    /// A state of the book before the one that this machine has seen: a mirror that is behind, a book that was set back, or one that
+    /// hides what is new.
+    #[error("the phone book shows an older state than this machine has seen")]
+    Older,
     /// A tile or a delta that is none.
     #[error("a part of the phone book is damaged")]
     Damaged,
@@ -80,7 +84,8 @@ pub enum FetchError {
 pub struct Fetched {
     /// The newest book.
     pub copy: VerifiedBook,
-    /// The roots after the one that was known, the oldest first; the last one is that of the copy. At most 2,304, the newest.
+    /// The roots after the one that was known, the oldest first; the last one, if there is any, is that of the copy. At most 2,304,
+    /// the newest.
     pub roots: Vec<Root>,
     /// The deltas that led here, if no tiles were downloaded.
     pub deltas: Vec<Delta>,
@@ -230,7 +235,10 @@ impl Fetch {
 
     fn handle_first_root(&mut self, root: Root) -> Result<(), FetchError> {
         let Some(known) = self.last else {
-            self.begin_at(root);
+            // Nothing is known: all tiles, from this root on.
+            self.roots.push(root);
+            self.base = Some(root);
+            self.stage = Stage::Tiles;
             return Ok(());
         };
         if root.contradicts(&known) {
@@ -238,7 +246,12 @@ impl Fetch {
         }
         if root.states().epoch <= known.states().epoch {
             if self.known.is_none() {
-                self.begin_at(root);
+                if root != known {
+                    return Err(FetchError::Older);
+                }
+                // The copy is lost, and its root is not: it is here already.
+                self.base = Some(root);
+                self.stage = Stage::Tiles;
                 return Ok(());
             }
             // Nothing new, or a mirror that is behind.
@@ -251,14 +264,6 @@ impl Fetch {
         }
         self.goal = Some(root);
         self.chain(Stage::Chain)
-    }
-
-    /// All tiles, from this root on.
-    fn begin_at(&mut self, root: Root) {
-        self.goal = Some(root);
-        self.roots.push(root);
-        self.base = Some(root);
-        self.stage = Stage::Tiles;
     }
 
     /// Handles the roots of a block, as far as they are wanted.
@@ -566,11 +571,23 @@ mod tests {
             matches!(lied, FetchError::Copy(CopyError::Lie(_))),
             "{lied:?}"
         );
-        assert!(
-            run(&publisher, publisher.roots.last().copied())
-                .unwrap()
-                .is_some()
-        );
+        let last = publisher.roots.last().copied();
+        let again = run(&publisher, last).unwrap().unwrap();
+        assert_eq!(again.copy.tiles(), publisher.tiles);
+        assert_eq!(again.roots, []);
+    }
+
+    #[test]
+    fn a_client_that_has_lost_the_tiles_takes_no_older_book_than_it_has_seen() {
+        let mut publisher = TestBook::new(1);
+        for epoch in 1..5 {
+            publisher.close(&change(epoch));
+        }
+        let last = publisher.roots.last().copied();
+        publisher.roots.truncate(3);
+        let mut fetch = publisher.fetch(None).after(last);
+        let older = publisher.answer(Want::Root);
+        assert_eq!(fetch.handle_answer(&older), Err(FetchError::Older));
     }
 
     proptest! {

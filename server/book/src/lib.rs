@@ -9,6 +9,7 @@
 pub mod backoff;
 pub mod binding;
 pub mod blocks;
+pub mod bounds;
 pub mod challenge;
 pub mod code;
 pub mod copy;

@@ -24,6 +24,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::bounds::MAX_PERIOD;
 use crate::keys::BookKey;
 use crate::number::{NumberError, NumberPlan};
 use crate::tile::Tile;
@@ -114,6 +115,9 @@ pub enum RootError {
     /// Epochs are counted from 1.
     #[error("no epoch has the number 0")]
     Epoch,
+    /// A period outside of its bounds: engines would look all the time, or never.
+    #[error("a period of {0} s, and 1 to {MAX_PERIOD} are accepted")]
+    Period(u32),
     /// A plan that cannot be.
     #[error("number plan: {0}")]
     Plan(#[from] NumberError),
@@ -157,6 +161,9 @@ impl Root {
         };
         if states.epoch == 0 {
             return Err(RootError::Epoch);
+        }
+        if !(1..=MAX_PERIOD).contains(&states.period) {
+            return Err(RootError::Period(states.period));
         }
         let signature = take(&mut rest)?;
         if !book.signed(&[DOMAIN, head(bytes)].concat(), &signature) {
@@ -284,6 +291,24 @@ mod tests {
             let mut spoilt = bytes;
             spoilt[bit / 8] ^= 1 << (bit % 8);
             assert!(Root::decode(&spoilt, &key).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_root_by_which_engines_would_look_all_the_time_or_never_is_refused() {
+        let read = |period| {
+            let states = Statement {
+                period,
+                ..statement()
+            };
+            let key = BookKey::from(&book());
+            Root::decode(&Root::sign(&book(), states).encode(), &key).map(drop)
+        };
+        for period in [1, MAX_PERIOD] {
+            assert_eq!(read(period), Ok(()));
+        }
+        for period in [0, MAX_PERIOD + 1, u32::MAX] {
+            assert_eq!(read(period), Err(RootError::Period(period)));
         }
     }
 

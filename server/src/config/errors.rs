@@ -3,13 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use ringfence_book::bounds::{MAX_BUCKET_BITS, MAX_PERIOD, MAX_WORK_BITS};
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_box::settings::TableError;
 use ringfence_daemon::forwarded::ProxyError;
 use ringfence_daemon::limits::Rate;
 use thiserror::Error;
-
-use super::settings::{MAX_BUCKET_BITS, MAX_EPOCH_SECONDS, MAX_WORK_BITS};
 
 /// Why settings are refused.
 #[derive(Debug, Error)]
@@ -48,7 +47,7 @@ pub enum ConfigError {
     #[error("work_bits is at most {MAX_WORK_BITS}")]
     WorkBits,
     /// No epoch, or one that is too long.
-    #[error("epoch_seconds is 1 to {MAX_EPOCH_SECONDS}")]
+    #[error("epoch_seconds is 1 to {MAX_PERIOD}")]
     EpochSeconds,
     /// More changes than a delta takes.
     #[error("changes is at most {MAX_CHANGES}, or 0 for as many as the plan needs")]
@@ -56,7 +55,7 @@ pub enum ConfigError {
     /// A page for monitors that other machines could open, or no address.
     #[error("metrics is a loopback address and a port, for example 127.0.0.1:9421, not {0}")]
     Metrics(String),
-    /// More buckets than can be written.
+    /// Buckets so small that they would name an engine.
     #[error("bucket_bits is at most {MAX_BUCKET_BITS}")]
     BucketBits,
     /// Certificate without key, or the reverse.

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ringfence_book::bounds::{MAX_BUCKET_BITS, MAX_PERIOD, MAX_WORK_BITS};
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::proof_of_work;
@@ -22,15 +23,6 @@ use crate::book::Schedule;
 
 /// A file of settings is a page, not a book; a wrong path must not fill the memory.
 const MAX_FILE: u64 = 64 * 1024;
-
-/// 2^28 tries keep a caller's machine busy for most of a minute.
-pub(super) const MAX_WORK_BITS: u8 = 28;
-
-/// A bucket is written in four hexadecimal digits.
-pub(super) const MAX_BUCKET_BITS: u8 = 16;
-
-/// An epoch of a day would make a new number wait for two.
-pub(super) const MAX_EPOCH_SECONDS: u32 = 24 * 60 * 60;
 
 /// Settings as they are written in a file. What the file does not name has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +169,7 @@ impl Config {
         if self.bucket_bits > MAX_BUCKET_BITS {
             return Err(ConfigError::BucketBits);
         }
-        if !(1..=MAX_EPOCH_SECONDS).contains(&self.epoch_seconds) {
+        if !(1..=MAX_PERIOD).contains(&self.epoch_seconds) {
             return Err(ConfigError::EpochSeconds);
         }
         if self.changes > MAX_CHANGES {
@@ -386,8 +378,8 @@ mod tests {
             ("relays = [\"relay.example\"]", "ws://"),
             ("relays = [\"wss://\"]", "ws://"),
             ("turn = [\"stun:turn.example\"]", "turn:"),
-            ("work_bits = 29", "work_bits"),
-            ("bucket_bits = 17", "bucket_bits"),
+            ("work_bits = 27", "work_bits"),
+            ("bucket_bits = 9", "bucket_bits"),
             ("tls_key = \"key.pem\"", "tls_certificate"),
             ("trusted_proxies = [\"localhost\"]", "localhost"),
             ("asks_per_minute = 1000001", "asks_per_minute"),
