@@ -11,6 +11,7 @@
 use std::error::Error;
 
 use ringfence::net::book::{BookClient, BookCopy};
+use ringfence::net::outbound::Outbound;
 use ringfence_book::{Listing, Number};
 
 #[tokio::main]
@@ -20,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: phone_book URL NUMBER".into());
     };
     let number = Number::new(number.parse()?);
-    let client = BookClient::new(url, None)?;
+    let client = BookClient::new(url, &Outbound::direct())?;
     let key = client.network().await?.book_key;
     let folder = tempfile::tempdir()?;
     // A copy in a permanent folder would be updated by downloading only the changes.

@@ -261,7 +261,10 @@ fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCop
     let first = lines.first().ok_or(AssembleError::NoLine)?;
     let key =
         BookKey::from_bytes(&first.book_key).map_err(|_| AssembleError::BadLine(first.number))?;
-    let client = BookClient::new(&first.book_url, config.phonebook.ca_file.as_deref())?;
+    let client = BookClient::new(
+        &first.book_url,
+        &config.outbound().map_err(BookError::from)?,
+    )?;
     Ok((client, BookCopy::open(&config.state, key)?))
 }
 

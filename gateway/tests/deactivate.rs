@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use ringfence::lines::activate::activate;
 use ringfence::net::book::{BookClient, BookCopy};
+use ringfence::net::outbound::Outbound;
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_book::{Binding, Listing, NumberPlan};
 use ringfence_phonebook::PhoneBook;
@@ -21,7 +22,7 @@ async fn a_line(state: &Path) -> (PhoneBook, BookClient, LineFile) {
         ..Config::default()
     };
     let book = PhoneBook::start(config).await.unwrap();
-    let client = BookClient::new(&book.url(), None).unwrap();
+    let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
     let mut store = Keystore::open(state, None).unwrap();
     let code = book.issue().await.unwrap().code;
     let line = activate(&mut store, &client, &code, None).await.unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use ringfence::lines::LineError;
 use ringfence::lines::activate::activate;
 use ringfence::lines::renew::{Renewals, renew_bindings};
 use ringfence::net::book::{BookClient, BookCopy, BookError, BookSnapshot, Unreachable};
+use ringfence::net::outbound::{Outbound, OutboundError};
 use ringfence::state::keystore::{Keystore, LineFile};
 use ringfence_book::{ActivationCode, Binding, BookKey, Day, Listing, Number, NumberPlan};
 use ringfence_engine::line::identity::Identity;
@@ -31,7 +33,7 @@ async fn scene() -> Scene {
     let book = open(ANY_PORT).await;
     let folder = tempfile::tempdir().unwrap();
     Scene {
-        client: BookClient::new(&book.url(), None).unwrap(),
+        client: BookClient::new(&book.url(), &Outbound::direct()).unwrap(),
         store: Keystore::open(folder.path(), None).unwrap(),
         book,
         folder,
@@ -146,10 +148,8 @@ async fn an_engine_starts_from_its_copy_while_the_book_is_away() {
     assert_eq!(kept.book.tiles(), fresh.book.tiles());
     assert_eq!(kept.roots, fresh.roots);
     let url = scene.client.url().to_owned();
-    let fault = BookError::Unreachable {
-        url,
-        why: Unreachable::Connect,
-    };
+    let why = Unreachable::Connect(OutboundError::Connect(ErrorKind::ConnectionRefused));
+    let fault = BookError::Unreachable { url, why };
     assert_eq!(copy.refresh(&scene.client).await.unwrap_err(), fault);
     assert!(copy.snapshot().is_some());
 }
@@ -198,7 +198,7 @@ async fn a_book_that_signs_with_another_key_is_not_believed() {
     let scene = scene().await;
     let other = open(ANY_PORT).await;
     let mut copy = scene.copy();
-    let impostor = BookClient::new(&other.url(), None).unwrap();
+    let impostor = BookClient::new(&other.url(), &Outbound::direct()).unwrap();
     assert_eq!(
         copy.refresh(&impostor).await.unwrap_err(),
         BookError::KeyChanged
@@ -211,7 +211,7 @@ async fn lines_of_two_books_do_not_share_a_folder() {
     let mut scene = scene().await;
     scene.activate().await;
     let other = open(ANY_PORT).await;
-    let client = BookClient::new(&other.url(), None).unwrap();
+    let client = BookClient::new(&other.url(), &Outbound::direct()).unwrap();
     let issued = other.issue().await.unwrap();
     let refused = activate(&mut scene.store, &client, &issued.code, None)
         .await
@@ -384,7 +384,7 @@ async fn answers_that_are_not_a_books_are_told_apart_and_never_fill_the_memory()
         .into_bytes()
     };
     let ask = async |answer: Vec<u8>| {
-        let client = BookClient::new(&server(answer).await, None).unwrap();
+        let client = BookClient::new(&server(answer).await, &Outbound::direct()).unwrap();
         (client.network().await.unwrap_err(), client.url().to_owned())
     };
     let (fault, url) = ask(text("200 OK", "<html>hello</html>")).await;

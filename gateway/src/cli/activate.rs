@@ -6,7 +6,7 @@ use ringfence_book::ActivationCode;
 use super::clock_warning::ClockWarning;
 use super::{CommandError, PathArgs, begin_log, lines, open_store, say};
 use crate::lines::activate::activate;
-use crate::net::book::BookClient;
+use crate::net::book::{BookClient, BookError};
 
 #[derive(Debug, Args)]
 pub(super) struct ActivateArgs {
@@ -34,7 +34,10 @@ pub(super) async fn run(args: ActivateArgs) -> Result<(), CommandError> {
     let config = args.paths.config()?;
     begin_log(&config.log, config.log_format);
     let code: ActivationCode = args.code.parse()?;
-    let client = BookClient::new(&args.phonebook, config.phonebook.ca_file.as_deref())?;
+    let client = BookClient::new(
+        &args.phonebook,
+        &config.outbound().map_err(BookError::from)?,
+    )?;
     let _warning = ClockWarning(client.clone());
     let mut store = open_store(&config, args.passphrase)?;
     let line = activate(&mut store, &client, &code, args.name).await?;

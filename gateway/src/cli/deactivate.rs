@@ -11,7 +11,7 @@ use serde_json::json;
 use super::clock_warning::ClockWarning;
 use super::progress::ProgressLine;
 use super::{CommandError, PathArgs, begin_log, open_store, say};
-use crate::net::book::BookClient;
+use crate::net::book::{BookClient, BookError};
 use crate::run::assemble::AssembleError;
 use crate::state::keystore::LineFile;
 
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &DeactivateArgs) -> Result<(), CommandError> {
     }
     let progress = ProgressLine::begin();
     progress.show("Giving the number back");
-    let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
+    let client = BookClient::new(&line.book_url, &config.outbound().map_err(BookError::from)?)?;
     let _warning = ClockWarning(client.clone());
     let form = form(&client, line).await?;
     client.deactivate(&form).await?;

@@ -94,6 +94,9 @@ fn table(status: &StatusReport) -> String {
             "no allocation ready; the next call makes one"
         },
     );
+    if let Some(proxy) = &status.proxy {
+        row("proxy", &format!("{proxy}, to relays and phone book"));
+    }
     row(
         "phone book",
         &status.phone_book.map_or_else(

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use crate::net::socks::SocksUrlError;
 use crate::turn::TurnUrlError;
 
 /// Why settings cannot be used. Each names the file or the setting.
@@ -62,6 +63,14 @@ pub enum ConfigError {
     /// A relay that is not a WebSocket URL.
     #[error("the setting `relays` has {0:?}, which is not a ws:// or wss:// URL")]
     Relay(String),
+    /// A proxy that cannot be used.
+    #[error("the setting `proxy` has {url:?}: {why}")]
+    Proxy {
+        /// What was typed.
+        url: String,
+        /// What is wrong with it.
+        why: SocksUrlError,
+    },
     /// A TURN URI that cannot be used.
     #[error("the setting `turn.urls` has {url:?}: {why}")]
     TurnUrl {
@@ -110,6 +119,7 @@ impl ConfigError {
                 "the setting `provisioning.listen` is no port at an address of `sip.listen`"
                     .to_owned()
             }
+            Self::Proxy { why, .. } => format!("the setting `proxy` cannot be used: {why}"),
             Self::Mac(_) => {
                 "the setting `provisioning.phones` has a hardware address that is none".to_owned()
             }
@@ -147,6 +157,9 @@ impl ConfigError {
             Self::Relay(_) => {
                 "write for example relays = [\"wss://relay.example.org\"], or leave the list empty"
                     .to_owned()
+            }
+            Self::Proxy { .. } => {
+                "write for example proxy = \"socks5h://127.0.0.1:9050\", or leave it empty".to_owned()
             }
             Self::TurnUrl { .. } => {
                 "write for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned()

@@ -13,10 +13,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ringfence_book::bounds::MAX_WORK_BITS;
 use ringfence_daemon::log::{self, Format};
 
+use crate::net::outbound::Outbound;
 use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;
+use crate::net::socks::SocksProxy;
+use crate::net::tls::{self, TlsFileError};
 use crate::turn::TurnEndpoint;
 pub use crate::turn::credentials::TurnLogin;
 pub use error::ConfigError;
@@ -26,8 +30,6 @@ pub use sip::SipListen;
 
 /// Most seconds that a caller waits for an answer: longer than any voicemail, shorter than a forgotten call.
 const LONGEST_RING: u64 = 180;
-/// Most leading zero bits of a proof of work: minutes on one core.
-const MOST_WORK: u8 = 28;
 /// Largest configuration file that is read.
 const MOST_BYTES: u64 = 256 * 1024;
 
@@ -42,6 +44,10 @@ pub struct Config {
     pub log_format: Format,
     /// Nostr relays; empty: those the phone book names.
     pub relays: Vec<String>,
+    /// Authorities that are trusted beside the system's, for the phone book, relays and TURN servers.
+    pub ca_file: Option<PathBuf>,
+    /// SOCKS5 proxy to relays and phone book; `None`: they are reached directly.
+    pub proxy: Option<SocksProxy>,
     /// Leading zero bits of proofs of work; `None`: what the phone book says.
     pub work_bits: Option<u8>,
     /// How long a caller waits for an answer.
@@ -68,8 +74,6 @@ pub struct BookSettings {
     /// Mean time between downloads, `None` for once in each epoch of the book; the real moments are random, so that they tell
     /// nothing.
     pub refresh: Option<Duration>,
-    /// Certificates trusted beside the usual ones.
-    pub ca_file: Option<PathBuf>,
 }
 
 /// The TURN server.
@@ -79,7 +83,7 @@ pub struct TurnSettings {
     pub urls: Vec<TurnEndpoint>,
     /// How the engine logs in.
     pub login: TurnLogin,
-    /// Certificates trusted beside the usual ones.
+    /// [`Config::ca_file`], because these settings are also handed on alone.
     pub ca_file: Option<PathBuf>,
     /// Whether relayed addresses on loopback and private networks are accepted.
     pub allow_private: bool,
@@ -106,6 +110,15 @@ impl Config {
             state: state.to_owned(),
             ..config
         }
+    }
+
+    /// The way to relays and phone book.
+    ///
+    /// # Errors
+    /// [`TlsFileError`] of `ca_file`.
+    pub fn outbound(&self) -> Result<Outbound, TlsFileError> {
+        let tls = tls::client(self.ca_file.as_deref())?;
+        Ok(Outbound::new(tls, self.proxy.clone()))
     }
 
     /// The certificate that phones see.
@@ -161,7 +174,7 @@ impl TryFrom<RawConfig> for Config {
             "work_bits",
             u64::from(raw.work_bits),
             0,
-            u64::from(MOST_WORK),
+            u64::from(MAX_WORK_BITS),
         )?;
         in_range(
             "phonebook.refresh_minutes",
@@ -173,6 +186,14 @@ impl TryFrom<RawConfig> for Config {
         for url in &raw.relays {
             relay::check_url(url).map_err(|_| ConfigError::Relay(url.clone()))?;
         }
+        let proxy = match raw.proxy.as_str() {
+            "" => None,
+            url => Some(url.parse().map_err(|why| ConfigError::Proxy {
+                url: url.to_owned(),
+                why,
+            })?),
+        };
+        let ca_file = optional_path(&raw.ca_file);
         let sip = SipListen::try_from(raw.sip)?;
         if raw.page.listen.is_empty() && !raw.provisioning.listen.is_empty() {
             return Err(ConfigError::ProvisioningAlone);
@@ -191,9 +212,10 @@ impl TryFrom<RawConfig> for Config {
                 refresh: Some(raw.phonebook.refresh_minutes)
                     .filter(|minutes| *minutes > 0)
                     .map(|minutes| Duration::from_secs(minutes * 60)),
-                ca_file: optional_path(&raw.phonebook.ca_file),
             },
-            turn: turn_settings(raw.turn)?,
+            turn: turn_settings(raw.turn, ca_file.clone())?,
+            ca_file,
+            proxy,
             page: loopback("page.listen", raw.page.listen)?,
             metrics: loopback("metrics.listen", raw.metrics.listen)?,
         })
@@ -241,7 +263,7 @@ fn loopback(setting: &'static str, text: String) -> Result<Option<SocketAddr>, C
     }
 }
 
-fn turn_settings(raw: RawTurn) -> Result<TurnSettings, ConfigError> {
+fn turn_settings(raw: RawTurn, ca_file: Option<PathBuf>) -> Result<TurnSettings, ConfigError> {
     let read = |url: &String| {
         url.parse().map_err(|why| ConfigError::TurnUrl {
             url: url.clone(),
@@ -264,7 +286,7 @@ fn turn_settings(raw: RawTurn) -> Result<TurnSettings, ConfigError> {
     Ok(TurnSettings {
         urls: raw.urls.iter().map(read).collect::<Result<_, _>>()?,
         login,
-        ca_file: optional_path(&raw.ca_file),
+        ca_file,
         allow_private: raw.allow_private,
     })
 }
@@ -291,6 +313,19 @@ mod tests {
             ["127.0.0.1".parse::<IpAddr>().unwrap()]
         );
         assert_eq!(config.work_bits, None);
+    }
+
+    #[test]
+    fn one_file_of_authorities_and_one_proxy_serve_all() {
+        let config = read("ca_file = \"/etc/box.pem\"\nproxy = \"socks5h://127.0.0.1:9050\"");
+        let config = config.unwrap();
+        assert_eq!(config.ca_file.as_deref(), Some(Path::new("/etc/box.pem")));
+        assert_eq!(config.turn.ca_file, config.ca_file);
+        let proxy = config.proxy.unwrap();
+        assert_eq!(proxy.to_string(), "socks5h://127.0.0.1:9050");
+        let error = read("proxy = \"socks5://127.0.0.1:9050\"").unwrap_err();
+        assert!(error.to_string().contains("socks5h://"), "{error}");
+        assert!(error.remedy().contains("socks5h://"));
     }
 
     #[test]

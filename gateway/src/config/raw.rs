@@ -26,6 +26,10 @@ pub struct RawConfig {
     pub log_format: Format,
     /// Nostr relays.
     pub relays: Vec<String>,
+    /// File of certificates.
+    pub ca_file: String,
+    /// SOCKS5 proxy.
+    pub proxy: String,
     /// Leading zero bits of proofs of work.
     pub work_bits: u8,
     /// How long a caller waits, in seconds.
@@ -156,8 +160,6 @@ pub enum RawUnsolicitedMwi {
 pub struct RawBook {
     /// Mean minutes between downloads; 0: once in each epoch of the book.
     pub refresh_minutes: u64,
-    /// File of certificates.
-    pub ca_file: String,
 }
 
 /// `[turn]`
@@ -172,8 +174,6 @@ pub struct RawTurn {
     pub user: String,
     /// Fixed account: password.
     pub password: Secret,
-    /// File of certificates.
-    pub ca_file: String,
     /// Whether relayed addresses on loopback and private networks are accepted.
     pub allow_private: bool,
 }
@@ -185,6 +185,8 @@ impl Default for RawConfig {
             log: "ringfence=info".to_owned(),
             log_format: Format::Text,
             relays: Vec::new(),
+            ca_file: String::new(),
+            proxy: String::new(),
             work_bits: 0,
             no_answer_seconds: 30,
             max_calls: 500,

@@ -71,6 +71,23 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
     for finding in local::saved_files(&config.state, passphrase) {
         sink.found(finding);
     }
+    let outbound = match config.outbound() {
+        Ok(outbound) => outbound,
+        Err(error) => {
+            let remedy = "correct the setting ca_file";
+            return sink.found(Finding::fail("certificates", error.to_string(), remedy));
+        }
+    };
+    if let Some(proxy) = outbound.proxy() {
+        sink.begins("Connecting to the proxy");
+        sink.found(match outbound.try_proxy().await {
+            Ok(()) => Finding::ok(
+                "proxy",
+                format!("{proxy} answers; relays and phone book are reached through it, TURN servers are not"),
+            ),
+            Err(error) => Finding::fail("proxy", error.to_string(), error.remedy()),
+        });
+    }
     sink.begins("Downloading the phone book");
     let phone_book::PhoneBookCheck {
         client,
@@ -87,7 +104,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
         sink.found(finding);
     }
     for relay in &relays {
-        let apart = clock_apart_from(relay).await;
+        let apart = clock_apart_from(relay, &outbound).await;
         phone_book::clock_of(relay, apart)
             .into_iter()
             .for_each(|finding| sink.found(finding));
@@ -109,6 +126,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
         let outside = NetworkServers {
             relays,
             turn,
+            proxy: config.proxy.clone(),
             work_bits: config.work_bits.unwrap_or(snapshot.network.work_bits),
             bucket_bits: snapshot.network.bucket_bits,
         };

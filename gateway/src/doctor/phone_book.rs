@@ -84,7 +84,7 @@ async fn download(
     config: &Config,
     line: &LineFile,
 ) -> Result<(BookClient, DownloadOutcome), BookError> {
-    let client = BookClient::new(&line.book_url, config.phonebook.ca_file.as_deref())?;
+    let client = BookClient::new(&line.book_url, &config.outbound()?)?;
     let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookError::KeyChanged)?;
     let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
     copy_book(&config.state.join("book"), &folder.path().join("book"))

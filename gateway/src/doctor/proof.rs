@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 use tokio::time::timeout;
+use url::Url;
 
 use super::finding::Finding;
 use super::socket_monitor::{ProcessSocket, SocketMonitor, sockets};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
+use crate::net::outbound::{Destination, is_onion};
 use crate::selfcall::call::place_for;
 use crate::selfcall::report::CallReport;
 use crate::selfcall::stack::Stack;
@@ -46,7 +48,11 @@ struct AllowedPeers {
 pub(super) async fn prove(outside: NetworkServers, book: &str) -> Vec<Finding> {
     let allowed = AllowedPeers {
         servers: servers(&outside).await,
-        book: addresses_of(book).await,
+        // Through a proxy the book's own address is never connected to, and its name not looked up here.
+        book: match outside.proxy {
+            None => addresses_of(book).await,
+            Some(_) => BTreeSet::new(),
+        },
     };
     let watch = ConnectionAudit::begin();
     let options = StackOptions {
@@ -223,8 +229,13 @@ fn broken(area: &str, says: &str) -> Finding {
 
 async fn servers(outside: &NetworkServers) -> BTreeSet<SocketAddr> {
     let mut found = BTreeSet::new();
-    for relay in &outside.relays {
-        found.extend(addresses_of(relay).await);
+    match &outside.proxy {
+        None => {
+            for relay in &outside.relays {
+                found.extend(addresses_of(relay).await);
+            }
+        }
+        Some(proxy) => found.extend(resolved(&proxy.host, proxy.port).await),
     }
     for turn in &outside.turn.urls {
         found.extend(resolved(&turn.host, turn.port).await);
@@ -234,20 +245,11 @@ async fn servers(outside: &NetworkServers) -> BTreeSet<SocketAddr> {
 
 /// All addresses of the host of a URL.
 async fn addresses_of(url: &str) -> BTreeSet<SocketAddr> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return BTreeSet::new();
-    };
-    let usual = if matches!(scheme, "https" | "wss") {
-        443
-    } else {
-        80
-    };
-    let place = rest.split('/').next().unwrap_or_default();
-    let (host, port) = match place.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().unwrap_or(usual)),
-        _ => (place, usual),
-    };
-    resolved(host.trim_start_matches('[').trim_end_matches(']'), port).await
+    let server = Url::parse(url).ok().and_then(|url| Destination::of(&url));
+    match server {
+        Some(server) if !is_onion(&server.host) => resolved(&server.host, server.port).await,
+        _ => BTreeSet::new(),
+    }
 }
 
 async fn resolved(host: &str, port: u16) -> BTreeSet<SocketAddr> {

@@ -318,7 +318,7 @@ async fn allocate(
     settings: &TurnSettings,
 ) -> Result<Duration, (String, String)> {
     let tls = tls::client(settings.ca_file.as_deref())
-        .map_err(|error| (error.to_string(), "correct turn.ca_file".to_owned()))?;
+        .map_err(|error| (error.to_string(), "correct the setting ca_file".to_owned()))?;
     let target = endpoint.resolve(Arc::clone(&tls)).await.map_err(|error| {
         let remedy = "check turn.urls and this machine's name server";
         (error.to_string(), remedy.to_owned())

@@ -3,6 +3,8 @@
 
 pub mod audit;
 pub mod book;
+pub mod certificate_fault;
+pub(crate) mod http;
 pub mod outbound;
 pub mod phone;
 pub mod ports;
@@ -10,4 +12,6 @@ pub mod relay;
 pub(crate) mod resilient_recv;
 pub(crate) mod rtp_ports;
 pub mod socks;
+#[cfg(test)]
+pub(crate) mod test_proxy;
 pub mod tls;

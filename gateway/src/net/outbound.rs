@@ -18,9 +18,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use url::{Host, Url};
 
 use super::audit::{AuditEntry, ConnectionAudit};
+use super::certificate_fault::CertificateFault;
 use super::socks::{self, Circuit, ProxyRefusal, SocksProxy};
+use super::tls;
 
 /// The longest time from the look-up to the end of the TLS handshake.
 const DIRECT_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +43,25 @@ pub struct Destination {
     pub port: u16,
     /// Whether TLS is spoken.
     pub is_tls: bool,
+}
+
+impl Destination {
+    /// The server of a URL of one of these schemes: `http`, `https`, `ws`, `wss`.
+    #[must_use]
+    pub fn of(url: &Url) -> Option<Self> {
+        let is_tls = match url.scheme() {
+            "https" | "wss" => true,
+            "http" | "ws" => false,
+            _ => return None,
+        };
+        let host = match url.host()? {
+            Host::Domain(name) => name.to_owned(),
+            Host::Ipv4(ip) => ip.to_string(),
+            Host::Ipv6(ip) => ip.to_string(),
+        };
+        let port = url.port_or_known_default()?;
+        Some(Self { host, port, is_tls })
+    }
 }
 
 /// Why there is no connection.
@@ -64,7 +86,10 @@ pub enum OutboundError {
     /// The proxy opened no connection.
     #[error("the SOCKS5 proxy opened no connection: {0}")]
     Refused(#[from] ProxyRefusal),
-    /// No secure connection.
+    /// The server's certificate is refused.
+    #[error(transparent)]
+    Certificate(Box<CertificateFault>),
+    /// No secure connection for another reason.
     #[error("no TLS connection: {0}")]
     Tls(String),
     /// Not all of it was done in time.
@@ -73,6 +98,15 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
+    /// The error without the names of servers: for the log.
+    #[must_use]
+    pub fn unnamed(&self) -> String {
+        match self {
+            Self::Certificate(fault) => fault.unnamed(),
+            other => other.to_string(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
@@ -85,6 +119,7 @@ impl OutboundError {
                 "check that Tor (or another SOCKS5 proxy) runs at the address of the setting proxy"
             }
             Self::Refused(_) => "check the server's name, and the proxy's log",
+            Self::Certificate(fault) => fault.remedy(),
             Self::Tls(_) => "check that the port speaks TLS",
             Self::Connect(_) | Self::Timeout(_) => {
                 "check the network, and that the server is running"
@@ -109,6 +144,33 @@ impl Outbound {
             tls,
             proxy,
             audit: ConnectionAudit::default(),
+        }
+    }
+
+    /// Connections that trust the system's authorities and use no proxy.
+    #[must_use]
+    pub fn direct() -> Self {
+        let tls = tls::client(None).expect("there is no file that could be unusable");
+        Self::new(tls, None)
+    }
+
+    /// The proxy, if one is set.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&SocksProxy> {
+        self.proxy.as_ref()
+    }
+
+    /// Connects to the proxy and hangs up, to see whether it answers.
+    ///
+    /// # Errors
+    /// [`OutboundError::Proxy`].
+    pub async fn try_proxy(&self) -> Result<(), OutboundError> {
+        match &self.proxy {
+            None => Ok(()),
+            Some(proxy) => timeout(DIRECT_LIMIT, self.dial_proxy(proxy))
+                .await
+                .unwrap_or(Err(OutboundError::Proxy(ErrorKind::TimedOut)))
+                .map(drop),
         }
     }
 
@@ -146,11 +208,7 @@ impl Outbound {
         let stream = match proxy {
             None => self.dial(&to.host, to.port).await?,
             Some(proxy) => {
-                let dialled = self.dial(&proxy.host, proxy.port).await;
-                let stream = dialled.map_err(|error| match error {
-                    OutboundError::Connect(kind) => OutboundError::Proxy(kind),
-                    _ => OutboundError::Proxy(ErrorKind::NotFound),
-                })?;
+                let stream = self.dial_proxy(proxy).await?;
                 socks::ask(stream, (&to.host, to.port), circuit).await?
             }
         };
@@ -161,11 +219,26 @@ impl Outbound {
         let secured = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream);
         match secured.await {
             Ok(stream) => Ok(OutboundStream::Tls(Box::new(stream))),
-            Err(error) => Err(OutboundError::Tls(error.to_string())),
+            Err(error) => Err(match CertificateFault::of(&error) {
+                Some(fault) => OutboundError::Certificate(Box::new(fault)),
+                None => OutboundError::Tls(error.to_string()),
+            }),
         }
     }
 
+    async fn dial_proxy(&self, proxy: &SocksProxy) -> Result<TcpStream, OutboundError> {
+        let dialled = self.dial(&proxy.host, proxy.port).await;
+        dialled.map_err(|error| match error {
+            OutboundError::Connect(kind) => OutboundError::Proxy(kind),
+            _ => OutboundError::Proxy(ErrorKind::NotFound),
+        })
+    }
+
     /// Connects to the first address of the name that answers.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the only place that connects to relays, the phone book and the proxy"
+    )]
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, OutboundError> {
         if host.parse::<IpAddr>().is_err() {
             self.audit.note(|| AuditEntry::Name(host.to_owned()));
@@ -259,5 +332,151 @@ impl AsyncWrite for OutboundStream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::net::test_proxy::TestProxy;
+
+    fn outbound(proxy: Option<SocksProxy>) -> (Outbound, ConnectionAudit) {
+        let audit = ConnectionAudit::begin();
+        let outbound = Outbound::new(tls::client(None).unwrap(), proxy).audited(audit.clone());
+        (outbound, audit)
+    }
+
+    fn plain(host: &str, port: u16) -> Destination {
+        let host = host.to_owned();
+        Destination {
+            host,
+            port,
+            is_tls: false,
+        }
+    }
+
+    /// A server that greets its clients.
+    async fn greeter() -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                client.write_all(b"hello").await.unwrap();
+            }
+        });
+        address
+    }
+
+    async fn greeting(mut stream: OutboundStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn through_a_proxy_names_are_resolved_there_and_each_circuit_has_its_own_login() {
+        let proxy = TestProxy::start(Ok(greeter().await)).await;
+        let (outbound, audit) = outbound(Some(proxy.setting()));
+        let start = Instant::now();
+        let circuits = [Circuit::random(), Circuit::random()];
+        for circuit in &circuits {
+            for host in ["relay.example.org", "abcdefgh.onion"] {
+                let stream = outbound.connect(&plain(host, 443), circuit).await.unwrap();
+                assert_eq!(greeting(stream).await, "hello");
+            }
+        }
+        let asked = proxy.asked();
+        let names: Vec<_> = asked.iter().map(|asked| asked.name.as_deref()).collect();
+        let (name, onion) = (Some("relay.example.org"), Some("abcdefgh.onion"));
+        assert_eq!(names, [name, onion, name, onion]);
+        assert!(asked.iter().all(|asked| asked.port == 443));
+        assert_eq!(asked[0].user, asked[1].user);
+        assert_ne!(asked[0].user, asked[2].user);
+        assert_ne!(asked[0].password, asked[2].password);
+        assert_eq!(audit.since(start), []);
+    }
+
+    #[tokio::test]
+    async fn without_a_proxy_an_onion_name_is_refused_and_not_looked_up() {
+        let (outbound, audit) = outbound(None);
+        let start = Instant::now();
+        for host in ["abcdefgh.onion", "www.abcdefgh.ONION", "abcdefgh.onion."] {
+            let refused = outbound.connect(&plain(host, 80), &Circuit::random()).await;
+            let error = refused.unwrap_err();
+            assert_eq!(error, OutboundError::OnionWithoutProxy);
+            assert!(error.remedy().contains("socks5h://"));
+        }
+        assert_eq!(audit.since(start), []);
+        let address = greeter().await;
+        let near = plain("localhost", address.port());
+        let stream = outbound.connect(&near, &Circuit::random()).await.unwrap();
+        assert_eq!(greeting(stream).await, "hello");
+        let looked_up = AuditEntry::Name("localhost".to_owned());
+        assert_eq!(audit.since(start), [looked_up]);
+    }
+
+    #[tokio::test]
+    async fn this_machine_and_private_networks_are_reached_past_the_proxy() {
+        let proxy = TestProxy::start(Err(1)).await;
+        let (outbound, _) = outbound(Some(proxy.setting()));
+        let to = plain("127.0.0.1", greeter().await.port());
+        let stream = outbound.connect(&to, &Circuit::random()).await.unwrap();
+        assert_eq!(greeting(stream).await, "hello");
+        assert_eq!(proxy.asked(), []);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_is_named_with_the_reason_and_one_that_is_away_too() {
+        for (code, refusal) in [
+            (1, ProxyRefusal::Unreached),
+            (2, ProxyRefusal::Forbidden),
+            (4, ProxyRefusal::Unreached),
+            (0xf0, ProxyRefusal::Unreached),
+        ] {
+            let proxy = TestProxy::start(Err(code)).await;
+            let (outbound, _) = outbound(Some(proxy.setting()));
+            let to = plain("relay.example.org", 443);
+            let refused = outbound.connect(&to, &Circuit::random()).await;
+            assert_eq!(
+                refused.unwrap_err(),
+                OutboundError::Refused(refusal),
+                "{code}"
+            );
+        }
+        // The greeter speaks before it is asked, and not SOCKS.
+        let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = away.local_addr().unwrap();
+        drop(away);
+        for (address, expected) in [
+            (address, OutboundError::Proxy(ErrorKind::ConnectionRefused)),
+            (
+                greeter().await,
+                OutboundError::Refused(ProxyRefusal::NotSocks),
+            ),
+        ] {
+            let setting = format!("socks5h://{address}").parse().unwrap();
+            let (outbound, _) = outbound(Some(setting));
+            let to = plain("abcdefgh.onion", 80);
+            let refused = outbound.connect(&to, &Circuit::random()).await;
+            assert_eq!(refused.unwrap_err(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_accepts_and_says_nothing_is_given_up_at_the_deadline() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let (outbound, _) = outbound(None);
+        let to = Destination {
+            is_tls: true,
+            ..plain("127.0.0.1", port)
+        };
+        let ended = outbound.connect(&to, &Circuit::random()).await;
+        assert_eq!(ended.unwrap_err(), OutboundError::Timeout(DIRECT_LIMIT));
     }
 }

@@ -20,8 +20,9 @@ const USUAL_PORT: u16 = 1080;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocksProxy {
     /// A name, or an IP address without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
 }
 
 /// Text that is no URL of a usable proxy.
@@ -36,6 +37,16 @@ pub enum SocksUrlError {
         "only socks5h:// proxies are used: they resolve names themselves, so that no name is looked up here"
     )]
     OtherScheme,
+}
+
+impl fmt::Display for SocksProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "socks5h://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "socks5h://{}:{}", self.host, self.port)
+        }
+    }
 }
 
 impl FromStr for SocksProxy {
@@ -122,8 +133,8 @@ pub(super) async fn ask(
             | Error::HostUnreachable
             | Error::ConnectionRefused
             | Error::TtlExpired
-            // Tor's own codes, for example of an onion service that does not exist.
-            | Error::UnknownError => ProxyRefusal::Unreached,
+            // The library's name for codes that RFC 1928 does not have: Tor's own, for example of an onion service that is not there.
+            | Error::UnknownAuthMethod => ProxyRefusal::Unreached,
             _ => ProxyRefusal::NotSocks,
         })
 }

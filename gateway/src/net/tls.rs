@@ -1,15 +1,20 @@
-//! TLS settings of the TURN socket and the phone-book client.
+//! TLS towards servers: which certificates are trusted, and what is wrong with one that is not.
 //!
-//! Trusted roots are the compiled-in Mozilla set, plus one file of the user's own (a community box with its own CA). Certificates are
-//! always verified; no setting turns this off.
+//! Trusted are the authorities of this system, so that what its administrator adds or removes counts, and those of the setting
+//! `ca_file` (a community box with an authority of its own). The compiled-in Mozilla set stands in where the system has none, as in
+//! a bare container. Certificates are always verified; no setting turns this off. Revocation is not looked up: that would tell a
+//! third party which servers this machine uses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::client::WebPkiServerVerifier;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::certificate_fault::NamingVerifier;
 
 /// Why a file of certificates cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,15 +60,19 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFile
     }
 }
 
-/// A TLS 1.2/1.3 client that trusts the compiled-in roots and those of `extra`.
+/// A TLS 1.2/1.3 client that trusts the system's authorities and those of `ca_file`. Its errors have a
+/// [`CertificateFault`](super::certificate_fault::CertificateFault).
 ///
 /// # Errors
-/// [`TlsFileError`] when `extra` cannot be used.
-pub fn client(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFileError> {
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    if let Some(path) = extra {
+/// [`TlsFileError`] when `ca_file` cannot be used.
+pub fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFileError> {
+    let mut roots = RootCertStore::empty();
+    // Single files that cannot be read are the system's affair: what the others hold is trusted.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    if let Some(path) = ca_file {
         for certificate in certificates(path)? {
             roots
                 .add(certificate)
@@ -72,12 +81,24 @@ pub fn client(extra: Option<&Path>) -> Result<Arc<ClientConfig>, TlsFileError> {
                 })?;
         }
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    Ok(trusting(roots))
+}
+
+/// A client that trusts these authorities and no others.
+fn trusting(roots: RootCertStore) -> Arc<ClientConfig> {
+    let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .expect("there is at least one authority");
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("this provider has the suites of TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
+        .dangerous()
+        // It only names what the usual verifier refuses.
+        .with_custom_certificate_verifier(Arc::new(NamingVerifier(verifier)))
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 #[cfg(test)]
@@ -85,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_made_from_the_compiled_in_roots() {
+    fn a_client_is_made_from_the_systems_authorities() {
         assert!(client(None).is_ok());
     }
 

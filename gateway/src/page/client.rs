@@ -3,18 +3,27 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
 use ringfence_book::Number;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use url::form_urlencoded;
 
 use super::key::PageKey;
 use super::phone_setup::SetupLink;
+use crate::net::http::{HttpAnswer, HttpConnection};
+use crate::net::outbound::OutboundStream;
 use crate::state::keystore::KeystoreError;
 use crate::stats::status::StatusReport;
 
 /// Time for an answer; the engine is on this machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer: a status with many lines and calls.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Why the running engine gives no answer.
 #[derive(Debug, thiserror::Error)]
@@ -73,10 +82,12 @@ pub async fn line_command(
     act: &str,
     number: Number,
 ) -> Result<(), PageClientError> {
-    let form = [("act", act.to_owned()), ("number", number.to_string())];
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("act", act)
+        .append_pair("number", &number.to_string())
+        .finish();
     let path = format!("/lines/{line}/wish");
-    let build = |request: RequestBuilder| request.form(&form);
-    send(state, Method::POST, &path, build).await.map(drop)
+    send(state, Method::POST, &path, form).await.map(drop)
 }
 
 async fn ask<T: DeserializeOwned>(
@@ -84,36 +95,43 @@ async fn ask<T: DeserializeOwned>(
     method: Method,
     path: &str,
 ) -> Result<T, PageClientError> {
-    let answer = send(state, method, path, |request| request).await?;
-    answer.json().await.map_err(|_| PageClientError::Unreadable)
+    let answer = send(state, method, path, String::new()).await?;
+    serde_json::from_slice(&answer.body).map_err(|_| PageClientError::Unreadable)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the engine's page, on this machine"
+)]
 async fn send(
     state: &Path,
     method: Method,
     path: &str,
-    build: impl FnOnce(RequestBuilder) -> RequestBuilder,
-) -> Result<Response, PageClientError> {
+    form: String,
+) -> Result<HttpAnswer, PageClientError> {
     let key = PageKey::read(state)?.ok_or(PageClientError::NotRunning)?;
-    // The engine is on this machine: a proxy could only read the key.
-    let client = Client::builder()
-        .no_proxy()
-        .redirect(Policy::none())
-        .timeout(TIMEOUT)
-        .build();
-    let client = client.map_err(|_| PageClientError::Unreadable)?;
-    let request = client
-        .request(method, format!("http://{}{path}", key.address))
-        .bearer_auth(key.token.expose());
-    let answer: Response = build(request).send().await.map_err(|error| {
-        if error.is_connect() {
-            PageClientError::NotRunning
-        } else {
-            PageClientError::Unreadable
-        }
-    })?;
-    if !answer.status().is_success() && !answer.status().is_redirection() {
-        return Err(PageClientError::Refused(answer.status()));
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, key.address.to_string())
+        .header(AUTHORIZATION, format!("Bearer {}", key.token.expose()))
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Full::new(Bytes::from(form)))
+        .map_err(|_| PageClientError::Unreadable)?;
+    let exchange = async {
+        // The engine is on this machine: a proxy could only read the key.
+        let stream = TcpStream::connect(key.address).await;
+        let stream = stream.map_err(|_| PageClientError::NotRunning)?;
+        let connection = HttpConnection::over(OutboundStream::Plain(stream)).await;
+        let mut connection = connection.map_err(|_| PageClientError::Unreadable)?;
+        let answer = connection.ask(request, MOST_BYTES).await;
+        answer.map_err(|_| PageClientError::Unreadable)
+    };
+    let answer = timeout(TIMEOUT, exchange).await;
+    match answer.map_err(|_| PageClientError::Unreadable)? {
+        // The page answers a form as it answers a browser's: see there.
+        Ok(answer) if answer.status.is_success() || answer.status.is_redirection() => Ok(answer),
+        Ok(answer) => Err(PageClientError::Refused(answer.status)),
+        Err(error) => Err(error),
     }
-    Ok(answer)
 }

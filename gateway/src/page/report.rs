@@ -43,6 +43,7 @@ pub(super) fn report(
             age_seconds: snapshot.at.seconds().saturating_sub(book.closed.seconds()),
             period_seconds: book.period,
         }),
+        proxy: registrar.proxy.as_ref().map(ToString::to_string),
         sip: SipAddresses { udp, tcp, tls },
         lines: snapshot
             .lines

@@ -216,6 +216,7 @@ mod tests {
             sip: [at(5060), at(5060), at(5061)],
             srtp,
             certificate: None,
+            proxy: None,
             names: Vec::new(),
             lan: Some(([192, 168, 1, 10], 5081).into()),
             provisioning: None,

@@ -154,8 +154,16 @@ impl PnpSockets {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::Full;
+    use hyper::Request;
+    use hyper::header::HOST;
+
     use super::*;
+    use crate::net::http::HttpConnection;
+    use crate::net::outbound::{Destination, Outbound};
     use crate::net::phone::certificate::{CertificateNames, CertificateSource, server};
+    use crate::net::socks::Circuit;
+    use crate::net::tls;
 
     #[tokio::test]
     async fn with_a_certificate_nothing_is_served_unencrypted() {
@@ -171,18 +179,21 @@ mod tests {
         let address = bound.address();
         let routes = Router::new().route("/", get(async || "well"));
         let _page = bound.serve_secured(routes, config);
-        let pem = std::fs::read(authority_file(folder.path())).unwrap();
-        let trusted = reqwest::Certificate::from_pem(&pem).unwrap();
-        let client = reqwest::Client::builder().no_proxy();
-        let client = client.add_root_certificate(trusted).build().unwrap();
-        let answer = client.get(format!("https://{address}/")).send().await;
-        assert_eq!(answer.unwrap().text().await.unwrap(), "well");
-        assert!(
-            client
-                .get(format!("http://{address}/"))
-                .send()
-                .await
-                .is_err()
-        );
+        let authority = authority_file(folder.path());
+        let outbound = Outbound::new(tls::client(Some(&authority)).unwrap(), None);
+        let ask = async |is_tls| {
+            let to = Destination {
+                host: address.ip().to_string(),
+                port: address.port(),
+                is_tls,
+            };
+            let stream = outbound.connect(&to, &Circuit::random()).await.unwrap();
+            let mut connection = HttpConnection::over(stream).await.unwrap();
+            let request = Request::get("/").header(HOST, address.to_string());
+            let request = request.body(Full::default()).unwrap();
+            connection.ask(request, 1_024).await
+        };
+        assert_eq!(ask(true).await.unwrap().body, b"well");
+        assert!(ask(false).await.is_err());
     }
 }

@@ -74,7 +74,7 @@ impl AssembleError {
             Self::NoTurn => "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned(),
             Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
-            Self::Tls(_) => "correct turn.ca_file".to_owned(),
+            Self::Tls(_) => "correct the setting ca_file".to_owned(),
             Self::Certificate(error) => error.remedy(),
         }
     }

@@ -218,7 +218,8 @@ fn book_condition(
     };
     let age = now.saturating_sub(Duration::from_secs(book.closed.seconds()));
     let period = Duration::from_secs(book.period.into());
-    if age <= period * LATE_EPOCHS + LATE {
+    let is_urgent = error.is_some_and(BookError::is_urgent);
+    if age <= period * LATE_EPOCHS + LATE && !is_urgent {
         return None;
     }
     Some(match error {
@@ -261,8 +262,13 @@ fn log(transition: &Transition) {
 mod tests {
     use ringfence_engine::time::UnixTime;
 
+    use std::io::ErrorKind;
+
+    use ringfence_book::bounds::BoundsError;
+
     use super::*;
     use crate::net::book::Unreachable;
+    use crate::net::outbound::OutboundError;
     use crate::net::relay::{RelayFault, RelayWords};
     use crate::stats::condition::ConditionKind;
     use crate::turn::credentials::LoginStock;
@@ -359,7 +365,7 @@ mod tests {
         };
         let error = BookError::Unreachable {
             url: "https://book.example".to_owned(),
-            why: Unreachable::Connect,
+            why: Unreachable::Connect(OutboundError::Connect(ErrorKind::ConnectionRefused)),
         };
         let of = |error, closed| book_condition(error, book(closed), (hour * 10, lasts));
         assert_eq!(
@@ -368,6 +374,16 @@ mod tests {
             "it may be back at once"
         );
         assert_eq!(of(None, 35_000).unwrap().kind(), ConditionKind::BookOld);
+        let outside = BookError::Bounds(BoundsError::WorkBits(255));
+        let refused = of(Some(&outside), 36_000 - 1).unwrap();
+        assert!(refused.unnamed().contains("workBits is 255"), "{refused:?}");
+        let proxy = BookError::Unreachable {
+            url: "http://abcdefgh.onion".to_owned(),
+            why: Unreachable::Connect(OutboundError::Proxy(ErrorKind::ConnectionRefused)),
+        };
+        let refused = of(Some(&proxy), 36_000 - 1).unwrap();
+        assert!(refused.unnamed().contains("SOCKS5 proxy does not answer"));
+        assert!(!refused.unnamed().contains("onion"), "{refused:?}");
         let away = of(Some(&error), 35_000).unwrap();
         let text = away.unnamed();
         for words in [

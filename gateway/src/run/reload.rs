@@ -10,7 +10,7 @@ use ringfence_book::NetworkSettings;
 use ringfence_daemon::log::{Dial, FilterError};
 use tokio::time::timeout;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, TurnSettings};
 use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
 use crate::turn::probe::{TurnProbeError, probe};
@@ -80,6 +80,12 @@ impl Reloader<'_> {
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
     pub async fn apply(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
+        let waiting = needs_restart(old, &new);
+        let turn = TurnSettings {
+            ca_file: old.turn.ca_file.clone(),
+            ..new.turn
+        };
+        let new = Config { turn, ..new };
         let change = change(old, &new, self.buckets, self.network).await?;
         if let Some(turn) = &change.turn {
             match probe(turn).await {
@@ -104,11 +110,13 @@ impl Reloader<'_> {
         if old.log != new.log {
             self.set_log_filter(&new.log);
         }
-        for setting in needs_restart(old, &new) {
+        for setting in waiting {
             tracing::warn!("the setting `{setting}` has changed and needs a restart");
         }
         Ok(Config {
             state: old.state.clone(),
+            ca_file: old.ca_file.clone(),
+            proxy: old.proxy.clone(),
             log_format: old.log_format,
             max_calls: old.max_calls,
             sip: old.sip.clone(),
@@ -134,6 +142,8 @@ impl Reloader<'_> {
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     [
         ("state", old.state != new.state),
+        ("ca_file", old.ca_file != new.ca_file),
+        ("proxy", old.proxy != new.proxy),
         ("log_format", old.log_format != new.log_format),
         ("max_calls", old.max_calls != new.max_calls),
         ("sip", old.sip != new.sip),
@@ -169,7 +179,8 @@ mod tests {
         assert_eq!(needs_restart(&old, &new), Vec::<&str>::new());
         new.sip.udp_port = 1;
         new.state = "/b".into();
-        assert_eq!(needs_restart(&old, &new), ["state", "sip"]);
+        new.proxy = Some("socks5h://127.0.0.1:9050".parse().unwrap());
+        assert_eq!(needs_restart(&old, &new), ["state", "proxy", "sip"]);
     }
 
     #[test]

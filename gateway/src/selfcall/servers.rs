@@ -38,6 +38,7 @@ impl Around {
                 ca_file: None,
                 allow_private: true,
             },
+            proxy: None,
             work_bits: usual.work_bits,
             bucket_bits: usual.bucket_bits,
         };

@@ -17,12 +17,13 @@ use tokio::sync::watch;
 
 use super::report::{LineReport, SipReport, StackReport};
 use super::servers::{Around, listed};
-use super::{ANY_PORT, StackError, StackOptions};
-use crate::config::{Config, SipListen, TurnSettings};
+use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
+use crate::config::{Config, SipListen};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
 use crate::net::audit::ConnectionAudit;
 use crate::net::book::{BookClient, BookCopy};
+use crate::net::outbound::Outbound;
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
 use crate::page::{RegistrarInfo, StatusPage};
@@ -94,8 +95,8 @@ impl Stack {
         .await?;
         let watch = &options.watch;
         let activate_line = |name: &str, port| {
-            let turn = around.servers.turn.clone();
-            let config = settings(&folder.path().join(name), port, turn);
+            let servers = &around.servers;
+            let config = settings(&folder.path().join(name), port, servers);
             activate_line(config, &book, watch)
         };
         // Both numbers are in the book before an engine downloads it.
@@ -171,7 +172,7 @@ fn free_port() -> Option<u16> {
 }
 
 /// The settings of one engine, as a file would give them. Relays come from the phone book.
-fn settings(state: &Path, sip_port: u16, turn: TurnSettings) -> Config {
+fn settings(state: &Path, sip_port: u16, servers: &NetworkServers) -> Config {
     Config {
         state: state.to_owned(),
         sip: SipListen {
@@ -181,7 +182,9 @@ fn settings(state: &Path, sip_port: u16, turn: TurnSettings) -> Config {
             tls_port: 0,
             ..Config::with_state(state).sip
         },
-        turn,
+        ca_file: servers.turn.ca_file.clone(),
+        proxy: servers.proxy.clone(),
+        turn: servers.turn.clone(),
         ..Config::with_state(state)
     }
 }
@@ -200,7 +203,7 @@ async fn activate_line(
     watch: &ConnectionAudit,
 ) -> Result<ActivatedLine, StackError> {
     let issued = book.issue().await?;
-    let client = BookClient::new(&book.url(), None)?.audited(watch.clone());
+    let client = BookClient::new(&book.url(), &Outbound::direct())?.audited(watch.clone());
     let mut keystore = Keystore::open(&config.state, None).map_err(LineError::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
     Ok(ActivatedLine {

@@ -33,6 +33,8 @@ pub struct StatusReport {
     pub turn: TurnStatus,
     /// The copy of the phone book; `null` before the first download.
     pub phone_book: Option<PhoneBookStatus>,
+    /// The SOCKS5 proxy through which relays and phone book are reached; `null` without one.
+    pub proxy: Option<String>,
     /// Where phones register.
     pub sip: SipAddresses,
     /// The lines, in the order of their files.
@@ -254,6 +256,7 @@ mod tests {
             "relays": { "configured": 0, "connected": 0, "listening": 0 },
             "turn": { "ready": false },
             "phone_book": { "epoch": 0, "age_seconds": 0, "period_seconds": 0 },
+            "proxy": null,
             "sip": { "udp": [], "tcp": [], "tls": [] },
             "lines": [{
                 "number": 0, "name": null, "phones": [{ "transport": "", "address": "" }],

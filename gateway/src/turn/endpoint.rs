@@ -3,6 +3,8 @@
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
+use crate::net::outbound::is_onion;
+
 /// How the engine reaches the TURN server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wire {
@@ -35,6 +37,9 @@ pub enum TurnUrlError {
     /// No host, or one that is neither a name nor an address.
     #[error("the host is missing or malformed")]
     Host,
+    /// An onion name: media is UDP, which no proxy to it carries, and the name must not be looked up.
+    #[error("an onion service cannot carry media; name a server with a public address")]
+    Onion,
     /// A port that is not 1 to 65535.
     #[error("the port is not a number from 1 to 65535")]
     Port,
@@ -66,6 +71,9 @@ impl FromStr for TurnEndpoint {
             _ => return Err(TurnUrlError::Transport),
         };
         let (host, port) = split_port(place)?;
+        if is_onion(host) {
+            return Err(TurnUrlError::Onion);
+        }
         let port = port.unwrap_or(if secure { 5349 } else { 3478 });
         Ok(Self {
             host: host.to_owned(),
@@ -169,6 +177,7 @@ mod tests {
         assert_eq!(endpoint("turn://a"), Err(TurnUrlError::Host));
         assert_eq!(endpoint("turn:u@a"), Err(TurnUrlError::Host));
         assert_eq!(endpoint("turn:[::1"), Err(TurnUrlError::Host));
+        assert_eq!(endpoint("turns:a.Onion:443"), Err(TurnUrlError::Onion));
         assert_eq!(endpoint("turn:a:0"), Err(TurnUrlError::Port));
         assert_eq!(endpoint("turn:a:65536"), Err(TurnUrlError::Port));
         assert_eq!(endpoint("turn:a:+1"), Err(TurnUrlError::Port));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ringfence::config::{Config, SipListen, TurnLogin};
 use ringfence::lines::activate::activate;
 use ringfence::net::book::{BookClient, BookCopy};
+use ringfence::net::outbound::Outbound;
 use ringfence::net::relay::RelayState;
 use ringfence::run::assemble::assemble;
 use ringfence::run::gateway::Gateway;
@@ -115,7 +116,7 @@ impl StoredEngine {
         };
         config.turn.login = TurnLogin::Shared(Secret::new(TURN_SECRET.to_owned()));
         config.turn.allow_private = true;
-        let client = BookClient::new(&book.url(), None).unwrap();
+        let client = BookClient::new(&book.url(), &Outbound::direct()).unwrap();
         let mut store = Keystore::open(&config.state, None).unwrap();
         let code = book.issue().await.unwrap().code;
         let line = activate(&mut store, &client, &code, None).await.unwrap();

@@ -19,6 +19,9 @@ use crate::config::{Config, ConfigError};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
 use crate::net::book::{BookClient, BookError};
+use crate::net::outbound::Outbound;
+use crate::net::socks::SocksProxy;
+use crate::net::tls;
 use crate::state::keystore::{Keystore, LineFile};
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
@@ -66,9 +69,12 @@ pub(super) struct SetupArgs {
     /// Accept TURN servers whose relayed addresses are loopback or private ones, for a network without the internet
     #[arg(long)]
     allow_private: bool,
-    /// Trust the certificates in this PEM file too, for the phone book and TURN servers
+    /// Trust the authorities in this PEM file too, for the phone book, relays and TURN servers
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Reach the phone book and relays through this SOCKS5 proxy: socks5h://HOST:PORT, for Tor socks5h://127.0.0.1:9050
+    #[arg(long, value_name = "URL")]
+    proxy: Option<SocksProxy>,
     /// Write new settings even if there are some; the old file is kept beside them
     #[arg(long)]
     replace: bool,
@@ -95,14 +101,17 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
         None
     };
     let present = Keystore::look(&state, secret.clone())?;
-    let ca = args.ca_file.clone();
-    let ca = ca.or_else(|| {
-        kept.as_ref()
-            .and_then(|kept| kept.phonebook.ca_file.clone())
-    });
+    let ca_file = args.ca_file.clone();
+    let ca_file = ca_file.or_else(|| kept.as_ref().and_then(|kept| kept.ca_file.clone()));
+    let proxy = args.proxy.clone();
+    let proxy = proxy.or_else(|| kept.as_ref().and_then(|kept| kept.proxy.clone()));
+    let outbound = Outbound::new(
+        tls::client(ca_file.as_deref()).map_err(BookError::from)?,
+        proxy,
+    );
     let mut ready = present.clone();
     if wants_a_line(&args, &present, &prompter)? {
-        let (client, network) = book(&args, &present, ca.as_deref(), &prompter).await?;
+        let (client, network) = book(&args, &present, &outbound, &prompter).await?;
         let mut code = code(&args, &prompter)?;
         if present.is_empty() {
             secret = new_passphrase(&args, &prompter)?;
@@ -153,7 +162,7 @@ fn wants_a_line(
 async fn book(
     args: &SetupArgs,
     present: &[LineFile],
-    ca: Option<&Path>,
+    outbound: &Outbound,
     prompter: &Prompter,
 ) -> Result<(BookClient, NetworkSettings), CommandError> {
     let usual = present.first().map(|line| line.book_url.as_str());
@@ -162,25 +171,25 @@ async fn book(
         .as_deref()
         .or(usual.filter(|_| !prompter.has_terminal()))
     {
-        return introduce(url, ca, prompter).await;
+        return introduce(url, outbound, prompter).await;
     }
     for _ in 1..TRIES {
         let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
-        match introduce(&url, ca, prompter).await {
+        match introduce(&url, outbound, prompter).await {
             Ok(found) => return Ok(found),
             Err(error) => prompter.print(&format!("{}\n", error.text()))?,
         }
     }
     let url = prompter.ask("Address of the phone book", usual, "--phonebook")?;
-    introduce(&url, ca, prompter).await
+    introduce(&url, outbound, prompter).await
 }
 
 async fn introduce(
     url: &str,
-    ca: Option<&Path>,
+    outbound: &Outbound,
     prompter: &Prompter,
 ) -> Result<(BookClient, NetworkSettings), CommandError> {
-    let client = BookClient::new(url, ca)?;
+    let client = BookClient::new(url, outbound)?;
     let progress = ProgressLine::begin();
     progress.show("Asking the phone book for its key and its network");
     let (network, root) = client.introduce().await?;

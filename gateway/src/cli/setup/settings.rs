@@ -64,6 +64,7 @@ pub(super) fn kept(
         || !args.turn.is_empty()
         || args.turn_secret.is_some()
         || args.allow_private
+        || args.proxy.is_some()
         || args.paths.state.as_ref().is_some_and(is_other_state);
     if !changes {
         return Ok(Some(config));
@@ -98,9 +99,9 @@ pub(super) async fn write(
         tls: args.tls_port.unwrap_or(raw::SIP_TLS_PORT),
         turn: args.turn.clone(),
         turn_secret: args.turn_secret.clone().unwrap_or_default(),
-        turn_ca: args.ca_file.clone(),
+        ca_file: args.ca_file.clone(),
+        proxy: args.proxy.clone(),
         allow_private: args.allow_private,
-        book_ca: args.ca_file.clone(),
     };
     free_ports(args, &mut draft, prompter)?;
     servers(args, &mut draft, network, prompter)?;

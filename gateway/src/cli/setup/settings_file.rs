@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, raw};
+use crate::net::socks::SocksProxy;
 use crate::turn::TurnEndpoint;
 
 /// The answers.
@@ -16,15 +17,16 @@ pub(super) struct SettingsFile {
     pub(super) tls: u16,
     pub(super) turn: Vec<TurnEndpoint>,
     pub(super) turn_secret: String,
-    pub(super) turn_ca: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) proxy: Option<SocksProxy>,
     pub(super) allow_private: bool,
-    pub(super) book_ca: Option<PathBuf>,
 }
 
 impl SettingsFile {
     /// The file's text.
     pub(super) fn text(&self) -> String {
-        let path = |path: &Option<PathBuf>| quoted(path.as_deref().unwrap_or(Path::new("")));
+        let proxy = self.proxy.as_ref();
+        let proxy = proxy.map(ToString::to_string).unwrap_or_default();
         let list = |texts: Vec<String>| {
             let quoted: Vec<String> = texts.iter().map(quoted_text).collect();
             format!("[{}]", quoted.join(", "))
@@ -38,31 +40,31 @@ impl SettingsFile {
              state = {}\n\n\
              # Nostr relays; empty: those which the phone book names.\n\
              relays = {}\n\n\
+             # Authorities to trust beside the system's, for phone book, relays and TURN servers.\n\
+             ca_file = {}\n\n\
+             # SOCKS5 proxy to phone book and relays, for example Tor's: socks5h://127.0.0.1:9050\n\
+             proxy = {}\n\n\
              [sip]\n\
              # Addresses at which phones register.\n\
              listen = {}\n\
              udp_port = {}\n\
              tcp_port = {}\n\
              tls_port = {}\n\n\
-             [phonebook]\n\
-             # Certificates to trust beside the usual ones.\n\
-             ca_file = {}\n\n\
              [turn]\n\
              # TURN servers; empty: those which the phone book names, with logins from it.\n\
              urls = {}\n\
              secret = {}\n\
-             ca_file = {}\n\
              allow_private = {}\n",
             quoted(&self.state),
             list(self.relays.clone()),
+            quoted(self.ca_file.as_deref().unwrap_or(Path::new(""))),
+            quoted_text(proxy),
             list(shown(&self.listen)),
             self.udp_and_tcp,
             self.udp_and_tcp,
             self.tls,
-            path(&self.book_ca),
             list(turn),
             quoted_text(&self.turn_secret),
-            path(&self.turn_ca),
             self.allow_private,
         )
     }
@@ -100,8 +102,9 @@ mod tests {
             tls: 5071,
             turn: vec!["turns:turn.example.org".parse().unwrap()],
             turn_secret: "a\\b\"c".to_owned(),
+            ca_file: Some("/etc/box ca.pem".into()),
+            proxy: Some("socks5h://127.0.0.1:9050".parse().unwrap()),
             allow_private: true,
-            ..SettingsFile::default()
         };
         let config = draft.config().unwrap();
         assert_eq!(config.state, draft.state);
@@ -112,6 +115,7 @@ mod tests {
         let login =
             crate::config::TurnLogin::Shared(crate::state::secret::Secret::new(draft.turn_secret));
         assert_eq!(config.turn.login, login);
-        assert!(config.turn.allow_private && config.phonebook.ca_file.is_none());
+        assert!(config.turn.allow_private);
+        assert_eq!((config.ca_file, config.proxy), (draft.ca_file, draft.proxy));
     }
 }

@@ -1,15 +1,17 @@
-//! The HTTP client of the phone book. The only file that knows the HTTP library.
+//! The requests to the phone book, over HTTP.
 //!
-//! Answers are read up to a limit; redirects are not followed, because they would carry an activation code elsewhere; plain HTTP is
-//! used on this machine, on private networks and to onion names only.
+//! What all engines download goes over one connection that is kept; a request that says which line it is about has a connection and a
+//! circuit of its own, so that through a proxy the two do not belong together. Plain HTTP is used on this machine, on private networks
+//! and to onion names only.
 
-use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::IF_NONE_MATCH;
-use reqwest::{Certificate, RequestBuilder, Response, StatusCode, Url};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use hyper::http::request::Builder;
+use hyper::{Method, Request, StatusCode};
 use ringfence_book::fetch::FetchError;
 use ringfence_book::wire::{
     Activate, Activated, AskChallenge, AskTurn, Challenged, Deactivate, Done, Renewed, Rotate,
@@ -19,71 +21,76 @@ use ringfence_book::{NetworkSettings, Root, Want};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use url::{Position, Url};
 
 use super::skew::{ClockCheck, ClockOffset, ClockSkew};
 use super::{BookError, Unreachable, check};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
-use crate::net::tls::TlsFileError;
+use crate::net::http::{HttpAnswer, HttpConnection, HttpError};
+use crate::net::outbound::{Destination, Outbound, is_near, is_onion};
+use crate::net::socks::Circuit;
 use crate::state::secret::Secret;
 
-/// Longest time for a request and its answer: a tile over a slow line.
+/// Longest time for a request and its answer on an open connection: a tile over a slow line.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest time for the answer whose date is all that is wanted.
+const DATE_LIMIT: Duration = Duration::from_secs(5);
 /// Largest JSON answer: network settings with many relays take about 2 kB.
 const MOST_JSON: usize = 64 * 1024;
+/// The same for all engines, so that it does not tell them apart.
+const AGENT: &str = "ringfence/1";
 
 /// The client of one phone book.
 #[derive(Clone, Debug)]
 pub struct BookClient {
-    http: reqwest::Client,
+    outbound: Outbound,
     base: Url,
+    book: Destination,
+    downloads: Arc<Downloads>,
     skew: Arc<ClockSkew>,
     audit: ConnectionAudit,
 }
 
+/// The connection for what all engines download.
+#[derive(Debug)]
+struct Downloads {
+    circuit: Circuit,
+    kept: Mutex<Option<HttpConnection>>,
+}
+
 impl BookClient {
-    /// A client of the phone book at `url`. `ca_file` has certificates that are trusted in addition to the public ones.
+    /// A client of the phone book at `url`, which is reached through `outbound`.
     ///
     /// # Errors
-    /// [`BookError::BadUrl`], [`BookError::Insecure`], [`BookError::Tls`].
-    pub fn new(url: &str, ca_file: Option<&Path>) -> Result<Self, BookError> {
+    /// [`BookError::BadUrl`], [`BookError::Insecure`].
+    pub fn new(url: &str, outbound: &Outbound) -> Result<Self, BookError> {
         let base = read_url(url)?;
-        crate::net::tls::install_provider();
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(LIMIT)
-            .redirect(reqwest::redirect::Policy::none())
-            // The same for all engines, so that it does not tell them apart.
-            .user_agent("ringfence/1");
-        if is_near(&base) {
-            builder = builder.no_proxy();
-        }
-        if let Some(path) = ca_file {
-            let unusable = || TlsFileError::NoCertificate {
-                path: path.to_owned(),
-            };
-            for certificate in crate::net::tls::certificates(path)? {
-                builder = builder.add_root_certificate(
-                    Certificate::from_der(&certificate).map_err(|_| unusable())?,
-                );
-            }
-        }
-        let http = builder
-            .build()
-            .map_err(|_| BookError::BadUrl(url.to_owned()))?;
+        let book = Destination::of(&base).ok_or_else(|| BookError::BadUrl(url.to_owned()))?;
+        let downloads = Downloads {
+            circuit: Circuit::random(),
+            kept: Mutex::default(),
+        };
         Ok(Self {
-            http,
+            outbound: outbound.clone(),
             base,
+            book,
+            downloads: Arc::new(downloads),
             skew: Arc::default(),
             audit: ConnectionAudit::default(),
         })
     }
 
-    /// The same, with an audit that notes every request.
+    /// The same, with an audit that notes every request, and each look-up of the book's name.
     #[must_use]
     pub fn audited(self, audit: ConnectionAudit) -> Self {
-        Self { audit, ..self }
+        Self {
+            outbound: self.outbound.audited(audit.clone()),
+            audit,
+            ..self
+        }
     }
 
     /// The book's time at the last answer; `None` without an answer that has a date.
@@ -103,8 +110,8 @@ impl BookClient {
     /// # Errors
     /// [`BookError`].
     pub async fn network(&self) -> Result<NetworkSettings, BookError> {
-        let response = self.ask(self.http.get(self.at("/api/v1/network"))).await?;
-        check(self.json(response).await?)
+        let answer = self.download("/api/v1/network", None, MOST_JSON).await?;
+        check(self.json(&answer)?)
     }
 
     /// The newest root and the settings that it names. A book must show both before it gets an activation code.
@@ -200,98 +207,153 @@ impl BookClient {
             Want::Tile(index) => format!("/api/v1/tiles/{index}"),
             Want::Network => "/api/v1/network".to_owned(),
         };
-        let mut request = self.http.get(self.at(&path));
-        if let Some(etag) = etag {
-            request = request.header(IF_NONE_MATCH, etag);
-        }
-        match self.ask(request).await {
+        match self.download(&path, etag, want.most()).await {
             Err(BookError::Status(304)) => Ok(None),
-            Err(fault) => Err(fault),
-            Ok(response) => self.body(response, want.most()).await.map(Some),
+            other => other.map(Some),
         }
     }
 
+    /// Asks for what is the same for all, over the kept connection. A server or a proxy may have closed that one meanwhile: then a new
+    /// one is tried, once.
+    async fn download(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<u8>, BookError> {
+        let mut request = self.request(Method::GET, path);
+        if let Some(etag) = etag {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        let request = finished(request, Bytes::new());
+        let mut kept = self.downloads.kept.lock().await;
+        if let Some(mut connection) = kept.take() {
+            match self.ask(&mut connection, request.clone(), most).await {
+                Err(Exchange::Http(HttpError::Unanswered)) => {}
+                Ok(answer) => {
+                    *kept = Some(connection);
+                    return self.body(answer);
+                }
+                Err(failed) => return Err(self.fault(failed)),
+            }
+        }
+        let mut connection = self.connect(&self.downloads.circuit).await?;
+        let answer = self.ask(&mut connection, request, most).await;
+        let answer = answer.map_err(|failed| self.fault(failed))?;
+        *kept = Some(connection);
+        self.body(answer)
+    }
+
+    /// Sends a request about a line. It is not sent a second time: the first may have done its work.
     async fn post<Q: Serialize, A: DeserializeOwned>(
         &self,
         path: &str,
         request: &Q,
     ) -> Result<A, BookError> {
-        let response = self
-            .ask(self.http.post(self.at(path)).json(request))
-            .await?;
-        self.json(response).await
+        let json = serde_json::to_vec(request).map_err(|_| self.not_a_book())?;
+        let request = self
+            .request(Method::POST, path)
+            .header(CONTENT_TYPE, "application/json");
+        let mut connection = self.connect(&Circuit::random()).await?;
+        let request = finished(request, json.into());
+        let answer = self.ask(&mut connection, request, MOST_JSON).await;
+        let answer = answer.map_err(|failed| self.fault(failed))?;
+        self.json(&self.body(answer)?)
     }
 
-    fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.url())
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let path = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        let host = &self.base[Position::BeforeHost..Position::AfterPort];
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, host)
+            .header(USER_AGENT, AGENT)
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Response, BookError> {
+    async fn connect(&self, circuit: &Circuit) -> Result<HttpConnection, BookError> {
+        let stream = self.outbound.connect(&self.book, circuit).await;
+        let stream = stream.map_err(|error| self.unreachable(Unreachable::Connect(error)))?;
+        let connection = HttpConnection::over(stream).await;
+        connection.map_err(|error| self.fault(Exchange::Http(error)))
+    }
+
+    async fn ask(
+        &self,
+        connection: &mut HttpConnection,
+        request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<HttpAnswer, Exchange> {
         self.audit.note(|| AuditEntry::Book);
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        self.skew.note(response.headers(), clock::reading());
-        match response.status() {
-            StatusCode::OK => Ok(response),
+        let answer = timeout(LIMIT, connection.ask(request, most)).await;
+        let answer = answer.map_err(|_| Exchange::Timeout)?;
+        let answer = answer.map_err(Exchange::Http)?;
+        self.skew.note(&answer.headers, clock::reading());
+        answer.direct().map_err(Exchange::Http)
+    }
+
+    fn body(&self, answer: HttpAnswer) -> Result<Vec<u8>, BookError> {
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
             other => Err(BookError::Status(other.as_u16())),
         }
     }
 
-    async fn json<A: DeserializeOwned>(&self, response: Response) -> Result<A, BookError> {
-        let bytes = self.body(response, MOST_JSON).await?;
-        serde_json::from_slice(&bytes).map_err(|_| self.not_a_book())
-    }
-
-    async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, BookError> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.unreachable(&error))?
-        {
-            if bytes.len() + chunk.len() > most {
-                return Err(self.not_a_book());
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+    fn json<A: DeserializeOwned>(&self, bytes: &[u8]) -> Result<A, BookError> {
+        serde_json::from_slice(bytes).map_err(|_| self.not_a_book())
     }
 
     fn not_a_book(&self) -> BookError {
         BookError::NotABook(self.url().to_owned())
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> BookError {
-        let why = if error.is_timeout() {
-            Unreachable::Timeout
-        } else if error.is_connect() {
-            Unreachable::Connect
-        } else {
-            Unreachable::Broken
-        };
-        BookError::Unreachable {
-            url: self.url().to_owned(),
-            why,
+    fn fault(&self, failed: Exchange) -> BookError {
+        match failed {
+            Exchange::Timeout => self.unreachable(Unreachable::Timeout),
+            Exchange::Http(HttpError::Unanswered | HttpError::Broken) => {
+                self.unreachable(Unreachable::Broken)
+            }
+            Exchange::Http(HttpError::TooLarge) => self.not_a_book(),
+            Exchange::Http(HttpError::Compressed(coding)) => BookError::Compressed(coding),
+            Exchange::Http(HttpError::Redirected(place)) => BookError::Redirected(place),
         }
     }
+
+    fn unreachable(&self, why: Unreachable) -> BookError {
+        let url = self.url().to_owned();
+        BookError::Unreachable { url, why }
+    }
+}
+
+/// How an exchange on an open connection failed.
+#[derive(Debug)]
+enum Exchange {
+    Timeout,
+    Http(HttpError),
+}
+
+fn finished(request: Builder, body: Bytes) -> Request<Full<Bytes>> {
+    let request = request.body(Full::new(body));
+    request.expect("the URL was parsed, and the headers are texts of this program")
 }
 
 /// The difference of this machine's clock from that of the server at a `ws://` or `wss://` URL, by the `Date` of its answer to a GET
 /// request; `None` without an answer or a date.
-pub async fn clock_apart_from(url: &str) -> Option<ClockOffset> {
-    crate::net::tls::install_provider();
-    let url = url.strip_prefix("ws").map(|rest| format!("http{rest}"))?;
-    let http = reqwest::Client::builder()
-        .connect_timeout(CONNECT_LIMIT)
-        .timeout(CONNECT_LIMIT)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent("ringfence/1")
-        .build()
+pub async fn clock_apart_from(url: &str, outbound: &Outbound) -> Option<ClockOffset> {
+    let url = Url::parse(url).ok()?;
+    let to = Destination::of(&url)?;
+    let request = Request::builder()
+        .uri(url.path())
+        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+        .header(USER_AGENT, AGENT)
+        .body(Full::default())
         .ok()?;
-    let answer = http.get(url).send().await.ok()?;
-    super::skew::difference(answer.headers(), clock::since_epoch())
+    let stream = outbound.connect(&to, &Circuit::random()).await.ok()?;
+    let mut connection = HttpConnection::over(stream).await.ok()?;
+    let asked = timeout(DATE_LIMIT, connection.ask(request, MOST_JSON)).await;
+    let answer = asked.ok()?.ok()?;
+    super::skew::difference(&answer.headers, clock::since_epoch())
 }
 
 fn read_url(text: &str) -> Result<Url, BookError> {
@@ -304,29 +366,15 @@ fn read_url(text: &str) -> Result<Url, BookError> {
     match url.scheme() {
         "https" if plain && url.has_host() => Ok(url),
         "http" if plain && url.has_host() => {
-            if is_near(&url) {
+            let host = url.host_str().unwrap_or_default();
+            // The traffic of an onion service is encrypted without TLS.
+            if is_near(host.trim_matches(['[', ']'])) || is_onion(host) {
                 Ok(url)
             } else {
                 Err(BookError::Insecure(text.to_owned()))
             }
         }
         _ => Err(bad()),
-    }
-}
-
-/// This machine, a private network, or an onion name, whose traffic is encrypted without TLS.
-fn is_near(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    match host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-    {
-        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()
-        }
-        Err(_) => host == "localhost" || host.ends_with(".localhost") || host.ends_with(".onion"),
     }
 }
 
@@ -377,11 +425,11 @@ mod tests {
     #[test]
     fn paths_are_put_after_the_url_whether_or_not_it_ends_in_a_slash() {
         for url in ["https://a.example/x", "https://a.example/x/"] {
-            let client = BookClient::new(url, None).unwrap();
-            assert_eq!(
-                client.at("/api/activate"),
-                "https://a.example/x/api/activate"
-            );
+            let client = BookClient::new(url, &Outbound::direct()).unwrap();
+            let request = client.request(Method::GET, "/api/activate");
+            let request = finished(request, Bytes::new());
+            assert_eq!(request.uri(), "/x/api/activate");
+            assert_eq!(request.headers()[HOST], "a.example");
         }
     }
 }

@@ -16,11 +16,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ringfence_book::bounds::{DownloadBudget, DownloadCost};
 use ringfence_book::root::ROOT_BYTES;
 use ringfence_book::{
     BookKey, Delta, Fetch, Fetched, NetworkSettings, Root, Tile, VerifiedBook, Want,
 };
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout_at};
 
 use super::{BookClient, BookError, check};
 use crate::state::keystore::{KeystoreError, make_folder, write_private};
@@ -90,13 +92,16 @@ impl BookCopy {
     /// Brings the copy up to date.
     ///
     /// # Errors
-    /// [`BookError`]; what was there before stays.
+    /// [`BookError`]; what was there before stays. A download that is too slow or too large ends as [`DownloadBudget`] says.
     pub async fn refresh(&mut self, client: &BookClient) -> Result<BookSnapshot, BookError> {
         let known = self.network.as_ref().map(|(_, hash)| *hash);
         let mut fetch =
             Fetch::new(self.key, self.book.clone(), known).after(self.roots.last().copied());
+        let (mut budget, start) = (DownloadBudget::default(), Instant::now());
         while let Some(want) = fetch.wants() {
-            let bytes = self.bring(client, want).await?;
+            let bringing = timeout_at(start + budget.deadline(), self.bring(client, want));
+            let bytes = bringing.await.map_err(|_| DownloadCost::Slow)??;
+            budget.handle_answer(bytes.len(), start.elapsed())?;
             fetch.handle_answer(&bytes)?;
         }
         if let Some(fetched) = fetch.finish()? {

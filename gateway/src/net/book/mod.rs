@@ -6,6 +6,8 @@
 
 mod client;
 mod copy;
+#[cfg(test)]
+mod hostile_tests;
 pub(crate) mod skew;
 
 use std::time::Duration;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use rand::RngExt;
 use ringfence_book::NetworkSettings;
 use ringfence_book::backoff::Backoff;
+use ringfence_book::bounds::{BoundsError, DownloadCost};
 use ringfence_book::copy::{CopyError, Lie};
 use ringfence_book::fetch::FetchError;
 use ringfence_book::root::RootError;
@@ -24,6 +27,7 @@ pub use client::{BookClient, clock_apart_from};
 pub use copy::{BookCopy, BookSnapshot};
 pub use skew::{ClockCheck, ClockOffset};
 
+use super::outbound::OutboundError;
 use super::tls::TlsFileError;
 use crate::clock;
 use crate::state::keystore::KeystoreError;
@@ -45,9 +49,21 @@ pub enum BookError {
     /// Plain HTTP across the internet, where every router could replace keys.
     #[error("the phone book {0} would be asked without encryption")]
     Insecure(String),
-    /// The extra certificates cannot be used.
+    /// The file of the setting `ca_file` cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    /// The server sends its clients elsewhere. A redirect is not followed: it could carry an activation code along.
+    #[error("the phone book's server redirects to {0}")]
+    Redirected(String),
+    /// A proxy in front of the book compresses answers that were asked for as they are.
+    #[error("the answer is compressed ({0}), although it was asked for as it is")]
+    Compressed(String),
+    /// A setting of the book is outside of what engines accept.
+    #[error("the phone book's settings are refused: {0}")]
+    Bounds(#[from] BoundsError),
+    /// The download had no end in bounded time or size.
+    #[error("the download of the phone book was given up: {0}")]
+    Costly(#[from] DownloadCost),
     /// No answer.
     #[error("the phone book {url} cannot be reached: {why}")]
     Unreachable {
@@ -89,12 +105,12 @@ pub enum BookError {
 }
 
 /// How a request failed without an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unreachable {
-    /// No connection: wrong name or address, nothing listening, a certificate that is not trusted.
-    #[error("no connection")]
-    Connect,
+    /// No connection.
+    #[error(transparent)]
+    Connect(OutboundError),
     /// No answer in time.
     #[error("no answer within {} s", client::LIMIT.as_secs())]
     Timeout,
@@ -110,10 +126,18 @@ impl BookError {
         match self {
             Self::BadUrl(_) | Self::Insecure(_) => "the phone book's URL cannot be used".to_owned(),
             Self::Tls(_) => "the extra certificates cannot be used".to_owned(),
+            Self::Unreachable {
+                why: Unreachable::Connect(error),
+                ..
+            } => format!("the phone book cannot be reached: {}", error.unnamed()),
             Self::Unreachable { why, .. } => format!("the phone book cannot be reached: {why}"),
+            Self::Redirected(_) => "the phone book's server redirects elsewhere".to_owned(),
             Self::NotABook(_) => "the answer is not that of a phone book".to_owned(),
             Self::Disk(error) => error.unnamed(),
             Self::CodeRefused
+            | Self::Bounds(_)
+            | Self::Compressed(_)
+            | Self::Costly(_)
             | Self::Status(_)
             | Self::Version(_)
             | Self::KeyChanged
@@ -130,14 +154,37 @@ impl BookError {
         matches!(self, Self::KeyChanged | Self::Lie(_) | Self::Version(_))
     }
 
+    /// Whether it is said at once, and not only when the copy has become old: the book publishes what no engine accepts, or the proxy
+    /// does not answer.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        matches!(
+            self,
+            Self::Bounds(_)
+                | Self::Unfit(FetchError::Root(RootError::Period(_)))
+                | Self::Unreachable {
+                    why: Unreachable::Connect(OutboundError::Proxy(_) | OutboundError::Refused(_)),
+                    ..
+                }
+        )
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
             Self::BadUrl(_) => "write for example https://book.example.org".to_owned(),
             Self::Insecure(_) => "use its https:// URL; plain http is only for this machine and private networks".to_owned(),
-            Self::Tls(_) => "correct phonebook.ca_file".to_owned(),
-            Self::Unreachable { .. } => "check the URL and the network, and that the phone book is running; if it has a certificate authority of its own, set phonebook.ca_file".to_owned(),
+            Self::Tls(_) => "correct the setting ca_file".to_owned(),
+            Self::Redirected(place) => format!("if the phone book's operator confirms it, use the URL to which it redirects ({place}) without the path /api and what follows it"),
+            Self::Compressed(_) => "tell the phone book's operator to turn compression off in the proxy in front of the book".to_owned(),
+            Self::Bounds(_) => "tell the phone book's operator; the settings of before stay in use".to_owned(),
+            Self::Costly(_) => "check the network; if it does not pass, tell the phone book's operator; the copy of before stays in use".to_owned(),
+            Self::Unreachable {
+                why: Unreachable::Connect(error),
+                ..
+            } => error.remedy().to_owned(),
+            Self::Unreachable { .. } => "check the URL and the network, and that the phone book is running".to_owned(),
             Self::CodeRefused => "check the code, or ask the phone book's operator for a new one: a code works once, for a limited time".to_owned(),
             Self::Status(_) => "try again later; if it does not pass, tell the phone book's operator".to_owned(),
             Self::NotABook(_) => "check the URL".to_owned(),
@@ -152,12 +199,13 @@ impl BookError {
     }
 }
 
-/// Checks the protocol version.
+/// Checks the protocol version and the bounds of the settings.
 fn check(network: NetworkSettings) -> Result<NetworkSettings, BookError> {
-    match network.version {
-        1 => Ok(network),
-        other => Err(BookError::Version(other)),
+    if network.version != 1 {
+        return Err(BookError::Version(network.version));
     }
+    network.check_bounds()?;
+    Ok(network)
 }
 
 /// The copy of the phone book, as [`keep_fresh`] last left it.

@@ -7,7 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{DATE, HeaderMap};
+use hyper::header::{AGE, DATE, HeaderMap};
 
 use crate::clock::ClockReading;
 
@@ -73,10 +73,16 @@ pub(super) fn difference(headers: &HeaderMap, now: Duration) -> Option<ClockOffs
     Some(ClockOffset::of(now, date(headers)?))
 }
 
-/// The date of an answer as time since the Unix epoch.
+/// The date of an answer as time since the Unix epoch. An answer from a cache has the date at which it was made, and says how old it is
+/// (RFC 9111, section 5.1).
 fn date(headers: &HeaderMap) -> Option<Duration> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    date.duration_since(UNIX_EPOCH).ok()
+    let made = date.duration_since(UNIX_EPOCH).ok()?;
+    let age: Option<u32> = match headers.get(AGE) {
+        None => Some(0),
+        Some(age) => age.to_str().ok()?.trim().parse().ok(),
+    };
+    Some(made + Duration::from_secs(age?.into()))
 }
 
 #[cfg(test)]
@@ -124,6 +130,16 @@ mod tests {
         ] {
             assert_eq!(check.offset(at(wall, running)), expected, "{wall}");
         }
+    }
+
+    #[test]
+    fn an_answer_from_a_cache_does_not_accuse_the_clock() {
+        let mut cached = headers("Sun, 06 Nov 1994 08:49:37 GMT");
+        cached.insert(AGE, "3600".parse().unwrap());
+        let now = Duration::from_secs(THERE + 3_600);
+        assert_eq!(difference(&cached, now), Some(seconds(0, false)));
+        cached.insert(AGE, "long ago".parse().unwrap());
+        assert_eq!(difference(&cached, now), None);
     }
 
     #[test]

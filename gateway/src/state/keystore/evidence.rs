@@ -215,7 +215,11 @@ mod tests {
                 ..Default::default()
             };
             let book = ringfence_phonebook::PhoneBook::start(config).await.unwrap();
-            let client = crate::net::book::BookClient::new(&book.url(), None).unwrap();
+            let client = crate::net::book::BookClient::new(
+                &book.url(),
+                &crate::net::outbound::Outbound::direct(),
+            )
+            .unwrap();
             let mut copy = crate::net::book::BookCopy::open(folder, book.book_key()).unwrap();
             let snapshot = copy.refresh(&client).await.unwrap();
             (*snapshot.book.root(), book.book_key())
