@@ -420,7 +420,7 @@ fn a_database_of_the_time_before_epochs_opens_with_its_owners() {
 
 /// A database as the first migration lays it out, with the charter and the records of another, where one number is active.
 async fn first_version(path: &Path, with: &Path, active: u32) {
-    use sqlx::{ConnectOptions, Connection, Executor};
+    use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true);
@@ -434,11 +434,11 @@ async fn first_version(path: &Path, with: &Path, active: u32) {
          SELECT number, record, number = {active}, code FROM new.numbers",
         with.display()
     );
-    connection.execute(statements.as_str()).await.unwrap();
+    connection.execute(AssertSqlSafe(statements)).await.unwrap();
     connection.close().await.unwrap();
 }
 
-async fn harm(path: &Path, statement: &str) {
+async fn harm(path: &Path, statement: &'static str) {
     use sqlx::{ConnectOptions, Connection, Executor};
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(path)

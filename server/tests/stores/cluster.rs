@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -119,7 +119,7 @@ impl Cluster {
         let name = format!("book{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
         let statement = format!("CREATE DATABASE {name}");
-        connection.execute(statement.as_str()).await.unwrap();
+        connection.execute(AssertSqlSafe(statement)).await.unwrap();
         connection.close().await.unwrap();
         self.url(&name)
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Connection, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe, Connection, Row as _};
 
 use super::{Kind, SqlStore};
 use crate::store::StoreError;
@@ -162,7 +162,7 @@ impl Table {
         let (key, columns, name) = (names.first().unwrap_or(&""), names.join(", "), self.name);
         let after = last.map_or_else(String::new, |_| format!("WHERE {key} > $1"));
         let statement = format!("SELECT {columns} FROM {name} {after} ORDER BY {key} LIMIT {PAGE}");
-        let mut query = sqlx::query(&statement);
+        let mut query = sqlx::query(AssertSqlSafe(statement));
         if let (Some(last), Some(column)) = (last, self.columns.first()) {
             query = match column {
                 Integer(_) => query.bind(last.try_get::<i64, _>(0)?),
@@ -185,7 +185,7 @@ impl Table {
                 .expect("a string takes all that is written to it");
         }
         statement.push(')');
-        let mut query = sqlx::query(&statement);
+        let mut query = sqlx::query(AssertSqlSafe(statement));
         for row in rows {
             for (place, column) in self.columns.iter().enumerate() {
                 query = match column {

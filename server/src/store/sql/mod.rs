@@ -139,7 +139,7 @@ impl Line {
 async fn connect(kind: Kind, options: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
     let mut connection = options.connect().await?;
     for manner in kind.manners() {
-        sqlx::query(manner).execute(&mut connection).await?;
+        sqlx::query(*manner).execute(&mut connection).await?;
     }
     Ok(connection)
 }

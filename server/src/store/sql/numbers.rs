@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use ringfence_book::code::CodeDigest;
 use ringfence_book::keys::KEY_BYTES;
 use ringfence_book::number::Number;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe};
 use zeroize::Zeroizing;
 
 use super::reading::rest_since;
@@ -48,7 +48,7 @@ pub(super) async fn fill(
                 .expect("a string takes all that is written to it");
         }
         statement.push_str(" ON CONFLICT DO NOTHING");
-        let mut query = sqlx::query(&statement);
+        let mut query = sqlx::query(AssertSqlSafe(statement));
         for (number, record) in batch {
             query = query.bind(stored_number(*number)).bind(record.as_slice());
         }
