@@ -21,6 +21,11 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_millis(200);
 /// Retransmissions of one flight: 200 ms doubled six times is longer than a leg waits for its connection.
 const FLIGHT_RETRIES: usize = 6;
 
+/// The shortest time between two timers of a session without a packet between them. Where a record of a flight is missing
+/// and later ones have arrived, dimpl 0.9 acknowledges at once, and again after each acknowledgement: an endless loop that
+/// one altered byte starts.
+const TIMER_PACE: Duration = Duration::from_millis(20);
+
 static DTLS: CallDtls = CallDtls;
 
 /// str0m's cryptography with the DTLS timers of this file.
@@ -97,11 +102,15 @@ impl DtlsProvider for CallDtls {
             DtlsVersion::Auto => dimpl::Dtls::new_auto(config, cert.clone(), now),
             _ => dimpl::Dtls::new_13(config, cert.clone(), now),
         };
-        Ok(Box::new(DtlsSession(dtls)))
+        Ok(Box::new(DtlsSession { dtls, served: None }))
     }
 }
 
-struct DtlsSession(dimpl::Dtls);
+struct DtlsSession {
+    dtls: dimpl::Dtls,
+    /// When its timers were served last, since the newest packet.
+    served: Option<Instant>,
+}
 
 impl std::fmt::Debug for DtlsSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,43 +120,54 @@ impl std::fmt::Debug for DtlsSession {
 
 impl DtlsInstance for DtlsSession {
     fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
+        self.served = None;
+        self.dtls.set_active(active);
     }
 
     fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
+        self.served = None;
+        self.dtls.handle_packet(packet)
     }
 
     fn poll_output<'a>(&mut self, buf: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buf)
+        match (self.dtls.poll_output(buf), self.served) {
+            (DtlsOutput::Timeout(at), Some(served)) => {
+                DtlsOutput::Timeout(at.max(served + TIMER_PACE))
+            }
+            (output, _) => output,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
+        if self.served.is_some_and(|served| now < served + TIMER_PACE) {
+            return Ok(());
+        }
+        self.served = Some(now);
+        self.dtls.handle_timeout(now)
     }
 
     fn send_application_data(&mut self, data: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(data)
+        self.dtls.send_application_data(data)
     }
 
     fn is_active(&self) -> bool {
-        self.0.is_active()
+        self.dtls.is_active()
     }
 
     fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
+        self.dtls.protocol_version()
     }
 
     fn is_closing(&self) -> bool {
-        self.0.is_closing()
+        self.dtls.is_closing()
     }
 
     fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.dtls.is_closed()
     }
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
+        self.dtls.close()
     }
 }
 

@@ -36,6 +36,20 @@ fn a_wrong_password_is_reported_at_once() {
 }
 
 #[test]
+fn one_altered_record_of_the_handshake_costs_a_few_packets_and_not_the_call() {
+    let mut world = World::new(Setup::default());
+    world.allocate();
+    world.alters_flight = true;
+    world.connect();
+    world.run_until(MS(1_000), |world| {
+        world.both(|event| *event == FarEvent::Connected)
+    });
+    assert!(!world.alters_flight, "the record passed");
+    let frames = world.frames[0].len();
+    assert!(frames < 100, "{frames} frames");
+}
+
+#[test]
 fn a_silent_server_is_given_four_seconds() {
     let mut world = World::new(Setup {
         loss: 1000,

@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) frames: [Vec<(Instant, Vec<u8>)>; 2],
     pub(crate) machines: BTreeMap<SocketAddr, TurnMachine>,
     pub(crate) cut: bool,
+    /// Whether the first encrypted record behind the next ServerHello is altered on its way.
+    pub(crate) alters_flight: bool,
     setup: Setup,
     relays: BTreeMap<SocketAddr, (SocketAddr, AllocationId)>,
     next_port: u16,
@@ -152,6 +154,7 @@ impl World {
             frames: Default::default(),
             machines,
             cut: false,
+            alters_flight: false,
             setup,
             relays: BTreeMap::new(),
             next_port: 50_000,
@@ -398,8 +401,14 @@ impl World {
             TurnOutput::ToPeer {
                 allocation: relay,
                 peer,
-                bytes,
+                mut bytes,
             } => {
+                // A handshake record (RFC 9147 section 4) whose first message is a ServerHello.
+                if self.alters_flight && bytes.first() == Some(&22) && bytes.get(13) == Some(&2) {
+                    self.alters_flight = false;
+                    let next = 13 + usize::from(u16::from_be_bytes([bytes[11], bytes[12]]));
+                    bytes[next + 12] ^= 0xff;
+                }
                 let (from, _) = self
                     .relays
                     .iter()
