@@ -1,15 +1,14 @@
-//! Tests of the client against servers and proxies that stall, trickle, close, compress, redirect or publish what no engine accepts.
+//! Tests of the client against servers and proxies that close, compress, redirect or publish what no engine accepts.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
+use ringfence_book::NumberPlan;
 use ringfence_book::bounds::BoundsError;
-use ringfence_book::{NumberPlan, RootHash};
 use ringfence_phonebook::PhoneBook;
 use ringfence_phonebook::config::{Config, Database};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
@@ -58,35 +57,6 @@ async fn server(answers: &'static [&'static str]) -> (String, &'static AtomicUsi
 
 fn client(url: &str) -> BookClient {
     BookClient::new(url, &Outbound::direct()).unwrap()
-}
-
-/// A way to the book that carries each request so late.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the network's part, not the engine's"
-)]
-async fn late(book: &PhoneBook, by: Duration) -> BookClient {
-    let listener = TcpListener::bind(ANY).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let book: SocketAddr = book.url().strip_prefix("http://").unwrap().parse().unwrap();
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(book).await.unwrap();
-            let (mut from_client, mut to_client) = client.into_split();
-            let (mut from_server, mut to_server) = server.into_split();
-            tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-            tokio::spawn(async move {
-                let mut request = [0; 4_096];
-                while let Ok(length) = from_client.read(&mut request).await {
-                    tokio::time::sleep(by).await;
-                    if length == 0 || to_server.write_all(&request[..length]).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    client(&url)
 }
 
 #[tokio::test]
@@ -205,24 +175,4 @@ async fn a_book_with_settings_outside_of_the_bounds_is_refused_and_the_old_ones_
         BookError::Unfit(FetchError::Root(RootError::Period(u32::MAX)))
     );
     assert!(error.is_urgent());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_book_that_trickles_is_given_up_and_the_next_attempt_makes_the_copy_current() {
-    let book = book(16, 300).await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut copy = BookCopy::open(folder.path(), book.book_key()).unwrap();
-    // The clock goes on in small steps, so that it does not overtake the sockets.
-    tokio::spawn(async {
-        loop {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
-    let start = tokio::time::Instant::now();
-    let slow = late(&book, Duration::from_secs(19)).await;
-    let error = copy.refresh(&slow).await.unwrap_err();
-    assert_eq!(error, BookError::Costly(DownloadCost::Slow));
-    assert!(start.elapsed() < Duration::from_secs(120));
-    let snapshot = copy.refresh(&client(&book.url())).await.unwrap();
-    assert_ne!(snapshot.book.root().hash(), RootHash::NONE);
 }
