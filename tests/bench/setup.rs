@@ -9,11 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ringfence::net::relay::{EventSigningKey, OutgoingEvent, Relays};
+use ringfence::net::{
+    outbound::Outbound,
+    relay::{EventSigningKey, OutgoingEvent, RelayInbox, Relays},
+    tls,
+};
 use ringfence_book::nostr_event::ENVELOPE_BYTES;
-use ringfence_engine::ReceivedEvent;
 use ringfence_tests::deployment::Deployment;
-use tokio::{runtime::Runtime, sync::mpsc, time::timeout};
+use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
     Plan,
@@ -32,7 +35,7 @@ struct Post {
     runtime: Runtime,
     sender: Relays,
     _listener: Relays,
-    incoming: mpsc::Receiver<ReceivedEvent>,
+    incoming: RelayInbox,
 }
 
 /// Measures, and prints the results.
@@ -81,7 +84,9 @@ impl Post {
         let runtime = Runtime::new().expect("a runtime");
         // A separate bucket, to which the engines are not subscribed.
         let connect = || async {
-            let relays = Relays::connect(&[url.to_owned()], 1, &BTreeSet::from([1])).await;
+            let trusted = tls::client(None).expect("the compiled-in roots parse");
+            let outbound = Outbound::new(trusted, None);
+            let relays = Relays::connect(&[url.to_owned()], 1, &BTreeSet::from([1]), &outbound);
             let (relays, incoming) = relays.expect("the relay's URL is good");
             let mut state = relays.state();
             let listening = state.wait_for(|state| state.listening == 1);

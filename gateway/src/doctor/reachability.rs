@@ -26,6 +26,7 @@ use super::finding::{Finding, Severity};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::book::{BookClient, BookError};
+use crate::net::outbound::Outbound;
 use crate::net::relay::{OutgoingEvent, RelayFault, RelayTrouble, Relays};
 use crate::net::tls;
 use crate::run::assemble::turn_servers;
@@ -102,7 +103,9 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
         .ok_or("the proof of work took too long")?;
     let start = clock::now();
     let urls = [url.to_owned()];
-    let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket])).await;
+    let trusted = tls::client(None).map_err(|error| error.to_string())?;
+    let outbound = Outbound::new(trusted, None);
+    let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket]), &outbound);
     let (relays, mut envelopes) = connected.map_err(|error| error.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);

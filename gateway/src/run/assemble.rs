@@ -13,16 +13,16 @@ use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::bucket::bucket;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config as EngineConfig, Line, ReceivedEvent};
+use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_sip::{Account, Password, User};
-use tokio::sync::mpsc;
 
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::book::BookSnapshot;
+use crate::net::outbound::Outbound;
 use crate::net::phone::Listen;
 use crate::net::phone::certificate::{self, CertificateError};
-use crate::net::relay::{RelayListError, Relays};
+use crate::net::relay::{RelayInbox, RelayListError, Relays};
 use crate::net::tls::{self, TlsFileError};
 use crate::run::parts::{GatewayParts, SettingsChange};
 use crate::state::keystore::LineFile;
@@ -105,7 +105,7 @@ pub async fn assemble_audited(
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
     let turn = resolve_turn(&config.turn, network, audit).await?;
-    let relays = relays(config, network, &buckets_of(&lines, network)).await?;
+    let relays = relays(config, network, &buckets_of(&lines, network))?;
     let at = |port: u16| {
         config
             .sip
@@ -163,7 +163,7 @@ pub async fn change(
     let relays = if old.relays == new.relays {
         None
     } else {
-        Some(relays(new, network, buckets).await?)
+        Some(relays(new, network, buckets)?)
     };
     Ok(SettingsChange {
         work_bits: work_bits(new, network),
@@ -193,13 +193,15 @@ fn buckets_of(lines: &[Line], network: &NetworkSettings) -> BTreeSet<u16> {
     keys.map(|key| bucket(&key, network.bucket_bits)).collect()
 }
 
-async fn relays(
+fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
-) -> Result<(Relays, mpsc::Receiver<ReceivedEvent>), RelayListError> {
+) -> Result<(Relays, RelayInbox), RelayListError> {
     let urls = relay_urls(config, network);
-    Relays::connect(urls, network.bucket_bits, buckets).await
+    let trusted = tls::client(None).expect("the compiled-in roots parse");
+    let outbound = Outbound::new(trusted, None);
+    Relays::connect(urls, network.bucket_bits, buckets, &outbound)
 }
 
 /// The phone book in the form that the engine uses.

@@ -33,7 +33,7 @@ use super::parts::GatewayParts;
 use super::pow_worker;
 use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
-use crate::net::relay::Relays;
+use crate::net::relay::{RelayInbox, Relays};
 use crate::state::keystore::Evidence;
 use crate::state::writer::{RunningWriter, SavedContacts, StateChange, StateWriter};
 use crate::stats::quality_history::QualityHistories;
@@ -64,7 +64,7 @@ pub(super) struct EventLoop {
     pub(super) engine: Engine,
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
-    pub(super) envelopes: mpsc::Receiver<ReceivedEvent>,
+    pub(super) envelopes: RelayInbox,
     pub(super) media: MediaTaskContext,
     /// `None` once it was asked to release its allocation.
     pub(super) pool: Option<AllocationPool>,

@@ -7,11 +7,10 @@ use ringfence_engine::line::saved_state::SavedState;
 use ringfence_engine::restart::RestartState;
 use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
-use ringfence_engine::{Config, Line, ReceivedEvent};
-use tokio::sync::mpsc;
+use ringfence_engine::{Config, Line};
 
 use crate::net::phone::Listen;
-use crate::net::relay::Relays;
+use crate::net::relay::{RelayInbox, Relays};
 use crate::state::writer::StateWriter;
 use crate::turn::servers::TurnServers;
 
@@ -29,7 +28,7 @@ pub struct GatewayParts {
     /// The downloaded book.
     pub directory: Directory,
     /// The relays, connecting, and the envelopes that they deliver.
-    pub relays: (Relays, mpsc::Receiver<ReceivedEvent>),
+    pub relays: (Relays, RelayInbox),
     /// The TURN servers.
     pub turn: TurnServers,
     /// The contacts at the start.
@@ -50,7 +49,7 @@ pub struct SettingsChange {
     /// How long a caller waits for an answer.
     pub no_answer: Duration,
     /// The new relays, connecting, and the envelopes that they deliver.
-    pub relays: Option<(Relays, mpsc::Receiver<ReceivedEvent>)>,
+    pub relays: Option<(Relays, RelayInbox)>,
     /// The new TURN servers.
     pub turn: Option<TurnServers>,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use nostr_sdk::prelude::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
+use nostr::{Event, EventBuilder, Keys, Kind, SecretKey, Tag, Timestamp};
 use ringfence_book::nostr_event::{
     BUCKET_TAG, CONTENT_CHARS, CREATED_ROUNDING, ENVELOPE_BYTES, EventTags, MAX_NOTE_LIFE,
     MAX_SKEW, NOTE_KIND, NOTE_LIFE, RING_KIND, RING_LIFE, WORK_TAG,
@@ -130,28 +130,49 @@ pub(super) fn write_event(
         .map_err(|_| PublishError::Misuse)
 }
 
-/// Reads an event whose id and signature were verified. `None` for events that are no envelope for these buckets.
+/// Why an event is no answer to a subscription of ours. Its relay is at fault, not the event's author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventFault {
+    /// Another kind, or a bucket that was not asked for.
+    Unasked,
+    /// Its id or its signature is wrong.
+    Forged,
+}
+
+/// Reads an event that came for a subscription to these buckets. Nothing of it counts before its id and its signature are verified.
+/// `None` for events that an author signed and that hold no envelope for now.
+///
+/// # Errors
+/// [`EventFault`]: an honest relay does not send such an event.
 pub(super) fn read_event(
     event: &Event,
     tags: &BTreeMap<String, u16>,
     now: u64,
-) -> Option<ReceivedEvent> {
-    let created = event.created_at.as_secs();
+) -> Result<Option<ReceivedEvent>, EventFault> {
     let is_note = event.kind == Kind::from(NOTE_KIND);
+    let is_kind = is_note || event.kind == Kind::from(RING_KIND);
+    // An event may have several tags `t`; the first that was asked for is its bucket.
+    let mut buckets = values(event, BUCKET_TAG).filter_map(|tag| tags.get(tag));
+    let bucket = buckets
+        .next()
+        .filter(|_| is_kind)
+        .ok_or(EventFault::Unasked)?;
+    event.verify().map_err(|_| EventFault::Forged)?;
+    Ok(read_envelope(event, *bucket, is_note, now))
+}
+
+fn read_envelope(event: &Event, bucket: u16, is_note: bool, now: u64) -> Option<ReceivedEvent> {
+    let created = event.created_at.as_secs();
     let oldest = if is_note { MAX_NOTE_LIFE } else { MAX_SKEW };
-    let is_timely = created <= now + MAX_SKEW && now <= created + oldest;
-    let is_ours = is_note || event.kind == Kind::from(RING_KIND);
-    if !is_ours || !is_timely || event.content.len() != CONTENT_CHARS {
+    // Additions would overflow for moments that a hostile author invents.
+    let is_timely =
+        created.saturating_sub(now) <= MAX_SKEW && now.saturating_sub(created) <= oldest;
+    if !is_timely || event.content.len() != CONTENT_CHARS {
         return None;
     }
-    let value = |name: &str| {
-        event.tags.iter().find_map(|tag| match tag.as_slice() {
-            [found, value, ..] if found == name => Some(value.as_str()),
-            _ => None,
-        })
-    };
-    let bucket = *tags.get(value(BUCKET_TAG)?)?;
-    let nonce = value(WORK_TAG).filter(|nonce| nonce.len() <= 16)?;
+    let nonce = values(event, WORK_TAG)
+        .next()
+        .filter(|nonce| nonce.len() <= 16)?;
     let nonce = u64::from_str_radix(nonce, 16).ok()?;
     let bytes = STANDARD
         .decode(&event.content)
@@ -164,6 +185,16 @@ pub(super) fn read_event(
         bytes,
         note_made: is_note.then(|| UnixTime::from_seconds(created)),
     })
+}
+
+fn values<'a>(event: &'a Event, name: &'static str) -> impl Iterator<Item = &'a str> {
+    event
+        .tags
+        .iter()
+        .filter_map(move |tag| match tag.as_slice() {
+            [found, value, ..] if found == name => Some(value.as_str()),
+            _ => None,
+        })
 }
 
 #[cfg(test)]

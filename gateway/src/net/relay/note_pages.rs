@@ -1,24 +1,23 @@
-//! Stored notes, page by page: many relays return some 500 events for one request (NIP-11 `max_limit`), the newest first. So notes are
-//! requested backwards in time, each page up to the oldest moment of the page before.
+//! Stored notes of one relay, page by page: relays return a bounded number of events for one request (here [`PAGE`]; some return fewer,
+//! NIP-11 `max_limit`), the newest first. So notes are requested backwards in time, each page up to the oldest moment of the page before.
 //!
 //! A relay that invents pages without end is read for [`MOST_PAGES`] of them in each connection. When more events than a page holds
 //! share one `created_at` (rounded to ten seconds), the rest is lost.
 
-use std::collections::BTreeMap;
+/// Notes that are requested at once.
+pub(super) const PAGE: usize = 500;
 
-use nostr_sdk::prelude::{RelayUrl, SubscriptionId};
-
-/// NotePages for one connection: more notes than an engine remembers, at 500 a page.
+/// Pages in one connection: more notes than an engine remembers.
 const MOST_PAGES: usize = 40;
 
-/// How far the stored notes of each relay have been read.
+/// How far the stored notes have been read. Nothing, once all of them have.
 #[derive(Debug, Default)]
-pub(super) struct NotePages(BTreeMap<RelayUrl, Page>);
+pub(super) struct NotePages(Option<NotePage>);
 
 #[derive(Debug)]
-struct Page {
+struct NotePage {
     /// The subscription that returns it.
-    id: SubscriptionId,
+    id: String,
     /// Where reading ends, in seconds since 1970.
     since: u64,
     /// The newest moment of this page; the first one goes up to now.
@@ -32,30 +31,34 @@ struct Page {
 
 /// A page that is to be requested.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct PageRequest {
-    pub(super) url: RelayUrl,
-    pub(super) id: SubscriptionId,
+pub(super) struct NotePageRequest {
+    pub(super) id: String,
     pub(super) since: u64,
     pub(super) until: u64,
 }
 
 impl NotePages {
-    /// Notes were requested from a relay under this subscription, which is the first page.
-    pub(super) fn begin(&mut self, url: &RelayUrl, id: &SubscriptionId, since: u64) {
-        let page = Page {
-            id: id.clone(),
+    /// Notes were requested under this subscription, which is the first page.
+    pub(super) fn begin(&mut self, id: &str, since: u64) {
+        self.0 = Some(NotePage {
+            id: id.to_owned(),
             since,
             until: None,
             oldest: None,
             is_read: false,
             left: MOST_PAGES,
-        };
-        self.0.insert(url.clone(), page);
+        });
     }
 
-    /// Notes the moment of an event that came.
-    pub(super) fn handle_event(&mut self, url: &RelayUrl, id: &SubscriptionId, created_at: u64) {
-        if let Some(page) = self.open(url, id) {
+    /// Whether the page under this subscription is being read.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        let page = self.0.as_ref();
+        page.is_some_and(|page| page.id == id && !page.is_read)
+    }
+
+    /// Notes the moment of an event that came, whose signature was verified.
+    pub(super) fn handle_event(&mut self, id: &str, created_at: u64) {
+        if let Some(page) = self.open(id) {
             let oldest = page
                 .oldest
                 .map_or(created_at, |oldest| oldest.min(created_at));
@@ -64,44 +67,51 @@ impl NotePages {
     }
 
     /// All stored events of a subscription came. An empty page is the last one.
-    pub(super) fn handle_end(&mut self, url: &RelayUrl, id: &SubscriptionId) {
-        let Some(page) = self.open(url, id) else {
+    pub(super) fn handle_end(&mut self, id: &str) {
+        let Some(page) = self.open(id) else {
             return;
         };
         page.is_read = true;
         if page.oldest.is_none() {
-            self.0.remove(url);
+            self.0 = None;
         }
     }
 
-    /// The next page of each relay whose last page was read to its end.
-    pub(super) fn due(&mut self) -> Vec<PageRequest> {
-        let mut due = Vec::new();
-        self.0.retain(|url, page| {
-            if !page.is_read {
-                return true;
-            }
-            let Some(next) = page.turn() else {
-                return false;
-            };
-            due.push(PageRequest {
-                url: url.clone(),
-                id: page.id.clone(),
-                since: page.since,
-                until: next,
-            });
-            true
-        });
-        due
+    /// The relay refused a page: the rest is not read.
+    pub(super) fn handle_refusal(&mut self, id: &str) {
+        if self.open(id).is_some() {
+            self.0 = None;
+        }
     }
 
-    fn open(&mut self, url: &RelayUrl, id: &SubscriptionId) -> Option<&mut Page> {
-        let page = self.0.get_mut(url)?;
-        (page.id == *id && !page.is_read).then_some(page)
+    /// Whether a page was read to its end.
+    pub(super) fn is_due(&self) -> bool {
+        self.0.as_ref().is_some_and(|page| page.is_read)
+    }
+
+    /// The next page, to be requested under `id`, if the last one was read to its end.
+    pub(super) fn turn(&mut self, id: String) -> Option<NotePageRequest> {
+        let page = self.0.as_mut().filter(|page| page.is_read)?;
+        let Some(until) = page.turn() else {
+            self.0 = None;
+            return None;
+        };
+        page.id.clone_from(&id);
+        Some(NotePageRequest {
+            id,
+            since: page.since,
+            until,
+        })
+    }
+
+    fn open(&mut self, id: &str) -> Option<&mut NotePage> {
+        self.0
+            .as_mut()
+            .filter(|page| page.id == id && !page.is_read)
     }
 }
 
-impl Page {
+impl NotePage {
     /// Moves on to the next older page; `None` when there can be none.
     fn turn(&mut self) -> Option<u64> {
         let oldest = self.oldest.take()?;
@@ -113,7 +123,6 @@ impl Page {
         };
         self.left = self.left.checked_sub(1)?;
         self.until = Some(until);
-        self.id = SubscriptionId::generate();
         self.is_read = false;
         (until >= self.since).then_some(until)
     }
@@ -123,29 +132,27 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn url() -> RelayUrl {
-        RelayUrl::parse("ws://relay.example").unwrap()
-    }
-
     /// Reads a relay that keeps events of these moments and returns so many at once; what was seen, and how often it was asked.
     fn read(kept: &[u64], at_once: usize, since: u64) -> (Vec<u64>, usize) {
-        let (mut pages, mut id, mut until) =
-            (NotePages::default(), SubscriptionId::generate(), u64::MAX);
-        pages.begin(&url(), &id, since);
+        let (mut pages, mut until) = (NotePages::default(), u64::MAX);
+        pages.begin("1", since);
         let (mut seen, mut asked) = (Vec::new(), 1);
         loop {
+            let id = asked.to_string();
+            assert!(pages.is_open(&id));
             let matching = kept.iter().filter(|at| (since..=until).contains(*at));
             for at in matching.take(at_once) {
-                pages.handle_event(&url(), &id, *at);
+                pages.handle_event(&id, *at);
                 seen.push(*at);
             }
-            pages.handle_end(&url(), &id);
-            let Some(next) = pages.due().pop() else {
+            pages.handle_end(&id);
+            asked += 1;
+            let Some(next) = pages.turn(asked.to_string()) else {
                 seen.sort_unstable();
                 seen.dedup();
-                return (seen, asked);
+                return (seen, asked - 1);
             };
-            (id, until, asked) = (next.id, next.until, asked + 1);
+            until = next.until;
         }
     }
 
@@ -173,11 +180,23 @@ mod tests {
 
     #[test]
     fn what_comes_live_begins_no_page() {
-        let (mut pages, id) = (NotePages::default(), SubscriptionId::generate());
-        pages.begin(&url(), &id, 0);
-        pages.handle_end(&url(), &id);
-        pages.handle_event(&url(), &id, 5);
-        pages.handle_end(&url(), &id);
-        assert_eq!(pages.due(), []);
+        let mut pages = NotePages::default();
+        pages.begin("1", 0);
+        pages.handle_end("1");
+        pages.handle_event("1", 5);
+        pages.handle_end("1");
+        assert!(!pages.is_due());
+        assert_eq!(pages.turn("2".to_owned()), None);
+    }
+
+    #[test]
+    fn a_refused_page_is_the_last_one() {
+        let mut pages = NotePages::default();
+        pages.begin("1", 0);
+        pages.handle_event("1", 5);
+        pages.handle_refusal("other");
+        assert!(pages.is_open("1"));
+        pages.handle_refusal("1");
+        assert!(!pages.is_open("1") && !pages.is_due());
     }
 }

@@ -4,10 +4,9 @@
 //! A relay may be hostile, and its words are shown to the user and logged: they are cut to one short line without control characters
 //! ([`RelayWords`]), and what may name an address or a key is left out of the log. Nothing a relay says changes what the engine does.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use nostr_sdk::prelude::RelayUrl;
+use super::message::PostVerdict;
 
 /// Longest text of a relay that is kept: more does not fit a line.
 const MOST_CHARS: usize = 120;
@@ -81,8 +80,10 @@ pub enum RelayFault {
     WantsLogin,
     /// It refused the last envelope.
     Refuses,
-    /// It did not answer the last envelope in time.
+    /// The last envelope is not known to have arrived.
     NoAnswer,
+    /// It sent more than an engine reads, or junk, and is left alone for a while.
+    Floods,
 }
 
 /// A relay that does not do its part.
@@ -115,9 +116,9 @@ impl fmt::Debug for RelayTrouble {
     }
 }
 
-/// The last answers of one relay.
-#[derive(Debug, Default)]
-struct LastAnswers {
+/// The last answers of one relay. A refusal stays until the relay takes an envelope: a new connection alone changes no rule of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RelayAnswers {
     /// Why it ended the subscription, or its last notice.
     about_subscription: Option<RelayWords>,
     wants_login: bool,
@@ -125,83 +126,71 @@ struct LastAnswers {
     refusal: Option<(RelayFault, Option<RelayWords>)>,
 }
 
-/// The last answers of each relay. A refusal stays until the relay takes an envelope: a new connection alone changes no rule of it.
-#[derive(Debug, Default)]
-pub(super) struct RelayAnswers(BTreeMap<RelayUrl, LastAnswers>);
-
 impl RelayAnswers {
-    /// OK: whether the relay took an envelope.
-    pub(super) fn note_ok(&mut self, relay: &RelayUrl, took: bool, text: &str) {
-        let words = RelayWords::new(text);
-        let wants_login = words.as_ref().is_some_and(wants_login);
-        let fault = if wants_login {
-            RelayFault::WantsLogin
-        } else {
-            RelayFault::Refuses
+    /// OK: what the relay did with an envelope.
+    pub(super) fn note_outcome(&mut self, verdict: PostVerdict, words: Option<RelayWords>) {
+        let fault = match verdict {
+            PostVerdict::Taken => return self.refusal = None,
+            PostVerdict::WantsLogin => RelayFault::WantsLogin,
+            PostVerdict::TryLater | PostVerdict::Refused => RelayFault::Refuses,
         };
-        self.of(relay).refusal = (!took).then_some((fault, words));
+        self.refusal = Some((fault, words));
     }
 
-    /// The relay did not answer an envelope in time.
-    pub(super) fn note_no_answer(&mut self, relay: &RelayUrl) {
-        self.of(relay).refusal = Some((RelayFault::NoAnswer, None));
+    /// An envelope was handed over, and no refusal came.
+    pub(super) fn note_handed_over(&mut self) {
+        self.refusal = None;
+    }
+
+    /// An envelope is not known to have arrived.
+    pub(super) fn note_no_answer(&mut self) {
+        self.refusal = Some((RelayFault::NoAnswer, None));
     }
 
     /// CLOSED or NOTICE.
-    pub(super) fn note_words(&mut self, relay: &RelayUrl, text: &str) {
-        let words = RelayWords::new(text);
-        let answers = self.of(relay);
-        answers.wants_login |= words.as_ref().is_some_and(wants_login);
-        answers.about_subscription = words;
+    pub(super) fn note_words(&mut self, words: Option<RelayWords>) {
+        self.wants_login |= words.as_ref().is_some_and(wants_login);
+        self.about_subscription = words;
     }
 
     /// AUTH: the relay offers a login. Many offer one and serve without it.
-    pub(super) fn note_login(&mut self, relay: &RelayUrl) {
-        self.of(relay).wants_login = true;
+    pub(super) fn note_login(&mut self) {
+        self.wants_login = true;
     }
 
-    /// EOSE: the relay serves the subscription.
-    pub(super) fn note_listening(&mut self, relay: &RelayUrl) {
-        let answers = self.of(relay);
-        (answers.wants_login, answers.about_subscription) = (false, None);
+    /// The relay serves the subscription.
+    pub(super) fn note_listening(&mut self) {
+        (self.wants_login, self.about_subscription) = (false, None);
     }
 
     /// Whether the relay did not take the last envelope that it got.
-    pub(super) fn refuses(&self, relay: &RelayUrl) -> bool {
-        let answers = self.0.get(relay);
-        answers.is_some_and(|answers| answers.refusal.is_some())
+    pub(super) fn refuses(&self) -> bool {
+        self.refusal.is_some()
     }
 
-    /// What a relay does not do, given the state of its connection.
+    /// What a relay does not do, given the state of its connections.
     pub(super) fn trouble(
         &self,
-        (position, relay): (usize, &RelayUrl),
+        (position, url): (usize, &str),
         is_connected: bool,
         is_listening: bool,
     ) -> Option<RelayTrouble> {
-        let nothing = LastAnswers::default();
-        let answers = self.0.get(relay).unwrap_or(&nothing);
-        let said = answers.about_subscription.clone();
-        let (fault, words) = match &answers.refusal {
+        let said = self.about_subscription.clone();
+        let (fault, words) = match &self.refusal {
             // The connection is made anew after an envelope that was not answered.
             Some((RelayFault::NoAnswer, _)) => (RelayFault::NoAnswer, None),
             _ if !is_connected => (RelayFault::Unreachable, None),
-            _ if !is_listening && answers.wants_login => (RelayFault::WantsLogin, said),
+            _ if !is_listening && self.wants_login => (RelayFault::WantsLogin, said),
             _ if !is_listening => (RelayFault::NotListening, said),
             Some((fault, words)) => (*fault, words.clone()),
             None => return None,
         };
         Some(RelayTrouble {
             position,
-            url: relay.to_string(),
+            url: url.to_owned(),
             fault,
             words,
         })
-    }
-
-    /// Only relays of the settings get here, so there are few.
-    fn of(&mut self, relay: &RelayUrl) -> &mut LastAnswers {
-        self.0.entry(relay.clone()).or_default()
     }
 }
 
@@ -244,27 +233,25 @@ mod tests {
 
     #[test]
     fn a_refusal_stays_until_an_envelope_is_taken() {
-        let (url, mut answers) = (
-            RelayUrl::parse("wss://relay.example").unwrap(),
-            RelayAnswers::default(),
-        );
+        let mut answers = RelayAnswers::default();
         let fault = |answers: &RelayAnswers, connected, listening| {
-            let trouble = answers.trouble((1, &url), connected, listening);
+            let trouble = answers.trouble((1, "wss://relay.example"), connected, listening);
             trouble.map(|trouble| trouble.fault)
         };
         assert_eq!(fault(&answers, false, false), Some(RelayFault::Unreachable));
-        answers.note_login(&url);
+        answers.note_login();
         assert_eq!(fault(&answers, true, false), Some(RelayFault::WantsLogin));
-        answers.note_listening(&url);
+        answers.note_listening();
         assert_eq!(fault(&answers, true, false), Some(RelayFault::NotListening));
-        answers.note_ok(&url, false, "rate-limited: slow down");
+        let slow = RelayWords::new("rate-limited: slow down");
+        answers.note_outcome(PostVerdict::TryLater, slow);
         assert_eq!(fault(&answers, true, true), Some(RelayFault::Refuses));
-        answers.note_ok(&url, false, "auth-required: members only");
+        answers.note_outcome(PostVerdict::WantsLogin, None);
         assert_eq!(fault(&answers, true, true), Some(RelayFault::WantsLogin));
-        answers.note_no_answer(&url);
+        answers.note_no_answer();
         assert_eq!(fault(&answers, false, false), Some(RelayFault::NoAnswer));
-        assert!(answers.refuses(&url));
-        answers.note_ok(&url, true, "");
+        assert!(answers.refuses());
+        answers.note_outcome(PostVerdict::Taken, None);
         assert_eq!(fault(&answers, true, true), None);
     }
 

@@ -191,6 +191,7 @@ fn relay(trouble: &RelayTrouble, all: Option<usize>, is_named: bool) -> String {
         RelayFault::WantsLogin => "demands a login (NIP-42)",
         RelayFault::Refuses => "refused the last envelope",
         RelayFault::NoAnswer => "did not answer the last envelope",
+        RelayFault::Floods => "sent too much, or junk, and is left alone for a while",
     };
     let said = |words: &RelayWords| {
         let words = if is_named {
@@ -218,6 +219,7 @@ fn relay_remedy(trouble: &RelayTrouble) -> &'static str {
         RelayFault::NoAnswer => {
             "Check this machine's network; if it is well, set `relays` to others."
         }
+        RelayFault::Floods => "If it persists, set `relays` to others.",
         _ if begins("pow") => "Set `work_bits` to what the relay demands, or `relays` to others.",
         _ if begins("rate-limited") => {
             "Wait some minutes; if it persists, ask the relay's operator, or set `relays` to others."

@@ -1,0 +1,198 @@
+//! The envelopes that one relay has still to take (NIP-01: EVENT, OK): orders, answers and time in, messages and outcomes out. No
+//! socket is here.
+//!
+//! Many relays never confirm an ephemeral event. So an envelope counts as taken when the relay says so, and also when it was handed
+//! over, the connection answered a ping after it, and no refusal came for a second. Whatever has no outcome by [`POST_LIMIT`] is given
+//! up and never sent again, so that no later connection delivers a ring whose caller was told that it failed.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nostr::EventId;
+use ringfence_book::backoff::Backoff;
+use tokio::sync::mpsc;
+
+use super::message::PostVerdict;
+
+/// Envelopes that wait for one relay. More than an engine sends in this time; further ones are not taken.
+pub(super) const MOST_POSTS: usize = 256;
+
+/// The longest time from the order to an outcome.
+pub(super) const POST_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long a refusal may follow the answer to the ping: relays check events in another task than they answer pings.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Waits before an envelope is sent again that the relay may take later (`rate-limited:`, `pow:`).
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(4);
+
+/// What became of an envelope at one relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PostOutcome {
+    Taken,
+    /// It was refused, or is not known to have arrived.
+    NotTaken,
+    /// There is no connection.
+    Unconnected,
+}
+
+/// An envelope for one relay.
+#[derive(Debug)]
+pub(super) struct PostOrder {
+    pub(super) id: EventId,
+    /// The whole message (EVENT).
+    pub(super) message: String,
+    /// Takes one outcome of each relay, so it has room.
+    pub(super) outcome: mpsc::Sender<PostOutcome>,
+    pub(super) ordered: Instant,
+}
+
+#[derive(Debug)]
+struct Post {
+    order: PostOrder,
+    state: PostState,
+    retry: Backoff,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PostState {
+    /// To be sent at this moment.
+    Due(Instant),
+    /// Sent at this moment.
+    Sent(Instant),
+    /// A ping that was sent after it was answered; counts as taken at this moment.
+    HandedOver(Instant),
+    /// The outcome is known; the relay's own answer may still come.
+    Told,
+}
+
+/// The envelopes of one relay, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct PostQueue(VecDeque<Post>);
+
+impl PostQueue {
+    /// Takes an order; a full queue refuses it.
+    pub(super) fn add(&mut self, order: PostOrder, now: Instant) {
+        if self.0.len() >= MOST_POSTS {
+            return order.tell(PostOutcome::NotTaken);
+        }
+        self.0.push_back(Post {
+            state: PostState::Due(now),
+            retry: Backoff::new(FIRST_RETRY, LAST_RETRY, 2),
+            order,
+        });
+    }
+
+    /// The next message for the relay.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<&str> {
+        let is_due = |post: &&mut Post| matches!(post.state, PostState::Due(at) if at <= now);
+        let post = self.0.iter_mut().find(is_due)?;
+        post.state = PostState::Sent(now);
+        Some(&post.order.message)
+    }
+
+    /// OK. Returns whether this envelope was sent to the relay.
+    pub(super) fn handle_outcome(
+        &mut self,
+        id: EventId,
+        verdict: PostVerdict,
+        now: Instant,
+    ) -> bool {
+        let Some(post) = self.0.iter_mut().find(|post| post.order.id == id) else {
+            return false;
+        };
+        match verdict {
+            PostVerdict::Taken => post.tell(PostOutcome::Taken),
+            PostVerdict::TryLater if post.state != PostState::Told => {
+                post.state = PostState::Due(now + post.retry.next_delay());
+            }
+            PostVerdict::TryLater => {}
+            PostVerdict::WantsLogin | PostVerdict::Refused => post.tell(PostOutcome::NotTaken),
+        }
+        true
+    }
+
+    /// Whether this envelope was sent to the relay a short time ago.
+    pub(super) fn knows(&self, id: &EventId) -> bool {
+        self.0.iter().any(|post| post.order.id == *id)
+    }
+
+    /// The connection answered a ping that was sent at this moment: everything that was sent before has arrived.
+    pub(super) fn handle_pong(&mut self, pinged: Instant, now: Instant) {
+        for post in &mut self.0 {
+            if matches!(post.state, PostState::Sent(at) if at <= pinged) {
+                post.state = PostState::HandedOver(now + SILENCE);
+            }
+        }
+    }
+
+    /// A connection was made: what has no outcome is sent over it. Relays drop the second of two equal events.
+    pub(super) fn begin(&mut self, now: Instant) {
+        for post in &mut self.0 {
+            if matches!(post.state, PostState::Sent(_)) {
+                post.state = PostState::Due(now);
+            }
+        }
+    }
+
+    /// There is no connection, and none is near: nothing waits for one.
+    pub(super) fn give_up(&mut self) {
+        for post in &mut self.0 {
+            post.tell(PostOutcome::Unconnected);
+        }
+        self.0.clear();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) or [`poll`](Self::poll) has something to do.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let ends = self.0.iter().map(|post| post.order.ordered + POST_LIMIT);
+        let due = self.0.iter().filter_map(|post| match post.state {
+            PostState::Due(at) | PostState::HandedOver(at) => Some(at),
+            PostState::Sent(_) | PostState::Told => None,
+        });
+        ends.chain(due).min()
+    }
+
+    /// Settles what has waited long enough. Returns whether an envelope now counts as taken, though the relay did not say so.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
+        let mut is_handed_over = false;
+        for post in &mut self.0 {
+            if matches!(post.state, PostState::HandedOver(at) if at <= now) {
+                post.tell(PostOutcome::Taken);
+                is_handed_over = true;
+            }
+        }
+        self.0.retain_mut(|post| {
+            let is_young = now < post.order.ordered + POST_LIMIT;
+            if !is_young {
+                post.tell(PostOutcome::NotTaken);
+            }
+            is_young
+        });
+        is_handed_over
+    }
+
+    /// Whether an envelope was sent and nothing is known of it.
+    pub(super) fn is_unanswered(&self) -> bool {
+        let mut posts = self.0.iter();
+        posts.any(|post| matches!(post.state, PostState::Sent(_)))
+    }
+}
+
+impl Post {
+    /// The first outcome counts.
+    fn tell(&mut self, outcome: PostOutcome) {
+        if self.state != PostState::Told {
+            self.state = PostState::Told;
+            self.order.tell(outcome);
+        }
+    }
+}
+
+impl PostOrder {
+    pub(super) fn tell(&self, outcome: PostOutcome) {
+        // The receiver is gone once another relay was faster.
+        self.outcome.try_send(outcome).ok();
+    }
+}
