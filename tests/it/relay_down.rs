@@ -5,7 +5,11 @@ use std::time::Duration;
 use ringfence_engine::{CallStep, EndReason};
 use ringfence_tests::{
     tone::{HIGH, LOW},
-    world::{World, handset::HandsetEvent, links::Endpoint},
+    world::{
+        World,
+        handset::HandsetEvent,
+        links::{Endpoint, PacketKind},
+    },
 };
 
 #[test]
@@ -22,6 +26,32 @@ fn a_caller_without_a_relay_hears_503_at_once() {
     assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoRelay)));
     world.run_until_quiet(Duration::from_secs(5));
     world.relay.is_down = false;
+    world.call(pair);
+}
+
+/// It would ring in vain: the answer could not arrive.
+#[test]
+fn an_engine_that_no_relay_listens_for_rings_no_other_and_says_so() {
+    let (mut world, pair) = World::of_two(1);
+    world.set_listening(pair.caller, false);
+    let before = world.trace().len();
+    world.dial(pair.alice, world.number(pair.callee, 0));
+    world.run_for(Duration::from_secs(1));
+    let said = world.sip(Endpoint::Engine(pair.caller), Endpoint::Phone(pair.alice));
+    let phrase = "SIP/2.0 503 No relay reached: try again in a minute";
+    assert!(said.iter().any(|line| line == phrase), "{said:?}");
+    assert!(world.has_reached(pair.caller, CallStep::Ended(EndReason::NoRelay)));
+    let ours = Endpoint::Engine(pair.caller);
+    let posted = world.trace()[before..].iter().filter(|packet| {
+        packet.from == ours && matches!(packet.kind, PacketKind::Envelope | PacketKind::Turn)
+    });
+    assert_eq!(posted.count(), 0);
+    // A number that does not exist is still one.
+    world.dial(pair.alice, world.unassigned());
+    world.run_for(Duration::from_secs(1));
+    let events = world.handset(pair.alice).events();
+    assert!(events.contains(&&HandsetEvent::Refused(404)), "{events:?}");
+    world.set_listening(pair.caller, true);
     world.call(pair);
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Environment {
     pub(crate) clock: WallClock,
     pub(crate) counters: EngineCounters,
     pub(crate) out: Outbox,
+    /// A relay has confirmed that it brings this engine's envelopes: without one, no answer to a ring would arrive.
+    pub(crate) is_listening: bool,
     /// The engine shuts down: nothing new begins.
     pub(crate) closing: bool,
 }

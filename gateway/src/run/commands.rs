@@ -55,6 +55,7 @@ impl EventLoop {
             .handle_rules(change.work_bits, change.no_answer, clock::now());
         if let Some((relays, envelopes)) = change.relays {
             // Events that are being published hold the old relays until they are confirmed.
+            self.listened = relays.state();
             (self.relays, self.envelopes) = (Arc::new(relays), envelopes);
         }
         if let Some(turn) = change.turn {

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use ringfence::net::book::BookCopy;
 use ringfence_book::{Binding, Day};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, Utf8Bytes};
 
 use crate::log::{leaks, secrets};
-use crate::program::{Program, settings_with};
-use crate::servers::{SOON, Servers, StoredEngine, call, is_over, plug_in, sees};
+use crate::program::{Program, settings, settings_with};
+use crate::servers::{ANY_PORT, SOON, Servers, StoredEngine, call, is_over, plug_in, sees};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_in_a_call_hangs_up_both_phones_and_ends_the_process_within_three_seconds() {
@@ -62,6 +65,61 @@ async fn a_start_without_any_server_is_logged_without_names() {
     let log = Program::writes(&program.log, &told).await;
     assert_eq!(leaks(&log, &secrets), Vec::<String>::new(), "{log}");
     assert_eq!(program.end("-INT").await.0, Some(0));
+}
+
+/// Sends each client what a log must not quote, in every form that a message can have, then closes.
+fn junk_relay() -> String {
+    let listener = std::net::TcpListener::bind(ANY_PORT).unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let Ok(mut client) = tungstenite::accept(stream) else {
+                continue;
+            };
+            let id = "00".repeat(32);
+            for text in [
+                CANARY.to_owned(),
+                json!(["NOTICE", CANARY]).to_string(),
+                json!(["AUTH", CANARY]).to_string(),
+                json!(["OK", id, false, CANARY]).to_string(),
+                json!(["CLOSED", CANARY, CANARY]).to_string(),
+                json!(["EVENT", CANARY, {"id": CANARY, "content": CANARY}]).to_string(),
+                json!([CANARY]).to_string(),
+            ] {
+                drop(client.send(Message::text(text)));
+            }
+            drop(client.send(Message::binary(CANARY.as_bytes().to_vec())));
+            drop(client.send(Message::Ping(CANARY.as_bytes().to_vec().into())));
+            let reason = Utf8Bytes::from_static(CANARY);
+            let code = CloseCode::Normal;
+            drop(client.close(Some(CloseFrame { code, reason })));
+            while client.read().is_ok() {}
+        }
+    });
+    url
+}
+
+/// A word that no log has by itself.
+const CANARY: &str = "c4nary5f00d";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_sends_junk_is_quoted_in_no_log_not_even_in_one_that_hears_everything() {
+    let servers = Servers::build().await;
+    let [stored, _] = servers.stored_engines().await;
+    let state = stored.config.state.clone();
+    drop(stored);
+    let url = junk_relay();
+    let first = format!("relays = [{url:?}]\nlog = \"trace\"");
+    let turn = format!("turn:{}?transport=tcp", servers.turn.local_addr());
+    let mut program = Program::start_with(&state, &settings(&first, &[turn]), |_| {});
+    Program::writes(&program.log, &["no connection to a relay", "Nostr relay"]).await;
+    assert_eq!(program.end("-INT").await.0, Some(0));
+    let log = std::fs::read_to_string(&program.log).unwrap();
+    assert!(log.contains("TRACE"), "the filter hears nothing");
+    for named in [CANARY, &url[5..]] {
+        let quoted: Vec<_> = log.lines().filter(|line| line.contains(named)).collect();
+        assert!(quoted.is_empty(), "{named}: {quoted:#?}");
+    }
 }
 
 /// What a command beside the program prints.

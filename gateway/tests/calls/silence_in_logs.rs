@@ -44,7 +44,7 @@ async fn the_log_contains_no_name_in_a_call_nor_when_everything_fails() {
     let text = log.text();
     for told in [
         "TURN server 1 of 2 is left out: its name has no address",
-        "no relay confirmed an envelope",
+        "no relay carries the ring or its answer",
         "cannot be reached",
     ] {
         assert!(text.contains(told), "{told} is not in the log:\n{text}");

@@ -28,6 +28,9 @@ pub enum Format {
     Json,
 }
 
+/// Libraries that are never heard, whatever the filter says: they log whole messages of strangers, and of the user's servers.
+const SILENT: [&str; 2] = ["tokio_tungstenite", "tungstenite"];
+
 /// Why a filter is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -70,8 +73,8 @@ pub fn begin(variables: &[&'static str], filter: &str, format: Format) -> Dial {
         .iter()
         .find_map(|variable| Some((*variable, EnvFilter::try_from_env(variable).ok()?)));
     let (environment, filter) = match from_environment {
-        Some((variable, filter)) => (Some(variable), filter),
-        None => (None, EnvFilter::new(filter)),
+        Some((variable, filter)) => (Some(variable), silenced(filter)),
+        None => (None, silenced(EnvFilter::new(filter))),
     };
     let (filter, handle) = reload::Layer::new(filter);
     // Fails only if something in this process logs already.
@@ -96,7 +99,25 @@ pub fn check(filter: &str) -> Result<(), FilterError> {
 }
 
 fn read(filter: &str) -> Result<EnvFilter, FilterError> {
-    EnvFilter::try_new(filter).map_err(|error| FilterError::Syntax(error.to_string()))
+    EnvFilter::try_new(filter)
+        .map(silenced)
+        .map_err(|error| FilterError::Syntax(error.to_string()))
+}
+
+/// The filter without the libraries that are never heard. Below them, it may name single modules: those go too.
+fn silenced(filter: EnvFilter) -> EnvFilter {
+    let kept = filter.to_string();
+    let is_silent = |target: &str| {
+        let mut silent = SILENT.iter();
+        silent.any(|name| target == *name || target.starts_with(&format!("{name}::")))
+    };
+    let kept = kept.split(',').filter(|directive| {
+        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        !is_silent(target)
+    });
+    let silent = SILENT.iter().map(|name| format!("{name}=off"));
+    let directives: Vec<_> = kept.map(str::to_owned).chain(silent).collect();
+    EnvFilter::new(directives.join(","))
 }
 
 fn lines<S>(format: Format, timed: bool) -> Box<dyn Layer<S> + Send + Sync>
@@ -138,6 +159,34 @@ mod tests {
             assert!(!names(stranger, Some((8, 1234))), "{stranger}");
         }
         assert!(!names("", None));
+    }
+
+    #[test]
+    fn a_library_that_quotes_strangers_is_never_heard() {
+        for filter in [
+            "trace",
+            "tungstenite=trace",
+            "tungstenite::protocol=trace,info",
+            "",
+        ] {
+            let taken = read(filter).unwrap().to_string();
+            let of_library: Vec<_> = taken
+                .split(',')
+                .filter(|directive| directive.contains("tungstenite"))
+                .collect();
+            assert_eq!(of_library.len(), 2, "{taken}");
+            assert!(
+                of_library
+                    .iter()
+                    .all(|directive| directive.ends_with("=off")),
+                "{taken}"
+            );
+        }
+        let taken = read("warn,ringfence=trace").unwrap().to_string();
+        assert!(
+            taken.contains("ringfence=trace") && taken.contains("warn"),
+            "{taken}"
+        );
     }
 
     #[test]

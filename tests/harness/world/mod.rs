@@ -203,6 +203,11 @@ impl World {
         &self.handsets[phone].0
     }
 
+    /// Tells an engine whether a relay listens for it.
+    pub fn set_listening(&mut self, engine: usize, is_listening: bool) {
+        self.hosts[engine].engine.handle_listening(is_listening);
+    }
+
     /// A machine that runs an engine.
     pub fn host(&self, engine: usize) -> &EngineHost {
         &self.hosts[engine]

@@ -23,6 +23,12 @@ const KEY_CHANGED: sip::Refusal = sip::Refusal {
     text: "Key changed - see ringfence contacts",
 };
 
+/// What a phone shows whose engine hears no relay: two lines of 20 characters.
+const NOT_LISTENING: sip::Refusal = sip::Refusal {
+    status: 503,
+    text: "No relay reached: try again in a minute",
+};
+
 /// An INVITE outside a dialog, as the SIP side reports it.
 pub(crate) struct DialledCall {
     pub(crate) leg: sip::LegId,
@@ -60,6 +66,7 @@ impl Calls {
             (Ok(callee), _) if env.has_changed(callee.peer(), ShownBy::Book, now) => {
                 (403, EndReason::KeyChanged)
             }
+            (Ok(_), _) if !env.is_listening => (503, EndReason::NoRelay),
             (Ok(callee), Ok(offer)) => return self.place((line, leg), offer, callee, env, now),
             (Err(LookupError::NoTile), _) => (503, EndReason::NoBook),
             (Err(_), _) => (404, EndReason::NoSuchNumber),
@@ -75,6 +82,7 @@ impl Calls {
         };
         self.report_refused(parties, end, env, |env| match end {
             EndReason::KeyChanged => env.agent.refuse_with(leg, KEY_CHANGED, now),
+            EndReason::NoRelay => env.agent.refuse_with(leg, NOT_LISTENING, now),
             _ => env.agent.refuse(leg, status, now),
         });
     }

@@ -70,7 +70,7 @@ pub enum EndReason {
     NoBook,
     /// The dialled number had another key before, and the user has not accepted the new one.
     KeyChanged,
-    /// No relay took the ring.
+    /// No relay took the ring, or none would bring the answer.
     NoRelay,
     /// There is no media path: no port, no TURN allocation, or it was lost.
     NoMedia,
@@ -169,7 +169,7 @@ impl EndReason {
             Self::EmergencyNumber => "ended: an emergency number cannot be called",
             Self::KeyChanged => "ended: the number has another key than before",
             Self::NoBook => "ended: the phone book is not loaded",
-            Self::NoRelay => "ended: no relay took the ring",
+            Self::NoRelay => "ended: no relay carries the ring or its answer",
             Self::NoMedia => "ended: no media path",
             Self::PhoneGone => "ended: the phone is gone",
             Self::NotConfirmed => "ended: the other side did not confirm",

@@ -58,7 +58,7 @@ impl Calls {
             Err(LookupError::NoTile) => return Err(503),
             Err(_) => return Err(404),
         };
-        if env.closing || self.busy() >= env.config.max_calls {
+        if env.closing || !env.is_listening || self.busy() >= env.config.max_calls {
             return Err(503);
         }
         // No call goes to a key that has taken a contact's place, this one neither.

@@ -77,6 +77,12 @@ impl Engine {
         }
     }
 
+    /// Whether a relay has confirmed that it brings this engine's envelopes. Until this is told, one is taken to have; while none has,
+    /// no call is placed.
+    pub fn handle_listening(&mut self, is_listening: bool) {
+        self.env.is_listening = is_listening;
+    }
+
     /// Other rules hold from now on: the work that envelopes need, in leading zero bits, and how long a ring waits for an answer.
     /// Rings that are posted wait as long as they were told.
     pub fn handle_rules(&mut self, work_bits: u8, no_answer: Duration, now: Instant) {

@@ -90,6 +90,7 @@ impl Engine {
                 clock: WallClock::new(wall, now),
                 counters: EngineCounters::default(),
                 out: Outbox::default(),
+                is_listening: true,
                 closing: false,
             },
             calls: Calls::default(),

@@ -18,6 +18,13 @@ pub(super) enum LinkState {
     LeftAlone,
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkPurpose {
+    Listen,
+    Post,
+}
+
 /// One relay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RelayRecord {
@@ -30,6 +37,28 @@ pub(super) struct RelayRecord {
 }
 
 impl RelayRecord {
+    pub(super) fn link(&mut self, purpose: LinkPurpose) -> &mut LinkState {
+        match purpose {
+            LinkPurpose::Listen => &mut self.listener,
+            LinkPurpose::Post => &mut self.poster,
+        }
+    }
+
+    /// A connection is open: the other one, if it waits because the relay was away, need not wait any longer.
+    pub(super) fn open(&mut self, purpose: LinkPurpose) {
+        self.wake();
+        *self.link(purpose) = LinkState::Open;
+    }
+
+    /// What waits because the relay was away tries again now.
+    pub(super) fn wake(&mut self) {
+        for link in [&mut self.listener, &mut self.poster] {
+            if *link == LinkState::Away {
+                *link = LinkState::Opening;
+            }
+        }
+    }
+
     fn trouble(&self, position: usize) -> Option<RelayTrouble> {
         let links = [self.listener, self.poster];
         if links.contains(&LinkState::LeftAlone) {
@@ -90,6 +119,17 @@ impl RelayBoard {
             });
             true
         });
+    }
+
+    /// Waits until a connection of a relay that was away is to be tried again.
+    pub(super) async fn woken(&self, relay: usize, purpose: LinkPurpose) {
+        let mut records = self.records.subscribe();
+        let is_woken = |records: &Vec<RelayRecord>| {
+            let mut record = records.get(relay).cloned().unwrap_or_default();
+            *record.link(purpose) == LinkState::Opening
+        };
+        // The sender is this struct's own.
+        records.wait_for(is_woken).await.ok();
     }
 
     /// Whether an envelope for this relay has a connection, or may have one in a moment.

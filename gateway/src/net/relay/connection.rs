@@ -196,3 +196,117 @@ fn end_of(error: &Error) -> ConnectionEnd {
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::accept_async;
+
+    use super::*;
+    use crate::clock::until;
+
+    type Relay = WebSocketStream<DuplexStream>;
+
+    async fn pair() -> (RelayConnection<DuplexStream>, Relay) {
+        let (near, far) = duplex(64 * 1_024);
+        let (opened, accepted) = tokio::join!(
+            RelayConnection::open("ws://relay.example/", near),
+            accept_async(far)
+        );
+        (opened.unwrap(), accepted.unwrap())
+    }
+
+    /// Uses the connection until it ends; how it ended, and after what time.
+    async fn end(connection: &mut RelayConnection<DuplexStream>) -> (ConnectionEnd, Duration) {
+        let start = now();
+        loop {
+            let timeout = Some(connection.next_timeout());
+            let used = tokio::select! {
+                received = connection.recv() => received.map(drop),
+                () = until(timeout) => connection.handle_timeout().await,
+            };
+            if let Err(end) = used {
+                return (end, now() - start);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_half_open_connection_is_known_in_twenty_seconds() {
+        let (mut connection, _relay) = pair().await;
+        let (ended, lasted) = end(&mut connection).await;
+        assert_eq!(ended, ConnectionEnd::Silent);
+        assert!((16..20).contains(&lasted.as_secs()), "{lasted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_answers_pings_lasts() {
+        let (mut connection, mut relay) = pair().await;
+        tokio::spawn(async move { while relay.next().await.is_some() {} });
+        let used = timeout(Duration::from_secs(3_600), end(&mut connection)).await;
+        assert!(used.is_err(), "{used:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_takes_nothing_is_silent_and_holds_nothing_up() {
+        let (mut connection, _relay) = pair().await;
+        let start = now();
+        let sent = loop {
+            if let Err(end) = connection.send("x".repeat(8_000)).await {
+                break end;
+            }
+        };
+        assert_eq!(sent, ConnectionEnd::Silent);
+        assert!(now() - start <= PONG_LIMIT + Duration::from_secs(1));
+    }
+
+    async fn end_of_flood(message: Message) -> (ConnectionEnd, Duration, u32) {
+        let (mut connection, mut relay) = pair().await;
+        let sent = tokio::spawn(async move {
+            let mut sent = 0;
+            while relay.send(message.clone()).await.is_ok() {
+                sent += 1;
+            }
+            sent
+        });
+        let (ended, lasted) = end(&mut connection).await;
+        drop(connection);
+        (ended, lasted, sent.await.unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_ends_the_connection() {
+        let long = "x".repeat(MAX_MESSAGE_BYTES + 1);
+        for (name, message, most) in [
+            ("junk", Message::text("junk"), 64),
+            ("binary", Message::binary(vec![0; 8]), 64),
+            ("notices", Message::text(r#"["NOTICE","x"]"#), 2_500),
+            ("pings", Message::Ping(Bytes::from_static(b"x")), 2_500),
+            ("pongs", Message::Pong(Bytes::from_static(b"xx")), 64),
+            ("a long message", Message::text(long), 0),
+        ] {
+            let (ended, lasted, sent) = end_of_flood(message).await;
+            assert_eq!(ended, ConnectionEnd::Flooded, "{name}");
+            // What lies in the buffers between the two was sent and never read.
+            println!("{name}: {sent} sent");
+            assert!(lasted < Duration::from_secs(12), "{name}: {lasted:?}");
+            assert!(sent <= most + 20_000, "{name}: {sent}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_speaks_no_websocket_is_no_relay() {
+        let (near, far) = duplex(1_024);
+        tokio::spawn(async move {
+            let _held = far;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        });
+        let start = now();
+        assert!(
+            RelayConnection::open("ws://relay.example/", near)
+                .await
+                .is_none()
+        );
+        assert!(now() - start <= HANDSHAKE_LIMIT + Duration::from_secs(1));
+    }
+}

@@ -224,10 +224,25 @@ mod tests {
             .collect()
     }
 
-    fn changed(event: &Event, change: impl FnOnce(&mut serde_json::Value)) -> Event {
+    fn taken(event: &Event, tags: &BTreeMap<String, u16>, now: u64) -> Option<ReceivedEvent> {
+        read_event(event, tags, now).ok().flatten()
+    }
+
+    /// The same event after a change, with the id and the signature of before.
+    fn forged(event: &Event, change: impl FnOnce(&mut serde_json::Value)) -> Event {
         let mut json = serde_json::to_value(event).unwrap();
         change(&mut json);
         serde_json::from_value(json).unwrap()
+    }
+
+    /// The same event after a change, signed by its author.
+    fn changed(event: &Event, change: impl FnOnce(&mut serde_json::Value)) -> Event {
+        let event = forged(event, change);
+        EventBuilder::new(event.kind, event.content)
+            .tags(event.tags)
+            .custom_created_at(event.created_at)
+            .sign_with_keys(&Keys::generate())
+            .unwrap()
     }
 
     #[test]
@@ -235,7 +250,7 @@ mod tests {
         let sent = outgoing();
         let event = write_event(&sent, 3, NOW).unwrap();
         assert!(event.verify().is_ok());
-        let incoming = read_event(&event, &tags(&[4, 5]), NOW + 40).unwrap();
+        let incoming = taken(&event, &tags(&[4, 5]), NOW + 40).unwrap();
         assert_eq!(incoming.event_key, EventKey(sent.key.public()));
         assert_eq!((incoming.bucket, incoming.nonce), (5, 0xabc));
         assert_eq!(incoming.bytes, sent.bytes);
@@ -268,16 +283,10 @@ mod tests {
     fn what_is_not_one_of_our_envelopes_is_dropped() {
         let event = write_event(&outgoing(), 3, NOW).unwrap();
         let ours = tags(&[5]);
-        assert!(read_event(&event, &ours, NOW).is_some());
-        assert!(
-            read_event(&event, &tags(&[4]), NOW).is_none(),
-            "another bucket"
-        );
-        assert!(read_event(&event, &ours, NOW + 200).is_none(), "too old");
-        assert!(
-            read_event(&event, &ours, NOW - 200).is_none(),
-            "from the future"
-        );
+        assert!(taken(&event, &ours, NOW).is_some());
+        assert!(taken(&event, &tags(&[4]), NOW).is_none(), "another bucket");
+        assert!(taken(&event, &ours, NOW + 200).is_none(), "too old");
+        assert!(taken(&event, &ours, NOW - 200).is_none(), "from the future");
         let bad = [
             changed(&event, |json| json["kind"] = 1.into()),
             changed(&event, |json| json["content"] = "AAAA".into()),
@@ -297,9 +306,44 @@ mod tests {
                 json["tags"] = serde_json::json!([["t", "rf1-3-0005"], ["w", "00000000000000001"]])
             }),
         ];
-        for event in bad {
-            assert!(read_event(&event, &ours, NOW).is_none(), "{event:?}");
+        let [kind, content, base64, no_work, no_bucket, no_number, long] = bad;
+        for (event, wrong) in [(&kind, "another kind"), (&no_bucket, "no bucket")] {
+            let read = read_event(event, &ours, NOW);
+            assert_eq!(read.err(), Some(EventFault::Unasked), "{wrong}");
         }
+        for event in [&content, &base64, &no_work, &no_number, &long] {
+            // An author may sign anything: its relay is not at fault.
+            assert!(
+                matches!(read_event(event, &ours, NOW), Ok(None)),
+                "{event:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_counts_only_with_its_own_id_and_its_authors_signature() {
+        let event = write_event(&outgoing(), 3, NOW).unwrap();
+        let other = write_event(&outgoing(), 3, NOW).unwrap();
+        let value =
+            |event: &Event, field: &str| serde_json::to_value(event).unwrap()[field].clone();
+        for field in ["id", "pubkey", "sig"] {
+            let event = forged(&event, |json| json[field] = value(&other, field));
+            let read = read_event(&event, &tags(&[5]), NOW);
+            assert_eq!(read.err(), Some(EventFault::Forged), "{field}");
+        }
+        for (field, value) in [
+            ("created_at", (NOW - 1).into()),
+            ("content", "A".repeat(CONTENT_CHARS).into()),
+            ("kind", NOTE_KIND.into()),
+            ("tags", serde_json::json!([["t", "rf1-3-0005"], ["w", "0"]])),
+        ] {
+            let event = forged(&event, |json| json[field] = value);
+            let read = read_event(&event, &tags(&[5]), NOW);
+            assert_eq!(read.err(), Some(EventFault::Forged), "{field}");
+        }
+        let last_moment = changed(&event, |json| json["created_at"] = u64::MAX.into());
+        let read = read_event(&last_moment, &tags(&[5]), NOW);
+        assert!(matches!(read, Ok(None)), "{read:?}");
     }
 
     #[test]
@@ -316,14 +360,14 @@ mod tests {
             _ => None,
         });
         assert_eq!(expires, Some((1_795_000_000 + week).to_string()));
-        let read = |at| read_event(&event, &ours, at).and_then(|incoming| incoming.note_made);
+        let read = |at| taken(&event, &ours, at).and_then(|incoming| incoming.note_made);
         let made = UnixTime::from_seconds(1_795_000_000);
         assert_eq!(read(NOW), Some(made));
         assert_eq!(read(NOW + week), Some(made));
         assert_eq!(read(NOW + week + 200), None);
         assert_eq!(read(NOW - 200), None, "from the future");
         let ring = write_event(&outgoing(), 3, NOW).unwrap();
-        assert_eq!(read_event(&ring, &ours, NOW).unwrap().note_made, None);
+        assert_eq!(taken(&ring, &ours, NOW).unwrap().note_made, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use ringfence_book::backoff::Backoff;
 use tokio::sync::watch;
 
-use super::board::{LinkState, RelayBoard, RelayRecord};
+use super::board::{LinkPurpose, LinkState, RelayBoard, RelayRecord};
 use super::connection::{ConnectionEnd, RelayConnection};
 use super::message::RelayMessage;
 use crate::net::outbound::{Destination, Outbound, OutboundStream};
@@ -29,6 +29,7 @@ const GOOD_AFTER_FLOOD: Duration = Duration::from_secs(600);
 pub(super) struct RelayLink {
     /// Its place in the settings, counted from 0.
     pub(super) relay: usize,
+    pub(super) purpose: LinkPurpose,
     pub(super) url: String,
     pub(super) destination: Destination,
     pub(super) outbound: Outbound,
@@ -100,8 +101,12 @@ impl RelayLink {
         self.board.update(self.relay, change);
     }
 
-    /// Waits for as long as this end asks for, or until all connections are to be made anew. `None` when the engine is gone.
-    pub(super) async fn pause(&mut self, end: ConnectionEnd, lasted: Duration) -> Option<()> {
+    /// Waits for as long as this end asks for, or until the connection is to be tried now. `None` when the engine is gone.
+    pub(super) async fn pause(
+        &mut self,
+        (end, state): (ConnectionEnd, LinkState),
+        lasted: Duration,
+    ) -> Option<()> {
         let wait = self.waits.after(end, lasted);
         tracing::debug!(
             relay = self.relay + 1,
@@ -110,8 +115,10 @@ impl RelayLink {
             ?wait,
             "no connection to a relay"
         );
+        let (board, relay, purpose) = (Arc::clone(&self.board), self.relay, self.purpose);
         tokio::select! {
             () = tokio::time::sleep(wait) => Some(()),
+            () = board.woken(relay, purpose), if state == LinkState::Away => Some(()),
             redial = self.redial.changed() => redial.ok(),
         }
     }

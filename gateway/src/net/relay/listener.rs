@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use ringfence_engine::ReceivedEvent;
 use tokio::sync::mpsc;
 
-use super::board::LinkState;
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
 use super::link::{LinkEnd, RelayLink, note_aside, state_after};
 use super::message::RelayMessage;
@@ -25,7 +24,7 @@ pub(super) async fn listen(
         let end = match &mut connection {
             None => LinkEnd::Connection(ConnectionEnd::Closed),
             Some(connection) => {
-                link.update(|record| record.listener = LinkState::Open);
+                link.update(|record| record.open(link.purpose));
                 subscription.begin(now());
                 let Err(end) = take(connection, &mut link, &mut subscription, &inbox).await;
                 end
@@ -37,7 +36,7 @@ pub(super) async fn listen(
         let waited = match end {
             LinkEnd::Dropped => None,
             LinkEnd::Redial => Some(()),
-            LinkEnd::Connection(end) => link.pause(end, now() - began).await,
+            LinkEnd::Connection(end) => link.pause((end, state), now() - began).await,
         };
         if waited.is_none() {
             return;

@@ -32,7 +32,7 @@ use ringfence_book::nostr_event::{ENVELOPE_BYTES, bucket_tag};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use self::board::{LinkState, RelayBoard};
+use self::board::{LinkPurpose, RelayBoard, RelayRecord};
 use self::event::write_event;
 pub use self::event::{EventSigningKey, OutgoingEvent};
 pub use self::inbox::RelayInbox;
@@ -128,8 +128,9 @@ impl Relays {
         let (to_engine, inbox) = RelayInbox::new(relays.len());
         let (mut tasks, mut orders) = (JoinSet::new(), Vec::new());
         for ((relay, (url, destination)), inbox) in relays.into_iter().enumerate().zip(to_engine) {
-            let link = || RelayLink {
+            let link = |purpose| RelayLink {
                 relay,
+                purpose,
                 url: url.to_string(),
                 destination: destination.clone(),
                 outbound: outbound.clone(),
@@ -139,9 +140,13 @@ impl Relays {
                 waits: Waits::new(),
             };
             let subscription = RelaySubscription::new(Arc::clone(&tags), connection::now());
-            tasks.spawn(listener::listen(link(), subscription, inbox));
+            tasks.spawn(listener::listen(
+                link(LinkPurpose::Listen),
+                subscription,
+                inbox,
+            ));
             let (order, ordered) = mpsc::channel(ORDERS);
-            tasks.spawn(poster::post(link(), ordered));
+            tasks.spawn(poster::post(link(LinkPurpose::Post), ordered));
             orders.push(order);
         }
         let relays = Self {
@@ -164,11 +169,7 @@ impl Relays {
     /// ago. What is published meanwhile waits for the new ones.
     pub(crate) fn redial(&self) {
         for relay in 0..self.orders.len() {
-            self.board.update(relay, |record| {
-                if record.poster == LinkState::Away {
-                    record.poster = LinkState::Opening;
-                }
-            });
+            self.board.update(relay, RelayRecord::wake);
         }
         self.redials.send_modify(|count| *count += 1);
     }
@@ -183,6 +184,7 @@ impl Relays {
         let id = event.id;
         let message = ClientMessage::event(event).as_json();
         let (outcome, mut outcomes) = mpsc::channel(MOST_RELAYS);
+        let mut unknown = 0;
         for (relay, orders) in self.orders.iter().enumerate() {
             if !self.board.may_post(relay) {
                 continue;
@@ -193,18 +195,22 @@ impl Relays {
                 outcome: outcome.clone(),
                 ordered: connection::now(),
             };
+            unknown += 1;
             if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
                 order.tell(PostOutcome::NotTaken);
             }
         }
         drop(outcome);
         let mut is_connected = false;
-        while let Some(outcome) = outcomes.recv().await {
-            match outcome {
-                PostOutcome::Taken => return Ok(()),
-                PostOutcome::NotTaken => is_connected = true,
-                PostOutcome::Unconnected => {}
+        // A relay's queue keeps an order, and its sender, for a while after the outcome.
+        while unknown > 0 {
+            match outcomes.recv().await {
+                Some(PostOutcome::Taken) => return Ok(()),
+                Some(PostOutcome::NotTaken) => is_connected = true,
+                Some(PostOutcome::Unconnected) => {}
+                None => break,
             }
+            unknown -= 1;
         }
         Err(if is_connected {
             PublishError::NotConfirmed

@@ -27,7 +27,7 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
         let end = match &mut opened {
             None => LinkEnd::Connection(ConnectionEnd::Closed),
             Some(connection) => {
-                link.update(|record| record.poster = LinkState::Open);
+                link.update(|record| record.open(link.purpose));
                 queue.begin(now());
                 let Err(end) = give(connection, &mut link, &mut queue, &mut orders).await;
                 discard_unsent(connection.get_ref());
@@ -50,7 +50,7 @@ pub(super) async fn post(mut link: RelayLink, mut orders: mpsc::Receiver<PostOrd
             LinkEnd::Dropped => None,
             LinkEnd::Redial => Some(Some(())),
             LinkEnd::Connection(end) => {
-                let pause = link.pause(end, now() - began);
+                let pause = link.pause((end, state), now() - began);
                 queue_while(pause, &mut queue, &mut orders).await
             }
         };
@@ -84,6 +84,10 @@ async fn give(
     orders: &mut mpsc::Receiver<PostOrder>,
 ) -> Result<Infallible, LinkEnd> {
     loop {
+        // What is ordered after a redial goes over the new connection alone.
+        if link.redial.has_changed().unwrap_or(true) {
+            return Err(LinkEnd::Redial);
+        }
         let mut has_sent = false;
         while let Some(message) = queue.poll(now()).map(str::to_owned) {
             connection.send(message).await?;

@@ -196,3 +196,156 @@ impl PostOrder {
         self.outcome.try_send(outcome).ok();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bench {
+        queue: PostQueue,
+        start: Instant,
+        outcome: mpsc::Sender<PostOutcome>,
+        outcomes: mpsc::Receiver<PostOutcome>,
+    }
+
+    const ID: EventId = EventId::from_byte_array([7; 32]);
+
+    impl Bench {
+        fn new() -> Self {
+            let (outcome, outcomes) = mpsc::channel(512);
+            Self {
+                queue: PostQueue::default(),
+                start: Instant::now(),
+                outcome,
+                outcomes,
+            }
+        }
+
+        fn at(&self, millis: u64) -> Instant {
+            self.start + Duration::from_millis(millis)
+        }
+
+        fn add(&mut self, millis: u64) {
+            let now = self.at(millis);
+            let order = PostOrder {
+                id: ID,
+                message: "event".to_owned(),
+                outcome: self.outcome.clone(),
+                ordered: now,
+            };
+            self.queue.add(order, now);
+        }
+
+        /// When the event was sent, moved on by the queue's own timeouts, with this answer each time.
+        fn sent(&mut self, verdict: Option<PostVerdict>) -> Vec<u128> {
+            let (mut sent, mut now) = (Vec::new(), self.start);
+            for _ in 0..100 {
+                self.queue.handle_timeout(now);
+                while self.queue.poll(now).is_some() {
+                    sent.push((now - self.start).as_millis());
+                    if let Some(verdict) = verdict {
+                        self.queue.handle_outcome(ID, verdict, now);
+                    }
+                }
+                match self.queue.next_timeout() {
+                    Some(next) => now = next.max(now),
+                    None => return sent,
+                }
+            }
+            panic!("it never ends: {:?}", self.queue);
+        }
+    }
+
+    #[test]
+    fn an_envelope_is_sent_again_until_its_time_is_over_and_never_later() {
+        let mut bench = Bench::new();
+        bench.add(0);
+        assert_eq!(
+            bench.sent(Some(PostVerdict::TryLater)),
+            [0, 1_000, 3_000, 7_000]
+        );
+        assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::NotTaken));
+        assert!(bench.outcomes.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_first_answer_counts_and_a_later_one_changes_nothing() {
+        for (verdict, outcome) in [
+            (PostVerdict::Taken, PostOutcome::Taken),
+            (PostVerdict::Refused, PostOutcome::NotTaken),
+            (PostVerdict::WantsLogin, PostOutcome::NotTaken),
+        ] {
+            let mut bench = Bench::new();
+            bench.add(0);
+            assert_eq!(bench.sent(Some(verdict)), [0]);
+            assert_eq!(bench.outcomes.try_recv(), Ok(outcome));
+            assert!(bench.outcomes.try_recv().is_err());
+        }
+        let mut bench = Bench::new();
+        bench.add(0);
+        let now = bench.at(10);
+        bench.queue.poll(now);
+        for verdict in [
+            PostVerdict::Taken,
+            PostVerdict::TryLater,
+            PostVerdict::Refused,
+        ] {
+            assert!(bench.queue.handle_outcome(ID, verdict, now));
+        }
+        assert!(bench.queue.poll(bench.at(5_000)).is_none());
+        assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Taken));
+        assert!(bench.outcomes.try_recv().is_err());
+        assert!(!bench.queue.handle_outcome(
+            EventId::from_byte_array([8; 32]),
+            PostVerdict::Taken,
+            now
+        ));
+    }
+
+    #[test]
+    fn silence_after_the_answer_to_a_later_ping_is_consent_and_an_earlier_ping_proves_nothing() {
+        let mut bench = Bench::new();
+        bench.add(100);
+        bench.queue.poll(bench.at(100));
+        bench.queue.handle_pong(bench.at(99), bench.at(150));
+        assert!(bench.queue.is_unanswered());
+        bench.queue.handle_pong(bench.at(101), bench.at(200));
+        assert!(!bench.queue.is_unanswered());
+        assert!(!bench.queue.handle_timeout(bench.at(1_199)));
+        assert!(bench.queue.handle_timeout(bench.at(1_200)));
+        assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Taken));
+        // A refusal that comes later is still known as the relay's answer.
+        assert!(
+            bench
+                .queue
+                .handle_outcome(ID, PostVerdict::Refused, bench.at(2_000))
+        );
+        assert!(bench.outcomes.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_new_connection_gets_what_has_no_outcome_and_nothing_when_none_is_near() {
+        let mut bench = Bench::new();
+        bench.add(0);
+        bench.queue.poll(bench.at(0));
+        assert!(bench.queue.poll(bench.at(1_000)).is_none());
+        bench.queue.begin(bench.at(1_000));
+        assert!(bench.queue.poll(bench.at(1_000)).is_some());
+        bench.queue.give_up();
+        bench.queue.begin(bench.at(2_000));
+        assert!(bench.queue.poll(bench.at(2_000)).is_none());
+        assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::Unconnected));
+        assert_eq!(bench.queue.next_timeout(), None);
+    }
+
+    #[test]
+    fn a_full_queue_refuses_the_newest() {
+        let mut bench = Bench::new();
+        for _ in 0..=MOST_POSTS {
+            bench.add(0);
+        }
+        assert_eq!(bench.queue.0.len(), MOST_POSTS);
+        assert_eq!(bench.outcomes.try_recv(), Ok(PostOutcome::NotTaken));
+        assert!(bench.outcomes.try_recv().is_err());
+    }
+}

@@ -27,7 +27,7 @@ use super::server::RelayShared;
 /// How long the opening of a connection may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may say nothing. Engines ping every 55 seconds.
+/// How long a client may say nothing. Engines ping every 12 seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long a client may take for what it is sent.

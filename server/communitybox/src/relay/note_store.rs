@@ -3,6 +3,7 @@
 //! When it is full, new notes are refused, and their senders are told so; none that was taken is dropped before its time. One source
 //! may fill a part of it only. Told the time; it has no clock.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ impl NoteStore {
         Stored::Kept
     }
 
-    /// What a subscription to notes begins with.
+    /// What a subscription to notes begins with: the newest notes first, as many as its filters ask for (NIP-01, `limit`).
     pub(super) fn find(&mut self, filters: &[Filter], unix: u64) -> Vec<Arc<Event>> {
         self.forget(unix);
         let is_asked = |event: &Event| {
@@ -83,7 +84,12 @@ impl NoteStore {
                 .any(|filter| filter.match_event(event, MatchEventOptions::new()))
         };
         let events = self.notes.values().map(|note| &note.event);
-        events.filter(|event| is_asked(event)).cloned().collect()
+        let mut found: Vec<_> = events.filter(|event| is_asked(event)).cloned().collect();
+        found.sort_by_key(|event| Reverse(event.created_at));
+        let mut limits = filters.iter().map(|filter| filter.limit);
+        let most = limits.try_fold(0, |sum: usize, limit| Some(sum.saturating_add(limit?)));
+        found.truncate(most.unwrap_or(usize::MAX));
+        found
     }
 
     fn forget(&mut self, unix: u64) {
@@ -145,6 +151,25 @@ mod tests {
         assert!(notes.find(&filter("rf1-3-0006"), NOW).is_empty());
         assert!(notes.find(&filter("rf1-3-0005"), NOW + 10).is_empty());
         assert!(notes.ids.is_empty() && notes.sources.is_empty() && notes.ends.is_empty());
+    }
+
+    #[test]
+    fn a_limited_request_gets_the_newest_notes_first() {
+        let mut notes = NoteStore::default();
+        let made = [NOW - 20, NOW, NOW - 10].map(|created| {
+            let event = EventBuilder::new(Kind::from(NOTE_KIND), "")
+                .tags([Tag::parse(["t", "rf1-3-0005"]).unwrap()])
+                .custom_created_at(created.into())
+                .sign_with_keys(&Keys::generate());
+            let event = Arc::new(event.unwrap());
+            notes.insert(&event, (HERE, NOW + 10), &LIMITS, NOW);
+            event
+        });
+        let [two] = filter("rf1-3-0005").map(|filter| filter.limit(2));
+        let newest = [made[1].clone(), made[2].clone()];
+        assert_eq!(notes.find(std::slice::from_ref(&two), NOW), newest);
+        let unlimited = [two, Filter::new().kind(Kind::from(NOTE_KIND))];
+        assert_eq!(notes.find(&unlimited, NOW).len(), 3);
     }
 
     #[test]
