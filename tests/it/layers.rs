@@ -8,7 +8,7 @@ const FORBIDDEN: [&str; 9] = [
     "axum",
     "hyper",
     "mio",
-    "nostr-sdk",
+    "nostr",
     "reqwest",
     "socket2",
     "sqlx",

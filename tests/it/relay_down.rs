@@ -46,8 +46,8 @@ fn an_engine_that_no_relay_listens_for_rings_no_other_and_says_so() {
         packet.from == ours && matches!(packet.kind, PacketKind::Envelope | PacketKind::Turn)
     });
     assert_eq!(posted.count(), 0);
-    // A number that does not exist is still one.
-    world.dial(pair.alice, world.unassigned());
+    // Digits that are no number are still none.
+    world.dial_digits(pair.alice, "1");
     world.run_for(Duration::from_secs(1));
     let events = world.handset(pair.alice).events();
     assert!(events.contains(&&HandsetEvent::Refused(404)), "{events:?}");

@@ -3,12 +3,13 @@
 use std::convert::Infallible;
 
 use ringfence_engine::ReceivedEvent;
+use ringfence_engine::time::{Moment, UnixTime};
 use tokio::sync::mpsc;
 
 use super::connection::{ConnectionEnd, FromRelay, RelayConnection, now};
 use super::link::{LinkEnd, RelayLink, note_aside, state_after};
 use super::message::RelayMessage;
-use super::subscription::{Moment, RelaySubscription};
+use super::subscription::RelaySubscription;
 use crate::clock::{self, until};
 use crate::net::outbound::OutboundStream;
 
@@ -131,6 +132,6 @@ fn hand_over(
 fn moment() -> Moment {
     Moment {
         now: now(),
-        unix: clock::unix_seconds(),
+        wall: UnixTime::from_seconds(clock::unix_seconds()),
     }
 }

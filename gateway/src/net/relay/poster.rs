@@ -85,8 +85,13 @@ async fn give(
 ) -> Result<Infallible, LinkEnd> {
     loop {
         // What is ordered after a redial goes over the new connection alone.
-        if link.redial.has_changed().unwrap_or(true) {
-            return Err(LinkEnd::Redial);
+        match link.redial.has_changed() {
+            Ok(false) => {}
+            Ok(true) => {
+                link.redial.mark_unchanged();
+                return Err(LinkEnd::Redial);
+            }
+            Err(_) => return Err(LinkEnd::Dropped),
         }
         let mut has_sent = false;
         while let Some(message) = queue.poll(now()).map(str::to_owned) {

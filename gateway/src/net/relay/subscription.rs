@@ -13,6 +13,7 @@ use nostr::Event;
 use ringfence_book::backoff::Backoff;
 use ringfence_book::nostr_event::{BUCKET_TAG, MAX_SKEW, NOTE_KIND, NOTE_LIFE, RING_KIND};
 use ringfence_engine::ReceivedEvent;
+use ringfence_engine::time::Moment;
 use serde_json::json;
 
 use super::event::{EventFault, read_event};
@@ -28,14 +29,6 @@ const OVERLAP: u64 = 600;
 
 /// Between two looks whether the engine has room for another page of notes.
 const ROOM_LOOK: Duration = Duration::from_secs(1);
-
-/// One moment by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) now: Instant,
-    /// Seconds since 1970.
-    pub(super) unix: u64,
-}
 
 /// The subscriptions at one relay.
 #[derive(Debug)]
@@ -128,13 +121,13 @@ impl RelaySubscription {
         }
         if self.notes.is_due(moment.now) && room >= PAGE {
             self.notes.retry_later(moment.now);
-            let since = self.notes_since(moment.unix);
+            let since = self.notes_since(moment.wall.seconds());
             self.pages.begin(&self.notes.name, since);
             return Some(self.ask_for_notes(&self.notes.name, since, None));
         }
         if self.rings.is_due(moment.now) {
             self.rings.retry_later(moment.now);
-            let since = moment.unix.saturating_sub(MAX_SKEW);
+            let since = moment.wall.seconds().saturating_sub(MAX_SKEW);
             let filter =
                 json!({"kinds": [RING_KIND], BUCKET_FILTER: self.buckets(), "since": since});
             return Some(json!(["REQ", self.rings.name, filter]).to_string());
@@ -172,7 +165,7 @@ impl RelaySubscription {
         if !is_ring && !is_note && !self.pages.is_open(name) {
             return Err(EventFault::Unasked);
         }
-        let read = read_event(event, &self.tags, moment.unix)?;
+        let read = read_event(event, &self.tags, moment.wall.seconds())?;
         self.pages.handle_event(name, event.created_at.as_secs());
         if is_ring {
             self.hear_rings(moment);
@@ -221,7 +214,7 @@ impl RelaySubscription {
 
     fn hear_rings(&mut self, moment: Moment) {
         self.rings.confirm();
-        self.last_heard = Some(moment.unix);
+        self.last_heard = Some(moment.wall.seconds());
     }
 
     /// The moment since which notes are requested: when the relay was last heard, less an overlap, because the engine drops notes
@@ -261,6 +254,7 @@ fn draw_name() -> String {
 mod tests {
     use proptest::prelude::*;
     use ringfence_book::nostr_event::bucket_tag;
+    use ringfence_engine::time::UnixTime;
     use serde_json::Value;
 
     use super::super::event::{EventSigningKey, OutgoingEvent, write_event};
@@ -287,7 +281,7 @@ mod tests {
         fn at(&self, seconds: u64) -> Moment {
             Moment {
                 now: self.start + Duration::from_secs(seconds),
-                unix: UNIX + seconds,
+                wall: UnixTime::from_seconds(UNIX + seconds),
             }
         }
 
@@ -441,7 +435,7 @@ mod tests {
                     0 => drop(bench.subscription.handle_end(&known, moment)),
                     1 => drop(bench.subscription.handle_refusal(&known, moment.now)),
                     2 => bench.subscription.begin(moment.now),
-                    _ => drop(bench.subscription.handle_event(&known, &event(step == 3, moment.unix), moment)),
+                    _ => drop(bench.subscription.handle_event(&known, &event(step == 3, moment.wall.seconds()), moment)),
                 }
                 let requests = bench.asked(second, ROOM);
                 prop_assert!(requests.len() <= 4, "{requests:?}");
