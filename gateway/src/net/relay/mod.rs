@@ -258,4 +258,8 @@ pub fn check_url(url: &str) -> Result<(), RelayListError> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figures of each mood and each attack"
+)]
 mod tests;
