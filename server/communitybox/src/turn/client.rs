@@ -20,7 +20,7 @@ use super::requests::Repetition;
 use super::{AllocationId, ClientFlow, ClientTransport, TurnMachineConfig};
 
 /// The name that the server's users belong to (RFC 8489 section 9.2). It is the same for every server of this kind.
-pub(super) const REALM: &str = "ringfence";
+pub(super) const REALM: &str = "turn";
 
 /// User names that one client may use: its credentials may end and be replaced while its allocation lives.
 const MAX_USERS: usize = 4;

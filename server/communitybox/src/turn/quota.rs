@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 pub struct TurnLimits {
     /// Allocations at a time.
     pub allocations: usize,
-    /// Allocations at a time for one user name, which is one engine's spare and its running calls at most.
+    /// Allocations at a time for one user name. An engine has six with one login at most, and as many that a killed process left.
     pub allocations_per_user: usize,
     /// Allocations at a time for clients of one IP address. coturn has no such limit.
     pub allocations_per_address: usize,
@@ -18,11 +18,11 @@ pub struct TurnLimits {
 }
 
 impl TurnLimits {
-    /// Enough for some two hundred engines and a hundred calls. A call of G.711 needs about 11,000 bytes a second, and one with
+    /// Enough for some two hundred engines, with two or three allocations each, and a hundred calls. A call of G.711 needs about 11,000 bytes a second, and one with
     /// video up to 220,000; a lower limit would cut its audio too.
     pub const DEFAULT: Self = Self {
-        allocations: 400,
-        allocations_per_user: 8,
+        allocations: 800,
+        allocations_per_user: 16,
         allocations_per_address: 64,
         bytes_per_second: 240_000,
     };

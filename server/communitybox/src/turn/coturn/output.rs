@@ -78,14 +78,14 @@ mod tests {
         let output = LastOutput::default();
         output.read(
             "0: : ERROR: Cannot bind UDP/DTLS listener socket to addr 192.0.2.7:3478\n\
-             12: session 001000000000000001: realm <ringfence> user <1790000000:ab12>: incoming packet ALLOCATE processed\n\
+             12: session 001000000000000001: realm <turn> user <1790000000:ab12>: incoming packet ALLOCATE processed\n\
              \n"
                 .as_bytes(),
         );
         assert_eq!(
             output.text(),
             "ERROR: Cannot bind UDP/DTLS listener socket to addr; \
-             session realm <ringfence> user incoming packet ALLOCATE processed"
+             session realm <turn> user incoming packet ALLOCATE processed"
         );
     }
 

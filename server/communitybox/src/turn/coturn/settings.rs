@@ -8,7 +8,7 @@ use super::super::addresses::DENIED;
 use super::super::plan::TurnPlan;
 
 /// The realm of its users. Names neither place nor operator.
-const REALM: &str = "ringfence";
+const REALM: &str = "turn";
 
 /// Seconds after which a client must prove itself with a new nonce (RFC 8489 section 9.2).
 const NONCE_SECONDS: u32 = 600;
@@ -94,9 +94,9 @@ mod tests {
             "no-cli",
             "no-tcp-relay",
             "no-multicast-peers",
-            "total-quota=400",
-            "user-quota=8",
-            "bps-capacity=192000000",
+            "total-quota=800",
+            "user-quota=16",
+            "bps-capacity=384000000",
             "denied-peer-ip=10.0.0.0-10.255.255.255",
             "denied-peer-ip=127.0.0.0-127.255.255.255",
             "denied-peer-ip=169.254.0.0-169.254.255.255",
