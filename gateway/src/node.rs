@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, TurnLogin};
 use crate::lines::book_updates::{follow_book, renew_due};
 use crate::lines::renew::Renewals;
+use crate::lines::turn_logins::remember;
 use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
 use crate::net::phone::ListenError;
 use crate::run::assemble::{AssembleError, assemble, buckets};
@@ -96,11 +97,14 @@ impl Node {
         };
         let network = snapshot.network.clone();
         let mut renewals = Renewals::new(store, client.clone(), network.book_key, lines);
-        let logins = matches!(config.turn.login, TurnLogin::None).then(CredentialPool::default);
+        let mut turn_file = renewals.turn_memory();
+        let turn_pool = CredentialPool::remembered(turn_file.read());
+        config.turn.memory = Some(turn_pool.clone());
+        let logins = matches!(config.turn.login, TurnLogin::None).then(|| turn_pool.clone());
         // An error is in the log; the old bindings may still be good.
         drop(renew_due(&mut renewals, &network, logins.as_ref()).await);
         take_logins_of(
-            logins.as_ref().filter(|logins| !logins.is_empty()),
+            logins.as_ref().filter(|logins| !logins.is_hopeless()),
             &mut config,
         );
         let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
@@ -118,6 +122,7 @@ impl Node {
             let (gateway, fresh, logins) = (Arc::clone(&gateway), fresh.clone(), logins.clone());
             async move { follow_book(&gateway, fresh, &mut renewals, logins.as_ref()).await }
         });
+        let remembering = tokio::spawn(remember(turn_pool, turn_file));
         Ok(Self {
             gateway,
             lines,
@@ -126,7 +131,7 @@ impl Node {
             network,
             logins,
             fresh,
-            background: vec![syncing, following],
+            background: vec![syncing, following, remembering],
         })
     }
 
@@ -248,7 +253,7 @@ impl Node {
     }
 }
 
-/// Settings without a TURN login use those of the phone book.
+/// Settings without a TURN login use those of the phone book. A phone book that is away may give some later.
 pub(crate) fn take_logins_of(logins: Option<&CredentialPool>, config: &mut Config) {
     if let Some(logins) = logins
         && matches!(config.turn.login, TurnLogin::None)

@@ -61,13 +61,16 @@ async fn call(stack: &Stack, turn: &EmbeddedTurn) -> (CallReport, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_sides_of_a_call_take_their_spares_and_the_next_call_needs_none() {
+async fn both_sides_of_two_calls_take_their_spares_and_the_next_call_needs_none() {
     let turn = turn().await;
     let stack = stack(turn.local_addr()).await;
-    relays(&turn, 2).await;
-    let (_, most) = call(&stack, &turn).await;
-    assert_eq!(most, 2, "no call was dialled");
-    relays(&turn, 0).await;
+    relays(&turn, 4).await;
+    for left in [2, 0] {
+        let (_, most) = call(&stack, &turn).await;
+        assert_eq!(most, left + 2, "no call was dialled");
+        // An answered call releases its allocation.
+        relays(&turn, left).await;
+    }
     let (_, most) = call(&stack, &turn).await;
     assert!(most >= 2, "both dialled");
     stack.stop().await;
@@ -78,7 +81,7 @@ async fn both_sides_of_a_call_take_their_spares_and_the_next_call_needs_none() {
 async fn a_gateway_that_stops_gives_its_spare_back() {
     let turn = turn().await;
     let stack = stack(turn.local_addr()).await;
-    relays(&turn, 2).await;
+    relays(&turn, 4).await;
     let start = Instant::now();
     stack.stop().await;
     assert!(start.elapsed() < Duration::from_secs(3));
@@ -98,12 +101,13 @@ async fn what_a_spare_gains_on_slow_wires() {
         let mut figures: [[Vec<f64>; 2]; 2] = Default::default();
         for _ in 0..ROUNDS {
             let stack = stack(wires).await;
-            relays(&turn, 2).await;
-            // The first call has spares, the second comes before they are replaced.
+            relays(&turn, 4).await;
+            // The first two calls have spares, the third comes before they are replaced; every second one is not measured.
             for [ringing, audio] in &mut figures {
                 let (report, _) = call(&stack, &turn).await;
                 ringing.push(report.invite_to_ringing_ms.unwrap());
                 audio.push(report.answer_to_audio_ms.unwrap());
+                call(&stack, &turn).await;
             }
             stack.stop().await;
         }

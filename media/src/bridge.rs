@@ -186,6 +186,25 @@ impl Bridge {
         self.far.connect(remote, role, now)
     }
 
+    /// Asks the server whether the allocation still stands, as [`FarLeg::check`] does. For a call that waits for its answer.
+    pub fn check(&mut self, now: Instant) {
+        self.now = Some(now);
+        self.far.check(now);
+    }
+
+    /// Ends a call's media that was never connected: returns the far leg, which stays allocated, or the bridge if its leg is in any
+    /// other state than waiting.
+    ///
+    /// # Errors
+    /// The bridge, to be closed.
+    pub fn into_waiting(self) -> Result<FarLeg, Box<Self>> {
+        if self.far.is_waiting() {
+            Ok(self.far)
+        } else {
+            Err(Box::new(self))
+        }
+    }
+
     /// Lets the phone's media pass from now on. Until then it is dropped.
     pub fn open_microphone(&mut self, now: Instant) {
         self.now = Some(now);

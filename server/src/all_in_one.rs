@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use ringfence_book::turn_credentials::turn_host;
 use ringfence_box::{BoxError, BoxPlan, CommunityBox, EmbeddedRelay, TurnServer};
 use thiserror::Error;
 
@@ -50,8 +51,13 @@ impl AllInOne {
         config
             .turn
             .splice(0..0, community_box.turn_urls().iter().cloned());
-        if let Some(secret) = community_box.turn_secret() {
-            config.turn_secret = Some(secret.clone());
+        let own_host = community_box.turn_urls().first();
+        if let (Some(host), Some(secret)) = (
+            own_host.and_then(|uri| turn_host(uri)),
+            community_box.turn_secret(),
+        ) {
+            config.turn_secret = None;
+            config.turn_secrets.insert(host, secret.clone());
         }
         match PhoneBook::start(config).await {
             Ok(book) => Ok(Self {

@@ -19,7 +19,7 @@ use crate::trust::roots::SplitView;
 
 /// A random short name for one call, for logs and the shell's tables. It never leaves the
 /// machine and says nothing about who calls whom.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallLabel(pub(crate) u32);
 
 impl fmt::Display for CallLabel {
@@ -65,8 +65,12 @@ pub enum MediaOrder {
         /// Whether video needs a port as well.
         video: bool,
     },
-    /// Dial the TURN server and report the allocation.
-    OpenFar,
+    /// Allocate at a TURN server, and report the allocation.
+    OpenFar {
+        /// The other engine's relayed addresses, where they are known: another server is to be preferred, so that no server has both
+        /// sides of the call.
+        avoid: Vec<IpAddr>,
+    },
     /// The phone's media terms; again whenever the phone changes them.
     Attach(Box<NegotiatedMedia>),
     /// Meet the other engine at its relayed addresses.

@@ -109,6 +109,7 @@ async fn reload_at_hangup(paths: &PathArgs, dial: &Dial, node: &Node, mut hang_u
         let taken = match paths.config() {
             Ok(mut new) => {
                 take_logins_of(node.logins(), &mut new);
+                new.turn.memory.clone_from(&node.config().turn.memory);
                 running.apply(&config, new).await
             }
             Err(error) => Err(error.into()),

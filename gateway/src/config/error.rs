@@ -99,6 +99,11 @@ pub enum ConfigError {
     /// Both a secret and an account, or half an account.
     #[error("the [turn] settings need either `secret`, or both `user` and `password`")]
     TurnLogin,
+    /// One secret for several servers.
+    #[error(
+        "turn.secret is one secret for TURN servers of several hosts, and each of them could pass for the others' client"
+    )]
+    SharedTurnSecret,
 }
 
 impl ConfigError {
@@ -177,6 +182,7 @@ impl ConfigError {
                 "write for example phones = [{ mac = \"00:15:65:aa:bb:cc\", line = 20417 }]; it is printed on the phone's back".to_owned()
             }
             Self::TurnLogin => "set one of the two and leave the other empty".to_owned(),
+            Self::SharedTurnSecret => "name each server's own secret in turn.secrets, for example secrets = { \"turn-a.example.org\" = \"...\" }".to_owned(),
         }
     }
 }

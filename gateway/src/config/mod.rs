@@ -9,6 +9,7 @@ mod provisioning;
 pub mod raw;
 mod sip;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +22,9 @@ use crate::net::phone::certificate::{CertificateNames, CertificateSource};
 use crate::net::relay;
 use crate::net::socks::SocksProxy;
 use crate::net::tls::{self, TlsFileError};
+use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
+use crate::turn::credentials::CredentialPool;
 pub use crate::turn::credentials::TurnLogin;
 pub use error::ConfigError;
 pub use provisioning::{Mac, Provisioning};
@@ -83,6 +86,10 @@ pub struct TurnSettings {
     pub urls: Vec<TurnEndpoint>,
     /// How the engine logs in.
     pub login: TurnLogin,
+    /// The secrets of some servers, by host, in place of that.
+    pub secrets: BTreeMap<String, Secret>,
+    /// What a running engine remembers of servers and logins; no setting.
+    pub memory: Option<CredentialPool>,
     /// [`Config::ca_file`], because these settings are also handed on alone.
     pub ca_file: Option<PathBuf>,
     /// Whether relayed addresses on loopback and private networks are accepted.
@@ -283,10 +290,25 @@ fn turn_settings(raw: RawTurn, ca_file: Option<PathBuf>) -> Result<TurnSettings,
         },
         _ => return Err(ConfigError::TurnLogin),
     };
+    if raw.secrets.values().any(Secret::is_empty) {
+        return Err(ConfigError::TurnLogin);
+    }
+    let secrets = raw.secrets.into_iter();
+    let secrets: BTreeMap<String, Secret> = secrets
+        .map(|(host, secret)| (host.to_ascii_lowercase(), secret))
+        .collect();
+    let urls: Vec<TurnEndpoint> = raw.urls.iter().map(read).collect::<Result<_, _>>()?;
+    let hosts = urls.iter().map(|url| url.host.to_ascii_lowercase());
+    let common: BTreeSet<String> = hosts.filter(|host| !secrets.contains_key(host)).collect();
+    if matches!(login, TurnLogin::Shared(_)) && common.len() > 1 {
+        return Err(ConfigError::SharedTurnSecret);
+    }
     Ok(TurnSettings {
-        urls: raw.urls.iter().map(read).collect::<Result<_, _>>()?,
+        urls,
         login,
         ca_file,
+        secrets,
+        memory: None,
         allow_private: raw.allow_private,
     })
 }
@@ -411,6 +433,19 @@ mod tests {
                 .login,
             TurnLogin::Fixed { .. }
         ));
+    }
+
+    #[test]
+    fn each_turn_server_may_have_a_secret_of_its_own_and_one_for_all_is_refused() {
+        let urls = "[turn]\nurls = [\"turn:a.example\", \"turns:a.example\", \"turn:b.example\"]\n";
+        let turn = |rest: &str| read(&format!("{urls}{rest}")).map(|config| config.turn);
+        let own = turn("secret = \"south\"\nsecrets = { \"A.example\" = \"north\" }").unwrap();
+        assert_eq!(own.secrets["a.example"], Secret::new("north".to_owned()));
+        let shared = turn("secret = \"south\"").unwrap_err();
+        assert_eq!(shared, ConfigError::SharedTurnSecret);
+        let empty = turn("secrets = { \"a.example\" = \"\" }").unwrap_err();
+        assert_eq!(empty, ConfigError::TurnLogin);
+        assert!(!format!("{own:?}").contains("north"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! "Not set" is an empty text or list and the number 0, so that the example file can show every setting with its default.
 
+use std::collections::BTreeMap;
+
 use ringfence_daemon::log::Format;
 use ringfence_engine::EMERGENCY_NUMBERS;
 use serde::Deserialize;
@@ -170,6 +172,8 @@ pub struct RawTurn {
     pub urls: Vec<String>,
     /// Shared secret.
     pub secret: Secret,
+    /// Secrets of several servers, by host.
+    pub secrets: BTreeMap<String, Secret>,
     /// Fixed account: user.
     pub user: String,
     /// Fixed account: password.

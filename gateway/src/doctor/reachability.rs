@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use super::finding::{Finding, Severity};
 use crate::clock;
 use crate::config::{Config, TurnLogin, TurnSettings};
+use crate::lines::turn_logins::keep;
 use crate::net::book::{BookClient, BookError};
 use crate::net::outbound::Outbound;
 use crate::net::relay::{OutgoingEvent, RelayFault, RelayTrouble, Relays};
@@ -232,13 +233,11 @@ pub(super) async fn login(
     };
     match client.turn_credentials(token).await {
         Ok(given) => {
-            let credentials = CredentialPool::default();
-            let logins = given.credentials.into_iter();
-            credentials.add(
-                logins.map(|login| (login.user, login.password)),
-                given.expires,
-            );
-            Ok(TurnLogin::Book(credentials))
+            let pool = CredentialPool::default();
+            match keep(&pool, given, clock::unix_seconds()) {
+                Ok(()) => Ok(TurnLogin::Book(pool)),
+                Err(error) => Err(Finding::fail(area, error.to_string(), error.remedy())),
+            }
         }
         Err(BookError::Status(404)) => Err(none(
             "the phone book gives no logins, and the settings have none".to_owned(),
@@ -326,7 +325,8 @@ async fn allocate(
         let remedy = "check turn.urls and this machine's name server";
         (error.to_string(), remedy.to_owned())
     })?;
-    let servers = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private);
+    let servers = TurnServers::new(vec![target], settings.login.clone(), settings.allow_private)
+        .with_secrets(settings.secrets.clone());
     let tried = probe(&servers).await;
     tried.map_err(|error| (error.to_string(), error.remedy()))
 }

@@ -5,7 +5,7 @@ pub mod activate;
 pub mod book_updates;
 pub mod renew;
 mod rotate;
-mod turn_logins;
+pub(crate) mod turn_logins;
 
 use ringfence_book::rotation::{self, RING_KEY_LIFE};
 

@@ -13,7 +13,7 @@ use super::LineError;
 use super::rotate::rotate;
 use crate::clock;
 use crate::net::book::{BookClient, BookError};
-use crate::state::keystore::{EvidenceFolder, Keystore, LineFile};
+use crate::state::keystore::{EvidenceFolder, Keystore, LineFile, TurnMemoryFile};
 use crate::state::secret::Secret;
 use crate::state::writer::StateWriter;
 
@@ -76,6 +76,12 @@ impl Renewals {
             evidence,
             self.key,
         )
+    }
+
+    /// The file of what is remembered of TURN servers.
+    #[must_use]
+    pub fn turn_memory(&self) -> TurnMemoryFile {
+        self.store.turn_memory()
     }
 
     /// Ends the renewals and returns the key store.

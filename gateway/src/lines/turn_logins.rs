@@ -4,14 +4,17 @@
 //! hash, so that the book cannot tell by it which member asks. It comes with a renewed binding and is valid for one or two months.
 
 use ringfence_book::membership::digest;
+use ringfence_book::wire::TurnCredentials;
 use ringfence_book::{Day, NetworkSettings};
+use tokio::task::spawn_blocking;
 
 use super::LineError;
 use super::renew::Renewals;
 use crate::clock;
 use crate::net::book::BookError;
+use crate::state::keystore::TurnMemoryFile;
 use crate::state::secret::Secret;
-use crate::turn::credentials::CredentialPool;
+use crate::turn::credentials::{CredentialPool, StrangeEnd};
 
 /// Fetches logins when few are left. A book that gives none is not an error.
 ///
@@ -35,13 +38,56 @@ pub(super) async fn replenish(
         return Err(BookError::OwnToken.into());
     }
     let given = match renewals.client().turn_credentials(&members).await {
-        Err(BookError::Status(404)) => return Ok(()),
+        Err(BookError::Status(404)) => {
+            logins.note_book_gives_none();
+            return Ok(());
+        }
         other => other?,
     };
-    let fetched = given.credentials.into_iter();
-    logins.add(
-        fetched.map(|login| (login.user, login.password)),
-        given.expires,
-    );
-    Ok(())
+    Ok(keep(logins, given, now)?)
+}
+
+/// Puts a delivery into the pool; `now` in Unix seconds.
+///
+/// # Errors
+/// [`BookError::NotABook`].
+pub(crate) fn keep(
+    logins: &CredentialPool,
+    given: TurnCredentials,
+    now: u64,
+) -> Result<(), BookError> {
+    let servers = given.servers.into_iter().map(|server| {
+        let fetched = server.credentials.into_iter();
+        let fetched = fetched.map(|login| (login.user, login.password));
+        (server.host.to_ascii_lowercase(), fetched.collect())
+    });
+    let strange = |_: StrangeEnd| {
+        BookError::NotABook("TURN logins that end at no midnight of the next days".to_owned())
+    };
+    logins
+        .add(servers.collect(), given.expires, now)
+        .map_err(strange)
+}
+
+/// Writes what is remembered of TURN servers whenever it changes. Never returns.
+pub(crate) async fn remember(pool: CredentialPool, mut file: TurnMemoryFile) {
+    loop {
+        pool.changed().await;
+        let memory = pool.memory();
+        let written = spawn_blocking(move || {
+            let written = file.write(&memory);
+            (file, written)
+        });
+        let Ok((back, written)) = written.await else {
+            return;
+        };
+        file = back;
+        if let Err(error) = written {
+            tracing::warn!(
+                "TURN logins cannot be kept, so that no call is possible after a restart without the phone book: {}. To do: {}",
+                error.unnamed(),
+                error.remedy()
+            );
+        }
+    }
 }

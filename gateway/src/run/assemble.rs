@@ -275,12 +275,17 @@ pub async fn resolve_turn(
     if named.is_empty() {
         return Err(AssembleError::NoTurn);
     }
-    if matches!(settings.login, TurnLogin::None) {
+    if matches!(settings.login, TurnLogin::None) && settings.secrets.is_empty() {
         return Err(AssembleError::NoTurnLogin);
     }
     let servers = resolve(&named, settings, audit).await?;
-    let servers = TurnServers::new(servers, settings.login.clone(), settings.allow_private);
-    Ok(servers.audited(audit.clone()))
+    let servers = TurnServers::new(servers, settings.login.clone(), settings.allow_private)
+        .with_secrets(settings.secrets.clone())
+        .audited(audit.clone());
+    Ok(match &settings.memory {
+        Some(pool) => servers.remembered(pool.clone()),
+        None => servers,
+    })
 }
 
 /// The servers whose names have an address.

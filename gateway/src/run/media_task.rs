@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::clock::{now, until};
 use crate::net::rtp_ports::{PortPair, RtpPorts, recv};
 use crate::turn::TurnSocket;
-use crate::turn::pool::{AllocationPoolHandle, WarmAllocation};
+use crate::turn::pool::{AllocationPoolHandle, Checks, Home};
 use crate::turn::servers::TurnServers;
 
 /// Largest packet that is read: more than an Ethernet frame carries.
@@ -50,6 +50,8 @@ pub(crate) struct MediaTaskContext {
 struct OpenMedia {
     bridge: Bridge,
     turn: TurnSocket,
+    /// Of an allocation of the pool, until the other side is known.
+    waiting: Option<(Checks, Home)>,
 }
 
 /// Serves one call until its orders end.
@@ -73,7 +75,11 @@ pub(crate) async fn run(
             break;
         }
         let timeout = media.as_ref().and_then(|media| media.bridge.next_timeout());
-        let timeout = timeout.map(|(at, _)| at.min(stats_at));
+        let check = media.as_ref().and_then(|media| media.waiting.as_ref());
+        let wake = check.map_or(stats_at, |(checks, _)| checks.at().min(stats_at));
+        let timeout = media
+            .is_some()
+            .then(|| timeout.map_or(wake, |(at, _)| at.min(wake)));
         tokio::select! {
             order = orders.recv() => match order {
                 None | Some(MediaOrder::Close) => break,
@@ -81,7 +87,7 @@ pub(crate) async fn run(
                     ports = RtpPorts::open(&at, video).await;
                     notify(call, &context, opened(&at, &ports)).await;
                 }
-                Some(MediaOrder::OpenFar) => media = open_far(call, &context).await,
+                Some(MediaOrder::OpenFar { avoid }) => media = open_far(&avoid, call, &context).await,
                 Some(order) => {
                     if let MediaOrder::Attach(terms) = &order {
                         ports.retain(|ports| ports.local() == terms.local);
@@ -116,7 +122,7 @@ pub(crate) async fn run(
             }
             () = until(timeout) => {
                 if let Some(media) = &mut media {
-                    media.bridge.handle_timeout(now());
+                    handle_timeout(media);
                 }
             }
         }
@@ -133,6 +139,17 @@ pub(crate) async fn run(
     finish(call, &context, ports, media).await;
 }
 
+/// Time has passed: an allocation that waits is checked as in the pool.
+fn handle_timeout(media: &mut OpenMedia) {
+    let now = now();
+    media.bridge.handle_timeout(now);
+    if let Some((checks, _)) = &mut media.waiting
+        && checks.are_due(now)
+    {
+        media.bridge.check(now);
+    }
+}
+
 /// Closes the WebRTC side: its last packets leave, and the allocation is released, even one that was only requested yet. The far
 /// leg itself bounds how long that may take.
 async fn finish(
@@ -142,17 +159,30 @@ async fn finish(
     media: Option<OpenMedia>,
 ) {
     drop(ports);
-    let Some(mut media) = media else {
+    let Some(OpenMedia {
+        bridge,
+        turn,
+        waiting,
+    }) = media
+    else {
         return;
     };
-    media.bridge.close(now());
-    let figures = Box::new(media.bridge.stats());
+    let figures = Box::new(bridge.stats());
     // At shutdown the loop may be gone.
     context
         .events
         .send(MediaTaskEvent::Ended(call, figures))
         .await
         .ok();
+    let Some((bridge, turn)) = give_back(bridge, turn, waiting) else {
+        return;
+    };
+    let mut media = OpenMedia {
+        bridge,
+        turn,
+        waiting: None,
+    };
+    media.bridge.close(now());
     let mut from_turn = Vec::with_capacity(PACKET);
     loop {
         while let Some(output) = media.bridge.poll() {
@@ -173,13 +203,39 @@ async fn finish(
     }
 }
 
+/// Gives an allocation back to the pool that had no peer; returns what is to be closed here.
+fn give_back(
+    bridge: Bridge,
+    turn: TurnSocket,
+    waiting: Option<(Checks, Home)>,
+) -> Option<(Bridge, TurnSocket)> {
+    let Some((checks, home)) = waiting else {
+        return Some((bridge, turn));
+    };
+    match bridge.into_waiting() {
+        Ok(leg) => {
+            let (leg, turn) = home.give_back(leg, turn, checks)?;
+            Some((Bridge::new(leg, rand::random()), turn))
+        }
+        Err(bridge) => {
+            home.note_lost();
+            Some((*bridge, turn))
+        }
+    }
+}
+
 /// Carries out an order; returns what the engine must learn when that is impossible.
 fn carry_out(order: MediaOrder, media: Option<&mut OpenMedia>) -> Option<MediaFailure> {
-    let OpenMedia { bridge, .. } = media?;
+    let OpenMedia {
+        bridge, waiting, ..
+    } = media?;
     match order {
         MediaOrder::Attach(terms) => bridge.attach_phone(*terms, now()),
         MediaOrder::Connect { remote, role } => {
             let connected = bridge.connect(&remote, role, now());
+            if connected.is_ok() {
+                *waiting = None;
+            }
             return connected.err().map(|error| {
                 tracing::debug!(%error, "the other side's description cannot be used");
                 MediaFailure::NoPath
@@ -230,20 +286,29 @@ async fn drain(
     true
 }
 
-/// Takes the allocation that is ready, of which the engine learns at once, or dials; then the relayed address comes later.
-async fn open_far(call: CallLabel, context: &MediaTaskContext) -> Option<OpenMedia> {
-    if let Some(WarmAllocation { leg, turn, local }) = context.allocations.take().await {
-        let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(local));
+/// Takes an allocation that is ready, of which the engine learns at once, or dials; then the relayed address comes later. Both prefer
+/// another server than that of the addresses in `avoid`.
+async fn open_far(
+    avoid: &[IpAddr],
+    call: CallLabel,
+    context: &MediaTaskContext,
+) -> Option<OpenMedia> {
+    if let Some(taken) = context.allocations.take(avoid).await {
+        let allocated = MediaEvent::Bridge(BridgeEvent::Allocated(taken.local));
         notify(call, context, allocated).await;
-        let bridge = Bridge::new(leg, rand::random());
-        return Some(OpenMedia { bridge, turn });
+        return Some(OpenMedia {
+            bridge: Bridge::new(taken.leg, rand::random()),
+            turn: taken.turn,
+            waiting: Some((taken.checks, taken.home)),
+        });
     }
-    match context.turn.dial().await {
+    match context.turn.dial_for_call(avoid).await {
         Ok(dialled) => {
             let leg = FarLeg::new(dialled.config, rand::random(), now());
             Some(OpenMedia {
                 bridge: Bridge::new(leg, rand::random()),
                 turn: dialled.socket,
+                waiting: None,
             })
         }
         Err(error) => {

@@ -9,7 +9,7 @@ pub mod event;
 mod event_loop;
 pub mod gateway;
 pub mod handle;
-mod media_task;
+pub(crate) mod media_task;
 pub mod parts;
 pub(crate) mod pow_worker;
 pub mod reload;

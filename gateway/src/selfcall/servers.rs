@@ -1,5 +1,7 @@
 //! The Nostr relay and the TURN server of a self-call: embedded ones, or the real ones of the user's settings.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
 use ringfence_book::turn_credentials::TurnSecret;
 use ringfence_box::relay::EmbeddedRelay;
@@ -35,6 +37,8 @@ impl Around {
             turn: TurnSettings {
                 urls: vec![endpoint],
                 login: TurnLogin::Shared(secret),
+                secrets: BTreeMap::new(),
+                memory: None,
                 ca_file: None,
                 allow_private: true,
             },

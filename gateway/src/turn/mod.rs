@@ -4,6 +4,7 @@
 pub(crate) mod allocation_io;
 pub mod credentials;
 mod endpoint;
+mod lot;
 pub(crate) mod pool;
 pub mod probe;
 pub mod servers;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::TurnSocket;
 use super::allocation_io::{release, send, step};
-use super::servers::{DialledTurn, TurnServers};
+use super::servers::{DialTurn, DialledTurn, TurnServers};
 use crate::clock;
 
 /// The far leg gives up by itself before this.
@@ -65,6 +65,15 @@ fn refusal(error: &FarLegError) -> String {
 }
 
 impl TurnProbeError {
+    /// What happened at one server, without its name.
+    pub(crate) fn unnamed(&self) -> String {
+        match self {
+            Self::Unreachable { why, .. } => why.clone(),
+            Self::Refused(error) => refusal(error),
+            Self::NoLogin => self.to_string(),
+        }
+    }
+
     /// What the person can do.
     #[must_use]
     pub fn remedy(&self) -> String {
@@ -107,7 +116,7 @@ pub async fn probe(servers: &TurnServers) -> Result<Duration, TurnProbeError> {
     let start = clock::now();
     let DialledTurn {
         mut socket, config, ..
-    } = servers.dial().await?;
+    } = servers.dial(0, &[]).await?;
     let mut leg = FarLeg::new(config, rand::rng().random(), start);
     let allocated = timeout(LIMIT, allocate(&mut leg, &mut socket)).await;
     let took = start.elapsed();

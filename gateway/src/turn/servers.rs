@@ -1,32 +1,53 @@
-//! The TURN servers of an engine and its logins: dials the first server that answers.
+//! The TURN servers of an engine and its logins: dials the first server that answers, in the order that the engine has drawn.
 //!
-//! Every allocation logs in under another random name, which is made from a secret shared with the server
-//! (draft-uberti-behave-turn-rest) or taken from the pool that the phone book filled: the server cannot tell from the name which
-//! calls belong together. No login is requested because of a call.
+//! Logins are made from a secret shared with the server (draft-uberti-behave-turn-rest) or taken from the pool that the phone book
+//! filled ([`super::credentials`]). No login is requested because of a call.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
-use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
 use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
 
-use super::credentials::{LoginStock, TurnLogin};
+use super::credentials::{CredentialPool, LoginLease, LoginStock, TurnLogin};
 use super::probe::TurnProbeError;
 use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
-
-/// How long a login is good for: the longest call plus the time for which the pool keeps an allocation. A server that checks the
-/// expiry at each refresh must not end a call.
-const LOGIN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::state::secret::Secret;
 
 /// The TURN servers of an engine and how it logs in to them.
 #[derive(Clone, Debug)]
 pub struct TurnServers {
     servers: Arc<[TurnTarget]>,
     login: TurnLogin,
+    secrets: BTreeMap<String, Secret>,
+    pool: CredentialPool,
+    works: Arc<AtomicUsize>,
     allow_private: bool,
     audit: ConnectionAudit,
+}
+
+/// Servers at which a pool allocates.
+pub(crate) trait DialTurn: Clone + Send + Sync + 'static {
+    /// The place of the entry with which a slot of the pool begins: two slots have different servers, if there are two.
+    fn first_of(&self, slot: usize) -> usize;
+
+    /// Notes the entry that works, with which calls begin that dial.
+    fn prefer(&self, choice: &ServerChoice);
+
+    /// Dials the first server that accepts a connection; over UDP that is any. Begins with the entry at `first`, counted around, and
+    /// leaves servers with an address in `avoid` to the last. Only relayed paths are used, so without one there is no call.
+    ///
+    /// # Errors
+    /// [`TurnProbeError::NoLogin`], [`TurnProbeError::Unreachable`].
+    fn dial(
+        &self,
+        first: usize,
+        avoid: &[IpAddr],
+    ) -> impl Future<Output = Result<DialledTurn, TurnProbeError>> + Send;
 }
 
 /// Which server was dialled.
@@ -38,6 +59,15 @@ pub struct ServerChoice {
     pub all: usize,
     /// Why the first server was not dialled, without its name; `None` if it was.
     pub passed_over: Option<String>,
+}
+
+impl ServerChoice {
+    /// An attempt before this one failed, at the server that comes first.
+    pub(crate) fn note_failure(&mut self, error: Option<TurnProbeError>) {
+        if let (None, Some(error)) = (&self.passed_over, error) {
+            self.passed_over = Some(error.unnamed());
+        }
+    }
 }
 
 /// A socket that is connected to a TURN server, and what the far leg must know of it.
@@ -53,11 +83,43 @@ impl TurnServers {
     /// for demo and tests.
     #[must_use]
     pub fn new(servers: Vec<TurnTarget>, login: TurnLogin, allow_private: bool) -> Self {
+        let pool = match &login {
+            TurnLogin::Book(pool) => pool.clone(),
+            _ => CredentialPool::default(),
+        };
         Self {
             servers: servers.into(),
             login,
+            secrets: BTreeMap::new(),
+            pool,
+            works: Arc::default(),
             allow_private,
             audit: ConnectionAudit::default(),
+        }
+    }
+
+    /// The same, with the secrets of some servers, by host, in place of the common login.
+    #[must_use]
+    pub fn with_secrets(self, secrets: BTreeMap<String, Secret>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The same, in the order that `pool` remembers or draws, which also has the logins.
+    #[must_use]
+    pub fn remembered(self, pool: CredentialPool) -> Self {
+        let mut hosts: Vec<String> = Vec::new();
+        for host in self.servers.iter().map(TurnTarget::host) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        let order = pool.order(&hosts);
+        let mut servers = self.servers.to_vec();
+        servers.sort_by_key(|target| order.iter().position(|host| *host == target.host()));
+        Self {
+            servers: servers.into(),
+            pool,
+            ..self
         }
     }
 
@@ -67,50 +129,15 @@ impl TurnServers {
         Self { audit, ..self }
     }
 
-    /// Dials the first server that accepts a connection; over UDP that is any. Only relayed paths are used, so without one there is
-    /// no call.
+    /// Dials for a call that found no allocation ready: another server than that of these relayed addresses, if possible.
     ///
     /// # Errors
-    /// [`TurnProbeError::NoLogin`], [`TurnProbeError::Unreachable`].
-    pub(crate) async fn dial(&self) -> Result<DialledTurn, TurnProbeError> {
-        let (all, mut passed_over) = (self.servers.len(), None);
-        for (position, target) in (1_usize..).zip(self.servers.iter()) {
-            let (username, password) = self.credentials().ok_or(TurnProbeError::NoLogin)?;
-            self.audit.note(|| AuditEntry::Turn(target.addr()));
-            match TurnSocket::dial(target).await {
-                Ok(socket) => {
-                    let config = FarConfig {
-                        turn: TurnAccess {
-                            addr: target.addr(),
-                            transport: match target.wire() {
-                                Wire::Udp => TurnTransport::Udp,
-                                Wire::Tcp | Wire::Tls => TurnTransport::Stream,
-                            },
-                            username,
-                            password,
-                        },
-                        local: socket.local_addr(),
-                        allow_private_addresses: self.allow_private,
-                    };
-                    let choice = ServerChoice {
-                        position,
-                        all,
-                        passed_over,
-                    };
-                    return Ok(DialledTurn {
-                        socket,
-                        config,
-                        choice,
-                    });
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "a TURN server cannot be reached");
-                    passed_over.get_or_insert_with(|| error.unnamed());
-                }
-            }
-        }
-        let why = passed_over.unwrap_or_default();
-        Err(TurnProbeError::Unreachable { all, why })
+    /// As [`Self::dial`].
+    pub(crate) async fn dial_for_call(
+        &self,
+        avoid: &[IpAddr],
+    ) -> Result<DialledTurn, TurnProbeError> {
+        self.dial(self.works.load(Relaxed), avoid).await
     }
 
     /// How long logins of the phone book last; `None` if logins come from the settings.
@@ -121,24 +148,95 @@ impl TurnServers {
         }
     }
 
-    fn credentials(&self) -> Option<(String, TurnPassword)> {
-        match &self.login {
-            TurnLogin::None => None,
-            TurnLogin::Book(pool) => {
-                let (user, password) = pool.take(clock::unix_seconds())?;
-                Some((user, TurnPassword::new(password.expose().to_owned())))
+    /// The login for one more allocation at the server `host`, reached from `network`; with what says that it is in use.
+    fn login(&self, host: &str, network: IpAddr) -> Option<(String, Secret, Option<LoginLease>)> {
+        let own = self.secrets.get(host);
+        let secret = match (&self.login, own) {
+            (_, Some(own)) => Some(own),
+            (TurnLogin::Shared(common), None) => Some(common),
+            (TurnLogin::Book(_), None) => None,
+            (TurnLogin::Fixed { user, password }, None) => {
+                return Some((user.clone(), password.clone(), None));
             }
-            TurnLogin::Fixed { user, password } => Some((
-                user.clone(),
-                TurnPassword::new(password.expose().to_owned()),
-            )),
-            TurnLogin::Shared(secret) => {
-                let secret = TurnSecret::new(secret.expose().to_owned());
-                let now = clock::unix_seconds();
-                let (username, password) =
-                    rest_credentials(&secret, LOGIN_LIFE, now, &mut rand::rng());
-                Some((username, TurnPassword::new(password)))
+            (TurnLogin::None, None) => return None,
+        };
+        let taken = self.pool.take(host, network, clock::unix_seconds(), secret);
+        taken.map(|(user, password, lease)| (user, password, Some(lease)))
+    }
+}
+
+impl DialTurn for TurnServers {
+    fn first_of(&self, slot: usize) -> usize {
+        let hosts: Vec<String> = self.servers.iter().map(TurnTarget::host).collect();
+        let begins = |at: &usize| {
+            hosts
+                .get(..*at)
+                .is_some_and(|before| !before.contains(&hosts[*at]))
+        };
+        let first: Vec<usize> = (0..hosts.len()).filter(begins).collect();
+        first
+            .get(slot % first.len().max(1))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn prefer(&self, choice: &ServerChoice) {
+        self.works.store(choice.position.saturating_sub(1), Relaxed);
+    }
+
+    async fn dial(&self, first: usize, avoid: &[IpAddr]) -> Result<DialledTurn, TurnProbeError> {
+        let (all, mut passed_over, mut has_login) = (self.servers.len(), None, false);
+        let mut entries: Vec<(usize, &TurnTarget)> = (1..).zip(self.servers.iter()).collect();
+        entries.rotate_left(first % all.max(1));
+        entries.sort_by_key(|(_, target)| avoid.contains(&target.addr().ip()));
+        for (position, target) in entries {
+            self.audit.note(|| AuditEntry::Turn(target.addr()));
+            let mut socket = match TurnSocket::dial(target).await {
+                Ok(socket) => socket,
+                Err(error) => {
+                    tracing::debug!(%error, "a TURN server cannot be reached");
+                    passed_over.get_or_insert_with(|| error.unnamed());
+                    has_login = true;
+                    continue;
+                }
+            };
+            let Some((username, password, lease)) =
+                self.login(&target.host(), socket.local_addr().ip())
+            else {
+                passed_over.get_or_insert_with(|| "no login for it is left".to_owned());
+                continue;
+            };
+            if let Some(lease) = lease {
+                socket.hold(lease);
             }
+            let config = FarConfig {
+                turn: TurnAccess {
+                    addr: target.addr(),
+                    transport: match target.wire() {
+                        Wire::Udp => TurnTransport::Udp,
+                        Wire::Tcp | Wire::Tls => TurnTransport::Stream,
+                    },
+                    username,
+                    password: TurnPassword::new(password.expose().to_owned()),
+                },
+                local: socket.local_addr(),
+                allow_private_addresses: self.allow_private,
+            };
+            let choice = ServerChoice {
+                position,
+                all,
+                passed_over,
+            };
+            return Ok(DialledTurn {
+                socket,
+                config,
+                choice,
+            });
         }
+        if !has_login {
+            return Err(TurnProbeError::NoLogin);
+        }
+        let why = passed_over.unwrap_or_default();
+        Err(TurnProbeError::Unreachable { all, why })
     }
 }

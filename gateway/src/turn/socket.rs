@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::credentials::LoginLease;
 use super::endpoint::{TurnEndpoint, Wire};
 use crate::net::resilient_recv::recv_resilient;
 
@@ -85,6 +86,12 @@ impl TurnTarget {
         self.addr
     }
 
+    /// Its host in small letters: targets of one host are one server.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.endpoint.host.to_ascii_lowercase()
+    }
+
     /// How it is reached.
     #[must_use]
     pub fn wire(&self) -> Wire {
@@ -131,6 +138,8 @@ pub enum SendOutcome {
 /// The connection to one TURN server. The only socket of the process that carries media out of this machine.
 #[derive(Debug)]
 pub struct TurnSocket {
+    /// The login of the allocation to which it belongs, in use as long as the socket.
+    login: Option<LoginLease>,
     local: SocketAddr,
     peer: SocketAddr,
     path: Path,
@@ -201,13 +210,14 @@ impl TurnSocket {
         socket.writable().await.map_err(fault)?;
         let local = socket.local_addr().map_err(fault)?;
         Ok(Self {
+            login: None,
             local,
             peer: target.addr,
             path: Path::Datagrams(socket),
         })
     }
 
-    fn over_stream<S>(local: SocketAddr, peer: SocketAddr, stream: S) -> Self
+    pub(super) fn over_stream<S>(local: SocketAddr, peer: SocketAddr, stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Sync + 'static,
     {
@@ -225,6 +235,7 @@ impl TurnSocket {
         });
         let reading = ReadHalf(Box::new(reading));
         Self {
+            login: None,
             local,
             peer,
             path: Path::Stream {
@@ -233,6 +244,11 @@ impl TurnSocket {
                 writer,
             },
         }
+    }
+
+    /// Keeps a login in use until the socket is closed.
+    pub(crate) fn hold(&mut self, login: LoginLease) {
+        self.login = Some(login);
     }
 
     /// This end of the connection. The far leg needs it to label its packets; it is never sent.

@@ -33,3 +33,5 @@ mod silence_in_logs;
 mod status_page;
 #[cfg(test)]
 mod stopping;
+#[cfg(test)]
+mod without_book;

@@ -185,6 +185,11 @@ impl FarLeg {
         }
     }
 
+    /// Whether the leg waits to be connected.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.phase, LegPhase::Ready { .. })
+    }
+
     /// Whether the leg waits to be connected and its allocation is not being checked.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, LegPhase::Ready { check_until: None })

@@ -19,7 +19,7 @@ use crate::number::NumberPlan;
 
 pub use self::own::{
     AskNumbers, AskTurn, Assigned, AssignedState, Counts, Deactivate, Done, NumberList, Renewed,
-    Revoke, Rotate, Rotated, TurnCredential, TurnCredentials,
+    Revoke, Rotate, Rotated, TurnCredential, TurnCredentials, TurnServerCredentials,
 };
 pub use self::spelling::{Base64, Hex, object};
 

@@ -76,6 +76,14 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// One secret for several servers.
+    #[error(
+        "each TURN server needs a secret of its own, since one that knows another's could pass for its clients: name a file for each host in turn_secret_files"
+    )]
+    SharedTurnSecret,
+    /// A secret for a server that engines are not told of.
+    #[error("turn_secret_files names {0}, which is not the host of a server in turn")]
+    NoSuchTurn(String),
     /// A relay or a TURN server of this process that cannot be.
     #[error(transparent)]
     Table(#[from] TableError),

@@ -12,6 +12,7 @@ use ringfence_box::settings::{RelayTable, TurnTable};
 use ringfence_daemon::forwarded::Proxies;
 use ringfence_daemon::log::Format;
 use ringfence_daemon::tls::TlsFiles;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -93,9 +94,11 @@ pub struct Config {
     pub log_format: Format,
     /// Loopback address of the page for monitors; `None`: there is none.
     pub metrics: Option<SocketAddr>,
-    /// What the TURN servers share with the book, which makes credentials with it. A TURN server of this process draws one if there is
-    /// none.
+    /// What the TURN server shares with the book, which makes credentials with it. A TURN server of this process draws one if there
+    /// is none.
     pub turn_secret: Option<TurnSecret>,
+    /// The secrets of several TURN servers, by host: one that knew another's secret could be its clients.
+    pub turn_secrets: BTreeMap<String, TurnSecret>,
     /// TLS of its own; without, plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Whose word about a request's origin is taken.
@@ -160,6 +163,11 @@ impl Config {
             bucket_bits: self.bucket_bits,
             members: Base64(members.digest()),
         }
+    }
+
+    /// The secret of a TURN server.
+    pub(crate) fn turn_secret_of(&self, host: &str) -> Option<&TurnSecret> {
+        self.turn_secrets.get(host).or(self.turn_secret.as_ref())
     }
 
     /// What the book publishes, and how often.

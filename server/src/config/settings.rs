@@ -1,5 +1,6 @@
 //! The settings as a file has them, with their defaults, and the checks that turn them into a [`Config`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use ringfence_book::bounds::{MAX_BUCKET_BITS, MAX_PERIOD, MAX_WORK_BITS};
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::proof_of_work;
-use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_book::turn_credentials::{TurnSecret, turn_host};
 use ringfence_box::settings::{RelayTable, TurnTable, check_name};
 use ringfence_daemon::forwarded::{ForwardedHeader, Proxies};
 use ringfence_daemon::limits::Rate;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub metrics: String,
     /// The path of a file with [`Config::turn_secret`]; empty: none.
     pub turn_secret_file: PathBuf,
+    /// The paths of files with [`Config::turn_secrets`], by host.
+    pub turn_secret_files: BTreeMap<String, PathBuf>,
     /// See [`TlsFiles::certificate`]; empty: none.
     pub tls_certificate: PathBuf,
     /// See [`TlsFiles::key`]; empty: none.
@@ -85,6 +88,7 @@ impl Default for Settings {
             log_format: Format::Text,
             metrics: String::new(),
             turn_secret_file: PathBuf::new(),
+            turn_secret_files: BTreeMap::new(),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             trusted_proxies: Proxies::LOCAL.map(str::to_owned).into(),
@@ -130,6 +134,7 @@ impl Settings {
             log_format: self.log_format,
             metrics: loopback(self.metrics)?,
             turn_secret: turn_secret(self.turn_secret_file)?,
+            turn_secrets: turn_secrets(self.turn_secret_files)?,
             tls: tls_files(self.tls_certificate, self.tls_key)?,
             proxies: Proxies::new(&self.trusted_proxies, self.forwarded_header)?,
             limits: Limits {
@@ -162,6 +167,15 @@ impl Config {
         }
         if let Some(turn) = self.turn.iter().find(lacks(["turn:", "turns:"])) {
             return Err(ConfigError::Turn(turn.clone()));
+        }
+        let hosts: BTreeSet<String> = self.turn.iter().filter_map(|uri| turn_host(uri)).collect();
+        if let Some(host) = self.turn_secrets.keys().find(|host| !hosts.contains(*host)) {
+            return Err(ConfigError::NoSuchTurn(host.clone()));
+        }
+        let has_none = |host: &&String| !self.turn_secrets.contains_key(*host);
+        let served = usize::from(self.turn_server.serve);
+        if self.turn_secret.is_some() && hosts.iter().filter(has_none).count() + served > 1 {
+            return Err(ConfigError::SharedTurnSecret);
         }
         if self.work_bits > MAX_WORK_BITS {
             return Err(ConfigError::WorkBits);
@@ -216,6 +230,17 @@ fn turn_secret(path: PathBuf) -> Result<Option<TurnSecret>, ConfigError> {
     Ok(Some(TurnSecret::new(text.trim().to_owned())))
 }
 
+/// The secrets of several servers, by host.
+fn turn_secrets(
+    files: BTreeMap<String, PathBuf>,
+) -> Result<BTreeMap<String, TurnSecret>, ConfigError> {
+    let read = |(host, path): (String, PathBuf)| {
+        let secret = turn_secret(path.clone())?.ok_or(ConfigError::NoTurnSecret { path })?;
+        Ok((host.to_ascii_lowercase(), secret))
+    };
+    files.into_iter().map(read).collect()
+}
+
 /// Both or neither; an empty path is none.
 fn tls_files(certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, ConfigError> {
     match (
@@ -242,8 +267,6 @@ fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
 
 #[cfg(all(test, feature = "cli"))]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, toml::de::Error> {
@@ -272,6 +295,7 @@ mod tests {
             bucket_bits = 3
             plan = { first = 100, tiles = 2 }
             turn_secret_file = ""
+            turn_secret_files = {}
             tls_certificate = "chain.pem"
             tls_key = "key.pem"
             trusted_proxies = ["192.0.2.1", "2001:db8::/32"]
@@ -323,6 +347,54 @@ mod tests {
         fs::write(file.path(), "\n").unwrap();
         let error = settings.resolve().unwrap_err();
         assert!(matches!(error, ConfigError::NoTurnSecret { .. }), "{error}");
+    }
+
+    #[test]
+    fn each_of_several_turn_servers_has_a_secret_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            path
+        };
+        let two = |all: Option<PathBuf>, own: &[(&str, PathBuf)]| {
+            let own = own.iter();
+            Settings {
+                turn: ["turn:a.example:3478", "turns:a.example", "turn:b.example"]
+                    .map(str::to_owned)
+                    .into(),
+                turn_secret_file: all.unwrap_or_default(),
+                turn_secret_files: own
+                    .map(|(host, path)| ((*host).to_owned(), path.clone()))
+                    .collect(),
+                ..Settings::default()
+            }
+            .resolve()
+        };
+        let own = [("A.example", file("north")), ("b.example", file("south"))];
+        let config = two(None, &own).unwrap();
+        let secret = |host: &str| config.turn_secret_of(host).map(TurnSecret::text);
+        assert_eq!(secret("a.example"), Some("north"));
+        assert_eq!(secret("b.example"), Some("south"));
+        // The common one may be that of one server.
+        assert!(two(Some(file("all")), &own[1..]).is_ok());
+        let shared = two(Some(file("all")), &[]).unwrap_err();
+        assert!(matches!(shared, ConfigError::SharedTurnSecret), "{shared}");
+        let stray = two(None, &[("c.example", file("west"))]).unwrap_err();
+        assert!(stray.to_string().contains("c.example"), "{stray}");
+        let box_too = Settings {
+            turn: vec!["turn:b.example".to_owned()],
+            turn_secret_file: file("all"),
+            turn_server: TurnTable {
+                serve: true,
+                ..TurnTable::default()
+            },
+            ..Settings::default()
+        };
+        assert!(matches!(
+            box_too.resolve(),
+            Err(ConfigError::SharedTurnSecret)
+        ));
     }
 
     #[test]

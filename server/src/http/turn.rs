@@ -1,8 +1,7 @@
 //! TURN credentials in bulk, long before the calls that use them, for a client with the members' token. It is the same for all
-//! members: the book knows that a member asks, and not which. The user names are random and say nothing.
+//! members: the book knows that a member asks, and not which. The user names are random, and tell the day on which they were made.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,7 +12,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use ringfence_book::turn_credentials::{TurnSecret, rest_credentials};
+use ringfence_book::turn_credentials::{TurnSecret, daily_credentials, daily_end, turn_host};
 use ringfence_book::wire;
 use ringfence_daemon::clock::unix_now;
 use zeroize::Zeroizing;
@@ -22,24 +21,29 @@ use super::failure::ApiError;
 use super::{Shared, read, unstored};
 use crate::config::Config;
 
-/// Credentials at a time: a day's calls of a person.
-const CREDENTIALS: usize = 64;
+/// Credentials for each server at a time. An engine uses one on each network and day, and one more for every six calls at once: this
+/// many last for a week without the book, with two networks a day.
+const CREDENTIALS: usize = 32;
 
-/// How long they are good.
-const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Servers for which there are credentials, so that an answer stays small.
+const MOST_SERVERS: usize = 16;
 
-/// What credentials are made of.
-pub(crate) struct TurnCredentialIssuer {
-    secret: TurnSecret,
-    urls: Vec<String>,
-}
+/// What credentials are made of: each server's host and secret, in the order of the settings.
+pub(crate) struct TurnCredentialIssuer(Vec<(String, TurnSecret)>);
 
 impl TurnCredentialIssuer {
-    /// With a secret there are credentials.
+    /// For the servers whose secret is known; `None` without any.
     pub(crate) fn of(config: &Config) -> Option<Self> {
-        let secret = config.turn_secret.clone()?;
-        let urls = config.turn.clone();
-        Some(Self { secret, urls })
+        let mut servers: Vec<(String, TurnSecret)> = Vec::new();
+        for host in config.turn.iter().filter_map(|uri| turn_host(uri)) {
+            let secret = config.turn_secret_of(&host);
+            if let Some(secret) = secret.filter(|_| servers.iter().all(|(known, _)| *known != host))
+            {
+                servers.push((host, secret.clone()));
+            }
+        }
+        servers.truncate(MOST_SERVERS);
+        (!servers.is_empty()).then_some(Self(servers))
     }
 
     fn draw(&self, now: u64) -> Result<wire::TurnCredentials, ApiError> {
@@ -48,14 +52,19 @@ impl TurnCredentialIssuer {
             .try_fill_bytes(seed.as_mut_slice())
             .map_err(|_| ApiError::Lost)?;
         let mut rng = ChaCha20Rng::from_seed(*seed);
-        let credentials = (0..CREDENTIALS).map(|_| {
-            let (user, password) = rest_credentials(&self.secret, LIFE, now, &mut rng);
-            wire::TurnCredential { user, password }
+        let servers = self.0.iter().map(|(host, secret)| {
+            let credentials = (0..CREDENTIALS).map(|_| {
+                let (user, password) = daily_credentials(secret, now, &mut rng);
+                wire::TurnCredential { user, password }
+            });
+            wire::TurnServerCredentials {
+                host: host.clone(),
+                credentials: credentials.collect(),
+            }
         });
         Ok(wire::TurnCredentials {
-            credentials: credentials.collect(),
-            expires: now.saturating_add(LIFE.as_secs()),
-            urls: self.urls.clone(),
+            expires: daily_end(now),
+            servers: servers.collect(),
         })
     }
 }

@@ -1,9 +1,11 @@
 //! What the owner of a number and the members ask, and how all refusals look alike.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ringfence_book::challenge::sign_deactivation;
-use ringfence_book::turn_credentials::TurnSecret;
+use ringfence_book::turn_credentials::{TurnSecret, expiry, password_for};
 use ringfence_book::wire::{Curve, NumberKeys, Renewed, Rotated, TurnCredentials};
 use ringfence_book::{Binding, IdentityKey, Listing, Number, Possession, RingKey};
 use ringfence_phonebook::PhoneBook;
@@ -142,8 +144,22 @@ async fn a_client_that_is_not_the_owner_gets_the_same_answer_for_every_number() 
 
 #[tokio::test]
 async fn a_member_gets_turn_credentials_for_a_token_that_all_have() {
+    let secret = |host: &str, text: &str| (host.to_owned(), TurnSecret::new(text.to_owned()));
     let config = Config {
-        turn_secret: Some(TurnSecret::new("north-sea".to_owned())),
+        // The second entry of a host is the same server; one without a secret has no credentials.
+        turn: [
+            "turn:a.example",
+            "turns:a.example:443",
+            "turn:c.example",
+            "turn:b.example",
+        ]
+        .map(str::to_owned)
+        .into(),
+        turn_secrets: [
+            secret("a.example", "north-sea"),
+            secret("b.example", "south-sea"),
+        ]
+        .into(),
         ..config()
     };
     let book = PhoneBook::start(config).await.unwrap();
@@ -162,20 +178,32 @@ async fn a_member_gets_turn_credentials_for_a_token_that_all_have() {
     let path = "/api/v1/turn-credentials";
     let given: TurnCredentials =
         serde_json::from_slice(&post(&book, path, &ask(&tokens[0])).await.body).unwrap();
-    assert_eq!(
-        (given.credentials.len(), given.urls),
-        (64, book.network().turn.clone())
-    );
-    let mut users: Vec<&str> = given
-        .credentials
+    let hosts: Vec<&str> = given
+        .servers
         .iter()
-        .map(|one| one.user.as_str())
+        .map(|server| server.host.as_str())
         .collect();
-    users.sort_unstable();
-    users.dedup();
-    assert_eq!(users.len(), 64);
-    let prefix = format!("{}:", given.expires);
-    assert!(users.iter().all(|user| user.starts_with(&prefix)));
+    assert_eq!(hosts, ["a.example", "b.example"]);
+    let mut users = BTreeSet::new();
+    for (server, secret) in given.servers.iter().zip(["north-sea", "south-sea"]) {
+        assert_eq!(server.credentials.len(), 32);
+        for login in &server.credentials {
+            let secret = TurnSecret::new(secret.to_owned());
+            assert_eq!(login.password, password_for(&secret, &login.user));
+            assert_eq!(expiry(&login.user), Some(given.expires));
+            users.insert(login.user.clone());
+        }
+    }
+    assert_eq!(users.len(), 64, "no user name is given twice");
+    let again: TurnCredentials =
+        serde_json::from_slice(&post(&book, path, &ask(&tokens[1])).await.body).unwrap();
+    let days = [given.expires, again.expires].map(|end| end / 86_400);
+    assert!(
+        given.expires.is_multiple_of(86_400) && days[1] - days[0] <= 1,
+        "{days:?}"
+    );
+    let mut names = again.servers.iter().flat_map(|server| &server.credentials);
+    assert!(names.all(|login| !users.contains(&login.user)));
     for wrong in ["", "x", &"A".repeat(43)] {
         let refused = post(&book, path, &ask(wrong)).await;
         assert_eq!(refused.told(), (400, json!({ "error": INVALID })));

@@ -50,7 +50,7 @@ impl Dialling {
                 video,
             },
         );
-        cx.media(call, MediaOrder::OpenFar);
+        cx.media(call, MediaOrder::OpenFar { avoid: Vec::new() });
         cx.set_deadline(call, SET_UP, Timer::CallSetUp);
         CallState::Dialling(Box::new(Self {
             offer,

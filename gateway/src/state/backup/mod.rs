@@ -23,7 +23,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::state::keystore::damaged::ENDING;
 use crate::state::keystore::vault::Vault;
-use crate::state::keystore::{KeystoreError, file, restart_state};
+use crate::state::keystore::{KeystoreError, file, restart_state, turn_memory};
 use crate::state::secret::Secret;
 pub use error::BackupError;
 pub use restore::{PreviousState, restore};
@@ -38,7 +38,7 @@ const MOST_SEALED: u64 = 128 * 1024 * 1024;
 /// The name to which a backup is bound, whatever its file is called.
 const NAME: &str = "ringfence-backup";
 /// Files that mean something only while an engine runs.
-const PASSING: [&str; 3] = ["lock", "page-token", restart_state::FILE];
+const PASSING: [&str; 4] = ["lock", "page-token", restart_state::FILE, turn_memory::FILE];
 const FOLDERS: [&str; 3] = ["lines", "pending", "evidence"];
 /// The last root of a book's copy, at the end of its file.
 const ROOT: usize = ringfence_book::root::ROOT_BYTES;

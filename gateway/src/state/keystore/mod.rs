@@ -10,6 +10,7 @@
 //!   contacts.lock         held for the moment of a change
 //!   ledger.json           waiting texts, past calls; see `saved_state`
 //!   restart.json          phones, and the ends of calls, for the next process; see `restart_state`
+//!   turn.json             TURN logins of the phone book, the order of TURN servers; see `turn_memory`
 //!   page-token            the running engine's page and its key; see `page::key`
 //!   provisioning-path     the secret path at which desk phones find their settings, once there are any
 //!   restored              exists after a restore, until the ring keys are renewed; see [`crate::state::backup`]
@@ -27,6 +28,7 @@ mod line;
 pub(in crate::state) mod restart_state;
 mod saved_state;
 mod stored;
+pub(in crate::state) mod turn_memory;
 pub(in crate::state) mod vault;
 
 use std::fs::File;
@@ -42,6 +44,7 @@ pub(crate) use file::{make_folder, read_private, write_private};
 pub use line::{LineFile, SipAccount};
 pub use restart_state::RestartFile;
 pub use saved_state::SavedStateFile;
+pub use turn_memory::TurnMemoryFile;
 use vault::Vault;
 
 use crate::state::secret::Secret;
@@ -218,6 +221,12 @@ impl Keystore {
     #[must_use]
     pub fn restart(&self) -> RestartFile {
         RestartFile::new(&self.folder, self.vault.again())
+    }
+
+    /// What is remembered of TURN servers, beside these lines, under the same passphrase.
+    #[must_use]
+    pub fn turn_memory(&self) -> TurnMemoryFile {
+        TurnMemoryFile::new(&self.folder, self.vault.again())
     }
 
     /// All lines, by number. With a passphrase the first one takes a moment (Argon2id), the others share its key.

@@ -154,7 +154,7 @@ impl Condition {
             Self::Evidence(_) => "Read it (ringfence evidence), show it to the phone book's operator, and trust no number that you have not verified.".to_owned(),
             Self::BookRefused(_, remedy) | Self::BookAway { remedy, .. } => sentence(remedy),
             Self::BookOld(_) => "If it persists, tell the phone book's operator.".to_owned(),
-            Self::SecondTurn(_) => "If it persists, put a server that works first in `turn.urls`, or ask the server's operator.".to_owned(),
+            Self::SecondTurn(_) => "If it persists, ask the server's operator, or take it out of `turn.urls`.".to_owned(),
             Self::Relay(..) => "If it persists, remove the relay from the setting `relays`.".to_owned(),
             Self::TextsRefused { .. } => "Read them on the status page, or register a phone that accepts texts.".to_owned(),
         }
@@ -273,7 +273,7 @@ fn lasting(lasts: &BookLasts) -> String {
             "No TURN login is left, so no call can be made until it is back.".to_owned()
         }
         Some(stock) if Duration::from_secs(stock.seconds) < lasts.binding => format!(
-            "Calls go on for at most {}: {} TURN logins are left, and each call and each 10 to 20 minutes take one.",
+            "Calls go on for at most {}, until the last of the {} TURN logins ends.",
             span(stock.seconds),
             stock.left
         ),

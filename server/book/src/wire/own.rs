@@ -78,12 +78,19 @@ pub struct AskTurn {
 /// `POST /api/v1/turn-credentials` answers this.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TurnCredentials {
-    /// Each is for one call.
-    pub credentials: Vec<TurnCredential>,
-    /// When they end, Unix seconds.
+    /// When all of them end, Unix seconds: a UTC midnight, the same for all who ask on one day.
     pub expires: u64,
-    /// The servers that take them, as the network settings list them.
-    pub urls: Vec<String>,
+    /// The servers for which there are credentials.
+    pub servers: Vec<TurnServerCredentials>,
+}
+
+/// The credentials for one TURN server.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TurnServerCredentials {
+    /// Its host, as [`turn_host`](crate::turn_credentials::turn_host) reads it from the URIs of the network settings.
+    pub host: String,
+    /// Credentials that no other server takes.
+    pub credentials: Vec<TurnCredential>,
 }
 
 /// A user name and its password (draft-uberti-behave-turn-rest).
@@ -174,6 +181,7 @@ without_content!(
     Deactivate,
     AskTurn,
     TurnCredentials,
+    TurnServerCredentials,
     TurnCredential,
     Revoke,
     AskNumbers,

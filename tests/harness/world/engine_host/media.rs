@@ -124,7 +124,7 @@ impl EngineHost {
                     .map(|(near, port)| SocketAddr::new(near.ip(), port));
                 self.engine.handle_media(call, MediaEvent::Near(near), now);
             }
-            MediaOrder::OpenFar => self.open_far(call, now),
+            MediaOrder::OpenFar { .. } => self.open_far(call, now),
             MediaOrder::Close => self.close(call, now, out),
             order => self.handle_call_order(call, order, now),
         }
@@ -153,7 +153,7 @@ impl EngineHost {
             MediaOrder::Control(frame) => {
                 talk.send_control(&frame, now);
             }
-            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar | MediaOrder::Close => {}
+            MediaOrder::OpenNear { .. } | MediaOrder::OpenFar { .. } | MediaOrder::Close => {}
         }
     }
 

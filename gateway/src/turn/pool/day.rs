@@ -1,0 +1,229 @@
+//! A day of a pool in simulated time, as its TURN server sees it: with calls that nobody answers, and without.
+//!
+//! The wire is in memory, so that the paused clock runs on only when every side waits; the server is the embedded one's machine, which
+//! is bytes and time.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ringfence_book::turn_credentials::{TurnSecret, daily_credentials};
+use ringfence_box::turn::{
+    ClientFlow, ClientTransport, TurnLimits, TurnMachine, TurnMachineConfig, TurnOutput,
+};
+use ringfence_engine::{CallLabel, MediaOrder};
+use ringfence_media::far::{FarConfig, TurnAccess, TurnPassword, TurnTransport};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::*;
+use crate::run::media_task::{self, MediaTaskContext, MediaTaskEvent};
+use crate::turn::credentials::TurnLogin;
+use crate::turn::probe::TurnProbeError;
+use crate::turn::servers::{DialledTurn, ServerChoice};
+
+const SERVER: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 3478);
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The usual times, but with a period that is the same in each run.
+fn timing() -> PoolTiming {
+    PoolTiming {
+        period: 900_000..900_001,
+        ..TIMING
+    }
+}
+
+/// What the server sees of one client packet: when it came, in milliseconds, over which connection, the STUN method, its bytes.
+type Seen = (u128, u16, u16, usize);
+
+/// A server whose clients come over streams in memory.
+#[derive(Clone, Debug)]
+struct Watched {
+    secret: TurnSecret,
+    start: Instant,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    clients: Arc<Mutex<u16>>,
+    sent: Arc<Mutex<usize>>,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            secret: TurnSecret::new("north".to_owned()),
+            start: clock::now(),
+            seen: Arc::default(),
+            clients: Arc::default(),
+            sent: Arc::default(),
+        }
+    }
+
+    /// Serves one client to its end.
+    async fn serve(self, id: u16, mut stream: DuplexStream) {
+        let (now, unix) = (clock::now(), clock::unix_seconds());
+        let settings = TurnMachineConfig {
+            listen: SERVER,
+            secret: self.secret.clone(),
+            allow_private: false,
+            limits: TurnLimits::DEFAULT,
+        };
+        let mut machine = TurnMachine::new(settings, now, unix);
+        let client = ClientFlow {
+            transport: ClientTransport::Stream,
+            addr: ([198, 51, 100, 7], id).into(),
+        };
+        let mut buffer = [0; 4096];
+        loop {
+            while let Some(output) = machine.poll() {
+                match output {
+                    TurnOutput::ToClient { bytes, .. } => {
+                        *self.sent.lock().unwrap() += bytes.len();
+                        if stream.write_all(&bytes).await.is_err() {
+                            return;
+                        }
+                    }
+                    TurnOutput::OpenSocket { allocation, .. } => {
+                        let addr = SocketAddr::new(SERVER.ip(), 50_000 + id);
+                        machine.handle_socket_opened(allocation, Some(addr), clock::now());
+                    }
+                    TurnOutput::CloseClient { .. } => return,
+                    _ => {}
+                }
+            }
+            tokio::select! {
+                read = stream.read(&mut buffer) => match read {
+                    Ok(count) if count > 0 => {
+                        let method = u16::from_be_bytes([buffer[0], buffer[1]]);
+                        let at = self.start.elapsed_until(clock::now());
+                        self.seen.lock().unwrap().push((at, id, method, count));
+                        machine.handle_client(client, &buffer[..count], clock::now());
+                    }
+                    _ => return,
+                },
+                () = until(machine.next_timeout().map(|(at, _)| at)) => {
+                    machine.handle_timeout(clock::now());
+                }
+            }
+        }
+    }
+}
+
+trait Elapsed {
+    fn elapsed_until(self, now: Instant) -> u128;
+}
+
+impl Elapsed for Instant {
+    fn elapsed_until(self, now: Instant) -> u128 {
+        now.saturating_duration_since(self).as_millis()
+    }
+}
+
+impl DialTurn for Watched {
+    fn first_of(&self, _slot: usize) -> usize {
+        0
+    }
+
+    fn prefer(&self, _choice: &ServerChoice) {}
+
+    async fn dial(&self, _first: usize, _avoid: &[IpAddr]) -> Result<DialledTurn, TurnProbeError> {
+        let (near, far) = duplex(64 * 1024);
+        let id = {
+            let mut clients = self.clients.lock().unwrap();
+            *clients += 1;
+            *clients
+        };
+        tokio::spawn(self.clone().serve(id, far));
+        let local: SocketAddr = ([198, 51, 100, 7], id).into();
+        let (username, password) =
+            daily_credentials(&self.secret, clock::unix_seconds(), &mut rand::rng());
+        Ok(DialledTurn {
+            socket: TurnSocket::over_stream(local, SERVER, near),
+            config: FarConfig {
+                turn: TurnAccess {
+                    addr: SERVER,
+                    transport: TurnTransport::Stream,
+                    username,
+                    password: TurnPassword::new(password),
+                },
+                local,
+                allow_private_addresses: true,
+            },
+            choice: ServerChoice {
+                position: 1,
+                all: 1,
+                passed_over: None,
+            },
+        })
+    }
+}
+
+/// A day with calls that nobody answers, two of them in each period of the pool, for `ringing` each in turn; what the server saw, how
+/// many calls got an allocation, and how many bytes went both ways.
+async fn day(ringing: &[Duration]) -> (Vec<Seen>, usize, usize) {
+    let server = Watched::new();
+    let (pool, allocations) = AllocationPool::start_with(timing(), server.clone());
+    let (events, mut from_media) = mpsc::channel(64);
+    let context = MediaTaskContext {
+        allocations,
+        turn: TurnServers::new(Vec::new(), TurnLogin::None, true),
+        events,
+    };
+    let counting = tokio::spawn(async move {
+        let mut allocated = 0;
+        while let Some(event) = from_media.recv().await {
+            allocated += usize::from(matches!(event, MediaTaskEvent::Engine(..)));
+        }
+        allocated
+    });
+    let end = clock::now() + DAY;
+    let mut calls = ringing.iter().cycle();
+    // The second of each pair rings on over the tick at 900 s.
+    for pause in [437, 455, 440, 468].iter().cycle() {
+        sleep(Duration::from_secs(*pause)).await;
+        if end <= clock::now() + Duration::from_secs(400) {
+            break;
+        }
+        let Some(ringing) = calls.next().copied() else {
+            continue;
+        };
+        let (orders, received) = mpsc::channel(4);
+        let label = CallLabel::default();
+        tokio::spawn(media_task::run(label, context.clone(), received));
+        orders
+            .send(MediaOrder::OpenFar { avoid: Vec::new() })
+            .await
+            .unwrap();
+        tokio::spawn(async move {
+            sleep(ringing).await;
+            orders.send(MediaOrder::Close).await.ok();
+        });
+    }
+    sleep(end.saturating_duration_since(clock::now())).await;
+    drop(context);
+    let mut seen = server.seen.lock().unwrap().clone();
+    // Both slots tick at the same moment here.
+    seen.sort_unstable();
+    let bytes = seen.iter().map(|(.., count)| count).sum::<usize>() + *server.sent.lock().unwrap();
+    drop(pool);
+    (seen, counting.await.unwrap(), bytes)
+}
+
+#[tokio::test(start_paused = true)]
+#[expect(clippy::print_stdout, reason = "the figure is for a person")]
+async fn a_day_of_calls_that_nobody_answers_looks_to_the_turn_server_like_a_day_without_calls() {
+    let (quiet, none, bytes) = day(&[]).await;
+    let ringing = [0, 3, 30, 180].map(Duration::from_secs);
+    let (busy, calls, _) = day(&ringing).await;
+    assert_eq!(none, 0);
+    assert!(calls > 150, "{calls} calls had an allocation");
+    assert!(quiet.len() > 8_000, "{} packets", quiet.len());
+    let differ = quiet.iter().zip(&busy).find(|(quiet, busy)| quiet != busy);
+    assert_eq!(differ, None);
+    assert_eq!(quiet.len(), busy.len());
+    println!(
+        "an idle day: {} packets to the server, {bytes} bytes both ways, without the headers below TURN",
+        quiet.len()
+    );
+}

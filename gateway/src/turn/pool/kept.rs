@@ -1,0 +1,266 @@
+//! One allocation of a slot, from the tick at which it is made until an overlap after the next. Its end is set at its beginning: a call
+//! that takes it and is not answered gives it back, and meanwhile checks it as usual, so that the server sees the same as without
+//! the call.
+//!
+//! What the server does see: an answered call, whose allocation it keeps to the call's end; and a call that finds both slots
+//! taken, which dials.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::RngExt;
+use ringfence_book::backoff::Backoff;
+use ringfence_media::LocalEndpoint;
+use ringfence_media::far::{FarEvent, FarLeg, FarLegError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::board::Board;
+use super::{AllocationRequest, Checks, Home, PoolTiming, Returned, WarmAllocation};
+use crate::clock::{self, until};
+use crate::turn::TurnSocket;
+use crate::turn::allocation_io::{release, send, step};
+use crate::turn::probe::TurnProbeError;
+use crate::turn::servers::{DialTurn, DialledTurn, ServerChoice};
+
+/// Makes and keeps the allocations of one slot.
+#[derive(Clone, Debug)]
+pub(super) struct Keeper<S> {
+    pub(super) slot: usize,
+    pub(super) timing: Arc<PoolTiming>,
+    pub(super) servers: S,
+    pub(super) board: Arc<Board>,
+}
+
+type Requests = mpsc::Receiver<AllocationRequest>;
+
+impl<S: DialTurn> Keeper<S> {
+    /// Keeps an allocation until `overlap` after `tick`. One that is lost is made again, and one that cannot be made is tried again,
+    /// at the next server and less and less often, until the tick: then the slot's next one is. Ends early when the pool is released.
+    pub(super) async fn keep(self, tick: Instant, mut requests: Requests) {
+        let end = tick + self.timing.overlap;
+        let mut backoff = Backoff::new(self.timing.first_pause, self.timing.longest_pause, 2);
+        let (mut attempt, mut last_error) = (0, None);
+        loop {
+            let first = self.servers.first_of(self.slot) + attempt;
+            let Some(dialled) = meanwhile(&mut requests, self.servers.dial(first, &[])).await
+            else {
+                return;
+            };
+            let failure = match dialled {
+                Ok(mut dialled) => {
+                    dialled.choice.note_failure(last_error.take());
+                    let kept = Kept::new(&self, dialled, end);
+                    match kept.keep(&mut requests, &mut backoff).await {
+                        Some(error) => error,
+                        None => return,
+                    }
+                }
+                Err(error) => error,
+            };
+            tracing::debug!(%failure, "no allocation is ready");
+            self.board.note_failure(self.slot, failure.clone());
+            (attempt, last_error) = (attempt + 1, Some(failure));
+            let pause = sleep(backoff.next_delay());
+            if meanwhile(&mut requests, pause).await.is_none() || tick <= clock::now() {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for `work`; a call that asks meanwhile finds nothing. `None` when the pool is released.
+async fn meanwhile<T>(requests: &mut Requests, work: impl Future<Output = T>) -> Option<T> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return Some(done),
+            request = requests.recv() => drop(request?),
+        }
+    }
+}
+
+/// Releases an allocation to its end, also when the pool is released meanwhile.
+async fn release_meanwhile(leg: FarLeg, turn: TurnSocket, requests: &mut Requests) {
+    let mut releasing = std::pin::pin!(release(leg, turn));
+    if meanwhile(requests, releasing.as_mut()).await.is_none() {
+        releasing.await;
+    }
+}
+
+/// An allocation, or one that is being made.
+#[derive(Debug)]
+struct Kept<'a, S> {
+    keeper: &'a Keeper<S>,
+    leg: FarLeg,
+    turn: TurnSocket,
+    choice: ServerChoice,
+    /// What a call is given; `None` before it is allocated, and after a call had it.
+    local: Option<LocalEndpoint>,
+    checks: Checks,
+    end: Instant,
+}
+
+impl<'a, S: DialTurn> Kept<'a, S> {
+    fn new(keeper: &'a Keeper<S>, dialled: DialledTurn, end: Instant) -> Self {
+        let (now, every) = (clock::now(), keeper.timing.checked_every);
+        Self {
+            keeper,
+            leg: FarLeg::new(dialled.config, rand::rng().random(), now),
+            turn: dialled.socket,
+            choice: dialled.choice,
+            local: None,
+            checks: Checks {
+                at: now + every,
+                every,
+            },
+            end,
+        }
+    }
+
+    /// Keeps the allocation to its end, then releases it. An error when it is lost before; `None` otherwise.
+    async fn keep(
+        mut self,
+        requests: &mut Requests,
+        backoff: &mut Backoff,
+    ) -> Option<TurnProbeError> {
+        let mut buffer = Vec::new();
+        loop {
+            if let Some(error) = self.drain(backoff) {
+                release_meanwhile(self.leg, self.turn, requests).await;
+                return Some(TurnProbeError::Refused(error));
+            }
+            let wake = self.checks.at().min(self.end);
+            tokio::select! {
+                request = requests.recv() => match request {
+                    None => break,
+                    Some(request) => match self.offer(request) {
+                        Offer::Refused(kept) => self = *kept,
+                        Offer::Taken(call) => self = match call.wait(requests).await {
+                            Ok(kept) => *kept,
+                            Err(error) => return error,
+                        },
+                    },
+                },
+                () = step(&mut self.leg, &mut self.turn, &mut buffer, Some(wake)) => {}
+            }
+            let now = clock::now();
+            if self.end <= now {
+                break;
+            }
+            if self.checks.are_due(now) {
+                self.leg.check(now);
+            }
+        }
+        release_meanwhile(self.leg, self.turn, requests).await;
+        None
+    }
+
+    /// Hands the allocation to a call. Not one that is not allocated yet or is being checked, which may fail: dialling is faster.
+    fn offer(mut self, request: AllocationRequest) -> Offer<'a, S> {
+        let fits = |local: &LocalEndpoint| !request.avoid.contains(&local.relayed_address.ip());
+        let is_free = self.leg.is_ready() && self.local.as_ref().is_some_and(fits);
+        let Some(local) = self.local.take_if(|_| is_free) else {
+            return Offer::Refused(Box::new(self));
+        };
+        let (home, back) = oneshot::channel();
+        let Self {
+            keeper,
+            leg,
+            turn,
+            choice,
+            checks,
+            end,
+            ..
+        } = self;
+        let offered = request.reply.send(WarmAllocation {
+            leg,
+            turn,
+            local,
+            checks,
+            home: Home(home),
+        });
+        match offered {
+            Ok(()) => Offer::Taken(WithCall {
+                keeper,
+                choice,
+                back,
+                end,
+            }),
+            // The call has ended already, and no callee was told.
+            Err(unclaimed) => Offer::Refused(Box::new(Kept {
+                keeper,
+                leg: unclaimed.leg,
+                turn: unclaimed.turn,
+                choice,
+                local: Some(unclaimed.local),
+                checks,
+                end,
+            })),
+        }
+    }
+
+    /// Sends what the leg wants to send; returns its error if it has failed.
+    fn drain(&mut self, backoff: &mut Backoff) -> Option<FarLegError> {
+        while let Some(event) = send(&mut self.leg, &self.turn) {
+            match event {
+                FarEvent::Allocated(local) => {
+                    self.local = Some(local);
+                    self.keeper.board.note_ready(self.keeper.slot, &self.choice);
+                    backoff.reset();
+                    if self.keeper.slot == 0 {
+                        self.keeper.servers.prefer(&self.choice);
+                    }
+                }
+                FarEvent::Failed(error) => return Some(error),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+/// What became of an offer.
+enum Offer<'a, S> {
+    Refused(Box<Kept<'a, S>>),
+    Taken(WithCall<'a, S>),
+}
+
+/// An allocation that a call has.
+struct WithCall<'a, S> {
+    keeper: &'a Keeper<S>,
+    choice: ServerChoice,
+    back: oneshot::Receiver<Returned>,
+    end: Instant,
+}
+
+impl<'a, S> WithCall<'a, S> {
+    /// Waits until the call gives it back, or the end. An error if it came back lost.
+    async fn wait(
+        self,
+        requests: &mut Requests,
+    ) -> Result<Box<Kept<'a, S>>, Option<TurnProbeError>> {
+        let returned = async {
+            tokio::select! {
+                back = self.back => back.ok(),
+                () = until(Some(self.end)) => None,
+            }
+        };
+        match meanwhile(requests, returned).await.flatten() {
+            Some(Returned::Waiting(back)) => {
+                let (leg, turn, checks) = *back;
+                Ok(Box::new(Kept {
+                    keeper: self.keeper,
+                    leg,
+                    turn,
+                    choice: self.choice,
+                    local: None,
+                    checks,
+                    end: self.end,
+                }))
+            }
+            Some(Returned::Lost) => Err(Some(TurnProbeError::Refused(FarLegError::ServerGone))),
+            None => Err(None),
+        }
+    }
+}
