@@ -51,18 +51,32 @@ const WORK: Duration = Duration::from_secs(60);
 const NOT_IN_USE: &str = " (not in use)";
 
 /// Tries every relay, all at the same time.
-pub(super) async fn relays(urls: &[String], network: &NetworkSettings) -> Vec<Finding> {
+pub(super) async fn relays(
+    urls: &[String],
+    network: &NetworkSettings,
+    config: &Config,
+) -> Vec<Finding> {
     if urls.is_empty() {
         let remedy = "set `relays`, or ask the phone book's operator for some";
         return vec![Finding::fail("relay", "no Nostr relay is named", remedy)];
     }
+    let outbound = match config.outbound() {
+        Ok(outbound) => outbound,
+        Err(error) => {
+            return vec![Finding::fail(
+                "relay",
+                error.to_string(),
+                "correct the setting ca_file",
+            )];
+        }
+    };
     let mut tries = JoinSet::new();
     for url in urls {
-        let url = url.clone();
+        let (url, outbound) = (url.clone(), outbound.clone());
         let rules = (network.bucket_bits, network.work_bits);
         tries.spawn(async move {
             let area = format!("relay {url}");
-            match relay(&url, rules).await {
+            match relay(&url, rules, &outbound).await {
                 Ok((says, took)) => Finding::ok(area, says).after(took),
                 Err(says) => Finding::fail(
                     area,
@@ -96,7 +110,11 @@ fn one_is_enough(found: &mut [Finding]) {
 }
 
 /// Sends an envelope through a relay. Returns what to report, and how long the envelope took.
-async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), String> {
+async fn relay(
+    url: &str,
+    (bits, work): (u8, u8),
+    outbound: &Outbound,
+) -> Result<(String, Duration), String> {
     let identity = Identity::generate(Day::LAST, &mut rand::rng());
     let own_bucket = bucket(&identity.key(), bits);
     let proof = proof_of_work(work)
@@ -104,9 +122,7 @@ async fn relay(url: &str, (bits, work): (u8, u8)) -> Result<(String, Duration), 
         .ok_or("the proof of work took too long")?;
     let start = clock::now();
     let urls = [url.to_owned()];
-    let trusted = tls::client(None).map_err(|error| error.to_string())?;
-    let outbound = Outbound::new(trusted, None);
-    let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket]), &outbound);
+    let connected = Relays::connect(&urls, bits, &BTreeSet::from([own_bucket]), outbound);
     let (relays, mut envelopes) = connected.map_err(|error| error.to_string())?;
     let mut state = relays.state();
     let listening = state.wait_for(|state| state.listening > 0);

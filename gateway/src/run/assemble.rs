@@ -19,7 +19,6 @@ use ringfence_sip::{Account, Password, User};
 use crate::config::{Config, TurnLogin, TurnSettings};
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::net::book::BookSnapshot;
-use crate::net::outbound::Outbound;
 use crate::net::phone::Listen;
 use crate::net::phone::certificate::{self, CertificateError};
 use crate::net::relay::{RelayInbox, RelayListError, Relays};
@@ -160,7 +159,8 @@ pub async fn change(
     } else {
         Some(resolve_turn(&new.turn, network, &ConnectionAudit::default()).await?)
     };
-    let relays = if old.relays == new.relays {
+    let way = |config: &Config| (config.proxy.clone(), config.ca_file.clone());
+    let relays = if old.relays == new.relays && way(old) == way(new) {
         None
     } else {
         Some(relays(new, network, buckets)?)
@@ -197,11 +197,11 @@ fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
-) -> Result<(Relays, RelayInbox), RelayListError> {
+) -> Result<(Relays, RelayInbox), AssembleError> {
     let urls = relay_urls(config, network);
-    let trusted = tls::client(None).expect("the compiled-in roots parse");
-    let outbound = Outbound::new(trusted, None);
-    Relays::connect(urls, network.bucket_bits, buckets, &outbound)
+    let outbound = config.outbound()?;
+    let connected = Relays::connect(urls, network.bucket_bits, buckets, &outbound);
+    Ok(connected?)
 }
 
 /// The phone book in the form that the engine uses.
