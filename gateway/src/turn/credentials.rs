@@ -477,8 +477,8 @@ mod tests {
         let pool = filled(16);
         let before = user(&pool, HOME, NOW).unwrap();
         let next = CredentialPool::remembered(pool.memory());
-        assert_eq!(user(&next, HOME, NOW + 60).unwrap(), before);
         assert_ne!(user(&next, CAFE, NOW + 60).unwrap(), before);
+        assert_eq!(user(&next, HOME, NOW + 60).unwrap(), before);
         assert_eq!(next.stock(NOW).left, 16);
     }
 
