@@ -419,9 +419,12 @@ mod tests {
     #[test]
     fn a_login_that_would_end_in_the_call_is_taken_only_without_another() {
         let pool = filled(1);
-        let old = user(&pool, HOME, NOW).unwrap();
-        deliver(&pool, "a", 1, NOW + DAY);
+        let last_day = daily_end(NOW) - DAY;
+        let old = user(&pool, HOME, last_day).unwrap();
         let late = daily_end(NOW) - LEAST_LIFE;
+        assert_eq!(user(&pool, HOME, late).unwrap(), old);
+        deliver(&pool, "a", 1, last_day);
+        assert_eq!(user(&pool, HOME, late - 1).unwrap(), old);
         assert_ne!(user(&pool, HOME, late).unwrap(), old);
     }
 
