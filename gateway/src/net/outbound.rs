@@ -122,7 +122,7 @@ impl OutboundError {
             Self::Certificate(fault) => fault.remedy(),
             Self::Tls(_) => "check that the port speaks TLS",
             Self::Connect(_) | Self::Timeout(_) => {
-                "check the network, and that the server is running"
+                "check the URL and the network, and that the server is running"
             }
         }
     }

@@ -87,7 +87,7 @@ pub async fn line_command(
         .append_pair("number", &number.to_string())
         .finish();
     let path = format!("/lines/{line}/wish");
-    send(state, Method::POST, &path, form).await.map(drop)
+    send(state, Method::POST, &path, Some(form)).await.map(drop)
 }
 
 async fn ask<T: DeserializeOwned>(
@@ -95,7 +95,7 @@ async fn ask<T: DeserializeOwned>(
     method: Method,
     path: &str,
 ) -> Result<T, PageClientError> {
-    let answer = send(state, method, path, String::new()).await?;
+    let answer = send(state, method, path, None).await?;
     serde_json::from_slice(&answer.body).map_err(|_| PageClientError::Unreadable)
 }
 
@@ -107,16 +107,20 @@ async fn send(
     state: &Path,
     method: Method,
     path: &str,
-    form: String,
+    form: Option<String>,
 ) -> Result<HttpAnswer, PageClientError> {
     let key = PageKey::read(state)?.ok_or(PageClientError::NotRunning)?;
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(path)
         .header(HOST, key.address.to_string())
-        .header(AUTHORIZATION, format!("Bearer {}", key.token.expose()))
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Full::new(Bytes::from(form)))
+        .header(AUTHORIZATION, format!("Bearer {}", key.token.expose()));
+    // The page refuses a body of any other kind.
+    if form.is_some() {
+        request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    }
+    let request = request
+        .body(Full::new(Bytes::from(form.unwrap_or_default())))
         .map_err(|_| PageClientError::Unreadable)?;
     let exchange = async {
         // The engine is on this machine: a proxy could only read the key.
