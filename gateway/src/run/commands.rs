@@ -12,6 +12,7 @@ use super::command::{GatewayCommand, Readiness};
 use super::event_loop::EventLoop;
 use super::parts::SettingsChange;
 use crate::clock;
+use crate::net::relay::ListeningWatch;
 use crate::state::writer::{EditError, EditReply, SavedContacts, StateChange};
 use crate::stats::snapshot::{CallSnapshot, GatewayStatus, LineSnapshot, PhoneSnapshot, Snapshot};
 use crate::turn::pool::AllocationPool;
@@ -55,7 +56,7 @@ impl EventLoop {
             .handle_rules(change.work_bits, change.no_answer, clock::now());
         if let Some((relays, envelopes)) = change.relays {
             // Events that are being published hold the old relays until they are confirmed.
-            self.listened = relays.state();
+            self.listening = ListeningWatch::new(relays.state(), clock::now());
             (self.relays, self.envelopes) = (Arc::new(relays), envelopes);
         }
         if let Some(turn) = change.turn {

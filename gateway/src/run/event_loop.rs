@@ -21,7 +21,7 @@ use ringfence_engine::restart::RestartState;
 use ringfence_engine::sealed::proof_of_work::ProofOfWork;
 use ringfence_engine::time::UnixTime;
 use ringfence_engine::{CallLabel, Engine, MediaOrder, Output, PostId, ReceivedEvent, SealedEvent};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, timeout};
 
@@ -33,7 +33,7 @@ use super::parts::GatewayParts;
 use super::pow_worker;
 use crate::clock::{self, until};
 use crate::net::phone::{PhoneInput, PhoneSockets};
-use crate::net::relay::{RelayInbox, RelayState, Relays};
+use crate::net::relay::{ListeningWatch, RelayInbox, Relays};
 use crate::state::keystore::Evidence;
 use crate::state::writer::{RunningWriter, SavedContacts, StateChange, StateWriter};
 use crate::stats::quality_history::QualityHistories;
@@ -65,7 +65,7 @@ pub(super) struct EventLoop {
     phones: PhoneSockets,
     pub(super) relays: Arc<Relays>,
     pub(super) envelopes: RelayInbox,
-    pub(super) listened: watch::Receiver<RelayState>,
+    pub(super) listening: ListeningWatch,
     pub(super) media: MediaTaskContext,
     /// `None` once it was asked to release its allocation.
     pub(super) pool: Option<AllocationPool>,
@@ -132,7 +132,7 @@ impl EventLoop {
         Self {
             engine,
             phones,
-            listened: relays.state(),
+            listening: ListeningWatch::new(relays.state(), clock::now()),
             relays: Arc::new(relays),
             envelopes,
             media: MediaTaskContext {
@@ -184,7 +184,7 @@ impl EventLoop {
             let now = clock::now();
             self.engine.handle_wall(wall(), now);
             self.engine
-                .handle_listening(self.listened.borrow().listening > 0);
+                .handle_listening(self.listening.is_listening(now));
             match input {
                 LoopInput::Phone(input) => self.handle_phone(input),
                 LoopInput::Envelope(incoming) => self.engine.handle_envelope(&incoming, now),
