@@ -52,8 +52,9 @@ fn all_faults() -> Vec<Fault> {
     [
         phones::FAULTS.as_slice(),
         &restarts::FAULTS,
-        &files::FAULTS,
         &clocks::FAULTS,
+        // Last: an engine that lost its contacts is unhealthy until a person has acted.
+        &files::FAULTS,
     ]
     .into_iter()
     .flatten()
