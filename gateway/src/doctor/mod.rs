@@ -100,7 +100,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
     };
     let relays = relay_urls(config, &snapshot.network).to_vec();
     sink.begins("Sending an envelope through each relay");
-    for finding in reachability::relays(&relays, &snapshot.network, config).await {
+    for finding in reachability::relays(&relays, &snapshot.network, &outbound).await {
         sink.found(finding);
     }
     for relay in &relays {

@@ -54,22 +54,12 @@ const NOT_IN_USE: &str = " (not in use)";
 pub(super) async fn relays(
     urls: &[String],
     network: &NetworkSettings,
-    config: &Config,
+    outbound: &Outbound,
 ) -> Vec<Finding> {
     if urls.is_empty() {
         let remedy = "set `relays`, or ask the phone book's operator for some";
         return vec![Finding::fail("relay", "no Nostr relay is named", remedy)];
     }
-    let outbound = match config.outbound() {
-        Ok(outbound) => outbound,
-        Err(error) => {
-            return vec![Finding::fail(
-                "relay",
-                error.to_string(),
-                "correct the setting ca_file",
-            )];
-        }
-    };
     let mut tries = JoinSet::new();
     for url in urls {
         let (url, outbound) = (url.clone(), outbound.clone());
