@@ -71,6 +71,8 @@ pub enum BridgeEvent {
     ControlOpen,
     /// A message on the data channel.
     Control(Vec<u8>),
+    /// A datagram from a relayed address; anybody may have sent it.
+    Datagram(Vec<u8>),
     /// A key was pressed on the other side and came in-band (RFC 4733), and the phone has not agreed to telephone events.
     Dtmf {
         /// The telephone event, 0 to 15.
@@ -224,6 +226,12 @@ impl Bridge {
         self.far.send_control(bytes, now)
     }
 
+    /// Sends a datagram to a relayed address, as [`FarLeg::send_datagram`] does.
+    pub fn send_datagram(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        self.now = Some(now);
+        self.far.send_datagram(to, bytes, now)
+    }
+
     /// Ends the call's media: nothing passes any more, and the allocation is deleted with the next [`Bridge::poll`].
     pub fn close(&mut self, now: Instant) {
         self.now = Some(now);
@@ -352,6 +360,7 @@ impl Bridge {
             }
             FarEvent::ControlOpen => BridgeEvent::ControlOpen,
             FarEvent::Control(bytes) => BridgeEvent::Control(bytes),
+            FarEvent::Datagram(bytes) => BridgeEvent::Datagram(bytes),
             FarEvent::Closed => BridgeEvent::Closed,
         };
         Some(BridgeOutput::Event(event))

@@ -69,6 +69,7 @@ impl End {
             turn,
             local: turn_client,
             allow_private_addresses: true,
+            permitted: Vec::new(),
         };
         Self {
             bridge: Bridge::new(FarLeg::new(config, [number; 32], now), [number + 100; 32]),

@@ -193,6 +193,7 @@ impl Call {
                 turn,
                 local,
                 allow_private_addresses: true,
+                permitted: Vec::new(),
             };
             let mut seed = [0; 32];
             rand_core::Rng::fill_bytes(&mut rng, &mut seed);

@@ -64,6 +64,7 @@ impl FarEnd {
             turn,
             local,
             allow_private_addresses: true,
+            permitted: Vec::new(),
         };
         let run = Run {
             role,

@@ -3,7 +3,7 @@
 //! Logins are made from a secret shared with the server (draft-uberti-behave-turn-rest) or taken from the pool that the phone book
 //! filled ([`super::credentials`]). No login is requested because of a call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -17,6 +17,9 @@ use super::{TurnSocket, TurnTarget, Wire};
 use crate::clock;
 use crate::net::audit::{AuditEntry, ConnectionAudit};
 use crate::state::secret::Secret;
+
+/// Addresses that an allocation lets through at any time. Each costs a request when the allocation is made and whenever it is checked.
+const MOST_PERMITTED: usize = 8;
 
 /// The TURN servers of an engine and how it logs in to them.
 #[derive(Clone, Debug)]
@@ -148,6 +151,14 @@ impl TurnServers {
         }
     }
 
+    /// The addresses of the servers, which are those of their allocations too (behind a one-to-one NAT both are the public one): the
+    /// other side's answer comes from there, and whose it is is not known before. Alike for all allocations, and from the start.
+    fn permitted(&self) -> Vec<IpAddr> {
+        let addresses = self.servers.iter().map(|target| target.addr().ip());
+        let distinct: BTreeSet<IpAddr> = addresses.collect();
+        distinct.into_iter().take(MOST_PERMITTED).collect()
+    }
+
     /// The login for one more allocation at the server `host`, reached from `network`; with what says that it is in use.
     fn login(&self, host: &str, network: IpAddr) -> Option<(String, Secret, Option<LoginLease>)> {
         let own = self.secrets.get(host);
@@ -221,6 +232,7 @@ impl DialTurn for TurnServers {
                 },
                 local: socket.local_addr(),
                 allow_private_addresses: self.allow_private,
+                permitted: self.permitted(),
             };
             let choice = ServerChoice {
                 position,

@@ -21,8 +21,9 @@ use super::config::{FarConfig, TurnTransport};
 use super::replies::{self, AllocateReplies};
 
 /// Pauses of the TURN client that are skipped in one call: Allocate, permissions and channels for
-/// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), and the deletion. They put its clock forward by 0.8 s at most.
-const MAX_SKIPS: u32 = 16;
+/// [`MAX_RELAYED_ADDRESSES`](crate::description::MAX_RELAYED_ADDRESSES), permissions for eight other servers, and the deletion. They put
+/// its clock forward by 1.2 s at most.
+const MAX_SKIPS: u32 = 24;
 
 /// The pause that the TURN client keeps between two requests.
 const CADENCE: Duration = Duration::from_millis(50);

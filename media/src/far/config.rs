@@ -1,7 +1,7 @@
 //! What a far leg needs to start: the TURN server with its credentials, and this side's role in the call.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -66,6 +66,9 @@ pub struct FarConfig {
     pub local: SocketAddr,
     /// Whether loopback and private relayed addresses are acceptable: in the demo and in tests only.
     pub allow_private_addresses: bool,
+    /// IP addresses whose datagrams the server is to let through all the time: the relayed addresses of other TURN servers.
+    /// Those of one's own server pass without being named.
+    pub permitted: Vec<IpAddr>,
 }
 
 impl fmt::Debug for FarConfig {

@@ -10,6 +10,7 @@ use rand_core::Rng;
 
 use super::MAX_CONTROL;
 use super::allocation::{AllocationEvent, Stray};
+use super::datagrams;
 use super::error::FarLegError;
 use super::event::{FarEvent, FarOutput};
 use super::leg::{FarLeg, LegPhase};
@@ -35,6 +36,13 @@ impl FarLeg {
     /// One frame from the TURN server.
     pub(super) fn receive(&mut self, frame: &[u8], now: Instant) {
         match self.allocation.receive(frame, now) {
+            Ok(Some(data)) if datagrams::is_datagram(data.data()) && self.has_allocation() => {
+                if self.datagrams.admit(now) {
+                    self.emit(FarEvent::Datagram(data.data().to_vec()));
+                } else {
+                    self.counters.datagrams += 1;
+                }
+            }
             Ok(Some(data)) if self.permissions.admits(data.peer) => {
                 let (from, bytes) = (data.peer, data.data());
                 if let LegPhase::Talking { silent_at, .. } = &mut self.phase {
@@ -56,6 +64,14 @@ impl FarLeg {
             Err(Stray) => self.counters.stray += 1,
         }
         self.drive(now);
+    }
+
+    /// Whether an allocation stands that is not being given back.
+    pub(super) fn has_allocation(&self) -> bool {
+        matches!(
+            self.phase,
+            LegPhase::Ready { .. } | LegPhase::Connecting { .. } | LegPhase::Talking { .. }
+        )
     }
 
     /// Runs `work` on the peer, if there is one; an error ends the leg.
@@ -193,6 +209,11 @@ impl FarLeg {
         self.emit(FarEvent::Allocated(local));
         // The other side often uses the same server, and a permission is per address: have it before it is needed.
         self.request_permission(address.ip(), now);
+        for ip in std::mem::take(&mut self.permitted) {
+            if ip.is_ipv4() == address.is_ipv4() {
+                self.request_permission(ip, now);
+            }
+        }
     }
 
     pub(super) fn request_permission(&mut self, ip: IpAddr, now: Instant) {
@@ -248,12 +269,8 @@ impl FarLeg {
     fn handle_peer(&mut self, output: PeerOutput, now: Instant) {
         match output {
             PeerOutput::Send { from, to, bytes } => {
-                match self.permissions.decide(from, to, bytes) {
-                    SendDecision::Pass(bytes) => self.wrap(to, bytes, now),
-                    SendDecision::Kept => {}
-                    SendDecision::Unsent => self.counters.unsent += 1,
-                    SendDecision::Misdirected => self.counters.misdirected += 1,
-                }
+                let decision = self.permissions.decide(from, to, bytes);
+                self.carry_out(decision, to, now);
             }
             PeerOutput::Event(FarEvent::Connected) => self.connected(now),
             PeerOutput::Event(FarEvent::Failed(error)) => self.fail(error, now),
@@ -264,6 +281,23 @@ impl FarLeg {
             }
             PeerOutput::Event(event) => self.emit(event),
         }
+    }
+
+    /// Does what was decided about a packet; false if it is lost.
+    pub(super) fn carry_out(
+        &mut self,
+        decision: SendDecision,
+        to: SocketAddr,
+        now: Instant,
+    ) -> bool {
+        let leaves = matches!(decision, SendDecision::Pass(_) | SendDecision::Kept);
+        match decision {
+            SendDecision::Pass(bytes) => self.wrap(to, bytes, now),
+            SendDecision::Kept => {}
+            SendDecision::Unsent => self.counters.unsent += 1,
+            SendDecision::Misdirected => self.counters.misdirected += 1,
+        }
+        leaves
     }
 
     fn connected(&mut self, now: Instant) {
@@ -360,6 +394,7 @@ mod tests {
             },
             local: ([192, 0, 2, 1], 40_000).into(),
             allow_private_addresses: false,
+            permitted: Vec::new(),
         };
         let mut leg = FarLeg::new(config, [7; 32], now);
         while leg.poll().is_some() {}

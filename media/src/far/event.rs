@@ -25,6 +25,8 @@ pub enum FarEvent {
     ControlOpen,
     /// A packet of the other side's audio or video.
     Rtp(FarPacket),
+    /// A datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes; anybody may have sent it.
+    Datagram(Vec<u8>),
     /// The other side cannot decode our video and requests a keyframe.
     KeyframeRequested,
     /// A message on the data channel.
@@ -62,6 +64,8 @@ pub struct FarCounters {
     pub misdirected: u64,
     /// Packets not sent because a queue was full or the allocation not ready.
     pub unsent: u64,
+    /// Datagrams beyond what is handed on in a second.
+    pub datagrams: u64,
     /// Control messages longer than [`MAX_CONTROL`](super::MAX_CONTROL); not handed on.
     pub overlong: u64,
 }

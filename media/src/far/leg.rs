@@ -14,6 +14,7 @@ use zeroize::Zeroize;
 use super::allocation::Allocation;
 use super::config::{FarConfig, Role, TurnTransport};
 use super::credentials::{IceCredentials, is_password, is_ufrag};
+use super::datagrams::{self, DatagramBudget};
 use super::dtls::CallCertificate;
 use super::early_checks::EarlyChecks;
 use super::error::{FarConnectError, FarLegError};
@@ -42,6 +43,7 @@ const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
 /// [`next_timeout`](Self::next_timeout).
 pub struct FarLeg {
     pub(super) allow_private_addresses: bool,
+    pub(super) permitted: Vec<IpAddr>,
     pub(super) own_ip: IpAddr,
     pub(super) framer: Option<TurnFramer>,
     pub(super) rng: ChaCha20Rng,
@@ -53,6 +55,7 @@ pub struct FarLeg {
     pub(super) allocation: Allocation,
     pub(super) permissions: PeerPermissions,
     pub(super) early_checks: EarlyChecks,
+    pub(super) datagrams: DatagramBudget,
     pub(super) phase: LegPhase,
     pub(super) outputs: VecDeque<FarOutput>,
     pub(super) counters: FarCounters,
@@ -107,11 +110,13 @@ impl FarLeg {
             allocation: Allocation::new(&config, now),
             permissions: PeerPermissions::default(),
             early_checks: EarlyChecks::default(),
+            datagrams: DatagramBudget::default(),
             phase: LegPhase::Allocating {
                 until: now + ALLOCATION_LIMIT,
             },
             outputs: VecDeque::new(),
             counters: FarCounters::default(),
+            permitted: config.permitted,
         };
         leg.drive(now);
         leg
@@ -287,6 +292,20 @@ impl FarLeg {
         let sent = self.with_peer(now, |peer, now| peer.send_control(bytes, now)) == Some(true);
         self.drive(now);
         sent
+    }
+
+    /// Sends a datagram of [`DATAGRAM_LEN`](super::DATAGRAM_LEN) bytes to a relayed address, whether or not it is the other
+    /// side's of a connection. It waits for its permission, if the server has to be asked for that. False if it cannot leave.
+    pub fn send_datagram(&mut self, to: SocketAddr, bytes: &[u8], now: Instant) -> bool {
+        let usable = relayed_addresses::is_usable(to, self.allow_private_addresses);
+        if !(self.has_allocation() && usable && datagrams::is_datagram(bytes)) {
+            return false;
+        }
+        self.request_permission(to.ip(), now);
+        let decision = self.permissions.decide_by_ip(to, bytes.to_vec());
+        let leaves = self.carry_out(decision, to, now);
+        self.drive(now);
+        leaves
     }
 
     /// Ends the leg: the close messages to the other side and the deletion of the allocation leave with the next

@@ -16,6 +16,7 @@
 mod allocation;
 mod config;
 mod credentials;
+mod datagrams;
 mod driver;
 mod dtls;
 mod early_checks;
@@ -29,6 +30,7 @@ mod replies;
 mod setup;
 
 pub use self::config::{FarConfig, Role, TurnAccess, TurnPassword, TurnTransport};
+pub use self::datagrams::{DATAGRAM_FIRST_BYTE, DATAGRAM_LEN};
 pub use self::error::{FarConnectError, FarLegError};
 pub use self::event::{FarCounters, FarEvent, FarOutput, FarPacket};
 pub use self::leg::FarLeg;

@@ -113,6 +113,11 @@ impl PeerPermissions {
         if self.own != Some(from) || !self.remotes.contains(&to) {
             return SendDecision::Misdirected;
         }
+        self.decide_by_ip(to, bytes)
+    }
+
+    /// Decides about a packet for a relayed address that need not be an accepted one.
+    pub(super) fn decide_by_ip(&mut self, to: SocketAddr, bytes: Vec<u8>) -> SendDecision {
         match self.states.get(&to.ip()) {
             Some(PermissionState::Granted) => SendDecision::Pass(bytes),
             Some(PermissionState::Requested) if self.waiting.len() < MAX_WAITING => {

@@ -6,6 +6,7 @@
 )]
 
 mod call;
+mod datagrams;
 mod faults;
 mod garbage;
 mod leaks;

@@ -59,6 +59,7 @@ impl Server {
             turn,
             local: addr,
             allow_private_addresses: false,
+            permitted: Vec::new(),
         };
         let leg = FarLeg::new(config, [addr.port() as u8; 32], self.now);
         (

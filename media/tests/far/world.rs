@@ -1,7 +1,7 @@
 //! Two far legs, their TURN servers and the wires between them, in simulated time. Everything that leaves a leg is kept.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha20Rng;
@@ -40,6 +40,8 @@ pub(crate) struct Setup {
     pub(crate) password: Option<&'static str>,
     /// Whether the legs, not the servers, accept private relays.
     pub(crate) private: bool,
+    /// The addresses whose datagrams pass at any time.
+    pub(crate) permitted: Vec<IpAddr>,
 }
 
 impl Default for Setup {
@@ -52,6 +54,7 @@ impl Default for Setup {
             servers: ["9.9.9.9:3478", "9.9.9.9:3478"],
             password: None,
             private: false,
+            permitted: Vec::new(),
         }
     }
 }
@@ -142,6 +145,7 @@ impl World {
                 turn,
                 local: LOCALS[index].parse().unwrap(),
                 allow_private_addresses: setup.private,
+                permitted: setup.permitted.clone(),
             };
             FarLeg::new(config, seed, start)
         };

@@ -84,6 +84,7 @@ impl Party {
             turn,
             local,
             allow_private_addresses: true,
+            permitted: Vec::new(),
         };
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);

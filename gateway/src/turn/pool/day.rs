@@ -149,6 +149,7 @@ impl DialTurn for Watched {
                 },
                 local,
                 allow_private_addresses: true,
+                permitted: Vec::new(),
             },
             choice: ServerChoice {
                 position: 1,

@@ -6,13 +6,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use stun_types::attribute::{ErrorCode, Nonce, Realm, Username};
-use stun_types::message::{
-    IntegrityAlgorithm, LongTermCredentials, Message, MessageWriteVec, Method,
-};
+use stun_types::message::{IntegrityAlgorithm, LongTermCredentials, Message, MessageWriteVec};
 use stun_types::prelude::{MessageWrite, MessageWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
-use turn_types::attribute::{Lifetime, RequestedTransport, XorRelayedAddress};
+use turn_types::AddressFamily;
+use turn_types::attribute::{
+    Lifetime, RequestedAddressFamily, RequestedTransport, XorRelayedAddress,
+};
 use turn_types::message::{ALLOCATE, REFRESH};
 
 /// How long one answer is awaited, and how often a request is sent.
@@ -60,7 +61,7 @@ pub async fn probe(
     let challenge = ask(&socket, &first.finish()).await?;
     let challenge = Message::from_bytes(&challenge).map_err(|_| ProbeFault::NotTurn)?;
     let login = Login::answer(&challenge, username, password).ok_or(ProbeFault::NotTurn)?;
-    let second = login.sign(ALLOCATE, None).ok_or(ProbeFault::NotTurn)?;
+    let second = login.allocate(server).ok_or(ProbeFault::NotTurn)?;
     let reply = ask(&socket, &second).await?;
     let reply = Message::from_bytes(&reply).map_err(|_| ProbeFault::NotTurn)?;
     if let Ok(error) = reply.attribute::<ErrorCode>() {
@@ -71,7 +72,7 @@ pub async fn probe(
         .map_err(|_| ProbeFault::NotTurn)?
         .addr(reply.transaction_id());
     // It ends by itself otherwise.
-    if let Some(farewell) = login.sign(REFRESH, Some(0)) {
+    if let Some(farewell) = login.give_back() {
         let _ = ask(&socket, &farewell).await;
     }
     Ok(relayed)
@@ -96,13 +97,25 @@ impl Login {
         })
     }
 
-    fn sign(&self, method: Method, lifetime: Option<u32>) -> Option<Vec<u8>> {
-        let mut request = Message::builder_request(method, MessageWriteVec::new());
+    /// An allocation in the address family of the server: without a word on it, servers give one of IPv4 (RFC 8656 section 7.1).
+    fn allocate(&self, server: SocketAddr) -> Option<Vec<u8>> {
+        let mut request = Message::builder_request(ALLOCATE, MessageWriteVec::new());
         let udp = RequestedTransport::new(RequestedTransport::UDP);
-        match lifetime {
-            Some(seconds) => request.add_attribute(&Lifetime::new(seconds)).ok()?,
-            None => request.add_attribute(&udp).ok()?,
+        request.add_attribute(&udp).ok()?;
+        if server.is_ipv6() {
+            let family = RequestedAddressFamily::new(AddressFamily::IPV6);
+            request.add_attribute(&family).ok()?;
         }
+        self.sign(request)
+    }
+
+    fn give_back(&self) -> Option<Vec<u8>> {
+        let mut request = Message::builder_request(REFRESH, MessageWriteVec::new());
+        request.add_attribute(&Lifetime::new(0)).ok()?;
+        self.sign(request)
+    }
+
+    fn sign(&self, mut request: MessageWriteVec) -> Option<Vec<u8>> {
         request
             .add_attribute(&Username::new(&self.username).ok()?)
             .ok()?;

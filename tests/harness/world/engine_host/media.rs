@@ -173,6 +173,7 @@ impl EngineHost {
             },
             local,
             allow_private_addresses: false,
+            permitted: Vec::new(),
         };
         let far = FarLeg::new(config, self.seed(), now);
         let talk = Bridge::new(far, self.seed());
