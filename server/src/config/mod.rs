@@ -1,6 +1,7 @@
 //! What a phone book needs to know before it starts; how it is written in a file is in `settings`.
 
 mod errors;
+mod files;
 mod settings;
 
 use ringfence_book::keys::{BookKey, RingKey};

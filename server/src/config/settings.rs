@@ -1,29 +1,24 @@
 //! The settings as a file has them, with their defaults, and the checks that turn them into a [`Config`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ringfence_book::bounds::{MAX_BUCKET_BITS, MAX_PERIOD, MAX_WORK_BITS};
 use ringfence_book::delta::MAX_CHANGES;
 use ringfence_book::number::NumberPlan;
 use ringfence_book::proof_of_work;
-use ringfence_book::turn_credentials::{TurnSecret, turn_host};
+use ringfence_book::turn_credentials::turn_host;
 use ringfence_box::settings::{RelayTable, TurnTable, check_name};
 use ringfence_daemon::forwarded::{ForwardedHeader, Proxies};
 use ringfence_daemon::limits::Rate;
 use ringfence_daemon::log::Format;
-use ringfence_daemon::tls::TlsFiles;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::errors::ConfigError;
+use super::files::{tls_files, turn_secret, turn_secrets};
 use super::{Config, Database, Limits};
 use crate::book::Schedule;
-
-/// A file of settings is a page, not a book; a wrong path must not fill the memory.
-const MAX_FILE: u64 = 64 * 1024;
 
 /// Settings as they are written in a file. What the file does not name has its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,9 +46,9 @@ pub struct Settings {
     pub turn_secret_file: PathBuf,
     /// The paths of files with [`Config::turn_secrets`], by host.
     pub turn_secret_files: BTreeMap<String, PathBuf>,
-    /// See [`TlsFiles::certificate`]; empty: none.
+    /// See [`Config::tls`]; empty: none.
     pub tls_certificate: PathBuf,
-    /// See [`TlsFiles::key`]; empty: none.
+    /// See [`Config::tls`]; empty: none.
     pub tls_key: PathBuf,
     /// Addresses and networks; see [`Proxies`].
     pub trusted_proxies: Vec<String>,
@@ -111,8 +106,8 @@ impl Settings {
     /// # Errors
     /// [`ConfigError::Read`], [`ConfigError::TooLong`], [`ConfigError::Parse`].
     #[cfg(feature = "cli")]
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(&read_text(path)?).map_err(|cause| ConfigError::Parse {
+    pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
+        toml::from_str(&super::files::read_text(path)?).map_err(|cause| ConfigError::Parse {
             path: path.to_owned(),
             cause: Box::new(cause),
         })
@@ -204,55 +199,6 @@ impl Config {
     }
 }
 
-/// The text of a file that a person wrote.
-fn read_text(path: &Path) -> Result<String, ConfigError> {
-    let failed = |cause| ConfigError::Read {
-        path: path.to_owned(),
-        cause,
-    };
-    if fs::metadata(path).map_err(failed)?.len() > MAX_FILE {
-        return Err(ConfigError::TooLong {
-            path: path.to_owned(),
-        });
-    }
-    fs::read_to_string(path).map_err(failed)
-}
-
-/// The one line of the file; an empty path is no file.
-fn turn_secret(path: PathBuf) -> Result<Option<TurnSecret>, ConfigError> {
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let text = Zeroizing::new(read_text(&path)?);
-    if text.trim().is_empty() {
-        return Err(ConfigError::NoTurnSecret { path });
-    }
-    Ok(Some(TurnSecret::new(text.trim().to_owned())))
-}
-
-/// The secrets of several servers, by host.
-fn turn_secrets(
-    files: BTreeMap<String, PathBuf>,
-) -> Result<BTreeMap<String, TurnSecret>, ConfigError> {
-    let read = |(host, path): (String, PathBuf)| {
-        let secret = turn_secret(path.clone())?.ok_or(ConfigError::NoTurnSecret { path })?;
-        Ok((host.to_ascii_lowercase(), secret))
-    };
-    files.into_iter().map(read).collect()
-}
-
-/// Both or neither; an empty path is none.
-fn tls_files(certificate: PathBuf, key: PathBuf) -> Result<Option<TlsFiles>, ConfigError> {
-    match (
-        certificate.as_os_str().is_empty(),
-        key.as_os_str().is_empty(),
-    ) {
-        (false, false) => Ok(Some(TlsFiles { certificate, key })),
-        (true, true) => Ok(None),
-        _ => Err(ConfigError::HalfTls),
-    }
-}
-
 /// A loopback address, so that no other machine can open the page for monitors; an empty text is none.
 fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
     if text.is_empty() {
@@ -267,6 +213,8 @@ fn loopback(text: String) -> Result<Option<SocketAddr>, ConfigError> {
 
 #[cfg(all(test, feature = "cli"))]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, toml::de::Error> {
@@ -329,72 +277,6 @@ mod tests {
         let trusted = |text: &str| config.proxies.trust(text.parse().unwrap());
         assert!(trusted("192.0.2.1") && trusted("2001:db8::5"));
         assert!(!trusted("192.0.2.2") && !trusted("127.0.0.1"));
-    }
-
-    #[test]
-    fn the_secret_of_the_turn_servers_is_a_line_in_a_file_of_its_own() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let settings = Settings {
-            turn_secret_file: file.path().to_owned(),
-            ..Settings::default()
-        };
-        fs::write(file.path(), "north-sea\n").unwrap();
-        let config = settings.clone().resolve().unwrap();
-        assert_eq!(
-            config.turn_secret,
-            Some(TurnSecret::new("north-sea".to_owned()))
-        );
-        fs::write(file.path(), "\n").unwrap();
-        let error = settings.resolve().unwrap_err();
-        assert!(matches!(error, ConfigError::NoTurnSecret { .. }), "{error}");
-    }
-
-    #[test]
-    fn each_of_several_turn_servers_has_a_secret_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| {
-            let path = folder.path().join(name);
-            fs::write(&path, name).unwrap();
-            path
-        };
-        let two = |all: Option<PathBuf>, own: &[(&str, PathBuf)]| {
-            let own = own.iter();
-            Settings {
-                turn: ["turn:a.example:3478", "turns:a.example", "turn:b.example"]
-                    .map(str::to_owned)
-                    .into(),
-                turn_secret_file: all.unwrap_or_default(),
-                turn_secret_files: own
-                    .map(|(host, path)| ((*host).to_owned(), path.clone()))
-                    .collect(),
-                ..Settings::default()
-            }
-            .resolve()
-        };
-        let own = [("A.example", file("north")), ("b.example", file("south"))];
-        let config = two(None, &own).unwrap();
-        let secret = |host: &str| config.turn_secret_of(host).map(TurnSecret::text);
-        assert_eq!(secret("a.example"), Some("north"));
-        assert_eq!(secret("b.example"), Some("south"));
-        // The common one may be that of one server.
-        assert!(two(Some(file("all")), &own[1..]).is_ok());
-        let shared = two(Some(file("all")), &[]).unwrap_err();
-        assert!(matches!(shared, ConfigError::SharedTurnSecret), "{shared}");
-        let stray = two(None, &[("c.example", file("west"))]).unwrap_err();
-        assert!(stray.to_string().contains("c.example"), "{stray}");
-        let box_too = Settings {
-            turn: vec!["turn:b.example".to_owned()],
-            turn_secret_file: file("all"),
-            turn_server: TurnTable {
-                serve: true,
-                ..TurnTable::default()
-            },
-            ..Settings::default()
-        };
-        assert!(matches!(
-            box_too.resolve(),
-            Err(ConfigError::SharedTurnSecret)
-        ));
     }
 
     #[test]
