@@ -1,7 +1,9 @@
 //! One WebSocket connection (RFC 6455) to a relay: opening, pings, and the limits on what a relay may send. It reads messages of at most
-//! [`MAX_MESSAGE_BYTES`]; a relay that sends more, or messages faster than an engine needs them, loses the connection.
+//! [`MAX_MESSAGE_BYTES`]; a relay that sends more, or messages or bytes (`metered`) faster than an engine needs them, loses the
+//! connection.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, error::CapacityError
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::message::{MAX_MESSAGE_BYTES, RelayMessage};
+use super::metered::Metered;
 
 /// How long the opening handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
@@ -57,7 +60,7 @@ pub(super) enum FromRelay {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct RelayConnection<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Metered<S>>,
     next_ping: Instant,
     /// Number and moment of each ping that is not answered yet.
     pings: VecDeque<(u8, Instant)>,
@@ -75,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayConnection<S> {
             .max_write_buffer_size(4 * MAX_MESSAGE_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let opening = client_async_with_config(url, stream, Some(config));
+        let opening = client_async_with_config(url, Metered::new(stream), Some(config));
         let (socket, _) = timeout(HANDSHAKE_LIMIT, opening).await.ok()?.ok()?;
         Some(Self {
             socket,
@@ -167,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayConnection<S> {
     }
 
     pub(super) fn get_ref(&self) -> &S {
-        self.socket.get_ref()
+        self.socket.get_ref().get_ref()
     }
 
     async fn write(&mut self, message: Message) -> Result<(), ConnectionEnd> {
@@ -188,6 +191,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayConnection<S> {
 fn end_of(error: &Error) -> ConnectionEnd {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => ConnectionEnd::Flooded,
+        Error::Io(error) if error.kind() == ErrorKind::QuotaExceeded => ConnectionEnd::Flooded,
         _ => ConnectionEnd::Closed,
     }
 }
@@ -199,9 +203,12 @@ pub(super) fn now() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{DuplexStream, duplex};
+    use nostr::JsonUtil as _;
+    use ringfence_book::nostr_event::ENVELOPE_BYTES;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
     use tokio_tungstenite::accept_async;
 
+    use super::super::event::{EventSigningKey, OutgoingEvent, write_event};
     use super::*;
     use crate::clock::until;
 
@@ -291,6 +298,54 @@ mod tests {
             // What lies in the buffer between the two was sent and never read.
             assert!(sent <= most + 20_000, "{name}: {sent}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_that_never_become_a_message_end_the_connection() {
+        let (mut connection, mut relay) = pair().await;
+        tokio::spawn(async move {
+            // The first frame of a text, then 16 MB of frames that continue it with nothing.
+            let (first, others) = ([0x01, 0x00], [0x00; 16 * 1_024]);
+            relay.get_mut().write_all(&first).await.unwrap();
+            for _ in 0..1_024 {
+                if relay.get_mut().write_all(&others).await.is_err() {
+                    return;
+                }
+            }
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(end(&mut connection).await.0, ConnectionEnd::Flooded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_with_four_pages_of_notes_and_a_busy_bucket_keeps_its_connection() {
+        let outgoing = OutgoingEvent {
+            key: EventSigningKey::generate(),
+            work_nonce: u64::MAX,
+            bucket: 5,
+            bytes: vec![5; ENVELOPE_BYTES],
+            is_note: true,
+        };
+        let event = write_event(&outgoing, 8, 1_795_000_000).unwrap();
+        let text = format!(r#"["EVENT","{:064}",{}]"#, 1, event.as_json());
+        let (mut connection, mut relay) = pair().await;
+        tokio::spawn(async move {
+            for sent in 0..2_048 + 2_500 {
+                if sent >= 2_048 {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                relay.send(Message::text(text.clone())).await.unwrap();
+            }
+            relay.close(None).await.unwrap();
+        });
+        let mut messages = 0;
+        let ended = loop {
+            match connection.recv().await {
+                Ok(_) => messages += 1,
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((messages, ended), (4_548, ConnectionEnd::Closed));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ mod link;
 mod listener;
 mod listening;
 pub mod message;
+mod metered;
 mod note_pages;
 mod poster;
 mod posting;

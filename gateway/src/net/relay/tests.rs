@@ -564,6 +564,8 @@ async fn assert_no_ring_is_lost(
         slowest = slowest.max(began.elapsed());
         sleep(Duration::from_millis(50)).await;
     }
+    // A busy machine reads so slowly that the rings may come before the bound is reached.
+    trouble(&relays, RelayFault::Floods).await;
     let (during, state) = (
         sent.load(Ordering::Relaxed),
         relays.state().borrow().clone(),
