@@ -19,6 +19,7 @@ use crate::lines::book_updates::{follow_book, renew_due};
 use crate::lines::renew::Renewals;
 use crate::lines::turn_logins::remember;
 use crate::net::book::{BookClient, BookCopy, BookError, Freshness, keep_fresh};
+use crate::net::outbound::Outbound;
 use crate::net::phone::ListenError;
 use crate::run::assemble::{AssembleError, assemble, buckets};
 use crate::run::event::Event;
@@ -87,7 +88,8 @@ impl Node {
     /// [`NodeError`], which names the part; nothing runs then.
     pub async fn open(mut config: Config, mut store: Keystore) -> Result<Self, NodeError> {
         let lines = store.lines()?;
-        let (client, mut copy) = open_book(&config, &lines)?;
+        let outbound = config.outbound().map_err(BookError::from)?;
+        let (client, mut copy) = open_book(&config, &lines, &outbound)?;
         let snapshot = match copy.snapshot() {
             Some(snapshot) => snapshot,
             None => {
@@ -107,7 +109,7 @@ impl Node {
             logins.as_ref().filter(|logins| !logins.is_hopeless()),
             &mut config,
         );
-        let mut parts = assemble(&config, renewals.lines(), &snapshot).await?;
+        let mut parts = assemble(&config, renewals.lines(), &snapshot, &outbound).await?;
         let mut writer = renewals.writer();
         parts.contacts = writer.contacts()?;
         parts.saved_state = writer.saved_state()?;
@@ -262,14 +264,15 @@ pub(crate) fn take_logins_of(logins: Option<&CredentialPool>, config: &mut Confi
     }
 }
 
-fn open_book(config: &Config, lines: &[LineFile]) -> Result<(BookClient, BookCopy), NodeError> {
+fn open_book(
+    config: &Config,
+    lines: &[LineFile],
+    outbound: &Outbound,
+) -> Result<(BookClient, BookCopy), NodeError> {
     let first = lines.first().ok_or(AssembleError::NoLine)?;
     let key =
         BookKey::from_bytes(&first.book_key).map_err(|_| AssembleError::BadLine(first.number))?;
-    let client = BookClient::new(
-        &first.book_url,
-        &config.outbound().map_err(BookError::from)?,
-    )?;
+    let client = BookClient::new(&first.book_url, outbound)?;
     Ok((client, BookCopy::open(&config.state, key)?))
 }
 
@@ -285,3 +288,6 @@ async fn check_turn(servers: &TurnServers) -> Result<(), TurnProbeError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

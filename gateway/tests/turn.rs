@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use ringfence::config::TurnLogin;
+use ringfence::net::certificate_fault::CertificateProblem;
 use ringfence::net::tls;
 use ringfence::state::secret::Secret;
 use ringfence::turn::probe::{TurnProbeError, probe};
@@ -28,7 +29,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 async fn target(url: &str, ca_file: Option<&std::path::Path>) -> TurnTarget {
     let endpoint: TurnEndpoint = url.parse().unwrap();
     endpoint
-        .resolve(tls::client(ca_file).unwrap())
+        .resolve(&tls::client(ca_file).unwrap())
         .await
         .unwrap()
 }
@@ -135,19 +136,28 @@ async fn bytes_cross_tls_when_the_certificate_is_trusted() {
     assert_eq!(got, b"hello");
 }
 
+/// What is wrong with the certificate of this server.
+async fn refused(target: &TurnTarget) -> CertificateProblem {
+    let error = TurnSocket::dial(target).await.unwrap_err();
+    assert!(!error.unnamed().contains("localhost"), "{error:?}");
+    match error {
+        TurnDialError::Certificate { fault, .. } => fault.problem,
+        other => panic!("{other}"),
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_certificate_and_a_wrong_name_are_refused() {
     let (addr, pem) = tls_echo().await;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), pem).unwrap();
     let unknown = target(&format!("turns:localhost:{}", addr.port()), None).await;
-    assert!(matches!(
-        TurnSocket::dial(&unknown).await.unwrap_err(),
-        TurnDialError::Tls(_)
-    ));
+    let problem = refused(&unknown).await;
+    assert_eq!(problem, CertificateProblem::UnknownIssuer);
     let misnamed = target(&format!("turns:{addr}"), Some(file.path())).await;
-    assert!(matches!(
-        TurnSocket::dial(&misnamed).await.unwrap_err(),
-        TurnDialError::Tls(_)
-    ));
+    let problem = refused(&misnamed).await;
+    assert!(
+        matches!(&problem, CertificateProblem::OtherName(names) if names.concat().contains("localhost")),
+        "{problem:?}"
+    );
 }

@@ -95,7 +95,15 @@ fn table(status: &StatusReport) -> String {
         },
     );
     if let Some(proxy) = &status.proxy {
-        row("proxy", &format!("{proxy}, to relays and phone book"));
+        let answers = match status.proxy_answers {
+            Some(true) => "answers",
+            Some(false) => "does not answer",
+            None => "has not answered yet",
+        };
+        row(
+            "proxy",
+            &format!("{proxy} {answers}; it leads to relays and phone book"),
+        );
     }
     row(
         "phone book",
@@ -178,6 +186,7 @@ mod tests {
             "ok": false, "at": 1_090, "uptime_seconds": 7_300,
             "relays": { "configured": 2, "listening": 0 }, "turn": { "ready": true },
             "phone_book": { "epoch": 7, "age_seconds": 90 },
+            "proxy": "socks5h://127.0.0.1:9050", "proxy_answers": true,
             "lines": [{ "number": 20_001, "name": "Desk", "missed_calls": 2, "texts_waiting": 0,
                 "phones": [{ "transport": "UDP", "address": "127.0.0.1:5070" }], "do_not_disturb": true }],
             "calls": [{ "line": 20_001, "number": 20_002, "name": "Bob", "direction": "out", "state": "talking",
@@ -189,6 +198,7 @@ mod tests {
             "UNHEALTHY, up for 2 h",
             "0 of 2 deliver rings",
             "TURN        allocation ready",
+            "socks5h://127.0.0.1:9050 answers",
             "epoch 7, 90 s old",
             "(Desk) 127.0.0.1:5070 over UDP; 2 missed calls; do not disturb",
             "20001 -> 20002 (Bob), talking, MOS 4.4",

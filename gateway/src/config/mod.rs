@@ -90,8 +90,6 @@ pub struct TurnSettings {
     pub secrets: BTreeMap<String, Secret>,
     /// What a running engine remembers of servers and logins; no setting.
     pub memory: Option<CredentialPool>,
-    /// [`Config::ca_file`], because these settings are also handed on alone.
-    pub ca_file: Option<PathBuf>,
     /// Whether relayed addresses on loopback and private networks are accepted.
     pub allow_private: bool,
 }
@@ -119,7 +117,7 @@ impl Config {
         }
     }
 
-    /// The way to relays and phone book.
+    /// The way to relays, phone book and TURN servers. It reads the system's authorities, so it is made once and handed on.
     ///
     /// # Errors
     /// [`TlsFileError`] of `ca_file`.
@@ -200,7 +198,6 @@ impl TryFrom<RawConfig> for Config {
                 why,
             })?),
         };
-        let ca_file = optional_path(&raw.ca_file);
         let sip = SipListen::try_from(raw.sip)?;
         if raw.page.listen.is_empty() && !raw.provisioning.listen.is_empty() {
             return Err(ConfigError::ProvisioningAlone);
@@ -220,8 +217,8 @@ impl TryFrom<RawConfig> for Config {
                     .filter(|minutes| *minutes > 0)
                     .map(|minutes| Duration::from_secs(minutes * 60)),
             },
-            turn: turn_settings(raw.turn, ca_file.clone())?,
-            ca_file,
+            turn: turn_settings(raw.turn)?,
+            ca_file: optional_path(&raw.ca_file),
             proxy,
             page: loopback("page.listen", raw.page.listen)?,
             metrics: loopback("metrics.listen", raw.metrics.listen)?,
@@ -270,7 +267,7 @@ fn loopback(setting: &'static str, text: String) -> Result<Option<SocketAddr>, C
     }
 }
 
-fn turn_settings(raw: RawTurn, ca_file: Option<PathBuf>) -> Result<TurnSettings, ConfigError> {
+fn turn_settings(raw: RawTurn) -> Result<TurnSettings, ConfigError> {
     let read = |url: &String| {
         url.parse().map_err(|why| ConfigError::TurnUrl {
             url: url.clone(),
@@ -306,7 +303,6 @@ fn turn_settings(raw: RawTurn, ca_file: Option<PathBuf>) -> Result<TurnSettings,
     Ok(TurnSettings {
         urls,
         login,
-        ca_file,
         secrets,
         memory: None,
         allow_private: raw.allow_private,
@@ -342,7 +338,6 @@ mod tests {
         let config = read("ca_file = \"/etc/box.pem\"\nproxy = \"socks5h://127.0.0.1:9050\"");
         let config = config.unwrap();
         assert_eq!(config.ca_file.as_deref(), Some(Path::new("/etc/box.pem")));
-        assert_eq!(config.turn.ca_file, config.ca_file);
         let proxy = config.proxy.unwrap();
         assert_eq!(proxy.to_string(), "socks5h://127.0.0.1:9050");
         let error = read("proxy = \"socks5://127.0.0.1:9050\"").unwrap_err();

@@ -93,7 +93,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
         client,
         snapshot,
         findings,
-    } = phone_book::look(config, &lines).await;
+    } = phone_book::look(config, &lines, &outbound).await;
     findings.into_iter().for_each(|finding| sink.found(finding));
     let Some(snapshot) = snapshot else {
         return;
@@ -116,7 +116,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
         Err(finding) => return sink.found(finding),
     };
     let turn = settings_with(config, login, &snapshot);
-    for finding in reachability::turn(&turn, &snapshot.network).await {
+    for finding in reachability::turn(&turn, &snapshot.network, &outbound).await {
         sink.found(finding);
     }
     // Closes its connections before the call, whose sockets are watched.
@@ -126,7 +126,7 @@ pub async fn examine(examination: &Examination<'_>, sink: &mut impl FindingSink)
         let outside = NetworkServers {
             relays,
             turn,
-            proxy: config.proxy.clone(),
+            outbound,
             work_bits: config.work_bits.unwrap_or(snapshot.network.work_bits),
             bucket_bits: snapshot.network.bucket_bits,
         };

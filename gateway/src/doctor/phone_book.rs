@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::net::book::skew::{ClockOffset, TOLERANCE};
 use crate::net::book::{BookClient, BookCopy, BookError, BookSnapshot};
+use crate::net::outbound::Outbound;
 use crate::state::keystore::LineFile;
 
 const AREA: &str = "phone book";
@@ -35,7 +36,11 @@ pub(super) struct PhoneBookCheck {
 }
 
 /// Checks the phone book of these lines.
-pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck {
+pub(super) async fn look(
+    config: &Config,
+    lines: &[LineFile],
+    outbound: &Outbound,
+) -> PhoneBookCheck {
     let mut check = PhoneBookCheck {
         client: None,
         snapshot: None,
@@ -48,7 +53,7 @@ pub(super) async fn look(config: &Config, lines: &[LineFile]) -> PhoneBookCheck 
             .push(Finding::fail("lines", "there is no line", remedy));
         return check;
     };
-    let (client, outcome) = match download(config, line).await {
+    let (client, outcome) = match download(config, line, outbound).await {
         Ok(found) => found,
         Err(error) => {
             check.findings.push(failed(&error));
@@ -83,8 +88,9 @@ type DownloadOutcome = Result<(BookSnapshot, Option<u32>), (BookError, Option<Bo
 async fn download(
     config: &Config,
     line: &LineFile,
+    outbound: &Outbound,
 ) -> Result<(BookClient, DownloadOutcome), BookError> {
-    let client = BookClient::new(&line.book_url, &config.outbound()?)?;
+    let client = BookClient::new(&line.book_url, outbound)?;
     let key = BookKey::from_bytes(&line.book_key).map_err(|_| BookError::KeyChanged)?;
     let folder = TempDir::with_prefix("ringfence-doctor-").map_err(|error| disk(&error))?;
     copy_book(&config.state.join("book"), &folder.path().join("book"))

@@ -49,7 +49,7 @@ pub(super) async fn prove(outside: NetworkServers, book: &str) -> Vec<Finding> {
     let allowed = AllowedPeers {
         servers: servers(&outside).await,
         // Through a proxy the book's own address is never connected to, and its name not looked up here.
-        book: match outside.proxy {
+        book: match outside.outbound.proxy() {
             None => addresses_of(book).await,
             Some(_) => BTreeSet::new(),
         },
@@ -229,7 +229,7 @@ fn broken(area: &str, says: &str) -> Finding {
 
 async fn servers(outside: &NetworkServers) -> BTreeSet<SocketAddr> {
     let mut found = BTreeSet::new();
-    match &outside.proxy {
+    match outside.outbound.proxy() {
         None => {
             for relay in &outside.relays {
                 found.extend(addresses_of(relay).await);

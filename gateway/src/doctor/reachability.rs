@@ -21,6 +21,7 @@ use ringfence_engine::trust::directory::CalleeKeys;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 
 use super::finding::{Finding, Severity};
 use crate::clock;
@@ -29,7 +30,6 @@ use crate::lines::turn_logins::keep;
 use crate::net::book::{BookClient, BookError};
 use crate::net::outbound::Outbound;
 use crate::net::relay::{OutgoingEvent, RelayFault, RelayTrouble, Relays};
-use crate::net::tls;
 use crate::run::assemble::turn_servers;
 use crate::run::pow_worker;
 use crate::state::keystore::LineFile;
@@ -253,7 +253,11 @@ pub(super) async fn login(
 }
 
 /// Tries every TURN server of the settings, and which other transports each of them offers.
-pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> Vec<Finding> {
+pub(super) async fn turn(
+    settings: &TurnSettings,
+    network: &NetworkSettings,
+    outbound: &Outbound,
+) -> Vec<Finding> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
         let remedy =
@@ -263,9 +267,10 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
     let mut tries = JoinSet::new();
     for endpoint in &named {
         let (endpoint, settings) = (endpoint.clone(), settings.clone());
+        let tls = Arc::clone(outbound.tls());
         tries.spawn(async move {
             let area = format!("TURN {endpoint}");
-            match allocate(&endpoint, &settings).await {
+            match allocate(&endpoint, &settings, &tls).await {
                 Ok(took) => {
                     let says = format!("grants an allocation after {} ms", took.as_millis());
                     Finding::ok(area, says).after(took)
@@ -275,10 +280,10 @@ pub(super) async fn turn(settings: &TurnSettings, network: &NetworkSettings) -> 
         });
     }
     for endpoint in others(&named) {
-        let settings = settings.clone();
+        let (settings, tls) = (settings.clone(), Arc::clone(outbound.tls()));
         tries.spawn(async move {
             let area = format!("TURN {endpoint}{NOT_IN_USE}");
-            match allocate(&endpoint, &settings).await {
+            match allocate(&endpoint, &settings, &tls).await {
                 Ok(took) => {
                     let says = format!(
                         "works too, after {} ms; of use in networks that block the others",
@@ -324,10 +329,9 @@ fn others(named: &[TurnEndpoint]) -> Vec<TurnEndpoint> {
 async fn allocate(
     endpoint: &TurnEndpoint,
     settings: &TurnSettings,
+    tls: &Arc<ClientConfig>,
 ) -> Result<Duration, (String, String)> {
-    let tls = tls::client(settings.ca_file.as_deref())
-        .map_err(|error| (error.to_string(), "correct the setting ca_file".to_owned()))?;
-    let target = endpoint.resolve(Arc::clone(&tls)).await.map_err(|error| {
+    let target = endpoint.resolve(tls).await.map_err(|error| {
         let remedy = "check turn.urls and this machine's name server";
         (error.to_string(), remedy.to_owned())
     })?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -128,12 +129,19 @@ impl OutboundError {
     }
 }
 
-/// How connections are made: certificates that are trusted, and the proxy.
+/// How connections are made: certificates that are trusted, and the proxy. Copies share what is known of the proxy.
 #[derive(Clone, Debug)]
 pub struct Outbound {
     tls: Arc<ClientConfig>,
-    proxy: Option<SocksProxy>,
+    proxy: Option<Arc<Proxy>>,
     audit: ConnectionAudit,
+}
+
+#[derive(Debug)]
+struct Proxy {
+    setting: SocksProxy,
+    /// Whether it answered when it was last asked for a connection.
+    answers: watch::Sender<Option<bool>>,
 }
 
 impl Outbound {
@@ -142,7 +150,10 @@ impl Outbound {
     pub fn new(tls: Arc<ClientConfig>, proxy: Option<SocksProxy>) -> Self {
         Self {
             tls,
-            proxy,
+            proxy: proxy.map(|setting| {
+                let answers = watch::channel(None).0;
+                Arc::new(Proxy { setting, answers })
+            }),
             audit: ConnectionAudit::default(),
         }
     }
@@ -157,7 +168,23 @@ impl Outbound {
     /// The proxy, if one is set.
     #[must_use]
     pub fn proxy(&self) -> Option<&SocksProxy> {
-        self.proxy.as_ref()
+        self.proxy.as_ref().map(|proxy| &proxy.setting)
+    }
+
+    /// Whether the proxy answered when it was last asked for a connection; `None` without a proxy, and before its first answer.
+    #[must_use]
+    pub fn proxy_answers(&self) -> Option<bool> {
+        *self.proxy.as_ref()?.answers.borrow()
+    }
+
+    /// What connections that are secured elsewhere trust: those to TURN servers.
+    pub(crate) const fn tls(&self) -> &Arc<ClientConfig> {
+        &self.tls
+    }
+
+    /// The record of what is opened.
+    pub(crate) const fn audit(&self) -> &ConnectionAudit {
+        &self.audit
     }
 
     /// Connects to the proxy and hangs up, to see whether it answers.
@@ -167,14 +194,14 @@ impl Outbound {
     pub async fn try_proxy(&self) -> Result<(), OutboundError> {
         match &self.proxy {
             None => Ok(()),
-            Some(proxy) => timeout(DIRECT_LIMIT, self.dial_proxy(proxy))
+            Some(proxy) => timeout(DIRECT_LIMIT, self.dial_proxy(&proxy.setting))
                 .await
                 .unwrap_or(Err(OutboundError::Proxy(ErrorKind::TimedOut)))
                 .map(drop),
         }
     }
 
-    /// The same, with an audit that notes every name that is looked up here.
+    /// The same, with an audit that notes every name that is looked up here, and what its users open.
     #[must_use]
     pub fn audited(self, audit: ConnectionAudit) -> Self {
         Self { audit, ..self }
@@ -202,14 +229,15 @@ impl Outbound {
     async fn open(
         &self,
         to: &Destination,
-        proxy: Option<&SocksProxy>,
+        proxy: Option<&Arc<Proxy>>,
         circuit: &Circuit,
     ) -> Result<OutboundStream, OutboundError> {
         let stream = match proxy {
             None => self.dial(&to.host, to.port).await?,
             Some(proxy) => {
-                let stream = self.dial_proxy(proxy).await?;
-                socks::ask(stream, (&to.host, to.port), circuit).await?
+                let asked = self.ask_proxy(proxy, to, circuit).await;
+                proxy.answers.send_replace(Some(is_answer(&asked)));
+                asked?
             }
         };
         if !to.is_tls {
@@ -224,6 +252,16 @@ impl Outbound {
                 None => OutboundError::Tls(error.to_string()),
             }),
         }
+    }
+
+    async fn ask_proxy(
+        &self,
+        proxy: &Proxy,
+        to: &Destination,
+        circuit: &Circuit,
+    ) -> Result<TcpStream, OutboundError> {
+        let stream = self.dial_proxy(&proxy.setting).await?;
+        Ok(socks::ask(stream, (&to.host, to.port), circuit).await?)
     }
 
     async fn dial_proxy(&self, proxy: &SocksProxy) -> Result<TcpStream, OutboundError> {
@@ -264,6 +302,15 @@ impl Outbound {
         }
         Err(fault)
     }
+}
+
+/// Whether a proxy that was asked for a connection works as one, though it may not reach the server.
+fn is_answer(asked: &Result<TcpStream, OutboundError>) -> bool {
+    use ProxyRefusal::{Forbidden, Unreached};
+    matches!(
+        asked,
+        Ok(_) | Err(OutboundError::Refused(Forbidden | Unreached))
+    )
 }
 
 /// Whether a name belongs to Tor, so that it is never looked up here (RFC 7686).

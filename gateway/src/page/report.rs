@@ -43,7 +43,8 @@ pub(super) fn report(
             age_seconds: snapshot.at.seconds().saturating_sub(book.closed.seconds()),
             period_seconds: book.period,
         }),
-        proxy: registrar.proxy.as_ref().map(ToString::to_string),
+        proxy: registrar.outbound.proxy().map(ToString::to_string),
+        proxy_answers: registrar.outbound.proxy_answers(),
         sip: SipAddresses { udp, tcp, tls },
         lines: snapshot
             .lines

@@ -216,7 +216,7 @@ mod tests {
             sip: [at(5060), at(5060), at(5061)],
             srtp,
             certificate: None,
-            proxy: None,
+            outbound: crate::net::outbound::Outbound::direct(),
             names: Vec::new(),
             lan: Some(([192, 168, 1, 10], 5081).into()),
             provisioning: None,

@@ -10,8 +10,8 @@ use ringfence_media::Srtp;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Provisioning};
+use crate::net::outbound::Outbound;
 use crate::net::phone::certificate;
-use crate::net::socks::SocksProxy;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{LineFile, SipAccount};
 
@@ -28,8 +28,8 @@ pub struct RegistrarInfo {
     pub srtp: Srtp,
     /// The user's own certificate, if there is one; phones may trust it without the engine's authority.
     pub certificate: Option<Arc<ServerConfig>>,
-    /// The proxy to relays and phone book, if one is set.
-    pub proxy: Option<SocksProxy>,
+    /// The way to relays and phone book, perhaps through a proxy.
+    pub outbound: Outbound,
     /// Host names of this machine that phones register at.
     pub names: Vec<String>,
     /// Where phones on the network fetch their settings; `None` if that is off.
@@ -64,7 +64,7 @@ impl RegistrarInfo {
             sip: [gateway.udp(), gateway.tcp(), gateway.tls()].map(<[SocketAddr]>::to_vec),
             srtp: config.sip.srtp,
             certificate: own_certificate(config),
-            proxy: config.proxy.clone(),
+            outbound: gateway.outbound().clone(),
             names: config.sip.names.clone(),
             lan: config.provisioning.as_ref().map(|network| network.listen),
             provisioning: config.provisioning.clone(),

@@ -17,12 +17,12 @@ use ringfence_engine::{Config as EngineConfig, Line};
 use ringfence_sip::{Account, Password, User};
 
 use crate::config::{Config, TurnLogin, TurnSettings};
-use crate::net::audit::{AuditEntry, ConnectionAudit};
+use crate::net::audit::AuditEntry;
 use crate::net::book::BookSnapshot;
+use crate::net::outbound::Outbound;
 use crate::net::phone::Listen;
 use crate::net::phone::certificate::{self, CertificateError};
 use crate::net::relay::{RelayInbox, RelayListError, Relays};
-use crate::net::tls::{self, TlsFileError};
 use crate::run::parts::{GatewayParts, SettingsChange};
 use crate::state::keystore::LineFile;
 use crate::turn::servers::TurnServers;
@@ -53,9 +53,6 @@ pub enum AssembleError {
     /// None of the TURN servers' names has an address.
     #[error(transparent)]
     Turn(#[from] TurnDialError),
-    /// The extra certificates cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsFileError),
     /// There is no certificate for phones.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -73,13 +70,12 @@ impl AssembleError {
             Self::NoTurn => "set turn.urls, for example urls = [\"turn:turn.example.org:3478?transport=udp\"]".to_owned(),
             Self::NoTurnLogin => "set turn.secret (coturn: static-auth-secret), or turn.user and turn.password; this phone book gives no logins of its own".to_owned(),
             Self::Turn(_) => "check turn.urls and this machine's name server".to_owned(),
-            Self::Tls(_) => "correct the setting ca_file".to_owned(),
             Self::Certificate(error) => error.remedy(),
         }
     }
 }
 
-/// Makes the parts of a gateway; its relays begin to connect.
+/// Makes the parts of a gateway, which reaches its servers by `outbound`; its relays begin to connect.
 ///
 /// # Errors
 /// [`AssembleError`].
@@ -87,24 +83,12 @@ pub async fn assemble(
     config: &Config,
     files: &[LineFile],
     book: &BookSnapshot,
-) -> Result<GatewayParts, AssembleError> {
-    assemble_audited(config, files, book, &ConnectionAudit::default()).await
-}
-
-/// The same, with an audit that notes every connection that is opened.
-///
-/// # Errors
-/// [`AssembleError`].
-pub async fn assemble_audited(
-    config: &Config,
-    files: &[LineFile],
-    book: &BookSnapshot,
-    audit: &ConnectionAudit,
+    outbound: &Outbound,
 ) -> Result<GatewayParts, AssembleError> {
     let network = &book.network;
     let lines = lines(files, &network.book_key)?;
-    let turn = resolve_turn(&config.turn, network, audit).await?;
-    let relays = relays(config, network, &buckets_of(&lines, network))?;
+    let turn = resolve_turn(&config.turn, network, outbound).await?;
+    let relays = relays(config, network, &buckets_of(&lines, network), outbound)?;
     let at = |port: u16| {
         config
             .sip
@@ -137,6 +121,7 @@ pub async fn assemble_audited(
         directory: directory(book),
         relays,
         turn,
+        outbound: outbound.clone(),
         contacts: Contacts::default(),
         saved_state: SavedState::default(),
         restart: RestartState::default(),
@@ -144,7 +129,8 @@ pub async fn assemble_audited(
     })
 }
 
-/// What a running gateway takes over when its settings become `new`. Only parts whose settings differ are replaced.
+/// What a running gateway takes over when its settings become `new`. Only parts whose settings differ are replaced; all go on to use
+/// `outbound`, the way out that was made at the start.
 ///
 /// # Errors
 /// [`AssembleError`]; nothing has changed then.
@@ -153,17 +139,17 @@ pub async fn change(
     new: &Config,
     buckets: &BTreeSet<u16>,
     network: &NetworkSettings,
+    outbound: &Outbound,
 ) -> Result<SettingsChange, AssembleError> {
     let turn = if old.turn == new.turn {
         None
     } else {
-        Some(resolve_turn(&new.turn, network, &ConnectionAudit::default()).await?)
+        Some(resolve_turn(&new.turn, network, outbound).await?)
     };
-    let way = |config: &Config| (config.proxy.clone(), config.ca_file.clone());
-    let relays = if old.relays == new.relays && way(old) == way(new) {
+    let relays = if old.relays == new.relays {
         None
     } else {
-        Some(relays(new, network, buckets)?)
+        Some(relays(new, network, buckets, outbound)?)
     };
     Ok(SettingsChange {
         work_bits: work_bits(new, network),
@@ -197,10 +183,10 @@ fn relays(
     config: &Config,
     network: &NetworkSettings,
     buckets: &BTreeSet<u16>,
+    outbound: &Outbound,
 ) -> Result<(Relays, RelayInbox), AssembleError> {
     let urls = relay_urls(config, network);
-    let outbound = config.outbound()?;
-    let connected = Relays::connect(urls, network.bucket_bits, buckets, &outbound);
+    let connected = Relays::connect(urls, network.bucket_bits, buckets, outbound);
     Ok(connected?)
 }
 
@@ -269,7 +255,7 @@ pub fn relay_urls<'a>(config: &'a Config, network: &'a NetworkSettings) -> &'a [
 pub async fn resolve_turn(
     settings: &TurnSettings,
     network: &NetworkSettings,
-    audit: &ConnectionAudit,
+    outbound: &Outbound,
 ) -> Result<TurnServers, AssembleError> {
     let named = turn_servers(settings, network);
     if named.is_empty() {
@@ -278,10 +264,10 @@ pub async fn resolve_turn(
     if matches!(settings.login, TurnLogin::None) && settings.secrets.is_empty() {
         return Err(AssembleError::NoTurnLogin);
     }
-    let servers = resolve(&named, settings, audit).await?;
+    let servers = resolve(&named, outbound).await?;
     let servers = TurnServers::new(servers, settings.login.clone(), settings.allow_private)
         .with_secrets(settings.secrets.clone())
-        .audited(audit.clone());
+        .audited(outbound.audit().clone());
     Ok(match &settings.memory {
         Some(pool) => servers.remembered(pool.clone()),
         None => servers,
@@ -291,16 +277,16 @@ pub async fn resolve_turn(
 /// The servers whose names have an address.
 async fn resolve(
     named: &[TurnEndpoint],
-    settings: &TurnSettings,
-    audit: &ConnectionAudit,
+    outbound: &Outbound,
 ) -> Result<Vec<TurnTarget>, AssembleError> {
-    let tls = tls::client(settings.ca_file.as_deref())?;
     let (mut found, mut error) = (Vec::new(), None);
     for (position, endpoint) in (1_usize..).zip(named) {
         if endpoint.host.parse::<std::net::IpAddr>().is_err() {
-            audit.note(|| AuditEntry::Name(endpoint.host.clone()));
+            outbound
+                .audit()
+                .note(|| AuditEntry::Name(endpoint.host.clone()));
         }
-        match endpoint.resolve(std::sync::Arc::clone(&tls)).await {
+        match endpoint.resolve(outbound.tls()).await {
             Ok(target) => found.push(target),
             Err(failed) => {
                 tracing::debug!(%failed, "a TURN server is left out");

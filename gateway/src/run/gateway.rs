@@ -17,6 +17,7 @@ use super::event::Event;
 use super::event_loop::EventLoop;
 use super::handle::GatewayHandle;
 use super::parts::{GatewayParts, SettingsChange};
+use crate::net::outbound::Outbound;
 use crate::net::phone::{ListenError, PhoneSockets};
 use crate::stats::snapshot::GatewayStatus;
 
@@ -34,6 +35,7 @@ pub struct Gateway {
     tls: Vec<SocketAddr>,
     events: broadcast::Sender<Event>,
     commands: mpsc::Sender<GatewayCommand>,
+    outbound: Outbound,
     event_loop: JoinHandle<()>,
 }
 
@@ -76,6 +78,7 @@ impl Gateway {
         let (udp, tcp, tls) = (phones.udp_addrs(), phones.tcp_addrs(), phones.tls_addrs());
         let (events, _) = broadcast::channel(EVENTS);
         let (commands, received) = mpsc::channel(COMMANDS);
+        let outbound = parts.outbound.clone();
         let event_loop = EventLoop::new(parts, phones, events.clone());
         Ok(Self {
             udp,
@@ -83,6 +86,7 @@ impl Gateway {
             tls,
             events,
             commands,
+            outbound,
             event_loop: tokio::spawn(event_loop.run(received)),
         })
     }
@@ -103,6 +107,12 @@ impl Gateway {
     #[must_use]
     pub fn tls(&self) -> &[SocketAddr] {
         &self.tls
+    }
+
+    /// The way to relays, phone book and TURN servers, as it was made at the start.
+    #[must_use]
+    pub fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     /// Everything that happens from here on.

@@ -9,6 +9,7 @@ use ringfence_engine::trust::contacts::Contacts;
 use ringfence_engine::trust::directory::Directory;
 use ringfence_engine::{Config, Line};
 
+use crate::net::outbound::Outbound;
 use crate::net::phone::Listen;
 use crate::net::relay::{RelayInbox, Relays};
 use crate::state::writer::StateWriter;
@@ -31,6 +32,8 @@ pub struct GatewayParts {
     pub relays: (Relays, RelayInbox),
     /// The TURN servers.
     pub turn: TurnServers,
+    /// The way to all servers.
+    pub outbound: Outbound,
     /// The contacts at the start.
     pub contacts: Contacts,
     /// Waiting texts, notes that were taken, past calls and the lines' settings at the start.

@@ -10,7 +10,7 @@ use ringfence_book::NetworkSettings;
 use ringfence_daemon::log::{Dial, FilterError};
 use tokio::time::timeout;
 
-use crate::config::{Config, ConfigError, TurnSettings};
+use crate::config::{Config, ConfigError};
 use crate::run::assemble::{AssembleError, change};
 use crate::run::gateway::Gateway;
 use crate::turn::probe::{TurnProbeError, probe};
@@ -41,9 +41,6 @@ impl ReloadError {
             Self::Config(error) => error.unnamed(),
             Self::Assemble(AssembleError::Turn(fault)) => fault.unnamed(),
             Self::Assemble(AssembleError::Relay(_)) => "the relays cannot be used".to_owned(),
-            Self::Assemble(AssembleError::Tls(_)) => {
-                "the extra certificates cannot be used".to_owned()
-            }
             Self::Assemble(fault) => fault.to_string(),
             Self::Turn(fault) => fault.to_string(),
         }
@@ -81,12 +78,8 @@ impl Reloader<'_> {
     /// [`ReloadError`]; nothing has changed then.
     pub async fn apply(&self, old: &Config, new: Config) -> Result<Config, ReloadError> {
         let waiting = needs_restart(old, &new);
-        let turn = TurnSettings {
-            ca_file: old.turn.ca_file.clone(),
-            ..new.turn
-        };
-        let new = Config { turn, ..new };
-        let change = change(old, &new, self.buckets, self.network).await?;
+        let outbound = self.gateway.outbound();
+        let change = change(old, &new, self.buckets, self.network, outbound).await?;
         if let Some(turn) = &change.turn {
             match probe(turn).await {
                 Err(error) if error.is_final() => return Err(error.into()),

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::config::TurnSettings;
 use crate::net::audit::ConnectionAudit;
-use crate::net::socks::SocksProxy;
+use crate::net::outbound::Outbound;
 use crate::state::secret::Secret;
 use crate::turn::TurnEndpoint;
 
@@ -33,8 +33,8 @@ pub struct NetworkServers {
     pub relays: Vec<String>,
     /// TURN servers and logins.
     pub turn: TurnSettings,
-    /// The proxy to the relays, if one is set.
-    pub proxy: Option<SocksProxy>,
+    /// The way to them.
+    pub outbound: Outbound,
     /// Bits of proof of work that a ring must have.
     pub work_bits: u8,
     /// Bits of the bucket in a ring's tag.

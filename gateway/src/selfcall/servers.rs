@@ -9,6 +9,7 @@ use ringfence_box::turn::service::EmbeddedTurn;
 
 use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
 use crate::config::{TurnLogin, TurnSettings};
+use crate::net::outbound::Outbound;
 use crate::state::secret::Secret;
 use crate::turn::{TurnEndpoint, Wire};
 
@@ -39,10 +40,9 @@ impl Around {
                 login: TurnLogin::Shared(secret),
                 secrets: BTreeMap::new(),
                 memory: None,
-                ca_file: None,
                 allow_private: true,
             },
-            proxy: None,
+            outbound: Outbound::direct(),
             work_bits: usual.work_bits,
             bucket_bits: usual.bucket_bits,
         };

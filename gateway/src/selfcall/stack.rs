@@ -21,13 +21,12 @@ use super::{ANY_PORT, NetworkServers, StackError, StackOptions};
 use crate::config::{Config, SipListen};
 use crate::lines::LineError;
 use crate::lines::activate::activate;
-use crate::net::audit::ConnectionAudit;
 use crate::net::book::{BookClient, BookCopy};
 use crate::net::outbound::Outbound;
 use crate::net::phone::certificate::authority_file;
 use crate::net::relay::RelayState;
 use crate::page::{RegistrarInfo, StatusPage};
-use crate::run::assemble::assemble_audited;
+use crate::run::assemble::assemble;
 use crate::run::gateway::Gateway;
 use crate::state::keystore::{Keystore, LineFile};
 use crate::turn::probe::probe;
@@ -93,19 +92,23 @@ impl Stack {
             ..Default::default()
         })
         .await?;
-        let watch = &options.watch;
+        let outbound = around
+            .servers
+            .outbound
+            .clone()
+            .audited(options.watch.clone());
         let activate_line = |name: &str, port| {
             let servers = &around.servers;
             let config = settings(&folder.path().join(name), port, servers);
-            activate_line(config, &book, watch)
+            activate_line(config, &book, &outbound)
         };
         // Both numbers are in the book before an engine downloads it.
         let first = activate_line("a", options.sip_port.or_else(free_port).unwrap_or(0)).await?;
         let second = activate_line("b", free_port().unwrap_or(0)).await?;
         book.close_epoch_now().await?;
         let (first, second) = (
-            start_end(first, &book, watch).await?,
-            start_end(second, &book, watch).await?,
+            start_end(first, &book, &outbound).await?,
+            start_end(second, &book, &outbound).await?,
         );
         let report = StackReport {
             lines: vec![first.report(), second.report()],
@@ -182,8 +185,6 @@ fn settings(state: &Path, sip_port: u16, servers: &NetworkServers) -> Config {
             tls_port: 0,
             ..Config::with_state(state).sip
         },
-        ca_file: servers.turn.ca_file.clone(),
-        proxy: servers.proxy.clone(),
         turn: servers.turn.clone(),
         ..Config::with_state(state)
     }
@@ -200,10 +201,10 @@ struct ActivatedLine {
 async fn activate_line(
     config: Config,
     book: &PhoneBook,
-    watch: &ConnectionAudit,
+    outbound: &Outbound,
 ) -> Result<ActivatedLine, StackError> {
     let issued = book.issue().await?;
-    let client = BookClient::new(&book.url(), &Outbound::direct())?.audited(watch.clone());
+    let client = BookClient::new(&book.url(), outbound)?;
     let mut keystore = Keystore::open(&config.state, None).map_err(LineError::from)?;
     let line = activate(&mut keystore, &client, &issued.code, None).await?;
     Ok(ActivatedLine {
@@ -217,7 +218,7 @@ async fn activate_line(
 async fn start_end(
     enrolled: ActivatedLine,
     book: &PhoneBook,
-    watch: &ConnectionAudit,
+    outbound: &Outbound,
 ) -> Result<StackEnd, StackError> {
     let ActivatedLine {
         config,
@@ -229,7 +230,7 @@ async fn start_end(
         .refresh(&client)
         .await?;
     let lines = std::slice::from_ref(&line);
-    let parts = assemble_audited(&config, lines, &snapshot, watch).await?;
+    let parts = assemble(&config, lines, &snapshot, outbound).await?;
     probe(&parts.turn).await?;
     let relays = parts.relays.0.state();
     let gateway = Gateway::start(parts).await?;

@@ -35,6 +35,8 @@ pub struct StatusReport {
     pub phone_book: Option<PhoneBookStatus>,
     /// The SOCKS5 proxy through which relays and phone book are reached; `null` without one.
     pub proxy: Option<String>,
+    /// Whether the proxy answered when it was last asked for a connection; `null` before its first answer, and without one.
+    pub proxy_answers: Option<bool>,
     /// Where phones register.
     pub sip: SipAddresses,
     /// The lines, in the order of their files.
@@ -256,7 +258,7 @@ mod tests {
             "relays": { "configured": 0, "connected": 0, "listening": 0 },
             "turn": { "ready": false },
             "phone_book": { "epoch": 0, "age_seconds": 0, "period_seconds": 0 },
-            "proxy": null,
+            "proxy": null, "proxy_answers": null,
             "sip": { "udp": [], "tcp": [], "tls": [] },
             "lines": [{
                 "number": 0, "name": null, "phones": [{ "transport": "", "address": "" }],

@@ -19,6 +19,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::credentials::LoginLease;
 use super::endpoint::{TurnEndpoint, Wire};
+use crate::net::certificate_fault::CertificateFault;
 use crate::net::resilient_recv::recv_resilient;
 
 /// How long a name look-up, a TCP connection and a TLS handshake may take each. Longer than three SYN retransmissions, shorter
@@ -46,7 +47,15 @@ pub enum TurnDialError {
         /// What the system said.
         kind: std::io::ErrorKind,
     },
-    /// The server's certificate is not trusted, or it does not speak TLS.
+    /// The server's certificate is refused.
+    #[error("the TURN server {server}: {fault}")]
+    Certificate {
+        /// The server as it was configured.
+        server: String,
+        /// What is wrong with the certificate.
+        fault: Box<CertificateFault>,
+    },
+    /// No secure connection for another reason: the port speaks no TLS.
     #[error("the TURN server {0} failed the TLS handshake")]
     Tls(String),
 }
@@ -58,6 +67,7 @@ impl TurnDialError {
         match self {
             Self::NoSuchName(_) => "its name has no address".to_owned(),
             Self::Unreachable { kind, .. } => kind.to_string(),
+            Self::Certificate { fault, .. } => fault.unnamed(),
             Self::Tls(_) => "the TLS handshake failed".to_owned(),
         }
     }
@@ -104,7 +114,7 @@ impl TurnEndpoint {
     ///
     /// # Errors
     /// [`TurnDialError::NoSuchName`] when there is no address within 5 s.
-    pub async fn resolve(&self, tls: Arc<ClientConfig>) -> Result<TurnTarget, TurnDialError> {
+    pub async fn resolve(&self, tls: &Arc<ClientConfig>) -> Result<TurnTarget, TurnDialError> {
         let no_name = || TurnDialError::NoSuchName(self.to_string());
         let addr = if let Ok(ip) = self.host.parse::<IpAddr>() {
             SocketAddr::new(ip, self.port)
@@ -121,7 +131,7 @@ impl TurnEndpoint {
         Ok(TurnTarget {
             endpoint: self.clone(),
             addr,
-            tls,
+            tls: Arc::clone(tls),
         })
     }
 }
@@ -184,10 +194,15 @@ impl TurnSocket {
                 let name =
                     ServerName::try_from(target.endpoint.host.clone()).map_err(|_| fault())?;
                 let handshake = TlsConnector::from(Arc::clone(&target.tls)).connect(name, stream);
-                let stream = timeout(DIAL_LIMIT, handshake)
-                    .await
-                    .map_err(|_| fault())?
-                    .map_err(|_| fault())?;
+                let secured = timeout(DIAL_LIMIT, handshake).await;
+                let stream = secured.map_err(|_| fault())?.map_err(|error| {
+                    CertificateFault::of(&error).map_or_else(fault, |refused| {
+                        TurnDialError::Certificate {
+                            server: target.endpoint.to_string(),
+                            fault: Box::new(refused),
+                        }
+                    })
+                })?;
                 Ok(Self::over_stream(local, peer, stream))
             }
         }
@@ -353,7 +368,7 @@ mod tests {
         let tls = crate::net::tls::client(None).unwrap();
         text.parse::<TurnEndpoint>()
             .unwrap()
-            .resolve(tls)
+            .resolve(&tls)
             .await
             .unwrap()
     }

@@ -34,7 +34,9 @@ impl Watched {
         let mut copy = BookCopy::open(&stored.config.state, servers.book.book_key()).unwrap();
         let snapshot = copy.refresh(&stored.client).await.unwrap();
         let lines = std::slice::from_ref(&stored.line);
-        let parts = assemble(&stored.config, lines, &snapshot).await.unwrap();
+        let outbound = stored.config.outbound().unwrap();
+        let parts = assemble(&stored.config, lines, &snapshot, &outbound);
+        let parts = parts.await.unwrap();
         let gateway = Gateway::start(parts).await.unwrap();
         let registrar = RegistrarInfo::of(&stored.config, lines, &gateway);
         let page = StatusPage::open(ANY_PORT, registrar, gateway.handle());

@@ -139,7 +139,9 @@ impl StoredEngine {
         let mut copy = BookCopy::open(&self.config.state, book.book_key()).unwrap();
         let snapshot = copy.refresh(&self.client).await.unwrap();
         let lines = std::slice::from_ref(&self.line);
-        let parts = assemble(&self.config, lines, &snapshot).await.unwrap();
+        let outbound = self.config.outbound().unwrap();
+        let parts = assemble(&self.config, lines, &snapshot, &outbound);
+        let parts = parts.await.unwrap();
         let relays = parts.relays.0.state();
         let gateway = Gateway::start(parts).await.unwrap();
         let mut engine = RunningEngine {

@@ -118,7 +118,7 @@ pub(super) async fn run(args: SetupArgs) -> Result<(), CommandError> {
         }
         let config = match &kept {
             Some(kept) => kept.clone(),
-            None => settings::write(&args, &file, &state, &network, &prompter).await?,
+            None => settings::write(&args, &file, &state, (&network, &outbound), &prompter).await?,
         };
         let mut store = Keystore::open(&state, secret)?;
         let line = redeem(&args, &mut store, &client, &mut code, &prompter).await?;

@@ -13,7 +13,7 @@ use super::{CommandError, SetupArgs};
 use crate::cli::progress::ProgressLine;
 use crate::clock;
 use crate::config::{Config, TurnLogin, raw};
-use crate::net::audit::ConnectionAudit;
+use crate::net::outbound::Outbound;
 use crate::net::ports::{network_address, taken};
 use crate::run::assemble::resolve_turn;
 use crate::state::keystore::{make_folder, write_private};
@@ -88,7 +88,7 @@ pub(super) async fn write(
     args: &SetupArgs,
     file: &Path,
     state: &Path,
-    network: &NetworkSettings,
+    (network, outbound): (&NetworkSettings, &Outbound),
     prompter: &Prompter,
 ) -> Result<Config, CommandError> {
     let mut draft = SettingsFile {
@@ -106,7 +106,7 @@ pub(super) async fn write(
     free_ports(args, &mut draft, prompter)?;
     servers(args, &mut draft, network, prompter)?;
     let config = draft.config()?;
-    check_way_out(&config, network, prompter).await?;
+    check_way_out(&config, network, outbound, prompter).await?;
     if file.exists() {
         keep_old(file)?;
     }
@@ -208,6 +208,7 @@ fn servers(
 async fn check_way_out(
     config: &Config,
     network: &NetworkSettings,
+    outbound: &Outbound,
     prompter: &Prompter,
 ) -> Result<(), CommandError> {
     if matches!(config.turn.login, TurnLogin::None) {
@@ -215,8 +216,7 @@ async fn check_way_out(
     }
     let progress = ProgressLine::begin();
     progress.show("Asking the TURN server for a relayed address");
-    let outcome =
-        probe(&resolve_turn(&config.turn, network, &ConnectionAudit::default()).await?).await;
+    let outcome = probe(&resolve_turn(&config.turn, network, outbound).await?).await;
     drop(progress);
     match outcome {
         Err(error) if error.is_final() => Err(error.into()),

@@ -28,7 +28,7 @@ use url::{Position, Url};
 use super::skew::{ClockCheck, ClockOffset, ClockSkew};
 use super::{BookError, Unreachable, check};
 use crate::clock;
-use crate::net::audit::{AuditEntry, ConnectionAudit};
+use crate::net::audit::AuditEntry;
 use crate::net::http::{HttpAnswer, HttpConnection, HttpError};
 use crate::net::outbound::{Destination, Outbound, is_near, is_onion};
 use crate::net::socks::Circuit;
@@ -51,7 +51,6 @@ pub struct BookClient {
     book: Destination,
     downloads: Arc<Downloads>,
     skew: Arc<ClockSkew>,
-    audit: ConnectionAudit,
 }
 
 /// The connection for what all engines download.
@@ -79,18 +78,7 @@ impl BookClient {
             book,
             downloads: Arc::new(downloads),
             skew: Arc::default(),
-            audit: ConnectionAudit::default(),
         })
-    }
-
-    /// The same, with an audit that notes every request, and each look-up of the book's name.
-    #[must_use]
-    pub fn audited(self, audit: ConnectionAudit) -> Self {
-        Self {
-            outbound: self.outbound.audited(audit.clone()),
-            audit,
-            ..self
-        }
     }
 
     /// The book's time at the last answer; `None` without an answer that has a date.
@@ -285,7 +273,7 @@ impl BookClient {
         request: Request<Full<Bytes>>,
         most: usize,
     ) -> Result<HttpAnswer, Exchange> {
-        self.audit.note(|| AuditEntry::Book);
+        self.outbound.audit().note(|| AuditEntry::Book);
         let answer = timeout(LIMIT, connection.ask(request, most)).await;
         let answer = answer.map_err(|_| Exchange::Timeout)?;
         let answer = answer.map_err(Exchange::Http)?;

@@ -115,11 +115,10 @@ async fn through_a_proxy_downloads_share_a_circuit_and_each_request_of_a_line_ha
     let book = book(16, 300).await;
     let target = book.url().strip_prefix("http://").unwrap().parse().unwrap();
     let proxy = TestProxy::start(Ok(target)).await;
+    let (audit, start) = (ConnectionAudit::begin(), clock::now());
     let outbound = Outbound::new(tls::client(None).unwrap(), Some(proxy.setting()));
-    let audit = ConnectionAudit::begin();
-    let start = clock::now();
+    let outbound = outbound.audited(audit.clone());
     let client = BookClient::new("http://abcdefgh.onion", &outbound).unwrap();
-    let client = client.audited(audit.clone());
     let folder = tempfile::tempdir().unwrap();
     let mut copy = BookCopy::open(folder.path(), book.book_key()).unwrap();
     copy.refresh(&client).await.unwrap();
@@ -143,7 +142,8 @@ async fn through_a_proxy_downloads_share_a_circuit_and_each_request_of_a_line_ha
 #[tokio::test]
 async fn an_onion_book_without_a_proxy_is_refused_with_a_remedy_and_not_looked_up() {
     let (audit, start) = (ConnectionAudit::begin(), clock::now());
-    let client = client("http://abcdefgh.onion").audited(audit.clone());
+    let outbound = Outbound::direct().audited(audit.clone());
+    let client = BookClient::new("http://abcdefgh.onion", &outbound).unwrap();
     let error = client.introduce().await.unwrap_err();
     assert!(
         error.remedy().contains("proxy = \"socks5h://"),

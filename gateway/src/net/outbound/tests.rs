@@ -61,6 +61,7 @@ async fn through_a_proxy_names_are_resolved_there_and_each_circuit_has_its_own_l
     assert_eq!(asked[0].user, asked[1].user);
     assert_ne!(asked[0].user, asked[2].user);
     assert_ne!(asked[0].password, asked[2].password);
+    assert_eq!(outbound.proxy_answers(), Some(true));
     assert_eq!(audit.since(start), []);
 }
 
@@ -91,6 +92,7 @@ async fn this_machine_and_private_networks_are_reached_past_the_proxy() {
     let stream = outbound.connect(&to, &Circuit::random()).await.unwrap();
     assert_eq!(greeting(stream).await, "hello");
     assert_eq!(proxy.asked(), []);
+    assert_eq!(outbound.proxy_answers(), None);
 }
 
 #[tokio::test]
@@ -110,6 +112,7 @@ async fn a_proxy_that_refuses_is_named_with_the_reason_and_one_that_is_away_too(
             OutboundError::Refused(refusal),
             "{code}"
         );
+        assert_eq!(outbound.proxy_answers(), Some(true), "{code}");
     }
     // The greeter speaks before it is asked, and not SOCKS.
     let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -127,6 +130,7 @@ async fn a_proxy_that_refuses_is_named_with_the_reason_and_one_that_is_away_too(
         let to = plain("abcdefgh.onion", 80);
         let refused = outbound.connect(&to, &Circuit::random()).await;
         assert_eq!(refused.unwrap_err(), expected);
+        assert_eq!(outbound.proxy_answers(), Some(false), "{expected}");
     }
 }
 

@@ -42,7 +42,7 @@ async fn servers(addr: SocketAddr, transport: &str) -> TurnServers {
     let endpoint: TurnEndpoint = format!("turn:{addr}?transport={transport}")
         .parse()
         .unwrap();
-    let target = endpoint.resolve(tls::client(None).unwrap()).await.unwrap();
+    let target = endpoint.resolve(&tls::client(None).unwrap()).await.unwrap();
     let login = TurnLogin::Shared(Secret::new("secret".to_owned()));
     TurnServers::new(vec![target], login, true)
 }
@@ -358,7 +358,7 @@ async fn two_servers(first: SocketAddr, second: SocketAddr) -> TurnServers {
     let mut targets = Vec::new();
     for addr in [first, second] {
         let endpoint: TurnEndpoint = format!("turn:{addr}").parse().unwrap();
-        targets.push(endpoint.resolve(tls::client(None).unwrap()).await.unwrap());
+        targets.push(endpoint.resolve(&tls::client(None).unwrap()).await.unwrap());
     }
     TurnServers::new(
         targets,
